@@ -1,0 +1,1 @@
+"""Backbones, one file a family; adding a file adds its variants everywhere."""

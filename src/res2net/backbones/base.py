@@ -1,0 +1,88 @@
+"""What every backbone offers: stages, a pyramid of features, logits, and freezing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from res2net.errors import InputError
+
+__all__ = ["Backbone", "Stage"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One level of the pyramid: its channels, and its stride in positions of the input."""
+
+    channels: int
+    stride: int
+
+
+class Backbone(nn.Module):
+    """A network that turns a picture into a pyramid of features, and with a classifier into logits.
+
+    A family implements `stage_modules`, `stages`, `forward` and `input_layer`.
+    """
+
+    stages: tuple[Stage, ...]
+    """The levels of the pyramid, finest first; the first is the stem."""
+    in_channels: int
+    num_classes: int
+    """Classes of the classifier; 0 when there is none."""
+    output_stride: int
+    """Stride of the last stage."""
+    classifier_name: str = "fc"
+    """Name of the layer that makes the logits."""
+
+    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """For each stage, the modules that lead to it from the stage before."""
+        raise NotImplementedError
+
+    @property
+    def input_layer_name(self) -> str:
+        """Name of the convolution that sees the picture."""
+        raise NotImplementedError
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The pyramid: for each of `stages`, `(N, channels, ceil(size / stride))`, finest first."""
+        pyramid = []
+        for modules in self.stage_modules():
+            for module in modules:
+                x = module(x)
+            pyramid.append(x)
+        return pyramid
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        raise NotImplementedError
+
+    def freeze(self, stages: int) -> Self:
+        """Stop training the first `stages` levels (the stem is the first): weights and statistics stay as they are.
+
+        `freeze(0)` frees everything.
+        """
+        if not 0 <= stages <= len(self.stages):
+            raise InputError(f"Cannot freeze {stages} stages: this network has {len(self.stages)}, the stem included.")
+        self._frozen_stages = stages
+        frozen = set(self._frozen_modules())
+        for stage in self.stage_modules():
+            for module in stage:
+                module.requires_grad_(module not in frozen)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation; normalisations of frozen stages stay in evaluation."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            for norm in module.modules():
+                if isinstance(norm, _BatchNorm):
+                    norm.eval()
+        return self
+
+    def _frozen_modules(self) -> Iterator[nn.Module]:
+        for stage in self.stage_modules()[: getattr(self, "_frozen_stages", 0)]:
+            yield from stage

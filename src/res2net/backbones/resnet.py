@@ -1,0 +1,242 @@
+"""ResNet, ResNeXt, SE-ResNet, ResNet-d and their Res2 versions: one class, a table of variants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.registry import register
+from res2net.errors import InputError
+from res2net.nn import Res2Bottleneck, initialise, shortcut_layers, stem_layers
+from res2net.nn.layers import Activation, Norm, activation, adaptive_avg_pool, norm_layer
+from res2net.nn.stem import STEMS
+
+__all__ = ["ResNet"]
+
+
+class ResNet(Backbone):
+    """A stem, stages of `Res2Bottleneck`s, the global average and a linear classifier.
+
+    The first block of every stage is a "stage" block, without additions between the splits (official code).
+    Parameters have the names of torchvision, timm and the official code.
+
+    Args:
+        layers: blocks of each stage.
+        channels: planes of each stage; a stage has four times as many output channels.
+        num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
+        in_channels: channels of the picture.
+        output_stride: stride of the last stage (32, 16, 8, ...); below the network's own, which is the default,
+            dilation replaces strides.
+        dims: dimensions of the signal, 1, 2 or 3.
+        stem: one of `res2net.nn.stem.STEMS`.
+        stem_channels: channels of the stem.
+        shortcut: "conv" or "avg_pool" (v1b / d).
+        scale, base_width, cardinality, se_reduction, split_order, norm, act: as in `Res2Bottleneck`.
+        stage_pass_through: what the last split of a stage's first block goes through: "pool", "conv", or "identity"
+            (only where no stage has a stride).
+        pool_counts_padding: whether that pooling counts the zeros around the picture.
+        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
+        dropout: probability to drop a feature before the classifier while training.
+        zero_init_last: start every residual branch at zero.
+
+    Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
+
+    Raises:
+        InputError: an option is out of range, or two do not fit together.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        *,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        output_stride: int | None = None,
+        dims: int = 2,
+        stem: str = "conv7",
+        stem_channels: int = 64,
+        shortcut: str = "conv",
+        scale: int = 1,
+        base_width: int = 64,
+        cardinality: int = 1,
+        se_reduction: int | None = None,
+        split_order: str = "official",
+        stage_pass_through: str = "pool",
+        pool_counts_padding: bool = True,
+        norm: Norm = "batch",
+        act: Activation = "relu",
+        drop_path_rate: float = 0.0,
+        dropout: float = 0.0,
+        zero_init_last: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_classes < 0 or in_channels < 1:
+            raise InputError(f"{num_classes} classes and {in_channels} input channels: give at least 0 and at least 1.")
+        if not 0 <= dropout < 1:
+            raise InputError(f"Dropout {dropout} does not fit: give a probability, 0 <= p < 1.")
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.conv1, self.maxpool = stem_layers(stem, in_channels, stem_channels, dims=dims, norm=norm, act=act)
+        self.bn1 = norm_layer(norm, stem_channels, dims)
+        self.act1 = activation(act)
+
+        block = partial(
+            Res2Bottleneck,
+            base_width=base_width,
+            scale=scale,
+            cardinality=cardinality,
+            se_reduction=se_reduction,
+            norm=norm,
+            act=act,
+            dims=dims,
+            split_order=split_order,
+            pool_counts_padding=pool_counts_padding,
+        )
+        layer_modules, levels = residual_stages(
+            partial(block, mode="stage", pass_through=stage_pass_through),
+            block,
+            partial(shortcut_layers, shortcut, dims=dims, norm=norm),
+            layers,
+            channels,
+            stem_channels,
+            stem_stride=STEMS[stem],
+            output_stride=output_stride,
+            drop_path_rate=drop_path_rate,
+        )
+        for index, layer in enumerate(layer_modules, start=1):
+            self.add_module(f"layer{index}", layer)
+        self.stages = (Stage(stem_channels, -(-STEMS[stem] // 2)), *levels)
+        self.output_stride = levels[-1].stride
+        self.global_pool = adaptive_avg_pool(dims)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(levels[-1].channels, num_classes) if num_classes else nn.Identity()
+        initialise(self, zero_init_last=zero_init_last)
+
+    @property
+    def input_layer_name(self) -> str:
+        """Name of the convolution that sees the picture: `conv1`, or the first of a deep stem."""
+        return "conv1.0" if isinstance(self.conv1, nn.Sequential) else "conv1"
+
+    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The stem, the first layer with the stem's pooling, and the other layers."""
+        layers = [self.get_submodule(f"layer{index}") for index in range(1, len(self.stages))]
+        return ((self.conv1, self.bn1, self.act1), (self.maxpool, layers[0]), *((layer,) for layer in layers[1:]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        for modules in self.stage_modules():
+            for module in modules:
+                x = module(x)
+        if not self.num_classes:
+            return x
+        return self.fc(self.dropout(self.global_pool(x).flatten(1)))
+
+
+def residual_stages(
+    first_block: Callable[..., Res2Bottleneck],
+    block: Callable[..., Res2Bottleneck],
+    shortcut: Callable[..., nn.Module],
+    layers: Sequence[int],
+    channels: Sequence[int],
+    in_channels: int,
+    *,
+    stem_stride: int,
+    output_stride: int | None = None,
+    drop_path_rate: float = 0.0,
+) -> tuple[list[nn.Sequential], list[Stage]]:
+    """The stages of a residual network and their levels; each but the first halves the size.
+
+    A stage that would pass `output_stride` keeps its size and dilates instead: its first block has the dilation of
+    the stage before, the others twice that (Yu et al., CVPR 2017).
+    """
+    if len(layers) != len(channels):
+        raise InputError(f"{len(layers)} stages of layers and {len(channels)} of channels: give as many of each.")
+    strides = [stem_stride * 2**index for index in range(len(layers))]
+    if output_stride is None:
+        output_stride = strides[-1]
+    if output_stride not in strides:
+        raise InputError(f"Output stride {output_stride} is not possible here: choose one of {strides[::-1]}.")
+    stages: list[nn.Sequential] = []
+    levels: list[Stage] = []
+    drop_paths = iter(drop_path_rate * index / max(1, sum(layers) - 1) for index in range(sum(layers)))
+    dilation, stride_before = 1, stem_stride
+    for count, planes, natural in zip(layers, channels, strides, strict=True):
+        dilation_before, dilation = dilation, max(1, natural // output_stride)
+        stride = min(natural, output_stride)
+        step = stride // stride_before
+        first = first_block(in_channels, planes, stride=step, dilation=dilation_before, drop_path=next(drop_paths))
+        if step > 1 or in_channels != first.out_channels:
+            first.downsample = shortcut(in_channels, first.out_channels, stride=step, dilated=dilation > 1)
+        in_channels, stride_before = first.out_channels, stride
+        others = (block(in_channels, planes, dilation=dilation, drop_path=next(drop_paths)) for _ in range(count - 1))
+        stages.append(nn.Sequential(first, *others))
+        levels.append(Stage(in_channels, stride))
+    return stages, levels
+
+
+LAYERS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+LAYERS_200_VD = (3, 12, 48, 3)  # of PaddleClas; the ResNet-200 of He et al. (2016) has (3, 24, 36, 3)
+V1D = {"stem": "deep", "shortcut": "avg_pool"}
+
+
+register(
+    ResNet,
+    "ResNet (He et al., CVPR 2016), the stride in the 3x3 convolution",
+    {f"resnet{depth}": {"layers": layers} for depth, layers in LAYERS.items()},
+)
+register(
+    ResNet,
+    "ResNet-d: deep stem, pooled shortcuts (He et al., CVPR 2019)",
+    {f"resnet{depth}d": {"layers": LAYERS[depth], **V1D} for depth in (14, 26, 50, 101, 152)},
+)
+register(
+    ResNet,
+    "ResNeXt (Xie et al., CVPR 2017)",
+    {"resnext50_32x4d": {"layers": LAYERS[50], "cardinality": 32, "base_width": 4}},
+)
+register(
+    ResNet,
+    "ResNet with squeeze-and-excitation (Hu et al., CVPR 2018)",
+    {"seresnet50": {"layers": LAYERS[50], "se_reduction": 16}},
+)
+register(
+    ResNet,
+    "Res2Net (Gao et al., TPAMI 2021)",
+    {
+        f"res2net{depth}_{width}w_{scale}s": {"layers": LAYERS[depth], "base_width": width, "scale": scale}
+        for depth, width, scale in (
+            (14, 26, 4),
+            (26, 26, 4),
+            (50, 48, 2),
+            (50, 26, 4),
+            (50, 14, 8),
+            (50, 26, 6),
+            (50, 26, 8),
+            (50, 18, 4),
+            (50, 18, 6),
+            (101, 26, 4),
+        )
+    },
+)
+register(
+    ResNet,
+    "Res2NeXt: Res2Net with grouped convolutions (Gao et al., TPAMI 2021)",
+    {"res2next50": {"layers": LAYERS[50], "base_width": 4, "scale": 4, "cardinality": 8}},
+)
+register(
+    ResNet,
+    "Res2Net with squeeze-and-excitation (Gao et al., TPAMI 2021, Table 1)",
+    {"seres2net50_26w_4s": {"layers": LAYERS[50], "base_width": 26, "scale": 4, "se_reduction": 16}},
+)
+register(
+    ResNet,
+    "Res2Net v1b, which timm calls d: deep stem, pooled shortcuts",
+    {
+        f"res2net{depth}d": {"layers": layers, "base_width": 26, "scale": 4, **V1D}
+        for depth, layers in {50: LAYERS[50], 101: LAYERS[101], 152: LAYERS[152], 200: LAYERS_200_VD}.items()
+    },
+)

@@ -1,0 +1,38 @@
+"""Mistakes that a user can make, told in one sentence: what was wrong, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["InputError", "check_choice", "check_options", "nearest"]
+
+
+class InputError(ValueError):
+    """Something given from outside was wrong. Its text is one sentence fit to be shown without a traceback."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """A hint for a misspelt `name`: `did you mean 'x'?`, or an empty string when nothing is close."""
+    by_lower = {candidate.lower(): candidate for candidate in allowed}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f"did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def check_choice(what: str, value: object, allowed: Iterable[object]) -> None:
+    """Raise `InputError` unless `value` is one of `allowed`; the message names the nearest."""
+    allowed = list(allowed)
+    if value in allowed:
+        return
+    hint = nearest(str(value), [str(candidate) for candidate in allowed])
+    choices = ", ".join(str(candidate) for candidate in allowed)
+    raise InputError(f"{what} {value!r} is not known: {hint or 'choose one'} (allowed: {choices}).")
+
+
+def check_options(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Raise `InputError` when an option of `given` is not among `allowed`; the message names the nearest."""
+    allowed = list(allowed)
+    for option in given:
+        if option not in allowed:
+            hint = nearest(option, allowed)
+            raise InputError(f"{owner} has no option {option!r}: {hint or 'it takes ' + ', '.join(allowed)}")

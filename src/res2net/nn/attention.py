@@ -1,0 +1,36 @@
+"""Channel attention."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from res2net.nn.layers import conv
+
+__all__ = ["SqueezeExcitation"]
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale each channel by a gate computed from the means of all channels (Hu et al., CVPR 2018).
+
+    torchvision has this module for two dimensions only.
+
+    Args:
+        channels: channels in and out.
+        reduction: the hidden layer has `channels // reduction` channels, at least one.
+        dims: dimensions of the signal, 1, 2 or 3.
+
+    Shape: `(N, channels, *size)` to the same.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, *, dims: int = 2) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.fc1 = conv(dims, channels, hidden, bias=True)
+        self.act = nn.ReLU(inplace=True)
+        self.fc2 = conv(dims, hidden, channels, bias=True)
+        self.gate = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, channels, *size)` to the same shape, each channel scaled by a number between 0 and 1."""
+        mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
+        return x * self.gate(self.fc2(self.act(self.fc1(mean))))

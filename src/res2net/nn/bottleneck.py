@@ -1,0 +1,123 @@
+"""The residual bottleneck on a Res2 convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from res2net.errors import InputError
+from res2net.nn.attention import SqueezeExcitation
+from res2net.nn.layers import Activation, IntOrTuple, Norm, activation, conv, norm_layer
+from res2net.nn.res2conv import Branch, Res2Conv
+
+__all__ = ["Res2Bottleneck"]
+
+
+class Res2Bottleneck(Res2Conv):
+    """1x1 convolution, Res2 convolution, 1x1 convolution, and a residual connection (paper, section 3.1, Fig. 2b).
+
+    At scale 1 it is the plain bottleneck of ResNet (He et al., CVPR 2016, with the stride in the 3x3 convolution), so
+    baselines and Res2Nets are the same code. The names of parameters are those of the published checkpoints:
+    `conv1, bn1, convs.i, bns.i, conv3, bn3, se, downsample`; at scale 1 `conv2, bn2` as everywhere.
+
+    Args:
+        in_channels: channels of the input.
+        planes: the block has `expansion * planes` output channels.
+        base_width: a split has `floor(planes * base_width / 64) * cardinality` channels.
+        scale: number of splits; 1 is the plain bottleneck.
+        cardinality: groups of the k x k convolutions.
+        expansion: of the output over `planes`.
+        downsample: the shortcut's layers; None is the identity.
+        se_reduction: reduction of a squeeze-and-excitation after the last normalisation; None has none.
+        drop_path: probability to drop the residual branch of a sample while training (Huang et al., ECCV 2016).
+        norm, act, dims, kernel_size, stride, dilation, mode, split_order, pass_through, pool_counts_padding:
+            as in `Res2Conv`.
+
+    Shape: `(N, in_channels, *size)` to `(N, expansion * planes, *ceil(size / stride))`.
+
+    Raises:
+        InputError: an option is out of range, or two do not fit together.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        *,
+        base_width: int = 26,
+        scale: int = 4,
+        cardinality: int = 1,
+        expansion: int = 4,
+        downsample: nn.Module | None = None,
+        se_reduction: int | None = None,
+        drop_path: float = 0.0,
+        norm: Norm = "batch",
+        act: Activation = "relu",
+        dims: int = 2,
+        kernel_size: IntOrTuple = 3,
+        stride: IntOrTuple = 1,
+        dilation: IntOrTuple = 1,
+        mode: str = "hierarchical",
+        split_order: str = "official",
+        pass_through: str | None = None,
+        pool_counts_padding: bool = True,
+    ) -> None:
+        width = planes * base_width // 64 * cardinality
+        if width < 1:
+            raise InputError(
+                f"Base width {base_width} leaves no channel at {planes} planes: choose at least {-(-64 // planes)}."
+            )
+        super().__init__(
+            width,
+            scale=scale,
+            dims=dims,
+            kernel_size=kernel_size,
+            stride=stride,
+            dilation=dilation,
+            cardinality=cardinality,
+            norm=norm,
+            act=act,
+            mode=mode,
+            split_order=split_order,
+            pass_through=pass_through,
+            pool_counts_padding=pool_counts_padding,
+        )
+        if scale == 1:
+            self.conv2, self.bn2, self.act2 = super().branches()[0]
+            del self.convs, self.bns, self.acts
+        self.out_channels = planes * expansion
+        self.conv1 = conv(dims, in_channels, self.channels)
+        self.bn1 = norm_layer(norm, self.channels, dims)
+        self.act1 = activation(act)
+        self.conv3 = conv(dims, self.channels, self.out_channels)
+        self.bn3 = norm_layer(norm, self.out_channels, dims)
+        self.se: nn.Module = nn.Identity()
+        if se_reduction is not None:
+            self.se = SqueezeExcitation(self.out_channels, se_reduction, dims=dims)
+        self.drop_path = stochastic_depth(drop_path)
+        self.downsample = downsample if downsample is not None else nn.Identity()
+        self.act3 = activation(act)
+
+    def branches(self) -> Sequence[Branch]:
+        """The convolution, normalisation and activation of each convolved split, first to last."""
+        return [(self.conv2, self.bn2, self.act2)] if self.scale == 1 else super().branches()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, *size)` to `(N, out_channels, *ceil(size / stride))`."""
+        y = self.act1(self.bn1(self.conv1(x)))
+        y = super().forward(y)
+        y = self.bn3(self.conv3(y))
+        y = self.drop_path(self.se(y))
+        return self.act3(y.add_(self.downsample(x)))
+
+
+def stochastic_depth(probability: float) -> nn.Module:
+    """Drop whole samples with `probability` while training; the identity at 0."""
+    if not 0 <= probability < 1:
+        raise InputError(f"Drop path {probability} does not fit: give a probability, 0 <= p < 1.")
+    if probability == 0:
+        return nn.Identity()
+    from torchvision.ops import StochasticDepth  # it takes seconds to import, and few networks need it
+
+    return StochasticDepth(probability, mode="row")

@@ -1,0 +1,149 @@
+"""The layers of torch by number of dimensions, and normalisations and activations by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from torch import nn
+
+from res2net.errors import InputError, check_choice
+
+__all__ = [
+    "Activation",
+    "IntOrTuple",
+    "Norm",
+    "activation",
+    "adaptive_avg_pool",
+    "avg_pool",
+    "conv",
+    "max_pool",
+    "norm_layer",
+    "per_dimension",
+]
+
+IntOrTuple: TypeAlias = int | tuple[int, ...]
+Norm: TypeAlias = str | Callable[[int], nn.Module]
+Activation: TypeAlias = str | Callable[[], nn.Module]
+
+CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+ADAPTIVE_AVG_POOL = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
+BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+INSTANCE_NORM = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+
+# By name, given whether to work in place.
+ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "leaky_relu": lambda inplace: nn.LeakyReLU(inplace=inplace),
+    "elu": lambda inplace: nn.ELU(inplace=inplace),
+    "gelu": lambda _inplace: nn.GELU(),
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "hardswish": nn.Hardswish,
+    "none": lambda _inplace: nn.Identity(),
+}
+NORMS = ("batch", "instance", "group", "layer", "none")
+
+
+def per_dimension(value: IntOrTuple, dims: int, what: str) -> tuple[int, ...]:
+    """`value` as one positive integer for each of `dims` dimensions; `InputError` when it is not that."""
+    values = (value,) * dims if isinstance(value, int) else tuple(value)
+    if len(values) != dims or any(not isinstance(item, int) or item < 1 for item in values):
+        raise InputError(f"{what} {value!r} does not fit: give one positive integer, or {dims} of them.")
+    return values
+
+
+def check_dims(dims: int) -> None:
+    """`InputError` unless `dims` is 1, 2 or 3."""
+    check_choice("Number of dimensions", dims, CONV)
+
+
+def conv(
+    dims: int,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: IntOrTuple = 1,
+    *,
+    stride: IntOrTuple = 1,
+    dilation: IntOrTuple = 1,
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Module:
+    """A convolution in `dims` dimensions, padded so that stride 1 keeps the size (odd kernels)."""
+    check_dims(dims)
+    kernel = per_dimension(kernel_size, dims, "Kernel size")
+    spread = per_dimension(dilation, dims, "Dilation")
+    if any(size % 2 == 0 for size in kernel):
+        raise InputError(
+            f"Kernel size {kernel_size!r} is even: choose an odd one, which can be padded to keep the size."
+        )
+    padding = tuple((size - 1) // 2 * step for size, step in zip(kernel, spread, strict=True))
+    return CONV[dims](  # type: ignore[abstract]
+        in_channels,
+        out_channels,
+        kernel,
+        stride=per_dimension(stride, dims, "Stride"),
+        padding=padding,
+        dilation=spread,
+        groups=groups,
+        bias=bias,
+    )
+
+
+def avg_pool(
+    dims: int,
+    kernel_size: IntOrTuple,
+    *,
+    stride: IntOrTuple,
+    padding: IntOrTuple = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> nn.Module:
+    """An average pooling in `dims` dimensions."""
+    check_dims(dims)
+    return AVG_POOL[dims](
+        kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad
+    )
+
+
+def max_pool(dims: int, kernel_size: int, *, stride: int, padding: int) -> nn.Module:
+    """A maximum pooling in `dims` dimensions."""
+    check_dims(dims)
+    return MAX_POOL[dims](kernel_size, stride=stride, padding=padding)
+
+
+def adaptive_avg_pool(dims: int) -> nn.Module:
+    """The global average in `dims` dimensions: `(N, C, ...)` to `(N, C, 1, ...)`."""
+    check_dims(dims)
+    return ADAPTIVE_AVG_POOL[dims](1)
+
+
+def norm_layer(norm: Norm, channels: int, dims: int) -> nn.Module:
+    """A normalisation of `channels` channels, by name (see `NORMS`) or made by a function of the channels.
+
+    "group" has at most 32 groups, the largest such divisor of `channels` (Wu and He, 2018); "layer" normalises
+    all channels and positions of a sample together, which is one group; "instance" learns a scale and a shift.
+    """
+    if not isinstance(norm, str):
+        return norm(channels)
+    check_choice("Normalisation", norm, NORMS)
+    if norm == "batch":
+        return BATCH_NORM[dims](channels)
+    if norm == "instance":
+        return INSTANCE_NORM[dims](channels, affine=True)
+    if norm == "group":
+        return nn.GroupNorm(max(groups for groups in range(1, 33) if channels % groups == 0), channels)
+    if norm == "layer":
+        return nn.GroupNorm(1, channels)
+    return nn.Identity()
+
+
+def activation(act: Activation, *, inplace: bool = True) -> nn.Module:
+    """A new activation, by name (see `ACTIVATIONS`) or made by a function without arguments."""
+    if not isinstance(act, str):
+        return act()
+    check_choice("Activation", act, ACTIVATIONS)
+    return ACTIVATIONS[act](inplace)
