@@ -25,13 +25,14 @@ __all__ = [
 IntOrTuple: TypeAlias = int | tuple[int, ...]
 Norm: TypeAlias = str | Callable[[int], nn.Module]
 Activation: TypeAlias = str | Callable[[], nn.Module]
+Layers: TypeAlias = dict[int, Callable[..., nn.Module]]
 
-CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
-MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
-ADAPTIVE_AVG_POOL = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
-BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-INSTANCE_NORM = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+CONV: Layers = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+AVG_POOL: Layers = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+MAX_POOL: Layers = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+ADAPTIVE_AVG_POOL: Layers = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
+BATCH_NORM: Layers = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+INSTANCE_NORM: Layers = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 # By name, given whether to work in place.
 ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
@@ -81,7 +82,7 @@ def conv(
             f"Kernel size {kernel_size!r} is even: choose an odd one, which can be padded to keep the size."
         )
     padding = tuple((size - 1) // 2 * step for size, step in zip(kernel, spread, strict=True))
-    return CONV[dims](  # type: ignore[abstract]
+    return CONV[dims](
         in_channels,
         out_channels,
         kernel,
