@@ -1,5 +1,26 @@
 """Multi-scale backbones for vision: Res2Net in any dimension, trained, compared, explained and deployed."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from res2net._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from res2net.zoo import create_model, list_models, load_model
+
+__all__ = ["__version__", "create_model", "list_models", "load_model"]
+
+# Imported at the first use: the command line answers `--help` without torch.
+_FROM_ZOO = ("create_model", "list_models", "load_model")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FROM_ZOO:
+        return getattr(importlib.import_module("res2net.zoo"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

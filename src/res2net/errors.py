@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 __all__ = ["InputError", "check_choice", "check_options", "nearest"]
 
+LISTED = 12
+"""How many allowed values a message lists at most."""
+
 
 class InputError(ValueError):
     """Something given from outside was wrong. Its text is one sentence fit to be shown without a traceback."""
@@ -21,12 +24,13 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 def check_choice(what: str, value: object, allowed: Iterable[object]) -> None:
     """Raise `InputError` unless `value` is one of `allowed`; the message names the nearest."""
-    allowed = list(allowed)
-    if value in allowed:
+    choices = list(allowed)
+    if value in choices:
         return
-    hint = nearest(str(value), [str(candidate) for candidate in allowed])
-    choices = ", ".join(str(candidate) for candidate in allowed)
-    raise InputError(f"{what} {value!r} is not known: {hint or 'choose one'} (allowed: {choices}).")
+    names = [str(choice) for choice in choices]
+    hint = nearest(str(value), names) or "choose one"
+    shown = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+    raise InputError(f"{what} {value!r} is not known: {hint} (allowed: {shown}).")
 
 
 def check_options(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:

@@ -1,0 +1,1 @@
+"""Procedural pictures: silhouettes filled with textures, with the labels of every task."""

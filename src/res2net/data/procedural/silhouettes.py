@@ -1,0 +1,53 @@
+"""Coarse outlines: polygons with an upright direction and named points, told apart by their overall form."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["KEYPOINTS", "SILHOUETTES", "anchors", "outline"]
+
+Points = NDArray[np.float64]
+
+KEYPOINTS = ("centre", "top", "right", "bottom", "left")
+"""The named points of every silhouette, in its own upright frame."""
+
+
+def _star() -> Points:
+    angle = np.arange(10) * np.pi / 5
+    radius = np.where(np.arange(10) % 2 == 0, 1.0, 0.45)
+    return np.stack([radius * np.sin(angle), -radius * np.cos(angle)], 1)
+
+
+def _cross() -> Points:
+    arm = np.array([(-1, -3), (1, -3), (1, -1)]) / 3
+    turns = [np.array([(np.cos(a), np.sin(a)), (-np.sin(a), np.cos(a))]) for a in np.arange(4) * np.pi / 2]
+    return np.concatenate([arm @ turn for turn in turns])
+
+
+# In a frame of -1 ... 1, x to the right and y down. None looks like itself when turned by less than 72 degrees.
+_OUTLINES: dict[str, Points] = {
+    "square": np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], dtype=np.float64),
+    "triangle": np.array([(0, -1), (1, 1), (-1, 1)], dtype=np.float64),
+    "cross": _cross(),
+    "star": _star(),
+}
+SILHOUETTES = tuple(_OUTLINES)
+
+# Where the named points lie: the middle of a side, a tip, an end of an arm.
+_ANCHORS: dict[str, Points] = {
+    "square": np.array([(0, 0), (0, -1), (1, 0), (0, 1), (-1, 0)], dtype=np.float64),
+    "triangle": np.array([(0, 1 / 3), (0, -1), (1, 1), (0, 1), (-1, 1)], dtype=np.float64),
+    "cross": np.array([(0, 0), (0, -1), (1, 0), (0, 1), (-1, 0)], dtype=np.float64),
+    "star": np.concatenate([np.zeros((1, 2)), _star()[[0, 2, 5, 8]]]),
+}
+
+
+def outline(silhouette: str) -> Points:
+    """The corners of a silhouette, `(n, 2)` as x, y in its frame of -1 ... 1."""
+    return _OUTLINES[silhouette]
+
+
+def anchors(silhouette: str) -> Points:
+    """The points named by `KEYPOINTS`, `(5, 2)` as x, y in the silhouette's frame."""
+    return _ANCHORS[silhouette]

@@ -1,0 +1,111 @@
+"""What flows out of a data set: samples, broken pictures that were skipped, and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+from torchvision import tv_tensors
+
+from res2net.data.decode import BadImage
+from res2net.errors import InputError, check_choice
+
+__all__ = ["BAD_IMAGES", "Sample", "Samples", "Skipped", "Transformed", "collate"]
+
+BAD_IMAGES = ("stop", "skip")
+
+Sample = tuple[Any, dict[str, Any]]
+"""A picture (`PIL.Image`, or a tensor `(C, H, W)`) and its target; the class of a picture is `target["label"]`."""
+
+
+class Samples(Protocol):
+    """Any data set that gives samples by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Stands in a data set for a picture that could not be read."""
+
+    path: str
+    reason: str
+
+
+class Transformed(Dataset[Sample | Skipped]):
+    """A data set with a transform of `(image, target)`, and a rule for broken pictures.
+
+    Args:
+        dataset: gives samples by index.
+        transform: such as those of `res2net.data.transforms`.
+        bad_images: "stop" lets `BadImage` through, "skip" puts a `Skipped` in the place of the sample.
+    """
+
+    def __init__(
+        self, dataset: Samples, transform: Callable[..., Sample] | None = None, bad_images: str = "stop"
+    ) -> None:
+        check_choice("Treatment of bad images", bad_images, BAD_IMAGES)
+        self.dataset = dataset
+        self.transform = transform
+        self.bad_images = bad_images
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample | Skipped:
+        try:
+            image, target = self.dataset[index]
+        except BadImage as error:
+            if self.bad_images == "stop":
+                raise
+            return Skipped(error.path, error.reason)
+        return self.transform(image, target) if self.transform else (image, target)
+
+
+def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]]:
+    """Samples to a batch: images `(N, C, H, W)` and a dictionary of targets.
+
+    Numbers become a tensor `(N,)`, masks `(H, W)` and other tensors of one shape are stacked, all else becomes a list.
+    Where a target has boxes, key points or masks `(objects, H, W)`, all its tensors but masks `(H, W)` become lists,
+    also when the numbers of objects happen to agree. `targets["skipped"]` lists what was skipped; when that is all,
+    the images have shape `(0,)` and there are no other targets.
+
+    Raises:
+        InputError: the images of the batch have different shapes.
+    """
+    skipped = [sample for sample in samples if isinstance(sample, Skipped)]
+    kept = [sample for sample in samples if not isinstance(sample, Skipped)]
+    if not kept:
+        return torch.empty(0), {"skipped": skipped}
+    images = [image for image, _ in kept]
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        raise InputError(f"The images of a batch have shapes {sorted(shapes)}: let the transform give them one size.")
+    targets = [target for _, target in kept]
+    by_object = any(_counts_objects(value) for value in targets[0].values())
+    batch: dict[str, Any] = {key: _join([target[key] for target in targets], by_object) for key in targets[0]}
+    # Torch's own collation writes straight into the memory that a worker shares, for plain tensors.
+    return default_collate([image.as_subclass(Tensor) for image in images]), {**batch, "skipped": skipped}
+
+
+def _counts_objects(value: Any) -> bool:
+    """Whether the length of an entry of a target is the number of objects in the picture."""
+    if isinstance(value, tv_tensors.Mask):
+        return value.ndim > 2
+    return isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.KeyPoints)
+
+
+def _join(values: list[Any], by_object: bool) -> Any:
+    """One entry of the targets of a batch: a tensor, or the list as it is."""
+    if all(isinstance(value, int | float) for value in values):
+        return default_collate(values)
+    if not all(isinstance(value, Tensor) for value in values) or len({value.shape for value in values}) > 1:
+        return values
+    whole_picture = values[0].ndim == 0 or (isinstance(values[0], tv_tensors.Mask) and values[0].ndim == 2)
+    return values if by_object and not whole_picture else torch.stack(values)

@@ -1,0 +1,115 @@
+"""`open_source`: from a name or a path to pictures for training and validation, whatever their format."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from res2net.data.cifar import Cifar, cifar_preprocessing, find_cifar
+from res2net.data.layouts import open_folder
+from res2net.data.samples import BAD_IMAGES, Samples, Transformed
+from res2net.data.transforms import TrainAugment, Transform
+from res2net.errors import InputError, check_choice, nearest
+from res2net.weights.records import Preprocessing
+
+__all__ = ["SOURCES", "DataSource", "SourceBuilder", "open_source", "register_source", "source_names"]
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Labelled pictures, split into training and validation, before any transform."""
+
+    name: str
+    train: Samples
+    val: Samples
+    class_names: Sequence[str]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    """What suits a network that is trained from scratch on it; one with published weights brings its own."""
+    augment: TrainAugment = field(default_factory=TrainAugment)
+    """The usual random changes for it."""
+    bad_images: str = "stop"
+    """What a broken picture does: "stop" or "skip"."""
+
+    def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
+        """The training and the validation samples through their transforms, for a DataLoader with `collate`."""
+        return (
+            Transformed(self.train, train, self.bad_images),
+            Transformed(self.val, evaluate, self.bad_images),
+        )
+
+
+SourceBuilder = Callable[[int], DataSource]
+"""Makes a source from a seed."""
+
+SOURCES: dict[str, SourceBuilder] = {}
+"""The sources that have a name, by `register_source`."""
+
+
+def register_source(name: str) -> Callable[[SourceBuilder], SourceBuilder]:
+    """Decorator for a function of the seed in a file of this folder: `open_source(name)` then calls it."""
+
+    def register(build: SourceBuilder) -> SourceBuilder:
+        if name in SOURCES:
+            raise ValueError(f"source {name!r} is registered twice")
+        SOURCES[name] = build
+        return build
+
+    return register
+
+
+@cache
+def _all_sources() -> Mapping[str, SourceBuilder]:
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
+    return SOURCES
+
+
+def source_names() -> list[str]:
+    """The names that `open_source` knows beside paths."""
+    return sorted(_all_sources())
+
+
+def open_source(
+    source: str | Path, *, val_fraction: float = 0.2, seed: int = 0, bad_images: str = "stop"
+) -> DataSource:
+    """Open a source by what it is: a name such as "shapes", a CIFAR folder, or a folder of pictures.
+
+    A name goes before a folder of the same name, for which `./name` or a `Path` may be given. `open_folder` tells
+    which layouts a folder of pictures may have.
+
+    Args:
+        source: a name or a path.
+        val_fraction: share of the validation in a folder that is not split yet.
+        seed: of that split, or of a source that is made by rule.
+        bad_images: "stop" raises `BadImage` at a broken picture, "skip" leaves it out of its batch.
+
+    Raises:
+        InputError: there is no such source, or it is in no known format.
+    """
+    check_choice("Treatment of bad images", bad_images, BAD_IMAGES)
+    if isinstance(source, str) and source in _all_sources():
+        return replace(_all_sources()[source](seed), bad_images=bad_images)
+    path = Path(source)
+    if not path.exists():
+        names = source_names()
+        raise InputError(
+            f"There is no file or folder {str(source)!r}, and no data of that name: "
+            f"{nearest(str(source), names) or 'give a path'} (names: {', '.join(names)})."
+        )
+    cifar = find_cifar(path)
+    if cifar is not None:
+        return replace(_open_cifar(*cifar), bad_images=bad_images)
+    if path.is_file():
+        raise InputError(f"{source} is a file: give a folder that has a folder of pictures for each class.")
+    train, val = open_folder(path, val_fraction=val_fraction, seed=seed)
+    return DataSource(path.absolute().name, train, val, train.class_names, bad_images=bad_images)
+
+
+def _open_cifar(root: Path, classes: int) -> DataSource:
+    train, val = (Cifar(root, classes=classes, train=train) for train in (True, False))
+    augment = TrainAugment(pad=4)
+    return DataSource(f"cifar{classes}", train, val, train.class_names, cifar_preprocessing(classes), augment)

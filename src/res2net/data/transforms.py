@@ -1,0 +1,177 @@
+"""From a picture to what a network sees, for training and evaluation, and back for drawing.
+
+Transforms take `(image, target)` or an image alone. Boxes, masks and key points of the target (torchvision's
+`tv_tensors`) go through the same geometry. An image is a `PIL.Image` or a tensor `(C, H, W)`, uint8 or float in 0..1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from res2net.errors import InputError
+from res2net.weights.records import Preprocessing
+
+__all__ = ["TrainAugment", "Transform", "batch_mix", "denormalise", "eval_transform", "train_transform"]
+
+Transform = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class TrainAugment:
+    """The random changes of training pictures, in the order in which they happen.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Share of the picture's area that the random resized crop takes (Szegedy et al., 2015)."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width by height of that crop."""
+    pad: int | None = None
+    """When given, in place of the random resized crop: a crop after padding by so many pixels, as for CIFAR."""
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    rand_augment: int = 0
+    """Operations of RandAugment (Cubuk et al., 2020); 0 is off. Not for boxes, masks and key points."""
+    magnitude: int = 9
+    """Strength of those operations, 0 to 30."""
+    color_jitter: float = 0.0
+    """Largest relative change of brightness, contrast and saturation."""
+    erase: float = 0.0
+    """Probability of erasing a rectangle (Zhong et al., 2020). Not for boxes, masks and key points."""
+
+    def __post_init__(self) -> None:
+        _check_pair("scale", self.scale, 1.0)
+        _check_pair("ratio", self.ratio, math.inf)
+        if self.pad is not None:
+            _check_whole("pad", self.pad, 0, math.inf)
+        _check_range("flip", self.flip, 0, 1)
+        _check_whole("rand_augment", self.rand_augment, 0, math.inf)
+        _check_whole("magnitude", self.magnitude, 0, 30)
+        _check_range("color_jitter", self.color_jitter, 0, 1)
+        _check_range("erase", self.erase, 0, 1)
+
+
+def eval_transform(preprocessing: Preprocessing) -> Transform:
+    """Resize the shorter side to `size / crop` (rounded down), crop the centre, normalise: float `(C, size, size)`.
+
+    Exactly what timm computes: a `PIL.Image` is resized by Pillow, and only then becomes a tensor.
+    """
+    resized = math.floor(preprocessing.size / preprocessing.crop)
+    return v2.Compose(
+        [
+            v2.Resize(resized, interpolation=v2.InterpolationMode(preprocessing.interpolation)),
+            v2.CenterCrop(preprocessing.size),
+            *_to_normalised(preprocessing),
+        ]
+    )
+
+
+def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None = None) -> Transform:
+    """A random crop and the changes of `augment` (by default those of `TrainAugment()`), normalised like evaluation.
+
+    Raises:
+        InputError: colours are to be changed, but the network sees neither grey nor colour pictures.
+    """
+    augment = augment or TrainAugment()
+    if len(preprocessing.mean) not in (1, 3) and (augment.rand_augment or augment.color_jitter):
+        raise InputError(
+            f"rand_augment and color_jitter need 1 or 3 channels, and the network sees {len(preprocessing.mean)}: "
+            "set both to 0."
+        )
+    size, interpolation = preprocessing.size, v2.InterpolationMode(preprocessing.interpolation)
+    steps: list[Transform] = []
+    if augment.pad is None:
+        steps.append(v2.RandomResizedCrop(size, augment.scale, augment.ratio, interpolation=interpolation))
+    else:
+        steps += [v2.Resize(size, interpolation=interpolation), v2.RandomCrop(size, padding=augment.pad)]
+    if augment.flip:
+        steps.append(v2.RandomHorizontalFlip(augment.flip))
+    if augment.rand_augment:
+        bilinear = v2.InterpolationMode.BILINEAR
+        steps.append(v2.RandAugment(augment.rand_augment, augment.magnitude, interpolation=bilinear))
+    if augment.color_jitter:
+        steps.append(v2.ColorJitter(*(augment.color_jitter,) * 3))
+    steps += _to_normalised(preprocessing)
+    if augment.erase:
+        steps.append(v2.RandomErasing(augment.erase))
+    return v2.Compose(steps)
+
+
+def batch_mix(
+    mixup_alpha: float, cutmix_alpha: float, num_classes: int
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """Mixing of a batch: images `(N, C, H, W)` and labels `(N,)` to images and probabilities `(N, num_classes)`.
+
+    Args:
+        mixup_alpha: of the Beta distribution of mixup (Zhang et al., 2018); 0 is off.
+        cutmix_alpha: of the Beta distribution of CutMix (Yun et al., 2019); 0 is off. With both, one is drawn.
+        num_classes: number of classes.
+
+    Returns:
+        The function, or None when both are off.
+    """
+    _check_range("mixup_alpha", mixup_alpha, 0, math.inf)
+    _check_range("cutmix_alpha", cutmix_alpha, 0, math.inf)
+    _check_whole("num_classes", num_classes, 1, math.inf)
+    mixes = [v2.MixUp(alpha=mixup_alpha, num_classes=num_classes)] if mixup_alpha else []
+    mixes += [v2.CutMix(alpha=cutmix_alpha, num_classes=num_classes)] if cutmix_alpha else []
+    return v2.RandomChoice(mixes) if mixes else None
+
+
+def denormalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Normalised images `(..., C, H, W)` back to uint8, for drawing."""
+    mean = images.new_tensor(preprocessing.mean).view(-1, 1, 1)
+    std = images.new_tensor(preprocessing.std).view(-1, 1, 1)
+    return (images * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
+
+
+def _to_normalised(preprocessing: Preprocessing) -> list[Transform]:
+    return [
+        v2.ToImage(),
+        v2.Lambda(partial(_to_float, channels=len(preprocessing.mean)), tv_tensors.Image),
+        v2.Normalize(preprocessing.mean, preprocessing.std),
+    ]
+
+
+def _to_float(image: Tensor, channels: int) -> Tensor:
+    """Values 0..1 in the channels that the network sees; grey and colour become each other."""
+    given = image.shape[-3]
+    if (given, channels) == (3, 1):
+        image = v2.functional.rgb_to_grayscale(image)
+    elif (given, channels) == (1, 3):
+        image = v2.functional.grayscale_to_rgb(image)
+    elif given != channels:
+        raise InputError(f"The picture has {given} channels and the network sees {channels}: set its in_channels.")
+    if image.is_floating_point():
+        return image
+    # Divided, as timm and torchvision's ToTensor do: v2.ToDtype multiplies by 1 / 255, which differs in the last bit.
+    return tv_tensors.wrap(image.to(torch.float32) / torch.iinfo(image.dtype).max, like=image)
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not isinstance(value, int | float) or not low <= value <= high:
+        allowed = f"{low} or more" if high == math.inf else f"a number from {low} to {high}"
+        raise InputError(f"{name} {value!r} is out of range: give {allowed}.")
+
+
+def _check_whole(name: str, value: int, low: int, high: float) -> None:
+    _check_range(name, value, low, high)
+    if not isinstance(value, int):
+        raise InputError(f"{name} {value!r} does not fit: give a whole number.")
+
+
+def _check_pair(name: str, pair: tuple[float, float], high: float) -> None:
+    if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= high:
+        limit = "" if high == math.inf else f", {high} at most"
+        raise InputError(f"{name} {pair!r} is out of range: give a smallest and a largest number above 0{limit}.")

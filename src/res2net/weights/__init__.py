@@ -1,0 +1,30 @@
+"""Weights: where published ones come from, how files are read and written, and how they get into a network."""
+
+from res2net.weights.download import cache_folder, fetch
+from res2net.weights.formats import FORMATS, Format, Native, from_native, to_native
+from res2net.weights.load import LoadReport, check_usable, describe, load
+from res2net.weights.read import Checkpoint, read_checkpoint
+from res2net.weights.records import Preprocessing, WeightRecord, find_record, records
+from res2net.weights.save import atomic_write, save
+
+__all__ = [
+    "FORMATS",
+    "Checkpoint",
+    "Format",
+    "LoadReport",
+    "Native",
+    "Preprocessing",
+    "WeightRecord",
+    "atomic_write",
+    "cache_folder",
+    "check_usable",
+    "describe",
+    "fetch",
+    "find_record",
+    "from_native",
+    "load",
+    "read_checkpoint",
+    "records",
+    "save",
+    "to_native",
+]

@@ -1,0 +1,219 @@
+"""Download published checkpoints once, with their licence shown, resumed after a cut, and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from res2net.errors import InputError, check_choice
+from res2net.weights.records import WeightRecord
+from res2net.weights.save import write_problem
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["cache_folder", "fetch"]
+
+TIMEOUT = 30.0  # seconds without a byte
+WAITS = (1.0, 2.0, 4.0)  # seconds before each new attempt after a cut
+CHUNK = 1 << 18  # bytes
+
+
+class _InterruptedError(Exception):
+    """The connection broke; what arrived is kept."""
+
+
+class _UnreachableError(_InterruptedError):
+    """There was no connection at all."""
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `$RES2NET_CACHE`, or `res2net` in `$XDG_CACHE_HOME`, or `~/.cache/res2net`."""
+    if chosen := os.environ.get("RES2NET_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "res2net"
+
+
+def fetch(record: WeightRecord, *, cache: str | Path | None = None) -> Path:
+    """The file of a published checkpoint, downloaded when it is not in the folder `cache` yet, and checked.
+
+    The licence is shown before a download. A download that was cut goes on where it stopped, in the same call and in
+    later ones. Several processes may ask for the same file: one downloads, the others wait.
+
+    Args:
+        record: which checkpoint.
+        cache: by default `cache_folder()`.
+
+    Raises:
+        InputError: no network, a broken connection, a file that is not the published one, a disk that cannot be
+            written. The sentence says what to do.
+    """
+    check_choice("Scheme of the address", urlsplit(record.address).scheme, ("https", "http"))
+    folder = Path(cache).expanduser() if cache is not None else cache_folder()
+    path = folder / record.file_name
+    try:
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder / f".{path.name}.lock"):
+                if not path.exists():
+                    _download(record, path)
+                    return path
+        if wrong := _wrong_hash(record, path):
+            raise InputError(f"{path} is not the published file ({wrong}): delete it and run again.")
+    except OSError as error:
+        raise write_problem(path, error, "set RES2NET_CACHE to another folder") from error
+    return path
+
+
+def _download(record: WeightRecord, path: Path) -> None:
+    """Download to `<name>.part` beside `path`, check, and rename."""
+    console = Console(stderr=True)
+    notice = f"Downloading {record.name}, published by {record.source}. Licence: {record.licence}."
+    console.print(notice, markup=False, highlight=False, soft_wrap=True)
+    part = path.with_name(f"{path.name}.part")
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task(record.file_name, total=None)
+        _transfer_with_retries(record, path, part, partial(progress.update, task))
+    if wrong := _wrong_hash(record, part):
+        _forget(part)
+        raise InputError(
+            f"The file at {record.address} is not the published one ({wrong}) and was deleted: run again, or take it "
+            "from a mirror you trust."
+        )
+    part.replace(path)
+    _forget(part)
+
+
+def _transfer_with_retries(record: WeightRecord, path: Path, part: Path, show: Callable[..., None]) -> None:
+    for attempt, wait in enumerate((*WAITS, None)):
+        try:
+            return _transfer(record.address, part, show)
+        except _UnreachableError as error:
+            if attempt == 0:
+                raise InputError(
+                    f"Cannot reach {urlsplit(record.address).netloc} ({error}): download {record.address} where there "
+                    f"is a connection and put it at {path}."
+                ) from error
+            reason = str(error)
+        except _InterruptedError as error:
+            reason = str(error)
+        if wait is not None:
+            time.sleep(wait)
+    kept = part.stat().st_size / 1e6 if part.exists() else 0.0
+    raise InputError(
+        f"The download of {record.address} broke {len(WAITS) + 1} times ({reason}): {kept:.1f} MB are kept in {part}, "
+        "and running again resumes."
+    )
+
+
+def _transfer(address: str, part: Path, show: Callable[..., None]) -> None:
+    """One request for what is missing of `part`; `_InterruptedError` when it ends early."""
+    have = part.stat().st_size if part.exists() else 0
+    response = _open(address, part, have)
+    if response is None:
+        return
+    with response:
+        resumed = response.status == 206
+        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            _forget(part)
+            raise _InterruptedError("the server sent another piece than the missing one")
+        if not resumed:
+            have = 0
+            _version_file(part).write_text(_version(response))
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        show(completed=have, total=total)
+        with part.open("ab" if resumed else "wb") as file:
+            while chunk := _read(response):
+                file.write(chunk)
+                have += len(chunk)
+                show(completed=have)
+    if total is not None and have < total:
+        raise _InterruptedError(f"the connection ended after {have} of {total} bytes")
+
+
+def _open(address: str, part: Path, have: int) -> HTTPResponse | None:
+    """The response to a request for the bytes from `have` on; None when there are no more."""
+    headers = {"User-Agent": "res2net"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        version = _version_file(part).read_text() if _version_file(part).exists() else ""
+        if version:
+            headers["If-Range"] = version  # a file that changed meanwhile comes whole
+    try:
+        return urlopen(Request(address, headers=headers), timeout=TIMEOUT)  # noqa: S310 - `fetch` checked the scheme
+    except HTTPError as error:
+        with error:
+            if error.code == 416:
+                if error.headers.get("Content-Range") == f"bytes */{have}":
+                    return None
+                _forget(part)
+                raise _InterruptedError("the part did not fit the file") from error
+            if error.code == 429 or error.code >= 500:
+                raise _InterruptedError(f"the server answered {error.code} {error.reason}") from error
+            raise InputError(
+                f"The server answered {error.code} {error.reason} for {address}: look for {address.rsplit('/', 1)[-1]} "
+                f"elsewhere and put it at {part.with_suffix('')}."
+            ) from error
+    except URLError as error:
+        raise _UnreachableError(str(error.reason)) from error
+    except (OSError, HTTPException) as error:
+        raise _InterruptedError(str(error)) from error
+
+
+def _read(response: HTTPResponse) -> bytes:
+    # Errors of the network are told from those of the disk by where they are raised.
+    try:
+        return response.read(CHUNK)
+    except (OSError, HTTPException) as error:
+        raise _InterruptedError(str(error)) from error
+
+
+def _version(response: HTTPResponse) -> str:
+    """What identifies the content of an address: a strong entity tag, or the date of the last change (RFC 9110)."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+
+
+def _version_file(part: Path) -> Path:
+    return part.with_name(f"{part.name}.version")
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _version_file(part).unlink(missing_ok=True)
+
+
+def _wrong_hash(record: WeightRecord, path: Path) -> str:
+    """How the SHA-256 of a file differs from the record's; empty when it fits or the publisher gives none."""
+    if record.sha256 is None:
+        return ""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found.startswith(record.sha256.lower()):
+        return ""
+    return f"sha256 {found[: len(record.sha256)]} instead of {record.sha256}"
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time; on systems without such locks, all at once."""
+    with path.open("w") as file:
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):  # network disks may have none
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield

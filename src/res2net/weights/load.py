@@ -1,0 +1,188 @@
+"""Put a checkpoint into a network: every tensor accounted for, or nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from res2net.backbones.base import Backbone
+from res2net.backbones.registry import variant_names
+from res2net.errors import InputError
+from res2net.weights.formats import FORMATS, to_native
+from res2net.weights.read import Checkpoint
+from res2net.weights.records import WeightRecord
+
+__all__ = ["LoadReport", "check_usable", "describe", "load"]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of each tensor of a checkpoint and of a network, by name."""
+
+    format: str
+    """The format that the checkpoint was in."""
+    loaded: tuple[str, ...]
+    """Taken over as they are."""
+    adapted: tuple[str, ...]
+    """Taken over after a change: the first convolution, for another number of input channels."""
+    kept: tuple[str, ...]
+    """Left as they were in the network: a classifier of another size, counters of batches."""
+    dropped: tuple[str, ...]
+    """Of the checkpoint, without a use: a classifier of another size, layers that nothing computes with."""
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.loaded)} tensors loaded ({self.format})"]
+        for what, names in (("adapted", self.adapted), ("kept", self.kept), ("dropped", self.dropped)):
+            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+            if names:
+                parts.append(f"{what}: {', '.join(names[:4])}{more}")
+        return "; ".join(parts)
+
+
+def load(
+    model: Backbone, checkpoint: Checkpoint, *, adapt_classifier: bool = False, adapt_input: bool = False
+) -> LoadReport:
+    """Copy a checkpoint of any known format into `model`, in place. After an error the model is as it was.
+
+    Only counters of batches (`num_batches_tracked`) may be missing, as in files from before torch 0.4.1.
+
+    Args:
+        model: the network.
+        checkpoint: the tensors.
+        adapt_classifier: where the classifiers differ in size, or only one side has one, the model keeps its own.
+        adapt_input: where the pictures differ in channels, change the first convolution as `adapt_channels` does.
+
+    Raises:
+        InputError: the format is not known, or the checkpoint is of another network.
+    """
+    expected = model.state_dict()
+    native = to_native(checkpoint.tensors, expected)
+    given = native.tensors
+    where = f"The checkpoint {checkpoint.path}" if checkpoint.path else "The checkpoint"
+    problems: list[str] = []
+    adapted: list[str] = []
+    kept: list[str] = []
+    dropped = list(native.dropped)
+
+    prefix = f"{model.classifier_name}."
+    theirs, ours = (
+        {name: t.shape for name, t in side.items() if name.startswith(prefix)} for side in (given, expected)
+    )
+    if theirs != ours:
+        if not adapt_classifier:
+            problems.append(
+                f"has {_classifier(given, prefix)} and the model {_classifier(expected, prefix)}: pass "
+                "adapt_classifier=True to keep the model's own, or build the model to fit"
+            )
+        given = {name: tensor for name, tensor in given.items() if name not in theirs}
+        kept += ours
+        dropped += theirs
+
+    first = f"{model.input_layer_name}.weight"
+    if first in given and _fits_but_for_channels(given[first], expected[first]):
+        channels = expected[first].shape[1]
+        if not adapt_input:
+            problems.append(
+                f"is for pictures of {given[first].shape[1]} channels and the model for {channels}: pass "
+                "adapt_input=True to change the first convolution, or build the model to fit"
+            )
+        given = given | {first: adapt_channels(given[first], channels)}
+        adapted.append(first)
+
+    kept += [name for name in expected if name not in given and name.endswith("num_batches_tracked")]
+    _check_same_network(where, checkpoint, given, {n: t for n, t in expected.items() if n not in kept})
+    if problems:
+        raise InputError(f"{where} {', and '.join(problems)}.")
+    with torch.no_grad():
+        for name, tensor in given.items():
+            expected[name].copy_(tensor)
+    loaded = tuple(name for name in given if name not in adapted)
+    return LoadReport(native.format, loaded, tuple(adapted), tuple(kept), tuple(dropped))
+
+
+def adapt_channels(weight: Tensor, channels: int) -> Tensor:
+    """A convolution's weight for another number of input channels.
+
+    More channels repeat the old ones in turn, each divided by how often it occurs; fewer channels are sums of the old
+    ones in turn (one channel: of all). Either way the response to a picture whose channels are all equal is unchanged.
+
+    Shape: `(C_out, C_in, *kernel)` to `(C_out, channels, *kernel)`.
+    """
+    old = weight.shape[1]
+    if channels < old:
+        folded = weight.new_zeros(weight.shape[0], channels, *weight.shape[2:])
+        return folded.index_add_(1, torch.arange(old, device=weight.device) % channels, weight)
+    source = torch.arange(channels, device=weight.device) % old
+    repeats = torch.bincount(source)[source].view(-1, *[1] * (weight.ndim - 2))
+    return weight[:, source] / repeats
+
+
+def describe(tensors: Mapping[str, Tensor], model: Backbone) -> tuple[int, int]:
+    """The classes (0 without a classifier) and input channels to build a network with that fits a checkpoint.
+
+    Args:
+        tensors: under our names (`to_native`).
+        model: any network of the same kind, which may be on the meta device; only its names are used.
+
+    Raises:
+        InputError: the checkpoint has no first convolution of that name.
+    """
+    classifier, first = f"{model.classifier_name}.weight", f"{model.input_layer_name}.weight"
+    if first not in tensors:
+        raise InputError(f"The checkpoint has no tensor {first!r}: it is of another network.")
+    return (len(tensors[classifier]) if classifier in tensors else 0), tensors[first].shape[1]
+
+
+def check_usable(record: WeightRecord) -> None:
+    """Raise `InputError`, which says why, for published weights that this version cannot compute with."""
+    reason = None
+    if record.format not in FORMATS:
+        reason = f"their format, {record.format}, cannot be read"
+    elif record.graph != "official":
+        reason = f"they need the {record.graph} graph, which cannot be built"
+    elif record.model not in variant_names():
+        reason = "the model cannot be built"
+    if reason:
+        raise InputError(f"The weights {record.name} exist at {record.address}, but {reason} yet: choose others.")
+
+
+def _fits_but_for_channels(given: Tensor, expected: Tensor) -> bool:
+    return (
+        given.is_floating_point()
+        and given.ndim == expected.ndim > 2
+        and given.shape[1] != expected.shape[1]
+        and (given.shape[0], *given.shape[2:]) == (expected.shape[0], *expected.shape[2:])
+    )
+
+
+def _classifier(tensors: Mapping[str, Tensor], prefix: str) -> str:
+    weight = tensors.get(f"{prefix}weight")
+    return "no classifier" if weight is None else f"a classifier of {len(weight)} classes"
+
+
+def _check_same_network(
+    where: str, checkpoint: Checkpoint, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> None:
+    """Raise `InputError`, which counts the differences and gives examples, unless names and shapes are the same."""
+    missing = [name for name in expected if name not in given]
+    unexpected = [name for name in given if name not in expected]
+    # Integers among the weights are a quantized network: copied as numbers they would be silently wrong.
+    misfits = [
+        f"{name} is {_kind(given[name])} and not {_kind(tensor)}"
+        for name, tensor in expected.items()
+        if name in given and _kind(given[name]) != _kind(tensor)
+    ]
+    found = ((missing, "are missing"), (unexpected, "are unexpected"), (misfits, "have another shape or type"))
+    differences = [f"{len(names)} {what} (such as {names[0]})" for names, what in found if names]
+    if differences:
+        named = checkpoint.metadata.get("model") or checkpoint.metadata.get("arch")
+        hint = f"it says it is of {named!r}, so create that" if named else "create the model that it was saved from"
+        raise InputError(f"{where} is of another model: of its tensors {', '.join(differences)}; {hint}.")
+
+
+def _kind(tensor: Tensor) -> str:
+    shape = "x".join(map(str, tensor.shape)) or "one number"
+    return shape if tensor.is_floating_point() else f"{shape} of integers"

@@ -1,0 +1,140 @@
+"""Read checkpoint files of any origin without ever running code from them."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from res2net.errors import InputError, nearest
+from res2net.weights.save import METADATA_KEY
+
+__all__ = ["Checkpoint", "read_checkpoint"]
+
+# Entries under which training programs keep the tensors, the averaged ones first (timm's order).
+ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model", "params", "weights")
+# What wrappers put before every name: data parallel training, compilation, Lightning modules.
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a file, by name, and what the file says about itself."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    """The file it was read from; None for one that was made in memory."""
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a safetensors file, recognised by its content, or a file of `torch.save`; no code of it is ever run.
+
+    The dictionary of tensors is taken out of what training programs put around it, and prefixes that all its names
+    share are taken off; files of `save` come back exactly. Metadata are those of `save`, or the plain values
+    (`epoch`, `arch`, ...) that a training program put beside the tensors.
+
+    Raises:
+        InputError: the file is missing, damaged, incomplete, no checkpoint, or contains more than tensors.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder: give the checkpoint file in it.") from error
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}: {_neighbour(path)}") from error
+    except OSError as error:
+        raise InputError(f"Cannot read {path} ({error.strerror}): check its permissions.") from error
+    if not start:
+        raise InputError(f"{path} is empty: download or save it again.")
+    if path.suffix == ".safetensors" or start[8:] == b"{":
+        return _read_safetensors(path)
+    return _read_torch(path)
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path) from error
+    if not tensors:
+        raise InputError(f"{path} contains no tensors: give a file with the weights of a network.")
+    if METADATA_KEY in header:
+        return Checkpoint(tensors, _json_object(header[METADATA_KEY]), path)
+    return Checkpoint(_without_prefixes(tensors), {}, path)
+
+
+def _read_torch(path: Path) -> Checkpoint:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the file's age and origin are no concern of the reader
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file can hold anything, and torch raises a dozen types for it
+        if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise InputError(
+                f"{path} contains Python objects ({refused[1]}) that could run code and is not read: "
+                "save only the network's state_dict() where the file was made."
+            ) from error
+        raise _unreadable(path) from error
+    metadata = {}
+    if isinstance(content, dict):
+        metadata = {name: value for name, value in content.items() if isinstance(value, str | int | float)}
+    return Checkpoint(_without_prefixes(_tensors(path, content)), metadata, path)
+
+
+def _tensors(path: Path, content: object) -> dict[str, Tensor]:
+    """The dictionary of tensors in what `torch.load` gave."""
+    while isinstance(content, dict):
+        inner = next((content[name] for name in ENTRIES if isinstance(content.get(name), dict)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path} contains no named tensors: give a file with the state_dict() of a network.")
+    for name, value in content.items():
+        if not isinstance(value, Tensor) or not isinstance(name, str):
+            raise InputError(
+                f"{path} contains {type(value).__name__} {name!r} among its tensors: save only the network's "
+                "state_dict()."
+            )
+    return {name: value.detach() for name, value in content.items()}
+
+
+def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # A compiled part of a network has the mark in the middle of its names.
+    names = {name: name.replace("_orig_mod.", "") for name in tensors}
+    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in names.values())), None):
+        names = {name: short.removeprefix(prefix) for name, short in names.items()}
+    return {short: tensors[name] for name, short in names.items()}
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """What another program wrote under our key is no reason to refuse the tensors: it is then empty."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _unreadable(path: Path) -> InputError:
+    return InputError(f"{path} is damaged, incomplete or no checkpoint: download or save it again.")
+
+
+def _neighbour(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist."
+    files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    return nearest(path.name, files) or "nothing in its folder has such a name."

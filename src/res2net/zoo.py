@@ -1,0 +1,104 @@
+"""`create_model` and `list_models`: backbones and weights joined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from res2net.backbones.base import Backbone
+from res2net.backbones.registry import build, variant, variant_names
+from res2net.errors import InputError
+from res2net.weights import Checkpoint, Preprocessing, check_usable, describe, fetch, find_record, load, read_checkpoint
+from res2net.weights.formats import to_native
+
+__all__ = ["create_model", "list_models", "load_model", "preprocessing_of"]
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the models that `create_model` knows, those that match a shell-style pattern such as `"res2net50*"`."""
+    return variant_names(pattern)
+
+
+def create_model(
+    name: str,
+    weights: str | Path | None = None,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    output_stride: int | None = None,
+    adapt_classifier: bool = False,
+    adapt_input: bool = False,
+    **options: Any,
+) -> Backbone:
+    """Build a model, with published weights or those of a file if asked for.
+
+    Args:
+        name: one of `list_models()`.
+        weights: a tag such as "in1k" (the authors' ImageNet weights, downloaded once, their licence is printed); or a
+            checkpoint file of the official code, timm, torchvision, mmpretrain or this library, `.pth` or safetensors.
+        num_classes: classes of the classifier, 0 for none. By default what the weights have, or the model's own.
+        in_channels: channels of the picture. By default what the weights have, or the model's own.
+        output_stride: 32, 16 or 8 (what the model allows); by default the model's own.
+        adapt_classifier: where the weights have another number of classes, keep the model's fresh classifier.
+        adapt_input: where the weights are for another number of channels, change the first convolution: the response
+            to a picture whose channels are alike stays the same.
+        options: of the model's class, such as `drop_path_rate=0.1`.
+
+    Returns:
+        The model in training mode, as every new `torch.nn.Module`.
+
+    Raises:
+        InputError: an unknown name, option or weight (the nearest is named), or weights that do not fit.
+    """
+    asked = {"num_classes": num_classes, "in_channels": in_channels, "output_stride": output_stride}
+    options |= {option: value for option, value in asked.items() if value is not None}
+    if weights is None:
+        return build(name, **options)
+    checkpoint = find_checkpoint(name, weights)
+    if "model" in checkpoint.metadata and checkpoint.metadata["model"] != name:
+        raise InputError(
+            f"{checkpoint.path} holds a {checkpoint.metadata['model']!r}, not a {name!r}: "
+            f"create {checkpoint.metadata['model']!r}, or load another file."
+        )
+    options = dict(checkpoint.metadata.get("options", {})) | options
+    with torch.device("meta"):
+        template = build(name, **options)
+    native = to_native(checkpoint.tensors, template.state_dict())
+    found_classes, found_channels = describe(native.tensors, template)
+    options = {"num_classes": found_classes, "in_channels": found_channels} | options
+    model = build(name, **options)
+    load(model, checkpoint, adapt_classifier=adapt_classifier, adapt_input=adapt_input)
+    return model
+
+
+def load_model(path: str | Path) -> tuple[Backbone, Checkpoint]:
+    """Build the model that a file of this library holds, as it was saved; and the file's content.
+
+    Raises:
+        InputError: the file is no checkpoint, or does not say which model it holds.
+    """
+    checkpoint = read_checkpoint(path)
+    name = checkpoint.metadata.get("model")
+    if not isinstance(name, str):
+        raise InputError(f"{path} does not say which model it holds: name the model as well.")
+    return create_model(name, path), checkpoint
+
+
+def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
+    """The tensors behind `weights`: a file if it looks like one, else the published weights of that tag."""
+    variant(name)
+    path = Path(weights)
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return read_checkpoint(path)
+    record = find_record(name, str(weights))
+    check_usable(record)
+    checkpoint = read_checkpoint(fetch(record))
+    return Checkpoint(checkpoint.tensors, {"preprocessing": record.preprocessing.to_dict()}, checkpoint.path)
+
+
+def preprocessing_of(checkpoint: Checkpoint) -> Preprocessing | None:
+    """How pictures are prepared for the model of a checkpoint; None when the file does not say."""
+    values = checkpoint.metadata.get("preprocessing")
+    return Preprocessing.from_dict(values) if isinstance(values, dict) else None
