@@ -12,7 +12,14 @@ LISTED = 12
 
 
 class InputError(ValueError):
-    """Something given from outside was wrong. Its text is one sentence fit to be shown without a traceback."""
+    """Something given from outside was wrong. Its text is one sentence fit to be shown without a traceback.
+
+    A DataLoader rebuilds an exception of its worker from one text, a whole traceback that ends with the sentence; of
+    that only the sentence is kept.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

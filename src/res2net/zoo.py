@@ -13,7 +13,7 @@ from res2net.errors import InputError
 from res2net.weights import Checkpoint, Preprocessing, check_usable, describe, fetch, find_record, load, read_checkpoint
 from res2net.weights.formats import to_native
 
-__all__ = ["create_model", "list_models", "load_model", "preprocessing_of"]
+__all__ = ["create_model", "find_checkpoint", "list_models", "load_model", "preprocessing_of"]
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -23,7 +23,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def create_model(
     name: str,
-    weights: str | Path | None = None,
+    weights: str | Path | Checkpoint | None = None,
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,
@@ -37,7 +37,8 @@ def create_model(
     Args:
         name: one of `list_models()`.
         weights: a tag such as "in1k" (the authors' ImageNet weights, downloaded once, their licence is printed); or a
-            checkpoint file of the official code, timm, torchvision, mmpretrain or this library, `.pth` or safetensors.
+            checkpoint file of the official code, timm, torchvision, mmpretrain or this library, `.pth` or safetensors;
+            or what `find_checkpoint` gave.
         num_classes: classes of the classifier, 0 for none. By default what the weights have, or the model's own.
         in_channels: channels of the picture. By default what the weights have, or the model's own.
         output_stride: 32, 16 or 8 (what the model allows); by default the model's own.
@@ -56,13 +57,12 @@ def create_model(
     options |= {option: value for option, value in asked.items() if value is not None}
     if weights is None:
         return build(name, **options)
-    checkpoint = find_checkpoint(name, weights)
-    if "model" in checkpoint.metadata and checkpoint.metadata["model"] != name:
-        raise InputError(
-            f"{checkpoint.path} holds a {checkpoint.metadata['model']!r}, not a {name!r}: "
-            f"create {checkpoint.metadata['model']!r}, or load another file."
-        )
-    options = dict(checkpoint.metadata.get("options", {})) | options
+    checkpoint = weights if isinstance(weights, Checkpoint) else find_checkpoint(name, weights)
+    # Files of other programs can have entries of these names that mean something else.
+    held, own_options = (checkpoint.metadata.get(entry) for entry in ("model", "options"))
+    if held != name and held in variant_names():
+        raise InputError(f"{checkpoint.path} holds a {held!r}, not a {name!r}: create {held!r}, or load another file.")
+    options = (own_options if isinstance(own_options, dict) else {}) | options
     with torch.device("meta"):
         template = build(name, **options)
     native = to_native(checkpoint.tensors, template.state_dict())
@@ -83,7 +83,7 @@ def load_model(path: str | Path) -> tuple[Backbone, Checkpoint]:
     name = checkpoint.metadata.get("model")
     if not isinstance(name, str):
         raise InputError(f"{path} does not say which model it holds: name the model as well.")
-    return create_model(name, path), checkpoint
+    return create_model(name, checkpoint), checkpoint
 
 
 def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -35,6 +36,9 @@ class Backbone(nn.Module):
     """Classes of the classifier; 0 when there is none."""
     output_stride: int
     """Stride of the last stage."""
+    variant_name: str = ""
+    """The name it was built by, and with which options: so it can be built again."""
+    variant_options: Mapping[str, Any] = MappingProxyType({})
     classifier_name: str = "fc"
     """Name of the layer that makes the logits."""
 

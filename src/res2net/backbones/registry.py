@@ -65,4 +65,6 @@ def build(name: str, **options: Any) -> Backbone:
     """Build a variant, with `options` over its own; `InputError` for an option that it does not take."""
     chosen = variant(name)
     check_options(f"Model {name!r}", options, chosen.option_names)
-    return chosen.build(**{**chosen.options, **options})
+    model = chosen.build(**{**chosen.options, **options})
+    model.variant_name, model.variant_options = name, dict(options)
+    return model

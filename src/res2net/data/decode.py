@@ -31,14 +31,10 @@ EXTENSIONS = tuple(extension for extensions in _FORMATS.values() for extension i
 
 
 class BadImage(InputError):  # noqa: N818 - users say `except BadImage`, not of an error of theirs
-    """A picture that cannot be read. `path` and `reason` say which and why.
-
-    A DataLoader rebuilds an exception of its worker from one text, the whole traceback, which ends with the sentence.
-    The sentence is then kept and `path` and `reason` are empty.
-    """
+    """A picture that cannot be read. `path` and `reason` say which and why, but not after a DataLoader's worker."""
 
     def __init__(self, message: str, path: str = "", reason: str = "") -> None:
-        super().__init__(message.rpartition("BadImage: ")[2].strip())
+        super().__init__(message)
         self.path = path
         self.reason = reason
 

@@ -39,7 +39,7 @@ class Skipped:
 
 
 class Transformed(Dataset[Sample | Skipped]):
-    """A data set with a transform of `(image, target)`, and a rule for broken pictures.
+    """A data set with a transform of `(image, target)`, and a rule for broken pictures; a target gets its `index`.
 
     Args:
         dataset: gives samples by index.
@@ -65,6 +65,7 @@ class Transformed(Dataset[Sample | Skipped]):
             if self.bad_images == "stop":
                 raise
             return Skipped(error.path, error.reason)
+        target = target | {"index": index}
         return self.transform(image, target) if self.transform else (image, target)
 
 

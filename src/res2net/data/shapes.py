@@ -7,6 +7,7 @@ from 6 % to 90 % of the picture's side. The background has a texture of its own,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,16 @@ from torchvision import tv_tensors
 from res2net.data.procedural.render import Rendering, render
 from res2net.data.procedural.scene import CLASS_NAMES, Scene, draw_scene
 from res2net.data.procedural.silhouettes import KEYPOINTS
+from res2net.data.sources import DataSource, register_source
+from res2net.data.transforms import TrainAugment
 from res2net.errors import InputError, check_choice
+from res2net.weights import Preprocessing
 
-__all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "Shapes"]
+__all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "Shapes", "shapes_source"]
 
 SPLITS = ("train", "val", "test")
+LENGTHS = {"train": 12_000, "val": 2_000}
+"""Pictures of each split of the source that has the name `shapes`."""
 LABELS = ("label", "size", "boxes", "labels", "masks", "semantic", "saliency", "keypoints", "visibility", "depth")
 """Everything that a target can hold; see `Shapes`."""
 
@@ -152,3 +158,18 @@ def _visibility(keypoints: Tensor, masks: Tensor) -> Tensor:
     column, row = keypoints.long().clamp(0, masks.shape[-1] - 1).unbind(-1)
     hidden = [masks[index + 1 :, row[index], column[index]].any(0) for index in range(len(masks))]
     return 2 - torch.stack(hidden).to(torch.uint8)
+
+
+@register_source("shapes")
+@cache
+def shapes_source() -> DataSource:
+    """12,000 training and 2,000 validation pictures of 64 x 64 pixels, one thing in each, drawn once in a process."""
+    pictures = {split: Shapes(length, split=split, keep=True) for split, length in LENGTHS.items()}
+    return DataSource(
+        "shapes",
+        pictures["train"],
+        pictures["val"],
+        CLASS_NAMES,
+        Preprocessing(size=64, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        TrainAugment(pad=0),  # things are anywhere in the picture already
+    )

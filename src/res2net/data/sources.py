@@ -42,15 +42,15 @@ class DataSource:
         )
 
 
-SourceBuilder = Callable[[int], DataSource]
-"""Makes a source from a seed."""
+SourceBuilder = Callable[[], DataSource]
+"""Makes a source."""
 
 SOURCES: dict[str, SourceBuilder] = {}
 """The sources that have a name, by `register_source`."""
 
 
 def register_source(name: str) -> Callable[[SourceBuilder], SourceBuilder]:
-    """Decorator for a function of the seed in a file of this folder: `open_source(name)` then calls it."""
+    """Decorator for a function in a file of this folder: `open_source(name)` then calls it."""
 
     def register(build: SourceBuilder) -> SourceBuilder:
         if name in SOURCES:
@@ -84,7 +84,7 @@ def open_source(
     Args:
         source: a name or a path.
         val_fraction: share of the validation in a folder that is not split yet.
-        seed: of that split, or of a source that is made by rule.
+        seed: of that split.
         bad_images: "stop" raises `BadImage` at a broken picture, "skip" leaves it out of its batch.
 
     Raises:
@@ -92,7 +92,7 @@ def open_source(
     """
     check_choice("Treatment of bad images", bad_images, BAD_IMAGES)
     if isinstance(source, str) and source in _all_sources():
-        return replace(_all_sources()[source](seed), bad_images=bad_images)
+        return replace(_all_sources()[source](), bad_images=bad_images)
     path = Path(source)
     if not path.exists():
         names = source_names()

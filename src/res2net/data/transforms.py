@@ -94,7 +94,9 @@ def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None =
     if augment.pad is None:
         steps.append(v2.RandomResizedCrop(size, augment.scale, augment.ratio, interpolation=interpolation))
     else:
-        steps += [v2.Resize(size, interpolation=interpolation), v2.RandomCrop(size, padding=augment.pad)]
+        steps.append(v2.Resize(size, interpolation=interpolation))
+        # Without padding there is still something to crop from pictures that are not square.
+        steps.append(v2.RandomCrop(size, padding=augment.pad or None))
     if augment.flip:
         steps.append(v2.RandomHorizontalFlip(augment.flip))
     if augment.rand_augment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from res2net.nn.layers import conv
+from res2net.nn.layers import check_positive, conv
 
 __all__ = ["SqueezeExcitation"]
 
@@ -20,10 +20,14 @@ class SqueezeExcitation(nn.Module):
         dims: dimensions of the signal, 1, 2 or 3.
 
     Shape: `(N, channels, *size)` to the same.
+
+    Raises:
+        InputError: the reduction is no positive integer, or `dims` is another number.
     """
 
     def __init__(self, channels: int, reduction: int = 16, *, dims: int = 2) -> None:
         super().__init__()
+        check_positive("Reduction", reduction)
         hidden = max(1, channels // reduction)
         self.fc1 = conv(dims, channels, hidden, bias=True)
         self.act = nn.ReLU(inplace=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError
 from res2net.nn.attention import SqueezeExcitation
-from res2net.nn.layers import Activation, IntOrTuple, Norm, activation, conv, norm_layer
+from res2net.nn.layers import Activation, IntOrTuple, Norm, activation, check_positive, conv, norm_layer
 from res2net.nn.res2conv import Branch, Res2Conv
 
 __all__ = ["Res2Bottleneck"]
@@ -63,6 +63,8 @@ class Res2Bottleneck(Res2Conv):
         pass_through: str | None = None,
         pool_counts_padding: bool = True,
     ) -> None:
+        for what, value in (("Planes", planes), ("Base width", base_width), ("Cardinality", cardinality)):
+            check_positive(what, value)
         width = planes * base_width // 64 * cardinality
         if width < 1:
             raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from torch import nn
@@ -16,6 +16,7 @@ __all__ = [
     "activation",
     "adaptive_avg_pool",
     "avg_pool",
+    "check_positive",
     "conv",
     "max_pool",
     "norm_layer",
@@ -51,7 +52,8 @@ NORMS = ("batch", "instance", "group", "layer", "none")
 
 def per_dimension(value: IntOrTuple, dims: int, what: str) -> tuple[int, ...]:
     """`value` as one positive integer for each of `dims` dimensions; `InputError` when it is not that."""
-    values = (value,) * dims if isinstance(value, int) else tuple(value)
+    check_dims(dims)
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * dims
     if len(values) != dims or any(not isinstance(item, int) or item < 1 for item in values):
         raise InputError(f"{what} {value!r} does not fit: give one positive integer, or {dims} of them.")
     return values
@@ -60,6 +62,12 @@ def per_dimension(value: IntOrTuple, dims: int, what: str) -> tuple[int, ...]:
 def check_dims(dims: int) -> None:
     """`InputError` unless `dims` is 1, 2 or 3."""
     check_choice("Number of dimensions", dims, CONV)
+
+
+def check_positive(what: str, value: object) -> None:
+    """`InputError` unless `value` is a positive integer."""
+    if not isinstance(value, int) or value < 1:
+        raise InputError(f"{what} {value!r} does not fit: give a positive integer.")
 
 
 def conv(
@@ -74,7 +82,8 @@ def conv(
     bias: bool = False,
 ) -> nn.Module:
     """A convolution in `dims` dimensions, padded so that stride 1 keeps the size (odd kernels)."""
-    check_dims(dims)
+    check_positive("Input channels", in_channels)
+    check_positive("Output channels", out_channels)
     kernel = per_dimension(kernel_size, dims, "Kernel size")
     spread = per_dimension(dilation, dims, "Dilation")
     if any(size % 2 == 0 for size in kernel):
@@ -130,6 +139,7 @@ def norm_layer(norm: Norm, channels: int, dims: int) -> nn.Module:
     """
     if not isinstance(norm, str):
         return norm(channels)
+    check_dims(dims)
     check_choice("Normalisation", norm, NORMS)
     if norm == "batch":
         return BATCH_NORM[dims](channels)

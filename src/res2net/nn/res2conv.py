@@ -8,7 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
-from res2net.nn.layers import Activation, IntOrTuple, Norm, activation, avg_pool, conv, norm_layer, per_dimension
+from res2net.nn.layers import (
+    Activation,
+    IntOrTuple,
+    Norm,
+    activation,
+    avg_pool,
+    check_positive,
+    conv,
+    norm_layer,
+    per_dimension,
+)
 
 __all__ = ["ORDERS", "PASS_THROUGH", "SPLIT_ORDERS", "Branch", "Res2Conv"]
 
@@ -88,8 +98,7 @@ class Res2Conv(nn.Module):
         pass_through = pass_through or ("pool" if mode == "stage" else "identity")
         check_choice("Pass-through", pass_through, PASS_THROUGH)
         for what, value in (("Width", width), ("Scale", scale), ("Cardinality", cardinality)):
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{what} {value!r} does not fit: give a positive integer.")
+            check_positive(what, value)
         if width % cardinality:
             raise InputError(f"Width {width} is not divisible by cardinality {cardinality}: choose one that is.")
         strided = max(per_dimension(stride, dims, "Stride")) > 1

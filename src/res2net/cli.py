@@ -1,0 +1,78 @@
+"""The command line: `res2net VERB [TASK] SOURCE`, a thin table of commands.
+
+Nothing is imported before it is needed, so that `res2net --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from res2net._version import __version__
+from res2net.errors import InputError, nearest
+
+__all__ = ["COMMANDS", "main"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A verb: the function that does it, as `module:function`, and a line about it."""
+
+    target: str
+    about: str
+
+
+COMMANDS = {
+    "quickstart": Command("res2net.commands.quickstart:run", "train, compare and explain two small networks, now"),
+    "models": Command("res2net.commands.models:run", "list the models"),
+    "info": Command("res2net.commands.info:run", "tell a model's parameters, MACs, stages and receptive fields"),
+    "train": Command("res2net.commands.train:run", "train on a folder of pictures"),
+    "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),
+    "predict": Command("res2net.commands.predict:run", "tell what is in a picture or in a folder of them"),
+}
+
+HELP = """usage: res2net VERB [TASK] SOURCE [options]
+
+{commands}
+
+TASK is `classify` unless named. `res2net VERB --help` tells the options of a verb.
+
+  res2net quickstart
+  res2net train PATH/TO/PICTURES --model res2net50_26w_4s
+  res2net predict PATH/TO/PICTURE.jpg --weights runs/NAME/best.safetensors
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 when a run was stopped, 2 for a mistake of the user."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        lines = (f"  {verb:{width}}  {command.about}" for verb, command in COMMANDS.items())
+        print(HELP.format(commands="\n".join(lines)))
+        return 0
+    if given[0] in ("-V", "--version"):
+        print(f"res2net {__version__}")
+        return 0
+    verb, rest = given[0], given[1:]
+    try:
+        if verb not in COMMANDS:
+            hint = nearest(verb, COMMANDS) or "see `res2net --help`"
+            raise InputError(f"There is no verb {verb!r}: {hint} (verbs: {', '.join(COMMANDS)}).")
+        module, function = COMMANDS[verb].target.split(":")
+        return int(getattr(importlib.import_module(module), function)(rest) or 0)
+    except InputError as error:
+        print(f"res2net: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nres2net: stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # who reads the output has seen enough
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

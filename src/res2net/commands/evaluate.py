@@ -1,0 +1,80 @@
+"""`res2net eval`: evaluate trained or published weights on a source of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+from rich.console import Console
+
+from res2net.commands.arguments import parse, split_task
+
+__all__ = ["run"]
+
+ABOUT = "Evaluate weights on the validation pictures of a folder, a CIFAR folder, the ImageNet layout, or shapes."
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What is evaluated on what."""
+
+    source: tyro.conf.Positional[str]
+    """Folder of pictures, CIFAR folder, or "shapes"."""
+    weights: str
+    """A checkpoint of `res2net train`; or, with --model, another checkpoint or a tag such as "in1k"."""
+    model: str | None = None
+    """Name of the architecture, where the weights do not say it."""
+    batch_size: int | None = None
+    """By default that of the training."""
+    precision: str | None = None
+    """fp32, bf16 or fp16; by default that of the training."""
+    val_fraction: float | None = None
+    """Share kept for validation, where the data are not split; by default as in the training."""
+    seed: int | None = None
+    """Of that split; by default that of the training."""
+    bad_images: str = "stop"
+    """A picture that cannot be read: "stop" there, or "skip" and count it."""
+    workers: int | None = None
+    """Processes that prepare pictures."""
+    accelerator: str = "auto"
+    """cpu, gpu, mps, or auto."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Evaluate and print the metrics."""
+    name, words = split_task(arguments)
+    chosen = parse(Arguments, "eval", words, ABOUT)
+
+    from res2net.data.loader import eval_loader
+    from res2net.data.sources import open_source
+    from res2net.engine.checkpoints import check_classes, restore_task
+    from res2net.engine.evaluate import evaluate, workers_for
+    from res2net.engine.report import metrics_table
+
+    task, checkpoint = restore_task(chosen.weights, chosen.model, name)
+    said = checkpoint.metadata
+    source = open_source(
+        chosen.source,
+        val_fraction=float(said.get("val_fraction", 0.2)) if chosen.val_fraction is None else chosen.val_fraction,
+        seed=int(said.get("seed", 0)) if chosen.seed is None else chosen.seed,
+        bad_images=chosen.bad_images,
+    )
+    check_classes(checkpoint, task, source)
+    _, val_set = source.transformed(task.transform(True), task.transform(False))
+    workers = workers_for(source) if chosen.workers is None else chosen.workers
+    loader = eval_loader(val_set, chosen.batch_size or int(said.get("batch_size", 64)), workers=workers)
+    console = Console()
+    evaluation = evaluate(
+        task,
+        loader,
+        precision=chosen.precision or str(said.get("precision", "fp32")),
+        accelerator=chosen.accelerator,
+        channels_last=bool(said.get("channels_last", True)),
+        console=console,
+    )
+    rate = len(evaluation.records["loss"]) / evaluation.seconds
+    console.print(metrics_table(f"{len(val_set):,} pictures of {source.name}", evaluation).to_rich())
+    console.print(f"{rate:,.0f} images/s", highlight=False)
+    if evaluation.skipped:
+        console.print(f"{len(evaluation.skipped)} broken pictures were skipped, such as {evaluation.skipped[0]}.")

@@ -1,0 +1,58 @@
+"""`res2net models`: the table of all models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import tyro
+from rich.console import Console
+
+from res2net.backbones.registry import variant
+from res2net.commands.arguments import parse
+from res2net.errors import InputError, nearest
+from res2net.measure import human
+from res2net.report import Column, Table
+from res2net.weights import records
+from res2net.weights.load import check_usable
+from res2net.zoo import create_model, list_models
+
+__all__ = ["run"]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Which models."""
+
+    pattern: tyro.conf.Positional[str] = "*"
+    """Shell-style pattern of names, such as "res2net50*"."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Print the models that match a pattern, with parameters and published weights."""
+    pattern = parse(Arguments, "models", arguments, "List the models.").pattern
+    names = list_models(pattern)
+    if not names:
+        hint = nearest(pattern.strip("*"), list_models()) or "see `res2net models`"
+        raise InputError(f"No model matches {pattern!r}: {hint}.")
+    rows = [(name, _parameters(name), _tags(name), variant(name).about) for name in names]
+    columns = (Column("model"), Column("parameters"), Column("weights"), Column("about"))
+    Console().print(Table("", columns, rows).to_rich())
+
+
+def _parameters(name: str) -> str:
+    with torch.device("meta"):
+        model = create_model(name)
+    return human(sum(parameter.numel() for parameter in model.parameters()))
+
+
+def _tags(name: str) -> str:
+    tags = []
+    for record in records(name):
+        try:
+            check_usable(record)
+        except InputError:
+            continue
+        tags.append(record.tag)
+    return ", ".join(tags)

@@ -1,0 +1,113 @@
+"""`res2net train`: train a task on a source of pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from rich.console import Console
+
+from res2net.commands.arguments import parse, split_task
+from res2net.engine.config import TrainConfig, from_dict, read_yaml
+from res2net.engine.folder import RunFolder
+from res2net.errors import InputError
+from res2net.tasks.base import task_type
+
+__all__ = ["run"]
+
+Options = TypeVar("Options")
+
+ABOUT = """Train on a folder of pictures (one folder for each class, or train/ and val/ of them), a CIFAR folder, the
+ImageNet layout, or the embedded set "shapes"."""
+
+
+@dataclass(frozen=True)
+class Arguments(Generic[Options]):
+    """How a run is started."""
+
+    run: TrainConfig[Options]
+    config: str | None = None
+    """Take options from this YAML file; those on the command line go before it."""
+    resume: str | None = None
+    """Go on with the run in this folder, exactly; no other options."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Start a run, or go on with one; 1 when it was stopped and can be resumed."""
+    task, words = split_task(arguments)
+    kind: Any = TrainConfig[task_type(task).Options]  # type: ignore[misc]
+    default = kind(task_name=task, source="", task=task_type(task).Options())
+    given = _value_of("--config", words)
+    if given is not None:
+        values = read_yaml(given)
+        if values.setdefault("task_name", task) != task:
+            raise InputError(
+                f"{given} is for the task {values['task_name']}: run `res2net train {values['task_name']}`."
+            )
+        values.setdefault("source", "")
+        values.setdefault("task", {})
+        default = from_dict(kind, values, f"The configuration {given}")
+    parsed: Arguments[Any] = parse(
+        cast(type[Arguments[Any]], Arguments[task_type(task).Options]),  # type: ignore[misc]
+        "train" if task == "classify" else f"train {task}",
+        words,
+        ABOUT,
+        Arguments(default),
+    )
+    if parsed.resume is not None:
+        folder = RunFolder.existing(parsed.resume)
+        saved = from_dict(kind, read_yaml(folder.config), f"The configuration {folder.config}")
+        _check_nothing_else(parsed, default, saved)
+        return _train(saved, folder)
+    if not parsed.run.source:
+        raise InputError("SOURCE is missing: give a folder of pictures, or the name shapes.")
+    return _train(parsed.run, None)
+
+
+def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
+    from res2net.data.sources import open_source
+    from res2net.engine.callbacks import StoppedError
+    from res2net.engine.report import metrics_table, write_run_report
+    from res2net.engine.train import train
+
+    console = Console()
+    try:
+        trained = train(config, resume=resume, console=console)
+    except StoppedError as stop:
+        console.print(f"Stopped and saved. Go on with:\n  res2net train --resume {stop}", markup=False, soft_wrap=True)
+        return 1
+    source = open_source(config.source, val_fraction=config.data.val_fraction, seed=config.seed)
+    write_run_report(trained, source, config)
+    console.print(metrics_table("The best weights on the validation pictures", trained.evaluation).to_rich())
+    best = trained.folder.best
+    console.print(
+        f"Report: {trained.folder.report}\nNext:\n  res2net eval {config.source} --weights {best}\n"
+        f"  res2net predict PATH/TO/PICTURE.jpg --weights {best}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _value_of(option: str, words: Sequence[str]) -> str | None:
+    """The value of an option that decides on the defaults of the others, before they are parsed."""
+    for index, word in enumerate(words):
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
+        if word == option and index + 1 < len(words):
+            return words[index + 1]
+    return None
+
+
+def _check_nothing_else(parsed: Arguments[Any], default: TrainConfig[Any], saved: TrainConfig[Any]) -> None:
+    """A resumed run goes on exactly, so options that would change it are refused; the same source may be named."""
+    given = dataclasses.replace(parsed.run, source=default.source)
+    if parsed.config is not None or given != default or parsed.run.source not in ("", saved.source):
+        raise InputError(
+            f"A resumed run goes on as it began: give --resume {parsed.resume} alone, "
+            f"or start a new run with --weights {Path(parsed.resume or '') / 'best.safetensors'}."
+        )

@@ -1,0 +1,1 @@
+"""The run: typed configuration, training, evaluation, prediction, checkpoints."""

@@ -1,0 +1,121 @@
+"""Checkpoint files: the state of a run for resuming, and weights with all that their users need to know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+
+from res2net._version import __version__
+from res2net.backbones.base import Backbone
+from res2net.data.sources import DataSource
+from res2net.engine.config import TrainConfig
+from res2net.errors import InputError
+from res2net.tasks.base import Task, task_type
+from res2net.weights import Checkpoint, Preprocessing, atomic_write, save
+from res2net.zoo import create_model, find_checkpoint, load_model, preprocessing_of
+
+__all__ = ["AtomicCheckpointIO", "check_classes", "read_state", "restore_task", "save_task"]
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes a run's state whole or not at all, and reads it without running code from it."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write `checkpoint` to `path`; after a failure (a full disk) the file before is still there."""
+        atomic_write(path, lambda file: torch.save(checkpoint, file))
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+        """Read what `save_checkpoint` wrote."""
+        return read_state(path)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete the file."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read_state(path: Path | str) -> dict[str, Any]:
+    """The state of a run; `InputError` when the file is damaged or holds more than plain values."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever is wrong in the file, the answer is the same
+        raise InputError(
+            f"{path} is damaged or not the state of a run: start from best.safetensors instead."
+        ) from error
+    if not isinstance(state, dict) or "loops" not in state:
+        raise InputError(f"{path} is not the state of a run: give the folder that `res2net train` wrote.")
+    return state
+
+
+def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainConfig[Any]) -> None:
+    """Write a task's weights, with all that evaluation and prediction need to know in the header."""
+    model = task.model
+    assert isinstance(model, Backbone)
+    options = dict(model.variant_options) | {"num_classes": model.num_classes, "in_channels": model.in_channels}
+    metadata = {
+        "task": task.name,
+        "model": model.variant_name,
+        "options": options,
+        "class_names": list(task.class_names),
+        "preprocessing": task.preprocessing.to_dict(),
+        "metrics": metrics,
+        "precision": config.precision,
+        "batch_size": config.data.batch_size,
+        "channels_last": config.channels_last,
+        "source": config.source,
+        "val_fraction": config.data.val_fraction,
+        "seed": config.seed,
+        "version": __version__,
+    }
+    save(path, model.state_dict(), metadata)
+
+
+def restore_task(weights: str | Path, model: str | None = None, name: str = "classify") -> tuple[Task, Checkpoint]:
+    """A trained task from its checkpoint, or from published weights of a named model.
+
+    Args:
+        weights: a file of `save_task`, or with `model` another checkpoint file or a tag such as "in1k".
+        model: name of the architecture, where the file does not say it.
+        name: the task, where the file does not say it.
+
+    Raises:
+        InputError: there is no such file or weight, or it does not say enough.
+    """
+    if model is None:
+        network, checkpoint = load_model(weights)
+    else:
+        checkpoint = find_checkpoint(model, weights)
+        network = create_model(model, checkpoint)
+    found = checkpoint.metadata.get("task", name)
+    if found != name:
+        raise InputError(f"{weights} was trained to {found}, not to {name}: run `res2net ... {found}`.")
+    preprocessing = preprocessing_of(checkpoint) or Preprocessing()
+    class_names = checkpoint.metadata.get("class_names") or default_class_names(network.num_classes)
+    return task_type(name).restore(network.eval(), class_names, preprocessing), checkpoint
+
+
+def default_class_names(classes: int) -> list[str]:
+    """The names of ImageNet's classes for a classifier of 1000, else numbers."""
+    if classes == 1000:
+        from torchvision.models import ResNet50_Weights
+
+        return list(ResNet50_Weights.IMAGENET1K_V2.meta["categories"])
+    return [f"class {index}" for index in range(classes)]
+
+
+def check_classes(checkpoint: Checkpoint, task: Task, source: DataSource) -> None:
+    """`InputError` unless the classes of a source are those that a checkpoint was trained on."""
+    said, found = checkpoint.metadata.get("class_names"), list(source.class_names)
+    if len(found) != len(task.class_names):
+        raise InputError(
+            f"The weights know {len(task.class_names)} classes and {source.name} has {len(found)}: "
+            "evaluate on data with the classes of the training."
+        )
+    if said is not None and said != found:
+        first = next(name for name, other in zip(found, said, strict=True) if name != other)
+        raise InputError(
+            f"The weights were trained on other classes than those of {source.name} (such as {first!r}): "
+            "evaluate on data with the classes of the training."
+        )

@@ -1,0 +1,91 @@
+"""Train several configurations with several seeds under equal budgets, and tell them apart."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from res2net.engine.config import TrainConfig
+from res2net.engine.train import Trained, train
+from res2net.measure import Counts, count
+from res2net.report import Column, Table
+
+__all__ = ["Comparison", "compare"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs of several models, as many seeds of each."""
+
+    runs: Mapping[str, Sequence[Trained]]
+    """By name of the model, in the order of `seeds`."""
+    seeds: Sequence[int]
+
+    def scores(self, metric: str) -> dict[str, list[float]]:
+        """A metric of each run's best weights, by name of the model."""
+        return {name: [run.evaluation.metrics[metric] for run in runs] for name, runs in self.runs.items()}
+
+    def counts(self) -> dict[str, Counts]:
+        """What one picture costs each model."""
+        found = {}
+        for name, runs in self.runs.items():
+            task = runs[0].task
+            size = task.preprocessing.size
+            found[name] = count(task.model, (len(task.preprocessing.mean), size, size))
+        return found
+
+    def table(self, metric: str) -> Table:
+        """Cost, score (mean and standard deviation over the seeds) and time of each model."""
+        scores, counts = self.scores(metric), self.counts()
+        rows = [
+            (
+                name,
+                counts[name].parameters / 1e3,
+                counts[name].macs / 1e6,
+                statistics.fmean(scores[name]),
+                spread(scores[name]),
+                statistics.fmean(sum(row["seconds"] for row in run.rows) for run in runs),
+                statistics.fmean(run.rows[-1]["images_per_s"] for run in runs),
+            )
+            for name, runs in self.runs.items()
+        ]
+        columns = (
+            Column("model"),
+            Column("parameters", "k", digits=1),
+            Column("MACs", "M", digits=2),
+            Column(metric, "%", best="high"),
+            Column("± std", "%"),
+            Column("time of a run", "s", digits=0, best="low"),
+            Column("training", "images/s", digits=0, best="high"),
+        )
+        return Table(f"{len(self.seeds)} seeds of each, the same data and epochs", columns, rows)
+
+
+def compare(
+    configs: Mapping[str, TrainConfig[Any]], seeds: Sequence[int], folder: Path, console: Console
+) -> Comparison:
+    """Train every configuration with every seed, in turn, so that a machine that slows down slows all of them.
+
+    Args:
+        configs: by name of the model; their `seed` and `out` are replaced.
+        seeds: of the runs; the data stay the same.
+        folder: the runs' folders are made in it.
+        console: where progress is shown.
+    """
+    runs: dict[str, list[Trained]] = {name: [] for name in configs}
+    for seed in seeds:
+        for name, config in configs.items():
+            console.print(f"\n[bold]{name}, seed {seed}[/bold]", highlight=False)
+            out = folder / f"{config.model.model}-seed{seed}"
+            runs[name].append(train(replace(config, seed=seed, out=str(out)), console=console))
+    return Comparison(runs, tuple(seeds))
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """The standard deviation of a sample; None for fewer than two values."""
+    return statistics.stdev(values) if len(values) > 1 else None

@@ -1,0 +1,208 @@
+"""The configuration of a run: typed, checked, written to YAML and read from it. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+import yaml
+
+from res2net.errors import InputError, check_choice, check_options
+
+__all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "from_dict", "read_yaml", "to_yaml"]
+
+TaskOptions = TypeVar("TaskOptions")
+
+OPTIMIZERS = ("sgd", "adamw", "lamb")
+SCHEDULES = ("cosine", "step", "one-cycle", "constant")
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which network."""
+
+    model: str = "res2net50_26w_4s"
+    """Name of the architecture; `res2net models` lists them."""
+    weights: str | None = None
+    """Start from published weights ("in1k") or from a checkpoint file, instead of from scratch."""
+    adapt_classifier: bool = False
+    """Start a new classifier where the weights have another number of classes."""
+    adapt_input: bool = False
+    """Change the first convolution where the weights are for another number of channels."""
+    options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """Options of the architecture, as pairs: `--options scale 8 base_width 14 drop_path_rate 0.1`."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pictures, in which batches."""
+
+    batch_size: int = 64
+    """Pictures of a step."""
+    size: int | None = None
+    """Side of the square that the network sees, pixels. By default what the weights or the data call for."""
+    val_fraction: float = 0.2
+    """Share kept for validation, where the data are not split."""
+    bad_images: str = "stop"
+    """A picture that cannot be read: "stop" there, or "skip" and count it."""
+    workers: int | None = None
+    """Processes that prepare pictures; by default one for each processor but one, none for pictures in memory."""
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """How the weights are learnt."""
+
+    epochs: int = 30
+    optimizer: str = "sgd"
+    """sgd (momentum 0.9), adamw, or lamb."""
+    lr: float = 0.05
+    """Learning rate after warm-up."""
+    weight_decay: float = 1e-4
+    decay_all: bool = True
+    """Decay biases and normalisations as well, as the paper's recipe does."""
+    momentum: float = 0.9
+    nesterov: bool = False
+    schedule: str = "cosine"
+    """cosine, step, one-cycle, or constant."""
+    warmup: float = 0.0
+    """Epochs in which the learning rate rises linearly, before the schedule (within it for one-cycle)."""
+    step_epochs: int = 30
+    """Epochs between two steps of the step schedule."""
+    step_factor: float = 0.1
+    """What a step multiplies the learning rate by."""
+    accumulate: int = 1
+    """Batches whose gradients are added up for one update."""
+    clip: float = 0.0
+    """Largest norm of the gradient; 0 does not clip."""
+    ema: float = 0.0
+    """Decay of the running average of the weights that is evaluated and saved, such as 0.999; 0 is off."""
+
+
+@dataclass(frozen=True)
+class TrainConfig(Generic[TaskOptions]):
+    """A training run."""
+
+    task_name: Annotated[str, tyro.conf.Suppress]
+    source: tyro.conf.Positional[str]
+    """Folder of pictures, CIFAR folder, or "shapes"."""
+    task: TaskOptions
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    seed: int = 0
+    precision: str = "fp32"
+    """fp32, bf16 or fp16 (mixed precision)."""
+    channels_last: bool = True
+    """Keep pictures as (N, H, W, C) in memory, which is faster nearly everywhere."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    accelerator: str = "auto"
+    """cpu, gpu, mps, or auto."""
+    devices: int = 1
+    """Number of accelerators."""
+    out: str | None = None
+    """Folder of the run; by default runs/MODEL-SOURCE-NUMBER."""
+
+    def __post_init__(self) -> None:
+        optim, data = self.optim, self.data
+        check_choice("Optimizer", optim.optimizer, OPTIMIZERS)
+        check_choice("Schedule", optim.schedule, SCHEDULES)
+        check_choice("Precision", self.precision, PRECISIONS)
+        check_choice("Treatment of bad images", data.bad_images, ("stop", "skip"))
+        for name, value, low, high in (
+            ("epochs", optim.epochs, 1, 10**6),
+            ("lr", optim.lr, 1e-12, 1e6),
+            ("weight decay", optim.weight_decay, 0, 1e6),
+            ("momentum", optim.momentum, 0, 1),
+            ("warmup", optim.warmup, 0, optim.epochs),
+            ("step epochs", optim.step_epochs, 1, 10**6),
+            ("step factor", optim.step_factor, 0, 1),
+            ("accumulate", optim.accumulate, 1, 10**6),
+            ("clip", optim.clip, 0, 1e12),
+            ("ema", optim.ema, 0, 1),
+            ("batch size", data.batch_size, 1, 10**6),
+            ("size", data.size or 32, 8, 8192),
+            ("val fraction", data.val_fraction, 0.001, 0.999),
+            ("workers", data.workers or 0, 0, 1024),
+            ("seed", self.seed, 0, 2**32 - 1),
+            ("devices", self.devices, 1, 4096),
+        ):
+            if not low <= value <= high:
+                raise InputError(f"{name} {value} is out of range: give {low} to {high}.")
+
+
+def to_yaml(config: Any) -> str:
+    """A configuration as YAML, every value written out."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The values in a YAML file; `InputError` when it cannot be read or holds no mapping."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise InputError(f"Cannot read the configuration {path} ({error.strerror}): check the path.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"The configuration {path} is not YAML ({str(error).splitlines()[0]}): mend it.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"The configuration {path} holds no options: write lines such as `seed: 1`.")
+    return values
+
+
+def from_dict(kind: Any, values: Any, where: str = "The configuration") -> Any:
+    """A dataclass from plain values, strictly: unknown names and values of another type raise `InputError`."""
+    kind_class, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if not isinstance(values, dict):
+        raise InputError(f"{where} is {values!r}: give options with their values.")
+    fields = {entry.name: entry for entry in dataclasses.fields(kind_class)}
+    check_options(where, values, fields)
+    hints = typing.get_type_hints(kind_class)  # without what is for the command line alone
+    parsed = {}
+    for name, value in values.items():
+        hint = arguments[0] if hints[name] is TaskOptions else hints[name]
+        value = _number(value) if _fits(0.5, hint) else value
+        if dataclasses.is_dataclass(hint):
+            parsed[name] = from_dict(hint, value, name)
+        elif not _fits(value, hint):
+            raise InputError(f"{name} {value!r} in {where[0].lower() + where[1:]} is not {_kind(hint)}: change it.")
+        else:
+            parsed[name] = value
+    missing = [
+        name
+        for name, entry in fields.items()
+        if name not in parsed and entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise InputError(f"{where} lacks {', '.join(missing)}: add it.")
+    return kind_class(**parsed)
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3 as text, and whole numbers as such where a fraction may stand."""
+    try:
+        return value if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return any(_fits(value, one) for one in typing.get_args(hint))
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, dict) and all(_fits(item, typing.get_args(hint)[1]) for item in value.values())
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return value is None if hint is type(None) else isinstance(value, hint)
+
+
+def _kind(hint: Any) -> str:
+    return str(getattr(hint, "__name__", hint)).replace("NoneType", "nothing")

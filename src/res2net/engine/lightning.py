@@ -1,0 +1,71 @@
+"""Lightning's trainer with this library's habits."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+
+from res2net.errors import InputError
+
+__all__ = ["make_trainer", "quiet"]
+
+PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
+    """A trainer without Lightning's own bars, summaries and checkpoints.
+
+    Args:
+        accelerator: "cpu", "gpu", "mps" or "auto".
+        precision: "fp32", "bf16" or "fp16".
+        options: of `lightning.Trainer`.
+
+    Raises:
+        InputError: this machine has no such accelerator, or it cannot compute in this precision.
+    """
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
+    if precision == "fp16" and on_cpu:
+        raise InputError("Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU.")
+    with quiet():
+        try:
+            return L.Trainer(
+                accelerator=accelerator,
+                precision=PRECISION[precision],  # type: ignore[arg-type]
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                enable_checkpointing=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                log_every_n_steps=10,
+                **options,
+            )
+        except (MisconfigurationException, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"This machine cannot run that ({reason}): choose another --accelerator.") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Lightning's notices to its developers; warnings that concern the user stay."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PossibleUserWarning)
+        # Lightning 2.6 asks torch 2.15 for a type that the latter has renamed.
+        warnings.filterwarnings("ignore", message=".*LeafSpec")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

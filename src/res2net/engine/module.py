@@ -1,0 +1,98 @@
+"""A task as Lightning sees it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from res2net.engine.config import OptimConfig
+from res2net.engine.optim import make_optimizer, make_schedule
+from res2net.tasks.base import Evaluation, Task
+
+__all__ = ["TaskModule", "describe_skipped"]
+
+Batch = tuple[Tensor, dict[str, Any]]
+
+
+class TaskModule(L.LightningModule):
+    """Runs a task in Lightning's loops and collects what an evaluation finds.
+
+    Args:
+        task: what is trained or evaluated.
+        optim: how it is trained; None for evaluation alone.
+        channels_last: memory format of pictures.
+    """
+
+    def __init__(self, task: Task, optim: OptimConfig | None = None, *, channels_last: bool = True) -> None:
+        super().__init__()
+        self.task = task.to(memory_format=torch.channels_last) if channels_last else task
+        self.optim = optim
+        self.channels_last = channels_last
+        self.metric = task.metric()
+        self.skipped: dict[str, str] = {}
+        """Path and reason of each picture that could not be read."""
+        self._records: list[dict[str, Tensor]] = []
+        self._started = 0.0
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer, and the schedule over all updates of the run."""
+        assert self.optim is not None
+        optimizer = make_optimizer(self.task, self.optim)
+        schedule = make_schedule(optimizer, self.optim, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Tensors go to the device; names of skipped pictures are noted."""
+        images, targets = batch
+        targets = dict(targets)
+        self.skipped.update((skipped.path, skipped.reason) for skipped in targets.pop("skipped", ()))
+        if images.ndim == 4 and self.channels_last:
+            images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
+        return images.to(device, non_blocking=True), {
+            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for name, value in targets.items()
+        }
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """The loss of a batch; None, which skips it, where broken pictures left fewer than two."""
+        images, targets = batch
+        if len(images) < 2:
+            return None
+        losses = self.task.losses(images, targets)
+        total = torch.stack(list(losses.values())).sum()
+        self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()})
+        return total
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the evaluation before."""
+        self.metric.reset()
+        self._records = []
+        self._started = time.monotonic()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Update the metric and keep one value of each kind for each picture."""
+        images, targets = batch
+        if len(images):
+            records = self.task.validate(images, targets, self.metric) | {"index": targets["index"]}
+            self._records.append({name: value.detach().cpu() for name, value in records.items()})
+
+    def evaluation(self) -> Evaluation:
+        """What the evaluation that just ended found; the mean loss is that of this process' pictures."""
+        seconds = time.monotonic() - self._started
+        skipped = tuple(self.skipped)
+        if not self._records:
+            return Evaluation({}, {}, skipped, seconds)
+        records = {name: torch.cat([part[name] for part in self._records]) for name in self._records[0]}
+        scores = {name: 100 * float(value) for name, value in self.metric.compute().items()}
+        return Evaluation({"loss": float(records["loss"].mean())} | scores, records, skipped, seconds)
+
+
+def describe_skipped(skipped: dict[str, str]) -> str:
+    """A line that counts the pictures that were left out."""
+    first, reason = next(iter(skipped.items()))
+    return f"{len(skipped)} broken pictures were skipped, such as {first} ({reason})"

@@ -1,0 +1,68 @@
+"""Optimizers and learning rate schedules by configuration; all of them are torch's and timm's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    SequentialLR,
+    StepLR,
+)
+
+from res2net.engine.config import OptimConfig
+
+__all__ = ["make_optimizer", "make_schedule"]
+
+WARMUP_START = 0.01
+"""The learning rate at the start of the warm-up, as a share of the full one."""
+
+
+def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
+    """The optimizer of the parameters that are trained."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": parameters}]
+    if not config.decay_all:
+        # Biases and normalisations are the parameters of one dimension.
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+    if config.optimizer == "sgd":
+        nesterov = config.nesterov and config.momentum > 0
+        return torch.optim.SGD(
+            groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, nesterov=nesterov
+        )
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+    from timm.optim import Lamb  # it takes seconds to import, and few runs need it
+
+    return Lamb(groups, lr=config.lr, weight_decay=config.weight_decay)
+
+
+def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRScheduler:
+    """The learning rate over a run of `steps` updates, set before each of them."""
+    per_epoch = steps / config.epochs
+    warmup = round(config.warmup * per_epoch)
+    if config.schedule == "one-cycle":
+        share = min(0.999, max(config.warmup / config.epochs, 2 / max(steps, 3)))
+        return OneCycleLR(
+            optimizer, config.lr, total_steps=max(steps, 3), pct_start=share, cycle_momentum=config.optimizer != "lamb"
+        )
+    main: LRScheduler
+    if config.schedule == "cosine":
+        main = CosineAnnealingLR(optimizer, max(1, steps - warmup))
+    elif config.schedule == "step":
+        main = StepLR(optimizer, max(1, round(config.step_epochs * per_epoch)), config.step_factor)
+    else:
+        main = ConstantLR(optimizer, factor=1.0, total_iters=0)
+    if warmup == 0:
+        return main
+    return SequentialLR(optimizer, [LinearLR(optimizer, WARMUP_START, 1.0, warmup), main], [warmup])

@@ -1,0 +1,74 @@
+"""Predict what is in pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from res2net.data.folder import ImageFiles
+from res2net.data.loader import eval_loader
+from res2net.data.samples import Transformed
+from res2net.engine.lightning import PRECISION
+from res2net.errors import InputError, check_choice
+from res2net.tasks.base import Task
+
+__all__ = ["predict"]
+
+
+def predict(
+    task: Task,
+    paths: Sequence[Path],
+    *,
+    batch_size: int = 32,
+    bad_images: str = "stop",
+    accelerator: str = "auto",
+    precision: str = "fp32",
+) -> Iterator[tuple[Path, Any, str]]:
+    """Run a task over files.
+
+    Args:
+        task: with trained weights.
+        paths: of the pictures.
+        batch_size: pictures at a time.
+        bad_images: "stop" raises `BadImage` at a broken picture, "skip" goes on.
+        accelerator: "cpu", "gpu", "mps" or "auto".
+        precision: "fp32", "bf16" or "fp16".
+
+    Yields:
+        In the order of `paths`: the path, its result (None where it was skipped), and why it was skipped.
+
+    Raises:
+        InputError: a broken picture, or an accelerator that is not there.
+    """
+    check_choice("Precision", precision, PRECISION)
+    device = _device(accelerator)
+    task = task.eval().to(device)
+    files = Transformed(
+        ImageFiles([str(path) for path in paths], [0] * len(paths), ["?"]), task.transform(False), bad_images
+    )
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    waiting = 0
+    for images, targets in eval_loader(files, batch_size):
+        results: dict[int, Any] = {}
+        if len(images):
+            with torch.inference_mode(), torch.autocast(device.type, kind, enabled=precision != "fp32"):
+                found = task.predict(images.to(device))
+            results = dict(zip(targets["index"].tolist(), found, strict=True))
+        reasons = {Path(skipped.path): skipped.reason for skipped in targets["skipped"]}
+        for index in range(waiting, waiting + len(results) + len(reasons)):
+            yield paths[index], results.get(index), reasons.get(paths[index], "")
+        waiting += len(results) + len(reasons)
+
+
+def _device(accelerator: str) -> torch.device:
+    names = {"cpu": "cpu", "gpu": "cuda", "mps": "mps"}
+    check_choice("Accelerator", accelerator, ("auto", *names))
+    if accelerator == "auto":
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    there = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[accelerator]:
+        raise InputError(f"This machine has no {accelerator} that torch can use: choose --accelerator auto.")
+    return torch.device(names[accelerator])

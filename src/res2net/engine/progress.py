@@ -1,0 +1,122 @@
+"""What a person sees while a run goes on: a bar with rates and time left, and a line for each epoch."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning as L
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+__all__ = ["RunProgress", "progress_bar"]
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar with what is done, pictures a second, and the time left; nothing where the output is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,  # in a file, bars are noise
+    )
+
+
+class RunProgress(L.Callback):
+    """Bars for the epochs of a run and for the batches of the epoch, with images/s, loss and time left."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar: Progress | None = None
+        self._run: TaskID | None = None
+        self._epoch: TaskID | None = None
+        self._images, self._since = 0, 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the bars."""
+        self._open()
+        assert self.bar is not None
+        epochs, batches = trainer.max_epochs or 1, int(trainer.num_training_batches)
+        done = trainer.fit_loop.epoch_loop.batch_progress.total.completed
+        self._run = self.bar.add_task("run", total=epochs * batches, completed=done, note="batches")
+        self._epoch = self.bar.add_task("epoch", total=batches, note="")
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the bar of an epoch anew."""
+        assert self.bar is not None
+        assert self._epoch is not None
+        name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self.bar.reset(self._epoch, total=int(trainer.num_training_batches), description=name, note="")
+        self._images, self._since = 0, time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bars on."""
+        assert self.bar is not None
+        assert self._epoch is not None
+        assert self._run is not None
+        self._images += len(batch[0]) * trainer.world_size
+        rate = self._images / max(1e-9, time.monotonic() - self._since)
+        # Asking a GPU for the loss at every step would make it wait.
+        if outputs is not None and (batch_idx % 10 == 0 or pl_module.device.type == "cpu"):
+            loss = float(torch.as_tensor(outputs["loss"]))
+            self.bar.update(self._epoch, note=f"{rate:,.0f} images/s, loss {loss:.3f}")
+        self.bar.update(self._epoch, completed=batch_idx + 1)
+        self.bar.advance(self._run)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show an evaluation's bar."""
+        self._open()
+        assert self.bar is not None
+        batches = trainer.num_val_batches or [0]
+        total = int(sum(batches)) if trainer.state.fn == "fit" else int(sum(trainer.num_sanity_val_batches or batches))
+        self._validation = self.bar.add_task("evaluation", total=total or None, note="")
+        self._images, self._since = 0, time.monotonic()
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Move the evaluation's bar on."""
+        assert self.bar is not None
+        self._images += len(batch[0]) * trainer.world_size
+        rate = self._images / max(1e-9, time.monotonic() - self._since)
+        self.bar.update(self._validation, advance=1, note=f"{rate:,.0f} images/s")
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the evaluation's bar away."""
+        assert self.bar is not None
+        self.bar.remove_task(self._validation)
+        if trainer.state.fn != "fit":
+            self.close()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Close the bars."""
+        self.close()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Close the bars, so that what went wrong can be read."""
+        self.close()
+
+    def close(self) -> None:
+        """Take the bars away."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _open(self) -> None:
+        if self.bar is None:
+            self.bar = progress_bar(self.console)
+            self.bar.start()

@@ -1,0 +1,68 @@
+"""The report of a run: what was trained on what, how it went, and what the task has to show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from res2net.data.sources import DataSource
+from res2net.engine.config import TrainConfig, to_yaml
+from res2net.engine.train import Trained
+from res2net.measure import count, human
+from res2net.report import Column, Panel, Report, Table, curve_panels
+from res2net.tasks.base import Evaluation
+
+__all__ = ["metrics_table", "write_run_report"]
+
+
+def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[Any]) -> None:
+    """Write `report.html` into the run's folder; `InputError` when it cannot be written."""
+    task, rows = trained.task, trained.rows
+    size = task.preprocessing.size
+    counts = count(task.model, (len(task.preprocessing.mean), size, size))
+    report = Report(
+        f"{config.model.model} on {source.name}",
+        f"{task.name}, {time.strftime('%Y-%m-%d')}: {human(counts.parameters)} parameters, "
+        f"{human(counts.macs)} MACs at {size} x {size} pixels; {len(source.train):,} pictures to train, "
+        f"{len(source.val):,} to validate",
+    )
+    report.add_table(metrics_table("The best weights on the validation pictures", trained.evaluation))
+    if trained.evaluation.skipped:
+        skipped = trained.evaluation.skipped
+        report.add_paragraph(f"{len(skipped)} broken pictures were skipped, such as {skipped[0]}.")
+    report.add_section("Training")
+    report.add_figure(_curves(rows, task.monitor), "Losses, scores, and the learning rate by epoch.")
+    task.write_report(report, trained.evaluation, source)
+    report.add_section("Configuration")
+    lines = [line for line in to_yaml(config).splitlines() if line.strip()]
+    report.add_table(Table("As in config.yaml", (Column("option"), Column("value")), _options(lines)))
+    report.write(trained.folder.report)
+
+
+def metrics_table(title: str, evaluation: Evaluation) -> Table:
+    """The metrics of an evaluation: scores in percent, the loss as it is."""
+    rows = [(name, value, "" if name == "loss" else "%") for name, value in evaluation.metrics.items()]
+    return Table(title, (Column("metric"), Column("value", digits=3), Column("unit")), rows)
+
+
+def _curves(rows: Sequence[dict[str, float]], monitor: str) -> Any:
+    epochs = [row["epoch"] for row in rows]
+    scores = [name for name in rows[0] if name.startswith("val_") and name != "val_loss"]
+    losses = {
+        "training": (epochs, [row["train_loss"] for row in rows]),
+        "validation": (epochs, [row["val_loss"] for row in rows]),
+    }
+    return curve_panels(
+        [
+            Panel(losses, "loss"),
+            Panel({name.removeprefix("val_"): (epochs, [row[name] for row in rows]) for name in scores}, "score, %"),
+            Panel({"learning rate": (epochs, [row["lr"] for row in rows])}, "learning rate"),
+            Panel({"images/s": (epochs, [row["images_per_s"] for row in rows])}, "training speed, images/s"),
+        ],
+        "epoch",
+    )
+
+
+def _options(lines: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]

@@ -1,0 +1,127 @@
+"""Train a task by configuration: data, network, Lightning's loop, checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+
+from res2net.data.loader import TrainBatches, eval_loader, train_loader
+from res2net.data.sources import DataSource, open_source
+from res2net.engine.callbacks import GracefulStop, Keeper, RandomState
+from res2net.engine.checkpoints import AtomicCheckpointIO, read_state, restore_task
+from res2net.engine.config import TrainConfig
+from res2net.engine.evaluate import evaluate, workers_for
+from res2net.engine.folder import RunFolder
+from res2net.engine.lightning import make_trainer, quiet
+from res2net.engine.module import TaskModule, describe_skipped
+from res2net.engine.progress import RunProgress
+from res2net.tasks.base import Evaluation, Task, task_type
+from res2net.zoo import create_model, find_checkpoint, preprocessing_of
+
+__all__ = ["Trained", "make_task", "train"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its folder, the table of its epochs, and the evaluation of its best weights."""
+
+    folder: RunFolder
+    rows: list[dict[str, float]]
+    evaluation: Evaluation
+    task: Task
+
+
+def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console: Console | None = None) -> Trained:
+    """Train, evaluate the best weights, and leave everything in the run's folder.
+
+    Args:
+        config: of the run.
+        resume: the folder of a run that was stopped; it goes on exactly, and `config` is its own.
+        console: where progress is shown.
+
+    Raises:
+        InputError: something in the configuration or the data is wrong; what was saved before stays.
+        StoppedError: the run was asked to stop; its state is saved.
+    """
+    console = console or Console()
+    L.seed_everything(config.seed, verbose=False)
+    source = open_source(
+        config.source, val_fraction=config.data.val_fraction, seed=config.seed, bad_images=config.data.bad_images
+    )
+    task = make_task(config, source)
+    state = read_state(resume.state) if resume else None
+    folder = resume or RunFolder.create(config)
+    train_set, val_set = source.transformed(task.transform(True), task.transform(False))
+    workers = workers_for(source) if config.data.workers is None else config.data.workers
+    pin = torch.cuda.is_available() and config.accelerator != "cpu"
+    batches = TrainBatches(len(train_set), config.data.batch_size, seed=config.seed)
+    if state:
+        batches.start_at(**state["place"])
+    loader = train_loader(train_set, batches, workers=workers, pin=pin)
+    val_loader = eval_loader(val_set, config.data.batch_size, workers=workers, pin=pin)
+    console.print(
+        f"{task.model.variant_name or type(task.model).__name__}: {len(train_set):,} pictures to train, "
+        f"{len(val_set):,} to validate, {len(source.class_names)} classes; run folder {folder.path}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    module = TaskModule(task, config.optim, channels_last=config.channels_last)
+    if config.compile:
+        task.model.compile()
+    keeper = Keeper(folder, config, console)
+    callbacks: list[L.Callback] = [keeper, RunProgress(console), RandomState()]
+    if config.optim.ema:
+        callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
+    callbacks.append(GracefulStop(folder, loader, console))
+    trainer = make_trainer(
+        config.accelerator,
+        config.precision,
+        devices=config.devices,
+        max_epochs=config.optim.epochs,
+        accumulate_grad_batches=config.optim.accumulate,
+        gradient_clip_val=config.optim.clip or None,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
+        plugins=[AtomicCheckpointIO()],
+    )
+    with quiet():
+        trainer.fit(module, loader, val_loader, ckpt_path=str(folder.state) if resume else None)
+    if module.skipped:
+        console.print(describe_skipped(module.skipped), markup=False)
+    best, _ = restore_task(folder.best, name=task.name)
+    evaluation = evaluate(
+        best,
+        val_loader,
+        precision=config.precision,
+        accelerator=config.accelerator,
+        channels_last=config.channels_last,
+        console=console,
+    )
+    return Trained(folder, keeper.rows, evaluation, best)
+
+
+def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
+    """The task that a configuration describes, for the data of a source."""
+    model = config.model
+    options: dict[str, Any] = dict(model.options)
+    preprocessing = source.preprocessing
+    if model.weights is not None:
+        checkpoint = find_checkpoint(model.model, model.weights)
+        preprocessing = preprocessing_of(checkpoint) or preprocessing
+        options |= {
+            "weights": checkpoint,
+            "adapt_classifier": model.adapt_classifier,
+            "adapt_input": model.adapt_input,
+        }
+    if config.data.size is not None:
+        preprocessing = replace(preprocessing, size=config.data.size)
+    create = partial(create_model, model.model, in_channels=len(preprocessing.mean), **options)
+    return task_type(config.task_name).build(create, source, preprocessing, config.task)

@@ -1,0 +1,48 @@
+"""What each split of a Res2 block sees."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from res2net.errors import check_choice
+from res2net.explain.evaluation import evaluation
+from res2net.nn import Res2Bottleneck, Res2Conv
+
+__all__ = ["split_activations"]
+
+
+def split_activations(model: nn.Module, images: Tensor, block: str) -> list[Tensor]:
+    """The output of every split of a Res2 convolution or bottleneck, averaged over its channels.
+
+    Args:
+        model: the network, which is run in evaluation mode and stays as it is.
+        images: `(N, C, *size)`, as the network takes them.
+        block: name of the block, such as "layer3.1".
+
+    Returns:
+        For each split `(N, *size of the block)`, in the order of the channels, as `res2net.measure.split_fields` tells
+        how far each sees: with `split_order="official"` the split that passes through is the last.
+
+    Raises:
+        InputError: the network has no Res2 block of that name; the nearest is named.
+    """
+    blocks = {name: module for name, module in model.named_modules() if isinstance(module, Res2Conv)}
+    check_choice("Block", block, blocks)
+    module = blocks[block]
+    seen: list[Tensor] = []
+
+    def read(splits: Tensor) -> None:
+        # Averaged at once: what follows may work in place.
+        seen.extend(split.mean(1) for split in splits.split(module.width, 1))
+
+    if isinstance(module, Res2Bottleneck):
+        hook = module.conv3.register_forward_pre_hook(lambda _, inputs: read(inputs[0]))
+    else:
+        hook = module.register_forward_hook(lambda _, _inputs, output: read(output))
+    try:
+        with evaluation(model), torch.no_grad():
+            model(images)
+    finally:
+        hook.remove()
+    return seen

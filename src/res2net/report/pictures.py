@@ -1,0 +1,212 @@
+"""Pictures side by side with captions, and heat maps laid over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from res2net.errors import InputError
+from res2net.report.style import DPI, INK, QUIET, WIDTH, finish, nothing
+from res2net.report.text import drawable, lines_of
+
+__all__ = ["Picture", "as_image", "fit", "overlay", "picture_grid", "picture_rows"]
+
+Picture: TypeAlias = Tensor | Image.Image
+"""A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow picture."""
+
+FINE = 2
+"""Pixels of a sheet for each pixel at `DPI`, so that it is sharp on fine screens."""
+MARGIN = 6
+FONT = 9.0
+LINE = 15
+"""Height of a line of a caption."""
+HEAT = "plasma"
+TALLEST = 2**15
+"""Pixels that a sheet may be high; matplotlib draws none of twice as many."""
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """A picture in colour for Pillow.
+
+    Raises:
+        InputError: it is no picture: another shape or type, or without pixels.
+    """
+    if isinstance(picture, Image.Image):
+        image = picture.convert("RGB")
+    elif picture.dtype == torch.uint8 and picture.ndim == 3 and picture.shape[0] in (1, 3):
+        pixels = picture.detach().cpu().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+        image = Image.fromarray(pixels)
+    else:
+        raise InputError(
+            f"A tensor {tuple(picture.shape)} of {picture.dtype} is no picture to draw: give uint8 of shape (3, H, W), "
+            "as `denormalise` returns."
+        )
+    if not image.width or not image.height:
+        raise InputError(f"A picture of {image.width} x {image.height} pixels cannot be drawn: give one that has some.")
+    return image
+
+
+def fit(image: Image.Image, side: int) -> Image.Image:
+    """The picture as large as fits a square of `side` pixels.
+
+    Small ones grow by a whole number and keep their pixels visible; large ones shrink smoothly.
+    """
+    longest = max(image.size)
+    if longest <= side:
+        factor = side // longest
+        return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    size = (max(1, image.width * side // longest), max(1, image.height * side // longest))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def overlay(picture: Picture, heat: Tensor, *, strength: float = 0.75) -> Image.Image:
+    """A heat map over a grey version of its picture, in the colours that `heat_legend` of a sheet explains.
+
+    Where there is no heat the picture stays clear: the colour's share is `strength * sqrt(heat)`.
+
+    Args:
+        picture: the picture.
+        heat: `(H, W)` of the picture, 0..1; NaN counts as 0.
+        strength: share of the colour where the heat is greatest, 0..1.
+
+    Raises:
+        InputError: the sizes differ.
+    """
+    image = as_image(picture)
+    if tuple(heat.shape) != (image.height, image.width):
+        raise InputError(
+            f"A heat map {tuple(heat.shape)} does not fit a picture of {image.height} x {image.width} pixels: "
+            "give one value for each pixel."
+        )
+    # Not quite black and not quite white, which would hide or outshine the colours.
+    grey = 70 + 0.6 * np.asarray(image.convert("L"), dtype=np.float64)[..., None]
+    warmth = heat.detach().cpu().double().nan_to_num(0).clamp(0, 1).numpy()
+    share = strength * np.sqrt(warmth)[..., None]
+    mixed = grey * (1 - share) + mpl.colormaps[HEAT](warmth)[..., :3] * 255 * share
+    return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def picture_grid(
+    pictures: Sequence[Picture],
+    captions: Sequence[str] = (),
+    columns: int = 5,
+    *,
+    heat_legend: str = "",
+) -> Figure:
+    """Pictures row by row with a caption below each.
+
+    Small pictures are enlarged by a whole number, so that their pixels stay what they are.
+
+    Args:
+        pictures: any number, of any sizes.
+        captions: one for each, or none at all; a line break starts a new line, long lines are cut in two.
+        columns: pictures in a row.
+        heat_legend: what the colours of `overlay` mean, such as "evidence for the class"; empty for no legend.
+
+    Raises:
+        InputError: the numbers of pictures and captions differ, there is no column, or too many rows.
+    """
+    if columns < 1 or (captions and len(captions) != len(pictures)):
+        raise InputError(
+            f"{len(pictures)} pictures, {len(captions)} captions and {columns} columns do not fit: give one caption "
+            "for each picture, or none, and at least one column."
+        )
+    cells = list(zip(pictures, captions or [""] * len(pictures), strict=True))
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    return _sheet(rows, columns, heat_legend=heat_legend)
+
+
+def picture_rows(
+    rows: Sequence[Sequence[Picture]],
+    column_titles: Sequence[str],
+    captions: Sequence[Sequence[str]] = (),
+    *,
+    heat_legend: str = "",
+) -> Figure:
+    """Rows of pictures that belong together, under the titles of their columns: picture, ResNet, Res2Net.
+
+    Args:
+        rows: as many pictures in each as there are titles.
+        column_titles: above the columns.
+        captions: for each row as many as it has pictures, or none at all.
+        heat_legend: as in `picture_grid`.
+
+    Raises:
+        InputError: the numbers do not fit, or there are too many rows.
+    """
+    columns = len(column_titles)
+    if not columns or any(len(row) != columns for row in (*rows, *captions)) or len(captions) not in (0, len(rows)):
+        raise InputError(
+            f"Rows of {[len(row) for row in rows]} pictures and {[len(row) for row in captions]} captions do not fit "
+            f"{columns} column titles: give as many in each row."
+        )
+    texts = captions or [[""] * columns] * len(rows)
+    cells = [list(zip(row, text, strict=True)) for row, text in zip(rows, texts, strict=True)]
+    return _sheet(cells, columns, titles=column_titles, heat_legend=heat_legend)
+
+
+def _sheet(
+    rows: Sequence[Sequence[tuple[Picture, str]]], columns: int, *, titles: Sequence[str] = (), heat_legend: str = ""
+) -> Figure:
+    """All pictures pasted into one, and texts at their places. Lengths are pixels at `DPI`."""
+    width = int(WIDTH * DPI)
+    step = width / columns
+    side = max(1, int(step - MARGIN))
+    placed: list[tuple[Image.Image, float, float]] = []
+    texts: list[tuple[float, float, str, dict[str, object]]] = []
+    y = float(MARGIN)
+    ems = 0.95 * side * 72 / DPI / FONT  # letters are rounded to whole pixels, most of them up
+    if titles:
+        heads = [lines_of(title, ems) for title in titles]
+        y += LINE * max(map(len, heads))
+        for column, head in enumerate(heads):
+            texts.append((column * step + step / 2, y, "\n".join(head), {"va": "bottom", "weight": "bold"}))
+        y += 4
+    for row in rows:
+        images = [fit(as_image(picture), side * FINE) for picture, _ in row]
+        captions = [[part for line in text.split("\n") for part in lines_of(line, ems)] for _, text in row]
+        height = max(image.height for image in images) / FINE
+        for column, (image, caption) in enumerate(zip(images, captions, strict=True)):
+            middle = column * step + step / 2
+            placed.append((image, middle - image.width / FINE / 2, y + (height - image.height / FINE) / 2))
+            texts.append((middle, y + height + 3, "\n".join(caption), {"va": "top"}))
+        y += height + LINE * max(map(len, captions)) + 10
+    if not rows:
+        y += 60
+    if heat_legend:
+        y += 4
+        bar = _heat_bar(200 * FINE, 10 * FINE)
+        placed.append((bar, width / 2 - 100, y))
+        texts += [(width / 2 - 106, y + 5, "none", {"ha": "right", "va": "center", "color": QUIET})]
+        texts += [(width / 2 + 106, y + 5, "most", {"ha": "left", "va": "center", "color": QUIET})]
+        texts += [(width / 2, y + 14, heat_legend, {"va": "top", "color": QUIET})]
+        y += 34
+    height = int(y) + 1
+    if height * FINE > TALLEST:
+        raise InputError(f"{len(rows)} rows of pictures are more than a sheet can hold: give fewer, or more columns.")
+
+    paper = Image.new("RGB", (width * FINE, height * FINE), "white")
+    for image, left, top in placed:
+        paper.paste(image, (round(left * FINE), round(top * FINE)))
+    figure = Figure(figsize=(WIDTH, height / DPI), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(np.asarray(paper), interpolation="nearest", extent=(0, width, height, 0), aspect="auto")
+    axes.set_axis_off()
+    for x, top, text, options in texts:
+        shown = "\n".join(drawable(line) for line in text.split("\n"))
+        axes.text(x, top, shown, **{"ha": "center", "fontsize": FONT, "color": INK, **options})  # type: ignore[arg-type]
+    if not rows:
+        nothing(axes, "no pictures")
+    return finish(figure)
+
+
+def _heat_bar(width: int, height: int) -> Image.Image:
+    """The colours from 0 to 1, as `overlay` shows them over middle grey."""
+    return overlay(Image.new("L", (width, height), 128), torch.linspace(0, 1, width).expand(height, -1))

@@ -1,0 +1,300 @@
+"""Curves, means with errors, and confusion matrices, as matplotlib figures that read well 700 pixels wide."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from res2net.errors import InputError, check_choice
+from res2net.report.style import INK, QUIET, WIDTH, clean, finish, legend, line_styles, new_figure, nothing
+from res2net.report.text import drawable, shorten, text_width
+
+__all__ = ["Panel", "Series", "Values", "confusion_matrix", "curve_panels", "curves", "lines_with_errors"]
+
+Values: TypeAlias = Tensor | NDArray[Any] | Sequence[Any]
+Series: TypeAlias = Mapping[str, tuple[Values, Values]]
+"""Name to x and y, of one length."""
+Numbers: TypeAlias = NDArray[np.float64]
+
+SPREADS = ("std", "range")
+PLAIN = FuncFormatter(lambda value, _: f"{value:.4g}")
+MARKED = 20
+"""Up to so many points of a line are marked."""
+SHARES = ("#ffffff", "#9ecae9", "#0072b2", "#08264a")
+"""Colours of a confusion matrix, from 0 to 100 %."""
+LABELLED = 40
+"""Up to so many classes are all named."""
+NUMBERED = 12
+"""Up to so many classes have numbers in their cells, or bins above their bars."""
+POOLED = 200
+"""Above so many classes several share a cell, which would else be too small to be seen."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of several axes with curves.
+
+    Args:
+        series: the curves, name to x and y.
+        y_label: what y is, with its unit.
+        log_y: whether the axis is logarithmic; values that are not positive are then left out.
+    """
+
+    series: Series
+    y_label: str
+    log_y: bool = False
+
+
+def curves(series: Series, x_label: str, y_label: str, *, log_y: bool = False) -> Figure:
+    """Lines over a common axis, such as the loss by epoch. NaN leaves a gap.
+
+    Raises:
+        InputError: x and y of a curve differ in length.
+    """
+    return curve_panels([Panel(series, y_label, log_y)], x_label)
+
+
+def curve_panels(panels: Sequence[Panel], x_label: str) -> Figure:
+    """Several axes with curves, two in a row. A name has the same colour in all of them, and one legend tells it.
+
+    Raises:
+        InputError: there is no panel, or x and y of a curve differ in length.
+    """
+    if not panels:
+        raise InputError("There are no panels to draw: give at least one.")
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = new_figure(0.2 + (3.4 if columns == 1 else 2.9) * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    looks = line_styles(name for panel in panels for name in panel.series)
+    handles: dict[str, Any] = {}
+    for axes, panel in zip(grid, panels, strict=False):
+        clean(axes, x_label, panel.y_label)
+        drawn: list[Numbers] = []
+        for name, (x, y) in panel.series.items():
+            xs, ys = _numbers(x).ravel(), _numbers(y).ravel()
+            if len(xs) != len(ys):
+                raise InputError(f"The curve {name!r} has {len(xs)} x and {len(ys)} y: give as many of each.")
+            if panel.log_y:
+                ys = np.where(ys > 0, ys, np.nan)
+            seen = np.isfinite(xs) & np.isfinite(ys)
+            # Few points are marked: one alone has no line to be seen by.
+            look = looks[name] if seen.sum() <= MARKED else {**looks[name], "marker": ""}
+            (handles[name],) = axes.plot(xs, ys, linewidth=1.8, markersize=4.5, **look)
+            drawn.append(xs[seen])
+        xs = np.concatenate([*drawn, np.empty(0)])
+        if not len(xs):
+            nothing(axes, "no values")
+        elif panel.log_y:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(PLAIN)
+            axes.yaxis.set_minor_locator(NullLocator())
+        if np.array_equal(xs, xs.round()):
+            axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=(1, 2, 5, 10)))
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    legend(figure, handles if len(handles) > 1 or any(handles) else {})
+    return finish(figure)
+
+
+def lines_with_errors(
+    series: Mapping[str, Values],
+    edges: Values,
+    x_label: str,
+    y_label: str,
+    *,
+    spread: str = "std",
+    counts: Values | None = None,
+    counted: str = "pictures",
+    log_x: bool = True,
+) -> Figure:
+    """Means over seeds by bins of x, such as the accuracy of several models by object size.
+
+    A line joins the means; bars are the spread over the seeds, and faint dots the seeds themselves. The legend says
+    how many seeds there are and what the bars are. NaN, as of a bin without pictures, is left out.
+
+    Args:
+        series: name to values `(seeds, bins)`, or `(bins,)` for one seed.
+        edges: the borders of the bins, one more than bins, rising.
+        x_label: what is binned, with its unit.
+        y_label: what the values are, with their unit.
+        spread: "std", the standard deviation of a sample (n - 1), or "range", from the least to the greatest.
+        counts: what each bin holds, drawn below.
+        counted: what is counted there.
+        log_x: whether x is logarithmic.
+
+    Raises:
+        InputError: the numbers of bins differ, the edges do not rise, or the spread is not known.
+    """
+    check_choice("Spread", spread, SPREADS)
+    borders = _numbers(edges).ravel()
+    bins = len(borders) - 1
+    rising = np.isfinite(borders).all() and (np.diff(borders) > 0).all()
+    if bins < 1 or not rising or (log_x and borders[0] <= 0):
+        limit = " above 0" if log_x else ""
+        raise InputError(f"Edges {borders.tolist()} are no borders of bins: give two or more{limit} that rise.")
+    values = {name: _checked(name, np.atleast_2d(_numbers(value)), bins) for name, value in series.items()}
+
+    figure = new_figure(3.7 if counts is None else 4.6)
+    below: Axes | None = None
+    if counts is None:
+        axes = figure.subplots()
+    else:
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    clean(axes, x_label if below is None else "", y_label)
+    scale, unscale = (np.log, np.exp) if log_x else (np.asarray, np.asarray)
+    place = scale(borders)
+    centre, width = (place[:-1] + place[1:]) / 2, np.diff(place)
+    handles: dict[str, Any] = {}
+    for index, (name, look) in enumerate(line_styles(values).items()):
+        seeds = values[name]
+        # Side by side within the bin: the bars of models that are equally good would hide each other.
+        step = 0.4 / max(1, len(values))
+        middle = centre + width * step * (index + 0.5 - len(values) / 2)
+        mean, low, high = _summary(seeds, spread)
+        several = len(seeds) > 1
+        if several:
+            x = np.broadcast_to(unscale(middle + width * step * 0.3), seeds.shape)
+            axes.plot(x.T, seeds.T, look["marker"], color=look["color"], alpha=0.35, markersize=4, mew=0)
+        bars = (low, high) if several else None
+        handles[f"{name} ({len(seeds)} seeds)" if several else name] = axes.errorbar(
+            unscale(middle), mean, bars, linewidth=1.6, elinewidth=1.3, markersize=5, capsize=3, **look
+        )
+    if not any(np.isfinite(seeds).any() for seeds in values.values()):
+        nothing(axes, "no values")
+
+    if log_x:
+        axes.set_xscale("log")
+    axes.set_xlim(borders[0], borders[-1])
+    ticks = borders[:: -(-len(borders) // 12)]
+    axes.xaxis.set_major_locator(FixedLocator(ticks.tolist()))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(PLAIN)
+    if below is not None and counts is not None:
+        _count_bars(below, borders, _checked("counts", np.atleast_2d(_numbers(counts)), bins)[0])
+        clean(below, x_label, counted)
+        below.set_yticks([])
+        axes.spines["bottom"].set_visible(False)
+    meaning = "± 1 standard deviation" if spread == "std" else "lowest to highest"
+    many = any(len(seeds) > 1 for seeds in values.values())
+    legend(figure, handles, f"line: mean of the seeds; bars: {meaning}; dots: single seeds" if many else "")
+    return finish(figure)
+
+
+def confusion_matrix(matrix: Values, class_names: Sequence[str]) -> Figure:
+    """How often pictures of each class (rows) are taken for which (columns), in percent of the row.
+
+    Colour grows with the square root, so that rare confusions show. Of many classes only some are named, and above
+    `POOLED` a cell shows the greatest share among several neighbouring classes.
+
+    Args:
+        matrix: counts or shares `(classes, classes)`, row: true, column: predicted. A row without pictures is grey.
+        class_names: one for each class.
+
+    Raises:
+        InputError: the matrix is not square, holds negative or infinite numbers, or the names are not as many.
+    """
+    counts = _numbers(matrix)
+    classes = len(class_names)
+    if not classes or counts.shape != (classes, classes) or ((counts < 0) | np.isinf(counts)).any():
+        raise InputError(
+            f"A confusion matrix of shape {counts.shape} does not fit {classes} class names: give counts, 0 or more, "
+            "with a row and a column for each of at least one name."
+        )
+    total = counts.sum(1, keepdims=True)
+    percent = 100 * np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
+    block = -(-classes // POOLED)
+    shown = _block_maxima(percent, block)
+
+    colours = LinearSegmentedColormap.from_list("share", SHARES).with_extremes(bad="#e9e9e9")
+    every = -(-classes // LABELLED)
+    ticks = range(0, classes, every)
+    size = 9 if classes <= 20 else 7.5
+    names = [drawable(shorten(class_names[tick], 13)) for tick in ticks]
+    widest = max(text_width(name) for name in names) * size / 72  # inches
+    side = min(WIDTH - 1.5 - widest, max(2.4, max(1.2, widest + 0.2) * classes))
+    upright = widest > side / len(names) - 0.1
+    figure = new_figure(side + 0.5 + (widest if upright else 0.2))
+    figure.set_figwidth(side + 1.5 + widest)
+    axes = figure.subplots()
+    extent = (-0.5, classes - 0.5, classes - 0.5, -0.5)
+    cells = axes.imshow(shown, cmap=colours, norm=PowerNorm(0.5, 0, 100), interpolation="nearest", extent=extent)
+    clean(axes, "predicted class", "true class")
+    axes.grid(False)
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set_color(QUIET)
+    axes.set_xticks(ticks, names, rotation=90 if upright else 0, fontsize=size)
+    axes.set_yticks(ticks, names, fontsize=size)
+    if every > 1:
+        axes.tick_params(length=3)
+    if classes <= NUMBERED:
+        for row, column in np.argwhere(percent > 0):
+            number = percent[row, column]
+            text = f"{number:.0f}" if number >= 0.5 else "<1"
+            colour = "white" if number > 30 else INK
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
+    bar = figure.colorbar(cells, ax=axes, shrink=0.7, ticks=[0, 1, 5, 20, 50, 100])
+    unit = f"; the greatest of {block} x {block} classes" if block > 1 else ""
+    bar.set_label(f"share of the true class (%){unit}", fontsize=9, color=INK)
+    bar.ax.tick_params(labelsize=9, colors=INK, length=0)
+    bar.outline.set_visible(False)
+    return finish(figure)
+
+
+def _numbers(values: Values) -> Numbers:
+    if isinstance(values, Tensor):
+        values = values.detach().to("cpu", torch.float64).numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def _checked(name: str, values: Numbers, bins: int) -> Numbers:
+    if values.ndim != 2 or values.shape[1] != bins or not len(values):
+        raise InputError(f"{name!r} has values of shape {values.shape} and there are {bins} bins: give (seeds, bins).")
+    return values
+
+
+def _summary(seeds: Numbers, spread: str) -> tuple[Numbers, Numbers, Numbers]:
+    """Mean over the seeds that have a value, and how far the bar reaches below and above it."""
+    with warnings.catch_warnings():
+        # A bin without any value, or with one, has no mean or deviation: that is what NaN is for.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mean = np.nanmean(seeds, 0)
+        if spread == "range":
+            return mean, mean - np.nanmin(seeds, 0), np.nanmax(seeds, 0) - mean
+        deviation = np.nanstd(seeds, 0, ddof=1)
+    return mean, deviation, deviation
+
+
+def _count_bars(axes: Axes, borders: Numbers, counts: Numbers) -> None:
+    """What each bin holds, as a bar as wide as the bin with the number above it."""
+    counts = np.nan_to_num(counts)
+    axes.bar(borders[:-1], counts, np.diff(borders), align="edge", color="#c9c9c9", edgecolor="white")
+    middle = np.sqrt(borders[:-1] * borders[1:]) if axes.get_xscale() == "log" else (borders[:-1] + borders[1:]) / 2
+    if len(counts) <= NUMBERED:
+        for x, count in zip(middle, counts, strict=True):
+            axes.annotate(
+                f"{count:,.0f}", (x, count), (0, 2), textcoords="offset points", ha="center", fontsize=8.5, color=QUIET
+            )
+    axes.set_ylim(0, max(1.0, counts.max()) * 1.35)
+
+
+def _block_maxima(values: Numbers, block: int) -> Numbers:
+    """The greatest of each `block x block` cells, `(n, n)` to `(ceil(n / block), ...)`; NaN where there is none."""
+    if block == 1:
+        return values
+    padded = np.pad(values, (0, -len(values) % block), constant_values=np.nan)
+    side = len(padded) // block
+    greatest = np.fmax.reduce(np.fmax.reduce(padded.reshape(side, block, side, block), 3), 1)
+    return np.asarray(greatest, dtype=np.float64)

@@ -1,0 +1,119 @@
+"""One look for all figures: sizes, colours, axes, and how they become files."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from res2net.errors import check_choice
+from res2net.report.text import FAMILIES, drawable, fallbacks, shorten, text_width
+
+__all__ = [
+    "DPI",
+    "INK",
+    "QUIET",
+    "WIDTH",
+    "clean",
+    "finish",
+    "legend",
+    "line_styles",
+    "new_figure",
+    "nothing",
+    "render",
+]
+
+WIDTH = 7.0
+"""Width of a figure in inches; 700 pixels at `DPI`."""
+DPI = 100
+FORMATS = ("png", "svg")
+
+INK = "#222222"
+QUIET = "#666666"
+GRID = "#e4e4e4"
+# Okabe and Ito (2008), which people with any colour vision tell apart; without yellow, which white paper swallows.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", ":", "-.")
+
+
+def new_figure(height: float) -> Figure:
+    """A white figure of `WIDTH` and that height in inches, whose parts make room for each other."""
+    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour, dashes and marker of each name, which differ in more than the colour after the first few."""
+    looks = itertools.product(DASHES, zip(COLOURS, MARKERS, strict=True))
+    return {
+        name: {"color": color, "linestyle": dashes, "marker": marker}
+        for name, (dashes, (color, marker)) in zip(dict.fromkeys(names), itertools.cycle(looks), strict=False)
+    }
+
+
+def clean(axes: Axes, x_label: str, y_label: str) -> None:
+    """Labels, a light grid behind the data, and no frame around it."""
+    axes.set_xlabel(drawable(x_label), fontsize=10, color=INK)
+    axes.set_ylabel(drawable(y_label), fontsize=10, color=INK)
+    axes.set_facecolor("white")
+    axes.set_axisbelow(True)
+    axes.grid(True, color=GRID, linewidth=0.8)
+    axes.tick_params(labelsize=9, colors=INK, length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(QUIET)
+
+
+def legend(figure: Figure, handles: Mapping[str, Any], title: str = "") -> None:
+    """The names of `handles` above the axes, in as many columns as fit, and room for them."""
+    if not handles:
+        return
+    names = [drawable(shorten(name, 40)) for name in handles]
+    widest = max(text_width(name) for name in names) * 9.5 / 72 + 0.6  # inches
+    columns = max(1, min(len(names), int((WIDTH - 0.2) // widest)))
+    rows = -(-len(names) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (rows + bool(title)))
+    box = figure.legend(
+        list(handles.values()),
+        names,
+        loc="outside upper left",
+        ncols=-(-len(names) // rows),
+        frameon=False,
+        fontsize=9.5,
+        labelcolor=INK,
+        title=drawable(title) or None,
+        title_fontsize=9,
+        alignment="left",
+        handlelength=2.4,
+    )
+    box.get_title().set_color(QUIET)
+
+
+def nothing(axes: Axes, text: str) -> None:
+    """Say in the middle of empty axes why they are empty."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=11, color=QUIET)
+
+
+def finish(figure: Figure) -> Figure:
+    """Give every text the font, and those of this system that have what it lacks."""
+    for text in figure.findobj(Text):
+        text.set_fontfamily([FAMILIES[0], *fallbacks(text.get_text())])
+    return figure
+
+
+def render(figure: Figure, kind: str = "png", *, scale: int = 2) -> bytes:
+    """A figure as a file: "png" of `scale * DPI` pixels an inch, or "svg" with its letters as outlines.
+
+    Raises:
+        InputError: the kind is not known.
+    """
+    check_choice("Kind of picture", kind, FORMATS)
+    buffer = io.BytesIO()
+    # Without the date the same figure gives the same file.
+    metadata = {"Date": None} if kind == "svg" else {}
+    figure.savefig(buffer, format=kind, dpi=DPI * scale, metadata=metadata)
+    return buffer.getvalue()

@@ -1,0 +1,156 @@
+"""A table described once, for the terminal and for HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import TypeAlias
+
+import numpy as np
+import rich.box
+import rich.table
+from markupsafe import Markup
+from rich.text import Text
+
+from res2net.errors import InputError, check_choice
+from res2net.report.text import printable
+
+__all__ = ["Cell", "Column", "Table"]
+
+Cell: TypeAlias = str | float | bool | None
+"""Numbers of numpy count as numbers. None and NaN are values that are missing."""
+
+MISSING = "–"  # noqa: RUF001 - the dash that tables have in an empty place
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a `Table`.
+
+    Args:
+        heading: what the values are.
+        unit: what they are counted in, such as "%" or "ms".
+        digits: decimals of numbers that are no integers.
+        best: "high" or "low" where the best number is to stand out; None where there is none.
+
+    Raises:
+        InputError: `best` is neither.
+    """
+
+    heading: str
+    unit: str = ""
+    digits: int = 2
+    best: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("Best value", self.best, (None, "high", "low"))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, columns, and rows with one cell for each column.
+
+    A column without strings is numeric: aligned to the right, and its best number, if the column has one, is bold.
+
+    Raises:
+        InputError: a row has more or fewer cells than there are columns.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise InputError(
+                    f"A row of the table {self.title!r} has {len(row)} cells and there are {len(self.columns)} "
+                    "columns: give one cell for each."
+                )
+
+    def to_rich(self) -> rich.table.Table:
+        """The table for the terminal: `rich.print(table.to_rich())`."""
+        table = rich.table.Table(
+            title=Text(printable(self.title), style="bold") if self.title else None,
+            title_justify="left",
+            box=rich.box.SIMPLE_HEAD,
+        )
+        for index, column in enumerate(self.columns):
+            unit = f" ({column.unit})" if column.unit else ""
+            # A `Text` is shown as it is: in a string, brackets would be markup.
+            heading = Text(printable(column.heading + unit))
+            table.add_column(heading, justify="right" if self._numeric(index) else "left", overflow="fold")
+        marks = self._marks()
+        for row_index, row in enumerate(self.rows):
+            cells = enumerate(zip(row, self.columns, strict=True))
+            table.add_row(
+                *(
+                    Text(printable(_shown(cell, column)), style="bold" if (row_index, index) in marks else "")
+                    for index, (cell, column) in cells
+                )
+            )
+        return table
+
+    def to_html(self) -> Markup:
+        """The table as an HTML element; numeric cells have the class "number"."""
+        number = [Markup(' class="number"') if self._numeric(index) else "" for index in range(len(self.columns))]
+        parts = [Markup("<table>")]
+        if self.title:
+            parts.append(Markup("<caption>{}</caption>").format(self.title))
+        parts.append(Markup("<thead><tr>"))
+        for css, column in zip(number, self.columns, strict=True):
+            unit = Markup(' <span class="unit">({})</span>').format(column.unit) if column.unit else ""
+            parts.append(Markup('<th scope="col"{}>{}{}</th>').format(css, column.heading, unit))
+        parts.append(Markup("</tr></thead><tbody>"))
+        marks = self._marks()
+        for row_index, row in enumerate(self.rows):
+            parts.append(Markup("<tr>"))
+            for index, (cell, column) in enumerate(zip(row, self.columns, strict=True)):
+                shown: str = _shown(cell, column)
+                if (row_index, index) in marks:
+                    shown = Markup("<strong>{}</strong>").format(shown)
+                # The first column names its row, unless it is a number.
+                head = index == 0 and not number[0]
+                element = Markup('<th scope="row">{}{}</th>') if head else Markup("<td{}>{}</td>")
+                parts.append(element.format(number[index], shown))
+            parts.append(Markup("</tr>"))
+        parts.append(Markup("</tbody></table>"))
+        return Markup("").join(parts)
+
+    def _numeric(self, index: int) -> bool:
+        cells = [row[index] for row in self.rows if row[index] is not None]
+        return bool(cells) and all(_is_number(cell) for cell in cells)
+
+    def _marks(self) -> set[tuple[int, int]]:
+        """Row and column of the best numbers: several where they look the same."""
+        marks = set()
+        for index, column in enumerate(self.columns):
+            if column.best is None or not self._numeric(index):
+                continue
+            values = {
+                number: round(float(row[index]), column.digits)  # type: ignore[arg-type] # the column is numeric
+                for number, row in enumerate(self.rows)
+                if row[index] is not None and math.isfinite(float(row[index]))  # type: ignore[arg-type]
+            }
+            if len(values) > 1:
+                best = max(values.values()) if column.best == "high" else min(values.values())
+                marks |= {(number, index) for number, value in values.items() if value == best}
+        return marks
+
+
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, Real) and not isinstance(cell, bool)
+
+
+def _shown(cell: Cell, column: Column) -> str:
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if cell is None or math.isnan(cell):
+        return MISSING
+    if math.isinf(cell):
+        return "∞" if cell > 0 else "-∞"
+    return f"{cell:,}" if isinstance(cell, int | np.integer) else f"{cell:,.{column.digits}f}"

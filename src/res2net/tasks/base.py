@@ -1,0 +1,131 @@
+"""What every task offers, and the table of all tasks: each file of this folder registers its own."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from PIL import Image
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
+
+from res2net.backbones.base import Backbone
+from res2net.data.sources import DataSource
+from res2net.data.transforms import Transform
+from res2net.errors import check_choice
+from res2net.report import Report
+from res2net.weights import Preprocessing
+
+__all__ = ["Evaluation", "Task", "register_task", "task_names", "task_type"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation of a task found."""
+
+    metrics: Mapping[str, float]
+    """By name; scores in percent, losses as they are."""
+    records: Mapping[str, Tensor]
+    """By name, one value for each picture, `(N,)`; `index` is its place in the data set."""
+    skipped: Sequence[str] = ()
+    """Paths of pictures that could not be read."""
+    seconds: float = 0.0
+
+
+class Task(nn.Module):
+    """Wiring of a backbone, a head, losses, a metric and the drawing of results; it never knows the trainer.
+
+    A subclass has an `Options` dataclass, and builds itself from a source of data and a function that makes a backbone
+    (`build`), or again from what its checkpoint says (`restore`).
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[Any]]
+    """A dataclass of what a user can choose for this task alone."""
+    monitor: ClassVar[str]
+    """The metric that tells which checkpoint is the best; higher is better."""
+
+    model: nn.Module
+    """What a checkpoint holds."""
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @classmethod
+    def build(
+        cls, create: Callable[..., Backbone], source: DataSource, preprocessing: Preprocessing, options: Any
+    ) -> Self:
+        """The task for that data; `create(num_classes=...)` makes its backbone."""
+        raise NotImplementedError
+
+    @classmethod
+    def restore(cls, model: nn.Module, class_names: Sequence[str], preprocessing: Preprocessing) -> Self:
+        """The task around a trained model, for evaluation and prediction."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Any:
+        """Raw tensors, of the same type in training and evaluation."""
+        raise NotImplementedError
+
+    def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The parts of the training loss by name; their sum is minimised."""
+        raise NotImplementedError
+
+    def metric(self) -> Metric | MetricCollection:
+        """A new metric for `validate` to fill; computes a dictionary of numbers."""
+        raise NotImplementedError
+
+    def validate(
+        self, images: Tensor, targets: Mapping[str, Any], metric: Metric | MetricCollection
+    ) -> dict[str, Tensor]:
+        """Update `metric` with a batch; one value for each picture, `(N,)`, among them `loss`."""
+        raise NotImplementedError
+
+    def predict(self, images: Tensor) -> list[Any]:
+        """A decoded result for each picture, ready for JSON."""
+        raise NotImplementedError
+
+    def transform(self, train: bool) -> Transform:
+        """From `(image, target)` of a data set to what the network sees."""
+        raise NotImplementedError
+
+    def draw(self, image: Image.Image, result: Any) -> Image.Image:
+        """A picture with its result drawn on it."""
+        raise NotImplementedError
+
+    def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
+        """Add to a run's report what is particular to the task."""
+        raise NotImplementedError
+
+
+_TASKS: dict[str, type[Task]] = {}
+
+
+def register_task(task: type[Task]) -> type[Task]:
+    """Decorator: add a task under its name."""
+    if task.name in _TASKS:
+        raise ValueError(f"task {task.name!r} is registered twice")
+    _TASKS[task.name] = task
+    return task
+
+
+def task_names() -> list[str]:
+    """The names of all tasks, found by the names of the files, without importing them."""
+    return [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "base"]
+
+
+@cache
+def _all_tasks() -> Mapping[str, type[Task]]:
+    for name in task_names():
+        importlib.import_module(f"{__package__}.{name}")
+    return _TASKS
+
+
+def task_type(name: str) -> type[Task]:
+    """The task of that name; `InputError` names the nearest."""
+    check_choice("Task", name, _all_tasks())
+    return _all_tasks()[name]

@@ -1,0 +1,235 @@
+"""Image classification: a backbone with its classifier, cross entropy, top-1 and top-5 accuracy."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from res2net.backbones.base import Backbone
+from res2net.data.sources import DataSource
+from res2net.data.transforms import TrainAugment, Transform, batch_mix, eval_transform, train_transform
+from res2net.errors import InputError
+from res2net.report import Column, Report, Table, confusion_matrix, lines_with_errors, picture_grid, render
+from res2net.report.pictures import as_image
+from res2net.tasks.base import Evaluation, Task, register_task
+from res2net.weights import Preprocessing
+
+__all__ = ["SIZES", "Classify", "ClassifyOptions", "accuracy_by_size", "count_by_size"]
+
+TOP = 5
+"""Classes in a prediction."""
+HARDEST = 24
+"""Pictures in a report, those with the largest loss."""
+SIZES = (0.06, 0.1, 0.16, 0.26, 0.42, 0.9)
+"""Borders between groups of object sizes, as shares of the picture's side."""
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """How classification is trained; where nothing is given, what is usual for the data."""
+
+    label_smoothing: float = 0.0
+    """Share of each label that is spread over all classes."""
+    mixup: float = 0.0
+    """Alpha of mixup; 0 is off."""
+    cutmix: float = 0.0
+    """Alpha of CutMix; 0 is off."""
+    rand_augment: int = 0
+    """Operations of RandAugment; 0 is off."""
+    magnitude: int = 9
+    """Strength of those operations, 0 to 30."""
+    color_jitter: float = 0.0
+    """Largest relative change of brightness, contrast and saturation."""
+    erase: float = 0.0
+    """Probability of erasing a rectangle."""
+    flip: float | None = None
+    """Probability of a horizontal flip."""
+    crop_area: float | None = None
+    """Smallest share of the picture's area that the random resized crop takes."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"Label smoothing {self.label_smoothing} is out of range: give 0 <= s < 1.")
+
+    def augment(self, usual: TrainAugment) -> TrainAugment:
+        """The random changes: `usual`, but for what is chosen here."""
+        chosen: dict[str, Any] = {
+            name: getattr(self, name) for name in ("rand_augment", "magnitude", "color_jitter", "erase")
+        }
+        if self.flip is not None:
+            chosen["flip"] = self.flip
+        if self.crop_area is not None:
+            chosen |= {"scale": (self.crop_area, 1.0), "pad": None}
+        return replace(usual, **chosen)
+
+
+@register_task
+class Classify(Task):
+    """One label for a picture.
+
+    Args:
+        model: gives logits `(N, classes)`.
+        class_names: what the logits stand for.
+        preprocessing: how pictures are prepared.
+        augment: the random changes of training pictures.
+        options: of the training.
+    """
+
+    name = "classify"
+    Options = ClassifyOptions
+    monitor = "top1"
+
+    model: Backbone
+
+    def __init__(
+        self,
+        model: Backbone,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        augment: TrainAugment | None = None,
+        options: ClassifyOptions | None = None,
+    ) -> None:
+        super().__init__()
+        if model.num_classes != len(class_names):
+            raise InputError(
+                f"The model has {model.num_classes} classes and the data {len(class_names)}: "
+                "choose weights for these classes, or add --adapt-classifier to train a new classifier."
+            )
+        self.model = model
+        self.class_names = tuple(class_names)
+        self.preprocessing = preprocessing
+        self.options = options or ClassifyOptions()
+        self.augment = self.options.augment(augment or TrainAugment())
+        self.mix = batch_mix(self.options.mixup, self.options.cutmix, len(class_names))
+
+    @classmethod
+    def build(
+        cls,
+        create: Callable[..., Backbone],
+        source: DataSource,
+        preprocessing: Preprocessing,
+        options: ClassifyOptions,
+    ) -> Self:
+        """Classification of a source's classes."""
+        names = source.class_names
+        return cls(create(num_classes=len(names)), names, preprocessing, source.augment, options)
+
+    @classmethod
+    def restore(cls, model: Any, class_names: Sequence[str], preprocessing: Preprocessing) -> Self:
+        """Classification with a trained model."""
+        return cls(model, class_names, preprocessing)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, H, W)` to logits `(N, classes)`."""
+        return self.model(images)
+
+    def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Cross entropy, of mixed pictures if so chosen."""
+        labels = targets["label"]
+        if self.mix is not None:
+            images, labels = self.mix(images, labels)
+        return {"loss": F.cross_entropy(self(images), labels, label_smoothing=self.options.label_smoothing)}
+
+    def metric(self) -> MetricCollection:
+        """`top1`, and `top5` where there are more than five classes."""
+        classes = len(self.class_names)
+        ranks = [rank for rank in (1, TOP) if rank < classes] or [1]
+        return MetricCollection(
+            {f"top{rank}": MulticlassAccuracy(classes, top_k=rank, average="micro") for rank in ranks}
+        )
+
+    def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
+        """For each picture its `loss` (cross entropy), `label`, `predicted` class and that one's `probability`."""
+        logits = self(images).float()
+        labels = targets["label"]
+        metric.update(logits, labels)
+        probability, predicted = logits.softmax(1).max(1)
+        loss = F.cross_entropy(logits, labels, reduction="none")
+        records = {"loss": loss, "label": labels, "predicted": predicted, "probability": probability}
+        return records | ({"size": targets["size"]} if "size" in targets else {})
+
+    def predict(self, images: Tensor) -> list[list[dict[str, Any]]]:
+        """The five likeliest classes of each picture, `{"class", "probability"}`, the likeliest first."""
+        probabilities, classes = self(images).float().softmax(1).topk(min(TOP, len(self.class_names)))
+        return [
+            [
+                {"class": self.class_names[index], "probability": probability}
+                for index, probability in zip(indices, values, strict=True)
+            ]
+            for indices, values in zip(classes.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    def transform(self, train: bool) -> Transform:
+        """Random crop and changes in training, resize and centre crop in evaluation."""
+        return train_transform(self.preprocessing, self.augment) if train else eval_transform(self.preprocessing)
+
+    def draw(self, image: Image.Image, result: list[dict[str, Any]]) -> Image.Image:
+        """The picture with its likeliest classes below it."""
+        lines = [f"{entry['class']}  {100 * entry['probability']:.1f} %" for entry in result[:3]]
+        return Image.open(io.BytesIO(render(picture_grid([image], ["\n".join(lines)], columns=1))))
+
+    def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
+        """Accuracy by class and by object size, the confusion matrix, and the hardest pictures."""
+        records = evaluation.records
+        label, predicted = records["label"], records["predicted"]
+        classes = len(self.class_names)
+        matrix = torch.bincount(label * classes + predicted, minlength=classes**2).view(classes, classes)
+        if "size" in records:
+            figure = lines_with_errors(
+                {self.model.variant_name: [accuracy_by_size(evaluation)]},
+                [100 * edge for edge in SIZES],
+                "size of the object, % of the picture's side",
+                "top-1 accuracy, %",
+                counts=count_by_size(evaluation),
+            )
+            report.add_figure(figure, "Accuracy by the size of the object.")
+        report.add_section("Confusions")
+        report.add_figure(confusion_matrix(matrix, self.class_names), "True classes and what they were taken for.")
+        report.add_section("Classes")
+        accuracy = matrix.diagonal() / matrix.sum(1).clamp_min(1) * 100
+        rows = [
+            (name, int(count), float(share))
+            for name, count, share in zip(self.class_names, matrix.sum(1), accuracy, strict=True)
+        ]
+        rows.sort(key=lambda row: row[2])
+        columns = (Column("class"), Column("pictures"), Column("top-1 accuracy", "%", digits=1))
+        report.add_table(Table("The least accurate first", columns, rows[:100]))
+        report.add_section("Hardest pictures")
+        hardest = records["loss"].topk(min(HARDEST, len(label))).indices.tolist()
+        pictures = [as_image(source.val[int(records["index"][place])][0]) for place in hardest]
+        captions = [
+            f"{self.class_names[label[place]]}\ntaken for {self.class_names[predicted[place]]} "
+            f"({100 * float(records['probability'][place]):.0f} %)"
+            for place in hardest
+        ]
+        report.add_pictures(
+            pictures, captions, "Pictures with the largest loss: the true class, and what was predicted."
+        )
+
+
+def accuracy_by_size(evaluation: Evaluation) -> list[float]:
+    """Top-1 accuracy in percent for each group of `SIZES`; NaN for a group without pictures."""
+    records = evaluation.records
+    right = (records["label"] == records["predicted"]).float()
+    return [100 * float(right[group].mean()) for group in _groups(evaluation)]
+
+
+def count_by_size(evaluation: Evaluation) -> list[int]:
+    """Pictures in each group of `SIZES`."""
+    return [int(group.sum()) for group in _groups(evaluation)]
+
+
+def _groups(evaluation: Evaluation) -> list[Tensor]:
+    size = evaluation.records["size"]
+    # The largest size is within the last group.
+    return [(size >= low) & ((size < high) | (high == SIZES[-1])) for low, high in pairwise(SIZES)]

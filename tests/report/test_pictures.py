@@ -1,0 +1,116 @@
+"""Sheets of pictures, and heat maps over pictures."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from res2net.data.shapes import Shapes
+from res2net.errors import InputError
+from res2net.report import overlay, picture_grid, picture_rows, render
+from res2net.report.pictures import as_image, fit
+
+
+def texts_of(figure):
+    return [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+
+
+def pixels_of(figure):
+    return np.asarray(Image.open(io.BytesIO(render(figure))).convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return Shapes(1, size=64)[0][0]
+
+
+class TestGrid:
+    def test_small_pictures_grow_by_a_whole_number_and_keep_their_pixels(self, picture):
+        pixels = pixels_of(picture_grid([picture], columns=4))
+        expected = picture.permute(1, 2, 0).numpy().repeat(5, 0).repeat(5, 1)
+        left = (1400 // 4 - 320) // 2
+        assert (pixels[12 : 12 + 320, left : left + 320] == expected).all()
+        assert pixels.shape[1] == 1400
+
+    def test_captions_stand_below_their_pictures(self, picture):
+        figure = picture_grid([picture] * 3, ["one\n→ two 60 %", "b", ""], columns=2)
+        assert texts_of(figure) == ["one\n→ two 60 %", "b"]
+        render(figure, scale=1)
+        one, b = (text for text in figure.axes[0].texts if text.get_text())
+        assert one.get_position()[1] == b.get_position()[1]
+        assert one.get_window_extent().x1 < b.get_window_extent().x0
+
+    @pytest.mark.parametrize("columns", [1, 3, 8])
+    def test_long_captions_stay_within_their_column(self, picture, columns):
+        captions = ["supercalifragilisticexpialidocious", "several words that take several lines", "WWWWWW WWWWWW" * 9]
+        figure = picture_grid([picture] * 3, captions, columns)
+        render(figure, scale=1)
+        for text in figure.axes[0].texts:
+            assert text.get_window_extent().width <= 700 / columns
+            assert text.get_window_extent().y0 >= 0
+
+    def test_pictures_of_any_kind_and_size_share_a_sheet(self, picture):
+        grey = torch.zeros(1, 300, 20, dtype=torch.uint8)
+        assert pixels_of(picture_grid([picture, grey, Image.new("L", (999, 5)), Image.new("RGBA", (1, 1))])).size
+
+    def test_no_pictures_are_told(self):
+        assert texts_of(picture_grid([])) == ["no pictures"]
+        assert pixels_of(picture_grid([])).size
+
+    def test_mistakes_are_told(self, picture):
+        with pytest.raises(InputError, match="1 pictures, 2 captions and 5 columns do not fit"):
+            picture_grid([picture], ["a", "b"])
+        with pytest.raises(InputError, match="0 columns do not fit"):
+            picture_grid([picture], columns=0)
+        with pytest.raises(InputError, match=r"\(3, 64, 64\) of torch.float32 is no picture .* `denormalise`"):
+            picture_grid([picture.float()])
+        with pytest.raises(InputError, match="200 rows of pictures are more than a sheet can hold"):
+            picture_grid([Image.new("L", (8, 8))] * 200, columns=1)
+        with pytest.raises(InputError, match="0 x 4 pixels cannot be drawn"):
+            picture_grid([torch.zeros(3, 4, 0, dtype=torch.uint8)])
+
+
+class TestRows:
+    def test_columns_have_titles_and_colours_a_legend(self, picture):
+        rows = [[picture, overlay(picture, torch.rand(64, 64))]] * 2
+        figure = picture_rows(rows, ["picture", "Res2Net"], [["a", "b"], ["c", "d"]], heat_legend="evidence")
+        assert texts_of(figure) == ["picture", "Res2Net", "a", "b", "c", "d", "none", "most", "evidence"]
+        plain = picture_rows(rows, ["picture", "Res2Net"])
+        assert texts_of(plain) == ["picture", "Res2Net"]
+        assert plain.get_figheight() < figure.get_figheight()
+
+    def test_mistakes_are_told(self, picture):
+        for rows, captions in ([[[picture]], ()], [[[picture] * 2], [["a"]]], [[[picture] * 2], [["a", "b"]] * 2]):
+            with pytest.raises(InputError, match="do not fit 2 column titles"):
+                picture_rows(rows, ["one", "two"], captions)
+
+
+class TestOverlay:
+    def test_without_heat_the_picture_stays_clear_and_grey(self, picture):
+        cold = np.asarray(overlay(picture, torch.zeros(64, 64)))
+        assert (cold == cold[..., :1]).all()
+        grey = np.asarray(as_image(picture).convert("L"), dtype=float)
+        assert np.corrcoef(cold[..., 0].ravel(), grey.ravel())[0, 1] > 0.999
+
+    def test_heat_has_the_colour_of_the_map(self, picture):
+        hot = np.asarray(overlay(picture, torch.ones(64, 64), strength=1.0))
+        assert (hot == np.array([240, 249, 33])).all()
+
+    def test_odd_heat(self, picture):
+        heat = torch.full((64, 64), float("nan"))
+        assert overlay(picture, heat).tobytes() == overlay(picture, torch.zeros(64, 64)).tobytes()
+        assert overlay(picture, heat.fill_(7)).tobytes() == overlay(picture, torch.ones(64, 64)).tobytes()
+        with pytest.raises(InputError, match=r"A heat map \(2, 2\) does not fit a picture of 64 x 64 pixels"):
+            overlay(picture, torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [((32, 32), 100, (96, 96)), ((64, 16), 100, (64, 16)), ((200, 100), 50, (50, 25)), ((1000, 1), 10, (10, 1))],
+)
+def test_fitting_keeps_the_proportions(size, side, expected):
+    assert fit(Image.new("RGB", size), side).size == expected

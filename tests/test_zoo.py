@@ -1,0 +1,182 @@
+"""Models by name, with weights from files and from publishers."""
+
+import pytest
+import torch
+
+import res2net
+from res2net import zoo
+from res2net.backbones.base import Backbone
+from res2net.backbones.registry import variant_names
+from res2net.errors import InputError
+from res2net.weights import Preprocessing, from_native, read_checkpoint, save
+from res2net.zoo import create_model, find_checkpoint, list_models, load_model, preprocessing_of
+
+NAME = "res2net26_26w_4s"
+TINY = {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8], "stem_channels": 8, "base_width": 32}
+
+
+def tiny(name=NAME, *, seed=1, **options):
+    torch.manual_seed(seed)
+    return create_model(name, **TINY, **options).eval()
+
+
+def same_weights(a, b):
+    ours, theirs = a.state_dict(), b.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A model of 5 classes and the file that it was saved in, with all that the file says about it."""
+    model = tiny(num_classes=5)
+    path = tmp_path / "model.safetensors"
+    save(path, model.state_dict(), {"model": NAME, "options": {**TINY, "num_classes": 5}, "epoch": 3})
+    return model, path
+
+
+def test_the_package_offers_them():
+    assert res2net.create_model is create_model
+    assert res2net.list_models is list_models
+    assert res2net.load_model is load_model
+    assert {"create_model", "list_models", "load_model", "__version__"} <= set(dir(res2net))
+    with pytest.raises(AttributeError, match="no attribute 'create_modle'"):
+        _ = res2net.create_modle
+
+
+def test_listing():
+    assert list_models() == variant_names()
+    assert list_models("res2net50_*") == [name for name in variant_names() if name.startswith("res2net50_")]
+
+
+def test_a_new_model_is_in_training_mode_with_the_options_asked_for():
+    model = create_model(NAME, **TINY, num_classes=3, in_channels=2, output_stride=8)
+    assert isinstance(model, Backbone)
+    assert model.training
+    assert (model.num_classes, model.in_channels, model.output_stride) == (3, 2, 8)
+    assert model(torch.randn(2, 2, 32, 32)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("res2net50_26w4s", {}, r"Model 'res2net50_26w4s' is not known: did you mean 'res2net50_26w_4s'\?"),
+        (NAME, {"scales": 8}, r"has no option 'scales': did you mean 'scale'\?"),
+        (NAME, {"weights": "imagenet"}, r"Model 'res2net26_26w_4s' has no published weights"),
+        ("res2net50_26w_4s", {"weights": "in22k"}, r"Weight tag of res2net50_26w_4s 'in22k' is not known: .*'in1k'"),
+        ("res2net50_26w4s", {"weights": "in1k"}, r"did you mean 'res2net50_26w_4s'\?"),
+        (NAME, {"weights": "nowhere.pth"}, "There is no file nowhere.pth"),
+        (NAME, {"weights": "no/where"}, "There is no file no/where"),
+        ("res2net200d", {"weights": "paddle_in1k"}, "cannot be read yet: choose others"),
+    ],
+)
+def test_what_does_not_exist(name, options, message):
+    with pytest.raises(InputError, match=message):
+        create_model(name, **options)
+
+
+def test_a_file_of_this_library_is_built_as_it_was_saved(saved):
+    model, path = saved
+    loaded, checkpoint = load_model(path)
+    assert same_weights(loaded, model)
+    assert loaded.training
+    assert (loaded.num_classes, loaded.variant_name) == (5, NAME)
+    assert checkpoint.metadata["epoch"] == 3
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(loaded.eval()(x), model(x))
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path, read_checkpoint], ids=["text", "path", "content"])
+def test_weights_of_a_file_with_options_over_its_own(saved, kind):
+    model, path = saved
+    loaded = create_model(NAME, kind(path), drop_path_rate=0.1)
+    assert same_weights(loaded, model)
+    assert loaded.layer4[0].drop_path.p == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("format_name", ["official", "mmpretrain"])
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize(("num_classes", "in_channels"), [(7, 1), (0, 3), (1000, 3)])
+def test_files_of_other_programs_say_classes_and_channels_by_their_tensors(
+    tmp_path, format_name, wrapped, num_classes, in_channels
+):
+    model = tiny("res2net50d", num_classes=num_classes, in_channels=in_channels)
+    tensors = from_native(model.state_dict(), format_name)
+    # The names of entries mean something else to other programs.
+    content = {"state_dict": tensors, "epoch": 3, "model": "my experiment", "options": "--lr 0.1"}
+    torch.save(content if wrapped else tensors, tmp_path / "model.pth")
+    loaded = create_model("res2net50d", tmp_path / "model.pth", **TINY)
+    assert (loaded.num_classes, loaded.in_channels) == (num_classes, in_channels)
+    assert same_weights(loaded, model)
+
+
+def test_another_number_of_classes_needs_to_be_asked_for(saved):
+    model, path = saved
+    with pytest.raises(InputError, match="a classifier of 5 classes and the model a classifier of 9 classes"):
+        create_model(NAME, path, num_classes=9)
+    loaded = create_model(NAME, path, num_classes=9, adapt_classifier=True)
+    assert loaded.fc.weight.shape[0] == 9
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(loaded.eval().features(x)[-1], model.features(x)[-1])
+
+
+def test_no_classifier_needs_to_be_asked_for(saved):
+    model, path = saved
+    with pytest.raises(InputError, match="a classifier of 5 classes and the model no classifier"):
+        create_model(NAME, path, num_classes=0)
+    loaded = create_model(NAME, path, num_classes=0, adapt_classifier=True).eval()
+    x = torch.randn(1, 3, 32, 32)
+    assert torch.equal(loaded(x), model.features(x)[-1])
+
+
+def test_other_channels_need_to_be_asked_for(saved):
+    model, path = saved
+    with pytest.raises(InputError, match="is for pictures of 3 channels and the model for 1: pass adapt_input=True"):
+        create_model(NAME, path, in_channels=1)
+    loaded = create_model(NAME, path, in_channels=1, adapt_input=True).eval()
+    grey = torch.randn(1, 1, 32, 32)
+    torch.testing.assert_close(loaded(grey), model(grey.expand(-1, 3, -1, -1)))
+
+
+def test_another_output_stride_uses_the_same_weights(saved):
+    model, path = saved
+    loaded = create_model(NAME, path, output_stride=8)
+    assert loaded.output_stride == 8
+    assert same_weights(loaded, model)
+
+
+def test_a_file_of_another_model_is_refused(saved):
+    _, path = saved
+    with pytest.raises(InputError, match=rf"model.safetensors holds a '{NAME}', not a 'resnet50': create '{NAME}'"):
+        create_model("resnet50", path)
+
+
+def test_a_file_that_does_not_say_so_is_refused_by_its_tensors(saved, tmp_path):
+    model, _ = saved
+    torch.save(model.state_dict(), tmp_path / "model.pth")
+    with pytest.raises(InputError, match=r"is of another model: of its tensors .*create the model that it was saved"):
+        create_model("resnet26", tmp_path / "model.pth", **TINY)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"model": 7}])
+def test_a_file_that_names_no_model(tmp_path, metadata):
+    save(tmp_path / "model.safetensors", tiny().state_dict(), metadata)
+    with pytest.raises(InputError, match="does not say which model it holds: name the model as well"):
+        load_model(tmp_path / "model.safetensors")
+
+
+def test_published_weights_come_with_their_preprocessing(monkeypatch, tmp_path):
+    """A small file stands for the published one; downloading is tested with the weights."""
+    model = tiny("res2net50_26w_4s", num_classes=11)
+    torch.save(model.state_dict(), tmp_path / "published.pth")
+    monkeypatch.setattr(zoo, "fetch", lambda record: tmp_path / f"{'published' if record.tag == 'in1k' else '?'}.pth")
+    assert same_weights(create_model("res2net50_26w_4s", "in1k", **TINY), model)
+    checkpoint = find_checkpoint("res2net50_26w_4s", "in1k")
+    assert preprocessing_of(checkpoint) == Preprocessing()
+
+
+def test_a_file_can_say_its_preprocessing(saved, tmp_path):
+    model, path = saved
+    assert preprocessing_of(read_checkpoint(path)) is None
+    small = Preprocessing(size=32, crop=1.0, mean=(0.5,) * 3, std=(0.25,) * 3)
+    save(tmp_path / "small.safetensors", model.state_dict(), {"model": NAME, "preprocessing": small.to_dict()})
+    assert preprocessing_of(read_checkpoint(tmp_path / "small.safetensors")) == small
