@@ -48,7 +48,7 @@ def test_skip_leaves_a_broken_picture_out_of_its_batch(three_files, workers):
 
 def test_without_a_transform_samples_are_those_of_the_data_set(three_files):
     image, target = Transformed(three_files)[0]
-    assert (image.size, target) == ((40, 30), {"label": 0})
+    assert (image.size, target) == ((40, 30), {"label": 0, "index": 0})
 
 
 def test_a_misspelt_treatment_is_told(three_files):

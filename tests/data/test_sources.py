@@ -30,8 +30,8 @@ def registered(monkeypatch):
     nothing = ImageFiles([], [], ["a"])
 
     @register_source("dots")
-    def dots(seed):
-        return DataSource(f"dots {seed}", nothing, nothing, ["a"])
+    def dots():
+        return DataSource("dots", nothing, nothing, ["a"])
 
 
 def test_a_folder_of_pictures(pets):
@@ -61,8 +61,8 @@ def test_both_halves_go_through_their_transforms(pets):
 def test_a_name_calls_what_is_registered(tmp_path, monkeypatch):
     (tmp_path / "dots").mkdir()
     monkeypatch.chdir(tmp_path)
-    source = open_source("dots", seed=5, bad_images="skip")
-    assert (source.name, source.bad_images) == ("dots 5", "skip")
+    source = open_source("dots", bad_images="skip")
+    assert (source.name, source.bad_images) == ("dots", "skip")
     for path in ("./dots", Path("dots")):
         with pytest.raises(InputError, match="no class folders"):
             open_source(path)
@@ -71,7 +71,7 @@ def test_a_name_calls_what_is_registered(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("registered")
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="'dots' is registered twice"):
-        register_source("dots")(lambda seed: seed)
+        register_source("dots")(lambda: None)
 
 
 @pytest.mark.usefixtures("registered")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -68,11 +68,12 @@ def eval_transform(preprocessing: Preprocessing) -> Transform:
     Exactly what timm computes: a `PIL.Image` is resized by Pillow, and only then becomes a tensor.
     """
     resized = math.floor(preprocessing.size / preprocessing.crop)
+    resize = v2.Resize(resized, interpolation=v2.InterpolationMode(preprocessing.interpolation))
     return v2.Compose(
         [
-            v2.Resize(resized, interpolation=v2.InterpolationMode(preprocessing.interpolation)),
-            v2.CenterCrop(preprocessing.size),
-            *_to_normalised(preprocessing),
+            UnlessSized(resized, resize),
+            UnlessSized(preprocessing.size, v2.CenterCrop(preprocessing.size)),
+            Normalise(preprocessing),
         ]
     )
 
@@ -94,9 +95,9 @@ def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None =
     if augment.pad is None:
         steps.append(v2.RandomResizedCrop(size, augment.scale, augment.ratio, interpolation=interpolation))
     else:
-        steps.append(v2.Resize(size, interpolation=interpolation))
-        # Without padding there is still something to crop from pictures that are not square.
-        steps.append(v2.RandomCrop(size, padding=augment.pad or None))
+        steps.append(UnlessSized(size, v2.Resize(size, interpolation=interpolation)))
+        crop = v2.RandomCrop(size, padding=augment.pad or None)
+        steps.append(crop if augment.pad else UnlessSized(size, crop))
     if augment.flip:
         steps.append(v2.RandomHorizontalFlip(augment.flip))
     if augment.rand_augment:
@@ -104,7 +105,7 @@ def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None =
         steps.append(v2.RandAugment(augment.rand_augment, augment.magnitude, interpolation=bilinear))
     if augment.color_jitter:
         steps.append(v2.ColorJitter(*(augment.color_jitter,) * 3))
-    steps += _to_normalised(preprocessing)
+    steps.append(Normalise(preprocessing))
     if augment.erase:
         steps.append(v2.RandomErasing(augment.erase))
     return v2.Compose(steps)
@@ -138,27 +139,49 @@ def denormalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     return (images * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
 
 
-def _to_normalised(preprocessing: Preprocessing) -> list[Transform]:
-    return [
-        v2.ToImage(),
-        v2.Lambda(partial(_to_float, channels=len(preprocessing.mean)), tv_tensors.Image),
-        v2.Normalize(preprocessing.mean, preprocessing.std),
-    ]
+class Normalise:
+    """From a picture of any kind to normalised floats in the channels that the network sees.
+
+    One step for all of it: for small pictures most of the time of a transform goes into being called.
+    """
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.mean = torch.tensor(preprocessing.mean).view(-1, 1, 1)
+        self.std = torch.tensor(preprocessing.std).view(-1, 1, 1)
+
+    def __call__(self, image: Any, *target: Any) -> Any:
+        pixels = v2.functional.to_image(image) if isinstance(image, Image.Image) else image
+        pixels = _in_channels(pixels, len(self.mean)).as_subclass(Tensor)
+        if not pixels.is_floating_point():
+            # Divided, as timm and torchvision's ToTensor do: v2.ToDtype multiplies by 1 / 255, off in the last bit.
+            pixels = pixels.to(torch.float32).div_(torch.iinfo(pixels.dtype).max)
+        normalised = tv_tensors.Image((pixels - self.mean).div_(self.std))
+        return (normalised, *target) if target else normalised
 
 
-def _to_float(image: Tensor, channels: int) -> Tensor:
-    """Values 0..1 in the channels that the network sees; grey and colour become each other."""
+class UnlessSized:
+    """A transform for pictures that are not squares of `size` pixels yet."""
+
+    def __init__(self, size: int, transform: Transform) -> None:
+        self.size, self.transform = size, transform
+
+    def __call__(self, image: Any, *target: Any) -> Any:
+        size = image.size if isinstance(image, Image.Image) else (image.shape[-1], image.shape[-2])
+        if size == (self.size, self.size):
+            return (image, *target) if target else image
+        return self.transform(image, *target)
+
+
+def _in_channels(image: Tensor, channels: int) -> Tensor:
+    """Grey and colour become each other; `InputError` for another number of channels."""
     given = image.shape[-3]
-    if (given, channels) == (3, 1):
-        image = v2.functional.rgb_to_grayscale(image)
-    elif (given, channels) == (1, 3):
-        image = v2.functional.grayscale_to_rgb(image)
-    elif given != channels:
-        raise InputError(f"The picture has {given} channels and the network sees {channels}: set its in_channels.")
-    if image.is_floating_point():
+    if given == channels:
         return image
-    # Divided, as timm and torchvision's ToTensor do: v2.ToDtype multiplies by 1 / 255, which differs in the last bit.
-    return tv_tensors.wrap(image.to(torch.float32) / torch.iinfo(image.dtype).max, like=image)
+    if (given, channels) == (3, 1):
+        return v2.functional.rgb_to_grayscale(image)
+    if (given, channels) == (1, 3):
+        return v2.functional.grayscale_to_rgb(image)
+    raise InputError(f"The picture has {given} channels and the network sees {channels}: set its in_channels.")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

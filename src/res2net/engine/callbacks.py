@@ -174,11 +174,16 @@ class GracefulStop(L.Callback):
             except ValueError:  # only the main thread may; elsewhere the caller decides what a signal does
                 return
 
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Choose the order of the epoch; it is drawn after this."""
+        self.loader.batches.set_epoch(trainer.current_epoch)
+
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Stop within an epoch. After its last batch the epoch is ended first: its evaluation belongs to it."""
-        if self.asked and batch_idx + 1 < len(self.loader):
+        between_updates = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if self.asked and between_updates and batch_idx + 1 < len(self.loader):
             trainer.save_checkpoint(self.folder.state)
             self._stop()
 
