@@ -17,7 +17,7 @@ OVERSAMPLING = 4
 """Samples of a pixel along x and along y, whose mean it becomes."""
 FINEST = 3.0
 """No pattern repeats after fewer pixels than this."""
-NOISE = 0.02
+NOISE = 0.01
 """Standard deviation of the sensor's noise, of a range of 0 ... 1."""
 
 

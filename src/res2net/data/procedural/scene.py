@@ -118,7 +118,7 @@ def _thing(rng: np.random.Generator) -> Thing:
     corners = turned(outline(silhouette) * half, angle)
     low, high = -corners.min(0), 1 - corners.max(0)
     centre = low + (high - low) * rng.random(2)
-    pattern = _pattern(rng, texture, period=size * float(rng.uniform(0.13, 0.2)), contrast=0.6)
+    pattern = _pattern(rng, texture, period=size * float(rng.uniform(0.13, 0.2)), contrast=0.8)
     return Thing(silhouette, pattern, (float(centre[0]), float(centre[1])), (float(half[0]), float(half[1])), angle)
 
 

@@ -1,0 +1,194 @@
+"""Time training steps and inference of ResNet-50 and Res2Net-50, ours and timm's, interleaved in one process.
+
+    uv run --group test python benchmarks/train_and_infer.py
+
+Prints medians, their spread and the ratios (timm's time over ours: above 1 ours is faster), and the peak memory of a
+training step. Options are told by `--help`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+import tyro
+from rich.console import Console
+from torch import Tensor, nn
+
+import res2net
+from res2net.report import Column, Table
+
+MODELS = ("resnet50", "res2net50_26w_4s")
+"""In both libraries."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What is timed, and how often."""
+
+    repetitions: int = 9
+    """Timed runs of everything, in turn, after one that is not counted."""
+    train_batch: int = 16
+    train_size: int = 128
+    """Side of the training pictures, pixels."""
+    infer_batch: int = 1
+    infer_size: int = 224
+    models: tuple[str, ...] = MODELS
+    precisions: tuple[str, ...] = ("fp32", "bf16")
+    memory: bool = True
+    """Also measure the peak memory of a training step, in processes of their own."""
+    out: str | None = None
+    """Write the results to this JSON file."""
+    only_memory_of: str | None = None
+    """Used by the measurement of memory itself: LIBRARY:MODEL:PRECISION."""
+
+
+def create(library: str, model: str) -> nn.Module:
+    """The model of one of the two libraries, channels last."""
+    torch.manual_seed(0)
+    built = res2net.create_model(model) if library == "res2net" else timm.create_model(model)
+    return built.to(memory_format=torch.channels_last)
+
+
+def pictures(batch: int, size: int) -> Tensor:
+    return torch.randn(batch, 3, size, size).to(memory_format=torch.channels_last)
+
+
+def training(model: nn.Module, images: Tensor, precision: str) -> Callable[[], None]:
+    """One step: forward, loss, backward, SGD with momentum."""
+    labels = torch.randint(0, 1000, (len(images),))
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9)
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = nn.functional.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    model.train()
+    return step
+
+
+def inference(model: nn.Module, images: Tensor, precision: str) -> Callable[[], None]:
+    def run() -> None:
+        model.eval()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            model(images)
+        model.train()
+
+    return run
+
+
+def interleaved(
+    cases: dict[tuple[str, ...], Callable[[], None]], repetitions: int
+) -> dict[tuple[str, ...], list[float]]:
+    """Seconds of each case: all of them in turn, so that a machine that slows down slows all."""
+    seconds: dict[tuple[str, ...], list[float]] = {key: [] for key in cases}
+    for repetition in range(repetitions + 1):
+        # Every other round backwards: neighbours in the order may warm or cool each other.
+        for key in list(cases)[:: 1 if repetition % 2 else -1]:
+            start = time.perf_counter()
+            cases[key]()
+            if repetition:
+                seconds[key].append(time.perf_counter() - start)
+    return seconds
+
+
+def peak_memory(library: str, model: str, precision: str, chosen: Arguments) -> float:
+    """MiB that a process with three training steps takes at most, less what it takes before them."""
+    command = [sys.executable, __file__, "--only-memory-of", f"{library}:{model}:{precision}"]
+    command += ["--train-batch", str(chosen.train_batch), "--train-size", str(chosen.train_size)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def report_memory(chosen: Arguments) -> None:
+    library, model, precision = (chosen.only_memory_of or "").split(":")
+    step = training(create(library, model), pictures(chosen.train_batch, chosen.train_size), precision)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        step()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def main() -> None:
+    chosen = tyro.cli(Arguments, description=__doc__)
+    if chosen.only_memory_of:
+        return report_memory(chosen)
+    console = Console()
+    cases: dict[tuple[str, ...], Callable[[], None]] = {}
+    train_images = pictures(chosen.train_batch, chosen.train_size)
+    infer_images = pictures(chosen.infer_batch, chosen.infer_size)
+    for model in chosen.models:
+        for library in ("res2net", "timm"):
+            network = create(library, model)
+            for precision in chosen.precisions:
+                cases["train", precision, model, library] = training(network, train_images, precision)
+                cases["infer", precision, model, library] = inference(network, infer_images, precision)
+    seconds = interleaved(cases, chosen.repetitions)
+    results = []
+    for kind, precision, model, _ in [key for key in cases if key[3] == "res2net"]:
+        ours, theirs = seconds[kind, precision, model, "res2net"], seconds[kind, precision, model, "timm"]
+        ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+        result = {
+            "what": kind,
+            "precision": precision,
+            "model": model,
+            "ours_ms": 1e3 * statistics.median(ours),
+            "timm_ms": 1e3 * statistics.median(theirs),
+            "ratio": statistics.median(ratios),
+            "ratio_low": statistics.quantiles(ratios, n=4)[0],
+            "ratio_high": statistics.quantiles(ratios, n=4)[2],
+        }
+        if chosen.memory and kind == "train":
+            ours_mib, theirs_mib = (peak_memory(library, model, precision, chosen) for library in ("res2net", "timm"))
+            result |= {"ours_mib": ours_mib, "timm_mib": theirs_mib, "memory_ratio": ours_mib / theirs_mib}
+        results.append(result)
+    console.print(table(results, chosen).to_rich())
+    if chosen.out:
+        machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+        versions = {"torch": torch.__version__, "timm": timm.__version__, "res2net": res2net.__version__}
+        content = {"machine": machine, "versions": versions, "results": results}
+        Path(chosen.out).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def table(results: list[dict], chosen: Arguments) -> Table:
+    columns = (
+        Column("what"),
+        Column("precision"),
+        Column("model"),
+        Column("ours", "ms", digits=1),
+        Column("timm", "ms", digits=1),
+        Column("timm / ours"),
+        Column("quartiles"),
+        Column("peak, ours", "MiB", digits=0),
+        Column("timm", "MiB", digits=0),
+        Column("ours / timm"),
+    )
+    rows = [
+        (
+            *(r[name] for name in ("what", "precision", "model", "ours_ms", "timm_ms", "ratio")),
+            f"{r['ratio_low']:.2f} - {r['ratio_high']:.2f}",
+            *(r.get(name) for name in ("ours_mib", "timm_mib", "memory_ratio")),
+        )
+        for r in results
+    ]
+    title = (
+        f"Channels last; training: batch {chosen.train_batch} of {chosen.train_size} px; inference: batch "
+        f"{chosen.infer_batch} of {chosen.infer_size} px; {chosen.repetitions} repetitions, medians"
+    )
+    return Table(title, columns, rows)
+
+
+if __name__ == "__main__":
+    main()

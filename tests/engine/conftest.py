@@ -1,0 +1,45 @@
+"""Small runs: a few pictures and the tiny models."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from res2net.data import shapes
+from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
+from res2net.tasks.classify import ClassifyOptions
+
+
+@pytest.fixture
+def few_shapes(monkeypatch):
+    """`shapes` with 80 and 40 pictures."""
+    monkeypatch.setattr(shapes, "LENGTHS", {"train": 80, "val": 40})
+    shapes.shapes_source.cache_clear()
+    yield
+    shapes.shapes_source.cache_clear()
+
+
+@pytest.fixture
+def console():
+    """A console that shows nothing."""
+    return Console(quiet=True)
+
+
+@pytest.fixture
+def small_run(tmp_path, few_shapes):
+    """A function that makes the configuration of a small run; groups of options are given by keyword."""
+
+    def configure(out="run", *, model=None, data=None, optim=None, task=None, **others):
+        return TrainConfig(
+            "classify",
+            "shapes",
+            ClassifyOptions(**task or {}),
+            ModelConfig(**{"model": "res2net20_26w_4s_tiny"} | (model or {})),
+            DataConfig(**{"batch_size": 16, "workers": 0} | (data or {})),
+            OptimConfig(**{"epochs": 2} | (optim or {})),
+            accelerator="cpu",
+            out=str(tmp_path / out),
+            **others,
+        )
+
+    return configure

@@ -1,0 +1,147 @@
+"""A run that was stopped goes on exactly: weights and scores are those of one that was never stopped."""
+
+import os
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from res2net.engine.callbacks import GracefulStop, Keeper, StoppedError
+from res2net.engine.checkpoints import AtomicCheckpointIO, read_state
+from res2net.engine.folder import RunFolder
+from res2net.engine.train import train
+from res2net.errors import InputError
+
+# Everything that has a state: random numbers on the way, a schedule, an average of the weights.
+OPTIONS = {
+    "task": {"mixup": 0.2, "cutmix": 0.5, "erase": 0.3, "label_smoothing": 0.1},
+    "model": {"options": {"drop_path_rate": 0.3, "dropout": 0.2}},
+}
+OPTIM = {"epochs": 3, "ema": 0.9, "warmup": 1.0, "clip": 5.0}
+
+
+def stop_after(monkeypatch, batches):
+    """Let a signal arrive during that batch of the next run."""
+    original, seen = GracefulStop.on_train_batch_end, [0]
+
+    def batch_end(self, *arguments):
+        seen[0] += 1
+        if seen[0] == batches:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(GracefulStop, "on_train_batch_end", batch_end)
+
+
+def scores(rows):
+    return [{name: value for name, value in row.items() if name not in ("seconds", "images_per_s")} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("batch", "optim"),
+    [
+        (2, {}),
+        (5, {}),  # the last of the first epoch
+        (7, {}),
+        (7, {"optimizer": "adamw", "schedule": "one-cycle"}),
+        (6, {"optimizer": "lamb", "schedule": "step", "step_epochs": 1}),
+        (6, {"accumulate": 2}),  # in the middle of an update, which is ended first
+    ],
+)
+def test_stopped_anywhere_and_resumed(small_run, console, monkeypatch, batch, optim):
+    whole = train(small_run("whole", optim=OPTIM | optim, **OPTIONS), console=console)
+    config = small_run("stopped", optim=OPTIM | optim, **OPTIONS)
+    with monkeypatch.context() as patch:
+        stop_after(patch, batch)
+        with pytest.raises(StoppedError):
+            train(config, console=console)
+    resumed = train(config, resume=RunFolder.existing(config.out), console=console)
+    assert scores(resumed.rows) == scores(whole.rows)
+    for name in ("last", "best"):
+        one, other = (load_file(getattr(run.folder, name)) for run in (whole, resumed))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_signals_are_as_before_after_a_run(small_run, console):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(small_run(optim={"epochs": 1}), console=console)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_second_signal_stops_at_once(console, tmp_path):
+    stop = GracefulStop(RunFolder(tmp_path), None, console)
+    stop._ask(signal.SIGINT, None)
+    assert stop.asked
+    with pytest.raises(KeyboardInterrupt):
+        stop._ask(signal.SIGINT, None)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(small_run, console, monkeypatch):
+    """The disk fills up while the second epoch is saved."""
+    config = small_run(optim={"epochs": 3})
+    original, saves = AtomicCheckpointIO.save_checkpoint, [0]
+    written = {}
+
+    def save(self, checkpoint, path, storage_options=None):
+        saves[0] += 1
+        if saves[0] == 2:
+            written["before"] = RunFolder(path.parent).state.read_bytes()
+            monkeypatch.setattr(os, "fsync", full)
+        original(self, checkpoint, path, storage_options)
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", save)
+        with pytest.raises(InputError, match="No space left on the disk"):
+            train(config, console=console)
+    monkeypatch.undo()
+    folder = RunFolder.existing(config.out)
+    assert folder.state.read_bytes() == written["before"]
+    assert not [path for path in folder.path.iterdir() if path.name.endswith(".tmp")]
+    assert read_state(folder.state)["place"] == {"epoch": 1, "batch": 0}
+
+
+def test_what_cannot_be_resumed(tmp_path):
+    with pytest.raises(InputError, match=r"not the folder of a run \(it has no config\.yaml\)"):
+        RunFolder.existing(tmp_path)
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    with pytest.raises(InputError, match=r"has no last\.ckpt"):
+        RunFolder.existing(tmp_path)
+    (tmp_path / "last.ckpt").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(InputError, match="damaged or not the state of a run"):
+        read_state(RunFolder.existing(tmp_path).state)
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="not the state of a run"):
+        read_state(tmp_path / "last.ckpt")
+
+
+def test_a_state_that_would_run_code_is_refused(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "attacked"),)
+
+    torch.save({"loops": Attack()}, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="damaged or not the state"):
+        read_state(tmp_path / "last.ckpt")
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_the_best_score_survives_a_stop(small_run, console, monkeypatch):
+    config = small_run(optim={"epochs": 2})
+    with monkeypatch.context() as patch:
+        stop_after(patch, 7)
+        with pytest.raises(StoppedError):
+            train(config, console=console)
+    kept = {}
+    load = Keeper.on_load_checkpoint
+
+    def loaded(self, trainer, module, checkpoint):
+        load(self, trainer, module, checkpoint)
+        kept.update(self.best)
+
+    monkeypatch.setattr(Keeper, "on_load_checkpoint", loaded)
+    resumed = train(config, resume=RunFolder.existing(config.out), console=console)
+    assert kept == resumed.rows[0]
