@@ -115,16 +115,29 @@ def peak_memory(library: str, model: str, precision: str, chosen: Arguments) -> 
 def report_memory(chosen: Arguments) -> None:
     library, model, precision = (chosen.only_memory_of or "").split(":")
     step = training(create(library, model), pictures(chosen.train_batch, chosen.train_size), precision)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_resident()
     for _ in range(3):
         step()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(peak_resident() - before)
+
+
+def peak_resident() -> float:
+    """MiB of memory that this process has had at most.
+
+    From /proc where there is one, since the peak of `getrusage` starts at that of the parent process.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main() -> None:
     chosen = tyro.cli(Arguments, description=__doc__)
     if chosen.only_memory_of:
-        return report_memory(chosen)
+        report_memory(chosen)
+        return
     console = Console()
     cases: dict[tuple[str, ...], Callable[[], None]] = {}
     train_images = pictures(chosen.train_batch, chosen.train_size)

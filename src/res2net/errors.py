@@ -45,5 +45,5 @@ def check_options(owner: str, given: Iterable[str], allowed: Iterable[str]) -> N
     allowed = list(allowed)
     for option in given:
         if option not in allowed:
-            hint = nearest(option, allowed)
-            raise InputError(f"{owner} has no option {option!r}: {hint or 'it takes ' + ', '.join(allowed)}")
+            hint = nearest(str(option), allowed)
+            raise InputError(f"{owner} has no option {option!r}: {hint or 'it takes ' + ', '.join(allowed) + '.'}")

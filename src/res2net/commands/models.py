@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,11 +35,12 @@ def run(arguments: Sequence[str]) -> None:
     pattern = parse(Arguments, "models", arguments, "List the models.").pattern
     names = list_models(pattern)
     if not names:
-        hint = nearest(pattern.strip("*"), list_models()) or "see `res2net models`"
-        raise InputError(f"No model matches {pattern!r}: {hint}.")
-    rows = [(name, _parameters(name), _tags(name), variant(name).about) for name in names]
-    columns = (Column("model"), Column("parameters"), Column("weights"), Column("about"))
-    Console().print(Table("", columns, rows).to_rich())
+        hint = nearest(pattern.strip("*"), list_models()) or "see `res2net models`."
+        raise InputError(f"No model matches {pattern!r}: {hint}")
+    columns = (Column("model"), Column("parameters"), Column("weights"))
+    for about, group in itertools.groupby(names, lambda name: variant(name).about):
+        rows = [(name, _parameters(name), _tags(name)) for name in group]
+        Console().print(Table(about, columns, rows).to_rich())
 
 
 def _parameters(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from rich.console import Console
 
-from res2net.commands.arguments import parse, split_task
+from res2net.commands.arguments import parse, split_task, value_of
 from res2net.engine.config import TrainConfig, from_dict, read_yaml
 from res2net.engine.folder import RunFolder
 from res2net.errors import InputError
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     task, words = split_task(arguments)
     kind: Any = TrainConfig[task_type(task).Options]  # type: ignore[misc]
     default = kind(task_name=task, source="", task=task_type(task).Options())
-    given = _value_of("--config", words)
+    given = value_of("--config", words)
     if given is not None:
         values = read_yaml(given)
         if values.setdefault("task_name", task) != task:
@@ -83,24 +83,15 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
     write_run_report(trained, source, config)
     console.print(metrics_table("The best weights on the validation pictures", trained.evaluation).to_rich())
     best = trained.folder.best
+    task = "" if config.task_name == "classify" else f"{config.task_name} "
     console.print(
-        f"Report: {trained.folder.report}\nNext:\n  res2net eval {config.source} --weights {best}\n"
-        f"  res2net predict PATH/TO/PICTURE.jpg --weights {best}",
+        f"Report: {trained.folder.report}\nNext:\n  res2net eval {task}{config.source} --weights {best}\n"
+        f"  res2net predict {task}PATH/TO/PICTURE.jpg --weights {best}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
     return 0
-
-
-def _value_of(option: str, words: Sequence[str]) -> str | None:
-    """The value of an option that decides on the defaults of the others, before they are parsed."""
-    for index, word in enumerate(words):
-        if word.startswith(f"{option}="):
-            return word.removeprefix(f"{option}=")
-        if word == option and index + 1 < len(words):
-            return words[index + 1]
-    return None
 
 
 def _check_nothing_else(parsed: Arguments[Any], default: TrainConfig[Any], saved: TrainConfig[Any]) -> None:

@@ -5,6 +5,7 @@ So a run gives the same batches with any number of worker processes, and one tha
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +105,7 @@ def train_loader(dataset: Dataset[Any], batches: TrainBatches, *, workers: int =
         collate_fn=collate,
         pin_memory=pin,
         persistent_workers=workers > 0,
+        worker_init_fn=_leave_signals_to_the_parent,
         generator=torch.Generator(),  # so that starting an epoch draws nothing from the global one
     )
     loader.batches = batches
@@ -122,8 +124,15 @@ def eval_loader(
         collate_fn=collate,
         pin_memory=pin,
         persistent_workers=workers > 0,
+        worker_init_fn=_leave_signals_to_the_parent,
         generator=torch.Generator(),
     )
+
+
+def _leave_signals_to_the_parent(_worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; the one that trains needs its workers until it has saved."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _mixed(seed: int, epoch: int) -> int:

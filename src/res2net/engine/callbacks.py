@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -58,7 +59,7 @@ class Keeper(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the batch."""
-        if outputs is not None:
+        if outputs:
             loss: Tensor = torch.as_tensor(outputs["loss"]).detach()
             self._loss = self._loss.to(loss.device) + loss * self.config.optim.accumulate
             self._batches += 1
@@ -166,13 +167,15 @@ class GracefulStop(L.Callback):
         self.asked = False
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Note who listens to the signals, before Lightning puts itself there."""
+        if threading.current_thread() is threading.main_thread():  # elsewhere the caller decides what a signal does
+            self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Listen."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._ask)
-            except ValueError:  # only the main thread may; elsewhere the caller decides what a signal does
-                return
+        for number in self._before:
+            signal.signal(number, self._ask)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Choose the order of the epoch; it is drawn after this."""
@@ -201,6 +204,13 @@ class GracefulStop(L.Callback):
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Leave the signals as they were."""
+        self._restore()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Leave the signals as they were after a run that ends early, too."""
+        self._restore()
+
+    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}

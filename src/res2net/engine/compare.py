@@ -73,15 +73,17 @@ def compare(
 
     Args:
         configs: by name of the model; their `seed` and `out` are replaced.
-        seeds: of the runs; the data stay the same.
+        seeds: of the runs. All models see the same data; a folder that is not split yet is split by the seed.
         folder: the runs' folders are made in it.
         console: where progress is shown.
     """
     runs: dict[str, list[Trained]] = {name: [] for name in configs}
+    models = [config.model.model for config in configs.values()]
     for seed in seeds:
         for name, config in configs.items():
             console.print(f"\n[bold]{name}, seed {seed}[/bold]", highlight=False)
-            out = folder / f"{config.model.model}-seed{seed}"
+            label = config.model.model if models.count(config.model.model) == 1 else name.replace("/", "-")
+            out = folder / f"{label}-seed{seed}"
             runs[name].append(train(replace(config, seed=seed, out=str(out)), console=console))
     return Comparison(runs, tuple(seeds))
 

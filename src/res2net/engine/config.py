@@ -21,6 +21,7 @@ TaskOptions = TypeVar("TaskOptions")
 OPTIMIZERS = ("sgd", "adamw", "lamb")
 SCHEDULES = ("cosine", "step", "one-cycle", "constant")
 PRECISIONS = ("fp32", "bf16", "fp16")
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class TrainConfig(Generic[TaskOptions]):
         check_choice("Optimizer", optim.optimizer, OPTIMIZERS)
         check_choice("Schedule", optim.schedule, SCHEDULES)
         check_choice("Precision", self.precision, PRECISIONS)
+        check_choice("Accelerator", self.accelerator, ACCELERATORS)
         check_choice("Treatment of bad images", data.bad_images, ("stop", "skip"))
         for name, value, low, high in (
             ("epochs", optim.epochs, 1, 10**6),
@@ -128,7 +130,7 @@ class TrainConfig(Generic[TaskOptions]):
             ("clip", optim.clip, 0, 1e12),
             ("ema", optim.ema, 0, 1),
             ("batch size", data.batch_size, 1, 10**6),
-            ("size", data.size or 32, 8, 8192),
+            ("size", 32 if data.size is None else data.size, 8, 8192),
             ("val fraction", data.val_fraction, 0.001, 0.999),
             ("workers", data.workers or 0, 0, 1024),
             ("seed", self.seed, 0, 2**32 - 1),
@@ -146,14 +148,19 @@ def to_yaml(config: Any) -> str:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The values in a YAML file; `InputError` when it cannot be read or holds no mapping."""
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read the configuration {path} ({error.strerror}): check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"The configuration {path} is not YAML ({str(error).splitlines()[0]}): mend it.") from error
+    except (yaml.YAMLError, ValueError) as error:  # the latter for other encodings and dates such as 2020-13-01
+        raise InputError(f"The configuration {path} is not YAML ({_problem(error)}): mend it.") from error
     if not isinstance(values, dict):
         raise InputError(f"The configuration {path} holds no options: write lines such as `seed: 1`.")
     return values
+
+
+def _problem(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else str(error).splitlines()[0]
 
 
 def from_dict(kind: Any, values: Any, where: str = "The configuration") -> Any:
@@ -188,7 +195,7 @@ def _number(value: Any) -> Any:
     """YAML 1.1 reads 1e-3 as text, and whole numbers as such where a fraction may stand."""
     try:
         return value if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 

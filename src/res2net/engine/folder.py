@@ -93,7 +93,7 @@ class RunFolder:
         if not folder.state.is_file():
             raise InputError(
                 f"The run in {path} has no last.ckpt to resume from (it stopped before its first checkpoint): "
-                "start it again."
+                "start it again in another folder."
             )
         return folder
 

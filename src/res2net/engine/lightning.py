@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 
-from res2net.errors import InputError
+from res2net.errors import InputError, check_choice
 
 __all__ = ["make_trainer", "quiet"]
 
@@ -29,8 +29,9 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
         options: of `lightning.Trainer`.
 
     Raises:
-        InputError: this machine has no such accelerator, or it cannot compute in this precision.
+        InputError: there is no such precision, or this machine has no such accelerator or cannot compute so.
     """
+    check_choice("Precision", precision, PRECISION)
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     if precision == "fp16" and on_cpu:
         raise InputError("Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU.")
@@ -60,6 +61,8 @@ def quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PossibleUserWarning)
+        # A batch that broken pictures left too small is skipped on purpose.
+        warnings.filterwarnings("ignore", message="`training_step` returned `None`")
         # Lightning 2.6 asks torch 2.15 for a type that the latter has renamed.
         warnings.filterwarnings("ignore", message=".*LeafSpec")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from res2net.engine.config import OptimConfig
 from res2net.engine.optim import make_optimizer, make_schedule
+from res2net.errors import InputError
 from res2net.tasks.base import Evaluation, Task
 
 __all__ = ["TaskModule", "describe_skipped"]
@@ -82,17 +84,22 @@ class TaskModule(L.LightningModule):
             self._records.append({name: value.detach().cpu() for name, value in records.items()})
 
     def evaluation(self) -> Evaluation:
-        """What the evaluation that just ended found; the mean loss is that of this process' pictures."""
+        """What the evaluation that just ended found; the mean loss is that of this process' pictures.
+
+        Raises:
+            InputError: none of the pictures could be read.
+        """
         seconds = time.monotonic() - self._started
         skipped = tuple(self.skipped)
         if not self._records:
-            return Evaluation({}, {}, skipped, seconds)
+            raise InputError(f"No picture to validate on could be read: mend {skipped[0]} and the others.")
         records = {name: torch.cat([part[name] for part in self._records]) for name in self._records[0]}
         scores = {name: 100 * float(value) for name, value in self.metric.compute().items()}
         return Evaluation({"loss": float(records["loss"].mean())} | scores, records, skipped, seconds)
 
 
-def describe_skipped(skipped: dict[str, str]) -> str:
+def describe_skipped(skipped: Sequence[str]) -> str:
     """A line that counts the pictures that were left out."""
-    first, reason = next(iter(skipped.items()))
-    return f"{len(skipped)} broken pictures were skipped, such as {first} ({reason})"
+    if len(skipped) == 1:
+        return f"1 broken picture was skipped: {skipped[0]}"
+    return f"{len(skipped)} broken pictures were skipped, such as {skipped[0]}"

@@ -53,9 +53,8 @@ def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRSc
     warmup = round(config.warmup * per_epoch)
     if config.schedule == "one-cycle":
         share = min(0.999, max(config.warmup / config.epochs, 2 / max(steps, 3)))
-        return OneCycleLR(
-            optimizer, config.lr, total_steps=max(steps, 3), pct_start=share, cycle_momentum=config.optimizer != "lamb"
-        )
+        cycle = config.optimizer == "adamw" or (config.optimizer == "sgd" and config.momentum > 0)
+        return OneCycleLR(optimizer, config.lr, total_steps=max(steps, 3), pct_start=share, cycle_momentum=cycle)
     main: LRScheduler
     if config.schedule == "cosine":
         main = CosineAnnealingLR(optimizer, max(1, steps - warmup))

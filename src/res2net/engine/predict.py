@@ -58,16 +58,18 @@ def predict(
                 found = task.predict(images.to(device))
             results = dict(zip(targets["index"].tolist(), found, strict=True))
         reasons = {Path(skipped.path): skipped.reason for skipped in targets["skipped"]}
-        for index in range(waiting, waiting + len(results) + len(reasons)):
+        # Not the number of reasons: a broken picture may be given twice.
+        done = waiting + len(results) + len(targets["skipped"])
+        for index in range(waiting, done):
             yield paths[index], results.get(index), reasons.get(paths[index], "")
-        waiting += len(results) + len(reasons)
+        waiting = done
 
 
 def _device(accelerator: str) -> torch.device:
     names = {"cpu": "cpu", "gpu": "cuda", "mps": "mps"}
     check_choice("Accelerator", accelerator, ("auto", *names))
     if accelerator == "auto":
-        return torch.accelerator.current_accelerator() or torch.device("cpu")
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     there = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[accelerator]:
         raise InputError(f"This machine has no {accelerator} that torch can use: choose --accelerator auto.")

@@ -65,7 +65,7 @@ class RunProgress(L.Callback):
         self._images += len(batch[0]) * trainer.world_size
         rate = self._images / max(1e-9, time.monotonic() - self._since)
         # Asking a GPU for the loss at every step would make it wait.
-        if outputs is not None and (batch_idx % 10 == 0 or pl_module.device.type == "cpu"):
+        if outputs and (batch_idx % 10 == 0 or pl_module.device.type == "cpu"):
             loss = float(torch.as_tensor(outputs["loss"]))
             self.bar.update(self._epoch, note=f"{rate:,.0f} images/s, loss {loss:.3f}")
         self.bar.update(self._epoch, completed=batch_idx + 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 from res2net.data.sources import DataSource
 from res2net.engine.config import TrainConfig, to_yaml
+from res2net.engine.module import describe_skipped
 from res2net.engine.train import Trained
 from res2net.measure import count, human
 from res2net.report import Column, Panel, Report, Table, curve_panels
@@ -29,8 +30,7 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
     )
     report.add_table(metrics_table("The best weights on the validation pictures", trained.evaluation))
     if trained.evaluation.skipped:
-        skipped = trained.evaluation.skipped
-        report.add_paragraph(f"{len(skipped)} broken pictures were skipped, such as {skipped[0]}.")
+        report.add_paragraph(describe_skipped(trained.evaluation.skipped))
     report.add_section("Training")
     report.add_figure(_curves(rows, task.monitor), "Losses, scores, and the learning rate by epoch.")
     task.write_report(report, trained.evaluation, source)

@@ -95,7 +95,8 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
     with quiet():
         trainer.fit(module, loader, val_loader, ckpt_path=str(folder.state) if resume else None)
     if module.skipped:
-        console.print(describe_skipped(module.skipped), markup=False)
+        skipped = [f"{path} ({reason})" for path, reason in module.skipped.items()]
+        console.print(describe_skipped(skipped), highlight=False, markup=False, soft_wrap=True)
     best, _ = restore_task(folder.best, name=task.name)
     evaluation = evaluate(
         best,

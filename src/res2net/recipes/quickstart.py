@@ -25,7 +25,7 @@ MODELS = {"ResNet": "resnet20_tiny", "Res2Net": "res2net20_26w_4s_tiny"}
 SEEDS = (0, 1)
 
 
-def quickstart(model: str, *, epochs: int = 5) -> TrainConfig[ClassifyOptions]:
+def quickstart(model: str, *, epochs: int = 4) -> TrainConfig[ClassifyOptions]:
     """One of the runs of `res2net quickstart`.
 
     - command: `res2net quickstart`
@@ -76,9 +76,15 @@ def verdict(comparison: Comparison) -> str:
         for name, runs in comparison.runs.items()
     }
     better, worse = (first, second) if gain > 0 else (second, first)
+    difference = f"{abs(gain):.1f}"
+    outcome = (
+        f"{first} and {second} are equally accurate"
+        if difference == "0.0"
+        else f"{better} is {difference} points more accurate than {worse}"
+    )
+    seeds = "1 seed" if len(ours) == 1 else f"{len(ours)} seeds"
     return (
-        f"{better} is {abs(gain):.1f} points more accurate than {worse} (top-1, mean of {len(ours)} seeds); "
-        f"{first} is ahead in {wins} of {len(ours)} seeds, and a run of it takes "
+        f"{outcome} (top-1, mean of {seeds}); {first} is ahead in {wins} of {seeds}, and a run of it takes "
         f"{seconds[first] / seconds[second]:.2f} times as long."
     )
 
@@ -135,7 +141,8 @@ def cam_figure(comparison: Comparison) -> Figure:
     task = next(iter(tasks.values()))
     val = open_source("shapes").val
     sizes = [val[index][1]["size"] for index in range(len(val))]
-    chosen = [next(i for i, size in enumerate(sizes) if low <= size < high) for low, high in pairwise(SIZES)]
+    groups = [[i for i, size in enumerate(sizes) if low <= size < high] for low, high in pairwise(SIZES)]
+    chosen = [group[0] for group in groups if group]
     samples = [val[index] for index in chosen]
     images = torch.stack([task.transform(False)(image, {})[0] for image, _ in samples])
     labels = [target["label"] for _, target in samples]

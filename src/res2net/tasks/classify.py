@@ -58,8 +58,19 @@ class ClassifyOptions:
     """Smallest share of the picture's area that the random resized crop takes."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise InputError(f"Label smoothing {self.label_smoothing} is out of range: give 0 <= s < 1.")
+        for name, value, low, high in (
+            ("label smoothing", self.label_smoothing, 0, 0.999),
+            ("mixup", self.mixup, 0, 1000),
+            ("cutmix", self.cutmix, 0, 1000),
+            ("rand augment", self.rand_augment, 0, 100),
+            ("magnitude", self.magnitude, 0, 30),
+            ("color jitter", self.color_jitter, 0, 1),
+            ("erase", self.erase, 0, 1),
+            ("flip", 0 if self.flip is None else self.flip, 0, 1),
+            ("crop area", 1 if self.crop_area is None else self.crop_area, 0.001, 1),
+        ):
+            if not low <= value <= high:
+                raise InputError(f"{name} {value} is out of range: give {low} to {high}.")
 
     def augment(self, usual: TrainAugment) -> TrainAugment:
         """The random changes: `usual`, but for what is chosen here."""
@@ -105,6 +116,10 @@ class Classify(Task):
                 f"The model has {model.num_classes} classes and the data {len(class_names)}: "
                 "choose weights for these classes, or add --adapt-classifier to train a new classifier."
             )
+        if len(class_names) < 2:
+            raise InputError(
+                f"Classification needs two classes, and there is {', '.join(class_names)} alone: add some."
+            )
         self.model = model
         self.class_names = tuple(class_names)
         self.preprocessing = preprocessing
@@ -143,7 +158,7 @@ class Classify(Task):
     def metric(self) -> MetricCollection:
         """`top1`, and `top5` where there are more than five classes."""
         classes = len(self.class_names)
-        ranks = [rank for rank in (1, TOP) if rank < classes] or [1]
+        ranks = [rank for rank in (1, TOP) if rank < classes]
         return MetricCollection(
             {f"top{rank}": MulticlassAccuracy(classes, top_k=rank, average="micro") for rank in ranks}
         )
@@ -196,10 +211,10 @@ class Classify(Task):
         report.add_section("Confusions")
         report.add_figure(confusion_matrix(matrix, self.class_names), "True classes and what they were taken for.")
         report.add_section("Classes")
-        accuracy = matrix.diagonal() / matrix.sum(1).clamp_min(1) * 100
         rows = [
-            (name, int(count), float(share))
-            for name, count, share in zip(self.class_names, matrix.sum(1), accuracy, strict=True)
+            (name, int(count), 100 * int(right) / int(count))
+            for name, count, right in zip(self.class_names, matrix.sum(1), matrix.diagonal(), strict=True)
+            if count
         ]
         rows.sort(key=lambda row: row[2])
         columns = (Column("class"), Column("pictures"), Column("top-1 accuracy", "%", digits=1))

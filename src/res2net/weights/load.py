@@ -75,7 +75,7 @@ def load(
         if not adapt_classifier:
             problems.append(
                 f"has {_classifier(given, prefix)} and the model {_classifier(expected, prefix)}: pass "
-                "adapt_classifier=True to keep the model's own, or build the model to fit"
+                "adapt_classifier=True (--adapt-classifier) to keep the model's own, or build the model to fit"
             )
         given = {name: tensor for name, tensor in given.items() if name not in theirs}
         kept += ours

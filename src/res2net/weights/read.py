@@ -22,7 +22,7 @@ __all__ = ["Checkpoint", "read_checkpoint"]
 # Entries under which training programs keep the tensors, the averaged ones first (timm's order).
 ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model", "params", "weights")
 # What wrappers put before every name: data parallel training, compilation, Lightning modules.
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+PREFIXES = ("module.", "_orig_mod.", "task.", "model.", "net.", "network.")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""Options and files of options that are wrong: one sentence that names the value and what to do."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"epochs": -1}, "epochs -1 is out of range: give 1 to 1000000."),
+        ({"batch_size": 0}, "batch size 0 is out of range: give 1 to 1000000."),
+        ({"lr": "fast"}, "--lr 'fast' does not fit: give a number."),
+        ({"lr": "nan"}, "lr nan is out of range: give 1e-12 to 1000000.0."),
+        ({"lr": -0.1}, "lr -0.1 is out of range"),
+        ({"batch_size": 1.5}, "--batch-size '1.5' does not fit: give a whole number."),
+        ({"size": "big"}, "--size 'big' does not fit: give a whole number."),
+        ({"size": 0}, "size 0 is out of range: give 8 to 8192."),
+        ({"workers": -1}, "workers -1 is out of range: give 0 to 1024."),
+        ({"warmup": 5}, "warmup 5.0 is out of range: give 0 to 1."),
+        ({"erase": 7}, "erase 7.0 is out of range: give 0 to 1."),
+        ({"optimizer": "sdg"}, "Optimizer 'sdg' is not known: did you mean 'sgd'? (allowed: sgd, adamw, lamb)."),
+        ({"schedule": "cosin"}, "Schedule 'cosin' is not known: did you mean 'cosine'?"),
+        ({"bad_images": "sikp"}, "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
+        ({"accelerator": "gpuu"}, "Accelerator 'gpuu' is not known: did you mean 'gpu'?"),
+        ({"precision": "fp16"}, "Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU."),
+        ({"modle": "x"}, "`res2net train` has no option '--modle': did you mean '--model'?"),
+        (
+            {"label_smooting": "x"},
+            "`res2net train` has no option '--label-smooting': did you mean '--label-smoothing'?",
+        ),
+        ({"model": "res2net50_26w4s"}, "Model 'res2net50_26w4s' is not known: did you mean 'res2net50_26w_4s'?"),
+        ({"weights": "in1k"}, "Model 'res2net20_26w_4s_tiny' has no published weights"),
+    ],
+)
+def test_an_option_that_does_not_fit(refused, pictures, tiny, tmp_path, options, sentence):
+    assert sentence in refused("train", pictures, *tiny(out=tmp_path / "run", **options))
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_an_option_that_the_model_does_not_take(refused, pictures, tiny, tmp_path):
+    sentence = refused("train", pictures, *tiny(out=tmp_path / "run"), "--options", "scales", 8)
+    assert sentence == "Model 'res2net20_26w_4s_tiny' has no option 'scales': did you mean 'scale'?"
+    sentence = refused("train", pictures, *tiny(out=tmp_path / "run"), "--options", "scale")
+    assert sentence == "--options 'scale' does not fit: see `res2net train --help`."
+
+
+def test_an_option_without_its_value(refused, pictures):
+    for option in ("--epochs", "--config", "--resume"):
+        assert refused("train", pictures, option) == f"{option} needs a value: see `res2net train --help`."
+
+
+def test_a_word_too_many(refused, pictures, tiny):
+    assert refused("train", pictures, "more", *tiny()) == "'more' is one word too many: see `res2net train --help`."
+
+
+def test_no_source(refused, tiny):
+    assert refused("train", *tiny()) == "SOURCE is missing: give a folder of pictures, or the name shapes."
+
+
+@pytest.mark.parametrize("columns", ["40", "500"])
+def test_the_sentence_does_not_depend_on_the_terminal(refused, pictures, tiny, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert refused("train", pictures, *tiny(optimizer="sdg")) == (
+        "Optimizer 'sdg' is not known: did you mean 'sgd'? (allowed: sgd, adamw, lamb)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("optim:\n  epohcs: 3\n", "optim has no option 'epohcs': did you mean 'epochs'?"),
+        ("sed: 3\n", "has no option 'sed': did you mean 'seed'?"),
+        ("task:\n  mixpu: 1\n", "task has no option 'mixpu': did you mean 'mixup'?"),
+        ("model:\n  options:\n    scales: 4\n", "Model 'res2net20_26w_4s_tiny' has no option 'scales'"),
+        ("1: 2\n", "has no option 1"),
+        ("seed: text\n", "seed 'text' in the configuration"),
+        ("optim: 3\n", "optim is 3: give options with their values."),
+        ("optim:\n  epochs: -1\n", "epochs -1 is out of range"),
+        ("source: null\n", "source None in the configuration"),
+        ("task_name: detect\n", "is for the task detect: run `res2net train detect`."),
+        ("seed: 3\noptim: [1,\n", "is not YAML (line 3:"),
+        ("- a\n- b\n", "holds no options: write lines such as `seed: 1`."),
+        ("", "holds no options: write lines such as `seed: 1`."),
+    ],
+)
+def test_a_file_of_options_that_does_not_fit(refused, pictures, tiny, tmp_path, text, sentence):
+    file = tmp_path / "options.yaml"
+    file.write_text(text)
+    assert sentence in refused("train", pictures, *tiny(config=file, out=tmp_path / "run"))
+
+
+def test_a_file_of_options_that_cannot_be_read(refused, pictures, tmp_path):
+    for path in (tmp_path / "none.yaml", tmp_path):
+        assert f"Cannot read the configuration {path}" in refused("train", pictures, "--config", path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "binary.yaml is not YAML" in refused("train", pictures, "--config", tmp_path / "binary.yaml")

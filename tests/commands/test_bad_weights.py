@@ -1,0 +1,96 @@
+"""Checkpoints that are wrong: missing, damaged, malicious, or of something else."""
+
+import os
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def rejected(refused, pictures, tiny, tmp_path):
+    """A function that gives weights to every command that takes some; all say the same, which it gives."""
+
+    def call(path):
+        picture = pictures / "red" / "0.png"
+        sentences = {
+            refused("eval", pictures, "--weights", path),
+            refused("predict", picture, "--weights", path),
+            refused("train", pictures, *tiny(weights=path, out=tmp_path / "run")),
+        }
+        assert not (tmp_path / "run").exists()
+        (sentence,) = sentences
+        return sentence
+
+    return call
+
+
+def test_a_missing_file(rejected, trained):
+    path = trained.folder / "bets.safetensors"
+    assert rejected(path) == f"There is no file {path}: did you mean 'best.safetensors'?"
+
+
+def test_a_folder(rejected, trained):
+    assert rejected(f"{trained.folder}/") == f"{trained.folder} is a folder: give the checkpoint file in it."
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "last.ckpt"])
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.999])
+def test_a_truncated_file(rejected, trained, tmp_path, name, kept):
+    data = (trained.folder / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(data[: int(kept * len(data))])
+    assert rejected(path) == f"{path} is damaged, incomplete or no checkpoint: download or save it again."
+
+
+def test_an_empty_file(rejected, tmp_path):
+    (tmp_path / "empty.pth").write_bytes(b"")
+    assert rejected(tmp_path / "empty.pth") == f"{tmp_path / 'empty.pth'} is empty: download or save it again."
+
+
+def test_nothing_is_executed(rejected, tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "attacked"),)
+
+    path = tmp_path / "malicious.pth"
+    torch.save({"state_dict": {"conv1.weight": Attack()}}, path)
+    assert "contains Python objects (posix.mkdir) that could run code and is not read" in rejected(path)
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_weights_of_another_model(refused, pictures, trained, tiny, tmp_path):
+    sentence = f"{trained.best} holds a 'res2net20_26w_4s_tiny', not a 'resnet20_tiny': create 'res2net20_26w_4s_tiny'"
+    for words in (
+        ["eval", pictures, "--weights", trained.best, "--model", "resnet20_tiny"],
+        ["predict", pictures, "--weights", trained.best, "--model", "resnet20_tiny"],
+        ["train", pictures, *tiny(weights=trained.best, model="resnet20_tiny", out=tmp_path / "run")],
+    ):
+        assert refused(*words).startswith(sentence)
+
+
+def test_weights_of_the_model_with_other_options(refused, pictures, trained, tiny, tmp_path):
+    options = tiny(weights=trained.best, out=tmp_path / "run")
+    sentence = refused("train", pictures, *options, "--options", "scale", 2)
+    assert sentence.startswith(f"The checkpoint {trained.best} is of another model")
+
+
+def test_weights_for_another_number_of_classes(refused, make_pictures, trained, weights, tiny, tmp_path):
+    three = make_pictures("three", classes=("blue", "green", "red"))
+    assert refused("eval", three, *weights).startswith("The weights know 2 classes and three has 3")
+    sentence = refused("train", three, *tiny(weights=trained.best, out=tmp_path / "run"))
+    assert "has a classifier of 2 classes and the model a classifier of 3 classes" in sentence
+    assert "--adapt-classifier" in sentence
+
+
+def test_weights_for_other_classes(refused, make_pictures, weights):
+    other = make_pictures("other", classes=("green", "yellow"))
+    assert refused("eval", other, *weights).startswith(
+        "The weights were trained on other classes than those of other (such as 'yellow')"
+    )
+
+
+def test_weights_that_do_not_say_their_model(run, refused, pictures, trained):
+    """The state of a run holds weights too."""
+    words = ["predict", pictures / "red" / "0.png", "--weights", trained.folder / "last.ckpt", "--accelerator", "cpu"]
+    assert refused(*words) == f"{words[3]} does not say which model it holds: name the model as well."
+    assert run(*words, "--model", "res2net20_26w_4s_tiny").status == 0

@@ -1,0 +1,134 @@
+"""`res2net eval` and `res2net predict`."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def metrics_in(text):
+    return dict(re.findall(r"^ +(loss|top1) +(\S+)", text, re.MULTILINE))
+
+
+def test_eval_gives_the_numbers_of_the_run(run, trained, pictures, weights):
+    answer = run("eval", pictures, *weights)
+    assert (answer.status, answer.err) == (0, "")
+    assert "2 pictures of pictures" in answer.out
+    assert "images/s" in answer.out
+    again = metrics_in(answer.out)
+    assert again == metrics_in(trained.answer.out)
+    rows = list(csv.DictReader((trained.folder / "metrics.csv").read_text().splitlines()))
+    best = max(rows, key=lambda row: float(row["val_top1"]))
+    assert again == {name: f"{float(best[f'val_{name}']):.3f}" for name in ("loss", "top1")}
+
+
+@pytest.mark.parametrize("options", [["--batch-size", 1], ["--workers", 0], ["--precision", "fp32"]])
+def test_how_it_is_evaluated_does_not_change_the_numbers(run, trained, pictures, weights, options):
+    assert metrics_in(run("eval", pictures, *weights, *options).out) == metrics_in(trained.answer.out)
+
+
+def test_eval_of_another_split(run, pictures, weights):
+    assert "4 pictures of pictures" in run("eval", pictures, *weights, "--val-fraction", 0.5, "--seed", 3).out
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--batch-size", "0"], "Batch size 0 does not fit: give a positive number."),
+        (["--workers", "-1"], "-1 workers do not fit: give 0 or more."),
+        (["--precision", "fp17"], "Precision 'fp17' is not known: did you mean 'fp16'?"),
+        (["--val-fraction", "2"], "The validation fraction 2.0 is out of range: give a number between 0 and 1."),
+        (["--bad-images", "sikp"], "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
+        (["--weight", "x"], "`res2net eval` has no option '--weight': did you mean '--weights'?"),
+    ],
+)
+def test_eval_refuses(refused, pictures, weights, options, sentence):
+    assert sentence in refused("eval", pictures, *weights, *options)
+
+
+def test_weights_are_needed(refused, pictures):
+    assert refused("eval", pictures) == "`res2net eval` lacks --weights: see `res2net eval --help`."
+    assert refused("predict", pictures) == "`res2net predict` lacks --weights: see `res2net predict --help`."
+
+
+def test_predict_a_picture(run, pictures, weights):
+    picture = pictures / "red" / "0.png"
+    answer = run("predict", picture, *weights, "--json")
+    assert (answer.status, answer.err) == (0, "")
+    (found,) = json.loads(answer.out)
+    assert found["file"] == str(picture)
+    assert {entry["class"] for entry in found["classes"]} == {"green", "red"}
+    probabilities = [entry["probability"] for entry in found["classes"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1)
+
+
+def test_predict_a_folder_as_a_table(run, pictures, weights, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    table = run("predict", pictures, *weights)
+    found = json.loads(run("predict", pictures, *weights, "--json", "--batch-size", 3).out)
+    assert (table.status, len(found)) == (0, 8)
+    for entry in found:
+        likeliest = entry["classes"][0]
+        row = next(line for line in table.out.splitlines() if entry["file"] in line)
+        assert row.split()[1:] == [likeliest["class"], f"{100 * likeliest['probability']:.1f}"]
+
+
+def test_five_of_many_classes(run, make_pictures, tiny, tmp_path):
+    names = [f"kind {index}" for index in range(7)]
+    many = make_pictures(classes=names, each=2)
+    assert run("train", many, *tiny(out=tmp_path / "run")).status == 0
+    weights = tmp_path / "run" / "best.safetensors"
+    answer = run("predict", many / "kind 0" / "0.png", "--weights", weights, "--accelerator", "cpu", "--json")
+    assert len({entry["class"] for entry in json.loads(answer.out)[0]["classes"]}) == 5
+
+
+def test_without_a_choice_of_accelerator(run, pictures, trained):
+    assert run("predict", pictures / "red" / "0.png", "--weights", trained.best).status == 0
+
+
+def test_predictions_are_drawn(run, pictures, weights, tmp_path):
+    answer = run("predict", pictures / "red", *weights, "--draw", tmp_path / "drawn")
+    assert answer.status == 0
+    names = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert names == ["00001-0.png", "00002-1.png", "00003-2.png", "00004-3.png"]
+    with Image.open(tmp_path / "drawn" / names[0]) as drawn:
+        assert drawn.size > (40, 36)
+
+
+def grey_picture():
+    return np.random.default_rng(1).integers(0, 256, (36, 48), dtype=np.uint8)
+
+
+def turned(grey):
+    """Lying on its side, with a note to the reader to turn it back."""
+    image = Image.fromarray(np.rot90(grey).copy()).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top of what is stored is the right-hand side
+    return image, {"exif": exif}
+
+
+KINDS = {
+    "grey": lambda grey: (Image.fromarray(grey), {}),
+    "grey and alpha": lambda grey: (Image.fromarray(grey).convert("LA"), {}),
+    "RGBA": lambda grey: (Image.fromarray(grey).convert("RGBA"), {}),
+    "palette": lambda grey: (Image.fromarray(grey).convert("P"), {}),
+    "16 bits": lambda grey: (Image.fromarray(grey.astype(np.uint16) * 257), {}),
+    "turned by EXIF": turned,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_of_any_kind_is_predicted_as_the_plain_one(run, weights, tmp_path, kind):
+    grey = grey_picture()
+    Image.fromarray(grey).convert("RGB").save(tmp_path / "plain.png")
+    image, options = KINDS[kind](grey)
+    image.save(tmp_path / "same.png", **options)
+    plain, same = (
+        json.loads(run("predict", tmp_path / f"{name}.png", *weights, "--json").out)[0]["classes"]
+        for name in ("plain", "same")
+    )
+    assert plain == same

@@ -1,0 +1,65 @@
+"""`res2net quickstart`, with few pictures."""
+
+import re
+
+import pytest
+
+from res2net.data import shapes
+
+
+@pytest.fixture
+def few_shapes(monkeypatch):
+    """`shapes` with 64 and 48 pictures."""
+    monkeypatch.setattr(shapes, "LENGTHS", {"train": 64, "val": 48})
+    shapes.shapes_source.cache_clear()
+    yield
+    shapes.shapes_source.cache_clear()
+
+
+def test_it_trains_compares_explains_and_says_what_is_next(run, few_shapes, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    folder = tmp_path / "first"
+    answer = run("quickstart", "--epochs", 1, "--seeds", 2, "--out", folder)
+    assert answer.status == 0, answer.err
+    for name in ("ResNet", "Res2Net"):
+        for seed in (0, 1):
+            assert f"{name}, seed {seed}" in answer.out
+    assert "2 seeds of each, the same data and epochs" in answer.out
+    assert re.search(r"(points more accurate than|are equally accurate)", answer.out)
+
+    report = folder / "report.html"
+    assert str(report) in answer.out
+    page = report.read_text()
+    sections = ("Accuracy by the size of the object", "Training", "What the networks look at")
+    assert all(f">{section}</h2>" in page for section in sections)
+    assert page.count("<svg") + page.count("<img") >= 3
+
+    best = folder / "res2net20_26w_4s_tiny-seed0" / "best.safetensors"
+    assert best.is_file()
+    after = answer.out.split("Next,")[1]
+    assert "res2net train PATH/TO/PICTURES --model res2net50_26w_4s\n" in after
+    assert f"res2net eval shapes --weights {best}\n" in after
+    # The command that it proposes works.
+    again = run("eval", "shapes", "--weights", best, "--accelerator", "cpu")
+    assert "48 pictures of shapes" in again.out
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--seeds", "0"], "0 seeds and 5 epochs do not fit: give 1 to 100 and 1 to 1000."),
+        (["--epochs", "-1"], "2 seeds and -1 epochs do not fit: give 1 to 100 and 1 to 1000."),
+        (["--epochs", "two"], "--epochs 'two' does not fit: give a whole number."),
+        (["--epcohs", "2"], "`res2net quickstart` has no option '--epcohs': did you mean '--epochs'?"),
+        (["shapes"], "'shapes' is one word too many: see `res2net quickstart --help`."),
+    ],
+)
+def test_it_refuses(refused, options, sentence):
+    assert refused("quickstart", *options) == sentence
+
+
+def test_a_folder_that_is_not_empty_is_kept(refused, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    for out in (tmp_path, tmp_path / "mine.txt"):
+        assert refused("quickstart", "--out", out) == f"{out} exists and is not empty: choose another --out."
+    assert (tmp_path / "mine.txt").read_text() == "mine"

@@ -1,0 +1,154 @@
+"""`res2net train`: what it prints and writes, files of options, stopping and going on."""
+
+import csv
+import os
+import re
+import shutil
+import signal
+
+import pytest
+import yaml
+
+from res2net.engine.callbacks import GracefulStop
+
+
+def config_of(folder):
+    return yaml.safe_load((folder / "config.yaml").read_text())
+
+
+def test_what_it_says(trained, pictures):
+    out = trained.answer.out
+    assert f"res2net20_26w_4s_tiny: 6 pictures to train, 2 to validate, 2 classes; run folder {trained.folder}" in out
+    for epoch in (1, 2):
+        assert re.search(rf"epoch +{epoch}/2  train loss \d\.\d+  val loss \d\.\d+  top1 [\d.]+ %", out)
+    assert f"Report: {trained.folder / 'report.html'}" in out
+    assert f"res2net eval {pictures} --weights {trained.best}" in out
+    assert f"--weights {trained.best}" in out.split("res2net predict")[1]
+    assert trained.answer.err == ""
+
+
+def test_what_it_leaves(trained):
+    names = {path.name for path in trained.folder.iterdir()}
+    expected = {"config.yaml", "metrics.csv", "best.safetensors", "last.safetensors", "last.ckpt", "report.html"}
+    assert names == expected | {"tensorboard"}
+    rows = list(csv.DictReader((trained.folder / "metrics.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert "Hardest pictures" in (trained.folder / "report.html").read_text()
+
+
+def test_options_of_a_file_and_of_the_command_line(run, pictures, tmp_path):
+    """What stands on the command line goes before the file, and the file before the defaults."""
+    file = tmp_path / "options.yaml"
+    options = {
+        "source": str(pictures),
+        "model": {"model": "res2net20_26w_4s_tiny", "options": {"scale": 2, "base_width": 52}},
+        "data": {"size": 32, "batch_size": 3, "workers": 0},
+        "optim": {"epochs": 7, "lr": 1e-3, "ema": 0.9},
+        "task": {"label_smoothing": 0.1},
+        "accelerator": "cpu",
+        "out": str(tmp_path / "run"),
+    }
+    file.write_text(yaml.safe_dump(options))
+    answer = run("train", "--config", file, "--epochs", 1, "--seed", 5, "--label-smoothing", 0.2)
+    assert answer.status == 0, answer.err
+    used = config_of(tmp_path / "run")
+    assert (used["optim"]["epochs"], used["seed"], used["task"]["label_smoothing"]) == (1, 5, 0.2)
+    assert (used["optim"]["lr"], used["optim"]["ema"], used["data"]["batch_size"]) == (1e-3, 0.9, 3)
+    assert used["model"]["options"] == {"scale": 2, "base_width": 52}
+    assert used["optim"]["momentum"] == 0.9
+    # What a run wrote down is itself such a file.
+    again = run("train", "--config", tmp_path / "run" / "config.yaml", "--out", tmp_path / "again")
+    assert again.status == 0, again.err
+    assert config_of(tmp_path / "again") == used | {"out": str(tmp_path / "again")}
+
+
+def test_a_stopped_run_tells_how_to_go_on(run, pictures, tiny, tmp_path, trained, monkeypatch):
+    original, folder = GracefulStop.on_train_batch_end, tmp_path / "run"
+
+    def batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, trainer, module, outputs, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GracefulStop, "on_train_batch_end", batch_end)
+        stopped = run("train", pictures, *tiny(epochs=2), "--out", folder)
+    assert stopped.status == 1
+    assert f"Stopped and saved. Go on with:\n  res2net train --resume {folder}\n" in stopped.out
+    resumed = run("train", "--resume", folder)
+    assert resumed.status == 0, resumed.err
+    wanted, got = (
+        list(csv.DictReader((one / "metrics.csv").read_text().splitlines())) for one in (trained.folder, folder)
+    )
+    for row, other in zip(wanted, got, strict=True):
+        assert (row["train_loss"], row["val_top1"]) == (other["train_loss"], other["val_top1"])
+
+
+def test_a_resumed_run_takes_no_other_options(refused, trained):
+    sentence = refused("train", "--resume", trained.folder, "--epochs", 3)
+    assert sentence.startswith("A resumed run goes on as it began: give --resume")
+    assert str(trained.best) in sentence
+
+
+def test_what_cannot_be_resumed(refused, trained, tmp_path):
+    assert "is not the folder of a run (it has no config.yaml)" in refused("train", "--resume", tmp_path / "none")
+    shutil.copy(trained.folder / "config.yaml", tmp_path)
+    assert "has no last.ckpt to resume from" in refused("train", "--resume", tmp_path)
+    state = (trained.folder / "last.ckpt").read_bytes()
+    (tmp_path / "last.ckpt").write_bytes(state[: len(state) // 2])
+    assert "last.ckpt is damaged or not the state of a run" in refused("train", "--resume", tmp_path)
+
+
+def test_fine_tuning_with_other_classes(run, make_pictures, tiny, trained, tmp_path):
+    other = make_pictures(classes=("blue", "green", "red"))
+    answer = run("train", other, *tiny(weights=trained.best, out=tmp_path / "run"), "--adapt-classifier")
+    assert answer.status == 0, answer.err
+    assert "3 classes" in answer.out
+
+
+def test_a_full_disk_keeps_what_was_saved(run, refused, pictures, tiny, tmp_path, monkeypatch):
+    """The disk fills up in the second epoch; when there is space again, the run goes on."""
+    folder = tmp_path / "run"
+    state, saved = folder / "last.ckpt", {}
+    original = os.fsync
+
+    def fsync(descriptor):
+        if state.exists():
+            saved["bytes"] = state.read_bytes()
+            raise OSError(28, "No space left on device")
+        original(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        sentence = refused("train", pictures, *tiny(epochs=2), "--out", folder)
+    assert sentence.startswith(f"No space left on the disk for {folder}")
+    assert state.read_bytes() == saved["bytes"]
+    assert not list(folder.glob(".*.tmp"))
+    assert run("train", "--resume", folder).status == 0
+
+
+def test_a_folder_that_cannot_be_written(refused, pictures, tiny, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    sentence = refused("train", pictures, *tiny(out=tmp_path / "file" / "run"))
+    assert sentence.startswith(f"Cannot write {tmp_path / 'file' / 'run'} (Not a directory)")
+    assert "choose another folder with --out" in sentence
+
+    def mkdir(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", mkdir)
+    sentence = refused("train", pictures, *tiny(out=tmp_path / "run"))
+    assert sentence.startswith(f"No permission to write {tmp_path / 'run'}")
+
+
+def test_a_folder_with_a_run_is_kept(refused, pictures, tiny, trained):
+    before = trained.best.read_bytes()
+    sentence = refused("train", pictures, *tiny(out=trained.folder))
+    assert sentence.startswith(f"{trained.folder} holds a run already: choose another --out")
+    assert trained.best.read_bytes() == before
+
+
+@pytest.mark.parametrize("each", [2, 3])
+def test_the_smallest_folders(run, make_pictures, tiny, tmp_path, each):
+    answer = run("train", make_pictures(each=each), *tiny(out=tmp_path / "run"))
+    assert answer.status == 0, answer.err

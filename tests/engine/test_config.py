@@ -1,0 +1,208 @@
+"""Configurations: what is written is read back, and what does not fit is told in one sentence."""
+
+import dataclasses
+import math
+
+import pytest
+
+from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig, from_dict, read_yaml, to_yaml
+from res2net.errors import InputError
+from res2net.tasks.classify import ClassifyOptions
+
+KIND = TrainConfig[ClassifyOptions]
+LEAST = {"task_name": "classify", "source": "shapes", "task": {}}
+
+
+def config(**options):
+    return from_dict(KIND, LEAST | options)
+
+
+def message(**options):
+    """The one sentence that a configuration is refused with."""
+    with pytest.raises(InputError) as caught:
+        config(**options)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert len(text) < 250
+    return text
+
+
+def test_what_is_not_given_is_the_default():
+    assert config() == TrainConfig("classify", "shapes", ClassifyOptions())
+    assert config(optim={"lr": 0.5}).optim == OptimConfig(lr=0.5)
+
+
+UNUSUAL = [
+    TrainConfig("classify", "shapes", ClassifyOptions()),
+    TrainConfig(
+        "classify",
+        "C:\\data: [ümläute] #1",
+        ClassifyOptions(0.1, 0.2, 1.0, 2, 7, 0.3, 0.25, 0.0, 0.4),
+        ModelConfig("resnet50", "in1k", True, True, {"scale": 8, "drop_path_rate": 1e-5, "stem": "deep", "x": False}),
+        DataConfig(256, 176, 0.125, "skip", 0),
+        OptimConfig(
+            *(300, "lamb", 1e-8, 0.02, False, 0.0, True, "one-cycle", 4.5, 7, 0.25, 3),
+            *(1e12, 0.9999),
+        ),
+        seed=2**32 - 1,
+        precision="bf16",
+        channels_last=False,
+        compile=True,
+        accelerator="gpu",
+        devices=8,
+        out="null",
+    ),
+    TrainConfig("classify", "1e3", ClassifyOptions(flip=1.0), ModelConfig(weights="yes"), out="2026-01-01"),
+]
+
+
+@pytest.mark.parametrize("wanted", UNUSUAL, ids=["defaults", "everything", "text that looks like something else"])
+def test_yaml_round_trip(tmp_path, wanted):
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(wanted), encoding="utf-8")
+    assert from_dict(KIND, read_yaml(path)) == wanted
+
+
+def test_the_second_of_them_has_nothing_at_its_default():
+    """So that the round trip misses no option, new ones included."""
+
+    def same(one, other):
+        for entry in dataclasses.fields(one):
+            a, b = getattr(one, entry.name), getattr(other, entry.name)
+            if dataclasses.is_dataclass(a):
+                yield from same(a, b)
+            elif a == b:
+                yield entry.name
+
+    assert list(same(UNUSUAL[1], UNUSUAL[0])) == ["task_name"]
+
+
+def test_numbers_as_people_write_them(tmp_path):
+    path = tmp_path / "config.yaml"
+    # YAML 1.1 takes 1e-3 for text and 1 for a whole number.
+    path.write_text("optim: {lr: 1e-3, weight_decay: 0, warmup: 1}\ndata: {size: 96}\n")
+    found = config(**read_yaml(path))
+    assert (found.optim.lr, found.optim.weight_decay, found.optim.warmup) == (0.001, 0.0, 1.0)
+    assert isinstance(found.optim.warmup, float)
+    assert found.data.size == 96
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"precison": "fp32"}, "The configuration has no option 'precison': did you mean 'precision'?"),
+        ({"optim": {"epocs": 3}}, "optim has no option 'epocs': did you mean 'epochs'?"),
+        ({"task": {"label_smooting": 0.1}}, "task has no option 'label_smooting': did you mean 'label_smoothing'?"),
+        ({"data": {"batchsize": 3}}, "data has no option 'batchsize': did you mean 'batch_size'?"),
+        ({"precision": "bf61"}, "Precision 'bf61' is not known: did you mean 'bf16'? (allowed: fp32, bf16, fp16)."),
+        ({"optim": {"optimizer": "adam"}}, "Optimizer 'adam' is not known: did you mean 'adamw'?"),
+        ({"optim": {"schedule": "cosin"}}, "Schedule 'cosin' is not known: did you mean 'cosine'?"),
+        ({"accelerator": "gpus"}, "Accelerator 'gpus' is not known: did you mean 'gpu'?"),
+        ({"data": {"bad_images": "skipp"}}, "Treatment of bad images 'skipp' is not known: did you mean 'skip'?"),
+    ],
+)
+def test_an_unknown_name_tells_the_nearest(options, text):
+    assert message(**options).startswith(text)
+
+
+def test_names_that_are_no_text():
+    with pytest.raises(InputError, match=r"^The configuration has no option 7: it takes task_name, source"):
+        from_dict(KIND, LEAST | {7: 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"seed": "one"}, "seed 'one' in the configuration is not int: change it."),
+        ({"seed": True}, "seed True in the configuration is not int: change it."),
+        ({"seed": None}, "seed None in the configuration is not int: change it."),
+        ({"compile": "yes please"}, "compile 'yes please' in the configuration is not bool: change it."),
+        ({"out": 3}, "out 3 in the configuration is not str | None: change it."),
+        ({"optim": {"epochs": 1.5}}, "epochs 1.5 in optim is not int: change it."),
+        ({"optim": {"lr": "high"}}, "lr 'high' in optim is not float: change it."),
+        ({"optim": {"lr": None}}, "lr None in optim is not float: change it."),
+        ({"optim": {"nesterov": 1}}, "nesterov 1 in optim is not bool: change it."),
+        ({"data": {"size": [96, 96]}}, "size [96, 96] in data is not int | None: change it."),
+        ({"model": {"options": {"scale": [1]}}}, "options {'scale': [1]} in model is not dict: change it."),
+        ({"model": {"options": "scale 8"}}, "options 'scale 8' in model is not dict: change it."),
+        ({"task": {"flip": "often"}}, "flip 'often' in task is not float | None: change it."),
+        ({"optim": ["lr", 1]}, "optim is ['lr', 1]: give options with their values."),
+        ({"model": None}, "model is None: give options with their values."),
+        ({"source": 3}, "source 3 in the configuration is not str: change it."),
+    ],
+)
+def test_a_value_of_another_type(options, text):
+    assert message(**options) == text
+
+
+def test_what_must_be_given():
+    with pytest.raises(InputError, match=r"^The configuration lacks source, task: add it\.$"):
+        from_dict(KIND, {"task_name": "classify"})
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "value"),
+    [
+        *(("optim", "epochs", value) for value in (0, -1)),
+        *(("optim", "lr", value) for value in (0, -0.1, math.nan, math.inf, "nan", 10**400)),
+        *(("optim", "weight_decay", value) for value in (-1e-4, math.inf)),
+        *(("optim", "momentum", value) for value in (-0.1, 1.1)),
+        *(("optim", "warmup", value) for value in (-1, 31)),  # longer than the run
+        *(("optim", "step_epochs", 0), ("optim", "step_factor", 2), ("optim", "accumulate", 0)),
+        *(("optim", "clip", -1), ("optim", "ema", 1.5)),
+        *(("data", "batch_size", 0), ("data", "size", 0), ("data", "size", 7), ("data", "size", 10**6)),
+        *(("data", "val_fraction", value) for value in (0, 1, math.nan)),
+        ("data", "workers", -1),
+        *((None, "seed", value) for value in (-1, 2**32)),
+        *((None, "devices", value) for value in (0, -1)),
+        ("task", "label_smoothing", 1),
+    ],
+)
+def test_a_value_out_of_range(group, option, value):
+    with pytest.raises(InputError) as caught:
+        config(**({group: {option: value}} if group else {option: value}))
+    text = str(caught.value)
+    assert text.startswith(f"{option.replace('_', ' ')} ")
+    assert " is out of range: give " in text
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "value"),
+    [
+        *(("optim", "warmup", value) for value in (0, 30)),
+        *(("optim", "momentum", value) for value in (0, 1)),
+        *(("data", "workers", value) for value in (None, 0, 8)),
+        *(("data", "size", value) for value in (None, 8, 8192)),
+        *(("optim", "epochs", 30), ("optim", "accumulate", 1), ("data", "batch_size", 1)),
+    ],
+)
+def test_the_ends_of_a_range_are_within(group, option, value):
+    assert getattr(getattr(config(**{group: {option: value}}), group), option) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"seed: 1\noptim: [1\n", r"is not YAML \(line 3: expected ',' or '\]'.*\): mend it\.$"),
+        (b"a: b: c\n", r"is not YAML \(line 1: mapping values are not allowed here\): mend it\.$"),
+        (b"a: \xff\n", r"is not YAML \(.*utf-8.*\): mend it\.$"),
+        (b"a: \x00\n", r"is not YAML \(.*\): mend it\.$"),
+        (b"out: 2020-13-01\n", r"is not YAML \(month must be in 1\.\.12\): mend it\.$"),
+        (b"a: !!python/object/apply:os.getcwd []\n", r"is not YAML \(line 1: could not determine .*\): mend it\.$"),
+        (b"", r"holds no options: write lines such as `seed: 1`\.$"),
+        (b"- 1\n- 2\n", r"holds no options: write lines such as `seed: 1`\.$"),
+    ],
+)
+def test_a_file_that_holds_no_configuration(tmp_path, content, reason):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"^The configuration .*config\.yaml " + reason) as caught:
+        read_yaml(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match=r"^Cannot read the configuration .*none\.yaml \(No such file or directory\)"):
+        read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match=r"^Cannot read the configuration .* \(Is a directory\)"):
+        read_yaml(tmp_path)

@@ -1,0 +1,113 @@
+"""Prediction of files: one answer for each, in their order."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from res2net import create_model
+from res2net.data.decode import BadImage, read_image
+from res2net.engine.predict import predict
+from res2net.errors import InputError
+from res2net.tasks.classify import Classify
+from res2net.weights import Preprocessing
+
+
+@pytest.fixture
+def task():
+    torch.manual_seed(0)
+    model = create_model("res2net20_26w_4s_tiny", num_classes=3, zero_init_last=False)
+    return Classify(model, ["cat", "dog", "owl"], Preprocessing(size=32))
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Seven pictures of different sizes, of which the third and the last are broken."""
+    random = np.random.default_rng(0)
+    found = [tmp_path / f"{number}.png" for number in range(7)]
+    for number, path in enumerate(found):
+        pixels = random.integers(256, size=(30 + number, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels // (number + 1)).save(path)
+    found[2].write_bytes(b"broken")
+    found[6].write_bytes(b"")
+    return found
+
+
+def alone(task, path):
+    """The likeliest class and its probability, by the parts of the task."""
+    image, _ = task.transform(False)(read_image(path), {})
+    with torch.no_grad():
+        probability, index = task.eval().model(image[None].as_subclass(torch.Tensor)).softmax(1)[0].max(0)
+    return task.class_names[index], float(probability)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 32])
+def test_every_file_has_one_answer_in_order(task, paths, batch_size):
+    found = list(predict(task, paths, batch_size=batch_size, bad_images="skip", accelerator="cpu"))
+    assert [path for path, _, _ in found] == paths
+    for number, (path, result, reason) in enumerate(found):
+        if number in (2, 6):
+            assert result is None
+            assert reason == ("the file is empty" if number == 6 else reason)
+            assert reason
+        else:
+            name, probability = alone(task, path)
+            assert (result[0]["class"], reason) == (name, "")
+            assert result[0]["probability"] == pytest.approx(probability, rel=1e-4)
+    assert len({result[0]["probability"] for _, result, _ in found if result}) == 5  # they can be told apart
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 32])
+def test_the_same_file_may_be_given_twice(task, paths, batch_size):
+    twice = [paths[2], paths[0], paths[2], paths[2], paths[0], paths[1]]
+    found = list(predict(task, twice, batch_size=batch_size, bad_images="skip", accelerator="cpu"))
+    assert [path for path, _, _ in found] == twice
+    assert [result is None for _, result, _ in found] == [True, False, True, True, False, False]
+    assert [bool(reason) for _, _, reason in found] == [True, False, True, True, False, False]
+    assert found[1][1][0]["probability"] == pytest.approx(found[4][1][0]["probability"], rel=1e-4)
+
+
+def test_a_broken_picture_stops_by_default(task, paths):
+    with pytest.raises(BadImage, match=r"^Cannot read the picture .*2\.png: .*\.$"):
+        list(predict(task, paths, accelerator="cpu"))
+
+
+def test_results_come_while_later_pictures_wait(task, paths):
+    """So that the answers for many pictures need no memory, and a broken one does not cost those before it."""
+    answers = predict(task, paths, batch_size=2, accelerator="cpu")
+    assert [next(answers)[0] for _ in range(2)] == paths[:2]
+    with pytest.raises(BadImage):
+        next(answers)
+
+
+def test_nothing_to_predict(task):
+    assert list(predict(task, [], accelerator="cpu")) == []
+
+
+def test_in_bf16_the_classes_stay_close(task, paths):
+    good = [path for number, path in enumerate(paths) if number not in (2, 6)]
+    exact, rounded = (
+        [result for _, result, _ in predict(task, good, accelerator="cpu", precision=precision)]
+        for precision in ("fp32", "bf16")
+    )
+    assert exact != rounded
+    for one, other in zip(exact, rounded, strict=True):
+        chances = [{entry["class"]: entry["probability"] for entry in result} for result in (one, other)]
+        assert chances[0] == pytest.approx(chances[1], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "bf61"}, r"^Precision 'bf61' is not known: did you mean 'bf16'\?"),
+        ({"accelerator": "cpus"}, r"^Accelerator 'cpus' is not known: did you mean 'cpu'\?"),
+        ({"accelerator": "gpu"}, r"^This machine has no gpu that torch can use: choose --accelerator auto\.$"),
+        ({"accelerator": "mps"}, r"^This machine has no mps that torch can use: choose --accelerator auto\.$"),
+        ({"bad_images": "ignore"}, r"^Treatment of bad images 'ignore' is not known"),
+    ],
+)
+def test_what_cannot_be(task, paths, options, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match=message):
+        list(predict(task, paths[:1], **options))

@@ -1,0 +1,40 @@
+"""Every file of the folder is a task, found by its name."""
+
+import dataclasses
+
+import pytest
+
+from res2net.errors import InputError
+from res2net.tasks.base import Task, register_task, task_names, task_type
+
+
+def test_the_names_of_the_files_are_the_names_of_the_tasks():
+    assert "classify" in task_names()
+    for name in task_names():
+        assert task_type(name).name == name
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_a_task_offers_all_that_the_contract_asks_for(name):
+    task = task_type(name)
+    assert issubclass(task, Task)
+    assert dataclasses.is_dataclass(task.Options)
+    task.Options()  # every option has a default
+    assert task.monitor
+    methods = [method for method, value in vars(Task).items() if callable(value) or isinstance(value, classmethod)]
+    promised = set(methods) & {
+        *("build", "restore", "forward", "losses", "metric", "validate", "predict", "transform", "draw"),
+        "write_report",
+    }
+    assert len(promised) == 10
+    assert promised <= vars(task).keys()
+
+
+def test_an_unknown_task_names_the_nearest():
+    with pytest.raises(InputError, match=r"^Task 'clasify' is not known: did you mean 'classify'\? \(allowed: .*\)\.$"):
+        task_type("clasify")
+
+
+def test_a_name_is_taken_once():
+    with pytest.raises(ValueError, match="'classify' is registered twice"):
+        register_task(task_type("classify"))
