@@ -47,7 +47,7 @@ def test_it_trains_compares_explains_and_says_what_is_next(run, few_shapes, tmp_
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--seeds", "0"], "0 seeds and 5 epochs do not fit: give 1 to 100 and 1 to 1000."),
+        (["--seeds", "0"], "0 seeds and 3 epochs do not fit: give 1 to 100 and 1 to 1000."),
         (["--epochs", "-1"], "2 seeds and -1 epochs do not fit: give 1 to 100 and 1 to 1000."),
         (["--epochs", "two"], "--epochs 'two' does not fit: give a whole number."),
         (["--epcohs", "2"], "`res2net quickstart` has no option '--epcohs': did you mean '--epochs'?"),

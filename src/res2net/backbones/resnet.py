@@ -245,7 +245,7 @@ register(
         for depth, layers in {50: LAYERS[50], 101: LAYERS[101], 152: LAYERS[152], 200: LAYERS_200_VD}.items()
     },
 )
-TINY = {"layers": (2, 2, 2), "channels": (16, 32, 64), "stem_channels": 32}
+TINY = {"layers": (2, 2, 2), "channels": (16, 32, 64), "stem_channels": 16}
 register(
     ResNet,
     "20 layers, a quarter of the channels: for quick trials on small pictures; the two cost the same within 2 %",

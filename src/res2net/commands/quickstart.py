@@ -25,7 +25,7 @@ class Arguments:
 
     seeds: int = 2
     """Runs of each model."""
-    epochs: int = 4
+    epochs: int = 3
     """Epochs of each run."""
     out: str | None = None
     """Folder of the runs and the report; by default runs/quickstart-NUMBER."""

@@ -25,7 +25,7 @@ MODELS = {"ResNet": "resnet20_tiny", "Res2Net": "res2net20_26w_4s_tiny"}
 SEEDS = (0, 1)
 
 
-def quickstart(model: str, *, epochs: int = 4) -> TrainConfig[ClassifyOptions]:
+def quickstart(model: str, *, epochs: int = 3) -> TrainConfig[ClassifyOptions]:
     """One of the runs of `res2net quickstart`.
 
     - command: `res2net quickstart`
@@ -40,7 +40,7 @@ def quickstart(model: str, *, epochs: int = 4) -> TrainConfig[ClassifyOptions]:
         model=ModelConfig(model=model, options={"zero_init_last": False}),
         data=DataConfig(batch_size=64),
         optim=OptimConfig(
-            epochs=epochs, optimizer="adamw", lr=6e-3, weight_decay=0.05, schedule="one-cycle", warmup=0.1 * epochs
+            epochs=epochs, optimizer="adamw", lr=5e-3, weight_decay=0.05, schedule="one-cycle", warmup=0.1 * epochs
         ),
     )
 
