@@ -22,6 +22,7 @@ def cifar_resnext(
     stem_channels: int = 64,
     drop_path_rate: float = 0.0,
     dropout: float = 0.0,
+    recompute: bool = False,
     zero_init_last: bool = True,
 ) -> ResNet:
     """A (SE-) ResNeXt or Res2NeXt of `depth = 9 n + 2` layers: 3 stages of n blocks at strides 1, 2 and 4.
@@ -48,6 +49,7 @@ def cifar_resnext(
         stage_pass_through="conv",
         drop_path_rate=drop_path_rate,
         dropout=dropout,
+        recompute=recompute,
         zero_init_last=zero_init_last,
     )
 

@@ -34,7 +34,7 @@ class ResNet(Backbone):
         stem: one of `res2net.nn.stem.STEMS`.
         stem_channels: channels of the stem.
         shortcut: "conv" or "avg_pool" (v1b / d).
-        scale, base_width, cardinality, se_reduction, split_order, norm, act: as in `Res2Bottleneck`.
+        scale, base_width, cardinality, se_reduction, split_order, norm, act, recompute: as in `Res2Bottleneck`.
         stage_pass_through: what the last split of a stage's first block goes through: "pool", "conv", or "identity"
             (only where no stage has a stride).
         pool_counts_padding: whether that pooling counts the zeros around the picture.
@@ -71,6 +71,7 @@ class ResNet(Backbone):
         act: Activation = "relu",
         drop_path_rate: float = 0.0,
         dropout: float = 0.0,
+        recompute: bool = False,
         zero_init_last: bool = True,
     ) -> None:
         super().__init__()
@@ -95,6 +96,7 @@ class ResNet(Backbone):
             dims=dims,
             split_order=split_order,
             pool_counts_padding=pool_counts_padding,
+            recompute=recompute,
         )
         layer_modules, levels = residual_stages(
             partial(block, mode="stage", pass_through=stage_pass_through),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from res2net.errors import InputError
+from res2net.kernels import BatchNorm, Convolution, interior_recomputed
 from res2net.nn.attention import SqueezeExcitation
 from res2net.nn.layers import Activation, IntOrTuple, Norm, activation, check_positive, conv, norm_layer
 from res2net.nn.res2conv import Branch, Res2Conv
 
 __all__ = ["Res2Bottleneck"]
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Res2Bottleneck(Res2Conv):
@@ -31,6 +35,9 @@ class Res2Bottleneck(Res2Conv):
         downsample: the shortcut's layers; None is the identity.
         se_reduction: reduction of a squeeze-and-excitation after the last normalisation; None has none.
         drop_path: probability to drop the residual branch of a sample while training (Huang et al., ECCV 2016).
+        recompute: save memory in training: outputs of normalisations and ReLUs are made again in the backward pass
+            (`res2net.kernels.interior_recomputed`), with the same gradients. It needs batch normalisation and ReLU.
+            Hooks on the layers between the two 1x1 convolutions are not called then.
         norm, act, dims, kernel_size, stride, dilation, mode, split_order, pass_through, pool_counts_padding:
             as in `Res2Conv`.
 
@@ -52,6 +59,7 @@ class Res2Bottleneck(Res2Conv):
         downsample: nn.Module | None = None,
         se_reduction: int | None = None,
         drop_path: float = 0.0,
+        recompute: bool = False,
         norm: Norm = "batch",
         act: Activation = "relu",
         dims: int = 2,
@@ -69,6 +77,10 @@ class Res2Bottleneck(Res2Conv):
         if width < 1:
             raise InputError(
                 f"Base width {base_width} leaves no channel at {planes} planes: choose at least {-(-64 // planes)}."
+            )
+        if recompute and (norm, act) != ("batch", "relu"):
+            raise InputError(
+                f"Recomputing does not fit norm={norm!r} and act={act!r}: it needs norm='batch' and act='relu'."
             )
         super().__init__(
             width,
@@ -88,6 +100,7 @@ class Res2Bottleneck(Res2Conv):
         if scale == 1:
             self.conv2, self.bn2, self.act2 = super().branches()[0]
             del self.convs, self.bns, self.acts
+        self.recompute = recompute
         self.out_channels = planes * expansion
         self.conv1 = conv(dims, in_channels, self.channels)
         self.bn1 = norm_layer(norm, self.channels, dims)
@@ -107,11 +120,42 @@ class Res2Bottleneck(Res2Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, in_channels, *size)` to `(N, out_channels, *ceil(size / stride))`."""
-        y = self.act1(self.bn1(self.conv1(x)))
-        y = super().forward(y)
-        y = self.bn3(self.conv3(y))
+        y = self.conv1(x)
+        # Frozen normalisations need no gradient, and those of several processes are layers of their own.
+        if self.recompute and all(trains_alone(norm) for norm in self.inner_norms()):
+            y = self.interior_recomputed(y)
+        else:
+            y = self.conv3(super().forward(self.act1(self.bn1(y))))
+        y = self.bn3(y)
         y = self.drop_path(self.se(y))
         return self.act3(y.add_(self.downsample(x)))
+
+    def inner_norms(self) -> list[nn.Module]:
+        """The normalisations between the two 1x1 convolutions."""
+        return [self.bn1, *(norm for _, norm, _ in self.branches())]
+
+    def interior_recomputed(self, x: Tensor) -> Tensor:
+        """From the output of `conv1` to that of `conv3`."""
+        norms = [batch_norm_tensors(norm) for norm in self.inner_norms()]
+        convolutions = [convolution_tensors(conv) for conv, _, _ in self.branches()]
+        branches = list(zip(convolutions, norms[1:], strict=True))
+        return interior_recomputed(x, norms[0], branches, convolution_tensors(self.conv3), self.layout, self.pool)
+
+
+def trains_alone(norm: nn.Module) -> bool:
+    """Whether it is a batch normalisation that takes its statistics from this process's batch."""
+    return type(norm) in BATCH_NORMS and norm.training
+
+
+def batch_norm_tensors(norm: Any) -> BatchNorm:
+    """The tensors of a batch normalisation, which counts one batch more."""
+    norm.num_batches_tracked.add_(1)
+    return BatchNorm(norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps)
+
+
+def convolution_tensors(conv: Any) -> Convolution:
+    """The weight and the numbers of a convolution."""
+    return Convolution(conv.weight, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 def stochastic_depth(probability: float) -> nn.Module:

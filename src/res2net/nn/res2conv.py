@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
+from res2net.kernels import Layout, chain
 from res2net.nn.layers import (
     Activation,
     IntOrTuple,
@@ -117,6 +118,7 @@ class Res2Conv(nn.Module):
         self.order = order
         self.split_order = split_order
         self.pass_through = pass_through if scale > 1 else "conv"
+        self.layout = Layout(width, scale, mode == "hierarchical", split_order, passes=self.pass_through != "conv")
 
         branches = scale if self.pass_through == "conv" else scale - 1
         self.convs = nn.ModuleList(
@@ -148,24 +150,8 @@ class Res2Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, scale * width, *size)` to the same channels, `size` divided by the stride."""
-        branches = self.branches()
-        if self.scale == 1:
-            return self.branch(x, *branches[0])
-        splits = list(x.split(self.width, 1))
-        passed: Tensor | None = None
-        if self.pass_through != "conv":
-            passed = splits.pop(-1 if self.split_order == "official" else 0)
-        before = passed if self.split_order == "arxiv-v1" else None
-        outputs: list[Tensor] = []
-        for split, branch in zip(splits, branches, strict=True):
-            if before is not None and self.mode == "hierarchical":
-                split = before + split
-            before = self.branch(split, *branch)
-            outputs.append(before)
-        if passed is not None:
-            kept = self.pool(passed) if self.pool is not None else passed
-            outputs.insert(len(outputs) if self.split_order == "official" else 0, kept)
-        return torch.cat(outputs, 1)
+        steps = [partial(self.branch, conv=conv, norm=norm, act=act) for conv, norm, act in self.branches()]
+        return chain(x, steps, self.layout, self.pool)
 
     def branch(self, x: Tensor, conv: nn.Module, norm: nn.Module, act: nn.Module) -> Tensor:
         """One split through its convolution, normalisation and activation, in the module's order."""

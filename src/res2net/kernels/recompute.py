@@ -1,0 +1,230 @@
+"""The inside of a bottleneck in training, and the same with less memory: what is cheap is computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from res2net.kernels.chain import Layout, Step, chain, chain_backward
+
+__all__ = ["BatchNorm", "Convolution", "interior", "interior_recomputed"]
+
+
+class BatchNorm(NamedTuple):
+    """A batch normalisation in training: each tensor `(C,)`."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    momentum: float
+    eps: float
+
+
+class Convolution(NamedTuple):
+    """A convolution without bias: weight `(C_out, C_in / groups, *kernel)`, and a number for each dimension."""
+
+    weight: Tensor
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+
+Branch = tuple[Convolution, BatchNorm]
+
+aten = torch.ops.aten
+
+
+def interior(
+    x: Tensor,
+    norm: BatchNorm,
+    branches: Sequence[Branch],
+    last: Convolution,
+    layout: Layout,
+    pass_through: Step | None = None,
+) -> Tensor:
+    """What lies between the two 1x1 convolutions of a bottleneck in training, and the second of them.
+
+    Args:
+        x: `(N, scale * width, *size)`, the output of the first 1x1 convolution.
+        norm: the normalisation after it, which a ReLU follows.
+        branches: the convolution and the normalisation of each split that has them; a ReLU follows.
+        last: the second 1x1 convolution.
+        layout: of the splits.
+        pass_through: what the split that passes goes through.
+
+    Returns:
+        `(N, C_out, *size / stride)`, the output of `last`. Running statistics are updated.
+    """
+
+    def normalised(x: Tensor, norm: BatchNorm) -> Tensor:
+        y = functional.batch_norm(
+            x, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, norm.momentum, norm.eps
+        )
+        return y.relu_()
+
+    def branch(x: Tensor, convolution: Convolution, norm: BatchNorm) -> Tensor:
+        return normalised(convolved(x, convolution), norm)
+
+    steps = [partial(branch, convolution=convolution, norm=norm) for convolution, norm in branches]
+    return convolved(chain(normalised(x, norm), steps, layout, pass_through), last)
+
+
+def interior_recomputed(
+    x: Tensor,
+    norm: BatchNorm,
+    branches: Sequence[Branch],
+    last: Convolution,
+    layout: Layout,
+    pass_through: Step | None = None,
+) -> Tensor:
+    """`interior`, which keeps only outputs of convolutions for the backward pass.
+
+    Outputs of normalisations and ReLUs, sums of splits and their concatenation are made again from those, with the
+    statistics of the forward pass: no convolution and no average over a batch is computed twice. The gradients are
+    those of `interior`, to rounding. They cannot be differentiated again.
+    """
+    norms = (norm, *(branch_norm for _, branch_norm in branches))
+    convolutions = (*(convolution for convolution, _ in branches), last)
+    return _Interior.apply(
+        x,
+        (norms, convolutions, layout, pass_through),
+        *(item.weight for item in norms),
+        *(item.bias for item in norms),
+        *(item.weight for item in convolutions),
+    )
+
+
+def convolved(x: Tensor, convolution: Convolution) -> Tensor:
+    weight, stride, padding, dilation, groups = convolution
+    no_output_padding = (0,) * len(stride)
+    return torch.convolution(x, weight, None, stride, padding, dilation, False, no_output_padding, groups)
+
+
+class _NormStep:
+    """A batch normalisation and a ReLU, whose output is made again from its input when it is needed."""
+
+    def __init__(self, norm: BatchNorm, saved: Sequence[Tensor] = ()) -> None:
+        self.norm = norm
+        self.saved = saved  # the input, its mean, its inverse deviation, and what the device's library reserves
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, *statistics = aten._batch_norm_with_update(
+            x, *self.norm[:2], self.norm.running_mean, self.norm.running_var, self.norm.momentum, self.norm.eps
+        )
+        self.saved = (x, *statistics)
+        return cast(Tensor, y.relu_())
+
+    def again(self) -> Tensor:
+        x, mean, inverse_deviation, _ = self.saved
+        scale = self.norm.weight * inverse_deviation
+        shift = torch.addcmul(self.norm.bias, mean, scale, value=-1)
+        zeros, ones = torch.zeros_like(mean), torch.ones_like(mean)
+        self.output = functional.batch_norm(x, zeros, ones, scale, shift, eps=0.0).relu_()
+        return self.output
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        x, mean, inverse_deviation, reserve = self.saved
+        weight, _, running_mean, running_var, _, eps = self.norm
+        gradient = aten.threshold_backward(gradient, self.output, 0)
+        gradient, self.of_weight, self.of_bias = aten.batch_norm_backward(
+            gradient, x, weight, running_mean, running_var, mean, inverse_deviation, True, eps, [True] * 3, reserve
+        )
+        return gradient
+
+
+class _ConvolutionStep:
+    """A convolution in the precision of its input."""
+
+    def __init__(self, convolution: Convolution) -> None:
+        self.convolution = convolution
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolved(x, self.convolution._replace(weight=self.convolution.weight.to(x.dtype)))
+
+    def backward(self, gradient: Tensor, x: Tensor) -> Tensor:
+        weight, stride, padding, dilation, groups = self.convolution
+        gradient, of_weight, _ = aten.convolution_backward(
+            *(gradient, x, weight.to(x.dtype), None, stride, padding, dilation, False, [0] * len(stride), groups),
+            [True, True, False],
+        )
+        self.of_weight = of_weight.to(weight.dtype)
+        return gradient
+
+
+class _BranchStep:
+    """A convolution with its normalisation and ReLU."""
+
+    def __init__(self, convolution: _ConvolutionStep, norm: _NormStep) -> None:
+        self.convolution = convolution
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm.forward(self.convolution.forward(x))
+
+    def again(self, x: Tensor) -> Tensor:
+        self.input = x
+        return self.norm.again()
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        return self.convolution.backward(self.norm.backward(gradient), self.input)
+
+
+class _PassStep:
+    """What a split passes through, differentiated by torch: cheap, and without parameters."""
+
+    def __init__(self, function: Step) -> None:
+        self.function = function
+
+    def again(self, x: Tensor) -> Tensor:
+        self.input = x.detach().requires_grad_()
+        with torch.enable_grad():
+            self.output = self.function(self.input)
+        return self.output.detach()
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        return torch.autograd.grad(self.output, self.input, gradient)[0]
+
+
+class _Interior(torch.autograd.Function):
+    """Saves the input of each normalisation, with its statistics."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, static: tuple[Any, ...], *parameters: Tensor) -> Tensor:
+        norms, convolutions, layout, pass_through = static
+        first, *others = [_NormStep(norm) for norm in norms]
+        *inner, last = [_ConvolutionStep(convolution) for convolution in convolutions]
+        branches = [_BranchStep(*parts).forward for parts in zip(inner, others, strict=True)]
+        with torch.autocast(x.device.type, enabled=False):
+            y = last.forward(chain(first.forward(x), branches, layout, pass_through))
+        ctx.static = static
+        ctx.save_for_backward(*(tensor for norm in (first, *others) for tensor in norm.saved), *parameters)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        norms, convolutions, layout, pass_through = ctx.static
+        saved = ctx.saved_tensors
+        first, *others = [_NormStep(norm, saved[4 * index : 4 * index + 4]) for index, norm in enumerate(norms)]
+        *inner, last = [_ConvolutionStep(convolution) for convolution in convolutions]
+        branches = [_BranchStep(*parts) for parts in zip(inner, others, strict=True)]
+        with torch.autocast(gradient.device.type, enabled=False):
+            passing = _PassStep(pass_through or (lambda x: x))
+            x = chain(first.again(), [branch.again for branch in branches], layout, passing.again)
+            gradient = last.backward(gradient, x)
+            gradient = chain_backward(gradient, [branch.backward for branch in branches], layout, passing.backward)
+            gradient = first.backward(gradient)
+        return (
+            *(gradient, None),
+            *(norm.of_weight for norm in (first, *others)),
+            *(norm.of_bias for norm in (first, *others)),
+            *(convolution.of_weight for convolution in (*inner, last)),
+        )
