@@ -173,19 +173,15 @@ def _(module: Res2Bottleneck, axis: int) -> ReceptiveField:
 
 def _split_views(module: Res2Conv, axis: int) -> list[ReceptiveField]:
     """The receptive field of each split in the module's input, in the order of the output's channels (Eq. 1)."""
-    views: list[ReceptiveField] = []
-    passes = module.pass_through != "conv"
-    # The convolved split before; at first, in the form of arXiv v1, the one that passes through.
-    before = ReceptiveField() if passes and module.split_order == "arxiv-v1" else None
-    for branch in module.branches():
-        seen = ReceptiveField()
-        if before is not None and module.mode == "hierarchical":
-            seen = before.beside(seen)
-        before = seen.then(receptive_field(*branch, axis=axis))
-        views.append(before)
-    if passes:
-        passed = field_of(module.pool, axis) if module.pool is not None else ReceptiveField()
-        views.insert(len(views) if module.split_order == "official" else 0, passed)
+    layout = module.layout
+    views = [ReceptiveField()] * layout.scale
+    before = ReceptiveField() if layout.passed is not None and layout.starts_with_passed else None
+    if layout.passed is not None and module.pool is not None:
+        views[layout.passed] = field_of(module.pool, axis)
+    for position, branch in zip(layout.convolved, module.branches(), strict=True):
+        seen = ReceptiveField() if before is None else before.beside(ReceptiveField())
+        views[position] = seen.then(receptive_field(*branch, axis=axis))
+        before = views[position] if layout.hierarchical else None
     return views
 
 
