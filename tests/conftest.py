@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from res2net.data import shapes
 
 
 def pytest_configure() -> None:
@@ -30,3 +33,25 @@ def real_data() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@contextlib.contextmanager
+def smaller_shapes(**lengths: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "LENGTHS", lengths)
+        shapes.shapes_source.cache_clear()
+        yield
+    shapes.shapes_source.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def shapes_with() -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """`with shapes_with(train=80, val=40):`, and within it `shapes` has so many pictures."""
+    return smaller_shapes
+
+
+@pytest.fixture
+def few_shapes(shapes_with: Callable[..., contextlib.AbstractContextManager[None]]) -> Iterator[None]:
+    """`shapes` with 80 and 40 pictures."""
+    with shapes_with(train=80, val=40):
+        yield

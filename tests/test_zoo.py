@@ -109,23 +109,16 @@ def test_files_of_other_programs_say_classes_and_channels_by_their_tensors(
     assert same_weights(loaded, model)
 
 
-def test_another_number_of_classes_needs_to_be_asked_for(saved):
+@pytest.mark.parametrize(("classes", "named"), [(9, "a classifier of 9 classes"), (0, "no classifier")])
+def test_another_number_of_classes_needs_to_be_asked_for(saved, classes, named):
     model, path = saved
-    with pytest.raises(InputError, match="a classifier of 5 classes and the model a classifier of 9 classes"):
-        create_model(NAME, path, num_classes=9)
-    loaded = create_model(NAME, path, num_classes=9, adapt_classifier=True)
-    assert loaded.fc.weight.shape[0] == 9
+    with pytest.raises(InputError, match=f"a classifier of 5 classes and the model {named}"):
+        create_model(NAME, path, num_classes=classes)
+    loaded = create_model(NAME, path, num_classes=classes, adapt_classifier=True).eval()
     x = torch.randn(1, 3, 32, 32)
-    assert torch.equal(loaded.eval().features(x)[-1], model.features(x)[-1])
-
-
-def test_no_classifier_needs_to_be_asked_for(saved):
-    model, path = saved
-    with pytest.raises(InputError, match="a classifier of 5 classes and the model no classifier"):
-        create_model(NAME, path, num_classes=0)
-    loaded = create_model(NAME, path, num_classes=0, adapt_classifier=True).eval()
-    x = torch.randn(1, 3, 32, 32)
-    assert torch.equal(loaded(x), model.features(x)[-1])
+    features = model.features(x)[-1]
+    assert torch.equal(loaded.features(x)[-1], features)
+    assert loaded(x).shape == ((1, classes) if classes else features.shape)
 
 
 def test_other_channels_need_to_be_asked_for(saved):
@@ -159,9 +152,30 @@ def test_a_file_that_does_not_say_so_is_refused_by_its_tensors(saved, tmp_path):
 
 @pytest.mark.parametrize("metadata", [{}, {"model": 7}])
 def test_a_file_that_names_no_model(tmp_path, metadata):
-    save(tmp_path / "model.safetensors", tiny().state_dict(), metadata)
+    model = create_model("res2net20_26w_4s_tiny", num_classes=4)
+    path = tmp_path / "model.safetensors"
+    save(path, model.state_dict(), metadata)
     with pytest.raises(InputError, match="does not say which model it holds: name the model as well"):
-        load_model(tmp_path / "model.safetensors")
+        load_model(path)
+    loaded, checkpoint = load_model(path, "res2net20_26w_4s_tiny")
+    assert same_weights(loaded, model)
+    assert checkpoint.path == path
+
+
+def test_a_tag_alone_names_no_model():
+    with pytest.raises(InputError, match=r"^in1k is no file: .*name the model as well\.$"):
+        load_model("in1k")
+
+
+def test_a_folder_may_have_the_name_of_a_tag(tmp_path, monkeypatch):
+    """As data often do; a folder with a path is told to be one."""
+    (tmp_path / "in1k").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zoo, "fetch", lambda record: tmp_path / record.tag / "fetched.pth")
+    with pytest.raises(InputError, match=r"There is no file .*fetched\.pth"):
+        find_checkpoint("res2net50_26w_4s", "in1k")
+    with pytest.raises(InputError, match=r"^.*in1k is a folder: give the checkpoint file in it\.$"):
+        find_checkpoint("res2net50_26w_4s", tmp_path / "in1k")
 
 
 def test_published_weights_come_with_their_preprocessing(monkeypatch, tmp_path):

@@ -14,13 +14,16 @@ __all__ = ["__version__", "create_model", "list_models", "load_model"]
 
 # Imported at the first use: the command line answers `--help` without torch.
 _FROM_ZOO = ("create_model", "list_models", "load_model")
+_PARTS = ("data", "explain", "measure", "nn", "report", "weights")
 
 
 def __getattr__(name: str) -> Any:
     if name in _FROM_ZOO:
         return getattr(importlib.import_module("res2net.zoo"), name)
+    if name in _PARTS:
+        return importlib.import_module(f"res2net.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_PARTS]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
-__all__ = ["InputError", "check_choice", "check_options", "nearest"]
+__all__ = ["InputError", "check_choice", "check_options", "check_range", "nearest"]
 
 LISTED = 12
 """How many allowed values a message lists at most."""
@@ -40,10 +41,17 @@ def check_choice(what: str, value: object, allowed: Iterable[object]) -> None:
     raise InputError(f"{what} {value!r} is not known: {hint} (allowed: {shown}).")
 
 
-def check_options(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Raise `InputError` unless `value` is a number from `low` to `high`."""
+    if not isinstance(value, int | float) or not low <= value <= high:
+        allowed = f"{low} or more" if high == math.inf else f"{low} to {high}"
+        raise InputError(f"{name} {value!r} is out of range: give {allowed}.")
+
+
+def check_options(owner: str, given: Iterable[object], allowed: Iterable[str]) -> None:
     """Raise `InputError` when an option of `given` is not among `allowed`; the message names the nearest."""
-    allowed = list(allowed)
+    names = list(allowed)
     for option in given:
-        if option not in allowed:
-            hint = nearest(str(option), allowed)
-            raise InputError(f"{owner} has no option {option!r}: {hint or 'it takes ' + ', '.join(allowed) + '.'}")
+        if option not in names:
+            advice = nearest(str(option), names) or f"it takes {', '.join(names)}."
+            raise InputError(f"{owner} has no option {option!r}: {advice}")

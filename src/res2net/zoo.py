@@ -73,19 +73,26 @@ def create_model(
     return model
 
 
-def load_model(path: str | Path) -> tuple[Backbone, Checkpoint]:
-    """Build the model that a file of this library holds, as it was saved; and the file's content.
+def load_model(weights: str | Path, name: str | None = None) -> tuple[Backbone, Checkpoint]:
+    """Build the model that a checkpoint is of, with its weights; and the checkpoint's content.
+
+    Args:
+        weights: a file, or with `name` also a tag, as in `create_model`.
+        name: of the model; by default what the file says, as those of this library do.
 
     Raises:
-        InputError: the file is no checkpoint, or does not say which model it holds.
+        InputError: there is no such checkpoint, or it does not say which model it holds.
     """
-    if not _is_file(path):
-        raise InputError(f"{path} is no file: to use published weights of that name, name the model as well.")
-    checkpoint = read_checkpoint(path)
-    name = checkpoint.metadata.get("model")
-    if not isinstance(name, str):
-        raise InputError(f"{path} does not say which model it holds: name the model as well.")
-    return create_model(name, checkpoint), checkpoint
+    if name is not None:
+        checkpoint = find_checkpoint(name, weights)
+        return create_model(name, checkpoint), checkpoint
+    if not _is_file(weights):
+        raise InputError(f"{weights} is no file: to use published weights of that name, name the model as well.")
+    checkpoint = read_checkpoint(weights)
+    held = checkpoint.metadata.get("model")
+    if not isinstance(held, str):
+        raise InputError(f"{weights} does not say which model it holds: name the model as well.")
+    return create_model(held, checkpoint), checkpoint
 
 
 def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
@@ -100,9 +107,9 @@ def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
 
 
 def _is_file(weights: str | Path) -> bool:
-    """Whether this means a file, there or not, and no tag."""
+    """Whether this means a file, there or not, and no tag. A folder may have the name of a tag: data often do."""
     path = Path(weights)
-    return path.exists() or bool(path.suffix) or len(path.parts) > 1
+    return path.is_file() or bool(path.suffix) or len(path.parts) > 1
 
 
 def preprocessing_of(checkpoint: Checkpoint) -> Preprocessing | None:

@@ -134,7 +134,7 @@ def test_broken_pictures_are_told_among_the_predictions(run, make_pictures, weig
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--batch-size", "0"], "Batch size 0 does not fit: give a positive number."),
+        (["--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
         (["--precision", "fp17"], "Precision 'fp17' is not known: did you mean 'fp16'?"),
         (["--bad-images", "sikp"], "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
         (["--jsno"], "`res2net predict` has no option '--jsno': did you mean '--json'?"),

@@ -48,6 +48,13 @@ def test_an_option_without_its_value(refused, pictures):
         assert refused("train", pictures, option) == f"{option} needs a value: see `res2net train --help`."
 
 
+def test_a_sentence_is_told_as_it_was_said(refused, pictures, tiny, monkeypatch):
+    """Names with spaces and lines of their own survive what tyro does to a text."""
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "a  name   with spaces ───────── and a box │ " + "x" * 50
+    assert refused("train", pictures, *tiny(optimizer=name)).startswith(f"Optimizer {name!r} is not known: ")
+
+
 def test_a_word_too_many(refused, pictures, tiny):
     assert refused("train", pictures, "more", *tiny()) == "'more' is one word too many: see `res2net train --help`."
 

@@ -27,6 +27,7 @@ def test_version(run, option):
         ("models", ["res2net50*"]),
         ("info", ["--size", "--num-classes", "--options"]),
         ("train", ["--model", "--epochs", "--lr", "--batch-size", "--config", "--resume", "--mixup", "--bad-images"]),
+        ("train", ["[OPTIONS] SOURCE", *(f" {group} options " for group in ("task", "model", "data", "optim"))]),
         ("eval", ["--weights", "--batch-size", "--val-fraction"]),
         ("predict", ["--weights", "--json", "--draw", "--bad-images"]),
     ],

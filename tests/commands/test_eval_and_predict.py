@@ -37,11 +37,12 @@ def test_eval_of_another_split(run, pictures, weights):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--batch-size", "0"], "Batch size 0 does not fit: give a positive number."),
-        (["--workers", "-1"], "-1 workers do not fit: give 0 or more."),
+        (["--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
+        (["--workers", "-1"], "workers -1 is out of range: give 0 or more."),
         (["--precision", "fp17"], "Precision 'fp17' is not known: did you mean 'fp16'?"),
         (["--val-fraction", "2"], "The validation fraction 2.0 is out of range: give a number between 0 and 1."),
         (["--bad-images", "sikp"], "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
+        (["--accelerator", "gpuu"], "Accelerator 'gpuu' is not known: did you mean 'gpu'?"),
         (["--weight", "x"], "`res2net eval` has no option '--weight': did you mean '--weights'?"),
     ],
 )

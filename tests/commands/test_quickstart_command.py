@@ -4,16 +4,7 @@ import re
 
 import pytest
 
-from res2net.data import shapes
-
-
-@pytest.fixture
-def few_shapes(monkeypatch):
-    """`shapes` with 64 and 48 pictures."""
-    monkeypatch.setattr(shapes, "LENGTHS", {"train": 64, "val": 48})
-    shapes.shapes_source.cache_clear()
-    yield
-    shapes.shapes_source.cache_clear()
+from res2net.engine.callbacks import StoppedError
 
 
 def test_it_trains_compares_explains_and_says_what_is_next(run, few_shapes, tmp_path, monkeypatch):
@@ -41,7 +32,7 @@ def test_it_trains_compares_explains_and_says_what_is_next(run, few_shapes, tmp_
     assert f"res2net eval shapes --weights {best}\n" in after
     # The command that it proposes works.
     again = run("eval", "shapes", "--weights", best, "--accelerator", "cpu")
-    assert "48 pictures of shapes" in again.out
+    assert "40 pictures of shapes" in again.out
 
 
 @pytest.mark.parametrize(
@@ -63,3 +54,13 @@ def test_a_folder_that_is_not_empty_is_kept(refused, tmp_path):
     for out in (tmp_path, tmp_path / "mine.txt"):
         assert refused("quickstart", "--out", out) == f"{out} exists and is not empty: choose another --out."
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_stopped_run_tells_how_to_go_on(run, tmp_path, monkeypatch):
+    def stopped(*_arguments):
+        raise StoppedError(tmp_path / "my run")
+
+    monkeypatch.setattr("res2net.engine.compare.compare", stopped)
+    answer = run("quickstart", "--out", tmp_path / "runs")
+    assert answer.status == 1
+    assert answer.err.endswith(f"res2net train --resume '{tmp_path / 'my run'}'\n")

@@ -63,7 +63,7 @@ def test_options_of_a_file_and_of_the_command_line(run, pictures, tmp_path):
 
 
 def test_a_stopped_run_tells_how_to_go_on(run, pictures, tiny, tmp_path, trained, monkeypatch):
-    original, folder = GracefulStop.on_train_batch_end, tmp_path / "run"
+    original, folder = GracefulStop.on_train_batch_end, tmp_path / "my run"
 
     def batch_end(self, trainer, module, outputs, batch, batch_idx):
         if batch_idx == 1:
@@ -74,7 +74,7 @@ def test_a_stopped_run_tells_how_to_go_on(run, pictures, tiny, tmp_path, trained
         patch.setattr(GracefulStop, "on_train_batch_end", batch_end)
         stopped = run("train", pictures, *tiny(epochs=2), "--out", folder)
     assert stopped.status == 1
-    assert f"Stopped and saved. Go on with:\n  res2net train --resume {folder}\n" in stopped.out
+    assert stopped.err == f"Stopped and saved. Go on with:\n  res2net train --resume '{folder}'\n"
     resumed = run("train", "--resume", folder)
     assert resumed.status == 0, resumed.err
     wanted, got = (
@@ -90,10 +90,21 @@ def test_a_resumed_run_takes_no_other_options(refused, trained):
     assert str(trained.best) in sentence
 
 
+def test_a_resumed_run_knows_its_task(refused, trained, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "run")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("task_name: classify", "task_name: classifi"))
+    assert "'classifi' is not known: did you mean 'classify'?" in refused("train", "--resume", tmp_path / "run")
+    sentence = refused("train", "classify", "--resume", tmp_path / "run")
+    assert sentence.startswith(f"{tmp_path / 'run'} is a run of the task classifi: go on with")
+
+
 def test_what_cannot_be_resumed(refused, trained, tmp_path):
     assert "is not the folder of a run (it has no config.yaml)" in refused("train", "--resume", tmp_path / "none")
     shutil.copy(trained.folder / "config.yaml", tmp_path)
     assert "has no last.ckpt to resume from" in refused("train", "--resume", tmp_path)
+    sentence = refused("train", "--config", tmp_path / "config.yaml", "--out", tmp_path)
+    assert sentence == f"{tmp_path} holds a run already: choose another --out."
     state = (trained.folder / "last.ckpt").read_bytes()
     (tmp_path / "last.ckpt").write_bytes(state[: len(state) // 2])
     assert "last.ckpt is damaged or not the state of a run" in refused("train", "--resume", tmp_path)

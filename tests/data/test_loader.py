@@ -1,5 +1,9 @@
 """Batches depend on seed, epoch and index, not on workers; and an epoch can be entered in the middle."""
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 import torch
 from torch.utils.data import Dataset
@@ -85,3 +89,28 @@ def test_evaluation_goes_through_all_samples_in_order():
         for rank in (0, 1)
     ]
     assert halves == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
+
+
+def test_closing_ends_the_workers_and_another_iteration_starts_new_ones():
+    loader = eval_loader(Noise(), 4, workers=2)
+    first = [targets["label"].tolist() for _, targets in loader]
+    workers = loader._iterator._workers
+    loader.close()
+    assert not any(worker.is_alive() for worker in workers)
+    assert [targets["label"].tolist() for _, targets in loader] == first
+    loader.close()
+    loader.close()
+
+
+def test_a_program_ends_while_a_loader_has_workers():
+    program = """
+        import torch
+        from res2net.data.loader import eval_loader
+        loader = eval_loader([(torch.zeros(1, 2, 2), {"label": 0})] * 100, 2, workers=1)
+        batches = iter(loader)
+        next(batches)
+        raise SystemExit(3)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (ended.returncode, ended.stderr) == (3, "")

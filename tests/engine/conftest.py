@@ -5,18 +5,8 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from res2net.data import shapes
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.tasks.classify import ClassifyOptions
-
-
-@pytest.fixture
-def few_shapes(monkeypatch):
-    """`shapes` with 80 and 40 pictures."""
-    monkeypatch.setattr(shapes, "LENGTHS", {"train": 80, "val": 40})
-    shapes.shapes_source.cache_clear()
-    yield
-    shapes.shapes_source.cache_clear()
 
 
 @pytest.fixture

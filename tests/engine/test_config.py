@@ -49,7 +49,6 @@ UNUSUAL = [
         channels_last=False,
         compile=True,
         accelerator="gpu",
-        devices=8,
         out="null",
     ),
     TrainConfig("classify", "1e3", ClassifyOptions(flip=1.0), ModelConfig(weights="yes"), out="2026-01-01"),
@@ -154,7 +153,6 @@ def test_what_must_be_given():
         *(("data", "val_fraction", value) for value in (0, 1, math.nan)),
         ("data", "workers", -1),
         *((None, "seed", value) for value in (-1, 2**32)),
-        *((None, "devices", value) for value in (0, -1)),
         ("task", "label_smoothing", 1),
     ],
 )

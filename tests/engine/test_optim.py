@@ -90,20 +90,29 @@ def test_very_short_runs(schedule, warmup, steps):
     assert len(found) == steps
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "momentum", "cycles"),
-    [("sgd", 0.9, True), ("sgd", 0.0, False), ("adamw", 0.9, True), ("lamb", 0.9, False)],
-)
-def test_one_cycle_moves_the_momentum_where_there_is_one(optimizer, momentum, cycles):
-    config = OptimConfig(epochs=5, optimizer=optimizer, momentum=momentum, schedule="one-cycle")
-    made = make_optimizer(nn.Linear(3, 2), config)
-    before = [group.get("momentum", group.get("betas")) for group in made.param_groups]
-    schedule = make_schedule(made, config, 20)
-    for _ in range(5):
-        made.step()
+def momenta(**options):
+    """The momentum, or the first beta, of each update of a run with the schedule one-cycle."""
+    config = OptimConfig(epochs=5, schedule="one-cycle", warmup=2, **options)
+    optimizer = make_optimizer(nn.Linear(3, 2), config)
+    schedule = make_schedule(optimizer, config, 20)
+    (group,) = optimizer.param_groups
+    found = []
+    for _ in range(20):
+        found.append(group["momentum"] if "momentum" in group else group["betas"][0])
+        optimizer.step()
         schedule.step()
-    after = [group.get("momentum", group.get("betas")) for group in made.param_groups]
-    assert (after != before) is cycles
+    return found
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.6, 0.9, 0.99])
+def test_one_cycle_keeps_the_momentum_that_was_chosen(momentum):
+    assert momenta(momentum=momentum) == [momentum] * 20
+
+
+def test_one_cycle_moves_the_first_beta_of_adamw_against_the_rate():
+    found = momenta(optimizer="adamw")
+    assert (found[0], found[7], found[19]) == pytest.approx((0.95, 0.85, 0.95))
+    assert momenta(optimizer="lamb") == [0.9] * 20
 
 
 def network():

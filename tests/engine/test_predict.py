@@ -1,5 +1,7 @@
 """Prediction of files: one answer for each, in their order."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,10 @@ from PIL import Image
 
 from res2net import create_model
 from res2net.data.decode import BadImage, read_image
-from res2net.engine.predict import predict
+from res2net.engine.predict import predict, results_table
 from res2net.errors import InputError
+from res2net.report import Column
+from res2net.tasks.base import Task
 from res2net.tasks.classify import Classify
 from res2net.weights import Preprocessing
 
@@ -78,6 +82,32 @@ def test_results_come_while_later_pictures_wait(task, paths):
     assert [next(answers)[0] for _ in range(2)] == paths[:2]
     with pytest.raises(BadImage):
         next(answers)
+
+
+class Detect(Task):
+    """Not a task: as many rows as objects, which may be none."""
+
+    columns = (Column("thing"), Column("left", "px"), Column("top", "px"))
+
+    def tabulate(self, result):
+        return [(name, *corner) for name, corner in result]
+
+
+def test_any_task_has_its_results_in_a_table():
+    found = [
+        (Path("a.png"), [("cat", (1, 2)), ("dog", (3, 4))], ""),
+        (Path("b.png"), [], ""),
+        (Path("c.png"), None, "the file is empty"),
+    ]
+    table = results_table(Detect(), found)
+    assert [column.heading for column in table.columns] == ["picture", "thing", "left", "top"]
+    assert table.rows == [
+        ("a.png", "cat", 1, 2),
+        ("", "dog", 3, 4),
+        ("b.png", None, None, None),
+        ("c.png", "not read: the file is empty", None, None),
+    ]
+    assert results_table(Detect(), []).rows == []
 
 
 def test_nothing_to_predict(task):

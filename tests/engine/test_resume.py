@@ -2,14 +2,16 @@
 
 import os
 import signal
+import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from res2net.engine.callbacks import GracefulStop, Keeper, StoppedError
+from res2net.engine.callbacks import AGAIN, GracefulStop, Keeper, StoppedError
 from res2net.engine.checkpoints import AtomicCheckpointIO, read_state
 from res2net.engine.folder import RunFolder
+from res2net.engine.lightning import quiet
 from res2net.engine.train import train
 from res2net.errors import InputError
 
@@ -44,6 +46,7 @@ def scores(rows):
         (2, {}),
         (5, {}),  # the last of the first epoch
         (7, {}),
+        (15, {}),  # the last of all: the evaluation of the best weights is left
         (7, {"optimizer": "adamw", "schedule": "one-cycle"}),
         (6, {"optimizer": "lamb", "schedule": "step", "step_epochs": 1}),
         (6, {"accumulate": 2}),  # in the middle of an update, which is ended first
@@ -69,12 +72,31 @@ def test_signals_are_as_before_after_a_run(small_run, console):
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_a_second_signal_stops_at_once(console, tmp_path):
+def test_a_second_ctrl_c_stops_at_once(console, tmp_path):
     stop = GracefulStop(RunFolder(tmp_path), None, console)
     stop._ask(signal.SIGINT, None)
     assert stop.asked
+    stop._ask(signal.SIGINT, None)  # `timeout` and others send a signal twice
+    time.sleep(1.1 * AGAIN)
+    stop._ask(signal.SIGTERM, None)
     with pytest.raises(KeyboardInterrupt):
         stop._ask(signal.SIGINT, None)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, RuntimeError("reentrant call"), SystemExit(1)])
+def test_a_run_saves_also_when_nobody_listens(console, tmp_path, monkeypatch, error):
+    def print_to_nobody(*_words, **_options):
+        raise error
+
+    monkeypatch.setattr(console, "print", print_to_nobody)
+    stop = GracefulStop(RunFolder(tmp_path), None, console)
+    stop._ask(signal.SIGINT, None)
+    assert stop.asked
+
+
+def test_a_signal_that_lightning_hears_first_does_not_end_in_silence():
+    with pytest.raises(KeyboardInterrupt), quiet():
+        raise SystemExit
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(small_run, console, monkeypatch):

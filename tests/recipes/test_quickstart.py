@@ -14,7 +14,6 @@ from PIL import Image
 from rich.console import Console
 
 from res2net import create_model
-from res2net.data import shapes
 from res2net.data.transforms import TrainAugment
 from res2net.engine.compare import Comparison, compare
 from res2net.engine.config import DataConfig
@@ -141,17 +140,14 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory):
+def comparison(tmp_path_factory, shapes_with):
     """Both models, two seeds, one epoch of so few pictures that some groups of sizes have none."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, "LENGTHS", {"train": 64, "val": 4})
-        shapes.shapes_source.cache_clear()
-        configs = {
-            name: replace(quickstart(model, epochs=1), data=DataConfig(batch_size=32), accelerator="cpu")
-            for name, model in MODELS.items()
-        }
+    configs = {
+        name: replace(quickstart(model, epochs=1), data=DataConfig(batch_size=32), accelerator="cpu")
+        for name, model in MODELS.items()
+    }
+    with shapes_with(train=64, val=4):
         yield compare(configs, SEEDS, tmp_path_factory.mktemp("runs"), Console(quiet=True))
-    shapes.shapes_source.cache_clear()
 
 
 def test_runs_are_what_was_asked_for(comparison):

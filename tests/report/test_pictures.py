@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from PIL import Image
 
 from res2net.data.shapes import Shapes
 from res2net.errors import InputError
-from res2net.report import overlay, picture_grid, picture_rows, render
+from res2net.report import captioned, overlay, picture_grid, picture_rows, render
 from res2net.report.pictures import as_image, fit
 
 
@@ -72,6 +74,43 @@ class TestGrid:
             picture_grid([Image.new("L", (8, 8))] * 200, columns=1)
         with pytest.raises(InputError, match="0 x 4 pixels cannot be drawn"):
             picture_grid([torch.zeros(3, 4, 0, dtype=torch.uint8)])
+
+
+class TestCaptioned:
+    def test_the_picture_is_above_and_the_letters_below(self, picture):
+        pixels = np.asarray(captioned(picture, "cat 90 %\ndog 10 %"))
+        expected = picture.permute(1, 2, 0).numpy().repeat(10, 0).repeat(10, 1)
+        assert pixels.shape[1] == 700
+        assert (pixels[6 : 6 + 640, 30 : 30 + 640] == expected).all()
+        assert (pixels[:6] == 255).all()
+        assert (pixels[6 + 640 : 652] == 255).all()
+        caption = pixels[652:]
+        assert caption.min() < 100
+        assert (caption[:, :250] == 255).all()  # in the middle
+        assert (caption[-2:] == 255).all()  # whole
+
+    def test_each_line_takes_its_room(self, picture):
+        heights = [captioned(picture, "\n".join(["x"] * lines)).height for lines in range(1, 5)]
+        assert len({after - before for before, after in itertools.pairwise(heights)}) == 1
+        assert captioned(picture, "").height < heights[0]
+        assert captioned(picture, "several words " * 40).height == heights[1]
+
+    @pytest.mark.parametrize("name", ["größe $x^2$", "中文", "x" * 500])
+    @pytest.mark.parametrize("size", [(1, 1), (3000, 20), (20, 3000)])
+    def test_any_name_below_any_picture(self, name, size):
+        drawn = captioned(Image.new("L", size), name)
+        assert (np.asarray(drawn)[-21:] < 128).any()
+        assert drawn.mode == "RGB"
+
+    def test_it_is_fast(self, picture):
+        """Hundreds of pictures are drawn one by one; as sheets they took half a second each."""
+        captioned(picture, "first")
+        seconds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            captioned(picture, "cat 90 %\ndog 10 %")
+            seconds.append(time.perf_counter() - start)
+        assert min(seconds) < 0.1
 
 
 class TestRows:

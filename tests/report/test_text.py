@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from res2net.report import text as text_module
 from res2net.report.style import finish, render
 from res2net.report.text import drawable, fallbacks, lines_of, printable, shorten, text_width
 
@@ -37,7 +39,22 @@ def test_any_name_can_be_drawn_without_a_warning(name):
 
 def test_other_fonts_are_tried_only_where_the_first_does_not_do():
     assert fallbacks("größe → ∞") == []
+    assert fallbacks("two\nlines") == []
     assert "DejaVu Sans" not in fallbacks("中")
+
+
+def test_a_font_without_a_regular_weight_is_used_in_silence(monkeypatch, caplog):
+    """Not every system has one, so one is made up: a font of this system under another name."""
+    regular = font_manager.fontManager.findfont("DejaVu Sans")
+    entry = font_manager.FontEntry(fname=regular, name="Only Medium", weight=500)
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist, entry])
+    monkeypatch.setattr(text_module, "_installed", lambda: ["Only Medium"])
+    figure = Figure()
+    figure.text(0.5, 0.5, drawable("\u4e2d"))
+    render(finish(figure))
+    assert caplog.text == ""
+    font_manager.fontManager.findfont("Only Medium", fallback_to_default=False)
+    assert "Only Medium" in caplog.text  # it does speak elsewhere
 
 
 def test_widths_are_those_of_the_font():

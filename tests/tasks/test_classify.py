@@ -222,14 +222,22 @@ def test_one_class_is_nothing_to_tell_apart():
         Classify(tiny(num_classes=1), ["cat"], Preprocessing())
 
 
+RESULT = [{"class": "cat", "probability": 0.75}, {"class": "dog", "probability": 0.25}]
+
+
+def test_a_result_is_tabulated_as_classes_with_percentages(echo):
+    task = echo()
+    assert task.tabulate(RESULT) == [("cat", 75.0), ("dog", 25.0)]
+    assert [(column.heading, column.unit) for column in task.columns] == [("class", ""), ("probability", "%")]
+
+
 def test_drawing_puts_the_classes_below_the_picture(echo):
-    picture = Image.new("RGB", (64, 64), "red")
-    result = [{"class": "cat", "probability": 0.9}, {"class": "dog", "probability": 0.1}]
-    drawn = echo().draw(picture, result)
-    assert drawn.height > drawn.width
-    pixels = np.asarray(drawn.convert("RGB")).reshape(-1, 3)
-    assert (pixels == (255, 0, 0)).all(1).mean() > 0.2
-    assert (pixels.max(1) < 100).any()  # ink of the text
+    drawn = echo().draw(Image.new("RGB", (64, 64), "red"), RESULT)
+    pixels = np.asarray(drawn)
+    red = np.flatnonzero((pixels == (255, 0, 0)).all(2).any(1))
+    assert len(red) > 0.8 * drawn.height
+    below = pixels[red[-1] + 1 :]
+    assert (below.max(2) < 100).any()  # ink of the text
 
 
 def evaluation(records):

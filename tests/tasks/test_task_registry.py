@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from res2net.errors import InputError
-from res2net.tasks.base import Task, register_task, task_names, task_type
+from res2net.report import Column
+from res2net.tasks import task_names
+from res2net.tasks.base import Task, register_task, task_type
 
 
 def test_the_names_of_the_files_are_the_names_of_the_tasks():
@@ -21,12 +23,14 @@ def test_a_task_offers_all_that_the_contract_asks_for(name):
     assert dataclasses.is_dataclass(task.Options)
     task.Options()  # every option has a default
     assert task.monitor
+    assert task.result_name
+    assert all(isinstance(column, Column) for column in task.columns)
     methods = [method for method, value in vars(Task).items() if callable(value) or isinstance(value, classmethod)]
     promised = set(methods) & {
-        *("build", "restore", "forward", "losses", "metric", "validate", "predict", "transform", "draw"),
-        "write_report",
+        *("build", "restore", "forward", "losses", "metric", "validate", "predict", "transform"),
+        *("tabulate", "draw", "write_report"),
     }
-    assert len(promised) == 10
+    assert len(promised) == 11
     assert promised <= vars(task).keys()
 
 

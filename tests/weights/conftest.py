@@ -11,12 +11,6 @@ from res2net.backbones.registry import build
 TINY = {"layers": (2, 1, 1, 1), "channels": (8, 16, 32, 64), "stem_channels": 8, "num_classes": 5}
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Workers run side by side: threads of tiny networks would only wait for each other."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def tiny() -> Callable[..., Backbone]:
     def build_tiny(name: str = "res2net26_26w_4s", *, seed: int = 0, **options) -> Backbone:

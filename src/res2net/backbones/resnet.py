@@ -34,7 +34,14 @@ class ResNet(Backbone):
         stem: one of `res2net.nn.stem.STEMS`.
         stem_channels: channels of the stem.
         shortcut: "conv" or "avg_pool" (v1b / d).
-        scale, base_width, cardinality, se_reduction, split_order, norm, act, recompute: as in `Res2Bottleneck`.
+        scale: as in `Res2Bottleneck`.
+        base_width: as in `Res2Bottleneck`.
+        cardinality: as in `Res2Bottleneck`.
+        se_reduction: as in `Res2Bottleneck`.
+        split_order: as in `Res2Bottleneck`.
+        norm: as in `Res2Bottleneck`; also of the stem and the shortcuts.
+        act: as in `Res2Bottleneck`; also of the stem.
+        recompute: as in `Res2Bottleneck`.
         stage_pass_through: what the last split of a stage's first block goes through: "pool", "conv", or "identity"
             (only where no stage has a stride).
         pool_counts_padding: whether that pooling counts the zeros around the picture.

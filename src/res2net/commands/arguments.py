@@ -7,19 +7,34 @@ import dataclasses
 import io
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import tyro
 
 from res2net.errors import InputError, nearest
-from res2net.tasks.base import task_names
+from res2net.tasks import task_names
 
-__all__ = ["parse", "split_task", "value_of"]
+__all__ = ["TrainedArguments", "parse", "split_task", "value_of"]
 
 T = TypeVar("T")
 
 KINDS = {"INT": "a whole number", "FLOAT": "a number"}
 """What tyro's names of types mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedArguments:
+    """What the verbs that use trained weights have in common."""
+
+    weights: str
+    """A checkpoint of `res2net train`; or, with --model, another checkpoint or a tag such as "in1k"."""
+    model: str | None = None
+    """Name of the architecture, where the weights do not say it."""
+    bad_images: str = "stop"
+    """A picture that cannot be read: "stop" there, or "skip" it and say so."""
+    accelerator: str = "auto"
+    """cpu, gpu, mps, or auto."""
 
 
 def split_task(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -61,7 +76,9 @@ def parse(kind: type[T], verb: str, arguments: Sequence[str], about: str, defaul
     except SystemExit as end:
         if not end.code:
             raise
-        raise InputError(_sentence(complaint.getvalue(), verb, arguments)) from None
+        # A mistake that a dataclass found has its sentence already; tyro was on its way to print it.
+        found = next((error for error in _before(end) if isinstance(error, InputError)), None)
+        raise found or InputError(_sentence(complaint.getvalue(), verb, arguments)) from None
     if unknown:
         word, more = unknown[0].partition("=")[0], f"see `res2net {verb} --help`."
         if not word.startswith("-"):
@@ -80,20 +97,25 @@ def _field_names(value: Any) -> Iterator[str]:
             yield field.name
 
 
+def _before(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions that were being handled when this one was raised, the latest first."""
+    while error.__context__ is not None:
+        error = error.__context__
+        yield error
+
+
 def _sentence(complaint: str, verb: str, words: Sequence[str]) -> str:
-    """What tyro tells in a box of several parts, as one sentence."""
-    plain = re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯]", "", complaint)
-    _title, said, *_more = [*re.split(r"\n.*[-─]{5,}.*\n", f"\n{plain}"), "", ""]
-    message = " ".join(said.split())
+    """What tyro tells in a box of several lines, as one sentence."""
+    plain = re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯]|[-─]{5,}", "", complaint)
+    message = " ".join(plain.split())
     more = f"see `res2net {verb} --help`."
-    if missing := re.findall(r"^ +(--[\w-]+) [A-Z{]|^ +([A-Z]+) *$", said, re.MULTILINE):
-        names = [option or "what it works on" for option, _metavar in missing]
-        return f"`res2net {verb}` lacks {' and '.join(names)}: {more}"
-    if found := re.match(r"Missing value for argument '(--[\w-]+)", message):
+    if "Missing from" in message:
+        names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+)\b", plain, re.MULTILINE)
+        lacking = [name if name.startswith("--") else "what it works on" for name in names]
+        return f"`res2net {verb}` lacks {' and '.join(lacking)}: {more}"
+    if found := re.search(r"Missing value for argument '(--[\w-]+)", message):
         return f"{found[1]} needs a value: {more}"
-    if found := re.match(r"Error parsing (--[\w-]+):", message):
-        metavar = re.search(rf"^ +{found[1]} (?:\{{None\}}\|)?(\S+)", plain, re.MULTILINE)
-        allowed = KINDS.get(metavar[1]) if metavar else None
-        advice = f"give {allowed}." if allowed else more
+    if found := re.search(r"Error parsing (--[\w-]+):.* Argument helptext: \1 (?:\{None\}\|)?(\w*)", message):
+        advice = f"give {KINDS[found[2]]}." if found[2] in KINDS else more
         return f"{found[1]} {value_of(found[1], words)!r} does not fit: {advice}"
-    return re.sub(r"^Error parsing [\w.]+: ", "", message) or complaint.strip()
+    return message

@@ -8,24 +8,20 @@ from dataclasses import dataclass
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import parse, split_task
-from res2net.errors import InputError
+from res2net.commands.arguments import TrainedArguments, parse, split_task
+from res2net.errors import check_range
 
 __all__ = ["run"]
 
 ABOUT = "Evaluate weights on the validation pictures of a folder, a CIFAR folder, the ImageNet layout, or shapes."
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(TrainedArguments):
     """What is evaluated on what."""
 
     source: tyro.conf.Positional[str]
     """Folder of pictures, CIFAR folder, or "shapes"."""
-    weights: str
-    """A checkpoint of `res2net train`; or, with --model, another checkpoint or a tag such as "in1k"."""
-    model: str | None = None
-    """Name of the architecture, where the weights do not say it."""
     batch_size: int | None = None
     """By default that of the training."""
     precision: str | None = None
@@ -34,12 +30,8 @@ class Arguments:
     """Share kept for validation, where the data are not split; by default as in the training."""
     seed: int | None = None
     """Of that split; by default that of the training."""
-    bad_images: str = "stop"
-    """A picture that cannot be read: "stop" there, or "skip" and count it."""
     workers: int | None = None
     """Processes that prepare pictures."""
-    accelerator: str = "auto"
-    """cpu, gpu, mps, or auto."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -54,10 +46,9 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.engine.module import describe_skipped
     from res2net.engine.report import metrics_table
 
-    if chosen.batch_size is not None and chosen.batch_size < 1:
-        raise InputError(f"Batch size {chosen.batch_size} does not fit: give a positive number.")
-    if chosen.workers is not None and chosen.workers < 0:
-        raise InputError(f"{chosen.workers} workers do not fit: give 0 or more.")
+    for option, value, least in (("batch size", chosen.batch_size, 1), ("workers", chosen.workers, 0)):
+        if value is not None:
+            check_range(option, value, least)
     task, checkpoint = restore_task(chosen.weights, chosen.model, name)
     said = checkpoint.metadata
     source = open_source(

@@ -15,7 +15,7 @@ from res2net.backbones.registry import variant
 from res2net.commands.arguments import parse
 from res2net.measure import Counts, count, human, stage_fields
 from res2net.report import Column, Table
-from res2net.weights import records
+from res2net.weights import WeightRecord, records
 from res2net.zoo import create_model
 
 __all__ = ["run"]
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
     console.print(stage_table(model, size).to_rich())
     found = records(chosen.model)
     if found:
-        console.print(weights_table(chosen.model).to_rich())
+        console.print(weights_table(found).to_rich())
 
 
 def cost_table(counts: Counts, size: int) -> Table:
@@ -82,7 +82,7 @@ def stage_table(model: Backbone, size: int) -> Table:
     return Table("Stages", columns, rows)
 
 
-def weights_table(name: str) -> Table:
+def weights_table(found: Sequence[WeightRecord]) -> Table:
     """Published weights and what their publishers claim."""
     rows = [
         (
@@ -91,6 +91,6 @@ def weights_table(name: str) -> Table:
             ", ".join(f"{what} {value}" for what, value in record.metrics.items()),
             record.licence,
         )
-        for record in records(name)
+        for record in found
     ]
     return Table("Published weights", (Column("tag"), Column("from"), Column("claims", "%"), Column("licence")), rows)

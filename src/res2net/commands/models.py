@@ -16,7 +16,7 @@ from res2net.errors import InputError, nearest
 from res2net.measure import human
 from res2net.report import Column, Table
 from res2net.weights import records
-from res2net.weights.load import check_usable
+from res2net.weights.load import why_unusable
 from res2net.zoo import create_model, list_models
 
 __all__ = ["run"]
@@ -37,10 +37,11 @@ def run(arguments: Sequence[str]) -> None:
     if not names:
         hint = nearest(pattern.strip("*"), list_models()) or "see `res2net models`."
         raise InputError(f"No model matches {pattern!r}: {hint}")
+    console = Console()
     columns = (Column("model"), Column("parameters"), Column("weights"))
     for about, group in itertools.groupby(names, lambda name: variant(name).about):
         rows = [(name, _parameters(name), _tags(name)) for name in group]
-        Console().print(Table(about, columns, rows).to_rich())
+        console.print(Table(about, columns, rows).to_rich())
 
 
 def _parameters(name: str) -> str:
@@ -50,11 +51,4 @@ def _parameters(name: str) -> str:
 
 
 def _tags(name: str) -> str:
-    tags = []
-    for record in records(name):
-        try:
-            check_usable(record)
-        except InputError:
-            continue
-        tags.append(record.tag)
-    return ", ".join(tags)
+    return ", ".join(record.tag for record in records(name) if not why_unusable(record))

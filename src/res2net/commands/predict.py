@@ -11,37 +11,28 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import parse, split_task
-from res2net.errors import InputError
-from res2net.report import Column, Table
+from res2net.commands.arguments import TrainedArguments, parse, split_task
+from res2net.errors import check_range
 
 __all__ = ["run"]
 
-ABOUT = "Tell what is in a picture, or in each picture of a folder: the five likeliest classes."
+ABOUT = "Tell what is in a picture, or in each picture of a folder."
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(TrainedArguments):
     """What is predicted with what."""
 
     source: tyro.conf.Positional[str]
     """A picture, or a folder of pictures (at any depth)."""
-    weights: str
-    """A checkpoint of `res2net train`; or, with --model, another checkpoint or a tag such as "in1k"."""
-    model: str | None = None
-    """Name of the architecture, where the weights do not say it."""
     json: bool = False
     """Print JSON instead of a table."""
     draw: str | None = None
-    """Also write each picture with its classes drawn on it into this folder."""
+    """Also write each picture with its result drawn on it into this folder."""
     batch_size: int = 32
     """Pictures at a time."""
-    bad_images: str = "stop"
-    """A picture that cannot be read: "stop" there, or "skip" and say so."""
     precision: str = "fp32"
     """fp32, bf16 or fp16."""
-    accelerator: str = "auto"
-    """cpu, gpu, mps, or auto."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -51,14 +42,13 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.data.folder import list_images
     from res2net.engine.checkpoints import restore_task
-    from res2net.engine.predict import predict
+    from res2net.engine.predict import predict, results_table
     from res2net.engine.progress import progress_bar
 
-    if chosen.batch_size < 1:
-        raise InputError(f"Batch size {chosen.batch_size} does not fit: give a positive number.")
+    check_range("batch size", chosen.batch_size, 1)
     paths = list_images(chosen.source)
     task, _ = restore_task(chosen.weights, chosen.model, name)
-    found: list[dict[str, Any]] = []
+    found: list[tuple[Path, Any, str]] = []
     with progress_bar(Console(stderr=True)) as bar:
         pictures = bar.add_task("pictures", total=len(paths), note="")
         for path, result, reason in predict(
@@ -69,26 +59,18 @@ def run(arguments: Sequence[str]) -> None:
             accelerator=chosen.accelerator,
             precision=chosen.precision,
         ):
-            found.append({"file": str(path)} | ({"error": reason} if reason else {"classes": result}))
+            found.append((path, result, reason))
             if chosen.draw is not None and not reason:
                 _draw(task, path, result, Path(chosen.draw), len(found))
             bar.advance(pictures)
     if chosen.json:
-        print(json.dumps(found, indent=2))
+        entries = [
+            {"file": str(path)} | ({"error": reason} if reason else {task.result_name: result})
+            for path, result, reason in found
+        ]
+        print(json.dumps(entries, indent=2))
     else:
-        Console().print(predictions_table(found).to_rich())
-
-
-def predictions_table(found: Sequence[dict[str, Any]]) -> Table:
-    """A row for each class of each picture; a picture that could not be read has one that says so."""
-    rows: list[tuple[str, str, float | None]] = []
-    for entry in found:
-        if "error" in entry:
-            rows.append((entry["file"], f"not read: {entry['error']}", None))
-            continue
-        for rank, likely in enumerate(entry["classes"]):
-            rows.append((entry["file"] if rank == 0 else "", likely["class"], 100 * likely["probability"]))
-    return Table("", (Column("picture"), Column("class"), Column("probability", "%", digits=1)), rows)
+        Console().print(results_table(task, found).to_rich())
 
 
 def _draw(task: Any, path: Path, result: Any, folder: Path, number: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +33,8 @@ class Arguments:
     """Folder of the runs and the report; by default runs/quickstart-NUMBER."""
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Train, compare, write the report, and say what to do next."""
+def run(arguments: Sequence[str]) -> int:
+    """Train, compare, write the report, and say what to do next; 1 when it was stopped."""
     chosen = parse(Arguments, "quickstart", arguments, ABOUT)
     if not 1 <= chosen.seeds <= 100 or not 1 <= chosen.epochs <= 1000:
         raise InputError(f"{chosen.seeds} seeds and {chosen.epochs} epochs do not fit: give 1 to 100 and 1 to 1000.")
@@ -54,8 +56,9 @@ def run(arguments: Sequence[str]) -> None:
     try:
         comparison = compare(configs, seeds, folder, console)
     except StoppedError as stop:
-        console.print(f"Stopped. This run goes on with:\n  res2net train --resume {stop}", markup=False, soft_wrap=True)
-        return
+        again = f"res2net train --resume {shlex.quote(str(stop))}"
+        print(f"Stopped and saved. This one run goes on with:\n  {again}", file=sys.stderr)
+        return 1
     report = write_report(comparison, folder)
     console.print()
     console.print(comparison.table("top1").to_rich())
@@ -75,6 +78,7 @@ def run(arguments: Sequence[str]) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    return 0
 
 
 def _folder(out: str | None) -> Path:

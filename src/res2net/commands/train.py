@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast
 
+import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import parse, split_task, value_of
@@ -28,7 +31,7 @@ ImageNet layout, or the embedded set "shapes"."""
 class Arguments(Generic[Options]):
     """How a run is started."""
 
-    run: TrainConfig[Options]
+    run: Annotated[TrainConfig[Options], tyro.conf.arg(name="")]
     config: str | None = None
     """Take options from this YAML file; those on the command line go before it."""
     resume: str | None = None
@@ -38,6 +41,7 @@ class Arguments(Generic[Options]):
 def run(arguments: Sequence[str]) -> int:
     """Start a run, or go on with one; 1 when it was stopped and can be resumed."""
     task, words = split_task(arguments)
+    task = _task_of(value_of("--resume", words), task, named=words != list(arguments))
     kind: Any = TrainConfig[task_type(task).Options]  # type: ignore[misc]
     default = kind(task_name=task, source="", task=task_type(task).Options())
     given = value_of("--config", words)
@@ -77,21 +81,33 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
     try:
         trained = train(config, resume=resume, console=console)
     except StoppedError as stop:
-        console.print(f"Stopped and saved. Go on with:\n  res2net train --resume {stop}", markup=False, soft_wrap=True)
+        # Not to where the output goes: after Ctrl-C `tee` and the like are gone.
+        print(f"Stopped and saved. Go on with:\n  res2net train --resume {shlex.quote(str(stop))}", file=sys.stderr)
         return 1
     source = open_source(config.source, val_fraction=config.data.val_fraction, seed=config.seed)
     write_run_report(trained, source, config)
     console.print(metrics_table("The best weights on the validation pictures", trained.evaluation).to_rich())
-    best = trained.folder.best
+    best = shlex.quote(str(trained.folder.best))
     task = "" if config.task_name == "classify" else f"{config.task_name} "
     console.print(
-        f"Report: {trained.folder.report}\nNext:\n  res2net eval {task}{config.source} --weights {best}\n"
+        f"Report: {trained.folder.report}\nNext:\n"
+        f"  res2net eval {task}{shlex.quote(config.source)} --weights {best}\n"
         f"  res2net predict {task}PATH/TO/PICTURE.jpg --weights {best}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
     return 0
+
+
+def _task_of(folder: str | None, task: str, *, named: bool) -> str:
+    """The task of the run in a folder, where there is one; another that was named is refused."""
+    if folder is None or not RunFolder(Path(folder)).config.is_file():
+        return task
+    found = read_yaml(RunFolder(Path(folder)).config).get("task_name", task)
+    if named and found != task:
+        raise InputError(f"{folder} is a run of the task {found}: go on with `res2net train --resume {folder}`.")
+    return str(found)
 
 
 def _check_nothing_else(parsed: Arguments[Any], default: TrainConfig[Any], saved: TrainConfig[Any]) -> None:

@@ -5,20 +5,26 @@ So a run gives the same batches with any number of worker processes, and one tha
 
 from __future__ import annotations
 
+import atexit
 import signal
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from res2net.data.samples import Sample, Skipped, collate
 from res2net.errors import InputError
 
-__all__ = ["TrainBatches", "TrainLoader", "eval_loader", "train_loader"]
+__all__ = ["TrainBatches", "TrainLoader", "WorkerLoader", "eval_loader", "train_loader"]
 
 Key = tuple[int, int]
 """The index of a sample, and the seed of its random changes."""
+
+LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
+"""Signals that reach all processes of a terminal or of a job."""
 
 
 class TrainBatches(Sampler[list[Key]]):
@@ -76,7 +82,32 @@ class SeededSamples(Dataset[Sample | Skipped]):
             return self.dataset[index]
 
 
-class TrainLoader(DataLoader[Any]):
+class WorkerLoader(DataLoader[Any]):
+    """A loader whose processes leave Ctrl-C and SIGTERM to the one that started them, and end with it."""
+
+    def __iter__(self) -> Any:
+        """As of any loader; no signal reaches a process before it knows that it is to ignore it."""
+        if self.num_workers and self._iterator is None:
+            # Python itself would ask them by a SIGTERM to end, and wait for ever.
+            atexit.register(_close, weakref.ref(self))
+            if hasattr(signal, "pthread_sigmask"):
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_THE_PARENT)
+                try:
+                    return super().__iter__()
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return super().__iter__()
+
+    def close(self) -> None:
+        """End the processes; the next iteration starts new ones."""
+        iterator, self._iterator = self._iterator, None
+        if isinstance(iterator, _MultiProcessingDataLoaderIter):
+            iterator._shutdown_workers()
+            for worker in iterator._workers:
+                worker.kill()  # one that is stuck in a file that cannot be read
+
+
+class TrainLoader(WorkerLoader):
     """A loader that can go on in the middle of an epoch; `batches` says where it starts."""
 
     batches: TrainBatches
@@ -114,9 +145,9 @@ def train_loader(dataset: Dataset[Any], batches: TrainBatches, *, workers: int =
 
 def eval_loader(
     dataset: Dataset[Any], batch_size: int, *, workers: int = 0, pin: bool = False, rank: int = 0, world: int = 1
-) -> DataLoader[Any]:
+) -> WorkerLoader:
     """A loader of all samples in their order; with several processes each gets every `world`-th."""
-    return DataLoader(
+    return WorkerLoader(
         dataset,
         batch_size=max(1, batch_size // world),
         sampler=range(rank, len(dataset), world),  # type: ignore[arg-type]
@@ -131,8 +162,14 @@ def eval_loader(
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
     """Ctrl-C reaches all processes of a terminal; the one that trains needs its workers until it has saved."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in LEFT_TO_THE_PARENT:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _close(reference: weakref.ref[WorkerLoader]) -> None:
+    loader = reference()
+    if loader is not None:
+        loader.close()
 
 
 def _mixed(seed: int, epoch: int) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from res2net.errors import InputError
+from res2net.errors import InputError, check_range
 from res2net.weights.records import Preprocessing
 
 __all__ = ["TrainAugment", "Transform", "batch_mix", "denormalise", "eval_transform", "train_transform"]
@@ -54,12 +54,12 @@ class TrainAugment:
         _check_pair("scale", self.scale, 1.0)
         _check_pair("ratio", self.ratio, math.inf)
         if self.pad is not None:
-            _check_whole("pad", self.pad, 0, math.inf)
-        _check_range("flip", self.flip, 0, 1)
-        _check_whole("rand_augment", self.rand_augment, 0, math.inf)
+            _check_whole("pad", self.pad, 0)
+        check_range("flip", self.flip, 0, 1)
+        _check_whole("rand_augment", self.rand_augment, 0)
         _check_whole("magnitude", self.magnitude, 0, 30)
-        _check_range("color_jitter", self.color_jitter, 0, 1)
-        _check_range("erase", self.erase, 0, 1)
+        check_range("color_jitter", self.color_jitter, 0, 1)
+        check_range("erase", self.erase, 0, 1)
 
 
 def eval_transform(preprocessing: Preprocessing) -> Transform:
@@ -124,9 +124,9 @@ def batch_mix(
     Returns:
         The function, or None when both are off.
     """
-    _check_range("mixup_alpha", mixup_alpha, 0, math.inf)
-    _check_range("cutmix_alpha", cutmix_alpha, 0, math.inf)
-    _check_whole("num_classes", num_classes, 1, math.inf)
+    check_range("mixup_alpha", mixup_alpha, 0)
+    check_range("cutmix_alpha", cutmix_alpha, 0)
+    _check_whole("num_classes", num_classes, 1)
     mixes = [v2.MixUp(alpha=mixup_alpha, num_classes=num_classes)] if mixup_alpha else []
     mixes += [v2.CutMix(alpha=cutmix_alpha, num_classes=num_classes)] if cutmix_alpha else []
     return v2.RandomChoice(mixes) if mixes else None
@@ -184,14 +184,8 @@ def _in_channels(image: Tensor, channels: int) -> Tensor:
     raise InputError(f"The picture has {given} channels and the network sees {channels}: set its in_channels.")
 
 
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not isinstance(value, int | float) or not low <= value <= high:
-        allowed = f"{low} or more" if high == math.inf else f"a number from {low} to {high}"
-        raise InputError(f"{name} {value!r} is out of range: give {allowed}.")
-
-
-def _check_whole(name: str, value: int, low: int, high: float) -> None:
-    _check_range(name, value, low, high)
+def _check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
+    check_range(name, value, low, high)
     if not isinstance(value, int):
         raise InputError(f"{name} {value!r} does not fit: give a whole number.")
 

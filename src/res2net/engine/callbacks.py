@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -21,6 +22,9 @@ from res2net.engine.folder import RunFolder
 from res2net.engine.module import TaskModule
 
 __all__ = ["GracefulStop", "Keeper", "RandomState", "StoppedError"]
+
+AGAIN = 0.1
+"""Seconds from which a second Ctrl-C is one of its own."""
 
 
 class StoppedError(Exception):
@@ -165,6 +169,8 @@ class GracefulStop(L.Callback):
     def __init__(self, folder: RunFolder, loader: TrainLoader, console: Console) -> None:
         self.folder, self.loader, self.console = folder, loader, console
         self.asked = False
+        self._asked_at = 0.0
+        self._evaluates = False
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -190,9 +196,17 @@ class GracefulStop(L.Callback):
             trainer.save_checkpoint(self.folder.state)
             self._stop()
 
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note what a stop has to wait for."""
+        self._evaluates = True
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note that the next stop waits for a step again."""
+        self._evaluates = False
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop between epochs; the state is saved already."""
-        if self.asked and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+        """Stop between epochs, or before the last evaluation; the state is saved already."""
+        if self.asked:
             self._stop()
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -216,10 +230,18 @@ class GracefulStop(L.Callback):
         self._before = {}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        self.console.print("Stopping after this step (press Ctrl-C again to stop at once) ...")
+            # Programs such as `timeout` send a signal twice; only a person who presses again means "at once".
+            if number == signal.SIGINT and now - self._asked_at > AGAIN:
+                raise KeyboardInterrupt
+            return
+        self.asked, self._asked_at = True, now
+        until = "evaluation" if self._evaluates else "step"
+        # Who reads the output may have been stopped by the same Ctrl-C, as in `res2net train ... | tee log`, and the
+        # signal may have come in the middle of another line: to save is worth more than to tell.
+        with contextlib.suppress(OSError, RuntimeError, SystemExit):
+            self.console.print(f"Stopping after this {until} (press Ctrl-C again to stop at once) ...")
 
     def _stop(self) -> None:
         raise StoppedError(self.folder.path)

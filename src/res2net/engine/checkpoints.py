@@ -15,7 +15,7 @@ from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
 from res2net.tasks.base import Task, task_type
 from res2net.weights import Checkpoint, Preprocessing, atomic_write, save
-from res2net.zoo import create_model, find_checkpoint, load_model, preprocessing_of
+from res2net.zoo import load_model, preprocessing_of
 
 __all__ = ["AtomicCheckpointIO", "check_classes", "read_state", "restore_task", "save_task"]
 
@@ -83,14 +83,10 @@ def restore_task(weights: str | Path, model: str | None = None, name: str = "cla
     Raises:
         InputError: there is no such file or weight, or it does not say enough.
     """
-    if model is None:
-        network, checkpoint = load_model(weights)
-    else:
-        checkpoint = find_checkpoint(model, weights)
-        network = create_model(model, checkpoint)
+    network, checkpoint = load_model(weights, model)
     found = checkpoint.metadata.get("task", name)
     if found != name:
-        raise InputError(f"{weights} was trained to {found}, not to {name}: run `res2net ... {found}`.")
+        raise InputError(f"{weights} was trained to {found}, not to {name}: run `res2net VERB {found}`.")
     preprocessing = preprocessing_of(checkpoint) or Preprocessing()
     class_names = checkpoint.metadata.get("class_names") or default_class_names(network.num_classes)
     return task_type(name).restore(network.eval(), class_names, preprocessing), checkpoint

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 import yaml
 
-from res2net.errors import InputError, check_choice, check_options
+from res2net.errors import InputError, check_choice, check_options, check_range
 
 __all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "from_dict", "read_yaml", "to_yaml"]
 
@@ -62,13 +62,14 @@ class OptimConfig:
 
     epochs: int = 30
     optimizer: str = "sgd"
-    """sgd (momentum 0.9), adamw, or lamb."""
+    """sgd, adamw, or lamb."""
     lr: float = 0.05
     """Learning rate after warm-up."""
     weight_decay: float = 1e-4
     decay_all: bool = True
     """Decay biases and normalisations as well, as the paper's recipe does."""
     momentum: float = 0.9
+    """Of sgd, with every schedule."""
     nesterov: bool = False
     schedule: str = "cosine"
     """cosine, step, one-cycle, or constant."""
@@ -91,7 +92,7 @@ class TrainConfig(Generic[TaskOptions]):
     """A training run."""
 
     task_name: Annotated[str, tyro.conf.Suppress]
-    source: tyro.conf.Positional[str]
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
     """Folder of pictures, CIFAR folder, or "shapes"."""
     task: TaskOptions
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -106,8 +107,6 @@ class TrainConfig(Generic[TaskOptions]):
     """Compile the network with torch.compile."""
     accelerator: str = "auto"
     """cpu, gpu, mps, or auto."""
-    devices: int = 1
-    """Number of accelerators."""
     out: str | None = None
     """Folder of the run; by default runs/MODEL-SOURCE-NUMBER."""
 
@@ -130,14 +129,13 @@ class TrainConfig(Generic[TaskOptions]):
             ("clip", optim.clip, 0, 1e12),
             ("ema", optim.ema, 0, 1),
             ("batch size", data.batch_size, 1, 10**6),
-            ("size", 32 if data.size is None else data.size, 8, 8192),
+            ("size", data.size, 8, 8192),
             ("val fraction", data.val_fraction, 0.001, 0.999),
-            ("workers", data.workers or 0, 0, 1024),
+            ("workers", data.workers, 0, 1024),
             ("seed", self.seed, 0, 2**32 - 1),
-            ("devices", self.devices, 1, 4096),
         ):
-            if not low <= value <= high:
-                raise InputError(f"{name} {value} is out of range: give {low} to {high}.")
+            if value is not None:
+                check_range(name, value, low, high)
 
 
 def to_yaml(config: Any) -> str:

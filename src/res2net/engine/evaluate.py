@@ -43,7 +43,7 @@ def evaluate(
     module = TaskModule(task, channels_last=channels_last)
     found = _Found()
     callbacks = [found, RunProgress(console)] if console else [found]
-    trainer = make_trainer(accelerator, precision, devices=1, callbacks=callbacks, logger=False)
+    trainer = make_trainer(accelerator, precision, callbacks=callbacks, logger=False)
     with quiet():
         trainer.validate(module, loader, verbose=False)
     assert found.evaluation is not None

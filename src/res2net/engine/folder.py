@@ -7,7 +7,6 @@ import io
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from res2net.engine.config import TrainConfig, to_yaml
@@ -17,48 +16,27 @@ from res2net.weights.save import atomic_write, write_problem
 __all__ = ["RunFolder"]
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Paths of a run's files.
 
-    - `config.yaml`: the whole configuration
-    - `metrics.csv`: one line an epoch; `tensorboard/`: the same and more, for TensorBoard
-    - `best.safetensors`, `last.safetensors`: weights, with all that evaluation and prediction need to know
-    - `last.ckpt`: everything that resuming needs
-    - `report.html`: curves and pictures
+    Args:
+        path: of the folder.
     """
 
-    path: Path
-
-    @property
-    def config(self) -> Path:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
         """The whole configuration."""
-        return self.path / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        """One line an epoch."""
-        return self.path / "metrics.csv"
-
-    @property
-    def best(self) -> Path:
-        """Weights of the epoch with the best score."""
-        return self.path / "best.safetensors"
-
-    @property
-    def last(self) -> Path:
-        """Weights of the last epoch."""
-        return self.path / "last.safetensors"
-
-    @property
-    def state(self) -> Path:
+        self.metrics = path / "metrics.csv"
+        """One line an epoch; `tensorboard/` has the same and more, for TensorBoard."""
+        self.best = path / "best.safetensors"
+        """Weights of the epoch with the best score, with all that evaluation and prediction need to know."""
+        self.last = path / "last.safetensors"
+        """Weights of the last epoch, likewise."""
+        self.state = path / "last.ckpt"
         """Everything that resuming needs."""
-        return self.path / "last.ckpt"
-
-    @property
-    def report(self) -> Path:
+        self.report = path / "report.html"
         """Curves and pictures."""
-        return self.path / "report.html"
 
     @classmethod
     def create(cls, config: TrainConfig[object]) -> RunFolder:
@@ -70,9 +48,8 @@ class RunFolder:
         if config.out is not None:
             folder = cls(Path(config.out))
             if folder.config.exists():
-                raise InputError(
-                    f"{folder.path} holds a run already: choose another --out, or go on with --resume {folder.path}."
-                )
+                more = f", or go on with --resume {folder.path}" if folder.state.exists() else ""
+                raise InputError(f"{folder.path} holds a run already: choose another --out{more}.")
         else:
             source = re.sub(r"[^\w.-]+", "-", Path(config.source).name) or "data"
             names = (Path("runs") / f"{config.model.model}-{source}-{number}" for number in itertools.count(1))

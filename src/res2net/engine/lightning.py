@@ -13,6 +13,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 
+from res2net.engine.config import ACCELERATORS
 from res2net.errors import InputError, check_choice
 
 __all__ = ["make_trainer", "quiet"]
@@ -21,7 +22,7 @@ PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
-    """A trainer without Lightning's own bars, summaries and checkpoints.
+    """A trainer on one device, without Lightning's own bars, summaries and checkpoints.
 
     Args:
         accelerator: "cpu", "gpu", "mps" or "auto".
@@ -29,9 +30,10 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
         options: of `lightning.Trainer`.
 
     Raises:
-        InputError: there is no such precision, or this machine has no such accelerator or cannot compute so.
+        InputError: there is no such precision or accelerator, or this machine has none or cannot compute so.
     """
     check_choice("Precision", precision, PRECISION)
+    check_choice("Accelerator", accelerator, ACCELERATORS)
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     if precision == "fp16" and on_cpu:
         raise InputError("Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU.")
@@ -39,6 +41,7 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
         try:
             return L.Trainer(
                 accelerator=accelerator,
+                devices=1,
                 precision=PRECISION[precision],  # type: ignore[arg-type]
                 enable_progress_bar=False,
                 enable_model_summary=False,
@@ -55,7 +58,12 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Lightning's notices to its developers; warnings that concern the user stay."""
+    """Silence Lightning's notices to its developers; warnings that concern the user stay.
+
+    Raises:
+        KeyboardInterrupt: Lightning wanted to end the whole program, as it does after a signal, in silence and even
+            with the status of success.
+    """
     names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -69,6 +77,8 @@ def quiet() -> Iterator[None]:
             for logger in loggers:
                 logger.setLevel(logging.ERROR)
             yield
+        except SystemExit as end:
+            raise KeyboardInterrupt from end
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)

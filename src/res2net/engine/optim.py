@@ -53,7 +53,8 @@ def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRSc
     warmup = round(config.warmup * per_epoch)
     if config.schedule == "one-cycle":
         share = min(0.999, max(config.warmup / config.epochs, 2 / max(steps, 3)))
-        cycle = config.optimizer == "adamw" or (config.optimizer == "sgd" and config.momentum > 0)
+        # The momentum of SGD is what was chosen. AdamW's, its first beta, nobody chooses: it goes against the rate.
+        cycle = config.optimizer == "adamw"
         return OneCycleLR(optimizer, config.lr, total_steps=max(steps, 3), pct_start=share, cycle_momentum=cycle)
     main: LRScheduler
     if config.schedule == "cosine":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import torch
 from res2net.data.folder import ImageFiles
 from res2net.data.loader import eval_loader
 from res2net.data.samples import Transformed
-from res2net.engine.lightning import PRECISION
+from res2net.engine.config import ACCELERATORS, PRECISIONS
 from res2net.errors import InputError, check_choice
+from res2net.report import Column, Table
+from res2net.report.tables import Cell
 from res2net.tasks.base import Task
 
-__all__ = ["predict"]
+__all__ = ["predict", "results_table"]
 
 
 def predict(
@@ -41,9 +43,9 @@ def predict(
         In the order of `paths`: the path, its result (None where it was skipped), and why it was skipped.
 
     Raises:
-        InputError: a broken picture, or an accelerator that is not there.
+        InputError: a broken picture, an unknown precision, or an accelerator that is not there.
     """
-    check_choice("Precision", precision, PRECISION)
+    check_choice("Precision", precision, PRECISIONS)
     device = _device(accelerator)
     task = task.eval().to(device)
     files = Transformed(
@@ -65,12 +67,21 @@ def predict(
         waiting = done
 
 
+def results_table(task: Task, found: Iterable[tuple[Path, Any, str]]) -> Table:
+    """What `predict` yields as the task tabulates it; a picture that was skipped has one row that says why."""
+    empty = (None,) * len(task.columns)
+    rows: list[tuple[Cell, ...]] = []
+    for path, result, reason in found:
+        told = [(f"not read: {reason}", *empty[1:])] if reason else task.tabulate(result) or [empty]
+        rows += [(str(path) if place == 0 else "", *row) for place, row in enumerate(told)]
+    return Table("", (Column("picture"), *task.columns), rows)
+
+
 def _device(accelerator: str) -> torch.device:
-    names = {"cpu": "cpu", "gpu": "cuda", "mps": "mps"}
-    check_choice("Accelerator", accelerator, ("auto", *names))
+    check_choice("Accelerator", accelerator, ACCELERATORS)
     if accelerator == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     there = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[accelerator]:
         raise InputError(f"This machine has no {accelerator} that torch can use: choose --accelerator auto.")
-    return torch.device(names[accelerator])
+    return torch.device("cuda" if accelerator == "gpu" else accelerator)

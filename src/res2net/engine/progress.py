@@ -43,17 +43,17 @@ class RunProgress(L.Callback):
         self._open()
         assert self.bar is not None
         epochs, batches = trainer.max_epochs or 1, int(trainer.num_training_batches)
-        done = trainer.fit_loop.epoch_loop.batch_progress.total.completed
-        self._run = self.bar.add_task("run", total=epochs * batches, completed=done, note="batches")
+        # A run that goes on in the middle of an epoch has its last batch among those that are ready, not completed.
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready % batches
+        self._run = self.bar.add_task(
+            "run", total=epochs * batches, completed=trainer.current_epoch * batches + done, note="batches"
+        )
         self._epoch = self.bar.add_task("epoch", total=batches, note="")
+        self._start_epoch(trainer, done)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the bar of an epoch anew."""
-        assert self.bar is not None
-        assert self._epoch is not None
-        name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self.bar.reset(self._epoch, total=int(trainer.num_training_batches), description=name, note="")
-        self._images, self._since = 0, time.monotonic()
+        """Start the bar of an epoch anew; Lightning does not call this for an epoch that goes on in its middle."""
+        self._start_epoch(trainer, 0)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -66,7 +66,7 @@ class RunProgress(L.Callback):
         rate = self._images / max(1e-9, time.monotonic() - self._since)
         # Asking a GPU for the loss at every step would make it wait.
         if outputs and (batch_idx % 10 == 0 or pl_module.device.type == "cpu"):
-            loss = float(torch.as_tensor(outputs["loss"]))
+            loss = float(torch.as_tensor(outputs["loss"])) * trainer.accumulate_grad_batches  # Lightning divided it
             self.bar.update(self._epoch, note=f"{rate:,.0f} images/s, loss {loss:.3f}")
         self.bar.update(self._epoch, completed=batch_idx + 1)
         self.bar.advance(self._run)
@@ -115,6 +115,14 @@ class RunProgress(L.Callback):
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+    def _start_epoch(self, trainer: L.Trainer, done: int) -> None:
+        assert self.bar is not None
+        assert self._epoch is not None
+        name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        batches = int(trainer.num_training_batches)
+        self.bar.reset(self._epoch, total=batches, completed=done, description=name, note="")
+        self._images, self._since = 0, time.monotonic()
 
     def _open(self) -> None:
         if self.bar is None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from res2net.data.sources import DataSource
 from res2net.engine.config import TrainConfig, to_yaml
 from res2net.engine.module import describe_skipped
@@ -32,11 +34,12 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
     if trained.evaluation.skipped:
         report.add_paragraph(describe_skipped(trained.evaluation.skipped))
     report.add_section("Training")
-    report.add_figure(_curves(rows, task.monitor), "Losses, scores, and the learning rate by epoch.")
+    report.add_figure(_curves(rows), "Losses, scores, and the learning rate by epoch.")
     task.write_report(report, trained.evaluation, source)
     report.add_section("Configuration")
-    lines = [line for line in to_yaml(config).splitlines() if line.strip()]
-    report.add_table(Table("As in config.yaml", (Column("option"), Column("value")), _options(lines)))
+    lines = (line.partition(":") for line in to_yaml(config).splitlines())
+    options = [(name, value.strip()) for name, _, value in lines]
+    report.add_table(Table("As in config.yaml", (Column("option"), Column("value")), options))
     report.write(trained.folder.report)
 
 
@@ -46,7 +49,7 @@ def metrics_table(title: str, evaluation: Evaluation) -> Table:
     return Table(title, (Column("metric"), Column("value", digits=3), Column("unit")), rows)
 
 
-def _curves(rows: Sequence[dict[str, float]], monitor: str) -> Any:
+def _curves(rows: Sequence[dict[str, float]]) -> Figure:
     epochs = [row["epoch"] for row in rows]
     scores = [name for name in rows[0] if name.startswith("val_") and name != "val_loss"]
     losses = {
@@ -62,7 +65,3 @@ def _curves(rows: Sequence[dict[str, float]], monitor: str) -> Any:
         ],
         "epoch",
     )
-
-
-def _options(lines: Sequence[str]) -> list[tuple[str, str]]:
-    return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]

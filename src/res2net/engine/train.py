@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -84,7 +85,6 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
     trainer = make_trainer(
         config.accelerator,
         config.precision,
-        devices=config.devices,
         max_epochs=config.optim.epochs,
         accumulate_grad_batches=config.optim.accumulate,
         gradient_clip_val=config.optim.clip or None,
@@ -92,20 +92,21 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
         logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
         plugins=[AtomicCheckpointIO()],
     )
-    with quiet():
-        trainer.fit(module, loader, val_loader, ckpt_path=str(folder.state) if resume else None)
-    if module.skipped:
-        skipped = [f"{path} ({reason})" for path, reason in module.skipped.items()]
-        console.print(describe_skipped(skipped), highlight=False, markup=False, soft_wrap=True)
-    best, _ = restore_task(folder.best, name=task.name)
-    evaluation = evaluate(
-        best,
-        val_loader,
-        precision=config.precision,
-        accelerator=config.accelerator,
-        channels_last=config.channels_last,
-        console=console,
-    )
+    with closing(val_loader):
+        with quiet(), closing(loader):
+            trainer.fit(module, loader, val_loader, ckpt_path=str(folder.state) if resume else None)
+        if module.skipped:
+            skipped = [f"{path} ({reason})" for path, reason in module.skipped.items()]
+            console.print(describe_skipped(skipped), highlight=False, markup=False, soft_wrap=True)
+        best, _ = restore_task(folder.best, name=task.name)
+        evaluation = evaluate(
+            best,
+            val_loader,
+            precision=config.precision,
+            accelerator=config.accelerator,
+            channels_last=config.channels_last,
+            console=console,
+        )
     return Trained(folder, keeper.rows, evaluation, best)
 
 

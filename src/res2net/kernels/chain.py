@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,19 +29,19 @@ class Layout:
     passes: bool = True
     """Whether one split passes without a convolution."""
 
-    @property
+    @cached_property
     def passed(self) -> int | None:
         """Position of the split that passes."""
         if not self.passes or self.scale == 1:
             return None
         return self.scale - 1 if self.split_order == "official" else 0
 
-    @property
+    @cached_property
     def convolved(self) -> tuple[int, ...]:
         """Positions of the splits that are convolved, in turn."""
         return tuple(position for position in range(self.scale) if position != self.passed)
 
-    @property
+    @cached_property
     def starts_with_passed(self) -> bool:
         """Whether the first convolution also receives the split that passes (the first arXiv version's Eq. 1)."""
         return self.hierarchical and self.split_order == "arxiv-v1"

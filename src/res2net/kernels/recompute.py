@@ -220,6 +220,7 @@ class _Interior(torch.autograd.Function):
             passing = _PassStep(pass_through or (lambda x: x))
             x = chain(first.again(), [branch.again for branch in branches], layout, passing.again)
             gradient = last.backward(gradient, x)
+            del x  # its splits are kept as outputs
             gradient = chain_backward(gradient, [branch.backward for branch in branches], layout, passing.backward)
             gradient = first.backward(gradient)
         return (

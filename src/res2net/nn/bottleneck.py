@@ -38,8 +38,16 @@ class Res2Bottleneck(Res2Conv):
         recompute: save memory in training: outputs of normalisations and ReLUs are made again in the backward pass
             (`res2net.kernels.interior_recomputed`), with the same gradients. It needs batch normalisation and ReLU.
             Hooks on the layers between the two 1x1 convolutions are not called then.
-        norm, act, dims, kernel_size, stride, dilation, mode, split_order, pass_through, pool_counts_padding:
-            as in `Res2Conv`.
+        norm: as in `Res2Conv`; also of the 1x1 convolutions.
+        act: as in `Res2Conv`; also of the block.
+        dims: as in `Res2Conv`.
+        kernel_size: as in `Res2Conv`.
+        stride: of the k x k convolutions.
+        dilation: as in `Res2Conv`.
+        mode: as in `Res2Conv`.
+        split_order: as in `Res2Conv`.
+        pass_through: as in `Res2Conv`.
+        pool_counts_padding: as in `Res2Conv`.
 
     Shape: `(N, in_channels, *size)` to `(N, expansion * planes, *ceil(size / stride))`.
 

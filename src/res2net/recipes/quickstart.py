@@ -15,8 +15,8 @@ from res2net.data.sources import open_source
 from res2net.engine.compare import Comparison
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.explain import class_activation_maps
-from res2net.report import Column, Report, Table, curves, lines_with_errors, overlay, picture_rows
-from res2net.tasks.classify import SIZES, ClassifyOptions, accuracy_by_size, count_by_size
+from res2net.report import Column, Report, Table, curves, overlay, picture_rows
+from res2net.tasks.classify import SIZES, ClassifyOptions, accuracy_by_size, count_by_size, size_figure
 
 __all__ = ["MODELS", "SEEDS", "by_size", "quickstart", "verdict", "write_report"]
 
@@ -104,7 +104,8 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         "A class is a coarse silhouette filled with a fine texture, so both have to be seen at once. "
         "The smallest things are a few pixels large, and nobody can name them."
     )
-    report.add_figure(size_figure(comparison), "Top-1 accuracy on the validation pictures by the size of the object.")
+    evaluations = {name: [run.evaluation for run in trained] for name, trained in runs.items()}
+    report.add_figure(size_figure(evaluations), "Top-1 accuracy on the validation pictures by the size of the object.")
     report.add_table(by_size(comparison))
     report.add_section("Training")
     series = {
@@ -120,19 +121,6 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     path = folder / "report.html"
     report.write(path)
     return path
-
-
-def size_figure(comparison: Comparison) -> Figure:
-    """Accuracy against object size, with error bars over the seeds."""
-    values = {name: [accuracy_by_size(run.evaluation) for run in runs] for name, runs in comparison.runs.items()}
-    counts = count_by_size(next(iter(comparison.runs.values()))[0].evaluation)
-    return lines_with_errors(
-        values,
-        [100 * edge for edge in SIZES],
-        "size of the object, % of the picture's side",
-        "top-1 accuracy, %",
-        counts=counts,
-    )
 
 
 def cam_figure(comparison: Comparison) -> Figure:

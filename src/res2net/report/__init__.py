@@ -1,7 +1,7 @@
 """What people look at: tables, plots, pictures with captions, and one-file HTML reports."""
 
 from res2net.report.html import Report
-from res2net.report.pictures import Picture, overlay, picture_grid, picture_rows
+from res2net.report.pictures import Picture, captioned, overlay, picture_grid, picture_rows
 from res2net.report.plots import Panel, confusion_matrix, curve_panels, curves, lines_with_errors
 from res2net.report.style import render
 from res2net.report.tables import Column, Table
@@ -12,6 +12,7 @@ __all__ = [
     "Picture",
     "Report",
     "Table",
+    "captioned",
     "confusion_matrix",
     "curve_panels",
     "curves",

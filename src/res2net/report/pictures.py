@@ -8,15 +8,16 @@ from typing import TypeAlias
 import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from res2net.errors import InputError
 from res2net.report.style import DPI, INK, QUIET, WIDTH, finish, nothing
-from res2net.report.text import drawable, lines_of
+from res2net.report.text import drawable, lines_of, quiet_fonts
 
-__all__ = ["Picture", "as_image", "fit", "overlay", "picture_grid", "picture_rows"]
+__all__ = ["Picture", "as_image", "captioned", "fit", "overlay", "picture_grid", "picture_rows"]
 
 Picture: TypeAlias = Tensor | Image.Image
 """A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow picture."""
@@ -93,6 +94,34 @@ def overlay(picture: Picture, heat: Tensor, *, strength: float = 0.75) -> Image.
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
+def captioned(picture: Picture, caption: str) -> Image.Image:
+    """A picture with a caption below it, for many pictures one by one.
+
+    Matplotlib, which takes most of the time of a sheet, draws nothing but the letters.
+
+    Args:
+        picture: of any size; `fit` gives it the width of a figure.
+        caption: a line break starts a new line, long lines are cut in two.
+
+    Raises:
+        InputError: a tensor is no picture.
+    """
+    width = int(WIDTH * DPI)
+    image = fit(as_image(picture), width - 2 * MARGIN)
+    lines = _caption_lines(caption, width - 2 * MARGIN)
+    height = LINE * len(lines) + MARGIN
+    figure = Figure(figsize=(WIDTH, height / DPI), dpi=DPI, facecolor="white")
+    text = "\n".join(map(drawable, lines))
+    figure.text(0.5, 1, text, ha="center", va="top", fontsize=FONT, color=INK)
+    canvas = FigureCanvasAgg(finish(figure))
+    with quiet_fonts():
+        canvas.draw()
+    paper = Image.new("RGB", (width, image.height + 2 * MARGIN + height), "white")
+    paper.paste(image, ((width - image.width) // 2, MARGIN))
+    paper.paste(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), (0, image.height + 2 * MARGIN))
+    return paper
+
+
 def picture_grid(
     pictures: Sequence[Picture],
     captions: Sequence[str] = (),
@@ -162,16 +191,15 @@ def _sheet(
     placed: list[tuple[Image.Image, float, float]] = []
     texts: list[tuple[float, float, str, dict[str, object]]] = []
     y = float(MARGIN)
-    ems = 0.95 * side * 72 / DPI / FONT  # letters are rounded to whole pixels, most of them up
     if titles:
-        heads = [lines_of(title, ems) for title in titles]
+        heads = [_caption_lines(title, side) for title in titles]
         y += LINE * max(map(len, heads))
         for column, head in enumerate(heads):
             texts.append((column * step + step / 2, y, "\n".join(head), {"va": "bottom", "weight": "bold"}))
         y += 4
     for row in rows:
         images = [fit(as_image(picture), side * FINE) for picture, _ in row]
-        captions = [[part for line in text.split("\n") for part in lines_of(line, ems)] for _, text in row]
+        captions = [_caption_lines(text, side) for _, text in row]
         height = max(image.height for image in images) / FINE
         for column, (image, caption) in enumerate(zip(images, captions, strict=True)):
             middle = column * step + step / 2
@@ -205,6 +233,12 @@ def _sheet(
     if not rows:
         nothing(axes, "no pictures")
     return finish(figure)
+
+
+def _caption_lines(text: str, width: float) -> list[str]:
+    """The lines of a caption that is at most `width` pixels wide at `DPI`."""
+    ems = 0.95 * width * 72 / DPI / FONT  # letters are rounded to whole pixels, most of them up
+    return [part for line in text.split("\n") for part in lines_of(line, ems)]
 
 
 def _heat_bar(width: int, height: int) -> Image.Image:

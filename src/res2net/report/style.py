@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from res2net.errors import check_choice
-from res2net.report.text import FAMILIES, drawable, fallbacks, shorten, text_width
+from res2net.report.text import FAMILIES, drawable, fallbacks, quiet_fonts, shorten, text_width
 
 __all__ = [
     "DPI",
@@ -115,5 +115,6 @@ def render(figure: Figure, kind: str = "png", *, scale: int = 2) -> bytes:
     buffer = io.BytesIO()
     # Without the date the same figure gives the same file.
     metadata = {"Date": None} if kind == "svg" else {}
-    figure.savefig(buffer, format=kind, dpi=DPI * scale, metadata=metadata)
+    with quiet_fonts():
+        figure.savefig(buffer, format=kind, dpi=DPI * scale, metadata=metadata)
     return buffer.getvalue()

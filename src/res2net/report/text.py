@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import matplotlib as mpl
 from matplotlib import font_manager
 from PIL import ImageFont
 
-__all__ = ["FAMILIES", "drawable", "fallbacks", "lines_of", "printable", "shorten", "text_width"]
+__all__ = ["FAMILIES", "drawable", "fallbacks", "lines_of", "printable", "quiet_fonts", "shorten", "text_width"]
 
 # The first comes with matplotlib; of the others, for scripts that it lacks, those that a system has are used.
 FAMILIES = (
@@ -46,7 +49,8 @@ def drawable(text: str) -> str:
 
 def fallbacks(text: str) -> list[str]:
     """The fonts of this system to try for characters that the first of `FAMILIES` lacks; none when it has them all."""
-    return _installed() if not _characters(FAMILIES[0]).issuperset(text) else []
+    # No font has a line break: it is no letter.
+    return [] if _characters(FAMILIES[0]).issuperset(text.replace("\n", "")) else _installed()
 
 
 def text_width(text: str) -> float:
@@ -81,6 +85,18 @@ def lines_of(text: str, width: float, most: int = 2) -> list[str]:
     return [*lines, shorten(" ".join(words), width)] if words else lines
 
 
+@contextmanager
+def quiet_fonts() -> Iterator[None]:
+    """Silence matplotlib's notice that a font has no regular weight: another weight of it does as well."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 @cache
 def _font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 100)
@@ -99,4 +115,5 @@ def _installed() -> list[str]:
 
 @cache
 def _characters(family: str) -> frozenset[str]:
-    return frozenset(map(chr, font_manager.get_font(font_manager.findfont(family)).get_charmap()))
+    with quiet_fonts():
+        return frozenset(map(chr, font_manager.get_font(font_manager.findfont(family)).get_charmap()))

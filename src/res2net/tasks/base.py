@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from PIL import Image
@@ -18,10 +16,12 @@ from res2net.backbones.base import Backbone
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.errors import check_choice
-from res2net.report import Report
+from res2net.report import Column, Report
+from res2net.report.tables import Cell
+from res2net.tasks import task_names
 from res2net.weights import Preprocessing
 
-__all__ = ["Evaluation", "Task", "register_task", "task_names", "task_type"]
+__all__ = ["Evaluation", "Task", "register_task", "task_type"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Task(nn.Module):
     """A dataclass of what a user can choose for this task alone."""
     monitor: ClassVar[str]
     """The metric that tells which checkpoint is the best; higher is better."""
+    result_name: ClassVar[str]
+    """What a result is called in JSON, such as "classes"."""
+    columns: ClassVar[Sequence[Column]]
+    """The columns of a table of results, beside the picture's name."""
 
     model: nn.Module
     """What a checkpoint holds."""
@@ -93,6 +97,10 @@ class Task(nn.Module):
         """From `(image, target)` of a data set to what the network sees."""
         raise NotImplementedError
 
+    def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
+        """The rows of a result in a table, a cell for each of `columns`; none where there is nothing to tell."""
+        raise NotImplementedError
+
     def draw(self, image: Image.Image, result: Any) -> Image.Image:
         """A picture with its result drawn on it."""
         raise NotImplementedError
@@ -111,11 +119,6 @@ def register_task(task: type[Task]) -> type[Task]:
         raise ValueError(f"task {task.name!r} is registered twice")
     _TASKS[task.name] = task
     return task
-
-
-def task_names() -> list[str]:
-    """The names of all tasks, found by the names of the files, without importing them."""
-    return [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "base"]
 
 
 @cache

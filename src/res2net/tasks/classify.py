@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -10,6 +9,7 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torchmetrics import MetricCollection
@@ -18,13 +18,13 @@ from torchmetrics.classification import MulticlassAccuracy
 from res2net.backbones.base import Backbone
 from res2net.data.sources import DataSource
 from res2net.data.transforms import TrainAugment, Transform, batch_mix, eval_transform, train_transform
-from res2net.errors import InputError
-from res2net.report import Column, Report, Table, confusion_matrix, lines_with_errors, picture_grid, render
+from res2net.errors import InputError, check_range
+from res2net.report import Column, Report, Table, captioned, confusion_matrix, lines_with_errors
 from res2net.report.pictures import as_image
 from res2net.tasks.base import Evaluation, Task, register_task
 from res2net.weights import Preprocessing
 
-__all__ = ["SIZES", "Classify", "ClassifyOptions", "accuracy_by_size", "count_by_size"]
+__all__ = ["SIZES", "Classify", "ClassifyOptions", "accuracy_by_size", "count_by_size", "size_figure"]
 
 TOP = 5
 """Classes in a prediction."""
@@ -66,11 +66,11 @@ class ClassifyOptions:
             ("magnitude", self.magnitude, 0, 30),
             ("color jitter", self.color_jitter, 0, 1),
             ("erase", self.erase, 0, 1),
-            ("flip", 0 if self.flip is None else self.flip, 0, 1),
-            ("crop area", 1 if self.crop_area is None else self.crop_area, 0.001, 1),
+            ("flip", self.flip, 0, 1),
+            ("crop area", self.crop_area, 0.001, 1),
         ):
-            if not low <= value <= high:
-                raise InputError(f"{name} {value} is out of range: give {low} to {high}.")
+            if value is not None:
+                check_range(name, value, low, high)
 
     def augment(self, usual: TrainAugment) -> TrainAugment:
         """The random changes: `usual`, but for what is chosen here."""
@@ -99,6 +99,8 @@ class Classify(Task):
     name = "classify"
     Options = ClassifyOptions
     monitor = "top1"
+    result_name = "classes"
+    columns = (Column("class"), Column("probability", "%", digits=1))
 
     model: Backbone
 
@@ -188,10 +190,14 @@ class Classify(Task):
         """Random crop and changes in training, resize and centre crop in evaluation."""
         return train_transform(self.preprocessing, self.augment) if train else eval_transform(self.preprocessing)
 
+    def tabulate(self, result: list[dict[str, Any]]) -> list[tuple[str, float]]:
+        """The likeliest classes and their probabilities."""
+        return [(entry["class"], 100 * entry["probability"]) for entry in result]
+
     def draw(self, image: Image.Image, result: list[dict[str, Any]]) -> Image.Image:
         """The picture with its likeliest classes below it."""
         lines = [f"{entry['class']}  {100 * entry['probability']:.1f} %" for entry in result[:3]]
-        return Image.open(io.BytesIO(render(picture_grid([image], ["\n".join(lines)], columns=1))))
+        return captioned(image, "\n".join(lines))
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Accuracy by class and by object size, the confusion matrix, and the hardest pictures."""
@@ -200,13 +206,7 @@ class Classify(Task):
         classes = len(self.class_names)
         matrix = torch.bincount(label * classes + predicted, minlength=classes**2).view(classes, classes)
         if "size" in records:
-            figure = lines_with_errors(
-                {self.model.variant_name: [accuracy_by_size(evaluation)]},
-                [100 * edge for edge in SIZES],
-                "size of the object, % of the picture's side",
-                "top-1 accuracy, %",
-                counts=count_by_size(evaluation),
-            )
+            figure = size_figure({self.model.variant_name: [evaluation]})
             report.add_figure(figure, "Accuracy by the size of the object.")
         report.add_section("Confusions")
         report.add_figure(confusion_matrix(matrix, self.class_names), "True classes and what they were taken for.")
@@ -242,6 +242,17 @@ def accuracy_by_size(evaluation: Evaluation) -> list[float]:
 def count_by_size(evaluation: Evaluation) -> list[int]:
     """Pictures in each group of `SIZES`."""
     return [int(group.sum()) for group in _groups(evaluation)]
+
+
+def size_figure(evaluations: Mapping[str, Sequence[Evaluation]]) -> Figure:
+    """Top-1 accuracy against object size of each model, by name, with error bars over its evaluations."""
+    return lines_with_errors(
+        {name: [accuracy_by_size(one) for one in several] for name, several in evaluations.items()},
+        [100 * edge for edge in SIZES],
+        "size of the object, % of the picture's side",
+        "top-1 accuracy, %",
+        counts=count_by_size(next(iter(evaluations.values()))[0]),
+    )
 
 
 def _groups(evaluation: Evaluation) -> list[Tensor]:

@@ -15,7 +15,7 @@ from res2net.weights.formats import FORMATS, to_native
 from res2net.weights.read import Checkpoint
 from res2net.weights.records import WeightRecord
 
-__all__ = ["LoadReport", "check_usable", "describe", "load"]
+__all__ = ["LoadReport", "check_usable", "describe", "load", "why_unusable"]
 
 
 @dataclass(frozen=True)
@@ -136,16 +136,18 @@ def describe(tensors: Mapping[str, Tensor], model: Backbone) -> tuple[int, int]:
     return (len(tensors[classifier]) if classifier in tensors else 0), tensors[first].shape[1]
 
 
+def why_unusable(record: WeightRecord) -> str:
+    """Why this version cannot compute with published weights; empty where it can."""
+    if record.format not in FORMATS:
+        return f"their format, {record.format}, cannot be read"
+    if record.graph != "official":
+        return f"they need the {record.graph} graph, which cannot be built"
+    return "" if record.model in variant_names() else "the model cannot be built"
+
+
 def check_usable(record: WeightRecord) -> None:
     """Raise `InputError`, which says why, for published weights that this version cannot compute with."""
-    reason = None
-    if record.format not in FORMATS:
-        reason = f"their format, {record.format}, cannot be read"
-    elif record.graph != "official":
-        reason = f"they need the {record.graph} graph, which cannot be built"
-    elif record.model not in variant_names():
-        reason = "the model cannot be built"
-    if reason:
+    if reason := why_unusable(record):
         raise InputError(f"The weights {record.name} exist at {record.address}, but {reason} yet: choose others.")
 
 
