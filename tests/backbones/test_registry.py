@@ -47,3 +47,8 @@ def test_a_model_remembers_how_it_was_built():
     with torch.device("meta"):
         model = build("resnet50", num_classes=7)
     assert (model.variant_name, model.variant_options) == ("resnet50", {"num_classes": 7})
+
+
+def test_a_switch_is_true_or_false():
+    with pytest.raises(InputError, match=r"Option recompute 'maybe' of model 'resnet50' does not fit: give True or"):
+        build("resnet50", recompute="maybe")

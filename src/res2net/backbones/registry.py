@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from res2net.backbones.base import Backbone
-from res2net.errors import check_choice, check_options
+from res2net.errors import InputError, check_choice, check_options
 
 __all__ = ["Variant", "build", "register", "variant", "variant_names"]
 
@@ -62,9 +62,13 @@ def variant(name: str) -> Variant:
 
 
 def build(name: str, **options: Any) -> Backbone:
-    """Build a variant, with `options` over its own; `InputError` for an option that it does not take."""
+    """Build a variant, with `options` over its own; `InputError` for an option or a switch that it does not take."""
     chosen = variant(name)
     check_options(f"Model {name!r}", options, chosen.option_names)
+    defaults = inspect.signature(chosen.build).parameters
+    for option, value in options.items():
+        if isinstance(defaults[option].default, bool) and not isinstance(value, bool):
+            raise InputError(f"Option {option} {value!r} of model {name!r} does not fit: give True or False.")
     model = chosen.build(**{**chosen.options, **options})
     model.variant_name, model.variant_options = name, dict(options)
     return model

@@ -1,5 +1,6 @@
 """What people look at: tables, plots, pictures with captions, and one-file HTML reports."""
 
+from res2net.report.fields import Fields, fields_figure
 from res2net.report.html import Report
 from res2net.report.pictures import Picture, captioned, overlay, picture_grid, picture_rows
 from res2net.report.plots import Panel, confusion_matrix, curve_panels, curves, lines_with_errors
@@ -8,6 +9,7 @@ from res2net.report.tables import Column, Table
 
 __all__ = [
     "Column",
+    "Fields",
     "Panel",
     "Picture",
     "Report",
@@ -16,6 +18,7 @@ __all__ = [
     "confusion_matrix",
     "curve_panels",
     "curves",
+    "fields_figure",
     "lines_with_errors",
     "overlay",
     "picture_grid",

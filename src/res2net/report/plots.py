@@ -103,6 +103,8 @@ def curve_panels(panels: Sequence[Panel], x_label: str) -> Figure:
             axes.yaxis.set_minor_locator(NullLocator())
         if np.array_equal(xs, xs.round()):
             axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=(1, 2, 5, 10)))
+            if len(xs) and xs.min() == xs.max():
+                axes.set_xlim(xs[0] - 1, xs[0] + 1)
     for axes in grid[len(panels) :]:
         axes.remove()
     legend(figure, handles if len(handles) > 1 or any(handles) else {})

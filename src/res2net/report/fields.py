@@ -1,0 +1,140 @@
+"""Receptive fields of several networks in one figure: what their paths could see, and what changes their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from res2net.errors import InputError
+from res2net.measure import EffectiveField, PathCounts
+from res2net.report.style import INK, QUIET, WIDTH, clean, finish, legend, line_styles, new_figure
+from res2net.report.text import drawable, shorten
+
+__all__ = ["Fields", "fields_figure"]
+
+BARS = 48
+"""About so many groups of paths along the axis."""
+WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Of those groups, in pixels."""
+HEAT = ("#ffffff", "#9ecae9", "#0072b2", "#08264a")
+MAPS = 4
+"""Maps in a row, at most."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The receptive fields of one network.
+
+    Args:
+        paths: of each receptive field in pixels, the number of paths.
+        effective: of a picture.
+    """
+
+    paths: PathCounts
+    effective: EffectiveField
+
+
+def fields_figure(networks: Mapping[str, Fields]) -> Figure:
+    """The distribution of paths, the share of the gradient around the centre, and a map of the gradient of each.
+
+    Args:
+        networks: at least one, by name.
+
+    Raises:
+        InputError: there is no network, the paths of one are not known, or its effective field is not of a picture.
+    """
+    if not networks:
+        raise InputError("There are no networks to draw: give at least one.")
+    for name, fields in networks.items():
+        if not fields.paths or fields.effective.gradient.ndim != 2:
+            raise InputError(f"The receptive fields of {name} cannot be drawn: give its paths, and those of a picture.")
+    columns = min(MAPS, len(networks))
+    rows = -(-len(networks) // columns)
+    side = min(2.6, (WIDTH - 1.2) / columns)
+    figure = new_figure(3.1 + rows * (side + 0.5))
+    above, below = figure.add_gridspec(2, 1, height_ratios=(2.9, rows * (side + 0.5)))
+    left, right = (figure.add_subplot(place) for place in above.subgridspec(1, 2))
+    handles = _paths(left, networks)
+    _shares(right, networks)
+    grid = below.subgridspec(rows, columns)
+    maps = [figure.add_subplot(grid[index // columns, index % columns]) for index in range(len(networks))]
+    for index, (axes, (name, fields)) in enumerate(zip(maps, networks.items(), strict=True)):
+        image = _map(axes, name, fields.effective, first=index % columns == 0)
+    bar = figure.colorbar(image, ax=maps, aspect=14 * rows, pad=0.02, ticks=[0, 10, 25, 50, 100])
+    bar.set_label(drawable("gradient, % of its maximum"), fontsize=9, color=INK)
+    bar.ax.tick_params(labelsize=8, colors=INK, length=0)
+    bar.outline.set_visible(False)  # type: ignore[operator] # a spine
+    legend(figure, handles, "dotted: the mean of the paths, and the square that holds half of the gradient")
+    return finish(figure)
+
+
+def _paths(axes: Axes, networks: Mapping[str, Fields]) -> dict[str, Any]:
+    """Steps: the share of paths in each group of receptive fields."""
+    largest = max(max(fields.paths) for fields in networks.values())
+    width = next((width for width in WIDTHS if largest / width <= BARS), WIDTHS[-1])
+    clean(axes, "receptive field of a path, px", f"paths, % in each {width} px" if width > 1 else "paths, %")
+    edges = np.arange(0, largest + 2 * width, width)
+    handles: dict[str, Any] = {}
+    for name, look in line_styles(networks).items():
+        paths = networks[name].paths
+        total = sum(paths.values())
+        # Divided as whole numbers: a network can have more paths than a float can count.
+        shares = np.array([100 * count / total for count in paths.values()])
+        heights, _ = np.histogram(list(paths), edges, weights=shares)
+        axes.stairs(heights, edges, fill=True, color=look["color"], alpha=0.12)
+        axes.stairs(heights, edges, color=look["color"], linestyle=look["linestyle"], linewidth=1.6)
+        axes.axvline(float(np.dot(list(paths), shares)) / 100, color=look["color"], linestyle=":", linewidth=1.3)
+        (handles[name],) = axes.plot([], [], color=look["color"], linestyle=look["linestyle"], linewidth=1.8)
+    axes.set_xlim(0, edges[-1])
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 5, 10)))
+    return handles
+
+
+def _shares(axes: Axes, networks: Mapping[str, Fields]) -> None:
+    """Curves: the share of the gradient within a square around the centre."""
+    clean(axes, "side of a square around the centre, px", "gradient within, %")
+    for name, look in line_styles(networks).items():
+        effective = networks[name].effective
+        within = _numbers(effective.within())
+        sides = np.arange(1, len(within) + 1)
+        axes.plot(sides, 100 * within, linewidth=1.8, color=look["color"], linestyle=look["linestyle"])
+        half = effective.side(0.5)
+        axes.plot([half, half], [0, 50], color=look["color"], linestyle=":", linewidth=1.3)
+    axes.axhline(50, color=QUIET, linestyle=":", linewidth=0.8)
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 102)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 5, 10)))
+
+
+def _map(axes: Axes, name: str, effective: EffectiveField, *, first: bool) -> Any:
+    """The gradient at each pixel, around the centre."""
+    clean(axes, "px from the centre", "px from the centre" if first else "")
+    axes.grid(False)
+    axes.set_title(drawable(shorten(name, 20)), fontsize=9.5, color=INK)
+    gradient = _numbers(effective.gradient)
+    (top, left), (height, width) = effective.centre, gradient.shape
+    image = axes.imshow(
+        100 * gradient / gradient.max(),
+        cmap=LinearSegmentedColormap.from_list("heat", HEAT),
+        # The square root shows what is faint.
+        norm=PowerNorm(0.5, 0, 100),
+        extent=(-0.5 - left, width - 0.5 - left, height - 0.5 - top, -0.5 - top),
+        interpolation="antialiased",
+    )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4, integer=True, steps=(1, 2, 5, 10)))
+    return image
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    return np.asarray(values.detach().cpu().numpy(), dtype=np.float64)
