@@ -1,5 +1,8 @@
 """Models by name, with weights from files and from publishers."""
 
+import pickle
+
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +11,7 @@ from res2net import zoo
 from res2net.backbones.base import Backbone
 from res2net.backbones.registry import variant_names
 from res2net.errors import InputError
-from res2net.weights import Preprocessing, from_native, read_checkpoint, save
+from res2net.weights import Preprocessing, from_native, read_checkpoint, records, save
 from res2net.zoo import create_model, find_checkpoint, list_models, load_model, preprocessing_of
 
 NAME = "res2net26_26w_4s"
@@ -66,7 +69,6 @@ def test_a_new_model_is_in_training_mode_with_the_options_asked_for():
         ("res2net50_26w4s", {"weights": "in1k"}, r"did you mean 'res2net50_26w_4s'\?"),
         (NAME, {"weights": "nowhere.pth"}, "There is no file nowhere.pth"),
         (NAME, {"weights": "no/where"}, "There is no file no/where"),
-        ("res2net200d", {"weights": "paddle_in1k"}, "cannot be read yet: choose others"),
     ],
 )
 def test_what_does_not_exist(name, options, message):
@@ -160,6 +162,85 @@ def test_a_file_that_names_no_model(tmp_path, metadata):
     loaded, checkpoint = load_model(path, "res2net20_26w_4s_tiny")
     assert same_weights(loaded, model)
     assert checkpoint.path == path
+
+
+GRAPHS = {
+    "official": "official",
+    "mmpretrain": "official",
+    "mmdet": "mmdet",
+    "detectron2": "detectron2",
+    "paddle": "paddle",
+}
+
+
+@pytest.mark.parametrize(("format_name", "graph"), GRAPHS.items())
+def test_a_file_of_another_program_is_built_with_its_graph_unless_another_is_named(tmp_path, format_name, graph):
+    model = tiny("res2net50d", num_classes=5)
+    path = tmp_path / "model.pth"
+    torch.save(from_native(model.state_dict(), format_name), path)
+    x = torch.randn(1, 3, 64, 64)
+    for asked in (None, "official", "paddle"):
+        loaded = create_model("res2net50d", path, **TINY, **({"graph": asked} if asked else {})).eval()
+        expected = tiny("res2net50d", num_classes=5, graph=asked or graph)
+        assert loaded.variant_options.get("graph", "official") == (asked or graph)
+        assert torch.equal(loaded(x), expected(x))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "graph"),
+    [
+        ({"graph": "paddle"}, "paddle"),
+        ({"model": NAME, "graph": "mmdet"}, "mmdet"),
+        ({"model": NAME, "options": {**TINY, "graph": "detectron2"}}, "detectron2"),
+        ({"model": NAME, "options": TINY}, "official"),
+        ({"model": NAME, "graph": "official", "format": "paddle"}, "official"),
+    ],
+)
+def test_the_graph_that_a_file_tells_is_the_one_that_is_built(tmp_path, metadata, graph):
+    path = tmp_path / "model.safetensors"
+    state = tiny().state_dict()
+    save(path, from_native(state, metadata.get("format", "official")), metadata)
+    for asked in ({}, {"graph": graph}):
+        loaded = create_model(NAME, path, **TINY, **asked)
+        assert loaded.variant_options.get("graph", "official") == graph
+    other = "maskrcnn"
+    sentence = (
+        rf"model\.safetensors needs the graph '{graph}' and not '{other}', in which .*: leave out the graph, or choose"
+    )
+    with pytest.raises(InputError, match=sentence):
+        create_model(NAME, path, **TINY, graph=other)
+
+
+@pytest.mark.parametrize("graph", [7, ["paddle"], "keras", None])
+def test_what_others_call_a_graph_is_none(tmp_path, graph):
+    path = tmp_path / "model.safetensors"
+    save(path, tiny().state_dict(), {"graph": graph})
+    assert "graph" not in create_model(NAME, path, **TINY).variant_options
+
+
+def test_the_graph_of_published_weights(tmp_path, monkeypatch):
+    model = tiny("res2net50d", graph="paddle", num_classes=5)
+    arrays = {name: tensor.numpy() for name, tensor in from_native(model.state_dict(), "paddle").items()}
+    (tmp_path / "published.pdparams").write_bytes(pickle.dumps(arrays, protocol=2))
+    monkeypatch.setattr(zoo, "fetch", lambda record: tmp_path / "published.pdparams")
+    loaded = create_model("res2net50d", "paddle_ssld", **TINY).eval()
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.equal(loaded(x), model(x))
+    with pytest.raises(InputError, match="needs the graph 'paddle' and not 'official'"):
+        create_model("res2net50d", "paddle_ssld", **TINY, graph="official")
+
+
+@pytest.mark.parametrize("record", [r for r in records() if r.format == "paddle"], ids=lambda record: record.name)
+def test_every_published_net_of_paddle_is_created_from_its_file(tmp_path, monkeypatch, record):
+    """Random arrays stand for the published ones; all have the names and shapes that PaddleClas gives them."""
+    with torch.device("meta"):
+        shapes = from_native(create_model(record.model).state_dict(), "paddle")
+    arrays = {name: np.zeros(tensor.shape, np.float32) for name, tensor in shapes.items()}
+    (tmp_path / record.file_name).write_bytes(pickle.dumps(arrays, protocol=2))
+    monkeypatch.setattr(zoo, "fetch", lambda asked: tmp_path / asked.file_name)
+    model = create_model(record.model, record.tag)
+    assert model.variant_options["graph"] == "paddle"
+    assert not any(tensor.any() for name, tensor in model.state_dict().items() if "num_batches" not in name)
 
 
 def test_a_tag_alone_names_no_model():

@@ -27,10 +27,14 @@ class Command:
 COMMANDS = {
     "quickstart": Command("res2net.commands.quickstart:run", "train, compare and explain two small networks, now"),
     "models": Command("res2net.commands.models:run", "list the models"),
-    "info": Command("res2net.commands.info:run", "tell a model's parameters, MACs, stages and receptive fields"),
+    "info": Command("res2net.commands.info:run", "tell a model's parameters, MACs, memory and receptive fields"),
+    "solve-width": Command(
+        "res2net.commands.solve_width:run", "find the base width that costs as much as another model"
+    ),
     "train": Command("res2net.commands.train:run", "train on a folder of pictures"),
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),
     "predict": Command("res2net.commands.predict:run", "tell what is in a picture or in a folder of them"),
+    "weights": Command("res2net.commands.weights:run", "convert weights between formats, list published ones"),
 }
 
 HELP = """usage: res2net VERB [TASK] SOURCE [options]

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from res2net.backbones.base import Backbone
+from res2net.backbones.graphs import GRAPHS
 from res2net.backbones.registry import build, variant, variant_names
 from res2net.errors import InputError
 from res2net.weights import Checkpoint, Preprocessing, check_usable, describe, fetch, find_record, load, read_checkpoint
-from res2net.weights.formats import to_native
+from res2net.weights.formats import FORMATS, to_native
 
 __all__ = ["create_model", "find_checkpoint", "list_models", "load_model", "preprocessing_of"]
 
@@ -37,15 +38,16 @@ def create_model(
     Args:
         name: one of `list_models()`.
         weights: a tag such as "in1k" (the authors' ImageNet weights, downloaded once, their licence is printed); or a
-            checkpoint file of the official code, timm, torchvision, mmpretrain or this library, `.pth` or safetensors;
-            or what `find_checkpoint` gave.
+            checkpoint file of a known format (`res2net.weights.FORMATS`), safetensors, `.pth` or `.pdparams`; or what
+            `find_checkpoint` gave. The model is built with the graph that the weights need.
         num_classes: classes of the classifier, 0 for none. By default what the weights have, or the model's own.
         in_channels: channels of the picture. By default what the weights have, or the model's own.
         output_stride: 32, 16 or 8 (what the model allows); by default the model's own.
         adapt_classifier: where the weights have another number of classes, keep the model's fresh classifier.
         adapt_input: where the weights are for another number of channels, change the first convolution: the response
             to a picture whose channels are alike stays the same.
-        options: of the model's class, such as `drop_path_rate=0.1`.
+        options: of the model's class, such as `drop_path_rate=0.1`. A `graph` must be the one that the weights say they
+            need; weights that only have the names of another program are built with any.
 
     Returns:
         The model in training mode, as every new `torch.nn.Module`.
@@ -62,10 +64,20 @@ def create_model(
     held, own_options = (checkpoint.metadata.get(entry) for entry in ("model", "options"))
     if held != name and held in variant_names():
         raise InputError(f"{checkpoint.path} holds a {held!r}, not a {name!r}: create {held!r}, or load another file.")
+    told = _told_graph(checkpoint)
+    if told is not None and options.get("graph", told) != told:
+        raise InputError(
+            f"{checkpoint.path} needs the graph {told!r} and not {options['graph']!r}, in which its logits would be "
+            "wrong: leave out the graph, or choose other weights."
+        )
+    asked_graph = "graph" in options
     options = (own_options if isinstance(own_options, dict) else {}) | options
     with torch.device("meta"):
         template = build(name, **options)
     native = to_native(checkpoint.tensors, template.state_dict())
+    needed = told or FORMATS[native.format].graph
+    if needed != "official" and not asked_graph and "graph" in variant(name).option_names:
+        options |= {"graph": needed}
     found_classes, found_channels = describe(native.tensors, template)
     options = {"num_classes": found_classes, "in_channels": found_channels} | options
     model = build(name, **options)
@@ -103,7 +115,15 @@ def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
     record = find_record(name, str(weights))
     check_usable(record)
     checkpoint = read_checkpoint(fetch(record))
-    return Checkpoint(checkpoint.tensors, {"preprocessing": record.preprocessing.to_dict()}, checkpoint.path)
+    return Checkpoint(checkpoint.tensors, record.to_metadata(), checkpoint.path)
+
+
+def _told_graph(checkpoint: Checkpoint) -> str | None:
+    """The graph that a checkpoint says it needs; None where it says nothing."""
+    graph, options = checkpoint.metadata.get("graph"), checkpoint.metadata.get("options")
+    if graph is None and isinstance(options, dict):
+        graph = options.get("graph", "official")
+    return graph if isinstance(graph, str) and graph in GRAPHS else None
 
 
 def _is_file(weights: str | Path) -> bool:

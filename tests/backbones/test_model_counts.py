@@ -39,6 +39,14 @@ def digits(number, like):
         ("res2net101d", "45.225920", "8.31"),
         ("res2net152d", "61.29", "12.1"),
         ("res2net200d", "76.22", "15.7"),
+        ("dla60", "22.036632", "4.24"),
+        ("dla60x", "17.352344", "3.52"),
+        ("dla60_res2net", "20.848072", "4.12"),
+        ("dla60_res2next", "17.032984", "3.46"),
+        ("blresnet50", "26.69", "2.856"),
+        ("blresnet101", "41.85", "3.89"),
+        ("blres2net50_26w_4s", "26.85", "2.99"),
+        ("blres2net101_26w_4s", "42.41", "4.06"),
     ],
 )
 def test_imagenet_models(name, parameters, gmacs):

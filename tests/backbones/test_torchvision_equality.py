@@ -7,7 +7,7 @@ import torchvision
 from res2net.backbones.registry import build
 
 
-@pytest.mark.parametrize("name", ["resnet50", "resnet101", "resnet152", "resnext50_32x4d"])
+@pytest.mark.parametrize("name", ["resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_64x4d"])
 def test_logits_and_names_of_weights(alike, name):
     with torch.device("meta"):
         ours, reference = build(name), getattr(torchvision.models, name)()

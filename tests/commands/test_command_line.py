@@ -25,7 +25,8 @@ def test_version(run, option):
     [
         ("quickstart", ["--seeds", "--epochs", "--out"]),
         ("models", ["res2net50*"]),
-        ("info", ["--size", "--num-classes", "--options"]),
+        ("info", ["--size", "--num-classes", "--options", "--batch-size", "--plot", "--pictures"]),
+        ("solve-width", ["--like", "--scale", "--of", "--model", "--size"]),
         ("train", ["--model", "--epochs", "--lr", "--batch-size", "--config", "--resume", "--mixup", "--bad-images"]),
         ("train", ["[OPTIONS] SOURCE", *(f" {group} options " for group in ("task", "model", "data", "optim"))]),
         ("eval", ["--weights", "--batch-size", "--val-fraction"]),

@@ -68,11 +68,12 @@ def test_timm_has_the_same_model_hub_id_and_preprocessing(record):
 
 @pytest.mark.parametrize("record", ALL, ids=lambda record: record.name)
 def test_a_record_is_usable_or_says_in_a_sentence_why_not(record):
-    possible = record.model in variant_names() and record.format in FORMATS and record.graph == "official"
-    if possible:
+    if record.model in variant_names():
         check_usable(record)
+        assert FORMATS[record.format].graph == record.graph
         with torch.device("meta"):
-            assert build(record.model).num_classes == record.num_classes
+            model = build(record.model, **({} if record.graph == "official" else {"graph": record.graph}))
+        assert record.num_classes in (model.num_classes, None)
         return
     with pytest.raises(InputError, match=re.escape(record.address)) as raised:
         check_usable(record)
@@ -84,9 +85,27 @@ def test_the_main_models_are_usable():
         check_usable(find_record(model))
 
 
-def test_weights_of_another_graph_are_not_usable_even_if_their_format_were():
-    record = dataclasses.replace(find_record("res2net50d"), graph="paddle")
-    with pytest.raises(InputError, match="need the paddle graph"):
+def test_the_nets_of_paddle_and_of_mmdetection_are_usable():
+    for model, tag in (
+        *((f"res2net50_{width}", "paddle_in1k") for width in ("26w_4s", "14w_8s")),
+        *((f"res2net{depth}d", tag) for depth in (50, 101, 200) for tag in ("paddle_in1k", "paddle_ssld")),
+        ("res2net101d", "mmdet_in1k"),
+    ):
+        check_usable(find_record(model, tag))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"graph": "keras"}, "need the keras graph, which cannot be built"),
+        ({"graph": "paddle", "model": "cifar_resnext29_8c64w"}, "need the paddle graph, which cannot be built"),
+        ({"format": "keras"}, "their format, keras, cannot be read"),
+        ({"model": "res2net9000"}, "the model cannot be built"),
+    ],
+)
+def test_weights_that_cannot_be_used_say_why(change, message):
+    record = dataclasses.replace(find_record("res2net50d"), **change)
+    with pytest.raises(InputError, match=f"exist at https.*{message} yet: choose others"):
         check_usable(record)
 
 

@@ -36,6 +36,10 @@ class Backbone(nn.Module):
     """Classes of the classifier; 0 when there is none."""
     output_stride: int
     """Stride of the last stage."""
+    dims: int = 2
+    """Dimensions of the signal: 2 for pictures."""
+    exact_sizes: bool = True
+    """Whether features of any picture have `ceil(size / stride)` positions; where not, about as many."""
     variant_name: str = ""
     """The name it was built by, and with which options: so it can be built again."""
     variant_options: Mapping[str, Any] = MappingProxyType({})
@@ -45,6 +49,15 @@ class Backbone(nn.Module):
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
         """For each stage, the modules that lead to it from the stage before."""
         raise NotImplementedError
+
+    def head_modules(self) -> tuple[nn.Module, ...]:
+        """Modules with weights between the last stage and the classifier; most networks have none."""
+        return ()
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """For each stage a name to show: `stem`, `layer1`, ..."""
+        return ("stem", *(f"layer{index}" for index in range(1, len(self.stages))))
 
     @property
     def input_layer_name(self) -> str:

@@ -8,7 +8,9 @@ from functools import partial
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.graphs import choose_graph
 from res2net.backbones.registry import register
+from res2net.backbones.stages import rising, stage_steps
 from res2net.errors import InputError
 from res2net.nn import Res2Bottleneck, initialise, shortcut_layers, stem_layers
 from res2net.nn.layers import Activation, Norm, activation, adaptive_avg_pool, check_positive, norm_layer
@@ -20,7 +22,8 @@ __all__ = ["ResNet"]
 class ResNet(Backbone):
     """A stem, stages of `Res2Bottleneck`s, the global average and a linear classifier.
 
-    The first block of every stage is a "stage" block, without additions between the splits (official code).
+    The first block of every stage is a "stage" block, without additions between the splits (official code); other
+    implementations connect some first blocks in another way (`graph`).
     Parameters have the names of torchvision, timm and the official code.
 
     Args:
@@ -41,10 +44,17 @@ class ResNet(Backbone):
         split_order: as in `Res2Bottleneck`.
         norm: as in `Res2Bottleneck`; also of the stem and the shortcuts.
         act: as in `Res2Bottleneck`; also of the stem.
+        order: as in `Res2Bottleneck`; also of the stem.
         recompute: as in `Res2Bottleneck`.
-        stage_pass_through: what the last split of a stage's first block goes through: "pool", "conv", or "identity"
-            (only where no stage has a stride).
+        graph: how first blocks are connected, one of `res2net.backbones.graphs.GRAPHS`: "official", "mmdet", "paddle",
+            "detectron2" or "maskrcnn". Weights need the graph that they were trained in. The five options below
+            replace single options of the graph.
+        layer1_mode: of the first block of layer1: "stage" or "hierarchical".
+        layer1_pass_through: what the last split of that block goes through: "pool", "conv" or "identity".
+        stage_pass_through: the same of the first blocks of the other stages ("identity" needs `stride_in_1x1`), and of
+            layer1 where that is not given.
         pool_counts_padding: whether that pooling counts the zeros around the picture.
+        stride_in_1x1: whether a block's stride is in its first 1x1 convolution and not in the 3x3 convolutions.
         drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
         dropout: probability to drop a feature before the classifier while training.
         zero_init_last: start every residual branch at zero.
@@ -72,10 +82,15 @@ class ResNet(Backbone):
         cardinality: int = 1,
         se_reduction: int | None = None,
         split_order: str = "official",
-        stage_pass_through: str = "pool",
-        pool_counts_padding: bool = True,
+        graph: str = "official",
+        layer1_mode: str | None = None,
+        layer1_pass_through: str | None = None,
+        stage_pass_through: str | None = None,
+        pool_counts_padding: bool | None = None,
+        stride_in_1x1: bool | None = None,
         norm: Norm = "batch",
         act: Activation = "relu",
+        order: str = "conv-norm-act",
         drop_path_rate: float = 0.0,
         dropout: float = 0.0,
         recompute: bool = False,
@@ -88,10 +103,22 @@ class ResNet(Backbone):
             raise InputError(f"Dropout {dropout} does not fit: give a probability, 0 <= p < 1.")
         self.num_classes = num_classes
         self.in_channels = in_channels
-        self.conv1, self.maxpool = stem_layers(stem, in_channels, stem_channels, dims=dims, norm=norm, act=act)
+        self.dims = dims
+        self.order = order
+        self.conv1, self.maxpool = stem_layers(
+            stem, in_channels, stem_channels, dims=dims, norm=norm, act=act, order=order
+        )
         self.bn1 = norm_layer(norm, stem_channels, dims)
         self.act1 = activation(act)
 
+        connections = choose_graph(
+            graph,
+            layer1_mode=layer1_mode,
+            layer1_pass_through=layer1_pass_through,
+            stage_pass_through=stage_pass_through,
+            pool_counts_padding=pool_counts_padding,
+            stride_in_1x1=stride_in_1x1,
+        )
         block = partial(
             Res2Bottleneck,
             base_width=base_width,
@@ -100,13 +127,14 @@ class ResNet(Backbone):
             se_reduction=se_reduction,
             norm=norm,
             act=act,
+            order=order,
             dims=dims,
             split_order=split_order,
-            pool_counts_padding=pool_counts_padding,
             recompute=recompute,
+            **connections.every_block(),
         )
         layer_modules, levels = residual_stages(
-            partial(block, mode="stage", pass_through=stage_pass_through),
+            partial(block, **connections.first_block()),
             block,
             partial(shortcut_layers, shortcut, dims=dims, norm=norm),
             layers,
@@ -115,6 +143,8 @@ class ResNet(Backbone):
             stem_stride=STEMS[stem],
             output_stride=output_stride,
             drop_path_rate=drop_path_rate,
+            first_block_of_layer1=partial(block, **connections.first_block_of_layer1()),
+            stride_in_1x1=connections.stride_in_1x1,
         )
         for index, layer in enumerate(layer_modules, start=1):
             self.add_module(f"layer{index}", layer)
@@ -133,7 +163,8 @@ class ResNet(Backbone):
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
         """The stem, the first layer with the stem's pooling, and the other layers."""
         layers = [self.get_submodule(f"layer{index}") for index in range(1, len(self.stages))]
-        return ((self.conv1, self.bn1, self.act1), (self.maxpool, layers[0]), *((layer,) for layer in layers[1:]))
+        after = (self.bn1, self.act1) if self.order == "conv-norm-act" else (self.act1, self.bn1)
+        return ((self.conv1, *after), (self.maxpool, layers[0]), *((layer,) for layer in layers[1:]))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
@@ -156,11 +187,14 @@ def residual_stages(
     stem_stride: int,
     output_stride: int | None = None,
     drop_path_rate: float = 0.0,
+    first_block_of_layer1: Callable[..., Res2Bottleneck] | None = None,
+    stride_in_1x1: bool = False,
 ) -> tuple[list[nn.Sequential], list[Stage]]:
     """The stages of a residual network and their levels; each but the first halves the size.
 
-    A stage that would pass `output_stride` keeps its size and dilates instead: its first block has the dilation of
-    the stage before, the others twice that (Yu et al., CVPR 2017).
+    Strides beyond `output_stride` are replaced by dilation (`stage_steps`). With `stride_in_1x1` a stage's first block
+    is dilated like its others: its k x k convolutions came after the stride. `first_block_of_layer1` is made in place
+    of `first_block` where the stage has no stride of its own.
     """
     if not layers or len(layers) != len(channels):
         raise InputError(
@@ -168,27 +202,23 @@ def residual_stages(
         )
     for count in layers:
         check_positive("Number of layers", count)
-    strides = [stem_stride * 2**index for index in range(len(layers))]
-    if output_stride is None:
-        output_stride = strides[-1]
-    if output_stride not in strides:
-        raise InputError(f"Output stride {output_stride} is not possible here: choose one of {strides[::-1]}.")
+    steps = stage_steps([stem_stride * 2**index for index in range(len(layers))], stem_stride, output_stride)
     stages: list[nn.Sequential] = []
     levels: list[Stage] = []
-    drop_paths = iter(drop_path_rate * index / max(1, sum(layers) - 1) for index in range(sum(layers)))
-    dilation, stride_before = 1, stem_stride
-    for count, planes, natural in zip(layers, channels, strides, strict=True):
-        dilation_before, dilation = dilation, max(1, natural // output_stride)
-        stride = min(natural, output_stride)
-        step = stride // stride_before
-        first = first_block(in_channels, planes, stride=step, dilation=dilation_before, drop_path=next(drop_paths))
+    drop_paths = rising(drop_path_rate, sum(layers))
+    for count, planes, step in zip(layers, channels, steps, strict=True):
+        make_first = first_block if step.reduces else first_block_of_layer1 or first_block
+        dilation = step.dilation if stride_in_1x1 else step.first_dilation
+        first = make_first(in_channels, planes, stride=step.step, dilation=dilation, drop_path=next(drop_paths))
         # Also where dilation replaces the stride: a network has the same weights at any output stride.
-        if natural > stem_stride or in_channels != first.out_channels:
-            first.downsample = shortcut(in_channels, first.out_channels, stride=step, dilated=dilation > 1)
-        in_channels, stride_before = first.out_channels, stride
-        others = (block(in_channels, planes, dilation=dilation, drop_path=next(drop_paths)) for _ in range(count - 1))
+        if step.reduces or in_channels != first.out_channels:
+            first.downsample = shortcut(in_channels, first.out_channels, stride=step.step, dilated=step.dilation > 1)
+        in_channels = first.out_channels
+        others = [
+            block(in_channels, planes, dilation=step.dilation, drop_path=next(drop_paths)) for _ in range(count - 1)
+        ]
         stages.append(nn.Sequential(first, *others))
-        levels.append(Stage(in_channels, stride))
+        levels.append(Stage(in_channels, step.stride))
     return stages, levels
 
 
@@ -210,7 +240,10 @@ register(
 register(
     ResNet,
     "ResNeXt (Xie et al., CVPR 2017)",
-    {"resnext50_32x4d": {"layers": LAYERS[50], "cardinality": 32, "base_width": 4}},
+    {
+        "resnext50_32x4d": {"layers": LAYERS[50], "cardinality": 32, "base_width": 4},
+        "resnext101_64x4d": {"layers": LAYERS[101], "cardinality": 64, "base_width": 4},
+    },
 )
 register(
     ResNet,
@@ -253,6 +286,25 @@ register(
         f"res2net{depth}d": {"layers": layers, "base_width": 26, "scale": 4, **V1D}
         for depth, layers in {50: LAYERS[50], 101: LAYERS[101], 152: LAYERS[152], 200: LAYERS_200_VD}.items()
     },
+)
+register(
+    ResNet,
+    "Res2NetPlus: v1b with Mish, and normalisation after the activation",
+    {
+        "res2netplus50_26w_4s": {
+            "layers": LAYERS[50],
+            "base_width": 26,
+            "scale": 4,
+            "act": "mish",
+            "order": "conv-act-norm",
+            **V1D,
+        }
+    },
+)
+register(
+    ResNet,
+    "Res2Net in three dimensions, for volumes and videos",
+    {"res2net3d50_26w_4s": {"layers": LAYERS[50], "base_width": 26, "scale": 4, "dims": 3}},
 )
 TINY = {"layers": (2, 2, 2), "channels": (16, 32, 64), "stem_channels": 16}
 register(

@@ -1,96 +1,117 @@
-"""`res2net info`: what a model costs and how far it sees."""
+"""`res2net info`: what models cost and how far they see."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import tyro
 from rich.console import Console
 
-from res2net.backbones.base import Backbone
-from res2net.backbones.registry import variant
 from res2net.commands.arguments import parse
-from res2net.measure import Counts, count, human, stage_fields
-from res2net.report import Column, Table
-from res2net.weights import WeightRecord, records
-from res2net.zoo import create_model
+from res2net.errors import InputError, check_range
+
+if TYPE_CHECKING:
+    from res2net.backbones.base import Backbone
 
 __all__ = ["run"]
+
+ABOUT = """Tell a model's parameters, MACs, memory, stages and receptive fields; or compare several models."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Which model, and how it is built."""
+    """Which models, and how they are built."""
 
-    model: tyro.conf.Positional[str]
-    """Name of the architecture; `res2net models` lists them."""
+    models: tyro.conf.Positional[tuple[str, ...]]
+    """Names of architectures; `res2net models` lists them."""
     size: int | None = None
-    """Side of the picture in pixels; by default 32 for a network of stride 4, else 224."""
+    """Side of the picture in pixels; by default 32 for a network of stride 4, else 224 (volumes: 64)."""
+    batch_size: int = 1
+    """Pictures that the memory is told for."""
     num_classes: int | None = None
     in_channels: int | None = None
     output_stride: int | None = None
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Options of the architecture, as pairs: `--options scale 8 base_width 14`."""
+    plot: str | None = None
+    """Draw the receptive fields into this file, .png or .svg: those of all paths, and the effective ones, which are
+    measured with gradients."""
+    samples: int = 16
+    """Pictures that the effective fields are the mean of."""
+    pictures: str | None = None
+    """A picture, or a folder of which the first ones are taken, for the effective fields; by default noise."""
+    weights: tuple[str, ...] = ()
+    """A tag such as "in1k" or a checkpoint file for each model, for the effective fields; by default fresh weights."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print tables of a model's cost, of its stages, and of its published weights."""
-    chosen = parse(Arguments, "info", arguments, "Tell a model's parameters, MACs, stages and receptive fields.")
+    """Print tables of the cost of models, of their stages, and of their published weights; draw their fields."""
+    chosen = parse(Arguments, "info", arguments, ABOUT)
+    if not chosen.models:
+        raise InputError("`res2net info` lacks what it works on: see `res2net info --help`.")
+    check_range("batch size", chosen.batch_size, 1)
+    if chosen.plot is None and (chosen.pictures is not None or chosen.weights):
+        raise InputError("--pictures and --weights are for the effective fields: add --plot FILE.png.")
+
+    import torch
+
+    from res2net.backbones.registry import variant
+    from res2net.commands.costs import SIGNALS, cost_table, memory_table, stage_table, usual_side, weights_table
+    from res2net.measure import count, count_memory, stage_fields
+    from res2net.weights import records
+    from res2net.zoo import create_model
+
+    names = list(dict.fromkeys(chosen.models))
     asked = {name: getattr(chosen, name) for name in ("num_classes", "in_channels", "output_stride")}
     options: dict[str, Any] = chosen.options | {name: value for name, value in asked.items() if value is not None}
     with torch.device("meta"):
-        model = create_model(chosen.model, **options)
-    size = chosen.size or (32 if model.stages[-1].stride < 8 else 224)
+        models = {name: create_model(name, **options) for name in names}
+    dims = common_dims(models, SIGNALS)
+    if chosen.plot is not None:
+        from res2net.commands.fields import check_plot, draw_fields
+
+        check_plot(chosen.plot, models, chosen.samples, chosen.weights)
+    size = chosen.size or max(usual_side(model) for model in models.values())
+    inputs = {name: (model.in_channels, *(size,) * dims) for name, model in models.items()}
     console = Console()
-    console.print(f"{chosen.model}: {variant(chosen.model).about}", highlight=False, markup=False)
-    counts = count(model, (model.in_channels, size, size))
-    console.print(cost_table(counts, size).to_rich())
-    console.print(stage_table(model, size).to_rich())
-    found = records(chosen.model)
-    if found:
-        console.print(weights_table(found).to_rich())
-
-
-def cost_table(counts: Counts, size: int) -> Table:
-    """Parameters, MACs and activations of one picture."""
-    rows = [
-        ("parameters", human(counts.parameters), f"{counts.parameters:,}"),
-        ("multiply-accumulates (convolutions, linear)", human(counts.macs), f"{counts.macs:,}"),
-        ("activations (their outputs)", human(counts.activations), f"{counts.activations:,}"),
-    ]
-    return Table(f"Cost of one picture of {size} x {size}", (Column(""), Column("about"), Column("exactly")), rows)
-
-
-def stage_table(model: Backbone, size: int) -> Table:
-    """Channels, stride, size and receptive field of each stage."""
-    names = ["stem", *(f"layer{index}" for index in range(1, len(model.stages)))]
-    rows = [
-        (name, stage.channels, stage.stride, -(-size // stage.stride), seen.smallest, seen.largest)
-        for name, stage, seen in zip(names, model.stages, stage_fields(model), strict=True)
-    ]
-    columns = (
-        Column("stage"),
-        Column("channels"),
-        Column("stride", "px"),
-        Column("size", "px"),
-        Column("smallest receptive field", "px"),
-        Column("largest", "px"),
-    )
-    return Table("Stages", columns, rows)
-
-
-def weights_table(found: Sequence[WeightRecord]) -> Table:
-    """Published weights and what their publishers claim."""
-    rows = [
-        (
-            record.tag,
-            record.source,
-            ", ".join(f"{what} {value}" for what, value in record.metrics.items()),
-            record.licence,
+    for name in names:
+        console.print(f"{name}: {variant(name).about}", highlight=False, markup=False)
+    console.print(cost_table({name: count(models[name], inputs[name]) for name in names}, size, dims).to_rich())
+    memories = {name: count_memory(models[name], inputs[name], chosen.batch_size) for name in names}
+    console.print(memory_table(memories, size, chosen.batch_size, dims).to_rich())
+    for name, model in models.items():
+        of = f" of {name}" if len(names) > 1 else ""
+        try:
+            seen = stage_fields(model)
+        except InputError:
+            seen = []
+        console.print(stage_table(model, size, seen, f"Stages{of}").to_rich())
+        if not seen:
+            console.print("How far it sees is not known: it is made of layers of another library.")
+        if found := records(name):
+            console.print(weights_table(found, f"Published weights{of}").to_rich())
+    if chosen.plot is not None:
+        draw_fields(
+            chosen.plot,
+            names,
+            options,
+            size=size,
+            samples=chosen.samples,
+            pictures=chosen.pictures,
+            weights=chosen.weights,
+            console=console,
         )
-        for record in found
-    ]
-    return Table("Published weights", (Column("tag"), Column("from"), Column("claims", "%"), Column("licence")), rows)
+
+
+def common_dims(models: Mapping[str, Backbone], signals: Mapping[int, str]) -> int:
+    """The dimensions of what all models take; `InputError` where they differ."""
+    first, *others = models
+    for name in others:
+        if models[name].dims != models[first].dims:
+            raise InputError(
+                f"{first} takes a {signals[models[first].dims]} and {name} a {signals[models[name].dims]}: "
+                "ask for them one at a time."
+            )
+    return models[first].dims

@@ -6,18 +6,11 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 import tyro
 from rich.console import Console
 
-from res2net.backbones.registry import variant
 from res2net.commands.arguments import parse
 from res2net.errors import InputError, nearest
-from res2net.measure import human
-from res2net.report import Column, Table
-from res2net.weights import records
-from res2net.weights.load import why_unusable
-from res2net.zoo import create_model, list_models
 
 __all__ = ["run"]
 
@@ -33,6 +26,11 @@ class Arguments:
 def run(arguments: Sequence[str]) -> None:
     """Print the models that match a pattern, with parameters and published weights."""
     pattern = parse(Arguments, "models", arguments, "List the models.").pattern
+
+    from res2net.backbones.registry import variant
+    from res2net.report import Column, Table
+    from res2net.zoo import list_models
+
     names = list_models(pattern)
     if not names:
         hint = nearest(pattern.strip("*"), list_models()) or "see `res2net models`."
@@ -45,10 +43,18 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _parameters(name: str) -> str:
+    import torch
+
+    from res2net.measure import human
+    from res2net.zoo import create_model
+
     with torch.device("meta"):
         model = create_model(name)
     return human(sum(parameter.numel() for parameter in model.parameters()))
 
 
 def _tags(name: str) -> str:
+    from res2net.weights import records
+    from res2net.weights.load import why_unusable
+
     return ", ".join(record.tag for record in records(name) if not why_unusable(record))

@@ -8,16 +8,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
 
 import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import parse, split_task, value_of
 from res2net.engine.config import TrainConfig, from_dict, read_yaml
-from res2net.engine.folder import RunFolder
 from res2net.errors import InputError
-from res2net.tasks.base import task_type
+from res2net.tasks.options import options_type
+
+if TYPE_CHECKING:
+    from res2net.engine.folder import RunFolder
 
 __all__ = ["run"]
 
@@ -42,8 +44,9 @@ def run(arguments: Sequence[str]) -> int:
     """Start a run, or go on with one; 1 when it was stopped and can be resumed."""
     task, words = split_task(arguments)
     task = _task_of(value_of("--resume", words), task, named=words != list(arguments))
-    kind: Any = TrainConfig[task_type(task).Options]  # type: ignore[misc]
-    default = kind(task_name=task, source="", task=task_type(task).Options())
+    options = options_type(task)
+    kind: Any = TrainConfig[options]  # type: ignore[valid-type]
+    default = kind(task_name=task, source="", task=options())
     given = value_of("--config", words)
     if given is not None:
         values = read_yaml(given)
@@ -55,13 +58,15 @@ def run(arguments: Sequence[str]) -> int:
         values.setdefault("task", {})
         default = from_dict(kind, values, f"The configuration {given}")
     parsed: Arguments[Any] = parse(
-        cast(type[Arguments[Any]], Arguments[task_type(task).Options]),  # type: ignore[misc]
+        cast(type[Arguments[Any]], Arguments[options]),  # type: ignore[valid-type]
         "train" if task == "classify" else f"train {task}",
         words,
         ABOUT,
         Arguments(default),
     )
     if parsed.resume is not None:
+        from res2net.engine.folder import RunFolder
+
         folder = RunFolder.existing(parsed.resume)
         saved = from_dict(kind, read_yaml(folder.config), f"The configuration {folder.config}")
         _check_nothing_else(parsed, default, saved)
@@ -102,9 +107,14 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
 
 def _task_of(folder: str | None, task: str, *, named: bool) -> str:
     """The task of the run in a folder, where there is one; another that was named is refused."""
-    if folder is None or not RunFolder(Path(folder)).config.is_file():
+    if folder is None:
         return task
-    found = read_yaml(RunFolder(Path(folder)).config).get("task_name", task)
+    from res2net.engine.folder import RunFolder
+
+    config = RunFolder(Path(folder)).config
+    if not config.is_file():
+        return task
+    found = read_yaml(config).get("task_name", task)
     if named and found != task:
         raise InputError(f"{folder} is a run of the task {found}: go on with `res2net train --resume {folder}`.")
     return str(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -108,6 +109,11 @@ def convolved(x: Tensor, convolution: Convolution) -> Tensor:
     return torch.convolution(x, weight, None, stride, padding, dilation, False, no_output_padding, groups)
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Mixed precision switched off; the meta device has none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
 class _NormStep:
     """A batch normalisation and a ReLU, whose output is made again from its input when it is needed."""
 
@@ -202,7 +208,7 @@ class _Interior(torch.autograd.Function):
         first, *others = [_NormStep(norm) for norm in norms]
         *inner, last = [_ConvolutionStep(convolution) for convolution in convolutions]
         branches = [_BranchStep(*parts).forward for parts in zip(inner, others, strict=True)]
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             y = last.forward(chain(first.forward(x), branches, layout, pass_through))
         ctx.static = static
         ctx.save_for_backward(*(tensor for norm in (first, *others) for tensor in norm.saved), *parameters)
@@ -216,7 +222,7 @@ class _Interior(torch.autograd.Function):
         first, *others = [_NormStep(norm, saved[4 * index : 4 * index + 4]) for index, norm in enumerate(norms)]
         *inner, last = [_ConvolutionStep(convolution) for convolution in convolutions]
         branches = [_BranchStep(*parts) for parts in zip(inner, others, strict=True)]
-        with torch.autocast(gradient.device.type, enabled=False):
+        with without_autocast(gradient.device):
             passing = _PassStep(pass_through or (lambda x: x))
             x = chain(first.again(), [branch.again for branch in branches], layout, passing.again)
             gradient = last.backward(gradient, x)

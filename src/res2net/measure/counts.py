@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +37,6 @@ def count(model: nn.Module, input_size: tuple[int, ...]) -> Counts:
     Raises:
         InputError: the network does not take an input of that size.
     """
-    if len(input_size) < 2 or any(not isinstance(size, int) or size < 1 for size in input_size):
-        raise InputError(f"Input size {input_size!r} does not fit: give (channels, *size), all positive integers.")
     twin = without_weights(model)
     activations = 0
 
@@ -48,14 +47,8 @@ def count(model: nn.Module, input_size: tuple[int, ...]) -> Counts:
     for module in twin.modules():
         if isinstance(module, _ConvNd | nn.Linear):
             module.register_forward_hook(add)
-    dtype = next((tensor.dtype for tensor in twin.parameters() if tensor.is_floating_point()), None)
-    try:
-        # The device is also for tensors that the network makes itself.
-        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as flops:
-            twin(torch.empty(1, *input_size, dtype=dtype))
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"The network does not take an input of size {input_size}: {reason}") from error
+    with torch.no_grad(), FlopCounterMode(display=False) as flops:
+        run_without_weights(twin, input_size)
     return Counts(
         parameters=sum(tensor.numel() for tensor in model.parameters()),
         macs=flops.get_total_flops() // 2,
@@ -70,6 +63,25 @@ def without_weights(model: nn.Module) -> nn.Module:
     for tensor in model.parameters():
         copies[id(tensor)] = nn.Parameter(tensor.detach().to("meta"), requires_grad=False)
     return copy.deepcopy(model, copies).eval()
+
+
+def run_without_weights(twin: nn.Module, input_size: tuple[int, ...], batch_size: int = 1) -> tuple[Tensor, Any]:
+    """An input `(batch_size, *input_size)` on the meta device, and what a network from `without_weights` makes of it.
+
+    Raises:
+        InputError: the network does not take an input of that size.
+    """
+    if len(input_size) < 2 or any(not isinstance(size, int) or size < 1 for size in input_size):
+        raise InputError(f"Input size {input_size!r} does not fit: give (channels, *size), all positive integers.")
+    dtype = next((tensor.dtype for tensor in twin.parameters() if tensor.is_floating_point()), None)
+    try:
+        # The device is also for tensors that the network makes itself.
+        with torch.device("meta"):
+            x = torch.empty(batch_size, *input_size, dtype=dtype)
+            return x, twin(x)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"The network does not take an input of size {input_size}: {reason}") from error
 
 
 def human(number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce, singledispatch
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from res2net.errors import InputError
+from res2net.measure.paths import PathCounts, joined, one_after_another
 from res2net.nn import Res2Bottleneck, Res2Conv, SqueezeExcitation
 from res2net.nn.shortcut import SameAvgPool
 
@@ -42,6 +43,14 @@ class ReceptiveField:
     """Positions that the path with the smallest view spans."""
     stride: int = 1
     """Positions between the views of two neighbours, also called jump."""
+    paths: PathCounts = field(default_factory=dict, compare=False, repr=False)
+    """For each number of positions, how many of the paths span so many; where nothing is given and the smallest path
+    spans less than all, they are not known, and this is empty. A path takes one split of a Res2 convolution where it
+    goes in and one where it comes out, and either the branch or the shortcut of a block."""
+
+    def __post_init__(self) -> None:
+        if not self.paths and self.smallest == self.largest:
+            object.__setattr__(self, "paths", {self.smallest: 1})
 
     @property
     def largest(self) -> int:
@@ -55,6 +64,7 @@ class ReceptiveField:
             self.last + self.stride * after.last,
             self.smallest + self.stride * (after.smallest - 1),
             self.stride * after.stride,
+            one_after_another(self.paths, after.paths, self.stride),
         )
 
     def beside(self, other: ReceptiveField) -> ReceptiveField:
@@ -65,6 +75,7 @@ class ReceptiveField:
             max(self.last, other.last),
             min(self.smallest, other.smallest),
             self.stride,
+            joined(self.paths, other.paths),
         )
 
 
@@ -165,10 +176,15 @@ def _(module: Res2Conv, axis: int) -> ReceptiveField:
 
 @field_of.register
 def _(module: Res2Bottleneck, axis: int) -> ReceptiveField:
+    return branch_field(module, axis).beside(field_of(module.downsample, axis)).then(field_of(module.act3, axis))
+
+
+def branch_field(module: Res2Bottleneck, axis: int = -1) -> ReceptiveField:
+    """The receptive field of a bottleneck without its shortcut, for families that bring the residual from outside."""
     splits = reduce(ReceptiveField.beside, _split_views(module, axis))
     before = receptive_field(module.conv1, module.bn1, module.act1, axis=axis)
     after = receptive_field(module.conv3, module.bn3, module.se, axis=axis)
-    return before.then(splits).then(after).beside(field_of(module.downsample, axis)).then(field_of(module.act3, axis))
+    return before.then(splits).then(after)
 
 
 def _split_views(module: Res2Conv, axis: int) -> list[ReceptiveField]:

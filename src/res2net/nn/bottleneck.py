@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from res2net.errors import InputError
+from res2net.errors import InputError, check_choice
 from res2net.kernels import BatchNorm, Convolution, interior_recomputed
 from res2net.nn.attention import SqueezeExcitation
 from res2net.nn.layers import Activation, IntOrTuple, Norm, activation, check_positive, conv, norm_layer
@@ -15,6 +15,7 @@ from res2net.nn.res2conv import Branch, Res2Conv
 
 __all__ = ["Res2Bottleneck"]
 
+BLOCK_ORDERS = ("conv-norm-act", "conv-act-norm")
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -36,18 +37,21 @@ class Res2Bottleneck(Res2Conv):
         se_reduction: reduction of a squeeze-and-excitation after the last normalisation; None has none.
         drop_path: probability to drop the residual branch of a sample while training (Huang et al., ECCV 2016).
         recompute: save memory in training: outputs of normalisations and ReLUs are made again in the backward pass
-            (`res2net.kernels.interior_recomputed`), with the same gradients. It needs batch normalisation and ReLU.
+            (`res2net.kernels.interior_recomputed`), with the same gradients. It needs batch normalisation, then ReLU.
             Hooks on the layers between the two 1x1 convolutions are not called then.
         norm: as in `Res2Conv`; also of the 1x1 convolutions.
         act: as in `Res2Conv`; also of the block.
+        order: of convolution, normalisation and activation: "conv-norm-act", or "conv-act-norm" (Res2NetPlus), where
+            the last convolution still has its normalisation alone, and the activation comes after the addition.
         dims: as in `Res2Conv`.
         kernel_size: as in `Res2Conv`.
-        stride: of the k x k convolutions.
+        stride: of the block; the k x k convolutions have it, unless `stride_in_1x1`.
         dilation: as in `Res2Conv`.
         mode: as in `Res2Conv`.
         split_order: as in `Res2Conv`.
         pass_through: as in `Res2Conv`.
         pool_counts_padding: as in `Res2Conv`.
+        stride_in_1x1: whether the first 1x1 convolution has the stride, and the k x k convolutions have none.
 
     Shape: `(N, in_channels, *size)` to `(N, expansion * planes, *ceil(size / stride))`.
 
@@ -70,6 +74,7 @@ class Res2Bottleneck(Res2Conv):
         recompute: bool = False,
         norm: Norm = "batch",
         act: Activation = "relu",
+        order: str = "conv-norm-act",
         dims: int = 2,
         kernel_size: IntOrTuple = 3,
         stride: IntOrTuple = 1,
@@ -78,6 +83,7 @@ class Res2Bottleneck(Res2Conv):
         split_order: str = "official",
         pass_through: str | None = None,
         pool_counts_padding: bool = True,
+        stride_in_1x1: bool = False,
     ) -> None:
         for what, value in (("Planes", planes), ("Base width", base_width), ("Cardinality", cardinality)):
             check_positive(what, value)
@@ -86,20 +92,24 @@ class Res2Bottleneck(Res2Conv):
             raise InputError(
                 f"Base width {base_width} leaves no channel at {planes} planes: choose at least {-(-64 // planes)}."
             )
+        check_choice("Order of a block", order, BLOCK_ORDERS)
         if recompute and (norm, act) != ("batch", "relu"):
             raise InputError(
                 f"Recomputing does not fit norm={norm!r} and act={act!r}: it needs norm='batch' and act='relu'."
             )
+        if recompute and order != "conv-norm-act":
+            raise InputError(f"Recomputing does not fit order={order!r}: it needs order='conv-norm-act'.")
         super().__init__(
             width,
             scale=scale,
             dims=dims,
             kernel_size=kernel_size,
-            stride=stride,
+            stride=1 if stride_in_1x1 else stride,
             dilation=dilation,
             cardinality=cardinality,
             norm=norm,
             act=act,
+            order=order,
             mode=mode,
             split_order=split_order,
             pass_through=pass_through,
@@ -110,7 +120,7 @@ class Res2Bottleneck(Res2Conv):
             del self.convs, self.bns, self.acts
         self.recompute = recompute
         self.out_channels = planes * expansion
-        self.conv1 = conv(dims, in_channels, self.channels)
+        self.conv1 = conv(dims, in_channels, self.channels, stride=stride if stride_in_1x1 else 1)
         self.bn1 = norm_layer(norm, self.channels, dims)
         self.act1 = activation(act)
         self.conv3 = conv(dims, self.channels, self.out_channels)
@@ -126,17 +136,22 @@ class Res2Bottleneck(Res2Conv):
         """The convolution, normalisation and activation of each convolved split, first to last."""
         return [(self.conv2, self.bn2, self.act2)] if self.scale == 1 else super().branches()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, in_channels, *size)` to `(N, out_channels, *ceil(size / stride))`."""
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """`(N, in_channels, *size)` to `(N, out_channels, *ceil(size / stride))`.
+
+        What comes out of the branch is added to `residual`, of the output's shape, which is not changed; by default to
+        the shortcut of `x`.
+        """
         y = self.conv1(x)
         # Frozen normalisations need no gradient, and those of several processes are layers of their own.
         if self.recompute and all(trains_alone(norm) for norm in self.inner_norms()):
             y = self.interior_recomputed(y)
         else:
-            y = self.conv3(super().forward(self.act1(self.bn1(y))))
+            y = self.bn1(self.act1(y)) if self.order == "conv-act-norm" else self.act1(self.bn1(y))
+            y = self.conv3(super().forward(y))
         y = self.bn3(y)
         y = self.drop_path(self.se(y))
-        return self.act3(y.add_(self.downsample(x)))
+        return self.act3(y.add_(self.downsample(x) if residual is None else residual))
 
     def inner_norms(self) -> list[nn.Module]:
         """The normalisations between the two 1x1 convolutions."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
 
@@ -28,8 +29,37 @@ Norm: TypeAlias = str | Callable[[int], nn.Module]
 Activation: TypeAlias = str | Callable[[], nn.Module]
 Layers: TypeAlias = dict[int, Callable[..., nn.Module]]
 
+
+class SmallAvgPool3d(nn.AvgPool3d):
+    """An average pooling that takes volumes smaller than its kernel, as those of one and two dimensions do.
+
+    Torch compares the volume with the kernel before it pads: it would refuse the last stage of 16 frames.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, C, D, H, W)` to the average of each window."""
+        sides = x.shape[2:]
+        kernel, stride, padding = (
+            (value,) * 3 if isinstance(value, int) else tuple(value)
+            for value in (self.kernel_size, self.stride, self.padding)
+        )
+        if all(side >= size for side, size in zip(sides, kernel, strict=True)):
+            return super().forward(x)
+        before = [pad for pad in reversed(padding) for _ in (0, 1)]
+        beyond: list[int] = []
+        for side, size, step, pad in zip(sides, kernel, stride, padding, strict=True):
+            missing = -(side + 2 * pad - size) % step if self.ceil_mode and side + 2 * pad >= size else 0
+            beyond = [0, max(missing, size - side - 2 * pad, 0), *beyond]
+
+        def windows(values: Tensor, value: float) -> Tensor:
+            return F.avg_pool3d(F.pad(F.pad(values, before, value=value), beyond), kernel, stride)
+
+        counted = windows(x.new_ones(1, 1, *sides), float(self.count_include_pad))
+        return windows(x, 0.0) / counted
+
+
 CONV: Layers = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-AVG_POOL: Layers = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+AVG_POOL: Layers = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: SmallAvgPool3d}
 MAX_POOL: Layers = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 ADAPTIVE_AVG_POOL: Layers = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
 BATCH_NORM: Layers = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}

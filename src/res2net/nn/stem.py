@@ -14,13 +14,21 @@ STEMS = {"conv7": 4, "deep": 4, "conv3": 1}
 
 
 def stem_layers(
-    stem: str, in_channels: int, channels: int, *, dims: int = 2, norm: Norm = "batch", act: Activation = "relu"
+    stem: str,
+    in_channels: int,
+    channels: int,
+    *,
+    dims: int = 2,
+    norm: Norm = "batch",
+    act: Activation = "relu",
+    order: str = "conv-norm-act",
 ) -> tuple[nn.Module, nn.Module]:
     """The convolution and the pooling of a stem; normalisation and activation come between them.
 
     Shape: the convolution maps `(N, in_channels, *size)` to `(N, channels, ...)` at stride 2 (`conv3`: 1), the
     pooling keeps the channels and halves the size (`conv3`: keeps it). The deep stem is the one of He et al.,
-    "Bag of tricks" (CVPR 2019): its first two convolutions have half of the channels.
+    "Bag of tricks" (CVPR 2019): its first two convolutions have half of the channels, each with normalisation and
+    activation in `order` ("conv-norm-act" or "conv-act-norm").
     """
     check_choice("Stem", stem, STEMS)
     if stem == "conv3":
@@ -29,13 +37,16 @@ def stem_layers(
     if stem == "conv7":
         return conv(dims, in_channels, channels, 7, stride=2), pool
     half = channels // 2
+
+    def after_convolution() -> tuple[nn.Module, nn.Module]:
+        layers = norm_layer(norm, half, dims), activation(act)
+        return layers if order == "conv-norm-act" else layers[::-1]
+
     deep = nn.Sequential(
         conv(dims, in_channels, half, 3, stride=2),
-        norm_layer(norm, half, dims),
-        activation(act),
+        *after_convolution(),
         conv(dims, half, half, 3),
-        norm_layer(norm, half, dims),
-        activation(act),
+        *after_convolution(),
         conv(dims, half, channels, 3),
     )
     return deep, pool

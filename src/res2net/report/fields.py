@@ -25,7 +25,7 @@ BARS = 48
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Of those groups, in pixels."""
 HEAT = ("#ffffff", "#9ecae9", "#0072b2", "#08264a")
-MAPS = 4
+MAPS = 3
 """Maps in a row, at most."""
 
 
@@ -56,22 +56,23 @@ def fields_figure(networks: Mapping[str, Fields]) -> Figure:
     for name, fields in networks.items():
         if not fields.paths or fields.effective.gradient.ndim != 2:
             raise InputError(f"The receptive fields of {name} cannot be drawn: give its paths, and those of a picture.")
-    columns = min(MAPS, len(networks))
+    columns = min(MAPS, max(2, len(networks)))
     rows = -(-len(networks) // columns)
     side = min(2.6, (WIDTH - 1.2) / columns)
     figure = new_figure(3.1 + rows * (side + 0.5))
-    above, below = figure.add_gridspec(2, 1, height_ratios=(2.9, rows * (side + 0.5)))
-    left, right = (figure.add_subplot(place) for place in above.subgridspec(1, 2))
+    parts = figure.add_gridspec(2, 1, height_ratios=(2.9, rows * (side + 0.5)))
+    upper = parts[0].subgridspec(1, 2)
+    left, right = (figure.add_subplot(upper[0, column]) for column in range(2))
     handles = _paths(left, networks)
     _shares(right, networks)
-    grid = below.subgridspec(rows, columns)
+    grid = parts[1].subgridspec(rows, columns)
     maps = [figure.add_subplot(grid[index // columns, index % columns]) for index in range(len(networks))]
     for index, (axes, (name, fields)) in enumerate(zip(maps, networks.items(), strict=True)):
         image = _map(axes, name, fields.effective, first=index % columns == 0)
     bar = figure.colorbar(image, ax=maps, aspect=14 * rows, pad=0.02, ticks=[0, 10, 25, 50, 100])
     bar.set_label(drawable("gradient, % of its maximum"), fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=8, colors=INK, length=0)
-    bar.outline.set_visible(False)  # type: ignore[operator] # a spine
+    bar.outline.set_visible(False)
     legend(figure, handles, "dotted: the mean of the paths, and the square that holds half of the gradient")
     return finish(figure)
 
@@ -81,7 +82,7 @@ def _paths(axes: Axes, networks: Mapping[str, Fields]) -> dict[str, Any]:
     largest = max(max(fields.paths) for fields in networks.values())
     width = next((width for width in WIDTHS if largest / width <= BARS), WIDTHS[-1])
     clean(axes, "receptive field of a path, px", f"paths, % in each {width} px" if width > 1 else "paths, %")
-    edges = np.arange(0, largest + 2 * width, width)
+    edges = np.arange(0, largest + 2 * width, width) - 0.5
     handles: dict[str, Any] = {}
     for name, look in line_styles(networks).items():
         paths = networks[name].paths

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
 
@@ -18,10 +17,11 @@ from torchmetrics.classification import MulticlassAccuracy
 from res2net.backbones.base import Backbone
 from res2net.data.sources import DataSource
 from res2net.data.transforms import TrainAugment, Transform, batch_mix, eval_transform, train_transform
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
 from res2net.report import Column, Report, Table, captioned, confusion_matrix, lines_with_errors
 from res2net.report.pictures import as_image
 from res2net.tasks.base import Evaluation, Task, register_task
+from res2net.tasks.options.classify import ClassifyOptions
 from res2net.weights import Preprocessing
 
 __all__ = ["SIZES", "Classify", "ClassifyOptions", "accuracy_by_size", "count_by_size", "size_figure"]
@@ -32,56 +32,6 @@ HARDEST = 24
 """Pictures in a report, those with the largest loss."""
 SIZES = (0.06, 0.1, 0.16, 0.26, 0.42, 0.9)
 """Borders between groups of object sizes, as shares of the picture's side."""
-
-
-@dataclass(frozen=True)
-class ClassifyOptions:
-    """How classification is trained; where nothing is given, what is usual for the data."""
-
-    label_smoothing: float = 0.0
-    """Share of each label that is spread over all classes."""
-    mixup: float = 0.0
-    """Alpha of mixup; 0 is off."""
-    cutmix: float = 0.0
-    """Alpha of CutMix; 0 is off."""
-    rand_augment: int = 0
-    """Operations of RandAugment; 0 is off."""
-    magnitude: int = 9
-    """Strength of those operations, 0 to 30."""
-    color_jitter: float = 0.0
-    """Largest relative change of brightness, contrast and saturation."""
-    erase: float = 0.0
-    """Probability of erasing a rectangle."""
-    flip: float | None = None
-    """Probability of a horizontal flip."""
-    crop_area: float | None = None
-    """Smallest share of the picture's area that the random resized crop takes."""
-
-    def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("label smoothing", self.label_smoothing, 0, 0.999),
-            ("mixup", self.mixup, 0, 1000),
-            ("cutmix", self.cutmix, 0, 1000),
-            ("rand augment", self.rand_augment, 0, 100),
-            ("magnitude", self.magnitude, 0, 30),
-            ("color jitter", self.color_jitter, 0, 1),
-            ("erase", self.erase, 0, 1),
-            ("flip", self.flip, 0, 1),
-            ("crop area", self.crop_area, 0.001, 1),
-        ):
-            if value is not None:
-                check_range(name, value, low, high)
-
-    def augment(self, usual: TrainAugment) -> TrainAugment:
-        """The random changes: `usual`, but for what is chosen here."""
-        chosen: dict[str, Any] = {
-            name: getattr(self, name) for name in ("rand_augment", "magnitude", "color_jitter", "erase")
-        }
-        if self.flip is not None:
-            chosen["flip"] = self.flip
-        if self.crop_area is not None:
-            chosen |= {"scale": (self.crop_area, 1.0), "pad": None}
-        return replace(usual, **chosen)
 
 
 @register_task

@@ -1,7 +1,8 @@
 """Weights: where published ones come from, how files are read and written, and how they get into a network."""
 
 from res2net.weights.download import cache_folder, fetch
-from res2net.weights.formats import FORMATS, Format, Native, from_native, to_native
+from res2net.weights.formats import FORMATS, SAME_NAMES, Format, Native, from_native, to_native
+from res2net.weights.inflate import inflate
 from res2net.weights.load import LoadReport, check_usable, describe, load
 from res2net.weights.read import Checkpoint, read_checkpoint
 from res2net.weights.records import Preprocessing, WeightRecord, find_record, records
@@ -9,6 +10,7 @@ from res2net.weights.save import atomic_write, save
 
 __all__ = [
     "FORMATS",
+    "SAME_NAMES",
     "Checkpoint",
     "Format",
     "LoadReport",
@@ -22,6 +24,7 @@ __all__ = [
     "fetch",
     "find_record",
     "from_native",
+    "inflate",
     "load",
     "read_checkpoint",
     "records",

@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from res2net.errors import InputError, check_choice
-from res2net.weights.records import WeightRecord
+from res2net.weights.records import WeightRecord, records
 from res2net.weights.save import write_problem
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["cache_folder", "fetch"]
+__all__ = ["cache_folder", "fetch", "recognise"]
 
 TIMEOUT = 30.0  # seconds without a byte
 WAITS = (1.0, 2.0, 4.0)  # seconds before each new attempt after a cut
@@ -76,6 +76,19 @@ def fetch(record: WeightRecord, *, cache: str | Path | None = None) -> Path:
     except OSError as error:
         raise write_problem(path, error, "set RES2NET_CACHE to another folder") from error
     return path
+
+
+def recognise(path: str | Path) -> WeightRecord | None:
+    """The record of a published file that was downloaded by hand: by its name, and its hash where there is one.
+
+    None for other files, also for those that cannot be read.
+    """
+    path = Path(path)
+    found = next((record for record in records() if record.file_name == path.name), None)
+    try:
+        return found if found is not None and not _wrong_hash(found, path) else None
+    except OSError:
+        return None
 
 
 def _download(record: WeightRecord, path: Path) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from res2net.backbones.base import Backbone
-from res2net.backbones.registry import variant_names
+from res2net.backbones.graphs import GRAPHS
+from res2net.backbones.registry import variant, variant_names
 from res2net.errors import InputError
 from res2net.weights.formats import FORMATS, to_native
 from res2net.weights.read import Checkpoint
@@ -140,9 +141,10 @@ def why_unusable(record: WeightRecord) -> str:
     """Why this version cannot compute with published weights; empty where it can."""
     if record.format not in FORMATS:
         return f"their format, {record.format}, cannot be read"
-    if record.graph != "official":
-        return f"they need the {record.graph} graph, which cannot be built"
-    return "" if record.model in variant_names() else "the model cannot be built"
+    if record.model not in variant_names():
+        return "the model cannot be built"
+    known = GRAPHS if "graph" in variant(record.model).option_names else ("official",)
+    return "" if record.graph in known else f"they need the {record.graph} graph, which cannot be built"
 
 
 def check_usable(record: WeightRecord) -> None:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from res2net.errors import InputError, nearest
+from res2net.weights.pickles import RefusedError, read_pickle
 from res2net.weights.save import METADATA_KEY
 
 __all__ = ["Checkpoint", "read_checkpoint"]
@@ -23,6 +24,8 @@ __all__ = ["Checkpoint", "read_checkpoint"]
 ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model", "params", "weights")
 # What wrappers put before every name: data parallel training, compilation, Lightning modules.
 PREFIXES = ("module.", "_orig_mod.", "task.", "model.", "net.", "network.")
+# How files of torch begin, those of torch 1.6 and later and those before; other pickles are of other programs.
+TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a safetensors file, recognised by its content, or a file of `torch.save`; no code of it is ever run.
+    """Read a safetensors file, a file of `torch.save`, or a pickle of NumPy arrays such as `.pdparams`.
+
+    Which of them it is shows in its content. No code of it is ever run.
 
     The dictionary of tensors is taken out of what training programs put around it, and prefixes that all its names
     share are taken off; files of `save` come back exactly. Metadata are those of `save`, or the plain values
@@ -48,7 +53,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            start = file.read(9)
+            start = file.read(16)
     except IsADirectoryError as error:
         raise InputError(f"{path} is a folder: give the checkpoint file in it.") from error
     except FileNotFoundError as error:
@@ -57,8 +62,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise InputError(f"Cannot read {path} ({error.strerror}): check its permissions.") from error
     if not start:
         raise InputError(f"{path} is empty: download or save it again.")
-    if path.suffix == ".safetensors" or start[8:] == b"{":
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
         return _read_safetensors(path)
+    if start[:1] == b"\x80" and not start.startswith(TORCH_STARTS):
+        return _read_pickle(path)
     return _read_torch(path)
 
 
@@ -83,11 +90,22 @@ def _read_torch(path: Path) -> Checkpoint:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file can hold anything, and torch raises a dozen types for it
         if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise InputError(
-                f"{path} contains Python objects ({refused[1]}) that could run code and is not read: "
-                "save only the network's state_dict() where the file was made."
-            ) from error
+            raise _objects(path, refused[1]) from error
         raise _unreadable(path) from error
+    return _checkpoint(path, content)
+
+
+def _read_pickle(path: Path) -> Checkpoint:
+    try:
+        content = read_pickle(path)
+    except RefusedError as error:
+        raise _objects(path, str(error)) from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise _unreadable(path) from error
+    return _checkpoint(path, content)
+
+
+def _checkpoint(path: Path, content: object) -> Checkpoint:
     metadata = {}
     if isinstance(content, dict):
         metadata = {name: value for name, value in content.items() if isinstance(value, str | int | float)}
@@ -127,6 +145,13 @@ def _json_object(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _objects(path: Path, name: str) -> InputError:
+    return InputError(
+        f"{path} contains Python objects ({name}) that could run code and is not read: save only the network's "
+        "state_dict() where the file was made."
+    )
 
 
 def _unreadable(path: Path) -> InputError:

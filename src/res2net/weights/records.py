@@ -70,7 +70,11 @@ class WeightRecord:
     """Which of the model's checkpoints: `in1k` is the one of the authors."""
     address: str
     sha256: str | None
-    """Hexadecimal digits of the file's SHA-256, from the first on; None where the publisher gives none."""
+    """Hexadecimal digits of the file's SHA-256, from the first on.
+
+    None where the publisher gives none (PaddleClas): then a download is known to be complete by its length, and to be
+    of the model by the name and the shape of every tensor, but not to be the very file that was published.
+    """
     licence: str
     source: str
     """Who published the file."""
@@ -80,9 +84,9 @@ class WeightRecord:
     num_classes: int | None = 1000
     """Classes of its classifier; None where the publisher does not say."""
     format: str = "official"
-    """How its tensors are named: a format of `res2net.weights.formats`, or one to come."""
+    """How its tensors are named: a format of `res2net.weights.formats`."""
     graph: str = "official"
-    """Which network computes with it: layers of other graphs have the same shapes and do something else."""
+    """Which graph of `res2net.backbones.graphs` it was trained in: layers of others have the same shapes."""
     hub_id: str | None = None
     """The same weights on the Hugging Face hub."""
 
@@ -95,6 +99,15 @@ class WeightRecord:
     def file_name(self) -> str:
         """The last part of the address."""
         return self.address.rsplit("/", 1)[-1]
+
+    def to_metadata(self) -> dict[str, Any]:
+        """What a checkpoint made from this file says about itself: preprocessing, graph, source and licence."""
+        return {
+            "preprocessing": self.preprocessing.to_dict(),
+            "graph": self.graph,
+            "source": f"{self.source}: {self.address}",
+            "licence": self.licence,
+        }
 
 
 def records(model: str | None = None) -> list[WeightRecord]:

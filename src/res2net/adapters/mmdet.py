@@ -1,0 +1,83 @@
+"""Our backbones in the registry of MMDetection (https://github.com/open-mmlab/mmdetection), or of any MM library.
+
+It has no release for the present torch, so this is tested against a stand-in for its registry only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from res2net.errors import InputError
+from res2net.zoo import create_model
+
+__all__ = ["MultiScaleBackbone", "register"]
+
+
+class MultiScaleBackbone(nn.Module):
+    """A backbone as the detectors of MMDetection take it: `forward` gives a tuple of maps, finest first.
+
+    Args:
+        name: one of `res2net.list_models()`.
+        weights: a tag or a file, as in `res2net.create_model`.
+        out_indices: which stages, counted from the stem, 0.
+        frozen_stages: how many stages are not trained, the stem first.
+        norm_eval: whether batch normalisations keep their statistics in training.
+        options: of the model, such as `{"output_stride": 16}`.
+
+    Shape: `(N, in_channels, H, W)` to maps `(N, channels, ceil(H / stride), ceil(W / stride))`.
+
+    Raises:
+        InputError: as `res2net.create_model`, or there are no such stages.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        weights: str | Path | None = None,
+        *,
+        out_indices: Sequence[int] = (1, 2, 3, 4),
+        frozen_stages: int = 0,
+        norm_eval: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        adapt = {"adapt_classifier": True} if weights is not None else {}
+        self.backbone = create_model(name, weights, num_classes=0, **adapt, **(options or {}))
+        count = len(self.backbone.stages)
+        if not out_indices or not set(out_indices) <= set(range(count)):
+            raise InputError(f"Stages {list(out_indices)} do not exist: choose among 0 to {count - 1}, the stem first.")
+        self.out_indices = tuple(out_indices)
+        self.norm_eval = norm_eval
+        self.backbone.freeze(frozen_stages)
+
+    def init_weights(self) -> None:
+        """Nothing: the weights are there since the network was made. MMDetection calls it before training."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation; with `norm_eval`, batch normalisations stay in evaluation."""
+        super().train(mode)
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """`(N, in_channels, H, W)` to the maps of `out_indices`."""
+        pyramid = self.backbone.features(x)
+        return tuple(pyramid[index] for index in self.out_indices)
+
+
+def register(registry: Any, name: str = "MultiScaleBackbone") -> None:
+    """Add `MultiScaleBackbone` to a registry of MMEngine, such as `mmdet.registry.MODELS`.
+
+    In a configuration it is then
+    `backbone=dict(type="MultiScaleBackbone", name="res2net50_26w_4s", weights="in1k", frozen_stages=2)`, where the
+    neck has `in_channels=[256, 512, 1024, 2048]`.
+    """
+    registry.register_module(name=name, module=MultiScaleBackbone)

@@ -1,0 +1,105 @@
+"""Our backbones as encoders of segmentation_models.pytorch (https://github.com/qubvel-org/segmentation_models.pytorch)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from res2net.adapters.missing import needs
+from res2net.adapters.trim import keep_stages
+from res2net.backbones.base import Backbone
+from res2net.backbones.registry import build, variant, variant_names
+from res2net.errors import InputError
+from res2net.weights import records
+from res2net.weights.load import why_unusable
+from res2net.zoo import create_model
+
+with needs("segmentation_models_pytorch"):
+    from segmentation_models_pytorch.encoders import encoders
+    from segmentation_models_pytorch.encoders._base import EncoderMixin
+
+__all__ = ["PREFIX", "PyramidEncoder", "register"]
+
+PREFIX = "res2net/"
+"""What our names begin with among the encoders."""
+
+
+def register() -> list[str]:
+    """Add the backbones for pictures to the encoders, and give their names there.
+
+    A name is `res2net/` and our name, and with the weights of a record also `.` and its tag, as in
+    `smp.Unet("res2net/res2net50_26w_4s.in1k", encoder_weights=None)`. `encoder_weights` is None in any case: the
+    library takes its own weights from one hub only. Pictures are prepared as `res2net.weights.find_record` says.
+
+    To call it again adds what was added to our backbones meanwhile.
+    """
+    names: dict[str, tuple[str, str | None]] = {}
+    for name in variant_names():
+        if _halves_at_each_stage(variant(name).build) and variant(name).options.get("dims", 2) == 2:
+            tags = [record.tag for record in records(name) if not why_unusable(record)]
+            names |= {PREFIX + ".".join(filter(None, (name, tag))): (name, tag) for tag in (None, *tags)}
+    for full, (name, tag) in names.items():
+        params = {"name": name, "weights": tag}
+        encoders[full] = {"encoder": PyramidEncoder, "params": params, "pretrained_settings": {}}
+    return list(names)
+
+
+class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class is not known to mypy
+    """A backbone that gives the picture and a map of each stage, as decoders of segmentation_models.pytorch take it.
+
+    Args:
+        name: one of `res2net.list_models()`.
+        weights: a tag or a file, as in `res2net.create_model`.
+        depth: how many stages, the stem first; the others are taken out.
+        output_stride: 32, 16 or 8 (what the model allows).
+
+    Shape: `(N, in_channels, H, W)` to the picture and `depth` maps `(N, channels, H / stride, W / stride)`.
+
+    Raises:
+        InputError: as `res2net.create_model`, or the network has not so many stages, each of half the size.
+    """
+
+    def __init__(self, name: str, weights: str | None = None, *, depth: int = 5, output_stride: int = 32) -> None:
+        super().__init__()
+        self.name, self.weights = name, weights
+        self._depth, self._output_stride = depth, output_stride
+        self.set_in_channels(3)
+
+    def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:
+        """Make the network for pictures of so many channels; weights of a record are changed to fit.
+
+        The library calls it when it makes an encoder; whether there are weights is known here without `pretrained`.
+        """
+        options: dict[str, Any] = {} if self._output_stride == 32 else {"output_stride": self._output_stride}
+        adapt = {} if self.weights is None else {"adapt_classifier": True, "adapt_input": True}
+        backbone = create_model(self.name, self.weights, num_classes=0, in_channels=in_channels, **adapt, **options)
+        expected = [min(2**level, self._output_stride) for level in range(1, self._depth + 1)]
+        if [stage.stride for stage in backbone.stages[: self._depth]] != expected:
+            found = ", ".join(str(stage.stride) for stage in backbone.stages)
+            raise InputError(
+                f"{self.name} has stages of strides {found} and decoders of depth {self._depth} read strides "
+                f"{', '.join(map(str, expected))}: choose another network or encoder_depth."
+            )
+        keep_stages(backbone, self._depth)
+        self.backbone = backbone
+        self._in_channels = in_channels
+        self._out_channels = [in_channels, *(stage.channels for stage in backbone.stages)]
+
+    def make_dilated(self, output_stride: int) -> None:
+        """Nothing: the network was made with its output stride. The library calls it when it makes an encoder."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """`(N, in_channels, H, W)` to the picture itself and the maps, finest first."""
+        return [x, *self.backbone.features(x)[: self._depth]]
+
+
+@cache
+def _halves_at_each_stage(family: Callable[..., Backbone]) -> bool:
+    """Whether the first variant of a family is for pictures and halves their size at each stage from the stem on."""
+    with torch.device("meta"):
+        model = build(next(name for name in variant_names() if variant(name).build is family))
+    return model.dims == 2 and all(stage.stride == 2**level for level, stage in enumerate(model.stages, start=1))

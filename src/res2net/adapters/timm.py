@@ -1,0 +1,321 @@
+"""Our backbones in the registry of timm (https://github.com/huggingface/pytorch-image-models).
+
+A name there is `res2net_` and our name, since timm has networks of its own by some of our names, takes what is before
+a colon and what has a slash for a place on a disk or a hub, and what is behind a dot for a tag of weights.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from res2net.adapters.missing import needs
+from res2net.adapters.trim import keep_stages
+from res2net.backbones.base import Backbone
+from res2net.backbones.registry import build, variant, variant_names
+from res2net.errors import InputError, check_choice
+from res2net.weights import Checkpoint, WeightRecord, check_usable, fetch, find_record, read_checkpoint, records
+from res2net.weights.load import why_unusable
+from res2net.zoo import create_model
+
+with needs("timm"):
+    from timm import models as timm_models
+    from timm.models._pretrained import PretrainedCfg
+
+__all__ = ["PREFIX", "TimmModel", "register"]
+
+PREFIX = "res2net_"
+"""What our names begin with in the registry of timm."""
+
+default_cfgs: dict[str, Any] = {}
+"""Weights and their preparation of pictures, by our name in timm: where timm looks for them."""
+
+
+def register() -> list[str]:
+    """Add the backbones to the registry of timm, and give their names there.
+
+    They are those for pictures with a classifier on the global average; networks that we have from timm are not.
+
+    `timm.create_model` then takes these names, with the tags of our records as in
+    `res2net_res2net50_26w_4s.mmpretrain_in1k`, and our options: `num_classes`, `in_chans`, `output_stride`,
+    `drop_path_rate`, `drop_rate` (our `dropout`), `global_pool` ("avg" or ""), `features_only` with `out_indices`,
+    and others by our name. With `pretrained=True` the weights of our record are downloaded as by
+    `res2net.create_model`, or read from the file of `pretrained_cfg_overlay={"file": ...}` in any format we know.
+
+    To call it again does nothing, or adds what was added to our backbones meanwhile.
+    """
+    names = [name for name in variant_names() if _fits(name)]
+    for name in names:
+        if not timm_models.is_model(PREFIX + name):
+            _register(PREFIX + name, name)
+    return [PREFIX + name for name in names]
+
+
+class TimmModel(Backbone):
+    """What a network of timm has to offer, on one of our backbones. `as_timm` mixes it into the class of a backbone.
+
+    The names of parameters stay ours, so a checkpoint of timm's training is one of ours, and the reverse.
+    """
+
+    global_pool: nn.Module
+    dropout: nn.Module
+
+    @property
+    def in_chans(self) -> int:
+        """Channels of the picture."""
+        return self.in_channels
+
+    @property
+    def num_features(self) -> int:
+        """Channels of the last stage."""
+        return self.stages[-1].channels
+
+    head_hidden_size = num_features
+    """Channels that the classifier sees."""
+
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """Of each stage, the channels, the stride, and the name of the module that it comes from."""
+        names = {module: name for name, module in self.named_modules()}
+        return [
+            {"num_chs": stage.channels, "reduction": stage.stride, "module": names[modules[-1]]}
+            for stage, modules in zip(self.stages, self.stage_modules(), strict=True)
+        ]
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last features: `(N, in_chans, H, W)` to `(N, num_features, H / output_stride, W / output_stride)`."""
+        return self.features(x)[-1]
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """The last features to logits `(N, num_classes)`; without a classifier or `pre_logits` to `(N, C)`.
+
+        Where `global_pool` is "", to `(N, C, H, W)` instead of `(N, C)`.
+        """
+        x = self.global_pool(x)
+        if isinstance(self.global_pool, nn.Identity):
+            return x
+        x = self.dropout(x)
+        classifier = self.get_classifier()
+        if pre_logits or isinstance(classifier, nn.Linear):
+            x = x.flatten(1)
+        return x if pre_logits else classifier(x).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_chans, H, W)` to logits `(N, num_classes)`, or to pooled features `(N, C)` without a classifier."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """The features of some stages, and before them the last features unless `intermediates_only`.
+
+        Args:
+            x: `(N, in_chans, H, W)`.
+            indices: which stages, negative from the end; a number for so many of the last; None for all.
+            norm: there is no last normalisation, so it changes nothing.
+            stop_early: the last of these stages stands for the last features.
+            output_fmt: only "NCHW".
+            intermediates_only: leave out the last features.
+        """
+        check_choice("Output format", output_fmt, ["NCHW"])
+        chosen = self._chosen(indices)
+        pyramid = self.features(x)
+        found = [pyramid[index] for index in chosen]
+        return found if intermediates_only else (pyramid[max(chosen) if stop_early else -1], found)
+
+    def prune_intermediate_layers(
+        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Take out what stages `indices` do not need, and give their numbers from 0.
+
+        Args:
+            indices: as in `forward_intermediates`.
+            prune_norm: there is no last normalisation, so it changes nothing.
+            prune_head: take out the classifier too.
+        """
+        chosen = self._chosen(indices)
+        keep_stages(self, max(chosen) + 1)
+        if prune_head:
+            self.reset_classifier(0)
+        return chosen
+
+    def get_classifier(self) -> nn.Module:
+        """The layer that makes the logits."""
+        return self.get_submodule(self.classifier_name)
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Put in a new classifier, none for 0 classes, and another pooling if asked for ("avg" or "")."""
+        if global_pool is not None:
+            check_choice("Global pooling", global_pool, ["avg", ""])
+            self.global_pool = nn.AdaptiveAvgPool2d(1) if global_pool else nn.Identity()
+        if num_classes and isinstance(self.global_pool, nn.Identity):
+            raise InputError("A classifier needs pooled features: give num_classes=0 or global_pool='avg'.")
+        like = next(self.parameters())
+        linear = partial(nn.Linear, self.num_features, num_classes, device=like.device, dtype=like.dtype)
+        self.set_submodule(self.classifier_name, linear() if num_classes else nn.Identity())
+        self.num_classes = num_classes
+        self.variant_options = {**self.variant_options, "num_classes": num_classes}
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Training with less memory is an option of ours: `InputError` names it."""
+        if enable:
+            raise InputError("Gradient checkpointing is chosen when a model is made: pass recompute=True.")
+
+    def _chosen(self, indices: int | Sequence[int] | None) -> list[int]:
+        levels = range(len(self.stages))
+        if indices is None or isinstance(indices, int):
+            indices = levels if indices is None else range(-indices, 0)
+        if not indices or not all(-len(levels) <= index < len(levels) for index in indices):
+            raise InputError(f"Stages {list(indices)} do not exist: choose among 0 to {levels[-1]}, the stem first.")
+        return [levels[index] for index in indices]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The class is made when it is needed, so it cannot be found by its name.
+        return _empty, (type(self).__bases__[1],), self.__dict__
+
+
+def as_timm(model: Backbone) -> TimmModel:
+    """The same model, in place, with the methods that timm asks for."""
+    family: Any = type(model)
+    model.__class__ = _mixed(family)
+    assert isinstance(model, TimmModel)
+    return model
+
+
+@cache
+def _mixed(family: type[Backbone]) -> type[TimmModel]:
+    return type(f"Timm{family.__name__}", (TimmModel, family), {"__module__": __name__})
+
+
+def _empty(family: Any) -> TimmModel:
+    return object.__new__(_mixed(family))
+
+
+@cache
+def _fits(name: str) -> bool:
+    """Whether a backbone is for pictures and has the head that `TimmModel` knows."""
+    dims = variant(name).options.get("dims")
+    model = _template(variant(name).build)
+    return (dims or model.dims) == 2 and hasattr(model, "global_pool") and hasattr(model, "dropout")
+
+
+@cache
+def _template(family: Callable[..., Backbone]) -> Backbone:
+    """The first variant of a family, without memory for its weights."""
+    with torch.device("meta"):
+        return build(next(name for name in variant_names() if variant(name).build is family))
+
+
+def _register(timm_name: str, name: str) -> None:
+    cfgs = {f"{timm_name}.{r.tag}": _cfg(name, r) for r in records(name) if not why_unusable(r)}
+    default_cfgs.update(timm_models.generate_default_cfgs(cfgs or {timm_name: _cfg(name)}))
+
+    def create(pretrained: bool = False, **options: Any) -> nn.Module:
+        return _create(timm_name, name, pretrained, **options)
+
+    create.__name__ = create.__qualname__ = timm_name
+    create.__doc__ = f"{variant(name).about}: `res2net.create_model({name!r})` for timm."
+    # timm adds the name to `__all__` of this module, so it is to be found here.
+    setattr(sys.modules[__name__], timm_name, create)
+    timm_models.register_model(create)
+
+
+def _cfg(name: str, record: WeightRecord | None = None) -> Any:
+    default = {n: p.default for n, p in inspect.signature(variant(name).build).parameters.items()}
+    options = {**default, **variant(name).options}
+    if record is None:
+        return PretrainedCfg(
+            num_classes=options["num_classes"],
+            input_size=(options["in_channels"], 224, 224),
+            interpolation="bilinear",
+        )
+    preparation = record.preprocessing
+    return PretrainedCfg(
+        url=record.address,
+        num_classes=record.num_classes or options["num_classes"],
+        input_size=(len(preparation.mean), preparation.size, preparation.size),
+        interpolation=preparation.interpolation,
+        crop_pct=preparation.crop,
+        mean=preparation.mean,
+        std=preparation.std,
+        license=record.licence,
+        origin_url=record.address,
+    )
+
+
+def _create(
+    timm_name: str,
+    name: str,
+    pretrained: bool,
+    *,
+    pretrained_cfg: Any = None,
+    pretrained_cfg_overlay: dict[str, Any] | None = None,
+    cache_dir: str | None = None,
+    feature_cls: str = "getter",
+    **options: Any,
+) -> nn.Module:
+    check_choice("Feature class", feature_cls, ["getter"])
+    with torch.device("meta"):
+        template = build(name)
+    overlay: dict[str, Any] = {"first_conv": template.input_layer_name, "classifier": template.classifier_name}
+    overlay |= pretrained_cfg_overlay or {}
+    cfg = timm_models.resolve_pretrained_cfg(timm_name, pretrained_cfg, overlay)
+    checkpoint = None
+    # What timm saved itself, it also loads.
+    if pretrained and not (cfg.source or cfg.state_dict):
+        pretrained, checkpoint = False, _find_checkpoint(name, cfg, cache_dir)
+    return timm_models.build_model_with_cfg(
+        partial(_build, name, checkpoint),
+        timm_name,
+        pretrained,
+        pretrained_cfg=pretrained_cfg,
+        pretrained_cfg_overlay=overlay,
+        feature_cfg={"feature_cls": feature_cls, "out_indices": range(len(template.stages))},
+        cache_dir=cache_dir,
+        **options,
+    )
+
+
+def _find_checkpoint(name: str, cfg: Any, cache_dir: str | None) -> Checkpoint:
+    """The file that a configuration of timm names, or the published one of its tag."""
+    if cfg.file:
+        return read_checkpoint(cfg.file)
+    record = find_record(name, cfg.tag or "in1k")
+    check_usable(record)
+    path = fetch(record, cache=cache_dir)
+    return Checkpoint(read_checkpoint(path).tensors, record.to_metadata(), path)
+
+
+def _build(
+    name: str,
+    checkpoint: Checkpoint | None,
+    *,
+    num_classes: int,
+    in_chans: int,
+    global_pool: str = "avg",
+    drop_rate: float = 0.0,
+    **options: Any,
+) -> TimmModel:
+    options |= {"num_classes": num_classes, "in_channels": in_chans}
+    if drop_rate:
+        options["dropout"] = drop_rate
+    adapt = {} if checkpoint is None else {"adapt_classifier": True, "adapt_input": True}
+    model = as_timm(create_model(name, checkpoint, **adapt, **options))
+    vars(model)["_traits"] = {"first_conv": model.input_layer_name}
+    # Options that came with the weights, such as their graph: a copy that timm saves and loads needs them too.
+    vars(model)["_model_args"] = {n: value for n, value in model.variant_options.items() if n not in options}
+    if global_pool != "avg":
+        model.reset_classifier(num_classes, global_pool)
+    return model

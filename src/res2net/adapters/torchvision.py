@@ -1,0 +1,117 @@
+"""Our backbones under the detectors of torchvision (https://docs.pytorch.org/vision/stable/models.html)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from res2net.adapters.missing import needs
+from res2net.adapters.trim import keep_stages
+from res2net.backbones.base import Backbone
+from res2net.errors import InputError
+from res2net.zoo import create_model
+
+with needs("torchvision", "pip install torchvision"):
+    from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
+    from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
+
+__all__ = ["BackboneWithFPN", "backbone_with_fpn"]
+
+
+class BackboneWithFPN(nn.Module):
+    """A backbone with the feature pyramid network of torchvision on it (Lin et al., CVPR 2017).
+
+    It is what the detectors of torchvision take as their `backbone`: it has `out_channels`, and gives its maps by
+    name: "0", "1", ... of the chosen stages, finest first, and those of the extra block.
+
+    Args:
+        backbone: the network; its classifier is not used, and stages behind the last of `levels` are taken out.
+        levels: which of its stages, counted from the stem, 0; by default all but the stem.
+        out_channels: channels of every map.
+        extra_blocks: makes coarser maps; by default one of half the size, "pool" (`LastLevelMaxPool`).
+        norm_layer: normalisation in the pyramid, made of its channels; none by default, as in torchvision.
+
+    Shape: `(N, in_channels, H, W)` to maps `(N, out_channels, ceil(H / stride), ceil(W / stride))`.
+
+    Raises:
+        InputError: there are no such stages.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        levels: Sequence[int] | None = None,
+        out_channels: int = 256,
+        extra_blocks: ExtraFPNBlock | None = None,
+        norm_layer: Callable[..., nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        count = len(backbone.stages)
+        self.levels = tuple(range(1, count) if levels is None else levels)
+        if not self.levels or not set(self.levels) <= set(range(count)):
+            raise InputError(f"Levels {list(self.levels)} do not exist: choose among 0 to {count - 1}, the stem first.")
+        keep_stages(backbone, max(self.levels) + 1)
+        self.body = backbone
+        self.fpn = FeaturePyramidNetwork(
+            [backbone.stages[level].channels for level in self.levels],
+            out_channels,
+            extra_blocks=extra_blocks or LastLevelMaxPool(),
+            norm_layer=norm_layer,
+        )
+        self.out_channels = out_channels
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """`(N, in_channels, H, W)` to the maps by name, finest first."""
+        pyramid = self.body.features(x)
+        return self.fpn(OrderedDict((str(index), pyramid[level]) for index, level in enumerate(self.levels)))
+
+
+def backbone_with_fpn(
+    name: str,
+    weights: str | Path | None = None,
+    *,
+    frozen_stages: int = 0,
+    frozen_norms: bool = False,
+    levels: Sequence[int] | None = None,
+    out_channels: int = 256,
+    extra_blocks: ExtraFPNBlock | None = None,
+    norm_layer: Callable[..., nn.Module] | None = None,
+    **options: Any,
+) -> BackboneWithFPN:
+    """A backbone by name, with a feature pyramid network on it, for the detectors of torchvision.
+
+    Args:
+        name: one of `res2net.list_models()`.
+        weights: a tag or a file, as in `res2net.create_model`.
+        frozen_stages: how many stages are not trained, the stem first (`Backbone.freeze`).
+        frozen_norms: whether batch normalisations never learn, as in torchvision's own detectors (with few pictures in
+            a batch their statistics would be poor): they become `FrozenBatchNorm2d`.
+        levels: as in `BackboneWithFPN`; also the following.
+        out_channels: channels of every map.
+        extra_blocks: makes coarser maps.
+        norm_layer: normalisation in the pyramid.
+        options: of `res2net.create_model`, such as `in_channels` or `output_stride`.
+
+    Raises:
+        InputError: as `res2net.create_model`, or there are no such stages.
+    """
+    adapt = {"adapt_classifier": True} if weights is not None else {}
+    backbone = create_model(name, weights, num_classes=0, **adapt, **options).freeze(frozen_stages)
+    if frozen_norms:
+        _freeze_norms(backbone)
+    return BackboneWithFPN(
+        backbone, levels=levels, out_channels=out_channels, extra_blocks=extra_blocks, norm_layer=norm_layer
+    )
+
+
+def _freeze_norms(model: nn.Module) -> None:
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    for name, norm in norms.items():
+        frozen = FrozenBatchNorm2d(norm.num_features, norm.eps)
+        frozen.load_state_dict(norm.state_dict())
+        model.set_submodule(name, frozen)

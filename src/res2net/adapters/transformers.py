@@ -1,0 +1,299 @@
+"""Our backbones as models of Hugging Face's transformers (https://github.com/huggingface/transformers).
+
+They are saved as safetensors with a configuration, the preparation of pictures and a model card, in a folder or on
+the hub; and they serve as backbones of its detectors and segmenters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from res2net.adapters.missing import needs
+from res2net.adapters.model_card import model_card
+from res2net.backbones.base import Backbone
+from res2net.backbones.registry import build
+from res2net.errors import InputError
+from res2net.weights import Preprocessing, WeightRecord, atomic_write
+
+with needs("transformers"):
+    import huggingface_hub
+    from transformers import (
+        AutoBackbone,
+        AutoConfig,
+        AutoModelForImageClassification,
+        PreTrainedConfig,
+        PreTrainedModel,
+    )
+    from transformers import initialization as init
+    from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin
+    from transformers.modeling_outputs import BackboneOutput, ImageClassifierOutputWithNoAttention
+
+__all__ = ["Res2NetBackbone", "Res2NetConfig", "Res2NetForImageClassification", "register"]
+
+RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
+"""Numbers of Pillow's filters."""
+
+
+def register() -> None:
+    """Tell transformers of these classes: `AutoConfig`, `AutoBackbone` and `AutoModelForImageClassification` know them.
+
+    To call it again does nothing.
+    """
+    AutoConfig.register(Res2NetConfig.model_type, Res2NetConfig, exist_ok=True)
+    AutoBackbone.register(Res2NetConfig, Res2NetBackbone, exist_ok=True)
+    AutoModelForImageClassification.register(Res2NetConfig, Res2NetForImageClassification, exist_ok=True)
+
+
+class Res2NetConfig(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[misc] # not known to mypy
+    """Which network, and what its model card says.
+
+    Stages have the names "stem", "stage1", "stage2", ...; a backbone gives those of `out_features` or `out_indices`,
+    by default the last. `num_labels` is the network's own number of classes unless given.
+
+    Raises:
+        InputError: an unknown network or option (the nearest is named), or an option that does not fit a file.
+    """
+
+    model_type = "res2net"
+
+    network: str = "res2net50_26w_4s"
+    """One of `res2net.list_models()`."""
+    network_options: dict[str, Any] | None = None
+    """Options of that model."""
+    num_channels: int = 3
+    """Channels of the picture."""
+    preprocessing: dict[str, Any] | None = None
+    """How pictures are prepared: `Preprocessing.to_dict()`."""
+    licence: str | None = None
+    """Of the weights."""
+    source: str | None = None
+    """Who made the weights."""
+    metrics: dict[str, float] | None = None
+    """By name and by who measured them."""
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.network_options = dict(self.network_options or {})
+        try:
+            json.dumps(self.network_options)
+        except TypeError as error:
+            raise InputError(f"Options {self.network_options} do not fit a file ({error}): give names.") from error
+        with torch.device("meta"):
+            network = build(self.network, in_channels=self.num_channels, **self.network_options)
+        for derived in ("stage_names", "hidden_sizes"):
+            kwargs.pop(derived, None)
+        self.hidden_sizes = [stage.channels for stage in network.stages]
+        self.stage_names = ["stem", *(f"stage{level}" for level in range(1, len(network.stages)))]
+        out_features, out_indices = kwargs.pop("out_features", None), kwargs.pop("out_indices", None)
+        self.set_output_features_output_indices(out_features=out_features, out_indices=out_indices)
+        if self.id2label is None:
+            kwargs.setdefault("num_labels", network.num_classes)
+        super().__post_init__(**kwargs)
+
+
+class _Res2NetModel(PreTrainedModel):  # type: ignore[misc] # not known to mypy
+    """What both models share: the network, its first weights, and what is saved."""
+
+    config_class = Res2NetConfig
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+
+    def _make_network(self, num_classes: int) -> Backbone:
+        config = self.config
+        options = {**config.network_options, "in_channels": config.num_channels, "num_classes": num_classes}
+        network = build(config.network, **options)
+        self._keys_to_ignore_on_load_unexpected = [rf"^network\.{re.escape(network.classifier_name)}\."]
+        for module in network.modules():
+            # A network on the meta device gets its weights from a file, and what the file lacks from `_init_weights`.
+            module._is_hf_initialized = not any(tensor.is_meta for tensor in module.parameters())  # type: ignore[assignment]
+        return network
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+class Res2NetBackbone(BackboneMixin, _Res2NetModel):  # type: ignore[misc] # not known to mypy
+    """A pyramid of features for the detectors and segmenters of transformers.
+
+    Shape: `(N, num_channels, H, W)` to maps `(N, channels, ceil(H / stride), ceil(W / stride))`.
+    """
+
+    has_attentions = False
+
+    def __init__(self, config: Res2NetConfig) -> None:
+        super().__init__(config)
+        self.network = self._make_network(0)
+        self.num_features = [stage.channels for stage in self.network.stages]
+        self.post_init()
+
+    def forward(
+        self, pixel_values: Tensor, output_hidden_states: bool | None = None, return_dict: bool | None = None
+    ) -> Any:
+        """The maps of `config.out_features`, and with `output_hidden_states` those of all stages."""
+        pyramid = dict(zip(self.stage_names, self.network.features(pixel_values), strict=True))
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        output = BackboneOutput(
+            feature_maps=tuple(pyramid[name] for name in self.out_features),
+            hidden_states=tuple(pyramid.values()) if wanted else None,
+        )
+        plain = not (self.config.return_dict if return_dict is None else return_dict)
+        return output.to_tuple() if plain else output
+
+
+class Res2NetForImageClassification(_Res2NetModel):
+    """A network with its classifier.
+
+    Shape: `(N, num_channels, H, W)` to logits `(N, num_labels)`.
+    """
+
+    def __init__(self, config: Res2NetConfig) -> None:
+        super().__init__(config)
+        self.network = self._make_network(config.num_labels)
+        self.post_init()
+
+    @classmethod
+    def from_network(
+        cls,
+        network: Backbone,
+        *,
+        record: WeightRecord | None = None,
+        class_names: Sequence[str] | None = None,
+        preprocessing: Preprocessing | None = None,
+        licence: str | None = None,
+        source: str | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> Self:
+        """A model with the weights of a network of ours.
+
+        Args:
+            network: with a classifier.
+            record: of its weights, where they are published ones; the following replace what it says.
+            class_names: of the classes, in their order.
+            preprocessing: how pictures are prepared.
+            licence: of the weights.
+            source: who made the weights.
+            metrics: by name and by who measured them.
+
+        Raises:
+            InputError: the network has no classifier, or another number of classes than there are names.
+        """
+        if not network.num_classes:
+            raise InputError("The network has no classifier: make it with num_classes above 0, or use Res2NetBackbone.")
+        if class_names is not None and len(class_names) != network.num_classes:
+            raise InputError(f"{len(class_names)} names do not fit {network.num_classes} classes: give one for each.")
+        if record is not None:
+            preprocessing = preprocessing or record.preprocessing
+            licence, source = licence or record.licence, source or record.source
+            metrics = metrics or record.metrics
+        names = class_names or [f"LABEL_{number}" for number in range(network.num_classes)]
+        own = ("num_classes", "in_channels")
+        config = Res2NetConfig(
+            network=network.variant_name,
+            network_options={name: value for name, value in network.variant_options.items() if name not in own},
+            num_channels=network.in_channels,
+            id2label=dict(enumerate(names)),
+            label2id={name: number for number, name in enumerate(names)},
+            preprocessing=preprocessing.to_dict() if preprocessing else None,
+            licence=licence,
+            source=source,
+            metrics=dict(metrics) if metrics else None,
+        )
+        model = cls(config)
+        model.network.load_state_dict(network.state_dict())
+        return model.train(network.training)
+
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None, return_dict: bool | None = None) -> Any:
+        """Logits, and with `labels` the loss that transformers computes of them."""
+        logits = self.network(pixel_values)
+        loss = None if labels is None else self.loss_function(labels, logits, self.config)
+        output = ImageClassifierOutputWithNoAttention(loss=loss, logits=logits)
+        plain = not (self.config.return_dict if return_dict is None else return_dict)
+        return output.to_tuple() if plain else output
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """Write `config.json`, `model.safetensors`, the preparation of pictures and the model card into a folder.
+
+        Args:
+            save_directory: the folder; it is made.
+            options: of `PreTrainedModel.save_pretrained`.
+        """
+        super().save_pretrained(save_directory, **options)
+        config, folder = self.config, Path(save_directory)
+        preprocessing = Preprocessing.from_dict(config.preprocessing) if config.preprocessing else None
+        if preprocessing is not None:
+            _write(folder / "preprocessor_config.json", json.dumps(_image_processor(preprocessing), indent=2))
+        card = model_card(
+            config.network,
+            classes=config.num_labels,
+            licence=config.licence,
+            source=config.source,
+            metrics=config.metrics,
+            preprocessing=preprocessing,
+        )
+        _write(folder / "README.md", card)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str = "Upload a network",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> str:
+        """Save to a repository of the hub, which is made if needed; the model card is ours. Returns its address.
+
+        Args:
+            repo_id: `owner/name`.
+            commit_message: of the commit.
+            private: whether a new repository is private.
+            token: of the account; by default the stored one.
+            revision: branch to write to.
+            create_pr: whether to propose the change instead.
+        """
+        api = huggingface_hub.HfApi(token=token)
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                commit_message=commit_message,
+                revision=revision,
+                create_pr=create_pr,
+            )
+
+
+def _image_processor(preprocessing: Preprocessing) -> dict[str, Any]:
+    """The settings of an image processor of transformers that prepares pictures so."""
+    size = preprocessing.size
+    return {
+        "image_processor_type": "BitImageProcessor",
+        "do_convert_rgb": len(preprocessing.mean) == 3,
+        "do_resize": True,
+        "size": {"shortest_edge": math.floor(size / preprocessing.crop)},
+        "resample": RESAMPLE[preprocessing.interpolation],
+        "do_center_crop": True,
+        "crop_size": {"height": size, "width": size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(preprocessing.mean),
+        "image_std": list(preprocessing.std),
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    atomic_write(path, lambda file: file.write(text.encode()))

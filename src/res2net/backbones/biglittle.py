@@ -1,0 +1,361 @@
+"""Big-Little Net (Chen et al., ICLR 2019) of bottlenecks, and of Res2 bottlenecks (bLRes2Net)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.checks import check_sizes
+from res2net.backbones.registry import register
+from res2net.backbones.stages import StageSteps, rising, stage_steps
+from res2net.errors import InputError
+from res2net.measure import ReceptiveField, field_of, receptive_field
+from res2net.nn import Res2Bottleneck, initialise
+from res2net.nn.layers import (
+    Activation,
+    Norm,
+    activation,
+    adaptive_avg_pool,
+    avg_pool,
+    check_positive,
+    conv,
+    norm_layer,
+)
+
+__all__ = ["BigLittleNet"]
+
+EXPANSION = 4
+"""Of a block's output over its planes."""
+
+
+class BigLittleStem(nn.Module):
+    """What stands for the pooling of a ResNet's stem: two branches, their sum, a 1x1 convolution.
+
+    The big branch is one 3x3 convolution of stride 2; the little one has two, of `channels // alpha` channels, and a
+    1x1 convolution to `channels`.
+
+    Shape: `(N, channels, *size)` to `(N, channels, *ceil(size / 2))`.
+    """
+
+    def __init__(self, channels: int, alpha: int, *, dims: int, norm: Norm, act: Activation) -> None:
+        super().__init__()
+        few = channels // alpha
+        self.big = nn.Sequential(conv(dims, channels, channels, 3, stride=2), norm_layer(norm, channels, dims))
+        self.little = nn.Sequential(
+            conv(dims, channels, few, 3),
+            norm_layer(norm, few, dims),
+            activation(act),
+            conv(dims, few, few, 3, stride=2),
+            norm_layer(norm, few, dims),
+            activation(act),
+            conv(dims, few, channels),
+            norm_layer(norm, channels, dims),
+        )
+        self.act = activation(act)
+        self.fusion = nn.Sequential(conv(dims, channels, channels), norm_layer(norm, channels, dims), activation(act))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, channels, *size)` to `(N, channels, *ceil(size / 2))`."""
+        return self.fusion(self.act(self.big(x) + self.little(x)))
+
+
+class BigLittleModule(nn.Module):
+    """A stage of two branches (Chen et al., section 3, Fig. 1), joined and led through a fusion block.
+
+    The big branch has all channels and all but one of the blocks at half the size; it ends without activation and is
+    enlarged by repeating positions. The little branch has the full size, one part in `alpha` of the channels and about
+    one part in `beta` of the blocks; a 1x1 convolution brings it to all channels. The fusion block has the stage's
+    stride.
+
+    Args:
+        block: makes a block from its channels in, its planes, `stride`, `dilation`, `mode` and `drop_path`.
+        layers: blocks of the stage, two or more.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        steps: stride of the fusion block, and dilation of all blocks.
+        drop_paths: of the blocks, in turn: big branch, little branch, fusion.
+        alpha: divides the channels of the little branch.
+        beta: divides its number of blocks.
+        dims: dimensions of the signal.
+        norm: of the 1x1 convolutions outside of blocks.
+        act: behind the sum.
+
+    Shape: `(N, in_channels, *size)` to `(N, out_channels, *ceil(size / step))`.
+    """
+
+    def __init__(
+        self,
+        block: Callable[..., Res2Bottleneck],
+        layers: int,
+        in_channels: int,
+        out_channels: int,
+        steps: StageSteps,
+        drop_paths: Iterator[float],
+        *,
+        alpha: int,
+        beta: int,
+        dims: int,
+        norm: Norm,
+        act: Activation,
+    ) -> None:
+        super().__init__()
+        few = out_channels // alpha
+        inside = replace(steps, step=1, dilation=steps.first_dilation, reduces=False)
+        branch = partial(blocks_in_turn, block, drop_paths=drop_paths, dims=dims, norm=norm)
+        self.big = branch(layers - 1, in_channels, out_channels, replace(inside, step=2, reduces=True))
+        last = self.big[-1]
+        assert isinstance(last, Res2Bottleneck)
+        last.act3 = nn.Identity()
+        self.little = branch(little_layers(layers, beta), in_channels, few, inside)
+        self.little_e = nn.Sequential(conv(dims, few, out_channels), norm_layer(norm, out_channels, dims))
+        self.act = activation(act)
+        self.fusion = branch(1, out_channels, out_channels, steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, *size)` to `(N, out_channels, *ceil(size / step))`."""
+        little = self.little_e(self.little(x))
+        big = F.interpolate(self.big(x), little.shape[2:], mode="nearest")
+        return self.fusion(self.act(big + little))
+
+
+def little_layers(layers: int, beta: int) -> int:
+    """Blocks of the little branch of a stage of so many blocks; the fusion block counts as one of the little ones."""
+    return max(1, layers // beta - 1)
+
+
+def blocks_in_turn(
+    block: Callable[..., Res2Bottleneck],
+    count: int,
+    in_channels: int,
+    out_channels: int,
+    steps: StageSteps,
+    drop_paths: Iterator[float],
+    *,
+    dims: int,
+    norm: Norm,
+) -> nn.Sequential:
+    """Blocks of `out_channels`, the first with the stride of `steps`, and with a shortcut of layers where it needs one.
+
+    That shortcut is an average pooling where the size is halved, and a 1x1 convolution where channels change. Where
+    dilation replaces the stride the pooling stays, at stride 1, so that the names of weights stay as well.
+    """
+    blocks = []
+    for index in range(count):
+        planes = out_channels // EXPANSION
+        if index:
+            blocks.append(block(out_channels, planes, dilation=steps.dilation, drop_path=next(drop_paths)))
+            continue
+        first = block(
+            in_channels,
+            planes,
+            stride=steps.step,
+            dilation=steps.first_dilation,
+            mode="stage" if steps.reduces else "hierarchical",
+            drop_path=next(drop_paths),
+        )
+        shortcut: list[nn.Module] = []
+        if steps.reduces:
+            shortcut.append(avg_pool(dims, 3, stride=steps.step, padding=1))
+        if in_channels != out_channels:
+            shortcut += [conv(dims, in_channels, out_channels), norm_layer(norm, out_channels, dims)]
+        if shortcut:
+            first.downsample = nn.Sequential(*shortcut)
+        blocks.append(first)
+    return nn.Sequential(*blocks)
+
+
+class BigLittleNet(Backbone):
+    """bLResNet and bLRes2Net: a stem, big-little stages, a stage of blocks in turn, the average and a classifier.
+
+    All stages but the last are `BigLittleModule`s, of strides 2, 2, 1 in that of 50 layers: layer2 and layer3 have the
+    same stride, 16. Blocks that halve the size are "stage" blocks, without additions between the splits, as in the
+    official Res2Net-DLA; all others are hierarchical. Which ones the authors of bLRes2Net took is not published.
+
+    Args:
+        layers: blocks of each stage, as of the ResNet that it is made from.
+        channels: planes of each stage; a stage has four times as many output channels.
+        alpha: divides the channels of the little branches.
+        beta: divides their number of blocks.
+        num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
+        in_channels: channels of the picture.
+        output_stride: stride of the last stage (32, 16, 8); dilation replaces the strides beyond it. Big branches work
+            at half the size all the same.
+        dims: dimensions of the signal, 1, 2 or 3.
+        stem_channels: channels of the stem.
+        scale: as in `Res2Bottleneck`.
+        base_width: as in `Res2Bottleneck`.
+        cardinality: as in `Res2Bottleneck`.
+        split_order: as in `Res2Bottleneck`.
+        norm: as in `Res2Bottleneck`; also of all other convolutions.
+        act: as in `Res2Bottleneck`; also outside of blocks.
+        recompute: as in `Res2Bottleneck`.
+        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
+        dropout: probability to drop a feature before the classifier while training.
+        zero_init_last: start every residual branch at zero, as the official code does.
+
+    Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
+
+    Raises:
+        InputError: an option is out of range, or two do not fit together.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (3, 4, 6, 3),
+        *,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        alpha: int = 2,
+        beta: int = 4,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        output_stride: int | None = None,
+        dims: int = 2,
+        stem_channels: int = 64,
+        scale: int = 1,
+        base_width: int = 64,
+        cardinality: int = 1,
+        split_order: str = "official",
+        norm: Norm = "batch",
+        act: Activation = "relu",
+        recompute: bool = False,
+        drop_path_rate: float = 0.0,
+        dropout: float = 0.0,
+        zero_init_last: bool = True,
+    ) -> None:
+        super().__init__()
+        check_structure(layers, channels, stem_channels, alpha, beta)
+        check_sizes(num_classes, in_channels, dropout)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.dims = dims
+        self.conv1 = conv(dims, in_channels, stem_channels, 7, stride=2)
+        self.bn1 = norm_layer(norm, stem_channels, dims)
+        self.act1 = activation(act)
+        self.stem = BigLittleStem(stem_channels, alpha, dims=dims, norm=norm, act=act)
+
+        strides = natural_strides(len(layers))
+        steps = stage_steps(strides, STEM_STRIDE, output_stride)
+        block = partial(
+            Res2Bottleneck,
+            base_width=base_width,
+            scale=scale,
+            cardinality=cardinality,
+            expansion=EXPANSION,
+            split_order=split_order,
+            norm=norm,
+            act=act,
+            dims=dims,
+            recompute=recompute,
+        )
+        drop_paths = rising(drop_path_rate, layers[-1] + sum(n + little_layers(n, beta) for n in layers[:-1]))
+        module = partial(BigLittleModule, block, alpha=alpha, beta=beta, dims=dims, norm=norm, act=act)
+        widths = (stem_channels, *(planes * EXPANSION for planes in channels))
+        for index, (count, step) in enumerate(zip(layers, steps, strict=True)):
+            given, wanted = widths[index : index + 2]
+            if index < len(layers) - 1:
+                stage: nn.Module = module(count, given, wanted, step, drop_paths)
+            else:
+                stage = blocks_in_turn(block, count, given, wanted, step, drop_paths, dims=dims, norm=norm)
+            self.add_module(f"layer{index + 1}", stage)
+        levels = (Stage(width, step.stride) for width, step in zip(widths[1:], steps, strict=True))
+        self.stages = (Stage(stem_channels, 2), Stage(stem_channels, STEM_STRIDE), *levels)
+        self.output_stride = steps[-1].stride
+        self.global_pool = adaptive_avg_pool(dims)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(widths[-1], num_classes) if num_classes else nn.Identity()
+        initialise(self, zero_init_last=zero_init_last)
+
+    @property
+    def input_layer_name(self) -> str:
+        """The 7x7 convolution."""
+        return "conv1"
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The stem is two stages: its convolution, and its two branches."""
+        return ("conv1", "stem", *(f"layer{index}" for index in range(1, len(self.stages) - 1)))
+
+    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The convolution, the branches of the stem, and each layer."""
+        layers = [self.get_submodule(name) for name in self.stage_names[1:]]
+        return ((self.conv1, self.bn1, self.act1), *((layer,) for layer in layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        for module in chain.from_iterable(self.stage_modules()):
+            x = module(x)
+        if not self.num_classes:
+            return x
+        return self.fc(self.dropout(self.global_pool(x).flatten(1)))
+
+
+STEM_STRIDE = 4
+
+
+def natural_strides(stages: int) -> list[int]:
+    """Strides of the stages: each doubles that before, but for the last big-little stage, which keeps it."""
+    strides = [STEM_STRIDE * 2**index for index in range(1, stages - 1)]
+    before = strides[-1] if strides else STEM_STRIDE
+    return [*strides, before, 2 * before]
+
+
+def check_structure(layers: Sequence[int], channels: Sequence[int], stem_channels: int, alpha: int, beta: int) -> None:
+    """`InputError` unless there are blocks for both branches of each stage, and channels that can be divided."""
+    if len(layers) < 2 or len(layers) != len(channels):
+        raise InputError(
+            f"{len(layers)} stages of layers and {len(channels)} of channels: give as many of each, at least two."
+        )
+    for what, value in (("Alpha", alpha), ("Beta", beta), ("Stem channels", stem_channels)):
+        check_positive(what, value)
+    for count in (*layers, *channels):
+        check_positive("Number of layers or channels", count)
+    if min(layers[:-1]) < 2:
+        raise InputError(f"Layers {tuple(layers)} do not fit: a stage of two branches needs two or more.")
+    for count in (stem_channels, *channels[:-1]):
+        if count % alpha:
+            raise InputError(f"{count} channels are not divisible by alpha {alpha}: choose others.")
+
+
+@field_of.register
+def _(module: BigLittleStem, axis: int) -> ReceptiveField:
+    branches = field_of(module.big, axis).beside(field_of(module.little, axis))
+    return branches.then(receptive_field(module.act, module.fusion, axis=axis))
+
+
+@field_of.register
+def _(module: BigLittleModule, axis: int) -> ReceptiveField:
+    big = field_of(module.big, axis)
+    little = receptive_field(module.little, module.little_e, axis=axis)
+    after = receptive_field(module.act, module.fusion, axis=axis)
+    views = []
+    # Of the enlarged map, positions 2 i and 2 i + 1 are both position i of the big branch: with a stride of 1, even
+    # and odd positions of the output see different surroundings. Those that see more are given, else the odd ones:
+    # these a following 3x3 convolution reaches first and last.
+    for position in (1, 0) if after.stride == 1 else (0,):
+        begin, end = position + after.first, position + after.last
+        first = min(big.first + 2 * (begin // 2), little.first + begin) - position
+        last = max(big.last + 2 * (end // 2), little.last + end) - position
+        views.append((first, last))
+    first, last = max(views, key=lambda view: view[1] - view[0])
+    field = replace(big, stride=1).beside(little).then(after)
+    return replace(field, first=first, last=last)
+
+
+_RES2 = {"base_width": 26, "scale": 4}
+_LAYERS = {50: (3, 4, 6, 3), 101: (4, 8, 18, 3)}
+register(
+    BigLittleNet,
+    "bLResNet: branches of two sizes in each stage (Chen et al., ICLR 2019)",
+    {f"blresnet{depth}": {"layers": layers} for depth, layers in _LAYERS.items()},
+)
+register(
+    BigLittleNet,
+    "bLRes2Net: Big-Little Net of Res2 blocks (Gao et al., TPAMI 2021)",
+    {f"blres2net{depth}_26w_4s": {"layers": layers, **_RES2} for depth, layers in _LAYERS.items()},
+)

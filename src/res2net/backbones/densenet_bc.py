@@ -1,0 +1,142 @@
+"""DenseNet-BC for 32x32 pictures (Huang et al., CVPR 2017): a row of the paper's Table 4."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.checks import check_fixed_stride, check_no_drop_path, check_sizes
+from res2net.backbones.registry import register
+from res2net.errors import InputError
+from res2net.measure import ReceptiveField, field_of, receptive_field
+from res2net.nn import initialise
+from res2net.nn.layers import activation, adaptive_avg_pool, avg_pool, check_positive, conv, norm_layer
+
+__all__ = ["DenseNetBC"]
+
+
+class DenseLayer(nn.Module):
+    """A 1x1 and a 3x3 convolution, each after its normalisation and ReLU; its output stands behind its input.
+
+    Args:
+        in_channels: channels of the input.
+        growth_rate: channels added; the 1x1 convolution has four times as many.
+
+    Shape: `(N, in_channels, H, W)` to `(N, in_channels + growth_rate, H, W)`.
+    """
+
+    def __init__(self, in_channels: int, growth_rate: int) -> None:
+        super().__init__()
+        self.bn1 = norm_layer("batch", in_channels, 2)
+        self.act1 = activation("relu")
+        self.conv1 = conv(2, in_channels, 4 * growth_rate)
+        self.bn2 = norm_layer("batch", 4 * growth_rate, 2)
+        self.act2 = activation("relu")
+        self.conv2 = conv(2, 4 * growth_rate, growth_rate, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, H, W)` to `(N, in_channels + growth_rate, H, W)`."""
+        y = self.conv1(self.act1(self.bn1(x)))
+        return torch.cat((x, self.conv2(self.act2(self.bn2(y)))), 1)
+
+
+@field_of.register
+def _(module: DenseLayer, axis: int) -> ReceptiveField:
+    return receptive_field(module.conv1, module.conv2, axis=axis).beside(ReceptiveField())
+
+
+class DenseNetBC(Backbone):
+    """DenseNet-BC-`depth` with three dense blocks at strides 1, 2 and 4, and a linear classifier.
+
+    Between the blocks a 1x1 convolution halves the channels and an average pooling of 2x2 the size. DenseNet-BC-190
+    with k = 40 has 25.62 M parameters with 10 classes, which is the published 25.6 M, and 25.82 M with 100.
+
+    Args:
+        depth: layers, 6 n + 4 for n dense layers in each block.
+        growth_rate: channels that a dense layer adds, k.
+        num_classes: classes of the classifier; 0 for none.
+        in_channels: channels of the picture.
+        output_stride: stride of the last stage; only 4 is possible.
+        drop_path_rate: only 0: there are no residual branches.
+        dropout: probability to drop a feature before the classifier while training.
+
+    Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        depth: int = 190,
+        *,
+        growth_rate: int = 40,
+        num_classes: int = 100,
+        in_channels: int = 3,
+        output_stride: int | None = None,
+        drop_path_rate: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(depth, int) or depth < 10 or (depth - 4) % 6:
+            raise InputError(f"Depth {depth} does not fit: choose 6 n + 4, such as 100, 190 or 250.")
+        check_positive("Growth rate", growth_rate)
+        check_fixed_stride(output_stride, 4)
+        check_no_drop_path(drop_path_rate)
+        check_sizes(num_classes, in_channels, dropout)
+        layers = (depth - 4) // 6
+        self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 4
+        channels = 2 * growth_rate
+        self.conv1 = conv(2, in_channels, channels, 3)
+        levels = [Stage(channels, 1)]
+        for block in (1, 2, 3):
+            if block > 1:
+                self.add_module(f"transition{block - 1}", transition(channels, channels // 2))
+                channels //= 2
+            dense = nn.Sequential(*(DenseLayer(channels + growth_rate * index, growth_rate) for index in range(layers)))
+            self.add_module(f"block{block}", dense)
+            channels += growth_rate * layers
+            levels.append(Stage(channels, 2 ** (block - 1)))
+        self.stages = tuple(levels)
+        self.bn = norm_layer("batch", channels, 2)
+        self.act = activation("relu")
+        self.global_pool = adaptive_avg_pool(2)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
+        initialise(self)
+
+    @property
+    def input_layer_name(self) -> str:
+        """The first convolution."""
+        return "conv1"
+
+    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The first convolution; the blocks, each with the transition before it; the last normalisation and ReLU."""
+        first, second, third = (self.get_submodule(f"block{index}") for index in (1, 2, 3))
+        to_second, to_third = (self.get_submodule(f"transition{index}") for index in (1, 2))
+        return ((self.conv1,), (first,), (to_second, second), (to_third, third, self.bn, self.act))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, H, W)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        x = self.features(x)[-1]
+        if not self.num_classes:
+            return x
+        return self.fc(self.dropout(self.global_pool(x).flatten(1)))
+
+
+def transition(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Fewer channels at half the size; incomplete windows are kept and their padding does not count."""
+    return nn.Sequential(
+        norm_layer("batch", in_channels, 2),
+        activation("relu"),
+        conv(2, in_channels, out_channels),
+        avg_pool(2, 2, stride=2, ceil_mode=True, count_include_pad=False),
+    )
+
+
+register(
+    DenseNetBC,
+    "DenseNet-BC for 32x32 pictures (Huang et al., CVPR 2017)",
+    {"cifar_densenetbc190_k40": {"depth": 190, "growth_rate": 40}},
+)

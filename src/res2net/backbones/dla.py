@@ -1,0 +1,361 @@
+"""DLA, DLA-X and their Res2 versions: deep layer aggregation (Yu et al., CVPR 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
+from itertools import chain
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.checks import check_sizes
+from res2net.backbones.registry import register
+from res2net.backbones.stages import StageSteps, rising, stage_steps
+from res2net.errors import InputError
+from res2net.measure import ReceptiveField, field_of, receptive_field
+from res2net.measure.receptive import branch_field
+from res2net.nn import Res2Bottleneck, initialise
+from res2net.nn.layers import (
+    MAX_POOL,
+    Activation,
+    Norm,
+    activation,
+    adaptive_avg_pool,
+    check_positive,
+    conv,
+    norm_layer,
+)
+
+__all__ = ["DLA"]
+
+EXPANSION = 2
+"""Of a block's output over its planes."""
+
+
+class DilatedMaxPool(nn.Module):
+    """The maximum of 2 positions in each dimension, `dilation` apart, at stride 1; what lies outside does not count.
+
+    It takes the place of the pooling of stride 2 where dilation replaces that stride: of the positions that the
+    pooling would keep, it gives the same maxima.
+    """
+
+    def __init__(self, dims: int, dilation: int) -> None:
+        super().__init__()
+        self.padding = (0, dilation) * dims
+        self.pool = MAX_POOL[dims](2, stride=1, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, C, *size)` to the same shape."""
+        return self.pool(F.pad(x, self.padding, value=-torch.inf))
+
+
+class Root(nn.Module):
+    """The node that joins what a tree has gathered: concatenation, 1x1 convolution, normalisation, activation."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, dims: int, norm: Norm, act: Activation) -> None:
+        super().__init__()
+        self.conv = conv(dims, in_channels, out_channels)
+        self.bn = norm_layer(norm, out_channels, dims)
+        self.act = activation(act)
+
+    def forward(self, gathered: Sequence[Tensor]) -> Tensor:
+        """Maps of one size, `in_channels` together, to `(N, out_channels, *size)`."""
+        return self.act(self.bn(self.conv(torch.cat(tuple(gathered), 1))))
+
+
+class Tree(nn.Module):
+    """Hierarchical deep aggregation (Yu et al., section 3.2, Fig. 2f): `2 ** depth` blocks, joined by roots.
+
+    A tree of depth 1 is two blocks and a root; a deeper one is two trees, the second of which also gathers the output
+    of the first. The first block takes its residual from outside: the input pooled and projected.
+
+    Args:
+        depth: of the tree.
+        block: makes a block from its channels in, its planes, `stride`, `dilation`, `mode` and `drop_path`.
+        root: makes a root from its channels in and out.
+        in_channels: channels of the input.
+        out_channels: channels of every block and of the output.
+        steps: of the first block and of those behind it.
+        drop_paths: of the blocks, in turn.
+        dims: dimensions of the signal.
+        norm: of the projection.
+        keeps_input: whether the roots also gather the input.
+        gathered_channels: channels of what `forward` is given to gather.
+
+    Shape: `(N, in_channels, *size)` to `(N, out_channels, *ceil(size / step))`.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        block: Callable[..., Res2Bottleneck],
+        root: Callable[[int, int], Root],
+        in_channels: int,
+        out_channels: int,
+        steps: StageSteps,
+        drop_paths: Iterator[float],
+        *,
+        dims: int,
+        norm: Norm,
+        keeps_input: bool = False,
+        gathered_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        self.depth = depth
+        self.keeps_input = keeps_input
+        gathered_channels += in_channels if keeps_input else 0
+        self.downsample: nn.Module = nn.Identity()
+        if steps.reduces and (depth == 1 or keeps_input):
+            self.downsample = tree_pool(dims, steps)
+        if depth > 1:
+            tree = partial(Tree, depth - 1, block, root, dims=dims, norm=norm)
+            self.tree1: nn.Module = tree(in_channels, out_channels, steps, drop_paths)
+            self.tree2: nn.Module = tree(
+                out_channels,
+                out_channels,
+                steps.after_first(),
+                drop_paths,
+                gathered_channels=gathered_channels + out_channels,
+            )
+            return
+        planes = out_channels // EXPANSION
+        self.project: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            self.project = nn.Sequential(conv(dims, in_channels, out_channels), norm_layer(norm, out_channels, dims))
+        self.tree1 = block(
+            in_channels,
+            planes,
+            stride=steps.step,
+            dilation=steps.first_dilation,
+            mode="stage" if steps.reduces else "hierarchical",
+            drop_path=next(drop_paths),
+        )
+        self.tree2 = block(out_channels, planes, dilation=steps.dilation, drop_path=next(drop_paths))
+        self.root = root(2 * out_channels + gathered_channels, out_channels)
+
+    def forward(self, x: Tensor, gathered: Sequence[Tensor] = ()) -> Tensor:
+        """The tree's output; `gathered` are maps of its size from the trees around it."""
+        bottom = self.downsample(x)
+        if self.keeps_input:
+            gathered = (*gathered, bottom)
+        if self.depth > 1:
+            first = self.tree1(x)
+            return self.tree2(first, (*gathered, first))
+        first = self.tree1(x, self.project(bottom))
+        return self.root((self.tree2(first), first, *gathered))
+
+
+def tree_pool(dims: int, steps: StageSteps) -> nn.Module:
+    """The pooling that brings a tree's input to the size of its output; incomplete windows are kept."""
+    if steps.step == 1:
+        return DilatedMaxPool(dims, steps.first_dilation)
+    return MAX_POOL[dims](steps.step, stride=steps.step, ceil_mode=True)
+
+
+class DLA(Backbone):
+    """Three levels of convolutions, trees of `Res2Bottleneck`s, the global average and a classifier.
+
+    Parameters have the names of timm and of the official code, of which the projections that nothing computes with
+    are left out. Where a tree halves the size, its first block is a "stage" block, without additions between the
+    splits; all others are hierarchical (official Res2Net-DLA). Unlike the official code, it takes pictures of any
+    size: poolings keep incomplete windows.
+
+    Args:
+        levels: convolutions of the first two levels, and the depth of the tree of each other.
+        channels: output channels of each level; those of trees are even.
+        num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
+        in_channels: channels of the picture.
+        output_stride: stride of the last level (32, 16, 8, 4); dilation replaces the strides beyond it. The weights
+            are the same at any output stride.
+        dims: dimensions of the signal, 1, 2 or 3.
+        scale: as in `Res2Bottleneck`.
+        base_width: as in `Res2Bottleneck`; a block has half as many planes as output channels.
+        cardinality: as in `Res2Bottleneck`.
+        split_order: as in `Res2Bottleneck`.
+        norm: as in `Res2Bottleneck`; also of all other convolutions.
+        act: as in `Res2Bottleneck`; also behind all other convolutions.
+        recompute: as in `Res2Bottleneck`.
+        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
+        dropout: probability to drop a feature before the classifier while training.
+        zero_init_last: start every residual branch at zero; the official code does not.
+
+    Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
+
+    Raises:
+        InputError: an option is out of range, or two do not fit together.
+    """
+
+    def __init__(
+        self,
+        levels: Sequence[int] = (1, 1, 1, 2, 3, 1),
+        *,
+        channels: Sequence[int] = (16, 32, 128, 256, 512, 1024),
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        output_stride: int | None = None,
+        dims: int = 2,
+        scale: int = 1,
+        base_width: int = 64,
+        cardinality: int = 1,
+        split_order: str = "official",
+        norm: Norm = "batch",
+        act: Activation = "relu",
+        recompute: bool = False,
+        drop_path_rate: float = 0.0,
+        dropout: float = 0.0,
+        zero_init_last: bool = False,
+    ) -> None:
+        super().__init__()
+        check_levels(levels, channels)
+        check_sizes(num_classes, in_channels, dropout)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.dims = dims
+        convolutions = partial(convolution_level, dims=dims, norm=norm, act=act)
+        self.base_layer = convolutions(1, in_channels, channels[0], kernel_size=7)
+        self.level0 = convolutions(levels[0], channels[0], channels[0])
+        self.level1 = convolutions(levels[1], channels[0], channels[1], stride=2)
+
+        steps = stage_steps([2**index for index in range(2, len(levels))], 2, output_stride)
+        tree = partial(
+            Tree,
+            block=partial(
+                Res2Bottleneck,
+                base_width=base_width,
+                scale=scale,
+                cardinality=cardinality,
+                expansion=EXPANSION,
+                split_order=split_order,
+                norm=norm,
+                act=act,
+                dims=dims,
+                recompute=recompute,
+            ),
+            root=partial(Root, dims=dims, norm=norm, act=act),
+            drop_paths=rising(drop_path_rate, sum(2**depth for depth in levels[2:])),
+            dims=dims,
+            norm=norm,
+        )
+        for index, step in enumerate(steps, start=2):
+            level = tree(
+                levels[index],
+                in_channels=channels[index - 1],
+                out_channels=channels[index],
+                steps=step,
+                keeps_input=index > 2,
+            )
+            self.add_module(f"level{index}", level)
+        strides = (2, *(step.stride for step in steps))
+        self.stages = tuple(Stage(width, stride) for width, stride in zip(channels[1:], strides, strict=True))
+        self.output_stride = strides[-1]
+        self.global_pool = adaptive_avg_pool(dims)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = conv(dims, channels[-1], num_classes, bias=True) if num_classes else nn.Identity()
+        initialise(self, zero_init_last=zero_init_last)
+
+    @property
+    def input_layer_name(self) -> str:
+        """The 7x7 convolution."""
+        return "base_layer.0"
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The levels; the stem is all up to `level1`."""
+        return ("stem", *(f"level{index}" for index in range(2, len(self.stages) + 1)))
+
+    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The stem, which is three levels of convolutions, and each tree."""
+        trees = [self.get_submodule(name) for name in self.stage_names[1:]]
+        return ((self.base_layer, self.level0, self.level1), *((tree,) for tree in trees))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        for module in chain.from_iterable(self.stage_modules()):
+            x = module(x)
+        if not self.num_classes:
+            return x
+        return self.fc(self.dropout(self.global_pool(x))).flatten(1)
+
+
+def check_levels(levels: Sequence[int], channels: Sequence[int]) -> None:
+    """`InputError` unless there is a positive depth and a positive number of channels for each level."""
+    if len(levels) < 3 or len(levels) != len(channels):
+        raise InputError(
+            f"{len(levels)} levels of {len(channels)} channels do not fit: give as many of each, at least three."
+        )
+    for depth in levels:
+        check_positive("Level", depth)
+    for count in channels:
+        check_positive("Number of channels", count)
+    for count in channels[2:]:
+        if count % EXPANSION:
+            raise InputError(f"{count} channels of a tree do not fit: give an even number.")
+
+
+def convolution_level(
+    count: int,
+    in_channels: int,
+    out_channels: int,
+    *,
+    dims: int,
+    norm: Norm,
+    act: Activation,
+    kernel_size: int = 3,
+    stride: int = 1,
+) -> nn.Sequential:
+    """Convolutions, each with its normalisation and activation; the first has the stride."""
+    layers: list[nn.Module] = []
+    for _ in range(count):
+        layers += [
+            conv(dims, in_channels, out_channels, kernel_size, stride=stride),
+            norm_layer(norm, out_channels, dims),
+            activation(act),
+        ]
+        in_channels, stride = out_channels, 1
+    return nn.Sequential(*layers)
+
+
+@field_of.register
+def _(module: DilatedMaxPool, axis: int) -> ReceptiveField:
+    return field_of(module.pool, axis)
+
+
+@field_of.register
+def _(module: Root, axis: int) -> ReceptiveField:
+    return receptive_field(module.conv, module.bn, module.act, axis=axis)
+
+
+@field_of.register
+def _(module: Tree, axis: int) -> ReceptiveField:
+    return tree_field(module, axis, ReceptiveField())
+
+
+def tree_field(tree: Any, axis: int, seen: ReceptiveField, gathered: Sequence[ReceptiveField] = ()) -> ReceptiveField:
+    """What a tree's output sees of the picture, if its input sees `seen` and the maps from around it `gathered`."""
+    bottom = seen.then(field_of(tree.downsample, axis))
+    if tree.keeps_input:
+        gathered = (*gathered, bottom)
+    if tree.depth > 1:
+        first = tree_field(tree.tree1, axis, seen)
+        return tree_field(tree.tree2, axis, first, (*gathered, first))
+    first = seen.then(branch_field(tree.tree1, axis)).beside(bottom.then(field_of(tree.project, axis)))
+    first = first.then(field_of(tree.tree1.act3, axis))
+    joined = reduce(ReceptiveField.beside, (first.then(field_of(tree.tree2, axis)), first, *gathered))
+    return joined.then(field_of(tree.root, axis))
+
+
+_RES2 = {"res2net": {"base_width": 28, "scale": 4}, "res2next": {"base_width": 4, "cardinality": 8, "scale": 4}}
+register(
+    DLA,
+    "DLA and DLA-X: deep layer aggregation (Yu et al., CVPR 2018)",
+    {"dla60": {}, "dla60x": {"base_width": 4, "cardinality": 32}},
+)
+register(
+    DLA,
+    "Res2Net-DLA and Res2NeXt-DLA: deep layer aggregation of Res2 blocks (Gao et al., TPAMI 2021)",
+    {f"dla60_{name}": options for name, options in _RES2.items()},
+)

@@ -1,0 +1,214 @@
+"""ECAPA-TDNN: Res2 convolutions along time, for the embedding of a voice (Desplanques et al., Interspeech 2020)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.checks import check_fixed_stride, check_sizes
+from res2net.backbones.registry import register
+from res2net.errors import InputError
+from res2net.measure import ReceptiveField, field_of, receptive_field
+from res2net.nn import Res2Conv, SqueezeExcitation, initialise
+from res2net.nn.bottleneck import stochastic_depth
+from res2net.nn.layers import activation, check_positive, conv, norm_layer
+
+__all__ = ["AttentiveStatistics", "EcapaTdnn"]
+
+DILATIONS = (2, 3, 4)
+"""Of the Res2 convolution of each block."""
+HIDDEN = 128
+"""Channels of the hidden layers of the squeeze-and-excitations and of the attention."""
+AGGREGATED = 1536
+"""Channels of a frame, made of the outputs of all blocks, that the attention sees."""
+VARIANCE_FLOOR = 1e-5
+"""Least variance that a root is taken of, whose slope would not be finite at 0."""
+
+
+def dense_layer(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Sequential:
+    """A convolution along time, ReLU, normalisation; the size stays."""
+    return nn.Sequential(
+        conv(1, in_channels, out_channels, kernel_size, bias=True),
+        activation("relu"),
+        norm_layer("batch", out_channels, 1),
+    )
+
+
+class SERes2Block(nn.Module):
+    """1x1, dilated Res2 convolution, 1x1, squeeze-and-excitation, and a residual connection (the source's Fig. 1).
+
+    Args:
+        channels: in and out.
+        dilation: of the Res2 convolution.
+        scale: splits of the Res2 convolution; the first passes through, as in the paper's Eq. 1.
+        drop_path: probability to drop the residual branch of a sample while training.
+
+    Shape: `(N, channels, T)` to the same.
+    """
+
+    def __init__(self, channels: int, *, dilation: int, scale: int = 8, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.layer1 = dense_layer(channels, channels)
+        self.res2 = Res2Conv(
+            channels // scale,
+            scale=scale,
+            dims=1,
+            dilation=dilation,
+            order="conv-act-norm",
+            split_order="paper",
+            bias=True,
+        )
+        self.layer3 = dense_layer(channels, channels)
+        self.se = SqueezeExcitation(channels, max(1, channels // HIDDEN), dims=1)
+        self.drop_path = stochastic_depth(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, channels, T)` to the same shape."""
+        return x + self.drop_path(self.se(self.layer3(self.res2(self.layer1(x)))))
+
+
+@field_of.register
+def _(module: SERes2Block, axis: int) -> ReceptiveField:
+    branch = receptive_field(module.layer1, module.res2, module.layer3, axis=axis)
+    # Which paths there are depends on the sums of the network, so they are not counted here.
+    return dataclasses.replace(branch.beside(ReceptiveField()), paths={})
+
+
+class AttentiveStatistics(nn.Module):
+    """Mean and standard deviation over time, each channel with its own attention (the source's section 3.1).
+
+    The attention of a frame is computed from the frame and from the plain mean and deviation of all frames.
+
+    Args:
+        channels: of a frame.
+        hidden: channels between the two layers of the attention.
+
+    Shape: `(N, channels, T)` to `(N, 2 * channels)`.
+    """
+
+    def __init__(self, channels: int, hidden: int = HIDDEN) -> None:
+        super().__init__()
+        self.hidden = conv(1, 3 * channels, hidden, bias=True)
+        self.act = nn.Tanh()
+        self.scores = conv(1, hidden, channels, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames `(N, channels, T)` to the weighted mean, then the deviation: `(N, 2 * channels)`."""
+        uniform = x.new_full((), 1 / x.shape[2])
+        context = statistics(x, uniform).unsqueeze(2).expand(-1, -1, x.shape[2])
+        scores = self.scores(self.act(self.hidden(torch.cat((x, context), 1))))
+        return statistics(x, scores.softmax(2))
+
+
+def statistics(x: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean and standard deviation over time: `(N, C, T)` to `(N, 2 C)`; the weights of all frames add to 1."""
+    mean = (x * weights).sum(2)
+    variance = ((x - mean.unsqueeze(2)).square() * weights).sum(2)
+    return torch.cat((mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()), 1)
+
+
+class EcapaTdnn(Backbone):
+    """A convolution of 5 frames, three `SERes2Block`s, and the embedding of their features by attentive statistics.
+
+    The stages are frames: `features` gives the first convolution and each block, all at stride 1. `embed` gives the
+    embedding of a whole signal, and `forward` the logits of a linear classifier on it. Without the classifier `forward`
+    returns the last features, as every backbone; the embedding is there all the same.
+
+    Args:
+        channels: of the frames; 512 and 1024 in the source.
+        embedding: numbers of an embedding.
+        num_classes: speakers of the classifier (5994 in the training part of VoxCeleb2); 0 for none.
+        in_channels: features of a frame.
+        output_stride: only 1 is possible.
+        scale: as in `SERes2Block`.
+        summed_inputs: whether a block receives the sum of the outputs of all before it (the source's section 3.3), or
+            of the one before it only.
+        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
+
+    Shape: `(N, in_channels, T)` to `(N, num_classes)`.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    dims = 1
+
+    def __init__(
+        self,
+        channels: int = 512,
+        *,
+        embedding: int = 192,
+        num_classes: int = 5994,
+        in_channels: int = 80,
+        output_stride: int | None = None,
+        scale: int = 8,
+        summed_inputs: bool = True,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        for what, value in (("Channels", channels), ("Embedding", embedding), ("Scale", scale)):
+            check_positive(what, value)
+        if channels % scale:
+            raise InputError(f"Scale {scale} does not divide {channels} channels: choose one that does.")
+        check_fixed_stride(output_stride, 1)
+        check_sizes(num_classes, in_channels)
+        self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 1
+        self.summed_inputs = summed_inputs
+        self.stages = (Stage(channels, 1),) * 4
+        self.stem = dense_layer(in_channels, channels, 5)
+        self.blocks = nn.ModuleList(
+            SERes2Block(channels, dilation=dilation, scale=scale, drop_path=drop_path_rate * index / 2)
+            for index, dilation in enumerate(DILATIONS)
+        )
+        self.aggregation = nn.Sequential(conv(1, 3 * channels, AGGREGATED, bias=True), activation("relu"))
+        self.pool = AttentiveStatistics(AGGREGATED)
+        self.bn = norm_layer("batch", 2 * AGGREGATED, 1)
+        self.embedding = nn.Linear(2 * AGGREGATED, embedding)
+        self.embedding_bn = norm_layer("batch", embedding, 1)
+        self.fc = nn.Linear(embedding, num_classes) if num_classes else nn.Identity()
+        initialise(self)
+
+    @property
+    def input_layer_name(self) -> str:
+        """The convolution of 5 frames."""
+        return "stem.0"
+
+    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The first convolution, and each block; what a block receives, `features` tells."""
+        return ((self.stem,), *((block,) for block in self.blocks))
+
+    def head_modules(self) -> tuple[nn.Module, ...]:
+        """What makes the embedding of the features."""
+        return (self.aggregation, self.pool, self.bn, self.embedding, self.embedding_bn)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """`(N, in_channels, T)` to the outputs of the first convolution and of each block, `(N, channels, T)`."""
+        pyramid = [self.stem(x)]
+        received = pyramid[0]
+        for block in self.blocks:
+            pyramid.append(block(received))
+            received = received + pyramid[-1] if self.summed_inputs else pyramid[-1]
+        return pyramid
+
+    def embed(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, T)` to embeddings `(N, embedding)`."""
+        return self._embed(self.features(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, T)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        pyramid = self.features(x)
+        return self.fc(self._embed(pyramid)) if self.num_classes else pyramid[-1]
+
+    def _embed(self, pyramid: list[Tensor]) -> Tensor:
+        frames = self.aggregation(torch.cat(pyramid[1:], 1))
+        return self.embedding_bn(self.embedding(self.bn(self.pool(frames))))
+
+
+register(
+    EcapaTdnn,
+    "ECAPA-TDNN: the embedding of a voice, in one dimension (Desplanques et al., Interspeech 2020)",
+    {f"ecapa_tdnn_{channels}": {"channels": channels} for channels in (512, 1024)},
+)

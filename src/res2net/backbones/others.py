@@ -1,0 +1,147 @@
+"""Networks that the paper compares with, taken from timm: Inception, DenseNet, VGG and HRNet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.checks import check_fixed_stride, check_no_drop_path, check_sizes
+from res2net.backbones.registry import register
+from res2net.errors import InputError
+
+__all__ = ["TimmBackbone"]
+
+SMALLEST = {"inception_v3": 75}
+"""Least side of a picture; 32 where nothing is said."""
+BRANCHED = ("hrnet",)
+"""Beginnings of the names of networks with several resolutions side by side."""
+
+
+class TimmBackbone(Backbone):
+    """A network of timm with its pyramid as timm's `feature_info` declares it.
+
+    It is held as `network`; weights have timm's names behind `network.`, and files with timm's names can be loaded.
+    Sizes of features differ from `ceil(size / stride)`: these networks drop incomplete windows, and Inception does not
+    pad. An HRNet keeps all resolutions to its end: its stages are computed together, and its sides are multiples of
+    32; `freeze` there counts the stem, the first layer, and the three stages of the source.
+
+    Args:
+        architecture: timm's name.
+        num_classes: classes of the classifier; 0 for none: what stands between the last features and the classifier
+            is then left out as well.
+        in_channels: channels of the picture.
+        output_stride: stride of the last stage; only the network's own is possible.
+        drop_path_rate: only 0: timm builds these networks without it.
+        dropout: probability to drop a feature before the classifier while training.
+
+    Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
+
+    Raises:
+        InputError: an option is out of range; at the call, a picture that is too small or not divisible.
+    """
+
+    exact_sizes = False
+    network: Any
+
+    def __init__(
+        self,
+        architecture: str,
+        *,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        output_stride: int | None = None,
+        drop_path_rate: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_sizes(num_classes, in_channels, dropout)
+        check_no_drop_path(drop_path_rate)
+        import timm  # it takes seconds to import, and few networks need it
+
+        network: Any = timm.create_model(architecture, num_classes=num_classes, in_chans=in_channels, drop_rate=dropout)
+        self.num_classes, self.in_channels, self.network = num_classes, in_channels, network
+        self.stages = tuple(Stage(level["num_chs"], level["reduction"]) for level in network.feature_info)
+        self.output_stride = self.stages[-1].stride
+        check_fixed_stride(output_stride, self.output_stride)
+        self.smallest = SMALLEST.get(architecture, 32)
+        self.branched = architecture.startswith(BRANCHED)
+        self.classifier_name = f"network.{network.default_cfg['classifier']}"
+        names = branched_stages() if self.branched else chained_stages(network)
+        *self.names_of_stages, self.names_of_head = names
+        if not num_classes:
+            for name in self.names_of_head:
+                delattr(network, name)
+
+    @property
+    def input_layer_name(self) -> str:
+        """The first convolution, as timm names it."""
+        return f"network.{self.network.default_cfg['first_conv']}"
+
+    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The modules up to each level of the pyramid; of an HRNet the stages of computation."""
+        return tuple(tuple(self.network.get_submodule(name) for name in names) for names in self.names_of_stages)
+
+    def head_modules(self) -> tuple[nn.Module, ...]:
+        """What comes after the last stage, the classifier included; nothing without a classifier."""
+        return tuple(getattr(self.network, name) for name in self.names_of_head if self.num_classes)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The pyramid, `(N, channels, about size / stride)` for each of `stages`, finest first."""
+        self.check_picture(x)
+        if not self.branched:
+            return super().features(x)
+        network = self.network
+        stem = network.act1(network.bn1(network.conv1(x)))
+        branches = network.stages(network.act2(network.bn2(network.conv2(stem))))
+        return [stem, *(widen(branch) for widen, branch in zip(network.incre_modules, branches, strict=True))]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, H, W)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        self.check_picture(x)
+        return self.network(x) if self.num_classes else self.features(x)[-1]
+
+    def check_picture(self, x: Tensor) -> None:
+        """`InputError` for a picture whose size the network does not take."""
+        height, width = x.shape[2:]
+        if min(height, width) < self.smallest:
+            raise InputError(
+                f"A picture of {height} x {width} is too small for this network: give sides of {self.smallest} or more."
+            )
+        if self.branched and (height % 32 or width % 32):
+            raise InputError(f"A picture of {height} x {width} does not fit this network: give multiples of 32.")
+
+
+def chained_stages(network: Any) -> list[list[str]]:
+    """The names of the modules up to each level of `feature_info`, one after the other; then those of the head."""
+    names: list[str] = []
+    for name, module in network.named_children():
+        names += [f"features.{inner}" for inner, _ in module.named_children()] if name == "features" else [name]
+    stages, start = [], 0
+    for level in network.feature_info:
+        end = names.index(level["module"]) + 1
+        stages.append(names[start:end])
+        start = end
+    return [*stages, names[start:]]
+
+
+def branched_stages() -> list[list[str]]:
+    """The same for an HRNet (Wang et al., TPAMI 2021); the last branch, widened, is the last level."""
+    return [
+        ["conv1", "bn1", "act1"],
+        ["conv2", "bn2", "act2", "layer1"],
+        ["transition1", "stage2"],
+        ["transition2", "stage3"],
+        ["transition3", "stage4", *(f"incre_modules.{index}" for index in range(4))],
+        ["downsamp_modules", "final_layer", "global_pool", "head_drop", "classifier"],
+    ]
+
+
+for _about, _names in {
+    "VGG (Simonyan and Zisserman, ICLR 2015), of timm": ("vgg16",),
+    "Inception v3 (Szegedy et al., CVPR 2016), of timm": ("inception_v3",),
+    "DenseNet (Huang et al., CVPR 2017), of timm": ("densenet161",),
+    "HRNet v2 (Wang et al., TPAMI 2021), of timm": ("hrnet_w18", "hrnet_w48"),
+}.items():
+    register(TimmBackbone, _about, {name: {"architecture": name} for name in _names})

@@ -1,0 +1,154 @@
+"""Wide ResNet for 32x32 pictures (Zagoruyko and Komodakis, BMVC 2016): a row of the paper's Table 4."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.checks import check_fixed_stride, check_sizes
+from res2net.backbones.registry import register
+from res2net.errors import InputError
+from res2net.measure import ReceptiveField, field_of, receptive_field
+from res2net.nn import initialise
+from res2net.nn.bottleneck import stochastic_depth
+from res2net.nn.layers import activation, adaptive_avg_pool, check_positive, conv, norm_layer
+
+__all__ = ["WideResNet"]
+
+CHANNELS = (16, 32, 64)
+"""Of each stage, at widening factor 1."""
+
+
+class WideBlock(nn.Module):
+    """Two 3x3 convolutions, each after its normalisation and ReLU, and a residual connection (Fig. 1d of the source).
+
+    Where the channels change, the shortcut is a 1x1 convolution of the activated input.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        stride: of the first convolution.
+        dropout: probability to drop a number between the convolutions while training.
+        drop_path: probability to drop the residual branch of a sample while training.
+
+    Shape: `(N, in_channels, H, W)` to `(N, out_channels, ceil(H / stride), ceil(W / stride))`.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, stride: int = 1, dropout: float = 0.0, drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.bn1 = norm_layer("batch", in_channels, 2)
+        self.act1 = activation("relu")
+        self.conv1 = conv(2, in_channels, out_channels, 3, stride=stride)
+        self.bn2 = norm_layer("batch", out_channels, 2)
+        self.act2 = activation("relu")
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = conv(2, out_channels, out_channels, 3)
+        self.drop_path = stochastic_depth(drop_path)
+        self.shortcut: nn.Module | None = None
+        if stride > 1 or in_channels != out_channels:
+            self.shortcut = conv(2, in_channels, out_channels, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, H, W)` to `(N, out_channels, ...)`."""
+        y = self.act1(self.bn1(x))
+        residual = x if self.shortcut is None else self.shortcut(y)
+        y = self.conv2(self.dropout(self.act2(self.bn2(self.conv1(y)))))
+        return residual + self.drop_path(y)
+
+
+@field_of.register
+def _(module: WideBlock, axis: int) -> ReceptiveField:
+    branch = receptive_field(module.conv1, module.conv2, axis=axis)
+    return branch.beside(ReceptiveField() if module.shortcut is None else field_of(module.shortcut, axis))
+
+
+class WideResNet(Backbone):
+    """WRN-`depth`-`widen`: a 3x3 convolution, three stages of blocks at strides 1, 2 and 4, and a linear classifier.
+
+    The normalisation and the ReLU after the last block belong to the last stage. WRN-28-10 has 36.48 M parameters with
+    10 classes and 36.54 M with 100: both are the published 36.5 M.
+
+    Args:
+        depth: layers, 6 n + 4 for n blocks in each stage.
+        widen: factor of the channels 16, 32, 64 of the stages.
+        num_classes: classes of the classifier; 0 for none.
+        in_channels: channels of the picture.
+        output_stride: stride of the last stage; only 4 is possible.
+        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
+        block_dropout: probability of the dropout inside the blocks while training (the source uses 0.3, or none).
+        dropout: probability to drop a feature before the classifier while training.
+
+    Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        depth: int = 28,
+        *,
+        widen: int = 10,
+        num_classes: int = 100,
+        in_channels: int = 3,
+        output_stride: int | None = None,
+        drop_path_rate: float = 0.0,
+        block_dropout: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(depth, int) or depth < 10 or (depth - 4) % 6:
+            raise InputError(f"Depth {depth} does not fit: choose 6 n + 4, such as 16, 28 or 40.")
+        check_positive("Widening factor", widen)
+        check_fixed_stride(output_stride, 4)
+        check_sizes(num_classes, in_channels, dropout)
+        check_sizes(num_classes, in_channels, block_dropout)
+        blocks = (depth - 4) // 6
+        self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 4
+        self.conv1 = conv(2, in_channels, CHANNELS[0], 3)
+        rates = iter(drop_path_rate * index / max(1, 3 * blocks - 1) for index in range(3 * blocks))
+        channels = CHANNELS[0]
+        levels = [Stage(channels, 1)]
+        for stage, (width, stride) in enumerate(zip(CHANNELS, (1, 2, 2), strict=True), start=1):
+            layer = nn.Sequential()
+            for index in range(blocks):
+                step = stride if index == 0 else 1
+                layer.append(
+                    WideBlock(channels, width * widen, stride=step, dropout=block_dropout, drop_path=next(rates))
+                )
+                channels = width * widen
+            self.add_module(f"layer{stage}", layer)
+            levels.append(Stage(channels, levels[-1].stride * stride))
+        self.stages = tuple(levels)
+        self.bn = norm_layer("batch", channels, 2)
+        self.act = activation("relu")
+        self.global_pool = adaptive_avg_pool(2)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
+        initialise(self)
+
+    @property
+    def input_layer_name(self) -> str:
+        """The first convolution."""
+        return "conv1"
+
+    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """The first convolution, the first two layers, and the last with the normalisation and ReLU after it."""
+        layers = [self.get_submodule(f"layer{index}") for index in (1, 2, 3)]
+        return ((self.conv1,), (layers[0],), (layers[1],), (layers[2], self.bn, self.act))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, H, W)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        x = self.features(x)[-1]
+        if not self.num_classes:
+            return x
+        return self.fc(self.dropout(self.global_pool(x).flatten(1)))
+
+
+register(
+    WideResNet,
+    "Wide ResNet for 32x32 pictures (Zagoruyko and Komodakis, BMVC 2016)",
+    {"cifar_wrn28_10": {"depth": 28, "widen": 10}},
+)

@@ -1,0 +1,103 @@
+"""The tables of `res2net info`: cost, memory, stages and published weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from res2net.backbones.base import Backbone
+from res2net.measure import Counts, Memory, ReceptiveField, human, mean_field
+from res2net.report import Column, Table
+from res2net.weights import WeightRecord
+
+__all__ = ["SIGNALS", "cost_table", "memory_table", "stage_table", "usual_side", "weights_table"]
+
+SIGNALS = {1: "signal", 2: "picture", 3: "volume"}
+"""What a network takes, by dimensions."""
+MIB = 2**20
+
+
+def usual_side(model: Backbone) -> int:
+    """Pixels of a side, where nothing is asked for."""
+    if model.dims == 3:
+        return 64
+    return 32 if model.dims == 2 and model.stages[-1].stride < 8 else 224
+
+
+def cost_table(counts: Mapping[str, Counts], size: int, dims: int = 2) -> Table:
+    """Parameters, MACs and activations for one picture, of each model by name."""
+    rows = {
+        "parameters": [count.parameters for count in counts.values()],
+        "multiply-accumulates (convolutions, linear)": [count.macs for count in counts.values()],
+        "activations (their outputs)": [count.activations for count in counts.values()],
+    }
+    title = f"Cost of one {SIGNALS[dims]} of {' x '.join([str(size)] * dims)}"
+    if len(counts) > 1:
+        columns = (Column(""), *(Column(name) for name in counts))
+        return Table(title, columns, [(what, *map(human, numbers)) for what, numbers in rows.items()])
+    columns = (Column(""), Column("about"), Column("exactly"))
+    return Table(title, columns, [(what, human(number), f"{number:,}") for what, (number,) in rows.items()])
+
+
+def memory_table(memories: Mapping[str, Memory], size: int, batch_size: int, dims: int = 2) -> Table:
+    """Weights, inference and training of a batch, of each model by name."""
+    rows: dict[str, list[int | None]] = {
+        "weights (parameters, buffers)": [memory.weights for memory in memories.values()],
+        "inference, besides: peak of activations": [memory.inference for memory in memories.values()],
+        "training, besides: kept for the backward pass": [memory.training for memory in memories.values()],
+    }
+    what = SIGNALS[dims] if batch_size == 1 else f"{SIGNALS[dims]}s"
+    title = f"Memory with {batch_size} {what} of {' x '.join([str(size)] * dims)}"
+    names = list(memories) if len(memories) > 1 else [""]
+    columns = (Column(""), *(Column(name, "MiB", digits=1) for name in names))
+    return Table(
+        title,
+        columns,
+        [(what, *(None if size is None else size / MIB for size in sizes)) for what, sizes in rows.items()],
+    )
+
+
+def stage_table(model: Backbone, size: int, seen: Sequence[ReceptiveField], title: str = "Stages") -> Table:
+    """Channels, stride and size of each stage, and its receptive field where that is `seen`."""
+    unit = "px" if model.dims == 2 else ""
+    columns = [Column("stage"), Column("channels"), Column("stride", unit), Column("size", unit)]
+    rows: list[tuple[str | float, ...]] = [
+        (name, stage.channels, stage.stride, side)
+        for name, stage, side in zip(model.stage_names, model.stages, sides(model, size), strict=True)
+    ]
+    if seen:
+        columns += [
+            Column("smallest receptive field", unit),
+            Column("mean of all paths", unit, digits=0),
+            Column("largest", unit),
+        ]
+        rows = [
+            (*row, field.smallest, mean_field(field.paths), field.largest)
+            for row, field in zip(rows, seen, strict=True)
+        ]
+    return Table(title, columns, rows)
+
+
+def sides(model: Backbone, size: int) -> list[int]:
+    """The last side of each stage's features; `model` is on the meta device."""
+    if model.exact_sizes:
+        return [-(-size // stage.stride) for stage in model.stages]
+    x = torch.empty(1, model.in_channels, *(size,) * model.dims, device="meta")
+    with torch.no_grad():
+        return [feature.shape[-1] for feature in copy.deepcopy(model).eval().features(x)]
+
+
+def weights_table(found: Sequence[WeightRecord], title: str = "Published weights") -> Table:
+    """Published weights and what their publishers claim."""
+    rows = [
+        (
+            record.tag,
+            record.source,
+            ", ".join(f"{what} {value}" for what, value in record.metrics.items()),
+            record.licence,
+        )
+        for record in found
+    ]
+    return Table(title, (Column("tag"), Column("from"), Column("claims", "%"), Column("licence")), rows)

@@ -1,0 +1,100 @@
+"""The plot of `res2net info --plot`: receptive fields of all paths, and effective ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from res2net.backbones.base import Backbone
+from res2net.engine.progress import progress_bar
+from res2net.errors import InputError, check_range
+from res2net.measure import effective_field, settle, stage_fields
+from res2net.report import Fields, fields_figure, render
+from res2net.weights import Preprocessing, atomic_write
+from res2net.zoo import create_model, find_checkpoint, preprocessing_of
+
+__all__ = ["check_plot", "draw_fields"]
+
+KINDS = (".png", ".svg")
+SETTLING = 8
+"""Pictures that normalisations of fresh weights take their statistics from."""
+
+
+def check_plot(path: str, models: Mapping[str, Backbone], samples: int, weights: Sequence[str]) -> None:
+    """Raise `InputError` where a plot cannot be drawn, before anything is computed."""
+    ending = Path(path).suffix
+    if ending.lower() not in KINDS:
+        raise InputError(f"The plot {path} has the ending {ending!r}: choose {' or '.join(KINDS)}.")
+    if not Path(path).parent.is_dir():
+        raise InputError(f"There is no folder {Path(path).parent} for the plot: make it, or choose another.")
+    check_range("samples", samples, 1, 10_000)
+    if weights and len(weights) != len(models):
+        raise InputError(f"{len(weights)} weights for {len(models)} models: give one for each, in their order.")
+    for name, model in models.items():
+        if model.dims != 2:
+            raise InputError(f"{name} does not take pictures: only what pictures show can be drawn.")
+        stage_fields(model)  # raises where a layer is not known
+
+
+def draw_fields(
+    path: str,
+    names: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    size: int,
+    samples: int,
+    pictures: str | None,
+    weights: Sequence[str],
+    console: Console,
+) -> None:
+    """Measure the fields of models and write the figure.
+
+    Pictures have an odd side, `size` or a little more, so that one position of the last stage is exactly their middle.
+    """
+    drawn: dict[str, Fields] = {}
+    with torch.random.fork_rng(devices=[]), progress_bar(Console(stderr=True)) as bar:
+        task = bar.add_task("effective fields", total=len(names), note="models")
+        for index, name in enumerate(names):
+            torch.manual_seed(0)
+            checkpoint = find_checkpoint(name, weights[index]) if weights else None
+            model = create_model(name, checkpoint, **options)
+            step = 2 * model.stages[-1].stride
+            side = -(-(size - 1) // step) * step + 1
+            preprocessing = (preprocessing_of(checkpoint) if checkpoint else None) or usual(model.in_channels)
+            if pictures is None:
+                images = torch.randn(samples, model.in_channels, side, side)
+            else:
+                images = real_images(pictures, samples, replace(preprocessing, size=side))
+            if checkpoint is None:
+                settle(model, images[:SETTLING] if len(images) > 1 else images.expand(2, -1, -1, -1))
+            drawn[name] = Fields(stage_fields(model)[-1].paths, effective_field(model, images))
+            bar.advance(task)
+    figure = fields_figure(drawn)
+    atomic_write(path, lambda file: file.write(render(figure, Path(path).suffix[1:].lower())))
+    count, kind = len(images), "noise pictures" if pictures is None else f"pictures of {pictures}"
+    state = "the given weights" if weights else "fresh weights"
+    said = f"{path}: effective fields with {state}, mean of {count} {kind}."
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def usual(channels: int) -> Preprocessing:
+    """How pictures are prepared where no weights say it."""
+    usual = Preprocessing()
+    return usual if channels == 3 else Preprocessing(mean=(0.5,) * channels, std=(0.25,) * channels)
+
+
+def real_images(path: str, samples: int, preprocessing: Preprocessing) -> Tensor:
+    """`(N, C, side, side)`: the first pictures of a folder, or one picture."""
+    from res2net.data.decode import read_image
+    from res2net.data.folder import list_images
+    from res2net.data.transforms import eval_transform
+
+    transform = eval_transform(preprocessing)
+    paths = list_images(path)[:samples]
+    return torch.stack([transform(read_image(one), {})[0] for one in paths])

@@ -1,0 +1,146 @@
+"""`res2net solve-width`: the base width with which a model costs as much as another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from res2net.commands.arguments import parse
+from res2net.errors import InputError, check_choice, check_range
+
+if TYPE_CHECKING:
+    from res2net.measure import Counts
+
+__all__ = ["run"]
+
+ABOUT = """Find the base width with which a model of another scale costs as much as a model that is there, as the paper
+chose 26w 4s, 14w 8s and 48w 2s for ResNet-50."""
+
+COSTS = ("macs", "parameters")
+NEIGHBOURS = 2
+"""Rows of the table above and below the one that was found."""
+FIRST, MOST = 16, 4096
+"""The base widths among which the nearest is sought: up to the first, or twice that and so on, at most the last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What is to cost as much as what."""
+
+    like: str
+    """Name of the model whose cost is the budget, such as resnet50."""
+    scale: int
+    """Splits of the model that is sought."""
+    of: str = "macs"
+    """The cost that is matched: macs or parameters."""
+    model: str = "res2net50_26w_4s"
+    """The model that is sought, but for its scale and base width."""
+    size: int | None = None
+    """Side of the picture in pixels; by default 32 for a network of stride 4, else 224."""
+    num_classes: int | None = None
+    """Of both; by default their own."""
+    options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """More options of the model that is sought, as pairs: `--options cardinality 8`."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Print the base width, and a table of its neighbours."""
+    chosen = parse(Arguments, "solve-width", arguments, ABOUT)
+    check_choice("Cost", chosen.of, COSTS)
+    check_range("scale", chosen.scale, 1, 1024)
+
+    import torch
+
+    from res2net.backbones.base import Backbone
+    from res2net.backbones.registry import variant
+    from res2net.commands.costs import SIGNALS, usual_side
+    from res2net.measure import count, nearest_width
+    from res2net.report import Column, Table
+    from res2net.zoo import create_model
+
+    for option in ("scale", "base_width"):
+        if option not in variant(chosen.model).option_names:
+            raise InputError(
+                f"Model {chosen.model!r} has no option {option!r}: choose a family that has a scale and a base width, "
+                "such as res2net50_26w_4s."
+            )
+        if option in chosen.options:
+            instead = "give --scale" if option == "scale" else "it is what is sought"
+            raise InputError(f"--options cannot set {option}: {instead}.")
+    asked: dict[str, Any] = {} if chosen.num_classes is None else {"num_classes": chosen.num_classes}
+
+    def built(name: str, **options: Any) -> Backbone:
+        with torch.device("meta"):
+            return create_model(name, **(options | asked))
+
+    budget_model = built(chosen.like)
+    size = chosen.size or usual_side(budget_model)
+    budget = count(budget_model, (budget_model.in_channels, *(size,) * budget_model.dims))
+    known: dict[int, Counts] = {}
+
+    def cost(width: int) -> Counts:
+        if width not in known:
+            model = built(chosen.model, **chosen.options, scale=chosen.scale, base_width=width)
+            known[width] = count(model, (model.in_channels, *(size,) * model.dims))
+        return known[width]
+
+    def price(width: int) -> int:
+        if chosen.of == "macs":
+            return cost(width).macs
+        model = built(chosen.model, **chosen.options, scale=chosen.scale, base_width=width)
+        return sum(parameter.numel() for parameter in model.parameters())
+
+    least = least_width(price)
+    wanted, most = getattr(budget, chosen.of), FIRST
+    while most < MOST and price(least - 1 + most) < wanted:
+        most *= 2
+    found = least - 1 + nearest_width(lambda step: price(least - 1 + step), wanted, most)
+    columns = (
+        Column("base width"),
+        Column("parameters"),
+        Column("difference", "%"),
+        Column("MACs"),
+        Column("difference", "%"),
+    )
+    near = range(max(least, found - NEIGHBOURS), found + NEIGHBOURS + 1)
+    rows = [row(chosen.like, budget, budget)]
+    rows += [row(f"{width}, the nearest" if width == found else str(width), cost(width), budget) for width in near]
+    console = Console()
+    taken = f"one {SIGNALS[budget_model.dims]} of {' x '.join([str(size)] * budget_model.dims)}"
+    console.print(Table(f"{chosen.model} with scale {chosen.scale}, {taken}", columns, rows).to_rich())
+    options = chosen.options | {"scale": chosen.scale, "base_width": found}
+    words = " ".join(f"{name} {value}" for name, value in options.items())
+    measured = "MACs" if chosen.of == "macs" else chosen.of
+    console.print(
+        f"Nearest in {measured}: base width {found}.\n  res2net info {chosen.model} --options {words}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def least_width(price: Callable[[int], int]) -> int:
+    """The smallest base width that leaves every split a channel; other mistakes are raised."""
+    width = 1
+    while True:
+        try:
+            price(width)
+        except InputError as error:
+            if width >= 64 or "leaves no channel" not in str(error):
+                raise
+            width += 1
+        else:
+            return width
+
+
+def row(name: str, counts: Counts, budget: Counts) -> tuple[str | float, ...]:
+    """A row of the table: what the model costs, and how much that is above the budget."""
+    from res2net.measure import human
+
+    cells: list[str | float] = [name]
+    for found, wanted in ((counts.parameters, budget.parameters), (counts.macs, budget.macs)):
+        cells += [human(found), 100 * (found / wanted - 1)]
+    return tuple(cells)
