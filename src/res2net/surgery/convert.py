@@ -1,0 +1,206 @@
+"""`convert`: any network becomes multi-scale."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from res2net.errors import InputError, check_choice, check_range
+from res2net.measure.counts import without_weights
+from res2net.nn.layers import check_positive
+from res2net.nn.res2conv import SPLIT_ORDERS
+from res2net.surgery.budget import BUDGETS, Unit, solve
+from res2net.surgery.find import resized_norm
+from res2net.surgery.flow import Flow, record, tensors
+from res2net.surgery.plan import Choice, Options, described, plan
+from res2net.surgery.replace import initialise_new, replacement, resized_neighbour
+from res2net.surgery.report import Conversion, Cost, Kept, Replaced
+
+__all__ = ["convert"]
+
+Inputs = tuple[Any, ...]
+Model = TypeVar("Model", bound=nn.Module)
+SIZES = {1: (1000,), 2: (224, 224), 3: (16, 112, 112)}
+"""Of the example input, by number of dimensions."""
+
+
+def convert(
+    model: Model,
+    scale: int = 4,
+    *,
+    budget: str = "parameters",
+    base_width: int | None = None,
+    only: Choice | None = None,
+    stage: Choice | None = None,
+    stem: bool = False,
+    split_order: str = "official",
+    example_input: Tensor | Inputs | None = None,
+) -> tuple[Model, Conversion]:
+    """Put Res2 convolutions in the place of the k x k convolutions of any network.
+
+    Between two 1x1 convolutions, as in a bottleneck, a `Res2Conv` takes the place and the neighbours get its channels
+    (Gao et al., TPAMI 2021, section 3.1, Fig. 2). Elsewhere the channels around stay: a 1x1 convolution before and one
+    behind make room for the splits. Grouped and depthwise convolutions become grouped and depthwise splits.
+    Normalisations and activations are of the network's own kind. Where there is a stride, the splits are not added
+    (`mode="stage"` of `Res2Conv`).
+
+    Args:
+        model: with convolutions in 1, 2 or 3 dimensions; it is not changed. Layers that stay keep their weights,
+            those that are new or resized start anew.
+        scale: splits, 2 or more. Grouped convolutions whose channels do not divide have fewer.
+        budget: what stays as it was, in the whole network: "parameters", "macs", or "width", by which the splits
+            together have as many channels as the convolution.
+        base_width: instead of a budget, a split has `floor(channels * base_width / 64)` channels, as in the paper.
+        only: the convolutions that are replaced: patterns of names such as `"layer4.*"`, or a function of the name
+            and the convolution. By default all.
+        stage: the convolutions whose splits are not added, also at stride 1, told in the same way. The published
+            networks have the first block of each stage so.
+        stem: whether convolutions that see the input itself are replaced too.
+        split_order: as in `Res2Conv`.
+        example_input: what the network is run with once, to see what follows what: a tensor, or a tuple of arguments.
+            By default a picture, a signal or a volume of a usual size.
+
+    Returns:
+        The new network, in the mode of the given one, and what was done.
+
+    Raises:
+        InputError: an option is out of range, or the network does not run with the example input.
+    """
+    check_range("Scale", scale, 2)
+    check_positive("Scale", scale)
+    check_choice("Budget", budget, BUDGETS)
+    check_choice("Split order", split_order, SPLIT_ORDERS)
+    if base_width is not None:
+        check_positive("Base width", base_width)
+    options = Options(scale, budget, base_width, only, stage, stem, split_order)
+    inputs = example_inputs(model, example_input)
+    twin, flow = observed(model, inputs)
+    units, kept = plan(twin, flow, options)
+    new, after = converted(model, units, options, inputs)
+    if after is None or after.shapes != flow.shapes:
+        # Something in the network knows its number of channels in a way that the record does not show.
+        units, kept = plan(twin, flow, Options(**{**vars(options), "resize": False}))
+        new, after = converted(model, units, options, inputs)
+    if after is None or after.shapes != flow.shapes:
+        raise InputError("The converted network does not run: choose the convolutions to replace with the option only.")
+    return new, report(model, new, units, kept, (flow.macs, after.macs))
+
+
+def example_inputs(model: nn.Module, given: Tensor | Inputs | None) -> Inputs:
+    """The arguments that the network is run with, `given` or made up."""
+    if given is not None:
+        inputs = (given,) if isinstance(given, Tensor) else tuple(given)
+        if not tensors(inputs):
+            raise InputError("The example input has no tensor: give one, or a tuple of arguments with one.")
+        return inputs
+    first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
+    if first is None:
+        raise InputError("The network has no convolution: there is nothing to convert.")
+    size = (first.in_channels, *SIZES[len(first.kernel_size)])
+    known = getattr(model, "default_cfg", None)  # of timm's models
+    if isinstance(known, dict) and len(known.get("input_size", ())) == len(size):
+        size = (first.in_channels, *known["input_size"][1:])
+    return (torch.empty(1, *size, device="meta", dtype=first.weight.dtype),)
+
+
+def observed(model: nn.Module, inputs: Inputs) -> tuple[nn.Module, Flow]:
+    """A copy of the network, and what it does: without computing anything if it can."""
+    twin = without_weights(model)
+    try:
+        return twin, record(twin, moved(inputs, "meta"))
+    except (RuntimeError, ValueError, TypeError, AssertionError):
+        pass
+    device = next((str(tensor.device) for tensor in model.parameters()), "cpu")
+    twin = copy.deepcopy(model).eval()
+    try:
+        return twin, record(twin, moved(inputs, device))
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        sizes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors(inputs))
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"The network does not run with an input of {sizes} ({reason}): give example_input."
+        ) from error
+
+
+def moved(inputs: Inputs, device: str) -> Inputs:
+    """The same arguments on another device; from the meta device, zeros."""
+
+    def move(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if value.is_meta and device != "meta":
+            return torch.zeros(value.shape, dtype=value.dtype, device=device)
+        return value.detach().to(device)
+
+    return torch.utils._pytree.tree_map(move, inputs)
+
+
+def converted(model: Model, units: list[Unit], options: Options, inputs: Inputs) -> tuple[Model, Flow | None]:
+    """A copy of the network with the replacements in it, and what it does; None where it does not run."""
+    solve(units, "macs" if options.budget == "macs" else "parameters")
+    new = copy.deepcopy(model)
+    for unit in units:
+        install(new, unit, options)
+    try:
+        return new, observed(new, inputs)[1]
+    except InputError:
+        return new, None
+
+
+def install(model: nn.Module, unit: Unit, options: Options) -> None:
+    """Put a replacement into the network, and resize what is around it."""
+    conv = model.get_submodule(unit.name)
+    weight: Tensor = conv.weight  # type: ignore[assignment]
+    with torch.device(weight.device):
+        made = replacement(
+            unit.form, unit.size, unit.style, stage=unit.stage, ends=unit.ends, split_order=options.split_order
+        ).to(weight.dtype)
+    fresh = [made]
+    put(model, unit.name, made)
+    channels, taken = unit.size.channels, unit.taken
+    if taken is not None:
+        put(model, taken.norm.name, nn.Identity())
+        if taken.act is not None:
+            put(model, taken.act, nn.Identity())
+    for space in unit.between:
+        for name in space.producers:
+            fresh.append(resized_neighbour(model.get_submodule(name), outputs=channels))
+            put(model, name, fresh[-1])
+        for name in space.consumers:
+            fresh.append(resized_neighbour(model.get_submodule(name), inputs=channels))
+            put(model, name, fresh[-1])
+        for name in space.norms:
+            if taken is None or name != taken.norm.name:
+                put(model, name, resized_norm(model.get_submodule(name), channels))
+    initialise_new(fresh)
+
+
+def put(model: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put a layer in the place of another, wherever that one is."""
+    old = model.get_submodule(name)
+    layer.train(old.training)
+    places = [place for place, module in model.named_modules(remove_duplicate=False) if module is old]
+    for place in places:
+        parent, _, attribute = place.rpartition(".")
+        setattr(model.get_submodule(parent), attribute, layer)
+
+
+def report(model: nn.Module, new: nn.Module, units: list[Unit], kept: list[Kept], macs: tuple[int, int]) -> Conversion:
+    """What was done."""
+    replaced = []
+    for unit in units:
+        conv: Any = model.get_submodule(unit.name)
+        size = unit.size
+        after = f"{size.scale} splits of {size.width}"
+        if size.cardinality > 1:
+            after += ", depthwise" if size.cardinality == size.width else f", {size.cardinality} groups"
+        if any(unit.ends):
+            after += " between 1x1 convolutions"
+        replaced.append(Replaced(unit.name, described(conv), after, conv.weight.numel()))
+    parameters = (sum(tensor.numel() for tensor in one.parameters()) for one in (model, new))
+    before, behind = (Cost(*pair) for pair in zip(parameters, macs, strict=True))
+    return Conversion(tuple(replaced), tuple(kept), before, behind)

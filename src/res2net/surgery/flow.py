@@ -1,0 +1,194 @@
+"""Which layer's output goes where: a network run once, and what it did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+__all__ = ["Flow", "Node", "Value", "is_norm", "record"]
+
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+PLAIN = (
+    "Identity",
+    "DropPath",
+    "StochasticDepth",
+    "DropBlock2d",
+    "Swish",
+    "Mish",
+    "HardSwish",
+    "HardMish",
+    "HardSigmoid",
+)
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor that was made while the network ran."""
+
+    shape: tuple[int, ...]
+    producer: Node | None
+    """None for the input, and for tensors that come from elsewhere, as parameters do."""
+    users: list[Node] = field(default_factory=list)
+    is_output: bool = False
+    raw: bool = False
+    """Whether it comes from the input through no convolution or linear layer."""
+
+
+@dataclass(eq=False)
+class Node:
+    """One call of a layer or a function."""
+
+    name: str
+    """Of the layer in the network, or of the function."""
+    module: nn.Module | None
+    inputs: list[Value]
+    outputs: list[Value]
+    arguments: tuple[Any, ...] = ()
+    """Those of a function that are no tensors, the named ones behind the others."""
+
+    @property
+    def output(self) -> Value:
+        """The first output."""
+        return self.outputs[0]
+
+
+@dataclass
+class Flow:
+    """What a network did with one input."""
+
+    nodes: list[Node]
+    macs: int
+    """Multiply-accumulates of all samples of the input."""
+    shapes: list[tuple[int, ...]]
+    """Of the tensors that came out."""
+    calls: Counter[str]
+    """How often each layer ran."""
+
+    def node(self, name: str) -> Node | None:
+        """The first call of a layer; None if it did not run."""
+        return next((node for node in self.nodes if node.module is not None and node.name == name), None)
+
+
+def is_norm(module: nn.Module | None) -> bool:
+    """Whether it is a normalisation with weights for each channel."""
+    return isinstance(module, NORMS)
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Whether a call is one step: a known layer, or one with weights and without children."""
+    if isinstance(module, _ConvNd | nn.Linear) or is_norm(module):
+        return True
+    if next(module.children(), None) is not None:
+        return False
+    own = type(module).__module__
+    known = own.startswith("torch.nn.modules") or ".activations" in own or type(module).__name__ in PLAIN
+    return known or next(module.parameters(recurse=False), None) is not None
+
+
+def tensors(values: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists, dictionaries and dataclasses."""
+    found = []
+    for leaf in tree_leaves(values):
+        if isinstance(leaf, Tensor):
+            found.append(leaf)
+        elif hasattr(leaf, "__dict__") and not isinstance(leaf, nn.Module):
+            found += [part for part in vars(leaf).values() if isinstance(part, Tensor)]
+    return found
+
+
+class Recorder(TorchFunctionMode):
+    """Notes every call of a layer, and every call of a function of torch outside of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nodes: list[Node] = []
+        self.values: dict[int, Value] = {}
+        self.kept: list[Any] = []  # the numbers of tensors stay unique while the tensors live
+        self.depth = 0
+
+    def value(self, tensor: Tensor) -> Value:
+        """What is known of a tensor; something from elsewhere if it is new."""
+        if id(tensor) not in self.values:
+            self.kept.append(tensor)
+            self.values[id(tensor)] = Value(tuple(tensor.shape), None)
+        return self.values[id(tensor)]
+
+    def add(self, name: str, module: nn.Module | None, inputs: Any, output: Any, arguments: tuple[Any, ...]) -> None:
+        """Note a call."""
+        made = tensors(output)
+        if not made:
+            return
+        node = Node(name, module, [self.value(tensor) for tensor in tensors(inputs)], [], arguments)
+        weighted = isinstance(module, _ConvNd | nn.Linear)
+        raw = not weighted and bool(node.inputs) and all(value.raw for value in node.inputs)
+        for value in node.inputs:
+            value.users.append(node)
+        for tensor in made:
+            self.kept.append(tensor)
+            self.values[id(tensor)] = Value(tuple(tensor.shape), node, raw=raw)
+            node.outputs.append(self.values[id(tensor)])
+        self.nodes.append(node)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self.depth:
+            return func(*args, **kwargs)
+        output = func(*args, **kwargs)
+        name = getattr(func, "__name__", str(func))
+        others = [leaf for leaf in (*args, *kwargs.values()) if not isinstance(leaf, Tensor)]
+        self.add(name, None, (args, kwargs), output, tuple(others))
+        return output
+
+    def hooks(self, model: nn.Module) -> Iterable[Any]:
+        """Watch the layers; gives what takes the hooks away again."""
+        for name, module in model.named_modules():
+            if not is_layer(module):
+                continue
+
+            def before(_module: nn.Module, _args: Any) -> None:
+                self.depth += 1
+
+            def after(module: nn.Module, args: Any, kwargs: Any, output: Any, name: str = name) -> None:
+                self.depth -= 1
+                if not self.depth:
+                    self.add(name, module, (args, kwargs), output, ())
+
+            yield module.register_forward_pre_hook(before)
+            yield module.register_forward_hook(after, with_kwargs=True)
+
+
+def record(model: nn.Module, inputs: tuple[Any, ...]) -> Flow:
+    """Run `model` once on `inputs`, and tell what it did.
+
+    Unlike symbolic tracing this takes any code: conditions, loops and changes in place are simply carried out.
+    """
+    recorder = Recorder()
+    for tensor in tensors(inputs):
+        recorder.value(tensor).raw = True
+    with ExitStack() as stack:
+        for hook in list(recorder.hooks(model)):
+            stack.callback(hook.remove)
+        stack.enter_context(torch.no_grad())
+        flops = stack.enter_context(FlopCounterMode(display=False))
+        # Tensors that the network makes itself are on the device of the input.
+        stack.enter_context(tensors(inputs)[0].device)
+        stack.enter_context(recorder)
+        output = model(*inputs)
+    results = tensors(output)
+    for tensor in results:
+        recorder.value(tensor).is_output = True
+    calls = Counter(node.name for node in recorder.nodes if node.module is not None)
+    return Flow(recorder.nodes, flops.get_total_flops() // 2, [tuple(tensor.shape) for tensor in results], calls)

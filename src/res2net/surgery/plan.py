@@ -1,0 +1,179 @@
+"""Which convolutions are replaced, and by what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TypeAlias
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from res2net.nn import Res2Conv
+from res2net.surgery.budget import Unit
+from res2net.surgery.find import Follow, followers, style_of
+from res2net.surgery.flow import Flow, Node, Value
+from res2net.surgery.replace import Form
+from res2net.surgery.report import Kept, Reason
+from res2net.surgery.spaces import Space, is_plain, spaces
+
+__all__ = ["Choice", "Options", "described", "is_chosen", "plan"]
+
+Choice: TypeAlias = str | Iterable[str] | Callable[[str, nn.Module], bool]
+"""Names of convolutions: patterns as `"layer?.0.*"`, or a function of the name and the convolution."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How networks are converted: as in `convert`."""
+
+    scale: int
+    budget: str
+    base_width: int | None
+    only: Choice | None
+    stage: Choice | None
+    stem: bool
+    split_order: str
+    resize: bool = True
+    """Whether layers around a convolution may be resized."""
+
+
+def is_chosen(choice: Choice, name: str, module: nn.Module) -> bool:
+    """Whether a choice takes this convolution."""
+    if callable(choice):
+        return choice(name, module)
+    patterns = (choice,) if isinstance(choice, str) else tuple(choice)
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def described(conv: _ConvNd) -> str:
+    """Such as `3x3, 64 to 128, stride 2`."""
+    text = f"{'x'.join(str(size) for size in conv.kernel_size)}, {conv.in_channels} to {conv.out_channels}"
+    if conv.groups > 1:
+        text += ", depthwise" if conv.groups == conv.in_channels else f", {conv.groups} groups"
+    for what, values in (("stride", conv.stride), ("dilation", conv.dilation)):
+        if max(values) > 1:
+            text += f", {what} {values[0] if len(set(values)) == 1 else tuple(values)}"
+    return text
+
+
+def k_convs(model: nn.Module) -> Iterator[tuple[str, _ConvNd]]:
+    """The convolutions with a kernel above 1."""
+    for name, module in model.named_modules():
+        if isinstance(module, _ConvNd) and max(module.kernel_size) > 1:
+            yield name, module
+
+
+def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], list[Kept]]:
+    """What is replaced, with widths that are to be solved, and what is kept.
+
+    Args:
+        model: the network that `flow` was recorded with.
+        flow: what it does.
+        options: what is asked for.
+    """
+    multi_scale = {
+        f"{name}.{inner}"
+        for name, module in model.named_modules()
+        if (isinstance(module, Res2Conv) and module.scale > 1) or type(module).__name__ == "Bottle2neck"
+        for inner, _ in module.named_modules()
+    }
+    of, claimed = spaces(flow), set[str]()
+    units, kept = [], []
+    for name, conv in k_convs(model):
+        node = flow.node(name)
+        reason = Reason.MULTI_SCALE if name in multi_scale else why_not(name, conv, node, options)
+        unit = None if reason else unit_of(name, conv, node, model, options)
+        if unit is None:
+            kept.append(Kept(name, described(conv), reason or Reason.INDIVISIBLE, conv.weight.numel()))
+            continue
+        around = spaces_around(node, of, claimed) if node is not None and options.resize else ()
+        arrange(unit, conv, around, flow, options)
+        for space in unit.between:
+            claimed |= {*space.producers, *space.consumers}
+        units.append(unit)
+    return units, kept
+
+
+def why_not(name: str, conv: _ConvNd, node: Node | None, options: Options) -> Reason | None:
+    """Why a convolution cannot be replaced, as far as it tells by itself."""
+    if node is not None and node.inputs[0].raw and not options.stem:
+        return Reason.STEM
+    if options.only is not None and not is_chosen(options.only, name, conv):
+        return Reason.NOT_CHOSEN
+    if isinstance(conv, _ConvTransposeNd):
+        return Reason.TRANSPOSED
+    if not is_plain(conv):
+        return Reason.OWN_FORWARD
+    if conv.padding_mode != "zeros":
+        return Reason.PADDING_MODE
+    if conv.groups > 1 and conv.in_channels != conv.out_channels:
+        return Reason.GROUPS
+    return None
+
+
+def unit_of(name: str, conv: _ConvNd, node: Node | None, model: nn.Module, options: Options) -> Unit | None:
+    """A replacement that keeps its channels; None where a grouped convolution does not divide into splits."""
+    form = Form.of(conv)
+    scale = options.scale
+    if form.groups > 1:
+        while scale > 1 and form.in_channels % scale:
+            scale -= 1
+        if scale == 1:
+            return None
+    stage = options.stage is not None and is_chosen(options.stage, name, conv)
+    style = style_of(node, model, form.dims)
+    return Unit(name, form, style, scale, math.prod(conv.kernel_size), stage or form.strided, node)
+
+
+def spaces_around(node: Node, of: dict[Value, Space], claimed: set[str]) -> tuple[Space, ...]:
+    """The channels before and behind a convolution, if they are those of 1x1 convolutions and can be resized."""
+    before, behind = of[node.inputs[0]], of[node.output]
+    around = (before,) if before is behind else (before, behind)
+    layers = [name for space in around for name in (*space.producers, *space.consumers)]
+    if (
+        any(space.fixed or space.kernels != {node.name} for space in around)
+        or not (before.producers and behind.consumers)
+        or len(set(layers)) < len(layers)
+        or claimed & set(layers)
+    ):
+        return ()
+    return around
+
+
+def arrange(unit: Unit, conv: _ConvNd, around: tuple[Space, ...], flow: Flow, options: Options) -> None:
+    """Choose the form of a replacement, and its width where it is given."""
+    form, wanted = unit.form, form_width(unit, options)
+    divides = form.in_channels == form.out_channels and form.in_channels % unit.scale == 0
+    follow = followers(unit.node) if unit.node is not None else Follow()
+    taken = follow.taken(flow)
+    if around:
+        unit.between, unit.taken = around, taken
+        unit.step = form.in_channels // form.groups if form.groups > 1 else 1
+        unit.free = wanted is None
+        unit.number = max(1, round((wanted or 0) / unit.step))
+    elif form.groups > 1 or (options.budget == "width" and options.base_width is None and divides):
+        unit.number, unit.free, unit.taken = form.in_channels // unit.scale, False, taken
+        unit.cardinality = cardinality_of(unit.number, form.in_channels // form.groups)
+    else:
+        unit.free = wanted is None
+        unit.number = max(1, wanted or 1)
+        fits = options.budget == "width" and unit.scale * unit.number
+        unit.ends = (fits != form.in_channels, fits != form.out_channels)
+
+
+def form_width(unit: Unit, options: Options) -> int | None:
+    """The width of a split where the options give it."""
+    if options.base_width is not None:
+        return unit.form.out_channels * options.base_width // 64
+    return max(1, round(unit.form.out_channels / unit.scale)) if options.budget == "width" else None
+
+
+def cardinality_of(width: int, share: int) -> int:
+    """Groups of about `share` channels that divide `width`."""
+    if share == width:
+        return 1
+    divisors = [groups for groups in range(1, width + 1) if width % groups == 0]
+    return min(divisors, key=lambda groups: abs(width / groups - share))

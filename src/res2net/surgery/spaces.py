@@ -1,0 +1,156 @@
+"""Channels that belong together: what must be resized with a layer when its channels are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from res2net.surgery.flow import Flow, Node, Value, is_norm
+
+__all__ = ["Space", "is_plain", "spaces"]
+
+# Functions that treat each channel alone, and so work with any number of channels.
+IN_PLACE_TOO = ("relu", "silu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "mish", "clamp", "sigmoid")
+POOLS = tuple(f"{kind}_pool{dims}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for dims in (1, 2, 3))
+ARITHMETIC = tuple(f"__{sign}{name}__" for name in ("add", "mul", "sub") for sign in ("", "i", "r"))
+OTHERS = ("relu6", "gelu", "tanh", "selu", "softplus", "dropout", "dropout2d", "contiguous", "clone", "interpolate")
+IN_PLACE = tuple(f"{name}_" for name in IN_PLACE_TOO)
+SUMS = ("add", "add_", "mul", "mul_", "sub", "fn")
+CHANNELWISE = frozenset({*IN_PLACE_TOO, *IN_PLACE, *POOLS, *ARITHMETIC, *OTHERS, *SUMS})
+CHANNELWISE_LAYERS = (
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+    nn.modules.dropout._DropoutNd,
+    nn.Upsample,
+    nn.Identity,
+)
+OVER_CHANNELS = (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU, nn.MultiheadAttention, nn.Softmax2d)
+
+
+@dataclass(eq=False)
+class Space:
+    """Tensors that have the same channels, and the layers that make, read or normalise them."""
+
+    fixed: bool = False
+    """Whether something depends on the number of channels in a way that is not known here."""
+    producers: dict[str, Node] = field(default_factory=dict)
+    """Dense 1x1 convolutions and linear layers that make them, by name."""
+    consumers: dict[str, Node] = field(default_factory=dict)
+    """Those that read them."""
+    norms: dict[str, Node] = field(default_factory=dict)
+    kernels: set[str] = field(default_factory=set)
+    """Convolutions with a kernel above 1 that make or read them."""
+
+
+def is_plain(conv: nn.Module) -> bool:
+    """Whether it computes what torch's own class does, with weights of its own."""
+    return any(
+        isinstance(conv, kind) and type(conv).forward is kind.forward and type(conv)._conv_forward is kind._conv_forward
+        for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    ) and not hasattr(conv, "parametrizations")
+
+
+class Finder:
+    """Joins tensors into spaces."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.parents: dict[Value, Value] = {}
+
+    def root(self, value: Value) -> Value:
+        while (parent := self.parents.setdefault(value, value)) is not value:
+            self.parents[value] = value = self.parents[parent]
+        return value
+
+    def join(self, values: list[Value]) -> None:
+        """These have the same channels."""
+        for one, other in pairwise(values):
+            self.parents[self.root(one)] = self.root(other)
+
+    def spaces(self) -> dict[Value, Space]:
+        """The space of every tensor."""
+        for node in self.flow.nodes:
+            if self.is_channelwise(node):
+                self.join([value for value in (*node.inputs, *node.outputs) if math.prod(value.shape) > 1])
+        found: dict[Value, Space] = {}
+        for node in self.flow.nodes:
+            for value in (*node.inputs, *node.outputs):
+                space = found.setdefault(self.root(value), Space())
+                space.fixed |= value.is_output or (value.producer is None and math.prod(value.shape) > 1)
+        of = {value: found[self.root(value)] for node in self.flow.nodes for value in (*node.inputs, *node.outputs)}
+        for node in self.flow.nodes:
+            self.enter(node, of)
+        return of
+
+    def enter(self, node: Node, of: dict[Value, Space]) -> None:
+        """Note in its spaces what a call does."""
+        touched = {id(of[value]): of[value] for value in (*node.inputs, *node.outputs)}.values()
+        module = node.module
+        if module is not None and self.flow.calls[node.name] > 1 and next(module.parameters(), None) is not None:
+            for space in touched:
+                space.fixed = True
+        if isinstance(module, _ConvNd | nn.Linear):
+            kernel = module.kernel_size if isinstance(module, _ConvNd) else (1,)
+            if max(kernel) > 1:
+                for space in touched:
+                    space.kernels.add(node.name)
+            elif is_dense(node):
+                of[node.inputs[0]].consumers[node.name] = node
+                of[node.output].producers[node.name] = node
+            else:
+                for space in touched:
+                    space.fixed = True
+        elif is_norm(module) and self.is_channelwise(node):
+            of[node.output].norms[node.name] = node
+        elif not self.is_channelwise(node):
+            for space in touched:
+                space.fixed = True
+
+    def is_channelwise(self, node: Node) -> bool:
+        """Whether each channel of the output depends on the same one of each input."""
+        module, shapes = node.module, [value.shape for value in (*node.inputs, *node.outputs)]
+        shapes = [shape for shape in shapes if math.prod(shape) > 1]
+        if not node.inputs or any(len(shape) < 2 or shape[1] != shapes[0][1] for shape in shapes):
+            return False
+        if isinstance(module, _ConvNd):
+            return is_plain(module) and module.groups == module.in_channels == module.out_channels > 1
+        if module is None:
+            if node.name == "mean":
+                return spatial(node)
+            return node.name in CHANNELWISE and len({len(shape) for shape in shapes}) == 1
+        if is_norm(module):
+            return not isinstance(module, nn.LayerNorm) or "2d" in type(module).__name__
+        if isinstance(module, OVER_CHANNELS) or next(module.parameters(), None) is not None:
+            return False
+        own = type(module).__module__
+        activation = own == "torch.nn.modules.activation" or own == "timm.layers.activations"
+        dropped = type(module).__name__ in ("DropPath", "StochasticDepth", "DropBlock2d")
+        return activation or dropped or isinstance(module, CHANNELWISE_LAYERS)
+
+
+def is_dense(node: Node) -> bool:
+    """Whether it is a 1x1 convolution without groups, or a linear layer on `(N, C)`."""
+    if isinstance(node.module, nn.Linear):
+        return len(node.inputs[0].shape) == 2 and type(node.module) is nn.Linear
+    return isinstance(node.module, _ConvNd) and is_plain(node.module) and node.module.groups == 1
+
+
+def spatial(node: Node) -> bool:
+    """Whether a mean is over positions only."""
+    count = len(node.inputs[0].shape)
+    for item in node.arguments:
+        axes = (item,) if isinstance(item, int) and not isinstance(item, bool) else item
+        if isinstance(axes, tuple | list):
+            return len(axes) > 0 and all(axis % count > 1 for axis in axes)
+    return False
+
+
+def spaces(flow: Flow) -> dict[Value, Space]:
+    """For each tensor, the channels it has, and what depends on them."""
+    return Finder(flow).spaces()

@@ -1,0 +1,127 @@
+"""Networks of many kinds, small enough to train for a step."""
+
+from functools import partial
+
+import pytest
+import timm
+import torch
+import torchvision.models as tv
+from torch import nn
+from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.models.vgg import make_layers
+
+import res2net
+
+
+class UNet(nn.Module):
+    """Two levels, with transposed convolutions up and concatenations across."""
+
+    def __init__(self):
+        super().__init__()
+        self.down1, self.down2 = self.double(3, 16), self.double(16, 32)
+        self.bottom = self.double(32, 64)
+        self.up2, self.up1 = nn.ConvTranspose2d(64, 32, 2, stride=2), nn.ConvTranspose2d(32, 16, 2, stride=2)
+        self.join2, self.join1 = self.double(64, 32), self.double(32, 16)
+        self.last = nn.Conv2d(16, 5, 1)
+
+    def double(self, inputs, outputs):
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            nn.GroupNorm(4, outputs),
+            nn.SiLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+            nn.GroupNorm(4, outputs),
+            nn.SiLU(),
+        )
+
+    def forward(self, x):
+        fine = self.down1(x)
+        coarse = self.down2(nn.functional.max_pool2d(fine, 2))
+        x = self.bottom(nn.functional.max_pool2d(coarse, 2))
+        x = self.join2(torch.cat([self.up2(x), coarse], 1))
+        x = self.join1(torch.cat([self.up1(x), fine], 1))
+        return self.last(x)
+
+
+class Tdnn(nn.Module):
+    """A time-delay network for sounds (Waibel et al., 1989): dilated, without padding."""
+
+    def __init__(self):
+        super().__init__()
+        layers = []
+        channels = 24
+        for kernel, dilation in ((5, 1), (3, 2), (3, 3), (1, 1)):
+            layers += [nn.Conv1d(channels, 64, kernel, dilation=dilation), nn.ReLU(), nn.BatchNorm1d(64)]
+            channels = 64
+        self.layers = nn.Sequential(*layers)
+        self.fc = nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = self.layers(x)
+        return self.fc(torch.cat([x.mean(-1), x.std(-1)], 1))
+
+
+def plain(batch_norm):
+    layers = make_layers([16, "M", 32, "M", 64, 64, "M", 64], batch_norm)
+    return nn.Sequential(layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def convnext():
+    blocks = [CNBlockConfig(32, 64, 2), CNBlockConfig(64, 128, 2), CNBlockConfig(128, None, 1)]
+    return tv.ConvNeXt(blocks, num_classes=10)
+
+
+SHALLOW = [1, 2, 1, 1]
+PICTURE = (2, 3, 64, 64)
+
+NETWORKS = {
+    "resnet": (partial(ResNet, BasicBlock, SHALLOW, 10), PICTURE),
+    "resnet, bottlenecks": (partial(ResNet, Bottleneck, SHALLOW, 10), PICTURE),
+    "wide resnet": (partial(ResNet, Bottleneck, [1, 1, 1, 1], 10, width_per_group=128), PICTURE),
+    "resnext": (partial(ResNet, Bottleneck, SHALLOW, 10, groups=32, width_per_group=4), PICTURE),
+    "regnet x": (partial(tv.regnet_x_400mf, num_classes=10), PICTURE),
+    "regnet y": (partial(tv.regnet_y_400mf, num_classes=10), PICTURE),
+    "convnext of torchvision": (convnext, PICTURE),
+    "convnext of timm": (partial(timm.create_model, "convnext_atto", num_classes=10, depths=(1, 1, 2, 1)), PICTURE),
+    "densenet": (partial(tv.DenseNet, 24, (2, 3, 2, 2), 48, num_classes=10), PICTURE),
+    "mobilenet v2": (partial(tv.mobilenet_v2, num_classes=10), PICTURE),
+    "mobilenet v3": (partial(tv.mobilenet_v3_small, num_classes=10), PICTURE),
+    "efficientnet of torchvision": (partial(tv.efficientnet_b0, num_classes=10), PICTURE),
+    "efficientnet of timm": (partial(timm.create_model, "efficientnet_b0", num_classes=10), PICTURE),
+    "vgg": (partial(plain, False), PICTURE),
+    "vgg, batch norm": (partial(plain, True), PICTURE),
+    "squeezenet": (partial(tv.squeezenet1_1, num_classes=10), PICTURE),
+    "googlenet": (partial(tv.googlenet, num_classes=10, aux_logits=False, init_weights=False), PICTURE),
+    "shufflenet": (partial(tv.shufflenet_v2_x0_5, num_classes=10), PICTURE),
+    "u-net": (UNet, PICTURE),
+    "csp darknet": (partial(timm.create_model, "cspdarknet53", num_classes=10), PICTURE),
+    "dla": (partial(timm.create_model, "dla46_c", num_classes=10), PICTURE),
+    "hrnet": (partial(timm.create_model, "hrnet_w18_small", num_classes=10), PICTURE),
+    "repvgg": (partial(timm.create_model, "repvgg_a0", num_classes=10), PICTURE),
+    "se-resnet": (partial(timm.create_model, "seresnet18", num_classes=10), PICTURE),
+    "xception": (partial(timm.create_model, "legacy_xception", num_classes=10), (2, 3, 96, 96)),
+    "r(2+1)d": (partial(tv.video.r2plus1d_18, num_classes=10), (2, 3, 8, 48, 48)),
+    "r3d": (partial(tv.video.r3d_18, num_classes=10), (2, 3, 8, 48, 48)),
+    "tdnn": (Tdnn, (2, 24, 100)),
+    "inception v3": (partial(tv.inception_v3, num_classes=10, aux_logits=False, init_weights=False), (2, 3, 139, 139)),
+    "mnasnet": (partial(tv.mnasnet0_5, num_classes=10), PICTURE),
+    "resnet d": (partial(timm.create_model, "resnet26d", num_classes=10), PICTURE),
+    "resnet v2": (partial(timm.create_model, "resnetv2_18", num_classes=10), PICTURE),
+    "res2net": (partial(res2net.create_model, "res2net14_26w_4s", num_classes=10), PICTURE),
+    "plain bottlenecks of res2net": (partial(res2net.create_model, "resnet14", num_classes=10), PICTURE),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request):
+    """A function that makes the network, and the shape of its input."""
+    torch.manual_seed(0)
+    return NETWORKS[request.param]
+
+
+@pytest.fixture
+def bottlenecks():
+    """A small ResNet of bottlenecks of torchvision."""
+    torch.manual_seed(0)
+    return ResNet(Bottleneck, SHALLOW, 10).eval()
