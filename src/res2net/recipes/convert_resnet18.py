@@ -1,8 +1,8 @@
 """A ResNet-18 of timm and its converted twin, trained alike on `shapes`.
 
 - command: `python -m res2net.recipes.convert_resnet18`
-- time: about 3 minutes of one core's work
-- score: top-1 30 % and, converted, 11 % after 3 epochs, one seed: the twin is three times as deep and starts slower
+- time: 3.7 minutes on 2 cores
+- score: top-1 34.0 % and, converted, 40.2 % after 3 epochs (seed 0; others differ by some points)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Arguments:
     """Epochs of each run."""
     scale: int = 4
     """Splits of the twin."""
-    pictures: int = 6000
+    pictures: int = 12000
     """Pictures to train with; up to half as many validate."""
     seed: int = 0
     """Of the first weights and the order of the pictures."""
@@ -44,7 +44,7 @@ class Arguments:
 
 def networks(classes: int, scale: int) -> tuple[dict[str, nn.Module], Conversion]:
     """The network, its twin with the same parameters, and what the conversion did."""
-    plain = timm.create_model("resnet18", num_classes=classes, channels=(16, 32, 64, 128), zero_init_last=False)
+    plain = timm.create_model("resnet18", num_classes=classes, channels=(16, 32, 64, 128))
     twin, report = convert(plain, scale)
     return {"resnet18": plain, "converted": twin}, report
 
