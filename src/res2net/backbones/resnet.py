@@ -8,6 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.checks import check_sizes
 from res2net.backbones.graphs import choose_graph
 from res2net.backbones.registry import register
 from res2net.backbones.stages import rising, stage_steps
@@ -97,10 +98,7 @@ class ResNet(Backbone):
         zero_init_last: bool = True,
     ) -> None:
         super().__init__()
-        if num_classes < 0 or in_channels < 1:
-            raise InputError(f"{num_classes} classes and {in_channels} input channels: give at least 0 and at least 1.")
-        if not 0 <= dropout < 1:
-            raise InputError(f"Dropout {dropout} does not fit: give a probability, 0 <= p < 1.")
+        check_sizes(num_classes, in_channels, dropout)
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.dims = dims

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from res2net.errors import InputError
+from res2net.measure.evaluation import evaluation
 from res2net.measure.receptive import ReceptiveField, receptive_field, stage_fields
 
 __all__ = ["EffectiveField", "effective_field", "settle"]
@@ -83,7 +83,7 @@ def effective_field(model: nn.Module, images: Tensor, stage: int = -1) -> Effect
     """
     if images.ndim < 3 or not len(images):
         raise InputError(f"Images of shape {tuple(images.shape)} do not fit: give at least one, (N, C, *size).")
-    with _evaluation(model), torch.inference_mode(False), torch.enable_grad():
+    with evaluation(model), torch.inference_mode(False), torch.enable_grad():
         chunks = [_gradient(model, chunk.detach().clone().requires_grad_(), stage) for chunk in images.split(CHUNK)]
     gradient = sum((chunk for chunk, _ in chunks), torch.zeros(images.shape[2:], dtype=torch.float64))
     middle = chunks[0][1]
@@ -141,15 +141,3 @@ def _gradient(model: nn.Module, images: Tensor, stage: int) -> tuple[Tensor, tup
 
 def _field(model: nn.Module, stage: int, axis: int) -> ReceptiveField:
     return stage_fields(model, axis)[stage] if isinstance(model, HasFeatures) else receptive_field(model, axis=axis)
-
-
-@contextmanager
-def _evaluation(model: nn.Module) -> Iterator[None]:
-    """Evaluation within the `with`; afterwards every module is in the mode that it was in."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -86,7 +86,7 @@ def convert(
         units, kept = plan(twin, flow, Options(**{**vars(options), "resize": False}))
         new, after = converted(model, units, options, inputs)
     if after is None or after.shapes != flow.shapes:
-        raise InputError("The converted network does not run: choose the convolutions to replace with the option only.")
+        raise InputError("The converted network does not run: choose fewer convolutions to replace (`only`).")
     return new, report(model, new, units, kept, (flow.macs, after.macs))
 
 
