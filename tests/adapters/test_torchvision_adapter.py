@@ -121,5 +121,5 @@ def test_weights_of_a_classifier(tmp_path):
 
 @pytest.mark.parametrize("levels", [(), (5,), (-1,)])
 def test_levels_that_do_not_exist(levels):
-    with pytest.raises(InputError, match=r"Levels .* do not exist: choose among 0 to 4, the stem first\."):
+    with pytest.raises(InputError, match=r"Stages .* do not exist: choose among 0 to 4, the stem first\."):
         BackboneWithFPN(create_model("res2net50_26w_4s", **SMALL), levels=levels)

@@ -1,10 +1,12 @@
-"""Networks with weights that no initialisation would give."""
+"""Networks with weights that no initialisation would give, and what holds for the pyramid of each."""
 
 from collections.abc import Callable, Mapping
 
 import pytest
 import torch
 from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone
 
 
 @pytest.fixture
@@ -18,6 +20,26 @@ def alike() -> Callable[..., None]:
             load(model, weights)
 
     return fill
+
+
+@pytest.fixture
+def assert_pyramid_stays() -> Callable[[Backbone], None]:
+    """Assert that what comes after a feature that was given out, or after the picture, does not change it."""
+
+    def check(model: Backbone) -> None:
+        x = torch.randn(1, 3, 40, 33)
+        before = x.clone()
+        given, kept, y = [], [], x
+        for modules in model.stage_modules():
+            y = nn.Sequential(*modules)(y)
+            given.append(y)
+            kept.append(y.clone())
+        assert torch.equal(x, before)
+        for feature, saved, ours in zip(given, kept, model.features(x), strict=True):
+            assert torch.equal(feature, saved)
+            assert torch.equal(feature, ours)
+
+    return check
 
 
 def draw(name: str, like: Tensor, generator: torch.Generator) -> Tensor:

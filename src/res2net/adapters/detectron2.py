@@ -80,9 +80,8 @@ def build_multi_scale_backbone(cfg: Any, input_shape: Any) -> nn.Module:
             return {name: ShapeSpec(channels=s.channels, stride=s.stride) for name, s in stages.items()}
 
     ours = cfg.MODEL.RES2NET
-    adapt = {"adapt_classifier": True} if ours.WEIGHTS else {}
     options = {"in_channels": input_shape.channels, **dict(ours.OPTIONS)}
-    backbone = create_model(ours.NAME, ours.WEIGHTS or None, num_classes=0, **adapt, **options)
+    backbone = create_model(ours.NAME, ours.WEIGHTS or None, num_classes=0, adapt_classifier=True, **options)
     return MultiScaleBackbone(backbone.freeze(cfg.MODEL.BACKBONE.FREEZE_AT), list(ours.OUT_FEATURES))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from res2net.errors import InputError
+from res2net.backbones.checks import check_stages
 from res2net.zoo import create_model
 
 __all__ = ["MultiScaleBackbone", "register"]
@@ -46,11 +46,8 @@ class MultiScaleBackbone(nn.Module):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        adapt = {"adapt_classifier": True} if weights is not None else {}
-        self.backbone = create_model(name, weights, num_classes=0, **adapt, **(options or {}))
-        count = len(self.backbone.stages)
-        if not out_indices or not set(out_indices) <= set(range(count)):
-            raise InputError(f"Stages {list(out_indices)} do not exist: choose among 0 to {count - 1}, the stem first.")
+        self.backbone = create_model(name, weights, num_classes=0, adapt_classifier=True, **(options or {}))
+        check_stages(out_indices, len(self.backbone.stages))
         self.out_indices = tuple(out_indices)
         self.norm_eval = norm_eval
         self.backbone.freeze(frozen_stages)

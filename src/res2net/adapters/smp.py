@@ -75,8 +75,8 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class
         The library calls it when it makes an encoder; whether there are weights is known here without `pretrained`.
         """
         options: dict[str, Any] = {} if self._output_stride == 32 else {"output_stride": self._output_stride}
-        adapt = {} if self.weights is None else {"adapt_classifier": True, "adapt_input": True}
-        backbone = create_model(self.name, self.weights, num_classes=0, in_channels=in_channels, **adapt, **options)
+        options |= {"num_classes": 0, "in_channels": in_channels, "adapt_classifier": True, "adapt_input": True}
+        backbone = create_model(self.name, self.weights, **options)
         expected = [min(2**level, self._output_stride) for level in range(1, self._depth + 1)]
         if [stage.stride for stage in backbone.stages[: self._depth]] != expected:
             found = ", ".join(str(stage.stride) for stage in backbone.stages)

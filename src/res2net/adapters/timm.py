@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from res2net.adapters.missing import needs
 from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
+from res2net.backbones.checks import check_stages
 from res2net.backbones.registry import build, variant, variant_names
 from res2net.errors import InputError, check_choice
 from res2net.weights import Checkpoint, WeightRecord, check_usable, fetch, find_record, read_checkpoint, records
@@ -177,8 +178,7 @@ class TimmModel(Backbone):
         levels = range(len(self.stages))
         if indices is None or isinstance(indices, int):
             indices = levels if indices is None else range(-indices, 0)
-        if not indices or not all(-len(levels) <= index < len(levels) for index in indices):
-            raise InputError(f"Stages {list(indices)} do not exist: choose among 0 to {levels[-1]}, the stem first.")
+        check_stages(indices, len(levels), from_end=True)
         return [levels[index] for index in indices]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -311,8 +311,7 @@ def _build(
     options |= {"num_classes": num_classes, "in_channels": in_chans}
     if drop_rate:
         options["dropout"] = drop_rate
-    adapt = {} if checkpoint is None else {"adapt_classifier": True, "adapt_input": True}
-    model = as_timm(create_model(name, checkpoint, **adapt, **options))
+    model = as_timm(create_model(name, checkpoint, adapt_classifier=True, adapt_input=True, **options))
     vars(model)["_traits"] = {"first_conv": model.input_layer_name}
     # Options that came with the weights, such as their graph: a copy that timm saves and loads needs them too.
     vars(model)["_model_args"] = {n: value for n, value in model.variant_options.items() if n not in options}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from res2net.adapters.missing import needs
 from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
-from res2net.errors import InputError
+from res2net.backbones.checks import check_stages
 from res2net.zoo import create_model
 
 with needs("torchvision", "pip install torchvision"):
@@ -53,8 +53,7 @@ class BackboneWithFPN(nn.Module):
         super().__init__()
         count = len(backbone.stages)
         self.levels = tuple(range(1, count) if levels is None else levels)
-        if not self.levels or not set(self.levels) <= set(range(count)):
-            raise InputError(f"Levels {list(self.levels)} do not exist: choose among 0 to {count - 1}, the stem first.")
+        check_stages(self.levels, count)
         keep_stages(backbone, max(self.levels) + 1)
         self.body = backbone
         self.fpn = FeaturePyramidNetwork(
@@ -100,8 +99,7 @@ def backbone_with_fpn(
     Raises:
         InputError: as `res2net.create_model`, or there are no such stages.
     """
-    adapt = {"adapt_classifier": True} if weights is not None else {}
-    backbone = create_model(name, weights, num_classes=0, **adapt, **options).freeze(frozen_stages)
+    backbone = create_model(name, weights, num_classes=0, adapt_classifier=True, **options).freeze(frozen_stages)
     if frozen_norms:
         _freeze_norms(backbone)
     return BackboneWithFPN(

@@ -26,8 +26,13 @@ class Stage:
 class Backbone(nn.Module):
     """A network that turns a picture into a pyramid of features, and with a classifier into logits.
 
-    A family implements `stage_modules`, `stages`, `forward` and `input_layer`.
+    A family implements `stages` and `stage_modules`. Where it has `global_pool`, `dropout` and `fc`, which make logits
+    of the last features, it needs no `forward` of its own.
     """
+
+    global_pool: nn.Module
+    dropout: nn.Module
+    fc: nn.Module
 
     stages: tuple[Stage, ...]
     """The levels of the pyramid, finest first; the first is the stem."""
@@ -62,7 +67,7 @@ class Backbone(nn.Module):
     @property
     def input_layer_name(self) -> str:
         """Name of the convolution that sees the picture."""
-        raise NotImplementedError
+        return "conv1"
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The pyramid: for each of `stages`, `(N, channels, ceil(size / stride))`, finest first."""
@@ -75,7 +80,14 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
-        raise NotImplementedError
+        for modules in self.stage_modules():
+            for module in modules:
+                x = module(x)
+        return self.classify(x) if self.num_classes else x
+
+    def classify(self, x: Tensor) -> Tensor:
+        """The last features to logits `(N, num_classes)`."""
+        return self.fc(self.dropout(self.global_pool(x).flatten(1)))
 
     def freeze(self, stages: int) -> Self:
         """Stop training the first `stages` levels (the stem is the first): weights and statistics stay as they are.

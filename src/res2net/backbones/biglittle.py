@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -272,11 +271,6 @@ class BigLittleNet(Backbone):
         initialise(self, zero_init_last=zero_init_last)
 
     @property
-    def input_layer_name(self) -> str:
-        """The 7x7 convolution."""
-        return "conv1"
-
-    @property
     def stage_names(self) -> tuple[str, ...]:
         """The stem is two stages: its convolution, and its two branches."""
         return ("conv1", "stem", *(f"layer{index}" for index in range(1, len(self.stages) - 1)))
@@ -285,14 +279,6 @@ class BigLittleNet(Backbone):
         """The convolution, the branches of the stem, and each layer."""
         layers = [self.get_submodule(name) for name in self.stage_names[1:]]
         return ((self.conv1, self.bn1, self.act1), *((layer,) for layer in layers))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
-        for module in chain.from_iterable(self.stage_modules()):
-            x = module(x)
-        if not self.num_classes:
-            return x
-        return self.fc(self.dropout(self.global_pool(x).flatten(1)))
 
 
 STEM_STRIDE = 4

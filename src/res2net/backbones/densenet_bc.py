@@ -106,23 +106,11 @@ class DenseNetBC(Backbone):
         self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
         initialise(self)
 
-    @property
-    def input_layer_name(self) -> str:
-        """The first convolution."""
-        return "conv1"
-
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
         """The first convolution; the blocks, each with the transition before it; the last normalisation and ReLU."""
         first, second, third = (self.get_submodule(f"block{index}") for index in (1, 2, 3))
         to_second, to_third = (self.get_submodule(f"transition{index}") for index in (1, 2))
         return ((self.conv1,), (first,), (to_second, second), (to_third, third, self.bn, self.act))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, in_channels, H, W)` to logits `(N, num_classes)`, or to the last features without a classifier."""
-        x = self.features(x)[-1]
-        if not self.num_classes:
-            return x
-        return self.fc(self.dropout(self.global_pool(x).flatten(1)))
 
 
 def transition(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
-from itertools import chain
 from typing import Any
 
 import torch
@@ -272,12 +271,8 @@ class DLA(Backbone):
         trees = [self.get_submodule(name) for name in self.stage_names[1:]]
         return ((self.base_layer, self.level0, self.level1), *((tree,) for tree in trees))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
-        for module in chain.from_iterable(self.stage_modules()):
-            x = module(x)
-        if not self.num_classes:
-            return x
+    def classify(self, x: Tensor) -> Tensor:
+        """The last features to logits `(N, num_classes)`, by a 1x1 convolution."""
         return self.fc(self.dropout(self.global_pool(x))).flatten(1)
 
 

@@ -99,8 +99,10 @@ class TimmBackbone(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, in_channels, H, W)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        if not self.num_classes:
+            return self.features(x)[-1]
         self.check_picture(x)
-        return self.network(x) if self.num_classes else self.features(x)[-1]
+        return self.network(x)
 
     def check_picture(self, x: Tensor) -> None:
         """`InputError` for a picture whose size the network does not take."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.checks import check_sizes
@@ -163,15 +163,6 @@ class ResNet(Backbone):
         layers = [self.get_submodule(f"layer{index}") for index in range(1, len(self.stages))]
         after = (self.bn1, self.act1) if self.order == "conv-norm-act" else (self.act1, self.bn1)
         return ((self.conv1, *after), (self.maxpool, layers[0]), *((layer,) for layer in layers[1:]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
-        for modules in self.stage_modules():
-            for module in modules:
-                x = module(x)
-        if not self.num_classes:
-            return x
-        return self.fc(self.dropout(self.global_pool(x).flatten(1)))
 
 
 def residual_stages(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.checks import check_fixed_stride, check_sizes
 from res2net.backbones.registry import register
+from res2net.backbones.stages import rising
 from res2net.errors import InputError
 from res2net.measure import ReceptiveField, field_of, receptive_field
 from res2net.nn import initialise
@@ -108,7 +109,7 @@ class WideResNet(Backbone):
         blocks = (depth - 4) // 6
         self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 4
         self.conv1 = conv(2, in_channels, CHANNELS[0], 3)
-        rates = iter(drop_path_rate * index / max(1, 3 * blocks - 1) for index in range(3 * blocks))
+        rates = rising(drop_path_rate, 3 * blocks)
         channels = CHANNELS[0]
         levels = [Stage(channels, 1)]
         for stage, (width, stride) in enumerate(zip(CHANNELS, (1, 2, 2), strict=True), start=1):
@@ -129,22 +130,10 @@ class WideResNet(Backbone):
         self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
         initialise(self)
 
-    @property
-    def input_layer_name(self) -> str:
-        """The first convolution."""
-        return "conv1"
-
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
         """The first convolution, the first two layers, and the last with the normalisation and ReLU after it."""
         layers = [self.get_submodule(f"layer{index}") for index in (1, 2, 3)]
         return ((self.conv1,), (layers[0],), (layers[1],), (layers[2], self.bn, self.act))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, in_channels, H, W)` to logits `(N, num_classes)`, or to the last features without a classifier."""
-        x = self.features(x)[-1]
-        if not self.num_classes:
-            return x
-        return self.fc(self.dropout(self.global_pool(x).flatten(1)))
 
 
 register(
