@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 from res2net._version import __version__
 
 if TYPE_CHECKING:
-    from res2net.surgery import convert
+    from res2net.surgery import convert, optimize
     from res2net.zoo import create_model, list_models, load_model
 
-__all__ = ["__version__", "convert", "create_model", "list_models", "load_model"]
+__all__ = ["__version__", "convert", "create_model", "list_models", "load_model", "optimize"]
 
 # Imported at the first use: the command line answers `--help` without torch.
 _FROM_ZOO = ("create_model", "list_models", "load_model")
-_PARTS = ("data", "explain", "measure", "nn", "report", "surgery", "weights")
+_FROM_SURGERY = ("convert", "optimize")
+_PARTS = ("data", "explain", "export", "measure", "nn", "report", "surgery", "weights")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "convert":
-        return importlib.import_module("res2net.surgery").convert
+    if name in _FROM_SURGERY:
+        return getattr(importlib.import_module("res2net.surgery"), name)
     if name in _FROM_ZOO:
         return getattr(importlib.import_module("res2net.zoo"), name)
     if name in _PARTS:

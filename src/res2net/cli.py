@@ -34,6 +34,7 @@ COMMANDS = {
     "train": Command("res2net.commands.train:run", "train on a folder of pictures"),
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),
     "predict": Command("res2net.commands.predict:run", "tell what is in a picture or in a folder of them"),
+    "export": Command("res2net.commands.export:run", "write a network to a file for ONNX Runtime, OpenVINO or torch"),
     "weights": Command("res2net.commands.weights:run", "convert weights between formats, list published ones"),
 }
 

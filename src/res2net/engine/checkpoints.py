@@ -15,9 +15,9 @@ from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
 from res2net.tasks.base import Task, task_type
 from res2net.weights import Checkpoint, Preprocessing, atomic_write, save
-from res2net.zoo import load_model, preprocessing_of
+from res2net.zoo import create_model, load_model, preprocessing_of
 
-__all__ = ["AtomicCheckpointIO", "check_classes", "read_state", "restore_task", "save_task"]
+__all__ = ["AtomicCheckpointIO", "check_classes", "read_state", "restore_new", "restore_task", "save_task"]
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -90,6 +90,16 @@ def restore_task(weights: str | Path, model: str | None = None, name: str = "cla
     preprocessing = preprocessing_of(checkpoint) or Preprocessing()
     class_names = checkpoint.metadata.get("class_names") or default_class_names(network.num_classes)
     return task_type(name).restore(network.eval(), class_names, preprocessing), checkpoint
+
+
+def restore_new(model: str, name: str = "classify") -> Task:
+    """A task around a model with fresh weights, as `restore_task` gives it for trained ones.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    network = create_model(model)
+    return task_type(name).restore(network.eval(), default_class_names(network.num_classes), Preprocessing())
 
 
 def default_class_names(classes: int) -> list[str]:

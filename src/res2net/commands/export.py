@@ -1,0 +1,225 @@
+"""`res2net export`: a network as a file that another program runs, compared with the network it was made of."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import tyro
+from rich.console import Console
+
+from res2net.commands.arguments import parse, split_task
+from res2net.errors import InputError, check_choice, check_range
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from res2net.backbones.base import Backbone
+    from res2net.export import Agreement, Artefact
+    from res2net.tasks.base import Task
+
+__all__ = ["run"]
+
+ABOUT = "Write a network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the two."
+CHECKED = 32
+"""Pictures that are compared where no folder is given."""
+LIMIT = 1e-4
+"""Largest relative difference in fp32."""
+INT8_LIMIT = 90.0
+"""Least share of pictures with the same likeliest class in int8, in percent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What is exported how."""
+
+    source: tyro.conf.Positional[str]
+    """A checkpoint of `res2net train`, or the name of a model."""
+    to: str
+    """pt2 (torch), onnx, openvino, or aoti (compiled by torch for this machine)."""
+    weights: str | None = None
+    """With the name of a model: a checkpoint file, or a tag such as "in1k"."""
+    out: str | None = None
+    """The file to write; by default the model's name with the format's ending, in this folder."""
+    batch_size: int = 1
+    """Pictures at a time."""
+    dynamic_batch: bool = False
+    """Take any number of pictures at a time."""
+    size: int | None = None
+    """Side of the pictures, pixels; by default that of the weights."""
+    features: bool = False
+    """Export the pyramid of features instead of the logits."""
+    int8: bool = False
+    """Compute in whole numbers of 8 bits; it needs --calibrate."""
+    calibrate: str | None = None
+    """Folder of pictures on which the ranges of values are measured, a few hundred."""
+    images: str | None = None
+    """Folder of pictures on which the file is compared with the network; by default those of --calibrate, or drawn
+    ones."""
+    bad_images: str = "stop"
+    """A picture that cannot be read: "stop" there, or "skip" it."""
+    overwrite: bool = False
+    """Replace the file to write, if there is one."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Export, compare, and print."""
+    name, words = split_task(arguments)
+    chosen = parse(Arguments, "export", words, ABOUT)
+
+    from res2net.export import FORMATS, Artefact, compare_outputs, export_network, load_runtime
+    from res2net.export.int8 import INT8_FORMATS
+
+    check_choice("Format", chosen.to, FORMATS)
+    check_range("batch size", chosen.batch_size, 1)
+    if chosen.size is not None:
+        check_range("size", chosen.size, 1)
+    if chosen.int8 != (chosen.calibrate is not None):
+        raise InputError("--int8 and --calibrate FOLDER belong together: give both, or none of them.")
+    if chosen.int8:
+        check_choice("Format with int8", chosen.to, INT8_FORMATS)
+    task, said = opened(chosen, name)
+    network, names = exported_part(task, chosen.features)
+    target = Path(chosen.out or f"{said['model']}{FORMATS[chosen.to]}")
+    check_target(target, chosen)
+
+    size = task.preprocessing.size
+    shape = (chosen.batch_size, len(task.preprocessing.mean), size, size)
+    calibration = pictures(task, chosen.calibrate, shape[0], chosen.bad_images) if chosen.calibrate else None
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, target.name)
+        with console.status(f"Writing {target.name}"):
+            first = next(pictures(task, None, shape[0], chosen.bad_images))
+            export_network(
+                network,
+                first,
+                made,
+                chosen.to,
+                names=names,
+                dynamic_batch=chosen.dynamic_batch,
+                calibration=calibration,
+            )
+        artefact = Artefact(
+            format=chosen.to,
+            task=task.name,
+            model=said["model"],
+            options=said["options"],
+            input_shape=shape,
+            dynamic_batch=chosen.dynamic_batch,
+            outputs=names,
+            class_names=() if chosen.features else task.class_names,
+            preprocessing=task.preprocessing,
+            int8=chosen.int8,
+            source=said["source"],
+            licence=said["licence"],
+            version=said["version"],
+        )
+        artefact.write(made)
+        with console.status("Comparing it with the network"):
+            images = pictures(task, chosen.images or chosen.calibrate, shape[0], chosen.bad_images)
+            agreement = compare_outputs(load_runtime(made), network, images, logits=not chosen.features)
+        describe(console, agreement, drawn=not (chosen.images or chosen.calibrate))
+        check_agreement(agreement, artefact)
+        Artefact(**{**vars(artefact), "agreement": agreement.to_dict()}).write(made)
+        move(Path(folder), target.parent)
+    console.print(f"{target} and {target.name}.json", highlight=False, markup=False, soft_wrap=True)
+
+
+def opened(chosen: Arguments, name: str) -> tuple[Task, dict[str, Any]]:
+    """The task with its network, and what is known about the weights."""
+    import dataclasses
+
+    from res2net import __version__
+    from res2net.commands.costs import usual_side
+    from res2net.engine.checkpoints import restore_new, restore_task
+
+    size = chosen.size
+    if Path(chosen.source).suffix or Path(chosen.source).exists():
+        if chosen.weights:
+            raise InputError(f"{chosen.source} is a checkpoint itself: leave out --weights.")
+        task, checkpoint = restore_task(chosen.source, None, name)
+        said = dict(checkpoint.metadata) | {"source": Path(chosen.source).name}
+    elif chosen.weights:
+        task, checkpoint = restore_task(chosen.weights, chosen.source, name)
+        said = dict(checkpoint.metadata)
+    else:
+        task = restore_new(chosen.source, name)
+        size = size or usual_side(cast("Backbone", task.model))
+        said = {"source": "fresh weights"}
+        Console(stderr=True).print("The weights are fresh: name trained ones by --weights.", highlight=False)
+    if size is not None:
+        task.preprocessing = dataclasses.replace(task.preprocessing, size=size)
+    model: Any = task.model
+    if model.dims != 2:
+        raise InputError(f"{model.variant_name} is not for pictures: choose a network of two dimensions.")
+    known = {"model": model.variant_name, "options": dict(model.variant_options), "version": __version__}
+    return task, {"licence": str(said.get("licence", "")), "source": str(said.get("source", ""))} | known
+
+
+def exported_part(task: Task, features: bool) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network to export, and the names of what comes out."""
+    from res2net.export.parts import Pyramid
+
+    model: Any = task.model.eval()
+    return (Pyramid(model), tuple(model.stage_names)) if features else (model, ("logits",))
+
+
+def pictures(task: Task, folder: str | None, batch: int, bad_images: str) -> Iterator[Tensor]:
+    """Prepared pictures of a folder, or drawn ones, in whole batches; the last may have pictures of the first."""
+    from res2net.data.folder import list_images
+    from res2net.export.parts import drawn_batches, file_batches
+
+    if folder is None:
+        return drawn_batches(task, CHECKED, batch)
+    return file_batches(task, list_images(folder), batch, bad_images)
+
+
+def check_target(target: Path, chosen: Arguments) -> None:
+    """Raise `InputError` unless the files may be written there."""
+    from res2net.export import FORMATS
+
+    ending = FORMATS[chosen.to]
+    if target.is_dir():
+        raise InputError(f"{target} is a folder: name a file in it to write.")
+    if not target.name.endswith(ending):
+        raise InputError(f"{target} does not end in {ending}, as files of {chosen.to} do: name it so.")
+    if target.exists() and not chosen.overwrite:
+        raise InputError(f"{target} exists: choose another name (--out), or add --overwrite.")
+
+
+def describe(console: Console, agreement: Agreement, *, drawn: bool) -> None:
+    """Print how the file agrees with the network."""
+    what = "drawn pictures" if drawn else "pictures"
+    line = f"{agreement.images} {what}: largest difference {agreement.largest:.2e}, relative {agreement.relative:.2e}"
+    if agreement.top1 is not None:
+        line += f", same likeliest class {agreement.top1:.1f} %"
+    console.print(line, highlight=False, soft_wrap=True)
+
+
+def check_agreement(agreement: Agreement, artefact: Artefact) -> None:
+    """Raise `InputError` where a file says something else than the network."""
+    if not artefact.int8 and agreement.relative > LIMIT:
+        raise InputError(
+            f"The file differs from the network by {agreement.relative:.1e} of the largest output, and {LIMIT:.0e} "
+            "is allowed: nothing was written; try another format."
+        )
+    if artefact.int8 and agreement.top1 is not None and agreement.top1 < INT8_LIMIT:
+        raise InputError(
+            f"In int8 only {agreement.top1:.1f} % of the pictures have the same likeliest class, and {INT8_LIMIT:.0f} "
+            "% are needed: nothing was written; calibrate on more pictures that are like those to come."
+        )
+
+
+def move(source: Path, target: Path) -> None:
+    """Bring all files of a folder to another, each whole or not at all."""
+    from res2net.weights import atomic_write
+
+    for file in sorted(source.iterdir()):
+        with file.open("rb") as content:
+            atomic_write(target / file.name, partial(shutil.copyfileobj, content))

@@ -1,0 +1,19 @@
+"""Networks as files that other programs run, each compared with the network it was made of."""
+
+from res2net.export.artefact import FORMATS, Artefact, read_artefact
+from res2net.export.runtimes import PRECISIONS, RUNTIMES, Runtime, load_runtime
+from res2net.export.verify import Agreement, compare_outputs
+from res2net.export.write import export_network
+
+__all__ = [
+    "FORMATS",
+    "PRECISIONS",
+    "RUNTIMES",
+    "Agreement",
+    "Artefact",
+    "Runtime",
+    "compare_outputs",
+    "export_network",
+    "load_runtime",
+    "read_artefact",
+]

@@ -1,0 +1,81 @@
+"""What lies beside an exported network: all that is needed to use it, as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from res2net.errors import InputError, check_choice
+from res2net.weights import Preprocessing, atomic_write
+
+__all__ = ["FORMATS", "Artefact", "read_artefact", "sidecar"]
+
+FORMATS = {"pt2": ".pt2", "onnx": ".onnx", "openvino": ".xml", "aoti": ".aoti.pt2"}
+"""Each format with the ending of its files; OpenVINO writes the weights beside, in a file that ends in `.bin`."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An exported network, described.
+
+    It stands in `FILE.json` beside the network's `FILE`.
+    """
+
+    format: str
+    """One of `FORMATS`."""
+    task: str
+    model: str
+    """Name of the architecture."""
+    options: Mapping[str, Any]
+    """Of the architecture."""
+    input_shape: Sequence[int]
+    """`(N, C, H, W)`, pictures that are prepared as `preprocessing` says."""
+    dynamic_batch: bool
+    """Whether it takes any number of pictures, and not N only."""
+    outputs: Sequence[str]
+    """Names of what comes out: "logits", or the stages of a pyramid of features."""
+    class_names: Sequence[str]
+    preprocessing: Preprocessing
+    int8: bool = False
+    """Whether convolutions are computed in whole numbers of 8 bits."""
+    agreement: Mapping[str, float] = field(default_factory=dict)
+    """How it agreed with the network it was made of."""
+    source: str = ""
+    """Where the weights come from."""
+    licence: str = ""
+    version: str = ""
+    """Of this library."""
+
+    def write(self, path: Path) -> None:
+        """Write it beside the network's file."""
+        content = asdict(self) | {"preprocessing": self.preprocessing.to_dict()}
+        atomic_write(sidecar(path), lambda file: file.write(json.dumps(content, indent=2).encode()))
+
+
+def sidecar(path: Path) -> Path:
+    """The file that describes an exported network."""
+    return path.with_name(path.name + ".json")
+
+
+def read_artefact(path: str | Path) -> Artefact:
+    """The description beside an exported network; `InputError` where there is none or it does not fit."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: give one that `res2net export` wrote.")
+    beside = sidecar(path)
+    try:
+        said = json.loads(beside.read_text(encoding="utf-8"))
+        known = {name: said[name] for name in Artefact.__dataclass_fields__ if name in said}
+        artefact = Artefact(**known | {"preprocessing": Preprocessing.from_dict(said["preprocessing"])})
+    except FileNotFoundError:
+        raise InputError(f"{beside} is missing, which describes {path}: copy it too, or export again.") from None
+    except (OSError, ValueError, TypeError, KeyError, InputError) as error:
+        raise InputError(f"{beside} is damaged ({error}): export again.") from error
+    check_choice("Format", artefact.format, FORMATS)
+    shape = artefact.input_shape
+    if len(shape) < 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise InputError(f"{beside} is damaged (input shape {shape!r}): export again.")
+    return artefact

@@ -1,0 +1,59 @@
+"""What is exported of a task, and the pictures that it is tried with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone
+from res2net.data.folder import ImageFiles
+from res2net.data.samples import Skipped, Transformed
+from res2net.data.shapes import Shapes
+from res2net.errors import InputError
+from res2net.tasks.base import Task
+
+__all__ = ["Pyramid", "drawn_batches", "file_batches"]
+
+
+class Pyramid(nn.Module):
+    """A backbone that gives its features: `(N, C, H, W)` to one map for each stage, finest first."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The pyramid."""
+        return self.backbone.features(images)
+
+
+def drawn_batches(task: Task, count: int, batch: int) -> Iterator[Tensor]:
+    """Scenes of the procedural set, prepared for a task, in whole batches."""
+    source = Shapes(count, seed=0)
+    return whole_batches((source[index][0] for index in range(count)), task, batch)
+
+
+def file_batches(task: Task, paths: Sequence[Path], batch: int, bad_images: str = "stop") -> Iterator[Tensor]:
+    """Pictures of files, prepared for a task, in whole batches."""
+    files = Transformed(ImageFiles([str(path) for path in paths], [0] * len(paths), ["?"]), None, bad_images)
+    samples = (files[index] for index in range(len(files)))
+    return whole_batches((sample[0] for sample in samples if not isinstance(sample, Skipped)), task, batch)
+
+
+def whole_batches(images: Iterable[object], task: Task, batch: int) -> Iterator[Tensor]:
+    """Batches of a size; the last is filled up with its own pictures."""
+    prepare = task.transform(False)
+    waiting: list[Tensor] = []
+    empty = True
+    for image in images:
+        waiting.append(prepare(image))
+        if len(waiting) == batch:
+            yield torch.stack(waiting)
+            waiting, empty = [], False
+    if waiting:
+        yield torch.stack([waiting[index % len(waiting)] for index in range(batch)])
+    elif empty:
+        raise InputError("There is no picture that can be read: give other pictures.")

@@ -1,0 +1,57 @@
+"""Whether two networks say the same about the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Agreement", "compare_outputs"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the outputs of a network agree with those of another."""
+
+    images: int
+    largest: float
+    """Largest difference of two numbers."""
+    relative: float
+    """That difference over the largest number, in size, of the other network."""
+    top1: float | None
+    """Share of the pictures with the same likeliest class, in percent; None where there are no logits."""
+
+    def to_dict(self) -> dict[str, float]:
+        """All numbers, ready for JSON."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def compare_outputs(network: nn.Module, other: nn.Module, batches: Iterable[Tensor], *, logits: bool) -> Agreement:
+    """Compare what two networks make of pictures.
+
+    Args:
+        network: the one in question.
+        other: the one that is right.
+        batches: of pictures `(N, C, H, W)`.
+        logits: whether there is one output, of logits.
+    """
+    count = same = 0
+    largest = size = 0.0
+    with torch.no_grad():
+        for images in batches:
+            ours, theirs = as_list(network(images)), as_list(other(images))
+            for one, two in zip(ours, theirs, strict=True):
+                # A number that is not finite must not get lost in a maximum.
+                difference = (one.float() - two.float()).abs().max().item()
+                largest = max(largest, difference if difference == difference else float("inf"))
+                size = max(size, two.float().abs().max().item())
+            count += len(images)
+            same += int((ours[0].argmax(1) == theirs[0].argmax(1)).sum()) if logits else 0
+    return Agreement(count, largest, largest / max(size, 1e-30), 100 * same / count if logits else None)
+
+
+def as_list(outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """One output, or several, as a list."""
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)

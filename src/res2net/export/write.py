@@ -1,0 +1,124 @@
+"""Writers of exported networks, one for each format."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from res2net.errors import check_choice
+from res2net.export.artefact import FORMATS
+from res2net.export.int8 import INT8_FORMATS, quantized
+from res2net.export.needs import needs_export, quiet
+from res2net.surgery import optimize
+
+__all__ = ["export_network", "exported_program"]
+Pictures = Iterable[Tensor] | None
+
+
+def export_network(
+    network: nn.Module,
+    images: Tensor,
+    path: Path,
+    format: str,  # noqa: A002
+    *,
+    names: Sequence[str] = ("logits",),
+    dynamic_batch: bool = False,
+    calibration: Iterable[Tensor] | None = None,
+    optimized: bool = True,
+) -> None:
+    """Write a network to a file of a format.
+
+    Args:
+        network: from pictures to a tensor or a list of tensors; it is not changed.
+        images: pictures `(N, C, H, W)`; their size is that of the exported network.
+        path: of the file to write; OpenVINO's weights go beside it.
+        format: one of `FORMATS`.
+        names: of what comes out.
+        dynamic_batch: take any number of pictures.
+        calibration: pictures in batches like `images`: where given, the network is in int8, with the ranges of values
+            that these have; only for `INT8_FORMATS`.
+        optimized: rewrite the network first (`res2net.optimize`).
+
+    Raises:
+        InputError: an unknown format, or one whose packages are not installed.
+    """
+    check_choice("Format", format, FORMATS)
+    if calibration is not None:
+        check_choice("Format with int8", format, INT8_FORMATS)
+    if optimized:
+        network = optimize(network, "export", example_input=images)
+    with quiet():
+        program = exported_program(network.eval(), images, dynamic_batch)
+        WRITERS[format](program, path, names, calibration)
+
+
+def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = False) -> ExportedProgram:
+    """The network as torch exports it, for pictures of this size."""
+    # A batch of one would be taken for a number that never changes.
+    example = torch.cat([images, images])[:2] if dynamic_batch else images
+    shapes = ({0: Dim("batch", min=1)},) if dynamic_batch else None
+    with torch.no_grad():
+        return torch.export.export(network, (example,), dynamic_shapes=shapes)
+
+
+def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], _calibration: Pictures) -> None:
+    """An exported program of torch."""
+    torch.export.save(program, path)
+
+
+def write_aoti(program: ExportedProgram, path: Path, _names: Sequence[str], _calibration: Pictures) -> None:
+    """A library that torch compiled for this machine."""
+    torch._inductor.aoti_compile_and_package(program, package_path=str(path))
+
+
+def write_onnx(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures) -> None:
+    """ONNX, in one file."""
+    with needs_export("ONNX"):
+        import onnxscript  # noqa: F401
+    with redirect_stdout(io.StringIO()):
+        made = torch.onnx.export(
+            program, input_names=["images"], output_names=list(names), dynamo=True, verbose=False, optimize=True
+        )
+    assert made is not None
+    if calibration is None:
+        made.save(str(path), external_data=False)
+        return
+    import onnx
+
+    onnx.save(quantized(made.model_proto, calibration, input_name="images"), str(path))
+
+
+def write_openvino(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures) -> None:
+    """OpenVINO's two files."""
+    with needs_export("OpenVINO"):
+        import openvino
+    model = openvino_model(program, names)
+    if calibration is not None:
+        model = quantized(model, calibration)
+    openvino.save_model(model, str(path), compress_to_fp16=False)
+
+
+def openvino_model(program: ExportedProgram, names: Sequence[str]) -> Any:
+    """The network as OpenVINO has it."""
+    import openvino
+
+    model = openvino.convert_model(program)
+    model.inputs[0].get_tensor().set_names({"images"})
+    for output, name in zip(model.outputs, names, strict=True):
+        output.get_tensor().set_names({name})
+    return model
+
+
+WRITERS: dict[str, Callable[[ExportedProgram, Path, Sequence[str], Pictures], None]] = {
+    "pt2": write_pt2,
+    "onnx": write_onnx,
+    "openvino": write_openvino,
+    "aoti": write_aoti,
+}

@@ -1,0 +1,46 @@
+"""Batch normalisations folded into the convolutions before them: the same function in evaluation, to rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from res2net.surgery.find import followers, own_activation
+from res2net.surgery.flow import Flow, Node
+from res2net.surgery.spaces import is_plain
+
+__all__ = ["fold_norms"]
+
+
+def fold_norms(model: nn.Module, flow: Flow) -> int:
+    """Fold, in place, each batch normalisation that alone reads a convolution or linear layer; gives their number.
+
+    Args:
+        model: in evaluation.
+        flow: what a network with the same layers did.
+    """
+    count = 0
+    for node in flow.nodes:
+        norm_node = followers(node).norm if folds_into(node) else None
+        if norm_node is None or flow.calls[node.name] > 1 or flow.calls[norm_node.name] > 1:
+            continue
+        norm = model.get_submodule(norm_node.name)
+        if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) or norm.running_mean is None:
+            continue
+        layer: Any = model.get_submodule(node.name)
+        fused = fuse_linear_bn_eval(layer, norm) if isinstance(layer, nn.Linear) else fuse_conv_bn_eval(layer, norm)
+        model.set_submodule(node.name, fused)
+        model.set_submodule(norm_node.name, own_activation(norm) or nn.Identity())
+        count += 1
+    return count
+
+
+def folds_into(node: Node) -> bool:
+    """Whether a call is of a layer that can take a scale and a shift of its outputs."""
+    module = node.module
+    if isinstance(module, nn.Linear):
+        return type(module) is nn.Linear and len(node.output.shape) == 2
+    return isinstance(module, _ConvNd) and (is_plain(module) or type(module).__name__ == "Conv2dSame")

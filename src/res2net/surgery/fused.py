@@ -1,0 +1,166 @@
+"""Layers for inference that are one step each: a convolution with what follows it, a chain, a bottleneck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from res2net.errors import InputError
+from res2net.kernels import Layout, chain
+
+__all__ = ["Chain", "ConvAct", "FusedBottleneck", "PackedConv", "packs"]
+
+onednn: Any = torch.ops.mkldnn
+FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+# What oneDNN applies to the output of a convolution before it is written: name, numbers and kind.
+ATTRIBUTES: dict[type[nn.Module], Callable[[Any], tuple[str, list[float], str]]] = {
+    nn.Identity: lambda _: ("none", [], ""),
+    nn.ReLU: lambda _: ("relu", [], ""),
+    nn.ReLU6: lambda act: ("hardtanh", [act.min_val, act.max_val], ""),
+    nn.Hardtanh: lambda act: ("hardtanh", [act.min_val, act.max_val], ""),
+    nn.LeakyReLU: lambda act: ("leaky_relu", [act.negative_slope], ""),
+    nn.SiLU: lambda _: ("swish", [], ""),
+    nn.GELU: lambda act: ("gelu", [], act.approximate),
+    nn.Hardswish: lambda _: ("hardswish", [], ""),
+    nn.Hardsigmoid: lambda _: ("hardsigmoid", [], ""),
+    nn.Sigmoid: lambda _: ("sigmoid", [], ""),
+    nn.Tanh: lambda _: ("tanh", [], ""),
+}
+
+
+class ConvAct(nn.Module):
+    """A convolution, the addition of another tensor if there is one, and an activation, in plain layers."""
+
+    def __init__(self, conv: nn.Module, act: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+        self.act = act
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """`(N, C, *size)` to the convolution's shape, which is that of `other`."""
+        y = self.conv(x)
+        return self.act(y if other is None else y + other)
+
+
+class PackedConv(nn.Module):
+    """A convolution with its weights in the layout that oneDNN chose for them, and an activation, on the CPU.
+
+    It works with channels last, and is for inference only: gradients do not pass.
+
+    Args:
+        conv: of 2 or 3 dimensions, padded with zeros, in fp32 or bf16.
+        act: what follows; one of `ATTRIBUTES`.
+
+    Shape: as the convolution.
+    """
+
+    bias: Tensor | None
+
+    def __init__(self, conv: Any, act: nn.Module) -> None:
+        super().__init__()
+        self.stride, self.padding, self.dilation = list(conv.stride), list(conv.padding), list(conv.dilation)
+        self.groups = conv.groups
+        self.attribute, self.numbers, self.kind = ATTRIBUTES[type(act)](act)
+        self.memory_format = FORMATS[len(self.stride)]
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
+        self.packed = self.pack(conv.weight.detach())
+
+    def pack(self, weight: Tensor) -> Tensor:
+        """Bring a dense weight into the layout of the machine."""
+        if weight.device.type != "cpu":
+            raise InputError("A model that was optimised for the CPU stays there: move it first, then optimise it.")
+        return onednn._reorder_convolution_weight(
+            weight.contiguous(memory_format=self.memory_format), self.padding, self.stride, self.dilation, self.groups
+        )
+
+    @property
+    def weight(self) -> Tensor:
+        """A copy of the weight, dense: `(C_out, C_in / groups, *kernel)`."""
+        return self.packed.to_dense()
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """`(N, C, *size)` to the convolution's shape, which is that of `other`, added before the activation."""
+        if x.stride(1) != 1:
+            x = x.contiguous(memory_format=self.memory_format)
+        where = (self.padding, self.stride, self.dilation, self.groups)
+        if other is None:
+            return onednn._convolution_pointwise(
+                x, self.packed, self.bias, *where, self.attribute, self.numbers, self.kind
+            )
+        act = None if self.attribute == "none" else self.attribute
+        return onednn._convolution_pointwise(
+            x, other, self.packed, self.bias, *where, "add", 1.0, act, self.numbers, self.kind
+        )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedConv:
+        super()._apply(fn, recurse)
+        self.packed = self.pack(fn(self.weight))
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "packed": self.weight}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.packed = self.pack(self.packed)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "weight"] = self.weight
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        weight = state_dict.pop(prefix + "weight", None)
+        if weight is None:
+            args[2].append(prefix + "weight")  # the missing keys
+        else:
+            self.packed = self.pack(weight.to(self.packed.dtype))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def packs(conv: nn.Module, act: nn.Module | None = None) -> bool:
+    """Whether `PackedConv` takes this convolution, with this activation."""
+    return (
+        isinstance(conv, nn.Conv2d | nn.Conv3d)
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+        and conv.weight.dtype in (torch.float32, torch.bfloat16)
+        and conv.weight.device.type == "cpu"
+        and (act is None or type(act) in ATTRIBUTES)
+    )
+
+
+class Chain(nn.Module):
+    """The Res2 chain of convolutions that have their activation with them.
+
+    Shape: `(N, scale * width, *size)` to the same channels.
+    """
+
+    def __init__(self, convs: list[nn.Module], layout: Layout, pool: nn.Module | None) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(convs)
+        self.layout = layout
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Each split through its convolution, on top of the split before it."""
+        return chain(x, list(self.convs), self.layout, self.pool)
+
+
+class FusedBottleneck(nn.Module):
+    """A bottleneck of layers that have their activations with them: the last adds the shortcut.
+
+    Shape: as the bottleneck.
+    """
+
+    def __init__(self, conv1: nn.Module, inner: nn.Module, conv3: nn.Module, downsample: nn.Module) -> None:
+        super().__init__()
+        self.conv1, self.inner, self.conv3, self.downsample = conv1, inner, conv3, downsample
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """As the bottleneck: `residual` takes the place of the shortcut."""
+        y = self.inner(self.conv1(x))
+        return self.conv3(y, self.downsample(x) if residual is None else residual)

@@ -1,0 +1,123 @@
+"""`optimize`: the same function for inference, rewritten so that it takes less time."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from res2net.errors import check_choice
+from res2net.nn.bottleneck import Res2Bottleneck
+from res2net.nn.res2conv import Res2Conv
+from res2net.surgery.convert import Inputs, example_inputs, observed, put
+from res2net.surgery.find import followers
+from res2net.surgery.flow import Flow, Node, is_norm
+from res2net.surgery.fold import fold_norms
+from res2net.surgery.fused import Chain, ConvAct, FusedBottleneck, PackedConv, packs
+
+__all__ = ["TARGETS", "optimize"]
+
+Model = TypeVar("Model", bound=nn.Module)
+TARGETS = ("eager", "export")
+
+
+def optimize(model: Model, target: str = "eager", *, example_input: Tensor | Inputs | None = None) -> Model:
+    """Rewrite a network for inference: the same function, to rounding.
+
+    Batch normalisations are folded into the convolutions before them. A bottleneck becomes three steps: a convolution
+    with its activation, the Res2 chain, and a convolution that adds the shortcut.
+
+    Args:
+        model: any network; it is not changed.
+        target: "eager", to be run by torch where the model is: on a CPU, convolutions have their weights in oneDNN's
+            own layout and apply their activation and the addition themselves, and pictures are in channels-last
+            memory. "export", plain layers of torch, to be compiled or exported.
+        example_input: as in `res2net.convert`.
+
+    Returns:
+        The new network in evaluation, without gradients.
+
+    Raises:
+        InputError: an unknown target, or the network does not run with the example input.
+    """
+    check_choice("Target", target, TARGETS)
+    _, flow = observed(model, example_inputs(model, example_input))
+    new = copy.deepcopy(model).eval().requires_grad_(False)
+    fold_norms(new, flow)
+    packed = target == "eager"
+    for name, module in list(new.named_modules()):
+        fused = fused_block(module, packed)
+        if fused is not None:
+            put(new, name, fused)
+    if packed:
+        for node in flow.nodes:
+            pack(new, node, flow)
+    return new
+
+
+def fused_block(module: nn.Module, packed: bool) -> nn.Module | None:
+    """The module of fewer steps that takes the place of one of ours; None where it stays as it is."""
+    if type(module) is Res2Conv and is_folded(module):
+        return fused_chain(module, packed)
+    # Squeeze-and-excitation stands between the last convolution and the addition.
+    if type(module) is Res2Bottleneck and is_folded(module) and isinstance(module.se, nn.Identity):
+        if is_norm(module.bn1) or is_norm(module.bn3):
+            return None
+        return FusedBottleneck(
+            joined(module.conv1, module.act1, packed),
+            fused_chain(module, packed),
+            joined(module.conv3, module.act3, packed),
+            module.downsample,
+        )
+    return None
+
+
+def is_folded(module: Res2Conv) -> bool:
+    """Whether each convolution of the splits is directly followed by its activation."""
+    return module.order == "conv-norm-act" and not any(is_norm(norm) for _, norm, _ in module.branches())
+
+
+def fused_chain(module: Res2Conv, packed: bool) -> Chain:
+    """The chain of a Res2 convolution."""
+    convs = [joined(conv, act, packed) for conv, _, act in module.branches()]
+    return Chain(convs, module.layout, module.pool)
+
+
+def joined(conv: nn.Module, act: nn.Module, packed: bool) -> nn.Module:
+    """A convolution and its activation as one step."""
+    return PackedConv(conv, act) if packed and packs(conv, act) else ConvAct(conv, act)
+
+
+def pack(model: nn.Module, node: Node, flow: Flow) -> None:
+    """Pack, in place, the convolution of a call if it still is in the network, with the activation behind it."""
+    if node.module is None or flow.calls[node.name] > 1:
+        return
+    try:
+        conv = model.get_submodule(node.name)
+    except AttributeError:
+        return
+    if type(conv) not in (nn.Conv2d, nn.Conv3d) or not packs(conv):
+        return
+    name = activation_behind(model, node, flow)
+    act = nn.Identity() if name is None else model.get_submodule(name)
+    if name is None or not packs(conv, act):
+        put(model, node.name, PackedConv(conv, nn.Identity()))
+        return
+    put(model, node.name, PackedConv(conv, act))
+    put(model, name, nn.Identity())
+
+
+def activation_behind(model: nn.Module, node: Node, flow: Flow) -> str | None:
+    """Name of the layer, called only here, that is applied to the output of a convolution and to nothing else."""
+    follow = followers(node)
+    behind = follow.act
+    if follow.norm is not None:
+        here = model.get_submodule(follow.norm.name)
+        if is_norm(here):
+            return None
+        if not isinstance(here, nn.Identity):
+            behind = follow.norm  # an activation that was part of the normalisation
+    if behind is None or behind.module is None or flow.calls[behind.name] > 1:
+        return None
+    return behind.name
