@@ -64,6 +64,7 @@ class PackedConv(nn.Module):
         super().__init__()
         self.stride, self.padding, self.dilation = list(conv.stride), list(conv.padding), list(conv.dilation)
         self.groups = conv.groups
+        self.act = act
         self.attribute, self.numbers, self.kind = ATTRIBUTES[type(act)](act)
         self.memory_format = FORMATS[len(self.stride)]
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
@@ -91,10 +92,10 @@ class PackedConv(nn.Module):
             return onednn._convolution_pointwise(
                 x, self.packed, self.bias, *where, self.attribute, self.numbers, self.kind
             )
-        act = None if self.attribute == "none" else self.attribute
-        return onednn._convolution_pointwise(
-            x, other, self.packed, self.bias, *where, "add", 1.0, act, self.numbers, self.kind
-        )
+        # Behind an addition oneDNN has this activation alone.
+        relu = "relu" if self.attribute == "relu" else None
+        y = onednn._convolution_pointwise(x, other, self.packed, self.bias, *where, "add", 1.0, relu, [], "")
+        return y if relu else self.act(y)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedConv:
         super()._apply(fn, recurse)

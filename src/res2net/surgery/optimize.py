@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -46,8 +46,11 @@ def optimize(model: Model, target: str = "eager", *, example_input: Tensor | Inp
     new = copy.deepcopy(model).eval().requires_grad_(False)
     fold_norms(new, flow)
     packed = target == "eager"
+    alone = fused_block(new, packed)
+    if alone is not None:
+        new = cast("Model", alone)
     for name, module in list(new.named_modules()):
-        fused = fused_block(module, packed)
+        fused = fused_block(module, packed) if name else None
         if fused is not None:
             put(new, name, fused)
     if packed:

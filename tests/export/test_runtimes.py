@@ -1,0 +1,197 @@
+"""Exported networks say what the network says, in every runtime."""
+
+import io
+import json
+import pickle
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from res2net.errors import InputError
+from res2net.export import compare_outputs, load_runtime, read_artefact
+from res2net.export.parts import Pyramid
+from res2net.export.write import export_network
+
+SIZE = 32
+FORMATS = ("pt2", "onnx", "openvino")
+
+
+@pytest.mark.parametrize("dynamic_batch", [False, True], ids=["fixed", "dynamic"])
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_the_logits_are_those_of_the_network(exported, network, format_name, dynamic_batch):
+    runtime = load_runtime(exported(format_name, dynamic_batch))
+    for count in (1, 2, 5):
+        agreement = compare_outputs(runtime, network, [torch.randn(count, 3, SIZE, SIZE)], logits=True)
+        assert agreement.images == count
+        assert agreement.relative < 1e-5
+        assert agreement.top1 == 100
+
+
+def test_openvino_reads_onnx_and_computes_in_bf16(exported, network):
+    images = [torch.randn(8, 3, SIZE, SIZE)]
+    assert compare_outputs(load_runtime(exported("onnx"), "openvino"), network, images, logits=True).relative < 1e-5
+    half = compare_outputs(load_runtime(exported("openvino"), precision="bf16"), network, images, logits=True)
+    assert half.relative < 0.05
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_features_are_those_of_the_network(network, described, tmp_path, format_name):
+    path = tmp_path / "features"
+    images = torch.randn(1, 3, SIZE, SIZE)
+    pyramid = Pyramid(network)
+    export_network(pyramid, images, path.with_suffix(".xml"), "openvino", names=network.stage_names)
+    described("openvino", network, (1, 3, SIZE, SIZE), outputs=network.stage_names).write(path.with_suffix(".xml"))
+    runtime = load_runtime(path.with_suffix(".xml"))
+    assert compare_outputs(runtime, pyramid, [torch.randn(3, 3, SIZE, SIZE)], logits=False).relative < 1e-5
+
+
+@pytest.mark.slow
+def test_the_compiled_library_says_the_same(exported, network):
+    images = [torch.randn(3, 3, SIZE, SIZE)]
+    assert compare_outputs(load_runtime(exported("aoti")), network, images, logits=True).relative < 1e-5
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+def test_int8_agrees_about_the_classes(network, described, tmp_path, format_name):
+    path = tmp_path / {"onnx": "network.onnx", "openvino": "network.xml"}[format_name]
+    batches = [torch.randn(2, 3, SIZE, SIZE) for _ in range(8)]
+    export_network(network, batches[0], path, format_name, calibration=batches)
+    described(format_name, network, (2, 3, SIZE, SIZE), int8=True).write(path)
+    agreement = compare_outputs(load_runtime(path), network, batches, logits=True)
+    assert 1e-4 < agreement.relative < 0.3  # it is in int8, and right
+    text = path.read_bytes()
+    assert b"QuantizeLinear" in text or b"FakeQuantize" in text
+
+
+def test_what_a_difference_looks_like(network):
+    other = torch.nn.Sequential(network, torch.nn.ReLU())
+    images = [torch.randn(4, 3, SIZE, SIZE)]
+    with torch.no_grad():
+        logits = network(images[0])
+    agreement = compare_outputs(other, network, images, logits=True)
+    assert agreement.largest == pytest.approx(logits.clamp(max=0).abs().max().item())
+    assert agreement.relative == pytest.approx(agreement.largest / logits.abs().max().item())
+    broken = torch.nn.Sequential(network, torch.nn.Threshold(-1e9, 0), torch.nn.LogSigmoid())
+    broken[0] = Constant(torch.full((4, 7), float("nan")))
+    assert compare_outputs(broken, network, images, logits=True).relative == float("inf")
+
+
+class Constant(torch.nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, _x):
+        return self.value
+
+
+def copied(path, folder):
+    for name in (path.name, f"{path.name}.json", f"{path.stem}.bin"):
+        if (path.parent / name).exists():
+            shutil.copy(path.parent / name, folder / name)
+    return folder / path.name
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_damaged_files_get_one_sentence(exported, tmp_path, format_name):
+    path = copied(exported(format_name), tmp_path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match="is damaged or not for this"):
+        load_runtime(path)
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="is damaged or not for this"):
+        load_runtime(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "is damaged"),
+        ("[]", "is damaged"),
+        ('{"format": "onnx"}', "is damaged"),
+        (None, "is missing, which describes"),
+    ],
+)
+def test_damaged_descriptions_get_one_sentence(exported, tmp_path, content, sentence):
+    path = copied(exported("onnx"), tmp_path)
+    beside = path.with_name(path.name + ".json")
+    beside.unlink() if content is None else beside.write_text(content)
+    with pytest.raises(InputError, match=sentence):
+        load_runtime(path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("format", "tflite"), ("input_shape", [0, "x"]), ("preprocessing", 3)])
+def test_wrong_values_of_a_description_are_refused(exported, tmp_path, name, value):
+    path = copied(exported("onnx"), tmp_path)
+    beside = path.with_name(path.name + ".json")
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {name: value}))
+    with pytest.raises(InputError):
+        load_runtime(path)
+
+
+def test_what_does_not_fit_is_refused(exported, tmp_path):
+    with pytest.raises(InputError, match="There is no file"):
+        load_runtime(tmp_path / "none.onnx")
+    with pytest.raises(InputError, match="is for onnx and not for pt2: choose --runtime onnx"):
+        load_runtime(exported("onnx"), "pt2")
+    with pytest.raises(InputError, match="onnx computes in fp32 here: choose --runtime openvino for bf16"):
+        load_runtime(exported("onnx"), precision="bf16")
+    with pytest.raises(InputError, match="Runtime 'onxx' is not known: did you mean 'onnx'"):
+        load_runtime(exported("onnx"), "onxx")
+    with pytest.raises(InputError, match=r"takes pictures of \(3, 32, 32\), not of \(3, 48, 48\)"):
+        load_runtime(exported("onnx"))(torch.randn(1, 3, 48, 48))
+
+
+class Trap:
+    """A pickle that would write a file where it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return np.save, (str(self.path), np.zeros(1))
+
+
+def rewritten(path, change):
+    """The archive with the content of its files changed."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(content, "w") as out:
+        for name in archive.namelist():
+            out.writestr(name, change(name, archive.read(name)))
+    path.write_bytes(content.getvalue())
+
+
+def test_a_program_of_torch_runs_no_code_from_its_pickles(exported, tmp_path):
+    path, caught = copied(exported("pt2"), tmp_path), tmp_path / "caught.npy"
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if "sample_inputs" in name or "weight" in name]
+    assert names
+
+    def trap(name, content):
+        if name.endswith(".json"):
+            return content.replace(b'"use_pickle": false', b'"use_pickle": true')
+        return pickle.dumps(Trap(caught)) if name in names else content
+
+    rewritten(path, trap)
+    with pytest.raises(InputError, match="is damaged or not for this pt2"):
+        load_runtime(path)
+    assert not caught.exists()
+
+
+def test_a_program_of_torch_runs_no_code_from_its_expressions(exported, tmp_path):
+    path = copied(exported("pt2", True), tmp_path)
+
+    def trap(_name, content):
+        return content.replace(b"Symbol('s", b"exit() or Symbol('s")
+
+    rewritten(path, trap)
+    with pytest.raises(InputError, match="has an expression that is no arithmetic"):
+        load_runtime(path)
+
+
+def test_the_description_is_read_as_it_was_written(exported, network, described):
+    assert read_artefact(exported("onnx")).preprocessing.size == SIZE
+    assert list(read_artefact(exported("onnx")).class_names) == [f"class {index}" for index in range(7)]
