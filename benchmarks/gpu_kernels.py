@@ -28,7 +28,7 @@ from rich.console import Console
 from torch import Tensor
 
 import res2net
-from res2net.kernels import Layout, folded_chain
+from res2net.kernels import Layout, folded_chain, tap_major
 from res2net.report import Column, Table
 
 
@@ -106,8 +106,6 @@ def cases(chosen: Arguments) -> list[Case]:
 
 def tensors(case: Case, precision: Precision, chosen: Arguments) -> tuple[Tensor, Tensor, Tensor]:
     """Input, weights and biases, in the memory that the kernel reads."""
-    from res2net.kernels.triton_chain import tap_major
-
     torch.manual_seed(0)
     width, branches = case.layout.width, len(case.layout.convolved)
     x = torch.randn(chosen.batch, case.layout.scale * width, case.size, case.size, device=chosen.device)

@@ -12,7 +12,7 @@ import torch
 from naive import naive_chain
 
 from res2net.errors import InputError
-from res2net.kernels import Layout, folded_chain, folded_chain_op
+from res2net.kernels import Layout, folded_chain, folded_chain_op, tap_major
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 
@@ -144,8 +144,6 @@ def test_any_memory_is_taken(interpreted):
         y = interpreted(memory, weights, biases, layout)
         assert y.is_contiguous(memory_format=torch.channels_last)
         assert distance(y, expected) < LIMITS[torch.float32]
-    from res2net.kernels.triton_chain import tap_major
-
     by_tap = tap_major(weights)
     assert torch.equal(by_tap, weights)
     assert by_tap.permute(0, 3, 4, 1, 2).is_contiguous()
@@ -193,6 +191,12 @@ def test_stages_are_one_launch_and_hierarchies_one_a_convolution():
 def test_other_precisions_are_refused(interpreted, dtype):
     with pytest.raises(InputError, match="give float32, bfloat16 or float16"):
         interpreted(*example(Layout(4, 3), dtype=dtype), Layout(4, 3))
+
+
+def test_tensors_lie_on_one_device(interpreted):
+    x, weights, biases = example(Layout(4, 3))
+    with pytest.raises(InputError, match="weights on meta"):
+        interpreted(x, weights.to("meta"), biases, Layout(4, 3))
 
 
 def test_the_operator_runs_it(interpreted):

@@ -1,7 +1,7 @@
 """The Res2 chain as functions of tensors: the readable reference, and fast paths with the same signature."""
 
 from res2net.kernels.chain import Layout, chain, chain_backward
-from res2net.kernels.folded import folded_chain
+from res2net.kernels.folded import folded_chain, tap_major
 from res2net.kernels.folded_op import folded_chain_op
 from res2net.kernels.recompute import BatchNorm, Convolution, interior, interior_recomputed
 
@@ -15,4 +15,5 @@ __all__ = [
     "folded_chain_op",
     "interior",
     "interior_recomputed",
+    "tap_major",
 ]

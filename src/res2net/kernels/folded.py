@@ -10,7 +10,7 @@ from torch import Tensor
 from res2net.errors import InputError, check_choice, check_range
 from res2net.kernels.chain import Layout, chain
 
-__all__ = ["ACTS", "check_folded", "default_pass_through", "folded_chain", "output_shape"]
+__all__ = ["ACTS", "check_folded", "default_pass_through", "folded_chain", "output_shape", "tap_major"]
 
 ACTS = ("relu", "none")
 PASS_THROUGH = ("identity", "pool")
@@ -74,6 +74,14 @@ def output_shape(x: Tensor, stride: int) -> tuple[int, int, int, int]:
     """`(N, C, ceil(H / stride), ceil(W / stride))`."""
     batch, channels, height, width = x.shape
     return batch, channels, (height - 1) // stride + 1, (width - 1) // stride + 1
+
+
+def tap_major(weights: Tensor) -> Tensor:
+    """The same weights in the order of memory that the Triton kernel reads, which copies others at each call.
+
+    The order is branch, tap, output channel, input channel.
+    """
+    return weights.permute(0, 3, 4, 1, 2).contiguous().permute(0, 3, 4, 1, 2)
 
 
 def check_folded(

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from res2net.errors import InputError
 from res2net.kernels.chain import Layout
-from res2net.kernels.folded import check_folded, default_pass_through, output_shape
+from res2net.kernels.folded import check_folded, default_pass_through, output_shape, tap_major
 
-__all__ = ["Blocks", "choose_blocks", "folded_chain_triton", "launches", "tap_major"]
+__all__ = ["Blocks", "choose_blocks", "folded_chain_triton", "launches"]
 
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 INT32_ELEMENTS = 2**31
@@ -195,14 +195,6 @@ def _chain_kernel(
     tl.store(out + offsets, total.to(out.dtype.element_ty), mask)
 
 
-def tap_major(weights: Tensor) -> Tensor:
-    """The same weights, in the order of memory that the kernel reads: branch, tap, output channel, input channel.
-
-    Weights in that order are read where they are; others are copied at each call.
-    """
-    return weights.permute(0, 3, 4, 1, 2).contiguous().permute(0, 3, 4, 1, 2)
-
-
 class Launch(NamedTuple):
     """One start of the kernel."""
 
@@ -262,7 +254,7 @@ def folded_chain_triton(
     if not x.device == weights.device == biases.device:
         raise InputError(f"The input is on {x.device}, weights on {weights.device}, biases on {biases.device}.")
     x = x.contiguous(memory_format=torch.channels_last)
-    by_tap = weights.permute(0, 3, 4, 1, 2).contiguous()
+    weights = tap_major(weights)
     biases = biases.contiguous()
     shape = output_shape(x, stride)
     out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
@@ -295,7 +287,7 @@ def folded_chain_triton(
             numbers = (shape[0], *x.shape[2:], *shape[2:], launch.first, layout.convolved[0], launch.before_at)
             start = _chain_kernel[(tiles * (launch.branches + launch.passes),)]
             start(
-                *(x, before, by_tap, biases, out, *numbers, layout.passed or 0),
+                *(x, before, weights, biases, out, *numbers, layout.passed or 0),
                 **constants(launch, cut),
                 **options,
                 num_warps=cut.warps,
