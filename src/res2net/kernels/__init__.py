@@ -1,6 +1,8 @@
 """The Res2 chain as functions of tensors: the readable reference, and fast paths with the same signature."""
 
 from res2net.kernels.chain import Layout, chain, chain_backward
+from res2net.kernels.folded import folded_chain, tap_major
+from res2net.kernels.folded_op import folded_chain_op
 from res2net.kernels.recompute import BatchNorm, Convolution, interior, interior_recomputed
 
 __all__ = [
@@ -9,6 +11,9 @@ __all__ = [
     "Layout",
     "chain",
     "chain_backward",
+    "folded_chain",
+    "folded_chain_op",
     "interior",
     "interior_recomputed",
+    "tap_major",
 ]

@@ -1,0 +1,306 @@
+"""Check and time the Triton chain on a GPU, beside torch and `torch.compile`, at the shapes of Res2Net-50.
+
+    uv run --group test python benchmarks/gpu_kernels.py --out gpu_kernels.json
+
+First every shape is compared with the reference in float64, in each precision; the script stops when one is off. Then
+the median time of each is printed, measured on replays of CUDA graphs, with the rates reached: operations of the
+convolutions, and the fewest bytes (input read once, output written once), beside those of a large matrix product and a
+large copy. `--tune` also tries other blocks. Without a GPU the script itself can be tried, small and interpreted:
+
+    TRITON_INTERPRET=1 uv run --group test python benchmarks/gpu_kernels.py --dry --device cpu
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import tyro
+from rich.console import Console
+from torch import Tensor
+
+import res2net
+from res2net.kernels import Layout, folded_chain, tap_major
+from res2net.report import Column, Table
+
+
+class Precision(NamedTuple):
+    """What is computed in, and how far off it may be."""
+
+    dtype: torch.dtype
+    limit: float
+    """Of max |a - b| / max |b|, b in float64."""
+    tf32: bool = False
+
+
+PRECISIONS = {
+    "fp32": Precision(torch.float32, 1e-5),
+    "tf32": Precision(torch.float32, 5e-3, tf32=True),
+    "bf16": Precision(torch.bfloat16, 3e-2),
+    "fp16": Precision(torch.float16, 5e-3),
+}
+NETWORKS = {"26w_4s": (26, 4), "14w_8s": (14, 8)}
+"""Width of a split in the first stage, and number of splits."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What is timed, and how often."""
+
+    device: str = "cuda"
+    batch: int = 256
+    image: int = 224
+    """Side of the pictures, pixels: the first stage has a quarter of it."""
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    precisions: tuple[str, ...] = tuple(PRECISIONS)
+    repetitions: int = 50
+    tune: bool = False
+    """Also time other blocks, and tell the fastest."""
+    dry: bool = False
+    """Tiny shapes, for trying the script itself."""
+    out: str | None = None
+    """Write the results to this JSON file."""
+
+
+class Case(NamedTuple):
+    """The chain of one block."""
+
+    name: str
+    layout: Layout
+    size: int
+    """Side of its input, pixels."""
+    stride: int
+
+    def flop(self, batch: int) -> float:
+        """Two for each multiplication of the convolutions."""
+        pixels = batch * (-(-self.size // self.stride)) ** 2
+        return 2.0 * pixels * 9 * self.layout.width**2 * len(self.layout.convolved)
+
+    def bytes(self, batch: int, element_size: int) -> float:
+        """Input read once and output written once."""
+        pixels = batch * (self.size**2 + (-(-self.size // self.stride)) ** 2)
+        return float(pixels * self.layout.width * self.layout.scale * element_size)
+
+
+def cases(chosen: Arguments) -> list[Case]:
+    """The first block and the others of the four stages of each network."""
+    found = []
+    for network in chosen.networks:
+        width, scale = NETWORKS[network]
+        for stage in range(1 if chosen.dry else 4):
+            size = 6 if chosen.dry else chosen.image // 4 >> stage
+            stride = 1 if stage == 0 and not chosen.dry else 2
+            first = Layout(width << stage, scale, hierarchical=False)
+            found.append(Case(f"{network} stage {stage + 1}, first block", first, size * stride, stride))
+            found.append(Case(f"{network} stage {stage + 1}, others", Layout(width << stage, scale), size, 1))
+    return found
+
+
+def tensors(case: Case, precision: Precision, chosen: Arguments) -> tuple[Tensor, Tensor, Tensor]:
+    """Input, weights and biases, in the memory that the kernel reads."""
+    torch.manual_seed(0)
+    width, branches = case.layout.width, len(case.layout.convolved)
+    x = torch.randn(chosen.batch, case.layout.scale * width, case.size, case.size, device=chosen.device)
+    weights = torch.randn(branches, width, width, 3, 3, device=chosen.device) / (3 * width**0.5)
+    biases = torch.randn(branches, width, device=chosen.device)
+    x = x.to(precision.dtype, memory_format=torch.channels_last)
+    return x, tap_major(weights.to(precision.dtype)), biases.to(precision.dtype)
+
+
+def distance(case: Case, precision: Precision, chosen: Arguments) -> float:
+    """The largest |a - b| over the largest |b|, of the kernel's output and the reference in float64."""
+    from res2net.kernels.triton_chain import folded_chain_triton
+
+    given = tensors(case, precision, chosen)
+    expected = folded_chain(*(tensor.double() for tensor in given), case.layout, stride=case.stride)
+    # What the kernel would leave unwritten is then likely no number.
+    poison = torch.full_like(expected, float("nan"), dtype=precision.dtype)
+    del poison
+    y = folded_chain_triton(*given, case.layout, stride=case.stride, tf32=precision.tf32)
+    return ((y.double() - expected).abs().max() / expected.abs().max()).item()
+
+
+def median_seconds(function: Callable[[], object], chosen: Arguments) -> float:
+    """Of one call: replays of a CUDA graph between events; on a CPU the calls themselves."""
+    if chosen.device == "cpu":
+        seconds = []
+        for _ in range(chosen.repetitions):
+            start = time.perf_counter()
+            function()
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            function()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        function()
+    for _ in range(5):
+        graph.replay()
+    events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(chosen.repetitions)]
+    for start, end in events:
+        start.record()
+        graph.replay()
+        end.record()
+    torch.cuda.synchronize()
+    return statistics.median(start.elapsed_time(end) for start, end in events) / 1e3
+
+
+def peaks(precision: Precision, chosen: Arguments) -> tuple[float, float]:
+    """FLOP/s of a large matrix product and bytes/s of a large copy."""
+    side, length = (256, 2**20) if chosen.dry else (8192, 2**30)
+    a = torch.randn(side, side, device=chosen.device).to(precision.dtype)
+    source = torch.zeros(length, dtype=torch.uint8, device=chosen.device)
+    target = torch.empty_like(source)
+    product = median_seconds(lambda: a @ a, chosen)
+    copy = median_seconds(lambda: target.copy_(source), chosen)
+    return 2 * side**3 / product, 2 * length / copy
+
+
+def contenders(case: Case, precision: Precision, chosen: Arguments) -> dict[str, Callable[[], object]]:
+    from res2net.kernels.triton_chain import folded_chain_triton
+
+    given = tensors(case, precision, chosen)
+    x, weights, biases = given
+    plain = (x, weights.contiguous(), biases)
+    torch.compiler.reset()
+    compiled = torch.compile(folded_chain, fullgraph=True, dynamic=False, backend="eager" if chosen.dry else "inductor")
+    layout, stride = case.layout, case.stride
+    return {
+        "triton": lambda: folded_chain_triton(*given, layout, stride=stride, tf32=precision.tf32),
+        "torch": lambda: folded_chain(*plain, layout, stride=stride),
+        "compile": lambda: compiled(*plain, layout, stride=stride),
+    }
+
+
+def fastest_blocks(case: Case, precision: Precision, chosen: Arguments) -> tuple[str, float]:
+    """The blocks that are fastest, and the seconds they take."""
+    import triton
+
+    from res2net.kernels.triton_chain import Blocks, folded_chain_triton
+
+    given = tensors(case, precision, chosen)
+    padded = max(16, triton.next_power_of_2(case.layout.width))
+    pixels, outputs, inputs = (
+        (64, 128, 256),
+        {min(padded, 64), min(padded, 128)},
+        {min(padded, n) for n in (16, 32, 64)},
+    )
+    tried = {}
+    for blocks in itertools.starmap(Blocks, itertools.product(pixels, outputs, inputs, (4, 8), (2, 3, 4))):
+        if chosen.dry and tried:
+            break
+        options = {"stride": case.stride, "tf32": precision.tf32, "blocks": blocks}
+        try:
+            tried[blocks] = median_seconds(
+                lambda given=given, o=options: folded_chain_triton(*given, case.layout, **o), chosen
+            )
+        except triton.runtime.errors.OutOfResources:
+            continue
+    best = min(tried, key=tried.__getitem__)
+    return str(tuple(best)), tried[best]
+
+
+def main() -> None:
+    chosen = tyro.cli(Arguments, description=__doc__)
+    if chosen.dry:
+        chosen = Arguments(**{**vars(chosen), "batch": 2, "repetitions": 2})
+    torch.backends.cudnn.benchmark = True
+    console = Console(width=max(140, Console().width))
+    checked, timed, measured_peaks = [], [], {}
+    with torch.inference_mode():
+        for name in chosen.precisions:
+            use(PRECISIONS[name])
+            for case in cases(chosen):
+                off = distance(case, PRECISIONS[name], chosen)
+                checked.append({"case": case.name, "precision": name, "distance": off})
+                console.print(f"{name} {case.name}: max |a - b| / max |b| = {off:.1e}")
+                if not off <= PRECISIONS[name].limit:
+                    sys.exit(f"More than {PRECISIONS[name].limit}: the kernel is wrong.")
+        for name in chosen.precisions:
+            use(PRECISIONS[name])
+            measured_peaks[name] = peaks(PRECISIONS[name], chosen)
+            for case in cases(chosen):
+                seconds = {
+                    who: median_seconds(function, chosen)
+                    for who, function in contenders(case, PRECISIONS[name], chosen).items()
+                }
+                result = {"case": case.name, "precision": name, "seconds": seconds}
+                if chosen.tune:
+                    result["blocks"], result["tuned"] = fastest_blocks(case, PRECISIONS[name], chosen)
+                result["flop_per_s"] = case.flop(chosen.batch) / seconds["triton"]
+                element_size = PRECISIONS[name].dtype.itemsize
+                result["bytes_per_s"] = case.bytes(chosen.batch, element_size) / seconds["triton"]
+                timed.append(result)
+    console.print(table(timed, measured_peaks, chosen).to_rich())
+    if chosen.out:
+        device = torch.cuda.get_device_name() if chosen.device != "cpu" else "cpu"
+        content = {
+            "device": device,
+            "versions": {"torch": torch.__version__, "res2net": res2net.__version__},
+            "arguments": vars(chosen),
+            "peaks": {
+                name: dict(zip(("flop_per_s", "bytes_per_s"), peak, strict=True))
+                for name, peak in measured_peaks.items()
+            },
+            "checked": checked,
+            "timed": timed,
+        }
+        Path(chosen.out).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def use(precision: Precision) -> None:
+    """Torch rounds to tf32 where the kernel does, and nowhere else."""
+    torch.backends.cudnn.allow_tf32 = precision.tf32
+    torch.backends.cuda.matmul.allow_tf32 = precision.tf32
+
+
+def table(timed: list[dict], measured: dict[str, tuple[float, float]], chosen: Arguments) -> Table:
+    columns = (
+        Column("precision"),
+        Column("chain"),
+        Column("triton", "us", digits=1),
+        Column("torch", "us", digits=1),
+        Column("compile", "us", digits=1),
+        Column("torch / triton"),
+        Column("TFLOP/s", digits=1),
+        Column("of peak"),
+        Column("GB/s", digits=0),
+        Column("of copy"),
+        Column("tuned", "us", digits=1),
+        Column("blocks"),
+    )
+    rows = [
+        (
+            r["precision"],
+            r["case"],
+            *(1e6 * r["seconds"][who] for who in ("triton", "torch", "compile")),
+            r["seconds"]["torch"] / r["seconds"]["triton"],
+            r["flop_per_s"] / 1e12,
+            r["flop_per_s"] / measured[r["precision"]][0],
+            r["bytes_per_s"] / 1e9,
+            r["bytes_per_s"] / measured[r["precision"]][1],
+            1e6 * r["tuned"] if "tuned" in r else None,
+            r.get("blocks"),
+        )
+        for r in timed
+    ]
+    title = (
+        f"Chains of Res2Net-50, batch {chosen.batch}, {chosen.image} px, channels last; medians of {chosen.repetitions}"
+    )
+    return Table(title, columns, rows)
+
+
+if __name__ == "__main__":
+    main()
