@@ -15,9 +15,10 @@ from res2net.nn import Res2Conv
 from res2net.surgery.budget import Unit
 from res2net.surgery.find import Follow, followers, style_of
 from res2net.surgery.flow import Flow, Node, Value
+from res2net.surgery.kinds import is_plain
 from res2net.surgery.replace import Form
 from res2net.surgery.report import Kept, Reason
-from res2net.surgery.spaces import Space, is_plain, spaces
+from res2net.surgery.spaces import Space, spaces
 
 __all__ = ["Choice", "Options", "described", "is_chosen", "plan"]
 

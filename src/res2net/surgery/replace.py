@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from res2net.nn import Res2Conv
 from res2net.nn.layers import conv as new_conv
 from res2net.surgery.find import Style
+from res2net.surgery.kinds import padding_of
 
 __all__ = ["Form", "MultiScaleConv", "Size", "initialise_new", "replacement", "resized_neighbour"]
 
@@ -38,15 +40,7 @@ class Form:
     def of(cls, conv: _ConvNd) -> Form:
         """That of a convolution."""
         odd = tuple(size + 1 - size % 2 for size in conv.kernel_size)
-        pads = []
-        for axis, (size, spread) in enumerate(zip(conv.kernel_size, conv.dilation, strict=True)):
-            if conv.padding == "same":
-                before = spread * (size - 1) // 2
-                after = spread * (size - 1) - before
-            else:
-                before = after = 0 if conv.padding == "valid" else int(conv.padding[axis])
-            same = spread * (odd[axis] - 1) // 2
-            pads.append((before - same + spread * (1 - size % 2), after - same))
+        axes = zip(padding_of(conv), conv.kernel_size, conv.stride, conv.dilation, strict=True)
         return cls(
             len(odd),
             conv.in_channels,
@@ -56,13 +50,27 @@ class Form:
             tuple(conv.dilation),
             conv.groups,
             conv.bias is not None,
-            tuple(pads),
+            tuple(starmap(beyond, axes)),
         )
 
     @property
     def strided(self) -> bool:
         """Whether any axis has a stride."""
         return max(self.stride) > 1
+
+
+def beyond(padding: int | str, size: int, step: int, spread: int) -> tuple[int, int]:
+    """Along an axis, the padding before and after a kernel beyond that which keeps the size with an odd kernel."""
+    if isinstance(padding, int):
+        before = after = padding
+    elif step > 1:
+        # TensorFlow puts the odd zero behind where the size is even; with as many on both sides none depends on it.
+        return 0, 0
+    else:
+        before = spread * (size - 1) // 2
+        after = spread * (size - 1) - before
+    kept = spread * (size // 2)
+    return before - kept + spread * (1 - size % 2), after - kept
 
 
 @dataclass(frozen=True)
