@@ -33,8 +33,9 @@ class Form:
     dilation: tuple[int, ...]
     groups: int
     bias: bool
+    padding_mode: str
     pads: tuple[tuple[int, int], ...]
-    """For each axis, zeros before and after, beyond those that keep the size; negative ones are cut off."""
+    """For each axis, padding before and after, beyond that which keeps the size; negative is cut off."""
 
     @classmethod
     def of(cls, conv: _ConvNd) -> Form:
@@ -50,6 +51,7 @@ class Form:
             tuple(conv.dilation),
             conv.groups,
             conv.bias is not None,
+            conv.padding_mode,
             tuple(starmap(beyond, axes)),
         )
 
@@ -97,8 +99,8 @@ class MultiScaleConv(nn.Module):
         res2: what is computed.
         form: of the convolution.
         style: of the layers before.
-        ends: whether a 1x1 convolution and a normalisation stand before, and a 1x1 convolution behind; where not, the
-            channels are those of `res2`.
+        ends: whether a 1x1 convolution and a normalisation stand before, and a 1x1 convolution behind, both with the
+            groups of the convolution; where not, the channels are those of `res2`.
 
     Shape: as the convolution.
     """
@@ -110,13 +112,14 @@ class MultiScaleConv(nn.Module):
         self.norm_in: nn.Module = nn.Identity()
         self.conv_out: nn.Module = nn.Identity()
         if before:
-            self.conv_in = new_conv(form.dims, form.in_channels, res2.channels, bias=form.bias)
+            self.conv_in = new_conv(form.dims, form.in_channels, res2.channels, groups=form.groups, bias=form.bias)
             self.norm_in = style.norm(res2.channels)
         self.res2 = res2
         if after:
-            self.conv_out = new_conv(form.dims, res2.channels, form.out_channels, bias=form.bias)
+            self.conv_out = new_conv(form.dims, res2.channels, form.out_channels, groups=form.groups, bias=form.bias)
         self.in_channels, self.out_channels = form.in_channels, form.out_channels
         self.kernel_size, self.stride, self.dilation = form.kernel_size, form.stride, form.dilation
+        self.padding_mode = "constant" if form.padding_mode == "zeros" else form.padding_mode
         # With a stride, what is cut off decides which positions are computed, so it goes first.
         self.first: list[int] = []
         self.last: list[int] = []
@@ -127,7 +130,7 @@ class MultiScaleConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """As the convolution."""
         if any(self.first):
-            x = F.pad(x, self.first)
+            x = F.pad(x, self.first, mode=self.padding_mode)
         x = self.conv_out(self.res2(self.norm_in(self.conv_in(x))))
         return F.pad(x, self.last) if any(self.last) else x
 
@@ -149,6 +152,7 @@ def replacement(
         mode="stage" if stage or form.strided else "hierarchical",
         split_order=split_order,
         bias=form.bias,
+        padding_mode=form.padding_mode,
     )
     if not any(ends) and not any(any(pad) for pad in form.pads):
         return res2
