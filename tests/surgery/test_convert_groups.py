@@ -52,6 +52,20 @@ def test_groups_wider_than_a_split_have_dense_splits():
     assert all(conv.groups == 1 for conv in module.res2.convs)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 3, 4, 12, 48])
+def test_the_budget_is_kept_with_any_number_of_groups(groups):
+    plain = nn.Sequential(
+        nn.Conv2d(3, 96, 1),
+        nn.Conv2d(96, 48, 3, padding=1),
+        nn.Conv2d(48, 48, 3, padding=1, groups=groups),
+        nn.ReLU(),
+        nn.Conv2d(48, 48, 3, padding=1, groups=groups),
+    )
+    _, report = res2net.convert(plain)
+    assert report.share == 1
+    assert abs(report.after.parameters / report.before.parameters - 1) < 0.03
+
+
 def test_a_budget_of_width_has_the_channels_of_the_output():
     module = replaced(nn.Conv2d(48, 96, 3, padding=1, groups=48), budget="width")
     assert module.res2.channels == 96

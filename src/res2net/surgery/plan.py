@@ -115,7 +115,7 @@ def unit_of(name: str, conv: _ConvNd, node: Node | None, model: nn.Module, optio
     """A replacement that keeps its channels; None where a grouped convolution does not divide into splits."""
     form = Form.of(conv)
     scale = options.scale
-    if form.groups > 1 and form.in_channels == form.out_channels:
+    if form.groups >= scale and form.in_channels == form.out_channels:
         while scale > 1 and form.in_channels % scale:
             scale -= 1
         if scale == 1:
@@ -144,7 +144,7 @@ def arrange(unit: Unit, around: tuple[Space, ...], flow: Flow, options: Options)
     """Choose the form of a replacement, and its width where it is given."""
     form, wanted, keeps = unit.form, form_width(unit, options), options.budget == "width"
     divides = form.in_channels == form.out_channels and form.in_channels % unit.scale == 0
-    in_place = not around and divides and (form.groups > 1 or (keeps and options.base_width is None))
+    in_place = not around and divides and (form.groups >= unit.scale or (keeps and options.base_width is None))
     if unit.node is not None and (around or in_place):
         unit.taken = followers(unit.node).taken(flow)
     if in_place:
@@ -166,12 +166,10 @@ def whole_groups(form: Form, scale: int, *, between: bool) -> tuple[int | None, 
     Unless the splits are between dense layers, 1x1 convolutions of the same groups stand around them: all channels
     divide into these groups.
     """
+    if form.groups < scale:
+        return None, 1 if between else form.groups // math.gcd(form.groups, scale)
     group = form.in_channels // form.groups
-    if between:
-        return group, group
-    if form.groups > scale:
-        return group, math.lcm(group, form.in_channels // math.gcd(form.in_channels, scale))
-    return None, form.groups // math.gcd(form.groups, scale)
+    return group, group if between else math.lcm(group, form.in_channels // math.gcd(form.in_channels, scale))
 
 
 def form_width(unit: Unit, options: Options) -> int | None:
