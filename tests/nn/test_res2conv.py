@@ -167,6 +167,16 @@ def test_dilation_and_cardinality_reach_the_convolutions():
         assert conv.bias is not None
 
 
+@pytest.mark.parametrize("padding_mode", ["reflect", "replicate", "circular"])
+@pytest.mark.parametrize("mode", ["hierarchical", "stage"])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_another_padding_brings_no_zeros_in(lively, dims, mode, padding_mode):
+    module = lively(Res2Conv(3, dims=dims, mode=mode, padding_mode=padding_mode)).eval()
+    y = module(torch.ones(1, 12, *SIZE[:dims], dtype=torch.double))
+    first = y[(..., *[slice(0, 1)] * dims)]
+    torch.testing.assert_close(y, first.expand_as(y))
+
+
 def test_names_of_weights_are_the_official_ones():
     assert set(dict(Res2Conv(3).named_parameters())) == {
         *(f"convs.{i}.weight" for i in range(3)),
@@ -213,6 +223,7 @@ def test_working_in_place_changes_nothing(order, norm, mode, act):
         ({"order": "norm-conv-act"}, r"Order 'norm-conv-act' is not known: did you mean '.*-.*-.*'\?"),
         ({"split_order": "offical"}, r"Split order 'offical' is not known: did you mean 'official'\?"),
         ({"pass_through": "pooling"}, r"Pass-through 'pooling' is not known: did you mean 'pool'\?"),
+        ({"padding_mode": "zeroes"}, r"Padding mode 'zeroes' is not known: did you mean 'zeros'\?"),
         ({"norm": "batchnorm"}, r"Normalisation 'batchnorm' is not known: did you mean 'batch'\?"),
         ({"act": "rleu"}, r"Activation 'rleu' is not known: did you mean 'relu'\?"),
         ({"stride": 2}, "Stride 2 does not fit the hierarchical mode, which adds splits: use mode='stage'"),

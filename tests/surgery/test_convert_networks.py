@@ -9,7 +9,7 @@ from res2net import convert
 from res2net.nn import Res2Conv
 from res2net.surgery import Reason
 
-EXPLAINED = {Reason.STEM, Reason.MULTI_SCALE, Reason.TRANSPOSED, Reason.GROUPS, Reason.OWN_FORWARD}
+EXPLAINED = {Reason.STEM, Reason.MULTI_SCALE, Reason.TRANSPOSED}
 
 
 def test_a_converted_network_has_the_outputs_and_the_budget_and_trains(network):
@@ -50,6 +50,7 @@ FULL = [
 FULL_OF_TIMM = [
     *("darknet53", "dla60", "repvgg_a2", "seresnet50", "xception41", "resnet50d", "regnetx_008"),
     *("tf_efficientnet_b0", "mobilenetv3_large_100", "resnetv2_50", "vovnet39a", "skresnet18"),
+    *("tf_efficientnetv2_s", "tf_mobilenetv3_large_100", "resnest50d", "resnest50d_4s2x40d", "fastvit_sa12"),
 ]
 
 

@@ -77,6 +77,7 @@ ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
     "hardswish": nn.Hardswish,
     "none": lambda _inplace: nn.Identity(),
 }
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 NORMS = ("batch", "instance", "group", "layer", "none")
 
 
@@ -110,8 +111,10 @@ def conv(
     dilation: IntOrTuple = 1,
     groups: int = 1,
     bias: bool = False,
+    padding_mode: str = "zeros",
 ) -> nn.Module:
     """A convolution in `dims` dimensions, padded so that stride 1 keeps the size (odd kernels)."""
+    check_choice("Padding mode", padding_mode, PADDING_MODES)
     check_positive("Input channels", in_channels)
     check_positive("Output channels", out_channels)
     kernel = per_dimension(kernel_size, dims, "Kernel size")
@@ -130,6 +133,7 @@ def conv(
         dilation=spread,
         groups=groups,
         bias=bias,
+        padding_mode=padding_mode,
     )
 
 

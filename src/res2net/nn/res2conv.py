@@ -64,8 +64,10 @@ class Res2Conv(nn.Module):
         pass_through: what happens to the split that is not convolved: "identity"; "pool", an average pooling of the
             same kernel and stride; or "conv": it is convolved like the others. By default "identity" in the
             hierarchical mode and "pool" in the stage mode.
-        pool_counts_padding: whether the zeros around the image count in that average, as in the published code.
+        pool_counts_padding: whether the zeros around the image count in that average, as in the published code; they
+            never do with another padding.
         bias: whether the convolutions have one.
+        padding_mode: of the convolutions: "zeros", "reflect", "replicate" or "circular", as torch's.
 
     Shape: `(N, scale * width, *size)` to `(N, scale * width, *ceil(size / stride))`.
 
@@ -91,6 +93,7 @@ class Res2Conv(nn.Module):
         pass_through: str | None = None,
         pool_counts_padding: bool = True,
         bias: bool = False,
+        padding_mode: str = "zeros",
     ) -> None:
         super().__init__()
         check_choice("Mode", mode, MODES)
@@ -122,7 +125,14 @@ class Res2Conv(nn.Module):
 
         branches = scale if self.pass_through == "conv" else scale - 1
         self.convs = nn.ModuleList(
-            conv(dims, width, width, kernel_size, stride=stride, dilation=dilation, groups=cardinality, bias=bias)
+            conv(
+                *(dims, width, width, kernel_size),
+                stride=stride,
+                dilation=dilation,
+                groups=cardinality,
+                bias=bias,
+                padding_mode=padding_mode,
+            )
             for _ in range(branches)
         )
         self.bns = nn.ModuleList(norm_layer(norm, width, dims) for _ in range(branches))
@@ -136,7 +146,7 @@ class Res2Conv(nn.Module):
                 kernel,
                 stride=stride,
                 padding=tuple((size - 1) // 2 for size in kernel),
-                count_include_pad=pool_counts_padding,
+                count_include_pad=pool_counts_padding and padding_mode == "zeros",
             )
 
     @property

@@ -42,22 +42,24 @@ class Unit:
     """The channels before and behind it, where these are resized."""
     taken: Taken | None = None
     """The normalisation and activation that its splits take over."""
+    share: int | None = None
+    """Channels of a group in a split; None where a split is one group."""
     step: int = 1
-    """Channels of a group: the width is a multiple of it."""
+    """The width is a multiple of it."""
     number: int = 1
     """The width in steps."""
     free: bool = True
     """Whether the width can be chosen."""
-    cardinality: int | None = None
-    """Groups of a split, where they do not follow from the step."""
 
     @property
     def size(self) -> Size:
         """The numbers of the replacement."""
-        width = self.number * self.step
-        if self.cardinality is not None:
-            return Size(self.scale, width, self.cardinality)
-        return Size(self.scale, width, 1 if self.form.groups == 1 else self.number)
+        return self.size_of(self.number)
+
+    def size_of(self, number: int) -> Size:
+        """The numbers of the replacement at a width of `number` steps."""
+        width = number * self.step
+        return Size(self.scale, width, width // (self.share or width))
 
     @cached_property
     def positions(self) -> tuple[int, int]:
@@ -106,12 +108,11 @@ class Unit:
 
     def cost(self, number: int, metric: str) -> float:
         """What everything that changes costs at a width of `number` steps."""
-        form, width = self.form, number * self.step
-        channels = self.scale * width
-        cardinality = self.cardinality or (1 if form.groups == 1 else number)
-        weights = (self.scale - 1) * width * (width // cardinality) * math.prod(form.kernel_size)
-        first = form.in_channels * channels * self.ends[0]
-        last = form.out_channels * channels * self.ends[1]
+        form, size = self.form, self.size_of(number)
+        width, channels = size.width, size.channels
+        weights = (self.scale - 1) * width * (width // size.cardinality) * math.prod(form.kernel_size)
+        first = form.in_channels * channels // form.groups * self.ends[0]
+        last = form.out_channels * channels // form.groups * self.ends[1]
         cost = sum(self.channel_costs[metric]) * channels
         if metric == "macs":
             return cost + first * self.positions[0] + (weights + last) * self.positions[1]

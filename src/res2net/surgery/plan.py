@@ -13,11 +13,12 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from res2net.nn import Res2Conv
 from res2net.surgery.budget import Unit
-from res2net.surgery.find import Follow, followers, style_of
+from res2net.surgery.find import followers, style_of
 from res2net.surgery.flow import Flow, Node, Value
+from res2net.surgery.kinds import is_plain
 from res2net.surgery.replace import Form
 from res2net.surgery.report import Kept, Reason
-from res2net.surgery.spaces import Space, is_plain, spaces
+from res2net.surgery.spaces import Space, spaces
 
 __all__ = ["Choice", "Options", "described", "is_chosen", "plan"]
 
@@ -90,7 +91,7 @@ def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], li
             kept.append(Kept(name, described(conv), reason or Reason.INDIVISIBLE, conv.weight.numel()))
             continue
         around = spaces_around(node, of, claimed) if node is not None and options.resize else ()
-        arrange(unit, conv, around, flow, options)
+        arrange(unit, around, flow, options)
         for space in unit.between:
             claimed |= {*space.producers, *space.consumers}
         units.append(unit)
@@ -107,10 +108,6 @@ def why_not(name: str, conv: _ConvNd, node: Node | None, options: Options) -> Re
         return Reason.TRANSPOSED
     if not is_plain(conv):
         return Reason.OWN_FORWARD
-    if conv.padding_mode != "zeros":
-        return Reason.PADDING_MODE
-    if conv.groups > 1 and conv.in_channels != conv.out_channels:
-        return Reason.GROUPS
     return None
 
 
@@ -118,7 +115,7 @@ def unit_of(name: str, conv: _ConvNd, node: Node | None, model: nn.Module, optio
     """A replacement that keeps its channels; None where a grouped convolution does not divide into splits."""
     form = Form.of(conv)
     scale = options.scale
-    if form.groups > 1:
+    if form.groups >= scale and form.in_channels == form.out_channels:
         while scale > 1 and form.in_channels % scale:
             scale -= 1
         if scale == 1:
@@ -143,25 +140,36 @@ def spaces_around(node: Node, of: dict[Value, Space], claimed: set[str]) -> tupl
     return around
 
 
-def arrange(unit: Unit, conv: _ConvNd, around: tuple[Space, ...], flow: Flow, options: Options) -> None:
+def arrange(unit: Unit, around: tuple[Space, ...], flow: Flow, options: Options) -> None:
     """Choose the form of a replacement, and its width where it is given."""
-    form, wanted = unit.form, form_width(unit, options)
+    form, wanted, keeps = unit.form, form_width(unit, options), options.budget == "width"
     divides = form.in_channels == form.out_channels and form.in_channels % unit.scale == 0
-    follow = followers(unit.node) if unit.node is not None else Follow()
-    taken = follow.taken(flow)
-    if around:
-        unit.between, unit.taken = around, taken
-        unit.step = form.in_channels // form.groups if form.groups > 1 else 1
-        unit.free = wanted is None
-        unit.number = max(1, round((wanted or 0) / unit.step))
-    elif form.groups > 1 or (options.budget == "width" and options.base_width is None and divides):
-        unit.number, unit.free, unit.taken = form.in_channels // unit.scale, False, taken
-        unit.cardinality = cardinality_of(unit.number, form.in_channels // form.groups)
-    else:
-        unit.free = wanted is None
-        unit.number = max(1, wanted or 1)
-        fits = options.budget == "width" and unit.scale * unit.number
-        unit.ends = (fits != form.in_channels, fits != form.out_channels)
+    in_place = not around and divides and (form.groups >= unit.scale or (keeps and options.base_width is None))
+    if unit.node is not None and (around or in_place):
+        unit.taken = followers(unit.node).taken(flow)
+    if in_place:
+        unit.number, unit.free = form.in_channels // unit.scale, False
+        unit.share = unit.number // cardinality_of(unit.number, form.in_channels // form.groups)
+        return
+    if form.groups > 1:
+        unit.share, unit.step = whole_groups(form, unit.scale, between=bool(around))
+    unit.between, unit.free = around, wanted is None
+    unit.number = max(1, round((wanted or 0) / unit.step))
+    if not around:
+        channels = unit.size.channels if keeps else 0
+        unit.ends = (channels != form.in_channels, channels != form.out_channels)
+
+
+def whole_groups(form: Form, scale: int, *, between: bool) -> tuple[int | None, int]:
+    """Channels of a group in a split, None where a split is one group; and what the width is a multiple of.
+
+    Unless the splits are between dense layers, 1x1 convolutions of the same groups stand around them: all channels
+    divide into these groups.
+    """
+    if form.groups < scale:
+        return None, 1 if between else form.groups // math.gcd(form.groups, scale)
+    group = form.in_channels // form.groups
+    return group, group if between else math.lcm(group, form.in_channels // math.gcd(form.in_channels, scale))
 
 
 def form_width(unit: Unit, options: Options) -> int | None:

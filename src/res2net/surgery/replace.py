@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from res2net.nn import Res2Conv
 from res2net.nn.layers import conv as new_conv
 from res2net.surgery.find import Style
+from res2net.surgery.kinds import padding_of
 
 __all__ = ["Form", "MultiScaleConv", "Size", "initialise_new", "replacement", "resized_neighbour"]
 
@@ -31,22 +33,15 @@ class Form:
     dilation: tuple[int, ...]
     groups: int
     bias: bool
+    padding_mode: str
     pads: tuple[tuple[int, int], ...]
-    """For each axis, zeros before and after, beyond those that keep the size; negative ones are cut off."""
+    """For each axis, padding before and after, beyond that which keeps the size; negative is cut off."""
 
     @classmethod
     def of(cls, conv: _ConvNd) -> Form:
         """That of a convolution."""
         odd = tuple(size + 1 - size % 2 for size in conv.kernel_size)
-        pads = []
-        for axis, (size, spread) in enumerate(zip(conv.kernel_size, conv.dilation, strict=True)):
-            if conv.padding == "same":
-                before = spread * (size - 1) // 2
-                after = spread * (size - 1) - before
-            else:
-                before = after = 0 if conv.padding == "valid" else int(conv.padding[axis])
-            same = spread * (odd[axis] - 1) // 2
-            pads.append((before - same + spread * (1 - size % 2), after - same))
+        axes = zip(padding_of(conv), conv.kernel_size, conv.stride, conv.dilation, strict=True)
         return cls(
             len(odd),
             conv.in_channels,
@@ -56,13 +51,28 @@ class Form:
             tuple(conv.dilation),
             conv.groups,
             conv.bias is not None,
-            tuple(pads),
+            conv.padding_mode,
+            tuple(starmap(beyond, axes)),
         )
 
     @property
     def strided(self) -> bool:
         """Whether any axis has a stride."""
         return max(self.stride) > 1
+
+
+def beyond(padding: int | str, size: int, step: int, spread: int) -> tuple[int, int]:
+    """Along an axis, the padding before and after a kernel beyond that which keeps the size with an odd kernel."""
+    if isinstance(padding, int):
+        before = after = padding
+    elif step > 1:
+        # TensorFlow puts the odd zero behind where the size is even; with as many on both sides none depends on it.
+        return 0, 0
+    else:
+        before = spread * (size - 1) // 2
+        after = spread * (size - 1) - before
+    kept = spread * (size // 2)
+    return before - kept + spread * (1 - size % 2), after - kept
 
 
 @dataclass(frozen=True)
@@ -89,8 +99,8 @@ class MultiScaleConv(nn.Module):
         res2: what is computed.
         form: of the convolution.
         style: of the layers before.
-        ends: whether a 1x1 convolution and a normalisation stand before, and a 1x1 convolution behind; where not, the
-            channels are those of `res2`.
+        ends: whether a 1x1 convolution and a normalisation stand before, and a 1x1 convolution behind, both with the
+            groups of the convolution; where not, the channels are those of `res2`.
 
     Shape: as the convolution.
     """
@@ -102,13 +112,14 @@ class MultiScaleConv(nn.Module):
         self.norm_in: nn.Module = nn.Identity()
         self.conv_out: nn.Module = nn.Identity()
         if before:
-            self.conv_in = new_conv(form.dims, form.in_channels, res2.channels, bias=form.bias)
+            self.conv_in = new_conv(form.dims, form.in_channels, res2.channels, groups=form.groups, bias=form.bias)
             self.norm_in = style.norm(res2.channels)
         self.res2 = res2
         if after:
-            self.conv_out = new_conv(form.dims, res2.channels, form.out_channels, bias=form.bias)
+            self.conv_out = new_conv(form.dims, res2.channels, form.out_channels, groups=form.groups, bias=form.bias)
         self.in_channels, self.out_channels = form.in_channels, form.out_channels
         self.kernel_size, self.stride, self.dilation = form.kernel_size, form.stride, form.dilation
+        self.padding_mode = "constant" if form.padding_mode == "zeros" else form.padding_mode
         # With a stride, what is cut off decides which positions are computed, so it goes first.
         self.first: list[int] = []
         self.last: list[int] = []
@@ -119,7 +130,7 @@ class MultiScaleConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """As the convolution."""
         if any(self.first):
-            x = F.pad(x, self.first)
+            x = F.pad(x, self.first, mode=self.padding_mode)
         x = self.conv_out(self.res2(self.norm_in(self.conv_in(x))))
         return F.pad(x, self.last) if any(self.last) else x
 
@@ -141,6 +152,7 @@ def replacement(
         mode="stage" if stage or form.strided else "hierarchical",
         split_order=split_order,
         bias=form.bias,
+        padding_mode=form.padding_mode,
     )
     if not any(ends) and not any(any(pad) for pad in form.pads):
         return res2

@@ -17,8 +17,6 @@ class Reason(Enum):
     MULTI_SCALE = "already part of a multi-scale module"
     TRANSPOSED = "a transposed convolution"
     OWN_FORWARD = "a class of convolution that computes in its own way"
-    PADDING_MODE = "padded with something else than zeros"
-    GROUPS = "grouped, with other numbers of channels in and out"
     INDIVISIBLE = "grouped, with channels that do not divide into splits"
 
 

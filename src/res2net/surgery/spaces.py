@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from res2net.surgery.flow import Flow, Node, Value, is_norm
+from res2net.surgery.kinds import is_plain
 
-__all__ = ["Space", "is_plain", "spaces"]
+__all__ = ["Space", "spaces"]
 
 # Functions that treat each channel alone, and so work with any number of channels.
 IN_PLACE_TOO = ("relu", "silu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "mish", "clamp", "sigmoid")
@@ -46,14 +47,6 @@ class Space:
     norms: dict[str, Node] = field(default_factory=dict)
     kernels: set[str] = field(default_factory=set)
     """Convolutions with a kernel above 1 that make or read them."""
-
-
-def is_plain(conv: nn.Module) -> bool:
-    """Whether it computes what torch's own class does, with weights of its own."""
-    return any(
-        isinstance(conv, kind) and type(conv).forward is kind.forward and type(conv)._conv_forward is kind._conv_forward
-        for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    ) and not hasattr(conv, "parametrizations")
 
 
 class Finder:
