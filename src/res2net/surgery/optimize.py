@@ -56,7 +56,7 @@ def optimize(model: Model, target: str = "eager", *, example_input: Tensor | Inp
     if packed:
         for node in flow.nodes:
             pack(new, node, flow)
-    return new
+    return new.eval()
 
 
 def fused_block(module: nn.Module, packed: bool) -> nn.Module | None:
