@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from res2net.surgery.find import followers, own_activation
 from res2net.surgery.flow import Flow, Node
-from res2net.surgery.spaces import is_plain
+from res2net.surgery.kinds import is_plain
 
 __all__ = ["fold_norms"]
 
