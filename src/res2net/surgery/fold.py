@@ -43,4 +43,4 @@ def folds_into(node: Node) -> bool:
     module = node.module
     if isinstance(module, nn.Linear):
         return type(module) is nn.Linear and len(node.output.shape) == 2
-    return isinstance(module, _ConvNd) and (is_plain(module) or type(module).__name__ == "Conv2dSame")
+    return isinstance(module, _ConvNd) and is_plain(module)
