@@ -26,5 +26,5 @@ def test_a_size_that_does_not_fit(refused):
     assert "does not fit this network: give multiples of 32" in refused("info", "hrnet_w18", "--size", "100")
     assert "is too small for this network: give sides of 75 or more" in refused("info", "inception_v3", "--size", "64")
     assert refused("info", "ecapa_tdnn_512", "--output-stride", "8") == (
-        "Output stride 8 is not possible here: choose one of [1]."
+        "Output stride 8 is not possible here: this network has no stride that dilation could replace, so choose 1."
     )

@@ -7,11 +7,11 @@ from functools import partial, reduce
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.checks import check_sizes
+from res2net.backbones.dilated import DilatedMaxPool
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
@@ -33,23 +33,6 @@ __all__ = ["DLA"]
 
 EXPANSION = 2
 """Of a block's output over its planes."""
-
-
-class DilatedMaxPool(nn.Module):
-    """The maximum of 2 positions in each dimension, `dilation` apart, at stride 1; what lies outside does not count.
-
-    It takes the place of the pooling of stride 2 where dilation replaces that stride: of the positions that the
-    pooling would keep, it gives the same maxima.
-    """
-
-    def __init__(self, dims: int, dilation: int) -> None:
-        super().__init__()
-        self.padding = (0, dilation) * dims
-        self.pool = MAX_POOL[dims](2, stride=1, dilation=dilation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, C, *size)` to the same shape."""
-        return self.pool(F.pad(x, self.padding, value=-torch.inf))
 
 
 class Root(nn.Module):

@@ -153,7 +153,7 @@ class EcapaTdnn(Backbone):
             check_positive(what, value)
         if channels % scale:
             raise InputError(f"Scale {scale} does not divide {channels} channels: choose one that does.")
-        check_fixed_stride(output_stride, 1)
+        check_fixed_stride(output_stride, 1, "this network has no stride that dilation could replace")
         check_sizes(num_classes, in_channels)
         self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 1
         self.summed_inputs = summed_inputs
