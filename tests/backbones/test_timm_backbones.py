@@ -46,6 +46,7 @@ def test_parameters_are_those_of_timm_and_published(name):
     with torch.device("meta"):
         assert count == exact == sum(tensor.numel() for tensor in timm.create_model(name).parameters())
     assert f"{count / 1e6:.1f}" == millions
+    assert variant(name).parameters == count
 
 
 def test_resnext101_64x4d_has_the_published_parameters():

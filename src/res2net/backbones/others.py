@@ -79,6 +79,7 @@ class TimmBackbone(Backbone):
         self.stages = tuple(Stage(stage.channels, min(stage.stride, self.output_stride)) for stage in stages)
         self.smallest = SMALLEST.get(architecture, 32)
         self.branched = architecture.startswith(BRANCHED)
+        self.size_multiple = 32 if self.branched else 1
         self.classifier_name = f"network.{network.default_cfg['classifier']}"
         names = branched_stages() if self.branched else chained_stages(network)
         *self.names_of_stages, self.names_of_head = names
@@ -138,8 +139,10 @@ class TimmBackbone(Backbone):
             raise InputError(
                 f"A picture of {height} x {width} is too small for this network: give sides of {self.smallest} or more."
             )
-        if self.branched and (height % 32 or width % 32):
-            raise InputError(f"A picture of {height} x {width} does not fit this network: give multiples of 32.")
+        if height % self.size_multiple or width % self.size_multiple:
+            raise InputError(
+                f"A picture of {height} x {width} does not fit this network: give multiples of {self.size_multiple}."
+            )
 
 
 def chained_stages(network: Any) -> list[list[str]]:
@@ -167,10 +170,10 @@ def branched_stages() -> list[list[str]]:
     ]
 
 
-for _about, _names in {
-    "VGG (Simonyan and Zisserman, ICLR 2015), of timm": ("vgg16",),
-    "Inception v3 (Szegedy et al., CVPR 2016), of timm": ("inception_v3",),
-    "DenseNet (Huang et al., CVPR 2017), of timm": ("densenet161",),
-    "HRNet v2 (Wang et al., TPAMI 2021), of timm": ("hrnet_w18", "hrnet_w48"),
+for _about, _parameters in {
+    "VGG (Simonyan and Zisserman, ICLR 2015), of timm": {"vgg16": 138_357_544},
+    "Inception v3 (Szegedy et al., CVPR 2016), of timm": {"inception_v3": 23_834_568},
+    "DenseNet (Huang et al., CVPR 2017), of timm": {"densenet161": 28_681_000},
+    "HRNet v2 (Wang et al., TPAMI 2021), of timm": {"hrnet_w18": 21_299_004, "hrnet_w48": 77_469_864},
 }.items():
-    register(TimmBackbone, _about, {name: {"architecture": name} for name in _names})
+    register(TimmBackbone, _about, {name: {"architecture": name} for name in _parameters}, _parameters)
