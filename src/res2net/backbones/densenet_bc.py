@@ -11,7 +11,6 @@ from res2net.backbones.dilated import DilatedAvgPool
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, stage_steps
 from res2net.errors import InputError
-from res2net.measure import ReceptiveField, field_of, receptive_field
 from res2net.nn import initialise
 from res2net.nn.layers import activation, adaptive_avg_pool, avg_pool, check_positive, conv, norm_layer
 
@@ -42,11 +41,6 @@ class DenseLayer(nn.Module):
         """`(N, in_channels, H, W)` to `(N, in_channels + growth_rate, H, W)`."""
         y = self.conv1(self.act1(self.bn1(x)))
         return torch.cat((x, self.conv2(self.act2(self.bn2(y)))), 1)
-
-
-@field_of.register
-def _(module: DenseLayer, axis: int) -> ReceptiveField:
-    return receptive_field(module.conv1, module.conv2, axis=axis).beside(ReceptiveField())
 
 
 class DenseNetBC(Backbone):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from res2net.measure import ReceptiveField, field_of
 from res2net.nn.layers import MAX_POOL
 
 __all__ = ["DilatedAvgPool", "DilatedMaxPool", "dilate"]
@@ -90,3 +91,9 @@ def dilate(network: nn.Module, names: Iterable[str], output_stride: int) -> None
                 assert (layer.kernel_size, step) == (2, 2), "only this average is known with dilation"
                 network.set_submodule(path, DilatedAvgPool(2, dilation))
             dilation *= step if beyond else 1
+
+
+@field_of.register
+def _(module: DilatedAvgPool, axis: int) -> ReceptiveField:
+    del axis
+    return ReceptiveField(0, module.dilation, module.dilation + 1)

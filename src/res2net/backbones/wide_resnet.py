@@ -9,7 +9,6 @@ from res2net.backbones.checks import check_sizes
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.measure import ReceptiveField, field_of, receptive_field
 from res2net.nn import initialise
 from res2net.nn.bottleneck import stochastic_depth
 from res2net.nn.layers import activation, adaptive_avg_pool, check_positive, conv, norm_layer
@@ -57,12 +56,6 @@ class WideBlock(nn.Module):
         residual = x if self.shortcut is None else self.shortcut(y)
         y = self.conv2(self.dropout(self.act2(self.bn2(self.conv1(y)))))
         return residual + self.drop_path(y)
-
-
-@field_of.register
-def _(module: WideBlock, axis: int) -> ReceptiveField:
-    branch = receptive_field(module.conv1, module.conv2, axis=axis)
-    return branch.beside(ReceptiveField() if module.shortcut is None else field_of(module.shortcut, axis))
 
 
 class WideResNet(Backbone):
