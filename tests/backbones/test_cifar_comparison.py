@@ -95,6 +95,25 @@ def test_the_function_of_the_paper(alike, name, options, naive, repeats):
     torch.testing.assert_close(model(x), expected)
 
 
+@pytest.mark.parametrize("size", [(32, 40), (19, 27), (3, 2)])
+@pytest.mark.parametrize("output_stride", [2, 1])
+@pytest.mark.parametrize(("name", "options"), [(WRN, {"depth": 16, "widen": 2}), (DENSENET, {"depth": 16})])
+@torch.no_grad()
+def test_a_dilated_network_computes_the_same_and_what_lies_between(alike, name, options, output_stride, size):
+    """Every second or fourth position is that of the network with strides, with the same weights."""
+    with torch.device("meta"):
+        natural, dilated = (build(name, **options, **given).eval() for given in ({}, {"output_stride": output_stride}))
+    alike(natural, dilated)
+    assert natural.state_dict().keys() == dilated.state_dict().keys()
+    assert [stage.stride for stage in dilated.stages] == [min(s.stride, output_stride) for s in natural.stages]
+    x = torch.randn(2, 3, *size)
+    for expected, feature, stage in zip(natural.features(x), dilated.features(x), natural.stages, strict=True):
+        step = max(1, stage.stride // output_stride)
+        assert feature.shape[2:] == tuple(-(-side * step // stage.stride) for side in size)
+        assert expected.std() > 0.01
+        torch.testing.assert_close(feature[:, :, ::step, ::step], expected, rtol=1e-4, atol=1e-4)
+
+
 def test_residual_branches_are_dropped_more_and_more():
     model = build(WRN, depth=16, widen=1, drop_path_rate=0.5)
     rates = [getattr(block.drop_path, "p", 0.0) for stage in (1, 2, 3) for block in getattr(model, f"layer{stage}")]
@@ -122,7 +141,8 @@ def test_every_parameter_learns(options):
         (WRN, {"depth": 29}, r"Depth 29 does not fit: choose 6 n \+ 4, such as 16, 28 or 40\."),
         (WRN, {"depth": 4}, "Depth 4 does not fit"),
         (WRN, {"widen": 0}, "Widening factor 0 does not fit: give a positive integer"),
-        (WRN, {"output_stride": 2}, r"Output stride 2 is not possible here: choose one of \[4\]\."),
+        (WRN, {"output_stride": 8}, r"Output stride 8 is not possible here: choose one of \[4, 2, 1\]\."),
+        (DENSENET, {"output_stride": 3}, r"Output stride 3 is not possible here: choose one of \[4, 2, 1\]\."),
         (WRN, {"drop_path_rate": 1.0}, "Drop path 1.0 does not fit"),
         (WRN, {"block_dropout": 1.0}, "Dropout 1.0 does not fit"),
         (DENSENET, {"depth": 189}, r"Depth 189 does not fit: choose 6 n \+ 4, such as 100, 190 or 250\."),

@@ -46,6 +46,7 @@ def test_parameters_are_those_of_timm_and_published(name):
     with torch.device("meta"):
         assert count == exact == sum(tensor.numel() for tensor in timm.create_model(name).parameters())
     assert f"{count / 1e6:.1f}" == millions
+    assert variant(name).parameters == count
 
 
 def test_resnext101_64x4d_has_the_published_parameters():
@@ -84,6 +85,34 @@ def test_pyramids_are_those_of_timm(alike, name):
     assert torch.equal(ours(x), pyramid[-1])
     assert [stage.channels for stage in ours.stages] == reference.feature_info.channels()
     assert [stage.stride for stage in ours.stages] == reference.feature_info.reduction()
+
+
+@pytest.mark.parametrize("output_stride", [16, 8, 2])
+@pytest.mark.parametrize("name", ["vgg16", "densenet161"])
+@torch.no_grad()
+def test_a_dilated_network_computes_the_same_and_what_lies_between(alike, name, output_stride):
+    natural, dilated = on_meta(name), on_meta(name, output_stride=output_stride)
+    alike(natural, dilated)
+    assert [stage.stride for stage in dilated.stages] == [min(s.stride, output_stride) for s in natural.stages]
+    x = torch.randn(1, 3, 32, 64)
+    for expected, feature, stage in zip(natural.features(x), dilated.features(x), natural.stages, strict=True):
+        step = max(1, stage.stride // output_stride)
+        assert feature.shape[2:] == tuple(side * step // stage.stride for side in x.shape[2:])
+        assert expected.std() > 0
+        torch.testing.assert_close(feature[:, :, ::step, ::step], expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_head_of_a_dilated_vgg_computes_the_same_and_what_lies_between(alike):
+    natural, dilated = on_meta("vgg16"), on_meta("vgg16", output_stride=16)
+    alike(natural, dilated)
+    x = torch.randn(1, 512, 8, 9)
+    between = torch.randn(1, 512, 16, 18)
+    between[:, :, ::2, ::2] = x
+    expected = natural.network.pre_logits(x)
+    assert expected.shape[2:] == (2, 3)
+    torch.testing.assert_close(dilated.network.pre_logits(between)[:, :, ::2, ::2], expected, rtol=1e-4, atol=1e-4)
+    assert dilated(torch.randn(1, 3, 40, 64)).isfinite().all()  # enlarged to the size of the spread kernel
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -149,7 +178,14 @@ def test_weights_of_timm_with_the_second_classifier_of_inception():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("vgg16", {"output_stride": 16}, r"Output stride 16 is not possible here: choose one of \[32\]\."),
+        ("vgg16", {"output_stride": 12}, r"here: choose one of \[32, 16, 8, 4, 2, 1\]\."),
+        (
+            "densenet161",
+            {"output_stride": 1},
+            r"Output stride 1 is not possible here: choose one of \[32, 16, 8, 4, 2\]",
+        ),
+        ("hrnet_w18", {"output_stride": 16}, "16 is not possible here: branches of .* side by side, .*, so choose 32."),
+        ("inception_v3", {"output_stride": 8}, "not possible here: some of its poolings are calls .*, so choose 32."),
         ("hrnet_w18", {"drop_path_rate": 0.1}, r"Drop path 0.1 does not fit: this network drops no residual branch"),
         ("densenet161", {"num_classes": -1}, "-1 classes and 3 input channels"),
         ("densenet161", {"in_channels": 0}, "0 input channels: give at least 0 and at least 1"),

@@ -7,7 +7,8 @@ import pytest
     ("name", "parts"),
     [
         ("vgg16", ("138,357,544", "picture of 224 x 224", "layer5", "largest")),
-        ("inception_v3", ("23,834,568", "109", "How far it sees is not known")),
+        ("inception_v3", ("23,834,568", "109", "1,311", "largest")),
+        ("hrnet_w18", ("21,299,004", "picture of 224 x 224", "2,847", "largest")),
         ("cifar_wrn28_10", ("36,536,884", "picture of 32 x 32", "largest")),
         ("ecapa_tdnn_512", ("signal of 224", "131", "largest")),
         ("res2net3d50_26w_4s", ("36,962,296", "volume of 64 x 64 x 64", "largest")),
@@ -26,5 +27,5 @@ def test_a_size_that_does_not_fit(refused):
     assert "does not fit this network: give multiples of 32" in refused("info", "hrnet_w18", "--size", "100")
     assert "is too small for this network: give sides of 75 or more" in refused("info", "inception_v3", "--size", "64")
     assert refused("info", "ecapa_tdnn_512", "--output-stride", "8") == (
-        "Output stride 8 is not possible here: choose one of [1]."
+        "Output stride 8 is not possible here: this network has no stride that dilation could replace, so choose 1."
     )

@@ -1,5 +1,8 @@
 """`res2net models` and `res2net info`."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -12,6 +15,13 @@ def test_all_models_are_listed(run, monkeypatch):
     assert (answer.status, answer.err) == (0, "")
     listed = [line.split()[0] for line in answer.out.splitlines() if line.strip()]
     assert [name for name in listed if name in list_models()] == list_models()
+
+
+def test_the_list_does_not_import_timm():
+    """It takes seconds, and only networks of timm need it."""
+    ask = "import sys; from res2net.cli import main; main(['models']); assert 'timm' not in sys.modules"
+    out = subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True).stdout
+    assert "hrnet_w48" in out
 
 
 def test_models_that_match_a_pattern(run, monkeypatch):

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from res2net.backbones.registry import build
@@ -205,18 +206,112 @@ def test_no_modules_see_one_position():
 
 def test_a_backbone_is_known_by_its_stages():
     class Own(nn.Module):
-        def stage_modules(self):
-            return ((nn.Conv2d(3, 4, 3), nn.ReLU()), (nn.Conv2d(4, 4, 3, stride=2),))
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, stride=2)
+
+        def features(self, x):
+            first = self.first(x).relu()
+            return [first, self.second(first)]
 
     assert [field.largest for field in stage_fields(Own())] == [3, 5]
     assert receptive_field(Own(), nn.Conv2d(4, 4, 3)).largest == 9
+
+
+class AnyCode(nn.Module):
+    """Functions between the layers: pooling, a gate, padding, concatenation, enlarging, a shuffle of channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(2, 4, (3, 5), stride=2, padding=(1, 2)), nn.Conv2d(4, 4, 3, dilation=2)
+        self.gate = nn.Conv2d(4, 4, 1)
+        self.up = nn.ConvTranspose2d(4, 4, 4, stride=2, padding=1)
+        self.conv3, self.conv4 = nn.Conv2d(8, 4, 3, padding=1), nn.Conv2d(4, 2, 3, stride=2)
+
+    def forward(self, x):
+        fine = F.relu(self.conv1(x))
+        low = F.avg_pool2d(fine, 2)
+        low = self.conv2(F.pad(low, (1, 3, 2, 2)))
+        low = low * self.gate(low.mean((2, 3), keepdim=True)).sigmoid()
+        high = self.up(low)
+        nearest = F.interpolate(low, scale_factor=2, mode="nearest")
+        x = self.conv3(torch.cat((fine, high + nearest), 1))
+        n, c, h, w = x.shape
+        return self.conv4(x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w))
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+def test_modules_of_any_code(axis):
+    model = AnyCode()
+    with torch.no_grad():
+        model.gate.weight.zero_()  # what a global average sees is not counted
+    x = ones(2, 64, 64)
+    model = positive(model)
+    with torch.no_grad():
+        model.gate.weight.zero_()
+        model.up.weight.uniform_(0.5, 1.5)
+    field = receptive_field(AnyCode(), axis=axis)
+    assert field.stride == 4
+    assert_sees(model(x), x, field, axis)
+
+
+def test_turns_behind_an_enlarged_map():
+    """Each position of four sees another way around itself."""
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, stride=4, padding=1), nn.Upsample(scale_factor=4), nn.Conv2d(1, 1, 3))
+
+    class Container(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = model
+
+        def forward(self, x):
+            return self.layers(x)
+
+    field = receptive_field(Container())
+    assert field.stride == 1
+    assert len(field.turns) == 4
+    x = ones(1, 48, 48)
+    output = positive(model)(x)
+    for place in range(16, 24):
+        (gradient,) = torch.autograd.grad(output[0, 0, 20, place], x, retain_graph=True)
+        seen = gradient.sum((0, 1, 2)).nonzero().flatten()
+        assert (seen.min().item(), seen.max().item()) == field.at(place)
+    assert field.largest == 7
+    assert field.paths == {3 + 2: 1}  # 3, and two positions of the larger map further
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x.flip(3), r"receptive field of 'flip' is not known: this function is none of those"),
+        (lambda x: x.softmax(3), "of 'softmax' is not known"),
+        (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), "of 'interpolate' is not known"),
+        (lambda x: F.interpolate(x, scale_factor=2), "behind an enlargement 2 times is not known"),
+        (lambda x: x.permute(0, 2, 3, 1), "of 'permute' is not known"),
+        (lambda x: x[..., :40], "of '__getitem__' is not known"),
+        (lambda x: x + F.avg_pool2d(x, 2).sum() + F.interpolate(F.avg_pool2d(x, 2), x.shape[2:]).flip(2), "'flip'"),
+        (lambda x: F.linear(x, torch.ones(3, 3)), "does not take"),
+    ],
+)
+def test_functions_that_are_not_known(function, message):
+    class Container(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x):
+            return function(self.conv(x))
+
+    with pytest.raises(InputError, match=message) as caught:
+        receptive_field(Container())
+    assert "\n" not in str(caught.value)
 
 
 def test_unknown_containers():
     class Mystery(nn.Module):
         pass
 
-    with pytest.raises(InputError, match=r"receptive field of a Mystery is not known: give the layers inside"):
+    with pytest.raises(InputError, match=r"receptive field of a Mystery is not known: no layer in it is known; give"):
         receptive_field(nn.Conv2d(3, 4, 3), nn.Sequential(Mystery()))
     with pytest.raises(InputError, match=r"A Mystery has no stages: give a backbone"):
         stage_fields(Mystery())

@@ -10,6 +10,7 @@ from PIL import Image
 from res2net.errors import InputError
 from res2net.measure import EffectiveField
 from res2net.report import Fields, fields_figure, render
+from res2net.report.fields import most_end_at
 
 
 def network(spread=8.0, size=33, paths=None):
@@ -66,3 +67,9 @@ def test_mistakes_are_told():
     ):
         with pytest.raises(InputError, match="The receptive fields of a cannot be drawn"):
             fields_figure({"a": wrong})
+
+
+def test_the_axis_of_paths_ends_where_nearly_all_do():
+    assert most_end_at({1: 10, 5: 980, 9: 9, 900: 1}) == 9
+    assert most_end_at({1: 10, 5: 970, 900: 20}) == 900
+    assert most_end_at({3: 10**400, 7: 10**400}) == 7

@@ -45,6 +45,8 @@ class Backbone(nn.Module):
     """Dimensions of the signal: 2 for pictures."""
     exact_sizes: bool = True
     """Whether features of any picture have `ceil(size / stride)` positions; where not, about as many."""
+    size_multiple: int = 1
+    """What the sides of a picture are multiples of."""
     variant_name: str = ""
     """The name it was built by, and with which options: so it can be built again."""
     variant_options: Mapping[str, Any] = MappingProxyType({})

@@ -14,7 +14,6 @@ from res2net.backbones.checks import check_sizes
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.measure import ReceptiveField, field_of, receptive_field
 from res2net.nn import Res2Bottleneck, initialise
 from res2net.nn.layers import (
     Activation,
@@ -306,31 +305,6 @@ def check_structure(layers: Sequence[int], channels: Sequence[int], stem_channel
     for count in (stem_channels, *channels[:-1]):
         if count % alpha:
             raise InputError(f"{count} channels are not divisible by alpha {alpha}: choose others.")
-
-
-@field_of.register
-def _(module: BigLittleStem, axis: int) -> ReceptiveField:
-    branches = field_of(module.big, axis).beside(field_of(module.little, axis))
-    return branches.then(receptive_field(module.act, module.fusion, axis=axis))
-
-
-@field_of.register
-def _(module: BigLittleModule, axis: int) -> ReceptiveField:
-    big = field_of(module.big, axis)
-    little = receptive_field(module.little, module.little_e, axis=axis)
-    after = receptive_field(module.act, module.fusion, axis=axis)
-    views = []
-    # Of the enlarged map, positions 2 i and 2 i + 1 are both position i of the big branch: with a stride of 1, even
-    # and odd positions of the output see different surroundings. Those that see more are given, else the odd ones:
-    # these a following 3x3 convolution reaches first and last.
-    for position in (1, 0) if after.stride == 1 else (0,):
-        begin, end = position + after.first, position + after.last
-        first = min(big.first + 2 * (begin // 2), little.first + begin) - position
-        last = max(big.last + 2 * (end // 2), little.last + end) - position
-        views.append((first, last))
-    first, last = max(views, key=lambda view: view[1] - view[0])
-    field = replace(big, stride=1).beside(little).then(after)
-    return replace(field, first=first, last=last)
 
 
 _RES2 = {"base_width": 26, "scale": 4}

@@ -17,10 +17,10 @@ def check_sizes(num_classes: int, in_channels: int, dropout: float = 0.0) -> Non
         raise InputError(f"Dropout {dropout} does not fit: give a probability, 0 <= p < 1.")
 
 
-def check_fixed_stride(output_stride: int | None, natural: int) -> None:
-    """`InputError` unless the output stride is the network's own: one that dilation cannot change."""
+def check_fixed_stride(output_stride: int | None, natural: int, because: str) -> None:
+    """`InputError` unless the output stride is the network's own: one that dilation cannot change, `because` of it."""
     if output_stride not in (None, natural):
-        raise InputError(f"Output stride {output_stride} is not possible here: choose one of [{natural}].")
+        raise InputError(f"Output stride {output_stride} is not possible here: {because}, so choose {natural}.")
 
 
 def check_no_drop_path(drop_path_rate: float) -> None:

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_fixed_stride, check_no_drop_path, check_sizes
+from res2net.backbones.checks import check_no_drop_path, check_sizes
+from res2net.backbones.dilated import DilatedAvgPool
 from res2net.backbones.registry import register
+from res2net.backbones.stages import StageSteps, stage_steps
 from res2net.errors import InputError
-from res2net.measure import ReceptiveField, field_of, receptive_field
 from res2net.nn import initialise
 from res2net.nn.layers import activation, adaptive_avg_pool, avg_pool, check_positive, conv, norm_layer
 
@@ -22,28 +23,24 @@ class DenseLayer(nn.Module):
     Args:
         in_channels: channels of the input.
         growth_rate: channels added; the 1x1 convolution has four times as many.
+        dilation: of the 3x3 convolution.
 
     Shape: `(N, in_channels, H, W)` to `(N, in_channels + growth_rate, H, W)`.
     """
 
-    def __init__(self, in_channels: int, growth_rate: int) -> None:
+    def __init__(self, in_channels: int, growth_rate: int, dilation: int = 1) -> None:
         super().__init__()
         self.bn1 = norm_layer("batch", in_channels, 2)
         self.act1 = activation("relu")
         self.conv1 = conv(2, in_channels, 4 * growth_rate)
         self.bn2 = norm_layer("batch", 4 * growth_rate, 2)
         self.act2 = activation("relu")
-        self.conv2 = conv(2, 4 * growth_rate, growth_rate, 3)
+        self.conv2 = conv(2, 4 * growth_rate, growth_rate, 3, dilation=dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, in_channels, H, W)` to `(N, in_channels + growth_rate, H, W)`."""
         y = self.conv1(self.act1(self.bn1(x)))
         return torch.cat((x, self.conv2(self.act2(self.bn2(y)))), 1)
-
-
-@field_of.register
-def _(module: DenseLayer, axis: int) -> ReceptiveField:
-    return receptive_field(module.conv1, module.conv2, axis=axis).beside(ReceptiveField())
 
 
 class DenseNetBC(Backbone):
@@ -57,7 +54,7 @@ class DenseNetBC(Backbone):
         growth_rate: channels that a dense layer adds, k.
         num_classes: classes of the classifier; 0 for none.
         in_channels: channels of the picture.
-        output_stride: stride of the last stage; only 4 is possible.
+        output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
         drop_path_rate: only 0: there are no residual branches.
         dropout: probability to drop a feature before the classifier while training.
 
@@ -82,23 +79,23 @@ class DenseNetBC(Backbone):
         if not isinstance(depth, int) or depth < 10 or (depth - 4) % 6:
             raise InputError(f"Depth {depth} does not fit: choose 6 n + 4, such as 100, 190 or 250.")
         check_positive("Growth rate", growth_rate)
-        check_fixed_stride(output_stride, 4)
         check_no_drop_path(drop_path_rate)
         check_sizes(num_classes, in_channels, dropout)
         layers = (depth - 4) // 6
-        self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 4
+        self.num_classes, self.in_channels = num_classes, in_channels
         channels = 2 * growth_rate
         self.conv1 = conv(2, in_channels, channels, 3)
         levels = [Stage(channels, 1)]
-        for block in (1, 2, 3):
+        for block, steps in enumerate(stage_steps((1, 2, 4), 1, output_stride), 1):
             if block > 1:
-                self.add_module(f"transition{block - 1}", transition(channels, channels // 2))
+                self.add_module(f"transition{block - 1}", transition(channels, channels // 2, steps))
                 channels //= 2
-            dense = nn.Sequential(*(DenseLayer(channels + growth_rate * index, growth_rate) for index in range(layers)))
+            widths = (channels + growth_rate * index for index in range(layers))
+            dense = nn.Sequential(*(DenseLayer(width, growth_rate, steps.dilation) for width in widths))
             self.add_module(f"block{block}", dense)
             channels += growth_rate * layers
-            levels.append(Stage(channels, 2 ** (block - 1)))
-        self.stages = tuple(levels)
+            levels.append(Stage(channels, steps.stride))
+        self.stages, self.output_stride = tuple(levels), levels[-1].stride
         self.bn = norm_layer("batch", channels, 2)
         self.act = activation("relu")
         self.global_pool = adaptive_avg_pool(2)
@@ -113,13 +110,14 @@ class DenseNetBC(Backbone):
         return ((self.conv1,), (first,), (to_second, second), (to_third, third, self.bn, self.act))
 
 
-def transition(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Fewer channels at half the size; incomplete windows are kept and their padding does not count."""
+def transition(in_channels: int, out_channels: int, steps: StageSteps) -> nn.Sequential:
+    """Fewer channels at half the size, or dilated; incomplete windows are kept and their padding does not count."""
+    pool = avg_pool(2, 2, stride=2, ceil_mode=True, count_include_pad=False)
     return nn.Sequential(
         norm_layer("batch", in_channels, 2),
         activation("relu"),
         conv(2, in_channels, out_channels),
-        avg_pool(2, 2, stride=2, ceil_mode=True, count_include_pad=False),
+        pool if steps.step > 1 else DilatedAvgPool(2, steps.first_dilation),
     )
 
 

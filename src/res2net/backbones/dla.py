@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial, reduce
-from typing import Any
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.checks import check_sizes
+from res2net.backbones.dilated import DilatedMaxPool
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.measure import ReceptiveField, field_of, receptive_field
-from res2net.measure.receptive import branch_field
 from res2net.nn import Res2Bottleneck, initialise
 from res2net.nn.layers import (
     MAX_POOL,
@@ -33,23 +30,6 @@ __all__ = ["DLA"]
 
 EXPANSION = 2
 """Of a block's output over its planes."""
-
-
-class DilatedMaxPool(nn.Module):
-    """The maximum of 2 positions in each dimension, `dilation` apart, at stride 1; what lies outside does not count.
-
-    It takes the place of the pooling of stride 2 where dilation replaces that stride: of the positions that the
-    pooling would keep, it gives the same maxima.
-    """
-
-    def __init__(self, dims: int, dilation: int) -> None:
-        super().__init__()
-        self.padding = (0, dilation) * dims
-        self.pool = MAX_POOL[dims](2, stride=1, dilation=dilation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(N, C, *size)` to the same shape."""
-        return self.pool(F.pad(x, self.padding, value=-torch.inf))
 
 
 class Root(nn.Module):
@@ -312,35 +292,6 @@ def convolution_level(
         ]
         in_channels, stride = out_channels, 1
     return nn.Sequential(*layers)
-
-
-@field_of.register
-def _(module: DilatedMaxPool, axis: int) -> ReceptiveField:
-    return field_of(module.pool, axis)
-
-
-@field_of.register
-def _(module: Root, axis: int) -> ReceptiveField:
-    return receptive_field(module.conv, module.bn, module.act, axis=axis)
-
-
-@field_of.register
-def _(module: Tree, axis: int) -> ReceptiveField:
-    return tree_field(module, axis, ReceptiveField())
-
-
-def tree_field(tree: Any, axis: int, seen: ReceptiveField, gathered: Sequence[ReceptiveField] = ()) -> ReceptiveField:
-    """What a tree's output sees of the picture, if its input sees `seen` and the maps from around it `gathered`."""
-    bottom = seen.then(field_of(tree.downsample, axis))
-    if tree.keeps_input:
-        gathered = (*gathered, bottom)
-    if tree.depth > 1:
-        first = tree_field(tree.tree1, axis, seen)
-        return tree_field(tree.tree2, axis, first, (*gathered, first))
-    first = seen.then(branch_field(tree.tree1, axis)).beside(bottom.then(field_of(tree.project, axis)))
-    first = first.then(field_of(tree.tree1.act3, axis))
-    joined = reduce(ReceptiveField.beside, (first.then(field_of(tree.tree2, axis)), first, *gathered))
-    return joined.then(field_of(tree.root, axis))
 
 
 _RES2 = {"res2net": {"base_width": 28, "scale": 4}, "res2next": {"base_width": 4, "cardinality": 8, "scale": 4}}

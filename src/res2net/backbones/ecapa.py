@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +9,6 @@ from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.checks import check_fixed_stride, check_sizes
 from res2net.backbones.registry import register
 from res2net.errors import InputError
-from res2net.measure import ReceptiveField, field_of, receptive_field
 from res2net.nn import Res2Conv, SqueezeExcitation, initialise
 from res2net.nn.bottleneck import stochastic_depth
 from res2net.nn.layers import activation, check_positive, conv, norm_layer
@@ -68,13 +65,6 @@ class SERes2Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(N, channels, T)` to the same shape."""
         return x + self.drop_path(self.se(self.layer3(self.res2(self.layer1(x)))))
-
-
-@field_of.register
-def _(module: SERes2Block, axis: int) -> ReceptiveField:
-    branch = receptive_field(module.layer1, module.res2, module.layer3, axis=axis)
-    # Which paths there are depends on the sums of the network, so they are not counted here.
-    return dataclasses.replace(branch.beside(ReceptiveField()), paths={})
 
 
 class AttentiveStatistics(nn.Module):
@@ -153,7 +143,7 @@ class EcapaTdnn(Backbone):
             check_positive(what, value)
         if channels % scale:
             raise InputError(f"Scale {scale} does not divide {channels} channels: choose one that does.")
-        check_fixed_stride(output_stride, 1)
+        check_fixed_stride(output_stride, 1, "this network has no stride that dilation could replace")
         check_sizes(num_classes, in_channels)
         self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 1
         self.summed_inputs = summed_inputs

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.checks import check_fixed_stride, check_no_drop_path, check_sizes
+from res2net.backbones.dilated import dilate
 from res2net.backbones.registry import register
+from res2net.backbones.stages import check_output_stride
 from res2net.errors import InputError
 
 __all__ = ["TimmBackbone"]
@@ -17,6 +19,11 @@ SMALLEST = {"inception_v3": 75}
 """Least side of a picture; 32 where nothing is said."""
 BRANCHED = ("hrnet",)
 """Beginnings of the names of networks with several resolutions side by side."""
+FIXED_STRIDES = {
+    "hrnet": "branches of strides 4, 8, 16 and 32 exchange their maps side by side, and `features` gives all of them",
+    "inception": "some of its poolings are calls inside of timm's code and no layers, which dilation could replace",
+}
+"""Why dilation does not replace strides, by the beginning of a network's name."""
 
 
 class TimmBackbone(Backbone):
@@ -32,7 +39,8 @@ class TimmBackbone(Backbone):
         num_classes: classes of the classifier; 0 for none: what stands between the last features and the classifier
             is then left out as well.
         in_channels: channels of the picture.
-        output_stride: stride of the last stage; only the network's own is possible.
+        output_stride: stride of the last stage; below the network's own, dilation replaces the strides of VGG and
+            DenseNet (also in VGG's 7x7 convolution before the classifier). HRNet and Inception have only their own.
         drop_path_rate: only 0: timm builds these networks without it.
         dropout: probability to drop a feature before the classifier while training.
 
@@ -62,17 +70,37 @@ class TimmBackbone(Backbone):
 
         network: Any = timm.create_model(architecture, num_classes=num_classes, in_chans=in_channels, drop_rate=dropout)
         self.num_classes, self.in_channels, self.network = num_classes, in_channels, network
-        self.stages = tuple(Stage(level["num_chs"], level["reduction"]) for level in network.feature_info)
-        self.output_stride = self.stages[-1].stride
-        check_fixed_stride(output_stride, self.output_stride)
+        stages = [Stage(level["num_chs"], level["reduction"]) for level in network.feature_info]
+        self.output_stride = stages[-1].stride if output_stride is None else output_stride
+        for beginning, because in FIXED_STRIDES.items():
+            if architecture.startswith(beginning):
+                check_fixed_stride(output_stride, stages[-1].stride, because)
+        check_output_stride(self.output_stride, [stage.stride for stage in stages])
+        self.stages = tuple(Stage(stage.channels, min(stage.stride, self.output_stride)) for stage in stages)
         self.smallest = SMALLEST.get(architecture, 32)
         self.branched = architecture.startswith(BRANCHED)
+        self.size_multiple = 32 if self.branched else 1
         self.classifier_name = f"network.{network.default_cfg['classifier']}"
         names = branched_stages() if self.branched else chained_stages(network)
         *self.names_of_stages, self.names_of_head = names
+        if self.output_stride < stages[-1].stride:
+            self.replace_strides()
         if not num_classes:
             for name in self.names_of_head:
                 delattr(network, name)
+
+    def replace_strides(self) -> None:
+        """Replace the strides beyond the output stride by dilation."""
+        network = self.network
+        dilate(
+            network,
+            (name for names in (*self.names_of_stages, self.names_of_head) for name in names),
+            self.output_stride,
+        )
+        if hasattr(network, "pre_logits"):
+            # VGG enlarges maps below the kernel of this convolution, which dilation spreads.
+            before = network.pre_logits
+            before.input_kernel_size = (before.input_kernel_size - 1) * before.fc1.dilation[0] + 1
 
     @property
     def input_layer_name(self) -> str:
@@ -111,8 +139,10 @@ class TimmBackbone(Backbone):
             raise InputError(
                 f"A picture of {height} x {width} is too small for this network: give sides of {self.smallest} or more."
             )
-        if self.branched and (height % 32 or width % 32):
-            raise InputError(f"A picture of {height} x {width} does not fit this network: give multiples of 32.")
+        if height % self.size_multiple or width % self.size_multiple:
+            raise InputError(
+                f"A picture of {height} x {width} does not fit this network: give multiples of {self.size_multiple}."
+            )
 
 
 def chained_stages(network: Any) -> list[list[str]]:
@@ -140,10 +170,10 @@ def branched_stages() -> list[list[str]]:
     ]
 
 
-for _about, _names in {
-    "VGG (Simonyan and Zisserman, ICLR 2015), of timm": ("vgg16",),
-    "Inception v3 (Szegedy et al., CVPR 2016), of timm": ("inception_v3",),
-    "DenseNet (Huang et al., CVPR 2017), of timm": ("densenet161",),
-    "HRNet v2 (Wang et al., TPAMI 2021), of timm": ("hrnet_w18", "hrnet_w48"),
+for _about, _parameters in {
+    "VGG (Simonyan and Zisserman, ICLR 2015), of timm": {"vgg16": 138_357_544},
+    "Inception v3 (Szegedy et al., CVPR 2016), of timm": {"inception_v3": 23_834_568},
+    "DenseNet (Huang et al., CVPR 2017), of timm": {"densenet161": 28_681_000},
+    "HRNet v2 (Wang et al., TPAMI 2021), of timm": {"hrnet_w18": 21_299_004, "hrnet_w48": 77_469_864},
 }.items():
-    register(TimmBackbone, _about, {name: {"architecture": name} for name in _names})
+    register(TimmBackbone, _about, {name: {"architecture": name} for name in _parameters}, _parameters)

@@ -27,6 +27,8 @@ class Variant:
     build: Callable[..., Backbone]
     options: Mapping[str, Any]
     about: str
+    parameters: int | None = None
+    """How many it has as it is, where that is written down because it takes seconds to build one and count."""
 
     @property
     def option_names(self) -> list[str]:
@@ -34,13 +36,21 @@ class Variant:
         return list(inspect.signature(self.build).parameters)
 
 
-def register(build: Callable[..., Backbone], about: str, table: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add a family: for each name of `table`, the options that `build` makes the variant with."""
+def register(
+    build: Callable[..., Backbone],
+    about: str,
+    table: Mapping[str, Mapping[str, Any]],
+    parameters: Mapping[str, int] | None = None,
+) -> None:
+    """Add a family: for each name of `table`, the options that `build` makes the variant with.
+
+    `parameters` tells how many a variant has, where building it takes long.
+    """
     for name, options in table.items():
         if name in _VARIANTS:
             raise ValueError(f"backbone {name!r} is registered twice")
         check_options(name, options, inspect.signature(build).parameters)
-        _VARIANTS[name] = Variant(build, dict(options), about)
+        _VARIANTS[name] = Variant(build, dict(options), about, (parameters or {}).get(name))
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from res2net.errors import InputError
 
-__all__ = ["StageSteps", "rising", "stage_steps"]
+__all__ = ["StageSteps", "check_output_stride", "rising", "stage_steps"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ def stage_steps(strides: Sequence[int], stride_before: int, output_stride: int |
         InputError: another output stride.
     """
     output_stride = strides[-1] if output_stride is None else output_stride
-    if output_stride not in strides:
-        possible = sorted(set(strides), reverse=True)
-        raise InputError(f"Output stride {output_stride} is not possible here: choose one of {possible}.")
+    check_output_stride(output_stride, strides)
     steps = []
     dilation, natural_before = 1, stride_before
     for natural in strides:
@@ -56,6 +54,13 @@ def stage_steps(strides: Sequence[int], stride_before: int, output_stride: int |
         steps.append(StageSteps(stride, stride // stride_before, dilation_before, dilation, natural > natural_before))
         stride_before, natural_before = stride, natural
     return steps
+
+
+def check_output_stride(output_stride: int, strides: Sequence[int]) -> None:
+    """`InputError` unless it is one of `strides`, those of the stages."""
+    if output_stride not in strides:
+        possible = sorted(set(strides), reverse=True)
+        raise InputError(f"Output stride {output_stride} is not possible here: choose one of {possible}.")
 
 
 def rising(rate: float, blocks: int) -> Iterator[float]:

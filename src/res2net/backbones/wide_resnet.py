@@ -5,11 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_fixed_stride, check_sizes
+from res2net.backbones.checks import check_sizes
 from res2net.backbones.registry import register
-from res2net.backbones.stages import rising
+from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.measure import ReceptiveField, field_of, receptive_field
 from res2net.nn import initialise
 from res2net.nn.bottleneck import stochastic_depth
 from res2net.nn.layers import activation, adaptive_avg_pool, check_positive, conv, norm_layer
@@ -28,28 +27,28 @@ class WideBlock(nn.Module):
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        stride: of the first convolution.
+        steps: stride of the first convolution, and dilation of both.
         dropout: probability to drop a number between the convolutions while training.
         drop_path: probability to drop the residual branch of a sample while training.
 
-    Shape: `(N, in_channels, H, W)` to `(N, out_channels, ceil(H / stride), ceil(W / stride))`.
+    Shape: `(N, in_channels, H, W)` to `(N, out_channels, ceil(H / step), ceil(W / step))`.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, stride: int = 1, dropout: float = 0.0, drop_path: float = 0.0
+        self, in_channels: int, out_channels: int, steps: StageSteps, *, dropout: float = 0.0, drop_path: float = 0.0
     ) -> None:
         super().__init__()
         self.bn1 = norm_layer("batch", in_channels, 2)
         self.act1 = activation("relu")
-        self.conv1 = conv(2, in_channels, out_channels, 3, stride=stride)
+        self.conv1 = conv(2, in_channels, out_channels, 3, stride=steps.step, dilation=steps.first_dilation)
         self.bn2 = norm_layer("batch", out_channels, 2)
         self.act2 = activation("relu")
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = conv(2, out_channels, out_channels, 3)
+        self.conv2 = conv(2, out_channels, out_channels, 3, dilation=steps.dilation)
         self.drop_path = stochastic_depth(drop_path)
         self.shortcut: nn.Module | None = None
-        if stride > 1 or in_channels != out_channels:
-            self.shortcut = conv(2, in_channels, out_channels, stride=stride)
+        if steps.reduces or in_channels != out_channels:
+            self.shortcut = conv(2, in_channels, out_channels, stride=steps.step)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, in_channels, H, W)` to `(N, out_channels, ...)`."""
@@ -57,12 +56,6 @@ class WideBlock(nn.Module):
         residual = x if self.shortcut is None else self.shortcut(y)
         y = self.conv2(self.dropout(self.act2(self.bn2(self.conv1(y)))))
         return residual + self.drop_path(y)
-
-
-@field_of.register
-def _(module: WideBlock, axis: int) -> ReceptiveField:
-    branch = receptive_field(module.conv1, module.conv2, axis=axis)
-    return branch.beside(ReceptiveField() if module.shortcut is None else field_of(module.shortcut, axis))
 
 
 class WideResNet(Backbone):
@@ -76,7 +69,7 @@ class WideResNet(Backbone):
         widen: factor of the channels 16, 32, 64 of the stages.
         num_classes: classes of the classifier; 0 for none.
         in_channels: channels of the picture.
-        output_stride: stride of the last stage; only 4 is possible.
+        output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
         drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
         block_dropout: probability of the dropout inside the blocks while training (the source uses 0.3, or none).
         dropout: probability to drop a feature before the classifier while training.
@@ -103,26 +96,22 @@ class WideResNet(Backbone):
         if not isinstance(depth, int) or depth < 10 or (depth - 4) % 6:
             raise InputError(f"Depth {depth} does not fit: choose 6 n + 4, such as 16, 28 or 40.")
         check_positive("Widening factor", widen)
-        check_fixed_stride(output_stride, 4)
         check_sizes(num_classes, in_channels, dropout)
         check_sizes(num_classes, in_channels, block_dropout)
         blocks = (depth - 4) // 6
-        self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 4
+        self.num_classes, self.in_channels = num_classes, in_channels
         self.conv1 = conv(2, in_channels, CHANNELS[0], 3)
         rates = rising(drop_path_rate, 3 * blocks)
         channels = CHANNELS[0]
         levels = [Stage(channels, 1)]
-        for stage, (width, stride) in enumerate(zip(CHANNELS, (1, 2, 2), strict=True), start=1):
+        for stage, (width, steps) in enumerate(zip(CHANNELS, stage_steps((1, 2, 4), 1, output_stride), strict=True), 1):
             layer = nn.Sequential()
-            for index in range(blocks):
-                step = stride if index == 0 else 1
-                layer.append(
-                    WideBlock(channels, width * widen, stride=step, dropout=block_dropout, drop_path=next(rates))
-                )
-                channels = width * widen
+            levels.append(Stage(width * widen, steps.stride))
+            for _ in range(blocks):
+                layer.append(WideBlock(channels, width * widen, steps, dropout=block_dropout, drop_path=next(rates)))
+                channels, steps = width * widen, steps.after_first()
             self.add_module(f"layer{stage}", layer)
-            levels.append(Stage(channels, levels[-1].stride * stride))
-        self.stages = tuple(levels)
+        self.stages, self.output_stride = tuple(levels), levels[-1].stride
         self.bn = norm_layer("batch", channels, 2)
         self.act = activation("relu")
         self.global_pool = adaptive_avg_pool(2)

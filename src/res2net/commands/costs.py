@@ -60,23 +60,17 @@ def memory_table(memories: Mapping[str, Memory], size: int, batch_size: int, dim
 
 
 def stage_table(model: Backbone, size: int, seen: Sequence[ReceptiveField], title: str = "Stages") -> Table:
-    """Channels, stride and size of each stage, and its receptive field where that is `seen`."""
+    """Channels, stride, size and receptive field of each stage."""
     unit = "px" if model.dims == 2 else ""
-    columns = [Column("stage"), Column("channels"), Column("stride", unit), Column("size", unit)]
-    rows: list[tuple[str | float, ...]] = [
-        (name, stage.channels, stage.stride, side)
-        for name, stage, side in zip(model.stage_names, model.stages, sides(model, size), strict=True)
+    columns = (
+        *(Column("stage"), Column("channels"), Column("stride", unit), Column("size", unit)),
+        *(Column("smallest receptive field", unit), Column("mean of all paths", unit, digits=0)),
+        Column("largest", unit),
+    )
+    rows = [
+        (name, stage.channels, stage.stride, side, field.smallest, mean_field(field.paths), field.largest)
+        for name, stage, side, field in zip(model.stage_names, model.stages, sides(model, size), seen, strict=True)
     ]
-    if seen:
-        columns += [
-            Column("smallest receptive field", unit),
-            Column("mean of all paths", unit, digits=0),
-            Column("largest", unit),
-        ]
-        rows = [
-            (*row, field.smallest, mean_field(field.paths), field.largest)
-            for row, field in zip(rows, seen, strict=True)
-        ]
     return Table(title, columns, rows)
 
 

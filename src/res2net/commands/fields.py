@@ -55,7 +55,7 @@ def draw_fields(
 ) -> None:
     """Measure the fields of models and write the figure.
 
-    Pictures have an odd side, `size` or a little more, so that one position of the last stage is exactly their middle.
+    Pictures have the side of `picture_side`.
     """
     drawn: dict[str, Fields] = {}
     with torch.random.fork_rng(devices=[]), progress_bar(Console(stderr=True)) as bar:
@@ -64,8 +64,7 @@ def draw_fields(
             torch.manual_seed(0)
             checkpoint = find_checkpoint(name, weights[index]) if weights else None
             model = create_model(name, checkpoint, **options)
-            step = 2 * model.stages[-1].stride
-            side = -(-(size - 1) // step) * step + 1
+            side = picture_side(model, size)
             preprocessing = (preprocessing_of(checkpoint) if checkpoint else None) or usual(model.in_channels)
             if pictures is None:
                 images = torch.randn(samples, model.in_channels, side, side)
@@ -81,6 +80,17 @@ def draw_fields(
     state = "the given weights" if weights else "fresh weights"
     said = f"{path}: effective fields with {state}, mean of {count} {kind}."
     console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def picture_side(model: Backbone, size: int) -> int:
+    """`size` or a little more: an odd side of which one position of the last stage is exactly the middle.
+
+    Where a network takes multiples only, it is the next of these, and the position nearly in the middle.
+    """
+    if model.size_multiple > 1:
+        return -(-size // model.size_multiple) * model.size_multiple
+    step = 2 * model.stages[-1].stride
+    return -(-(size - 1) // step) * step + 1
 
 
 def usual(channels: int) -> Preprocessing:

@@ -83,13 +83,7 @@ def run(arguments: Sequence[str]) -> None:
     console.print(memory_table(memories, size, chosen.batch_size, dims).to_rich())
     for name, model in models.items():
         of = f" of {name}" if len(names) > 1 else ""
-        try:
-            seen = stage_fields(model)
-        except InputError:
-            seen = []
-        console.print(stage_table(model, size, seen, f"Stages{of}").to_rich())
-        if not seen:
-            console.print("How far it sees is not known: it is made of layers of another library.")
+        console.print(stage_table(model, size, stage_fields(model), f"Stages{of}").to_rich())
         if found := records(name):
             console.print(weights_table(found, f"Published weights{of}").to_rich())
     if chosen.plot is not None:

@@ -45,9 +45,13 @@ def run(arguments: Sequence[str]) -> None:
 def _parameters(name: str) -> str:
     import torch
 
+    from res2net.backbones.registry import variant
     from res2net.measure import human
     from res2net.zoo import create_model
 
+    told = variant(name).parameters
+    if told is not None:
+        return human(told)
     with torch.device("meta"):
         model = create_model(name)
     return human(sum(parameter.numel() for parameter in model.parameters()))

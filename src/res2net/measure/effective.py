@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,23 +11,12 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from res2net.errors import InputError
 from res2net.measure.evaluation import evaluation
-from res2net.measure.receptive import ReceptiveField, receptive_field, stage_fields
+from res2net.measure.receptive import HasFeatures, ReceptiveField, receptive_field, stage_fields
 
 __all__ = ["EffectiveField", "effective_field", "settle"]
 
 CHUNK = 4
 """Pictures at a time."""
-
-
-@runtime_checkable
-class HasFeatures(Protocol):
-    """A backbone: it gives the output of each of its stages."""
-
-    def stage_modules(self) -> Iterable[Iterable[nn.Module]]:
-        """From the picture to the last stage, in order."""
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        """One for each stage, finest first."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +78,7 @@ def effective_field(model: nn.Module, images: Tensor, stage: int = -1) -> Effect
     if not gradient.sum() > 0:
         raise InputError("No gradient reaches the input: the network's output does not depend on it, or is not finite.")
     fields = [_field(model, stage, axis) for axis in range(2 - images.ndim, 0)]
-    centre = tuple(
-        (seen.first + seen.last) / 2 + place * seen.stride for seen, place in zip(fields, middle, strict=True)
-    )
+    centre = tuple(sum(seen.at(place)) / 2 for seen, place in zip(fields, middle, strict=True))
     return EffectiveField(gradient / gradient.sum(), centre)
 
 

@@ -18,6 +18,9 @@ def one_after_another(first: PathCounts, second: PathCounts, stride: int) -> Pat
 
     It is the product of two polynomials, with a term for each size and not for each path.
     """
+    if len(second) == 1:
+        ((further, times),) = second.items()
+        return {size + stride * (further - 1): count * times for size, count in first.items()}
     counts: Counter[int] = Counter()
     for size, count in first.items():
         for further, times in second.items():
@@ -29,7 +32,10 @@ def joined(first: PathCounts, second: PathCounts) -> PathCounts:
     """The paths through either of two modules whose outputs are added or concatenated: the sum of two polynomials."""
     if not first or not second:
         return {}
-    return dict(sorted((Counter(first) + Counter(second)).items()))
+    counts = dict(first)
+    for size, count in second.items():
+        counts[size] = counts.get(size, 0) + count
+    return dict(sorted(counts.items()))
 
 
 def mean_field(paths: PathCounts) -> float:

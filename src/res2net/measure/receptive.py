@@ -2,104 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce, singledispatch
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd
 
 from res2net.errors import InputError
-from res2net.measure.paths import PathCounts, joined, one_after_another
+from res2net.measure.counts import without_weights
+from res2net.measure.field import ReceptiveField
+from res2net.measure.flow import POINTWISE, Flow, Node, Value, record
 from res2net.nn import Res2Bottleneck, Res2Conv, SqueezeExcitation
 from res2net.nn.shortcut import SameAvgPool
 
-__all__ = ["ReceptiveField", "field_of", "receptive_field", "split_fields", "stage_fields"]
+__all__ = ["HasFeatures", "ReceptiveField", "field_of", "receptive_field", "split_fields", "stage_fields"]
+
+SIDES = (256, 320, 384)
+"""Of what a network is run with to see what it does, by axis: unequal, and divisible by most strides."""
+POOLS: dict[Any, Callable[..., nn.Module]] = {
+    function: layer
+    for dims, pools in enumerate(
+        ((nn.AvgPool1d, nn.MaxPool1d), (nn.AvgPool2d, nn.MaxPool2d), (nn.AvgPool3d, nn.MaxPool3d)), 1
+    )
+    for kind, layer in zip(("avg", "max"), pools, strict=True)
+    for function in (getattr(F, f"{kind}_pool{dims}d"), getattr(torch, f"{kind}_pool{dims}d", None))
+}
+"""Functions that pool, and the layers that take the same arguments."""
+RESHAPING = {
+    *("cat", "concat", "chunk", "split", "narrow", "unbind", "__getitem__", "view", "reshape", "flatten"),
+    *("transpose", "permute", "unsqueeze", "squeeze", "stack", "expand", "expand_as", "mean", "amax", "sum"),
+}
+"""Functions that leave positions where they are, if the axis keeps its size."""
+GATES = ("mul", "mul_", "__mul__", "__imul__", "__rmul__")
+POOLED = ("mean", "amax", "sum")
 
 
 @runtime_checkable
-class HasStages(Protocol):
-    """A backbone: for each of its stages, the modules that lead to it from the stage before."""
+class HasFeatures(Protocol):
+    """A backbone: it gives the output of each of its stages."""
 
-    def stage_modules(self) -> Iterable[Iterable[nn.Module]]:
-        """From the picture to the last stage, in order."""
-
-
-@dataclass(frozen=True)
-class ReceptiveField:
-    """What one position of an output sees of an input along one axis, over all paths between them.
-
-    Positions are those of the input, and the output's position 0 is meant; position i sees the same `i * stride`
-    further. The input is unlimited: what lies before its position 0 is padding in a real one.
-    """
-
-    first: int = 0
-    """The first position seen, negative where it is padding."""
-    last: int = 0
-    """The last position seen."""
-    smallest: int = 1
-    """Positions that the path with the smallest view spans."""
-    stride: int = 1
-    """Positions between the views of two neighbours, also called jump."""
-    paths: PathCounts = field(default_factory=dict, compare=False, repr=False)
-    """For each number of positions, how many of the paths span so many; where nothing is given and the smallest path
-    spans less than all, they are not known, and this is empty. A path takes one split of a Res2 convolution where it
-    goes in and one where it comes out, and either the branch or the shortcut of a block."""
-
-    def __post_init__(self) -> None:
-        if not self.paths and self.smallest == self.largest:
-            object.__setattr__(self, "paths", {self.smallest: 1})
-
-    @property
-    def largest(self) -> int:
-        """Positions that all paths together span: the receptive field."""
-        return self.last - self.first + 1
-
-    def then(self, after: ReceptiveField) -> ReceptiveField:
-        """What the output of a second module sees of the input of this one."""
-        return ReceptiveField(
-            self.first + self.stride * after.first,
-            self.last + self.stride * after.last,
-            self.smallest + self.stride * (after.smallest - 1),
-            self.stride * after.stride,
-            one_after_another(self.paths, after.paths, self.stride),
-        )
-
-    def beside(self, other: ReceptiveField) -> ReceptiveField:
-        """What the sum, or the concatenation, of the outputs of two modules sees of their common input."""
-        assert self.stride == other.stride, "outputs that are joined have one size"
-        return ReceptiveField(
-            min(self.first, other.first),
-            max(self.last, other.last),
-            min(self.smallest, other.smallest),
-            self.stride,
-            joined(self.paths, other.paths),
-        )
+    def features(self, x: Tensor) -> list[Tensor]:
+        """One for each stage, finest first."""
 
 
 def receptive_field(*modules: nn.Module, axis: int = -1) -> ReceptiveField:
     """The receptive field of `modules`, one after the other, along one axis of the signal (-1 is the last).
 
+    Containers of any code are run once without weights, to see which layer's output goes where; they take one tensor.
     Every channel is taken to see all channels of the layer before. What a global average sees is not counted, neither
     in the gate of a squeeze-and-excitation nor in a normalisation nor before a classifier: it is the whole input.
 
     Raises:
-        InputError: a module of a type whose receptive field is not known.
+        InputError: a module or a function in it whose receptive field is not known.
     """
     return reduce(ReceptiveField.then, (field_of(module, axis) for module in modules), ReceptiveField())
 
 
 def stage_fields(backbone: nn.Module, axis: int = -1) -> list[ReceptiveField]:
     """The receptive field of each stage of a backbone in its picture, finest first; see `receptive_field`."""
-    if not isinstance(backbone, HasStages):
+    if not isinstance(backbone, HasFeatures):
         raise InputError(f"A {type(backbone).__name__} has no stages: give a backbone, or use receptive_field.")
-    fields: list[ReceptiveField] = []
-    for modules in backbone.stage_modules():
-        before = fields[-1] if fields else ReceptiveField()
-        fields.append(before.then(receptive_field(*modules, axis=axis)))
-    return fields
+    return followed(backbone, axis)
 
 
 def split_fields(module: Res2Conv, axis: int = -1) -> list[int]:
@@ -114,15 +83,10 @@ def split_fields(module: Res2Conv, axis: int = -1) -> list[int]:
 def field_of(module: nn.Module, axis: int) -> ReceptiveField:
     """The receptive field of one module along one axis of the signal.
 
-    Families with containers of their own register them: `@field_of.register` above a function of the module and the
-    axis. A backbone is known by its `stage_modules`.
+    Layers are known by their type: `@field_of.register` above a function of the module and the axis adds one. All
+    other modules are run, which gives the field of their last output.
     """
-    if isinstance(module, HasStages):
-        return stage_fields(module, axis)[-1]
-    raise InputError(
-        f"The receptive field of a {type(module).__name__} is not known: give the layers inside it one by one, or "
-        "register the type with res2net.measure.field_of."
-    )
+    return followed(module, axis)[-1]
 
 
 @field_of.register
@@ -176,15 +140,11 @@ def _(module: Res2Conv, axis: int) -> ReceptiveField:
 
 @field_of.register
 def _(module: Res2Bottleneck, axis: int) -> ReceptiveField:
-    return branch_field(module, axis).beside(field_of(module.downsample, axis)).then(field_of(module.act3, axis))
-
-
-def branch_field(module: Res2Bottleneck, axis: int = -1) -> ReceptiveField:
-    """The receptive field of a bottleneck without its shortcut, for families that bring the residual from outside."""
     splits = reduce(ReceptiveField.beside, _split_views(module, axis))
     before = receptive_field(module.conv1, module.bn1, module.act1, axis=axis)
     after = receptive_field(module.conv3, module.bn3, module.se, axis=axis)
-    return before.then(splits).then(after)
+    branch = before.then(splits).then(after)
+    return branch.beside(field_of(module.downsample, axis)).then(field_of(module.act3, axis))
 
 
 def _split_views(module: Res2Conv, axis: int) -> list[ReceptiveField]:
@@ -209,3 +169,135 @@ def _window(span: int, padding: int, stride: int) -> ReceptiveField:
 def _along(value: int | tuple[int, ...], axis: int) -> int:
     """An option that is one number for all axes or one for each."""
     return value if isinstance(value, int) else value[axis]
+
+
+def followed(module: nn.Module, axis: int) -> list[ReceptiveField]:
+    """The receptive fields of what a module of any code gives, or a backbone as its features: it is run once.
+
+    Raises:
+        InputError: it cannot be run with one tensor, or does something whose receptive field is not known.
+    """
+    twin = without_weights(module)
+    for name, layer in list(twin.named_modules()):
+        if name and isinstance(layer, _NormBase):
+            twin.set_submodule(name, nn.Identity())  # it sees as much, and is faster
+    channels, dims = first_channels(module)
+    with torch.device("meta"):
+        x = torch.empty(1, channels, *SIDES[:dims], dtype=next((t.dtype for t in twin.parameters()), None))
+    call = twin.features if isinstance(twin, HasFeatures) else twin
+    try:
+        flow = record(twin, (x,), call=call, is_layer=is_known, count_macs=False)
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise unknown(f"a {type(module).__name__}", f"it does not take {tuple(x.shape)}") from error
+    return Follower(flow, dims + axis if axis < 0 else axis, dims).outputs()
+
+
+def first_channels(module: nn.Module) -> tuple[int, int]:
+    """The channels that a network takes and their dimensions, as its first layer says it."""
+    for layer in module.modules():
+        if isinstance(layer, Res2Bottleneck):
+            return first_channels(layer.conv1)
+        if isinstance(layer, Res2Conv):
+            return layer.channels, layer.dims
+        if isinstance(layer, _ConvNd):
+            return layer.in_channels, len(layer.kernel_size)
+        for dims, kind in enumerate((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), 1):
+            if isinstance(layer, kind):
+                return layer.num_features, dims
+    raise unknown(f"a {type(module).__name__}", "no layer in it is known")
+
+
+def is_known(module: nn.Module) -> bool:
+    """Whether a call is one step. Residual blocks are not: some receive what they add from outside."""
+    known = field_of.dispatch(type(module)) is not field_of.dispatch(nn.Module)
+    return isinstance(module, _ConvTransposeNd) or (known and not isinstance(module, nn.Sequential | Res2Conv))
+
+
+def unknown(what: str, why: str) -> InputError:
+    """The error of something whose receptive field is not known."""
+    return InputError(
+        f"The receptive field of {what} is not known: {why}; give the layers inside it one by one, or register the "
+        "type with res2net.measure.field_of."
+    )
+
+
+class Follower:
+    """Leads receptive fields through what a network did.
+
+    Args:
+        flow: of one input.
+        axis: of its signal, from 0.
+        dims: of its signal.
+    """
+
+    def __init__(self, flow: Flow, axis: int, dims: int) -> None:
+        self.flow = flow
+        self.axis = axis - dims
+        self.ndim = dims + 2
+        self.fields: dict[Value, ReceptiveField] = {}
+        self.everywhere: set[Value] = set()
+        """Values that have seen the whole input; their fields tell what they have seen beside that."""
+
+    def outputs(self) -> list[ReceptiveField]:
+        """The receptive fields of what came out."""
+        for node in self.flow.nodes:
+            for value in node.inputs:
+                if value.producer is None and value.raw:
+                    self.fields[value] = ReceptiveField()
+            inputs = [value for value in node.inputs if value in self.fields]
+            if not inputs:
+                continue  # parameters and constants
+            local = [value for value in inputs if value not in self.everywhere]
+            found = self.joined(node, local or inputs)
+            if local and not self.pools_everything(node, local):
+                found = self.step(node, local, found)
+            else:
+                self.everywhere.update(node.outputs)
+            self.fields.update(dict.fromkeys(node.outputs, found))
+        return [self.fields[value] for value in self.flow.outputs]
+
+    def joined(self, node: Node, values: Sequence[Value]) -> ReceptiveField:
+        """What the inputs of a call have seen together."""
+        fields = [self.fields[value] for value in values]
+        if values[0] in self.everywhere:
+            return max(fields, key=lambda field: field.largest)
+        if len({field.stride for field in fields}) > 1:
+            raise unknown(f"{node.name!r}", "it joins maps of several strides")
+        if node.name in GATES:
+            # A map and its gate are one way, as an activation is.
+            fields = [field for index, field in enumerate(fields) if field not in fields[:index]]
+        return reduce(ReceptiveField.beside, fields)
+
+    def pools_everything(self, node: Node, inputs: Sequence[Value]) -> bool:
+        """Whether a call gives one value for the whole map, as a global average does."""
+        if isinstance(node.module, _AdaptiveAvgPoolNd | _AdaptiveMaxPoolNd) or node.name.startswith("adaptive_"):
+            return True
+        return node.name in POOLED and not self.keeps_positions(inputs, node.output)
+
+    def keeps_positions(self, inputs: Iterable[Value], output: Value) -> bool:
+        """Whether the signal has the same last axes, from that which is followed."""
+        return all(len(value.shape) > 2 and value.shape[self.axis :] == output.shape[self.axis :] for value in inputs)
+
+    def step(self, node: Node, inputs: Sequence[Value], found: ReceptiveField) -> ReceptiveField:
+        """What the output of a call has seen, of which the inputs have seen `found`."""
+        if isinstance(node.module, _ConvTransposeNd):
+            times, kernel, padding, spread = (
+                getattr(node.module, name)[self.axis] for name in ("stride", "kernel_size", "padding", "dilation")
+            )
+            return found.enlarged(times, (kernel - 1) * spread + 1, padding)
+        if node.module is not None:
+            return found.then(field_of(node.module, self.axis))
+        if node.function in POOLS:
+            return found.then(field_of(POOLS[node.function](*node.arguments, **node.named), self.axis))
+        if node.name == "pad":
+            before = node.arguments[0][-2 * (self.axis + 1)] if len(node.arguments[0]) > -2 * (self.axis + 1) else 0
+            return found.then(ReceptiveField(-before, -before))
+        if node.name == "interpolate" and node.named.get("mode", "nearest").startswith("nearest"):
+            times = node.output.shape[self.axis] / inputs[0].shape[self.axis]
+            if times >= 1 and times.is_integer():
+                return found.enlarged(int(times))
+        if node.name in POINTWISE or (
+            node.name in RESHAPING and all(self.keeps_positions(inputs, value) for value in node.outputs)
+        ):
+            return found
+        raise unknown(f"{node.name!r}", "this function is none of those whose receptive fields are known")

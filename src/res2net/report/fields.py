@@ -77,9 +77,19 @@ def fields_figure(networks: Mapping[str, Fields]) -> Figure:
     return finish(figure)
 
 
+def most_end_at(paths: PathCounts, share: float = 0.999) -> int:
+    """The least receptive field that this share of the paths does not exceed; the longest are few and far out."""
+    total, seen = sum(paths.values()), 0
+    for size, count in sorted(paths.items()):
+        seen += count
+        if seen / total >= share:
+            return size
+    return max(paths)
+
+
 def _paths(axes: Axes, networks: Mapping[str, Fields]) -> dict[str, Any]:
     """Steps: the share of paths in each group of receptive fields."""
-    largest = max(max(fields.paths) for fields in networks.values())
+    largest = max(most_end_at(fields.paths) for fields in networks.values())
     width = next((width for width in WIDTHS if largest / width <= BARS), WIDTHS[-1])
     clean(axes, "receptive field of a path, px", f"paths, % in each {width} px" if width > 1 else "paths, %")
     edges = np.arange(0, largest + 2 * width, width) - 0.5
@@ -89,7 +99,7 @@ def _paths(axes: Axes, networks: Mapping[str, Fields]) -> dict[str, Any]:
         total = sum(paths.values())
         # Divided as whole numbers: a network can have more paths than a float can count.
         shares = np.array([100 * count / total for count in paths.values()])
-        heights, _ = np.histogram(list(paths), edges, weights=shares)
+        heights, _ = np.histogram(list(paths), edges, weights=shares)  # without the few beyond the axis
         axes.stairs(heights, edges, fill=True, color=look["color"], alpha=0.12)
         axes.stairs(heights, edges, color=look["color"], linestyle=look["linestyle"], linewidth=1.6)
         axes.axvline(float(np.dot(list(paths), shares)) / 100, color=look["color"], linestyle=":", linewidth=1.3)

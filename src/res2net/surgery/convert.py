@@ -11,11 +11,11 @@ from torch.nn.modules.conv import _ConvNd
 
 from res2net.errors import InputError, check_choice, check_range
 from res2net.measure.counts import without_weights
+from res2net.measure.flow import Flow, record, tensors
 from res2net.nn.layers import check_positive
 from res2net.nn.res2conv import SPLIT_ORDERS
 from res2net.surgery.budget import BUDGETS, Unit, solve
 from res2net.surgery.find import resized_norm
-from res2net.surgery.flow import Flow, record, tensors
 from res2net.surgery.plan import Choice, Options, described, plan
 from res2net.surgery.replace import initialise_new, replacement, resized_neighbour
 from res2net.surgery.report import Conversion, Cost, Kept, Replaced

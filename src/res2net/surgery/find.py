@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from res2net.measure.flow import Flow, Node, Value, is_norm
 from res2net.nn.layers import activation
-from res2net.surgery.flow import Flow, Node, Value, is_norm
 
 __all__ = ["Follow", "Style", "Taken", "followers", "resized_norm", "style_of"]
 

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from res2net.measure.flow import Flow, Node
 from res2net.surgery.find import followers, own_activation
-from res2net.surgery.flow import Flow, Node
 from res2net.surgery.kinds import is_plain
 
 __all__ = ["fold_norms"]

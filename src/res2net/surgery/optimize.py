@@ -8,11 +8,11 @@ from typing import TypeVar, cast
 from torch import Tensor, nn
 
 from res2net.errors import check_choice
+from res2net.measure.flow import Flow, Node, is_norm
 from res2net.nn.bottleneck import Res2Bottleneck
 from res2net.nn.res2conv import Res2Conv
 from res2net.surgery.convert import Inputs, example_inputs, observed, put
 from res2net.surgery.find import followers
-from res2net.surgery.flow import Flow, Node, is_norm
 from res2net.surgery.fold import fold_norms
 from res2net.surgery.fused import Chain, ConvAct, FusedBottleneck, PackedConv, packs
 

@@ -11,10 +11,10 @@ from typing import TypeAlias
 from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from res2net.measure.flow import Flow, Node, Value
 from res2net.nn import Res2Conv
 from res2net.surgery.budget import Unit
 from res2net.surgery.find import followers, style_of
-from res2net.surgery.flow import Flow, Node, Value
 from res2net.surgery.kinds import is_plain
 from res2net.surgery.replace import Form
 from res2net.surgery.report import Kept, Reason

@@ -9,19 +9,14 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from res2net.surgery.flow import Flow, Node, Value, is_norm
+from res2net.measure.flow import POINTWISE, Flow, Node, Value, is_norm
 from res2net.surgery.kinds import is_plain
 
 __all__ = ["Space", "spaces"]
 
 # Functions that treat each channel alone, and so work with any number of channels.
-IN_PLACE_TOO = ("relu", "silu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "mish", "clamp", "sigmoid")
 POOLS = tuple(f"{kind}_pool{dims}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for dims in (1, 2, 3))
-ARITHMETIC = tuple(f"__{sign}{name}__" for name in ("add", "mul", "sub") for sign in ("", "i", "r"))
-OTHERS = ("relu6", "gelu", "tanh", "selu", "softplus", "dropout", "dropout2d", "contiguous", "clone", "interpolate")
-IN_PLACE = tuple(f"{name}_" for name in IN_PLACE_TOO)
-SUMS = ("add", "add_", "mul", "mul_", "sub", "fn")
-CHANNELWISE = frozenset({*IN_PLACE_TOO, *IN_PLACE, *POOLS, *ARITHMETIC, *OTHERS, *SUMS})
+CHANNELWISE = POINTWISE | {*POOLS, "interpolate", "fn"}
 CHANNELWISE_LAYERS = (
     nn.modules.pooling._MaxPoolNd,
     nn.modules.pooling._AvgPoolNd,
@@ -137,7 +132,7 @@ def is_dense(node: Node) -> bool:
 def spatial(node: Node) -> bool:
     """Whether a mean is over positions only."""
     count = len(node.inputs[0].shape)
-    for item in node.arguments:
+    for item in (*node.arguments, *node.named.values()):
         axes = (item,) if isinstance(item, int) and not isinstance(item, bool) else item
         if isinstance(axes, tuple | list):
             return len(axes) > 0 and all(axis % count > 1 for axis in axes)

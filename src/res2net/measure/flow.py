@@ -16,7 +16,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["Flow", "Node", "Value", "is_norm", "record"]
+__all__ = ["POINTWISE", "Flow", "Node", "Value", "is_norm", "record", "tensors"]
+
+IN_PLACE_TOO = ("relu", "silu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "mish", "clamp", "sigmoid")
+IN_PLACE = tuple(f"{name}_" for name in IN_PLACE_TOO)
+ARITHMETIC = tuple(f"__{sign}{name}__" for name in ("add", "mul", "sub") for sign in ("", "i", "r"))
+SUMS = ("add", "add_", "mul", "mul_", "sub")
+OTHERS = ("relu6", "gelu", "tanh", "selu", "softplus", "dropout", "dropout2d", "contiguous", "clone")
+POINTWISE = frozenset({*IN_PLACE_TOO, *IN_PLACE, *ARITHMETIC, *SUMS, *OTHERS})
+"""Names of functions that treat each number alone, or with the one at its place in another tensor."""
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 PLAIN = (
@@ -54,8 +62,11 @@ class Node:
     module: nn.Module | None
     inputs: list[Value]
     outputs: list[Value]
+    function: Callable[..., Any] | None = None
     arguments: tuple[Any, ...] = ()
-    """Those of a function that are no tensors, the named ones behind the others."""
+    """Those of a function, without the tensors."""
+    named: Mapping[str, Any] = field(default_factory=dict)
+    """Those that are given by name."""
 
     @property
     def output(self) -> Value:
@@ -69,11 +80,16 @@ class Flow:
 
     nodes: list[Node]
     macs: int
-    """Multiply-accumulates of all samples of the input."""
-    shapes: list[tuple[int, ...]]
-    """Of the tensors that came out."""
+    """Multiply-accumulates of all samples of the input; 0 where they are not counted."""
+    outputs: list[Value]
+    """The tensors that came out."""
     calls: Counter[str]
     """How often each layer ran."""
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the tensors that came out."""
+        return [value.shape for value in self.outputs]
 
     def node(self, name: str) -> Node | None:
         """The first call of a layer; None if it did not run."""
@@ -110,8 +126,9 @@ def tensors(values: Any) -> list[Tensor]:
 class Recorder(TorchFunctionMode):
     """Notes every call of a layer, and every call of a function of torch outside of one."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_layer: Callable[[nn.Module], bool]) -> None:
         super().__init__()
+        self.is_layer = is_layer
         self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
         self.kept: list[Any] = []  # the numbers of tensors stay unique while the tensors live
@@ -124,12 +141,17 @@ class Recorder(TorchFunctionMode):
             self.values[id(tensor)] = Value(tuple(tensor.shape), None)
         return self.values[id(tensor)]
 
-    def add(self, name: str, module: nn.Module | None, inputs: Any, output: Any, arguments: tuple[Any, ...]) -> None:
-        """Note a call."""
+    def add(self, name: str, called: Any, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any) -> None:
+        """Note a call of a layer or of a function."""
         made = tensors(output)
         if not made:
             return
-        node = Node(name, module, [self.value(tensor) for tensor in tensors(inputs)], [], arguments)
+        module = called if isinstance(called, nn.Module) else None
+        node = Node(name, module, [self.value(tensor) for tensor in tensors((args, kwargs))], [])
+        if module is None:
+            node.function = called
+            node.arguments = tuple(value for value in args if not isinstance(value, Tensor))
+            node.named = {key: value for key, value in kwargs.items() if not isinstance(value, Tensor)}
         weighted = isinstance(module, _ConvNd | nn.Linear)
         raw = not weighted and bool(node.inputs) and all(value.raw for value in node.inputs)
         for value in node.inputs:
@@ -147,15 +169,13 @@ class Recorder(TorchFunctionMode):
         if self.depth:
             return func(*args, **kwargs)
         output = func(*args, **kwargs)
-        name = getattr(func, "__name__", str(func))
-        others = [leaf for leaf in (*args, *kwargs.values()) if not isinstance(leaf, Tensor)]
-        self.add(name, None, (args, kwargs), output, tuple(others))
+        self.add(getattr(func, "__name__", str(func)), func, args, kwargs, output)
         return output
 
     def hooks(self, model: nn.Module) -> Iterable[Any]:
         """Watch the layers; gives what takes the hooks away again."""
         for name, module in model.named_modules():
-            if not is_layer(module):
+            if not self.is_layer(module):
                 continue
 
             def before(_module: nn.Module, _args: Any) -> None:
@@ -164,31 +184,47 @@ class Recorder(TorchFunctionMode):
             def after(module: nn.Module, args: Any, kwargs: Any, output: Any, name: str = name) -> None:
                 self.depth -= 1
                 if not self.depth:
-                    self.add(name, module, (args, kwargs), output, ())
+                    self.add(name, module, args, kwargs, output)
 
             yield module.register_forward_pre_hook(before)
             yield module.register_forward_hook(after, with_kwargs=True)
 
 
-def record(model: nn.Module, inputs: tuple[Any, ...]) -> Flow:
+def record(
+    model: nn.Module,
+    inputs: tuple[Any, ...],
+    *,
+    call: Callable[..., Any] | None = None,
+    is_layer: Callable[[nn.Module], bool] = is_layer,
+    count_macs: bool = True,
+) -> Flow:
     """Run `model` once on `inputs`, and tell what it did.
 
     Unlike symbolic tracing this takes any code: conditions, loops and changes in place are simply carried out.
+
+    Args:
+        model: whose layers are watched.
+        inputs: of the call.
+        call: what is called, by default the model.
+        is_layer: whether a call of a module is one step; of others, what they call is noted.
+        count_macs: whether multiply-accumulates are counted, which takes as long again.
     """
-    recorder = Recorder()
+    recorder = Recorder(is_layer)
     for tensor in tensors(inputs):
         recorder.value(tensor).raw = True
     with ExitStack() as stack:
         for hook in list(recorder.hooks(model)):
             stack.callback(hook.remove)
         stack.enter_context(torch.no_grad())
-        flops = stack.enter_context(FlopCounterMode(display=False))
+        flops = FlopCounterMode(display=False)
+        if count_macs:
+            stack.enter_context(flops)
         # Tensors that the network makes itself are on the device of the input.
         stack.enter_context(tensors(inputs)[0].device)
         stack.enter_context(recorder)
-        output = model(*inputs)
-    results = tensors(output)
-    for tensor in results:
-        recorder.value(tensor).is_output = True
+        output = (call or model)(*inputs)
+    results = [recorder.value(tensor) for tensor in tensors(output)]
+    for value in results:
+        value.is_output = True
     calls = Counter(node.name for node in recorder.nodes if node.module is not None)
-    return Flow(recorder.nodes, flops.get_total_flops() // 2, [tuple(tensor.shape) for tensor in results], calls)
+    return Flow(recorder.nodes, flops.get_total_flops() // 2, results, calls)

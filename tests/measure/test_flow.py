@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from res2net.measure.flow import record
 from res2net.surgery.find import followers
-from res2net.surgery.flow import record
 from res2net.surgery.spaces import spaces
 
 
