@@ -290,6 +290,9 @@ def test_a_folder_may_have_the_name_of_a_tag(tmp_path, monkeypatch):
         find_checkpoint("res2net50_26w_4s", "in1k")
     with pytest.raises(InputError, match=r"^.*in1k is a folder: give the checkpoint file in it\.$"):
         find_checkpoint("res2net50_26w_4s", tmp_path / "in1k")
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(InputError, match=r"^mine is a folder: give the checkpoint file in it\.$"):
+        find_checkpoint("res2net50_26w_4s", "mine")
 
 
 def test_published_weights_come_with_their_preprocessing(monkeypatch, tmp_path):

@@ -14,7 +14,17 @@ from res2net.backbones.base import Backbone
 from res2net.backbones.graphs import GRAPHS
 from res2net.backbones.registry import build, variant, variant_names
 from res2net.errors import InputError, check_options, type_advice
-from res2net.weights import Checkpoint, Preprocessing, check_usable, describe, fetch, find_record, load, read_checkpoint
+from res2net.weights import (
+    Checkpoint,
+    Preprocessing,
+    check_usable,
+    describe,
+    fetch,
+    find_record,
+    load,
+    read_checkpoint,
+    records,
+)
 from res2net.weights.formats import FORMATS, to_native
 
 __all__ = ["check_model_options", "create_model", "find_checkpoint", "list_models", "load_model", "preprocessing_of"]
@@ -136,7 +146,7 @@ def load_model(weights: str | Path, name: str | None = None) -> tuple[Backbone, 
 def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
     """The tensors behind `weights`: a file if it looks like one, else the published weights of that tag."""
     variant(name)
-    if _is_file(weights):
+    if _is_file(weights) or (str(weights) not in {known.tag for known in records(name)} and Path(weights).exists()):
         return read_checkpoint(weights)
     record = find_record(name, str(weights))
     check_usable(record)
