@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import pytest
 import torch
@@ -118,6 +119,17 @@ def whole(tmp_path):
         return tensors, tmp_path / file_name
 
     return make
+
+
+def test_what_is_left_out_of_a_dla_is_told(run, whole, tmp_path):
+    tensors, path = whole("dla60_res2net", "official", "mine.pth")
+    official, timm = tmp_path / "official.safetensors", tmp_path / "timm.safetensors"
+    answer = run("weights", "convert", path, official, "--to", "official", "--model", "dla60_res2net")
+    assert f"{len(tensors) + 18} tensors under names of official" in answer.out
+    assert "left out" not in answer.out
+    answer = run("weights", "convert", official, timm, "--to", "timm")
+    assert re.search(r"left out, since nothing there uses them: level\d.*project\.\S+ and 16 more", answer.out)
+    assert same(read_checkpoint(timm).tensors, tensors)
 
 
 def test_a_file_of_paddle_that_the_records_know_by_its_name(run, whole, tmp_path):

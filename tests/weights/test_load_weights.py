@@ -196,7 +196,7 @@ def test_describe_refuses_another_network(tiny):
 def test_what_has_the_name_of_a_layer_and_is_none(tiny, name):
     model = tiny()
     tensors = model.state_dict() | {name: torch.tensor(1.0)}
-    with pytest.raises(InputError, match=f"The tensor '{name}' of the checkpoint is one number: it is of another"):
+    with pytest.raises(InputError, match=rf"'{name}' of the checkpoint has shape \(\), as no layer"):
         describe(tensors, model)
     with pytest.raises(InputError, match=r"another shape or type|a classifier of 0 classes"):
         load(model, Checkpoint(tensors))

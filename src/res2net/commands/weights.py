@@ -97,8 +97,10 @@ def convert(
         },
     )
 
-    left_out = [*native.dropped, *(name for name in native.tensors if name.endswith("num_batches_tracked"))]
-    left_out = left_out[: len(checkpoint.tensors) - len(tensors)]
+    counters = "num_batches_tracked"
+    left_out = [name for name in native.dropped if name not in tensors]
+    if not any(name.endswith(counters) for name in tensors):
+        left_out += [name for name in native.tensors if name.endswith(counters)]
     lines = [
         f"{source}: {len(checkpoint.tensors)} tensors of a {name} of {model.num_classes or 'no'} classes under names "
         f"of {native.format}; it needs the graph {graph}",

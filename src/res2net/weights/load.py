@@ -136,8 +136,9 @@ def describe(tensors: Mapping[str, Tensor], model: Backbone) -> tuple[int, int]:
         raise InputError(f"The checkpoint has no tensor {first!r}: it is of another network.")
     for name in (first, classifier):
         if name in tensors and tensors[name].ndim < 2:
+            shape = tuple(tensors[name].shape)
             raise InputError(
-                f"The tensor {name!r} of the checkpoint is {_kind(tensors[name])}: it is of another network."
+                f"{name!r} of the checkpoint has shape {shape}, as no layer has: it is of another network."
             )
     return (len(tensors[classifier]) if classifier in tensors else 0), tensors[first].shape[1]
 
