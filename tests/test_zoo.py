@@ -12,7 +12,14 @@ from res2net.backbones.base import Backbone
 from res2net.backbones.registry import variant_names
 from res2net.errors import InputError
 from res2net.weights import Preprocessing, from_native, read_checkpoint, records, save
-from res2net.zoo import create_model, find_checkpoint, list_models, load_model, preprocessing_of
+from res2net.zoo import (
+    check_model_options,
+    create_model,
+    find_checkpoint,
+    list_models,
+    load_model,
+    preprocessing_of,
+)
 
 NAME = "res2net26_26w_4s"
 TINY = {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8], "stem_channels": 8, "base_width": 32}
@@ -74,6 +81,32 @@ def test_a_new_model_is_in_training_mode_with_the_options_asked_for():
 def test_what_does_not_exist(name, options, message):
     with pytest.raises(InputError, match=message):
         create_model(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"act": 3}, "Option act 3 of model 'res2net26_26w_4s' does not fit: give a name or a function."),
+        ({"dropout": "x"}, "Option dropout 'x' of model 'res2net26_26w_4s' does not fit: give a number."),
+        ({"layers": "abcd"}, "Option layers 'abcd' of model 'res2net26_26w_4s' does not fit: give a list."),
+    ],
+)
+def test_options_of_another_type_are_refused_where_they_come_from(tmp_path, options, message):
+    with pytest.raises(InputError) as caught:
+        create_model(NAME, **options)
+    assert str(caught.value) == message
+    path = tmp_path / "a.safetensors"
+    save(path, tiny().state_dict(), {"model": NAME, "options": options})
+    with pytest.raises(InputError) as caught:
+        create_model(NAME, path)
+    assert str(caught.value) == message.replace("' does", f"' in {path} does")
+
+
+def test_arguments_of_create_model_are_no_options_of_a_model():
+    check_model_options(NAME, {"scale": 3, "num_classes": 0, "graph": "paddle"})
+    for option in ("name", "weights", "adapt_classifier"):
+        with pytest.raises(InputError, match=f"^Model '{NAME}' has no option '{option}': "):
+            check_model_options(NAME, {option: True})
 
 
 def test_a_file_of_this_library_is_built_as_it_was_saved(saved):
@@ -257,6 +290,9 @@ def test_a_folder_may_have_the_name_of_a_tag(tmp_path, monkeypatch):
         find_checkpoint("res2net50_26w_4s", "in1k")
     with pytest.raises(InputError, match=r"^.*in1k is a folder: give the checkpoint file in it\.$"):
         find_checkpoint("res2net50_26w_4s", tmp_path / "in1k")
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(InputError, match=r"^mine is a folder: give the checkpoint file in it\.$"):
+        find_checkpoint("res2net50_26w_4s", "mine")
 
 
 def test_published_weights_come_with_their_preprocessing(monkeypatch, tmp_path):

@@ -51,7 +51,10 @@ TASK is `classify` unless named. `res2net VERB --help` tells the options of a ve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 when a run was stopped, 2 for a mistake of the user."""
+    """Run the command line; returns the exit status.
+
+    That is 0; 1 when a run was stopped and saved, 130 when anything else was; 2 for a mistake of the user.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
@@ -77,6 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # who reads the output has seen enough
         return 0
+    except OSError as error:
+        # A path that cannot even be looked at: too long a name, a folder without permission, a disk that is gone.
+        if error.filename is None:
+            raise
+        print(
+            f"res2net: Cannot use {error.filename} ({error.strerror}): check its name and permissions.", file=sys.stderr
+        )
+        return 2
 
 
 if __name__ == "__main__":

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Sequence
+from numbers import Integral, Real
 
-__all__ = ["InputError", "check_choice", "check_options", "check_range", "nearest"]
+__all__ = ["InputError", "check_choice", "check_options", "check_range", "nearest", "type_advice"]
 
 LISTED = 12
 """How many allowed values a message lists at most."""
+KINDS: dict[typing.Any, tuple[typing.Any, str]] = {
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    bool: (bool, "True or False"),
+    str: (str, "a name"),
+    types.NoneType: (types.NoneType, "None"),
+    Sequence: (Collection, "a list"),
+    Callable: (Callable, "a function"),
+}
+"""What values of an annotated type are, and in words."""
 
 
 class InputError(ValueError):
@@ -55,3 +68,27 @@ def check_options(owner: str, given: Iterable[object], allowed: Iterable[str]) -
         if option not in names:
             advice = nearest(str(option), names) or f"it takes {', '.join(names)}."
             raise InputError(f"{owner} has no option {option!r}: {advice}")
+
+
+def type_advice(value: object, hint: typing.Any) -> str:
+    """What to give instead of a value that is not of an annotated type, and an empty string for one that is.
+
+    Words of a command line and of a file can be of any type. Types that are not known here fit.
+    """
+    united = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+    hints = typing.get_args(hint) if united else (hint,)
+    if any(_is_of(value, one) for one in hints):
+        return ""
+    return f"give {' or '.join(KINDS[typing.get_origin(one) or one][1] for one in hints)}"
+
+
+def _is_of(value: object, hint: typing.Any) -> bool:
+    kind = typing.get_origin(hint) or hint
+    if kind not in KINDS:
+        return True
+    if kind is Sequence and isinstance(value, Collection) and not isinstance(value, str):
+        (inner,) = typing.get_args(hint)
+        return all(_is_of(one, inner) for one in value)
+    # A switch counts as a number in Python, and text as a collection of letters.
+    wrong = bool if kind in (int, float) else str if kind is Sequence else ()
+    return isinstance(value, KINDS[kind][0]) and not isinstance(value, wrong)

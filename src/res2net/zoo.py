@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,21 @@ import torch
 from res2net.backbones.base import Backbone
 from res2net.backbones.graphs import GRAPHS
 from res2net.backbones.registry import build, variant, variant_names
-from res2net.errors import InputError
-from res2net.weights import Checkpoint, Preprocessing, check_usable, describe, fetch, find_record, load, read_checkpoint
+from res2net.errors import InputError, check_options, type_advice
+from res2net.weights import (
+    Checkpoint,
+    Preprocessing,
+    check_usable,
+    describe,
+    fetch,
+    find_record,
+    load,
+    read_checkpoint,
+    records,
+)
 from res2net.weights.formats import FORMATS, to_native
 
-__all__ = ["create_model", "find_checkpoint", "list_models", "load_model", "preprocessing_of"]
+__all__ = ["check_model_options", "create_model", "find_checkpoint", "list_models", "load_model", "preprocessing_of"]
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -57,6 +70,7 @@ def create_model(
     """
     asked = {"num_classes": num_classes, "in_channels": in_channels, "output_stride": output_stride}
     options |= {option: value for option, value in asked.items() if value is not None}
+    check_model_options(name, options)
     if weights is None:
         return build(name, **options)
     checkpoint = weights if isinstance(weights, Checkpoint) else find_checkpoint(name, weights)
@@ -71,7 +85,9 @@ def create_model(
             "wrong: leave out the graph, or choose other weights."
         )
     asked_graph = "graph" in options
-    options = (own_options if isinstance(own_options, dict) else {}) | options
+    if isinstance(own_options, dict):
+        check_model_options(name, own_options, f"Model {name!r} in {checkpoint.path}")
+        options = own_options | options
     with torch.device("meta"):
         template = build(name, **options)
     native = to_native(checkpoint.tensors, template.state_dict())
@@ -83,6 +99,26 @@ def create_model(
     model = build(name, **options)
     load(model, checkpoint, adapt_classifier=adapt_classifier, adapt_input=adapt_input)
     return model
+
+
+def check_model_options(name: str, options: Mapping[str, Any], owner: str = "") -> None:
+    """Raise `InputError` unless a model takes these options, with values of these types.
+
+    `create_model` does this itself; it does not know its own arguments among the words that a user gave as options.
+
+    Args:
+        name: of the model.
+        options: that it would be built with.
+        owner: who has the options, for the message; by default the model.
+    """
+    chosen = variant(name)
+    owner = owner or f"Model {name!r}"
+    check_options(owner, options, chosen.option_names)
+    function = chosen.build.__init__ if inspect.isclass(chosen.build) else chosen.build
+    hints = typing.get_type_hints(function)
+    for option, value in options.items():
+        if advice := type_advice(value, hints[option]):
+            raise InputError(f"Option {option} {value!r} of {owner[0].lower() + owner[1:]} does not fit: {advice}.")
 
 
 def load_model(weights: str | Path, name: str | None = None) -> tuple[Backbone, Checkpoint]:
@@ -110,7 +146,7 @@ def load_model(weights: str | Path, name: str | None = None) -> tuple[Backbone, 
 def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
     """The tensors behind `weights`: a file if it looks like one, else the published weights of that tag."""
     variant(name)
-    if _is_file(weights):
+    if _is_file(weights) or (str(weights) not in {known.tag for known in records(name)} and Path(weights).exists()):
         return read_checkpoint(weights)
     record = find_record(name, str(weights))
     check_usable(record)

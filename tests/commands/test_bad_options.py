@@ -41,6 +41,11 @@ def test_an_option_that_the_model_does_not_take(refused, pictures, tiny, tmp_pat
     assert sentence == "Model 'res2net20_26w_4s_tiny' has no option 'scales': did you mean 'scale'?"
     sentence = refused("train", pictures, *tiny(out=tmp_path / "run"), "--options", "scale")
     assert sentence == "--options 'scale' does not fit: see `res2net train --help`."
+    for option in ("num_classes", "in_channels"):
+        sentence = refused("train", pictures, *tiny(out=tmp_path / "run"), "--options", option, 1)
+        assert sentence == f"The options of the model cannot set {option}, which the data decide: leave it out."
+    sentence = refused("train", pictures, *tiny(out=tmp_path / "run"), "--options", "name", "x")
+    assert sentence.startswith("Model 'res2net20_26w_4s_tiny' has no option 'name': ")
 
 
 def test_an_option_without_its_value(refused, pictures):

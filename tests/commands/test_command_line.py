@@ -26,6 +26,7 @@ def test_version(run, option):
         ("quickstart", ["--seeds", "--epochs", "--out"]),
         ("models", ["res2net50*"]),
         ("info", ["--size", "--num-classes", "--options", "--batch-size", "--plot", "--pictures"]),
+        ("weights", ["--to", "--model", "--options", "--overwrite"]),
         ("solve-width", ["--like", "--scale", "--of", "--model", "--size"]),
         ("train", ["--model", "--epochs", "--lr", "--batch-size", "--config", "--resume", "--mixup", "--bad-images"]),
         ("train", ["[OPTIONS] SOURCE", *(f" {group} options " for group in ("task", "model", "data", "optim"))]),
@@ -44,6 +45,12 @@ def test_every_verb_tells_its_options(run, verb, options):
 def test_an_unknown_verb(refused):
     assert refused("trian").startswith("There is no verb 'trian': did you mean 'train'?")
     assert "see `res2net --help`" in refused("xyzzy")
+
+
+def test_a_path_that_cannot_be_looked_at(refused):
+    name = "x" * 300
+    sentence = refused("info", "resnet14", "--plot", "a.png", "--size", 32, "--weights", name)
+    assert sentence == f"Cannot use {name} (File name too long): check its name and permissions."
 
 
 def test_as_a_program(program):

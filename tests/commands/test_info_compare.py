@@ -108,6 +108,10 @@ def test_the_side_of_a_picture_that_a_network_takes(name, size, side):
     [
         (["resnet20_tiny", "resnet21_tiny"], "Model 'resnet21_tiny' is not known: did you mean 'resnet20_tiny'?"),
         (["resnet50", "--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
+        (["resnet50", "--size", "0"], "size 0 is out of range: give 1 or more."),
+        (["resnet50", "--options", "name", "x"], "Model 'resnet50' has no option 'name': "),
+        (["resnet50", "--options", "adapt_input", "True"], "Model 'resnet50' has no option 'adapt_input': "),
+        (["resnet50", "--options", "layers", "3"], "Option layers 3 of model 'resnet50' does not fit: give a list."),
         (["inception_v3", "--size", "8"], "is too small for this network"),
         (["resnet20_tiny", "--plot", "fields.jpg"], "has the ending '.jpg': choose .png or .svg."),
         (["resnet20_tiny", "--plot", "fields"], "has the ending '': choose .png or .svg."),
@@ -120,7 +124,7 @@ def test_the_side_of_a_picture_that_a_network_takes(name, size, side):
         (["resnet20_tiny", "--plot", "a.png", "--options", "dims", "1"], "resnet20_tiny does not take pictures"),
         (
             ["resnet20_tiny", "ecapa_tdnn_512"],
-            "resnet20_tiny takes a picture and ecapa_tdnn_512 a signal: ask for them",
+            "resnet20_tiny takes a picture and ecapa_tdnn_512 a signal, which cannot be compared: choose models",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import pytest
 import torch
@@ -120,6 +121,17 @@ def whole(tmp_path):
     return make
 
 
+def test_what_is_left_out_of_a_dla_is_told(run, whole, tmp_path):
+    tensors, path = whole("dla60_res2net", "official", "mine.pth")
+    official, timm = tmp_path / "official.safetensors", tmp_path / "timm.safetensors"
+    answer = run("weights", "convert", path, official, "--to", "official", "--model", "dla60_res2net")
+    assert f"{len(tensors) + 18} tensors under names of official" in answer.out
+    assert "left out" not in answer.out
+    answer = run("weights", "convert", official, timm, "--to", "timm")
+    assert re.search(r"left out, since nothing there uses them: level\d.*project\.\S+ and 16 more", answer.out)
+    assert same(read_checkpoint(timm).tensors, tensors)
+
+
 def test_a_file_of_paddle_that_the_records_know_by_its_name(run, whole, tmp_path):
     tensors, path = whole("res2net50d", "paddle", "Res2Net50_vd_26w_4s_ssld_pretrained.pdparams")
     answer = run("weights", "convert", path, tmp_path / "a.safetensors", "--to", "res2net")
@@ -142,6 +154,35 @@ def test_a_file_that_says_nothing_needs_the_name_of_its_model(run, refused, whol
     assert answer.status == 0
     assert "Nothing is said about preprocessing" in answer.out
     assert same(read_checkpoint(tmp_path / "a.safetensors").tensors, tensors)
+
+
+def test_a_width_that_the_file_does_not_tell(run, refused, tmp_path):
+    network = create_model("res2net14_26w_4s", base_width=20, num_classes=2)
+    torch.save(network.state_dict(), tmp_path / "mine.pth")
+    target = tmp_path / "a.safetensors"
+    words = ["weights", "convert", tmp_path / "mine.pth", target, "--to", "paddle", "--model", "res2net14_26w_4s"]
+    assert "layer1.0.convs.0.weight is 20x20x3x3 and not 26x26x3x3" in refused(*words)
+    assert run(*words, "--options", "base_width", 20).status == 0
+    assert metadata(target)["options"]["base_width"] == 20
+    again, _ = load_model(target)
+    assert torch.equal(again.layer4[0].convs[2].weight, network.layer4[0].convs[2].weight)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("base_widht", 20, "Model 'res2net50d' has no option 'base_widht': did you mean 'base_width'?"),
+        ("adapt_classifier", "True", "Model 'res2net50d' has no option 'adapt_classifier': "),
+        ("num_classes", 7, "a classifier of 5 classes and the model a classifier of 7 classes"),
+        ("graph", "paddle", "needs the graph 'official' and not 'paddle'"),
+        ("layers", 3, "Option layers 3 of model 'res2net50d' does not fit: give a list."),
+    ],
+)
+def test_options_that_do_not_fit_the_file(refused, small, tmp_path, option, value, message):
+    _, path = small(file_name="in.safetensors")
+    words = ["weights", "convert", path, tmp_path / "a.safetensors", "--to", "timm", "--options", option, value]
+    assert message in refused(*words)
+    assert not (tmp_path / "a.safetensors").exists()
 
 
 def test_a_name_without_its_hash_is_no_published_file(refused, small, tmp_path):

@@ -103,3 +103,15 @@ def test_mistakes_are_told():
         Table("x", [Column("a")], [[1, 2]])
     with pytest.raises(InputError, match="Best value 'hihg' is not known: did you mean 'high'"):
         Column("a", best="hihg")
+
+
+@pytest.mark.parametrize(("width", "whole"), [(80, True), (30, False)])
+def test_names_of_rows_are_not_broken_where_the_terminal_has_the_place(monkeypatch, width, whole):
+    monkeypatch.setenv("COLUMNS", str(width))
+    name, about = "res2net50_48w_2s", "a long text of many words " * 4
+    console = Console(file=io.StringIO(), width=width)
+    console.print(Table("", [Column("model"), *[Column("about")] * 4], [[name, *[about] * 4]]).to_rich())
+    shown = console.file.getvalue()
+    assert (name in shown) is whole
+    # All columns are there, however narrow.
+    assert len(re.sub(r"\s", "", shown.split("─")[-1])) == len(name + about.replace(" ", "") * 4)

@@ -187,6 +187,11 @@ def test_paddle_classifiers_are_transposed(tiny):
     assert torch.equal(from_native(ours, "paddle")["out.weight"], ours["fc.weight"].t())
 
 
+def test_what_is_no_classifier_is_not_transposed():
+    out = torch.zeros(2, 3, 1, 1)
+    assert to_native({"bb_0_0.conv0._conv.weight": out, "out.weight": out}).tensors["fc.weight"].shape == out.shape
+
+
 def test_the_classifier_that_detectron2s_converter_puts_in_the_stem(tiny):
     theirs = from_native(tiny("res2net50d").state_dict(), "detectron2")
     for kind in ("weight", "bias"):

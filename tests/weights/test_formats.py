@@ -144,6 +144,31 @@ def test_the_official_dla_holds_eighteen_tensors_that_timm_drops():
     assert to_native(theirs).dropped == ()
 
 
+@pytest.mark.parametrize("name", ["dla60", "dla60x", "dla60_res2net", "dla60_res2next"])
+def test_a_dla_for_the_official_code_has_them(name):
+    with torch.device("meta"):
+        ours = build(name).state_dict()
+    official = from_native(ours, "official")
+    assert len(official) == len(ours) + 18
+    # A projection goes from the channels of the level before to those of its own, the tree within a tree alike.
+    for tree, channels in (("level3", (256, 128)), ("level4", (512, 256)), ("level4.tree1", (512, 256))):
+        assert official[f"{tree}.project.0.weight"].shape == (*channels, 1, 1)
+        assert official[f"{tree}.project.1.running_var"].shape == channels[:1]
+    native = to_native(official)
+    assert native.tensors.keys() == ours.keys()
+    assert len(native.dropped) == 18
+    assert from_native(ours, "timm").keys() == ours.keys()
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("dla60_res2net", 21_145_544), ("dla60_res2next", 17_330_456)])
+def test_with_them_a_dla_has_the_parameters_of_the_official_files(name, parameters):
+    with torch.device("meta"):
+        model = build(name)
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    official = from_native(model.state_dict(), "official")
+    assert sum(t.numel() for n, t in official.items() if not n.endswith(buffers)) == parameters
+
+
 def test_an_unknown_format_names_some_names_and_the_known_formats():
     with pytest.raises(InputError, match=r"\(stages\.0\.w, stages\.1\.w, \.\.\.\).*known: detectron2, .*, official"):
         to_native({"stages.0.w": torch.ones(1), "stages.1.w": torch.ones(1)})

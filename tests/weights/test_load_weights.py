@@ -190,3 +190,13 @@ def test_describe_says_how_to_build_a_network_that_fits(tiny, name, classes, cha
 def test_describe_refuses_another_network(tiny):
     with pytest.raises(InputError, match=r"no tensor 'conv1\.0\.weight'"):
         describe(tiny().state_dict(), tiny("resnet26d"))
+
+
+@pytest.mark.parametrize("name", ["conv1.weight", "fc.weight"])
+def test_what_has_the_name_of_a_layer_and_is_none(tiny, name):
+    model = tiny()
+    tensors = model.state_dict() | {name: torch.tensor(1.0)}
+    with pytest.raises(InputError, match=rf"'{name}' of the checkpoint has shape \(\), as no layer"):
+        describe(tensors, model)
+    with pytest.raises(InputError, match=r"another shape or type|a classifier of 0 classes"):
+        load(model, Checkpoint(tensors))

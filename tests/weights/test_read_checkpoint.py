@@ -200,3 +200,8 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     with pytest.raises(InputError, match="damaged, incomplete"):
         read_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_metadata_that_nobody_can_read_are_none(tmp_path):
+    safetensors.torch.save_file(TENSORS, tmp_path / "a.safetensors", {"res2net": "[" * 100_000})
+    assert read_checkpoint(tmp_path / "a.safetensors").metadata == {}

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from res2net.backbones.base import Backbone
+from res2net.errors import InputError
 from res2net.measure import Counts, Memory, ReceptiveField, human, mean_field
 from res2net.report import Column, Table
 from res2net.weights import WeightRecord
 
-__all__ = ["SIGNALS", "cost_table", "memory_table", "stage_table", "usual_side", "weights_table"]
+__all__ = ["SIGNALS", "common_dims", "cost_table", "memory_table", "stage_table", "usual_side", "weights_table"]
 
 SIGNALS = {1: "signal", 2: "picture", 3: "volume"}
 """What a network takes, by dimensions."""
@@ -24,6 +25,18 @@ def usual_side(model: Backbone) -> int:
     if model.dims == 3:
         return 64
     return 32 if model.dims == 2 and model.stages[-1].stride < 8 else 224
+
+
+def common_dims(models: Mapping[str, Backbone]) -> int:
+    """The dimensions of what all models take; `InputError` where they differ."""
+    first, *others = models
+    for name in others:
+        if models[name].dims != models[first].dims:
+            raise InputError(
+                f"{first} takes a {SIGNALS[models[first].dims]} and {name} a {SIGNALS[models[name].dims]}, which "
+                "cannot be compared: choose models that take the same."
+            )
+    return models[first].dims
 
 
 def cost_table(counts: Mapping[str, Counts], size: int, dims: int = 2) -> Table:

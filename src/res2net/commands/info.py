@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import parse
 from res2net.errors import InputError, check_range
-
-if TYPE_CHECKING:
-    from res2net.backbones.base import Backbone
 
 __all__ = ["run"]
 
@@ -52,23 +49,27 @@ def run(arguments: Sequence[str]) -> None:
     if not chosen.models:
         raise InputError("`res2net info` lacks what it works on: see `res2net info --help`.")
     check_range("batch size", chosen.batch_size, 1)
+    if chosen.size is not None:
+        check_range("size", chosen.size, 1)
     if chosen.plot is None and (chosen.pictures is not None or chosen.weights):
         raise InputError("--pictures and --weights are for the effective fields: add --plot FILE.png.")
 
     import torch
 
     from res2net.backbones.registry import variant
-    from res2net.commands.costs import SIGNALS, cost_table, memory_table, stage_table, usual_side, weights_table
+    from res2net.commands.costs import common_dims, cost_table, memory_table, stage_table, usual_side, weights_table
     from res2net.measure import count, count_memory, stage_fields
     from res2net.weights import records
-    from res2net.zoo import create_model
+    from res2net.zoo import check_model_options, create_model
 
     names = list(dict.fromkeys(chosen.models))
     asked = {name: getattr(chosen, name) for name in ("num_classes", "in_channels", "output_stride")}
     options: dict[str, Any] = chosen.options | {name: value for name, value in asked.items() if value is not None}
+    for name in names:
+        check_model_options(name, options)
     with torch.device("meta"):
         models = {name: create_model(name, **options) for name in names}
-    dims = common_dims(models, SIGNALS)
+    dims = common_dims(models)
     if chosen.plot is not None:
         from res2net.commands.fields import check_plot, draw_fields
 
@@ -97,15 +98,3 @@ def run(arguments: Sequence[str]) -> None:
             weights=chosen.weights,
             console=console,
         )
-
-
-def common_dims(models: Mapping[str, Backbone], signals: Mapping[int, str]) -> int:
-    """The dimensions of what all models take; `InputError` where they differ."""
-    first, *others = models
-    for name in others:
-        if models[name].dims != models[first].dims:
-            raise InputError(
-                f"{first} takes a {signals[models[first].dims]} and {name} a {signals[models[name].dims]}: "
-                "ask for them one at a time."
-            )
-    return models[first].dims

@@ -51,15 +51,17 @@ def run(arguments: Sequence[str]) -> None:
     chosen = parse(Arguments, "solve-width", arguments, ABOUT)
     check_choice("Cost", chosen.of, COSTS)
     check_range("scale", chosen.scale, 1, 1024)
+    if chosen.size is not None:
+        check_range("size", chosen.size, 1)
 
     import torch
 
     from res2net.backbones.base import Backbone
     from res2net.backbones.registry import variant
-    from res2net.commands.costs import SIGNALS, usual_side
+    from res2net.commands.costs import SIGNALS, common_dims, usual_side
     from res2net.measure import count, nearest_width
     from res2net.report import Column, Table
-    from res2net.zoo import create_model
+    from res2net.zoo import check_model_options, create_model
 
     for option in ("scale", "base_width"):
         if option not in variant(chosen.model).option_names:
@@ -70,6 +72,7 @@ def run(arguments: Sequence[str]) -> None:
         if option in chosen.options:
             instead = "give --scale" if option == "scale" else "it is what is sought"
             raise InputError(f"--options cannot set {option}: {instead}.")
+    check_model_options(chosen.model, chosen.options)
     asked: dict[str, Any] = {} if chosen.num_classes is None else {"num_classes": chosen.num_classes}
 
     def built(name: str, **options: Any) -> Backbone:
@@ -77,6 +80,7 @@ def run(arguments: Sequence[str]) -> None:
             return create_model(name, **(options | asked))
 
     budget_model = built(chosen.like)
+    common_dims({chosen.like: budget_model, chosen.model: built(chosen.model, **chosen.options)})
     size = chosen.size or usual_side(budget_model)
     budget = count(budget_model, (budget_model.in_channels, *(size,) * budget_model.dims))
     known: dict[int, Counts] = {}

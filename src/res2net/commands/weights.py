@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.console import Console
@@ -38,6 +38,8 @@ class Arguments:
     maskrcnn or paddle."""
     model: str | None = None
     """Name of the architecture, where the weights do not say it."""
+    options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """Options of the architecture that the weights do not say, as pairs: `--options scale 8 base_width 14`."""
     overwrite: bool = False
     """Replace the file to write, if there is one."""
 
@@ -47,29 +49,34 @@ def run(arguments: Sequence[str]) -> None:
     chosen = parse(Arguments, "weights", arguments, ABOUT)
     check_choice("Action", chosen.action, ACTIONS)
     if chosen.action == "list":
-        if chosen.target or chosen.to or chosen.model or chosen.overwrite:
+        if chosen.target or chosen.to or chosen.model or chosen.options or chosen.overwrite:
             raise InputError(f"`res2net weights list` takes a pattern of names and nothing else: {MORE}")
         return list_published(chosen.source or "*")
     for what, value in (("the file to read", chosen.source), ("the file to write", chosen.target), ("--to", chosen.to)):
         if not value:
             raise InputError(f"`res2net weights convert` lacks {what}: {MORE}")
-    return convert(chosen.source, Path(chosen.target), chosen.to, chosen.model, overwrite=chosen.overwrite)
+    target = Path(chosen.target)
+    return convert(chosen.source, target, chosen.to, chosen.model, chosen.options, overwrite=chosen.overwrite)
 
 
-def convert(source: str, target: Path, program: str, name: str | None, *, overwrite: bool) -> None:
+def convert(
+    source: str, target: Path, program: str, name: str | None, options: Mapping[str, Any], *, overwrite: bool
+) -> None:
     """Write the weights of `source` to `target` under the names of a program, and print what became of them."""
     import torch
 
     from res2net.weights import FORMATS, Preprocessing, from_native, save, to_native
     from res2net.weights.formats import format_named
     from res2net.weights.formats.rename import is_res2net
-    from res2net.zoo import create_model, preprocessing_of
+    from res2net.zoo import check_model_options, create_model, preprocessing_of
 
     format_name = format_named(program)
     check_target(target, overwrite)
     name, checkpoint = open_checkpoint(source, name)
+    check_model_options(name, options)
     with torch.device("meta"):
-        model = create_model(name, checkpoint)  # all tensors have their place in it, or an error says what differs
+        # All tensors have their place in it, or an error says what differs.
+        model = create_model(name, checkpoint, **options)
     native = to_native(checkpoint.tensors, model.state_dict())
     tensors = from_native(native.tensors, program)
     graph = str(model.variant_options.get("graph", "official"))
@@ -90,8 +97,10 @@ def convert(source: str, target: Path, program: str, name: str | None, *, overwr
         },
     )
 
-    left_out = [*native.dropped, *(name for name in native.tensors if name.endswith("num_batches_tracked"))]
-    left_out = left_out[: len(checkpoint.tensors) - len(tensors)]
+    counters = "num_batches_tracked"
+    left_out = [name for name in native.dropped if name not in tensors]
+    if not any(name.endswith(counters) for name in tensors):
+        left_out += [name for name in native.tensors if name.endswith(counters)]
     lines = [
         f"{source}: {len(checkpoint.tensors)} tensors of a {name} of {model.num_classes or 'no'} classes under names "
         f"of {native.format}; it needs the graph {graph}",

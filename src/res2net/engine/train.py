@@ -23,8 +23,9 @@ from res2net.engine.folder import RunFolder
 from res2net.engine.lightning import make_trainer, quiet
 from res2net.engine.module import TaskModule, describe_skipped
 from res2net.engine.progress import RunProgress
+from res2net.errors import InputError
 from res2net.tasks.base import Evaluation, Task, task_type
-from res2net.zoo import create_model, find_checkpoint, preprocessing_of
+from res2net.zoo import check_model_options, create_model, find_checkpoint, preprocessing_of
 
 __all__ = ["Trained", "make_task", "train"]
 
@@ -114,6 +115,9 @@ def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
     """The task that a configuration describes, for the data of a source."""
     model = config.model
     options: dict[str, Any] = dict(model.options)
+    check_model_options(model.model, options)
+    if fixed := [option for option in ("num_classes", "in_channels") if option in options]:
+        raise InputError(f"The options of the model cannot set {fixed[0]}, which the data decide: leave it out.")
     preprocessing = source.preprocessing
     if model.weights is not None:
         checkpoint = find_checkpoint(model.model, model.weights)

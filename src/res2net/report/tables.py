@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -81,7 +82,12 @@ class Table:
             unit = f" ({column.unit})" if column.unit else ""
             # A `Text` is shown as it is: in a string, brackets would be markup.
             heading = Text(printable(column.heading + unit))
-            table.add_column(heading, justify="right" if self._numeric(index) else "left", overflow="fold")
+            table.add_column(
+                heading,
+                justify="right" if self._numeric(index) else "left",
+                overflow="fold",
+                no_wrap=index == 0 and self._names_rows(),
+            )
         marks = self._marks()
         for row_index, row in enumerate(self.rows):
             cells = enumerate(zip(row, self.columns, strict=True))
@@ -118,6 +124,12 @@ class Table:
             parts.append(Markup("</tr>"))
         parts.append(Markup("</tbody></table>"))
         return Markup("").join(parts)
+
+    def _names_rows(self) -> bool:
+        """Whether the first column holds names that need no more than a third of the terminal: they are not broken."""
+        longest = shutil.get_terminal_size().columns // 3
+        cells = [row[0] for row in self.rows]
+        return all(isinstance(cell, str) and len(cell) <= longest and " " not in cell for cell in cells)
 
     def _numeric(self, index: int) -> bool:
         cells = [row[index] for row in self.rows if row[index] is not None]

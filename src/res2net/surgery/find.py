@@ -18,12 +18,15 @@ from res2net.nn.layers import activation
 __all__ = ["Follow", "Style", "Taken", "followers", "resized_norm", "style_of"]
 
 # Activations that change nothing when they are applied twice; the means of their outputs also stay as they are.
-REPEATABLE = (nn.ReLU, nn.ReLU6, nn.Identity)
-FUNCTIONS = {
-    name + ending: name
-    for name in ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "mish", "hardswish")
-    for ending in ("", "_")
-} | {"hardtanh": "relu6", "hardtanh_": "relu6"}
+REPEATABLE = (nn.ReLU, nn.Hardtanh, nn.Identity)  # a ReLU6 is a Hardtanh
+FUNCTIONS = ("relu", "relu6", "silu", "mish", "hardswish")
+SHAPED: dict[str, Callable[..., nn.Module]] = {
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": lambda approximate="none": nn.GELU(approximate),
+    "hardtanh": nn.Hardtanh,
+}
+"""Activations whose functions have more arguments than the tensor: a slope, limits, an approximation."""
 FAR = 12
 """Calls behind or before a convolution among which its kind of normalisation and activation is looked for."""
 
@@ -106,7 +109,11 @@ def made_activation(node: Node) -> nn.Module | None:
     """The activation that a call applies; None if it is something else."""
     module = node.module
     if module is None:
-        return activation(FUNCTIONS[node.name]) if node.name in FUNCTIONS else None
+        name = node.name.removesuffix("_")
+        if name in SHAPED:
+            # What is neither a number nor a word is the switch to work in place.
+            return SHAPED[name](*(value for value in node.arguments if type(value) in (int, float, str)))
+        return activation(name) if name in FUNCTIONS else None
     if is_norm(module):
         return own_activation(module)
     own = type(module).__module__
@@ -173,7 +180,13 @@ def norm_like(norm: Any, dims: int) -> Callable[[int], nn.Module]:
         return lambda channels: nn.GroupNorm(groups_of(channels, share), channels, norm.eps)
     if isinstance(norm, nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d):
         kinds = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
-        return lambda channels: kinds[dims](channels, norm.eps, affine=norm.affine)
+        settings: Any = (norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        return lambda channels: kinds[dims](channels, *settings)
+    if isinstance(norm, nn.SyncBatchNorm):
+        group = norm.process_group
+        return lambda channels: nn.SyncBatchNorm(
+            channels, norm.eps, norm.momentum, norm.affine, norm.track_running_stats, group
+        )
     batch = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
     return lambda channels: batch[dims](
         channels,

@@ -129,11 +129,17 @@ def describe(tensors: Mapping[str, Tensor], model: Backbone) -> tuple[int, int]:
         model: any network of the same kind, which may be on the meta device; only its names are used.
 
     Raises:
-        InputError: the checkpoint has no first convolution of that name.
+        InputError: the checkpoint has no first convolution of that name, or a classifier that is no layer.
     """
     classifier, first = f"{model.classifier_name}.weight", f"{model.input_layer_name}.weight"
     if first not in tensors:
         raise InputError(f"The checkpoint has no tensor {first!r}: it is of another network.")
+    for name in (first, classifier):
+        if name in tensors and tensors[name].ndim < 2:
+            shape = tuple(tensors[name].shape)
+            raise InputError(
+                f"{name!r} of the checkpoint has shape {shape}, as no layer has: it is of another network."
+            )
     return (len(tensors[classifier]) if classifier in tensors else 0), tensors[first].shape[1]
 
 
@@ -164,7 +170,7 @@ def _fits_but_for_channels(given: Tensor, expected: Tensor) -> bool:
 
 def _classifier(tensors: Mapping[str, Tensor], prefix: str) -> str:
     weight = tensors.get(f"{prefix}weight")
-    return "no classifier" if weight is None else f"a classifier of {len(weight)} classes"
+    return "no classifier" if weight is None else f"a classifier of {(*weight.shape, 0)[0]} classes"
 
 
 def _check_same_network(

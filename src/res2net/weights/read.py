@@ -142,7 +142,7 @@ def _json_object(text: str) -> dict[str, Any]:
     """What another program wrote under our key is no reason to refuse the tensors: it is then empty."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -93,7 +93,9 @@ def to_native(tensors: Tensors, native_names: Collection[str] = ()) -> Native:
 def from_native(tensors: Tensors, format_name: str) -> dict[str, Tensor]:
     """Tensors under our names, renamed to those of another format or program.
 
-    Counters of batches are left out where the program has none (PaddleClas).
+    Counters of batches are left out where the program has none (PaddleClas). For "official", but not for programs that
+    only share its names, a DLA gets the projections that the official code has and never applies, so that it loads the
+    file strictly: each is a copy of the one that its tree does apply.
 
     Raises:
         InputError: no such format is known, or its program does not have this network.
@@ -101,7 +103,8 @@ def from_native(tensors: Tensors, format_name: str) -> dict[str, Tensor]:
     known = FORMATS[format_named(format_name)]
     if format_name == "torchvision" and (is_res2net(tensors) or "conv1.0.weight" in tensors):
         raise InputError("torchvision has no Res2Net and no deep stem: choose timm, whose names are the same.")
-    return known.from_native(tensors)
+    renamed = known.from_native(tensors)
+    return _with_unused_projections(renamed) if format_name == "official" else renamed
 
 
 def _of_wrapped_network(tensors: Tensors, native_names: Collection[str]) -> Tensors:
@@ -121,3 +124,13 @@ def _unused_projections(names: Collection[str]) -> list[str]:
         if projection and any(other.startswith(f"{projection[1]}tree1.tree1.") for other in names):
             unused.append(name)
     return unused
+
+
+def _with_unused_projections(tensors: Tensors) -> dict[str, Tensor]:
+    """Tensors with those that `_unused_projections` finds in official files: copies of those that are applied."""
+    found = dict(tensors)
+    for name, tensor in tensors.items():
+        if used := re.fullmatch(r"(level\d\.)((?:tree1\.)+)(project\..+)", name):
+            level, trees, rest = used.groups()
+            found |= {f"{level}{'tree1.' * depth}{rest}": tensor for depth in range(trees.count("tree1."))}
+    return found

@@ -97,7 +97,7 @@ def _from_paddle(tensors: Tensors) -> dict[str, Tensor]:
 
 
 def _transposed(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    if name in tensors:
+    if name in tensors and tensors[name].ndim == 2:  # what else it is, loading tells
         tensors[name] = tensors[name].t().contiguous()
     return tensors
 
