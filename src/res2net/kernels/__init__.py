@@ -1,6 +1,6 @@
 """The Res2 chain as functions of tensors: the readable reference, and fast paths with the same signature."""
 
-from res2net.kernels.chain import Layout, chain, chain_backward
+from res2net.kernels.chain import Layout, chain, chain_backward, chain_in_place
 from res2net.kernels.folded import folded_chain, tap_major
 from res2net.kernels.folded_op import folded_chain_op
 from res2net.kernels.recompute import BatchNorm, Convolution, interior, interior_recomputed
@@ -11,6 +11,7 @@ __all__ = [
     "Layout",
     "chain",
     "chain_backward",
+    "chain_in_place",
     "folded_chain",
     "folded_chain_op",
     "interior",

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["Layout", "chain", "chain_backward"]
+__all__ = ["Layout", "chain", "chain_backward", "chain_in_place"]
 
 Step = Callable[[Tensor], Tensor]
 
@@ -69,6 +69,21 @@ def chain(x: Tensor, branches: Sequence[Step], layout: Layout, pass_through: Ste
         splits[position] = branch(split)
         before = splits[position] if layout.hierarchical else None
     return torch.cat(splits, 1)
+
+
+def chain_in_place(x: Tensor, branches: Sequence[Step], layout: Layout) -> Tensor:
+    """`chain` without a gradient where the output takes the place of `x`: for branches that keep the shape of a split.
+
+    What splits and concatenation would copy stays where it is.
+    """
+    splits = x.split(layout.width, 1)
+    before = splits[layout.passed] if layout.passed is not None and layout.starts_with_passed else None
+    for position, branch in zip(layout.convolved, branches, strict=True):
+        split = splits[position]
+        y = branch(split if before is None else before + split)
+        split.copy_(y)
+        before = y if layout.hierarchical else None
+    return x
 
 
 def chain_backward(

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from res2net.errors import InputError
-from res2net.kernels import Layout, chain
+from res2net.kernels import Layout, chain, chain_in_place
 
 __all__ = ["Chain", "ConvAct", "FusedBottleneck", "PackedConv", "packs"]
 
 onednn: Any = torch.ops.mkldnn
+LAYOUTS = 3
+"""Shapes of inputs for which weights are kept in a layout of their own."""
 FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 # What oneDNN applies to the output of a convolution before it is written: name, numbers and kind.
@@ -45,11 +47,16 @@ class ConvAct(nn.Module):
         y = self.conv(x)
         return self.act(y if other is None else y + other)
 
+    def added_to(self, other: Tensor, x: Tensor) -> Tensor:
+        """As `forward`; the result may take the place of `other`."""
+        return self(x, other)
+
 
 class PackedConv(nn.Module):
     """A convolution with its weights in the layout that oneDNN chose for them, and an activation, on the CPU.
 
-    It works with channels last, and is for inference only: gradients do not pass.
+    It works with channels last, and is for inference only: gradients do not pass. The layout depends on the shape of
+    the input, and one that does not fit costs more than it saves: the first `LAYOUTS` shapes have one of their own.
 
     Args:
         conv: of 2 or 3 dimensions, padded with zeros, in fp32 or bf16.
@@ -68,15 +75,29 @@ class PackedConv(nn.Module):
         self.attribute, self.numbers, self.kind = ATTRIBUTES[type(act)](act)
         self.memory_format = FORMATS[len(self.stride)]
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
-        self.packed = self.pack(conv.weight.detach())
+        self.set_weight(conv.weight.detach())
 
-    def pack(self, weight: Tensor) -> Tensor:
-        """Bring a dense weight into the layout of the machine."""
+    def set_weight(self, weight: Tensor) -> None:
+        """Take over a dense weight."""
         if weight.device.type != "cpu":
             raise InputError("A model that was optimised for the CPU stays there: move it first, then optimise it.")
-        return onednn._reorder_convolution_weight(
-            weight.contiguous(memory_format=self.memory_format), self.padding, self.stride, self.dilation, self.groups
-        )
+        self.packed = self.pack(weight, None)
+        self.layouts: dict[tuple[int, ...], Tensor] = {}
+
+    def pack(self, weight: Tensor, shape: tuple[int, ...] | None) -> Tensor:
+        """Bring a dense weight into the layout of the machine, for inputs of that shape."""
+        weight = weight.contiguous(memory_format=self.memory_format)
+        return onednn._reorder_convolution_weight(weight, self.padding, self.stride, self.dilation, self.groups, shape)
+
+    def packed_for(self, shape: tuple[int, ...]) -> Tensor:
+        """The weight in the layout for inputs of that shape."""
+        found = self.layouts.get(shape)
+        if found is None and len(self.layouts) < LAYOUTS:
+            found = self.pack(self.weight, shape)
+            if not self.layouts:
+                self.packed = found
+            self.layouts[shape] = found
+        return self.packed if found is None else found
 
     @property
     def weight(self) -> Tensor:
@@ -85,29 +106,43 @@ class PackedConv(nn.Module):
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """`(N, C, *size)` to the convolution's shape, which is that of `other`, added before the activation."""
+        x, *where = self.operands(x)
+        if other is None:
+            return onednn._convolution_pointwise(x, *where, self.attribute, self.numbers, self.kind)
+        return self.finished(onednn._convolution_pointwise(x, other, *where, "add", 1.0, self.relu, [], ""))
+
+    def added_to(self, other: Tensor, x: Tensor) -> Tensor:
+        """As `forward`; the result takes the place of `other`."""
+        where = self.operands(x)
+        return self.finished(onednn._convolution_pointwise_(other, *where, "add", 1.0, self.relu, [], ""))
+
+    def operands(self, x: Tensor) -> tuple[Any, ...]:
+        """What each operator of oneDNN takes first."""
         if x.stride(1) != 1:
             x = x.contiguous(memory_format=self.memory_format)
-        where = (self.padding, self.stride, self.dilation, self.groups)
-        if other is None:
-            return onednn._convolution_pointwise(
-                x, self.packed, self.bias, *where, self.attribute, self.numbers, self.kind
-            )
-        # Behind an addition oneDNN has this activation alone.
-        relu = "relu" if self.attribute == "relu" else None
-        y = onednn._convolution_pointwise(x, other, self.packed, self.bias, *where, "add", 1.0, relu, [], "")
-        return y if relu else self.act(y)
+        weight = self.packed_for(tuple(x.shape))
+        return x, weight, self.bias, self.padding, self.stride, self.dilation, self.groups
+
+    @property
+    def relu(self) -> str | None:
+        """The activation behind an addition, where it is the one that oneDNN has there."""
+        return "relu" if self.attribute == "relu" else None
+
+    def finished(self, y: Tensor) -> Tensor:
+        """The sum, with the activation if it has none yet."""
+        return y if self.relu else self.act(y)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedConv:
         super()._apply(fn, recurse)
-        self.packed = self.pack(fn(self.weight))
+        self.set_weight(fn(self.weight))
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "packed": self.weight}
+        return {**vars(self), "packed": self.weight, "layouts": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.packed = self.pack(self.packed)
+        self.set_weight(self.packed)
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -118,7 +153,7 @@ class PackedConv(nn.Module):
         if weight is None:
             args[2].append(prefix + "weight")  # the missing keys
         else:
-            self.packed = self.pack(weight.to(self.packed.dtype))
+            self.set_weight(weight.to(self.packed.dtype))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -140,14 +175,19 @@ class Chain(nn.Module):
     Shape: `(N, scale * width, *size)` to the same channels.
     """
 
-    def __init__(self, convs: list[nn.Module], layout: Layout, pool: nn.Module | None) -> None:
+    def __init__(
+        self, convs: list[nn.Module], layout: Layout, pool: nn.Module | None, *, in_place: bool = False
+    ) -> None:
         super().__init__()
+        self.in_place = in_place and layout.scale > 1 and pool is None
         self.convs = nn.ModuleList(convs)
         self.layout = layout
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
         """Each split through its convolution, on top of the split before it."""
+        if self.in_place:
+            return chain_in_place(x, list(self.convs), self.layout)
         return chain(x, list(self.convs), self.layout, self.pool)
 
 
@@ -164,4 +204,6 @@ class FusedBottleneck(nn.Module):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """As the bottleneck: `residual` takes the place of the shortcut."""
         y = self.inner(self.conv1(x))
-        return self.conv3(y, self.downsample(x) if residual is None else residual)
+        if residual is None and not isinstance(self.downsample, nn.Identity):
+            return self.conv3.added_to(self.downsample(x), y)  # type: ignore[operator]
+        return self.conv3(y, x if residual is None else residual)

@@ -69,7 +69,7 @@ def fused_block(module: nn.Module, packed: bool) -> nn.Module | None:
             return None
         return FusedBottleneck(
             joined(module.conv1, module.act1, packed),
-            fused_chain(module, packed),
+            fused_chain(module, packed, in_place=packed),
             joined(module.conv3, module.act3, packed),
             module.downsample,
         )
@@ -81,10 +81,10 @@ def is_folded(module: Res2Conv) -> bool:
     return module.order == "conv-norm-act" and not any(is_norm(norm) for _, norm, _ in module.branches())
 
 
-def fused_chain(module: Res2Conv, packed: bool) -> Chain:
-    """The chain of a Res2 convolution."""
+def fused_chain(module: Res2Conv, packed: bool, *, in_place: bool = False) -> Chain:
+    """The chain of a Res2 convolution; `in_place` where nothing else reads its input."""
     convs = [joined(conv, act, packed) for conv, _, act in module.branches()]
-    return Chain(convs, module.layout, module.pool)
+    return Chain(convs, module.layout, module.pool, in_place=in_place)
 
 
 def joined(conv: nn.Module, act: nn.Module, packed: bool) -> nn.Module:
