@@ -92,7 +92,8 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    # Pillow would copy one that is RGB already, which for a large photo may take as long as to decode it.
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _grey_from_deep(image: Image.Image) -> Image.Image:
