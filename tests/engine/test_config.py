@@ -98,6 +98,7 @@ def test_numbers_as_people_write_them(tmp_path):
         ({"optim": {"schedule": "cosin"}}, "Schedule 'cosin' is not known: did you mean 'cosine'?"),
         ({"accelerator": "gpus"}, "Accelerator 'gpus' is not known: did you mean 'gpu'?"),
         ({"data": {"bad_images": "skipp"}}, "Treatment of bad images 'skipp' is not known: did you mean 'skip'?"),
+        ({"data": {"decode": "scale"}}, "Way to decode 'scale' is not known: did you mean 'scaled'?"),
     ],
 )
 def test_an_unknown_name_tells_the_nearest(options, text):
