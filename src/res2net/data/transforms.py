@@ -154,20 +154,25 @@ class Normalise:
     def __call__(self, image: Any, *target: Any) -> Any:
         pixels = v2.functional.to_image(image) if isinstance(image, Image.Image) else image
         pixels = _in_channels(pixels, len(self.mean)).as_subclass(Tensor)
-        if not pixels.is_floating_point():
+        if pixels.is_floating_point():
+            pixels = pixels.clone()
+        else:
             # Divided, as timm and torchvision's ToTensor do: v2.ToDtype multiplies by 1 / 255, off in the last bit.
             pixels = pixels.to(torch.float32).div_(torch.iinfo(pixels.dtype).max)
-        normalised = tv_tensors.Image(self._normalised(pixels))
+        self._normalise(pixels)
+        normalised = tv_tensors.Image(pixels)
         return (normalised, *target) if target else normalised
 
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        by_row = pixels.permute(1, 2, 0)
-        if not by_row.is_contiguous():
-            return (pixels - self.mean.view(-1, 1, 1)).div_(self.std.view(-1, 1, 1))
-        # A decoded picture holds the channels of a pixel side by side: its rows are long, its planes have gaps, and
-        # along the rows this is four times as fast.
-        mean, std = (values.repeat(by_row.shape[1]) for values in (self.mean, self.std))
-        return (by_row.flatten(1) - mean).div_(std).view(by_row.shape).permute(2, 0, 1)
+    def _normalise(self, pixels: Tensor) -> None:
+        """In place: new memory costs more than the arithmetic."""
+        channels, _, width = pixels.shape
+        if pixels.stride() == (1, channels * width, channels):
+            # A decoded picture holds the channels of a pixel side by side: its rows are long, its planes have gaps,
+            # and along the rows this is four times as fast.
+            rows = pixels.permute(1, 2, 0).flatten(1)
+            rows.sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
+        else:
+            pixels.sub_(self.mean.view(-1, 1, 1)).div_(self.std.view(-1, 1, 1))
 
 
 class Quick:
