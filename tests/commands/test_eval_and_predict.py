@@ -42,6 +42,7 @@ def test_eval_of_another_split(run, pictures, weights):
         (["--precision", "fp17"], "Precision 'fp17' is not known: did you mean 'fp16'?"),
         (["--val-fraction", "2"], "The validation fraction 2.0 is out of range: give a number between 0 and 1."),
         (["--bad-images", "sikp"], "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
+        (["--decode", "scale"], "Way to decode 'scale' is not known: did you mean 'scaled'?"),
         (["--accelerator", "gpuu"], "Accelerator 'gpuu' is not known: did you mean 'gpu'?"),
         (["--weight", "x"], "`res2net eval` has no option '--weight': did you mean '--weights'?"),
     ],

@@ -35,6 +35,12 @@ def test_colour_is_read_as_it_is(tmp_path, ending):
     np.testing.assert_array_equal(pixels(saved(Image.fromarray(COLOUR), tmp_path / f"a.{ending}")), COLOUR)
 
 
+def test_a_colour_picture_is_not_copied(tmp_path, monkeypatch):
+    path = saved(Image.fromarray(COLOUR), tmp_path / "a.jpg")
+    monkeypatch.setattr(Image.Image, "copy", lambda _: pytest.fail("copied"))
+    assert pixels(path).shape == COLOUR.shape
+
+
 @pytest.mark.parametrize(("ending", "options"), [("jpg", {}), ("webp", {"lossless": True}), ("jp2", {})])
 def test_compressed_formats_are_those_of_pillow(tmp_path, ending, options):
     path = saved(Image.fromarray(COLOUR), tmp_path / f"a.{ending}", **options)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from res2net.data import TrainAugment, batch_mix, denormalise, eval_transform, open_folder, train_transform
 from res2net.errors import InputError
@@ -52,6 +53,18 @@ def test_a_tensor_gives_nearly_what_the_picture_gives():
     from_picture = eval_transform(preprocessing)(picture)
     for tensor in (tv_tensors.Image(picture), torch.from_numpy(np.array(picture)).permute(2, 0, 1)):
         assert (eval_transform(preprocessing)(tensor) - from_picture).abs().max() < 2 / 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_layout_of_an_image_in_memory_changes_no_bit(channels):
+    preprocessing = Preprocessing(8, 1.0, mean=IMAGENET.mean[:channels], std=IMAGENET.std[:channels])
+    image = torch.randint(0, 256, (channels, 8, 8), dtype=torch.uint8)
+    by_row = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    given = by_row / 255
+    results = [eval_transform(preprocessing)(pixels) for pixels in (image, by_row, image / 255, given)]
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    assert all(torch.equal(result, (image / 255 - mean) / std) for result in results)
+    assert torch.equal(given, image / 255), "the image that was given is changed"
 
 
 def test_float_images_keep_their_values():
@@ -119,6 +132,28 @@ def test_training_moves_boxes_and_masks_with_the_picture(augment):
         assert differs.float().mean() < 0.1
         x1, y1, x2, y2 = moved["boxes"][0].round().int().tolist()
         assert moved["mask"].sum() == pytest.approx((x2 - x1) * (y2 - y1), rel=0.2, abs=32)
+
+
+@pytest.mark.parametrize(
+    "target", [{"label": 3}, {"mask": tv_tensors.Mask(torch.zeros(32, 32))}], ids=["label", "mask"]
+)
+@pytest.mark.parametrize("image", [photo(32, 32), torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)], ids=type)
+@pytest.mark.parametrize("pad", [None, 4])
+@pytest.mark.parametrize("flip", [0.3, 1.0])
+def test_random_changes_are_those_of_torchvision_for_the_same_seed(target, image, pad, flip):
+    crop = v2.RandomCrop(32, padding=4) if pad else v2.RandomResizedCrop(32)
+    steps = [v2.ToImage(), crop, v2.RandomHorizontalFlip(flip)] if isinstance(image, torch.Tensor) else None
+    theirs = v2.Compose(steps or [crop, v2.RandomHorizontalFlip(flip), v2.ToImage()])
+    ours = train_transform(Preprocessing(32, **PLAIN), TrainAugment(pad=pad, flip=flip))
+    for seed in range(10):
+        torch.manual_seed(seed)
+        expected, moved = theirs(image, target)
+        after = torch.rand(1)
+        torch.manual_seed(seed)
+        result, ours_moved = ours(image, target)
+        assert torch.equal(result, expected / 255)
+        assert after == torch.rand(1), "another number of draws"
+        assert all(value is target[key] or torch.equal(value, moved[key]) for key, value in ours_moved.items())
 
 
 def test_the_padded_crop_moves_by_at_most_the_padding():

@@ -39,7 +39,7 @@ UNUSUAL = [
         "C:\\data: [ümläute] #1",
         ClassifyOptions(0.1, 0.2, 1.0, 2, 7, 0.3, 0.25, 0.0, 0.4),
         ModelConfig("resnet50", "in1k", True, True, {"scale": 8, "drop_path_rate": 1e-5, "stem": "deep", "x": False}),
-        DataConfig(256, 176, 0.125, "skip", 0),
+        DataConfig(256, 176, 0.125, "skip", "scaled", 0),
         OptimConfig(
             *(300, "lamb", 1e-8, 0.02, False, 0.0, True, "one-cycle", 4.5, 7, 0.25, 3),
             *(1e12, 0.9999),
@@ -98,6 +98,7 @@ def test_numbers_as_people_write_them(tmp_path):
         ({"optim": {"schedule": "cosin"}}, "Schedule 'cosin' is not known: did you mean 'cosine'?"),
         ({"accelerator": "gpus"}, "Accelerator 'gpus' is not known: did you mean 'gpu'?"),
         ({"data": {"bad_images": "skipp"}}, "Treatment of bad images 'skipp' is not known: did you mean 'skip'?"),
+        ({"data": {"decode": "scale"}}, "Way to decode 'scale' is not known: did you mean 'scaled'?"),
     ],
 )
 def test_an_unknown_name_tells_the_nearest(options, text):

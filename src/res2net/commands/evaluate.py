@@ -30,6 +30,8 @@ class Arguments(TrainedArguments):
     """Share kept for validation, where the data are not split; by default as in the training."""
     seed: int | None = None
     """Of that split; by default that of the training."""
+    decode: str | None = None
+    """JPEG files: "full", or "scaled" to what is needed; by default as in the training."""
     workers: int | None = None
     """Processes that prepare pictures."""
 
@@ -56,6 +58,7 @@ def run(arguments: Sequence[str]) -> None:
         val_fraction=float(said.get("val_fraction", 0.2)) if chosen.val_fraction is None else chosen.val_fraction,
         seed=int(said.get("seed", 0)) if chosen.seed is None else chosen.seed,
         bad_images=chosen.bad_images,
+        decode=chosen.decode or str(said.get("decode", "full")),
     )
     check_classes(checkpoint, task, source)
     _, val_set = source.transformed(task.transform(True), task.transform(False))

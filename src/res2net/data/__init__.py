@@ -1,7 +1,7 @@
 """Pictures and their targets: read, transformed, collated, from folders, CIFAR and sources with a name."""
 
 from res2net.data.cifar import Cifar
-from res2net.data.decode import BadImage, decode_image, read_image
+from res2net.data.decode import BadImage, Jpeg, decode_image, open_image, read_image
 from res2net.data.folder import ImageFiles, ImageFolder, list_images
 from res2net.data.layouts import open_folder
 from res2net.data.samples import Sample, Skipped, Transformed, collate
@@ -14,6 +14,7 @@ __all__ = [
     "DataSource",
     "ImageFiles",
     "ImageFolder",
+    "Jpeg",
     "Sample",
     "Skipped",
     "TrainAugment",
@@ -25,6 +26,7 @@ __all__ = [
     "eval_transform",
     "list_images",
     "open_folder",
+    "open_image",
     "open_source",
     "read_image",
     "register_source",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from res2net.data.decode import EXTENSIONS, read_image
+from res2net.data.decode import EXTENSIONS, open_image, read_image
 from res2net.data.samples import Sample
 from res2net.errors import InputError
 
@@ -36,6 +36,10 @@ class ImageFiles(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         return read_image(self.paths[index]), {"label": self.targets[index]}
+
+    def undecoded(self, index: int) -> Sample:
+        """The sample with a `Jpeg` in place of the picture, where it is one, for transforms that decode it."""
+        return open_image(self.paths[index]), {"label": self.targets[index]}
 
     def subset(self, indices: Iterable[int]) -> ImageFiles:
         """The samples of these indices, in their order, with the same classes."""

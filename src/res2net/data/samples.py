@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 from torchvision import tv_tensors
 
-from res2net.data.decode import BadImage
+from res2net.data.decode import DECODES, BadImage
 from res2net.errors import InputError, check_choice
 
 __all__ = ["BAD_IMAGES", "Sample", "Samples", "Skipped", "Transformed", "collate"]
@@ -19,7 +19,10 @@ __all__ = ["BAD_IMAGES", "Sample", "Samples", "Skipped", "Transformed", "collate
 BAD_IMAGES = ("stop", "skip")
 
 Sample = tuple[Any, dict[str, Any]]
-"""A picture (`PIL.Image`, or a tensor `(C, H, W)`) and its target; the class of a picture is `target["label"]`."""
+"""A picture (`PIL.Image`, or a tensor `(C, H, W)`; for a transform also a `Jpeg` not decoded yet) and its target.
+
+The class of a picture is `target["label"]`.
+"""
 
 
 class Samples(Protocol):
@@ -45,28 +48,39 @@ class Transformed(Dataset[Sample | Skipped]):
         dataset: gives samples by index.
         transform: such as those of `res2net.data.transforms`.
         bad_images: "stop" lets `BadImage` through, "skip" puts a `Skipped` in the place of the sample.
+        decode: "scaled" hands the transform a `Jpeg` where a file is one, so that it decodes no more detail than it
+            needs, as those of `res2net.data.transforms` do; "full" hands it decoded pictures.
     """
 
     def __init__(
-        self, dataset: Samples, transform: Callable[..., Sample] | None = None, bad_images: str = "stop"
+        self,
+        dataset: Samples,
+        transform: Callable[..., Sample] | None = None,
+        bad_images: str = "stop",
+        decode: str = "full",
     ) -> None:
         check_choice("Treatment of bad images", bad_images, BAD_IMAGES)
+        check_choice("Way to decode", decode, DECODES)
         self.dataset = dataset
         self.transform = transform
         self.bad_images = bad_images
+        self.decode = decode
+        self._read: Callable[[int], Sample] = dataset.__getitem__
+        if decode == "scaled":  # pictures in memory have nothing to decode
+            self._read = getattr(dataset, "undecoded", dataset.__getitem__)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample | Skipped:
         try:
-            image, target = self.dataset[index]
+            image, target = self._read(index)
+            target = target | {"index": index}
+            return self.transform(image, target) if self.transform else (image, target)
         except BadImage as error:
             if self.bad_images == "stop":
                 raise
             return Skipped(error.path, error.reason)
-        target = target | {"index": index}
-        return self.transform(image, target) if self.transform else (image, target)
 
 
 def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]]:

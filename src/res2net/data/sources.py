@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from res2net.data.cifar import Cifar, cifar_preprocessing, find_cifar
+from res2net.data.decode import DECODES
 from res2net.data.layouts import open_folder
 from res2net.data.samples import BAD_IMAGES, Samples, Transformed
 from res2net.data.transforms import TrainAugment, Transform
@@ -33,12 +34,14 @@ class DataSource:
     """The usual random changes for it."""
     bad_images: str = "stop"
     """What a broken picture does: "stop" or "skip"."""
+    decode: str = "full"
+    """How JPEG files are decoded for the transforms: "full" or "scaled"."""
 
     def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
         """The training and the validation samples through their transforms, for a DataLoader with `collate`."""
         return (
-            Transformed(self.train, train, self.bad_images),
-            Transformed(self.val, evaluate, self.bad_images),
+            Transformed(self.train, train, self.bad_images, self.decode),
+            Transformed(self.val, evaluate, self.bad_images, self.decode),
         )
 
 
@@ -74,7 +77,12 @@ def source_names() -> list[str]:
 
 
 def open_source(
-    source: str | Path, *, val_fraction: float = 0.2, seed: int = 0, bad_images: str = "stop"
+    source: str | Path,
+    *,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    bad_images: str = "stop",
+    decode: str = "full",
 ) -> DataSource:
     """Open a source by what it is: a name such as "shapes", a CIFAR folder, or a folder of pictures.
 
@@ -86,13 +94,20 @@ def open_source(
         val_fraction: share of the validation in a folder that is not split yet.
         seed: of that split.
         bad_images: "stop" raises `BadImage` at a broken picture, "skip" leaves it out of its batch.
+        decode: "scaled" decodes no more detail of a JPEG than its transform needs, which is faster for large photos
+            and changes pixels a little; "full" decodes all.
 
     Raises:
         InputError: there is no such source, or it is in no known format.
     """
     check_choice("Treatment of bad images", bad_images, BAD_IMAGES)
+    check_choice("Way to decode", decode, DECODES)
+    return replace(_opened(source, val_fraction, seed), bad_images=bad_images, decode=decode)
+
+
+def _opened(source: str | Path, val_fraction: float, seed: int) -> DataSource:
     if isinstance(source, str) and source in _all_sources():
-        return replace(_all_sources()[source](), bad_images=bad_images)
+        return _all_sources()[source]()
     path = Path(source)
     if not path.exists():
         names = source_names()
@@ -102,11 +117,11 @@ def open_source(
         )
     cifar = find_cifar(path)
     if cifar is not None:
-        return replace(_open_cifar(*cifar), bad_images=bad_images)
+        return _open_cifar(*cifar)
     if path.is_file():
         raise InputError(f"{source} is a file: give a folder that has a folder of pictures for each class.")
     train, val = open_folder(path, val_fraction=val_fraction, seed=seed)
-    return DataSource(path.absolute().name, train, val, train.class_names, bad_images=bad_images)
+    return DataSource(path.absolute().name, train, val, train.class_names)
 
 
 def _open_cifar(root: Path, classes: int) -> DataSource:

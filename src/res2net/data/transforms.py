@@ -1,7 +1,8 @@
 """From a picture to what a network sees, for training and evaluation, and back for drawing.
 
 Transforms take `(image, target)` or an image alone. Boxes, masks and key points of the target (torchvision's
-`tv_tensors`) go through the same geometry. An image is a `PIL.Image` or a tensor `(C, H, W)`, uint8 or float in 0..1.
+`tv_tensors`) go through the same geometry. An image is a `PIL.Image` or a tensor `(C, H, W)`, uint8 or float in 0..1;
+or a `Jpeg`, of which they decode what they need, with a target that has nothing to move.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from res2net.data.decode import Box, Jpeg
 from res2net.errors import InputError, check_range
 from res2net.weights.records import Preprocessing
 
@@ -65,17 +68,14 @@ class TrainAugment:
 def eval_transform(preprocessing: Preprocessing) -> Transform:
     """Resize the shorter side to `size / crop` (rounded down), crop the centre, normalise: float `(C, size, size)`.
 
-    Exactly what timm computes: a `PIL.Image` is resized by Pillow, and only then becomes a tensor.
+    Exactly what timm computes: a `PIL.Image` is resized by Pillow, and only then becomes a tensor. Of a `Jpeg` only
+    the centre is resized, from the detail that this needs.
     """
-    resized = math.floor(preprocessing.size / preprocessing.crop)
+    size, resized = preprocessing.size, math.floor(preprocessing.size / preprocessing.crop)
     resize = v2.Resize(resized, interpolation=v2.InterpolationMode(preprocessing.interpolation))
-    return v2.Compose(
-        [
-            UnlessSized(resized, resize),
-            UnlessSized(preprocessing.size, v2.CenterCrop(preprocessing.size)),
-            Normalise(preprocessing),
-        ]
-    )
+    decoded = v2.Compose([UnlessSized(resized, resize), UnlessSized(size, v2.CenterCrop(size))])
+    cut = CutJpeg(partial(_centre, resized=resized, side=size), preprocessing.interpolation, decoded)
+    return v2.Compose([cut, Normalise(preprocessing)])
 
 
 def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None = None) -> Transform:
@@ -93,13 +93,16 @@ def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None =
     size, interpolation = preprocessing.size, v2.InterpolationMode(preprocessing.interpolation)
     steps: list[Transform] = []
     if augment.pad is None:
-        steps.append(v2.RandomResizedCrop(size, augment.scale, augment.ratio, interpolation=interpolation))
+        resized_crop = v2.RandomResizedCrop(size, augment.scale, augment.ratio, interpolation=interpolation)
+        where = partial(_random, crop=resized_crop)
+        steps.append(CutJpeg(where, preprocessing.interpolation, Quick(resized_crop)))
     else:
-        steps.append(UnlessSized(size, v2.Resize(size, interpolation=interpolation)))
-        crop = v2.RandomCrop(size, padding=augment.pad or None)
+        resize = UnlessSized(size, v2.Resize(size, interpolation=interpolation))
+        steps.append(CutJpeg(partial(_whole, resized=size), preprocessing.interpolation, resize))
+        crop = Quick(v2.RandomCrop(size, padding=augment.pad or None))
         steps.append(crop if augment.pad else UnlessSized(size, crop))
     if augment.flip:
-        steps.append(v2.RandomHorizontalFlip(augment.flip))
+        steps.append(Quick(v2.RandomHorizontalFlip(augment.flip)))
     if augment.rand_augment:
         bilinear = v2.InterpolationMode.BILINEAR
         steps.append(v2.RandAugment(augment.rand_augment, augment.magnitude, interpolation=bilinear))
@@ -146,17 +149,49 @@ class Normalise:
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
-        self.mean = torch.tensor(preprocessing.mean).view(-1, 1, 1)
-        self.std = torch.tensor(preprocessing.std).view(-1, 1, 1)
+        self.mean, self.std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
 
     def __call__(self, image: Any, *target: Any) -> Any:
         pixels = v2.functional.to_image(image) if isinstance(image, Image.Image) else image
         pixels = _in_channels(pixels, len(self.mean)).as_subclass(Tensor)
-        if not pixels.is_floating_point():
+        if pixels.is_floating_point():
+            pixels = pixels.clone()
+        else:
             # Divided, as timm and torchvision's ToTensor do: v2.ToDtype multiplies by 1 / 255, off in the last bit.
             pixels = pixels.to(torch.float32).div_(torch.iinfo(pixels.dtype).max)
-        normalised = tv_tensors.Image((pixels - self.mean).div_(self.std))
+        self._normalise(pixels)
+        normalised = tv_tensors.Image(pixels)
         return (normalised, *target) if target else normalised
+
+    def _normalise(self, pixels: Tensor) -> None:
+        """In place: new memory costs more than the arithmetic."""
+        channels, _, width = pixels.shape
+        if pixels.stride() == (1, channels * width, channels):
+            # A decoded picture holds the channels of a pixel side by side: its rows are long, its planes have gaps,
+            # and along the rows this is four times as fast.
+            rows = pixels.permute(1, 2, 0).flatten(1)
+            rows.sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
+        else:
+            pixels.sub_(self.mean.view(-1, 1, 1)).div_(self.std.view(-1, 1, 1))
+
+
+class Quick:
+    """A random transform of torchvision, with the same draws, that is called directly for a picture and its label.
+
+    To look for boxes, masks and key points, as torchvision does, takes longer than to crop a small picture.
+    """
+
+    def __init__(self, transform: v2.Transform) -> None:
+        self.transform = transform
+        self.probability: float | None = getattr(transform, "p", None)
+
+    def __call__(self, image: Any, *target: Any) -> Any:
+        if not all(isinstance(value, int | float | str) for entries in target for value in entries.values()):
+            return self.transform(image, *target)
+        if self.probability is None or torch.rand(1) < self.probability:
+            pixels = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
+            image = self.transform.transform(pixels, self.transform.make_params([pixels]))
+        return (image, *target) if target else image
 
 
 class UnlessSized:
@@ -170,6 +205,53 @@ class UnlessSized:
         if size == (self.size, self.size):
             return (image, *target) if target else image
         return self.transform(image, *target)
+
+
+class CutJpeg:
+    """The first step for a picture: a `Jpeg` is cut out, a decoded picture is transformed.
+
+    Args:
+        where: from the size `(width, height)` of a `Jpeg` to the rectangle to cut out and the size to resize it to.
+        interpolation: of that.
+        decoded: the transform of decoded pictures that does the same.
+    """
+
+    def __init__(
+        self,
+        where: Callable[[tuple[int, int]], tuple[Box, tuple[int, int]]],
+        interpolation: str,
+        decoded: Transform,
+    ) -> None:
+        self.where, self.decoded = where, decoded
+        self.resample = Image.Resampling[interpolation.upper()]
+
+    def __call__(self, image: Any, *target: Any) -> Any:
+        if not isinstance(image, Jpeg):
+            return self.decoded(image, *target)
+        cut = image.cut(*self.where(image.size), self.resample)
+        return (cut, *target) if target else cut
+
+
+def _whole(size: tuple[int, int], resized: int) -> tuple[Box, tuple[int, int]]:
+    """Everything, and its size when the shorter side is `resized`; the longer one is rounded down, as torchvision's."""
+    shorter = min(size)
+    return (0, 0, *size), (size[0] * resized // shorter, size[1] * resized // shorter)
+
+
+def _centre(size: tuple[int, int], resized: int, side: int) -> tuple[Box, tuple[int, int]]:
+    """What becomes the square of `side` pixels in the centre when the shorter side is `resized`."""
+    _, (width, height) = _whole(size, resized)
+    # Rounded as torchvision's CenterCrop does.
+    left, top = round((width - side) / 2), round((height - side) / 2)
+    across, down = size[0] / width, size[1] / height
+    return (left * across, top * down, (left + side) * across, (top + side) * down), (side, side)
+
+
+def _random(size: tuple[int, int], crop: v2.RandomResizedCrop) -> tuple[Box, tuple[int, int]]:
+    """A random resized crop, with the draws of torchvision for a decoded picture of that size."""
+    drawn = crop.make_params([torch.empty(3, size[1], size[0], device="meta")])
+    left, top = drawn["left"], drawn["top"]
+    return (left, top, left + drawn["width"], top + drawn["height"]), (crop.size[1], crop.size[0])
 
 
 def _in_channels(image: Tensor, channels: int) -> Tensor:

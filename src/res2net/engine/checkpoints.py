@@ -67,6 +67,7 @@ def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainCo
         "source": config.source,
         "val_fraction": config.data.val_fraction,
         "seed": config.seed,
+        "decode": config.data.decode,
         "version": __version__,
     }
     save(path, model.state_dict(), metadata)

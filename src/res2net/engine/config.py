@@ -52,6 +52,8 @@ class DataConfig:
     """Share kept for validation, where the data are not split."""
     bad_images: str = "stop"
     """A picture that cannot be read: "stop" there, or "skip" and count it."""
+    decode: str = "full"
+    """JPEG files: "full", or "scaled" to what is needed, faster for large photos and nearly the same pixels."""
     workers: int | None = None
     """Processes that prepare pictures; by default one for each processor but one, none for pictures in memory."""
 
@@ -117,6 +119,7 @@ class TrainConfig(Generic[TaskOptions]):
         check_choice("Precision", self.precision, PRECISIONS)
         check_choice("Accelerator", self.accelerator, ACCELERATORS)
         check_choice("Treatment of bad images", data.bad_images, ("stop", "skip"))
+        check_choice("Way to decode", data.decode, ("full", "scaled"))
         for name, value, low, high in (
             ("epochs", optim.epochs, 1, 10**6),
             ("lr", optim.lr, 1e-12, 1e6),

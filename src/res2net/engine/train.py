@@ -55,7 +55,11 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
     console = console or Console()
     L.seed_everything(config.seed, verbose=False)
     source = open_source(
-        config.source, val_fraction=config.data.val_fraction, seed=config.seed, bad_images=config.data.bad_images
+        config.source,
+        val_fraction=config.data.val_fraction,
+        seed=config.seed,
+        bad_images=config.data.bad_images,
+        decode=config.data.decode,
     )
     task = make_task(config, source)
     state = read_state(resume.state) if resume else None
