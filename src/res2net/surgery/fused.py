@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from res2net.errors import InputError
 from res2net.kernels import Layout, chain, chain_in_place
 
-__all__ = ["Chain", "ConvAct", "FusedBottleneck", "PackedConv", "packs"]
+__all__ = ["Chain", "ConvAct", "FusedBottleneck", "PackedConv", "StageChain", "grouped", "packs"]
 
 onednn: Any = torch.ops.mkldnn
 LAYOUTS = 3
@@ -189,6 +189,55 @@ class Chain(nn.Module):
         if self.in_place:
             return chain_in_place(x, list(self.convs), self.layout)
         return chain(x, list(self.convs), self.layout, self.pool)
+
+
+class StageChain(nn.Module):
+    """The Res2 chain of the stage mode, where no split waits for another: one grouped convolution for all of them.
+
+    Shape: `(N, scale * width, *size)` to `(N, scale * width, *ceil(size / stride))`.
+    """
+
+    def __init__(self, conv: nn.Module, layout: Layout, pool: nn.Module | None) -> None:
+        super().__init__()
+        self.conv = conv
+        self.pool = pool
+        self.passed = layout.passed
+        rest = (layout.scale - 1) * layout.width
+        self.sizes = [layout.width, rest] if layout.passed == 0 else [rest, layout.width]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """All splits but the one that passes through the convolution."""
+        if self.passed is None:
+            return self.conv(x)
+        splits = list(x.split(self.sizes, 1))
+        convolved = 1 if self.passed == 0 else 0
+        splits[convolved] = self.conv(splits[convolved])
+        if self.pool is not None:
+            splits[1 - convolved] = self.pool(splits[1 - convolved])
+        return torch.cat(splits, 1)
+
+
+def grouped(convs: Sequence[Any]) -> nn.Module:
+    """Convolutions of the same numbers side by side, as one."""
+    first, count = convs[0], len(convs)
+    made = type(first)(
+        count * first.in_channels,
+        count * first.out_channels,
+        first.kernel_size,
+        stride=first.stride,
+        padding=first.padding,
+        dilation=first.dilation,
+        groups=count * first.groups,
+        bias=first.bias is not None,
+        padding_mode=first.padding_mode,
+        device=first.weight.device,
+        dtype=first.weight.dtype,
+    )
+    with torch.no_grad():
+        made.weight.copy_(torch.cat([conv.weight for conv in convs]))
+        if made.bias is not None:
+            made.bias.copy_(torch.cat([conv.bias for conv in convs]))
+    return made.requires_grad_(False)
 
 
 class FusedBottleneck(nn.Module):

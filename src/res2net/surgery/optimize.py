@@ -14,12 +14,14 @@ from res2net.nn.res2conv import Res2Conv
 from res2net.surgery.convert import Inputs, example_inputs, observed, put
 from res2net.surgery.find import followers
 from res2net.surgery.fold import fold_norms
-from res2net.surgery.fused import Chain, ConvAct, FusedBottleneck, PackedConv, packs
+from res2net.surgery.fused import ATTRIBUTES, Chain, ConvAct, FusedBottleneck, PackedConv, StageChain, grouped, packs
 
 __all__ = ["TARGETS", "optimize"]
 
 Model = TypeVar("Model", bound=nn.Module)
 TARGETS = ("eager", "export")
+ELEMENTWISE = (*ATTRIBUTES, nn.Mish, nn.ELU)
+"""Activations without weights, so that one serves for all splits."""
 
 
 def optimize(model: Model, target: str = "eager", *, example_input: Tensor | Inputs | None = None) -> Model:
@@ -81,8 +83,12 @@ def is_folded(module: Res2Conv) -> bool:
     return module.order == "conv-norm-act" and not any(is_norm(norm) for _, norm, _ in module.branches())
 
 
-def fused_chain(module: Res2Conv, packed: bool, *, in_place: bool = False) -> Chain:
+def fused_chain(module: Res2Conv, packed: bool, *, in_place: bool = False) -> nn.Module:
     """The chain of a Res2 convolution; `in_place` where nothing else reads its input."""
+    layout, branches = module.layout, module.branches()
+    acts = [act for _, _, act in branches]
+    if not layout.hierarchical and len(branches) > 1 and all(type(act) in ELEMENTWISE for act in acts):
+        return StageChain(joined(grouped([conv for conv, _, _ in branches]), acts[0], packed), layout, module.pool)
     convs = [joined(conv, act, packed) for conv, _, act in module.branches()]
     return Chain(convs, module.layout, module.pool, in_place=in_place)
 
