@@ -152,6 +152,14 @@ def rewritten(path, change):
     path.write_bytes(content.getvalue())
 
 
+def test_a_program_of_torch_has_no_pictures_and_no_paths(exported):
+    with zipfile.ZipFile(exported("pt2")) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    assert not any(b".py" in content for content in contents.values())
+    picture = 4 * 3 * SIZE * SIZE
+    assert not any(len(content) > picture for name, content in contents.items() if "sample_inputs" in name)
+
+
 def test_a_program_of_torch_runs_no_code_from_its_pickles(exported, tmp_path):
     path, caught = copied(exported("pt2"), tmp_path), tmp_path / "caught.npy"
     with zipfile.ZipFile(path) as archive:

@@ -74,6 +74,11 @@ def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], calib
         made = quantized_module(program.module(check_guards=False), calibration)
         images = program.example_inputs[0][0]
         program = exported_program(made, images, dynamic_batch=bool(program.range_constraints))
+    # Pictures and paths of this machine are nobody else's business, and take their place.
+    program.example_inputs = None
+    for node in program.graph.nodes:
+        for name in ("stack_trace", "nn_module_stack", "from_node"):
+            node.meta.pop(name, None)
     torch.export.save(program, path)
 
 
