@@ -45,7 +45,7 @@ def ask(*words):
     return Answer(status, out.getvalue(), err.getvalue())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run():
     """A function that calls the command line and gives its `Answer`."""
     return ask

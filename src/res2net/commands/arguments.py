@@ -35,6 +35,8 @@ class TrainedArguments:
     """A picture that cannot be read: "stop" there, or "skip" it and say so."""
     accelerator: str = "auto"
     """cpu, gpu, mps, or auto."""
+    runtime: str | None = None
+    """For weights that `res2net export` wrote: openvino, onnx or pt2, on the processor."""
 
 
 def split_task(arguments: Sequence[str]) -> tuple[str, list[str]]:

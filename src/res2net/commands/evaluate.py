@@ -25,7 +25,7 @@ class Arguments(TrainedArguments):
     batch_size: int | None = None
     """By default that of the training."""
     precision: str | None = None
-    """fp32, bf16 or fp16; by default that of the training."""
+    """fp32, bf16 or fp16; by default that of the training, and fp32 with --runtime."""
     val_fraction: float | None = None
     """Share kept for validation, where the data are not split; by default as in the training."""
     seed: int | None = None
@@ -41,9 +41,10 @@ def run(arguments: Sequence[str]) -> None:
     name, words = split_task(arguments)
     chosen = parse(Arguments, "eval", words, ABOUT)
 
+    from res2net.commands.trained import restore_trained
     from res2net.data.loader import eval_loader
     from res2net.data.sources import open_source
-    from res2net.engine.checkpoints import check_classes, restore_task
+    from res2net.engine.checkpoints import check_classes
     from res2net.engine.evaluate import evaluate, workers_for
     from res2net.engine.module import describe_skipped
     from res2net.engine.report import metrics_table
@@ -51,8 +52,8 @@ def run(arguments: Sequence[str]) -> None:
     for option, value, least in (("batch size", chosen.batch_size, 1), ("workers", chosen.workers, 0)):
         if value is not None:
             check_range(option, value, least)
-    task, checkpoint = restore_task(chosen.weights, chosen.model, name)
-    said = checkpoint.metadata
+    trained = restore_trained(chosen, name, chosen.precision)
+    task, said = trained.task, trained.said
     source = open_source(
         chosen.source,
         val_fraction=float(said.get("val_fraction", 0.2)) if chosen.val_fraction is None else chosen.val_fraction,
@@ -60,7 +61,7 @@ def run(arguments: Sequence[str]) -> None:
         bad_images=chosen.bad_images,
         decode=chosen.decode or str(said.get("decode", "full")),
     )
-    check_classes(checkpoint, task, source)
+    check_classes(said.get("class_names"), task, source)
     _, val_set = source.transformed(task.transform(True), task.transform(False))
     workers = workers_for(source) if chosen.workers is None else chosen.workers
     loader = eval_loader(val_set, chosen.batch_size or int(said.get("batch_size", 64)), workers=workers)
@@ -68,8 +69,8 @@ def run(arguments: Sequence[str]) -> None:
     evaluation = evaluate(
         task,
         loader,
-        precision=chosen.precision or str(said.get("precision", "fp32")),
-        accelerator=chosen.accelerator,
+        precision=trained.precision,
+        accelerator=trained.accelerator,
         channels_last=bool(said.get("channels_last", True)),
         console=console,
     )

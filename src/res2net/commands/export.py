@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,10 @@ LIMIT = 1e-4
 """Largest relative difference in fp32."""
 INT8_LIMIT = 90.0
 """Least share of pictures with the same likeliest class in int8, in percent."""
+INT8_FEATURES_LIMIT = 0.5
+"""Largest relative difference of features in int8."""
+FRESH = "fresh weights"
+"""What is said of weights that nobody trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +60,7 @@ class Arguments:
     features: bool = False
     """Export the pyramid of features instead of the logits."""
     int8: bool = False
-    """Compute in whole numbers of 8 bits; it needs --calibrate."""
+    """Compute in whole numbers of 8 bits, for pt2, onnx and openvino; it needs --calibrate."""
     calibrate: str | None = None
     """Folder of pictures on which the ranges of values are measured, a few hundred."""
     images: str | None = None
@@ -72,10 +77,12 @@ def run(arguments: Sequence[str]) -> None:
     name, words = split_task(arguments)
     chosen = parse(Arguments, "export", words, ABOUT)
 
+    from res2net.data.samples import BAD_IMAGES
     from res2net.export import FORMATS, Artefact, compare_outputs, export_network, load_runtime
     from res2net.export.int8 import INT8_FORMATS
 
     check_choice("Format", chosen.to, FORMATS)
+    check_choice("Treatment of bad images", chosen.bad_images, BAD_IMAGES)
     check_range("batch size", chosen.batch_size, 1)
     if chosen.size is not None:
         check_range("size", chosen.size, 1)
@@ -87,6 +94,8 @@ def run(arguments: Sequence[str]) -> None:
     network, names = exported_part(task, chosen.features)
     target = Path(chosen.out or f"{said['model']}{FORMATS[chosen.to]}")
     check_target(target, chosen)
+    if said["source"] == FRESH:
+        Console(stderr=True).print("The weights are fresh: name trained ones by --weights.", highlight=False)
 
     size = task.preprocessing.size
     shape = (chosen.batch_size, len(task.preprocessing.mean), size, size)
@@ -116,6 +125,7 @@ def run(arguments: Sequence[str]) -> None:
             class_names=() if chosen.features else task.class_names,
             preprocessing=task.preprocessing,
             int8=chosen.int8,
+            training=said["training"],
             source=said["source"],
             licence=said["licence"],
             version=said["version"],
@@ -138,11 +148,17 @@ def opened(chosen: Arguments, name: str) -> tuple[Task, dict[str, Any]]:
     from res2net import __version__
     from res2net.commands.costs import usual_side
     from res2net.engine.checkpoints import restore_new, restore_task
+    from res2net.export.artefact import TRAINING
+    from res2net.weights import read_checkpoint
 
     size = chosen.size
     if Path(chosen.source).suffix or Path(chosen.source).exists():
         if chosen.weights:
             raise InputError(f"{chosen.source} is a checkpoint itself: leave out --weights.")
+        if Path(chosen.source).is_file() and "model" not in read_checkpoint(chosen.source).metadata:
+            raise InputError(
+                f"{chosen.source} does not say which model it holds: `res2net export MODEL --weights {chosen.source}`."
+            )
         task, checkpoint = restore_task(chosen.source, None, name)
         said = dict(checkpoint.metadata) | {"source": Path(chosen.source).name}
     elif chosen.weights:
@@ -151,15 +167,20 @@ def opened(chosen: Arguments, name: str) -> tuple[Task, dict[str, Any]]:
     else:
         task = restore_new(chosen.source, name)
         size = size or usual_side(cast("Backbone", task.model))
-        said = {"source": "fresh weights"}
-        Console(stderr=True).print("The weights are fresh: name trained ones by --weights.", highlight=False)
+        said = {"source": FRESH}
     if size is not None:
         task.preprocessing = dataclasses.replace(task.preprocessing, size=size)
     model: Any = task.model
     if model.dims != 2:
         raise InputError(f"{model.variant_name} is not for pictures: choose a network of two dimensions.")
-    known = {"model": model.variant_name, "options": dict(model.variant_options), "version": __version__}
-    return task, {"licence": str(said.get("licence", "")), "source": str(said.get("source", ""))} | known
+    return task, {
+        "model": model.variant_name,
+        "options": dict(model.variant_options),
+        "training": {name: said[name] for name in TRAINING if name in said},
+        "licence": str(said.get("licence", "")),
+        "source": str(said.get("source", "")),
+        "version": __version__,
+    }
 
 
 def exported_part(task: Task, features: bool) -> tuple[nn.Module, tuple[str, ...]]:
@@ -183,14 +204,24 @@ def pictures(task: Task, folder: str | None, batch: int, bad_images: str) -> Ite
 def check_target(target: Path, chosen: Arguments) -> None:
     """Raise `InputError` unless the files may be written there."""
     from res2net.export import FORMATS
+    from res2net.export.artefact import sidecar
 
     ending = FORMATS[chosen.to]
     if target.is_dir():
         raise InputError(f"{target} is a folder: name a file in it to write.")
     if not target.name.endswith(ending):
         raise InputError(f"{target} does not end in {ending}, as files of {chosen.to} do: name it so.")
-    if target.exists() and not chosen.overwrite:
-        raise InputError(f"{target} exists: choose another name (--out), or add --overwrite.")
+    for path in (target, target.with_suffix(".bin"), sidecar(target)):
+        if path.exists() and not chosen.overwrite and (path.suffix != ".bin" or chosen.to == "openvino"):
+            raise InputError(f"{path} exists: choose another name (--out), or add --overwrite.")
+    # To know it before the work, and not after.
+    there = next(folder for folder in target.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"{there} is a file: choose a folder to write into (--out).")
+    if not os.access(there, os.W_OK):
+        raise InputError(
+            f"No permission to write into {there}: change the permissions, or choose another place (--out)."
+        )
 
 
 def describe(console: Console, agreement: Agreement, *, drawn: bool) -> None:
@@ -208,6 +239,12 @@ def check_agreement(agreement: Agreement, artefact: Artefact) -> None:
         raise InputError(
             f"The file differs from the network by {agreement.relative:.1e} of the largest output, and {LIMIT:.0e} "
             "is allowed: nothing was written; try another format."
+        )
+    if artefact.int8 and agreement.top1 is None and agreement.relative > INT8_FEATURES_LIMIT:
+        raise InputError(
+            f"In int8 the features differ from those of the network by {agreement.relative:.1e} of the largest, and "
+            f"{INT8_FEATURES_LIMIT} is allowed: nothing was written; calibrate on more pictures that are like those to "
+            "come."
         )
     if artefact.int8 and agreement.top1 is not None and agreement.top1 < INT8_LIMIT:
         raise InputError(

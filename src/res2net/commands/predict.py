@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, parse, split_task
-from res2net.errors import check_choice, check_range
+from res2net.errors import check_range
 
 __all__ = ["run"]
 
@@ -33,8 +33,6 @@ class Arguments(TrainedArguments):
     """Pictures at a time."""
     precision: str = "fp32"
     """fp32, bf16 or fp16."""
-    runtime: str | None = None
-    """For weights that `res2net export` wrote: openvino, onnx or pt2."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -42,21 +40,15 @@ def run(arguments: Sequence[str]) -> None:
     name, words = split_task(arguments)
     chosen = parse(Arguments, "predict", words, ABOUT)
 
+    from res2net.commands.trained import restore_trained
     from res2net.data.folder import list_images
-    from res2net.engine.checkpoints import restore_task
     from res2net.engine.predict import predict, results_table
     from res2net.engine.progress import progress_bar
-    from res2net.export.runtimes import SAFE_RUNTIMES
-    from res2net.export.task import restore_exported
 
     check_range("batch size", chosen.batch_size, 1)
     paths = list_images(chosen.source)
-    if chosen.runtime is None:
-        task, _ = restore_task(chosen.weights, chosen.model, name)
-        precision = chosen.precision
-    else:
-        check_choice("Runtime", chosen.runtime, SAFE_RUNTIMES)
-        task, precision = restore_exported(chosen.weights, chosen.runtime, chosen.precision), "fp32"
+    trained = restore_trained(chosen, name, chosen.precision)
+    task = trained.task
     found: list[tuple[Path, Any, str]] = []
     with progress_bar(Console(stderr=True)) as bar:
         pictures = bar.add_task("pictures", total=len(paths), note="")
@@ -65,8 +57,8 @@ def run(arguments: Sequence[str]) -> None:
             paths,
             batch_size=chosen.batch_size,
             bad_images=chosen.bad_images,
-            accelerator=chosen.accelerator,
-            precision=precision,
+            accelerator=trained.accelerator,
+            precision=trained.precision,
         ):
             found.append((path, result, reason))
             if chosen.draw is not None and not reason:

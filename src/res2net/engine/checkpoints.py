@@ -17,7 +17,15 @@ from res2net.tasks.base import Task, task_type
 from res2net.weights import Checkpoint, Preprocessing, atomic_write, save
 from res2net.zoo import create_model, load_model, preprocessing_of
 
-__all__ = ["AtomicCheckpointIO", "check_classes", "read_state", "restore_new", "restore_task", "save_task"]
+__all__ = [
+    "AtomicCheckpointIO",
+    "check_classes",
+    "default_class_names",
+    "read_state",
+    "restore_new",
+    "restore_task",
+    "save_task",
+]
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -112,9 +120,9 @@ def default_class_names(classes: int) -> list[str]:
     return [f"class {index}" for index in range(classes)]
 
 
-def check_classes(checkpoint: Checkpoint, task: Task, source: DataSource) -> None:
-    """`InputError` unless the classes of a source are those that a checkpoint was trained on."""
-    said, found = checkpoint.metadata.get("class_names"), list(source.class_names)
+def check_classes(said: list[str] | None, task: Task, source: DataSource) -> None:
+    """`InputError` unless the classes of a source are those that a task was trained on, where its file says them."""
+    found = list(source.class_names)
     if len(found) != len(task.class_names):
         raise InputError(
             f"The weights know {len(task.class_names)} classes and {source.name} has {len(found)}: "

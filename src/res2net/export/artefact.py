@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from res2net.errors import InputError, check_choice
 from res2net.weights import Preprocessing, atomic_write
 
-__all__ = ["FORMATS", "Artefact", "read_artefact", "sidecar"]
+__all__ = ["FORMATS", "TRAINING", "Artefact", "read_artefact", "sidecar"]
 
 FORMATS = {"pt2": ".pt2", "onnx": ".onnx", "openvino": ".xml", "aoti": ".aoti.pt2"}
 """Each format with the ending of its files; OpenVINO writes the weights beside, in a file that ends in `.bin`."""
+TRAINING = ("batch_size", "seed", "val_fraction")
+"""What an evaluation takes from the training, so that it has the same pictures."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Artefact:
     """Whether convolutions are computed in whole numbers of 8 bits."""
     agreement: Mapping[str, float] = field(default_factory=dict)
     """How it agreed with the network it was made of."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What an evaluation takes from the training, as in a checkpoint: `batch_size`, `seed`, `val_fraction`."""
     source: str = ""
     """Where the weights come from."""
     licence: str = ""
@@ -75,7 +79,34 @@ def read_artefact(path: str | Path) -> Artefact:
     except (OSError, ValueError, TypeError, KeyError, InputError) as error:
         raise InputError(f"{beside} is damaged ({error}): export again.") from error
     check_choice("Format", artefact.format, FORMATS)
-    shape = artefact.input_shape
-    if len(shape) < 3 or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise InputError(f"{beside} is damaged (input shape {shape!r}): export again.")
+    for name, right in RIGHT.items():
+        value = getattr(artefact, name)
+        if not right(value):
+            raise InputError(f"{beside} is damaged ({name} {value!r}): export again.")
     return artefact
+
+
+def is_texts(value: Any) -> bool:
+    """Whether it is a list of texts."""
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def is_shape(value: Any) -> bool:
+    """Whether it is a list of at least three positive sizes."""
+    return isinstance(value, list) and len(value) > 2 and all(type(size) is int and size > 0 for size in value)
+
+
+def is_training(value: Any) -> bool:
+    """Whether it is what an evaluation takes from the training."""
+    return isinstance(value, dict) and all(type(value.get(name, 0)) in (int, float) for name in TRAINING)
+
+
+RIGHT: dict[str, Callable[[Any], bool]] = {
+    "task": lambda value: isinstance(value, str),
+    "input_shape": is_shape,
+    "dynamic_batch": lambda value: isinstance(value, bool),
+    "outputs": is_texts,
+    "class_names": is_texts,
+    "training": is_training,
+}
+"""Tells of each value that is relied on whether it is right."""

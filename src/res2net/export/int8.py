@@ -1,24 +1,26 @@
-"""Networks in whole numbers of 8 bits, by NNCF: ranges of values are measured on pictures, weights are not trained."""
+"""Networks in whole numbers of 8 bits: ranges of values are measured on pictures, weights are not trained."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
 from res2net.errors import InputError
 from res2net.export.needs import needs_export, quiet
 
-__all__ = ["INT8_FORMATS", "quantized"]
+__all__ = ["INT8_FORMATS", "quantized", "quantized_module"]
 
-INT8_FORMATS = ("openvino", "onnx")
+INT8_FORMATS = ("pt2", "onnx", "openvino")
 
 
 def quantized(model: Any, pictures: Iterable[Tensor], *, input_name: str | None = None) -> Any:
-    """The same network of OpenVINO or ONNX with its convolutions and matrix products in int8.
+    """The same network of OpenVINO or ONNX with its convolutions and matrix products in int8, by NNCF.
 
     Args:
         model: as OpenVINO or ONNX has it.
@@ -30,9 +32,51 @@ def quantized(model: Any, pictures: Iterable[Tensor], *, input_name: str | None 
     """
     with needs_export("Int8"):
         import nncf
-    arrays = [batch.numpy() for batch in pictures]
-    if not arrays:
-        raise InputError("Int8 needs pictures to measure ranges of values on: give a folder with some (--calibrate).")
+    arrays = [batch.numpy() for batch in some(pictures)]
     items = [{input_name: array} for array in arrays] if input_name else arrays
     with quiet(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         return nncf.quantize(model, nncf.Dataset(items), preset=nncf.QuantizationPreset.MIXED, subset_size=len(items))
+
+
+def quantized_module(module: GraphModule, pictures: Iterable[Tensor]) -> GraphModule:
+    """The same for the module of an exported program, by torchao's quantizer for processors.
+
+    Weights become int8, and behind each of them, and around each layer, stands the arithmetic between whole numbers and
+    fp32. Torch's compiler makes whole-number convolutions of these; run as they are, they compute the same in fp32.
+
+    Args:
+        module: `program.module()`; it is changed.
+        pictures: as in `quantized`.
+
+    Raises:
+        InputError: there are no pictures, or torchao is not installed.
+    """
+    with needs_export("Int8 of pt2"), quiet():
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+        from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+    scheme = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
+    measured = prepare_pt2e(module, scheme)
+    with torch.no_grad():
+        for batch in some(pictures):
+            measured(batch)
+        made: GraphModule = convert_pt2e(measured)
+    leave_out_unused(made)
+    return made
+
+
+def leave_out_unused(module: GraphModule) -> None:
+    """Remove the tensors that no step of the graph uses: weights in fp32 whose place others have taken."""
+    used = {node.target for node in module.graph.nodes if node.op == "get_attr"}
+    for name in [name for name, _ in (*module.named_parameters(), *module.named_buffers()) if name not in used]:
+        owner, _, last = name.rpartition(".")
+        delattr(module.get_submodule(owner), last)
+
+
+def some(pictures: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same batches; `InputError` where there are none."""
+    empty = True
+    for batch in pictures:
+        yield batch
+        empty = False
+    if empty:
+        raise InputError("Int8 needs pictures to measure ranges of values on: give a folder with some (--calibrate).")

@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from res2net.errors import check_choice
 from res2net.export.artefact import FORMATS
-from res2net.export.int8 import INT8_FORMATS, quantized
+from res2net.export.int8 import INT8_FORMATS, quantized, quantized_module
 from res2net.export.needs import needs_export, quiet
 from res2net.surgery import optimize
 
@@ -68,8 +68,17 @@ def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = F
         return torch.export.export(network, (example,), dynamic_shapes=shapes)
 
 
-def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], _calibration: Pictures) -> None:
+def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], calibration: Pictures) -> None:
     """An exported program of torch."""
+    if calibration is not None:
+        made = quantized_module(program.module(check_guards=False), calibration)
+        images = program.example_inputs[0][0]
+        program = exported_program(made, images, dynamic_batch=bool(program.range_constraints))
+    # Pictures and paths of this machine are nobody else's business, and take their place.
+    program.example_inputs = None
+    for node in program.graph.nodes:
+        for name in ("stack_trace", "nn_module_stack", "from_node"):
+            node.meta.pop(name, None)
     torch.export.save(program, path)
 
 
