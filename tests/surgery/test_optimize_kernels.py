@@ -253,6 +253,8 @@ def interpreting():
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TRITON_INTERPRET", "1")
+            patch.setenv("OMP_NUM_THREADS", "1")  # its many small products are slower in several threads
+            patch.setenv("OPENBLAS_NUM_THREADS", "1")
             pool.submit(int).result()
         yield pool
 
