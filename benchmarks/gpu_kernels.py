@@ -1,35 +1,32 @@
 """Check and time the Triton chain on a GPU, beside torch and `torch.compile`, at the shapes of Res2Net-50.
 
-    uv run --group test python benchmarks/gpu_kernels.py --out gpu_kernels.json
+    python benchmarks/gpu_kernels.py --out gpu_kernels.json
 
 First every shape is compared with the reference in float64, in each precision; the script stops when one is off. Then
 the median time of each is printed, measured on replays of CUDA graphs, with the rates reached: operations of the
 convolutions, and the fewest bytes (input read once, output written once), beside those of a large matrix product and a
 large copy. `--tune` also tries other blocks. Without a GPU the script itself can be tried, small and interpreted:
 
-    TRITON_INTERPRET=1 uv run --group test python benchmarks/gpu_kernels.py --dry --device cpu
+    TRITON_INTERPRET=1 python benchmarks/gpu_kernels.py --dry --device cpu
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import tyro
-from rich.console import Console
 from torch import Tensor
 
 import res2net
+from gpu_timing import device_name, median_seconds, peaks, text_table
 from res2net.kernels import Layout, folded_chain, tap_major
-from res2net.report import Column, Table
 
 
 class Precision(NamedTuple):
@@ -49,6 +46,7 @@ PRECISIONS = {
 }
 NETWORKS = {"26w_4s": (26, 4), "14w_8s": (14, 8)}
 """Width of a split in the first stage, and number of splits."""
+WAYS = ("triton", "torch", "compile")
 
 
 @dataclass(frozen=True)
@@ -58,16 +56,28 @@ class Arguments:
     device: str = "cuda"
     batch: int = 256
     image: int = 224
-    """Side of the pictures, pixels: the first stage has a quarter of it."""
     networks: tuple[str, ...] = tuple(NETWORKS)
     precisions: tuple[str, ...] = tuple(PRECISIONS)
     repetitions: int = 50
     tune: bool = False
-    """Also time other blocks, and tell the fastest."""
     dry: bool = False
-    """Tiny shapes, for trying the script itself."""
     out: str | None = None
-    """Write the results to this JSON file."""
+
+
+def arguments() -> Arguments:
+    """Those of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--image", type=int, default=224, help="side of the pictures: the first stage has a quarter")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=tuple(NETWORKS))
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=tuple(PRECISIONS))
+    parser.add_argument("--repetitions", type=int, default=50)
+    parser.add_argument("--tune", action="store_true", help="also time other blocks, and tell the fastest")
+    parser.add_argument("--dry", action="store_true", help="tiny shapes, for trying the script itself")
+    parser.add_argument("--out", help="write the results to this JSON file")
+    chosen = vars(parser.parse_args())
+    return Arguments(**chosen | ({"batch": 2, "repetitions": 2} if chosen["dry"] else {}))
 
 
 class Case(NamedTuple):
@@ -128,53 +138,13 @@ def distance(case: Case, precision: Precision, chosen: Arguments) -> float:
     return ((y.double() - expected).abs().max() / expected.abs().max()).item()
 
 
-def median_seconds(function: Callable[[], object], chosen: Arguments) -> float:
-    """Of one call: replays of a CUDA graph between events; on a CPU the calls themselves."""
-    if chosen.device == "cpu":
-        seconds = []
-        for _ in range(chosen.repetitions):
-            start = time.perf_counter()
-            function()
-            seconds.append(time.perf_counter() - start)
-        return statistics.median(seconds)
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            function()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        function()
-    for _ in range(5):
-        graph.replay()
-    events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(chosen.repetitions)]
-    for start, end in events:
-        start.record()
-        graph.replay()
-        end.record()
-    torch.cuda.synchronize()
-    return statistics.median(start.elapsed_time(end) for start, end in events) / 1e3
-
-
-def peaks(precision: Precision, chosen: Arguments) -> tuple[float, float]:
-    """FLOP/s of a large matrix product and bytes/s of a large copy."""
-    side, length = (256, 2**20) if chosen.dry else (8192, 2**30)
-    a = torch.randn(side, side, device=chosen.device).to(precision.dtype)
-    source = torch.zeros(length, dtype=torch.uint8, device=chosen.device)
-    target = torch.empty_like(source)
-    product = median_seconds(lambda: a @ a, chosen)
-    copy = median_seconds(lambda: target.copy_(source), chosen)
-    return 2 * side**3 / product, 2 * length / copy
-
-
 def contenders(case: Case, precision: Precision, chosen: Arguments) -> dict[str, Callable[[], object]]:
+    """The ways to compute a chain; the last is compiled at its first call."""
     from res2net.kernels.triton_chain import folded_chain_triton
 
     given = tensors(case, precision, chosen)
     x, weights, biases = given
     plain = (x, weights.contiguous(), biases)
-    torch.compiler.reset()
     compiled = torch.compile(folded_chain, fullgraph=True, dynamic=False, backend="eager" if chosen.dry else "inductor")
     layout, stride = case.layout, case.stride
     return {
@@ -204,7 +174,9 @@ def fastest_blocks(case: Case, precision: Precision, chosen: Arguments) -> tuple
         options = {"stride": case.stride, "tf32": precision.tf32, "blocks": blocks}
         try:
             tried[blocks] = median_seconds(
-                lambda given=given, o=options: folded_chain_triton(*given, case.layout, **o), chosen
+                lambda given=given, o=options: folded_chain_triton(*given, case.layout, **o),
+                chosen.device,
+                chosen.repetitions,
             )
         except triton.runtime.errors.OutOfResources:
             continue
@@ -212,42 +184,52 @@ def fastest_blocks(case: Case, precision: Precision, chosen: Arguments) -> tuple
     return str(tuple(best)), tried[best]
 
 
+def check(precision: str, chosen: Arguments) -> list[dict]:
+    """How far off each chain is, and whether that is within the limit."""
+    use(PRECISIONS[precision])
+    checked = []
+    for case in cases(chosen):
+        off = distance(case, PRECISIONS[precision], chosen)
+        right = off <= PRECISIONS[precision].limit
+        checked.append({"case": case.name, "precision": precision, "distance": off, "right": right})
+        print(f"{precision} {case.name}: max |a - b| / max |b| = {off:.1e}{'' if right else ' WRONG'}", flush=True)
+    return checked
+
+
+def timing(case: Case, precision: str, chosen: Arguments, ways: tuple[str, ...] = WAYS) -> dict:
+    """Seconds of a chain by each way, and the rates that the kernel reaches."""
+    torch.compiler.reset()
+    functions = contenders(case, PRECISIONS[precision], chosen)
+    seconds = {way: median_seconds(functions[way], chosen.device, chosen.repetitions) for way in ways}
+    moved = case.bytes(chosen.batch, PRECISIONS[precision].dtype.itemsize)
+    rates = {
+        "flop_per_s": case.flop(chosen.batch) / seconds["triton"],
+        "bytes_per_s": moved / seconds["triton"],
+    }
+    return {"case": case.name, "precision": precision, "seconds": seconds, **rates}
+
+
 def main() -> None:
-    chosen = tyro.cli(Arguments, description=__doc__)
-    if chosen.dry:
-        chosen = Arguments(**{**vars(chosen), "batch": 2, "repetitions": 2})
+    chosen = arguments()
     torch.backends.cudnn.benchmark = True
-    console = Console(width=max(140, Console().width))
     checked, timed, measured_peaks = [], [], {}
     with torch.inference_mode():
         for name in chosen.precisions:
-            use(PRECISIONS[name])
-            for case in cases(chosen):
-                off = distance(case, PRECISIONS[name], chosen)
-                checked.append({"case": case.name, "precision": name, "distance": off})
-                console.print(f"{name} {case.name}: max |a - b| / max |b| = {off:.1e}")
-                if not off <= PRECISIONS[name].limit:
-                    sys.exit(f"More than {PRECISIONS[name].limit}: the kernel is wrong.")
+            checked += check(name, chosen)
+            if not all(each["right"] for each in checked):
+                sys.exit(f"More than {PRECISIONS[name].limit}: the kernel is wrong.")
         for name in chosen.precisions:
             use(PRECISIONS[name])
-            measured_peaks[name] = peaks(PRECISIONS[name], chosen)
+            measured_peaks[name] = peaks(PRECISIONS[name].dtype, chosen.device, chosen.repetitions, dry=chosen.dry)
             for case in cases(chosen):
-                seconds = {
-                    who: median_seconds(function, chosen)
-                    for who, function in contenders(case, PRECISIONS[name], chosen).items()
-                }
-                result = {"case": case.name, "precision": name, "seconds": seconds}
+                result = timing(case, name, chosen)
                 if chosen.tune:
                     result["blocks"], result["tuned"] = fastest_blocks(case, PRECISIONS[name], chosen)
-                result["flop_per_s"] = case.flop(chosen.batch) / seconds["triton"]
-                element_size = PRECISIONS[name].dtype.itemsize
-                result["bytes_per_s"] = case.bytes(chosen.batch, element_size) / seconds["triton"]
                 timed.append(result)
-    console.print(table(timed, measured_peaks, chosen).to_rich())
+    print(table(timed, measured_peaks, chosen))
     if chosen.out:
-        device = torch.cuda.get_device_name() if chosen.device != "cpu" else "cpu"
         content = {
-            "device": device,
+            "device": device_name(chosen.device),
             "versions": {"torch": torch.__version__, "res2net": res2net.__version__},
             "arguments": vars(chosen),
             "peaks": {
@@ -266,26 +248,15 @@ def use(precision: Precision) -> None:
     torch.backends.cuda.matmul.allow_tf32 = precision.tf32
 
 
-def table(timed: list[dict], measured: dict[str, tuple[float, float]], chosen: Arguments) -> Table:
-    columns = (
-        Column("precision"),
-        Column("chain"),
-        Column("triton", "us", digits=1),
-        Column("torch", "us", digits=1),
-        Column("compile", "us", digits=1),
-        Column("torch / triton"),
-        Column("TFLOP/s", digits=1),
-        Column("of peak"),
-        Column("GB/s", digits=0),
-        Column("of copy"),
-        Column("tuned", "us", digits=1),
-        Column("blocks"),
-    )
+def table(timed: list[dict], measured: dict[str, tuple[float, float]], chosen: Arguments) -> str:
+    """Microseconds of each chain, and the rates beside those of a large product and a large copy."""
+    headings = ["precision", "chain", *(f"{way} (us)" for way in WAYS), "torch / triton"]
+    headings += ["TFLOP/s", "of peak", "GB/s", "of copy", "tuned (us)", "blocks"]
     rows = [
         (
             r["precision"],
             r["case"],
-            *(1e6 * r["seconds"][who] for who in ("triton", "torch", "compile")),
+            *(1e6 * r["seconds"][way] if way in r["seconds"] else None for way in WAYS),
             r["seconds"]["torch"] / r["seconds"]["triton"],
             r["flop_per_s"] / 1e12,
             r["flop_per_s"] / measured[r["precision"]][0],
@@ -296,10 +267,8 @@ def table(timed: list[dict], measured: dict[str, tuple[float, float]], chosen: A
         )
         for r in timed
     ]
-    title = (
-        f"Chains of Res2Net-50, batch {chosen.batch}, {chosen.image} px, channels last; medians of {chosen.repetitions}"
-    )
-    return Table(title, columns, rows)
+    title = f"Chains of Res2Net-50, batch {chosen.batch}, {chosen.image} px, channels last; medians"
+    return text_table(title, headings, rows)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from res2net.errors import InputError, check_choice
 from res2net.kernels.chain import Layout
 from res2net.kernels.folded import check_folded, folded_chain, output_shape
 
-__all__ = ["BACKENDS", "folded_chain_op"]
+__all__ = ["BACKENDS", "folded_chain_op", "triton_problem"]
 
 BACKENDS = ("reference", "triton")
 
@@ -45,6 +46,15 @@ def folded_chain_op(
     splits = (layout.width, layout.scale, layout.hierarchical, layout.split_order, layout.passes)
     steps = (stride, dilation, groups, act, pass_through, pool_counts_padding)
     return torch.ops.res2net.folded_chain(x, weights, biases, *splits, *steps, backend, tf32)
+
+
+def triton_problem(device: torch.device) -> str | None:
+    """Why `backend="triton"` does not compute there; None on a GPU, and anywhere with TRITON_INTERPRET=1."""
+    if find_spec("triton") is None:
+        return "triton is not installed"
+    import triton
+
+    return None if device.type == "cuda" or triton.knobs.runtime.interpret else f"the network is on {device}"
 
 
 @torch.library.custom_op("res2net::folded_chain", mutates_args=())

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TypeVar, cast
 
 from torch import Tensor, nn
 
 from res2net.errors import check_choice
+from res2net.kernels import Layout
+from res2net.kernels.folded_op import BACKENDS
 from res2net.measure.flow import Flow, Node, is_norm
 from res2net.nn.bottleneck import Res2Bottleneck
 from res2net.nn.res2conv import Res2Conv
 from res2net.surgery.convert import Inputs, example_inputs, observed, put
 from res2net.surgery.find import followers
 from res2net.surgery.fold import fold_norms
+from res2net.surgery.folded import FoldedChain, folds
 from res2net.surgery.fused import ATTRIBUTES, Chain, ConvAct, FusedBottleneck, PackedConv, StageChain, grouped, packs
+from res2net.surgery.kernels import channels_last, device_of, usable_kernels
 
 __all__ = ["TARGETS", "optimize"]
 
@@ -24,55 +29,69 @@ ELEMENTWISE = (*ATTRIBUTES, nn.Mish, nn.ELU)
 """Activations without weights, so that one serves for all splits."""
 
 
-def optimize(model: Model, target: str = "eager", *, example_input: Tensor | Inputs | None = None) -> Model:
+def optimize(
+    model: Model,
+    target: str = "eager",
+    *,
+    kernels: str | None = None,
+    example_input: Tensor | Inputs | None = None,
+) -> Model:
     """Rewrite a network for inference: the same function, to rounding.
 
     Batch normalisations are folded into the convolutions before them. A bottleneck becomes three steps: a convolution
     with its activation, the Res2 chain, and a convolution that adds the shortcut.
 
     Args:
-        model: any network; it is not changed.
-        target: "eager", to be run by torch where the model is: on a CPU, convolutions have their weights in oneDNN's
-            own layout and apply their activation and the addition themselves, and pictures are in channels-last
-            memory. "export", plain layers of torch, to be compiled or exported.
+        model: any network, where it will run; it is not changed.
+        target: "eager", to be run by torch as it is: with pictures in channels-last memory. "export", to be compiled
+            or exported: weights stay in the memory that they have.
+        kernels: what computes convolutions and chains. "onednn", on a CPU and eager only: convolutions have their
+            weights in oneDNN's own layout and apply their activation and the addition themselves. "torch": plain
+            layers. "triton", on a GPU: plain layers, but each Res2 chain of two dimensions with ReLU, or no
+            activation, is one operator (`res2net.kernels.folded_chain_op`); gradients do not pass it. "reference":
+            the same operator computed by torch, anywhere, to compare with. By default "onednn" for an eager network
+            on a CPU, else "torch".
         example_input: as in `res2net.convert`.
 
     Returns:
         The new network in evaluation, without gradients.
 
     Raises:
-        InputError: an unknown target, or the network does not run with the example input.
+        InputError: an unknown target, kernels that do not run where the network is, or the network does not run with
+            the example input.
     """
     check_choice("Target", target, TARGETS)
+    kernels = usable_kernels(kernels, target, device_of(model))
     _, flow = observed(model, example_inputs(model, example_input))
     new = copy.deepcopy(model).eval().requires_grad_(False)
     fold_norms(new, flow)
-    packed = target == "eager"
-    alone = fused_block(new, packed)
+    alone = fused_block(new, kernels)
     if alone is not None:
         new = cast("Model", alone)
     for name, module in list(new.named_modules()):
-        fused = fused_block(module, packed) if name else None
+        fused = fused_block(module, kernels) if name else None
         if fused is not None:
             put(new, name, fused)
-    if packed:
+    if kernels == "onednn":
         for node in flow.nodes:
             pack(new, node, flow)
+    elif target == "eager":
+        channels_last(new)
     return new.eval()
 
 
-def fused_block(module: nn.Module, packed: bool) -> nn.Module | None:
+def fused_block(module: nn.Module, kernels: str) -> nn.Module | None:
     """The module of fewer steps that takes the place of one of ours; None where it stays as it is."""
     if type(module) is Res2Conv and is_folded(module):
-        return fused_chain(module, packed)
+        return fused_chain(module, kernels)
     # Squeeze-and-excitation stands between the last convolution and the addition.
     if type(module) is Res2Bottleneck and is_folded(module) and isinstance(module.se, nn.Identity):
         if is_norm(module.bn1) or is_norm(module.bn3):
             return None
         return FusedBottleneck(
-            joined(module.conv1, module.act1, packed),
-            fused_chain(module, packed, in_place=packed),
-            joined(module.conv3, module.act3, packed),
+            joined(module.conv1, module.act1, kernels),
+            fused_chain(module, kernels, alone=True),
+            joined(module.conv3, module.act3, kernels),
             module.downsample,
         )
     return None
@@ -83,19 +102,28 @@ def is_folded(module: Res2Conv) -> bool:
     return module.order == "conv-norm-act" and not any(is_norm(norm) for _, norm, _ in module.branches())
 
 
-def fused_chain(module: Res2Conv, packed: bool, *, in_place: bool = False) -> nn.Module:
-    """The chain of a Res2 convolution; `in_place` where nothing else reads its input."""
-    layout, branches = module.layout, module.branches()
-    acts = [act for _, _, act in branches]
-    if not layout.hierarchical and len(branches) > 1 and all(type(act) in ELEMENTWISE for act in acts):
-        return StageChain(joined(grouped([conv for conv, _, _ in branches]), acts[0], packed), layout, module.pool)
-    convs = [joined(conv, act, packed) for conv, _, act in module.branches()]
-    return Chain(convs, module.layout, module.pool, in_place=in_place)
+def fused_chain(module: Res2Conv, kernels: str, *, alone: bool = False) -> nn.Module:
+    """The chain of a Res2 convolution; `alone` where nothing else reads its input."""
+    layout = module.layout
+    steps = [(conv, act) for conv, _, act in module.branches()]
+    if kernels in BACKENDS and folds(steps, layout, module.pool):
+        return FoldedChain(steps, layout, module.pool, kernels)
+    if merges(steps, layout):
+        merged = grouped([conv for conv, _ in steps])
+        return StageChain(joined(merged, steps[0][1], kernels), layout, module.pool)
+    convs = [joined(conv, act, kernels) for conv, act in steps]
+    return Chain(convs, layout, module.pool, in_place=alone and kernels == "onednn")
 
 
-def joined(conv: nn.Module, act: nn.Module, packed: bool) -> nn.Module:
+def merges(steps: Sequence[tuple[nn.Module, nn.Module]], layout: Layout) -> bool:
+    """Whether one grouped convolution is faster than these: on a CPU it is, where no split waits for another."""
+    on_cpu = all(tensor.device.type == "cpu" for conv, _ in steps for tensor in conv.parameters())
+    return on_cpu and len(steps) > 1 and not layout.hierarchical and all(type(act) in ELEMENTWISE for _, act in steps)
+
+
+def joined(conv: nn.Module, act: nn.Module, kernels: str) -> nn.Module:
     """A convolution and its activation as one step."""
-    return PackedConv(conv, act) if packed and packs(conv, act) else ConvAct(conv, act)
+    return PackedConv(conv, act) if kernels == "onednn" and packs(conv, act) else ConvAct(conv, act)
 
 
 def pack(model: nn.Module, node: Node, flow: Flow) -> None:

@@ -15,9 +15,6 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
 from res2net.errors import InputError, check_choice
 from res2net.weights.records import WeightRecord, records
 from res2net.weights.save import write_problem
@@ -93,6 +90,10 @@ def recognise(path: str | Path) -> WeightRecord | None:
 
 def _download(record: WeightRecord, path: Path) -> None:
     """Download to `<name>.part` beside `path`, check, and rename."""
+    # Only a download needs them: models are made where rich is not installed.
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
     console = Console(stderr=True)
     notice = f"Downloading {record.name}, published by {record.source}. Licence: {record.licence}."
     console.print(notice, markup=False, highlight=False, soft_wrap=True)
