@@ -13,8 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 __all__ = ["RunProgress", "progress_bar"]
 
 
-def progress_bar(console: Console) -> Progress:
-    """A bar with what is done, pictures a second, and the time left; nothing where the output is no terminal."""
+def progress_bar(console: Console, *, auto_refresh: bool = True) -> Progress:
+    """A bar with what is done, pictures a second, and the time left; nothing where the output is no terminal.
+
+    Without `auto_refresh` it is drawn when `refresh` is called, and takes no time at others.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -24,6 +27,7 @@ def progress_bar(console: Console) -> Progress:
         TextColumn("left"),
         console=console,
         transient=True,
+        auto_refresh=auto_refresh,
         disable=not console.is_terminal,  # in a file, bars are noise
     )
 
