@@ -23,13 +23,20 @@ __all__ = ["latency_figure"]
 
 LOOKS = {name: COLOURS[index] for index, name in enumerate(RUNTIMES)}
 SHAPES = {name: MARKERS[index] for index, name in enumerate(PRECISIONS)}
-LINE = 0.17
-"""Inches from one label to the next, at least."""
+ROW = 0.45
+"""Inches from one row to the next, at least."""
+LANES = 0.26
+"""Inches that the runtimes of a row take."""
+TALL = 1.5 * ROW
+"""Inches from the lowest row to the highest for each gap between rows, where they need no more."""
 STEPS = np.array([1, 1.5, 2, 3, 5, 7])
 
 
 def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | None = None) -> Figure:
-    """Each model in a row of its own height: how long it takes in each runtime and precision.
+    """Each model in a row: how long it takes in each runtime and precision.
+
+    Rows stand as their parameters or accuracies do, except that those with nearly the same are moved apart; the axis
+    tells the number of each.
 
     Colour is the runtime, shape the precision; filled are our models, hollow those of timm. A point is the median, and
     its bar goes from one quartile to the other.
@@ -46,27 +53,51 @@ def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | No
     case = results[0].case
     names = list(dict.fromkeys(result.case.model for result in results))
     known = accuracy is not None and all(name in accuracy for name in names)
-    heights = {
-        result.case.model: accuracy[result.case.model] if accuracy and known else result.counts.parameters / 1e6
-        for result in results
-    }
-    plain = list(dict.fromkeys(name.removeprefix(TIMM) for name in names))
-    figure = new_figure(3.4 + max(0.0, LINE * (len(plain) - 12)))
+    values: dict[str, float] = {}
+    for result in results:
+        name = result.case.model
+        values[row_name(name)] = accuracy[name] if accuracy and known else result.counts.parameters / 1e6
+    rows = row_places(values)
+    figure = new_figure(1.4 + max(rows.values()) - min(rows.values()))
     axes = figure.subplots()
     what = "training step" if case.training else "latency"
     of = f"{case.batch} picture{'s' if case.batch > 1 else ''} of {case.size} px"
     clean(axes, f"{what} of {of}, ms", "top-1 accuracy, %" if known else "parameters, million")
     axes.set_xscale("log")
-    for name in names:
-        own = [result for result in results if result.case.model == name]
-        medians = [1e3 * result.time.median for result in own]
-        axes.plot([min(medians), max(medians)], [heights[name]] * 2, color="#dddddd", linewidth=1, zorder=1)
-        for result in own:
-            point(axes, result, heights[name])
-    limits(axes, results, heights)
-    label(axes, figure, results, heights)
+    runtimes = [name for name in RUNTIMES if any(result.case.runtime == name for result in results)]
+    lanes = np.linspace(LANES / 2, -LANES / 2, len(runtimes)) if len(runtimes) > 1 else [0.0]
+    lane = dict(zip(runtimes, lanes, strict=True))
+    for result in results:
+        point(axes, result, rows[row_name(result.case.model)] + lane[result.case.runtime])
+    time_axis(axes, results)
+    axes.set_yticks(list(rows.values()), [f"{values[name]:.1f}" for name in rows])
+    axes.set_ylim(min(rows.values()) - ROW / 2, max(rows.values()) + ROW / 2)
+    for name, place in rows.items():
+        axes.annotate(
+            drawable(shorten(name, 22)),
+            (1.02, place),
+            xycoords=("axes fraction", "data"),
+            fontsize=9,
+            color=INK,
+            va="center",
+            annotation_clip=False,
+        )
     legend(figure, handles(results), notes(names))
     return finish(figure)
+
+
+def row_name(model: str) -> str:
+    """A model of timm stands in the row of ours."""
+    return model.removeprefix(TIMM)
+
+
+def row_places(values: Mapping[str, float]) -> dict[str, float]:
+    """Where each row stands, inches."""
+    names = sorted(values, key=lambda name: values[name])
+    numbers = np.array([values[name] for name in names])
+    span = numbers[-1] - numbers[0]
+    places = (numbers - numbers[0]) / span * TALL * (len(names) - 1) if span else np.zeros(len(names))
+    return dict(zip(names, apart(places, ROW).tolist(), strict=True))
 
 
 def point(axes: Axes, result: Result, height: float) -> None:
@@ -88,7 +119,7 @@ def point(axes: Axes, result: Result, height: float) -> None:
     )
 
 
-def limits(axes: Axes, results: Sequence[Result], heights: Mapping[str, float]) -> None:
+def time_axis(axes: Axes, results: Sequence[Result]) -> None:
     """Room around the points, and round numbers of milliseconds below them."""
     low = 1e3 * min(result.time.low for result in results)
     high = 1e3 * max(result.time.high for result in results)
@@ -102,34 +133,6 @@ def limits(axes: Axes, results: Sequence[Result], heights: Mapping[str, float]) 
     axes.xaxis.set_major_locator(FixedLocator(inside))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    least, most = min(heights.values()), max(heights.values())
-    room = (most - least) * 0.12 or max(1.0, 0.1 * most)
-    axes.set_ylim(least - room, most + room)
-
-
-def label(axes: Axes, figure: Figure, results: Sequence[Result], heights: Mapping[str, float]) -> None:
-    """The names of the models beside the axes, each joined with its row; a model of both libraries has one."""
-    rows = {name.removeprefix(TIMM): height for name, height in heights.items()}
-    ends: dict[str, float] = {}
-    for result in results:
-        name = result.case.model.removeprefix(TIMM)
-        ends[name] = max(ends.get(name, 0.0), 1e3 * result.time.median)
-    low, high = axes.get_ylim()
-    least = LINE / (figure.get_figheight() - 1.0)
-    names = sorted(rows, key=lambda name: rows[name])
-    places = apart(np.array([(rows[name] - low) / (high - low) for name in names]), least)
-    for name, place in zip(names, places, strict=True):
-        axes.annotate(
-            drawable(shorten(name, 22)),
-            xy=(ends[name], rows[name]),
-            xytext=(1.03, place),
-            textcoords="axes fraction",
-            fontsize=9,
-            color=INK,
-            va="center",
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.7, "shrinkA": 1, "shrinkB": 5},
-        )
 
 
 def apart(places: NDArray[np.float64], least: float) -> NDArray[np.float64]:
