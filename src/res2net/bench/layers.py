@@ -74,7 +74,9 @@ def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -
     layers = []
     for name, step in steps.items():
         seconds = sorted(times[name])[len(times[name]) // 2]
-        cost = sum(costs.get(original, 0.0) for original in originals.get(name, (name,)))
+        cost = sum(
+            costs.get(original, 0.0) for original in {short(original) for original in originals.get(name, (name,))}
+        )
         if seconds > 0 or cost > 0:
             layers.append(Layer(name, step.node_type, step.exec_type, seconds, cost))
     return layers
@@ -85,7 +87,7 @@ def operations_by_name(model: Any) -> dict[str, float]:
     costs = {}
     for node in model.get_ops():
         kind = node.get_type_name()
-        if kind not in ("Convolution", "GroupConvolution", "MatMul"):
+        if kind not in ("Convolution", "GroupConvolution", "MatMul") or node.output(0).get_partial_shape().is_dynamic:
             continue
         outputs = math.prod(node.output(0).get_shape())
         weight = list(node.input_value(1).get_shape())
@@ -93,7 +95,7 @@ def operations_by_name(model: Any) -> dict[str, float]:
             each = weight[-1 if node.get_attributes()["transpose_b"] else -2]
         else:
             each = math.prod(weight[2 if kind == "GroupConvolution" else 1 :])
-        costs[node.get_friendly_name()] = 2.0 * outputs * each
+        costs[short(node.get_friendly_name())] = 2.0 * outputs * each
     return costs
 
 
@@ -137,7 +139,7 @@ def layer_table(layers: Sequence[Layer], title: str, peak: float | None = None) 
 COSTS = (
     Column("time", "ms", digits=3),
     Column("share", "%", digits=1),
-    Column("operations", "GFLOP", digits=3),
+    Column("operations", "MFLOP", digits=1),
     Column("rate", "GFLOP/s", digits=0),
     Column("of the peak", "%", digits=0),
 )
@@ -151,12 +153,12 @@ def costs(
     return (
         1e3 * seconds,
         100 * seconds / total if total else None,
-        operations / 1e9 if operations else None,
+        operations / 1e6 if operations else None,
         rate / 1e9 if rate else None,
         100 * rate / peak if rate and peak else None,
     )
 
 
 def short(name: str) -> str:
-    """The end of a long name, which tells more than its beginning."""
-    return name if len(name) <= 40 else f"…{name[-39:]}"
+    """What torch calls the operation that a layer was made of: the first part of its name in OpenVINO."""
+    return name.partition("/")[0]

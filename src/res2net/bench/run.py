@@ -19,7 +19,7 @@ from res2net.bench.results import Benchmark, Result, doubts
 from res2net.bench.runtimes import export_case, make_run
 from res2net.bench.subjects import Subject
 from res2net.bench.timing import Samples, interleaved
-from res2net.engine.progress import progress_bar
+from res2net.report.progress import progress_bar
 
 __all__ = ["Files", "export_all", "run_benchmark"]
 

@@ -25,7 +25,7 @@ __all__ = ["run"]
 ABOUT = """Measure how fast models run: latency, throughput, training steps and memory, all cases in turn in one
 process, beside what the machine can do at most."""
 ACCELERATORS = ("auto", "cpu", "gpu")
-NARROWEST = 140
+NARROWEST = 150
 """Columns of a terminal that the tables take, if it has fewer."""
 
 
