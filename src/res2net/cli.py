@@ -35,6 +35,7 @@ COMMANDS = {
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),
     "predict": Command("res2net.commands.predict:run", "tell what is in a picture or in a folder of them"),
     "export": Command("res2net.commands.export:run", "write a network to a file for ONNX Runtime, OpenVINO or torch"),
+    "bench": Command("res2net.commands.bench:run", "measure how fast models run, in every way to run them"),
     "weights": Command("res2net.commands.weights:run", "convert weights between formats, list published ones"),
 }
 

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from res2net.errors import InputError
 
-__all__ = ["Backbone", "Stage"]
+__all__ = ["Backbone", "Stage", "usual_side"]
 
 
 @dataclass(frozen=True)
@@ -117,3 +117,10 @@ class Backbone(nn.Module):
     def _frozen_modules(self) -> Iterator[nn.Module]:
         for stage in self.stage_modules()[: getattr(self, "_frozen_stages", 0)]:
             yield from stage
+
+
+def usual_side(model: Backbone) -> int:
+    """Pixels of a side, where nothing is asked for."""
+    if model.dims == 3:
+        return 64
+    return 32 if model.dims == 2 and model.stages[-1].stride < 8 else 224

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from res2net.backbones.base import Backbone
+from res2net.backbones.base import Backbone, usual_side
 from res2net.errors import InputError
 from res2net.measure import Counts, Memory, ReceptiveField, human, mean_field
 from res2net.report import Column, Table
@@ -18,13 +18,6 @@ __all__ = ["SIGNALS", "common_dims", "cost_table", "memory_table", "stage_table"
 SIGNALS = {1: "signal", 2: "picture", 3: "volume"}
 """What a network takes, by dimensions."""
 MIB = 2**20
-
-
-def usual_side(model: Backbone) -> int:
-    """Pixels of a side, where nothing is asked for."""
-    if model.dims == 3:
-        return 64
-    return 32 if model.dims == 2 and model.stages[-1].stride < 8 else 224
 
 
 def common_dims(models: Mapping[str, Backbone]) -> int:

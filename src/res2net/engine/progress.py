@@ -8,24 +8,11 @@ from typing import Any
 import lightning as L
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
+
+from res2net.report.progress import progress_bar
 
 __all__ = ["RunProgress", "progress_bar"]
-
-
-def progress_bar(console: Console) -> Progress:
-    """A bar with what is done, pictures a second, and the time left; nothing where the output is no terminal."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,  # in a file, bars are noise
-    )
 
 
 class RunProgress(L.Callback):

@@ -120,9 +120,16 @@ def openvino_model(program: ExportedProgram, names: Sequence[str]) -> Any:
 
     model = openvino.convert_model(program)
     model.inputs[0].get_tensor().set_names({"images"})
+    model.reshape(input_shape(program))  # which it leaves open, and so plans for any
     for output, name in zip(model.outputs, names, strict=True):
         output.get_tensor().set_names({name})
     return model
+
+
+def input_shape(program: ExportedProgram) -> list[int]:
+    """The shape of the pictures, with -1 for a size that may change."""
+    (images,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+    return [size if isinstance(size, int) else -1 for size in images.meta["val"].shape]
 
 
 WRITERS: dict[str, Callable[[ExportedProgram, Path, Sequence[str], Pictures], None]] = {

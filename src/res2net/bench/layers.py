@@ -1,0 +1,164 @@
+"""Where the time of a network goes in OpenVINO: by layer and by kind of layer."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from res2net.bench.cases import Case, Setting
+from res2net.bench.subjects import Subject, pictures
+from res2net.export.needs import needs_export
+from res2net.report import Column, Table
+
+__all__ = ["Layer", "kind_table", "layer_table", "profile_layers"]
+
+CALLS = 20
+SHOWN = 30
+"""Layers in the table: those that take the longest."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A step of the network as OpenVINO runs it."""
+
+    name: str
+    """Of the layer that it is named after; it may do the work of several."""
+    kind: str
+    """Such as Convolution, Reorder or Concatenation."""
+    kernel: str
+    """What computes it."""
+    seconds: float
+    """The median of several calls."""
+    operations: float
+    """Multiplications and additions of convolutions and matrix products, at least 0."""
+
+
+def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -> list[Layer]:
+    """The layers of a case in the order in which they run; those that take no time are left out.
+
+    Args:
+        case: one of OpenVINO's.
+        subject: its network.
+        setting: of all cases.
+        file: of `export_case`.
+
+    Raises:
+        InputError: OpenVINO is not installed.
+    """
+    with needs_export("OpenVINO"):
+        import openvino
+    core = openvino.Core()
+    model = core.read_model(str(file))
+    hints: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if case.precision == "bf16" else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": setting.threads,
+        "PERF_COUNT": True,
+    }
+    compiled = core.compile_model(model, "CPU", hints)
+    request = compiled.create_infer_request()
+    images = pictures(case.batch, subject.channels, case.size).numpy()
+    times: dict[str, list[float]] = defaultdict(list)
+    steps: dict[str, Any] = {}
+    for turn in range(CALLS + 1):
+        request.infer([images], share_inputs=True, share_outputs=True)
+        for step in request.get_profiling_info() if turn else ():
+            steps[step.node_name] = step
+            times[step.node_name].append(step.real_time.total_seconds())
+    costs = operations_by_name(model)
+    originals = original_names(compiled.get_runtime_model())
+    layers = []
+    for name, step in steps.items():
+        seconds = sorted(times[name])[len(times[name]) // 2]
+        cost = sum(
+            costs.get(original, 0.0) for original in {short(original) for original in originals.get(name, (name,))}
+        )
+        if seconds > 0 or cost > 0:
+            layers.append(Layer(name, step.node_type, step.exec_type, seconds, cost))
+    return layers
+
+
+def operations_by_name(model: Any) -> dict[str, float]:
+    """Multiplications and additions of each convolution and matrix product of a network of OpenVINO."""
+    costs = {}
+    for node in model.get_ops():
+        kind = node.get_type_name()
+        if kind not in ("Convolution", "GroupConvolution", "MatMul") or node.output(0).get_partial_shape().is_dynamic:
+            continue
+        outputs = math.prod(node.output(0).get_shape())
+        weight = list(node.input_value(1).get_shape())
+        if kind == "MatMul":
+            each = weight[-1 if node.get_attributes()["transpose_b"] else -2]
+        else:
+            each = math.prod(weight[2 if kind == "GroupConvolution" else 1 :])
+        costs[short(node.get_friendly_name())] = 2.0 * outputs * each
+    return costs
+
+
+def original_names(model: Any) -> dict[str, tuple[str, ...]]:
+    """The layers that each step of a network as it runs was made of."""
+    found = {}
+    for node in model.get_ops():
+        info = node.get_rt_info()
+        if "originalLayersNames" in info:
+            found[node.get_friendly_name()] = tuple(str(info["originalLayersNames"].value).split(","))
+    return found
+
+
+def kind_table(layers: Sequence[Layer], title: str, peak: float | None = None) -> Table:
+    """Time and operations by kind of layer, the slowest first, with the percentage of a peak that it reaches."""
+    kinds: dict[str, list[Layer]] = defaultdict(list)
+    for layer in layers:
+        kinds[layer.kind].append(layer)
+    total = sum(layer.seconds for layer in layers)
+    rows = []
+    for kind, members in sorted(kinds.items(), key=lambda entry: -sum(layer.seconds for layer in entry[1])):
+        seconds = sum(layer.seconds for layer in members)
+        operations = sum(layer.operations for layer in members)
+        rows.append((kind, len(members), *costs(seconds, total, operations, peak)))
+    rows.append(("all", len(layers), *costs(total, total, sum(layer.operations for layer in layers), peak)))
+    return Table(title, (Column("kind"), Column("layers"), *COSTS), rows)
+
+
+def layer_table(layers: Sequence[Layer], title: str, peak: float | None = None) -> Table:
+    """The layers that take the longest, in the order in which they run."""
+    total = sum(layer.seconds for layer in layers)
+    slowest = set(sorted(range(len(layers)), key=lambda index: -layers[index].seconds)[:SHOWN])
+    rows = [
+        (short(layer.name), layer.kind, layer.kernel, *costs(layer.seconds, total, layer.operations, peak))
+        for index, layer in enumerate(layers)
+        if index in slowest
+    ]
+    return Table(title, (Column("layer"), Column("kind"), Column("kernel"), *COSTS), rows)
+
+
+COSTS = (
+    Column("time", "ms", digits=3),
+    Column("share", "%", digits=1),
+    Column("operations", "MFLOP", digits=1),
+    Column("rate", "GFLOP/s", digits=0),
+    Column("of the peak", "%", digits=0),
+)
+
+
+def costs(
+    seconds: float, total: float, operations: float, peak: float | None
+) -> tuple[float | None, float | None, float | None, float | None, float | None]:
+    """The cells of `COSTS`."""
+    rate = operations / seconds if operations and seconds else None
+    return (
+        1e3 * seconds,
+        100 * seconds / total if total else None,
+        operations / 1e6 if operations else None,
+        rate / 1e9 if rate else None,
+        100 * rate / peak if rate and peak else None,
+    )
+
+
+def short(name: str) -> str:
+    """What torch calls the operation that a layer was made of: the first part of its name in OpenVINO."""
+    return name.partition("/")[0]

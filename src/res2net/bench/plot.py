@@ -1,0 +1,171 @@
+"""Latency against size or accuracy, as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
+
+from res2net.bench.cases import PRECISIONS, RUNTIMES
+from res2net.bench.results import Result
+from res2net.bench.subjects import TIMM
+from res2net.errors import InputError
+from res2net.report.style import COLOURS, INK, MARKERS, QUIET, clean, finish, legend, new_figure
+from res2net.report.text import drawable, shorten
+
+__all__ = ["latency_figure"]
+
+LOOKS = {name: COLOURS[index] for index, name in enumerate(RUNTIMES)}
+SHAPES = {name: MARKERS[index] for index, name in enumerate(PRECISIONS)}
+ROW = 0.45
+"""Inches from one row to the next, at least."""
+LANES = 0.26
+"""Inches that the runtimes of a row take."""
+TALL = 1.5 * ROW
+"""Inches from the lowest row to the highest for each gap between rows, where they need no more."""
+STEPS = np.array([1, 1.5, 2, 3, 5, 7])
+
+
+def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | None = None) -> Figure:
+    """Each model in a row: how long it takes in each runtime and precision.
+
+    Rows stand as their parameters or accuracies do, except that those with nearly the same are moved apart; the axis
+    tells the number of each.
+
+    Colour is the runtime, shape the precision; filled are our models, hollow those of timm. A point is the median, and
+    its bar goes from one quartile to the other.
+
+    Args:
+        results: of one group.
+        accuracy: of each model, percent; without it, or where one is missing, the height is the number of parameters.
+
+    Raises:
+        InputError: there are no results.
+    """
+    if not results:
+        raise InputError("There are no results to draw: measure an inference or a step of training.")
+    case = results[0].case
+    names = list(dict.fromkeys(result.case.model for result in results))
+    known = accuracy is not None and all(name in accuracy for name in names)
+    values: dict[str, float] = {}
+    for result in results:
+        name = result.case.model
+        values[row_name(name)] = accuracy[name] if accuracy and known else result.counts.parameters / 1e6
+    rows = row_places(values)
+    figure = new_figure(1.4 + max(rows.values()) - min(rows.values()))
+    axes = figure.subplots()
+    what = "training step" if case.training else "latency"
+    of = f"{case.batch} picture{'s' if case.batch > 1 else ''} of {case.size} px"
+    clean(axes, f"{what} of {of}, ms", "top-1 accuracy, %" if known else "parameters, million")
+    axes.set_xscale("log")
+    runtimes = [name for name in RUNTIMES if any(result.case.runtime == name for result in results)]
+    lanes = np.linspace(LANES / 2, -LANES / 2, len(runtimes)) if len(runtimes) > 1 else [0.0]
+    lane = dict(zip(runtimes, lanes, strict=True))
+    for result in results:
+        point(axes, result, rows[row_name(result.case.model)] + lane[result.case.runtime])
+    time_axis(axes, results)
+    axes.set_yticks(list(rows.values()), [f"{values[name]:.1f}" for name in rows])
+    axes.set_ylim(min(rows.values()) - ROW / 2, max(rows.values()) + ROW / 2)
+    for name, place in rows.items():
+        axes.annotate(
+            drawable(shorten(name, 22)),
+            (1.02, place),
+            xycoords=("axes fraction", "data"),
+            fontsize=9,
+            color=INK,
+            va="center",
+            annotation_clip=False,
+        )
+    legend(figure, handles(results), notes(names))
+    return finish(figure)
+
+
+def row_name(model: str) -> str:
+    """A model of timm stands in the row of ours."""
+    return model.removeprefix(TIMM)
+
+
+def row_places(values: Mapping[str, float]) -> dict[str, float]:
+    """Where each row stands, inches."""
+    names = sorted(values, key=lambda name: values[name])
+    numbers = np.array([values[name] for name in names])
+    span = numbers[-1] - numbers[0]
+    places = (numbers - numbers[0]) / span * TALL * (len(names) - 1) if span else np.zeros(len(names))
+    return dict(zip(names, apart(places, ROW).tolist(), strict=True))
+
+
+def point(axes: Axes, result: Result, height: float) -> None:
+    """The median with its quartiles."""
+    time, case = result.time, result.case
+    colour = LOOKS[case.runtime]
+    axes.errorbar(
+        [1e3 * time.median],
+        [height],
+        xerr=[[1e3 * (time.median - time.low)], [1e3 * (time.high - time.median)]],
+        color=colour,
+        marker=SHAPES[case.precision],
+        markersize=6.5,
+        markerfacecolor="white" if case.model.startswith(TIMM) else colour,
+        markeredgewidth=1.4,
+        elinewidth=1.2,
+        capsize=2.5,
+        zorder=3,
+    )
+
+
+def time_axis(axes: Axes, results: Sequence[Result]) -> None:
+    """Room around the points, and round numbers of milliseconds below them."""
+    low = 1e3 * min(result.time.low for result in results)
+    high = 1e3 * max(result.time.high for result in results)
+    margin = max(1.06, (high / low) ** 0.05)
+    axes.set_xlim(low / margin, high * margin)
+    decades = 10.0 ** np.arange(np.floor(np.log10(low / margin)) - 1, np.ceil(np.log10(high * margin)) + 1)
+    ticks = (decades[:, None] * STEPS).ravel()
+    inside = [tick for tick in ticks if low / margin <= tick <= high * margin]
+    if len(inside) < 3:
+        inside = list(np.linspace(low, high, 4))
+    axes.xaxis.set_major_locator(FixedLocator(inside))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def apart(places: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    """Rising places, moved as little as needed to be so far from each other: groups that touch are spread as one."""
+    groups: list[tuple[float, int]] = []  # middle, and how many
+    for place in places:
+        middle, many = float(place), 1
+        while groups:
+            before, others = groups[-1]
+            if middle - before >= least * (many + others) / 2:
+                break
+            groups.pop()
+            middle, many = (middle * many + before * others) / (many + others), many + others
+        groups.append((middle, many))
+    return np.concatenate([middle + least * (np.arange(many) - (many - 1) / 2) for middle, many in groups])
+
+
+def handles(results: Sequence[Result]) -> dict[str, Any]:
+    """What colours and shapes mean, of those that are there."""
+    runtimes = [name for name in RUNTIMES if any(result.case.runtime == name for result in results)]
+    precisions = [name for name in PRECISIONS if any(result.case.precision == name for result in results)]
+    found: dict[str, Any] = {
+        name: Line2D([], [], color=LOOKS[name], marker="o", linestyle="", markersize=6.5) for name in runtimes
+    }
+    return found | {
+        name: Line2D([], [], color=QUIET, marker=SHAPES[name], linestyle="", markersize=6.5) for name in precisions
+    }
+
+
+def notes(names: Sequence[str]) -> str:
+    """What the looks mean beside colour and shape."""
+    text = "medians, with bars from quartile to quartile"
+    timm = [name.startswith(TIMM) for name in names]
+    if all(timm):
+        return f"{text}; models of timm"
+    return f"{text}; hollow: timm" if any(timm) else text

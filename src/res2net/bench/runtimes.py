@@ -1,0 +1,186 @@
+"""A case as something to call: the network rewritten, compiled or exported for it, and run once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from res2net.bench.cases import RUNTIMES, Case, Setting
+from res2net.bench.subjects import Subject, pictures
+from res2net.errors import InputError
+from res2net.export import FORMATS, Artefact, export_network, load_runtime
+from res2net.export.needs import quiet
+from res2net.surgery import optimize
+from res2net.weights import Preprocessing
+
+__all__ = ["Run", "export_case", "make_run"]
+
+Run = Callable[[], object]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+CALIBRATION = 32
+"""Pictures on which the ranges of values in int8 are measured."""
+SPECIALISED = {"recompile_limit": 2**16, "accumulated_recompile_limit": 2**16, "fail_on_recompile_limit_hit": True}
+"""Networks of one class share the compiler's memory: else it would run the ninth without compiling it."""
+
+
+def make_run(case: Case, subject: Subject, setting: Setting, file: Path | None = None) -> Run:
+    """What to call for a case, after its first call.
+
+    Args:
+        case: what is measured.
+        subject: its network.
+        setting: of all cases.
+        file: of `export_case`, for a runtime that runs files.
+
+    Raises:
+        InputError: the network does not run so.
+    """
+    try:
+        with quiet(), compiler():
+            if file is not None:
+                run = exported_run(case, subject, setting, file)
+            elif case.training:
+                run = training_step(case, subject, setting)
+            else:
+                run = inference(case, subject, setting)
+            run()
+    except InputError:
+        raise
+    except Exception as error:  # compilers and runtimes each have their own ways to say no
+        raise InputError(unfit(case, error)) from error
+    return run
+
+
+def unfit(case: Case, error: Exception) -> str:
+    """That a network does not run, in one sentence."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    return f"{case.model} does not run with {case.runtime} in {case.precision} ({reason}): leave out one of them."
+
+
+def compiler() -> AbstractContextManager[None]:
+    """The compiler's settings: each network for itself, and weights that never change where there are no gradients."""
+    stack = ExitStack()
+    stack.enter_context(torch._dynamo.config.patch(SPECIALISED))
+    stack.enter_context(torch._inductor.config.patch(freezing=True))
+    return stack  # type: ignore[return-value] # it gives itself, which nobody takes
+
+
+def inference(case: Case, subject: Subject, setting: Setting) -> Run:
+    """A forward pass in torch."""
+    images = placed(pictures(case.batch, subject.channels, case.size), setting).to(DTYPES[case.precision])
+    network = torch_network(case, subject, setting)
+
+    def run() -> object:
+        with torch.inference_mode():
+            return network(images)
+
+    return run
+
+
+def torch_network(case: Case, subject: Subject, setting: Setting) -> Callable[[Tensor], Any]:
+    """The network as one of torch's runtimes has it."""
+    example = pictures(1, subject.channels, case.size)
+    if case.runtime == "optimized":
+        return optimize(subject.model, "eager", example_input=example).to(setting.device, DTYPES[case.precision])
+    if case.runtime == "compiled" and subject.ours:
+        network = optimize(subject.model, "export", example_input=example)
+    else:
+        network = copy.deepcopy(subject.model)
+    network = placed(network.to(DTYPES[case.precision]), setting).requires_grad_(False)
+    return torch.compile(network, dynamic=False) if case.runtime == "compiled" else network
+
+
+def training_step(case: Case, subject: Subject, setting: Setting) -> Run:
+    """Forward, loss, backward, SGD with momentum."""
+    model = placed(copy.deepcopy(subject.model), setting)
+    images = placed(pictures(case.batch, subject.channels, case.size), setting)
+    with torch.no_grad():
+        logits = model(images[:1])
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise InputError(f"{case.model} gives no logits to train on: leave out --train.")
+    labels = torch.arange(case.batch, device=images.device) % logits.shape[1]
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9)
+    model.train()
+    network = torch.compile(model, dynamic=False) if case.runtime == "compiled" else model
+    half = torch.autocast(setting.device, torch.bfloat16) if case.precision == "bf16" else nullcontext()
+
+    def step() -> object:
+        with half:
+            loss = nn.functional.cross_entropy(network(images).float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        return optimizer.step()
+
+    return step
+
+
+def placed(thing: Any, setting: Setting) -> Any:
+    """A network or pictures, on the device and in the memory format of the setting."""
+    memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
+    return thing.to(setting.device).to(memory_format=memory_format)
+
+
+def export_case(case: Case, subject: Subject, folder: Path) -> Path | None:
+    """Write the file that a case runs; None where it runs none. A file serves several precisions.
+
+    Ours are rewritten first; networks of timm are exported as they are.
+    """
+    name = RUNTIMES[case.runtime].format
+    if name is None:
+        return None
+    int8 = case.precision == "int8"
+    path = folder / f"{case.model.replace('/', '_')}-{case.batch}{'-int8' if int8 else ''}{FORMATS[name]}"
+    if path.exists():
+        return path
+    images = pictures(case.batch, subject.channels, case.size)
+    try:
+        with quiet():
+            calibration = calibration_batches(case, subject) if int8 else None
+            export_network(subject.model, images, path, name, calibration=calibration, optimized=subject.ours)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(unfit(case, error)) from error
+    Artefact(
+        format=name,
+        task="classify",
+        model=case.model,
+        options={},
+        input_shape=tuple(images.shape),
+        dynamic_batch=False,
+        outputs=("logits",),
+        class_names=(),
+        preprocessing=Preprocessing(size=case.size),
+        int8=int8,
+    ).write(path)
+    return path
+
+
+def calibration_batches(case: Case, subject: Subject) -> list[Tensor]:
+    """Drawn pictures in batches of the case; random ones for a network that does not take three channels."""
+    if subject.channels != 3:
+        images = pictures(CALIBRATION, subject.channels, case.size)
+    else:
+        from res2net.data import eval_transform
+        from res2net.data.shapes import Shapes
+
+        prepare, source = eval_transform(Preprocessing(size=case.size)), Shapes(CALIBRATION, seed=0)
+        images = torch.stack([prepare(source[index][0]) for index in range(CALIBRATION)])
+    whole = -(-CALIBRATION // case.batch) * case.batch
+    return list(images[torch.arange(whole) % CALIBRATION].split(case.batch))
+
+
+def exported_run(case: Case, subject: Subject, setting: Setting, file: Path) -> Run:
+    """A network in a file, by the program that runs it."""
+    # What is in int8 leaves the rest in fp32.
+    precision = "bf16" if case.precision == "bf16" else "fp32"
+    network = load_runtime(file, case.runtime, precision=precision, threads=setting.threads)
+    images = pictures(case.batch, subject.channels, case.size)
+    return lambda: network(images)

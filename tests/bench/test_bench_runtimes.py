@@ -1,0 +1,101 @@
+"""Each runtime runs the same network, on a tiny one."""
+
+import pytest
+import torch
+
+from res2net.bench import Case, Setting, open_subject
+from res2net.bench.layers import kind_table, layer_table, profile_layers
+from res2net.bench.memory import peak_memory
+from res2net.bench.runtimes import export_case, make_run
+from res2net.errors import InputError
+
+TINY = "res2net20_26w_4s_tiny"
+SETTING = Setting(threads=1)
+
+
+@pytest.fixture(scope="module")
+def subject():
+    found = open_subject(TINY)
+    found.settle(32)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "limit"),
+    [
+        ("eager", "fp32", 1e-5),
+        ("optimized", "fp32", 1e-5),
+        ("optimized", "bf16", 0.1),
+        ("onnx", "fp32", 1e-5),
+        ("openvino", "fp32", 1e-5),
+        ("openvino", "bf16", 0.1),
+        ("pt2", "fp32", 1e-5),
+    ],
+)
+def test_what_is_timed_is_the_network(subject, tmp_path, runtime, precision, limit):
+    case = Case(TINY, runtime, precision, 2, 32)
+    run = make_run(case, subject, SETTING, export_case(case, subject, tmp_path))
+    with torch.no_grad():
+        right = make_run(Case(TINY, "eager", "fp32", 2, 32), subject, SETTING)()
+    assert ((run().float() - right).abs().max() / right.abs().max()).item() < limit
+
+
+@pytest.mark.slow
+def test_the_compiled_network_is_the_same(subject):
+    right = make_run(Case(TINY, "eager", "fp32", 2, 32), subject, SETTING)()
+    run = make_run(Case(TINY, "compiled", "fp32", 2, 32), subject, SETTING)
+    assert torch.allclose(run(), right, atol=1e-4)
+    make_run(Case(TINY, "compiled", "fp32", 2, 32, training=True), subject, SETTING)()
+
+
+def test_a_step_of_training_leaves_the_network_as_it_was(subject):
+    before = {name: tensor.clone() for name, tensor in subject.model.state_dict().items()}
+    for precision in ("fp32", "bf16"):
+        make_run(Case(TINY, "eager", precision, 2, 32, training=True), subject, SETTING)()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in subject.model.state_dict().items())
+
+
+def test_a_model_of_timm_has_fresh_weights_that_are_not_zero():
+    subject = open_subject("timm:resnet18")
+    assert (subject.channels, subject.side, subject.ours) == (3, 224, False)
+    subject.settle(32)
+    assert all(module.weight.any() for module in subject.model.modules() if isinstance(module, torch.nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("res2net50_26w4s", "Model 'res2net50_26w4s' is not known: did you mean 'res2net50_26w_4s'?"),
+        ("timm:resnet81", "timm has no model 'resnet81': did you mean"),
+        ("ecapa_tdnn", "is not for pictures"),
+    ],
+)
+def test_names_that_do_not_fit(name, sentence):
+    from res2net import list_models
+
+    if name == "ecapa_tdnn":
+        name = next(model for model in list_models("*ecapa*"))
+    with pytest.raises(InputError, match=sentence.replace("?", r"\?").replace("(", r"\(")):
+        open_subject(name)
+
+
+def test_a_size_that_does_not_fit(subject):
+    case = Case(TINY, "eager", "fp32", 1, 32)
+    with pytest.raises(InputError, match="does not run with eager in fp32"):
+        make_run(case, type(subject)("x", torch.nn.Linear(5, 5), 3, 32, ours=False, fresh=False), SETTING)
+
+
+def test_layers_have_times_and_operations(subject, tmp_path):
+    case = Case(TINY, "openvino", "fp32", 1, 32)
+    file = export_case(case, subject, tmp_path)
+    layers = profile_layers(case, subject, SETTING, file)
+    total = sum(layer.operations for layer in layers)
+    assert total == pytest.approx(2 * subject.count(32).macs, rel=0.02)
+    assert {"Convolution"} <= {layer.kind for layer in layers}
+    table = kind_table(layers, "kinds", 1e11)
+    assert table.rows[-1][0] == "all"
+    assert len(layer_table(layers, "layers").rows) <= 30
+
+
+def test_memory_is_measured_in_a_process_of_its_own():
+    assert 1 < peak_memory(Case(TINY, "eager", "fp32", 8, 64), SETTING, None) < 2000

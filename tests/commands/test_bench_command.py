@@ -1,0 +1,82 @@
+"""`res2net bench`, on a tiny network."""
+
+import json
+
+import pytest
+
+from res2net.bench import run as bench_run
+
+TINY = "res2net20_26w_4s_tiny"
+FAST = ["--size", 32, "--repetitions", 1, "--threads", 1, "--accelerator", "cpu"]
+
+
+def test_a_benchmark(run, tmp_path):
+    found, picture = tmp_path / "bench.json", tmp_path / "bench.png"
+    answer = run(
+        *("bench", TINY, *FAST, "--runtimes", "eager,openvino", "--batch-sizes", "1,2", "--train", "--train-batch", 2),
+        *("--layers", "--json", found, "--plot", picture),
+    )
+    assert answer.status == 0, answer.err
+    assert "Latency, 1 picture of 32 px" in answer.out
+    assert "Latency, 2 pictures of 32 px" in answer.out
+    assert "Training step, 2 pictures of 32 px" in answer.out
+    assert "Kinds of layers" in answer.out
+    assert "Left out: training with openvino." in answer.err
+    said = json.loads(found.read_text())
+    assert said["command"].startswith(f"res2net bench {TINY} --size 32")
+    assert said["machine"]["threads"] == 1
+    assert set(said["peak_gflops"]) == {"fp32"}
+    assert [(r["runtime"], r["batch"], r["training"]) for r in said["results"]] == [
+        ("eager", 1, False),
+        ("openvino", 1, False),
+        ("eager", 2, False),
+        ("openvino", 2, False),
+        ("eager", 2, True),
+    ]
+    assert all(len(result["samples_by_round"]) == 1 for result in said["results"])
+    assert said["layers"][0]["layers"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_checkpoint_is_measured(run, trained):
+    answer = run("bench", trained.best, *FAST, "--runtimes", "optimized")
+    assert answer.status == 0, answer.err
+    assert "optimized" in answer.out
+
+
+def test_ctrl_c_gives_what_there_is(run, monkeypatch):
+    def stopped(cases, *arguments, **options):
+        found, _ = interleaved(cases, *arguments, **options)
+        return found, False
+
+    interleaved = bench_run.interleaved
+    monkeypatch.setattr(bench_run, "interleaved", stopped)
+    answer = run("bench", TINY, *FAST, "--runtimes", "eager")
+    assert answer.status == 1
+    assert "Latency" in answer.out
+    assert "Stopped: these are the rounds until then." in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "`res2net bench` lacks what it works on"),
+        (["res2net50_26w4s"], "did you mean 'res2net50_26w_4s'?"),
+        (["missing.safetensors"], "missing.safetensors"),
+        ([TINY, "--runtimes", "openvin"], "Runtime 'openvin' is not known: did you mean 'openvino'?"),
+        ([TINY, "--precisions", "fp8"], "Precision 'fp8' is not known"),
+        ([TINY, "--batch-sizes", "1;2"], "--batch-sizes '1;2' does not fit"),
+        ([TINY, "--batch-sizes", "0"], "batch size 0 is out of range"),
+        ([TINY, "--repetitions", 0], "repetitions 0 is out of range"),
+        ([TINY, "--threads", 0], "threads 0 is out of range"),
+        ([TINY, "--layers"], "--layers is told by OpenVINO"),
+        ([TINY, "--plot", "x.pdf"], "x.pdf is no name of a plot"),
+        ([TINY, "--json", "nowhere/x.json"], "There is no folder nowhere"),
+        ([TINY, "--accuracy", "x.json"], "--accuracy is for the plot"),
+        ([TINY, "--accuracy", "nowhere.json", "--plot", "x.png"], "nowhere.json does not tell accuracies"),
+        ([TINY, "--accelerator", "tpu"], "Accelerator 'tpu' is not known"),
+        ([TINY, "--repetitons", 3], "did you mean '--repetitions'?"),
+    ],
+)
+def test_mistakes_are_one_sentence(refused, words, sentence):
+    assert sentence in refused("bench", *words)
