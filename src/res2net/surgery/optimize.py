@@ -117,8 +117,10 @@ def fused_chain(module: Res2Conv, kernels: str, *, alone: bool = False) -> nn.Mo
 
 def merges(steps: Sequence[tuple[nn.Module, nn.Module]], layout: Layout) -> bool:
     """Whether one grouped convolution is faster than these: on a CPU it is, where no split waits for another."""
+    if layout.hierarchical or len(steps) == 1 or type(steps[0][1]) not in ELEMENTWISE:
+        return False
     on_cpu = all(tensor.device.type == "cpu" for conv, _ in steps for tensor in conv.parameters())
-    return on_cpu and len(steps) > 1 and not layout.hierarchical and all(type(act) in ELEMENTWISE for _, act in steps)
+    return on_cpu and len({(repr(conv), repr(act)) for conv, act in steps}) == 1  # all options are told by these
 
 
 def joined(conv: nn.Module, act: nn.Module, kernels: str) -> nn.Module:
