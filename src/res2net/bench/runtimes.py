@@ -86,7 +86,7 @@ def inference(case: Case, subject: Subject, setting: Setting) -> Run:
 
 def torch_network(case: Case, subject: Subject, setting: Setting) -> Callable[[Tensor], Any]:
     """The network as one of torch's runtimes has it."""
-    example = pictures(1, subject.channels, case.size)
+    example = pictures(case.batch, subject.channels, case.size)
     if case.runtime == "optimized":
         return optimize(subject.model, "eager", example_input=example).to(setting.device, DTYPES[case.precision])
     if case.runtime == "compiled" and subject.ours:
