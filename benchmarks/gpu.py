@@ -358,7 +358,8 @@ def report(run: Run) -> str:
     wrong = [check["case"] for check in content["checks"] if not check["right"]]
     parts.append(f"\n{len(content['checks'])} checks, wrong: {', '.join(wrong) or 'none'}")
     parts += [f"- {problem}" for problem in content["problems"]]
-    parts.append(text_table("Targets", ("ratio of images/s", "at least", "reached", ""), targets(run)))
+    title = "Targets, which a dry run tells nothing of: its networks differ" if chosen.dry else "Targets"
+    parts.append(text_table(title, ("ratio of images/s", "at least", "reached", ""), targets(run)))
     return "\n".join(parts)
 
 
