@@ -14,7 +14,7 @@ __all__ = ["Samples", "Spread", "interleaved", "ratio"]
 
 Key = TypeVar("Key", bound=Hashable)
 
-SHORTEST = 0.05
+SHORTEST = 0.3
 """Seconds that a sample takes at least: what is faster is called several times in a row."""
 MOST_CALLS = 1000
 
@@ -111,7 +111,7 @@ def interleaved(
             for key in list(cases)[:: -1 if turn % 2 else 1]:
                 samples = found[key]
                 if samples.spent <= seconds:
-                    before = timed(key, -(-samples.calls // 4))
+                    before = timed(key, -(-samples.calls // 2))
                     took = timed(key, samples.calls)
                     samples.seconds[turn] = took / samples.calls
                     samples.spent += before + took
