@@ -112,7 +112,9 @@ def made_activation(node: Node) -> nn.Module | None:
         name = node.name.removesuffix("_")
         if name in SHAPED:
             # What is neither a number nor a word is the switch to work in place.
-            return SHAPED[name](*(value for value in node.arguments if type(value) in (int, float, str)))
+            given = [value for value in node.arguments if type(value) in (int, float, str)]
+            named = {key: value for key, value in node.named.items() if type(value) in (int, float, str)}
+            return SHAPED[name](*given, **named)
         return activation(name) if name in FUNCTIONS else None
     if is_norm(module):
         return own_activation(module)
