@@ -67,6 +67,8 @@ def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -
     for turn in range(CALLS + 1):
         request.infer([images], share_inputs=True, share_outputs=True)
         for step in request.get_profiling_info() if turn else ():
+            if step.status != openvino.ProfilingInfo.Status.EXECUTED:
+                continue  # it became part of another
             steps[step.node_name] = step
             times[step.node_name].append(step.real_time.total_seconds())
     costs = operations_by_name(model)
