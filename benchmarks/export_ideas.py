@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import copy
 import json
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from rich.console import Console
 from torch import Tensor, nn
 
 import res2net
+from res2net.bench.timing import interleaved
+from res2net.export.runtimes import openvino_hints
 from res2net.report import Column, Table
 from res2net.surgery.fused import Chain, FusedBottleneck
 
@@ -149,20 +150,20 @@ def main() -> None:
             model.reshape(list(image.shape))
             samples = nncf.Dataset([torch.randn(image.shape).numpy() for _ in range(4)])
             int8 = nncf.quantize(model, samples, preset=nncf.QuantizationPreset.MIXED, subset_size=4)
-            for precision, which, hint in (("fp32", model, "f32"), ("bf16", model, "bf16"), ("int8", int8, "f32")):
-                hints = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+            for precision, which, hint in (("fp32", model, "fp32"), ("bf16", model, "bf16"), ("int8", int8, "fp32")):
+                hints = openvino_hints(hint, None)
                 requests[precision, name] = openvino.Core().compile_model(which, "CPU", hints).create_infer_request()
     pixels = image.numpy()
-    seconds: dict[tuple[str, str], list[float]] = {case: [] for case in requests}
-    for _ in range(chosen.passes):
-        for case, request in requests.items():
-            request.infer([pixels])  # what ran before has its own weights in the caches
-            start = time.perf_counter()
-            request.infer([pixels])
-            seconds[case].append(time.perf_counter() - start)
+    cases = {case: partial(request.infer, [pixels]) for case, request in requests.items()}
+    samples, _ = interleaved(cases, chosen.passes, shortest=0)
     results = [
-        {"precision": precision, "idea": name, "least_ms": 1e3 * min(took), "median_ms": 1e3 * statistics.median(took)}
-        for (precision, name), took in sorted(seconds.items(), key=lambda case: case[0][0])
+        {
+            "precision": precision,
+            "idea": name,
+            "least_ms": 1e3 * took.spread.least,
+            "median_ms": 1e3 * took.spread.median,
+        }
+        for (precision, name), took in sorted(samples.items(), key=lambda entry: entry[0][0])
     ]
     columns = (Column("precision"), Column("idea"), Column("least", "ms"), Column("median", "ms"))
     Console(width=100).print(Table(chosen.model, columns, [tuple(result.values()) for result in results]).to_rich())

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +23,14 @@ from rich.console import Console
 from torch import Tensor, nn
 
 import res2net
+from res2net.bench.memory import resident
+from res2net.bench.timing import interleaved, ratio
 from res2net.report import Column, Table
 
 MODELS = ("resnet50", "res2net50_26w_4s")
 """In both libraries."""
 RECOMPUTED = "res2net, recompute"
 """Ours, computing cheap layers again in the backward pass to save memory."""
-INFERENCES = 4
-"""Forward passes that are timed as one, since one of them is short."""
 
 
 @dataclass(frozen=True)
@@ -90,26 +87,10 @@ def training(model: nn.Module, images: Tensor, precision: str) -> Callable[[], N
 def inference(model: nn.Module, images: Tensor, precision: str) -> Callable[[], None]:
     def run() -> None:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            for _ in range(INFERENCES):
-                model(images)
+            model(images)
 
     model.eval()
     return run
-
-
-def interleaved(
-    cases: dict[tuple[str, ...], Callable[[], None]], repetitions: int
-) -> dict[tuple[str, ...], list[float]]:
-    """Seconds of each case: all of them in turn, so that a machine that slows down slows all."""
-    seconds: dict[tuple[str, ...], list[float]] = {key: [] for key in cases}
-    for repetition in range(repetitions + 1):
-        # Every other round backwards: neighbours in the order may warm or cool each other.
-        for key in list(cases)[:: 1 if repetition % 2 else -1]:
-            start = time.perf_counter()
-            cases[key]()
-            if repetition:
-                seconds[key].append(time.perf_counter() - start)
-    return seconds
 
 
 def peak_memory(library: str, model: str, precision: str, chosen: Arguments) -> float:
@@ -122,22 +103,10 @@ def peak_memory(library: str, model: str, precision: str, chosen: Arguments) -> 
 def report_memory(chosen: Arguments) -> None:
     library, model, precision = (chosen.only_memory_of or "").split(":")
     step = training(create(library, model), pictures(chosen.train_batch, chosen.train_size), precision)
-    before = peak_resident()
+    before = resident("VmHWM")
     for _ in range(3):
         step()
-    print(peak_resident() - before)
-
-
-def peak_resident() -> float:
-    """MiB of memory that this process has had at most.
-
-    From /proc where there is one, since the peak of `getrusage` starts at that of the parent process.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(resident("VmHWM") - before)
 
 
 def main() -> None:
@@ -158,22 +127,21 @@ def main() -> None:
         saving = create(RECOMPUTED, model)
         for precision in chosen.precisions:
             cases["train", precision, model, RECOMPUTED] = training(saving, train_images, precision)
-    seconds = interleaved(cases, chosen.repetitions)
+    samples, _ = interleaved(cases, chosen.repetitions)
     results = []
     for kind, precision, model, library in [key for key in cases if key[3] != "timm"]:
-        ours, theirs = seconds[kind, precision, model, library], seconds[kind, precision, model, "timm"]
-        passes = INFERENCES if kind == "infer" else 1
-        ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+        ours, theirs = samples[kind, precision, model, library], samples[kind, precision, model, "timm"]
+        faster = ratio(theirs, ours)
         result = {
             "what": kind,
             "precision": precision,
             "model": model,
             "library": library,
-            "ours_ms": 1e3 * statistics.median(ours) / passes,
-            "timm_ms": 1e3 * statistics.median(theirs) / passes,
-            "ratio": statistics.median(ratios),
-            "ratio_low": statistics.quantiles(ratios, n=4)[0],
-            "ratio_high": statistics.quantiles(ratios, n=4)[2],
+            "ours_ms": 1e3 * ours.spread.median,
+            "timm_ms": 1e3 * theirs.spread.median,
+            "ratio": faster.median,
+            "ratio_low": faster.low,
+            "ratio_high": faster.high,
         }
         if chosen.memory and kind == "train":
             ours_mib, theirs_mib = (peak_memory(name, model, precision, chosen) for name in (library, "timm"))

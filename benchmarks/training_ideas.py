@@ -9,7 +9,6 @@ Prints where the time of a plain step goes, then medians and the ratio of the pl
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +21,10 @@ from torch import Tensor, nn
 from torch.profiler import profile
 
 import res2net
+from res2net.bench.timing import interleaved, ratio
 from res2net.nn import Res2Bottleneck
 from res2net.report import Column, Table
-from train_and_infer import interleaved, pictures, training
+from train_and_infer import pictures, training
 
 OPERATORS = 8
 """Rows of the profile."""
@@ -116,20 +116,18 @@ def main() -> None:
         assert difference < 1e-4, f"{idea} is another function: {difference}"
         for precision in chosen.precisions:
             cases[precision, idea] = training(model, images, precision)
-    seconds = interleaved(cases, chosen.repetitions)
+    samples, _ = interleaved(cases, chosen.repetitions)
     results = []
     for precision, idea in cases:
-        plain_s, with_s = seconds[precision, ""], seconds[precision, idea]
-        ratios = [a / b for a, b in zip(plain_s, with_s, strict=True)]
-        quarters = statistics.quantiles(ratios, n=4)
+        faster = ratio(samples[precision, ""], samples[precision, idea])
         results.append(
             {
                 "precision": precision,
                 "idea": idea or "none",
-                "ms": 1e3 * statistics.median(with_s),
-                "ratio": statistics.median(ratios),
-                "ratio_low": quarters[0],
-                "ratio_high": quarters[2],
+                "ms": 1e3 * samples[precision, idea].spread.median,
+                "ratio": faster.median,
+                "ratio_low": faster.low,
+                "ratio_high": faster.high,
             }
         )
     columns = (

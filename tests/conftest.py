@@ -19,6 +19,12 @@ def pytest_configure() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test draws the same numbers, whatever ran before it in its process."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
     """`real_data("cifar100")` is that folder of real data below RES2NET_DATA; the test is skipped without it."""

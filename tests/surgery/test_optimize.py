@@ -212,6 +212,19 @@ def test_a_normalisation_that_reads_more_than_the_convolution_stays():
     check_exact(Twice(), (2, 3, 9, 9), (1, 3, 7, 8))
 
 
+def test_layers_that_stand_in_two_places_are_rewritten_in_both():
+    class Shown(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+            self.layers = nn.Sequential(self.conv, self.norm, nn.ReLU())
+
+        def forward(self, x):
+            return self.layers(x)
+
+    check_exact(Shown(), (2, 3, 9, 9), (1, 3, 7, 8))
+
+
 def test_training_statistics_are_not_folded():
     class Own(nn.Module):
         def __init__(self):

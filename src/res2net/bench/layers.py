@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from res2net.bench.cases import Case, Setting
+from res2net.bench.runtimes import runtime_precision
 from res2net.bench.subjects import Subject, pictures
 from res2net.export.needs import needs_export
+from res2net.export.runtimes import openvino_hints
 from res2net.report import Column, Table
 
 __all__ = ["Layer", "kind_table", "layer_table", "profile_layers"]
@@ -53,12 +55,7 @@ def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -
         import openvino
     core = openvino.Core()
     model = core.read_model(str(file))
-    hints: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "bf16" if case.precision == "bf16" else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": setting.threads,
-        "PERF_COUNT": True,
-    }
+    hints = openvino_hints(runtime_precision(case), setting.threads) | {"PERF_COUNT": True}
     compiled = core.compile_model(model, "CPU", hints)
     request = compiled.create_infer_request()
     images = pictures(case.batch, subject.channels, case.size).numpy()

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from res2net.bench.cases import RUNTIMES, Case, Setting
 from res2net.bench.subjects import Subject, pictures
+from res2net.data import eval_transform
 from res2net.errors import InputError
 from res2net.export import FORMATS, Artefact, export_network, load_runtime
 from res2net.export.needs import quiet
+from res2net.export.parts import drawn_batches
 from res2net.surgery import optimize
 from res2net.weights import Preprocessing
 
-__all__ = ["Run", "export_case", "make_run"]
+__all__ = ["Run", "export_case", "make_run", "runtime_precision"]
 
 Run = Callable[[], object]
 
@@ -165,22 +167,19 @@ def export_case(case: Case, subject: Subject, folder: Path) -> Path | None:
 
 def calibration_batches(case: Case, subject: Subject) -> list[Tensor]:
     """Drawn pictures in batches of the case; random ones for a network that does not take three channels."""
-    if subject.channels != 3:
-        images = pictures(CALIBRATION, subject.channels, case.size)
-    else:
-        from res2net.data import eval_transform
-        from res2net.data.shapes import Shapes
-
-        prepare, source = eval_transform(Preprocessing(size=case.size)), Shapes(CALIBRATION, seed=0)
-        images = torch.stack([prepare(source[index][0]) for index in range(CALIBRATION)])
-    whole = -(-CALIBRATION // case.batch) * case.batch
-    return list(images[torch.arange(whole) % CALIBRATION].split(case.batch))
+    if subject.channels == 3:
+        return list(drawn_batches(eval_transform(Preprocessing(size=case.size)), CALIBRATION, case.batch))
+    count = -(-CALIBRATION // case.batch) * case.batch
+    return list(pictures(count, subject.channels, case.size).split(case.batch))
 
 
 def exported_run(case: Case, subject: Subject, setting: Setting, file: Path) -> Run:
     """A network in a file, by the program that runs it."""
-    # What is in int8 leaves the rest in fp32.
-    precision = "bf16" if case.precision == "bf16" else "fp32"
-    network = load_runtime(file, case.runtime, precision=precision, threads=setting.threads)
+    network = load_runtime(file, case.runtime, precision=runtime_precision(case), threads=setting.threads)
     images = pictures(case.batch, subject.channels, case.size)
     return lambda: network(images)
+
+
+def runtime_precision(case: Case) -> str:
+    """In which a runtime computes what is not in int8."""
+    return "bf16" if case.precision == "bf16" else "fp32"

@@ -196,9 +196,10 @@ def pictures(task: Task, folder: str | None, batch: int, bad_images: str) -> Ite
     from res2net.data.folder import list_images
     from res2net.export.parts import drawn_batches, file_batches
 
+    prepare = task.transform(False)
     if folder is None:
-        return drawn_batches(task, CHECKED, batch)
-    return file_batches(task, list_images(folder), batch, bad_images)
+        return drawn_batches(prepare, CHECKED, batch)
+    return file_batches(prepare, list_images(folder), batch, bad_images)
 
 
 def check_target(target: Path, chosen: Arguments) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,11 @@ from res2net.data.folder import ImageFiles
 from res2net.data.samples import Skipped, Transformed
 from res2net.data.shapes import Shapes
 from res2net.errors import InputError
-from res2net.tasks.base import Task
 
 __all__ = ["Pyramid", "drawn_batches", "file_batches"]
+
+Prepare = Callable[[Any], Tensor]
+"""A picture to what a network takes: `(C, H, W)`."""
 
 
 class Pyramid(nn.Module):
@@ -30,22 +33,21 @@ class Pyramid(nn.Module):
         return self.backbone.features(images)
 
 
-def drawn_batches(task: Task, count: int, batch: int) -> Iterator[Tensor]:
-    """Scenes of the procedural set, prepared for a task, in whole batches."""
+def drawn_batches(prepare: Prepare, count: int, batch: int) -> Iterator[Tensor]:
+    """Scenes of the procedural set, in whole batches."""
     source = Shapes(count, seed=0)
-    return whole_batches((source[index][0] for index in range(count)), task, batch)
+    return whole_batches((source[index][0] for index in range(count)), prepare, batch)
 
 
-def file_batches(task: Task, paths: Sequence[Path], batch: int, bad_images: str = "stop") -> Iterator[Tensor]:
-    """Pictures of files, prepared for a task, in whole batches."""
+def file_batches(prepare: Prepare, paths: Sequence[Path], batch: int, bad_images: str = "stop") -> Iterator[Tensor]:
+    """Pictures of files, in whole batches."""
     files = Transformed(ImageFiles([str(path) for path in paths], [0] * len(paths), ["?"]), None, bad_images)
     samples = (files[index] for index in range(len(files)))
-    return whole_batches((sample[0] for sample in samples if not isinstance(sample, Skipped)), task, batch)
+    return whole_batches((sample[0] for sample in samples if not isinstance(sample, Skipped)), prepare, batch)
 
 
-def whole_batches(images: Iterable[object], task: Task, batch: int) -> Iterator[Tensor]:
+def whole_batches(images: Iterable[object], prepare: Prepare, batch: int) -> Iterator[Tensor]:
     """Batches of a size; the last is filled up with its own pictures."""
-    prepare = task.transform(False)
     waiting: list[Tensor] = []
     empty = True
     for image in images:

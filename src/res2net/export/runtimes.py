@@ -18,7 +18,7 @@ from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact, read_artefact
 from res2net.export.needs import needs_export
 
-__all__ = ["PRECISIONS", "RUNTIMES", "SAFE_RUNTIMES", "Runtime", "load_runtime"]
+__all__ = ["PRECISIONS", "RUNTIMES", "SAFE_RUNTIMES", "Runtime", "load_runtime", "openvino_hints"]
 
 Run = Callable[[Tensor], Sequence[Tensor]]
 
@@ -101,12 +101,7 @@ def openvino_runner(path: Path, precision: str, threads: int | None) -> Run:
     """OpenVINO on the processor, which would choose bf16 by itself if it were not told."""
     with needs_export("OpenVINO"):
         import openvino
-    hints: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    if threads is not None:
-        hints["INFERENCE_NUM_THREADS"] = threads
+    hints = openvino_hints(precision, threads)
     request = openvino.Core().compile_model(str(path), "CPU", hints).create_infer_request()
 
     def run(images: Tensor) -> list[Tensor]:
@@ -114,6 +109,13 @@ def openvino_runner(path: Path, precision: str, threads: int | None) -> Run:
         return [torch.from_numpy(found[port]) for port in request.model_outputs]
 
     return run
+
+
+def openvino_hints(precision: str, threads: int | None) -> dict[str, Any]:
+    """What OpenVINO is told, for answers one at a time: one of `PRECISIONS` and the number of threads."""
+    told: dict[str, Any] = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}
+    told["PERFORMANCE_HINT"] = "LATENCY"
+    return told if threads is None else told | {"INFERENCE_NUM_THREADS": threads}
 
 
 def onnx_runner(path: Path, _precision: str, threads: int | None) -> Run:

@@ -9,20 +9,20 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from res2net.measure.flow import Flow, Node
+from res2net.surgery.convert import put
 from res2net.surgery.find import followers, own_activation
 from res2net.surgery.kinds import is_plain
 
 __all__ = ["fold_norms"]
 
 
-def fold_norms(model: nn.Module, flow: Flow) -> int:
-    """Fold, in place, each batch normalisation that alone reads a convolution or linear layer; gives their number.
+def fold_norms(model: nn.Module, flow: Flow) -> None:
+    """Fold, in place, each batch normalisation that alone reads a convolution or linear layer.
 
     Args:
         model: in evaluation.
         flow: what a network with the same layers did.
     """
-    count = 0
     for node in flow.nodes:
         norm_node = followers(node).norm if folds_into(node) else None
         if norm_node is None or flow.calls[node.name] > 1 or flow.calls[norm_node.name] > 1:
@@ -32,10 +32,8 @@ def fold_norms(model: nn.Module, flow: Flow) -> int:
             continue
         layer: Any = model.get_submodule(node.name)
         fused = fuse_linear_bn_eval(layer, norm) if isinstance(layer, nn.Linear) else fuse_conv_bn_eval(layer, norm)
-        model.set_submodule(node.name, fused)
-        model.set_submodule(norm_node.name, own_activation(norm) or nn.Identity())
-        count += 1
-    return count
+        put(model, node.name, fused)
+        put(model, norm_node.name, own_activation(norm) or nn.Identity())
 
 
 def folds_into(node: Node) -> bool:

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError
 from res2net.kernels import Layout, chain, chain_in_place
+from res2net.surgery.kinds import CHANNELS_LAST, conv_like
 
 __all__ = ["Chain", "ConvAct", "FusedBottleneck", "PackedConv", "StageChain", "grouped", "packs"]
 
 onednn: Any = torch.ops.mkldnn
 LAYOUTS = 3
 """Shapes of inputs for which weights are kept in a layout of their own."""
-FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 # What oneDNN applies to the output of a convolution before it is written: name, numbers and kind.
 ATTRIBUTES: dict[type[nn.Module], Callable[[Any], tuple[str, list[float], str]]] = {
@@ -73,7 +73,7 @@ class PackedConv(nn.Module):
         self.groups = conv.groups
         self.act = act
         self.attribute, self.numbers, self.kind = ATTRIBUTES[type(act)](act)
-        self.memory_format = FORMATS[len(self.stride)]
+        self.memory_format = CHANNELS_LAST[conv.weight.ndim]
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self.set_weight(conv.weight.detach())
 
@@ -220,19 +220,7 @@ class StageChain(nn.Module):
 def grouped(convs: Sequence[Any]) -> nn.Module:
     """Convolutions of the same numbers side by side, as one."""
     first, count = convs[0], len(convs)
-    made = type(first)(
-        count * first.in_channels,
-        count * first.out_channels,
-        first.kernel_size,
-        stride=first.stride,
-        padding=first.padding,
-        dilation=first.dilation,
-        groups=count * first.groups,
-        bias=first.bias is not None,
-        padding_mode=first.padding_mode,
-        device=first.weight.device,
-        dtype=first.weight.dtype,
-    )
+    made: Any = conv_like(first, count * first.in_channels, count * first.out_channels, count * first.groups)
     with torch.no_grad():
         made.weight.copy_(torch.cat([conv.weight for conv in convs]))
         if made.bias is not None:

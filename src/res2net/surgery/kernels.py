@@ -10,11 +10,11 @@ from torch.nn.modules.conv import _ConvNd
 
 from res2net.errors import InputError, check_choice
 from res2net.kernels.folded_op import triton_problem
+from res2net.surgery.kinds import CHANNELS_LAST
 
 __all__ = ["KERNELS", "channels_last", "device_of", "usable_kernels"]
 
 KERNELS = ("onednn", "torch", "triton", "reference")
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -16,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from res2net.nn import Res2Conv
 from res2net.nn.layers import conv as new_conv
 from res2net.surgery.find import Style
-from res2net.surgery.kinds import padding_of
+from res2net.surgery.kinds import conv_like, padding_of
 
 __all__ = ["Form", "MultiScaleConv", "Size", "initialise_new", "replacement", "resized_neighbour"]
 
@@ -161,19 +161,10 @@ def replacement(
 
 def resized_neighbour(layer: Any, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
     """A 1x1 convolution or linear layer like `layer` with other numbers of channels, as new."""
-    where = {"device": layer.weight.device, "dtype": layer.weight.dtype, "bias": layer.bias is not None}
-    if isinstance(layer, nn.Linear):
-        return nn.Linear(inputs or layer.in_features, outputs or layer.out_features, **where)
-    kind = next(kind for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d) if isinstance(layer, kind))
-    return kind(
-        inputs or layer.in_channels,
-        outputs or layer.out_channels,
-        layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        padding_mode=layer.padding_mode,
-        **where,
-    )
+    if not isinstance(layer, nn.Linear):
+        return conv_like(layer, inputs or layer.in_channels, outputs or layer.out_channels, groups=1)
+    sizes = (inputs or layer.in_features, outputs or layer.out_features, layer.bias is not None)
+    return nn.Linear(*sizes, device=layer.weight.device, dtype=layer.weight.dtype)
 
 
 def initialise_new(modules: Sequence[nn.Module]) -> None:
