@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import res2net
 from res2net.bench.timing import interleaved
-from res2net.export.runtimes import openvino_hints
+from res2net.export.core import openvino_core, openvino_hints
 from res2net.report import Column, Table
 from res2net.surgery.fused import Chain, FusedBottleneck
 
@@ -152,7 +152,7 @@ def main() -> None:
             int8 = nncf.quantize(model, samples, preset=nncf.QuantizationPreset.MIXED, subset_size=4)
             for precision, which, hint in (("fp32", model, "fp32"), ("bf16", model, "bf16"), ("int8", int8, "fp32")):
                 hints = openvino_hints(hint, None)
-                requests[precision, name] = openvino.Core().compile_model(which, "CPU", hints).create_infer_request()
+                requests[precision, name] = openvino_core().compile_model(which, "CPU", hints).create_infer_request()
     pixels = image.numpy()
     cases = {case: partial(request.infer, [pixels]) for case, request in requests.items()}
     samples, _ = interleaved(cases, chosen.passes, shortest=0)

@@ -4,6 +4,8 @@ import io
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -28,6 +30,23 @@ def test_the_logits_are_those_of_the_network(exported, network, format_name, dyn
         assert agreement.images == count
         assert agreement.relative < 1e-5
         assert agreement.top1 == 100
+
+
+def test_networks_of_openvino_may_end_in_any_order(exported):
+    """Its plug-in leaves a program without a stack for signals where two plug-ins do not end in turn."""
+    code = """if True:
+        import signal, subprocess, sys
+        from res2net.export import load_runtime
+        first = load_runtime(sys.argv[1])
+        second = load_runtime(sys.argv[1])
+        del first
+        del second
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        subprocess.run([sys.executable, "-c", ""])
+        print("alive")
+    """
+    done = subprocess.run([sys.executable, "-c", code, exported("openvino")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "alive\n")
 
 
 def test_openvino_reads_onnx_and_computes_in_bf16(exported, network):

@@ -12,8 +12,8 @@ from typing import Any
 from res2net.bench.cases import Case, Setting
 from res2net.bench.runtimes import runtime_precision
 from res2net.bench.subjects import Subject, pictures
+from res2net.export.core import openvino_core, openvino_hints
 from res2net.export.needs import needs_export
-from res2net.export.runtimes import openvino_hints
 from res2net.report import Column, Table
 
 __all__ = ["Layer", "kind_table", "layer_table", "profile_layers"]
@@ -53,7 +53,7 @@ def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -
     """
     with needs_export("OpenVINO"):
         import openvino
-    core = openvino.Core()
+    core = openvino_core()
     model = core.read_model(str(file))
     hints = openvino_hints(runtime_precision(case), setting.threads) | {"PERF_COUNT": True}
     compiled = core.compile_model(model, "CPU", hints)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact, read_artefact
+from res2net.export.core import openvino_core, openvino_hints
 from res2net.export.needs import needs_export
 
-__all__ = ["PRECISIONS", "RUNTIMES", "SAFE_RUNTIMES", "Runtime", "load_runtime", "openvino_hints"]
+__all__ = ["PRECISIONS", "RUNTIMES", "SAFE_RUNTIMES", "Runtime", "load_runtime"]
 
 Run = Callable[[Tensor], Sequence[Tensor]]
 
@@ -98,24 +99,15 @@ def load_runtime(
 
 
 def openvino_runner(path: Path, precision: str, threads: int | None) -> Run:
-    """OpenVINO on the processor, which would choose bf16 by itself if it were not told."""
-    with needs_export("OpenVINO"):
-        import openvino
-    hints = openvino_hints(precision, threads)
-    request = openvino.Core().compile_model(str(path), "CPU", hints).create_infer_request()
+    """OpenVINO on the processor."""
+    network = openvino_core().compile_model(str(path), "CPU", openvino_hints(precision, threads))
+    request = network.create_infer_request()
 
     def run(images: Tensor) -> list[Tensor]:
         found = request.infer([images.contiguous().numpy()], share_inputs=True, share_outputs=False)
         return [torch.from_numpy(found[port]) for port in request.model_outputs]
 
     return run
-
-
-def openvino_hints(precision: str, threads: int | None) -> dict[str, Any]:
-    """What OpenVINO is told, for answers one at a time: one of `PRECISIONS` and the number of threads."""
-    told: dict[str, Any] = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}
-    told["PERFORMANCE_HINT"] = "LATENCY"
-    return told if threads is None else told | {"INFERENCE_NUM_THREADS": threads}
 
 
 def onnx_runner(path: Path, _precision: str, threads: int | None) -> Run:

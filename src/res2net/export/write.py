@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from res2net.errors import check_choice
 from res2net.export.artefact import FORMATS
+from res2net.export.core import openvino_core
 from res2net.export.int8 import INT8_FORMATS, quantized, quantized_module
 from res2net.export.needs import needs_export, quiet
 from res2net.surgery import optimize
@@ -110,6 +111,7 @@ def write_openvino(program: ExportedProgram, path: Path, names: Sequence[str], c
         import openvino
     model = openvino_model(program, names)
     if calibration is not None:
+        openvino_core()  # before NNCF makes one, so that ours outlives it
         model = quantized(model, calibration)
     openvino.save_model(model, str(path), compress_to_fp16=False)
 
