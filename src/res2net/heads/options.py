@@ -1,0 +1,61 @@
+"""What a user can choose of any detector, without torch, so that a command line can list it at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from res2net.errors import InputError, check_range
+
+__all__ = ["DetectorOptions"]
+
+
+@dataclass(frozen=True)
+class DetectorOptions:
+    """Sizes and thresholds of a detector. The defaults are those of the papers; an option it has no use for is ignored.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    levels: tuple[int, ...] | None = None
+    """Stages of the backbone that the pyramid is made of, the stem is 0; None: what is usual for the detector."""
+    anchor_sizes: tuple[float, ...] | None = None
+    """Side of the anchors in pixels, one for each map, finest first; None: the papers', 32 to 512 for strides 4 to 64
+    (8 times the stride)."""
+    fpn_channels: int = 256
+    """Channels of each map of the pyramid, and of the convolutions on it."""
+    head_channels: int = 1024
+    """Channels of the two fully connected layers that look at a region."""
+    score_threshold: float = 0.05
+    """Detections with a lower score are dropped."""
+    nms_threshold: float = 0.5
+    """Of two detections of a class whose intersection over union is larger, the one with the lower score is dropped."""
+    detections: int = 100
+    """How many are kept in a picture at most."""
+    proposals_train: int = 2000
+    """Regions that the first stage proposes in training: of each map before non-maximum suppression, and in all after."""
+    proposals: int = 1000
+    """The same in evaluation."""
+    anchors_per_image: int = 256
+    """Anchors of a picture that the loss of the first stage is computed of."""
+    rois_per_image: int = 512
+    """Regions of a picture that the loss of the second stage is computed of."""
+    num_keypoints: int = 0
+    """Key points of an object; 0: the detector finds none."""
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("fpn channels", self.fpn_channels, 1, 1 << 16),
+            ("head channels", self.head_channels, 1, 1 << 16),
+            ("score threshold", self.score_threshold, 0, 1),
+            ("nms threshold", self.nms_threshold, 0, 1),
+            ("detections", self.detections, 1, 1 << 20),
+            ("proposals train", self.proposals_train, 1, 1 << 20),
+            ("proposals", self.proposals, 1, 1 << 20),
+            ("anchors per image", self.anchors_per_image, 1, 1 << 20),
+            ("rois per image", self.rois_per_image, 1, 1 << 20),
+            ("num keypoints", self.num_keypoints, 0, 1 << 10),
+        ):
+            check_range(name, value, low, high)
+        if self.anchor_sizes is not None and (not self.anchor_sizes or min(self.anchor_sizes) <= 0):
+            raise InputError(f"Anchor sizes {list(self.anchor_sizes)} do not fit: give pixels above 0, one for each map.")

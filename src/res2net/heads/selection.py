@@ -1,0 +1,71 @@
+"""The best boxes of many in tensors of fixed shapes, so that a whole detector can be exported.
+
+Non-maximum suppression keeps as many boxes as it happens to. Here it marks those it drops, and the best of a fixed number
+are taken.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torchvision.ops import clip_boxes_to_image, nms
+
+__all__ = ["CANDIDATES", "best_detections", "best_of", "clipped", "suppressed"]
+
+CANDIDATES = 4000
+"""Boxes of a picture that suppression looks at; which of them it keeps does not depend on worse ones."""
+
+
+def clipped(boxes: Tensor, sizes: list[tuple[int, int]], least: float) -> tuple[Tensor, Tensor]:
+    """Boxes `(N, ..., 4)` within pictures of those (height, width), and which are at least that wide and high `(N, ...)`."""
+    boxes = torch.stack([clip_boxes_to_image(some, size) for some, size in zip(boxes, sizes, strict=True)])
+    return boxes, ((boxes[..., 2:] - boxes[..., :2]) >= least).all(-1)
+
+
+def best_of(scores: Tensor, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The `count` highest scores of `(M,)`, descending, and what is at their places of tensors `(M, ...)`.
+
+    All of them, where there are fewer.
+    """
+    scores, places = scores.topk(min(count, len(scores)))
+    return scores, *(tensor[places] for tensor in tensors)
+
+
+def suppressed(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
+    """Scores `(M,)` with minus infinity for each of the boxes `(M, 4)` that overlaps with a better one.
+
+    Args:
+        boxes: in one picture, coordinates from 0.
+        scores: minus infinity for boxes that do not count, which then suppress none of the others.
+        threshold: they overlap when their intersection over union is larger.
+        groups: whole numbers `(M,)`; only boxes of a group suppress each other.
+    """
+    if groups is not None:  # far from each other, they cannot overlap
+        boxes = boxes + (groups * (boxes.max() + 1))[:, None]
+    kept = torch.zeros_like(scores, dtype=torch.bool).index_fill(0, nms(boxes, scores, threshold), True)
+    return scores.masked_fill(~kept, -math.inf)
+
+
+def best_detections(
+    boxes: Tensor, scores: Tensor, labels: Tensor, *, nms_threshold: float, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is left of the detections in a picture after non-maximum suppression in each class.
+
+    Args:
+        boxes: `(M, 4)`.
+        scores: `(M,)`, minus infinity for those that do not count.
+        labels: `(M,)`.
+        nms_threshold: largest intersection over union of two of a class.
+        count: how many are kept at most.
+
+    Returns:
+        Boxes `(D, 4)`, scores `(D,)` descending and labels `(D,)`; D is `count`, or M where that is less. Places
+        without a detection are all 0.
+    """
+    scores, boxes, labels = best_of(scores, CANDIDATES, boxes, labels)
+    scores = suppressed(boxes, scores, nms_threshold, labels)
+    scores, boxes, labels = best_of(scores, count, boxes, labels)
+    found = scores.isfinite()
+    return boxes * found[:, None], scores.where(found, 0.0), labels * found
