@@ -8,13 +8,14 @@ import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from res2net.errors import InputError
 
-__all__ = ["DECODES", "EXTENSIONS", "BadImage", "Box", "Jpeg", "decode_image", "open_image", "read_image"]
+__all__ = ["DECODES", "EXTENSIONS", "BadImage", "Box", "Jpeg", "decode_image", "image_size", "open_image", "read_image"]
 
 DECODES = ("full", "scaled")
 """Ways to decode: all of a picture, or of a JPEG only the detail that is needed."""
@@ -78,6 +79,20 @@ def open_image(path: str | Path) -> Image.Image | Jpeg:
     return Jpeg(data, path) if data.startswith(b"\xff\xd8\xff") else decode_image(data, path)
 
 
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Height and width of the picture in a file as `read_image` turns it, from its header: no pixel is decoded.
+
+    Raises:
+        BadImage: there is no such file, or it is not a picture in a known format.
+    """
+    try:
+        with Path(path).open("rb") as file, _opened(file, path) as image:
+            width, height = image.size if _orientation(image) < 5 else image.size[::-1]
+            return height, width
+    except OSError as error:
+        raise BadImage.at(path, (error.strerror or str(error)).lower()) from error
+
+
 def decode_image(data: bytes, path: str | Path) -> Image.Image:
     """The picture in the bytes of a file; `path` is only the name that an error tells.
 
@@ -139,14 +154,17 @@ class Jpeg:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, path: str | Path) -> Iterator[Image.Image]:
-    """The picture in `data` before its pixels are decoded; whatever goes wrong within is told as `BadImage`."""
+def _opened(data: bytes | BinaryIO, path: str | Path) -> Iterator[Image.Image]:
+    """The picture in `data`, bytes or an open file, before its pixels are decoded.
+
+    Whatever goes wrong within is told as `BadImage`.
+    """
     # Pillow warns of large pictures and odd metadata, on which nobody can act. Only its own warnings are silenced:
     # threads share the filters, and one could leave its filter behind.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         try:
-            with Image.open(BytesIO(data), formats=list(_FORMATS)) as image:
+            with Image.open(BytesIO(data) if isinstance(data, bytes) else data, formats=list(_FORMATS)) as image:
                 yield image
         except UnidentifiedImageError as error:
             raise BadImage.at(path, f"it is not a picture of a known format ({', '.join(_FORMATS)})") from error

@@ -1,0 +1,25 @@
+"""Data sets with objects: boxes, masks and key points, from the formats that people have."""
+
+from res2net.data.objects.faults import BAD_ANNOTATIONS, FAULTS, NOTES, AnnotationReport, Fault
+from res2net.data.objects.images import LABELS, NO_STUFF, Annotations, ObjectImages
+from res2net.data.objects.keypoints import COCO_PERSON, Keypoints
+from res2net.data.objects.open import OBJECT_FORMATS, ObjectFormat, find_formats, open_objects, read_splits
+
+__all__ = [
+    "BAD_ANNOTATIONS",
+    "COCO_PERSON",
+    "FAULTS",
+    "LABELS",
+    "NOTES",
+    "NO_STUFF",
+    "OBJECT_FORMATS",
+    "AnnotationReport",
+    "Annotations",
+    "Fault",
+    "Keypoints",
+    "ObjectFormat",
+    "ObjectImages",
+    "find_formats",
+    "open_objects",
+    "read_splits",
+]

@@ -1,0 +1,108 @@
+"""What is wrong with the annotations of a data set, found in one pass and told together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from res2net.errors import InputError, check_choice
+
+__all__ = ["BAD_ANNOTATIONS", "FAULTS", "NOTES", "AnnotationReport", "Fault"]
+
+BAD_ANNOTATIONS = ("stop", "skip")
+"""What faults do: "stop" raises `InputError`, "skip" leaves what is wrong out."""
+
+FAULTS = {
+    "unreadable file": "unreadable files",
+    "missing picture": "missing pictures",
+    "unreadable picture": "unreadable pictures",
+    "wrong size": "pictures of a wrong size",
+    "missing mask file": "missing mask files",
+    "duplicate id": "duplicate ids",
+    "unknown picture": "objects of unknown pictures",
+    "unknown class": "objects of unknown classes",
+    "unreadable object": "unreadable objects",
+    "degenerate box": "degenerate boxes",
+    "box outside": "boxes outside of their picture",
+    "bad mask": "bad masks",
+    "bad key points": "bad key points",
+    "key point outside": "key points outside of their picture",
+}
+"""Every kind of fault, and what several of a kind are called."""
+
+NOTES = {"no objects": "pictures without objects"}
+"""What is no fault and yet worth to know."""
+
+EXAMPLES = 5
+"""Faults of each kind that are kept with file and place; all are counted."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: its kind, the file where it stands, and what is wrong there, such as "object 7 has the class 99"."""
+
+    kind: str
+    file: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+class AnnotationReport:
+    """Faults and notes of one data set, counted by kind, with the first examples of each.
+
+    Args:
+        path: the data set, as the user named it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self.counts: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
+        self.examples: dict[str, list[Fault]] = {}
+        self._first: Fault | None = None
+
+    def add(self, kind: str, file: str | Path, what: str) -> None:
+        """Count a fault of a kind of `FAULTS`."""
+        fault = Fault(kind, str(file), what)
+        assert kind in FAULTS, kind
+        self.counts[kind] += 1
+        self._first = self._first or fault
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES:
+            examples.append(fault)
+
+    def note(self, kind: str) -> None:
+        """Count something of a kind of `NOTES`."""
+        assert kind in NOTES, kind
+        self.notes[kind] += 1
+
+    @property
+    def total(self) -> int:
+        """The number of faults."""
+        return self.counts.total()
+
+    def summary(self) -> str:
+        """Such as "3 degenerate boxes and 1 missing picture", in the order of `FAULTS`."""
+        parts = [
+            f"{self.counts[kind]} {kind if self.counts[kind] == 1 else several}"
+            for kind, several in FAULTS.items()
+            if self.counts[kind]
+        ]
+        return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts) or "no faults"
+
+    def settle(self, bad_annotations: str) -> None:
+        """Do what `bad_annotations` of `BAD_ANNOTATIONS` says.
+
+        Raises:
+            InputError: there are faults, and it says "stop".
+        """
+        check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
+        if self._first is None or bad_annotations == "skip":
+            return
+        raise InputError(
+            f"The data set {self.path} has {self.summary()}; the first is in {self._first}: mend the annotations, "
+            f"leave out what is wrong with `--bad-annotations skip`, or see all with `res2net data check {self.path}`."
+        )
