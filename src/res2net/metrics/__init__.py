@@ -1,0 +1,8 @@
+"""What detections, masks, key points and panoptic segments are worth, as COCO, VOC and panopticapi count it."""
+
+from res2net.metrics.coco import CocoAP
+from res2net.metrics.oks import COCO_SIGMAS, OksAP
+from res2net.metrics.panoptic import PanopticQuality
+from res2net.metrics.voc import VocAP
+
+__all__ = ["COCO_SIGMAS", "CocoAP", "OksAP", "PanopticQuality", "VocAP"]

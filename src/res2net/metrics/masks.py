@@ -1,0 +1,71 @@
+"""Masks as run lengths, COCO's compressed form: some hundred bytes in place of a whole picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from faster_coco_eval.core import mask as mask_api
+from torch import Tensor
+
+from res2net.errors import InputError
+
+__all__ = ["areas", "encode", "pack", "unpack"]
+
+
+def encode(masks: Tensor | Sequence[Mapping[str, Any]], what: str) -> tuple[tuple[int, int] | None, list[bytes]]:
+    """The size `(H, W)` of masks and the run lengths of each.
+
+    Args:
+        masks: bool or uint8 `(n, H, W)`, or COCO's run lengths `{"size": [H, W], "counts": str or bytes}` of each.
+        what: has the masks, for a message.
+
+    Returns:
+        The size, None for an empty list; and the compressed counts of each mask.
+
+    Raises:
+        InputError: masks are of another form or type, or of several sizes.
+    """
+    if isinstance(masks, Tensor):
+        if masks.ndim != 3 or masks.dtype not in (torch.bool, torch.uint8):
+            raise InputError(
+                f"Masks of a {what} are {masks.dtype} of shape {tuple(masks.shape)}: "
+                "give bool of shape (objects, height, width), in the size of the picture."
+            )
+        height, width = masks.shape[1:]
+        # The library wants columns one after another, the masks behind one another.
+        columns = masks.as_subclass(Tensor).permute(0, 2, 1).contiguous().to(torch.uint8).cpu().numpy()
+        encoded = mask_api.encode(columns.transpose(2, 1, 0)) if len(columns) else []
+        return (height, width), [_bytes(one["counts"]) for one in encoded]
+    if not all(isinstance(one, Mapping) and isinstance(one.get("counts"), str | bytes) for one in masks):
+        raise InputError(
+            f"Masks of a {what} are neither a tensor nor compressed run lengths: give COCO's size and counts."
+        )
+    sizes = {(int(one["size"][0]), int(one["size"][1])) for one in masks}
+    if len(sizes) > 1:
+        raise InputError(f"Masks of a {what} have sizes {sorted(sizes)}: give all the size of the picture.")
+    return (sizes.pop() if sizes else None), [_bytes(one["counts"]) for one in masks]
+
+
+def areas(size: tuple[int, int], counts: Sequence[bytes]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The pixels of each mask, `(n,)`."""
+    if not counts:
+        return np.zeros(0)
+    return np.asarray(mask_api.area([{"size": list(size), "counts": one} for one in counts]), dtype=np.float64)
+
+
+def pack(counts: Sequence[bytes]) -> tuple[Tensor, Tensor]:
+    """The bytes of all masks behind one another, uint8, and the length of each."""
+    joined = np.frombuffer(bytearray(b"".join(counts)), dtype=np.uint8) if counts else np.zeros(0, np.uint8)
+    return torch.from_numpy(joined), torch.tensor([len(one) for one in counts], dtype=torch.int64)
+
+
+def unpack(packed: Tensor, lengths: Tensor) -> list[bytes]:
+    """What `pack` made one of."""
+    return [part.numpy().tobytes() for part in packed.split(lengths.tolist())]
+
+
+def _bytes(counts: str | bytes) -> bytes:
+    return counts.encode() if isinstance(counts, str) else counts

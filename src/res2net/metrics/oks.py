@@ -1,0 +1,162 @@
+"""COCO's average precision and recall of key points, by object key point similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_convert
+
+from res2net.errors import InputError, check_choice
+from res2net.metrics.coco import area_of
+from res2net.metrics.cocoeval import evaluate
+from res2net.metrics.pictures import PictureMetric, check_labels, entry, of_objects, pairs
+
+__all__ = ["BOXES", "COCO_SIGMAS", "OksAP"]
+
+BOXES = ("ground truth", "detected")
+"""Whose boxes the key points were looked for in."""
+
+COCO_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+"""Of COCO's 17 points of a person, nose to ankles: how far people who mark them differ, in square roots of the area."""
+
+
+class OksAP(PictureMetric):
+    """COCO's ten numbers of key points, by faster-coco-eval.
+
+    `compute` gives fractions from 0 to 1: `keypoint_AP` (mean over similarities 0.50 to 0.95), `keypoint_AP50`,
+    `keypoint_AP75`, `keypoint_AP_medium`, `keypoint_AP_large` (from 32² and from 96² square pixels), and the recall
+    with 20 detections in a picture, `keypoint_AR`, `keypoint_AR50`, `keypoint_AR75`, `keypoint_AR_medium` and
+    `keypoint_AR_large`. A number without any object to measure it on, where COCO writes -1, is NaN.
+
+    As in COCO, an object with `crowd` or without a labelled point asks for no detection and forgives those near its
+    box, so targets hold these objects too. The size of a detection is that of the box around its points.
+
+    Published numbers mix results within the boxes of the ground truth and within those of a detector; the first are
+    higher by some points. So `boxes` has no default, and `describe` says it.
+
+    Args:
+        sigmas: of each key point; `COCO_SIGMAS` for COCO's people.
+        boxes: "ground truth" or "detected": whose boxes the network looked in.
+        class_names: of all classes, all with the same key points.
+    """
+
+    def __init__(self, sigmas: Sequence[float], boxes: str, class_names: Sequence[str] = ("person",)) -> None:
+        check_choice("Origin of boxes", boxes, BOXES)
+        if not sigmas or min(sigmas) <= 0:
+            raise InputError(f"Sigmas {tuple(sigmas)} do not fit: give a number above 0 for each key point.")
+        points = len(sigmas)
+        super().__init__(
+            {
+                "scores": (torch.float32, ()),
+                "labels": (torch.int64, ()),
+                "keypoints": (torch.float32, (points, 2)),
+                "object_labels": (torch.int64, ()),
+                "object_boxes": (torch.float32, (4,)),
+                "object_keypoints": (torch.float32, (points, 2)),
+                "visibility": (torch.uint8, (points,)),
+                "crowd": (torch.uint8, ()),
+                "area": (torch.float32, ()),
+            }
+        )
+        self.sigmas = tuple(sigmas)
+        self.boxes = boxes
+        self.class_names = tuple(class_names)
+
+    def describe(self) -> str:
+        """What the numbers are of, for a table or a report."""
+        return f"OKS-AP of {len(self.sigmas)} key points in {self.boxes} boxes"
+
+    def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
+        """Add pictures, a result and a target for each.
+
+        Args:
+            results: `scores` `(m,)`, `keypoints` `(m, k, 2)` or with anything third, and `labels` `(m,)` from 0, which
+                may be absent where there is one class.
+            targets: `image_id`, `labels` `(n,)`, `boxes` `(n, 4)` XYXY, `keypoints` `(n, k, 2)`, `visibility` `(n, k)`,
+                and where the data set has them `crowd` `(n,)` and `area` `(n,)`, in place of which the pixels of the
+                mask count, or of the box.
+
+        Raises:
+            InputError: something is missing, or has another shape than that.
+        """
+        points = len(self.sigmas)
+        for image_id, result, target in pairs(results, targets):
+            scores = entry(result, "scores", "result", (-1,))
+            object_labels = entry(target, "labels", "target", (-1,))
+            found, count = len(scores), len(object_labels)
+            if "labels" in result or len(self.class_names) > 1:
+                labels = of_objects(result, "labels", "result", found)
+            else:
+                labels = torch.zeros(found, dtype=torch.int64)
+            check_labels(labels, self.class_names, "result")
+            check_labels(object_labels, self.class_names, "target")
+            self.keep(
+                image_id,
+                {
+                    "scores": scores,
+                    "labels": labels,
+                    "keypoints": _points(result, found, points),
+                    "object_labels": object_labels,
+                    "object_boxes": of_objects(target, "boxes", "target", count, (4,)),
+                    "object_keypoints": of_objects(target, "keypoints", "target", count, (points, 2)),
+                    "visibility": of_objects(target, "visibility", "target", count, (points,)),
+                    "crowd": of_objects(target, "crowd", "target", count) if "crowd" in target else torch.zeros(count),
+                    "area": area_of(target, count),
+                },
+            )
+
+    def compute(self) -> dict[str, float]:
+        """The numbers by name, from 0 to 1 or NaN."""
+        images: list[dict[str, Any]] = []
+        objects: list[dict[str, Any]] = []
+        detections: list[dict[str, Any]] = []
+        for image_id, picture in self.kept():
+            images.append({"id": image_id})
+            objects += _objects(image_id, picture)
+            detections += _detections(image_id, picture)
+        numbers, _ = evaluate("keypoints", images, objects, detections, self.class_names, self.sigmas)
+        return {f"keypoint_{name}": value for name, value in numbers.items()}
+
+
+def _points(result: Mapping[str, Any], found: int, points: int) -> Tensor:
+    """The places of a result's key points `(m, k, 2)`."""
+    columns = result["keypoints"].shape[-1] if "keypoints" in result and len(result["keypoints"].shape) == 3 else 2
+    return of_objects(result, "keypoints", "result", found, (points, 3 if columns == 3 else 2))[..., :2]
+
+
+def _objects(image_id: int, picture: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """The objects of a picture in COCO's form."""
+    visibility = picture["visibility"]
+    keypoints = torch.cat([picture["object_keypoints"].double(), visibility[..., None]], 2)
+    columns = {
+        "category_id": picture["object_labels"].tolist(),
+        "bbox": box_convert(picture["object_boxes"].double(), "xyxy", "xywh").tolist(),
+        "area": picture["area"].tolist(),
+        "iscrowd": picture["crowd"].tolist(),
+        "keypoints": keypoints.flatten(1).tolist(),
+        "num_keypoints": (visibility > 0).sum(1).tolist(),
+    }
+    rows = zip(*columns.values(), strict=True)
+    return [{"image_id": image_id, **dict(zip(columns, row, strict=True))} for row in rows]
+
+
+def _detections(image_id: int, picture: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """What was found in a picture in COCO's form; its size is that of the box around its points."""
+    found = picture["keypoints"].double()
+    if not len(found):
+        return []
+    low, high = found.amin(1), found.amax(1)
+    columns = {
+        "category_id": picture["labels"].tolist(),
+        "score": picture["scores"].tolist(),
+        "area": (high - low).prod(1).tolist(),
+        "keypoints": torch.nn.functional.pad(found, (0, 1), value=1.0).flatten(1).tolist(),
+    }
+    rows = zip(*columns.values(), strict=True)
+    return [{"image_id": image_id, **dict(zip(columns, row, strict=True))} for row in rows]

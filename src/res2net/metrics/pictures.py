@@ -1,0 +1,142 @@
+"""A metric that keeps what was found and what is there, picture by picture, until all pictures were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from res2net.errors import InputError
+
+__all__ = ["Field", "PictureMetric", "check_labels", "entry", "of_objects", "pairs"]
+
+Field = tuple[torch.dtype, tuple[int, ...]]
+"""The type of a tensor that is kept, and its shape behind the first dimension."""
+
+
+class PictureMetric(Metric):
+    """The state of a metric that can only be computed from all pictures at once.
+
+    A subclass names its fields, adds a picture with `keep` and reads all of them with `kept` or `columns`. Pictures
+    are told apart by their `image_id`: one that comes twice counts once (a sampler for several processes fills up with
+    pictures that it gave already), and the order in which pictures came makes no difference.
+
+    All is kept in tensors, which torchmetrics gathers over processes, also where they hold different numbers of
+    pictures.
+
+    Args:
+        fields: what is kept of each picture, by name.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    pictures: list[Tensor]
+    """For each picture `(1, 1 + fields)`: its `image_id` and the length of each field."""
+
+    def __init__(self, fields: Mapping[str, Field]) -> None:
+        super().__init__()
+        self.fields = dict(fields)
+        for name in ("pictures", *self.fields):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def keep(self, image_id: int, values: Mapping[str, Tensor]) -> None:
+        """Add a picture with a value for each field."""
+        lengths = []
+        for name, (dtype, shape) in self.fields.items():
+            value = values[name].detach().to(self.device, dtype).reshape(-1, *shape)
+            getattr(self, name).append(value)
+            lengths.append(len(value))
+        self.pictures.append(torch.tensor([[image_id, *lengths]], device=self.device))
+
+    def kept(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Each picture once, by `image_id`: that and its fields, on the CPU."""
+        pictures = self._joined("pictures")
+        columns = {
+            name: self._joined(name).split(pictures[:, 1 + place].tolist()) for place, name in enumerate(self.fields)
+        }
+        places: dict[int, int] = {}
+        for place, image_id in enumerate(pictures[:, 0].tolist()):
+            places.setdefault(image_id, place)
+        for image_id, place in sorted(places.items()):
+            yield image_id, {name: column[place] for name, column in columns.items()}
+
+    def columns(self) -> dict[str, Tensor]:
+        """Each field of all pictures behind one another, by `image_id`, on the CPU."""
+        pictures = [picture for _, picture in self.kept()]
+        return {
+            name: torch.cat([self._nothing(name).cpu(), *(picture[name] for picture in pictures)])
+            for name in self.fields
+        }
+
+    def _joined(self, name: str) -> Tensor:
+        state = getattr(self, name)  # one tensor where it was gathered from several processes
+        if not isinstance(state, Tensor):
+            state = torch.cat(state or [self._nothing(name)])
+        return state.cpu()
+
+    def _nothing(self, name: str) -> Tensor:
+        dtype, shape = (torch.int64, (1 + len(self.fields),)) if name == "pictures" else self.fields[name]
+        return torch.empty(0, *shape, dtype=dtype, device=self.device)
+
+    def _sync_dist(
+        self, dist_sync_fn: Callable[..., Any] = gather_all_tensors, process_group: Any | None = None
+    ) -> None:
+        # A process without pictures would send tensors of another type and shape than all others.
+        for name in ("pictures", *self.fields):
+            if isinstance(getattr(self, name), list) and not getattr(self, name):
+                setattr(self, name, [self._nothing(name)])
+        super()._sync_dist(dist_sync_fn, process_group)
+
+
+def pairs(
+    results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, Mapping[str, Any], Mapping[str, Any]]]:
+    """The `image_id`, the result and the target of each picture.
+
+    Raises:
+        InputError: there are not as many results as targets, or a target has no `image_id`.
+    """
+    if len(results) != len(targets):
+        raise InputError(f"There are {len(results)} results for {len(targets)} targets: give one for each picture.")
+    for result, target in zip(results, targets, strict=True):
+        if "image_id" not in target:
+            raise InputError("A target has no 'image_id': give each picture a number of its own.")
+        yield int(target["image_id"]), result, target
+
+
+def entry(of: Mapping[str, Any], name: str, what: str, shape: tuple[int, ...]) -> Tensor:
+    """The tensor `name` of a result or a target, as a plain tensor; -1 in `shape` is any number of objects.
+
+    Raises:
+        InputError: it is missing or has another shape.
+    """
+    if name not in of:
+        raise InputError(f"A {what} has no {name!r}: it has {', '.join(of) or 'nothing'}.")
+    value = torch.as_tensor(of[name]).as_subclass(Tensor)
+    if value.ndim != len(shape) or any(
+        size not in (-1, length) for size, length in zip(shape, value.shape, strict=True)
+    ):
+        expected = ", ".join("objects" if size == -1 else str(size) for size in shape)
+        raise InputError(f"{name!r} of a {what} has shape {tuple(value.shape)}: give ({expected}).")
+    return value
+
+
+def of_objects(of: Mapping[str, Any], name: str, what: str, count: int, shape: tuple[int, ...] = ()) -> Tensor:
+    """As `entry`, with `count` objects, which an `InputError` tells apart from a wrong shape."""
+    value = entry(of, name, what, (-1, *shape))
+    if len(value) != count:
+        raise InputError(f"A {what} has {len(value)} {name!r} for {count} labels: give one for each object.")
+    return value
+
+
+def check_labels(labels: Tensor, class_names: Sequence[str], what: str) -> None:
+    """Raise `InputError` for a label that no class has."""
+    wrong = labels[(labels < 0) | (labels >= len(class_names))]
+    if len(wrong):
+        raise InputError(f"A {what} has label {int(wrong[0])}: labels go from 0 to {len(class_names) - 1}.")
