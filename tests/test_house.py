@@ -20,7 +20,20 @@ PROGRAMS = Path(sys.executable).parent
 
 # A folder or file of the package imports only from those before it, and from itself.
 ORDER = [
-    *("_version", "errors", "kernels", "nn", "measure", "backbones", "weights", "surgery", "zoo", "adapters", "data"),
+    *(
+        "_version",
+        "errors",
+        "options",
+        "kernels",
+        "nn",
+        "measure",
+        "backbones",
+        "weights",
+        "surgery",
+        "zoo",
+        "adapters",
+        "data",
+    ),
     *("heads", "metrics", "report", "tasks", "engine", "explain", "export", "bench", "recipes", "serve"),
     *("commands", "cli", "__main__"),
 ]

@@ -27,7 +27,15 @@ from res2net.weights import (
 )
 from res2net.weights.formats import FORMATS, to_native
 
-__all__ = ["check_model_options", "create_model", "find_checkpoint", "list_models", "load_model", "preprocessing_of"]
+__all__ = [
+    "check_model_options",
+    "create_model",
+    "find_checkpoint",
+    "list_models",
+    "load_model",
+    "open_checkpoint",
+    "preprocessing_of",
+]
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -131,16 +139,21 @@ def load_model(weights: str | Path, name: str | None = None) -> tuple[Backbone, 
     Raises:
         InputError: there is no such checkpoint, or it does not say which model it holds.
     """
+    held, checkpoint = open_checkpoint(weights, name)
+    return create_model(held, checkpoint), checkpoint
+
+
+def open_checkpoint(weights: str | Path, name: str | None = None) -> tuple[str, Checkpoint]:
+    """The name of the model that a checkpoint is of, and its content; arguments and errors as of `load_model`."""
     if name is not None:
-        checkpoint = find_checkpoint(name, weights)
-        return create_model(name, checkpoint), checkpoint
+        return name, find_checkpoint(name, weights)
     if not _is_file(weights):
         raise InputError(f"{weights} is no file: to use published weights of that name, name the model as well.")
     checkpoint = read_checkpoint(weights)
     held = checkpoint.metadata.get("model")
     if not isinstance(held, str):
         raise InputError(f"{weights} does not say which model it holds: name the model as well.")
-    return create_model(held, checkpoint), checkpoint
+    return held, checkpoint
 
 
 def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:

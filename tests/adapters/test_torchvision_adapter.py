@@ -12,7 +12,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from res2net.adapters.torchvision import BackboneWithFPN, _freeze_norms, backbone_with_fpn
+from res2net.adapters.torchvision import BackboneWithFPN, backbone_with_fpn, freeze_norms
 from res2net.errors import InputError
 from res2net.weights import save
 from res2net.zoo import create_model
@@ -57,7 +57,7 @@ def test_frozen_norms_are_those_of_torchvisions_detectors(lively):
     source = create_model("res2net50_26w_4s", num_classes=0, **SMALL).eval()
     before = lively(source)
     frozen = copy.deepcopy(source)
-    _freeze_norms(frozen)
+    freeze_norms(frozen)
     torch.testing.assert_close(frozen.train()(x), source(x))
     assert all(torch.equal(tensor, before[name]) for name, tensor in frozen.state_dict().items())
 

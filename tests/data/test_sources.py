@@ -30,7 +30,7 @@ def registered(monkeypatch):
     nothing = ImageFiles([], [], ["a"])
 
     @register_source("dots")
-    def dots():
+    def dots(labels):
         return DataSource("dots", nothing, nothing, ["a"])
 
 

@@ -5,8 +5,9 @@ import math
 
 import pytest
 
-from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig, from_dict, read_yaml, to_yaml
+from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig, read_yaml, to_yaml
 from res2net.errors import InputError
+from res2net.options import from_dict
 from res2net.tasks.classify import ClassifyOptions
 
 KIND = TrainConfig[ClassifyOptions]

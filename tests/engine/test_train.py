@@ -12,11 +12,12 @@ import res2net
 from res2net.data import open_source
 from res2net.data.loader import eval_loader
 from res2net.engine.checkpoints import restore_task
-from res2net.engine.config import TrainConfig, from_dict, read_yaml
+from res2net.engine.config import TrainConfig, read_yaml
 from res2net.engine.evaluate import evaluate
 from res2net.engine.report import write_run_report
 from res2net.engine.train import train
 from res2net.errors import InputError
+from res2net.options import from_dict
 from res2net.tasks.classify import ClassifyOptions
 
 

@@ -19,7 +19,7 @@ with needs("torchvision", "pip install torchvision"):
     from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
     from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
-__all__ = ["BackboneWithFPN", "backbone_with_fpn"]
+__all__ = ["BackboneWithFPN", "backbone_with_fpn", "freeze_norms"]
 
 
 class BackboneWithFPN(nn.Module):
@@ -101,13 +101,14 @@ def backbone_with_fpn(
     """
     backbone = create_model(name, weights, num_classes=0, adapt_classifier=True, **options).freeze(frozen_stages)
     if frozen_norms:
-        _freeze_norms(backbone)
+        freeze_norms(backbone)
     return BackboneWithFPN(
         backbone, levels=levels, out_channels=out_channels, extra_blocks=extra_blocks, norm_layer=norm_layer
     )
 
 
-def _freeze_norms(model: nn.Module) -> None:
+def freeze_norms(model: nn.Module) -> None:
+    """Replace, in place, batch normalisations by ones that never learn, torchvision's `FrozenBatchNorm2d`."""
     norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
     for name, norm in norms.items():
         frozen = FrozenBatchNorm2d(norm.num_features, norm.eps)

@@ -60,6 +60,7 @@ def run(arguments: Sequence[str]) -> None:
         seed=int(said.get("seed", 0)) if chosen.seed is None else chosen.seed,
         bad_images=chosen.bad_images,
         decode=chosen.decode or str(said.get("decode", "full")),
+        labels=task.labels,
     )
     check_classes(said.get("class_names"), task, source)
     _, val_set = source.transformed(task.transform(True), task.transform(False))
@@ -74,7 +75,7 @@ def run(arguments: Sequence[str]) -> None:
         channels_last=bool(said.get("channels_last", True)),
         console=console,
     )
-    rate = len(evaluation.records["loss"]) / evaluation.seconds
+    rate = len(evaluation.records["index"]) / evaluation.seconds
     console.print(metrics_table(f"{len(val_set):,} pictures of {source.name}", evaluation).to_rich())
     console.print(f"{rate:,.0f} images/s", highlight=False)
     if evaluation.skipped:

@@ -14,8 +14,9 @@ import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import parse, split_task, value_of
-from res2net.engine.config import TrainConfig, from_dict, read_yaml
+from res2net.engine.config import TrainConfig, read_yaml
 from res2net.errors import InputError
+from res2net.options import from_dict
 from res2net.tasks.options import options_type
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
         # Not to where the output goes: after Ctrl-C `tee` and the like are gone.
         print(f"Stopped and saved. Go on with:\n  res2net train --resume {shlex.quote(str(stop))}", file=sys.stderr)
         return 1
-    source = open_source(config.source, val_fraction=config.data.val_fraction, seed=config.seed)
+    source = open_source(
+        config.source, val_fraction=config.data.val_fraction, seed=config.seed, labels=trained.task.labels
+    )
     write_run_report(trained, source, config)
     console.print(metrics_table("The best weights on the validation pictures", trained.evaluation).to_rich())
     best = shlex.quote(str(trained.folder.best))

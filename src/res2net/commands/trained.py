@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from res2net.commands.arguments import TrainedArguments
-from res2net.engine.checkpoints import default_class_names, restore_task
+from res2net.engine.checkpoints import restore_task
 from res2net.errors import InputError
 from res2net.export.artefact import read_artefact, sidecar
 from res2net.export.task import restore_exported
 from res2net.tasks.base import Task
+from res2net.tasks.classify import default_class_names
 
 __all__ = ["Trained", "restore_trained"]
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+from res2net.data.objects import Keypoints
 from res2net.data.procedural.render import Rendering, render
 from res2net.data.procedural.scene import CLASS_NAMES, Scene, draw_scene
 from res2net.data.procedural.silhouettes import KEYPOINTS
@@ -29,6 +30,9 @@ __all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "Shapes", "shapes_sou
 SPLITS = ("train", "val", "test")
 LENGTHS = {"train": 12_000, "val": 2_000}
 """Pictures of each split of the source that has the name `shapes`."""
+SCENES = {"train": 4_000, "val": 500}
+"""The same for labels of objects."""
+POINTS = Keypoints(KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4)), flips=((2, 4),))
 LABELS = ("label", "size", "boxes", "labels", "masks", "semantic", "saliency", "keypoints", "visibility", "depth")
 """Everything that a target can hold; see `Shapes`."""
 
@@ -162,14 +166,25 @@ def _visibility(keypoints: Tensor, masks: Tensor) -> Tensor:
 
 @register_source("shapes")
 @cache
-def shapes_source() -> DataSource:
-    """12,000 training and 2,000 validation pictures of 64 x 64 pixels, one thing in each, drawn once in a process."""
-    pictures = {split: Shapes(length, split=split, keep=True) for split, length in LENGTHS.items()}
+def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
+    """Pictures that are drawn once in a process.
+
+    For labels of the whole picture 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
+    for labels of objects `SCENES` of 128 x 128 pixels with two to four things.
+    """
+    lengths, size, things = (LENGTHS, 64, 1) if "label" in labels else (SCENES, 128, (2, 4))
+    # No thing is a crowd, and areas are those of the masks.
+    wanted = ("label", "size") if "label" in labels else [name for name in labels if name not in ("crowd", "area")]
+    pictures = {
+        split: Shapes(length, size=size, things=things, split=split, labels=wanted, keep=True)
+        for split, length in lengths.items()
+    }
     return DataSource(
         "shapes",
         pictures["train"],
         pictures["val"],
         CLASS_NAMES,
-        Preprocessing(size=64, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        Preprocessing(size=size, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         TrainAugment(pad=0),  # things are anywhere in the picture already
+        keypoints=POINTS if "keypoints" in labels else None,
     )

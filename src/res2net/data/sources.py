@@ -12,6 +12,7 @@ from pathlib import Path
 from res2net.data.cifar import Cifar, cifar_preprocessing, find_cifar
 from res2net.data.decode import DECODES
 from res2net.data.layouts import open_folder
+from res2net.data.objects import Keypoints, open_objects
 from res2net.data.samples import BAD_IMAGES, Samples, Transformed
 from res2net.data.transforms import TrainAugment, Transform
 from res2net.errors import InputError, check_choice, nearest
@@ -22,7 +23,7 @@ __all__ = ["SOURCES", "DataSource", "SourceBuilder", "open_source", "register_so
 
 @dataclass(frozen=True)
 class DataSource:
-    """Labelled pictures, split into training and validation, before any transform."""
+    """Pictures with their labels, split into training and validation, before any transform."""
 
     name: str
     train: Samples
@@ -34,6 +35,8 @@ class DataSource:
     """The usual random changes for it."""
     bad_images: str = "stop"
     """What a broken picture does: "stop" or "skip"."""
+    keypoints: Keypoints | None = None
+    """Of its objects, where they have any."""
     decode: str = "full"
     """How JPEG files are decoded for the transforms: "full" or "scaled"."""
 
@@ -45,8 +48,8 @@ class DataSource:
         )
 
 
-SourceBuilder = Callable[[], DataSource]
-"""Makes a source."""
+SourceBuilder = Callable[[tuple[str, ...]], DataSource]
+"""Makes a source whose targets have these entries."""
 
 SOURCES: dict[str, SourceBuilder] = {}
 """The sources that have a name, by `register_source`."""
@@ -83,8 +86,12 @@ def open_source(
     seed: int = 0,
     bad_images: str = "stop",
     decode: str = "full",
+    labels: Sequence[str] = ("label",),
+    bad_annotations: str = "stop",
 ) -> DataSource:
     """Open a source by what it is: a name such as "shapes", a CIFAR folder, or a folder of pictures.
+
+    Where the labels are of objects, a path is a data set in one of the formats of `res2net.data.objects`.
 
     A name goes before a folder of the same name, for which `./name` or a `Path` may be given. `open_folder` tells
     which layouts a folder of pictures may have.
@@ -96,18 +103,27 @@ def open_source(
         bad_images: "stop" raises `BadImage` at a broken picture, "skip" leaves it out of its batch.
         decode: "scaled" decodes no more detail of a JPEG than its transform needs, which is faster for large photos
             and changes pixels a little; "full" decodes all.
+        labels: the entries of a target that are needed, such as "label", "boxes" or "masks".
+        bad_annotations: "stop" raises `InputError` where annotations of objects have faults, "skip" leaves those out.
 
     Raises:
         InputError: there is no such source, or it is in no known format.
     """
     check_choice("Treatment of bad images", bad_images, BAD_IMAGES)
     check_choice("Way to decode", decode, DECODES)
-    return replace(_opened(source, val_fraction, seed), bad_images=bad_images, decode=decode)
-
-
-def _opened(source: str | Path, val_fraction: float, seed: int) -> DataSource:
+    wanted = tuple(labels)
     if isinstance(source, str) and source in _all_sources():
-        return _all_sources()[source]()
+        opened = _all_sources()[source](wanted)
+    elif "label" in wanted:
+        opened = _open_pictures(_existing(source), val_fraction, seed)
+    else:
+        path = _existing(source)
+        train, val = open_objects(path, wanted, val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)
+        opened = DataSource(path.absolute().name, train, val, train.class_names, keypoints=train.keypoints)
+    return replace(opened, bad_images=bad_images, decode=decode)
+
+
+def _existing(source: str | Path) -> Path:
     path = Path(source)
     if not path.exists():
         names = source_names()
@@ -115,11 +131,15 @@ def _opened(source: str | Path, val_fraction: float, seed: int) -> DataSource:
             f"There is no file or folder {str(source)!r}, and no data of that name: "
             f"{nearest(str(source), names) or 'give a path'} (names: {', '.join(names)})."
         )
+    return path
+
+
+def _open_pictures(path: Path, val_fraction: float, seed: int) -> DataSource:
     cifar = find_cifar(path)
     if cifar is not None:
         return _open_cifar(*cifar)
     if path.is_file():
-        raise InputError(f"{source} is a file: give a folder that has a folder of pictures for each class.")
+        raise InputError(f"{path} is a file: give a folder that has a folder of pictures for each class.")
     train, val = open_folder(path, val_fraction=val_fraction, seed=seed)
     return DataSource(path.absolute().name, train, val, train.class_names)
 

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -96,7 +96,7 @@ class Keeper(L.Callback):
             save_task(self.folder.last, pl_module.task, dict(evaluation.metrics), self.config)
             if best:
                 save_task(self.folder.best, pl_module.task, dict(evaluation.metrics), self.config)
-            line = self._line(row, trainer.max_epochs or 0, best)
+            line = self._line(row, trainer.max_epochs or 0, best, pl_module.task.headline)
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -122,14 +122,16 @@ class Keeper(L.Callback):
         self.rows, self.best, self._loss = state["rows"], state["best"], state["loss"]
         self._images, self._batches, self._seconds = state["images"], state["batches"], state["seconds"]
 
-    def _line(self, row: dict[str, float], epochs: int, best: bool) -> str:
+    def _line(self, row: dict[str, float], epochs: int, best: bool, shown: Sequence[str]) -> str:
+        names = [name for name in row if name.startswith("val_") and name != "val_loss"]
         scores = "  ".join(
-            f"{name.removeprefix('val_')} {value:.2f} %"
-            for name, value in row.items()
-            if name.startswith("val_") and name != "val_loss"
+            f"{name.removeprefix('val_')} {row[name]:.2f} %"
+            for name in names
+            if not shown or name.removeprefix("val_") in shown
         )
+        loss = f"val loss {row['val_loss']:.3f}  " if "val_loss" in row else ""
         return (
-            f"epoch {row['epoch']:>3}/{epochs}  train loss {row['train_loss']:.3f}  val loss {row['val_loss']:.3f}  "
+            f"epoch {row['epoch']:>3}/{epochs}  train loss {row['train_loss']:.3f}  {loss}"
             f"{scores}  {row['images_per_s']:,.0f} images/s  {row['seconds']:.0f} s{'  best' if best else ''}"
         )
 

@@ -9,18 +9,17 @@ import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from res2net._version import __version__
-from res2net.backbones.base import Backbone
 from res2net.data.sources import DataSource
 from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
 from res2net.tasks.base import Task, task_type
+from res2net.tasks.classify import default_class_names
 from res2net.weights import Checkpoint, Preprocessing, atomic_write, save
-from res2net.zoo import create_model, load_model, preprocessing_of
+from res2net.zoo import create_model, open_checkpoint
 
 __all__ = [
     "AtomicCheckpointIO",
     "check_classes",
-    "default_class_names",
     "read_state",
     "restore_new",
     "restore_task",
@@ -59,8 +58,7 @@ def read_state(path: Path | str) -> dict[str, Any]:
 
 def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainConfig[Any]) -> None:
     """Write a task's weights, with all that evaluation and prediction need to know in the header."""
-    model = task.model
-    assert isinstance(model, Backbone)
+    model = task.backbone
     options = dict(model.variant_options) | {"num_classes": model.num_classes, "in_channels": model.in_channels}
     metadata = {
         "task": task.name,
@@ -78,7 +76,7 @@ def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainCo
         "decode": config.data.decode,
         "version": __version__,
     }
-    save(path, model.state_dict(), metadata)
+    save(path, task.model.state_dict(), metadata | task.metadata())
 
 
 def restore_task(weights: str | Path, model: str | None = None, name: str = "classify") -> tuple[Task, Checkpoint]:
@@ -92,13 +90,11 @@ def restore_task(weights: str | Path, model: str | None = None, name: str = "cla
     Raises:
         InputError: there is no such file or weight, or it does not say enough.
     """
-    network, checkpoint = load_model(weights, model)
+    held, checkpoint = open_checkpoint(weights, model)
     found = checkpoint.metadata.get("task", name)
     if found != name:
         raise InputError(f"{weights} was trained to {found}, not to {name}: run `res2net VERB {found}`.")
-    preprocessing = preprocessing_of(checkpoint) or Preprocessing()
-    class_names = checkpoint.metadata.get("class_names") or default_class_names(network.num_classes)
-    return task_type(name).restore(network.eval(), class_names, preprocessing), checkpoint
+    return task_type(name).from_checkpoint(held, checkpoint), checkpoint
 
 
 def restore_new(model: str, name: str = "classify") -> Task:
@@ -109,15 +105,6 @@ def restore_new(model: str, name: str = "classify") -> Task:
     """
     network = create_model(model)
     return task_type(name).restore(network.eval(), default_class_names(network.num_classes), Preprocessing())
-
-
-def default_class_names(classes: int) -> list[str]:
-    """The names of ImageNet's classes for a classifier of 1000, else numbers."""
-    if classes == 1000:
-        from torchvision.models import ResNet50_Weights
-
-        return list(ResNet50_Weights.IMAGENET1K_V2.meta["categories"])
-    return [f"class {index}" for index in range(classes)]
 
 
 def check_classes(said: list[str] | None, task: Task, source: DataSource) -> None:

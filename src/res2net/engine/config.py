@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -12,9 +10,9 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 import yaml
 
-from res2net.errors import InputError, check_choice, check_options, check_range
+from res2net.errors import InputError, check_choice, check_range
 
-__all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "from_dict", "read_yaml", "to_yaml"]
+__all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "read_yaml", "to_yaml"]
 
 TaskOptions = TypeVar("TaskOptions")
 
@@ -28,7 +26,7 @@ ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 class ModelConfig:
     """Which network."""
 
-    model: str = "res2net50_26w_4s"
+    model: Annotated[str, tyro.conf.arg(aliases=("--backbone",))] = "res2net50_26w_4s"
     """Name of the architecture; `res2net models` lists them."""
     weights: str | None = None
     """Start from published weights ("in1k") or from a checkpoint file, instead of from scratch."""
@@ -56,6 +54,8 @@ class DataConfig:
     """JPEG files: "full", or "scaled" to what is needed, faster for large photos and nearly the same pixels."""
     workers: int | None = None
     """Processes that prepare pictures; by default one for each processor but one, none for pictures in memory."""
+    bad_annotations: str = "stop"
+    """Annotations of objects that cannot be right: "stop" and count them, or "skip" those."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class TrainConfig(Generic[TaskOptions]):
         check_choice("Precision", self.precision, PRECISIONS)
         check_choice("Accelerator", self.accelerator, ACCELERATORS)
         check_choice("Treatment of bad images", data.bad_images, ("stop", "skip"))
+        check_choice("Treatment of bad annotations", data.bad_annotations, ("stop", "skip"))
         check_choice("Way to decode", data.decode, ("full", "scaled"))
         for name, value, low, high in (
             ("epochs", optim.epochs, 1, 10**6),
@@ -162,55 +163,3 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def _problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else str(error).splitlines()[0]
-
-
-def from_dict(kind: Any, values: Any, where: str = "The configuration") -> Any:
-    """A dataclass from plain values, strictly: unknown names and values of another type raise `InputError`."""
-    kind_class, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
-    if not isinstance(values, dict):
-        raise InputError(f"{where} is {values!r}: give options with their values.")
-    fields = {entry.name: entry for entry in dataclasses.fields(kind_class)}
-    check_options(where, values, fields)
-    hints = typing.get_type_hints(kind_class)  # without what is for the command line alone
-    parsed = {}
-    for name, value in values.items():
-        hint = arguments[0] if hints[name] is TaskOptions else hints[name]
-        value = _number(value) if _fits(0.5, hint) else value
-        if dataclasses.is_dataclass(hint):
-            parsed[name] = from_dict(hint, value, name)
-        elif not _fits(value, hint):
-            raise InputError(f"{name} {value!r} in {where[0].lower() + where[1:]} is not {_kind(hint)}: change it.")
-        else:
-            parsed[name] = value
-    missing = [
-        name
-        for name, entry in fields.items()
-        if name not in parsed and entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise InputError(f"{where} lacks {', '.join(missing)}: add it.")
-    return kind_class(**parsed)
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 as text, and whole numbers as such where a fraction may stand."""
-    try:
-        return value if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return value
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return any(_fits(value, one) for one in typing.get_args(hint))
-    if typing.get_origin(hint) is dict:
-        return isinstance(value, dict) and all(_fits(item, typing.get_args(hint)[1]) for item in value.values())
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return value is None if hint is type(None) else isinstance(value, hint)
-
-
-def _kind(hint: Any) -> str:
-    return str(getattr(hint, "__name__", hint)).replace("NoneType", "nothing")

@@ -94,8 +94,9 @@ class TaskModule(L.LightningModule):
         if not self._records:
             raise InputError(f"No picture to validate on could be read: mend {skipped[0]} and the others.")
         records = {name: torch.cat([part[name] for part in self._records]) for name in self._records[0]}
+        loss = {"loss": float(records["loss"].mean())} if "loss" in records else {}
         scores = {name: 100 * float(value) for name, value in self.metric.compute().items()}
-        return Evaluation({"loss": float(records["loss"].mean())} | scores, records, skipped, seconds)
+        return Evaluation(loss | scores, records, skipped, seconds)
 
 
 def describe_skipped(skipped: Sequence[str]) -> str:

@@ -57,7 +57,7 @@ def predict(
         results: dict[int, Any] = {}
         if len(images):
             with torch.inference_mode(), torch.autocast(device.type, kind, enabled=precision != "fp32"):
-                found = task.predict(images.to(device))
+                found = task.predict(images.to(device), targets)
             results = dict(zip(targets["index"].tolist(), found, strict=True))
         reasons = {Path(skipped.path): skipped.reason for skipped in targets["skipped"]}
         # Not the number of reasons: a broken picture may be given twice.

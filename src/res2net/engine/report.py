@@ -23,11 +23,13 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
     """Write `report.html` into the run's folder; `InputError` when it cannot be written."""
     task, rows = trained.task, trained.rows
     size = task.preprocessing.size
-    counts = count(task.model, (len(task.preprocessing.mean), size, size))
+    parameters = sum(parameter.numel() for parameter in task.model.parameters())
+    counts = count(task.backbone, (len(task.preprocessing.mean), size, size))
+    owner = "" if task.backbone is task.model else " of the backbone"
     report = Report(
         f"{config.model.model} on {source.name}",
-        f"{task.name}, {time.strftime('%Y-%m-%d')}: {human(counts.parameters)} parameters, "
-        f"{human(counts.macs)} MACs at {size} x {size} pixels; {len(source.train):,} pictures to train, "
+        f"{task.name}, {time.strftime('%Y-%m-%d')}: {human(parameters)} parameters, "
+        f"{human(counts.macs)} MACs{owner} at {size} x {size} pixels; {len(source.train):,} pictures to train, "
         f"{len(source.val):,} to validate",
     )
     report.add_table(metrics_table("The best weights on the validation pictures", trained.evaluation))
@@ -54,8 +56,9 @@ def _curves(rows: Sequence[dict[str, float]]) -> Figure:
     scores = [name for name in rows[0] if name.startswith("val_") and name != "val_loss"]
     losses = {
         "training": (epochs, [row["train_loss"] for row in rows]),
-        "validation": (epochs, [row["val_loss"] for row in rows]),
     }
+    if "val_loss" in rows[0]:
+        losses["validation"] = (epochs, [row["val_loss"] for row in rows])
     return curve_panels(
         [
             Panel(losses, "loss"),

@@ -60,6 +60,7 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
         seed=config.seed,
         bad_images=config.data.bad_images,
         decode=config.data.decode,
+        labels=task_type(config.task_name).labels,
     )
     task = make_task(config, source)
     state = read_state(resume.state) if resume else None
@@ -73,7 +74,7 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
     loader = train_loader(train_set, batches, workers=workers, pin=pin)
     val_loader = eval_loader(val_set, config.data.batch_size, workers=workers, pin=pin)
     console.print(
-        f"{task.model.variant_name or type(task.model).__name__}: {len(train_set):,} pictures to train, "
+        f"{task.backbone.variant_name or type(task.backbone).__name__}: {len(train_set):,} pictures to train, "
         f"{len(val_set):,} to validate, {len(source.class_names)} classes; run folder {folder.path}",
         highlight=False,
         markup=False,

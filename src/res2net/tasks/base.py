@@ -19,7 +19,7 @@ from res2net.errors import check_choice
 from res2net.report import Column, Report
 from res2net.report.tables import Cell
 from res2net.tasks import task_names
-from res2net.weights import Preprocessing
+from res2net.weights import Checkpoint, Preprocessing
 
 __all__ = ["Evaluation", "Task", "register_task", "task_type"]
 
@@ -47,8 +47,12 @@ class Task(nn.Module):
     name: ClassVar[str]
     Options: ClassVar[type[Any]]
     """A dataclass of what a user can choose for this task alone."""
+    labels: ClassVar[Sequence[str]] = ("label",)
+    """What it needs to know of a picture, as the entries of a target; see `res2net.data.Sample`."""
     monitor: ClassVar[str]
     """The metric that tells which checkpoint is the best; higher is better."""
+    headline: ClassVar[Sequence[str]] = ()
+    """The metrics that the line of an epoch shows; by default all."""
     result_name: ClassVar[str]
     """What a result is called in JSON, such as "classes"."""
     columns: ClassVar[Sequence[Column]]
@@ -56,6 +60,8 @@ class Task(nn.Module):
 
     model: nn.Module
     """What a checkpoint holds."""
+    options: Any
+    """An instance of `Options`."""
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
 
@@ -70,6 +76,25 @@ class Task(nn.Module):
     def restore(cls, model: nn.Module, class_names: Sequence[str], preprocessing: Preprocessing) -> Self:
         """The task around a trained model, for evaluation and prediction."""
         raise NotImplementedError
+
+    @classmethod
+    def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:
+        """The trained task; `name` is that of the backbone.
+
+        Raises:
+            InputError: the checkpoint does not fit.
+        """
+        raise NotImplementedError
+
+    @property
+    def backbone(self) -> Backbone:
+        """The part of the model that makes features."""
+        assert isinstance(self.model, Backbone)
+        return self.model
+
+    def metadata(self) -> dict[str, Any]:
+        """What a checkpoint tells, beside the backbone and the classes, for `from_checkpoint`."""
+        return {}
 
     def forward(self, images: Tensor) -> Any:
         """Raw tensors, of the same type in training and evaluation."""
@@ -86,11 +111,11 @@ class Task(nn.Module):
     def validate(
         self, images: Tensor, targets: Mapping[str, Any], metric: Metric | MetricCollection
     ) -> dict[str, Tensor]:
-        """Update `metric` with a batch; one value for each picture, `(N,)`, among them `loss`."""
+        """Update `metric` with a batch; one value for each picture, `(N,)`, such as `loss`."""
         raise NotImplementedError
 
-    def predict(self, images: Tensor) -> list[Any]:
-        """A decoded result for each picture, ready for JSON."""
+    def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[Any]:
+        """A decoded result for each picture, ready for JSON; `targets` is what the transform noted of the pictures."""
         raise NotImplementedError
 
     def transform(self, train: bool) -> Transform:

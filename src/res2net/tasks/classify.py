@@ -22,9 +22,18 @@ from res2net.report import Column, Report, Table, captioned, confusion_matrix, l
 from res2net.report.pictures import as_image
 from res2net.tasks.base import Evaluation, Task, register_task
 from res2net.tasks.options.classify import ClassifyOptions
-from res2net.weights import Preprocessing
+from res2net.weights import Checkpoint, Preprocessing
+from res2net.zoo import create_model, preprocessing_of
 
-__all__ = ["SIZES", "Classify", "ClassifyOptions", "accuracy_by_size", "count_by_size", "size_figure"]
+__all__ = [
+    "SIZES",
+    "Classify",
+    "ClassifyOptions",
+    "accuracy_by_size",
+    "count_by_size",
+    "default_class_names",
+    "size_figure",
+]
 
 TOP = 5
 """Classes in a prediction."""
@@ -96,6 +105,13 @@ class Classify(Task):
         """Classification with a trained model."""
         return cls(model, class_names, preprocessing)
 
+    @classmethod
+    def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:
+        """Classification with trained or published weights."""
+        model = create_model(name, checkpoint).eval()
+        class_names = checkpoint.metadata.get("class_names") or default_class_names(model.num_classes)
+        return cls(model, class_names, preprocessing_of(checkpoint) or Preprocessing())
+
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits `(N, classes)`."""
         return self.model(images)
@@ -125,7 +141,7 @@ class Classify(Task):
         records = {"loss": loss, "label": labels, "predicted": predicted, "probability": probability}
         return records | ({"size": targets["size"]} if "size" in targets else {})
 
-    def predict(self, images: Tensor) -> list[list[dict[str, Any]]]:
+    def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[list[dict[str, Any]]]:
         """The five likeliest classes of each picture, `{"class", "probability"}`, the likeliest first."""
         probabilities, classes = self(images).float().softmax(1).topk(min(TOP, len(self.class_names)))
         return [
@@ -180,6 +196,15 @@ class Classify(Task):
         report.add_pictures(
             pictures, captions, "Pictures with the largest loss: the true class, and what was predicted."
         )
+
+
+def default_class_names(classes: int) -> list[str]:
+    """The names of ImageNet's classes for a classifier of 1000, else numbers."""
+    if classes == 1000:
+        from torchvision.models import ResNet50_Weights
+
+        return list(ResNet50_Weights.IMAGENET1K_V2.meta["categories"])
+    return [f"class {index}" for index in range(classes)]
 
 
 def accuracy_by_size(evaluation: Evaluation) -> list[float]:

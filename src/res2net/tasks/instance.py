@@ -1,0 +1,28 @@
+"""Instance segmentation: a box, a mask, a class and a score for each object; COCO's average precision of both."""
+
+from __future__ import annotations
+
+from torchmetrics import Metric
+
+from res2net.metrics.coco import CocoAP
+from res2net.tasks.base import register_task
+from res2net.tasks.options.instance import InstanceOptions
+from res2net.tasks.parts.objects import ObjectTask
+
+__all__ = ["Instance", "InstanceOptions"]
+
+
+@register_task
+class Instance(ObjectTask):
+    """Boxes around objects, and the pixels of each."""
+
+    name = "instance"
+    Options = InstanceOptions
+    labels = ("boxes", "labels", "masks", "crowd", "area")
+    parts = ("boxes", "labels", "masks")
+    monitor = "mask_AP"
+    headline = ("box_AP50", "mask_AP", "mask_AP50")
+
+    def metric(self) -> Metric:
+        """COCO's numbers of boxes and masks."""
+        return CocoAP(("bbox", "segm"), self.class_names)

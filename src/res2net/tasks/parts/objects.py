@@ -1,0 +1,290 @@
+"""What the tasks that find objects have in common: a detector, targets by picture, results in the picture's pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from faster_coco_eval.core import mask as coco_mask
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import box_convert
+
+from res2net.adapters.torchvision import freeze_norms
+from res2net.backbones.base import Backbone
+from res2net.data.detections import encoded_masks, to_original
+from res2net.data.object_transforms import ObjectAugment, object_eval_transform, object_train_transform
+from res2net.data.objects import Keypoints
+from res2net.data.sources import DataSource
+from res2net.data.transforms import Transform
+from res2net.errors import InputError
+from res2net.heads.detector import Detector, build_detector
+from res2net.options import from_dict
+from res2net.report import Column, Report, Table
+from res2net.report.objects import draw_objects
+from res2net.report.pictures import as_image
+from res2net.tasks.base import Evaluation, Task
+from res2net.weights import Checkpoint, Preprocessing
+from res2net.zoo import create_model, preprocessing_of
+
+__all__ = ["ObjectTask"]
+
+SHOWN = 12
+"""Pictures in a report."""
+SURE = 0.5
+"""Least score of what is drawn, and of what counts as found in the records."""
+
+
+class ObjectTask(Task):
+    """A detector with its data: a task that finds objects names its labels, its options and its metric.
+
+    Args:
+        model: the detector.
+        class_names: what its labels stand for.
+        preprocessing: how pictures are prepared; `size` is their shorter side.
+        options: an instance of `Options`.
+        keypoints: of the objects, where the detector finds them.
+    """
+
+    labels = ("boxes", "labels", "crowd", "area")
+    result_name = "objects"
+    columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
+    parts: ClassVar[Sequence[str]] = ("boxes", "labels")
+    """The entries of a target that the detector learns from."""
+
+    model: Detector
+
+    def __init__(
+        self,
+        model: Detector,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        options: Any,
+        keypoints: Keypoints | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.class_names = tuple(class_names)
+        self.preprocessing = preprocessing
+        self.options = options
+        self.keypoints = keypoints
+
+    @classmethod
+    def build(
+        cls, create: Callable[..., Backbone], source: DataSource, preprocessing: Preprocessing, options: Any
+    ) -> Self:
+        """The task for a source's classes, with a fresh head."""
+        backbone = create(num_classes=0).freeze(options.freeze)
+        return cls._around(backbone, source.class_names, preprocessing, options, source.keypoints)
+
+    @classmethod
+    def _around(
+        cls,
+        backbone: Backbone,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        options: Any,
+        keypoints: Keypoints | None,
+    ) -> Self:
+        if options.freeze_norms:
+            freeze_norms(backbone)
+        head = dataclasses.replace(options.head, num_keypoints=len(keypoints) if keypoints else 0)
+        model = build_detector(options.detector, backbone, len(class_names), head)
+        return cls(model, class_names, preprocessing, options, keypoints)
+
+    @classmethod
+    def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:
+        """The trained detector."""
+        said = checkpoint.metadata
+        if said.get("task") != cls.name:
+            raise InputError(
+                f"{checkpoint.path} holds no detector: give a file of `res2net train {cls.name}`, "
+                f"or start one from this backbone with `res2net train {cls.name} --weights`."
+            )
+        options = from_dict(cls.Options, said.get("task_options"), f"What {checkpoint.path} tells of its task")
+        points = said.get("keypoints")
+        keypoints = None if points is None else from_dict(Keypoints, points, f"What {checkpoint.path} tells of points")
+        backbone = create_model(name, **said["options"])
+        preprocessing = preprocessing_of(checkpoint) or Preprocessing()
+        task = cls._around(backbone, said["class_names"], preprocessing, options, keypoints)
+        try:
+            task.model.load_state_dict(checkpoint.tensors)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[1].strip()
+            raise InputError(f"{checkpoint.path} does not hold the detector it tells of ({reason}).") from error
+        return task.eval()
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network below the detector."""
+        return self.model.backbone
+
+    def metadata(self) -> dict[str, Any]:
+        """Options and key points."""
+        points = None if self.keypoints is None else dataclasses.asdict(self.keypoints)
+        return {"task_options": dataclasses.asdict(self.options), "keypoints": points}
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What the detector finds in pictures that fill the batch, in fixed shapes."""
+        return self.model(images)
+
+    def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Those of the detector; crowds are left out."""
+        return self.model.losses(images, targets["size_now"], list(self.objects(targets, images.device)))
+
+    def objects(self, targets: Mapping[str, Any], device: torch.device) -> list[dict[str, Tensor]]:
+        """For each picture what the detector learns from."""
+        found = []
+        for index in range(len(targets["labels"])):
+            one = {name: targets[name][index].as_subclass(Tensor) for name in self.parts}
+            if "visibility" in one:
+                seen = one.pop("visibility")
+                one["keypoints"] = torch.cat([one["keypoints"], seen[..., None].to(one["keypoints"])], -1)
+            if "crowd" in targets:
+                kept = ~targets["crowd"][index].bool()
+                one = {name: value[kept] for name, value in one.items()}
+            found.append({name: value.to(device) for name, value in one.items()})
+        return found
+
+    def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
+        """For each picture the number of true `objects` and of those `found` with a score of a half or more."""
+        results = self.results(images, targets)
+        places = targets["index"].tolist()
+        truth = [one | {"image_id": place} for one, place in zip(targets["truth"], places, strict=True)]
+        metric.update(results, truth)
+        found = [int((one["scores"] >= SURE).sum()) for one in results]
+        objects = [len(one["labels"]) for one in targets["truth"]]
+        return {"objects": torch.tensor(objects), "found": torch.tensor(found)}
+
+    def results(self, images: Tensor, targets: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What is in each picture, in pixels of the picture in its file; masks are COCO's run lengths."""
+        found = self.model.detect(images, targets["size_now"])
+        results = []
+        for one, now, before in zip(found, targets["size_now"], targets["original_size"], strict=True):
+            kept = {name: value.cpu() for name, value in one.items()}
+            result: dict[str, Any] = to_original(kept, now, before)
+            if "masks" in result:
+                result["masks"] = list(encoded_masks(result["masks"], result["boxes"], before))
+            results.append(result)
+        return results
+
+    def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[list[dict[str, Any]]]:
+        """The objects of each picture, `{"label", "score", "box"}` and what else is found, in COCO's form."""
+        assert targets is not None
+        return [self.listed(one) for one in self.results(images, targets)]
+
+    def listed(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A result as a list of objects in COCO's form."""
+        objects = []
+        boxes = box_convert(result["boxes"], "xyxy", "xywh").tolist()
+        for place, (label, score, box) in enumerate(
+            zip(result["labels"].tolist(), result["scores"].tolist(), boxes, strict=True)
+        ):
+            one = {"label": self.class_names[label], "score": score, "box": box}
+            if "masks" in result:
+                one["mask"] = result["masks"][place]
+            if "keypoints" in result:
+                scores = result["keypoint_scores"][place, :, None]
+                one["keypoints"] = torch.cat([result["keypoints"][place], scores], -1).flatten().tolist()
+            objects.append(one)
+        return objects
+
+    def transform(self, train: bool) -> Transform:
+        """Resizing, and in training random changes, of pictures and of what is known of their objects."""
+        if not train:
+            return WithTruth(object_eval_transform(self.preprocessing, self.options.max_size))
+        options = self.options
+        augment = ObjectAugment(
+            min_sizes=options.min_sizes or (self.preprocessing.size,),
+            max_size=options.max_size,
+            flip=options.flip,
+            jitter=options.jitter,
+            jitter_size=self.preprocessing.size,
+            color_jitter=options.color_jitter,
+        )
+        flips = self.keypoints.flips if self.keypoints else ()
+        return object_train_transform(self.preprocessing, augment, flips)
+
+    def tabulate(self, result: list[dict[str, Any]]) -> list[tuple[str, float, str]]:
+        """What was found with a score of a half or more."""
+        return [
+            (one["label"], 100 * one["score"], ", ".join(f"{value:.0f}" for value in one["box"]))
+            for one in result
+            if one["score"] >= SURE
+        ]
+
+    def draw(self, image: Image.Image, result: list[dict[str, Any]]) -> Image.Image:
+        """The picture with what was found with a score of a half or more."""
+        shown = [one for one in result if one["score"] >= SURE]
+        boxes = torch.tensor([one["box"] for one in shown]).reshape(-1, 4)
+        names = {name: index for index, name in enumerate(self.class_names)}
+        points = [torch.tensor(one["keypoints"]).view(-1, 3) for one in shown if "keypoints" in one]
+        return draw_objects(
+            image,
+            box_convert(boxes, "xywh", "xyxy"),
+            torch.tensor([names[one["label"]] for one in shown], dtype=torch.int64),
+            scores=torch.tensor([one["score"] for one in shown]),
+            masks=whole_masks([one["mask"] for one in shown]) if shown and "mask" in shown[0] else None,
+            keypoints=torch.stack(points) if points else None,
+            skeleton=self.keypoints.skeleton if self.keypoints else (),
+            names=self.class_names,
+        )
+
+    def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
+        """The numbers by object size, and pictures with what was found."""
+        report.add_table(size_table(evaluation))
+        report.add_section("Pictures")
+        device = next(self.parameters()).device
+        transform = self.transform(False)
+        pictures, captions = [], []
+        for index in range(min(SHOWN, len(source.val))):
+            image, target = source.val[index]
+            prepared, noted = transform(image, target | {"index": index})
+            noted = {name: [value] for name, value in noted.items()}
+            with torch.inference_mode():
+                (result,) = self.eval().predict(prepared[None].to(device), noted)
+            pictures.append(self.draw(as_image(image), result))
+            found = sum(one["score"] >= SURE for one in result)
+            captions.append(f"{found} found, {len(target['labels'])} there")
+        report.add_pictures(pictures, captions, f"Validation pictures with what was found with {SURE:.0%} or more.")
+
+
+class WithTruth:
+    """A transform of evaluation that leaves what is true as it is in the file, under `truth`, for exact numbers."""
+
+    def __init__(self, transform: Transform) -> None:
+        self.transform = transform
+
+    def __call__(self, image: Any, target: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        index = {name: target[name] for name in ("index", "image_id") if name in target}
+        prepared, noted = self.transform(image, index)
+        return prepared, noted | {"truth": {name: value for name, value in target.items() if name not in index}}
+
+
+def whole_masks(encoded: Sequence[Mapping[str, Any]]) -> Tensor:
+    """COCO's run lengths of one picture to bool masks `(n, H, W)`."""
+    return torch.from_numpy(coco_mask.decode([dict(one) for one in encoded])).permute(2, 0, 1).bool()
+
+
+def size_table(evaluation: Evaluation) -> Table:
+    """Average precision of all, small, medium and large objects: a row for boxes, masks or key points."""
+    columns = (
+        Column("of"),
+        *(Column(name, "%", digits=1) for name in ("AP", "AP50", "AP75", "small", "medium", "large")),
+    )
+    rows = []
+    for kind in ("box", "mask", "keypoint"):
+        found = {
+            name.removeprefix(f"{kind}_"): value
+            for name, value in evaluation.metrics.items()
+            if name.startswith(f"{kind}_")
+        }
+        if found:
+            rows.append(
+                (kind, *(found.get(name) for name in ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")))
+            )
+    return Table(
+        "Average precision (%), by the area of objects: up to 32², up to 96², and more square pixels", columns, rows
+    )
