@@ -86,7 +86,7 @@ def write(parts: Sequence[Part], chosen: Arguments, path: Path) -> None:
     each = -(-chosen.count // len(parts))
     drawn = [part.pictures(each) for part in parts]
     if path.suffix.lower() == ".png":
-        cells = [cell for part in drawn for cell in part]
+        cells = [cell for part in drawn for cell in part][: chosen.count]
         figure = picture_grid([picture for picture, _ in cells], [caption for _, caption in cells], columns=3)
         content = render(figure, "png")
         atomic_write(path, lambda file: file.write(content))
