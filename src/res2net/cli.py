@@ -36,6 +36,7 @@ COMMANDS = {
     "predict": Command("res2net.commands.predict:run", "tell what is in a picture or in a folder of them"),
     "export": Command("res2net.commands.export:run", "write a network to a file for ONNX Runtime, OpenVINO or torch"),
     "bench": Command("res2net.commands.bench:run", "measure how fast models run, in every way to run them"),
+    "data": Command("res2net.commands.data:run", "check a data set: what is in it, how it looks, what is wrong"),
     "weights": Command("res2net.commands.weights:run", "convert weights between formats, list published ones"),
 }
 

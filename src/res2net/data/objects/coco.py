@@ -61,7 +61,7 @@ def kind_of(file: Path) -> str:
 
 
 def split_of(file: Path) -> str:
-    """ "train", "val" or "test" by the words of a file's name, or of its folder for an exported one; else empty."""
+    """Which of "train", "val" and "test" a file's name says, or its folder's for an exported one; else empty."""
     name = file.parent.name if file.name == _EXPORTED else file.stem
     words = re.findall(r"[a-z]+", name.lower())
     for split, known in {

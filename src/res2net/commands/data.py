@@ -1,0 +1,101 @@
+"""`res2net data check`: what is in a data set, how it looks, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+from rich.console import Console
+
+from res2net.commands.arguments import parse
+from res2net.errors import InputError, check_choice, check_range
+
+if TYPE_CHECKING:
+    from res2net.commands.data_parts import Part
+
+__all__ = ["run"]
+
+ABOUT = """Look at a data set before you train on it: `res2net data check PATH` recognises its format, counts what is in
+it, and names what is wrong; with --out it draws pictures with their labels."""
+ACTIONS = ("check",)
+KINDS = (".html", ".png")
+SHOWN = 20
+"""Classes and faults that the terminal lists; a page lists all."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What is looked at."""
+
+    action: tyro.conf.Positional[str]
+    """check."""
+    source: tyro.conf.Positional[str]
+    """A folder or file: COCO, PASCAL VOC, YOLO, Penn-Fudan, folders of classes, or CIFAR."""
+    out: str | None = None
+    """A page (.html) or a picture (.png) to write, with labels drawn on some of the pictures."""
+    count: int = 12
+    """How many pictures it shows."""
+    overwrite: bool = False
+    """Replace that file, if there is one."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Check, print and draw; 1 where something is wrong with the data."""
+    chosen = parse(Arguments, "data", arguments, ABOUT)
+    check_choice("Action", chosen.action, ACTIONS)
+    check_range("count", chosen.count, 1, 100)
+    if chosen.out is not None:
+        check_out(Path(chosen.out), chosen.overwrite)
+
+    from res2net.commands.data_parts import open_parts
+
+    parts = open_parts(chosen.source)
+    console = Console()
+    for part in parts:
+        for table in part.tables(SHOWN):
+            console.print(table.to_rich())
+    faults = sum(part.faults for part in parts)
+    if chosen.out is not None:
+        write(parts, chosen, Path(chosen.out))
+    said = f"{chosen.source} is {' and '.join(part.about for part in parts)}; " + (
+        f"{faults} {'fault was' if faults == 1 else 'faults were'} found." if faults else "nothing wrong was found."
+    )
+    for line in (said, *([f"Pictures: {chosen.out}"] if chosen.out else [])):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return int(faults > 0)
+
+
+def check_out(path: Path, overwrite: bool) -> None:
+    """Raise `InputError` unless a page or picture may be written there."""
+    if path.suffix.lower() not in KINDS:
+        raise InputError(f"{path} has the ending {path.suffix!r}: choose {' or '.join(KINDS)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} for {path.name}: make it, or choose another.")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists: choose another name, or add --overwrite.")
+
+
+def write(parts: Sequence[Part], chosen: Arguments, path: Path) -> None:
+    """Write the page with all tables and pictures, or one picture of all pictures."""
+    from res2net.report import Report, picture_grid, render
+    from res2net.weights import atomic_write
+
+    each = -(-chosen.count // len(parts))
+    drawn = [part.pictures(each) for part in parts]
+    if path.suffix.lower() == ".png":
+        cells = [cell for part in drawn for cell in part][: chosen.count]
+        figure = picture_grid([picture for picture, _ in cells], [caption for _, caption in cells], columns=3)
+        content = render(figure, "png")
+        atomic_write(path, lambda file: file.write(content))
+        return
+    report = Report(f"Data set {Path(chosen.source).absolute().name}", " and ".join(part.about for part in parts))
+    for part, cells in zip(parts, drawn, strict=True):
+        report.add_section(part.about)
+        for table in part.tables(None):
+            report.add_table(table)
+        if cells:
+            report.add_pictures([picture for picture, _ in cells], [caption for _, caption in cells], "Some pictures")
+    report.write(path)

@@ -1,0 +1,218 @@
+"""What `res2net data check` tells of a data set: a part for each format that it has, with tables and pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from PIL import Image
+
+from res2net.commands.drawn import draw_objects
+from res2net.data import BadImage, ImageFiles, open_source
+from res2net.data.decode import image_size
+from res2net.data.objects import OBJECT_FORMATS, AnnotationReport, Annotations, ObjectImages, find_formats, read_splits
+from res2net.data.objects.survey import check_pictures, survey
+from res2net.errors import InputError
+from res2net.report import Column, Table
+from res2net.report.pictures import as_image
+
+__all__ = ["Part", "open_parts"]
+
+Cell = tuple[Image.Image, str]
+"""A picture with its labels drawn on it, and a caption."""
+
+
+class Part(Protocol):
+    """One format of a data set."""
+
+    about: str
+
+    @property
+    def faults(self) -> int:
+        """The number of faults."""
+        ...
+
+    def tables(self, most: int | None) -> list[Table]:
+        """Counts, classes and faults; of classes at most so many, the most frequent."""
+        ...
+
+    def pictures(self, count: int) -> list[Cell]:
+        """Pictures from all over the data set, those with objects first."""
+        ...
+
+
+def open_parts(source: str) -> list[Part]:
+    """Recognise a data set and read all of it.
+
+    Raises:
+        InputError: it is in no known format.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"There is no file or folder {source!r}: give the path of a data set.")
+    formats = find_formats(path)
+    if formats:
+        return [ObjectsPart(path, name) for name in formats]
+    try:
+        return [ClassesPart(source)]
+    except InputError as error:
+        known = ", ".join(known.about for known in OBJECT_FORMATS.values())
+        raise InputError(
+            f"{source} is no data set with objects ({known}), nor one of classes, for this reason: {error}"
+        ) from error
+
+
+class ObjectsPart:
+    """A data set with objects in one of `OBJECT_FORMATS`."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.about = OBJECT_FORMATS[name].about
+        self.report = AnnotationReport(path)
+        splits = read_splits(path, name, None, self.report)
+        self.splits = dict(zip(("all",) if len(splits) == 1 else ("train", "val"), splits, strict=True))
+        for split in splits:
+            check_pictures(split, self.report)
+
+    @property
+    def faults(self) -> int:
+        """The number of faults."""
+        return self.report.total
+
+    def tables(self, most: int | None) -> list[Table]:
+        """As of `Part`."""
+        tables = [self._counts(), self._classes(most)]
+        return [*tables, fault_table(self.report)] if self.faults else tables
+
+    def _counts(self) -> Table:
+        found = [survey(split) for split in self.splits.values()]
+        rows: list[tuple[str, list[int]]] = [
+            ("pictures", [one.pictures for one in found]),
+            ("pictures without objects", [one.empty for one in found]),
+            ("objects", [one.objects for one in found]),
+            ("small (area below 32 x 32)", [one.small for one in found]),
+            ("medium", [one.medium for one in found]),
+            ("large (area from 96 x 96)", [one.large for one in found]),
+            ("classes that occur", [sum(count > 0 for count in one.classes) for one in found]),
+        ]
+        rare = [
+            ("crowds", [one.crowds for one in found]),
+            ("difficult objects", [one.difficult for one in found]),
+            ("labelled key points", [one.labelled_points or 0 for one in found]),
+            ("classes of stuff", [len(split.stuff_names) for split in self.splits.values()]),
+        ]
+        rows += [row for row in rare if any(row[1])]
+        columns = [Column("what"), *(Column(split) for split in self.splits)]
+        return Table(self.about, columns, [(what, *counts) for what, counts in rows])
+
+    def _classes(self, most: int | None) -> Table:
+        counts: dict[str, Counter[str]] = {}
+        for split, found in self.splits.items():
+            for name, count in zip(found.class_names, survey(found).classes, strict=True):
+                counts.setdefault(name, Counter())[split] = count
+        return class_table(counts, list(self.splits), "objects", most)
+
+    def pictures(self, count: int) -> list[Cell]:
+        """As of `Part`."""
+        each = -(-count // len(self.splits))
+        cells: list[Cell] = []
+        for split in self.splits.values():
+            images = ObjectImages(split, [label for label in split.available() if label != "semantic"])
+            full = [index for index in range(len(images)) if images.rows(index)]
+            for index in spread(full or list(range(len(images))), each):
+                try:
+                    cells.append(self._drawn(images, index))
+                except BadImage:
+                    continue  # it is among the faults
+        return cells[:count]
+
+    def _drawn(self, images: ObjectImages, index: int) -> Cell:
+        image, target = images[index]
+        points = None
+        if images.keypoints is not None:
+            points = torch.cat([target["keypoints"], target["visibility"][..., None]], dim=-1)
+        drawn = draw_objects(
+            image,
+            target["boxes"],
+            target["labels"],
+            names=images.class_names,
+            masks=target.get("masks"),
+            keypoints=points,
+            skeleton=images.keypoints.skeleton if images.keypoints is not None else (),
+        )
+        return (
+            drawn,
+            f"{Path(images.paths[index]).name}\n{self._caption(images.annotations, index, len(target['boxes']))}",
+        )
+
+    def _caption(self, annotations: Annotations, index: int, objects: int) -> str:
+        height, width = annotations.sizes[index].tolist()
+        return f"{width} x {height}, {objects} {'object' if objects == 1 else 'objects'}"
+
+
+class ClassesPart:
+    """A data set with a class for each picture."""
+
+    def __init__(self, source: str) -> None:
+        self.source = open_source(Path(source))
+        self.splits = {"train": self.source.train, "val": self.source.val}
+        self.about = "a data set of classes"
+        self.report = AnnotationReport(source)
+        for split in self.splits.values():
+            for path in split.paths if isinstance(split, ImageFiles) else ():
+                try:
+                    image_size(path)
+                except BadImage as error:
+                    self.report.add("unreadable picture", path, error.reason)
+
+    @property
+    def faults(self) -> int:
+        """The number of faults."""
+        return self.report.total
+
+    def tables(self, most: int | None) -> list[Table]:
+        """As of `Part`."""
+        names, counts = self.source.class_names, {}
+        targets = {split: Counter(getattr(images, "targets", ())) for split, images in self.splits.items()}
+        for label, name in enumerate(names):
+            counts[name] = Counter({split: found[label] for split, found in targets.items()})
+        rows = [(split, len(images), len(names)) for split, images in self.splits.items()]
+        columns = [Column(heading) for heading in ("split", "pictures", "classes")]
+        tables = [Table("Pictures", columns, rows), class_table(counts, list(self.splits), "pictures", most)]
+        return [*tables, fault_table(self.report)] if self.faults else tables
+
+    def pictures(self, count: int) -> list[Cell]:
+        """As of `Part`."""
+        cells: list[Cell] = []
+        each = -(-count // len(self.splits))
+        for images in self.splits.values():
+            for index in spread(list(range(len(images))), each):
+                try:
+                    image, target = images[index]
+                except BadImage:
+                    continue  # it is among the faults
+                cells.append((as_image(image), str(self.source.class_names[target["label"]])))
+        return cells[:count]
+
+
+def spread(places: Sequence[int], count: int) -> list[int]:
+    """So many of the places, at equal distances."""
+    count = min(count, len(places))
+    return [places[number * len(places) // count] for number in range(count)]
+
+
+def class_table(counts: dict[str, Counter[str]], splits: Sequence[str], what: str, most: int | None) -> Table:
+    """How many objects or pictures each class has, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1].total())
+    rows: list[tuple[str | int, ...]] = [(name, *(found[split] for split in splits)) for name, found in ordered[:most]]
+    left = len(ordered) - len(rows)
+    title = f"{what.capitalize()} by class" + (f", without the {left} rarest" if left else "")
+    return Table(title, [Column("class"), *(Column(split) for split in splits)], rows)
+
+
+def fault_table(report: AnnotationReport) -> Table:
+    """Each kind of fault, how many there are, and the first ones."""
+    rows = [(kind, count, "; ".join(map(str, report.examples[kind]))) for kind, count in report.counts.most_common()]
+    return Table("What is wrong", [Column("fault"), Column("count"), Column("first")], rows)

@@ -1,0 +1,123 @@
+"""`res2net data check`."""
+
+import json
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """A function that writes a COCO root of two pictures, with these boxes on the first."""
+
+    def write(*boxes):
+        root = tmp_path / "coco"
+        (root / "annotations").mkdir(parents=True)
+        (root / "images").mkdir()
+        for name in ("a.png", "b.png"):
+            Image.new("RGB", (200, 150), "grey").save(root / "images" / name)
+        content = {
+            "images": [
+                {"id": number, "file_name": name, "height": 150, "width": 200}
+                for number, name in enumerate(("a.png", "b.png"), start=1)
+            ],
+            "annotations": [
+                {"id": number, "image_id": 1, "category_id": 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+                for number, box in enumerate(boxes)
+            ],
+            "categories": [{"id": 1, "name": "owl"}, {"id": 2, "name": "elk"}],
+        }
+        (root / "annotations" / "instances.json").write_text(json.dumps(content))
+        return root
+
+    return write
+
+
+@pytest.fixture
+def check(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *words: run("data", "check", *words)
+
+
+def rows(out):
+    """Each row of the tables: its first cell, and the others."""
+    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines()]
+    return {found[0]: found[1:] for found in cells if len(found) > 1}
+
+
+def test_counts_by_size(coco, check):
+    root = coco([0, 0, 31, 33], [0, 0, 32, 32], [0, 0, 96, 95], [0, 0, 96, 96])
+    answer = check(root)
+    assert (answer.status, answer.err) == (0, "")
+    found = rows(answer.out)
+    assert found["pictures"] == ["2"]
+    assert found["pictures without objects"] == ["1"]
+    assert found["objects"] == ["4"]
+    assert found["small (area below 32 x 32)"] == ["1"]
+    assert found["medium"] == ["2"]
+    assert found["large (area from 96 x 96)"] == ["1"]
+    assert found["owl"] == ["4"]
+    assert found["elk"] == ["0"]
+    assert answer.out.endswith("is COCO; nothing wrong was found.\n")
+
+
+def test_faults_are_listed_and_the_status_is_one(coco, check):
+    root = coco([0, 0, 0, 33], [0, 0, 32, 32], [190, 0, 96, 95])
+    Image.new("RGB", (10, 10)).save(root / "images" / "b.png")
+    answer = check(root)
+    assert (answer.status, answer.err) == (1, "")
+    found = rows(answer.out)
+    assert found["degenerate box"][0] == found["box outside"][0] == found["wrong size"][0] == "1"
+    text = " ".join(answer.out.split())
+    assert "a box of 0 x 33 pixels" in text
+    assert answer.out.endswith("is COCO; 3 faults were found.\n")
+
+
+def test_pictures_and_pages(coco, check, tmp_path):
+    root = coco([20, 20, 100, 80])
+    assert check(root, "--out", tmp_path / "sheet.png").status == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        colours = sheet.convert("RGB").getcolors(1 << 20)
+    assert any(max(colour) - min(colour) > 100 for _, colour in colours)  # the box; all else is grey
+    answer = check(root, "--out", tmp_path / "page.html", "--count", 1)
+    assert answer.out.endswith(f"Pictures: {tmp_path / 'page.html'}\n")
+    page = (tmp_path / "page.html").read_text()
+    assert "a.png" in page
+    assert "200 x 150, 1 object" in page
+    assert page.count("data:image") == 1
+
+
+def test_folders_of_classes(check, make_pictures, tmp_path):
+    pictures = make_pictures(each=5)
+    answer = check(pictures, "--out", tmp_path / "sheet.png")
+    assert answer.status == 0
+    assert rows(answer.out)["red"] == ["4", "1"]
+    (pictures / "red" / "0.png").write_text("no picture")
+    answer = check(pictures)
+    assert answer.status == 1
+    assert rows(answer.out)["unreadable picture"][0] == "1"
+
+
+def test_real_data(real_data, check):
+    found = rows(check(real_data("penn_fudan")).out)
+    assert (found["pictures"], found["objects"]) == (["170"], ["423"])
+    out = check(real_data("coco_mini")).out
+    assert out.endswith("is COCO and COCO key points; nothing wrong was found.\n")
+    assert rows(out.partition("COCO key points")[0])["objects"] == ["739", "624"]
+
+
+def test_what_is_refused(refused, tmp_path, coco):
+    assert refused("data", "check", tmp_path / "none").startswith("There is no file or folder ")
+    (tmp_path / "empty").mkdir()
+    sentence = refused("data", "check", tmp_path / "empty")
+    assert "is no data set with objects (COCO, " in sentence
+    assert (
+        sentence.endswith("put the pictures of each class into a folder of their own.") or "class folders" in sentence
+    )
+    root = coco([0, 0, 9, 9])
+    assert "did you mean 'check'?" in refused("data", "chekc", root)
+    assert "choose .html or .png" in refused("data", "check", root, "--out", tmp_path / "a.jpg")
+    assert "There is no folder" in refused("data", "check", root, "--out", tmp_path / "no" / "a.png")
+    assert "count 0 is out of range" in refused("data", "check", root, "--count", 0)
+    (tmp_path / "a.png").write_text("mine")
+    assert "add --overwrite" in refused("data", "check", root, "--out", tmp_path / "a.png")
