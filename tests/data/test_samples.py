@@ -120,6 +120,63 @@ def test_key_points_and_masks_of_objects_are_lists_too(entry):
     assert isinstance(values, list)
 
 
+def picture_with(count, height, width, channels=3):
+    """A picture of ones with so many objects, as a transform gives it."""
+    size = (height, width)
+    return torch.ones(channels, *size), {
+        "boxes": tv_tensors.BoundingBoxes(torch.zeros(count, 4), format="XYXY", canvas_size=size),
+        "masks": tv_tensors.Mask(torch.zeros(count, *size, dtype=torch.bool)),
+        "semantic": tv_tensors.Mask(torch.zeros(size)),
+        "image_id": 4,
+        "size_now": size,
+        "original_size": (2 * height, 2 * width),
+    }
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(30, 70), (65, 40)], (96, 96)),
+        ([(64, 32), (1, 1)], (64, 32)),
+        ([(33, 32)], (64, 32)),
+        ([(20, 20), (20, 20)], (32, 32)),
+    ],
+)
+@pytest.mark.parametrize("objects", [(2, 1), (0, 1), (1, 0), (0, 0)])
+def test_pictures_with_objects_get_zeros_at_their_right_and_bottom(sizes, expected, objects):
+    images, batch = collate([picture_with(count, *size) for count, size in zip(objects, sizes, strict=False)])
+    assert images.shape == (len(sizes), 3, *expected)
+    assert type(images) is torch.Tensor
+    for image, (height, width) in zip(images, sizes, strict=True):
+        assert (image[:, :height, :width] == 1).all()
+        assert image.sum() == 3 * height * width
+    assert batch["size_now"] == sizes
+    assert all(type(size) is tuple for size in batch["size_now"])
+    assert batch["original_size"] == [(2 * height, 2 * width) for height, width in sizes]
+    assert batch["image_id"].tolist() == [4] * len(sizes)
+    for key in ("boxes", "masks"):
+        assert [len(value) for value in batch[key]] == list(objects[: len(sizes)])
+    assert [tuple(mask.shape[-2:]) for mask in batch["masks"]] == sizes, "masks are not padded"
+    assert [tuple(mask.shape) for mask in batch["semantic"]] == sizes
+
+
+def test_one_key_point_set_for_the_whole_picture_is_no_object():
+    pose = {"keypoints": tv_tensors.KeyPoints(torch.zeros(17, 2), canvas_size=(8, 8))}
+    images, batch = collate([(PICTURE, pose), (PICTURE, pose)])
+    assert images.shape == (2, 3, 8, 8)
+    assert batch["keypoints"].shape == (2, 17, 2)
+
+
+def test_pictures_with_objects_and_different_channels_are_told():
+    with pytest.raises(InputError, match=r"shapes \[\(1, 8, 8\), \(3, 8, 8\)\]"):
+        collate([picture_with(1, 8, 8), picture_with(1, 8, 8, channels=1)])
+
+
+def test_entries_that_only_some_targets_have_are_told():
+    with pytest.raises(InputError, match="Only some targets of a batch have the entries area, crowd:"):
+        collate([(PICTURE, {"label": 1, "crowd": 0}), (PICTURE, {"label": 1, "area": 0})])
+
+
 def test_images_of_different_sizes_are_told():
     with pytest.raises(InputError, match=r"shapes \[\(3, 4, 4\), \(3, 8, 8\)\]"):
         collate([(PICTURE, {}), (PICTURE[:, :4, :4], {})])

@@ -1,9 +1,12 @@
 """Pictures and their targets: read, transformed, collated, from folders, CIFAR and sources with a name."""
 
 from res2net.data.cifar import Cifar
+from res2net.data.copy_paste import CopyPaste
 from res2net.data.decode import BadImage, Jpeg, decode_image, open_image, read_image
+from res2net.data.detections import encoded_masks, to_original
 from res2net.data.folder import ImageFiles, ImageFolder, list_images
 from res2net.data.layouts import open_folder
+from res2net.data.object_transforms import ObjectAugment, object_eval_transform, object_train_transform
 from res2net.data.samples import Sample, Skipped, Transformed, collate
 from res2net.data.sources import DataSource, open_source, register_source, source_names
 from res2net.data.transforms import TrainAugment, batch_mix, denormalise, eval_transform, train_transform
@@ -11,10 +14,12 @@ from res2net.data.transforms import TrainAugment, batch_mix, denormalise, eval_t
 __all__ = [
     "BadImage",
     "Cifar",
+    "CopyPaste",
     "DataSource",
     "ImageFiles",
     "ImageFolder",
     "Jpeg",
+    "ObjectAugment",
     "Sample",
     "Skipped",
     "TrainAugment",
@@ -23,13 +28,17 @@ __all__ = [
     "collate",
     "decode_image",
     "denormalise",
+    "encoded_masks",
     "eval_transform",
     "list_images",
+    "object_eval_transform",
+    "object_train_transform",
     "open_folder",
     "open_image",
     "open_source",
     "read_image",
     "register_source",
     "source_names",
+    "to_original",
     "train_transform",
 ]

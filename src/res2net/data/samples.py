@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 from torchvision import tv_tensors
@@ -14,9 +16,15 @@ from torchvision import tv_tensors
 from res2net.data.decode import DECODES, BadImage
 from res2net.errors import InputError, check_choice
 
-__all__ = ["BAD_IMAGES", "Sample", "Samples", "Skipped", "Transformed", "collate"]
+__all__ = ["BAD_IMAGES", "OBJECT_ENTRIES", "SIDE_MULTIPLE", "Sample", "Samples", "Skipped", "Transformed", "collate"]
 
 BAD_IMAGES = ("stop", "skip")
+
+OBJECT_ENTRIES = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult")
+"""Entries of a target that have a row for each object of the picture: they are dropped and joined together."""
+
+SIDE_MULTIPLE = 32
+"""Sides of a batch of pictures with objects are multiples of it: the coarsest stride of the usual pyramids."""
 
 Sample = tuple[Any, dict[str, Any]]
 """A picture (`PIL.Image`, or a tensor `(C, H, W)`; for a transform also a `Jpeg` not decoded yet) and its target.
@@ -87,33 +95,55 @@ def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]
     """Samples to a batch: images `(N, C, H, W)` and a dictionary of targets.
 
     Numbers become a tensor `(N,)`, masks `(H, W)` and other tensors of one shape are stacked, all else becomes a list.
-    Where a target has boxes, key points or masks `(objects, H, W)`, all its tensors but masks `(H, W)` become lists,
-    also when the numbers of objects happen to agree. `targets["skipped"]` lists what was skipped; when that is all,
-    the images have shape `(0,)` and there are no other targets.
+    `targets["skipped"]` lists what was skipped; when that is all, the images have shape `(0,)` and there are no other
+    targets.
+
+    Where a target has boxes, or key points `(objects, points, 2)` or masks `(objects, H, W)`, all its tensors but masks
+    `(H, W)` become lists, also when the numbers of objects happen to agree. The images may then have different sizes:
+    zeros are added at their right and bottom, up to the largest height and width, each rounded up to a multiple of
+    `SIDE_MULTIPLE`. Nothing is added to masks.
 
     Raises:
-        InputError: the images of the batch have different shapes.
+        InputError: the images of the batch have different shapes, and no objects or different numbers of channels; or
+            the targets have different entries.
     """
     skipped = [sample for sample in samples if isinstance(sample, Skipped)]
     kept = [sample for sample in samples if not isinstance(sample, Skipped)]
     if not kept:
         return torch.empty(0), {"skipped": skipped}
-    images = [image for image, _ in kept]
+    # Torch's own collation writes straight into the memory that a worker shares, for plain tensors.
+    images = [image.as_subclass(Tensor) for image, _ in kept]
+    targets = [target for _, target in kept]
+    by_object = any(_counts_objects(value) for target in targets for value in target.values())
+    if by_object and len({image.shape[:-2] for image in images}) == 1:
+        images = _padded(images)
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         raise InputError(f"The images of a batch have shapes {sorted(shapes)}: let the transform give them one size.")
-    targets = [target for _, target in kept]
-    by_object = any(_counts_objects(value) for value in targets[0].values())
+    for target in targets:
+        if target.keys() != targets[0].keys():
+            some = ", ".join(sorted(target.keys() ^ targets[0].keys()))
+            raise InputError(
+                f"Only some targets of a batch have the entries {some}: let the data set give all of them."
+            )
     batch: dict[str, Any] = {key: _join([target[key] for target in targets], by_object) for key in targets[0]}
-    # Torch's own collation writes straight into the memory that a worker shares, for plain tensors.
-    return default_collate([image.as_subclass(Tensor) for image in images]), {**batch, "skipped": skipped}
+    return default_collate(images), {**batch, "skipped": skipped}
+
+
+def _padded(images: list[Tensor]) -> list[Tensor]:
+    """The images with zeros at their right and bottom, so that all have one size."""
+    height, width = (
+        math.ceil(max(image.shape[side] for image in images) / SIDE_MULTIPLE) * SIDE_MULTIPLE for side in (-2, -1)
+    )
+    missing = [(0, width - image.shape[-1], 0, height - image.shape[-2]) for image in images]
+    return [F.pad(image, edges) if any(edges) else image for image, edges in zip(images, missing, strict=True)]
 
 
 def _counts_objects(value: Any) -> bool:
     """Whether the length of an entry of a target is the number of objects in the picture."""
-    if isinstance(value, tv_tensors.Mask):
+    if isinstance(value, tv_tensors.Mask | tv_tensors.KeyPoints):
         return value.ndim > 2
-    return isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.KeyPoints)
+    return isinstance(value, tv_tensors.BoundingBoxes)
 
 
 def _join(values: list[Any], by_object: bool) -> Any:

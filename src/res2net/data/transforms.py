@@ -23,7 +23,16 @@ from res2net.data.decode import Box, Jpeg
 from res2net.errors import InputError, check_range
 from res2net.weights.records import Preprocessing
 
-__all__ = ["TrainAugment", "Transform", "batch_mix", "denormalise", "eval_transform", "train_transform"]
+__all__ = [
+    "TrainAugment",
+    "Transform",
+    "batch_mix",
+    "check_pair",
+    "check_whole",
+    "denormalise",
+    "eval_transform",
+    "train_transform",
+]
 
 Transform = Callable[..., Any]
 
@@ -54,13 +63,13 @@ class TrainAugment:
     """Probability of erasing a rectangle (Zhong et al., 2020). Not for boxes, masks and key points."""
 
     def __post_init__(self) -> None:
-        _check_pair("scale", self.scale, 1.0)
-        _check_pair("ratio", self.ratio, math.inf)
+        check_pair("scale", self.scale, 1.0)
+        check_pair("ratio", self.ratio, math.inf)
         if self.pad is not None:
-            _check_whole("pad", self.pad, 0)
+            check_whole("pad", self.pad, 0)
         check_range("flip", self.flip, 0, 1)
-        _check_whole("rand_augment", self.rand_augment, 0)
-        _check_whole("magnitude", self.magnitude, 0, 30)
+        check_whole("rand_augment", self.rand_augment, 0)
+        check_whole("magnitude", self.magnitude, 0, 30)
         check_range("color_jitter", self.color_jitter, 0, 1)
         check_range("erase", self.erase, 0, 1)
 
@@ -129,7 +138,7 @@ def batch_mix(
     """
     check_range("mixup_alpha", mixup_alpha, 0)
     check_range("cutmix_alpha", cutmix_alpha, 0)
-    _check_whole("num_classes", num_classes, 1)
+    check_whole("num_classes", num_classes, 1)
     mixes = [v2.MixUp(alpha=mixup_alpha, num_classes=num_classes)] if mixup_alpha else []
     mixes += [v2.CutMix(alpha=cutmix_alpha, num_classes=num_classes)] if cutmix_alpha else []
     return v2.RandomChoice(mixes) if mixes else None
@@ -266,13 +275,15 @@ def _in_channels(image: Tensor, channels: int) -> Tensor:
     raise InputError(f"The picture has {given} channels and the network sees {channels}: set its in_channels.")
 
 
-def _check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
+def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
+    """Raise `InputError` unless `value` is a whole number from `low` to `high`."""
     check_range(name, value, low, high)
     if not isinstance(value, int):
         raise InputError(f"{name} {value!r} does not fit: give a whole number.")
 
 
-def _check_pair(name: str, pair: tuple[float, float], high: float) -> None:
+def check_pair(name: str, pair: tuple[float, float], high: float) -> None:
+    """Raise `InputError` unless `pair` is two numbers above 0, the smaller first, the larger `high` at most."""
     if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= high:
         limit = "" if high == math.inf else f", {high} at most"
         raise InputError(f"{name} {pair!r} is out of range: give a smallest and a largest number above 0{limit}.")

@@ -1,0 +1,69 @@
+"""What a detector found, back in the coordinates of the picture as it is in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
+from torch import Tensor
+from torchvision.models.detection.roi_heads import expand_boxes, expand_masks, paste_mask_in_image
+from torchvision.models.detection.transform import resize_boxes, resize_keypoints
+
+__all__ = ["encoded_masks", "to_original"]
+
+
+def to_original(
+    detections: Mapping[str, Tensor], size_now: tuple[int, int], original_size: tuple[int, int]
+) -> dict[str, Tensor]:
+    """Detections in one picture with `boxes` `(m, 4)` and `keypoints` `(m, k, 2)` in pixels of its file.
+
+    Each axis is scaled by its own number, since sides are rounded when a picture is resized. Boxes end at the borders
+    of the picture. All else stays, also masks within boxes, for `encoded_masks`.
+
+    Args:
+        detections: of one picture, such as a detector's.
+        size_now: height and width that the detector saw, without padding.
+        original_size: height and width of the picture in its file.
+    """
+    mapped = dict(detections)
+    if "boxes" in mapped:
+        boxes = resize_boxes(mapped["boxes"], size_now, original_size)
+        height, width = original_size
+        mapped["boxes"] = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
+    if "keypoints" in mapped:
+        mapped["keypoints"] = resize_keypoints(mapped["keypoints"], size_now, original_size)
+    return mapped
+
+
+def encoded_masks(
+    masks: Tensor, boxes: Tensor, original_size: tuple[int, int], threshold: float = 0.5
+) -> Iterator[dict[str, Any]]:
+    """Masks within boxes as COCO's run-length encodings of the whole picture, `{"size": [H, W], "counts": str}`.
+
+    Exactly the masks of torchvision's `paste_masks_in_image` above `threshold`. One is made at a time, and only its
+    box is resized, so that a hundred masks of a photo need the memory of one.
+
+    Args:
+        masks: probabilities `(m, s, s)`, each within its box.
+        boxes: `(m, 4)` in pixels of the picture, XYXY, within it.
+        original_size: height and width of the picture.
+        threshold: probability above which a pixel belongs to the object.
+    """
+    height, width = original_size
+    # Column by column, as the encoding counts pixels; cleared again after each mask.
+    canvas = np.zeros((height, width), dtype=np.uint8, order="F")
+    padded, scale = expand_masks(masks.detach().float().cpu()[:, None], padding=1)
+    corners = expand_boxes(boxes.detach().float().cpu(), scale).long().tolist()
+    for mask, (left, top, right, bottom) in zip(padded, corners, strict=True):
+        x, y = max(left, 0), max(top, 0)
+        part = canvas[y : bottom + 1, x : right + 1]
+        if part.size:
+            here = (left - x, top - y, right - x, bottom - y)
+            part[:] = (paste_mask_in_image(mask[0], here, *part.shape) > threshold).numpy()
+        encoded = coco_mask.encode(canvas)
+        part[:] = 0
+        counts = encoded["counts"]
+        text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+        yield {"size": [height, width], "counts": text}

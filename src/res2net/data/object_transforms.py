@@ -1,0 +1,234 @@
+"""From a picture with objects to what a detector sees, for training and evaluation.
+
+Transforms take `(image, target)` or an image alone. An image is a `PIL.Image`, a tensor `(C, H, W)` (uint8, or float
+in 0..1) or a `Jpeg`. A target may have `boxes`, `labels`, `masks`, `keypoints`, `visibility`, `crowd`, `area` and
+`difficult`, each with one row for each of its objects, and masks of the whole picture. It gets two tuples:
+`original_size`, height and width of the picture in its file, and `size_now`, those after resizing and cutting out.
+Pictures keep their shape, so they differ in size: `collate` makes a batch of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from res2net.data.object_geometry import (
+    View,
+    picture_size,
+    resized_size,
+    trimmed_objects,
+    viewed_image,
+    viewed_target,
+)
+from res2net.data.samples import Sample
+from res2net.data.transforms import Normalise, Transform, check_pair, check_whole
+from res2net.errors import InputError, check_range
+from res2net.weights.records import Preprocessing
+
+__all__ = ["ObjectAugment", "ObjectTransform", "object_eval_transform", "object_train_transform"]
+
+MAX_SIZE = 1333
+"""Pixels of the longer side at most, with a shorter side of 800: what detectors are compared with on COCO."""
+
+
+@dataclass(frozen=True)
+class ObjectAugment:
+    """The random changes of training pictures with objects, in the order in which they happen.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    crop: tuple[float, float] | None = None
+    """Share of the height, and of the width, that a random crop keeps: the least and the most. None keeps all."""
+    min_sizes: tuple[int, ...] = ()
+    """Lengths of the shorter side to draw from, pixels; none: the size of the preprocessing."""
+    max_size: int = MAX_SIZE
+    """Pixels of the longer side at most."""
+    jitter: tuple[float, float] | None = None
+    """In place of `min_sizes` and `max_size`: the least and the greatest scale of large-scale jitter (Ghiasi et al.,
+    2021, who use 0.1 and 2). At scale 1 the picture just fits into the square of `jitter_size`; what is larger is cut
+    at random, what is smaller is filled up with zeros."""
+    jitter_size: int = 1024
+    """Side of that square, pixels."""
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    color_jitter: float = 0.0
+    """Largest relative change of brightness, contrast and saturation."""
+
+    def __post_init__(self) -> None:
+        if self.crop is not None:
+            check_pair("crop", self.crop, 1.0)
+        for size in self.min_sizes:
+            check_whole("min_sizes", size, 1)
+        check_whole("max_size", self.max_size, max(self.min_sizes, default=1))
+        if self.jitter is not None:
+            check_pair("jitter", self.jitter, math.inf)
+        check_whole("jitter_size", self.jitter_size, 1)
+        check_range("flip", self.flip, 0, 1)
+        check_range("color_jitter", self.color_jitter, 0, 1)
+
+
+class ObjectTransform:
+    """A transform of pictures with objects in two halves, between which objects of others can be pasted.
+
+    Args:
+        preprocessing: of the network; its interpolation and its normalisation are used here.
+        choose: from a picture's height and width to what is seen of it.
+        train: whether boxes are cut at the border, and objects dropped of which nothing is left.
+        flip_pairs: key points that change places in a mirror.
+        colors: change of the colours, before normalisation.
+        side: pixels of a square to which zeros are added at last, at the right and the bottom.
+    """
+
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        choose: Callable[[int, int], View],
+        *,
+        train: bool = False,
+        flip_pairs: Sequence[tuple[int, int]] = (),
+        colors: Transform | None = None,
+        side: int | None = None,
+    ) -> None:
+        self.preprocessing, self.choose, self.train = preprocessing, choose, train
+        self.flip_pairs, self.colors, self.side = flip_pairs, colors, side
+        self.interpolation = v2.InterpolationMode(preprocessing.interpolation)
+        self.normalise = Normalise(preprocessing)
+
+    def __call__(self, image: Any, *target: dict[str, Any]) -> Any:
+        """Both halves; without a target the image alone."""
+        image, *moved = self._seen(image, *target)
+        image = self._for_network(image)
+        return (image, *moved) if moved else image
+
+    def geometry(self, image: Any, target: dict[str, Any]) -> Sample:
+        """The first half, all that moves objects: a picture with the values that it had."""
+        image, moved = self._seen(image, target)
+        return image, moved
+
+    def finish(self, image: Any, target: dict[str, Any]) -> Sample:
+        """The second half: colours, normalisation and the zeros around."""
+        return self._for_network(image), target
+
+    def _seen(self, image: Any, *target: dict[str, Any]) -> tuple[Any, ...]:
+        original = picture_size(image)
+        view = self.choose(*original)
+        image = viewed_image(image, view, self.interpolation)
+        if not target:
+            return (image,)
+        moved = viewed_target(target[0], view, self.flip_pairs)
+        if self.train:
+            moved = trimmed_objects(moved)
+        return image, moved | {"original_size": original, "size_now": view.size}
+
+    def _for_network(self, image: Any) -> tv_tensors.Image:
+        pixels = self.normalise(self.colors(image) if self.colors else image)
+        height, width = picture_size(pixels)
+        if self.side is None or (height, width) == (self.side, self.side):
+            return pixels
+        return tv_tensors.Image(F.pad(pixels.as_subclass(Tensor), (0, self.side - width, 0, self.side - height)))
+
+
+def object_eval_transform(preprocessing: Preprocessing, max_size: int = MAX_SIZE) -> ObjectTransform:
+    """Resize the shorter side to `preprocessing.size`, or less where the longer one would pass `max_size`; normalise.
+
+    All objects stay, whatever their size, and so do boxes that pass the border. Nothing is cropped, whatever
+    `preprocessing.crop` says.
+
+    Raises:
+        InputError: `max_size` is less than the shorter side.
+    """
+    check_whole("max_size", max_size, preprocessing.size)
+    return ObjectTransform(preprocessing, partial(_whole_view, shorter=preprocessing.size, longer=max_size))
+
+
+def object_train_transform(
+    preprocessing: Preprocessing,
+    augment: ObjectAugment | None = None,
+    flip_pairs: Sequence[tuple[int, int]] = (),
+) -> ObjectTransform:
+    """The changes of `augment` (by default those of `ObjectAugment()`), normalised like evaluation.
+
+    Args:
+        preprocessing: its size is the shorter side, where `augment` names none.
+        augment: the random changes.
+        flip_pairs: indices of the key points that change places in a mirror.
+
+    Raises:
+        InputError: the longest allowed side is less than the shorter one, a key point is in two pairs, or colours are
+            to be changed, but the network sees neither grey nor colour pictures.
+    """
+    augment = augment or ObjectAugment()
+    sizes = augment.min_sizes or (preprocessing.size,)
+    if augment.jitter is None:
+        check_whole("max_size", augment.max_size, max(sizes))
+    paired = [point for pair in flip_pairs for point in pair]
+    if any(len(pair) != 2 for pair in flip_pairs) or len(set(paired)) < len(paired) or min(paired, default=0) < 0:
+        raise InputError(f"flip_pairs {list(flip_pairs)!r} do not fit: give pairs of indices, each index once at most.")
+    if augment.color_jitter and len(preprocessing.mean) not in (1, 3):
+        raise InputError(
+            f"color_jitter needs 1 or 3 channels, and the network sees {len(preprocessing.mean)}: set it to 0."
+        )
+    return ObjectTransform(
+        preprocessing,
+        partial(_random_view, augment=augment, sizes=sizes),
+        train=True,
+        flip_pairs=flip_pairs,
+        colors=v2.ColorJitter(*(augment.color_jitter,) * 3) if augment.color_jitter else None,
+        side=None if augment.jitter is None else augment.jitter_size,
+    )
+
+
+def _whole_view(height: int, width: int, shorter: int, longer: int) -> View:
+    return View(0, 0, height, width, resized_size(height, width, shorter, longer))
+
+
+def _random_view(height: int, width: int, augment: ObjectAugment, sizes: Sequence[int]) -> View:
+    """What a training step sees of a picture of that size."""
+    top = left = 0
+    if augment.crop is not None:
+        (top, height), (left, width) = (_cut(side, round(side * _uniform(*augment.crop))) for side in (height, width))
+    mirrored = float(torch.rand(())) < augment.flip
+    if augment.jitter is None:
+        shorter = sizes[_below(len(sizes))]
+        return View(top, left, height, width, resized_size(height, width, shorter, augment.max_size), mirrored)
+    scale = augment.jitter_size / max(height, width) * _uniform(*augment.jitter)
+    (down, height, new_height), (across, width, new_width) = (
+        _jittered(side, scale, augment.jitter_size) for side in (height, width)
+    )
+    return View(top + down, left + across, height, width, (new_height, new_width), mirrored)
+
+
+def _jittered(side: int, scale: float, most: int) -> tuple[int, int, int]:
+    """Start and length of what is seen of a side, and its length after resizing.
+
+    What would not fit after resizing is cut off before: the same but for rounding, and less work.
+    """
+    if side * scale <= most:
+        return 0, side, max(1, round(side * scale))
+    return *_cut(side, round(most / scale)), most
+
+
+def _cut(side: int, length: int) -> tuple[int, int]:
+    """A random start, and the length, of a part of a side; 1 at least."""
+    length = min(max(1, length), side)
+    return _below(side - length + 1), length
+
+
+def _uniform(low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(()))
+
+
+def _below(bound: int) -> int:
+    """A random whole number from 0 to `bound` - 1."""
+    return int(torch.randint(bound, ()))
