@@ -74,6 +74,7 @@ def synthetic(seed=0, pictures=12, classes=3, points=0):
 def targets_of(dataset):
     """A target of each picture, as a data set gives them."""
     index = quietly(from_dict, dataset)
+    number = max(len(one.get("keypoints", [])) // 3 for one in dataset["annotations"])
     targets = []
     for image in dataset["images"]:
         objects = index.imgToAnns[image["id"]]
@@ -88,9 +89,9 @@ def targets_of(dataset):
             "crowd": torch.tensor([one["iscrowd"] for one in objects], dtype=torch.bool),
             "area": torch.tensor([one["area"] for one in objects], dtype=torch.float32),
         }
-        if any("keypoints" in one for one in dataset["annotations"]):
+        if number:
             points = torch.tensor([one["keypoints"] for one in objects], dtype=torch.float32)
-            points = points.reshape(len(objects), -1 if objects else 17, 3)
+            points = points.reshape(len(objects), number, 3)
             target |= {"keypoints": points[..., :2], "visibility": points[..., 2].to(torch.uint8)}
         targets.append(target)
     return targets
@@ -123,7 +124,7 @@ def imperfect(targets, classes, seed=0, steps=20):
         }
         if "keypoints" in target:
             spread = (
-                0.05 * extent[:, None, :2] * torch.randn(len(kept), target["keypoints"].shape[1], 2, generator=random)
+                0.02 * extent[:, None, :2] * torch.randn(len(kept), target["keypoints"].shape[1], 2, generator=random)
             )
             result["keypoints"] = target["keypoints"][kept] + spread
         if not count and draw(1) < 0.8:  # something where nothing is
