@@ -92,9 +92,7 @@ def detector_names() -> list[str]:
     return sorted(_all_detectors())
 
 
-def build_detector(
-    name: str, backbone: Backbone, num_classes: int, options: DetectorOptions | None = None
-) -> Detector:
+def build_detector(name: str, backbone: Backbone, num_classes: int, options: DetectorOptions | None = None) -> Detector:
     """The detector of that name on a backbone, which becomes a part of it.
 
     Args:

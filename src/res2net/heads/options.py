@@ -33,7 +33,7 @@ class DetectorOptions:
     detections: int = 100
     """How many are kept in a picture at most."""
     proposals_train: int = 2000
-    """Regions that the first stage proposes in training: of each map before non-maximum suppression, and in all after."""
+    """Regions that the first stage takes in training: of each map before non-maximum suppression, of all after it."""
     proposals: int = 1000
     """The same in evaluation."""
     anchors_per_image: int = 256
@@ -58,4 +58,6 @@ class DetectorOptions:
         ):
             check_range(name, value, low, high)
         if self.anchor_sizes is not None and (not self.anchor_sizes or min(self.anchor_sizes) <= 0):
-            raise InputError(f"Anchor sizes {list(self.anchor_sizes)} do not fit: give pixels above 0, one for each map.")
+            raise InputError(
+                f"Anchor sizes {list(self.anchor_sizes)} do not fit: give pixels above 0, one for each map."
+            )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
@@ -15,10 +14,20 @@ from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.heads.detector import register_detector
 from res2net.heads.options import DetectorOptions
-from res2net.heads.regions import RegionHeads, region_pool
+from res2net.heads.regions import RegionHeads, SecondStage, region_pool
 from res2net.heads.two_stage import PyramidNeck, TwoStage, region_proposals
 
-__all__ = ["LastStage", "OneMap", "add_masks", "box_heads", "faster_rcnn", "faster_rcnn_c4", "keypoint_rcnn", "mask_rcnn"]
+__all__ = [
+    "LastStage",
+    "OneMap",
+    "add_masks",
+    "box_heads",
+    "faster_rcnn",
+    "faster_rcnn_c4",
+    "keypoint_rcnn",
+    "mask_rcnn",
+    "on_pyramid",
+]
 
 BOX_SIZE = 7
 """Rows and columns of a region on a pyramid."""
@@ -89,7 +98,7 @@ def faster_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) 
 
 
 def on_pyramid(
-    backbone: Backbone, neck: PyramidNeck, heads: RegionHeads, num_classes: int, options: DetectorOptions
+    backbone: Backbone, neck: PyramidNeck, heads: SecondStage, num_classes: int, options: DetectorOptions
 ) -> TwoStage:
     """A detector of two stages with a pyramid."""
     rpn = region_proposals(neck.channels, [*neck.strides, 2 * neck.strides[-1]], options)
@@ -153,8 +162,8 @@ class LastStage(nn.Module):
         super().__init__()
         if type(backbone).features is not Backbone.features or len(backbone.stages) < 3:
             raise InputError(
-                f"{type(backbone).__name__} has no last stage to look at regions with: choose a ResNet or Res2Net, or a "
-                "detector on a pyramid."
+                f"{type(backbone).__name__} has no last stage to look at regions with: choose a ResNet or Res2Net, or "
+                "a detector on a pyramid."
             )
         self.stage = nn.Sequential(*backbone.stage_modules()[-1])
         keep_stages(backbone, len(backbone.stages) - 1)
@@ -169,7 +178,7 @@ def faster_rcnn_c4(backbone: Backbone, num_classes: int, options: DetectorOption
     """Faster R-CNN without a pyramid, as He et al. (CVPR 2016, appendix A) and the paper of Res2Net have it.
 
     Regions of 14 x 14 are taken from the last but one stage, of stride 16, and go through the last, whose stride leaves
-    7 x 7. The options of pyramids and fully connected layers do not matter, and all sizes of anchors are on the one map.
+    7 x 7. The options of pyramids and fully connected layers do not matter; all sizes of anchors are on the one map.
 
     Raises:
         InputError: the stages of the backbone do not just follow each other.

@@ -1,7 +1,7 @@
 """The best boxes of many in tensors of fixed shapes, so that a whole detector can be exported.
 
-Non-maximum suppression keeps as many boxes as it happens to. Here it marks those it drops, and the best of a fixed number
-are taken.
+Non-maximum suppression keeps as many boxes as it happens to. Here it marks those it drops, and a fixed number of the
+best are taken.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CANDIDATES = 4000
 
 
 def clipped(boxes: Tensor, sizes: list[tuple[int, int]], least: float) -> tuple[Tensor, Tensor]:
-    """Boxes `(N, ..., 4)` within pictures of those (height, width), and which are at least that wide and high `(N, ...)`."""
+    """Boxes `(N, ..., 4)` within pictures of such (height, width), and which have no side below `least`, `(N, ...)`."""
     boxes = torch.stack([clip_boxes_to_image(some, size) for some, size in zip(boxes, sizes, strict=True)])
     return boxes, ((boxes[..., 2:] - boxes[..., :2]) >= least).all(-1)
 

@@ -1,6 +1,6 @@
 """Faster R-CNN (Ren et al., NeurIPS 2015) and what came of it: regions are proposed, and then looked at.
 
-The parts are torchvision's. Its own detectors also resize and normalise the pictures, which here the data's transforms do.
+The parts are torchvision's. Its own detectors also resize and normalise pictures, which the data's transforms do here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from res2net.backbones.checks import check_stages
 from res2net.errors import InputError
 from res2net.heads.detector import Detector
 from res2net.heads.options import DetectorOptions
-from res2net.heads.regions import RegionHeads, propose
+from res2net.heads.regions import SecondStage, propose
 
 __all__ = ["PyramidNeck", "TwoStage", "region_proposals"]
 
@@ -35,7 +35,7 @@ ASPECT_RATIOS = (0.5, 1.0, 2.0)
 
 
 class PyramidNeck(nn.Module):
-    """A feature pyramid network on some stages of a backbone (Lin et al., CVPR 2017), and a map of half the last's size.
+    """A feature pyramid network on stages of a backbone (Lin et al., CVPR 2017), and a map of half the last's size.
 
     Args:
         backbone: whose stages; those behind the last that is used are taken out of it.
@@ -81,7 +81,7 @@ class TwoStage(Detector):
         backbone: Backbone,
         neck: nn.Module,
         rpn: RegionProposalNetwork,
-        roi_heads: RegionHeads,
+        roi_heads: SecondStage,
         num_classes: int,
         proposals: int = 1000,
     ) -> None:
@@ -136,15 +136,15 @@ class TwoStage(Detector):
         return self.roi_heads.find(maps, proposals, valid, sizes)
 
 
-class PreciseAnchors(AnchorGenerator):
-    """Anchors in float32 whatever the maps are: half precision cannot tell neighbouring pixels of a large picture apart."""
+class PreciseAnchors(AnchorGenerator):  # type: ignore[misc] # torchvision has no types
+    """Anchors in float32 whatever the maps are: half precision cannot tell the pixels of a large picture apart."""
 
     def set_cell_anchors(self, dtype: torch.dtype, device: torch.device) -> None:
         """The anchors of one place of each map."""
         super().set_cell_anchors(torch.float32, device)
 
 
-class PreciseRPNHead(RPNHead):
+class PreciseRPNHead(RPNHead):  # type: ignore[misc] # torchvision has no types
     """The convolutions of the first stage; what they give, boxes are computed of, so it is float32."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -182,7 +182,7 @@ def region_proposals(channels: int, strides: Sequence[int], options: DetectorOpt
     sizes = options.anchor_sizes or usual
     if pyramid and len(sizes) != len(strides):
         raise InputError(
-            f"{len(sizes)} anchor sizes do not fit to {len(strides)} maps, of strides {list(strides)}: give one for each."
+            f"{len(sizes)} anchor sizes do not fit {len(strides)} maps of strides {list(strides)}: give one for each."
         )
     groups = tuple((size,) for size in sizes) if pyramid else (tuple(sizes),)
     anchors = PreciseAnchors(groups, (ASPECT_RATIOS,) * len(groups))
