@@ -13,7 +13,17 @@ import matplotlib as mpl
 from matplotlib import font_manager
 from PIL import ImageFont
 
-__all__ = ["FAMILIES", "drawable", "fallbacks", "lines_of", "printable", "quiet_fonts", "shorten", "text_width"]
+__all__ = [
+    "FAMILIES",
+    "drawable",
+    "fallbacks",
+    "lines_of",
+    "pillow_font",
+    "printable",
+    "quiet_fonts",
+    "shorten",
+    "text_width",
+]
 
 # The first comes with matplotlib; of the others, for scripts that it lacks, those that a system has are used.
 FAMILIES = (
@@ -51,6 +61,12 @@ def fallbacks(text: str) -> list[str]:
     """The fonts of this system to try for characters that the first of `FAMILIES` lacks; none when it has them all."""
     # No font has a line break: it is no letter.
     return [] if _characters(FAMILIES[0]).issuperset(text.replace("\n", "")) else _installed()
+
+
+def pillow_font(text: str, height: int) -> ImageFont.FreeTypeFont:
+    """A font for Pillow, of letters so many pixels high: the one of this system that has most characters of a text."""
+    families = (FAMILIES[0], *fallbacks(text))
+    return _sized(max(families, key=lambda family: sum(char in _characters(family) for char in text)), height)
 
 
 def text_width(text: str) -> float:
@@ -100,6 +116,12 @@ def quiet_fonts() -> Iterator[None]:
 @cache
 def _font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 100)
+
+
+@cache
+def _sized(family: str, height: int) -> ImageFont.FreeTypeFont:
+    with quiet_fonts():
+        return ImageFont.truetype(font_manager.findfont(family), height)
 
 
 @cache

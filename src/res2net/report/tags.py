@@ -1,0 +1,125 @@
+"""Names on a picture, each on a filled tag close to what it names, within the picture, and off the other tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from res2net.report.palette import Colour, ink_on
+from res2net.report.text import pillow_font, shorten
+
+__all__ = ["Tag", "draw_tags", "line_width", "text_height"]
+
+SMALLEST = 11
+"""Pixels of letters, at least; smaller ones are not read."""
+CROWD = 0.12
+"""Share of the picture that tags take, before their letters shrink to `CROWDED` of their height at most."""
+CROWDED = 0.75
+NEAR = 2.5
+"""Heights of a tag that it may stand off its box."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A name, and the box in pixels of the picture (left, top, right, bottom) that it belongs to.
+
+    One that is `centred` stands on the middle of the box, as far as no other stands there.
+    """
+
+    text: str
+    colour: Colour
+    box: tuple[float, float, float, float]
+    centred: bool = False
+
+
+def text_height(size: tuple[int, int]) -> int:
+    """Pixels of letters in a picture of that width and height, which a person sees as large as a screen or page."""
+    return max(SMALLEST, round(min(max(size) / 44, min(size) / 8)))
+
+
+def line_width(size: tuple[int, int]) -> int:
+    """Pixels of a line around a thing in a picture of that width and height."""
+    return max(2, round(max(size) / 300))
+
+
+def draw_tags(image: Image.Image, tags: Sequence[Tag]) -> list[tuple[int, int, int, int]]:
+    """Write on the picture itself; the first get the best places.
+
+    Returns:
+        Of each tag the pixels that it takes: left, top, right, bottom; the last two are not its own any more.
+    """
+    height = text_height(image.size)
+    if tags:
+        letters = sum(_font(tag.text, height).getlength(tag.text) + height for tag in tags) * 1.4 * height
+        room = CROWD * image.width * image.height
+        height = max(SMALLEST, round(height * min(1, max(CROWDED, (room / letters) ** 0.5))))
+    pad = max(2, height // 4)
+    texts = [shorten(tag.text, (image.width - 2 * pad) / height) for tag in tags]
+    fonts = [_font(text, height) for text in texts]
+    ascent, descent = _font("x", height).getmetrics()
+    size = [
+        (min(image.width, round(font.getlength(text)) + 2 * pad), min(image.height, ascent + descent + 2))
+        for font, text in zip(fonts, texts, strict=True)
+    ]
+    places = _places(tags, size, image.size)
+    draw = ImageDraw.Draw(image)
+    # The first are drawn last, on top.
+    for tag, text, font, place in reversed(list(zip(tags, texts, fonts, places, strict=True))):
+        left, top, right, bottom = place
+        ink = ink_on(tag.colour)
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=tag.colour, outline=_between(tag.colour, ink))
+        draw.text((left + pad, top + 1 + ascent), text, fill=ink, font=font, anchor="ls")
+    return places
+
+
+def _font(text: str, height: int) -> ImageFont.FreeTypeFont:
+    return pillow_font(text, height)
+
+
+def _between(colour: Colour, ink: Colour) -> Colour:
+    red, green, blue = ((2 * one + other) // 3 for one, other in zip(colour, ink, strict=True))
+    return red, green, blue
+
+
+def _places(
+    tags: Sequence[Tag], sizes: Sequence[tuple[int, int]], picture: tuple[int, int]
+) -> list[tuple[int, int, int, int]]:
+    """For each tag in turn the place that hides the least of the tags before it, and of those the closest."""
+    taken = np.zeros((0, 4), dtype=np.int64)
+    for tag, (width, height) in zip(tags, sizes, strict=True):
+        corners, far = _candidates(tag, width, height, len(taken))
+        corners = np.clip(corners, 0, np.array(picture) - (width, height))
+        places = np.concatenate([corners, corners + (width, height)], axis=1)
+        low = np.maximum(places[:, None, :2], taken[None, :, :2])
+        high = np.minimum(places[:, None, 2:], taken[None, :, 2:])
+        hidden = np.clip(high - low, 0, None).prod(2).sum(1)
+        # Two of the same place would look like one.
+        same = (places[:, None] == taken[None]).all(2).any(1)
+        best = int(np.lexsort((far, hidden, same))[0])
+        taken = np.concatenate([taken, places[best : best + 1]])
+    return [(int(left), int(top), int(right), int(bottom)) for left, top, right, bottom in taken]
+
+
+def _candidates(tag: Tag, width: int, height: int, before: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Upper left corners `(m, 2)` where a tag can stand, and how bad each is by itself, `(m,)`."""
+    left, top, right, bottom = tag.box
+    if tag.centred:
+        first = [((left + right - width) / 2, (top + bottom - height) / 2)]
+    else:
+        outside = [(left, top - height), (right - width, top - height), (left, bottom), (right - width, bottom)]
+        inside = [(left, top), (right - width, top), (left, bottom - height), (right - width, bottom - height)]
+        roomy = right - left >= 1.2 * width and bottom - top >= 3 * height
+        first = [*outside[:1], *inside[:2], *outside[1:], *inside[2:]] if roomy else outside
+    # Beyond those, a grid of half tags around the first, wider when there are many tags already.
+    reach = 2 * NEAR + before // 10
+    rows = np.arange(-reach, reach + 1 + 2 * max(0.0, bottom - top) // height) / 2 * height
+    columns = np.array([0, -0.5, 0.5, -1, 1]) * width
+    grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2) + np.array(first[0])
+    corners = np.concatenate([np.array(first, dtype=np.float64), grid])
+    away = np.abs(grid - np.array(first[0])).sum(1)
+    bad = np.concatenate([np.arange(len(first)), len(first) + away])
+    return np.round(corners).astype(np.int64), bad
