@@ -26,7 +26,7 @@ FIRST: tuple[Colour, ...] = (
     (204, 121, 167),
     (0, 158, 115),
 )
-LEVELS = tuple(range(0, 256, 32)) + (255,)
+LEVELS = (*range(0, 256, 32), 255)
 LIGHTNESS = (0.5, 0.93)
 """Of OKLab: darker and lighter lines are lost on dark and light parts of a picture."""
 GREYEST = 0.05
@@ -66,7 +66,7 @@ def shade(colour: Colour, step: int) -> Colour:
 
 def ink_on(colour: Colour) -> Colour:
     """Black or white, whichever has more contrast on that colour (WCAG 2.1, relative luminance)."""
-    luminance = float(_linear(np.array([colour])) @ (0.2126, 0.7152, 0.0722))
+    luminance = float(_linear(np.array(colour)) @ (0.2126, 0.7152, 0.0722))
     return (0, 0, 0) if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else (255, 255, 255)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,18 +91,30 @@ def _places(
 ) -> list[tuple[int, int, int, int]]:
     """For each tag in turn the place that hides the least of the tags before it, and of those the closest."""
     taken = np.zeros((0, 4), dtype=np.int64)
+    small = np.array([tag.box for tag, (width, height) in zip(tags, sizes, strict=True) if _small(tag, width, height)])
     for tag, (width, height) in zip(tags, sizes, strict=True):
         corners, far = _candidates(tag, width, height, len(taken))
         corners = np.clip(corners, 0, np.array(picture) - (width, height))
         places = np.concatenate([corners, corners + (width, height)], axis=1)
-        low = np.maximum(places[:, None, :2], taken[None, :, :2])
-        high = np.minimum(places[:, None, 2:], taken[None, :, 2:])
-        hidden = np.clip(high - low, 0, None).prod(2).sum(1)
+        hidden = _shared(places, taken) + 0.5 * _shared(places, small.reshape(-1, 4) + (0, 0, 1, 1))
         # Two of the same place would look like one.
         same = (places[:, None] == taken[None]).all(2).any(1)
         best = int(np.lexsort((far, hidden, same))[0])
         taken = np.concatenate([taken, places[best : best + 1]])
     return [(int(left), int(top), int(right), int(bottom)) for left, top, right, bottom in taken]
+
+
+def _shared(places: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+    """How many pixels of each of the places `(m, 4)` others `(k, 4)` have as well, `(m,)`."""
+    low = np.maximum(places[:, None, :2], others[None, :, :2])
+    high = np.minimum(places[:, None, 2:], others[None, :, 2:])
+    return np.asarray(np.clip(high - low, 0, None).prod(2).sum(1))
+
+
+def _small(tag: Tag, width: int, height: int) -> bool:
+    """Whether a tag of that size hides much of the thing that it names."""
+    left, top, right, bottom = tag.box
+    return not tag.centred and (right - left < 1.2 * width or bottom - top < 3 * height)
 
 
 def _candidates(tag: Tag, width: int, height: int, before: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -112,8 +125,8 @@ def _candidates(tag: Tag, width: int, height: int, before: int) -> tuple[NDArray
     else:
         outside = [(left, top - height), (right - width, top - height), (left, bottom), (right - width, bottom)]
         inside = [(left, top), (right - width, top), (left, bottom - height), (right - width, bottom - height)]
-        roomy = right - left >= 1.2 * width and bottom - top >= 3 * height
-        first = [*outside[:1], *inside[:2], *outside[1:], *inside[2:]] if roomy else outside
+        within = [*outside[:1], *inside[:2], *outside[1:], *inside[2:]]
+        first = outside if _small(tag, width, height) else within
     # Beyond those, a grid of half tags around the first, wider when there are many tags already.
     reach = 2 * NEAR + before // 10
     rows = np.arange(-reach, reach + 1 + 2 * max(0.0, bottom - top) // height) / 2 * height

@@ -1,0 +1,296 @@
+"""Objects drawn on their picture: boxes with names, masks, skeletons; and pictures divided into segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from res2net.errors import InputError
+from res2net.report.palette import Colour, class_colour, shade
+from res2net.report.pictures import Picture, as_image
+from res2net.report.tags import Tag, draw_tags, line_width
+
+__all__ = ["draw_objects", "draw_segments"]
+
+SIDE = 640
+"""Smaller pictures grow by a whole number to at most so many pixels, so that names can be read."""
+CLEAR = 0.45
+"""Share of the colour in a mask."""
+DARK = (16, 16, 16)
+"""Around lines, which are seen on any background so."""
+FINE = 3000
+"""Pixels that slanted lines are drawn at before they shrink smoothly, where the picture is smaller."""
+
+
+def draw_objects(
+    image: Picture,
+    boxes: Tensor | Sequence[Sequence[float]],
+    labels: Tensor | Sequence[int],
+    *,
+    names: Sequence[str],
+    masks: Tensor | None = None,
+    keypoints: Tensor | None = None,
+    scores: Tensor | Sequence[float] | None = None,
+    skeleton: Sequence[tuple[int, int]] = (),
+) -> Image.Image:
+    """A picture with its n objects, each in the colour of its class; n may be 0.
+
+    Pictures of which the longer side is at most half of `SIDE` are enlarged by a whole number.
+
+    Args:
+        image: the picture, in any mode.
+        boxes: `(n, 4)` as `(x1, y1, x2, y2)` in pixels; what is outside of the picture is not drawn.
+        labels: `(n,)` class indices.
+        names: of all classes.
+        masks: `(n, H, W)` of the picture, bool or probabilities.
+        keypoints: `(n, k, 3)` of x, y and visibility: 2 is drawn full, 1 (hidden) hollow, 0 not at all; `(n, k, 2)`
+            are all visible.
+        scores: `(n,)` 0..1, written behind the name; objects of higher scores are drawn on top of others.
+        skeleton: pairs of key points, counted from 0, that lines connect.
+
+    Raises:
+        InputError: sizes do not fit each other, or a class or key point is not known.
+    """
+    picture = as_image(image)
+    corners, classes, chances = _checked(boxes, labels, scores, names)
+    count, (width, height) = len(corners), picture.size
+    if masks is not None and tuple(masks.shape) != (count, height, width):
+        raise InputError(
+            f"Masks {tuple(masks.shape)} do not fit {count} objects in a picture of {height} x {width} pixels: give "
+            f"({count}, {height}, {width})."
+        )
+    points = None if keypoints is None else _checked_points(keypoints, count, skeleton)
+    canvas, factor = _enlarged(picture)
+    colours = [class_colour(label) for label in classes]
+    # Large things first, which else would hide small ones.
+    areas = (corners[:, 2:] - corners[:, :2]).prod(1)
+    order = np.argsort(-areas, kind="stable")
+    if masks is not None:
+        canvas = _with_masks(canvas, [(_numbers(masks[index]) > 0.5, colours[index]) for index in order], factor)
+    places = [_visible(box, canvas.size) for box in corners * factor]
+    for index in order:
+        _draw_box(canvas, places[index], colours[index])
+    if points is not None and points.shape[1]:
+        canvas = _with_skeletons(canvas, points * (factor, factor, 1), skeleton, colours)
+    tags = [
+        Tag(names[label] if chances is None else f"{names[label]} {100 * chances[index]:.0f} %", colour, place)
+        for index, (label, colour, place) in enumerate(zip(classes, colours, places, strict=True))
+    ]
+    best = range(count) if chances is None else np.argsort(-chances, kind="stable")
+    draw_tags(canvas, [tags[index] for index in best])
+    return canvas
+
+
+def draw_segments(image: Picture, segments: Sequence[tuple[Tensor, int]], names: Sequence[str]) -> Image.Image:
+    """A picture divided into segments, as of a panoptic segmentation: each with its outline and the name of its class.
+
+    Segments of one class have shades of one colour. Small pictures are enlarged as in `draw_objects`.
+
+    Args:
+        image: the picture, in any mode.
+        segments: for each the mask `(H, W)`, bool, and its class index; where two overlap the later one counts.
+        names: of all classes, those of things and of stuff.
+
+    Raises:
+        InputError: a mask has another size than the picture, or a class is not known.
+    """
+    picture = as_image(image)
+    owner = np.zeros((picture.height, picture.width), dtype=np.int64)
+    for number, (mask, label) in enumerate(segments, start=1):
+        if tuple(mask.shape) != owner.shape:
+            raise InputError(
+                f"A mask {tuple(mask.shape)} does not fit a picture of {owner.shape[0]} x {owner.shape[1]} pixels: "
+                "give one value for each pixel."
+            )
+        _check_class(label, names)
+        owner[_numbers(mask) > 0.5] = number
+    canvas, factor = _enlarged(picture)
+    seen: dict[int, int] = {}
+    colours: list[Colour] = []
+    for _, label in segments:
+        colours.append(shade(class_colour(label), seen.setdefault(label, 0)))
+        seen[label] += 1
+    pixels = np.asarray(canvas).astype(np.float32)
+    owner = owner.repeat(factor, 0).repeat(factor, 1)
+    table = np.array([(0, 0, 0), *colours], dtype=np.float32)
+    share = np.where(owner > 0, CLEAR + 0.1, 0)[..., None]
+    pixels = pixels * (1 - share) + table[owner] * share
+    pixels[_seams(owner, max(1, line_width(canvas.size) // 2))] = 255
+    canvas = Image.fromarray(pixels.round().astype(np.uint8))
+    tags = []
+    for number, ((_, label), colour) in enumerate(zip(segments, colours, strict=True), start=1):
+        spot = _inmost(owner == number)
+        if spot is not None:
+            tags.append(((owner == number).sum(), Tag(names[label], colour, (*spot, *spot), centred=True)))
+    tags.sort(key=lambda one: -one[0])
+    draw_tags(canvas, [tag for _, tag in tags])
+    return canvas
+
+
+def _checked(
+    boxes: Any, labels: Any, scores: Any, names: Sequence[str]
+) -> tuple[NDArray[np.float64], list[int], NDArray[np.float64] | None]:
+    """Boxes `(n, 4)`, classes, and scores `(n,)`."""
+    corners = _numbers(boxes).astype(np.float64)
+    if not corners.size:
+        corners = corners.reshape(0, 4)
+    if corners.ndim != 2 or corners.shape[1] != 4:
+        raise InputError(f"Boxes {corners.shape} cannot be drawn: give (n, 4), x1, y1, x2 and y2 of each.")
+    if not np.isfinite(corners).all() or (corners[:, 2:] < corners[:, :2]).any():
+        raise InputError("A box cannot be drawn: give numbers x1, y1, x2, y2 where x2 is at least x1, and y2 y1.")
+    classes = [int(label) for label in _numbers(labels).reshape(-1)]
+    chances = None if scores is None else _numbers(scores).astype(np.float64).reshape(-1)
+    if len(classes) != len(corners) or (chances is not None and len(chances) != len(corners)):
+        raise InputError(
+            f"{len(corners)} boxes, {len(classes)} labels and {'no' if chances is None else len(chances)} scores do not "
+            "fit: give one of each for each object."
+        )
+    for label in classes:
+        _check_class(label, names)
+    return corners, classes, chances
+
+
+def _check_class(label: int, names: Sequence[str]) -> None:
+    if not 0 <= label < len(names):
+        raise InputError(f"Class {label} has no name: there are {len(names)}, so give 0 to {len(names) - 1}.")
+
+
+def _checked_points(keypoints: Tensor, count: int, skeleton: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    """Key points `(n, k, 3)`."""
+    points = _numbers(keypoints).astype(np.float64)
+    if points.ndim != 3 or len(points) != count or points.shape[2] not in (2, 3):
+        raise InputError(f"Key points {points.shape} do not fit {count} objects: give ({count}, k, 3), x, y, visibility.")
+    for pair in skeleton:
+        if len(pair) != 2 or not all(0 <= end < points.shape[1] for end in pair):
+            raise InputError(
+                f"{tuple(pair)} is no line of a skeleton of {points.shape[1]} key points: give two of them, counted "
+                "from 0."
+            )
+    if points.shape[2] == 2:
+        points = np.concatenate([points, np.full((*points.shape[:2], 1), 2.0)], axis=2)
+    points[~np.isfinite(points).all(2)] = 0
+    return points
+
+
+def _numbers(values: Any) -> NDArray[Any]:
+    return np.asarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
+
+
+def _enlarged(picture: Image.Image) -> tuple[Image.Image, int]:
+    """A picture to draw on, and how many of its pixels are one of the given picture's."""
+    factor = max(1, SIDE // max(picture.size))
+    size = (picture.width * factor, picture.height * factor)
+    return (picture.resize(size, Image.Resampling.NEAREST) if factor > 1 else picture.copy()), factor
+
+
+def _visible(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """First and last pixels of a box, within the picture: left, top, right and bottom."""
+    last = np.array(size) - 1
+    left, top = np.clip(np.floor(box[:2]), 0, last)
+    right, bottom = np.clip(np.ceil(box[2:]) - 1, 0, last)
+    return int(left), int(top), int(max(left, right)), int(max(top, bottom))
+
+
+def _draw_box(canvas: Image.Image, place: tuple[int, int, int, int], colour: Colour) -> None:
+    """A line on the inner side of the box; of small boxes around it, so that something is left to see."""
+    width = line_width(canvas.size)
+    rim = max(1, width // 3)
+    left, top, right, bottom = place
+    if min(right - left, bottom - top) < 4 * width:
+        left, top, right, bottom = left - width, top - width, right + width, bottom + width
+        # At the border the lines move into the picture.
+        left, top = max(0, left), max(0, top)
+        right, bottom = min(canvas.width - 1, right), min(canvas.height - 1, bottom)
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle((left - rim, top - rim, right + rim, bottom + rim), outline=DARK, width=width + 2 * rim)
+    draw.rectangle((left, top, right, bottom), outline=colour, width=width)
+
+
+def _with_masks(canvas: Image.Image, masks: Sequence[tuple[NDArray[np.bool_], Colour]], factor: int) -> Image.Image:
+    """The picture under its masks, with an outline around each."""
+    pixels = np.asarray(canvas).copy()
+    for mask, colour in masks:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not len(rows):
+            continue
+        part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        inside = mask[part].repeat(factor, 0).repeat(factor, 1)
+        top, left = rows[0] * factor, columns[0] * factor
+        region = pixels[top : top + inside.shape[0], left : left + inside.shape[1]]
+        mixed = region[inside] * (1 - CLEAR) + np.array(colour) * CLEAR
+        region[inside] = mixed.round().astype(np.uint8)
+        region[inside & _near(~inside, line_width(canvas.size) - 1)] = colour
+    return Image.fromarray(pixels)
+
+
+def _near(places: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
+    """Where a place, or what is outside of the field, is at most so many pixels away in both directions."""
+    around = torch.from_numpy(np.pad(places, 1, constant_values=True))[None, None].float()
+    for kernel in ((2 * distance + 1, 1), (1, 2 * distance + 1)):
+        around = F.max_pool2d(around, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
+    return np.asarray(around[0, 0, 1:-1, 1:-1].numpy() > 0)
+
+
+def _seams(owner: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
+    """Lines of that width where another owner begins to the right or below."""
+    seams = np.zeros(owner.shape, dtype=bool)
+    for step in range(1, width + 1):
+        seams[:, :-step] |= owner[:, step:] != owner[:, :-step]
+        seams[:-step] |= owner[step:] != owner[:-step]
+    return seams
+
+
+def _inmost(mask: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """A pixel `(x, y)` far from the border of a mask, nearest to the middle of those; None for an empty mask."""
+    step = max(1, max(mask.shape) // 96)
+    inside = torch.from_numpy(mask[step // 2 :: step, step // 2 :: step].copy())[None, None].float()
+    if not inside.any():
+        rows, columns = np.nonzero(mask)
+        return (int(columns[len(columns) // 2]), int(rows[len(rows) // 2])) if len(rows) else None
+    while inside.any():
+        core = inside
+        inside = -F.max_pool2d(-F.pad(inside, (1, 1, 1, 1)), 3, 1)
+    spots = core[0, 0].nonzero().float()
+    y, x = spots[(spots - spots.mean(0)).norm(dim=1).argmin()].int().tolist()
+    return x * step + step // 2, y * step + step // 2
+
+
+def _with_skeletons(
+    canvas: Image.Image, points: NDArray[np.float64], skeleton: Sequence[tuple[int, int]], colours: Sequence[Colour]
+) -> Image.Image:
+    """The picture under lines and joints; those are drawn larger and then shrink, which makes them smooth."""
+    fine = max(1, FINE // max(canvas.size))
+    layer = Image.new("RGBA", (canvas.width * fine, canvas.height * fine))
+    draw = ImageDraw.Draw(layer)
+    width = line_width(canvas.size) * fine
+    rim = max(fine, width // 3)
+    for body, colour in zip(points * (fine, fine, 1), colours, strict=True):
+        lines = [(*body[a, :2], *body[b, :2]) for a, b in skeleton if body[a, 2] > 0 and body[b, 2] > 0]
+        for line in lines:
+            draw.line(line, fill=DARK, width=width + 2 * rim)
+        for line in lines:
+            draw.line(line, fill=colour, width=width)
+        for x, y, visibility in body[body[:, 2] > 0]:
+            _draw_joint(draw, x, y, 1.3 * width, rim, colour, hollow=visibility < 2)
+    drawn = layer.reduce(fine) if fine > 1 else layer
+    canvas = canvas.copy()
+    canvas.paste(drawn, mask=drawn.getchannel("A"))
+    return canvas
+
+
+def _draw_joint(
+    draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rim: int, colour: Colour, *, hollow: bool
+) -> None:
+    """A disc in a dark rim, or a ring through which the picture is seen."""
+    outer, inner = radius + rim, radius - max(rim, radius / 3)
+    draw.ellipse((x - outer, y - outer, x + outer, y + outer), fill=DARK)
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    if hollow:
+        draw.ellipse((x - inner, y - inner, x + inner, y + inner), fill=(0, 0, 0, 0))
