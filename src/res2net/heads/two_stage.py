@@ -93,13 +93,26 @@ class TwoStage(Detector):
         self.num_classes = num_classes
         self.proposals = proposals
 
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """The pyramid of pictures `(N, C, H, W)`: maps `(N, channels, h, w)` by name, finest first."""
+        return self.neck(self.backbone.features(images))
+
     def losses(
         self, images: Tensor, sizes: Sequence[tuple[int, int]], targets: Sequence[Mapping[str, Tensor]]
     ) -> dict[str, Tensor]:
         """`loss_objectness`, `loss_rpn_box_reg`, `loss_classifier`, `loss_box_reg`, `loss_mask`, `loss_keypoint`."""
+        return self.losses_on(self.maps(images), images, sizes, targets)
+
+    def losses_on(
+        self,
+        maps: Mapping[str, Tensor],
+        images: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        targets: Sequence[Mapping[str, Tensor]],
+    ) -> dict[str, Tensor]:
+        """`losses` where the maps of the pictures are known."""
         shapes = list(sizes)
         counted = [{**target, "labels": target["labels"] + 1} for target in targets]
-        maps = self.neck(self.backbone.features(images))
         with _learning(self.rpn, self.roi_heads):
             proposals, losses = self.rpn(ImageList(images, shapes), maps, counted)
             _, more = self.roi_heads(maps, proposals, shapes, counted)
@@ -107,7 +120,13 @@ class TwoStage(Detector):
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
         """What is in each picture, the best first; see `Detector.detect`."""
-        boxes, scores, labels, *extras = self._find(images, list(sizes))
+        return self.detect_on(self.maps(images), images, sizes)
+
+    def detect_on(
+        self, maps: Mapping[str, Tensor], images: Tensor, sizes: Sequence[tuple[int, int]]
+    ) -> list[dict[str, Tensor]]:
+        """`detect` where the maps of the pictures are known."""
+        boxes, scores, labels, *extras = self.find_on(maps, images, list(sizes))
         results = []
         for index, here in enumerate(scores > 0):
             result = {"boxes": boxes[index][here], "scores": scores[index][here], "labels": labels[index][here]}
@@ -127,10 +146,10 @@ class TwoStage(Detector):
         points off, in a map as large as the box.
         """
         height, width = images.shape[-2:]
-        return self._find(images, [(height, width)] * len(images))
+        return self.find_on(self.maps(images), images, [(height, width)] * len(images))
 
-    def _find(self, images: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...]:
-        maps = self.neck(self.backbone.features(images))
+    def find_on(self, maps: Mapping[str, Tensor], images: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...]:
+        """`forward` where the maps are known, for pictures of those (height, width) within the batch."""
         height, width = images.shape[-2:]
         proposals, valid = propose(self.rpn, maps, (height, width), sizes, self.proposals)
         return self.roi_heads.find(maps, proposals, valid, sizes)
