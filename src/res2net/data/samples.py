@@ -98,10 +98,10 @@ def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]
     `targets["skipped"]` lists what was skipped; when that is all, the images have shape `(0,)` and there are no other
     targets.
 
-    Where a target has boxes, or key points `(objects, points, 2)` or masks `(objects, H, W)`, all its tensors but masks
-    `(H, W)` become lists, also when the numbers of objects happen to agree. The images may then have different sizes:
-    zeros are added at their right and bottom, up to the largest height and width, each rounded up to a multiple of
-    `SIDE_MULTIPLE`. Nothing is added to masks.
+    Where a target has boxes, a size of its own (`size_now`), or key points `(objects, points, 2)` or masks
+    `(objects, H, W)`, all its tensors but masks `(H, W)` become lists, also when the numbers of objects happen to
+    agree. The images may then have different sizes: zeros are added at their right and bottom, up to the largest height
+    and width, each rounded up to a multiple of `SIDE_MULTIPLE`. Nothing is added to masks.
 
     Raises:
         InputError: the images of the batch have different shapes, and no objects or different numbers of channels; or
@@ -114,7 +114,7 @@ def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]
     # Torch's own collation writes straight into the memory that a worker shares, for plain tensors.
     images = [image.as_subclass(Tensor) for image, _ in kept]
     targets = [target for _, target in kept]
-    by_object = any(_counts_objects(value) for target in targets for value in target.values())
+    by_object = any("size_now" in target or any(map(_counts_objects, target.values())) for target in targets)
     if by_object and len({image.shape[:-2] for image in images}) == 1:
         images = _padded(images)
     shapes = {tuple(image.shape) for image in images}

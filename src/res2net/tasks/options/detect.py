@@ -33,7 +33,7 @@ class DetectOptions:
     freeze: int = 0
     """How many stages of the backbone are not trained, the stem first."""
     freeze_norms: bool = False
-    """Batch normalisations of the backbone never learn, as is usual with pretrained weights and few pictures a batch."""
+    """Batch normalisations of the backbone never learn, as is usual with published weights and small batches."""
 
     def __post_init__(self) -> None:
         check_choice("Detector", self.detector, self.detectors)

@@ -48,7 +48,7 @@ class ObjectTask(Task):
         keypoints: of the objects, where the detector finds them.
     """
 
-    labels = ("boxes", "labels", "crowd", "area")
+    labels: ClassVar[Sequence[str]] = ("boxes", "labels", "crowd", "area")
     result_name = "objects"
     columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
     parts: ClassVar[Sequence[str]] = ("boxes", "labels")
