@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> None:
         labels=task.labels,
     )
     check_classes(said.get("class_names"), task, source)
-    _, val_set = source.transformed(task.transform(True), task.transform(False))
+    _, val_set = task.datasets(source)
     workers = workers_for(source) if chosen.workers is None else chosen.workers
     loader = eval_loader(val_set, chosen.batch_size or int(said.get("batch_size", 64)), workers=workers)
     console = Console()

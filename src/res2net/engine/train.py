@@ -59,13 +59,14 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
         val_fraction=config.data.val_fraction,
         seed=config.seed,
         bad_images=config.data.bad_images,
+        bad_annotations=config.data.bad_annotations,
         decode=config.data.decode,
         labels=task_type(config.task_name).labels,
     )
     task = make_task(config, source)
     state = read_state(resume.state) if resume else None
     folder = resume or RunFolder.create(config)
-    train_set, val_set = source.transformed(task.transform(True), task.transform(False))
+    train_set, val_set = task.datasets(source)
     workers = workers_for(source) if config.data.workers is None else config.data.workers
     pin = torch.cuda.is_available() and config.accelerator != "cpu"
     batches = TrainBatches(len(train_set), config.data.batch_size, seed=config.seed)

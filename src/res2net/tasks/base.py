@@ -122,6 +122,10 @@ class Task(nn.Module):
         """From `(image, target)` of a data set to what the network sees."""
         raise NotImplementedError
 
+    def datasets(self, source: DataSource) -> tuple[Any, Any]:
+        """The training and the validation samples of a source as the network sees them, for loaders with `collate`."""
+        return source.transformed(self.transform(True), self.transform(False))
+
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
         """The rows of a result in a table, a cell for each of `columns`; none where there is nothing to tell."""
         raise NotImplementedError

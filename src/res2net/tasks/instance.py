@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torchmetrics import Metric
 
+from res2net.data.copy_paste import CopyPaste
+from res2net.data.sources import DataSource
 from res2net.metrics.coco import CocoAP
 from res2net.tasks.base import register_task
 from res2net.tasks.options.instance import InstanceOptions
@@ -22,6 +26,19 @@ class Instance(ObjectTask):
     parts = ("boxes", "labels", "masks")
     monitor = "mask_AP"
     headline = ("box_AP50", "mask_AP", "mask_AP50")
+
+    def datasets(self, source: DataSource) -> tuple[Any, Any]:
+        """The samples, in training with objects pasted in if so chosen."""
+        train, val = super().datasets(source)
+        if self.options.copy_paste:
+            train = CopyPaste(
+                source.train,
+                self.augmented(),
+                probability=self.options.copy_paste,
+                bad_images=source.bad_images,
+                decode=source.decode,
+            )
+        return train, val
 
     def metric(self) -> Metric:
         """COCO's numbers of boxes and masks."""

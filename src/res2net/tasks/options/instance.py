@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from res2net.errors import check_range
 from res2net.tasks.options.detect import DetectOptions
 
 __all__ = ["InstanceOptions"]
@@ -20,3 +21,7 @@ class InstanceOptions(DetectOptions):
     """mask_rcnn or cascade_mask_rcnn."""
     copy_paste: float = 0.0
     """Probability of pasting objects of another picture (Ghiasi et al., 2021)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("copy paste", self.copy_paste, 0, 1)

@@ -15,7 +15,12 @@ from torchvision.ops import box_convert
 from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
 from res2net.data.detections import encoded_masks, to_original
-from res2net.data.object_transforms import ObjectAugment, object_eval_transform, object_train_transform
+from res2net.data.object_transforms import (
+    ObjectAugment,
+    ObjectTransform,
+    object_eval_transform,
+    object_train_transform,
+)
 from res2net.data.objects import Keypoints
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
@@ -193,8 +198,12 @@ class ObjectTask(Task):
 
     def transform(self, train: bool) -> Transform:
         """Resizing, and in training random changes, of pictures and of what is known of their objects."""
-        if not train:
-            return WithTruth(object_eval_transform(self.preprocessing, self.options.max_size))
+        if train:
+            return self.augmented()
+        return WithTruth(object_eval_transform(self.preprocessing, self.options.max_size))
+
+    def augmented(self) -> ObjectTransform:
+        """The transform of training, in halves between which objects can be pasted."""
         options = self.options
         augment = ObjectAugment(
             min_sizes=options.min_sizes or (self.preprocessing.size,),
