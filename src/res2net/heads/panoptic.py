@@ -130,9 +130,7 @@ class PanopticFPN(TwoStage):
         )
         self.num_stuff = num_stuff
         self.semantic_weight = semantic_weight
-        self.semantic = SemanticBranch(
-            detector.neck.channels, detector.neck.strides, num_stuff + 1, channels=channels
-        )
+        self.semantic = SemanticBranch(detector.neck.channels, detector.neck.strides, num_stuff + 1, channels=channels)
 
     def losses(
         self, images: Tensor, sizes: Sequence[tuple[int, int]], targets: Sequence[Mapping[str, Tensor]]
