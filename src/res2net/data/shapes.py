@@ -18,7 +18,7 @@ from torchvision import tv_tensors
 
 from res2net.data.objects import Keypoints
 from res2net.data.procedural.render import Rendering, render
-from res2net.data.procedural.scene import CLASS_NAMES, Scene, draw_scene
+from res2net.data.procedural.scene import CLASS_NAMES, LARGEST, SMALLEST, Scene, draw_scene
 from res2net.data.procedural.silhouettes import KEYPOINTS
 from res2net.data.sources import DataSource, register_source
 from res2net.data.transforms import TrainAugment
@@ -32,6 +32,8 @@ LENGTHS = {"train": 12_000, "val": 2_000}
 """Pictures of each split of the source that has the name `shapes`."""
 SCENES = {"train": 4_000, "val": 500}
 """The same for labels of objects."""
+SCENE_SIZES = (0.15, 0.6)
+"""Sizes of their things: at 128 pixels the textures of smaller ones cannot be seen."""
 POINTS = Keypoints(KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4)), flips=((2, 4),))
 LABELS = ("label", "size", "boxes", "labels", "masks", "semantic", "saliency", "keypoints", "visibility", "depth")
 """Everything that a target can hold; see `Shapes`."""
@@ -57,6 +59,7 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         length: number of pictures.
         size: side of a picture in pixels.
         things: number of things in a picture, or the least and the most.
+        sizes: the least and the greatest length of a thing's longer side, as shares of the picture's.
         split: "train", "val" or "test", which share no picture.
         seed: another seed gives other pictures.
         labels: which of `LABELS` a target holds.
@@ -74,6 +77,7 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         *,
         size: int = 64,
         things: int | tuple[int, int] = 1,
+        sizes: tuple[float, float] = (SMALLEST, LARGEST),
         split: str = "train",
         seed: int = 0,
         labels: Sequence[str] = ("label", "size"),
@@ -88,7 +92,10 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
                 f"Shapes with length {length}, size {size}, things {things} and seed {seed} cannot be drawn: "
                 "choose a length of 1 or more, a size of 16 to 4096 pixels, 1 to 100 things, and a seed of 0 or more."
             )
+        if not SMALLEST <= sizes[0] <= sizes[1] <= LARGEST:
+            raise InputError(f"Sizes {sizes} of things do not fit: give shares from {SMALLEST} to {LARGEST}.")
         self.length, self.size, self.things, self.split, self.seed = length, size, (low, high), split, seed
+        self.sizes = sizes
         self.labels = tuple(labels)
         self._kept: dict[int, tuple[tv_tensors.Image, dict[str, Any]]] | None = {} if keep else None
 
@@ -109,7 +116,7 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         """What stands where in the picture of that index."""
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         low, high = self.things
-        return draw_scene(rng, low if low == high else int(rng.integers(low, high + 1)))
+        return draw_scene(rng, low if low == high else int(rng.integers(low, high + 1)), self.sizes)
 
     def _draw(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
         scene = self.scene(index)
@@ -170,13 +177,15 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
     """Pictures that are drawn once in a process.
 
     For labels of the whole picture 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
-    for labels of objects `SCENES` of 128 x 128 pixels with two to four things.
+    for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each.
     """
-    lengths, size, things = (LENGTHS, 64, 1) if "label" in labels else (SCENES, 128, (2, 4))
+    whole = "label" in labels
+    lengths, size = (LENGTHS, 64) if whole else (SCENES, 128)
+    things, sizes = ((1, 1), (SMALLEST, LARGEST)) if whole else ((2, 4), SCENE_SIZES)
     # No thing is a crowd, and areas are those of the masks.
-    wanted = ("label", "size") if "label" in labels else [name for name in labels if name not in ("crowd", "area")]
+    wanted = ("label", "size") if whole else [name for name in labels if name not in ("crowd", "area")]
     pictures = {
-        split: Shapes(length, size=size, things=things, split=split, labels=wanted, keep=True)
+        split: Shapes(length, size=size, things=things, sizes=sizes, split=split, labels=wanted, keep=True)
         for split, length in lengths.items()
     }
     return DataSource(

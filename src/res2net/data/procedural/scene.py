@@ -89,27 +89,27 @@ def turned(points: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
-def draw_scene(rng: np.random.Generator, things: int) -> Scene:
+def draw_scene(rng: np.random.Generator, things: int, sizes: tuple[float, float] = (SMALLEST, LARGEST)) -> Scene:
     """Draw a scene with up to `things` objects; one that would hide another by more than half is left out.
 
-    Classes are equally likely, the square roots of sizes are uniform between those of `SMALLEST` and `LARGEST`, and
-    positions keep the whole box in the picture.
+    Classes are equally likely, the square roots of sizes are uniform between those of the two `sizes`, and positions
+    keep the whole box in the picture.
     """
     background = _pattern(rng, str(rng.choice(TEXTURES)), period=float(rng.uniform(0.04, 0.25)), contrast=0.12)
     light = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.2, 0.2)))
     placed: list[Thing] = []
     for _ in range(things):
-        thing = _thing(rng)
+        thing = _thing(rng, *sizes)
         if not any(_hides(thing, other) or _hides(other, thing) for other in placed):
             placed.append(thing)
     placed.sort(key=lambda thing: thing.size)
     return Scene(background, light, tuple(placed), int(rng.integers(2**31)))
 
 
-def _thing(rng: np.random.Generator) -> Thing:
+def _thing(rng: np.random.Generator, smallest: float, largest: float) -> Thing:
     silhouette = SILHOUETTES[rng.integers(len(SILHOUETTES))]
     texture = TEXTURES[rng.integers(len(TEXTURES))]
-    size = float(rng.uniform(SMALLEST**0.5, LARGEST**0.5)) ** 2
+    size = float(rng.uniform(smallest**0.5, largest**0.5)) ** 2
     angle = float(rng.uniform(-np.pi / 7, np.pi / 7))
     aspect = float(np.exp(rng.uniform(-0.2, 0.2)))
     half = np.array([aspect**0.5, aspect**-0.5])
