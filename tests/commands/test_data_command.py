@@ -121,3 +121,34 @@ def test_what_is_refused(refused, tmp_path, coco):
     assert "count 0 is out of range" in refused("data", "check", root, "--count", 0)
     (tmp_path / "a.png").write_text("mine")
     assert "add --overwrite" in refused("data", "check", root, "--out", tmp_path / "a.png")
+
+
+def test_stuff_is_counted_and_drawn(check, tmp_path):
+    root = tmp_path / "panoptic"
+    masks = root / "annotations" / "panoptic_all"
+    masks.mkdir(parents=True)
+    ids = Image.new("RGB", (60, 40), (7, 0, 0))
+    ids.paste((0, 1, 0), (10, 10, 30, 30))
+    ids.save(masks / "a.png")
+    (root / "images").mkdir()
+    Image.new("RGB", (60, 40), "grey").save(root / "images" / "a.png")
+    segments = [
+        {"id": 7, "category_id": 2, "bbox": [0, 0, 60, 40], "area": 2000, "iscrowd": 0},
+        {"id": 256, "category_id": 1, "bbox": [10, 10, 20, 20], "area": 400, "iscrowd": 0},
+    ]
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 40, "width": 60}],
+        "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": segments}],
+        "categories": [{"id": 1, "name": "boat", "isthing": 1}, {"id": 2, "name": "sea", "isthing": 0}],
+    }
+    masks.with_suffix(".json").write_text(json.dumps(content))
+    answer = check(root, "--out", tmp_path / "sheet.png")
+    assert (answer.status, answer.err) == (0, "")
+    found = rows(answer.out)
+    assert (found["objects"], found["classes of stuff"]) == (["1"], ["1"])
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        colours = sheet.convert("RGB").getcolors(1 << 20)
+    large = [colour for count, colour in colours if count > 5000 and max(colour) - min(colour) > 30]
+    assert len(large) == 2  # the boat, and the sea around it
+    ids.resize((30, 20)).save(masks / "a.png")
+    assert rows(check(root).out)["wrong size"][0] == "1"

@@ -10,13 +10,13 @@ from typing import Protocol
 import torch
 from PIL import Image
 
-from res2net.commands.drawn import draw_objects
 from res2net.data import BadImage, ImageFiles, open_source
 from res2net.data.decode import image_size
-from res2net.data.objects import OBJECT_FORMATS, AnnotationReport, Annotations, ObjectImages, find_formats, read_splits
+from res2net.data.objects import OBJECT_FORMATS, AnnotationReport, ObjectImages, find_formats, read_splits
 from res2net.data.objects.survey import check_pictures, survey
 from res2net.errors import InputError
 from res2net.report import Column, Table
+from res2net.report.objects import draw_objects, draw_segments
 from res2net.report.pictures import as_image
 
 __all__ = ["Part", "open_parts"]
@@ -119,7 +119,7 @@ class ObjectsPart:
         each = -(-count // len(self.splits))
         cells: list[Cell] = []
         for split in self.splits.values():
-            images = ObjectImages(split, [label for label in split.available() if label != "semantic"])
+            images = ObjectImages(split, split.available())
             full = [index for index in range(len(images)) if images.rows(index)]
             for index in spread(full or list(range(len(images))), each):
                 try:
@@ -130,6 +130,13 @@ class ObjectsPart:
 
     def _drawn(self, images: ObjectImages, index: int) -> Cell:
         image, target = images[index]
+        caption = f"{Path(images.paths[index]).name}\n{self._caption(images, index)}"
+        if "semantic" in target:
+            stuff = target["semantic"]
+            segments = [(stuff == label, len(images.class_names) + label) for label in range(len(images.stuff_names))]
+            segments += list(zip(target["masks"], target["labels"].tolist(), strict=True))
+            present = [(mask, label) for mask, label in segments if mask.any()]
+            return draw_segments(image, present, [*images.class_names, *images.stuff_names]), caption
         points = None
         if images.keypoints is not None:
             points = torch.cat([target["keypoints"], target["visibility"][..., None]], dim=-1)
@@ -142,13 +149,10 @@ class ObjectsPart:
             keypoints=points,
             skeleton=images.keypoints.skeleton if images.keypoints is not None else (),
         )
-        return (
-            drawn,
-            f"{Path(images.paths[index]).name}\n{self._caption(images.annotations, index, len(target['boxes']))}",
-        )
+        return drawn, caption
 
-    def _caption(self, annotations: Annotations, index: int, objects: int) -> str:
-        height, width = annotations.sizes[index].tolist()
+    def _caption(self, images: ObjectImages, index: int) -> str:
+        (height, width), objects = images.size(index), len(images.rows(index))
         return f"{width} x {height}, {objects} {'object' if objects == 1 else 'objects'}"
 
 
