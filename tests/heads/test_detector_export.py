@@ -51,11 +51,12 @@ def test_onnx_finds_the_same(small_detector, tmp_path, name, options):
 @torch.no_grad()
 def test_what_is_exported_is_what_is_detected(small_detector, name):
     """With pictures that fill the batch; the places behind it are empty."""
-    detector = small_detector(name, detections=60)
+    detector = small_detector(name)
     images = torch.rand(2, 3, 64, 96)
+    detector.roi_heads.score_thresh = float(detector(images)[1][0, 7])  # better is what comes before
     boxes, scores, labels, *extras = detector(images)
     results = detector.detect(images, [(64, 96)] * 2)
-    assert any(0 < len(result["boxes"]) < scores.shape[1] for result in results)
+    assert len(results[0]["boxes"]) == 7
     for index, result in enumerate(results):
         count = len(result["boxes"])
         assert not scores[index, count:].any()
