@@ -54,5 +54,5 @@ def test_options_out_of_range(options):
 
 @pytest.mark.parametrize("sizes", [(), (32, 0), (-1,)])
 def test_anchors_without_a_size(sizes):
-    with pytest.raises(InputError, match="Anchor sizes .* do not fit: give pixels"):
+    with pytest.raises(InputError, match=r"Anchor sizes .* do not fit: give pixels"):
         DetectorOptions(anchor_sizes=sizes)

@@ -40,7 +40,7 @@ def some_boxes(count, classes=3):
 def test_suppression_within_each_class(threshold):
     boxes, scores, labels = some_boxes(100)
     kept = naive(boxes, scores, labels, threshold)
-    assert 5 < len(kept) < 45
+    assert 5 < len(kept) < int(scores.isfinite().sum())
     left = suppressed(boxes, scores, threshold, labels)
     assert torch.where(left.isfinite())[0].tolist() == sorted(kept)
     assert torch.equal(left[kept], scores[kept])
