@@ -22,7 +22,10 @@ THEIRS = {"retinanet": retinanet_resnet50_fpn, "fcos": fcos_resnet50_fpn}
 # Torchvision rounds up to multiples of 32 too; the second picture is padded.
 SIZES = [(128, 160), (100, 130)]
 OBJECTS = [
-    {"boxes": torch.tensor([[5.0, 8, 70, 100], [40, 30, 90, 60], [100, 90, 130, 127]]), "labels": torch.tensor([3, 0, 6])},
+    {
+        "boxes": torch.tensor([[5.0, 8, 70, 100], [40, 30, 90, 60], [100, 90, 130, 127]]),
+        "labels": torch.tensor([3, 0, 6]),
+    },
     {"boxes": torch.tensor([[20.0, 10, 21, 11]]), "labels": torch.tensor([2])},
 ]
 NOTHING = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
@@ -226,5 +229,5 @@ class TestOptions:
     def test_mistakes_are_told(self):
         with pytest.raises(InputError, match="3 anchor sizes do not fit the 5 maps of RetinaNet, of strides"):
             small("retinanet", anchor_sizes=(8, 16, 32))
-        with pytest.raises(InputError, match="FCOS cannot have 40 fpn channels.* multiple of 32"):
+        with pytest.raises(InputError, match=r"FCOS cannot have 40 fpn channels.* multiple of 32"):
             small("fcos", fpn_channels=40)

@@ -61,8 +61,8 @@ def build_retinanet(backbone: Backbone, num_classes: int, options: DetectorOptio
     sizes = options.anchor_sizes or tuple(4 * stride for stride in strides)
     if len(sizes) != len(strides):
         raise InputError(
-            f"{len(sizes)} anchor sizes do not fit the {len(strides)} maps of RetinaNet, of strides {strides}: give one "
-            "for each."
+            f"{len(sizes)} anchor sizes do not fit the {len(strides)} maps of RetinaNet, of strides {strides}: give "
+            "one for each."
         )
     octaves = tuple(tuple(int(size * step) for step in OCTAVE) for size in sizes)
     anchors = AnchorGenerator(octaves, (ASPECT_RATIOS,) * len(octaves))
