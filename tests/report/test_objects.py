@@ -151,7 +151,7 @@ class TestTags:
 
 class TestMasks:
     def test_they_lie_on_their_pixels_and_let_the_picture_through(self):
-        picture, target = Shapes(1, things=5, size=128, labels=("boxes", "labels", "masks"))[0]
+        picture, target = Shapes(3, things=(2, 5), size=128, labels=("boxes", "labels", "masks"))[1]
         count = len(target["masks"])
         assert count > 1
         off = torch.zeros(count, 4)  # boxes in the corner
