@@ -16,7 +16,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FeaturePyramidNetwork
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
 from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
@@ -35,18 +35,25 @@ ASPECT_RATIOS = (0.5, 1.0, 2.0)
 
 
 class PyramidNeck(nn.Module):
-    """A feature pyramid network on stages of a backbone (Lin et al., CVPR 2017), and a map of half the last's size.
+    """A feature pyramid network on stages of a backbone (Lin et al., CVPR 2017), and coarser maps.
 
     Args:
         backbone: whose stages; those behind the last that is used are taken out of it.
         channels: of every map.
         levels: the stages, by default all but the stem.
+        extra_blocks: makes the coarser maps; by default one of half the last's size, "pool".
 
     Shape: the features of all stages to maps `(N, channels, ceil(H / stride), ceil(W / stride))` by name: "0", "1", ...
-    and "pool", finest first.
+    and the coarser ones, finest first.
     """
 
-    def __init__(self, backbone: Backbone, channels: int, levels: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        channels: int,
+        levels: Sequence[int] | None = None,
+        extra_blocks: ExtraFPNBlock | None = None,
+    ) -> None:
         super().__init__()
         count = len(backbone.stages)
         self.levels = tuple(range(1, count) if levels is None else levels)
@@ -55,7 +62,8 @@ class PyramidNeck(nn.Module):
         stages = [backbone.stages[level] for level in self.levels]
         self.strides = [stage.stride for stage in stages]
         self.channels = channels
-        self.fpn = FeaturePyramidNetwork([stage.channels for stage in stages], channels, LastLevelMaxPool())
+        extra = extra_blocks or LastLevelMaxPool()
+        self.fpn = FeaturePyramidNetwork([stage.channels for stage in stages], channels, extra)
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """The maps by name."""

@@ -2,6 +2,7 @@
 
 from res2net.report.fields import Fields, fields_figure
 from res2net.report.html import Report
+from res2net.report.objects import draw_objects, draw_segments
 from res2net.report.pictures import Picture, captioned, overlay, picture_grid, picture_rows
 from res2net.report.plots import Panel, confusion_matrix, curve_panels, curves, lines_with_errors
 from res2net.report.style import render
@@ -18,6 +19,8 @@ __all__ = [
     "confusion_matrix",
     "curve_panels",
     "curves",
+    "draw_objects",
+    "draw_segments",
     "fields_figure",
     "lines_with_errors",
     "overlay",

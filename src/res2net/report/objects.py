@@ -149,8 +149,8 @@ def _checked(
     chances = None if scores is None else _numbers(scores).astype(np.float64).reshape(-1)
     if len(classes) != len(corners) or (chances is not None and len(chances) != len(corners)):
         raise InputError(
-            f"{len(corners)} boxes, {len(classes)} labels and {'no' if chances is None else len(chances)} scores do not "
-            "fit: give one of each for each object."
+            f"{len(corners)} boxes, {len(classes)} labels and {'no' if chances is None else len(chances)} scores "
+            "do not fit: give one of each for each object."
         )
     for label in classes:
         _check_class(label, names)
@@ -166,7 +166,9 @@ def _checked_points(keypoints: Tensor, count: int, skeleton: Sequence[tuple[int,
     """Key points `(n, k, 3)`."""
     points = _numbers(keypoints).astype(np.float64)
     if points.ndim != 3 or len(points) != count or points.shape[2] not in (2, 3):
-        raise InputError(f"Key points {points.shape} do not fit {count} objects: give ({count}, k, 3), x, y, visibility.")
+        raise InputError(
+            f"Key points {points.shape} do not fit {count} objects: give ({count}, k, 3), x, y, visibility."
+        )
     for pair in skeleton:
         if len(pair) != 2 or not all(0 <= end < points.shape[1] for end in pair):
             raise InputError(

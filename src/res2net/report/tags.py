@@ -20,6 +20,8 @@ SMALLEST = 11
 CROWD = 0.12
 """Share of the picture that tags take, before their letters shrink to `CROWDED` of their height at most."""
 CROWDED = 0.75
+PIXEL = np.array([0, 0, 1, 1])
+"""Added to a box, it makes its last pixels the first beyond it."""
 NEAR = 2.5
 """Heights of a tag that it may stand off its box."""
 
@@ -95,8 +97,8 @@ def _places(
     for tag, (width, height) in zip(tags, sizes, strict=True):
         corners, far = _candidates(tag, width, height, len(taken))
         corners = np.clip(corners, 0, np.array(picture) - (width, height))
-        places = np.concatenate([corners, corners + (width, height)], axis=1)
-        hidden = _shared(places, taken) + 0.5 * _shared(places, small.reshape(-1, 4) + (0, 0, 1, 1))
+        places = np.concatenate([corners, corners + np.array([width, height])], axis=1)
+        hidden = _shared(places, taken) + 0.5 * _shared(places, small.reshape(-1, 4) + PIXEL)
         # Two of the same place would look like one.
         same = (places[:, None] == taken[None]).all(2).any(1)
         best = int(np.lexsort((far, hidden, same))[0])
