@@ -162,7 +162,7 @@ def area_of(
         return of_objects(target, "area", "target", count)
     if masks is not None or "masks" in target:
         size, counts = masks or _masks(target, "target", count)
-        return torch.from_numpy(areas(size or (0, 0), counts))
+        return torch.from_numpy(areas(size or (0, 0), counts)).float()
     boxes = of_objects(target, "boxes", "target", count, (4,))
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 

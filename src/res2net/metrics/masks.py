@@ -64,7 +64,9 @@ def pack(counts: Sequence[bytes]) -> tuple[Tensor, Tensor]:
 
 def unpack(packed: Tensor, lengths: Tensor) -> list[bytes]:
     """What `pack` made one of."""
-    return [part.numpy().tobytes() for part in packed.split(lengths.tolist())]
+    joined = packed.numpy().tobytes()
+    ends = lengths.cumsum(0).tolist()
+    return [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _bytes(counts: str | bytes) -> bytes:

@@ -50,9 +50,9 @@ class PictureMetric(Metric):
         lengths = []
         for name, (dtype, shape) in self.fields.items():
             value = values[name].detach().to(self.device, dtype).reshape(-1, *shape)
-            getattr(self, name).append(value)
+            _append(getattr(self, name), value)
             lengths.append(len(value))
-        self.pictures.append(torch.tensor([[image_id, *lengths]], device=self.device))
+        _append(self.pictures, torch.tensor([[image_id, *lengths]], device=self.device))
 
     def kept(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Each picture once, by `image_id`: that and its fields, on the CPU."""
@@ -92,6 +92,17 @@ class PictureMetric(Metric):
             if isinstance(getattr(self, name), list) and not getattr(self, name):
                 setattr(self, name, [self._nothing(name)])
         super()._sync_dist(dist_sync_fn, process_group)
+
+
+def _append(state: list[Tensor], value: Tensor) -> None:
+    """Add rows to a state, in few tensors, each more than twice as long as the next.
+
+    Thousands of small ones would lie scattered between the large pieces of memory that come and go with each picture,
+    which then cannot be used again: 2 GB in place of 25 MB after a thousand pictures with masks.
+    """
+    state.append(value)
+    while len(state) > 1 and 2 * len(state[-1]) >= len(state[-2]):
+        state[-2:] = [torch.cat(state[-2:])]
 
 
 def pairs(

@@ -63,19 +63,18 @@ class VocAP(PictureMetric):
             InputError: something is missing, or has another shape than that.
         """
         for image_id, result, target in pairs(results, targets):
-            labels = entry(result, "labels", "result", (-1,))
-            object_labels = entry(target, "labels", "target", (-1,)).to(labels.device)
+            labels = entry(result, "labels", "result", (-1,)).cpu()
+            object_labels = entry(target, "labels", "target", (-1,)).cpu()
             check_labels(labels, self.class_names, "result")
             check_labels(object_labels, self.class_names, "target")
-            count = len(object_labels)
+            found, count = len(labels), len(object_labels)
+            difficult = torch.zeros(count, dtype=torch.bool)
             if "difficult" in target:
-                difficult = of_objects(target, "difficult", "target", count).to(labels.device).bool()
-            else:
-                difficult = torch.zeros_like(object_labels, dtype=torch.bool)
-            boxes = of_objects(result, "boxes", "result", len(labels), (4,))
-            object_boxes = of_objects(target, "boxes", "target", count, (4,)).to(boxes)
-            scores = of_objects(result, "scores", "result", len(labels))
-            overlaps = box_iou(boxes.double(), object_boxes.double()).nan_to_num()  # two boxes without an area
+                difficult = of_objects(target, "difficult", "target", count).cpu().bool()
+            scores = of_objects(result, "scores", "result", found).cpu()
+            boxes = of_objects(result, "boxes", "result", found, (4,)).cpu().double()
+            object_boxes = of_objects(target, "boxes", "target", count, (4,)).cpu().double()
+            overlaps = box_iou(boxes, object_boxes).nan_to_num()  # two boxes without an area
             overlaps[labels[:, None] != object_labels] = -1
             right = _judge(scores, overlaps, difficult)
             self.keep(
@@ -104,7 +103,7 @@ class VocAP(PictureMetric):
 
 def _judge(scores: Tensor, overlaps: Tensor, difficult: Tensor) -> Tensor:
     """For each detection of a picture 1 where it is right, 0 where it is wrong, -1 where it is forgiven; `(m,)`."""
-    right = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+    right = torch.zeros(len(scores), dtype=torch.int64)
     if not overlaps.numel():
         return right
     most, nearest = overlaps.max(1)
@@ -112,7 +111,7 @@ def _judge(scores: Tensor, overlaps: Tensor, difficult: Tensor) -> Tensor:
     order = order[most[order] >= OVERLAP]
     partner = nearest[order]
     # The first detection of each object, by score.
-    earlier = torch.ones(len(order), len(order), dtype=torch.bool, device=scores.device).tril(-1)
+    earlier = torch.ones(len(order), len(order), dtype=torch.bool).tril(-1)
     again = ((partner[:, None] == partner) & earlier).any(1)
     right[order] = torch.where(difficult[partner], -1, (~again).long())
     return right
