@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models.detection.roi_heads import expand_boxes, expand_masks, paste_mask_in_image
 from torchvision.models.detection.transform import resize_boxes, resize_keypoints
@@ -42,8 +43,8 @@ def encoded_masks(
 ) -> Iterator[dict[str, Any]]:
     """Masks within boxes as COCO's run-length encodings of the whole picture, `{"size": [H, W], "counts": str}`.
 
-    Exactly the masks of torchvision's `paste_masks_in_image` above `threshold`. One is made at a time, and only its
-    box is resized, so that a hundred masks of a photo need the memory of one.
+    Exactly the masks of torchvision's `paste_masks_in_image` above `threshold`. One is made at a time, and only
+    within its box, so that a hundred masks of a photo need little memory.
 
     Args:
         masks: probabilities `(m, s, s)`, each within its box.
@@ -52,18 +53,28 @@ def encoded_masks(
         threshold: probability above which a pixel belongs to the object.
     """
     height, width = original_size
-    # Column by column, as the encoding counts pixels; cleared again after each mask.
-    canvas = np.zeros((height, width), dtype=np.uint8, order="F")
     padded, scale = expand_masks(masks.detach().float().cpu()[:, None], padding=1)
     corners = expand_boxes(boxes.detach().float().cpu(), scale).long().tolist()
     for mask, (left, top, right, bottom) in zip(padded, corners, strict=True):
         x, y = max(left, 0), max(top, 0)
-        part = canvas[y : bottom + 1, x : right + 1]
-        if part.size:
+        rows, columns = min(bottom + 1, height) - y, min(right + 1, width) - x
+        runs = [height * width]
+        if rows > 0 and columns > 0:
             here = (left - x, top - y, right - x, bottom - y)
-            part[:] = (paste_mask_in_image(mask[0], here, *part.shape) > threshold).numpy()
-        encoded = coco_mask.encode(canvas)
-        part[:] = 0
-        counts = encoded["counts"]
-        text = counts.decode("ascii") if isinstance(counts, bytes) else counts
-        yield {"size": [height, width], "counts": text}
+            part = (paste_mask_in_image(mask[0], here, rows, columns) > threshold).numpy()
+            runs = _runs(part, y, x, original_size)
+        counts = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)["counts"]
+        yield {"size": [height, width], "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
+
+
+def _runs(part: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> list[int]:
+    """How many pixels, column by column, are outside, then inside, then outside ... of a mask that lies in `part`."""
+    height, width = size
+    if len(part) < height:
+        part = np.pad(part, ((0, 1), (0, 0)))  # no run goes on from one column to the next
+    flat = np.pad(part.T.reshape(-1), 1)
+    column, row = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), len(part))
+    changes = (left + column) * height + top + row
+    runs: list[int] = np.diff(changes, prepend=0).tolist()
+    rest = height * width - sum(runs)
+    return [*runs, rest] if rest else runs
