@@ -230,6 +230,8 @@ class ObjectTask(Task):
         boxes = torch.tensor([one["box"] for one in shown]).reshape(-1, 4)
         names = {name: index for index, name in enumerate(self.class_names)}
         points = [torch.tensor(one["keypoints"]).view(-1, 3) for one in shown if "keypoints" in one]
+        for one in points:
+            one[:, 2] = torch.where(one[:, 2] > 0, 2, 0)  # of a score to what is drawn: all or nothing
         return draw_objects(
             image,
             box_convert(boxes, "xywh", "xyxy"),
