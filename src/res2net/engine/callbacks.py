@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -88,7 +89,9 @@ class Keeper(L.Callback):
         for logger in trainer.loggers:
             logger.log_metrics({name: value for name, value in row.items() if name != "epoch"}, trainer.global_step)
         score = f"val_{pl_module.task.monitor}"
-        best = not self.best or row.get(score, 0.0) > self.best.get(score, 0.0)
+        before, now = self.best.get(score, math.nan), row.get(score, math.nan)
+        # A score is NaN while there is nothing to measure it on.
+        best = not self.best or now > before or (math.isnan(before) and not math.isnan(now))
         if best:
             self.best = row
         if trainer.is_global_zero:
