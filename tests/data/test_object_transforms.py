@@ -306,6 +306,29 @@ def test_large_scale_jitter_scales_from_low_to_high_and_fills_a_square():
     assert np.mean(scales) == pytest.approx(1.25, abs=0.15)
 
 
+def test_what_large_scale_jitter_cuts_off_is_random_along_both_sides():
+    augment = ObjectAugment(jitter=(2.0, 2.0), jitter_size=32, flip=0.0)
+    corners = set()
+    for seed in range(60):
+        image, _ = seen_target(40, 40, augment, seed)
+        assert image.shape == (3, 32, 32)
+        top, left = image[0, 0, 0].item(), image[1, 0, 0].item()
+        # Of 40 pixels that become 64, 20 are seen.
+        assert image[:2, -1, -1].tolist() == [top + 19, left + 19]
+        corners.add((top, left))
+    for starts in zip(*corners, strict=True):
+        assert min(starts) <= 2
+        assert max(starts) >= 18
+    assert len(corners) > 30
+
+
+def test_an_object_of_which_no_pixel_is_seen_is_dropped_though_its_box_is():
+    target = target_of([[0, 0, 20, 20], [2, 2, 30, 30]], (40, 40))
+    target["masks"][0] = False
+    _, seen = object_train_transform(SAME, NEVER)(noise(40, 40), target)
+    assert seen["labels"].tolist() == [1]
+
+
 def test_sizes_are_drawn_from_those_given():
     augment = ObjectAugment(min_sizes=(8, 12, 20), max_size=24)
     transform = object_train_transform(Preprocessing(16), augment)
