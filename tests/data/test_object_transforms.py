@@ -19,7 +19,6 @@ from res2net.data import Jpeg, collate
 from res2net.data.object_geometry import View, resized_size, viewed_target
 from res2net.data.object_transforms import ObjectAugment, object_eval_transform, object_train_transform
 from res2net.data.shapes import Shapes
-from res2net.errors import InputError
 from res2net.weights.records import Preprocessing
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -306,6 +305,29 @@ def test_large_scale_jitter_scales_from_low_to_high_and_fills_a_square():
     assert np.mean(scales) == pytest.approx(1.25, abs=0.15)
 
 
+def test_what_large_scale_jitter_cuts_off_is_random_along_both_sides():
+    augment = ObjectAugment(jitter=(2.0, 2.0), jitter_size=32, flip=0.0)
+    corners = set()
+    for seed in range(60):
+        image, _ = seen_target(40, 40, augment, seed)
+        assert image.shape == (3, 32, 32)
+        top, left = image[0, 0, 0].item(), image[1, 0, 0].item()
+        # Of 40 pixels that become 64, 20 are seen.
+        assert image[:2, -1, -1].tolist() == [top + 19, left + 19]
+        corners.add((top, left))
+    for starts in zip(*corners, strict=True):
+        assert min(starts) <= 2
+        assert max(starts) >= 18
+    assert len(corners) > 30
+
+
+def test_an_object_of_which_no_pixel_is_seen_is_dropped_though_its_box_is():
+    target = target_of([[0, 0, 20, 20], [2, 2, 30, 30]], (40, 40))
+    target["masks"][0] = False
+    _, seen = object_train_transform(SAME, NEVER)(noise(40, 40), target)
+    assert seen["labels"].tolist() == [1]
+
+
 def test_sizes_are_drawn_from_those_given():
     augment = ObjectAugment(min_sizes=(8, 12, 20), max_size=24)
     transform = object_train_transform(Preprocessing(16), augment)
@@ -359,43 +381,3 @@ def test_the_embedded_data_go_through_and_are_not_changed():
     assert images.shape == (4, 3, 64, 64)
     assert len(targets["boxes"]) == 4
     assert all(torch.equal(data[index][1][key], value) for index in range(4) for key, value in before[index].items())
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"crop": (0.0, 1.0)}, "crop"),
-        ({"crop": (0.5, 1.5)}, "crop .* 1.0 at most"),
-        ({"min_sizes": (0,)}, "min_sizes 0 is out of range"),
-        ({"min_sizes": (800.5,)}, "give a whole number"),
-        ({"min_sizes": (800,), "max_size": 700}, "max_size 700 is out of range: give 800 or more"),
-        ({"jitter": (2.0, 0.1)}, "jitter"),
-        ({"jitter_size": 0}, "jitter_size"),
-        ({"flip": 1.1}, "flip"),
-        ({"color_jitter": -0.1}, "color_jitter"),
-    ],
-)
-def test_options_out_of_range_are_told(options, message):
-    with pytest.raises(InputError, match=message):
-        ObjectAugment(**options)
-
-
-@pytest.mark.parametrize("pairs", [[(0, 0)], [(0, 1), (1, 2)], [(-1, 2)], [(1,)]])
-def test_flip_pairs_that_are_none_are_told(pairs):
-    with pytest.raises(InputError, match=r"flip_pairs .* each index once"):
-        object_train_transform(SAME, ALWAYS, pairs)
-
-
-def test_flip_pairs_beyond_the_key_points_are_told():
-    target = {"keypoints": points_of([[[1, 1], [2, 2]]], (40, 40))}
-    with pytest.raises(InputError, match=r"flip pair \(1, 2\) does not fit 2 key points"):
-        object_train_transform(SAME, ALWAYS, [(1, 2)])(noise(40, 40), target)
-
-
-def test_limits_that_contradict_the_network_are_told():
-    with pytest.raises(InputError, match="max_size 1333 is out of range: give 1400 or more"):
-        object_train_transform(Preprocessing(1400))
-    with pytest.raises(InputError, match="max_size 10 is out of range"):
-        object_eval_transform(SAME, 10)
-    with pytest.raises(InputError, match="color_jitter needs 1 or 3 channels"):
-        object_train_transform(Preprocessing(8, mean=(0.5, 0.5), std=(1.0, 1.0)), ObjectAugment(color_jitter=0.1))
