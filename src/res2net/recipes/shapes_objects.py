@@ -130,16 +130,10 @@ def run(chosen: Arguments, console: Console) -> Table:
     after = trained.evaluation
     names = [name for name in after.metrics if name != "loss" and "AR" not in name]
     goals = GOALS[chosen.task]
-    rows = [
-        (
-            name,
-            before.metrics[name],
-            after.metrics[name],
-            goals.get(name),
-            reached(after.metrics[name], goals.get(name)),
-        )
-        for name in names
-    ]
+    rows = []
+    for name in names:
+        goal = goals.get(name)
+        rows.append((name, before.metrics[name], after.metrics[name], goal, reached(after.metrics[name], goal)))
     columns = (
         Column("metric"),
         Column("untrained", "%", digits=1),
@@ -149,9 +143,7 @@ def run(chosen: Arguments, console: Console) -> Table:
     )
     minutes = sum(row["seconds"] for row in trained.rows) / 60
     detector = f", {config.task.detector}" if hasattr(config.task, "detector") else ""
-    title = (
-        f"{chosen.task}{detector} on {len(source.val)} scenes; {minutes:.1f} minutes of training, seed {chosen.seed}"
-    )
+    title = f"{chosen.task}{detector}, {len(source.val)} scenes; {minutes:.1f} minutes of training, seed {chosen.seed}"
     return Table(title, columns, rows)
 
 
