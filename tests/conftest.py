@@ -45,6 +45,7 @@ def real_data() -> Callable[[str], Path]:
 def smaller_shapes(**lengths: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shapes, "LENGTHS", lengths)
+        patch.setattr(shapes, "SCENES", lengths)
         shapes.shapes_source.cache_clear()
         yield
     shapes.shapes_source.cache_clear()
