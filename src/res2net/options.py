@@ -30,7 +30,7 @@ def from_dict(kind: Any, values: Any, where: str = "The configuration") -> Any:
         elif not _fits(value, hint):
             raise InputError(f"{name} {value!r} in {where[0].lower() + where[1:]} is not {_kind(hint)}: change it.")
         else:
-            parsed[name] = tuple(value) if isinstance(value, list) else value
+            parsed[name] = _as_tuples(value)
     missing = [
         name
         for name, entry in fields.items()
@@ -39,6 +39,11 @@ def from_dict(kind: Any, values: Any, where: str = "The configuration") -> Any:
     if missing:
         raise InputError(f"{where} lacks {', '.join(missing)}: add it.")
     return kind_class(**parsed)
+
+
+def _as_tuples(value: Any) -> Any:
+    """Lists, also within lists, as tuples."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _number(value: Any) -> Any:

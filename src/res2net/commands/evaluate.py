@@ -76,7 +76,8 @@ def run(arguments: Sequence[str]) -> None:
         console=console,
     )
     rate = len(evaluation.records["index"]) / evaluation.seconds
-    console.print(metrics_table(f"{len(val_set):,} pictures of {source.name}", evaluation).to_rich())
+    title = f"{len(val_set):,} {task.sample_name} of {source.name} {task.scored}".rstrip()
+    console.print(metrics_table(title, evaluation).to_rich())
     console.print(f"{rate:,.0f} images/s", highlight=False)
     if evaluation.skipped:
         console.print(describe_skipped(evaluation.skipped), highlight=False, markup=False, soft_wrap=True)

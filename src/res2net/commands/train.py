@@ -94,7 +94,8 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
         config.source, val_fraction=config.data.val_fraction, seed=config.seed, labels=trained.task.labels
     )
     write_run_report(trained, source, config)
-    console.print(metrics_table("The best weights on the validation pictures", trained.evaluation).to_rich())
+    title = f"The best weights on the validation pictures {trained.task.scored}".rstrip()
+    console.print(metrics_table(title, trained.evaluation).to_rich())
     best = shlex.quote(str(trained.folder.best))
     task = "" if config.task_name == "classify" else f"{config.task_name} "
     console.print(

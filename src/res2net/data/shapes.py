@@ -16,16 +16,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from res2net.data.objects import Keypoints
+from res2net.data.objects import NO_STUFF, Keypoints
 from res2net.data.procedural.render import Rendering, render
 from res2net.data.procedural.scene import CLASS_NAMES, LARGEST, SMALLEST, Scene, draw_scene
 from res2net.data.procedural.silhouettes import KEYPOINTS
+from res2net.data.procedural.textures import TEXTURES
+from res2net.data.samples import Sample, Samples
 from res2net.data.sources import DataSource, register_source
 from res2net.data.transforms import TrainAugment
 from res2net.errors import InputError, check_choice
 from res2net.weights import Preprocessing
 
-__all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "Shapes", "shapes_source"]
+__all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "STUFF_NAMES", "Shapes", "shapes_source"]
 
 SPLITS = ("train", "val", "test")
 LENGTHS = {"train": 12_000, "val": 2_000}
@@ -35,7 +37,12 @@ SCENES = {"train": 4_000, "val": 500}
 SCENE_SIZES = (0.15, 0.6)
 """Sizes of their things: at 128 pixels the textures of smaller ones cannot be seen."""
 POINTS = Keypoints(KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4)), flips=((2, 4),))
-LABELS = ("label", "size", "boxes", "labels", "masks", "semantic", "saliency", "keypoints", "visibility", "depth")
+STUFF_NAMES = tuple(f"{texture} wall" for texture in TEXTURES)
+"""The backgrounds, by their texture."""
+LABELS = (
+    *("label", "size", "boxes", "labels", "masks", "semantic", "stuff", "saliency", "keypoints", "visibility"),
+    "depth",
+)
 """Everything that a target can hold; see `Shapes`."""
 
 
@@ -50,6 +57,7 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
     - `boxes` `(n, 4)` in pixels, XYXY, around what is visible; `labels` `(n,)`
     - `masks` `(n, size, size)`: visible pixels of each thing, bool
     - `semantic` `(size, size)`: 0 for the background, 1 + class elsewhere, uint8
+    - `stuff` `(size, size)`: an index in `STUFF_NAMES` for the background, 255 for things, int64
     - `saliency` `(size, size)`: whether any thing is there, bool
     - `keypoints` `(n, 5, 2)`: x and y in pixels of the points in `KEYPOINTS`
     - `visibility` `(n, 5)`: 2 where such a point is visible, 1 where another thing hides it, uint8
@@ -143,11 +151,13 @@ def _dense_labels(scene: Scene, picture: Rendering) -> dict[str, Tensor]:
     size = masks.shape[-1]
     keypoints = torch.from_numpy(np.stack([thing.keypoints for thing in things]) * size).float()
     semantic = ((labels[:, None, None] + 1) * masks).sum(0).to(torch.uint8)
+    stuff = torch.full((size, size), TEXTURES.index(scene.background.texture)).masked_fill(masks.any(0), NO_STUFF)
     return {
         "boxes": tv_tensors.BoundingBoxes(_boxes(masks), format="XYXY", canvas_size=(size, size)),
         "labels": labels,
         "masks": tv_tensors.Mask(masks),
         "semantic": tv_tensors.Mask(semantic),
+        "stuff": tv_tensors.Mask(stuff),
         "saliency": tv_tensors.Mask(masks.any(0)),
         "keypoints": tv_tensors.KeyPoints(keypoints, canvas_size=(size, size)),
         "visibility": _visibility(keypoints, masks),
@@ -171,23 +181,44 @@ def _visibility(keypoints: Tensor, masks: Tensor) -> Tensor:
     return 2 - torch.stack(hidden).to(torch.uint8)
 
 
+class _WithStuff(Dataset[Sample]):
+    """Pictures whose label `stuff` is called `semantic`, as it is in data sets with things and stuff."""
+
+    def __init__(self, pictures: Samples) -> None:
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, target = self.pictures[index]
+        return image, target | {"semantic": target.pop("stuff")}
+
+
 @register_source("shapes")
 @cache
 def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
     """Pictures that are drawn once in a process.
 
     For labels of the whole picture 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
-    for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each.
+    for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each. There
+    `semantic` is what it is in data sets of objects: the stuff, here the background by its texture (`STUFF_NAMES`), and
+    255 for things. So it is the label `stuff` of `Shapes`, whose own `semantic` has the classes of things.
     """
     whole = "label" in labels
     lengths, size = (LENGTHS, 64) if whole else (SCENES, 128)
     things, sizes = ((1, 1), (SMALLEST, LARGEST)) if whole else ((2, 4), SCENE_SIZES)
     # No thing is a crowd, and areas are those of the masks.
-    wanted = ("label", "size") if whole else [name for name in labels if name not in ("crowd", "area")]
-    pictures = {
+    wanted = ["label", "size"] if whole else [name for name in labels if name not in ("crowd", "area")]
+    panoptic = "semantic" in wanted and "boxes" in wanted
+    if panoptic:
+        wanted[wanted.index("semantic")] = "stuff"
+    pictures: dict[str, Samples] = {
         split: Shapes(length, size=size, things=things, sizes=sizes, split=split, labels=wanted, keep=True)
         for split, length in lengths.items()
     }
+    if panoptic:
+        pictures = {split: _WithStuff(samples) for split, samples in pictures.items()}
     return DataSource(
         "shapes",
         pictures["train"],
@@ -196,4 +227,5 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
         Preprocessing(size=size, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         TrainAugment(pad=0),  # things are anywhere in the picture already
         keypoints=POINTS if "keypoints" in labels else None,
+        stuff_names=STUFF_NAMES if panoptic else (),
     )

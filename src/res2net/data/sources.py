@@ -39,6 +39,8 @@ class DataSource:
     """Of its objects, where they have any."""
     decode: str = "full"
     """How JPEG files are decoded for the transforms: "full" or "scaled"."""
+    stuff_names: Sequence[str] = ()
+    """The classes of `semantic` in the targets of objects, where there is any stuff: what has no instances."""
 
     def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
         """The training and the validation samples through their transforms, for a DataLoader with `collate`."""
@@ -119,7 +121,14 @@ def open_source(
     else:
         path = _existing(source)
         train, val = open_objects(path, wanted, val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)
-        opened = DataSource(path.absolute().name, train, val, train.class_names, keypoints=train.keypoints)
+        opened = DataSource(
+            path.absolute().name,
+            train,
+            val,
+            train.class_names,
+            keypoints=train.keypoints,
+            stuff_names=train.stuff_names,
+        )
     return replace(opened, bad_images=bad_images, decode=decode)
 
 

@@ -81,6 +81,7 @@ class TopDown(Dataset[Sample]):
     - `box` `(4,)` float32: the person's box in the picture, XYXY; `area` of the person there, square pixels
     - `original_size`: height and width of the picture; `image_id` of the picture; `object`, the place in it
     - `label`, where the objects have any; `index`, the place in this data set
+    - `truth`, in evaluation: the target of the whole picture as it is, for metrics that compare picture by picture
 
     A crop has the ratio of sides of `size`, and the box with some padding within it (`crop_matrix`). It is resampled
     bilinearly, and black beyond the picture. Random changes depend on torch's generator alone.
@@ -157,6 +158,8 @@ class TopDown(Dataset[Sample]):
         }
         if "labels" in target:
             person["label"] = int(target["labels"][place])
+        if self.augment is None:
+            person["truth"] = dict(target)
         return crop_picture(image, matrix, self.size), person
 
 

@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -21,6 +21,7 @@ from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
 from res2net.engine.folder import RunFolder
 from res2net.engine.module import TaskModule
+from res2net.tasks.base import Task
 
 __all__ = ["GracefulStop", "Keeper", "RandomState", "StoppedError"]
 
@@ -99,7 +100,7 @@ class Keeper(L.Callback):
             save_task(self.folder.last, pl_module.task, dict(evaluation.metrics), self.config)
             if best:
                 save_task(self.folder.best, pl_module.task, dict(evaluation.metrics), self.config)
-            line = self._line(row, trainer.max_epochs or 0, best, pl_module.task.headline)
+            line = self._line(row, trainer.max_epochs or 0, best, pl_module.task)
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -125,13 +126,15 @@ class Keeper(L.Callback):
         self.rows, self.best, self._loss = state["rows"], state["best"], state["loss"]
         self._images, self._batches, self._seconds = state["images"], state["batches"], state["seconds"]
 
-    def _line(self, row: dict[str, float], epochs: int, best: bool, shown: Sequence[str]) -> str:
+    def _line(self, row: dict[str, float], epochs: int, best: bool, task: Task) -> str:
+        shown = task.headline
         names = [name for name in row if name.startswith("val_") and name != "val_loss"]
         scores = "  ".join(
             f"{name.removeprefix('val_')} {row[name]:.2f} %"
             for name in names
             if not shown or name.removeprefix("val_") in shown
         )
+        scores = f"{scores} {task.scored}".rstrip()
         loss = f"val loss {row['val_loss']:.3f}  " if "val_loss" in row else ""
         return (
             f"epoch {row['epoch']:>3}/{epochs}  train loss {row['train_loss']:.3f}  {loss}"

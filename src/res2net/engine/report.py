@@ -32,7 +32,8 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
         f"{human(counts.macs)} MACs{owner} at {size} x {size} pixels; {len(source.train):,} pictures to train, "
         f"{len(source.val):,} to validate",
     )
-    report.add_table(metrics_table("The best weights on the validation pictures", trained.evaluation))
+    title = f"The best weights on the validation pictures {task.scored}".rstrip()
+    report.add_table(metrics_table(title, trained.evaluation))
     if trained.evaluation.skipped:
         report.add_paragraph(describe_skipped(trained.evaluation.skipped))
     report.add_section("Training")

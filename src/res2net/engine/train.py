@@ -75,8 +75,8 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
     loader = train_loader(train_set, batches, workers=workers, pin=pin)
     val_loader = eval_loader(val_set, config.data.batch_size, workers=workers, pin=pin)
     console.print(
-        f"{task.backbone.variant_name or type(task.backbone).__name__}: {len(train_set):,} pictures to train, "
-        f"{len(val_set):,} to validate, {len(source.class_names)} classes; run folder {folder.path}",
+        f"{task.backbone.variant_name or type(task.backbone).__name__}: {len(train_set):,} {task.sample_name} "
+        f"to train, {len(val_set):,} to validate, {len(source.class_names)} classes; run folder {folder.path}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -117,6 +117,14 @@ def mask_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) ->
     return on_pyramid(backbone, neck, heads, num_classes, options)
 
 
+class _PlainPredictor(KeypointRCNNPredictor):  # type: ignore[misc] # torchvision has no types
+    """Heat maps in the usual order in memory, which torchvision's loss takes for granted."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(R, C, 14, 14)` to heat maps `(R, k, 56, 56)`."""
+        return super().forward(x).contiguous()
+
+
 @register_detector("keypoint_rcnn")
 def keypoint_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
     """Mask R-CNN's way to find key points (section 5 of its paper), as torchvision's `keypointrcnn_resnet50_fpn`.
@@ -133,7 +141,7 @@ def keypoint_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions
     heads = box_heads(neck, num_classes, options)
     heads.keypoint_roi_pool = region_pool(neck.strides, CLOSER_SIZE)
     heads.keypoint_head = KeypointRCNNHeads(neck.channels, (2 * neck.channels,) * 8)
-    heads.keypoint_predictor = KeypointRCNNPredictor(2 * neck.channels, options.num_keypoints)
+    heads.keypoint_predictor = _PlainPredictor(2 * neck.channels, options.num_keypoints)
     return on_pyramid(backbone, neck, heads, num_classes, options)
 
 

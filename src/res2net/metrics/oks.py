@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from res2net.metrics.coco import area_of
 from res2net.metrics.cocoeval import evaluate
 from res2net.metrics.pictures import PictureMetric, check_labels, entry, of_objects, pairs
 
-__all__ = ["BOXES", "COCO_SIGMAS", "OksAP"]
+__all__ = ["BOXES", "COCO_SIGMAS", "OksAP", "PersonOksAP"]
 
 BOXES = ("ground truth", "detected")
 """Whose boxes the key points were looked for in."""
@@ -85,31 +85,32 @@ class OksAP(PictureMetric):
         Raises:
             InputError: something is missing, or has another shape than that.
         """
-        points = len(self.sigmas)
         for image_id, result, target in pairs(results, targets):
-            scores = entry(result, "scores", "result", (-1,))
-            object_labels = entry(target, "labels", "target", (-1,))
-            found, count = len(scores), len(object_labels)
-            if "labels" in result or len(self.class_names) > 1:
-                labels = of_objects(result, "labels", "result", found)
-            else:
-                labels = torch.zeros(found, dtype=torch.int64)
-            check_labels(labels, self.class_names, "result")
-            check_labels(object_labels, self.class_names, "target")
-            self.keep(
-                image_id,
-                {
-                    "scores": scores,
-                    "labels": labels,
-                    "keypoints": _points(result, found, points),
-                    "object_labels": object_labels,
-                    "object_boxes": of_objects(target, "boxes", "target", count, (4,)),
-                    "object_keypoints": of_objects(target, "keypoints", "target", count, (points, 2)),
-                    "visibility": of_objects(target, "visibility", "target", count, (points,)),
-                    "crowd": of_objects(target, "crowd", "target", count) if "crowd" in target else torch.zeros(count),
-                    "area": area_of(target, count),
-                },
-            )
+            self.keep(image_id, self._values(result, target))
+
+    def _values(self, result: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What is kept of a result and its target."""
+        points = len(self.sigmas)
+        scores = entry(result, "scores", "result", (-1,))
+        object_labels = entry(target, "labels", "target", (-1,))
+        found, count = len(scores), len(object_labels)
+        if "labels" in result or len(self.class_names) > 1:
+            labels = of_objects(result, "labels", "result", found)
+        else:
+            labels = torch.zeros(found, dtype=torch.int64)
+        check_labels(labels, self.class_names, "result")
+        check_labels(object_labels, self.class_names, "target")
+        return {
+            "scores": scores,
+            "labels": labels,
+            "keypoints": _points(result, found, points),
+            "object_labels": object_labels,
+            "object_boxes": of_objects(target, "boxes", "target", count, (4,)),
+            "object_keypoints": of_objects(target, "keypoints", "target", count, (points, 2)),
+            "visibility": of_objects(target, "visibility", "target", count, (points,)),
+            "crowd": of_objects(target, "crowd", "target", count) if "crowd" in target else torch.zeros(count),
+            "area": area_of(target, count),
+        }
 
     def compute(self) -> dict[str, float]:
         """The numbers by name, from 0 to 1 or NaN."""
@@ -122,6 +123,48 @@ class OksAP(PictureMetric):
             detections += _detections(image_id, picture)
         numbers, _ = evaluate("keypoints", images, objects, detections, self.class_names, self.sigmas)
         return {f"keypoint_{name}": value for name, value in numbers.items()}
+
+
+class PersonOksAP(OksAP):
+    """`OksAP` of results that come person by person, as those of top-down networks do; the numbers are the same.
+
+    What was found for the people of a picture is put together, whatever batches it came in.
+
+    Args:
+        sigmas: as of `OksAP`.
+        boxes: as of `OksAP`.
+        class_names: as of `OksAP`.
+    """
+
+    def __init__(self, sigmas: Sequence[float], boxes: str, class_names: Sequence[str] = ("person",)) -> None:
+        super().__init__(sigmas, boxes, class_names)
+        self.fields["picture"] = (torch.int64, ())
+        self.add_state("picture", [], dist_reduce_fx="cat")
+
+    def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
+        """Add people, a result and a target for each.
+
+        Args:
+            results: as of `OksAP`, of one person each.
+            targets: as of `OksAP`, of the whole picture that the person is in; and `person`, a number of its own for
+                each.
+
+        Raises:
+            InputError: something is missing, or has another shape than that.
+        """
+        for image_id, result, target in pairs(results, targets):
+            if "person" not in target:
+                raise InputError("A target has no 'person': give each person a number of its own.")
+            self.keep(int(target["person"]), self._values(result, target) | {"picture": torch.tensor([image_id])})
+
+    def kept(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Each picture once, by `image_id`: what is true there, and what was found for all its people."""
+        pictures: dict[int, list[dict[str, Tensor]]] = {}
+        for _, person in super().kept():
+            pictures.setdefault(int(person.pop("picture")), []).append(person)
+        for image_id, people in sorted(pictures.items()):
+            found = {name: torch.cat([one[name] for one in people]) for name in ("scores", "labels", "keypoints")}
+            yield image_id, people[0] | found
 
 
 def _points(result: Mapping[str, Any], found: int, points: int) -> Tensor:

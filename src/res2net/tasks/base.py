@@ -53,6 +53,10 @@ class Task(nn.Module):
     """The metric that tells which checkpoint is the best; higher is better."""
     headline: ClassVar[Sequence[str]] = ()
     """The metrics that the line of an epoch shows; by default all."""
+    scored: ClassVar[str] = ""
+    """What the scores depend on that their names do not say, such as "in detected boxes"; it is shown with them."""
+    sample_name: ClassVar[str] = "pictures"
+    """What the samples of `datasets` are."""
     result_name: ClassVar[str]
     """What a result is called in JSON, such as "classes"."""
     columns: ClassVar[Sequence[Column]]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from res2net.data import open_source
 from res2net.data.objects import NO_STUFF, AnnotationReport, find_formats, open_objects, read_splits
 
 LABELS = ("boxes", "labels", "masks", "semantic", "crowd", "area")
@@ -56,3 +57,9 @@ def test_a_mask_file_of_another_size_is_bad(write_panoptic):
     with pytest.raises(ValueError, match=r"a.png: it has 4 x 4 pixels, and its picture has 40 x 30"):
         train[0]
     val[0]
+
+
+def test_a_source_knows_its_stuff(write_panoptic):
+    root, _ = write_panoptic()
+    source = open_source(root, labels=("boxes", "labels", "masks", "semantic"))
+    assert (list(source.class_names), list(source.stuff_names)) == (["bicycle", "boat"], ["grass", "sky"])

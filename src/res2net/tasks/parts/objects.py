@@ -30,6 +30,7 @@ from res2net.options import from_dict
 from res2net.report import Column, Report, Table
 from res2net.report.objects import draw_objects
 from res2net.report.pictures import as_image
+from res2net.report.tables import Cell
 from res2net.tasks.base import Evaluation, Task
 from res2net.weights import Checkpoint, Preprocessing
 from res2net.zoo import create_model, preprocessing_of
@@ -38,8 +39,6 @@ __all__ = ["ObjectTask"]
 
 SHOWN = 12
 """Pictures in a report."""
-SURE = 0.5
-"""Least score of what is drawn, and of what counts as found in the records."""
 
 
 class ObjectTask(Task):
@@ -51,6 +50,7 @@ class ObjectTask(Task):
         preprocessing: how pictures are prepared; `size` is their shorter side.
         options: an instance of `Options`.
         keypoints: of the objects, where the detector finds them.
+        stuff_names: the classes of what has no instances, where the detector finds that.
     """
 
     labels: ClassVar[Sequence[str]] = ("boxes", "labels", "crowd", "area")
@@ -58,6 +58,10 @@ class ObjectTask(Task):
     columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
     parts: ClassVar[Sequence[str]] = ("boxes", "labels")
     """The entries of a target that the detector learns from."""
+    sure: ClassVar[float] = 0.5
+    """Least score of what is drawn, and of what counts as found in the records."""
+    sure_point: ClassVar[float] = 0.0
+    """Score above which a key point is drawn."""
 
     model: Detector
 
@@ -68,6 +72,7 @@ class ObjectTask(Task):
         preprocessing: Preprocessing,
         options: Any,
         keypoints: Keypoints | None = None,
+        stuff_names: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.model = model
@@ -75,6 +80,7 @@ class ObjectTask(Task):
         self.preprocessing = preprocessing
         self.options = options
         self.keypoints = keypoints
+        self.stuff_names = tuple(stuff_names)
 
     @classmethod
     def build(
@@ -82,7 +88,8 @@ class ObjectTask(Task):
     ) -> Self:
         """The task for a source's classes, with a fresh head."""
         backbone = create(num_classes=0).freeze(options.freeze)
-        return cls._around(backbone, source.class_names, preprocessing, options, source.keypoints)
+        names, stuff = source.class_names, source.stuff_names
+        return cls._around(backbone, names, preprocessing, options, source.keypoints, stuff)
 
     @classmethod
     def _around(
@@ -92,12 +99,13 @@ class ObjectTask(Task):
         preprocessing: Preprocessing,
         options: Any,
         keypoints: Keypoints | None,
+        stuff_names: Sequence[str],
     ) -> Self:
         if options.freeze_norms:
             freeze_norms(backbone)
         head = dataclasses.replace(options.head, num_keypoints=len(keypoints) if keypoints else 0)
         model = build_detector(options.detector, backbone, len(class_names), head)
-        return cls(model, class_names, preprocessing, options, keypoints)
+        return cls(model, class_names, preprocessing, options, keypoints, stuff_names)
 
     @classmethod
     def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:
@@ -113,7 +121,8 @@ class ObjectTask(Task):
         keypoints = None if points is None else from_dict(Keypoints, points, f"What {checkpoint.path} tells of points")
         backbone = create_model(name, **said["options"])
         preprocessing = preprocessing_of(checkpoint) or Preprocessing()
-        task = cls._around(backbone, said["class_names"], preprocessing, options, keypoints)
+        stuff_names = said.get("stuff_names", ())
+        task = cls._around(backbone, said["class_names"], preprocessing, options, keypoints, stuff_names)
         try:
             task.model.load_state_dict(checkpoint.tensors)
         except RuntimeError as error:
@@ -127,9 +136,13 @@ class ObjectTask(Task):
         return self.model.backbone
 
     def metadata(self) -> dict[str, Any]:
-        """Options and key points."""
+        """Options, key points and classes of stuff."""
         points = None if self.keypoints is None else dataclasses.asdict(self.keypoints)
-        return {"task_options": dataclasses.asdict(self.options), "keypoints": points}
+        return {
+            "task_options": dataclasses.asdict(self.options),
+            "keypoints": points,
+            "stuff_names": list(self.stuff_names),
+        }
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the detector finds in pictures that fill the batch, in fixed shapes."""
@@ -159,7 +172,7 @@ class ObjectTask(Task):
         places = targets["index"].tolist()
         truth = [one | {"image_id": place} for one, place in zip(targets["truth"], places, strict=True)]
         metric.update(results, truth)
-        found = [int((one["scores"] >= SURE).sum()) for one in results]
+        found = [int((one["scores"] >= self.sure).sum()) for one in results]
         objects = [len(one["labels"]) for one in targets["truth"]]
         return {"objects": torch.tensor(objects), "found": torch.tensor(found)}
 
@@ -187,7 +200,7 @@ class ObjectTask(Task):
         for place, (label, score, box) in enumerate(
             zip(result["labels"].tolist(), result["scores"].tolist(), boxes, strict=True)
         ):
-            one = {"label": self.class_names[label], "score": score, "box": box}
+            one = {"label": self.result_names[label], "score": score, "box": box}
             if "masks" in result:
                 one["mask"] = result["masks"][place]
             if "keypoints" in result:
@@ -195,6 +208,11 @@ class ObjectTask(Task):
                 one["keypoints"] = torch.cat([result["keypoints"][place], scores], -1).flatten().tolist()
             objects.append(one)
         return objects
+
+    @property
+    def result_names(self) -> tuple[str, ...]:
+        """What objects in results may be called, by label."""
+        return self.class_names
 
     def transform(self, train: bool) -> Transform:
         """Resizing, and in training random changes, of pictures and of what is known of their objects."""
@@ -216,22 +234,22 @@ class ObjectTask(Task):
         flips = self.keypoints.flips if self.keypoints else ()
         return object_train_transform(self.preprocessing, augment, flips)
 
-    def tabulate(self, result: list[dict[str, Any]]) -> list[tuple[str, float, str]]:
+    def tabulate(self, result: list[dict[str, Any]]) -> Sequence[Sequence[Cell]]:
         """What was found with a score of a half or more."""
         return [
             (one["label"], 100 * one["score"], ", ".join(f"{value:.0f}" for value in one["box"]))
             for one in result
-            if one["score"] >= SURE
+            if one["score"] >= self.sure
         ]
 
     def draw(self, image: Image.Image, result: list[dict[str, Any]]) -> Image.Image:
         """The picture with what was found with a score of a half or more."""
-        shown = [one for one in result if one["score"] >= SURE]
+        shown = [one for one in result if one["score"] >= self.sure]
         boxes = torch.tensor([one["box"] for one in shown]).reshape(-1, 4)
-        names = {name: index for index, name in enumerate(self.class_names)}
+        names = {name: index for index, name in enumerate(self.result_names)}
         points = [torch.tensor(one["keypoints"]).view(-1, 3) for one in shown if "keypoints" in one]
         for one in points:
-            one[:, 2] = torch.where(one[:, 2] > 0, 2, 0)  # of a score to what is drawn: all or nothing
+            one[:, 2] = torch.where(one[:, 2] > self.sure_point, 2, 0)  # of a score to what is drawn: all or nothing
         return draw_objects(
             image,
             box_convert(boxes, "xywh", "xyxy"),
@@ -240,26 +258,43 @@ class ObjectTask(Task):
             masks=whole_masks([one["mask"] for one in shown]) if shown and "mask" in shown[0] else None,
             keypoints=torch.stack(points) if points else None,
             skeleton=self.keypoints.skeleton if self.keypoints else (),
-            names=self.class_names,
+            names=self.result_names,
         )
 
+    def numbers(self, evaluation: Evaluation) -> Table:
+        """What a report tells in more detail: average precision by object size."""
+        return size_table(evaluation)
+
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
-        """The numbers by object size, and pictures with what was found."""
-        report.add_table(size_table(evaluation))
+        """The numbers in detail, and pictures with what was found."""
+        report.add_table(self.numbers(evaluation))
         report.add_section("Pictures")
-        device = next(self.parameters()).device
-        transform = self.transform(False)
         pictures, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
-            prepared, noted = transform(image, target | {"index": index})
-            noted = {name: [value] for name, value in noted.items()}
-            with torch.inference_mode():
-                (result,) = self.eval().predict(prepared[None].to(device), noted)
+            result = self.found_in(image, target | {"index": index})
             pictures.append(self.draw(as_image(image), result))
-            found = sum(one["score"] >= SURE for one in result)
-            captions.append(f"{found} found, {len(target['labels'])} there")
-        report.add_pictures(pictures, captions, f"Validation pictures with what was found with {SURE:.0%} or more.")
+            captions.append(self.caption(result, target))
+        report.add_pictures(pictures, captions, self.shown)
+
+    def found_in(self, image: Any, target: dict[str, Any]) -> list[dict[str, Any]]:
+        """The result of one picture of a data set."""
+        prepared, noted = self.transform(False)(image, target)
+        noted = {name: [value] for name, value in noted.items()}
+        device = next(self.parameters()).device
+        with torch.inference_mode():
+            (result,) = self.eval().predict(prepared[None].to(device), noted)
+        return result
+
+    def caption(self, result: list[dict[str, Any]], target: Mapping[str, Any]) -> str:
+        """A line on a result and what is true."""
+        found = sum(one["score"] >= self.sure for one in result)
+        return f"{found} found, {len(target['labels'])} there"
+
+    @property
+    def shown(self) -> str:
+        """A line on the pictures of a report."""
+        return f"Validation pictures with what was found with {self.sure:.0%} or more."
 
 
 class WithTruth:

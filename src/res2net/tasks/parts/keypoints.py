@@ -1,0 +1,57 @@
+"""What the ways to find key points have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torchmetrics import Metric
+
+from res2net.data.objects import Keypoints
+from res2net.data.sources import DataSource
+from res2net.errors import InputError
+from res2net.metrics.oks import OksAP
+from res2net.tasks.options.keypoints import KeypointsOptions
+from res2net.tasks.parts.objects import ObjectTask
+
+__all__ = ["KeypointTask", "check_points"]
+
+
+class KeypointTask(ObjectTask):
+    """Key points of objects; COCO's average precision by object key point similarity."""
+
+    name = "keypoints"
+    Options = KeypointsOptions
+    labels = ("boxes", "labels", "keypoints", "visibility", "crowd", "area")
+    parts = ("boxes", "labels", "keypoints", "visibility")
+    monitor = "keypoint_AP"
+    headline = ("keypoint_AP", "keypoint_AP50")
+    boxes: ClassVar[str] = "detected"
+    """Whose boxes the points are looked for in, in evaluation: one of `res2net.metrics.oks.BOXES`."""
+    scored = "in detected boxes"
+    metric_type: ClassVar[type[OksAP]] = OksAP
+
+    @property
+    def points(self) -> Keypoints:
+        """What the key points are."""
+        assert self.keypoints is not None
+        return self.keypoints
+
+    def metric(self) -> Metric:
+        """COCO's numbers of key points."""
+        return self.metric_type(self.points.sigmas, self.boxes, self.class_names)
+
+    def datasets(self, source: DataSource) -> tuple[Any, Any]:
+        """The samples, of a source with the key points of the training."""
+        if check_points(source.keypoints).names != self.points.names:
+            raise InputError(
+                f"The network knows the key points {', '.join(self.points.names)}, and {source.name} has others "
+                f"({', '.join(check_points(source.keypoints).names)}): give data with the points of the training."
+            )
+        return super().datasets(source)
+
+
+def check_points(keypoints: Keypoints | None) -> Keypoints:
+    """The key points; `InputError` where there are none."""
+    if not keypoints:
+        raise InputError("The data have no key points: give data whose objects have some, such as COCO key points.")
+    return keypoints

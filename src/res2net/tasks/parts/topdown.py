@@ -1,0 +1,196 @@
+"""Key points top-down: each object is cut out by its box, and a network that sees nothing else finds its points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from res2net.adapters.torchvision import freeze_norms
+from res2net.backbones.base import Backbone
+from res2net.data.object_geometry import picture_size
+from res2net.data.objects import Keypoints
+from res2net.data.samples import Transformed, collate
+from res2net.data.sources import DataSource
+from res2net.data.topdown import CropAugment, TopDown, crop_matrix, crop_picture
+from res2net.data.transforms import Normalise, Transform
+from res2net.errors import InputError
+from res2net.heads.heatmaps import HeatmapCodec, flip_test
+from res2net.heads.simple_baseline import SimpleBaseline, heatmap_loss
+from res2net.metrics.oks import PersonOksAP
+from res2net.tasks.parts.keypoints import KeypointTask, check_points
+from res2net.weights import Preprocessing
+
+__all__ = ["TopDownTask"]
+
+SEEN = 0.2
+"""Key points with a lower value in their heat map do not count in the score of an object (the published code)."""
+UNNAMED = "object"
+"""The class of an object of which only the key points were looked for, where there are several classes."""
+
+
+class TopDownTask(KeypointTask):
+    """SimpleBaseline in boxes that are known: in training and evaluation those of the data set.
+
+    A picture that comes without boxes, as in `res2net predict`, is taken as the box of one object that fills it. With
+    boxes of one's own, cut the objects out by `res2net.data.topdown.TopDown`.
+
+    A sample is an object, not a picture; batches of the loaders hold crops. The score of an object is the mean over
+    its key points of the largest values of their heat maps, of those above `SEEN`.
+    """
+
+    boxes = "ground truth"
+    scored = "in ground truth boxes"
+    sample_name = "objects"
+    metric_type = PersonOksAP
+    sure = 0.0
+    sure_point = SEEN
+
+    model: SimpleBaseline  # type: ignore[assignment] # it is no detector, as it sees one object at a time
+
+    @classmethod
+    def _around(
+        cls,
+        backbone: Backbone,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        options: Any,
+        keypoints: Keypoints | None,
+        stuff_names: Sequence[str],
+    ) -> Self:
+        if options.freeze_norms:
+            freeze_norms(backbone)
+        model: Any = SimpleBaseline(backbone, len(check_points(keypoints)), channels=options.channels)
+        task = cls(model, class_names, preprocessing, options, keypoints, stuff_names)
+        _ = task.codec  # options that do not fit are told now
+        return task
+
+    @property
+    def codec(self) -> HeatmapCodec:
+        """Between points and heat maps."""
+        options = self.options
+        return HeatmapCodec(tuple(options.crop), self.model.stride, options.sigma, refine=options.refine)
+
+    def forward(self, images: Tensor) -> Any:
+        """Heat maps `(N, k, h, w)` of crops."""
+        return self.model(images)
+
+    def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
+        """That of the heat maps."""
+        wanted, weights = self.codec.encode(targets["keypoints"], targets["visibility"])
+        return {"loss_heatmap": heatmap_loss(self.model(images).float(), wanted, weights)}
+
+    def results(self, images: Tensor, targets: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The object in each crop, in pixels of its picture."""
+        both = self.options.flip_test
+        heatmaps = flip_test(self.model, images, self.points.flips) if both else self.model(images)
+        matrix, boxes = (_stacked(targets[name]) for name in ("matrix", "box"))
+        points, scores = self.codec.decode(heatmaps.float().cpu(), matrix)
+        seen = scores > SEEN
+        means = (scores * seen).sum(1) / seen.sum(1).clamp(min=1)
+        unnamed = len(self.class_names) if len(self.class_names) > 1 else 0
+        labels = targets["label"] if "truth" in targets else [unnamed] * len(images)
+        return [
+            {
+                "boxes": boxes[one : one + 1],
+                "labels": torch.tensor([int(labels[one])]),
+                "scores": means[one : one + 1],
+                "keypoints": points[one : one + 1],
+                "keypoint_scores": scores[one : one + 1],
+            }
+            for one in range(len(images))
+        ]
+
+    def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
+        """The `loss` of each crop, and its `score`."""
+        results = self.results(images, targets)
+        people = zip(targets["truth"], targets["image_id"].tolist(), targets["index"].tolist(), strict=True)
+        metric.update(results, [one | {"image_id": picture, "person": person} for one, picture, person in people])
+        return {"score": torch.cat([one["scores"] for one in results])}
+
+    def transform(self, train: bool) -> Transform:
+        """From a crop, or a whole picture, to what the network sees; crops change at random in `datasets`."""
+        colors = self.options.color_jitter if train else 0.0
+        return CropTransform(self.preprocessing, tuple(self.options.crop), colors)
+
+    def datasets(self, source: DataSource) -> tuple[Any, Any]:
+        """The objects of the training and of the validation that have key points, each in a crop."""
+        super().datasets(source)  # it refuses other key points
+        options = self.options
+        augment = CropAugment(options.crop_scale, options.rotation, options.rotate, options.flip)
+        sets = []
+        for samples, train in ((source.train, True), (source.val, False)):
+            crops = TopDown(
+                samples, size=tuple(options.crop), train=train, flip_pairs=self.points.flips, augment=augment
+            )
+            sets.append(Transformed(crops, self.transform(train), source.bad_images))
+        return sets[0], sets[1]
+
+    @property
+    def result_names(self) -> tuple[str, ...]:
+        """The classes, and what an object is called whose class nobody looked for."""
+        return (*self.class_names, UNNAMED)
+
+    def found_in(self, image: Any, target: dict[str, Any]) -> list[dict[str, Any]]:
+        """The objects of a picture of a data set, by their boxes."""
+        try:
+            people: Any = TopDown(_Single(image, target), size=tuple(self.options.crop))
+        except InputError:  # nobody there has a key point
+            return []
+        transform = self.transform(False)
+        images, noted = collate([transform(*people[place]) for place in range(len(people))])
+        device = next(self.parameters()).device
+        with torch.inference_mode():
+            found = self.eval().predict(images.to(device), noted)
+        return [one for result in found for one in result]
+
+    @property
+    def shown(self) -> str:
+        """A line on the pictures of a report."""
+        return f"Validation pictures with the key points that were found {self.scored}."
+
+
+class CropTransform:
+    """From a crop of `TopDown`, or from a whole picture as one, to what the network sees.
+
+    Args:
+        preprocessing: for the normalisation.
+        size: height and width of a crop.
+        color_jitter: largest relative change of brightness, contrast and saturation.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, size: tuple[int, int], color_jitter: float = 0.0) -> None:
+        self.size = size
+        self.normalise = Normalise(preprocessing)
+        self.colors = v2.ColorJitter(*(color_jitter,) * 3) if color_jitter else None
+
+    def __call__(self, image: Any, target: dict[str, Any]) -> Any:
+        """The normalised crop; a target without one gets its `matrix`, its `box` and its `original_size`."""
+        if "matrix" not in target:
+            height, width = picture_size(image)
+            box = torch.tensor([0.0, 0.0, width, height])
+            matrix = crop_matrix(box, self.size)
+            image = crop_picture(image, matrix, self.size)
+            target = target | {"matrix": matrix, "box": box, "original_size": (height, width)}
+        return self.normalise(self.colors(image) if self.colors else image), target
+
+
+class _Single:
+    """One sample as a data set."""
+
+    def __init__(self, image: Any, target: dict[str, Any]) -> None:
+        self.sample = image, target
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> tuple[Any, dict[str, Any]]:
+        return self.sample
+
+
+def _stacked(values: Any) -> Tensor:
+    """A tensor on the CPU of one, or of a list of them."""
+    return (values if isinstance(values, Tensor) else torch.stack(list(values))).cpu()
