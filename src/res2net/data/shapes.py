@@ -6,7 +6,7 @@ from 6 % to 90 % of the picture's side. The background has a texture of its own,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,8 +18,8 @@ from torchvision import tv_tensors
 
 from res2net.data.objects import NO_STUFF, Keypoints
 from res2net.data.procedural.render import Rendering, render
-from res2net.data.procedural.scene import CLASS_NAMES, LARGEST, SMALLEST, Scene, draw_scene
-from res2net.data.procedural.silhouettes import KEYPOINTS
+from res2net.data.procedural.scene import CLASS_NAMES, LARGEST, SMALLEST, Scene, Thing, draw_scene
+from res2net.data.procedural.silhouettes import KEYPOINTS, SILHOUETTES
 from res2net.data.procedural.textures import TEXTURES
 from res2net.data.samples import Sample, Samples
 from res2net.data.sources import DataSource, register_source
@@ -70,14 +70,13 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         sizes: the least and the greatest length of a thing's longer side, as shares of the picture's.
         split: "train", "val" or "test", which share no picture.
         seed: another seed gives other pictures.
+        textured: whether a class is a silhouette with its texture (`CLASS_NAMES`), or the silhouette alone.
         labels: which of `LABELS` a target holds.
         keep: keep rendered pictures and their targets in memory.
 
     Raises:
         InputError: an option is out of range.
     """
-
-    class_names = CLASS_NAMES
 
     def __init__(
         self,
@@ -88,6 +87,7 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         sizes: tuple[float, float] = (SMALLEST, LARGEST),
         split: str = "train",
         seed: int = 0,
+        textured: bool = True,
         labels: Sequence[str] = ("label", "size"),
         keep: bool = False,
     ) -> None:
@@ -104,6 +104,7 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
             raise InputError(f"Sizes {sizes} of things do not fit: give shares from {SMALLEST} to {LARGEST}.")
         self.length, self.size, self.things, self.split, self.seed = length, size, (low, high), split, seed
         self.sizes = sizes
+        self.class_names = CLASS_NAMES if textured else SILHOUETTES
         self.labels = tuple(labels)
         self._kept: dict[int, tuple[tv_tensors.Image, dict[str, Any]]] | None = {} if keep else None
 
@@ -132,22 +133,25 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         image = tv_tensors.Image(torch.from_numpy(picture.image).permute(2, 0, 1).contiguous())
         target: dict[str, Any] = {}
         if "label" in self.labels:
-            target["label"] = scene.things[-1].label
+            target["label"] = self._label(scene.things[-1])
         if "size" in self.labels:
             target["size"] = scene.things[-1].size
         if set(self.labels) - {"label", "size"}:
-            every = _dense_labels(scene, picture)
+            every = _dense_labels(scene, picture, self._label)
             target |= {label: every[label] for label in self.labels if label in every}
         return image, target
 
+    def _label(self, thing: Thing) -> int:
+        return thing.label if self.class_names is CLASS_NAMES else SILHOUETTES.index(thing.silhouette)
 
-def _dense_labels(scene: Scene, picture: Rendering) -> dict[str, Tensor]:
+
+def _dense_labels(scene: Scene, picture: Rendering, label: Callable[[Thing], int]) -> dict[str, Tensor]:
     """All labels but those of the whole picture."""
     masks = torch.from_numpy(picture.masks)
     visible = masks.any(-1).any(-1)
     masks = masks[visible]
     things = [thing for thing, seen in zip(scene.things, visible.tolist(), strict=True) if seen]
-    labels = torch.tensor([thing.label for thing in things], dtype=torch.int64)
+    labels = torch.tensor([label(thing) for thing in things], dtype=torch.int64)
     size = masks.shape[-1]
     keypoints = torch.from_numpy(np.stack([thing.keypoints for thing in things]) * size).float()
     semantic = ((labels[:, None, None] + 1) * masks).sum(0).to(torch.uint8)
@@ -201,8 +205,8 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
     """Pictures that are drawn once in a process.
 
     For labels of the whole picture 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
-    for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each. There
-    `semantic` is what it is in data sets of objects: the stuff, here the background by its texture (`STUFF_NAMES`), and
+    for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each, which are told
+    by their silhouettes, whatever their texture. There `semantic` is what it is in data sets of objects: the stuff, here the background by its texture (`STUFF_NAMES`), and
     255 for things. So it is the label `stuff` of `Shapes`, whose own `semantic` has the classes of things.
     """
     whole = "label" in labels
@@ -214,7 +218,9 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
     if panoptic:
         wanted[wanted.index("semantic")] = "stuff"
     pictures: dict[str, Samples] = {
-        split: Shapes(length, size=size, things=things, sizes=sizes, split=split, labels=wanted, keep=True)
+        split: Shapes(
+            length, size=size, things=things, sizes=sizes, split=split, textured=whole, labels=wanted, keep=True
+        )
         for split, length in lengths.items()
     }
     if panoptic:
@@ -223,7 +229,7 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
         "shapes",
         pictures["train"],
         pictures["val"],
-        CLASS_NAMES,
+        CLASS_NAMES if whole else SILHOUETTES,
         Preprocessing(size=size, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         TrainAugment(pad=0),  # things are anywhere in the picture already
         keypoints=POINTS if "keypoints" in labels else None,
