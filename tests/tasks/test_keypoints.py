@@ -83,8 +83,9 @@ def test_whose_boxes_were_used_is_said(make, kind, boxes):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_few_steps_lower_the_loss(make, scenes, kind):
-    task = make(kind, rotate=0.0, flip=0.0, crop_scale=0.0).train()
+    task = make(kind, rotate=0.0, flip=0.0, crop_scale=0.0).train().to(memory_format=torch.channels_last)
     images, targets = batch(task, scenes, train=True)
+    images = images.to(memory_format=torch.channels_last)  # as training does
     optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
     totals = []
     for _ in range(8):
