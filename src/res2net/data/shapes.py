@@ -57,7 +57,7 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
     - `boxes` `(n, 4)` in pixels, XYXY, around what is visible; `labels` `(n,)`
     - `masks` `(n, size, size)`: visible pixels of each thing, bool
     - `semantic` `(size, size)`: 0 for the background, 1 + class elsewhere, uint8
-    - `stuff` `(size, size)`: an index in `STUFF_NAMES` for the background, 255 for things, int64
+    - `stuff` `(size, size)`: an index in `STUFF_NAMES` for the background, 255 for things, uint8
     - `saliency` `(size, size)`: whether any thing is there, bool
     - `keypoints` `(n, 5, 2)`: x and y in pixels of the points in `KEYPOINTS`
     - `visibility` `(n, 5)`: 2 where such a point is visible, 1 where another thing hides it, uint8
@@ -155,7 +155,8 @@ def _dense_labels(scene: Scene, picture: Rendering, label: Callable[[Thing], int
     size = masks.shape[-1]
     keypoints = torch.from_numpy(np.stack([thing.keypoints for thing in things]) * size).float()
     semantic = ((labels[:, None, None] + 1) * masks).sum(0).to(torch.uint8)
-    stuff = torch.full((size, size), TEXTURES.index(scene.background.texture)).masked_fill(masks.any(0), NO_STUFF)
+    wall = TEXTURES.index(scene.background.texture)
+    stuff = torch.full((size, size), wall, dtype=torch.uint8).masked_fill(masks.any(0), NO_STUFF)
     return {
         "boxes": tv_tensors.BoundingBoxes(_boxes(masks), format="XYXY", canvas_size=(size, size)),
         "labels": labels,
@@ -196,7 +197,7 @@ class _WithStuff(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         image, target = self.pictures[index]
-        return image, target | {"semantic": target.pop("stuff")}
+        return image, target | {"semantic": tv_tensors.Mask(target.pop("stuff").long())}
 
 
 @register_source("shapes")
