@@ -12,8 +12,9 @@ from PIL import Image
 
 import res2net
 from res2net.data import collate
+from res2net.data.procedural.silhouettes import SILHOUETTES
 from res2net.data.procedural.textures import TEXTURES
-from res2net.data.shapes import CLASS_NAMES, STUFF_NAMES, Shapes, shapes_source
+from res2net.data.shapes import STUFF_NAMES, Shapes, shapes_source
 from res2net.engine.checkpoints import restore_task, save_task
 from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
@@ -30,7 +31,7 @@ HEAD = DetectorOptions(
     anchors_per_image=16,
     rois_per_image=16,
 )
-THINGS = len(CLASS_NAMES)
+THINGS = len(SILHOUETTES)
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_a_checkpoint_gives_the_same_results(make, scenes, tmp_path):
     task = make(segment_score=0.01, stuff_area=100, segment_overlap=0.4, scale_stuff_area=False).eval()
     save_task(tmp_path / "best.safetensors", task, {}, TrainConfig("panoptic", "shapes", task.options))
     again, _ = restore_task(tmp_path / "best.safetensors", name="panoptic")
-    assert (again.options, again.class_names, again.stuff_names) == (task.options, CLASS_NAMES, STUFF_NAMES)
+    assert (again.options, again.class_names, again.stuff_names) == (task.options, SILHOUETTES, STUFF_NAMES)
     images, targets = batch(task, scenes)
     with torch.no_grad():
         results = task.predict(images, targets)
@@ -210,13 +211,13 @@ def test_things_count_before_stuff(make, scenes, monkeypatch):
     upper = {
         "boxes": torch.tensor([[0.0, 0, 64, 32], [0.0, 0, 64, 32]]),
         "scores": torch.tensor([0.9, 0.8]),
-        "labels": torch.tensor([3, 4]),
+        "labels": torch.tensor([3, 2]),
         "masks": torch.ones(2, 28, 28),
         "semantic": halves((64, 64), 1, 1),
     }
     monkeypatch.setattr(task.model, "detect", lambda images, sizes: [upper] * len(sizes))
     result = task.predict(images, targets)[0]
-    assert [(one["label"], one["isthing"]) for one in result] == [(CLASS_NAMES[3], 1), ("checked wall", 0)]
+    assert [(one["label"], one["isthing"]) for one in result] == [(SILHOUETTES[3], 1), ("checked wall", 0)]
     thing, stuff = result
     assert thing["area"] + stuff["area"] == 128**2
     assert thing["area"] == pytest.approx(128 * 64, rel=0.02)  # masks are a little round
