@@ -207,8 +207,8 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
 
     For labels of the whole picture 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
     for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each, which are told
-    by their silhouettes, whatever their texture. There `semantic` is what it is in data sets of objects: the stuff, here
-    the background by its texture (`STUFF_NAMES`), and 255 for things. So it is the label `stuff` of `Shapes`, whose own
+    by their silhouettes, whatever their texture. There `semantic` is what it is in data sets of objects: the stuff, the
+    background by its texture (`STUFF_NAMES`), and 255 for things. So it is the label `stuff` of `Shapes`, whose own
     `semantic` has the classes of things.
     """
     whole = "label" in labels
