@@ -20,7 +20,6 @@ from res2net.data.objects import NO_STUFF, Keypoints
 from res2net.data.procedural.render import Rendering, render
 from res2net.data.procedural.scene import CLASS_NAMES, LARGEST, SMALLEST, Scene, Thing, draw_scene
 from res2net.data.procedural.silhouettes import KEYPOINTS, SILHOUETTES
-from res2net.data.procedural.textures import TEXTURES
 from res2net.data.samples import Sample, Samples
 from res2net.data.sources import DataSource, register_source
 from res2net.data.transforms import TrainAugment
@@ -37,8 +36,8 @@ SCENES = {"train": 4_000, "val": 500}
 SCENE_SIZES = (0.15, 0.6)
 """Sizes of their things: at 128 pixels the textures of smaller ones cannot be seen."""
 POINTS = Keypoints(KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4)), flips=((2, 4),))
-STUFF_NAMES = tuple(f"{texture} wall" for texture in TEXTURES)
-"""The backgrounds, by their texture."""
+STUFF_NAMES = ("red wall", "green wall", "blue wall")
+"""The backgrounds, by the strongest channel of their two colours' mean: their textures are hard to learn."""
 LABELS = (
     *("label", "size", "boxes", "labels", "masks", "semantic", "stuff", "saliency", "keypoints", "visibility"),
     "depth",
@@ -155,7 +154,7 @@ def _dense_labels(scene: Scene, picture: Rendering, label: Callable[[Thing], int
     size = masks.shape[-1]
     keypoints = torch.from_numpy(np.stack([thing.keypoints for thing in things]) * size).float()
     semantic = ((labels[:, None, None] + 1) * masks).sum(0).to(torch.uint8)
-    wall = TEXTURES.index(scene.background.texture)
+    wall = int(np.sum(scene.background.colours, axis=0).argmax())
     stuff = torch.full((size, size), wall, dtype=torch.uint8).masked_fill(masks.any(0), NO_STUFF)
     return {
         "boxes": tv_tensors.BoundingBoxes(_boxes(masks), format="XYXY", canvas_size=(size, size)),
@@ -208,7 +207,7 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
     For labels of the whole picture 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
     for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each, which are told
     by their silhouettes, whatever their texture. There `semantic` is what it is in data sets of objects: the stuff, the
-    background by its texture (`STUFF_NAMES`), and 255 for things. So it is the label `stuff` of `Shapes`, whose own
+    background by its colour (`STUFF_NAMES`), and 255 for things. So it is the label `stuff` of `Shapes`, whose own
     `semantic` has the classes of things.
     """
     whole = "label" in labels
