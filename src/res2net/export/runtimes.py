@@ -124,6 +124,7 @@ def onnx_runner(path: Path, _precision: str, threads: int | None) -> Run:
 def pt2_runner(path: Path, _precision: str, _threads: int | None) -> Run:
     """The exported program in torch."""
     import torch.ao.quantization.fx._decomposed  # makes the steps of int8 known
+    import torchvision  # noqa: F401 # and those of detectors
 
     check_program(path)
     with only_weights():
