@@ -304,7 +304,7 @@ def check_detections(agreement: DetectionAgreement) -> None:
         )
     if agreement.equal < EQUAL:
         raise InputError(
-            f"Only {agreement.equal:.1f} % of the detections of the file and of the detector are equal, and {EQUAL:.0f} "
+            f"Only {agreement.equal:.1f} % of the detections of the file and the detector are equal, and {EQUAL:.0f} "
             "% are needed: nothing was written; try another format."
         )
 

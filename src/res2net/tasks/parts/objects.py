@@ -125,9 +125,14 @@ class ObjectTask(Task):
         """The task around an exported detector; `InputError` where nothing is said of it."""
         if said is None:
             raise InputError(
-                f"{cls.name} needs a trained detector and not a backbone alone: give a file of `res2net train {cls.name}`."
+                f"A backbone alone finds no objects: give a detector, a file of `res2net train {cls.name}`."
             )
         options, keypoints = told(cls.Options, said, "What the exported detector tells")
+        if tuple(said["outputs"]) != tuple(cls.outputs):
+            raise InputError(
+                f"The exported detector gives {', '.join(said['outputs'])}, and {cls.name} needs "
+                f"{', '.join(cls.outputs)}: export it again."
+            )
         size = (int(said["input_size"][0]), int(said["input_size"][1]))
         detector = FixedDetector(model, size, len(class_names), said["outputs"])
         task = cls(detector, class_names, preprocessing, options, keypoints)
