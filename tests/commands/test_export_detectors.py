@@ -118,14 +118,22 @@ def write_scenes(folder, sizes):
 
 
 def the_same(ours, theirs, count):
+    """Each object of one list has its own in the other; the order of almost equal scores depends on rounding."""
     assert len(ours) == len(theirs) == count
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.keys() == other.keys()
-        assert one["label"] == other["label"]
-        assert one["score"] == pytest.approx(other["score"], abs=1e-4)
-        assert one["box"] == pytest.approx(other["box"], abs=0.01)
-        if "mask" in one:
-            assert coco_mask.iou([one["mask"]], [other["mask"]], [0])[0, 0] > 0.99
+    left = list(theirs)
+    for one in ours:
+        assert one.keys() == theirs[0].keys()
+        alike = [other for other in left if is_equal(one, other)]
+        assert alike, one
+        left.remove(alike[0])
+
+
+def is_equal(one, other):
+    if one["label"] != other["label"] or one["score"] != pytest.approx(other["score"], abs=1e-4):
+        return False
+    if one["box"] != pytest.approx(other["box"], abs=0.01):
+        return False
+    return "mask" not in one or coco_mask.iou([one["mask"]], [other["mask"]], [0])[0, 0] > 0.99
 
 
 @pytest.mark.parametrize(("task", "detector", "to"), CASES)
@@ -151,7 +159,7 @@ def test_a_detector_is_exported(made, checkpoints, task, detector, to):
 @pytest.mark.parametrize(("task", "detector", "to"), CASES)
 def test_a_picture_that_fills_the_file_gets_what_the_checkpoint_finds(found_by, tmp_path, task, detector, to):
     """After resizing, and what is found comes back in the pixels of the picture's file."""
-    size = (120, 180) if (detector, to) in SIZES else (150, 150)
+    size = (100, 150) if (detector, to) in SIZES else (150, 150)
     write_scenes(tmp_path, [size])
     (ours,), (theirs,) = (found_by(tmp_path, task, detector, runtime) for runtime in (to, None))
     the_same(ours, theirs, 15)
@@ -203,9 +211,10 @@ def test_eval_gives_the_numbers_of_the_checkpoint(run, found_by, made, checkpoin
         answer = run("eval", "instance", tmp_path, *words)
         assert answer.status == 0, answer.err
         assert "2 pictures of" in answer.out
-        numbers.append({name: float(value) for name, value in re.findall(r"(\w+_AP\w*) +(\S+)", answer.out)})
+        found = re.findall(r"(\w+_A[PR]\w*) +([0-9.]+)", answer.out)
+        numbers.append({name: float(value) for name, value in found})
     assert numbers[0]["mask_AP"] > 5
-    assert numbers[1] == pytest.approx(numbers[0], abs=0.2, nan_ok=True)
+    assert numbers[1] == pytest.approx(numbers[0], abs=0.2)
 
 
 def test_what_differs_is_not_written(refused, checkpoints, monkeypatch, tmp_path):
