@@ -259,6 +259,12 @@ def test_a_backbone_alone_is_refused(refused, tmp_path, monkeypatch):
     assert sentence == "A backbone alone finds no objects: give a detector, a file of `res2net train detect`."
 
 
+@pytest.mark.parametrize("task", ["keypoints", "panoptic"])
+def test_tasks_that_are_not_exported(refused, task):
+    sentence = refused("export", task, "a.safetensors", "--to", "onnx")
+    assert sentence == f"What was trained to {task} cannot be exported: choose classify, detect or instance."
+
+
 def test_options_of_the_task_that_do_not_fit_are_refused(refused, made, pictures, tmp_path):
     path = tmp_path / "copy.onnx"
     written = made("detect", "retinanet", "onnx")[0]

@@ -84,7 +84,10 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.data.samples import BAD_IMAGES
     from res2net.export import FORMATS, Artefact, export_network, load_runtime
     from res2net.export.int8 import INT8_FORMATS
+    from res2net.tasks.base import task_type
 
+    if not task_type(name).outputs:
+        raise InputError(f"What was trained to {name} cannot be exported: choose classify, detect or instance.")
     check_choice("Format", chosen.to, FORMATS)
     check_choice("Treatment of bad images", chosen.bad_images, BAD_IMAGES)
     check_range("batch size", chosen.batch_size, 1)

@@ -61,8 +61,8 @@ class Task(nn.Module):
     """What a result is called in JSON, such as "classes"."""
     columns: ClassVar[Sequence[Column]]
     """The columns of a table of results, beside the picture's name."""
-    outputs: ClassVar[Sequence[str]] = ("logits",)
-    """Names of what `forward` gives, in an exported network; with "boxes" it is a detector's."""
+    outputs: ClassVar[Sequence[str]] = ()
+    """Names of what `forward` gives in an exported network, with "boxes" a detector's; none: it is not exported."""
 
     model: nn.Module
     """What a checkpoint holds."""

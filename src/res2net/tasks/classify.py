@@ -59,6 +59,7 @@ class Classify(Task):
     name = "classify"
     Options = ClassifyOptions
     monitor = "top1"
+    outputs = ("logits",)
     result_name = "classes"
     columns = (Column("class"), Column("probability", "%", digits=1))
 
