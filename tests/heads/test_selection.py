@@ -88,3 +88,18 @@ def test_clipping_to_each_picture():
     assert inside[0].tolist() == [[0, 2, 20, 8], [20, 0, 20, 8]]
     assert inside[1].tolist() == [[0, 2, 25, 9], [20, 0, 25, 9]]
     assert large.tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_an_exported_program_may_keep_one_box_or_none():
+    class Suppress(torch.nn.Module):
+        def forward(self, boxes, scores):
+            return suppressed(boxes, scores, 0.5)
+
+    alike = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 10.1], [0.0, 0.0, 10.0, 10.2]])
+    scores = torch.tensor([0.9, 0.8, 0.7])
+    apart = alike + 20 * torch.arange(3)[:, None]
+    program = torch.export.export(Suppress(), (apart, scores)).module()
+    assert program(apart, scores).tolist() == scores.tolist()
+    assert program(alike, scores).isfinite().tolist() == [True, False, False]
+    assert not program(alike, torch.full((3,), -math.inf)).isfinite().any()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.console import Console
@@ -20,8 +20,7 @@ from res2net.errors import InputError, check_choice, check_range
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from res2net.backbones.base import Backbone
-    from res2net.export import Agreement, Artefact
+    from res2net.export import Agreement, Artefact, DetectionAgreement
     from res2net.tasks.base import Task
 
 __all__ = ["run"]
@@ -29,12 +28,17 @@ __all__ = ["run"]
 ABOUT = "Write a network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the two."
 CHECKED = 32
 """Pictures that are compared where no folder is given."""
+CHECKED_DETECTORS = 8
+"""The same for detectors."""
 LIMIT = 1e-4
 """Largest relative difference in fp32."""
 INT8_LIMIT = 90.0
 """Least share of pictures with the same likeliest class in int8, in percent."""
 INT8_FEATURES_LIMIT = 0.5
 """Largest relative difference of features in int8."""
+EQUAL = 99.0
+"""Least share of equal detections, in percent: rounding may drop one that is as good as another."""
+DETECTOR_FORMATS = ("pt2", "onnx", "openvino")
 FRESH = "fresh weights"
 """What is said of weights that nobody trained."""
 
@@ -55,8 +59,8 @@ class Arguments:
     """Pictures at a time."""
     dynamic_batch: bool = False
     """Take any number of pictures at a time."""
-    size: int | None = None
-    """Side of the pictures, pixels; by default that of the weights."""
+    size: int | tuple[int, int] | None = None
+    """Side of the pictures, pixels, or height and width; by default that of the weights."""
     features: bool = False
     """Export the pyramid of features instead of the logits."""
     int8: bool = False
@@ -78,27 +82,31 @@ def run(arguments: Sequence[str]) -> None:
     chosen = parse(Arguments, "export", words, ABOUT)
 
     from res2net.data.samples import BAD_IMAGES
-    from res2net.export import FORMATS, Artefact, compare_outputs, export_network, load_runtime
+    from res2net.export import FORMATS, Artefact, export_network, load_runtime
     from res2net.export.int8 import INT8_FORMATS
+    from res2net.tasks.base import task_type
 
+    if not task_type(name).outputs:
+        raise InputError(f"What was trained to {name} cannot be exported: choose classify, detect or instance.")
     check_choice("Format", chosen.to, FORMATS)
     check_choice("Treatment of bad images", chosen.bad_images, BAD_IMAGES)
     check_range("batch size", chosen.batch_size, 1)
-    if chosen.size is not None:
-        check_range("size", chosen.size, 1)
+    size = (chosen.size, chosen.size) if isinstance(chosen.size, int) else chosen.size
+    for side in size or ():
+        check_range("size", side, 1)
     if chosen.int8 != (chosen.calibrate is not None):
         raise InputError("--int8 and --calibrate FOLDER belong together: give both, or none of them.")
     if chosen.int8:
         check_choice("Format with int8", chosen.to, INT8_FORMATS)
-    task, said = opened(chosen, name)
+    task, said = opened(chosen, name, size)
+    check_detector(task, chosen)
     network, names = exported_part(task, chosen.features)
     target = Path(chosen.out or f"{said['model']}{FORMATS[chosen.to]}")
     check_target(target, chosen)
     if said["source"] == FRESH:
         Console(stderr=True).print("The weights are fresh: name trained ones by --weights.", highlight=False)
 
-    size = task.preprocessing.size
-    shape = (chosen.batch_size, len(task.preprocessing.mean), size, size)
+    shape = (chosen.batch_size, len(task.preprocessing.mean), *said["input_size"])
     calibration = pictures(task, chosen.calibrate, shape[0], chosen.bad_images) if chosen.calibrate else None
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
@@ -125,6 +133,7 @@ def run(arguments: Sequence[str]) -> None:
             class_names=() if chosen.features else task.class_names,
             preprocessing=task.preprocessing,
             int8=chosen.int8,
+            task_metadata=task.metadata(),
             training=said["training"],
             source=said["source"],
             licence=said["licence"],
@@ -133,7 +142,7 @@ def run(arguments: Sequence[str]) -> None:
         artefact.write(made)
         with console.status("Comparing it with the network"):
             images = pictures(task, chosen.images or chosen.calibrate, shape[0], chosen.bad_images)
-            agreement = compare_outputs(load_runtime(made), network, images, logits=not chosen.features)
+            agreement = compared(artefact, load_runtime(made), network, images)
         describe(console, agreement, drawn=not (chosen.images or chosen.calibrate))
         check_agreement(agreement, artefact)
         Artefact(**{**vars(artefact), "agreement": agreement.to_dict()}).write(made)
@@ -141,17 +150,14 @@ def run(arguments: Sequence[str]) -> None:
     console.print(f"{target} and {target.name}.json", highlight=False, markup=False, soft_wrap=True)
 
 
-def opened(chosen: Arguments, name: str) -> tuple[Task, dict[str, Any]]:
-    """The task with its network, and what is known about the weights."""
-    import dataclasses
-
+def opened(chosen: Arguments, name: str, size: tuple[int, int] | None) -> tuple[Task, dict[str, Any]]:
+    """The task with its network, ready for pictures of that size, and what is known about the weights."""
     from res2net import __version__
     from res2net.commands.costs import usual_side
     from res2net.engine.checkpoints import restore_new, restore_task
     from res2net.export.artefact import TRAINING
     from res2net.weights import read_checkpoint
 
-    size = chosen.size
     if Path(chosen.source).suffix or Path(chosen.source).exists():
         if chosen.weights:
             raise InputError(f"{chosen.source} is a checkpoint itself: leave out --weights.")
@@ -166,14 +172,13 @@ def opened(chosen: Arguments, name: str) -> tuple[Task, dict[str, Any]]:
         said = dict(checkpoint.metadata)
     else:
         task = restore_new(chosen.source, name)
-        size = size or usual_side(cast("Backbone", task.model))
+        size = size or (usual_side(task.backbone),) * 2
         said = {"source": FRESH}
-    if size is not None:
-        task.preprocessing = dataclasses.replace(task.preprocessing, size=size)
-    model: Any = task.model
+    model: Any = task.backbone
     if model.dims != 2:
         raise InputError(f"{model.variant_name} is not for pictures: choose a network of two dimensions.")
     return task, {
+        "input_size": task.fit(size),
         "model": model.variant_name,
         "options": dict(model.variant_options),
         "training": {name: said[name] for name in TRAINING if name in said},
@@ -187,8 +192,10 @@ def exported_part(task: Task, features: bool) -> tuple[nn.Module, tuple[str, ...
     """The network to export, and the names of what comes out."""
     from res2net.export.parts import Pyramid
 
-    model: Any = task.model.eval()
-    return (Pyramid(model), tuple(model.stage_names)) if features else (model, ("logits",))
+    task.eval()
+    if features:
+        return Pyramid(task.backbone), tuple(task.backbone.stage_names)
+    return task.model, tuple(task.outputs)
 
 
 def pictures(task: Task, folder: str | None, batch: int, bad_images: str) -> Iterator[Tensor]:
@@ -196,10 +203,35 @@ def pictures(task: Task, folder: str | None, batch: int, bad_images: str) -> Ite
     from res2net.data.folder import list_images
     from res2net.export.parts import drawn_batches, file_batches
 
-    prepare = task.transform(False)
+    prepare = task.fitted()
     if folder is None:
-        return drawn_batches(prepare, CHECKED, batch)
+        detects = "boxes" in task.outputs
+        return drawn_batches(prepare, CHECKED_DETECTORS if detects else CHECKED, batch, objects=detects)
     return file_batches(prepare, list_images(folder), batch, bad_images)
+
+
+def check_detector(task: Task, chosen: Arguments) -> None:
+    """Raise `InputError` where a detector is to be exported in a way that there is not."""
+    if "boxes" not in task.outputs or chosen.features:
+        return
+    check_choice("Format of a detector", chosen.to, DETECTOR_FORMATS)
+    if chosen.int8:
+        raise InputError("Detectors are exported in fp32 alone: leave out --int8 and --calibrate.")
+    if chosen.dynamic_batch:
+        raise InputError(
+            "A detector takes a fixed number of pictures: leave out --dynamic-batch, or give --batch-size."
+        )
+
+
+def compared(
+    artefact: Artefact, made: nn.Module, network: nn.Module, images: Iterator[Tensor]
+) -> Agreement | DetectionAgreement:
+    """How what was made agrees with the network."""
+    from res2net.export import compare_detections, compare_outputs
+
+    if "boxes" in artefact.outputs:
+        return compare_detections(made, network, images, artefact.outputs)
+    return compare_outputs(made, network, images, logits=bool(artefact.class_names))
 
 
 def check_target(target: Path, chosen: Arguments) -> None:
@@ -225,17 +257,29 @@ def check_target(target: Path, chosen: Arguments) -> None:
         )
 
 
-def describe(console: Console, agreement: Agreement, *, drawn: bool) -> None:
+def describe(console: Console, agreement: Agreement | DetectionAgreement, *, drawn: bool) -> None:
     """Print how the file agrees with the network."""
+    from res2net.export import DetectionAgreement
+
     what = "drawn pictures" if drawn else "pictures"
+    if isinstance(agreement, DetectionAgreement):
+        apart = ", ".join(f"{name} {difference:.1e}" for name, difference in agreement.largest.items())
+        line = f"{agreement.images} {what}, {agreement.detections} detections: {agreement.equal:.1f} % equal"
+        console.print(f"{line}, largest differences {apart}", highlight=False, soft_wrap=True)
+        return
     line = f"{agreement.images} {what}: largest difference {agreement.largest:.2e}, relative {agreement.relative:.2e}"
     if agreement.top1 is not None:
         line += f", same likeliest class {agreement.top1:.1f} %"
     console.print(line, highlight=False, soft_wrap=True)
 
 
-def check_agreement(agreement: Agreement, artefact: Artefact) -> None:
+def check_agreement(agreement: Agreement | DetectionAgreement, artefact: Artefact) -> None:
     """Raise `InputError` where a file says something else than the network."""
+    from res2net.export import DetectionAgreement
+
+    if isinstance(agreement, DetectionAgreement):
+        check_detections(agreement)
+        return
     if not artefact.int8 and agreement.relative > LIMIT:
         raise InputError(
             f"The file differs from the network by {agreement.relative:.1e} of the largest output, and {LIMIT:.0e} "
@@ -251,6 +295,20 @@ def check_agreement(agreement: Agreement, artefact: Artefact) -> None:
         raise InputError(
             f"In int8 only {agreement.top1:.1f} % of the pictures have the same likeliest class, and {INT8_LIMIT:.0f} "
             "% are needed: nothing was written; calibrate on more pictures that are like those to come."
+        )
+
+
+def check_detections(agreement: DetectionAgreement) -> None:
+    """Raise `InputError` where a file finds something else than the detector."""
+    if not agreement.detections:
+        raise InputError(
+            "The detector finds nothing in these pictures, so that nothing can be compared: give a folder of pictures "
+            "in which it finds something (--images)."
+        )
+    if agreement.equal < EQUAL:
+        raise InputError(
+            f"Only {agreement.equal:.1f} % of the detections of the file and the detector are equal, and {EQUAL:.0f} "
+            "% are needed: nothing was written; try another format."
         )
 
 

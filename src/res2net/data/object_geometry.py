@@ -23,6 +23,7 @@ from res2net.errors import InputError
 __all__ = [
     "View",
     "as_kind_of",
+    "fitting_size",
     "kept_objects",
     "picture_size",
     "resized_size",
@@ -63,6 +64,15 @@ def resized_size(height: int, width: int, shorter: int, longer: int) -> tuple[in
     """
     short, long = sorted((height, width))
     goal, given = (longer, long) if long * shorter > longer * short else (shorter, short)
+    return max(1, height * goal // given), max(1, width * goal // given)
+
+
+def fitting_size(height: int, width: int, most_height: int, most_width: int) -> tuple[int, int]:
+    """Height and width of the largest picture of the same shape that fits; one side is exact, the other rounded down.
+
+    Each is 1 at least.
+    """
+    goal, given = (most_height, height) if height * most_width > width * most_height else (most_width, width)
     return max(1, height * goal // given), max(1, width * goal // given)
 
 

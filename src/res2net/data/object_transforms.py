@@ -23,6 +23,7 @@ from torchvision.transforms import v2
 
 from res2net.data.object_geometry import (
     View,
+    fitting_size,
     picture_size,
     resized_size,
     trimmed_objects,
@@ -87,7 +88,7 @@ class ObjectTransform:
         train: whether boxes are cut at the border, and objects dropped of which nothing is left.
         flip_pairs: key points that change places in a mirror.
         colors: change of the colours, before normalisation.
-        side: pixels of a square to which zeros are added at last, at the right and the bottom.
+        padded: height and width to which zeros are added at last, at the right and the bottom.
     """
 
     def __init__(
@@ -98,10 +99,10 @@ class ObjectTransform:
         train: bool = False,
         flip_pairs: Sequence[tuple[int, int]] = (),
         colors: Transform | None = None,
-        side: int | None = None,
+        padded: tuple[int, int] | None = None,
     ) -> None:
         self.preprocessing, self.choose, self.train = preprocessing, choose, train
-        self.flip_pairs, self.colors, self.side = flip_pairs, colors, side
+        self.flip_pairs, self.colors, self.padded = flip_pairs, colors, padded
         self.interpolation = v2.InterpolationMode(preprocessing.interpolation)
         self.normalise = Normalise(preprocessing)
 
@@ -134,22 +135,36 @@ class ObjectTransform:
     def _for_network(self, image: Any) -> tv_tensors.Image:
         pixels = self.normalise(self.colors(image) if self.colors else image)
         height, width = picture_size(pixels)
-        if self.side is None or (height, width) == (self.side, self.side):
+        if self.padded is None or (height, width) == self.padded:
             return pixels
-        return tv_tensors.Image(F.pad(pixels.as_subclass(Tensor), (0, self.side - width, 0, self.side - height)))
+        missing = (0, self.padded[1] - width, 0, self.padded[0] - height)
+        return tv_tensors.Image(F.pad(pixels.as_subclass(Tensor), missing))
 
 
-def object_eval_transform(preprocessing: Preprocessing, max_size: int = MAX_SIZE) -> ObjectTransform:
+def object_eval_transform(
+    preprocessing: Preprocessing,
+    max_size: int = MAX_SIZE,
+    within: tuple[int, int] | None = None,
+    *,
+    padded: bool = False,
+) -> ObjectTransform:
     """Resize the shorter side to `preprocessing.size`, or less where the longer one would pass `max_size`; normalise.
 
     All objects stay, whatever their size, and so do boxes that pass the border. Nothing is cropped, whatever
     `preprocessing.crop` says.
 
+    Args:
+        preprocessing: of the network.
+        max_size: pixels of the longer side at most.
+        within: height and width into which every picture has to fit; what would be larger is made smaller.
+        padded: add zeros up to that size, at the right and the bottom.
+
     Raises:
         InputError: `max_size` is less than the shorter side.
     """
     check_whole("max_size", max_size, preprocessing.size)
-    return ObjectTransform(preprocessing, partial(_whole_view, shorter=preprocessing.size, longer=max_size))
+    choose = partial(_whole_view, shorter=preprocessing.size, longer=max_size, within=within)
+    return ObjectTransform(preprocessing, choose, padded=within if padded else None)
 
 
 def object_train_transform(
@@ -185,12 +200,15 @@ def object_train_transform(
         train=True,
         flip_pairs=flip_pairs,
         colors=v2.ColorJitter(*(augment.color_jitter,) * 3) if augment.color_jitter else None,
-        side=None if augment.jitter is None else augment.jitter_size,
+        padded=None if augment.jitter is None else (augment.jitter_size, augment.jitter_size),
     )
 
 
-def _whole_view(height: int, width: int, shorter: int, longer: int) -> View:
-    return View(0, 0, height, width, resized_size(height, width, shorter, longer))
+def _whole_view(height: int, width: int, shorter: int, longer: int, within: tuple[int, int] | None) -> View:
+    size = resized_size(height, width, shorter, longer)
+    if within is not None and (size[0] > within[0] or size[1] > within[1]):
+        size = fitting_size(height, width, *within)
+    return View(0, 0, height, width, size)
 
 
 def _random_view(height: int, width: int, augment: ObjectAugment, sizes: Sequence[int]) -> View:

@@ -1,6 +1,7 @@
 """Networks as files that other programs run, each compared with the network it was made of."""
 
 from res2net.export.artefact import FORMATS, Artefact, read_artefact
+from res2net.export.detections import DetectionAgreement, compare_detections
 from res2net.export.runtimes import PRECISIONS, RUNTIMES, Runtime, load_runtime
 from res2net.export.verify import Agreement, compare_outputs
 from res2net.export.write import export_network
@@ -11,7 +12,9 @@ __all__ = [
     "RUNTIMES",
     "Agreement",
     "Artefact",
+    "DetectionAgreement",
     "Runtime",
+    "compare_detections",
     "compare_outputs",
     "export_network",
     "load_runtime",

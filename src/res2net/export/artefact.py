@@ -38,13 +38,15 @@ class Artefact:
     dynamic_batch: bool
     """Whether it takes any number of pictures, and not N only."""
     outputs: Sequence[str]
-    """Names of what comes out: "logits", or the stages of a pyramid of features."""
+    """Names of what comes out: "logits", "boxes" and so on of a detector, or the stages of a pyramid of features."""
     class_names: Sequence[str]
     preprocessing: Preprocessing
     int8: bool = False
     """Whether convolutions are computed in whole numbers of 8 bits."""
     agreement: Mapping[str, float] = field(default_factory=dict)
     """How it agreed with the network it was made of."""
+    task_metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the task tells of itself, as in a checkpoint; none where it needs to tell nothing."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What an evaluation takes from the training, as in a checkpoint: `batch_size`, `seed`, `val_fraction`."""
     source: str = ""
@@ -107,6 +109,7 @@ RIGHT: dict[str, Callable[[Any], bool]] = {
     "dynamic_batch": lambda value: isinstance(value, bool),
     "outputs": is_texts,
     "class_names": is_texts,
+    "task_metadata": lambda value: isinstance(value, dict),
     "training": is_training,
 }
 """Tells of each value that is relied on whether it is right."""

@@ -17,6 +17,10 @@ from res2net.errors import InputError
 
 __all__ = ["Pyramid", "drawn_batches", "file_batches"]
 
+OBJECTS_SIZE = 256
+"""Pixels of the side of a drawn picture with several objects."""
+OBJECTS = (0.15, 0.6)
+"""Sizes of these objects, as shares of the picture's."""
 Prepare = Callable[[Any], Tensor]
 """A picture to what a network takes: `(C, H, W)`."""
 
@@ -33,9 +37,11 @@ class Pyramid(nn.Module):
         return self.backbone.features(images)
 
 
-def drawn_batches(prepare: Prepare, count: int, batch: int) -> Iterator[Tensor]:
-    """Scenes of the procedural set, in whole batches."""
-    source = Shapes(count, seed=0)
+def drawn_batches(prepare: Prepare, count: int, batch: int, *, objects: bool = False) -> Iterator[Tensor]:
+    """Scenes of the procedural set, in whole batches; with several `objects`, larger, if so wished."""
+    source = (
+        Shapes(count, seed=0, size=OBJECTS_SIZE, things=(2, 5), sizes=OBJECTS) if objects else Shapes(count, seed=0)
+    )
     return whole_batches((source[index][0] for index in range(count)), prepare, batch)
 
 

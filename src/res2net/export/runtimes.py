@@ -26,7 +26,8 @@ Run = Callable[[Tensor], Sequence[Tensor]]
 PRECISIONS = ("fp32", "bf16")
 """In which a runtime computes what is not in whole numbers; only OpenVINO has bf16."""
 WORDS = (
-    r"Symbol\('[su]\d+'|(positive|nonnegative|negative|integer)=|True|False|(Floor|Clean|Ceil)Div|Mod|Max|Min|[su]?\d+"
+    r"Symbol\('[su]\d+'|(positive|nonnegative|negative|integer)=|True|False|(Floor|Clean|Ceil)Div|Mod|Max|Min|[su]?\d+|"
+    r"(Strict)?(Greater|Less)Than|(Une|E)quality|Integer"
 )
 HARMLESS = re.compile(rf"({WORDS}|[\s+\-*/%(),<>=])*")
 """Arithmetic of sizes in an exported program. Torch has Python evaluate it, so nothing else may be there."""
@@ -124,6 +125,7 @@ def onnx_runner(path: Path, _precision: str, threads: int | None) -> Run:
 def pt2_runner(path: Path, _precision: str, _threads: int | None) -> Run:
     """The exported program in torch."""
     import torch.ao.quantization.fx._decomposed  # makes the steps of int8 known
+    import torchvision  # noqa: F401 # and those of detectors
 
     check_program(path)
     with only_weights():

@@ -33,4 +33,5 @@ def restore_exported(
         raise InputError(f"{path} gives features and no results: export the network without --features.")
     if artefact.task != name:
         raise InputError(f"{path} was trained to {artefact.task}, not to {name}: run `res2net VERB {artefact.task}`.")
-    return task_type(name).restore(network, artefact.class_names, artefact.preprocessing), artefact
+    said = {**artefact.task_metadata, "input_size": artefact.input_shape[2:], "outputs": artefact.outputs}
+    return task_type(name).restore(network, artefact.class_names, artefact.preprocessing, said), artefact

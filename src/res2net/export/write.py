@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -120,12 +121,23 @@ def openvino_model(program: ExportedProgram, names: Sequence[str]) -> Any:
     """The network as OpenVINO has it."""
     import openvino
 
+    if has_suppression(program):
+        # OpenVINO has a rule for it in ONNX alone.
+        with tempfile.TemporaryDirectory() as folder:
+            between = Path(folder, "between.onnx")
+            write_onnx(program, between, names, None)
+            return openvino.convert_model(str(between))
     model = openvino.convert_model(program)
     model.inputs[0].get_tensor().set_names({"images"})
     model.reshape(input_shape(program))  # which it leaves open, and so plans for any
     for output, name in zip(model.outputs, names, strict=True):
         output.get_tensor().set_names({name})
     return model
+
+
+def has_suppression(program: ExportedProgram) -> bool:
+    """Whether boxes are suppressed by torchvision in it, as detectors do."""
+    return any("torchvision" in str(node.target) for node in program.graph.nodes if node.op == "call_function")
 
 
 def input_shape(program: ExportedProgram) -> list[int]:

@@ -16,6 +16,8 @@ __all__ = ["CANDIDATES", "best_detections", "best_of", "clipped", "suppressed"]
 
 CANDIDATES = 4000
 """Boxes of a picture that suppression looks at; which of them it keeps does not depend on worse ones."""
+APART = ((-4.0, -4.0, -3.0, -3.0), (-2.0, -2.0, -1.0, -1.0))
+"""Boxes outside of all pictures."""
 
 
 def clipped(boxes: Tensor, sizes: list[tuple[int, int]], least: float) -> tuple[Tensor, Tensor]:
@@ -44,8 +46,11 @@ def suppressed(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor |
     """
     if groups is not None:  # far from each other, they cannot overlap
         boxes = boxes + (groups * (boxes.max() + 1))[:, None]
-    kept = torch.zeros_like(scores, dtype=torch.bool).index_fill(0, nms(boxes, scores, threshold), True)
-    return scores.masked_fill(~kept, -math.inf)
+    # Torchvision's rule for exported programs wants two boxes to be kept: two are added that overlap with none.
+    boxes = torch.cat([boxes, boxes.new_tensor(APART)])
+    every = torch.cat([scores, scores.new_full((len(APART),), -math.inf)])
+    kept = torch.zeros_like(every, dtype=torch.bool).index_fill(0, nms(boxes, every, threshold), True)
+    return scores.masked_fill(~kept[: len(scores)], -math.inf)
 
 
 def best_detections(

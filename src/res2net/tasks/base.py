@@ -61,6 +61,8 @@ class Task(nn.Module):
     """What a result is called in JSON, such as "classes"."""
     columns: ClassVar[Sequence[Column]]
     """The columns of a table of results, beside the picture's name."""
+    outputs: ClassVar[Sequence[str]] = ()
+    """Names of what `forward` gives in an exported network, with "boxes" a detector's; none: it is not exported."""
 
     model: nn.Module
     """What a checkpoint holds."""
@@ -77,8 +79,25 @@ class Task(nn.Module):
         raise NotImplementedError
 
     @classmethod
-    def restore(cls, model: nn.Module, class_names: Sequence[str], preprocessing: Preprocessing) -> Self:
-        """The task around a trained model, for evaluation and prediction."""
+    def restore(
+        cls,
+        model: nn.Module,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        said: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The task around a trained model, for evaluation and prediction.
+
+        Args:
+            model: gives what the task's `forward` does.
+            class_names: what its classes stand for.
+            preprocessing: how pictures are prepared.
+            said: what its file tells of the task, as `metadata` gave it; and of an exported network its `input_size`
+                (height, width) and its `outputs` by name.
+
+        Raises:
+            InputError: what is said does not fit.
+        """
         raise NotImplementedError
 
     @classmethod
@@ -125,6 +144,24 @@ class Task(nn.Module):
     def transform(self, train: bool) -> Transform:
         """From `(image, target)` of a data set to what the network sees."""
         raise NotImplementedError
+
+    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Let pictures be prepared as an exported network needs them.
+
+        Args:
+            size: height and width of its pictures; by default what suits the task.
+
+        Returns:
+            Height and width.
+
+        Raises:
+            InputError: it cannot have that size.
+        """
+        raise NotImplementedError
+
+    def fitted(self) -> Transform:
+        """After `fit`, from a picture alone to what an exported network sees of it, `(C, height, width)`."""
+        return self.transform(False)
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The training and the validation samples of a source as the network sees them, for loaders with `collate`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Self
 
@@ -58,6 +59,7 @@ class Classify(Task):
     name = "classify"
     Options = ClassifyOptions
     monitor = "top1"
+    outputs = ("logits",)
     result_name = "classes"
     columns = (Column("class"), Column("probability", "%", digits=1))
 
@@ -101,7 +103,13 @@ class Classify(Task):
         return cls(create(num_classes=len(names)), names, preprocessing, source.augment, options)
 
     @classmethod
-    def restore(cls, model: Any, class_names: Sequence[str], preprocessing: Preprocessing) -> Self:
+    def restore(
+        cls,
+        model: Any,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        said: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Classification with a trained model."""
         return cls(model, class_names, preprocessing)
 
@@ -155,6 +163,14 @@ class Classify(Task):
     def transform(self, train: bool) -> Transform:
         """Random crop and changes in training, resize and centre crop in evaluation."""
         return train_transform(self.preprocessing, self.augment) if train else eval_transform(self.preprocessing)
+
+    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Take squares of another size; `InputError` where it is no square."""
+        height, width = size or (self.preprocessing.size, self.preprocessing.size)
+        if height != width:
+            raise InputError(f"Classification looks at squares, not at {height} x {width}: give one number as --size.")
+        self.preprocessing = replace(self.preprocessing, size=height)
+        return height, width
 
     def tabulate(self, result: list[dict[str, Any]]) -> list[tuple[str, float]]:
         """The likeliest classes and their probabilities."""

@@ -20,6 +20,7 @@ class Detect(ObjectTask):
     Options = DetectOptions
     monitor = "box_AP"
     headline = ("box_AP", "box_AP50")
+    outputs = ("boxes", "scores", "labels")
 
     def metric(self) -> Metric:
         """COCO's numbers of boxes."""

@@ -24,6 +24,7 @@ class Instance(ObjectTask):
     Options = InstanceOptions
     labels = ("boxes", "labels", "masks", "crowd", "area")
     parts = ("boxes", "labels", "masks")
+    outputs = ("boxes", "scores", "labels", "masks")
     monitor = "mask_AP"
     headline = ("box_AP50", "mask_AP", "mask_AP50")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -22,10 +23,12 @@ from res2net.data.object_transforms import (
     object_train_transform,
 )
 from res2net.data.objects import Keypoints
+from res2net.data.samples import SIDE_MULTIPLE
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.errors import InputError
 from res2net.heads.detector import Detector, build_detector
+from res2net.heads.fixed import FixedDetector
 from res2net.options import from_dict
 from res2net.report import Column, Report, Table
 from res2net.report.objects import draw_objects
@@ -39,6 +42,8 @@ __all__ = ["ObjectTask"]
 
 SHOWN = 12
 """Pictures in a report."""
+USUAL_SHAPE = 5 / 3
+"""Longer by shorter side of the pictures that an exported detector sees in their usual size, as of 1333 by 800."""
 
 
 class ObjectTask(Task):
@@ -64,6 +69,8 @@ class ObjectTask(Task):
     """Score above which a key point is drawn."""
 
     model: Detector
+    within: tuple[int, int] | None = None
+    """Height and width of the pictures of an exported detector, into which all have to fit."""
 
     def __init__(
         self,
@@ -108,6 +115,31 @@ class ObjectTask(Task):
         return cls(model, class_names, preprocessing, options, keypoints, stuff_names)
 
     @classmethod
+    def restore(
+        cls,
+        model: Any,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        said: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The task around an exported detector; `InputError` where nothing is said of it."""
+        if said is None:
+            raise InputError(
+                f"A backbone alone finds no objects: give a detector, a file of `res2net train {cls.name}`."
+            )
+        options, keypoints = told(cls.Options, said, "What the exported detector tells")
+        if tuple(said["outputs"]) != tuple(cls.outputs):
+            raise InputError(
+                f"The exported detector gives {', '.join(said['outputs'])}, and {cls.name} needs "
+                f"{', '.join(cls.outputs)}: export it again."
+            )
+        size = (int(said["input_size"][0]), int(said["input_size"][1]))
+        detector = FixedDetector(model, size, len(class_names), said["outputs"])
+        task = cls(detector, class_names, preprocessing, options, keypoints)
+        task.fit(size)
+        return task.eval()
+
+    @classmethod
     def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:
         """The trained detector."""
         said = checkpoint.metadata
@@ -116,9 +148,7 @@ class ObjectTask(Task):
                 f"{checkpoint.path} holds no detector: give a file of `res2net train {cls.name}`, "
                 f"or start one from this backbone with `res2net train {cls.name} --weights`."
             )
-        options = from_dict(cls.Options, said.get("task_options"), f"What {checkpoint.path} tells of its task")
-        points = said.get("keypoints")
-        keypoints = None if points is None else from_dict(Keypoints, points, f"What {checkpoint.path} tells of points")
+        options, keypoints = told(cls.Options, said, f"What {checkpoint.path} tells")
         backbone = create_model(name, **said["options"])
         preprocessing = preprocessing_of(checkpoint) or Preprocessing()
         stuff_names = said.get("stuff_names", ())
@@ -218,7 +248,30 @@ class ObjectTask(Task):
         """Resizing, and in training random changes, of pictures and of what is known of their objects."""
         if train:
             return self.augmented()
-        return WithTruth(object_eval_transform(self.preprocessing, self.options.max_size))
+        return WithTruth(object_eval_transform(self.preprocessing, self.options.max_size, self.within))
+
+    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
+        """By default a square that holds pictures of up to 5:3 in the size that they have in evaluation.
+
+        Raises:
+            InputError: a side is no multiple of 32, with which the maps of a pyramid lie on each other.
+        """
+        if size is None:
+            longest = min(self.options.max_size, math.ceil(self.preprocessing.size * USUAL_SHAPE))
+            size = (math.ceil(longest / SIDE_MULTIPLE) * SIDE_MULTIPLE,) * 2
+        for side in size:
+            if side < SIDE_MULTIPLE or side % SIDE_MULTIPLE:
+                near = max(1, round(side / SIDE_MULTIPLE)) * SIDE_MULTIPLE
+                raise InputError(
+                    f"The sides of a detector's pictures are multiples of {SIDE_MULTIPLE}, and {side} is not: "
+                    f"choose a --size such as {near}."
+                )
+        self.within = size
+        return size
+
+    def fitted(self) -> Transform:
+        """Resizing, and zeros around the picture up to the size of the exported detector."""
+        return object_eval_transform(self.preprocessing, self.options.max_size, self.within, padded=True)
 
     def augmented(self) -> ObjectTransform:
         """The transform of training, in halves between which objects can be pasted."""
@@ -295,6 +348,13 @@ class ObjectTask(Task):
     def shown(self) -> str:
         """A line on the pictures of a report."""
         return f"Validation pictures with what was found with {self.sure:.0%} or more."
+
+
+def told(kind: type[Any], said: Mapping[str, Any], where: str) -> tuple[Any, Keypoints | None]:
+    """Options of that kind and key points, from what `metadata` gave; `InputError` where they do not fit."""
+    points = said.get("keypoints")
+    options = from_dict(kind, said.get("task_options"), f"{where} of its task")
+    return options, None if points is None else from_dict(Keypoints, points, f"{where} of points")
 
 
 class WithTruth:

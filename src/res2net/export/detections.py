@@ -1,0 +1,93 @@
+"""Whether two detectors find the same in the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["DetectionAgreement", "compare_detections"]
+
+TOLERANCE = 1e-3
+"""How far two numbers of the same detection may lie apart: boxes as a share of the picture's longer side, scores and
+masks as they are, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class DetectionAgreement:
+    """How the detections of a network agree with those of another."""
+
+    images: int
+    detections: int
+    """In all pictures, of the other network."""
+    equal: float
+    """Share of the detections of both that have an equal one in the other, in percent; 0 where there are none."""
+    largest: Mapping[str, float] = field(default_factory=dict)
+    """By the name of the output, the largest difference of two numbers of equal detections; boxes in pixels."""
+
+    def to_dict(self) -> dict[str, float]:
+        """All numbers, ready for JSON."""
+        said = asdict(self)
+        return {**{f"largest_{name}": value for name, value in said.pop("largest").items()}, **said}
+
+
+def compare_detections(
+    network: nn.Module, other: nn.Module, batches: Iterable[Tensor], names: Sequence[str], tolerance: float = TOLERANCE
+) -> DetectionAgreement:
+    """Compare what two detectors find in pictures.
+
+    Detections are equal when they have the same label and all their numbers agree within the tolerance. Their order
+    does not matter, since that of almost equal scores depends on rounding.
+
+    Args:
+        network: the one in question, of fixed shapes as `Detector.forward` has them.
+        other: the one that is right.
+        batches: of pictures `(N, C, H, W)`.
+        names: of what both give: "boxes", "scores", "labels" and more.
+        tolerance: see `TOLERANCE`.
+    """
+    images = detections = alone = paired = 0
+    largest = {name: 0.0 for name in names if name != "labels"}
+    with torch.no_grad():
+        for batch in batches:
+            scales = {"boxes": float(max(batch.shape[-2:]))}
+            outputs = zip(*network(batch), strict=True), zip(*other(batch), strict=True)
+            for ours, theirs in zip(*outputs, strict=True):
+                one, two = (found(names, values) for values in (ours, theirs))
+                pairs = equal_pairs(one, two, {name: tolerance * scales.get(name, 1.0) for name in largest})
+                images += 1
+                detections += len(two["scores"])
+                paired += len(pairs)
+                alone += len(one["scores"]) + len(two["scores"]) - 2 * len(pairs)
+                for name in largest:
+                    for first, second in pairs:
+                        difference = (one[name][first] - two[name][second]).abs().max().item()
+                        largest[name] = max(largest[name], difference)
+    return DetectionAgreement(images, detections, 100 * 2 * paired / max(1, 2 * paired + alone), largest)
+
+
+def found(names: Sequence[str], outputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The detections of a picture by the name of the output, each a row `(m, numbers)`, without empty places."""
+    by_name = {name: output.float() for name, output in zip(names, outputs, strict=True)}
+    here = by_name["scores"] > 0
+    return {name: output[here][:, None].flatten(1) for name, output in by_name.items()}
+
+
+def equal_pairs(
+    one: Mapping[str, Tensor], two: Mapping[str, Tensor], tolerances: Mapping[str, float]
+) -> list[tuple[int, int]]:
+    """Places of equal detections in both, each place once; that of the nearest boxes where there are several."""
+    pairs = []
+    free = torch.ones(len(two["labels"]), dtype=torch.bool)
+    for place in range(len(one["labels"])):
+        equal = free & (two["labels"] == one["labels"][place])[:, 0]
+        for name, tolerance in tolerances.items():
+            equal &= ((two[name] - one[name][place]).abs() <= tolerance).all(1)
+        if equal.any():
+            apart = (two["boxes"] - one["boxes"][place]).abs().amax(1)
+            partner = int(apart.masked_fill(~equal, float("inf")).argmin())
+            free[partner] = False
+            pairs.append((place, partner))
+    return pairs

@@ -1,0 +1,279 @@
+"""`res2net export detect` and `instance`: whole detectors as files, and what these find in pictures."""
+
+import json
+import re
+
+import pytest
+import torch
+from faster_coco_eval.core import mask as coco_mask
+from PIL import Image
+
+from res2net.data import collate
+from res2net.data.shapes import Shapes
+from res2net.engine.checkpoints import restore_task
+from res2net.export import FORMATS, read_artefact, runtimes
+from res2net.heads.detector import build_detector
+from res2net.heads.options import DetectorOptions
+from res2net.tasks.base import task_type
+from res2net.weights import Preprocessing, save
+from res2net.zoo import create_model
+
+# Torchvision's rule for shapes of suppressed boxes, and what exporters say of their own code.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+BACKBONE = {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8], "stem_channels": 8, "base_width": 32, "num_classes": 0}
+HEAD = {"levels": (2,), "fpn_channels": 32, "head_channels": 32, "proposals": 40, "detections": 15}
+ANCHORS = {"retinanet": (16.0, 32.0, 64.0)}
+CASES = [
+    ("detect", "faster_rcnn", "onnx"),
+    ("detect", "faster_rcnn", "pt2"),
+    ("detect", "retinanet", "onnx"),
+    ("instance", "mask_rcnn", "onnx"),
+    ("instance", "mask_rcnn", "openvino"),
+]
+SIZES = {("faster_rcnn", "pt2"): ["--size", 64, 96, "--batch-size", 2]}
+"""Of the pictures where they are not squares of 64 pixels."""
+NAMES = ("cat", "dog", "owl")
+
+
+def enlarge(detector):
+    """Weights far from where training starts, so that scores and boxes differ from place to place."""
+    for name, parameter in detector.named_parameters():
+        if name.startswith("backbone"):
+            continue
+        if parameter.ndim > 1:
+            parameter.data.normal_()
+            around = parameter.data - parameter.data.flatten(1).mean(1).reshape(-1, *[1] * (parameter.ndim - 1))
+            parameter.data = around * (1.5 / around[0].numel()) ** 0.5
+    for name, parameter in detector.named_parameters():
+        if "cls_logits.bias" in name:
+            parameter.data.zero_()
+
+
+def checkpoint(folder, task, detector, **options):
+    """The file of a detector that nobody trained."""
+    torch.manual_seed(0)
+    head = DetectorOptions(**HEAD, **options, anchor_sizes=ANCHORS.get(detector, (16.0, 32.0)))
+    options = task_type(task).Options(detector=detector, head=head, max_size=96)
+    model = build_detector(detector, create_model("res2net50_26w_4s", **BACKBONE), len(NAMES), head)
+    enlarge(model)
+    built = task_type(task)(model, NAMES, Preprocessing(size=64), options)
+    said = {"task": task, "model": "res2net50_26w_4s", "options": BACKBONE, "class_names": list(NAMES)}
+    said |= {"preprocessing": built.preprocessing.to_dict(), "batch_size": 2, "seed": 0, "val_fraction": 0.5}
+    path = folder / f"{detector}.safetensors"
+    save(path, model.state_dict(), said | built.metadata())
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """A function that gives the checkpoint of a detector, once made."""
+    written = {}
+
+    def call(task, detector):
+        if detector not in written:
+            written[detector] = checkpoint(tmp_path_factory.mktemp("weights"), task, detector)
+        return written[detector]
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def made(run, checkpoints, tmp_path_factory):
+    """A function that exports a detector, once for each format; it gives the file and the answer."""
+    exported = {}
+
+    def call(task, detector, to):
+        if (detector, to) not in exported:
+            path = tmp_path_factory.mktemp("exported") / f"detector{FORMATS[to]}"
+            words = [checkpoints(task, detector), "--to", to, "--out", path]
+            exported[detector, to] = path, run("export", task, *words, *SIZES.get((detector, to), ["--size", 64]))
+        return exported[detector, to]
+
+    return call
+
+
+@pytest.fixture
+def found_by(run, made, checkpoints):
+    """A function that gives what is found in pictures, by a file or, where the format is None, by its checkpoint."""
+
+    def call(source, task, detector, to):
+        words = ["--weights", checkpoints(task, detector), "--accelerator", "cpu"]
+        if to is not None:
+            words = ["--weights", made(task, detector, to)[0], "--runtime", to]
+        answer = run("predict", task, source, *words, "--json")
+        assert answer.status == 0, answer.err
+        return [entry["objects"] for entry in json.loads(answer.out)]
+
+    return call
+
+
+def write_scenes(folder, sizes):
+    """Drawn pictures of those heights and widths."""
+    source = Shapes(len(sizes), size=160, things=(2, 4), sizes=(0.2, 0.6))
+    for index, (height, width) in enumerate(sizes):
+        pixels = source[index][0][:, :height, :width].permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    return folder
+
+
+def the_same(ours, theirs, count):
+    """Each object of one list has its own in the other; the order of almost equal scores depends on rounding."""
+    assert len(ours) == len(theirs) == count
+    left = list(theirs)
+    for one in ours:
+        assert one.keys() == theirs[0].keys()
+        alike = [other for other in left if is_equal(one, other)]
+        assert alike, one
+        left.remove(alike[0])
+
+
+def is_equal(one, other):
+    if one["label"] != other["label"] or one["score"] != pytest.approx(other["score"], abs=1e-4):
+        return False
+    if one["box"] != pytest.approx(other["box"], abs=0.01):
+        return False
+    return "mask" not in one or coco_mask.iou([one["mask"]], [other["mask"]], [0])[0, 0] > 0.99
+
+
+@pytest.mark.parametrize(("task", "detector", "to"), CASES)
+def test_a_detector_is_exported(made, checkpoints, task, detector, to):
+    path, answer = made(task, detector, to)
+    assert (answer.status, answer.err) == (0, "")
+    assert "8 drawn pictures, 120 detections: " in answer.out
+    artefact = read_artefact(path)
+    wide = (detector, to) in SIZES
+    assert artefact.input_shape == ([2, 3, 64, 96] if wide else [1, 3, 64, 64])
+    assert artefact.outputs == ["boxes", "scores", "labels", *(["masks"] if task == "instance" else [])]
+    assert artefact.class_names == list(NAMES)
+    assert artefact.task_metadata["task_options"]["detector"] == detector
+    assert artefact.training == {"batch_size": 2, "seed": 0, "val_fraction": 0.5}
+    assert artefact.source == checkpoints(task, detector).name
+    said = artefact.agreement
+    assert (said["images"], said["detections"]) == (8, 120)
+    assert said["equal"] >= 99
+    assert said["largest_boxes"] < 0.01
+    assert ("largest_masks" in said) == (task == "instance")
+
+
+@pytest.mark.parametrize(("task", "detector", "to"), CASES)
+def test_a_picture_that_fills_the_file_gets_what_the_checkpoint_finds(found_by, tmp_path, task, detector, to):
+    """After resizing, and what is found comes back in the pixels of the picture's file."""
+    size = (100, 150) if (detector, to) in SIZES else (150, 150)
+    write_scenes(tmp_path, [size])
+    (ours,), (theirs,) = (found_by(tmp_path, task, detector, runtime) for runtime in (to, None))
+    the_same(ours, theirs, 15)
+
+
+@pytest.mark.parametrize(("task", "detector", "to"), [CASES[0], CASES[-2]])
+def test_other_pictures_are_fitted_in(found_by, made, checkpoints, tmp_path, task, detector, to):
+    """Into the left upper corner: as the detector itself finds it in such a picture with zeros around."""
+    sizes = [(64, 96), (160, 80), (160, 40)]
+    found = found_by(write_scenes(tmp_path, sizes), task, detector, to)
+    artefact = read_artefact(made(task, detector, to)[0])
+    network = restore_task(checkpoints(task, detector), None, task)[0].model
+    said = dict(artefact.task_metadata) | {"input_size": [64, 64], "outputs": artefact.outputs}
+    alike = task_type(task).restore(network, NAMES, artefact.preprocessing, said)
+    for index, (height, width) in enumerate(sizes):
+        picture = Image.open(tmp_path / f"{index}.png")
+        images, targets = collate([alike.transform(False)(picture, {"index": index})])
+        assert targets["size_now"][0] == (64 * height // max(height, width), 64 * width // max(height, width))
+        with torch.no_grad():
+            (expected,) = alike.predict(images, targets)
+        the_same(found[index], expected, len(expected))
+        assert len(expected) > 2
+        for one in expected:
+            x, y, wide, high = one["box"]
+            assert 0 <= x < x + wide <= width + 1e-3
+            assert 0 <= y < y + high <= height + 1e-3
+
+
+def test_eval_gives_the_numbers_of_the_checkpoint(run, found_by, made, checkpoints, tmp_path):
+    """On pictures whose objects are some of those that the checkpoint finds, so that the numbers are not 0."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annotations").mkdir()
+    write_scenes(tmp_path / "images", [(160, 160)] * 4)
+    content = {"categories": [{"id": index, "name": name} for index, name in enumerate(NAMES)]}
+    content["images"] = [{"id": index, "file_name": f"{index}.png", "width": 160, "height": 160} for index in range(4)]
+    content["annotations"] = []
+    for index, objects in enumerate(found_by(tmp_path / "images", "instance", "mask_rcnn", None)):
+        for one in objects[::4]:
+            area = one["box"][2] * one["box"][3]
+            entry = {"image_id": index, "category_id": NAMES.index(one["label"]), "iscrowd": 0, "area": area}
+            entry |= {"id": len(content["annotations"]), "bbox": one["box"], "segmentation": one["mask"]}
+            content["annotations"].append(entry)
+    (tmp_path / "annotations" / "instances.json").write_text(json.dumps(content))
+    numbers = []
+    for words in (
+        ["--weights", checkpoints("instance", "mask_rcnn"), "--accelerator", "cpu"],
+        ["--weights", made("instance", "mask_rcnn", "onnx")[0], "--runtime", "onnx"],
+    ):
+        answer = run("eval", "instance", tmp_path, *words)
+        assert answer.status == 0, answer.err
+        assert "2 pictures of" in answer.out
+        found = re.findall(r"(\w+_A[PR]\w*) +([0-9.]+)", answer.out)
+        numbers.append({name: float(value) for name, value in found})
+    assert numbers[0]["mask_AP"] > 5
+    assert numbers[1] == pytest.approx(numbers[0], abs=0.2)
+
+
+def test_what_differs_is_not_written(refused, checkpoints, monkeypatch, tmp_path):
+    runner = runtimes.RUNTIMES["pt2"]
+
+    def wrong(path, precision, threads):
+        run = runner(path, precision, threads)
+        return lambda images: [output * 1.01 for output in run(images)]
+
+    monkeypatch.setitem(runtimes.RUNTIMES, "pt2", wrong)
+    words = [checkpoints("detect", "retinanet"), "--to", "pt2", "--size", 64, "--out", tmp_path / "a.pt2"]
+    assert refused("export", "detect", *words).startswith("Only 0.0 % of the detections of the file and the detector")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_detector_that_finds_nothing_is_not_written(refused, tmp_path):
+    silent = checkpoint(tmp_path, "detect", "retinanet", score_threshold=1.0)
+    words = [silent, "--to", "pt2", "--size", 64, "--out", tmp_path / "a.pt2"]
+    assert refused("export", "detect", *words).startswith("The detector finds nothing in these pictures")
+    assert list(tmp_path.iterdir()) == [silent]
+
+
+REFUSED = [
+    (["--to", "aoti"], "Format of a detector 'aoti' is not known"),
+    (["--to", "onnx", "--dynamic-batch"], "A detector takes a fixed number of pictures: leave out --dynamic-batch"),
+    (["--to", "onnx", "--int8", "--calibrate", "."], "Detectors are exported in fp32 alone: leave out --int8"),
+    (["--to", "onnx", "--size", "100"], "multiples of 32, and 100 is not: choose a --size such as 96."),
+    (["--to", "onnx", "--size", "64", "90"], "multiples of 32, and 90 is not: choose a --size such as 96."),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), REFUSED)
+def test_wrong_options_are_refused(refused, checkpoints, tmp_path, monkeypatch, options, sentence):
+    monkeypatch.chdir(tmp_path)
+    assert sentence in refused("export", "detect", checkpoints("detect", "retinanet"), *options)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_backbone_alone_is_refused(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sentence = refused("export", "detect", "res2net20_26w_4s_tiny", "--to", "onnx")
+    assert sentence == "A backbone alone finds no objects: give a detector, a file of `res2net train detect`."
+
+
+@pytest.mark.parametrize("task", ["keypoints", "panoptic"])
+def test_tasks_that_are_not_exported(refused, task):
+    sentence = refused("export", task, "a.safetensors", "--to", "onnx")
+    assert sentence == f"What was trained to {task} cannot be exported: choose classify, detect or instance."
+
+
+def test_options_of_the_task_that_do_not_fit_are_refused(refused, made, pictures, tmp_path):
+    path = tmp_path / "copy.onnx"
+    written = made("detect", "retinanet", "onnx")[0]
+    path.write_bytes(written.read_bytes())
+    said = json.loads(written.with_name(f"{written.name}.json").read_text())
+    for changed, sentence in [
+        ({"task_metadata": 3}, "is damaged (task_metadata 3)"),
+        ({"task_metadata": {}}, "What the exported detector tells of its task is None"),
+        ({"outputs": ["boxes"]}, "The exported detector gives boxes, and detect needs boxes, scores, labels"),
+    ]:
+        (tmp_path / "copy.onnx.json").write_text(json.dumps(said | changed))
+        assert sentence in refused("predict", "detect", pictures, "--weights", path, "--runtime", "onnx")
