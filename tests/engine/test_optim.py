@@ -51,6 +51,16 @@ def test_steps():
     assert rates(config, 20) == pytest.approx([0.3 * 0.5 ** (step // 8) for step in range(20)])
 
 
+@pytest.mark.parametrize("warmup", [0, 0.5, 2])
+def test_milestones_are_counted_from_the_start(warmup):
+    """As in Detectron2: the warm-up moves none of them."""
+    config = OptimConfig(epochs=5, lr=0.3, schedule="step", milestones=(2, 4), step_factor=0.5, warmup=warmup)
+    updates = round(4 * warmup)
+    rising = [warming(step, updates) for step in range(updates)]
+    stepped = [0.5 ** ((step >= 8) + (step >= 16)) for step in range(updates, 20)]
+    assert rates(config, 20) == pytest.approx([0.3 * share for share in rising + stepped])
+
+
 @pytest.mark.parametrize(("epochs", "updates"), [(1, 4), (2.5, 10), (0.25, 1)])
 @pytest.mark.parametrize(
     ("schedule", "rest"),

@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, parse, split_task
-from res2net.errors import check_range
+from res2net.errors import InputError, check_range
 
 __all__ = ["run"]
 
@@ -34,6 +34,10 @@ class Arguments(TrainedArguments):
     """JPEG files: "full", or "scaled" to what is needed; by default as in the training."""
     workers: int | None = None
     """Processes that prepare pictures."""
+    bad_annotations: str = "stop"
+    """Annotations of objects that cannot be right: "stop" and count them, or "skip" those."""
+    results: str | None = None
+    """Also write what was found into this file, in COCO's format of results (tasks that find objects)."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -45,6 +49,7 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.data.loader import eval_loader
     from res2net.data.sources import open_source
     from res2net.engine.checkpoints import check_classes
+    from res2net.engine.coco_results import category_numbers, of_categories, write_results
     from res2net.engine.evaluate import evaluate, workers_for
     from res2net.engine.module import describe_skipped
     from res2net.engine.report import metrics_table
@@ -54,11 +59,16 @@ def run(arguments: Sequence[str]) -> None:
             check_range(option, value, least)
     trained = restore_trained(chosen, name, chosen.precision)
     task, said = trained.task, trained.said
+    metric = task.metric()
+    detections = getattr(metric, "detections", None)
+    if chosen.results is not None and detections is None:
+        raise InputError(f"The task {task.name} has no results in COCO's format: leave out --results.")
     source = open_source(
         chosen.source,
         val_fraction=float(said.get("val_fraction", 0.2)) if chosen.val_fraction is None else chosen.val_fraction,
         seed=int(said.get("seed", 0)) if chosen.seed is None else chosen.seed,
         bad_images=chosen.bad_images,
+        bad_annotations=chosen.bad_annotations,
         decode=chosen.decode or str(said.get("decode", "full")),
         labels=task.labels,
     )
@@ -73,11 +83,15 @@ def run(arguments: Sequence[str]) -> None:
         precision=trained.precision,
         accelerator=trained.accelerator,
         channels_last=bool(said.get("channels_last", True)),
+        metric=metric,
         console=console,
     )
     rate = len(evaluation.records["index"]) / evaluation.seconds
     title = f"{len(val_set):,} {task.sample_name} of {source.name} {task.scored}".rstrip()
     console.print(metrics_table(title, evaluation).to_rich())
     console.print(f"{rate:,.0f} images/s", highlight=False)
+    if chosen.results is not None and detections is not None:
+        categories = category_numbers(len(task.class_names), source.category_ids)
+        write_results(chosen.results, of_categories(detections(), categories))
     if evaluation.skipped:
         console.print(describe_skipped(evaluation.skipped), highlight=False, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, parse, split_task
-from res2net.errors import check_range
+from res2net.errors import InputError, check_range
 
 __all__ = ["run"]
 
@@ -27,6 +27,9 @@ class Arguments(TrainedArguments):
     """A picture, or a folder of pictures (at any depth)."""
     json: bool = False
     """Print JSON instead of a table."""
+    coco: str | None = None
+    """Also write the objects into this file in COCO's format of results; a number at the end of a picture's name is
+    its image_id."""
     draw: str | None = None
     """Also write each picture with its result drawn on it into this folder."""
     batch_size: int = 32
@@ -49,6 +52,8 @@ def run(arguments: Sequence[str]) -> None:
     paths = list_images(chosen.source)
     trained = restore_trained(chosen, name, chosen.precision)
     task = trained.task
+    if chosen.coco is not None and task.result_name != "objects":
+        raise InputError(f"The task {task.name} finds no objects: leave out --coco.")
     found: list[tuple[Path, Any, str]] = []
     with progress_bar(Console(stderr=True)) as bar:
         pictures = bar.add_task("pictures", total=len(paths), note="")
@@ -64,6 +69,8 @@ def run(arguments: Sequence[str]) -> None:
             if chosen.draw is not None and not reason:
                 _draw(task, path, result, Path(chosen.draw), len(found))
             bar.advance(pictures)
+    if chosen.coco is not None:
+        _write_coco(task, found, chosen.coco)
     if chosen.json:
         entries = [
             {"file": str(path)} | ({"error": reason} if reason else {task.result_name: result})
@@ -72,6 +79,15 @@ def run(arguments: Sequence[str]) -> None:
         print(json.dumps(entries, indent=2))
     else:
         Console().print(results_table(task, found).to_rich())
+
+
+def _write_coco(task: Any, found: Sequence[tuple[Path, Any, str]], file: str) -> None:
+    from res2net.engine.coco_results import category_numbers, image_numbers, listed_results, write_results
+
+    numbers = image_numbers([path for path, _, _ in found])
+    results = [(number, result) for number, (_, result, reason) in zip(numbers, found, strict=True) if not reason]
+    categories = category_numbers(len(task.class_names), task.category_ids)
+    write_results(file, listed_results(results, task.class_names, categories))
 
 
 def _draw(task: Any, path: Path, result: Any, folder: Path, number: int) -> None:

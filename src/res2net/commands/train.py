@@ -37,6 +37,8 @@ class Arguments(Generic[Options]):
     run: Annotated[TrainConfig[Options], tyro.conf.arg(name="")]
     config: str | None = None
     """Take options from this YAML file; those on the command line go before it."""
+    recipe: str | None = None
+    """Take options, and the task, from this recipe; `res2net recipes` lists them. Likewise."""
     resume: str | None = None
     """Go on with the run in this folder, exactly; no other options."""
 
@@ -44,11 +46,20 @@ class Arguments(Generic[Options]):
 def run(arguments: Sequence[str]) -> int:
     """Start a run, or go on with one; 1 when it was stopped and can be resumed."""
     task, words = split_task(arguments)
-    task = _task_of(value_of("--resume", words), task, named=words != list(arguments))
+    named = words != list(arguments)
+    resumed = value_of("--resume", words)
+    task = _task_of(resumed, task, named=named)
+    ready = _recipe(value_of("--recipe", words) if resumed is None else None, task, named=named)
+    task = ready.task_name if ready else task
     options = options_type(task)
     kind: Any = TrainConfig[options]  # type: ignore[valid-type]
-    default = kind(task_name=task, source="", task=options())
+    default = ready or kind(task_name=task, source="", task=options())
     given = value_of("--config", words)
+    if given is not None and ready is not None:
+        raise InputError(
+            "A recipe and a configuration are both whole runs: leave out --recipe or --config, "
+            "or write the recipe to a file with `res2net recipes NAME` and change it there."
+        )
     if given is not None:
         values = read_yaml(given)
         if values.setdefault("task_name", task) != task:
@@ -78,10 +89,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
-    from res2net.data.sources import open_source
     from res2net.engine.callbacks import StoppedError
     from res2net.engine.report import metrics_table, write_run_report
-    from res2net.engine.train import train
+    from res2net.engine.train import open_data, train
 
     console = Console()
     try:
@@ -90,10 +100,7 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
         # Not to where the output goes: after Ctrl-C `tee` and the like are gone.
         print(f"Stopped and saved. Go on with:\n  res2net train --resume {shlex.quote(str(stop))}", file=sys.stderr)
         return 1
-    source = open_source(
-        config.source, val_fraction=config.data.val_fraction, seed=config.seed, labels=trained.task.labels
-    )
-    write_run_report(trained, source, config)
+    write_run_report(trained, open_data(config), config)
     title = f"The best weights on the validation pictures {trained.task.scored}".rstrip()
     console.print(metrics_table(title, trained.evaluation).to_rich())
     best = shlex.quote(str(trained.folder.best))
@@ -124,10 +131,23 @@ def _task_of(folder: str | None, task: str, *, named: bool) -> str:
     return str(found)
 
 
+def _recipe(name: str | None, task: str, *, named: bool) -> TrainConfig[Any] | None:
+    """The configuration of a recipe, where one is named; it is refused for another task that was named."""
+    if name is None:
+        return None
+    from res2net.recipes.runs import find_recipe
+
+    found = find_recipe(name)()
+    if named and found.task_name != task:
+        raise InputError(f"The recipe {name} is for the task {found.task_name}: leave out the word {task}.")
+    return found
+
+
 def _check_nothing_else(parsed: Arguments[Any], default: TrainConfig[Any], saved: TrainConfig[Any]) -> None:
     """A resumed run goes on exactly, so options that would change it are refused; the same source may be named."""
     given = dataclasses.replace(parsed.run, source=default.source)
-    if parsed.config is not None or given != default or parsed.run.source not in ("", saved.source):
+    others = parsed.config is not None or parsed.recipe is not None
+    if others or given != default or parsed.run.source not in ("", saved.source):
         raise InputError(
             f"A resumed run goes on as it began: give --resume {parsed.resume} alone, "
             f"or start a new run with --weights {Path(parsed.resume or '') / 'best.safetensors'}."

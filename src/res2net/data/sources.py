@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from torch.utils.data import Subset
+
 from res2net.data.cifar import Cifar, cifar_preprocessing, find_cifar
 from res2net.data.decode import DECODES
+from res2net.data.folder import ImageFiles
 from res2net.data.layouts import open_folder
-from res2net.data.objects import Keypoints, open_objects
+from res2net.data.objects import Keypoints, ObjectImages, open_objects
 from res2net.data.samples import BAD_IMAGES, Samples, Transformed
 from res2net.data.transforms import TrainAugment, Transform
 from res2net.errors import InputError, check_choice, nearest
@@ -41,6 +44,14 @@ class DataSource:
     """How JPEG files are decoded for the transforms: "full" or "scaled"."""
     stuff_names: Sequence[str] = ()
     """The classes of `semantic` in the targets of objects, where there is any stuff: what has no instances."""
+    category_ids: Sequence[int] = ()
+    """The data set's own numbers of its classes, as COCO's files have them."""
+
+    def overfit(self, count: int) -> DataSource:
+        """The first `count` pictures of the training, both to train and to validate on."""
+        chosen, few = range(min(count, len(self.train))), self.train
+        few = few.subset(chosen) if isinstance(few, ObjectImages | ImageFiles) else Subset(few, chosen)  # type: ignore[arg-type]
+        return replace(self, train=few, val=few)
 
     def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
         """The training and the validation samples through their transforms, for a DataLoader with `collate`."""
@@ -128,6 +139,7 @@ def open_source(
             train.class_names,
             keypoints=train.keypoints,
             stuff_names=train.stuff_names,
+            category_ids=train.annotations.category_ids,
         )
     return replace(opened, bad_images=bad_images, decode=decode)
 

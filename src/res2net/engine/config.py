@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -56,6 +57,8 @@ class DataConfig:
     """Processes that prepare pictures; by default one for each processor but one, none for pictures in memory."""
     bad_annotations: str = "stop"
     """Annotations of objects that cannot be right: "stop" and count them, or "skip" those."""
+    overfit: int = 0
+    """Train on the first so many pictures and validate on the same, to see whether a network learns; 0 is off."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class OptimConfig:
     """Epochs in which the learning rate rises linearly, before the schedule (within it for one-cycle)."""
     step_epochs: int = 30
     """Epochs between two steps of the step schedule."""
+    milestones: tuple[int, ...] = ()
+    """The epochs after which the step schedule steps, counted from the start of the run, in place of step epochs."""
     step_factor: float = 0.1
     """What a step multiplies the learning rate by."""
     accumulate: int = 1
@@ -136,10 +141,24 @@ class TrainConfig(Generic[TaskOptions]):
             ("size", data.size, 8, 8192),
             ("val fraction", data.val_fraction, 0.001, 0.999),
             ("workers", data.workers, 0, 1024),
+            ("overfit", data.overfit, 0, 10**9),
             ("seed", self.seed, 0, 2**32 - 1),
         ):
             if value is not None:
                 check_range(name, value, low, high)
+        _check_milestones(optim)
+
+
+def _check_milestones(optim: OptimConfig) -> None:
+    given = optim.milestones
+    shown = ", ".join(map(str, given))
+    if given and optim.schedule != "step":
+        raise InputError(f"Milestones {shown} are of the schedule step, and this is {optim.schedule}: leave out one.")
+    if any(later <= earlier for earlier, later in pairwise((0, *given))) or any(one >= optim.epochs for one in given):
+        raise InputError(
+            f"Milestones {shown} do not fit a run of {optim.epochs} epochs: give rising numbers from 1 to "
+            f"{optim.epochs - 1}."
+        )
 
 
 def to_yaml(config: Any) -> str:

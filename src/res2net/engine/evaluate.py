@@ -8,8 +8,10 @@ from typing import Any
 import lightning as L
 from rich.console import Console
 from torch.utils.data import DataLoader
+from torchmetrics import Metric, MetricCollection
 
 from res2net.data.folder import ImageFiles
+from res2net.data.objects import ObjectImages
 from res2net.data.sources import DataSource
 from res2net.engine.lightning import make_trainer, quiet
 from res2net.engine.module import TaskModule
@@ -28,6 +30,7 @@ def evaluate(
     precision: str = "fp32",
     accelerator: str = "auto",
     channels_last: bool = True,
+    metric: Metric | MetricCollection | None = None,
     console: Console | None = None,
 ) -> Evaluation:
     """Run a task over a loader and compute its metrics, exactly as the evaluations within a run.
@@ -38,9 +41,10 @@ def evaluate(
         precision: "fp32", "bf16" or "fp16".
         accelerator: "cpu", "gpu", "mps" or "auto".
         channels_last: memory format of pictures.
+        metric: of the task, to be looked into afterwards; by default a new one.
         console: where progress is shown; None shows nothing.
     """
-    module = TaskModule(task, channels_last=channels_last)
+    module = TaskModule(task, channels_last=channels_last, metric=metric)
     found = _Found()
     callbacks = [found, RunProgress(console)] if console else [found]
     trainer = make_trainer(accelerator, precision, callbacks=callbacks, logger=False)
@@ -62,7 +66,7 @@ class _Found(L.Callback):
 
 def workers_for(source: DataSource) -> int:
     """Worker processes for data: one for each processor but one for files, none for pictures in memory."""
-    if not isinstance(source.train, ImageFiles):
+    if not isinstance(source.train, ImageFiles | ObjectImages):
         return 0
     # Where a container gives fewer processors than the machine has, only some systems tell.
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torchmetrics import Metric, MetricCollection
 
 from res2net.engine.config import OptimConfig
 from res2net.engine.optim import make_optimizer, make_schedule
@@ -28,14 +29,22 @@ class TaskModule(L.LightningModule):
         task: what is trained or evaluated.
         optim: how it is trained; None for evaluation alone.
         channels_last: memory format of pictures.
+        metric: what evaluations fill; by default a new one of the task.
     """
 
-    def __init__(self, task: Task, optim: OptimConfig | None = None, *, channels_last: bool = True) -> None:
+    def __init__(
+        self,
+        task: Task,
+        optim: OptimConfig | None = None,
+        *,
+        channels_last: bool = True,
+        metric: Metric | MetricCollection | None = None,
+    ) -> None:
         super().__init__()
         self.task = task.to(memory_format=torch.channels_last) if channels_last else task
         self.optim = optim
         self.channels_last = channels_last
-        self.metric = task.metric()
+        self.metric = task.metric() if metric is None else metric
         self.skipped: dict[str, str] = {}
         """Path and reason of each picture that could not be read."""
         self._records: list[dict[str, Tensor]] = []

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     LinearLR,
     LRScheduler,
+    MultiStepLR,
     OneCycleLR,
     SequentialLR,
     StepLR,
@@ -60,7 +61,12 @@ def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRSc
     if config.schedule == "cosine":
         main = CosineAnnealingLR(optimizer, max(1, steps - warmup))
     elif config.schedule == "step":
-        main = StepLR(optimizer, max(1, round(config.step_epochs * per_epoch)), config.step_factor)
+        if config.milestones:
+            # The schedule begins after the warm-up, and milestones count from the start of the run.
+            places = [max(0, round(epoch * per_epoch) - warmup) for epoch in config.milestones]
+            main = MultiStepLR(optimizer, places, config.step_factor)
+        else:
+            main = StepLR(optimizer, max(1, round(config.step_epochs * per_epoch)), config.step_factor)
     else:
         main = ConstantLR(optimizer, factor=1.0, total_iters=0)
     if warmup == 0:

@@ -27,7 +27,7 @@ from res2net.errors import InputError
 from res2net.tasks.base import Evaluation, Task, task_type
 from res2net.zoo import check_model_options, create_model, find_checkpoint, preprocessing_of
 
-__all__ = ["Trained", "make_task", "train"]
+__all__ = ["Trained", "make_task", "open_data", "train"]
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,7 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
     """
     console = console or Console()
     L.seed_everything(config.seed, verbose=False)
-    source = open_source(
-        config.source,
-        val_fraction=config.data.val_fraction,
-        seed=config.seed,
-        bad_images=config.data.bad_images,
-        bad_annotations=config.data.bad_annotations,
-        decode=config.data.decode,
-        labels=task_type(config.task_name).labels,
-    )
+    source = open_data(config)
     task = make_task(config, source)
     state = read_state(resume.state) if resume else None
     folder = resume or RunFolder.create(config)
@@ -115,6 +107,21 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
             console=console,
         )
     return Trained(folder, keeper.rows, evaluation, best)
+
+
+def open_data(config: TrainConfig[Any]) -> DataSource:
+    """The pictures of a run."""
+    data = config.data
+    source = open_source(
+        config.source,
+        val_fraction=data.val_fraction,
+        seed=config.seed,
+        bad_images=data.bad_images,
+        bad_annotations=data.bad_annotations,
+        decode=data.decode,
+        labels=task_type(config.task_name).labels,
+    )
+    return source.overfit(data.overfit) if data.overfit else source
 
 
 def make_task(config: TrainConfig[Any], source: DataSource) -> Task:

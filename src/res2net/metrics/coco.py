@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -126,6 +126,24 @@ class CocoAP(PictureMetric):
             if self.class_metrics:
                 values |= {f"{KINDS[kind]}_AP/{name}": value for name, value in by_class.items()}
         return values
+
+    def detections(self) -> Iterator[dict[str, Any]]:
+        """All that was found, in COCO's format of results but for `category_id`, which is the index of the class.
+
+        https://cocodataset.org/#format-results: `image_id`, `category_id`, `score`, and by kind `bbox` (left, top,
+        width, height) and `segmentation` (run lengths).
+        """
+        for image_id, picture in self.kept():
+            image: dict[str, Any] = {"id": image_id}
+            if "segm" in self.kinds:
+                image["height"], image["width"] = picture["size"].tolist()
+            for one in self._annotations(image, picture, ""):
+                found: dict[str, Any] = {
+                    name: one[name] for name in ("image_id", "category_id", "bbox", "score") if name in one
+                }
+                if "segmentation" in one:
+                    found["segmentation"] = one["segmentation"] | {"counts": one["segmentation"]["counts"].decode()}
+                yield found
 
     def _annotations(
         self, image: Mapping[str, Any], picture: Mapping[str, Tensor], prefix: str

@@ -183,7 +183,7 @@ def _read(file: Path, report: AnnotationReport, *, with_masks: bool, with_points
     for number in by_picture.keys() - stated_ids(content["images"]):
         for entry in by_picture[number]:
             report.add("unknown picture", file, f"annotation {entry['id']} has the picture {number}")
-    return collector.finish(categories.names(categories.ids))
+    return collector.finish(categories.names(categories.ids), category_ids=categories.ids)
 
 
 def pictures(

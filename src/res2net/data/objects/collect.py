@@ -122,6 +122,7 @@ class Collector:
         masks: MaskFiles | None = None,
         stuff: StuffSource | None = None,
         stuff_names: Sequence[str] = (),
+        category_ids: Sequence[int] = (),
     ) -> Annotations:
         """All that was taken, with what else a format knows."""
         points = None
@@ -144,6 +145,7 @@ class Collector:
             self.keypoints,
             stuff,
             list(stuff_names),
+            list(category_ids),
         )
 
     def fault(self, kind: str, what: str) -> None:

@@ -60,6 +60,7 @@ class Annotations:
         keypoints: what the points are.
         stuff: where there is any.
         stuff_names: the names of its classes.
+        category_ids: the numbers of the classes in the files, where those have numbers, as COCO's do.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Annotations:
     keypoints: Keypoints | None = None
     stuff: StuffSource | None = None
     stuff_names: Sequence[str] = ()
+    category_ids: Sequence[int] = ()
 
     def available(self) -> tuple[str, ...]:
         """Those of `LABELS` that there are."""

@@ -71,6 +71,8 @@ class ObjectTask(Task):
     model: Detector
     within: tuple[int, int] | None = None
     """Height and width of the pictures of an exported detector, into which all have to fit."""
+    category_ids: tuple[int, ...] = ()
+    """The numbers of the classes in the data set of the training, where it has any, as COCO's."""
 
     def __init__(
         self,
@@ -94,9 +96,12 @@ class ObjectTask(Task):
         cls, create: Callable[..., Backbone], source: DataSource, preprocessing: Preprocessing, options: Any
     ) -> Self:
         """The task for a source's classes, with a fresh head."""
-        backbone = create(num_classes=0).freeze(options.freeze)
+        # Whatever weights it starts from, nothing is asked of their classifier.
+        backbone = create(num_classes=0, adapt_classifier=True).freeze(options.freeze)
         names, stuff = source.class_names, source.stuff_names
-        return cls._around(backbone, names, preprocessing, options, source.keypoints, stuff)
+        task = cls._around(backbone, names, preprocessing, options, source.keypoints, stuff)
+        task.category_ids = tuple(source.category_ids)
+        return task
 
     @classmethod
     def _around(
@@ -153,6 +158,7 @@ class ObjectTask(Task):
         preprocessing = preprocessing_of(checkpoint) or Preprocessing()
         stuff_names = said.get("stuff_names", ())
         task = cls._around(backbone, said["class_names"], preprocessing, options, keypoints, stuff_names)
+        task.category_ids = tuple(said.get("category_ids", ()))
         try:
             task.model.load_state_dict(checkpoint.tensors)
         except RuntimeError as error:
@@ -166,12 +172,13 @@ class ObjectTask(Task):
         return self.model.backbone
 
     def metadata(self) -> dict[str, Any]:
-        """Options, key points and classes of stuff."""
+        """Options, key points, classes of stuff, and the data set's numbers of the classes."""
         points = None if self.keypoints is None else dataclasses.asdict(self.keypoints)
         return {
             "task_options": dataclasses.asdict(self.options),
             "keypoints": points,
             "stuff_names": list(self.stuff_names),
+            "category_ids": list(self.category_ids),
         }
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -199,8 +206,8 @@ class ObjectTask(Task):
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
         """For each picture the number of true `objects` and of those `found` with a score of a half or more."""
         results = self.results(images, targets)
-        places = targets["index"].tolist()
-        truth = [one | {"image_id": place} for one, place in zip(targets["truth"], places, strict=True)]
+        numbers = targets.get("image_id", targets["index"]).tolist()
+        truth = [one | {"image_id": number} for one, number in zip(targets["truth"], numbers, strict=True)]
         metric.update(results, truth)
         found = [int((one["scores"] >= self.sure).sum()) for one in results]
         objects = [len(one["labels"]) for one in targets["truth"]]
@@ -226,7 +233,7 @@ class ObjectTask(Task):
     def listed(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
         """A result as a list of objects in COCO's form."""
         objects = []
-        boxes = box_convert(result["boxes"], "xyxy", "xywh").tolist()
+        boxes = box_convert(result["boxes"].double(), "xyxy", "xywh").tolist()
         for place, (label, score, box) in enumerate(
             zip(result["labels"].tolist(), result["scores"].tolist(), boxes, strict=True)
         ):

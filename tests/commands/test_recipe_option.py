@@ -1,0 +1,71 @@
+"""`res2net recipes`, and `res2net train --recipe`."""
+
+import pytest
+import yaml
+from object_sets import SMALL, write_coco
+
+from res2net.recipes.runs import recipes
+
+TRAINED = [name for name in recipes() if not name.startswith("overfit")]
+"""Those that learn by heart have tests of their own."""
+
+SHORT = ["--epochs", 1, "--milestones", "--warmup", 0, "--overfit", 2]
+
+
+@pytest.fixture(scope="session")
+def coco(tmp_path_factory):
+    """Not to be changed."""
+    return write_coco(tmp_path_factory.mktemp("data") / "things")
+
+
+@pytest.fixture
+def shrunk(tiny):
+    """Options that make a tiny run of any recipe."""
+    return tiny(batch_size=2) + [word for pair in SMALL.items() for word in pair] + SHORT
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_recipes_run(run, trained, shrunk, coco, tmp_path, name):
+    """Shortened, with a tiny network and its weights from another task."""
+    options = [*shrunk, "--weights", trained.best, "--out", tmp_path / "run"]
+    answer = run("train", "--recipe", name, coco, *options)
+    assert answer.status == 0, answer.err
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    recipe = recipes()[name]()
+    assert written["task"]["detector"] == recipe.task.detector
+    assert (written["task"]["freeze"], written["task"]["freeze_norms"]) == (2, True)
+    assert (written["optim"]["lr"], written["data"]["batch_size"]) == (0.02, 2)
+
+
+def test_a_recipe_is_written_and_read_as_yaml(run, shrunk, coco, tmp_path):
+    answer = run("recipes", "mask_rcnn_2x")
+    assert answer.out.startswith("# Mask R-CNN")
+    (tmp_path / "own.yaml").write_text(answer.out)
+    options = [*shrunk, "--weights", "None", "--config", tmp_path / "own.yaml", "--out", tmp_path / "run"]
+    assert run("train", "instance", coco, *options).status == 0
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["optim"]["lr"] == 0.02
+
+
+def test_all_are_listed(run):
+    answer = run("recipes")
+    assert answer.status == 0
+    for name in recipes():
+        assert name in answer.out
+
+
+def test_what_does_not_fit_is_told(refused, coco, tmp_path):
+    assert "did you mean 'mask_rcnn_1x'?" in refused("train", "--recipe", "mask_rcnn1x", coco)
+    assert "did you mean 'mask_rcnn_1x'?" in refused("recipes", "mask_rcnn1x")
+    sentence = "The recipe mask_rcnn_1x is for the task instance: leave out the word detect."
+    assert refused("train", "detect", coco, "--recipe", "mask_rcnn_1x") == sentence
+    assert refused("train", "--recipe", "mask_rcnn_1x").startswith("SOURCE is missing")
+    both = ["--recipe", "mask_rcnn_1x", "--config", tmp_path / "own.yaml"]
+    assert refused("train", coco, *both).startswith("A recipe and a configuration are both whole runs")
+    assert refused("train", coco, "--recipe", "mask_rcnn_1x", "--epochs", 6) == (
+        "Milestones 8, 11 do not fit a run of 6 epochs: give rising numbers from 1 to 5."
+    )
+
+
+def test_a_resumed_run_takes_no_recipe(refused, trained):
+    sentence = refused("train", "--resume", trained.folder, "--recipe", "mask_rcnn_1x")
+    assert sentence.startswith("A resumed run goes on as it began")

@@ -1,0 +1,68 @@
+"""Recipes say what they are, and their configurations are whole."""
+
+import subprocess
+import sys
+
+import pytest
+
+from res2net import list_models
+from res2net.engine.config import TrainConfig, read_yaml, to_yaml
+from res2net.errors import InputError
+from res2net.options import from_dict
+from res2net.recipes.runs import about, find_recipe, recipe, recipes
+from res2net.tasks.base import task_type
+from res2net.weights import find_record
+
+PAPERS = ("faster_rcnn_c4", "faster_rcnn_1x", "faster_rcnn_voc07", "mask_rcnn_1x", "mask_rcnn_2x")
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_the_docstring_gives_command_time_and_score(name):
+    lines = about(recipes()[name]).splitlines()
+    assert lines[0].endswith(".")
+    assert any(line.startswith(f"- command: `res2net train --recipe {name} ") for line in lines)
+    for what in ("time", "score"):
+        assert any(line.startswith(f"- {what}: ") for line in lines)
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_the_configuration_is_one_of_the_task(tmp_path, name):
+    config = find_recipe(name)()
+    assert config == find_recipe(name)()
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert from_dict(TrainConfig[task_type(config.task_name).Options], read_yaml(path)) == config
+    assert config.source == ""
+    assert config.model.model in list_models()
+    if config.model.weights:
+        assert find_record(config.model.model, config.model.weights).tag == "in1k"
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_settings_of_the_paper(name):
+    config = find_recipe(name)()
+    optim, task = config.optim, config.task
+    assert config.model.model == "res2net50_26w_4s"
+    assert (optim.optimizer, optim.lr, optim.momentum, optim.weight_decay) == ("sgd", 0.02, 0.9, 1e-4)
+    assert (optim.schedule, config.data.batch_size, task.freeze, task.freeze_norms) == ("step", 16, 2, True)
+    coco = "voc" not in name
+    assert (config.data.size, task.max_size) == ((800, 1333) if coco else (600, 1000))
+    if coco:
+        assert (optim.epochs, optim.milestones) == ((24, (16, 22)) if name.endswith("2x") else (12, (8, 11)))
+        assert round(optim.warmup * (118_287 // 16)) == 500
+
+
+def test_names_are_given_once():
+    def mask_rcnn_1x():
+        """Another."""
+
+    recipes()
+    with pytest.raises(ValueError, match="registered twice"):
+        recipe(mask_rcnn_1x)
+    with pytest.raises(InputError, match="did you mean 'mask_rcnn_2x'"):
+        find_recipe("mask_rcnn2x")
+
+
+def test_they_need_no_torch():
+    ask = "import sys; from res2net.recipes.runs import recipes; recipes(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", ask], check=True)
