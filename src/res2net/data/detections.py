@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models.detection.roi_heads import expand_boxes, expand_masks, paste_mask_in_image
 from torchvision.models.detection.transform import resize_boxes, resize_keypoints
 
-__all__ = ["encoded_masks", "to_original"]
+__all__ = ["decoded_masks", "encoded_masks", "to_original"]
 
 
 def to_original(
@@ -78,3 +79,8 @@ def _runs(part: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -
     runs: list[int] = np.diff(changes, prepend=0).tolist()
     rest = height * width - sum(runs)
     return [*runs, rest] if rest else runs
+
+
+def decoded_masks(encoded: Sequence[Mapping[str, Any]]) -> Tensor:
+    """COCO's run lengths of one picture to bool masks `(n, H, W)`."""
+    return torch.from_numpy(coco_mask.decode([dict(one) for one in encoded])).permute(2, 0, 1).bool()

@@ -14,6 +14,7 @@ from torchmetrics import Metric
 
 from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
+from res2net.data.detections import decoded_masks
 from res2net.data.objects import Keypoints
 from res2net.data.sources import DataSource
 from res2net.errors import InputError
@@ -25,7 +26,7 @@ from res2net.report.objects import draw_segments
 from res2net.report.tables import Cell
 from res2net.tasks.base import Evaluation, register_task
 from res2net.tasks.options.panoptic import PanopticOptions
-from res2net.tasks.parts.objects import ObjectTask, whole_masks
+from res2net.tasks.parts.objects import ObjectTask
 from res2net.weights import Preprocessing
 
 __all__ = ["Panoptic", "PanopticOptions"]
@@ -169,7 +170,7 @@ class Panoptic(ObjectTask):
         """The picture divided into its segments."""
         if not result:
             return draw_segments(image, [], self.segment_names)
-        masks = whole_masks([one["segmentation"] for one in result])
+        masks = decoded_masks([one["segmentation"] for one in result])
         places = [one["category_id"] - 1 for one in result]
         return draw_segments(image, list(zip(masks, places, strict=True)), self.segment_names)
 

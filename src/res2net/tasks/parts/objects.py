@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
-from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 from torch import Tensor
 from torchvision.ops import box_convert
 
 from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
-from res2net.data.detections import encoded_masks, to_original
+from res2net.data.detections import decoded_masks, encoded_masks, to_original
 from res2net.data.object_transforms import (
     ObjectAugment,
     ObjectTransform,
@@ -35,6 +34,7 @@ from res2net.report.objects import draw_objects
 from res2net.report.pictures import as_image
 from res2net.report.tables import Cell
 from res2net.tasks.base import Evaluation, Task
+from res2net.tasks.parts.numbers import size_table
 from res2net.weights import Checkpoint, Preprocessing
 from res2net.zoo import create_model, preprocessing_of
 
@@ -315,7 +315,7 @@ class ObjectTask(Task):
             box_convert(boxes, "xywh", "xyxy"),
             torch.tensor([names[one["label"]] for one in shown], dtype=torch.int64),
             scores=torch.tensor([one["score"] for one in shown]),
-            masks=whole_masks([one["mask"] for one in shown]) if shown and "mask" in shown[0] else None,
+            masks=decoded_masks([one["mask"] for one in shown]) if shown and "mask" in shown[0] else None,
             keypoints=torch.stack(points) if points else None,
             skeleton=self.keypoints.skeleton if self.keypoints else (),
             names=self.result_names,
@@ -374,30 +374,3 @@ class WithTruth:
         index = {name: target[name] for name in ("index", "image_id") if name in target}
         prepared, noted = self.transform(image, index)
         return prepared, noted | {"truth": {name: value for name, value in target.items() if name not in index}}
-
-
-def whole_masks(encoded: Sequence[Mapping[str, Any]]) -> Tensor:
-    """COCO's run lengths of one picture to bool masks `(n, H, W)`."""
-    return torch.from_numpy(coco_mask.decode([dict(one) for one in encoded])).permute(2, 0, 1).bool()
-
-
-def size_table(evaluation: Evaluation) -> Table:
-    """Average precision of all, small, medium and large objects: a row for boxes, masks or key points."""
-    columns = (
-        Column("of"),
-        *(Column(name, "%", digits=1) for name in ("AP", "AP50", "AP75", "small", "medium", "large")),
-    )
-    rows = []
-    for kind in ("box", "mask", "keypoint"):
-        found = {
-            name.removeprefix(f"{kind}_"): value
-            for name, value in evaluation.metrics.items()
-            if name.startswith(f"{kind}_")
-        }
-        if found:
-            rows.append(
-                (kind, *(found.get(name) for name in ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")))
-            )
-    return Table(
-        "Average precision (%), by the area of objects: up to 32², up to 96², and more square pixels", columns, rows
-    )
