@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -32,6 +33,20 @@ def registered(monkeypatch):
     @register_source("dots")
     def dots(labels):
         return DataSource("dots", nothing, nothing, ["a"])
+
+
+@pytest.mark.parametrize("name", ["pets", "shapes"])
+def test_a_few_pictures_to_train_and_to_validate_on(request, few_shapes, name):
+    source = open_source(request.getfixturevalue("pets") if name == "pets" else name)
+    few = source.overfit(2)
+    assert len(few.train) == len(few.val) == 2
+    for index in range(2):
+        image, target = source.train[index]
+        for samples in (few.train, few.val):
+            again, same = samples[index]
+            assert np.array_equal(np.asarray(again), np.asarray(image))
+            assert same["label"] == target["label"]
+    assert len(source.overfit(10**6).val) == len(source.train)
 
 
 def test_a_folder_of_pictures(pets):

@@ -136,6 +136,20 @@ def test_a_value_of_another_type(options, text):
     assert message(**options) == text
 
 
+@pytest.mark.parametrize("milestones", [[3, 3], [5, 2], [0, 2], [2, 10], [-1]])
+def test_milestones_rise_within_the_run(milestones):
+    shown = ", ".join(map(str, milestones))
+    assert message(optim={"schedule": "step", "epochs": 10, "milestones": milestones}) == (
+        f"Milestones {shown} do not fit a run of 10 epochs: give rising numbers from 1 to 9."
+    )
+
+
+def test_milestones_of_another_schedule():
+    assert message(optim={"milestones": [3]}) == (
+        "Milestones 3 are of the schedule step, and this is cosine: leave out one."
+    )
+
+
 def test_what_must_be_given():
     with pytest.raises(InputError, match=r"^The configuration lacks source, task: add it\.$"):
         from_dict(KIND, {"task_name": "classify"})

@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from coco_oracle import PERSON, imperfect, pycocotools_numbers, read, synthetic, targets_of
+from coco_oracle import PERSON, from_dict, imperfect, pycocotools_numbers, quietly, read, synthetic, targets_of
+from pycocotools.cocoeval import COCOeval
 
 from res2net.errors import InputError
 from res2net.metrics import COCO_SIGMAS, OksAP
@@ -48,6 +50,24 @@ def test_synthetic_annotations(seed):
     dataset = synthetic(seed, pictures=20, classes=2, points=3)
     assert {one["num_keypoints"] > 0 for one in dataset["annotations"]} == {True, False}
     values = check_against_pycocotools(dataset, sigmas, seed)
+    assert values["keypoint_AP"] > 0.1
+
+
+def test_detections_have_coco_s_format():
+    """pycocotools takes them as they are, and its numbers are the same."""
+    dataset = synthetic(1, pictures=20, classes=2, points=3)
+    metric = OksAP([0.05, 0.1, 0.03], "ground truth", ["class 0", "class 1"])
+    targets = targets_of(dataset)
+    values = measured(metric, imperfect(targets, 2, 1), targets)
+    found = list(metric.detections())
+    assert all(one.keys() == {"image_id", "category_id", "score", "keypoints"} for one in found)
+    truth = quietly(from_dict, dataset)
+    evaluation = COCOeval(truth, quietly(truth.loadRes, found), "keypoints")
+    evaluation.params.kpt_oks_sigmas = np.array([0.05, 0.1, 0.03])
+    quietly(evaluation.evaluate)
+    quietly(evaluation.accumulate)
+    quietly(evaluation.summarize)
+    assert values["keypoint_AP"] == pytest.approx(evaluation.stats[0], abs=1e-6)
     assert values["keypoint_AP"] > 0.1
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,12 @@ def test_settings_of_the_paper(name):
     if coco:
         assert (optim.epochs, optim.milestones) == ((24, (16, 22)) if name.endswith("2x") else (12, (8, 11)))
         assert round(optim.warmup * (118_287 // 16)) == 500
+
+
+def test_the_documentation_has_all():
+    page = (Path(__file__).parents[2] / "docs" / "objects.md").read_text(encoding="utf-8")
+    for name in recipes():
+        assert f"`{name}`" in page
 
 
 def test_names_are_given_once():

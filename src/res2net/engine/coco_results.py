@@ -37,10 +37,16 @@ def image_numbers(paths: Sequence[Path]) -> list[int]:
 
 
 def listed_results(
-    results: Iterable[tuple[int, Sequence[Mapping[str, Any]]]], class_names: Sequence[str], categories: Sequence[int]
+    results: Sequence[tuple[int, Sequence[Mapping[str, Any]]]], class_names: Sequence[str], categories: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """The results of a task that finds objects, as its `predict` gives them, each with the number of its picture."""
+    """The results of a task that finds objects, as its `predict` gives them, each with the number of its picture.
+
+    Raises:
+        InputError: an object has no class, as for networks that see one object at a time, and there are several.
+    """
     numbers = dict(zip(class_names, categories, strict=True))
+    if any(one["label"] not in numbers for _, objects in results for one in objects):
+        raise InputError("Nobody looked for the class of these objects, which COCO's format needs: use --json instead.")
     return [
         {"image_id": image_id, "category_id": numbers[one["label"]], "score": one["score"]}
         | {coco: one[name] for name, coco in _NAMES.items() if name in one}

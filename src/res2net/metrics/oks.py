@@ -124,6 +124,15 @@ class OksAP(PictureMetric):
         numbers, _ = evaluate("keypoints", images, objects, detections, self.class_names, self.sigmas)
         return {f"keypoint_{name}": value for name, value in numbers.items()}
 
+    def detections(self) -> Iterator[dict[str, Any]]:
+        """All that was found, in COCO's format of results but for `category_id`, which is the index of the class.
+
+        https://cocodataset.org/#format-results: `image_id`, `category_id`, `score` and `keypoints` (x, y, 1).
+        """
+        for image_id, picture in self.kept():
+            for one in _detections(image_id, picture):
+                yield {name: value for name, value in one.items() if name != "area"}
+
 
 class PersonOksAP(OksAP):
     """`OksAP` of results that come person by person, as those of top-down networks do; the numbers are the same.

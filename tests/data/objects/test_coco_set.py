@@ -104,6 +104,13 @@ def test_coordinates_come_back_to_the_last_bit(content, write_coco, scale):
     assert (packed / 100 if scale == 1 else packed).tolist() == ring
 
 
+def test_classes_keep_the_numbers_of_the_file(content, write_coco):
+    train, val = open_objects(write_coco(), val_fraction=0.4)
+    ids = {category["name"]: category["id"] for category in content["categories"]}
+    assert dict(zip(train.class_names, train.annotations.category_ids, strict=True)) == ids
+    assert val.annotations.category_ids == train.annotations.category_ids
+
+
 def test_files_by_split(content, write_coco):
     for split in ("train", "val"):
         root = write_coco(f"instances_{split}2017.json", pictures=f"{split}2017")

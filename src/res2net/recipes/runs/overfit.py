@@ -43,8 +43,8 @@ def overfit_instance() -> TrainConfig[InstanceOptions]:
     """A tiny Mask R-CNN that learns four pictures by heart, such as those of Penn-Fudan.
 
     - command: `res2net train --recipe overfit_instance PATH/TO/PennFudanPed`
-    - time: 50 s on a core
-    - score: box AP50 100 %, mask AP50 100 %, mask AP about 60 % on the same pictures; a masks' edge is 28 pixels
+    - time: half a minute on a core
+    - score: mask AP50 100 % on the same four pictures of Penn-Fudan, 0 % after the first epoch
     """
     return _by_heart("instance", InstanceOptions(head=_HEAD, max_size=192, flip=0.0), pictures=4, size=128, epochs=30)
 
@@ -54,7 +54,7 @@ def overfit_detect() -> TrainConfig[DetectOptions]:
     """A tiny Faster R-CNN that learns four pictures by heart, such as those of COCO.
 
     - command: `res2net train --recipe overfit_detect PATH/TO/COCO`
-    - time: 40 s on a core
-    - score: box AP50 55 % on the same pictures
+    - time: three quarters of a minute on a core
+    - score: box AP50 82 % on the first four of 80 pictures of COCO, 0 % after the first epoch
     """
-    return _by_heart("detect", DetectOptions(head=_HEAD, max_size=192, flip=0.0), pictures=4, size=128, epochs=45)
+    return _by_heart("detect", DetectOptions(head=_HEAD, max_size=192, flip=0.0), pictures=4, size=128, epochs=60)
