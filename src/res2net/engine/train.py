@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import lightning as L
@@ -13,6 +12,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
+from res2net.backbones.base import Backbone
 from res2net.data.loader import TrainBatches, eval_loader, train_loader
 from res2net.data.sources import DataSource, open_source
 from res2net.engine.callbacks import GracefulStop, Keeper, RandomState
@@ -142,5 +142,10 @@ def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
         }
     if config.data.size is not None:
         preprocessing = replace(preprocessing, size=config.data.size)
-    create = partial(create_model, model.model, in_channels=len(preprocessing.mean), **options)
+
+    def create(num_classes: int) -> Backbone:
+        # A network without a classifier needs none of that of the weights.
+        chosen = options | ({"adapt_classifier": True} if num_classes == 0 else {})
+        return create_model(model.model, in_channels=len(preprocessing.mean), num_classes=num_classes, **chosen)
+
     return task_type(config.task_name).build(create, source, preprocessing, config.task)

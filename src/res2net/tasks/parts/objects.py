@@ -96,8 +96,7 @@ class ObjectTask(Task):
         cls, create: Callable[..., Backbone], source: DataSource, preprocessing: Preprocessing, options: Any
     ) -> Self:
         """The task for a source's classes, with a fresh head."""
-        # Whatever weights it starts from, nothing is asked of their classifier.
-        backbone = create(num_classes=0, adapt_classifier=True).freeze(options.freeze)
+        backbone = create(num_classes=0).freeze(options.freeze)
         names, stuff = source.class_names, source.stuff_names
         task = cls._around(backbone, names, preprocessing, options, source.keypoints, stuff)
         task.category_ids = tuple(source.category_ids)
