@@ -64,13 +64,18 @@ def source(scenes=SCENES):
     return DataSource("scenes", scenes, scenes, NAMES)
 
 
+def fresh(num_classes):
+    """A backbone with first weights."""
+    return build(MODEL, num_classes=num_classes)
+
+
 def make(name="detect", detector=None, size=64, seed=0, **options):
     """A small task with fresh weights."""
     torch.manual_seed(seed)
     kind = task_type(name)
     chosen = {} if detector is None else {"detector": detector}
     options = kind.Options(**chosen, head=HEAD, max_size=160, **options)
-    return kind.build(lambda **given: build(MODEL, **given), source(), Preprocessing(size=size), options)
+    return kind.build(fresh, source(), Preprocessing(size=size), options)
 
 
 class Knowing(Detector):
@@ -153,7 +158,7 @@ def test_the_loss_falls(name, detector):
     torch.manual_seed(0)
     kind = task_type(name)
     options = kind.Options(detector=detector, head=head, max_size=160, flip=0)
-    task = kind.build(lambda **given: build(MODEL, **given), source(), Preprocessing(size=64), options).train()
+    task = kind.build(fresh, source(), Preprocessing(size=64), options).train()
     images, targets = batch_of(task, True)
     optimizer = torch.optim.AdamW(task.parameters(), 1e-3)
     totals = []
