@@ -53,6 +53,18 @@ def test_settings_of_the_paper(name):
         assert round(optim.warmup * (118_287 // 16)) == 500
 
 
+def test_settings_of_simple_baseline():
+    config = find_recipe("simple_baseline_256x192")()
+    assert (config.task.crop, config.task.sigma, config.task.crop_scale, config.task.rotation) == (
+        (256, 192),
+        2,
+        0.3,
+        40,
+    )
+    assert (config.optim.epochs, config.optim.milestones, config.optim.lr) == (140, (90, 120), 1e-3)
+    assert config.data.batch_size == 128
+
+
 def test_the_documentation_has_all():
     page = (Path(__file__).parents[2] / "docs" / "objects.md").read_text(encoding="utf-8")
     for name in recipes():
