@@ -105,3 +105,8 @@ def test_a_file_of_options_that_cannot_be_read(refused, pictures, tmp_path):
         assert f"Cannot read the configuration {path}" in refused("train", pictures, "--config", path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     assert "binary.yaml is not YAML" in refused("train", pictures, "--config", tmp_path / "binary.yaml")
+
+
+@pytest.mark.parametrize("verb", ["train", "eval", "predict"])
+def test_a_misspelt_task_names_the_nearest(refused, verb):
+    assert refused(verb, "detekt", "shapes").startswith("There is no task 'detekt': did you mean 'detect'? (tasks: ")

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -40,10 +41,18 @@ class TrainedArguments:
 
 
 def split_task(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The task, `classify` unless the first word names one, and the other words."""
+    """The task, `classify` unless the first word names one, and the other words.
+
+    Raises:
+        InputError: two words stand first, and the first is nearly the name of a task.
+    """
     words = list(arguments)
     if words and words[0] in task_names():
         return words[0], words[1:]
+    if len(words) > 1 and not words[1].startswith("-") and not Path(words[0]).exists():
+        hint = nearest(words[0], task_names())
+        if hint:
+            raise InputError(f"There is no task {words[0]!r}: {hint} (tasks: {', '.join(task_names())}).")
     return "classify", words
 
 
