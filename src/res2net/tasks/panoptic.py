@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 from torchmetrics import Metric
 
-from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
 from res2net.data.detections import decoded_masks
 from res2net.data.objects import Keypoints
@@ -27,7 +26,6 @@ from res2net.report.tables import Cell
 from res2net.tasks.base import Evaluation, register_task
 from res2net.tasks.options.panoptic import PanopticOptions
 from res2net.tasks.parts.objects import ObjectTask
-from res2net.weights import Preprocessing
 
 __all__ = ["Panoptic", "PanopticOptions"]
 
@@ -48,31 +46,21 @@ class Panoptic(ObjectTask):
     model: PanopticFPN
 
     @classmethod
-    def _around(
-        cls,
-        backbone: Backbone,
-        class_names: Sequence[str],
-        preprocessing: Preprocessing,
-        options: Any,
-        keypoints: Keypoints | None,
-        stuff_names: Sequence[str],
-    ) -> Self:
-        if not stuff_names:
+    def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
+        """Panoptic FPN; `InputError` without classes of stuff."""
+        if not stuff:
             raise InputError(
                 "The data have no classes of stuff: give panoptic ones, such as COCO panoptic, or train the task "
                 "instance."
             )
-        if options.freeze_norms:
-            freeze_norms(backbone)
-        model = panoptic_fpn(
+        return panoptic_fpn(
             backbone,
-            len(class_names),
-            len(stuff_names),
+            things,
+            stuff,
             options.head,
             channels=options.stuff_channels,
             semantic_weight=options.stuff_weight,
         )
-        return cls(model, class_names, preprocessing, options, keypoints, stuff_names)
 
     @property
     def segment_names(self) -> tuple[str, ...]:

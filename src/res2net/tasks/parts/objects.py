@@ -114,9 +114,14 @@ class ObjectTask(Task):
     ) -> Self:
         if options.freeze_norms:
             freeze_norms(backbone)
-        head = dataclasses.replace(options.head, num_keypoints=len(keypoints) if keypoints else 0)
-        model = build_detector(options.detector, backbone, len(class_names), head)
+        model = cls.network(backbone, options, len(class_names), keypoints, len(stuff_names))
         return cls(model, class_names, preprocessing, options, keypoints, stuff_names)
+
+    @classmethod
+    def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
+        """The model on a backbone, for so many classes of things and of stuff."""
+        head = dataclasses.replace(options.head, num_keypoints=len(keypoints) if keypoints else 0)
+        return build_detector(options.detector, backbone, things, head)
 
     @classmethod
     def restore(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
 from res2net.data.object_geometry import picture_size
 from res2net.data.objects import Keypoints
@@ -52,27 +51,16 @@ class TopDownTask(KeypointTask):
     model: SimpleBaseline  # type: ignore[assignment] # it is no detector, as it sees one object at a time
 
     @classmethod
-    def _around(
-        cls,
-        backbone: Backbone,
-        class_names: Sequence[str],
-        preprocessing: Preprocessing,
-        options: Any,
-        keypoints: Keypoints | None,
-        stuff_names: Sequence[str],
-    ) -> Self:
-        if options.freeze_norms:
-            freeze_norms(backbone)
-        model: Any = SimpleBaseline(backbone, len(check_points(keypoints)), channels=options.channels)
-        task = cls(model, class_names, preprocessing, options, keypoints, stuff_names)
-        _ = task.codec  # options that do not fit are told now
-        return task
+    def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
+        """SimpleBaseline; `InputError` where the options of its heat maps do not fit."""
+        model = SimpleBaseline(backbone, len(check_points(keypoints)), channels=options.channels)
+        codec_of(options, model.stride)  # what does not fit is told now
+        return model
 
     @property
     def codec(self) -> HeatmapCodec:
         """Between points and heat maps."""
-        options = self.options
-        return HeatmapCodec(tuple(options.crop), self.model.stride, options.sigma, refine=options.refine)
+        return codec_of(self.options, self.model.stride)
 
     def forward(self, images: Tensor) -> Any:
         """Heat maps `(N, k, h, w)` of crops."""
@@ -151,6 +139,11 @@ class TopDownTask(KeypointTask):
     def shown(self) -> str:
         """A line on the pictures of a report."""
         return f"Validation pictures with the key points that were found {self.scored}."
+
+
+def codec_of(options: Any, stride: int) -> HeatmapCodec:
+    """Between points and heat maps of a stride."""
+    return HeatmapCodec(tuple(options.crop), stride, options.sigma, refine=options.refine)
 
 
 class CropTransform:
