@@ -18,8 +18,11 @@ SMALL = {
 }
 
 
-def write_coco(root, splits=(("train", 4), ("val", 3)), width=90, height=60):
-    """Bright things on dark pictures; the names of the pictures end in their ids, and categories have gaps."""
+def write_coco(root, splits=(("train", 4), ("val", 3)), width=90, height=60, points=()):
+    """Bright things on dark pictures; the names of the pictures end in their ids, and categories have gaps.
+
+    With `points`, names of corners, they are people's key points.
+    """
     random = np.random.default_rng(0)
     (root / "annotations").mkdir(parents=True)
     number = 100
@@ -37,11 +40,17 @@ def write_coco(root, splits=(("train", 4), ("val", 3)), width=90, height=60):
                     {"id": len(annotations) + 1 + 100 * number, "image_id": number, "category_id": category}
                     | {"bbox": [x, y, side, side], "area": side * side, "iscrowd": 0, "segmentation": [corners]}
                 )
+                if points:
+                    places = zip(corners[::2], corners[1::2], points, strict=False)
+                    annotations[-1]["keypoints"] = [number for x, y, _ in places for number in (x, y, 2)]
+                    annotations[-1]["num_keypoints"] = len(points)
             images.append({"id": number, "file_name": f"picture_{number:06d}.png", "width": width, "height": height})
             Image.fromarray(pixels).save(root / split / images[-1]["file_name"])
-        categories = [{"id": one, "name": name} for one, name in CATEGORIES.items()]
+        more = {"keypoints": list(points), "skeleton": []} if points else {}
+        categories = [{"id": one, "name": name} | more for one, name in CATEGORIES.items()]
         content = {"images": images, "annotations": annotations, "categories": categories}
-        (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+        kind = "person_keypoints" if points else "instances"
+        (root / "annotations" / f"{kind}_{split}.json").write_text(json.dumps(content))
     return root
 
 
