@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from res2net.errors import InputError
-from res2net.recipes.shapes_objects import GOALS, Arguments, configuration, reached, run
+from res2net.recipes.shapes_objects import GOALS, Arguments, configuration, run
+from res2net.recipes.side_by_side import reached
 
 
 @pytest.mark.parametrize("task", GOALS)

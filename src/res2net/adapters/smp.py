@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,21 +11,29 @@ from torch import Tensor, nn
 
 from res2net.adapters.missing import needs
 from res2net.adapters.trim import keep_stages
-from res2net.backbones.base import Backbone
+from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.registry import build, variant, variant_names
-from res2net.errors import InputError
+from res2net.errors import InputError, check_choice
 from res2net.weights import records
 from res2net.weights.load import why_unusable
 from res2net.zoo import create_model
 
 with needs("segmentation_models_pytorch"):
+    import segmentation_models_pytorch as smp
     from segmentation_models_pytorch.encoders import encoders
     from segmentation_models_pytorch.encoders._base import EncoderMixin
 
-__all__ = ["PREFIX", "PyramidEncoder", "register"]
+__all__ = ["ARCHITECTURES", "PREFIX", "PyramidEncoder", "make_decoder", "register"]
 
 PREFIX = "res2net/"
 """What our names begin with among the encoders."""
+ARCHITECTURES = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "upernet")
+"""Of the library, whose decoders read any pyramid."""
+DILATED = ("unet", "pspnet", "pan", "upernet")
+"""Those that also read stages that share the output stride."""
+DECODER_CHANNELS = (256, 128, 64, 32, 16)
+"""Of U-Nets, as many of the last as there are stages."""
+DECLARED = PREFIX + "declared"
 
 
 def register() -> list[str]:
@@ -103,3 +111,62 @@ def _halves_at_each_stage(family: Callable[..., Backbone]) -> bool:
     with torch.device("meta"):
         model = build(next(name for name in variant_names() if variant(name).build is family))
     return model.dims == 2 and all(stage.stride == 2**level for level, stage in enumerate(model.stages, start=1))
+
+
+def make_decoder(architecture: str, stages: Sequence[Stage], num_classes: int) -> tuple[nn.Module, nn.Module]:
+    """The decoder of an architecture for the stages of a backbone, and the layers behind it that make the logits.
+
+    The decoder takes a list of maps, the picture first, whose values it does not read.
+
+    Args:
+        architecture: one of `ARCHITECTURES`.
+        stages: up to five, of strides 2, 4, 8 and so on, finest first; the last may share the output stride.
+        num_classes: values of a pixel.
+
+    Raises:
+        InputError: the stages are not such, or the architecture cannot read them.
+    """
+    check_choice("Architecture", architecture, ARCHITECTURES)
+    strides = [stage.stride for stage in stages]
+    depth = len(strides)
+    last = strides[-1] if architecture in DILATED else 2**depth
+    fits = [min(2**level, last) for level in range(1, depth + 1)] == strides
+    options: dict[str, Any] = {"encoder_depth": depth}
+    if architecture in ("unet", "unetplusplus", "manet"):
+        options["decoder_channels"] = DECODER_CHANNELS[-depth:]
+    if architecture == "pspnet":
+        options["upsampling"] = strides[-1]
+    if strides[-1] < 2**depth:
+        options["encoder_output_stride"] = strides[-1]
+    encoders[DECLARED] = {
+        "encoder": _Declared,
+        "params": {"channels": [stage.channels for stage in stages]},
+        "pretrained_settings": {},
+    }
+    try:
+        if not fits or depth > len(DECODER_CHANNELS):
+            raise ValueError("strides")
+        model = smp.create_model(architecture, DECLARED, encoder_weights=None, classes=num_classes, **options)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The decoder {architecture} cannot read stages of strides {', '.join(map(str, strides))}: "
+            "choose another network or output stride, or the decoder deeplabv3plus."
+        ) from error
+    finally:
+        del encoders[DECLARED]
+    return model.decoder, model.segmentation_head
+
+
+class _Declared(nn.Module, EncoderMixin):  # type: ignore[misc] # the class is not known to mypy
+    """No encoder, but what one says of itself: the library makes decoders for it."""
+
+    def __init__(self, channels: Sequence[int], depth: int = 5, output_stride: int = 32) -> None:
+        super().__init__()
+        self._depth, self._output_stride, self._in_channels = depth, output_stride, 3
+        self._out_channels = [3, *channels[:depth]]
+
+    def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:
+        """Nothing: there is no convolution."""
+
+    def make_dilated(self, output_stride: int) -> None:
+        """Nothing: there is no convolution."""

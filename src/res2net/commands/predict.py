@@ -32,6 +32,8 @@ class Arguments(TrainedArguments):
     its image_id."""
     draw: str | None = None
     """Also write each picture with its result drawn on it into this folder."""
+    save: str | None = None
+    """Also write what is found in each picture into this folder as files of their own, such as a mask."""
     batch_size: int = 32
     """Pictures at a time."""
     precision: str = "fp32"
@@ -68,12 +70,14 @@ def run(arguments: Sequence[str]) -> None:
             found.append((path, result, reason))
             if chosen.draw is not None and not reason:
                 _draw(task, path, result, Path(chosen.draw), len(found))
+            if chosen.save is not None and not reason:
+                task.save(result, Path(chosen.save, f"{len(found):05d}-{path.stem}"))
             bar.advance(pictures)
     if chosen.coco is not None:
         _write_coco(task, found, chosen.coco)
     if chosen.json:
         entries = [
-            {"file": str(path)} | ({"error": reason} if reason else {task.result_name: result})
+            {"file": str(path)} | ({"error": reason} if reason else {task.result_name: task.described(result)})
             for path, result, reason in found
         ]
         print(json.dumps(entries, indent=2))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.models.detection.roi_heads import expand_boxes, expand_masks, paste_mask_in_image
 from torchvision.models.detection.transform import resize_boxes, resize_keypoints
 
-__all__ = ["decoded_masks", "encoded_masks", "to_original"]
+__all__ = ["decoded_masks", "encoded_masks", "run_lengths", "to_original"]
 
 
 def to_original(
@@ -79,6 +79,14 @@ def _runs(part: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -
     runs: list[int] = np.diff(changes, prepend=0).tolist()
     rest = height * width - sum(runs)
     return [*runs, rest] if rest else runs
+
+
+def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """A mask `(H, W)` of a whole picture as COCO's run-length encoding, ready for JSON."""
+    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    counts = encoded["counts"]
+    text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+    return {"size": [int(side) for side in encoded["size"]], "counts": text}
 
 
 def decoded_masks(encoded: Sequence[Mapping[str, Any]]) -> Tensor:

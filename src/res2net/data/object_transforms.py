@@ -30,6 +30,7 @@ from res2net.data.object_geometry import (
     viewed_image,
     viewed_target,
 )
+from res2net.data.random_views import below, random_cut, random_part, uniform
 from res2net.data.samples import Sample
 from res2net.data.transforms import Normalise, Transform, check_pair, check_whole
 from res2net.errors import InputError, check_range
@@ -215,38 +216,15 @@ def _random_view(height: int, width: int, augment: ObjectAugment, sizes: Sequenc
     """What a training step sees of a picture of that size."""
     top = left = 0
     if augment.crop is not None:
-        (top, height), (left, width) = (_cut(side, round(side * _uniform(*augment.crop))) for side in (height, width))
+        (top, height), (left, width) = (
+            random_cut(side, round(side * uniform(*augment.crop))) for side in (height, width)
+        )
     mirrored = float(torch.rand(())) < augment.flip
     if augment.jitter is None:
-        shorter = sizes[_below(len(sizes))]
+        shorter = sizes[below(len(sizes))]
         return View(top, left, height, width, resized_size(height, width, shorter, augment.max_size), mirrored)
-    scale = augment.jitter_size / max(height, width) * _uniform(*augment.jitter)
+    scale = augment.jitter_size / max(height, width) * uniform(*augment.jitter)
     (down, height, new_height), (across, width, new_width) = (
-        _jittered(side, scale, augment.jitter_size) for side in (height, width)
+        random_part(side, scale, augment.jitter_size) for side in (height, width)
     )
     return View(top + down, left + across, height, width, (new_height, new_width), mirrored)
-
-
-def _jittered(side: int, scale: float, most: int) -> tuple[int, int, int]:
-    """Start and length of what is seen of a side, and its length after resizing.
-
-    What would not fit after resizing is cut off before: the same but for rounding, and less work.
-    """
-    if side * scale <= most:
-        return 0, side, max(1, round(side * scale))
-    return *_cut(side, round(most / scale)), most
-
-
-def _cut(side: int, length: int) -> tuple[int, int]:
-    """A random start, and the length, of a part of a side; 1 at least."""
-    length = min(max(1, length), side)
-    return _below(side - length + 1), length
-
-
-def _uniform(low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(()))
-
-
-def _below(bound: int) -> int:
-    """A random whole number from 0 to `bound` - 1."""
-    return int(torch.randint(bound, ()))

@@ -216,6 +216,9 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
     # No thing is a crowd, and areas are those of the masks.
     wanted = ["label", "size"] if whole else [name for name in labels if name not in ("crowd", "area")]
     panoptic = "semantic" in wanted and "boxes" in wanted
+    names = CLASS_NAMES if whole else SILHOUETTES
+    if "semantic" in wanted and not panoptic:
+        names = ("background", *SILHOUETTES)
     if panoptic:
         wanted[wanted.index("semantic")] = "stuff"
     pictures: dict[str, Samples] = {
@@ -230,7 +233,7 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
         "shapes",
         pictures["train"],
         pictures["val"],
-        CLASS_NAMES if whole else SILHOUETTES,
+        names,
         Preprocessing(size=size, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         TrainAugment(pad=0),  # things are anywhere in the picture already
         keypoints=POINTS if "keypoints" in labels else None,

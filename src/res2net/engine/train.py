@@ -143,9 +143,14 @@ def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
     if config.data.size is not None:
         preprocessing = replace(preprocessing, size=config.data.size)
 
-    def create(num_classes: int) -> Backbone:
-        # A network without a classifier needs none of that of the weights.
+    def create(num_classes: int, in_channels: int | None = None, output_stride: int | None = None) -> Backbone:
+        # A network without a classifier needs none of that of the weights; channels that a task adds are new to them.
         chosen = options | ({"adapt_classifier": True} if num_classes == 0 else {})
-        return create_model(model.model, in_channels=len(preprocessing.mean), num_classes=num_classes, **chosen)
+        if in_channels is not None and model.weights is not None:
+            chosen["adapt_input"] = True
+        if output_stride is not None:
+            chosen["output_stride"] = output_stride
+        channels = in_channels or len(preprocessing.mean)
+        return create_model(model.model, in_channels=channels, num_classes=num_classes, **chosen)
 
     return task_type(config.task_name).build(create, source, preprocessing, config.task)

@@ -15,14 +15,10 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from res2net.data.loader import eval_loader
-from res2net.data.sources import open_source
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.engine.evaluate import evaluate
-from res2net.engine.report import write_run_report
-from res2net.engine.train import make_task, train
 from res2net.errors import InputError, check_choice
-from res2net.report import Column, Table
+from res2net.recipes.side_by_side import side_by_side
+from res2net.report import Table
 from res2net.tasks.options import options_type
 
 __all__ = ["GOALS", "Arguments", "configuration", "main"]
@@ -120,51 +116,8 @@ def main() -> None:
 
 
 def run(chosen: Arguments, console: Console) -> Table:
-    """Evaluate the network as it starts, train it, and put both side by side, by the size of objects."""
-    config = configuration(chosen)
-    source = open_source("shapes", labels=task_labels(chosen.task))
-    untrained = make_task(config, source)
-    console.print("Before training", style="bold")
-    _, scenes = untrained.datasets(source)
-    before = evaluate(untrained, eval_loader(scenes, config.data.batch_size), console=console)
-    trained = train(config, console=console)
-    write_run_report(trained, source, config)
-    console.print(f"Report: {trained.folder.report}", markup=False, highlight=False, soft_wrap=True)
-    after = trained.evaluation
-    names = [name for name in after.metrics if name != "loss" and "AR" not in name]
-    goals = GOALS[chosen.task]
-    rows = []
-    for name in names:
-        goal = goals.get(name)
-        rows.append((name, before.metrics[name], after.metrics[name], goal, reached(after.metrics[name], goal)))
-    columns = (
-        Column("metric"),
-        Column("untrained", "%", digits=1),
-        Column("trained", "%", digits=1),
-        Column("goal", "%", digits=0),
-        Column(""),
-    )
-    minutes = sum(row["seconds"] for row in trained.rows) / 60
-    detector = f", {config.task.detector}" if hasattr(config.task, "detector") else ""
-    title = (
-        f"{chosen.task}{detector}, {chosen.backbone}: {len(source.val)} scenes, {minutes:.1f} minutes of training, "
-        f"seed {chosen.seed}"
-    )
-    return Table(title, columns, rows)
-
-
-def task_labels(name: str) -> tuple[str, ...]:
-    """What a task needs to know of a picture."""
-    from res2net.tasks.base import task_type
-
-    return tuple(task_type(name).labels)
-
-
-def reached(value: float, goal: float | None) -> str:
-    """Whether a goal was reached, in a word."""
-    if goal is None:
-        return ""
-    return "reached" if value >= goal else "missed"
+    """Train, and put what it learnt beside the network as it starts, by the size of objects."""
+    return side_by_side(configuration(chosen), GOALS[chosen.task], console)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from PIL import Image
@@ -15,7 +16,7 @@ from torchmetrics import Metric, MetricCollection
 from res2net.backbones.base import Backbone
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
-from res2net.errors import check_choice
+from res2net.errors import InputError, check_choice
 from res2net.report import Column, Report
 from res2net.report.tables import Cell
 from res2net.tasks import task_names
@@ -138,7 +139,7 @@ class Task(nn.Module):
         raise NotImplementedError
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[Any]:
-        """A decoded result for each picture, ready for JSON; `targets` is what the transform noted of the pictures."""
+        """A decoded result for each picture; `targets` is what the transform noted of the pictures."""
         raise NotImplementedError
 
     def transform(self, train: bool) -> Transform:
@@ -170,6 +171,18 @@ class Task(nn.Module):
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
         """The rows of a result in a table, a cell for each of `columns`; none where there is nothing to tell."""
         raise NotImplementedError
+
+    def described(self, result: Any) -> Any:
+        """What JSON tells of a result; a task whose results hold arrays leaves those out."""
+        return result
+
+    def save(self, result: Any, stem: Path) -> list[Path]:
+        """Write a result as files whose names begin with that of `stem`, and give their paths.
+
+        Raises:
+            InputError: the task's results are no files.
+        """
+        raise InputError(f"The task {self.name} finds no picture of its own: take --draw or --json in place of --save.")
 
     def draw(self, image: Image.Image, result: Any) -> Image.Image:
         """A picture with its result drawn on it."""

@@ -35,6 +35,7 @@ from res2net.report.pictures import as_image
 from res2net.report.tables import Cell
 from res2net.tasks.base import Evaluation, Task
 from res2net.tasks.parts.numbers import size_table
+from res2net.tasks.parts.truth import WithTruth
 from res2net.weights import Checkpoint, Preprocessing
 from res2net.zoo import create_model, preprocessing_of
 
@@ -366,15 +367,3 @@ def told(kind: type[Any], said: Mapping[str, Any], where: str) -> tuple[Any, Key
     points = said.get("keypoints")
     options = from_dict(kind, said.get("task_options"), f"{where} of its task")
     return options, None if points is None else from_dict(Keypoints, points, f"{where} of points")
-
-
-class WithTruth:
-    """A transform of evaluation that leaves what is true as it is in the file, under `truth`, for exact numbers."""
-
-    def __init__(self, transform: Transform) -> None:
-        self.transform = transform
-
-    def __call__(self, image: Any, target: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        index = {name: target[name] for name in ("index", "image_id") if name in target}
-        prepared, noted = self.transform(image, index)
-        return prepared, noted | {"truth": {name: value for name, value in target.items() if name not in index}}

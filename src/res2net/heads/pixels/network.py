@@ -1,0 +1,85 @@
+"""A backbone with a decoder: a picture to a value for each of its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone, Stage
+from res2net.errors import InputError
+
+__all__ = ["Decoder", "PixelNetwork", "resized", "stage_of_stride"]
+
+
+class Decoder(nn.Module):
+    """From a pyramid to maps of values, one or several of which are learnt from.
+
+    A decoder is constructed from the stages of a backbone and the number of values of a pixel.
+    """
+
+    size_multiple: int = 1
+    """What the sides of a picture are multiples of."""
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps `(N, channels, h, w)`, finest first, to logits `(N, K, h, w)`.
+
+        The first is the answer; others are only learnt from (deep supervision). Each may have a size of its own.
+        """
+        raise NotImplementedError
+
+
+class PixelNetwork(nn.Module):
+    """Encoder, decoder, and the maps enlarged to the picture.
+
+    Args:
+        backbone: without classifier.
+        decoder: for its stages.
+    """
+
+    def __init__(self, backbone: Backbone, decoder: Decoder) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.decoder = decoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, H, W)`, of any size, to logits `(N, K, H, W)`."""
+        return self._enlarged(images, self._maps(images)[:1])[0]
+
+    def every(self, images: Tensor) -> list[Tensor]:
+        """The answer and what is learnt from beside it, each `(N, K, H, W)`."""
+        return self._enlarged(images, self._maps(images))
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
+        if multiple > 1:
+            height, width = images.shape[-2:]
+            images = F.pad(images, (0, -width % multiple, 0, -height % multiple))
+        return self.decoder(self.backbone.features(images))
+
+    def _enlarged(self, images: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+        height, width = images.shape[-2:]
+        multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
+        padded = (height + -height % multiple, width + -width % multiple)
+        return [resized(one, padded)[..., :height, :width] for one in maps]
+
+
+def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """`(N, C, h, w)` to `(N, C, *size)`, bilinearly, corners of the outer pixels on each other."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def stage_of_stride(stages: Sequence[Stage], stride: int) -> int:
+    """The index of the last stage that has a stride.
+
+    Raises:
+        InputError: there is none.
+    """
+    places = [place for place, stage in enumerate(stages) if stage.stride == stride]
+    if not places:
+        found = ", ".join(str(stage.stride) for stage in stages)
+        raise InputError(f"The decoder needs a stage of stride {stride}, and the network has {found}: choose another.")
+    return places[-1]

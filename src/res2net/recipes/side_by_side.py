@@ -1,0 +1,73 @@
+"""What a network learns in a recipe's run, beside what it knew before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+
+from res2net.data.loader import eval_loader
+from res2net.data.sources import DataSource
+from res2net.engine.config import TrainConfig
+from res2net.engine.evaluate import evaluate
+from res2net.engine.report import write_run_report
+from res2net.engine.train import make_task, open_data, train
+from res2net.report import Column, Table
+from res2net.tasks.base import Task
+
+__all__ = ["side_by_side"]
+
+Others = Callable[[Task, DataSource], Mapping[str, Task]]
+"""From the untrained task and its data to more that is evaluated, by what it is called in the table."""
+
+
+def side_by_side(
+    config: TrainConfig[Any], goals: Mapping[str, float], console: Console, *, others: Others | None = None
+) -> Table:
+    """Evaluate the network as it starts and others, train it, write its report, and put all side by side.
+
+    Args:
+        config: of the run.
+        goals: what metrics have to reach, set before anything was trained.
+        console: where progress is shown.
+        others: what else is evaluated, such as a predictor that sees no picture.
+    """
+    source = open_data(config)
+    untrained = make_task(config, source)
+    compared = {"untrained": untrained} | (dict(others(untrained, source)) if others else {})
+    scores = {}
+    for name, task in compared.items():
+        console.print(f"Before training: {name}", style="bold")
+        _, samples = task.datasets(source)
+        scores[name] = evaluate(task, eval_loader(samples, config.data.batch_size), console=console).metrics
+    trained = train(config, console=console)
+    write_run_report(trained, source, config)
+    console.print(f"Report: {trained.folder.report}", markup=False, highlight=False, soft_wrap=True)
+    after = trained.evaluation.metrics
+    rows = []
+    for name, value in after.items():
+        if name == "loss" or "AR" in name:
+            continue
+        goal = goals.get(name)
+        rows.append((name, *(one.get(name) for one in scores.values()), value, goal, reached(value, goal)))
+    columns = (
+        Column("metric"),
+        *(Column(name, "%", digits=1) for name in (*scores, "trained")),
+        Column("goal", "%", digits=0),
+        Column(""),
+    )
+    minutes = sum(row["seconds"] for row in trained.rows) / 60
+    kind = next((getattr(config.task, word) for word in ("detector", "decoder") if hasattr(config.task, word)), None)
+    title = (
+        f"{config.task_name}{f', {kind}' if kind else ''}, {config.model.model}: {len(source.val)} pictures held out, "
+        f"{minutes:.1f} minutes of training, seed {config.seed}"
+    )
+    return Table(title, columns, rows)
+
+
+def reached(value: float, goal: float | None) -> str:
+    """Whether a goal was reached, in a word."""
+    if goal is None:
+        return ""
+    return "reached" if value >= goal else "missed"

@@ -1,0 +1,29 @@
+"""What a user can choose for the task segment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from res2net.errors import InputError, check_range
+from res2net.tasks.options.pixels import PixelOptions
+
+__all__ = ["SegmentOptions"]
+
+
+@dataclass(frozen=True)
+class SegmentOptions(PixelOptions):
+    """How classes of pixels are found, and how that is trained."""
+
+    class_weights: tuple[float, ...] = ()
+    """Weight of each class in the loss; by default all count the same."""
+    ohem: float = 0.0
+    """Learn only from pixels whose true class has at most this probability, such as 0.7; 0 learns from all."""
+    ohem_kept: float = 1 / 16
+    """Share of pixels that is learnt from at least."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(weight < 0 for weight in self.class_weights):
+            raise InputError(f"The class weights {self.class_weights} do not fit: give numbers of 0 or more.")
+        check_range("ohem", self.ohem, 0, 1)
+        check_range("ohem kept", self.ohem_kept, 0, 1)

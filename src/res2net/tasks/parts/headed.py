@@ -1,0 +1,97 @@
+"""What the tasks have in common whose checkpoints hold a backbone and its head as one network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from torch import nn
+
+from res2net.backbones.base import Backbone
+from res2net.data.sources import DataSource
+from res2net.errors import InputError
+from res2net.options import from_dict
+from res2net.tasks.base import Task
+from res2net.weights import Checkpoint, Preprocessing
+from res2net.zoo import create_model, preprocessing_of
+
+__all__ = ["HeadedTask"]
+
+
+class HeadedTask(Task):
+    """A backbone with a head: a task says what the data decide (`facts`) and puts a network around a backbone.
+
+    Args:
+        model: the network; its part `backbone` makes the features.
+        preprocessing: how pictures are prepared.
+        options: an instance of `Options`.
+        facts: what `facts` gives.
+    """
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.preprocessing = preprocessing
+        self.options = options
+        self.known = dict(facts)
+        """What the data of the training decided, ready for JSON."""
+        self.class_names = tuple(facts["class_names"])
+
+    @classmethod
+    def facts(cls, source: DataSource) -> dict[str, Any]:
+        """What the data decide, ready for JSON; `class_names` at least."""
+        return {"class_names": list(source.class_names)}
+
+    @classmethod
+    def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> nn.Module:
+        """The network around a backbone; its part `backbone` is that."""
+        raise NotImplementedError
+
+    @classmethod
+    def backbone_options(cls, options: Any) -> dict[str, Any]:
+        """What the task asks of its backbone, such as an output stride."""
+        return {}
+
+    @classmethod
+    def around(cls, backbone: Backbone, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> Self:
+        """The task with a fresh head on a backbone."""
+        return cls(cls.network(backbone, options, facts), preprocessing, options, facts)
+
+    @classmethod
+    def build(
+        cls, create: Callable[..., Backbone], source: DataSource, preprocessing: Preprocessing, options: Any
+    ) -> Self:
+        """The task for a source, with a fresh head."""
+        backbone = create(num_classes=0, **cls.backbone_options(options))
+        return cls.around(backbone, preprocessing, options, cls.facts(source))
+
+    @classmethod
+    def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:
+        """The trained network."""
+        said = checkpoint.metadata
+        if said.get("task") != cls.name:
+            raise InputError(
+                f"{checkpoint.path} holds no network for {cls.name}: give a file of `res2net train {cls.name}`, "
+                f"or start one from this backbone with `res2net train {cls.name} --weights`."
+            )
+        options = from_dict(cls.Options, said.get("task_options"), f"What {checkpoint.path} tells of its task")
+        backbone = create_model(name, **said["options"])
+        task = cls.around(backbone, preprocessing_of(checkpoint) or Preprocessing(), options, said)
+        try:
+            task.model.load_state_dict(checkpoint.tensors)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[1].strip()
+            raise InputError(f"{checkpoint.path} does not hold the network it tells of ({reason}).") from error
+        return task.eval()
+
+    @property
+    def backbone(self) -> Backbone:
+        """The part of the network that makes features."""
+        backbone = self.model.backbone
+        assert isinstance(backbone, Backbone)
+        return backbone
+
+    def metadata(self) -> dict[str, Any]:
+        """The options of the task, and what its data decided."""
+        return {"task_options": dataclasses.asdict(self.options), **self.known}

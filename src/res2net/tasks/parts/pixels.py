@@ -1,0 +1,182 @@
+"""What the tasks have in common that give a value to each pixel: views of pictures, inference, export, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from res2net.adapters.torchvision import freeze_norms
+from res2net.backbones.base import Backbone
+from res2net.data.pixel_transforms import PixelAugment, PixelTransform, pixel_eval_transform, pixel_train_transform
+from res2net.data.samples import Samples
+from res2net.data.sources import DataSource
+from res2net.data.transforms import Transform
+from res2net.errors import InputError
+from res2net.heads.pixels.decoders import build_decoder
+from res2net.heads.pixels.fixed import FixedPixels
+from res2net.heads.pixels.network import PixelNetwork, resized
+from res2net.heads.pixels.windows import averaged, sliding_window
+from res2net.options import from_dict
+from res2net.report import Report, Table
+from res2net.report.pictures import as_image
+from res2net.tasks.base import Evaluation
+from res2net.tasks.parts.headed import HeadedTask
+from res2net.tasks.parts.truth import WithTruth
+from res2net.weights import Preprocessing
+
+__all__ = ["PixelTask"]
+
+SHOWN = 8
+"""Pictures in a report."""
+
+
+class PixelTask(HeadedTask):
+    """An encoder and a decoder with their data: a task says how many values a pixel has, what is learnt and shown.
+
+    `labels` has one entry, the map that is learnt.
+    """
+
+    labels: ClassVar[Sequence[str]] = ("semantic",)
+    outputs: ClassVar[Sequence[str]] = ("logits",)
+
+    model: PixelNetwork
+    within: tuple[int, int] | None = None
+    """Height and width of the pictures of an exported network, into which all have to fit."""
+
+    @classmethod
+    def values_of(cls, facts: Mapping[str, Any]) -> int:
+        """How many values a pixel has."""
+        return len(facts["class_names"])
+
+    @classmethod
+    def backbone_options(cls, options: Any) -> dict[str, Any]:
+        """The output stride, where one is chosen."""
+        return {} if options.output_stride is None else {"output_stride": options.output_stride}
+
+    @classmethod
+    def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
+        """The backbone with a decoder."""
+        if options.freeze_norms:
+            freeze_norms(backbone)
+        decoder = build_decoder(options.decoder, backbone.stages, cls.values_of(facts), options.channels)
+        return PixelNetwork(backbone.freeze(options.freeze), decoder)
+
+    @classmethod
+    def restore(
+        cls,
+        model: Any,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        said: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The task around an exported network; `InputError` where nothing is said of it."""
+        if said is None:
+            raise InputError(f"A backbone alone does not {cls.name}: give a file of `res2net train {cls.name}`.")
+        options = from_dict(cls.Options, said.get("task_options"), "What the exported network tells of its task")
+        size = (int(said["input_size"][0]), int(said["input_size"][1]))
+        facts = {name: value for name, value in said.items() if name not in ("task_options", "input_size", "outputs")}
+        task = cls(FixedPixels(model, size), preprocessing, options, facts | {"class_names": list(class_names)})
+        task.fit(size)
+        return task.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, H, W)` to logits `(N, K, H, W)`."""
+        return self.model(images)
+
+    def transform(self, train: bool) -> Transform:
+        """Random views in training, the whole picture in evaluation."""
+        if train:
+            return self.augmented()
+        return WithTruth(pixel_eval_transform(self.preprocessing, self.options.eval_size, self.within))
+
+    def augmented(self) -> PixelTransform:
+        """The transform of training."""
+        options = self.options
+        return pixel_train_transform(
+            self.preprocessing,
+            PixelAugment(
+                crop=options.crop or (self.preprocessing.size, self.preprocessing.size),
+                scale=options.scale,
+                flip=options.flip,
+                color_jitter=options.color_jitter,
+            ),
+        )
+
+    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
+        """By default the square of training, or what was cut out there."""
+        self.within = size or self.options.crop or (self.preprocessing.size, self.preprocessing.size)
+        return self.within
+
+    def fitted(self) -> Transform:
+        """Resizing where a picture is too large, and zeros around it up to the size of the exported network."""
+        return pixel_eval_transform(self.preprocessing, self.options.eval_size, self.within, padded=True)
+
+    def activated(self, logits: Tensor) -> Tensor:
+        """Logits `(N, K, H, W)` to the values whose mean counts where a pixel is seen several times."""
+        return logits.float().softmax(1)
+
+    def values(self, images: Tensor, targets: Mapping[str, Any]) -> list[Tensor]:
+        """For each picture, in the size of its file, the values of its pixels `(K, height, width)`."""
+        sizes = [tuple(size) for size in targets["size_now"]]
+        # A picture beside larger ones has zeros around it, which it would not have alone.
+        groups = [images] if len(set(sizes)) == 1 else [images[place : place + 1] for place in range(len(sizes))]
+        found: list[Tensor] = []
+        for group in groups:
+            height, width = sizes[len(found)]
+            found += list(self.seen(group[..., :height, :width]))
+        return [
+            resized(one[None], (int(size[0]), int(size[1])))[0]
+            for one, size in zip(found, targets["original_size"], strict=True)
+        ]
+
+    def seen(self, images: Tensor) -> Tensor:
+        """Values `(N, K, H, W)` of pictures of one size, as the options of evaluation say."""
+        options = self.options
+
+        def whole(pictures: Tensor) -> Tensor:
+            return self.activated(self(pictures))
+
+        def pieces(pictures: Tensor) -> Tensor:
+            if not options.window:
+                return whole(pictures)
+            return sliding_window(whole, pictures, options.window, options.overlap)
+
+        return averaged(pieces, images, options.scales, options.flip_test)
+
+    def constant(self, samples: Samples) -> Tensor:
+        """The logits `(K,)` of all pixels that suit samples best: what is known without looking at a picture."""
+        raise NotImplementedError
+
+    def numbers(self, evaluation: Evaluation) -> Table | None:
+        """What a report tells in more detail."""
+        return None
+
+    def truth_image(self, image: Image.Image, target: Mapping[str, Any]) -> Image.Image:
+        """A picture with what is true of it, as `draw` shows results."""
+        raise NotImplementedError
+
+    def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
+        """The numbers in detail, and pictures with what is true and what was found."""
+        table = self.numbers(evaluation)
+        if table is not None:
+            report.add_table(table)
+        report.add_section("Pictures")
+        pictures, captions = [], []
+        for index in range(min(SHOWN, len(source.val))):
+            image, target = source.val[index]
+            picture = as_image(image)
+            pictures += [self.truth_image(picture, target), self.draw(picture, self.found_in(image, target))]
+            captions += [f"picture {index}: true", f"picture {index}: found"]
+        report.add_pictures(pictures, captions, "Validation pictures: what is true of each, and what was found.")
+
+    def found_in(self, image: Any, target: Mapping[str, Any]) -> Any:
+        """The result of one picture of a data set."""
+        prepared, noted = self.transform(False)(image, {**target, "index": 0})
+        device = next(self.parameters()).device
+        with torch.inference_mode():
+            (result,) = self.eval().predict(prepared[None].to(device), {name: [one] for name, one in noted.items()})
+        return result
