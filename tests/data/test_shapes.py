@@ -182,3 +182,22 @@ def test_unknown_names_are_told_with_the_nearest():
         Shapes(3, labels=["keypoint"])
     with pytest.raises(IndexError):
         Shapes(3)[3]
+
+
+def test_labels_of_pixels_in_the_source(few_shapes):
+    for label, names, dtype in (
+        ("semantic", ("background", *SILHOUETTES), torch.uint8),
+        ("saliency", ("salient",), torch.bool),
+        ("depth", ("depth",), torch.float32),
+    ):
+        source = open_source("shapes", labels=(label,))
+        assert tuple(source.class_names) == names
+        _, target = source.train[0]
+        assert list(target) == [label]
+        assert isinstance(target[label], tv_tensors.Mask)
+        assert (target[label].dtype, tuple(target[label].shape)) == (dtype, (128, 128))
+    assert target["depth"].min() > 0
+    _, target = open_source("shapes", labels=("semantic",)).train[0]
+    assert 0 < target["semantic"].max() <= len(SILHOUETTES)
+    with_boxes = open_source("shapes", labels=("boxes", "labels", "masks", "semantic"))
+    assert tuple(with_boxes.class_names) == tuple(SILHOUETTES)

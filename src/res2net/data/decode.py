@@ -15,7 +15,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from res2net.errors import InputError
 
-__all__ = ["DECODES", "EXTENSIONS", "BadImage", "Box", "Jpeg", "decode_image", "image_size", "open_image", "read_image"]
+__all__ = ["DECODES", "EXTENSIONS", "BadImage", "Box", "Jpeg", "decode_image", "image_header", "image_size"]
+__all__ += ["open_image", "read_image", "read_turned"]
 
 DECODES = ("full", "scaled")
 """Ways to decode: all of a picture, or of a JPEG only the detail that is needed."""
@@ -69,6 +70,21 @@ def read_image(path: str | Path) -> Image.Image:
     return decode_image(_content(path), path)
 
 
+def read_turned(path: str | Path) -> tuple[Image.Image, int]:
+    """The picture as `read_image` reads it, and how it was turned for that: 1 (not at all) to 8 as in EXIF.
+
+    Raises:
+        BadImage: as of `read_image`.
+    """
+    data = _content(path)
+    if not data:
+        raise BadImage.at(path, "the file is empty")
+    with _opened(data, path) as image:
+        image.load()  # some formats have their metadata behind the pixels
+        orientation = _orientation(image)
+        return _upright_rgb(image), orientation
+
+
 def open_image(path: str | Path) -> Image.Image | Jpeg:
     """The picture in a file: a JPEG not decoded yet, any other as `decode_image` decodes it.
 
@@ -85,10 +101,20 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         BadImage: there is no such file, or it is not a picture in a known format.
     """
+    return image_header(path)[0]
+
+
+def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
+    """As `image_size`, and how `read_image` turns the picture: 1 (not at all) to 8 as in EXIF.
+
+    Raises:
+        BadImage: there is no such file, or it is not a picture in a known format.
+    """
     try:
         with Path(path).open("rb") as file, _opened(file, path) as image:
-            width, height = image.size if _orientation(image) < 5 else image.size[::-1]
-            return height, width
+            orientation = _orientation(image)
+            width, height = image.size if orientation < 5 else image.size[::-1]
+            return (height, width), orientation
     except OSError as error:
         raise BadImage.at(path, (error.strerror or str(error)).lower()) from error
 

@@ -35,6 +35,8 @@ SCENES = {"train": 4_000, "val": 500}
 """The same for labels of objects."""
 SCENE_SIZES = (0.15, 0.6)
 """Sizes of their things: at 128 pixels the textures of smaller ones cannot be seen."""
+PIXEL_CLASSES = ("background", *SILHOUETTES)
+"""Of `semantic` in scenes without boxes."""
 POINTS = Keypoints(KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4)), flips=((2, 4),))
 STUFF_NAMES = ("red wall", "green wall", "blue wall")
 """The backgrounds, by the strongest channel of their two colours' mean: their textures are hard to learn."""
@@ -206,9 +208,9 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
 
     For labels of the whole picture 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
     for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each, which are told
-    by their silhouettes, whatever their texture. There `semantic` is what it is in data sets of objects: the stuff, the
-    background by its colour (`STUFF_NAMES`), and 255 for things. So it is the label `stuff` of `Shapes`, whose own
-    `semantic` has the classes of things.
+    by their silhouettes, whatever their texture. Without boxes `semantic` is that of `Shapes`, with the classes
+    `PIXEL_CLASSES`. With boxes it is what it is in data sets of objects: the stuff, the background by its colour
+    (`STUFF_NAMES`), and 255 for things, so it is the label `stuff` of `Shapes`.
     """
     whole = "label" in labels
     lengths, size = (LENGTHS, 64) if whole else (SCENES, 128)
@@ -216,9 +218,6 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
     # No thing is a crowd, and areas are those of the masks.
     wanted = ["label", "size"] if whole else [name for name in labels if name not in ("crowd", "area")]
     panoptic = "semantic" in wanted and "boxes" in wanted
-    names = CLASS_NAMES if whole else SILHOUETTES
-    if "semantic" in wanted and not panoptic:
-        names = ("background", *SILHOUETTES)
     if panoptic:
         wanted[wanted.index("semantic")] = "stuff"
     pictures: dict[str, Samples] = {
@@ -233,9 +232,19 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
         "shapes",
         pictures["train"],
         pictures["val"],
-        names,
+        _class_names(labels),
         Preprocessing(size=size, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         TrainAugment(pad=0),  # things are anywhere in the picture already
         keypoints=POINTS if "keypoints" in labels else None,
         stuff_names=STUFF_NAMES if panoptic else (),
     )
+
+
+def _class_names(labels: Sequence[str]) -> Sequence[str]:
+    """What the labels are told in: of pictures, of objects, or of pixels."""
+    if "label" in labels:
+        return CLASS_NAMES
+    if "boxes" in labels:
+        return SILHOUETTES
+    of_pixels = {"semantic": PIXEL_CLASSES, "saliency": ("salient",), "depth": ("depth",)}
+    return next((names for label, names in of_pixels.items() if label in labels), SILHOUETTES)

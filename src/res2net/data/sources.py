@@ -16,6 +16,8 @@ from res2net.data.decode import DECODES
 from res2net.data.folder import ImageFiles
 from res2net.data.layouts import open_folder
 from res2net.data.objects import Keypoints, ObjectImages, open_objects
+from res2net.data.pixels import LABELS as PIXEL_LABELS
+from res2net.data.pixels import PixelImages, open_pixels
 from res2net.data.samples import BAD_IMAGES, Samples, Transformed
 from res2net.data.transforms import TrainAugment, Transform
 from res2net.errors import InputError, check_choice, nearest
@@ -50,7 +52,7 @@ class DataSource:
     def overfit(self, count: int) -> DataSource:
         """The first `count` pictures of the training, both to train and to validate on."""
         chosen, few = range(min(count, len(self.train))), self.train
-        few = few.subset(chosen) if isinstance(few, ObjectImages | ImageFiles) else Subset(few, chosen)  # type: ignore[arg-type]
+        few = few.subset(chosen) if isinstance(few, ObjectImages | PixelImages | ImageFiles) else Subset(few, chosen)  # type: ignore[arg-type]
         return replace(self, train=few, val=few)
 
     def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
@@ -104,7 +106,8 @@ def open_source(
 ) -> DataSource:
     """Open a source by what it is: a name such as "shapes", a CIFAR folder, or a folder of pictures.
 
-    Where the labels are of objects, a path is a data set in one of the formats of `res2net.data.objects`.
+    Where the labels are of objects, a path is a data set in one of the formats of `res2net.data.objects`; where they
+    are of pixels ("semantic", "saliency" or "depth", and no "boxes"), in one of those of `res2net.data.pixels`.
 
     A name goes before a folder of the same name, for which `./name` or a `Path` may be given. `open_folder` tells
     which layouts a folder of pictures may have.
@@ -117,7 +120,8 @@ def open_source(
         decode: "scaled" decodes no more detail of a JPEG than its transform needs, which is faster for large photos
             and changes pixels a little; "full" decodes all.
         labels: the entries of a target that are needed, such as "label", "boxes" or "masks".
-        bad_annotations: "stop" raises `InputError` where annotations of objects have faults, "skip" leaves those out.
+        bad_annotations: "stop" raises `InputError` where annotations of objects or label maps have faults, "skip"
+            leaves those out.
 
     Raises:
         InputError: there is no such source, or it is in no known format.
@@ -129,6 +133,8 @@ def open_source(
         opened = _all_sources()[source](wanted)
     elif "label" in wanted:
         opened = _open_pictures(_existing(source), val_fraction, seed)
+    elif "boxes" not in wanted and set(wanted) & set(PIXEL_LABELS):
+        opened = _open_pixels(_existing(source), wanted, val_fraction, seed, bad_annotations)
     else:
         path = _existing(source)
         train, val = open_objects(path, wanted, val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)
@@ -153,6 +159,13 @@ def _existing(source: str | Path) -> Path:
             f"{nearest(str(source), names) or 'give a path'} (names: {', '.join(names)})."
         )
     return path
+
+
+def _open_pixels(path: Path, wanted: Sequence[str], val_fraction: float, seed: int, bad_annotations: str) -> DataSource:
+    if len(wanted) > 1:
+        raise InputError(f"A data set of files has one label for each pixel, and not {' and '.join(wanted)}: name one.")
+    train, val = open_pixels(path, wanted[0], val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)
+    return DataSource(path.absolute().name, train, val, train.class_names)
 
 
 def _open_pictures(path: Path, val_fraction: float, seed: int) -> DataSource:

@@ -26,12 +26,18 @@ FAULTS = {
     "degenerate box": "degenerate boxes",
     "box outside": "boxes outside of their picture",
     "bad mask": "bad masks",
+    "label outside": "label maps with numbers that are no class",
+    "picture of both splits": "pictures of both splits",
     "bad key points": "bad key points",
     "key point outside": "key points outside of their picture",
 }
 """Every kind of fault, and what several of a kind are called."""
 
-NOTES = {"no objects": "pictures without objects"}
+NOTES = {
+    "no objects": "pictures without objects",
+    "nothing labelled": "pictures without a labelled pixel",
+    "one class only": "pictures of one class only",
+}
 """What is no fault and yet worth to know."""
 
 EXAMPLES = 5

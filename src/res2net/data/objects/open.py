@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from res2net.data.objects.images import LABELS, Annotations, ObjectImages
 from res2net.data.objects.penn_fudan import has_penn_fudan, read_penn_fudan
 from res2net.data.objects.voc import has_voc, read_voc
 from res2net.data.objects.yolo import has_yolo, read_yolo
+from res2net.data.splits import hashed_split
 from res2net.errors import InputError, check_choice
 
 __all__ = ["OBJECT_FORMATS", "ObjectFormat", "find_formats", "open_objects", "read_splits", "split_pictures"]
@@ -123,14 +123,10 @@ def split_pictures(images: ObjectImages, val_fraction: float = 0.2, seed: int = 
             f"The data set {images.annotations.name} has {len(images)} pictures, and a split needs two: add pictures, "
             "or give a data set that is split."
         )
-    paths, ids = images.paths, images.annotations.image_ids[images.chosen].tolist()
-
-    def rank(index: int) -> bytes:
-        return hashlib.sha256(f"{seed} {ids[index]} {Path(paths[index]).name}".encode()).digest()
-
-    count = min(max(round(val_fraction * len(images)), 1), len(images) - 1)
-    val = set(sorted(range(len(images)), key=rank)[:count])
-    return images.subset(i for i in range(len(images)) if i not in val), images.subset(sorted(val))
+    ids = images.annotations.image_ids[images.chosen].tolist()
+    keys = [f"{number} {Path(path).name}" for number, path in zip(ids, images.paths, strict=True)]
+    train, val = hashed_split(keys, val_fraction, seed)
+    return images.subset(train), images.subset(val)
 
 
 def _choose(path: str | Path, labels: Sequence[str]) -> str:
