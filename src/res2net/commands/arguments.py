@@ -38,6 +38,8 @@ class TrainedArguments:
     """cpu, gpu, mps, or auto."""
     runtime: str | None = None
     """For weights that `res2net export` wrote: openvino, onnx or pt2, on the processor."""
+    task_options: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Options of the task's evaluation that are not as in the training, as pairs: `window 513 scales [0.75,1,1.25]`."""
 
 
 def split_task(arguments: Sequence[str]) -> tuple[str, list[str]]:

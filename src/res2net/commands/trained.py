@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from res2net.commands.arguments import TrainedArguments
 from res2net.engine.checkpoints import restore_task
 from res2net.errors import InputError
@@ -46,13 +48,23 @@ def restore_trained(chosen: TrainedArguments, name: str, precision: str | None) 
             raise InputError(f"{chosen.weights} is an exported network: add --runtime {to}.")
         task, checkpoint = restore_task(chosen.weights, chosen.model, name)
         said = checkpoint.metadata
+        task.adjust(task_options(chosen))
         return Trained(task, said, chosen.accelerator, precision or str(said.get("precision", "fp32")))
     if chosen.model is not None:
         raise InputError(f"{chosen.weights} holds its model itself: leave out --model.")
     if chosen.accelerator not in ("auto", "cpu"):
         raise InputError(f"--runtime {chosen.runtime} runs on the processor: leave out --accelerator.")
     task, artefact = restore_exported(chosen.weights, chosen.runtime, precision or "fp32", name)
+    task.adjust(task_options(chosen))
     names = list(artefact.class_names)
     said = dict(artefact.training) | ({} if names == default_class_names(len(names)) else {"class_names": names})
     # The runtime has its own precision: to the trainer its numbers are fp32.
     return Trained(task, said, "cpu", "fp32")
+
+
+def task_options(chosen: TrainedArguments) -> dict[str, Any]:
+    """What is chosen by --task-options, with numbers and lists as YAML has them."""
+    try:
+        return {name: yaml.safe_load(value) for name, value in chosen.task_options.items()}
+    except yaml.YAMLError as error:
+        raise InputError("A value of --task-options is no number, list or word: give such as `window 513`.") from error

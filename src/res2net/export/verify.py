@@ -21,7 +21,7 @@ class Agreement:
     relative: float
     """That difference over the largest number, in size, of the other network."""
     top1: float | None
-    """Share of the pictures with the same likeliest class, in percent; None where there are no logits."""
+    """Share of the pictures, or of their pixels, with the same likeliest class, in percent; None without logits."""
 
     def to_dict(self) -> dict[str, float]:
         """All numbers, ready for JSON."""
@@ -37,8 +37,8 @@ def compare_outputs(network: nn.Module, other: nn.Module, batches: Iterable[Tens
         batches: of pictures `(N, C, H, W)`.
         logits: whether there is one output, of logits.
     """
-    count = same = 0
-    largest = size = 0.0
+    count = 0
+    same = largest = size = 0.0
     with torch.no_grad():
         for images in batches:
             ours, theirs = as_list(network(images)), as_list(other(images))
@@ -48,7 +48,8 @@ def compare_outputs(network: nn.Module, other: nn.Module, batches: Iterable[Tens
                 largest = max(largest, difference if difference == difference else float("inf"))
                 size = max(size, two.float().abs().max().item())
             count += len(images)
-            same += int((ours[0].argmax(1) == theirs[0].argmax(1)).sum()) if logits else 0
+            if logits:  # of a picture, or of each of its pixels
+                same += float((ours[0].argmax(1) == theirs[0].argmax(1)).double().view(len(images), -1).mean(1).sum())
     return Agreement(count, largest, largest / max(size, 1e-30), 100 * same / count if logits else None)
 
 

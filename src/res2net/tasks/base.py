@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from res2net.backbones.base import Backbone
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.errors import InputError, check_choice
+from res2net.options import from_dict
 from res2net.report import Column, Report
 from res2net.report.tables import Cell
 from res2net.tasks import task_names
@@ -62,6 +64,8 @@ class Task(nn.Module):
     """What a result is called in JSON, such as "classes"."""
     columns: ClassVar[Sequence[Column]]
     """The columns of a table of results, beside the picture's name."""
+    adjustable: ClassVar[Sequence[str]] = ()
+    """The options that may be changed after training, see `adjust`."""
     outputs: ClassVar[Sequence[str]] = ()
     """Names of what `forward` gives in an exported network, with "boxes" a detector's; none: it is not exported."""
 
@@ -115,6 +119,20 @@ class Task(nn.Module):
         """The part of the model that makes features."""
         assert isinstance(self.model, Backbone)
         return self.model
+
+    def adjust(self, changes: Mapping[str, Any]) -> None:
+        """Change options of evaluation and prediction, by their names in `adjustable`.
+
+        Raises:
+            InputError: the task has no such option to change, or a value does not fit.
+        """
+        if changes and not self.adjustable:
+            raise InputError(f"The task {self.name} has no options to change after training: leave out --task-options.")
+        for name in changes:
+            check_choice("Option to change after training", name, self.adjustable)
+        if changes:
+            values = dataclasses.asdict(self.options) | dict(changes)
+            self.options = from_dict(type(self.options), values, "What is chosen by --task-options")
 
     def metadata(self) -> dict[str, Any]:
         """What a checkpoint tells, beside the backbone and the classes, for `from_checkpoint`."""

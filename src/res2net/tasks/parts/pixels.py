@@ -42,6 +42,7 @@ class PixelTask(HeadedTask):
 
     labels: ClassVar[Sequence[str]] = ("semantic",)
     outputs: ClassVar[Sequence[str]] = ("logits",)
+    adjustable: ClassVar[Sequence[str]] = ("eval_size", "window", "overlap", "scales", "flip_test")
 
     model: PixelNetwork
     within: tuple[int, int] | None = None
