@@ -38,6 +38,7 @@ class Panoptic(ObjectTask):
     Options = PanopticOptions
     labels = ("boxes", "labels", "masks", "crowd", "area", "semantic")
     parts = ("boxes", "labels", "masks")
+    outputs = ("boxes", "scores", "labels", "masks", "semantic")
     monitor = "PQ"
     headline = ("PQ", "PQ_things", "PQ_stuff")
     result_name = "segments_info"
