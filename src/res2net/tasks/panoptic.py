@@ -38,6 +38,7 @@ class Panoptic(ObjectTask):
     Options = PanopticOptions
     labels = ("boxes", "labels", "masks", "crowd", "area", "semantic")
     parts = ("boxes", "labels", "masks")
+    tells = ("stuff_names",)
     outputs = ("boxes", "scores", "labels", "masks", "semantic")
     monitor = "PQ"
     headline = ("PQ", "PQ_things", "PQ_stuff")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torchmetrics import Metric
@@ -26,7 +27,8 @@ class KeypointTask(ObjectTask):
     parts = ("boxes", "labels", "keypoints", "visibility")
     monitor = "keypoint_AP"
     headline = ("keypoint_AP", "keypoint_AP50")
-    outputs = ("boxes", "scores", "labels", "keypoints", "keypoint_scores")
+    tells = ("keypoints",)
+    outputs: ClassVar[Sequence[str]] = ("boxes", "scores", "labels", "keypoints", "keypoint_scores")
     boxes: ClassVar[str] = "detected"
     """Whose boxes the points are looked for in, in evaluation: one of `res2net.metrics.oks.BOXES`."""
     scored = "in detected boxes"

@@ -62,6 +62,8 @@ class ObjectTask(Task):
     labels: ClassVar[Sequence[str]] = ("boxes", "labels", "crowd", "area")
     result_name = "objects"
     columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
+    tells: ClassVar[Sequence[str]] = ()
+    """What `metadata` has to tell, beside the options, for the task to be restored."""
     parts: ClassVar[Sequence[str]] = ("boxes", "labels")
     """The entries of a target that the detector learns from."""
     sure: ClassVar[float] = 0.5
@@ -150,6 +152,9 @@ class ObjectTask(Task):
                 f"The exported detector gives {', '.join(said['outputs'])}, and {cls.name} needs "
                 f"{', '.join(kind.outputs)}: export it again."
             )
+        for name in kind.tells:
+            if not said.get(name):
+                raise InputError(f"The exported network does not tell its {name}: export it again.")
         size = (int(said["input_size"][0]), int(said["input_size"][1]))
         detector = kind.exported(model, size, len(class_names))
         task: Self = kind(detector, class_names, preprocessing, options, keypoints, said.get("stuff_names", ()))
