@@ -79,3 +79,40 @@ def test_more_or_fewer_are_not_equal():
     assert compared(says(scores=SCORES * float("nan"))).equal == 0
     nothing = compared(says(scores=SCORES * 0), scores=SCORES * 0)
     assert (nothing.detections, nothing.equal) == (0, 0)
+
+
+POINTS = torch.rand(1, 4, 3, 2) * 20
+POINT_SCORES = torch.linspace(-3, 8, 12).view(1, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("points", "scores", "equal"),
+    [
+        (0.0, 0.0, 100),
+        (1.0, 0.0, 100),  # the next pixel
+        (1.1, 0.0, 0),
+        (0.0, 0.004, 100),  # of 5
+        (0.0, 0.006, 0),
+        (float("nan"), 0.0, 0),
+    ],
+)
+def test_key_points_are_equal_to_a_pixel(points, scores, equal):
+    names = (*NAMES[:3], "keypoints", "keypoint_scores")
+    ours = (BOXES, SCORES, LABELS, POINTS + points, POINT_SCORES - scores)
+    theirs = (BOXES, SCORES, LABELS, POINTS, POINT_SCORES)
+    agreement = compare_detections(lambda images: ours, lambda images: theirs, IMAGES, names)
+    assert agreement.equal == equal
+    assert agreement.largest["keypoints"] == pytest.approx(points if equal else 0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("change", "largest"), [(0.0, 0), (0.02, 0.01), (float("nan"), float("inf"))])
+def test_logits_of_pixels_are_compared_beside_the_detections(change, largest):
+    """As a share of the largest; the detections are equal all the same."""
+    semantic = torch.linspace(-2, 1, 3 * 64 * 100).view(1, 3, 64, 100)
+    ours = semantic.clone()
+    ours[0, 1, 5, 7] += change
+    outputs = [(BOXES, SCORES, LABELS, one) for one in (ours, semantic)]
+    first, second = (lambda images, out=out: out for out in outputs)
+    agreement = compare_detections(first, second, IMAGES, (*NAMES[:3], "semantic"))
+    assert agreement.equal == 100
+    assert agreement.largest["semantic"] == pytest.approx(largest, rel=1e-3)

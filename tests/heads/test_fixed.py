@@ -71,3 +71,13 @@ def test_masks_are_those_of_the_part_that_is_left(fixed):
 def test_what_is_too_large_is_refused(fixed):
     with pytest.raises(InputError, match="A picture of 65 x 90 pixels does not fit into the 64 x 96 of the exported"):
         fixed.detect(torch.rand(1, 3, 96, 96), [(65, 90)])
+
+
+def test_maps_of_a_picture_end_with_it():
+    """Such as logits of its pixels, of which there are as many whatever is found."""
+    said = torch.zeros(1, 4), torch.zeros(1), torch.zeros(1), torch.rand(5, 64, 96)
+    fixed = FixedDetector(Said(*said), (64, 96), 3, ("boxes", "scores", "labels", "semantic"))
+    whole, part = fixed.detect(torch.rand(2, 3, 64, 96), [(64, 96), (30, 50)])
+    assert len(whole["boxes"]) == len(part["boxes"]) == 0
+    assert torch.equal(whole["semantic"], said[-1])
+    assert torch.equal(part["semantic"], said[-1][:, :30, :50])

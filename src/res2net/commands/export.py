@@ -35,7 +35,7 @@ LIMIT = 1e-4
 INT8_LIMIT = 90.0
 """Least share of pictures with the same likeliest class in int8, in percent."""
 INT8_FEATURES_LIMIT = 0.5
-"""Largest relative difference of features in int8."""
+"""Largest relative difference of features, and of heat maps, in int8."""
 EQUAL = 99.0
 """Least share of equal detections, in percent: rounding may drop one that is as good as another."""
 DETECTOR_FORMATS = ("pt2", "onnx", "openvino")
@@ -84,10 +84,8 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.data.samples import BAD_IMAGES
     from res2net.export import FORMATS, Artefact, export_network, load_runtime
     from res2net.export.int8 import INT8_FORMATS
-    from res2net.tasks.base import task_type
 
-    if not task_type(name).outputs:
-        raise InputError(f"What was trained to {name} cannot be exported: choose classify, detect or instance.")
+    check_task(name)
     check_choice("Format", chosen.to, FORMATS)
     check_choice("Treatment of bad images", chosen.bad_images, BAD_IMAGES)
     check_range("batch size", chosen.batch_size, 1)
@@ -148,6 +146,16 @@ def run(arguments: Sequence[str]) -> None:
         Artefact(**{**vars(artefact), "agreement": agreement.to_dict()}).write(made)
         move(Path(folder), target.parent)
     console.print(f"{target} and {target.name}.json", highlight=False, markup=False, soft_wrap=True)
+
+
+def check_task(name: str) -> None:
+    """Raise `InputError` where there is no such task, or where its networks are not exported."""
+    from res2net.tasks import task_names
+    from res2net.tasks.base import task_type
+
+    if not task_type(name).outputs:
+        there_are = ", ".join(other for other in task_names() if task_type(other).outputs)
+        raise InputError(f"What was trained to {name} cannot be exported: choose one of {there_are}.")
 
 
 def opened(chosen: Arguments, name: str, size: tuple[int, int] | None) -> tuple[Task, dict[str, Any]]:
@@ -231,7 +239,7 @@ def compared(
 
     if "boxes" in artefact.outputs:
         return compare_detections(made, network, images, artefact.outputs)
-    return compare_outputs(made, network, images, logits=bool(artefact.class_names))
+    return compare_outputs(made, network, images, logits=list(artefact.outputs) == ["logits"])
 
 
 def check_target(target: Path, chosen: Arguments) -> None:
@@ -286,8 +294,9 @@ def check_agreement(agreement: Agreement | DetectionAgreement, artefact: Artefac
             "is allowed: nothing was written; try another format."
         )
     if artefact.int8 and agreement.top1 is None and agreement.relative > INT8_FEATURES_LIMIT:
+        what = "heat maps" if artefact.class_names else "features"
         raise InputError(
-            f"In int8 the features differ from those of the network by {agreement.relative:.1e} of the largest, and "
+            f"In int8 the {what} differ from those of the network by {agreement.relative:.1e} of the largest, and "
             f"{INT8_FEATURES_LIMIT} is allowed: nothing was written; calibrate on more pictures that are like those to "
             "come."
         )
@@ -309,6 +318,12 @@ def check_detections(agreement: DetectionAgreement) -> None:
         raise InputError(
             f"Only {agreement.equal:.1f} % of the detections of the file and the detector are equal, and {EQUAL:.0f} "
             "% are needed: nothing was written; try another format."
+        )
+    apart = agreement.largest.get("semantic", 0.0)
+    if apart > LIMIT:
+        raise InputError(
+            f"The file's logits of pixels differ from those of the network by {apart:.1e} of the largest, and "
+            f"{LIMIT:.0e} is allowed: nothing was written; try another format."
         )
 
 

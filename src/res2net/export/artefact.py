@@ -38,7 +38,8 @@ class Artefact:
     dynamic_batch: bool
     """Whether it takes any number of pictures, and not N only."""
     outputs: Sequence[str]
-    """Names of what comes out: "logits", "boxes" and so on of a detector, or the stages of a pyramid of features."""
+    """Names of what comes out: "logits", "heatmaps", "boxes" and so on of a detector, or the stages of a pyramid of
+    features."""
     class_names: Sequence[str]
     preprocessing: Preprocessing
     int8: bool = False

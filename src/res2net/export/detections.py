@@ -8,11 +8,16 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor, nn
 
+from res2net.heads.fixed import MAPS
+
 __all__ = ["DetectionAgreement", "compare_detections"]
 
 TOLERANCE = 1e-3
 """How far two numbers of the same detection may lie apart: boxes as a share of the picture's longer side, scores and
-masks as they are, from 0 to 1."""
+masks as they are, from 0 to 1, and scores of key points as a share of the largest in the picture."""
+PIXELS = 1.01
+"""How far two key points of the same detection may lie apart, at least: they are middles of pixels, and of two values
+that are almost equal rounding may make the one or the other the largest."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class DetectionAgreement:
     equal: float
     """Share of the detections of both that have an equal one in the other, in percent; 0 where there are none."""
     largest: Mapping[str, float] = field(default_factory=dict)
-    """By the name of the output, the largest difference of two numbers of equal detections; boxes in pixels."""
+    """By the name of the output, the largest difference of two numbers of equal detections, boxes and key points in
+    pixels; and of logits of pixels ("semantic") that of all, as a share of the largest logit."""
 
     def to_dict(self) -> dict[str, float]:
         """All numbers, ready for JSON."""
@@ -45,23 +51,30 @@ def compare_detections(
         network: the one in question, of fixed shapes as `Detector.forward` has them.
         other: the one that is right.
         batches: of pictures `(N, C, H, W)`.
-        names: of what both give: "boxes", "scores", "labels" and more.
+        names: of what both give: "boxes", "scores", "labels" and more, as `FixedDetector` has them.
         tolerance: see `TOLERANCE`.
     """
     images = detections = alone = paired = 0
     largest = {name: 0.0 for name in names if name != "labels"}
+    numbers = [name for name in largest if name not in MAPS]
     with torch.no_grad():
         for batch in batches:
-            scales = {"boxes": float(max(batch.shape[-2:]))}
+            side = float(max(batch.shape[-2:]))
             outputs = zip(*network(batch), strict=True), zip(*other(batch), strict=True)
             for ours, theirs in zip(*outputs, strict=True):
+                maps = map_differences(names, ours, theirs)
+                largest |= {name: max(largest[name], difference) for name, difference in maps.items()}
                 one, two = (found(names, values) for values in (ours, theirs))
-                pairs = equal_pairs(one, two, {name: tolerance * scales.get(name, 1.0) for name in largest})
+                tolerances = dict.fromkeys(numbers, tolerance) | {"boxes": tolerance * side}
+                if "keypoints" in numbers:
+                    tolerances["keypoints"] = max(PIXELS, tolerance * side)
+                    tolerances["keypoint_scores"] = tolerance * largest_of(two["keypoint_scores"])
+                pairs = equal_pairs(one, two, tolerances)
                 images += 1
                 detections += len(two["scores"])
                 paired += len(pairs)
                 alone += len(one["scores"]) + len(two["scores"]) - 2 * len(pairs)
-                for name in largest:
+                for name in numbers:
                     for first, second in pairs:
                         difference = (one[name][first] - two[name][second]).abs().max().item()
                         largest[name] = max(largest[name], difference)
@@ -70,9 +83,25 @@ def compare_detections(
 
 def found(names: Sequence[str], outputs: Sequence[Tensor]) -> dict[str, Tensor]:
     """The detections of a picture by the name of the output, each a row `(m, numbers)`, without empty places."""
-    by_name = {name: output.float() for name, output in zip(names, outputs, strict=True)}
+    by_name = {name: output.float() for name, output in zip(names, outputs, strict=True) if name not in MAPS}
     here = by_name["scores"] > 0
     return {name: output[here][:, None].flatten(1) for name, output in by_name.items()}
+
+
+def map_differences(names: Sequence[str], ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> dict[str, float]:
+    """The largest difference of each output that is of the whole picture, as a share of their largest number."""
+    differences = {}
+    for name, one, two in zip(names, ours, theirs, strict=True):
+        if name in MAPS:
+            share = (one.float() - two.float()).abs().max().item() / max(largest_of(two), 1e-30)
+            # A number that is not finite must not get lost in a maximum.
+            differences[name] = share if share == share else float("inf")
+    return differences
+
+
+def largest_of(numbers: Tensor) -> float:
+    """The largest in size; 0 of none."""
+    return numbers.float().abs().max().item() if numbers.numel() else 0.0
 
 
 def equal_pairs(

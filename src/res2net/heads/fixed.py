@@ -13,8 +13,10 @@ from torchvision.ops import clip_boxes_to_image, roi_align
 from res2net.errors import InputError
 from res2net.heads.detector import Detector
 
-__all__ = ["FixedDetector"]
+__all__ = ["MAPS", "FixedDetector"]
 
+MAPS = ("semantic",)
+"""Outputs that are of a picture `(N, C, *size)`, and not of each detection."""
 LEAST = 1e-2
 """Pixels of the sides of a detection."""
 
@@ -30,7 +32,8 @@ class FixedDetector(Detector):
         network: pictures `(N, C, *size)` to what `names` tells, in fixed shapes as `Detector.forward` gives it.
         size: height and width of these pictures.
         num_classes: of the labels.
-        names: of the outputs: "boxes", "scores", "labels", and if there are "masks".
+        names: of the outputs: "boxes", "scores", "labels", and what there is besides: "masks", "keypoints" and
+            "keypoint_scores", or "semantic".
     """
 
     def __init__(self, network: nn.Module, size: tuple[int, int], num_classes: int, names: Sequence[str]) -> None:
@@ -59,8 +62,9 @@ class FixedDetector(Detector):
         for size, *outputs in zip(sizes, *self(images), strict=True):
             found = dict(zip(self.names, outputs, strict=True))
             here = found["scores"] > 0
-            result = {name: output[here] for name, output in found.items()}
-            results.append(result if tuple(size) == self.size else within(result, size))
+            result = {name: output[here] for name, output in found.items() if name not in MAPS}
+            maps = {name: found[name][:, : size[0], : size[1]] for name in MAPS if name in found}
+            results.append((result if tuple(size) == self.size else within(result, size)) | maps)
         return results
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 
-__all__ = ["SimpleBaseline", "heatmap_loss"]
+__all__ = ["STRIDE", "SimpleBaseline", "heatmap_loss"]
 
 STRIDE = 4
 """Pixels of the picture for each of a heat map, unless asked for otherwise."""

@@ -22,6 +22,7 @@ from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
 from res2net.backbones.checks import check_stages
 from res2net.errors import InputError
+from res2net.heads.box_points import points_in_boxes
 from res2net.heads.detector import Detector
 from res2net.heads.options import DetectorOptions
 from res2net.heads.regions import SecondStage, propose
@@ -73,7 +74,8 @@ class PyramidNeck(nn.Module):
 class TwoStage(Detector):
     """A detector of two stages: proposals, and what is in them.
 
-    `detect` and `forward` compute the same, and in training and evaluation alike.
+    `detect` and `forward` compute the same, and in training and evaluation alike; but `detect` looks for the largest
+    value of a heat map in all pixels of a box, and `forward` as `points_in_boxes` does.
 
     Args:
         backbone: without classifier.
@@ -148,16 +150,25 @@ class TwoStage(Detector):
         return results
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Boxes `(N, D, 4)`, scores `(N, D)`, labels `(N, D)`, and if it has them masks `(N, D, 28, 28)` and heat maps.
-
-        Heat maps of key points, `(N, D, k, 56, 56)`, span the box; `torchvision`'s `heatmaps_to_keypoints` reads the
-        points off, in a map as large as the box.
-        """
+        """For export: see `Detector.forward`."""
         height, width = images.shape[-2:]
-        return self.find_on(self.maps(images), images, [(height, width)] * len(images))
+        found = self.find_on(self.maps(images), images, [(height, width)] * len(images))
+        if not self.roi_heads.has_keypoint():
+            return found
+        *others, heatmaps = found
+        # One picture after the other: a large picture's many key points take a lot of memory.
+        points = [
+            points_in_boxes(one.float(), boxes, max(height, width))
+            for one, boxes in zip(heatmaps, others[0], strict=True)
+        ]
+        return *others, *(torch.stack(tensors) for tensors in zip(*points, strict=True))
 
     def find_on(self, maps: Mapping[str, Tensor], images: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...]:
-        """`forward` where the maps are known, for pictures of those (height, width) within the batch."""
+        """What is in pictures of those (height, width) within the batch, where the maps are known.
+
+        Boxes `(N, D, 4)`, scores `(N, D)`, labels `(N, D)`, and if it has them masks `(N, D, 28, 28)` and heat maps of
+        key points, `(N, D, k, 56, 56)`, which span the boxes.
+        """
         height, width = images.shape[-2:]
         proposals, valid = propose(self.rpn, maps, (height, width), sizes, self.proposals)
         return self.roi_heads.find(maps, proposals, valid, sizes)

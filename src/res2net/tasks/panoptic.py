@@ -39,6 +39,8 @@ class Panoptic(ObjectTask):
     labels = ("boxes", "labels", "masks", "crowd", "area", "semantic")
     parts = ("boxes", "labels", "masks")
     adjustable = ("segment_score", "segment_overlap", "stuff_area", "scale_stuff_area")
+    tells = ("stuff_names",)
+    outputs = ("boxes", "scores", "labels", "masks", "semantic")
     monitor = "PQ"
     headline = ("PQ", "PQ_things", "PQ_stuff")
     result_name = "segments_info"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torchmetrics import Metric
 
+from res2net.backbones.base import Backbone
 from res2net.data.objects import Keypoints
 from res2net.data.sources import DataSource
 from res2net.errors import InputError
@@ -25,10 +27,17 @@ class KeypointTask(ObjectTask):
     parts = ("boxes", "labels", "keypoints", "visibility")
     monitor = "keypoint_AP"
     headline = ("keypoint_AP", "keypoint_AP50")
+    tells = ("keypoints",)
+    outputs: ClassVar[Sequence[str]] = ("boxes", "scores", "labels", "keypoints", "keypoint_scores")
     boxes: ClassVar[str] = "detected"
     """Whose boxes the points are looked for in, in evaluation: one of `res2net.metrics.oks.BOXES`."""
     scored = "in detected boxes"
     metric_type: ClassVar[type[OksAP]] = OksAP
+
+    @classmethod
+    def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
+        """The detector; `InputError` without key points."""
+        return super().network(backbone, options, things, check_points(keypoints), stuff)
 
     @property
     def points(self) -> Keypoints:

@@ -62,6 +62,8 @@ class ObjectTask(Task):
     labels: ClassVar[Sequence[str]] = ("boxes", "labels", "crowd", "area")
     result_name = "objects"
     columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
+    tells: ClassVar[Sequence[str]] = ()
+    """What `metadata` has to tell, beside the options, for the task to be restored."""
     parts: ClassVar[Sequence[str]] = ("boxes", "labels")
     """The entries of a target that the detector learns from."""
     sure: ClassVar[float] = 0.5
@@ -115,8 +117,14 @@ class ObjectTask(Task):
     ) -> Self:
         if options.freeze_norms:
             freeze_norms(backbone)
-        model = cls.network(backbone, options, len(class_names), keypoints, len(stuff_names))
-        return cls(model, class_names, preprocessing, options, keypoints, stuff_names)
+        kind = cls.kind(options)
+        model = kind.network(backbone, options, len(class_names), keypoints, len(stuff_names))
+        return kind(model, class_names, preprocessing, options, keypoints, stuff_names)
+
+    @classmethod
+    def kind(cls, options: Any) -> type[Any]:
+        """The class of the task with these options, where there are several."""
+        return cls
 
     @classmethod
     def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
@@ -138,16 +146,26 @@ class ObjectTask(Task):
                 f"A backbone alone finds no objects: give a detector, a file of `res2net train {cls.name}`."
             )
         options, keypoints = told(cls.Options, said, "What the exported detector tells")
-        if tuple(said["outputs"]) != tuple(cls.outputs):
+        kind = cls.kind(options)
+        if tuple(said["outputs"]) != tuple(kind.outputs):
             raise InputError(
                 f"The exported detector gives {', '.join(said['outputs'])}, and {cls.name} needs "
-                f"{', '.join(cls.outputs)}: export it again."
+                f"{', '.join(kind.outputs)}: export it again."
             )
+        for name in kind.tells:
+            if not said.get(name):
+                raise InputError(f"The exported network does not tell its {name}: export it again.")
         size = (int(said["input_size"][0]), int(said["input_size"][1]))
-        detector = FixedDetector(model, size, len(class_names), said["outputs"])
-        task = cls(detector, class_names, preprocessing, options, keypoints)
+        detector = kind.exported(model, size, len(class_names))
+        task: Self = kind(detector, class_names, preprocessing, options, keypoints, said.get("stuff_names", ()))
+        task.category_ids = tuple(said.get("category_ids", ()))
         task.fit(size)
         return task.eval()
+
+    @classmethod
+    def exported(cls, network: Any, size: tuple[int, int], things: int) -> Any:
+        """An exported network as the model, for pictures of a (height, width) and so many classes of things."""
+        return FixedDetector(network, size, things, cls.outputs)
 
     @classmethod
     def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:

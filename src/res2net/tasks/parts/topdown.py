@@ -18,7 +18,7 @@ from res2net.data.topdown import CropAugment, TopDown, crop_matrix, crop_picture
 from res2net.data.transforms import Normalise, Transform
 from res2net.errors import InputError
 from res2net.heads.heatmaps import HeatmapCodec, flip_test
-from res2net.heads.simple_baseline import SimpleBaseline, heatmap_loss
+from res2net.heads.simple_baseline import STRIDE, SimpleBaseline, heatmap_loss
 from res2net.metrics.oks import PersonOksAP
 from res2net.tasks.parts.keypoints import KeypointTask, check_points
 from res2net.weights import Preprocessing
@@ -44,6 +44,7 @@ class TopDownTask(KeypointTask):
     boxes = "ground truth"
     scored = "in ground truth boxes"
     sample_name = "objects"
+    outputs = ("heatmaps",)
     metric_type = PersonOksAP
     sure = 0.0
     sure_point = SEEN
@@ -54,13 +55,18 @@ class TopDownTask(KeypointTask):
     def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
         """SimpleBaseline; `InputError` where the options of its heat maps do not fit."""
         model = SimpleBaseline(backbone, len(check_points(keypoints)), channels=options.channels)
-        codec_of(options, model.stride)  # what does not fit is told now
+        codec_of(options)  # what does not fit is told now
         return model
+
+    @classmethod
+    def exported(cls, network: Any, size: tuple[int, int], things: int) -> Any:
+        """The network itself: what follows the heat maps is not a part of it."""
+        return network
 
     @property
     def codec(self) -> HeatmapCodec:
         """Between points and heat maps."""
-        return codec_of(self.options, self.model.stride)
+        return codec_of(self.options)
 
     def forward(self, images: Tensor) -> Any:
         """Heat maps `(N, k, h, w)` of crops."""
@@ -104,6 +110,20 @@ class TopDownTask(KeypointTask):
         colors = self.options.color_jitter if train else 0.0
         return CropTransform(self.preprocessing, tuple(self.options.crop), colors)
 
+    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
+        """The size of the crops; `InputError` for any other."""
+        height, width = self.options.crop
+        if size not in (None, (height, width)):
+            raise InputError(
+                f"The network sees crops of {height} x {width} pixels, as it was trained: leave out --size."
+            )
+        return height, width
+
+    def fitted(self) -> Transform:
+        """A whole picture as a crop."""
+        prepare = self.transform(False)
+        return lambda image: prepare(image, {})[0]
+
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The objects of the training and of the validation that have key points, each in a crop."""
         super().datasets(source)  # it refuses other key points
@@ -141,9 +161,9 @@ class TopDownTask(KeypointTask):
         return f"Validation pictures with the key points that were found {self.scored}."
 
 
-def codec_of(options: Any, stride: int) -> HeatmapCodec:
-    """Between points and heat maps of a stride."""
-    return HeatmapCodec(tuple(options.crop), stride, options.sigma, refine=options.refine)
+def codec_of(options: Any) -> HeatmapCodec:
+    """Between points and heat maps of such options."""
+    return HeatmapCodec(tuple(options.crop), STRIDE, options.sigma, refine=options.refine)
 
 
 class CropTransform:
