@@ -12,7 +12,9 @@ import numpy as np
 from res2net.data.decode import BadImage
 from res2net.data.objects.faults import BAD_ANNOTATIONS, AnnotationReport
 from res2net.data.objects.masks import read_ids
+from res2net.data.pixels.cityscapes import has_cityscapes, read_cityscapes
 from res2net.data.pixels.classes import find_class_file
+from res2net.data.pixels.coco_stuff import has_coco_stuff, read_coco_stuff
 from res2net.data.pixels.folders import has_folders, read_depth, read_saliency, read_semantic
 from res2net.data.pixels.images import LABELS, PixelFiles, PixelImages
 from res2net.data.pixels.survey import PixelSurvey, good_pictures
@@ -46,6 +48,8 @@ class PixelFormat:
 
 PIXEL_FORMATS: dict[str, PixelFormat] = {
     "voc_segmentation": PixelFormat("PASCAL VOC segmentation", "semantic", has_voc_segmentation, read_voc_segmentation),
+    "coco_stuff": PixelFormat("COCO stuff", "semantic", has_coco_stuff, read_coco_stuff),
+    "cityscapes": PixelFormat("Cityscapes", "semantic", has_cityscapes, read_cityscapes),
     "semantic_folders": PixelFormat(
         "folders of pictures and label maps", "semantic", partial(has_folders, label="semantic"), read_semantic
     ),
