@@ -14,6 +14,7 @@ import pytest
 from res2net.backbones import registry
 from res2net.cli import COMMANDS
 from res2net.commands.arguments import parse, split_task
+from res2net.commands.data_prepare import Arguments as PrepareArguments
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
 from res2net.tasks import base as tasks
@@ -75,6 +76,8 @@ def test_commands_exist(words):
         kind = TrainConfig[options := tasks.task_type(task).Options]
         default = TrainArguments(kind(task_name=task, source="", task=options()))
         parse(TrainArguments[options], verb, rest, "", default)
+    elif (verb, *rest[:1]) == ("data", "prepare"):
+        parse(PrepareArguments, "data prepare", rest[1:], "")
     else:
         module = importlib.import_module(COMMANDS[verb].target.split(":")[0])
         parse(module.Arguments, verb, rest, "")

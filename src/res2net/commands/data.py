@@ -1,4 +1,4 @@
-"""`res2net data check`: what is in a data set, how it looks, and what is wrong with it."""
+"""`res2net data`: `check` tells what is in a data set, how it looks, and what is wrong with it; or `prepare`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.console import Console
 
+from res2net.commands import data_prepare
 from res2net.commands.arguments import parse
 from res2net.errors import InputError, check_choice, check_range
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 ABOUT = """Look at a data set before you train on it: `res2net data check PATH` recognises its format, counts what is in
-it, and names what is wrong; with --out it draws pictures with their labels."""
-ACTIONS = ("check",)
+it, and names what is wrong; with --out it draws pictures with their labels. `res2net data prepare PATH --to semantic
+--out FOLDER` makes labels of pixels out of masks of objects: `res2net data prepare --help`."""
+ACTIONS = ("check", "prepare")
 KINDS = (".html", ".png")
 SHOWN = 20
 """Classes and faults that the terminal lists; a page lists all."""
@@ -33,7 +35,7 @@ class Arguments:
     action: tyro.conf.Positional[str]
     """check."""
     source: tyro.conf.Positional[str]
-    """A folder or file: COCO, PASCAL VOC, YOLO, Penn-Fudan, folders of classes, or CIFAR."""
+    """A folder or file: COCO, PASCAL VOC, YOLO, Penn-Fudan, label maps, folders of classes, or CIFAR."""
     out: str | None = None
     """A page (.html) or a picture (.png) to write, with labels drawn on some of the pictures."""
     count: int = 12
@@ -43,7 +45,9 @@ class Arguments:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Check, print and draw; 1 where something is wrong with the data."""
+    """Prepare, or check, print and draw; 1 where something is wrong with the data."""
+    if list(arguments[:1]) == ["prepare"]:
+        return data_prepare.run(arguments[1:])
     chosen = parse(Arguments, "data", arguments, ABOUT)
     check_choice("Action", chosen.action, ACTIONS)
     check_range("count", chosen.count, 1, 100)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from PIL import Image
 
+from res2net.commands.part_tables import Cell, class_table, fault_table, spread
+from res2net.commands.pixel_parts import PixelsPart
 from res2net.data import BadImage, ImageFiles, open_source
 from res2net.data.decode import image_size
 from res2net.data.objects import OBJECT_FORMATS, AnnotationReport, ObjectImages, find_formats, read_splits
 from res2net.data.objects.survey import check_pictures, survey
+from res2net.data.pixels import PIXEL_FORMATS
+from res2net.data.pixels.open import likely_pixel_formats
 from res2net.errors import InputError
 from res2net.report import Column, Table
 from res2net.report.objects import draw_objects, draw_segments
 from res2net.report.pictures import as_image
 
 __all__ = ["Part", "open_parts"]
-
-Cell = tuple[Image.Image, str]
-"""A picture with its labels drawn on it, and a caption."""
 
 
 class Part(Protocol):
@@ -53,15 +52,18 @@ def open_parts(source: str) -> list[Part]:
     path = Path(source)
     if not path.exists():
         raise InputError(f"There is no file or folder {source!r}: give the path of a data set.")
-    formats = find_formats(path)
-    if formats:
-        return [ObjectsPart(path, name) for name in formats]
+    parts: list[Part] = [ObjectsPart(path, name) for name in find_formats(path)]
+    parts += [PixelsPart(path, name) for name in likely_pixel_formats(path)]
+    if parts:
+        return parts
     try:
         return [ClassesPart(source)]
     except InputError as error:
         known = ", ".join(known.about for known in OBJECT_FORMATS.values())
+        maps = ", ".join(known.about for known in PIXEL_FORMATS.values())
         raise InputError(
-            f"{source} is no data set with objects ({known}), nor one of classes, for this reason: {error}"
+            f"{source} is no data set with objects ({known}), none with a label for each pixel ({maps}), nor one of "
+            f"classes, for this reason: {error}"
         ) from error
 
 
@@ -199,24 +201,3 @@ class ClassesPart:
                     continue  # it is among the faults
                 cells.append((as_image(image), str(self.source.class_names[target["label"]])))
         return cells[:count]
-
-
-def spread(places: Sequence[int], count: int) -> list[int]:
-    """So many of the places, at equal distances."""
-    count = min(count, len(places))
-    return [places[number * len(places) // count] for number in range(count)]
-
-
-def class_table(counts: dict[str, Counter[str]], splits: Sequence[str], what: str, most: int | None) -> Table:
-    """How many objects or pictures each class has, the most frequent first."""
-    ordered = sorted(counts.items(), key=lambda item: -item[1].total())
-    rows: list[tuple[str | int, ...]] = [(name, *(found[split] for split in splits)) for name, found in ordered[:most]]
-    left = len(ordered) - len(rows)
-    title = f"{what.capitalize()} by class" + (f", without the {left} rarest" if left else "")
-    return Table(title, [Column("class"), *(Column(split) for split in splits)], rows)
-
-
-def fault_table(report: AnnotationReport) -> Table:
-    """Each kind of fault, how many there are, and the first ones."""
-    rows = [(kind, count, "; ".join(map(str, report.examples[kind]))) for kind, count in report.counts.most_common()]
-    return Table("What is wrong", [Column("fault"), Column("count"), Column("first")], rows)

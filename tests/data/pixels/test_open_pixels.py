@@ -316,3 +316,34 @@ def test_wrong_sizes_are_told_of_each_file(write_folders):
     assert [len(files.paths) for files in read_pixel_splits(root, "semantic_folders", report)] == [4]
     with pytest.raises(InputError, match="2 pictures of a wrong size"):
         open_pixels(root, "semantic")
+
+
+def test_coco_stuff(write_folders, labels):
+    stuff = np.select([labels == 1, labels == 2, labels == 255], [0, 181, 255], 91).astype(np.uint8)
+    for split in ("train2017", "val2017"):
+        root = write_folders(f"images/{split}", f"stuffthingmaps/{split}", values=stuff, stems=(split,))
+    train, _ = open_pixels(root, "semantic")
+    assert len(train.class_names) == 171
+    assert train.class_names[0] == "person"
+    assert train.class_names[79:81] == ("toothbrush", "banner")
+    assert train.class_names[170] == "wood"
+    expected = np.select([labels == 1, labels == 2, labels == 255], [0, 170, 255], 80)
+    assert np.array_equal(train[0][1]["semantic"], expected)
+
+
+def test_cityscapes(write_folders, labels):
+    ids = np.select([labels == 1, labels == 2, labels == 255], [7, 33, 0], 26).astype(np.uint8)
+    for split in ("train", "val"):
+        root = write_folders(
+            f"leftImg8bit/{split}/ulm", f"gtFine/{split}/ulm", values=ids, stems=(f"{split}_leftImg8bit",)
+        )
+        path = root / "gtFine" / split / "ulm" / f"{split}_leftImg8bit.png"
+        path.rename(path.with_name(f"{split}_gtFine_labelIds.png"))
+        Image.new("L", (40, 30)).save(path.with_name(f"{split}_gtFine_instanceIds.png"))
+    train, val = open_pixels(root, "semantic")
+    assert (len(train), len(val), len(train.class_names)) == (1, 1, 19)
+    expected = np.select([labels == 1, labels == 2, labels == 255], [0, 18, 255], 13)
+    assert np.array_equal(train[0][1]["semantic"], expected)
+    path.with_name("val_gtFine_labelIds.png").unlink()
+    with pytest.raises(InputError, match="1 missing mask file"):
+        open_pixels(root, "semantic")

@@ -33,11 +33,7 @@ FAULTS = {
 }
 """Every kind of fault, and what several of a kind are called."""
 
-NOTES = {
-    "no objects": "pictures without objects",
-    "nothing labelled": "pictures without a labelled pixel",
-    "one class only": "pictures of one class only",
-}
+NOTES = {"no objects": "pictures without objects"}
 """What is no fault and yet worth to know."""
 
 EXAMPLES = 5

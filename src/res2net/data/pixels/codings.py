@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from res2net.data.decode import EXTENSIONS, BadImage, image_header
+from res2net.data.decode import BadImage, image_header
 from res2net.data.objects.masks import read_ids
 
-__all__ = ["MOST_CLASSES", "UNLABELLED", "Coding", "DepthMaps", "SaliencyMasks", "SemanticMaps", "is_map", "turned"]
+__all__ = ["MOST_CLASSES", "UNLABELLED", "Coding", "DepthMaps", "SaliencyMasks", "SemanticMaps", "turned"]
 
 UNLABELLED = 255
 """In `semantic`: a pixel without a label, in the files as in the targets."""
@@ -206,8 +206,3 @@ def turned(labels: NDArray[Any], orientation: int, size: tuple[int, int]) -> NDA
         return labels
     mirrored, quarters = _TURNS[orientation]
     return np.ascontiguousarray(np.rot90(labels[:, ::-1] if mirrored else labels, quarters))
-
-
-def is_map(name: str) -> bool:
-    """Whether a file of that name can hold labels."""
-    return name.lower().endswith((*EXTENSIONS, ".npy")) and not name.startswith(".")

@@ -20,7 +20,7 @@ from res2net.data.pixels.codings import Coding, DepthMaps, SaliencyMasks
 from res2net.data.pixels.images import PixelFiles
 from res2net.data.pixels.pairs import (
     Pair,
-    has_maps,
+    are_paired,
     listed_pairs,
     pair_folders,
     pair_side_by_side,
@@ -74,7 +74,7 @@ def _splits(root: Path, label: str) -> dict[str, Reader]:
             partial(pair_folders, within[0][name], within[1][name])
             for within in [[_inside(folder) for folder in pair] for pair in _candidates(root, label)]
             for name in names
-            if all(name in folders for folders in within) and has_maps(within[1][name])
+            if all(name in folders for folders in within) and are_paired(within[0][name], within[1][name])
         ]
         if readers:
             found[split] = readers[0]
@@ -101,7 +101,7 @@ def _candidates(base: Path, label: str) -> list[tuple[Path, Path]]:
 def _reader(base: Path, label: str) -> Reader | None:
     """What pairs the files within a folder."""
     for pictures, maps in _candidates(base, label):
-        if has_maps(maps):
+        if are_paired(pictures, maps):
             return partial(pair_folders, pictures, maps)
     if label == "saliency":
         for folder in (base, *(folder for name, folder in _inside(base).items() if name in _PICTURES)):

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from res2net.data.decode import BadImage
 from res2net.data.objects.faults import BAD_ANNOTATIONS, AnnotationReport
+from res2net.data.objects.masks import read_ids
+from res2net.data.pixels.cityscapes import has_cityscapes, read_cityscapes
+from res2net.data.pixels.classes import find_class_file
+from res2net.data.pixels.coco_stuff import has_coco_stuff, read_coco_stuff
 from res2net.data.pixels.folders import has_folders, read_depth, read_saliency, read_semantic
 from res2net.data.pixels.images import LABELS, PixelFiles, PixelImages
 from res2net.data.pixels.survey import PixelSurvey, good_pictures
@@ -17,7 +22,8 @@ from res2net.data.pixels.voc import has_voc_segmentation, read_voc_segmentation
 from res2net.data.splits import hashed_split
 from res2net.errors import InputError, check_choice
 
-__all__ = ["PIXEL_FORMATS", "PixelFormat", "find_pixel_formats", "open_pixels", "read_pixel_splits"]
+__all__ = ["PIXEL_FORMATS", "PixelFormat", "find_pixel_formats", "likely_pixel_formats", "open_pixels"]
+__all__ += ["read_pixel_splits"]
 
 LOOKED_INTO = 2000
 """Label maps whose pixels are checked before a run: all of small data sets, of large ones some from all over."""
@@ -42,6 +48,8 @@ class PixelFormat:
 
 PIXEL_FORMATS: dict[str, PixelFormat] = {
     "voc_segmentation": PixelFormat("PASCAL VOC segmentation", "semantic", has_voc_segmentation, read_voc_segmentation),
+    "coco_stuff": PixelFormat("COCO stuff", "semantic", has_coco_stuff, read_coco_stuff),
+    "cityscapes": PixelFormat("Cityscapes", "semantic", has_cityscapes, read_cityscapes),
     "semantic_folders": PixelFormat(
         "folders of pictures and label maps", "semantic", partial(has_folders, label="semantic"), read_semantic
     ),
@@ -57,6 +65,29 @@ def find_pixel_formats(path: str | Path) -> list[str]:
     """The names of the formats that a path may have: masks can be read as classes and as what is salient."""
     path = Path(path)
     return [name for name, known in PIXEL_FORMATS.items() if path.exists() and known.find(path)]
+
+
+def likely_pixel_formats(path: str | Path) -> list[str]:
+    """As `find_pixel_formats`, but masks are either of classes or of what is salient.
+
+    They are of classes where a list of classes lies beside them, or one of some masks has more than black and white.
+    """
+    found, path = find_pixel_formats(path), Path(path)
+    if not {"semantic_folders", "saliency_folders"} <= set(found):
+        return found
+    splits = PIXEL_FORMATS["saliency_folders"].read(path, AnnotationReport(path))
+    maps = [files.maps[place] for files in splits for place in spread(len(files.maps), 20)]
+    of_classes = find_class_file(path) is not None or any(map(_has_classes, maps))
+    found.remove("saliency_folders" if of_classes else "semantic_folders")
+    return found
+
+
+def _has_classes(path: str) -> bool:
+    try:
+        numbers = set(np.unique(read_ids(path, rgb=False)).tolist())
+    except BadImage:
+        return False
+    return not (numbers <= {0, 1} or numbers <= {0, 255})
 
 
 def open_pixels(

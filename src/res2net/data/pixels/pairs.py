@@ -8,12 +8,14 @@ from pathlib import Path, PurePosixPath
 
 from res2net.data.decode import EXTENSIONS
 from res2net.data.objects.faults import AnnotationReport
-from res2net.data.pixels.codings import is_map
 
-__all__ = ["Pair", "files_by_stem", "has_maps", "listed_pairs", "pair_folders", "pair_side_by_side", "read_list"]
+__all__ = ["Pair", "are_paired", "files_by_stem", "listed_pairs", "pair_folders", "pair_side_by_side", "read_list"]
 
 Pair = tuple[str, str]
 """The path of a picture, and that of its label map."""
+
+MAP_ENDINGS = (*EXTENSIONS, ".npy")
+"""Endings of files that can hold labels, in lower case."""
 
 _ENDINGS = ("", "_mask", "-mask", "_gt", "_label", "_labels", "_depth", "_segmentation", "_seg")
 _STARTS = (("rgb_", "sync_depth_"), ("rgb_", "depth_"), ("rgb", "depth"), ("image", "mask"), ("image", "depth"))
@@ -31,9 +33,10 @@ def files_by_stem(folder: Path, endings: Sequence[str] = EXTENSIONS) -> dict[str
     return found
 
 
-def has_maps(folder: Path) -> bool:
-    """Whether a file that can hold labels lies below a folder."""
-    return any(is_map(name) for _, _, names in os.walk(folder, followlinks=True) for name in names)
+def are_paired(pictures: Path, maps: Path) -> bool:
+    """Whether at least one picture of the first folder has a map in the second."""
+    labels = files_by_stem(maps, MAP_ENDINGS)
+    return bool(labels) and any(name in labels for stem in files_by_stem(pictures) for name in partners(stem))
 
 
 def pair_folders(pictures: Path, maps: Path, report: AnnotationReport) -> list[Pair]:
@@ -41,7 +44,7 @@ def pair_folders(pictures: Path, maps: Path, report: AnnotationReport) -> list[P
 
     A map may also be called `x_mask` (`_gt`, `_label`, `_depth`, ...) for the picture `x`, or `depth_x` for `rgb_x`.
     """
-    images, labels = files_by_stem(pictures), files_by_stem(maps, (*EXTENSIONS, ".npy"))
+    images, labels = files_by_stem(pictures), files_by_stem(maps, MAP_ENDINGS)
     pairs: list[Pair] = []
     taken: set[str] = set()
     for stem, path in images.items():

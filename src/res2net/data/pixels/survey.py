@@ -28,6 +28,10 @@ class PixelSurvey:
     classes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     read: int = 0
     """Maps whose pixels were counted."""
+    empty: int = 0
+    """Maps without one labelled pixel."""
+    single: int = 0
+    """Maps in which all labelled pixels have one class."""
     unlabelled: int = 0
     """Pixels without a label, or of unknown depth."""
     nearest: float = float("inf")
@@ -44,7 +48,7 @@ def good_pictures(
 
     Args:
         files: of the split.
-        report: gets faults and notes.
+        report: gets the faults.
         survey: gets what was counted.
         contents: the places of the maps whose pixels are read; of all others only the header is. None reads all.
     """
@@ -70,12 +74,12 @@ def good_pictures(
             except BadImage as error:
                 report.add("label outside" if "is no class" in error.reason else "bad mask", labels, error.reason)
                 continue
-            _count(files, found, survey, report)
+            _count(files, found, survey)
         good.append(place)
     return good
 
 
-def _count(files: PixelFiles, labels: NDArray[Any], survey: PixelSurvey, report: AnnotationReport) -> None:
+def _count(files: PixelFiles, labels: NDArray[Any], survey: PixelSurvey) -> None:
     survey.read += 1
     if files.label == "depth":
         known = labels[labels > 0]
@@ -91,7 +95,5 @@ def _count(files: PixelFiles, labels: NDArray[Any], survey: PixelSurvey, report:
         of_class = count[: max(len(files.class_names), 2 if files.label == "saliency" else 1)]
         survey.classes = of_class + (survey.classes if len(survey.classes) else 0)
         present = int((of_class > 0).sum())
-    if not present:
-        report.note("nothing labelled")
-    elif present == 1 and files.label != "depth":
-        report.note("one class only")
+    survey.empty += not present
+    survey.single += present == 1 and files.label != "depth"
