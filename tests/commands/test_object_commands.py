@@ -228,3 +228,10 @@ def test_things_on_real_pictures_are_learnt_by_heart(run, real_data, tmp_path):
     begin, end = overfit(run, "overfit_detect", real_data("coco_mini"), tmp_path / "run", "box_AP50")
     assert begin < 5
     assert end > 40
+
+
+def test_key_points_on_real_pictures_are_learnt_by_heart(run, real_data, tmp_path):
+    """Six people; one of them has its second point beyond its crop, so that 5 of 6 can be found."""
+    begin, end = overfit(run, "overfit_keypoints", real_data("coco_mini"), tmp_path / "run", "keypoint_AP")
+    assert begin < 5
+    assert end > 50
