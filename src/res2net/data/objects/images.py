@@ -55,7 +55,8 @@ class Annotations:
         area: `(M,)` in square pixels, as the files say, else of the box.
         crowd: `(M,)` whether it is a region of many objects.
         difficult: `(M,)` whether PASCAL VOC leaves it out of the evaluation.
-        points: `(M, k, 3)` x, y and visibility of key points, where there are any.
+        points: `(M, k, 3)` x, y (0.5 in the middle of the first pixel) and visibility of key points, where there are
+            any.
         masks: where there are any.
         keypoints: what the points are.
         stuff: where there is any.
@@ -100,7 +101,8 @@ class ObjectImages(Dataset[Sample]):
 
     - `boxes` `(n, 4)` in pixels, XYXY; `labels` `(n,)` int64, an index in `class_names`
     - `masks` `(n, H, W)` bool
-    - `keypoints` `(n, k, 2)` x and y in pixels; `visibility` `(n, k)` uint8: 0 not labelled (the point then means
+    - `keypoints` `(n, k, 2)` x and y in pixels, between edges as boxes: the middle of the first pixel is at 0.5;
+      `visibility` `(n, k)` uint8: 0 not labelled (the point then means
       nothing), 1 labelled and hidden, 2 visible
     - `crowd` `(n,)` bool: a region of many objects (COCO); `difficult` `(n,)` bool: not to be evaluated (VOC)
     - `area` `(n,)` in square pixels as the data set says, else of the box
