@@ -60,7 +60,7 @@ def test_key_points_of_a_file_come_back_as_they_were(tmp_path):
     annotation = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [0, 0, 10, 8], "area": 80, "iscrowd": 0}
     content = {
         "images": [{"id": number, "file_name": f"{number}.png", "width": 10, "height": 8} for number in (7, 8)],
-        "annotations": [annotation | {"keypoints": sum(points, []), "num_keypoints": 4}],
+        "annotations": [annotation | {"keypoints": [value for point in points for value in point], "num_keypoints": 4}],
         "categories": [{"id": 3, "name": "fish", "keypoints": list("abcd"), "skeleton": []}],
     }
     content["annotations"].append(content["annotations"][0] | {"id": 2, "image_id": 8})

@@ -19,8 +19,8 @@ from res2net.weights import atomic_write
 
 __all__ = ["category_numbers", "image_numbers", "listed_results", "of_categories", "write_results"]
 
-_NAMES = {"box": "bbox", "mask": "segmentation", "keypoints": "keypoints"}
-"""Of an entry of a task's result, and what COCO calls it."""
+_NAMES = {"box": "bbox", "mask": "segmentation"}
+"""Of an entry of a task's result that COCO has as it is, and what COCO calls it."""
 
 
 def category_numbers(classes: int, known: Sequence[int]) -> list[int]:
@@ -51,7 +51,8 @@ def listed_results(
         raise InputError("Nobody looked for the class of these objects, which COCO's format needs: use --json instead.")
     return [
         {"image_id": image_id, "category_id": numbers[one["label"]], "score": one["score"]}
-        | {coco: _counted(one[name]) if name == "keypoints" else one[name] for name, coco in _NAMES.items() if name in one}
+        | {coco: one[name] for name, coco in _NAMES.items() if name in one}
+        | ({"keypoints": _counted(one["keypoints"])} if "keypoints" in one else {})
         for image_id, objects in results
         for one in objects
     ]
