@@ -295,6 +295,7 @@ class ObjectTask(Task):
             jitter=options.jitter,
             jitter_size=self.preprocessing.size,
             color_jitter=options.color_jitter,
+            photometric_distort=options.photometric_distort,
         )
         flips = self.keypoints.flips if self.keypoints else ()
         return object_train_transform(self.preprocessing, augment, flips)

@@ -30,6 +30,8 @@ class ObjectOptions:
     """Large-scale jitter: the least and the largest factor of the size, such as 0.1 2.0, before a crop to a square."""
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation."""
+    photometric_distort: float = 0.0
+    """Probability of each of SSD's changes: brightness, contrast, saturation, hue, order of channels; 0.5 in SSD."""
     freeze: int = 0
     """How many stages of the backbone are not trained, the stem first."""
     freeze_norms: bool = False
@@ -42,4 +44,5 @@ class ObjectOptions:
             check_range("min sizes", size, 16, 16384)
         check_range("flip", self.flip, 0, 1)
         check_range("color jitter", self.color_jitter, 0, 1)
+        check_range("photometric distort", self.photometric_distort, 0, 1)
         check_range("freeze", self.freeze, 0, 100)

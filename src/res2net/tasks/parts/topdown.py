@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from res2net.backbones.base import Backbone
 from res2net.data.object_geometry import picture_size
+from res2net.data.object_transforms import color_changes
 from res2net.data.objects import Keypoints
 from res2net.data.samples import Transformed, collate
 from res2net.data.sources import DataSource
@@ -101,8 +101,11 @@ class TopDownTask(KeypointTask):
 
     def transform(self, train: bool) -> Transform:
         """From a crop, or a whole picture, to what the network sees; crops change at random in `datasets`."""
-        colors = self.options.color_jitter if train else 0.0
-        return CropTransform(self.preprocessing, tuple(self.options.crop), colors)
+        options, colors = self.options, None
+        if train:
+            channels = len(self.preprocessing.mean)
+            colors = color_changes(channels, options.color_jitter, options.photometric_distort)
+        return CropTransform(self.preprocessing, tuple(options.crop), colors)
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The objects of the training and of the validation that have key points, each in a crop."""
@@ -152,13 +155,13 @@ class CropTransform:
     Args:
         preprocessing: for the normalisation.
         size: height and width of a crop.
-        color_jitter: largest relative change of brightness, contrast and saturation.
+        colors: change of the colours, before normalisation.
     """
 
-    def __init__(self, preprocessing: Preprocessing, size: tuple[int, int], color_jitter: float = 0.0) -> None:
+    def __init__(self, preprocessing: Preprocessing, size: tuple[int, int], colors: Transform | None = None) -> None:
         self.size = size
         self.normalise = Normalise(preprocessing)
-        self.colors = v2.ColorJitter(*(color_jitter,) * 3) if color_jitter else None
+        self.colors = colors
 
     def __call__(self, image: Any, target: dict[str, Any]) -> Any:
         """The normalised crop; a target without one gets its `matrix`, its `box` and its `original_size`."""
