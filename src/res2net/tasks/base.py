@@ -58,6 +58,8 @@ class Task(nn.Module):
     """What a result is called in JSON, such as "classes"."""
     columns: ClassVar[Sequence[Column]]
     """The columns of a table of results, beside the picture's name."""
+    takes_boxes: ClassVar[bool] = False
+    """Whether `predict` looks into boxes that are given: `box`, `label` and `box_score` in the target of a picture."""
     outputs: ClassVar[Sequence[str]] = ()
     """Names of what `forward` gives in an exported network, with "boxes" a detector's; none: it is not exported."""
 

@@ -34,14 +34,16 @@ UNNAMED = "object"
 class TopDownTask(KeypointTask):
     """SimpleBaseline in boxes that are known: in training and evaluation those of the data set.
 
-    A picture that comes without boxes, as in `res2net predict`, is taken as the box of one object that fills it. With
-    boxes of one's own, cut the objects out by `res2net.data.topdown.TopDown`.
+    In prediction they may be those of a detector; a picture that comes without boxes is taken as the box of one object
+    that fills it.
 
     A sample is an object, not a picture; batches of the loaders hold crops. The score of an object is the mean over
-    its key points of the largest values of their heat maps, of those above `SEEN`.
+    its key points of the largest values of their heat maps, of those above `SEEN`, times the score of its box where a
+    detector gave one (as in the published code).
     """
 
     boxes = "ground truth"
+    takes_boxes = True
     scored = "in ground truth boxes"
     sample_name = "objects"
     metric_type = PersonOksAP
@@ -79,8 +81,11 @@ class TopDownTask(KeypointTask):
         points, scores = self.codec.decode(heatmaps.float().cpu(), matrix)
         seen = scores > SEEN
         means = (scores * seen).sum(1) / seen.sum(1).clamp(min=1)
+        if "box_score" in targets:
+            means = means * targets["box_score"].to(means)
         unnamed = len(self.class_names) if len(self.class_names) > 1 else 0
-        labels = targets["label"] if "truth" in targets else [unnamed] * len(images)
+        named = "truth" in targets or "box_score" in targets
+        labels = targets["label"] if named else [unnamed] * len(images)
         return [
             {
                 "boxes": boxes[one : one + 1],
@@ -150,7 +155,7 @@ def codec_of(options: Any, stride: int) -> HeatmapCodec:
 
 
 class CropTransform:
-    """From a crop of `TopDown`, or from a whole picture as one, to what the network sees.
+    """From a crop of `TopDown`, or from a picture and a box, to what the network sees.
 
     Args:
         preprocessing: for the normalisation.
@@ -164,10 +169,10 @@ class CropTransform:
         self.colors = colors
 
     def __call__(self, image: Any, target: dict[str, Any]) -> Any:
-        """The normalised crop; a target without one gets its `matrix`, its `box` and its `original_size`."""
+        """The normalised crop; a target without one gets `matrix`, `original_size` and `box`, by default all of it."""
         if "matrix" not in target:
             height, width = picture_size(image)
-            box = torch.tensor([0.0, 0.0, width, height])
+            box = target.get("box", torch.tensor([0.0, 0.0, width, height]))
             matrix = crop_matrix(box, self.size)
             image = crop_picture(image, matrix, self.size)
             target = target | {"matrix": matrix, "box": box, "original_size": (height, width)}
