@@ -123,6 +123,7 @@ class Collector:
         stuff: StuffSource | None = None,
         stuff_names: Sequence[str] = (),
         category_ids: Sequence[int] = (),
+        stuff_category_ids: Sequence[int] = (),
     ) -> Annotations:
         """All that was taken, with what else a format knows."""
         points = None
@@ -147,6 +148,7 @@ class Collector:
             stuff,
             list(stuff_names),
             list(category_ids),
+            list(stuff_category_ids),
         )
 
     def fault(self, kind: str, what: str) -> None:

@@ -62,6 +62,7 @@ class Annotations:
         stuff: where there is any.
         stuff_names: the names of its classes.
         category_ids: the numbers of the classes in the files, where those have numbers, as COCO's do.
+        stuff_category_ids: the same of the classes of stuff.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Annotations:
     stuff: StuffSource | None = None
     stuff_names: Sequence[str] = ()
     category_ids: Sequence[int] = ()
+    stuff_category_ids: Sequence[int] = ()
 
     def available(self) -> tuple[str, ...]:
         """Those of `LABELS` that there are."""
