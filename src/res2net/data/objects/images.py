@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from res2net.data.decode import BadImage, read_image
+from res2net.data.decode import BadImage, open_image, read_image
 from res2net.data.objects.keypoints import Keypoints
 from res2net.data.objects.masks import MaskSource
 from res2net.data.samples import Sample
@@ -136,12 +136,20 @@ class ObjectImages(Dataset[Sample]):
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> Sample:
-        height, width = self.size(index)
+        return self._sample(index, read_image)
+
+    def undecoded(self, index: int) -> Sample:
+        """As by index, but a JPEG is not decoded yet: a `Jpeg`, for the transforms of pictures with objects."""
+        return self._sample(index, open_image)
+
+    def _sample(self, index: int, read: Callable[[str], Any]) -> Sample:
+        size = self.size(index)
         path = self.annotations.paths[self.chosen[index]]
-        image = read_image(path)
-        if image.size != (width, height):
+        image = read(path)
+        if image.size != size[::-1]:
+            width, height = image.size
             raise BadImage.at(
-                path, f"it has {image.width} x {image.height} pixels, and its annotations are for {width} x {height}"
+                path, f"it has {width} x {height} pixels, and its annotations are for {size[1]} x {size[0]}"
             )
         return image, self.target(index)
 
