@@ -61,3 +61,30 @@ def with_bad_boxes(root):
         content["annotations"][0]["bbox"][2] = 0
         path.write_text(json.dumps(content))
     return root
+
+
+def write_voc(root):
+    """The same as `write_coco`, in the format of PASCAL VOC; one of the two things of each picture is difficult."""
+    write_coco(root / "coco")
+    year = root / "VOC2007"
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (year / folder).mkdir(parents=True)
+    for split in ("train", "val"):
+        content = json.loads((root / "coco" / "annotations" / f"instances_{split}.json").read_text())
+        names = []
+        for image in content["images"]:
+            name = image["file_name"].removesuffix(".png")
+            names.append(name)
+            (root / "coco" / split / image["file_name"]).rename(year / "JPEGImages" / image["file_name"])
+            things = ""
+            for one in content["annotations"]:
+                if one["image_id"] == image["id"]:
+                    x, y, width, height = one["bbox"]
+                    edges = {"xmin": x + 1, "ymin": y + 1, "xmax": x + width, "ymax": y + height}
+                    box = "".join(f"<{edge}>{value}</{edge}>" for edge, value in edges.items())
+                    said = f"<name>{CATEGORIES[one['category_id']]}</name><difficult>{int(x > 40)}</difficult>"
+                    things += f"<object>{said}<bndbox>{box}</bndbox></object>"
+            size = f"<size><width>{image['width']}</width><height>{image['height']}</height></size>"
+            (year / "Annotations" / f"{name}.xml").write_text(f"<annotation>{size}{things}</annotation>")
+        (year / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(names))
+    return year

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 import torch.nn.functional as F
-from object_sets import CATEGORIES, SMALL, with_bad_boxes, write_coco
+from object_sets import CATEGORIES, SMALL, with_bad_boxes, write_coco, write_voc
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -202,6 +202,26 @@ def test_wrong_annotations_stop_or_are_left_out(refused, run, small, coco, tmp_p
     assert "did you mean 'skip'?" in refused("eval", "detect", broken, *options, "--bad-annotations", "skp")
 
 
+def test_pascal_voc_is_measured_as_its_devkit_does(run, refused, train_small, tmp_path):
+    source = write_voc(tmp_path / "data")
+    weights = train_small("detect", source, metric="voc07")
+    assert "11 points" in (tmp_path / "detect" / "report.html").read_text()
+    options = ["--weights", weights, *EVAL]
+    answer = run("eval", "detect", source, *options)
+    assert answer.status == 0, answer.err
+    assert "box_AP50_11_point" in answer.out
+    assert "box_AP75" not in answer.out
+    answer = run("eval", "detect", source, *options, "--metric", "coco", "--results", tmp_path / "found.json")
+    assert answer.status == 0, answer.err
+    assert "box_AP75" in answer.out
+    assert (tmp_path / "found.json").is_file()
+    assert refused("eval", "detect", source, *options, "--results", tmp_path / "found.json") == (
+        "The task detect has no results in COCO's format with the metric voc07: leave out --results, or add --metric "
+        "coco."
+    )
+    assert "did you mean 'voc07'?" in refused("eval", "detect", source, *options, "--metric", "voc7")
+
+
 def test_the_same_pictures_train_and_validate(run, small, coco, tmp_path):
     answer = run("train", "detect", coco, *small(), "--overfit", 2, "--out", tmp_path / "run")
     assert answer.status == 0, answer.err
@@ -228,3 +248,10 @@ def test_things_on_real_pictures_are_learnt_by_heart(run, real_data, tmp_path):
     begin, end = overfit(run, "overfit_detect", real_data("coco_mini"), tmp_path / "run", "box_AP50")
     assert begin < 5
     assert end > 40
+
+
+def test_key_points_on_real_pictures_are_learnt_by_heart(run, real_data, tmp_path):
+    """Six people; one of them has its second point beyond its crop, so that 5 of 6 can be found."""
+    begin, end = overfit(run, "overfit_keypoints", real_data("coco_mini"), tmp_path / "run", "keypoint_AP")
+    assert begin < 5
+    assert end > 50

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from object_sets import CATEGORIES, write_coco
 from PIL import Image
 
 from res2net.data.shapes import Shapes
@@ -51,6 +52,61 @@ def test_train_eval_and_predict(run, tiny, shapes_with, tmp_path, picture, case)
     with Image.open(drawn) as image:
         assert image.size == (600, 450)
     assert run("predict", task, picture, *weights).status == 0
+
+
+@pytest.fixture
+def people(run, tiny, tmp_path):
+    """A data set of pictures with two things each, and weights of SimpleBaseline on it."""
+    root = write_coco(tmp_path / "people", points=("a", "b", "c"))
+    options = ["--crop", 64, 48, "--channels", 16, "--out", tmp_path / "run"]
+    answer = run("train", "keypoints", root, *tiny(batch_size=2), *options)
+    assert answer.status == 0, answer.err
+    return root, ["--weights", tmp_path / "run" / "best.safetensors", "--accelerator", "cpu"]
+
+
+def test_key_points_within_the_boxes_of_annotations_are_those_of_the_evaluation(run, people, tmp_path):
+    root, weights = people
+    assert run("eval", "keypoints", root, *weights, "--results", tmp_path / "eval.json").status == 0
+    boxes = ["--boxes", root / "annotations" / "person_keypoints_val.json", "--coco", tmp_path / "predicted.json"]
+    answer = run("predict", "keypoints", root / "val", *weights, *boxes, "--json", "--draw", tmp_path / "drawn")
+    assert answer.status == 0, answer.err
+    assert len(list((tmp_path / "drawn").iterdir())) == 3
+    first = json.loads(answer.out)[0]["objects"]
+    assert [one["label"] for one in first] == list(CATEGORIES.values())
+    expected, found = (json.loads((tmp_path / name).read_text()) for name in ("eval.json", "predicted.json"))
+    assert len(found) == len(expected) == 6
+    for one, other in zip(found, expected, strict=True):
+        assert (one["image_id"], one["category_id"]) == (other["image_id"], other["category_id"])
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+        places = [[value for place, value in enumerate(it["keypoints"]) if place % 3 < 2] for it in (one, other)]
+        assert places[0] == pytest.approx(places[1], abs=1e-2)
+
+
+def test_boxes_of_a_detector_lend_their_scores(run, refused, people, tmp_path):
+    """One picture has two, one none, and one is broken."""
+    root, weights = people
+    entries = [
+        {"image_id": 105, "category_id": 3, "bbox": [5, 5, 30, 40], "score": score} for score in (0.5, 0.25, 0.1)
+    ] + [{"image_id": 107, "category_id": 7, "bbox": [5, 5, 30, 40], "score": 1}]
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps(entries))
+    (root / "val" / "picture_000107.png").write_bytes(b"")
+    options = [*weights, "--boxes", file, "--box-score", 0.2, "--json"]
+    answer = run("predict", "keypoints", root / "val", *options, "--bad-images", "skip", "--batch-size", 2)
+    assert answer.status == 0, answer.err
+    first, second, third = json.loads(answer.out)
+    assert len(first["objects"]) == 2
+    assert first["objects"][0]["score"] == pytest.approx(2 * first["objects"][1]["score"])
+    assert first["objects"][0]["keypoints"] == first["objects"][1]["keypoints"]
+    assert first["objects"][0]["box"] == [5, 5, 30, 40]
+    assert second["objects"] == []
+    assert "empty" in third["error"]
+    assert "empty" in refused("predict", "keypoints", root / "val", *options)
+
+
+def test_only_networks_that_look_into_boxes_take_them(refused, weights, pictures):
+    sentence = "Only keypoints with simple_baseline looks into given boxes: leave out --boxes."
+    assert refused("predict", pictures, *weights, "--boxes", "boxes.json") == sentence
 
 
 def test_pictures_without_key_points_are_refused(refused, tiny, pictures):

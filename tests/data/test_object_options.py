@@ -26,6 +26,7 @@ ALWAYS = ObjectAugment(flip=1.0)
         ({"jitter_size": 0}, "jitter_size"),
         ({"flip": 1.1}, "flip"),
         ({"color_jitter": -0.1}, "color_jitter"),
+        ({"photometric_distort": 1.1}, "photometric_distort"),
     ],
 )
 def test_options_out_of_range_are_told(options, message):
@@ -50,5 +51,6 @@ def test_limits_that_contradict_the_network_are_told():
         object_train_transform(Preprocessing(1400))
     with pytest.raises(InputError, match="max_size 10 is out of range"):
         object_eval_transform(SAME, 10)
-    with pytest.raises(InputError, match="color_jitter needs 1 or 3 channels"):
-        object_train_transform(Preprocessing(8, mean=(0.5, 0.5), std=(1.0, 1.0)), ObjectAugment(color_jitter=0.1))
+    for name in ("color_jitter", "photometric_distort"):
+        with pytest.raises(InputError, match=f"{name} needs 1 or 3 channels"):
+            object_train_transform(Preprocessing(8, mean=(0.5, 0.5), std=(1.0, 1.0)), ObjectAugment(**{name: 0.1}))

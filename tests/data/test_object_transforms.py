@@ -360,8 +360,9 @@ def test_a_picture_without_objects_stays_one(transform):
     assert isinstance(seen["boxes"], tv_tensors.BoundingBoxes)
 
 
-def test_colours_change_and_the_same_seed_gives_the_same():
-    transform = object_train_transform(SAME, ObjectAugment(flip=0.0, color_jitter=0.4))
+@pytest.mark.parametrize("colours", [{"color_jitter": 0.4}, {"photometric_distort": 0.9}])
+def test_colours_change_and_the_same_seed_gives_the_same(colours):
+    transform = object_train_transform(SAME, ObjectAugment(flip=0.0, **colours))
     assert pickle.loads(pickle.dumps(transform)).train
     for picture in (noise(40, 40), v2.functional.to_pil_image(noise(40, 40))):
         results = []

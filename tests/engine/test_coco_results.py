@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
+from res2net.data.objects import open_objects
 from res2net.engine.coco_results import category_numbers, image_numbers, listed_results, of_categories, write_results
 from res2net.errors import InputError
+from res2net.metrics import OksAP
 
 
 @pytest.mark.parametrize(
@@ -36,7 +40,7 @@ def test_all_that_was_found_is_listed():
     found = listed_results([(42, [one]), (7, []), (8, [other])], ["a", "b"], [3, 90])
     assert found == [
         {"image_id": 42, "category_id": 90, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 4.0], "segmentation": mask},
-        {"image_id": 8, "category_id": 3, "score": 0.25, "bbox": [0.0, 0.0, 1.0, 1.0], "keypoints": [1.0, 2.0, 0.9]},
+        {"image_id": 8, "category_id": 3, "score": 0.25, "bbox": [0.0, 0.0, 1.0, 1.0], "keypoints": [0.5, 1.5, 0.9]},
     ]
     with pytest.raises(InputError, match="Nobody looked for the class"):
         listed_results([(1, [other | {"label": "object"}])], ["a", "b"], [3, 90])
@@ -48,3 +52,31 @@ def test_indices_become_categories(tmp_path):
     assert json.loads((tmp_path / "new" / "found.json").read_text()) == [
         {"image_id": 1, "category_id": 90, "score": 1.0}
     ]
+
+
+def test_key_points_of_a_file_come_back_as_they_were(tmp_path):
+    """Read as targets, found exactly, and written in both ways."""
+    points = [[0, 0, 2], [5, 0, 1], [9, 7, 2], [4, 3, 2]]  # the first and the last pixels of 10 x 8
+    annotation = {"id": 1, "image_id": 7, "category_id": 3, "bbox": [0, 0, 10, 8], "area": 80, "iscrowd": 0}
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.png", "width": 10, "height": 8} for number in (7, 8)],
+        "annotations": [annotation | {"keypoints": [value for point in points for value in point], "num_keypoints": 4}],
+        "categories": [{"id": 3, "name": "fish", "keypoints": list("abcd"), "skeleton": []}],
+    }
+    content["annotations"].append(content["annotations"][0] | {"id": 2, "image_id": 8})
+    (tmp_path / "person_keypoints.json").write_text(json.dumps(content))
+    for number in (7, 8):
+        Image.new("RGB", (10, 8)).save(tmp_path / f"{number}.png")
+    labels = ("boxes", "labels", "keypoints", "visibility")
+    pictures, _ = open_objects(tmp_path / "person_keypoints.json", labels, val_fraction=0.5)
+    target = pictures.target(0)
+    places = target["keypoints"].as_subclass(torch.Tensor)
+    assert torch.equal(places.floor(), torch.tensor(points)[None, :, :2])  # within the pixel
+    metric = OksAP((0.05,) * 4, "detected", pictures.class_names)
+    metric.update([{"scores": torch.ones(1), "labels": torch.tensor([0]), "keypoints": places}], [target])
+    (kept,) = of_categories(metric.detections(), [3])
+    assert kept["keypoints"] == [value for x, y, _ in points for value in (x, y, 1)]
+    found = {"label": "fish", "score": 1.0, "box": [0, 0, 10, 8]}
+    found["keypoints"] = torch.cat([places, torch.ones(1, 4, 1)], -1).flatten().tolist()
+    (listed,) = listed_results([(7, [found])], ["fish"], [3])
+    assert listed["keypoints"] == kept["keypoints"]

@@ -92,7 +92,8 @@ def targets_of(dataset):
         if number:
             points = torch.tensor([one["keypoints"] for one in objects], dtype=torch.float32)
             points = points.reshape(len(objects), number, 3)
-            target |= {"keypoints": points[..., :2], "visibility": points[..., 2].to(torch.uint8)}
+            # The middles of the pixels that the file counts.
+            target |= {"keypoints": points[..., :2] + 0.5, "visibility": points[..., 2].to(torch.uint8)}
         targets.append(target)
     return targets
 
@@ -175,7 +176,7 @@ def pycocotools_numbers(kind, dataset, targets, results, sigmas=None):
             elif kind == "segm":
                 one["segmentation"] = as_runs(result["masks"][place][None])[0]
             else:
-                points = torch.nn.functional.pad(result["keypoints"][place].double(), (0, 1), value=1)
+                points = torch.nn.functional.pad(result["keypoints"][place].double() - 0.5, (0, 1), value=1)
                 one["keypoints"] = points.flatten().tolist()
             found.append(one)
     evaluation = COCOeval(truth, quietly(truth.loadRes, found), kind)

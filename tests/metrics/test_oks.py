@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from coco_oracle import PERSON, from_dict, imperfect, pycocotools_numbers, quietly, read, synthetic, targets_of
+from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from res2net.data.objects import open_objects
 from res2net.errors import InputError
 from res2net.metrics import COCO_SIGMAS, OksAP
 
@@ -69,6 +71,28 @@ def test_detections_have_coco_s_format():
     quietly(evaluation.summarize)
     assert values["keypoint_AP"] == pytest.approx(evaluation.stats[0], abs=1e-6)
     assert values["keypoint_AP"] > 0.1
+
+
+def test_what_is_read_is_measured_as_pycocotools_measures_the_file(real_data):
+    """Both of what was written, also with points near crowds: nothing is half a pixel off between the two."""
+    root = real_data("coco_mini")
+    _, pictures = open_objects(root, ("boxes", "labels", "keypoints", "visibility", "crowd", "area"))
+    random = torch.Generator().manual_seed(0)
+    metric = OksAP(COCO_SIGMAS, "detected", pictures.class_names)
+    for index in range(len(pictures)):
+        target = pictures.target(index)
+        points = target["keypoints"].as_subclass(torch.Tensor)
+        found = points + 3 * torch.randn(points.shape, generator=random)
+        scores = torch.rand(len(points), generator=random)
+        metric.update([{"scores": scores, "labels": target["labels"], "keypoints": found}], [target])
+    values = metric.compute()
+    truth = quietly(COCO, root / "annotations" / "person_keypoints_val2017.json")
+    written = [one | {"category_id": 1} for one in metric.detections()]
+    evaluation = COCOeval(truth, quietly(truth.loadRes, written), "keypoints")
+    for step in (evaluation.evaluate, evaluation.accumulate, evaluation.summarize):
+        quietly(step)
+    assert [values[f"keypoint_{name}"] for name in NUMBERS] == pytest.approx(evaluation.stats.tolist(), abs=1e-6)
+    assert 0.1 < values["keypoint_AP"] < 0.95
 
 
 def test_sigmas_of_people():

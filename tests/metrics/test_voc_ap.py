@@ -113,7 +113,7 @@ def test_as_the_devkit_says(seed):
     results, targets = random_pictures(seed)
     eleven, area = naive(results, targets, 4)
     values = measured(VocAP(list("abcd")), results, targets)
-    assert values == pytest.approx({"box_AP_11_point": eleven, "box_AP_area": area}, abs=1e-9)
+    assert values == pytest.approx({"box_AP50_11_point": eleven, "box_AP50_area": area}, abs=1e-9)
     assert 0.1 < area < 0.9
     assert abs(eleven - area) > 1e-4
 
@@ -157,13 +157,13 @@ def one_picture(found, true, difficult=None):
 )
 def test_cases_by_hand(found, true, difficult, eleven, area):
     values = measured(VocAP(["a"]), *one_picture(found, true, difficult))
-    assert values == pytest.approx({"box_AP_11_point": eleven, "box_AP_area": area}, nan_ok=True)
+    assert values == pytest.approx({"box_AP50_11_point": eleven, "box_AP50_area": area}, nan_ok=True)
 
 
 def test_an_overlap_of_exactly_a_half_is_enough():
     results, targets = one_picture([0], [0])
     results[0]["boxes"] = torch.tensor([[0.0, 0.0, 10.0, 5.0]])
-    assert measured(VocAP(["a"]), results, targets)["box_AP_area"] == 1
+    assert measured(VocAP(["a"]), results, targets)["box_AP50_area"] == 1
 
 
 def test_a_box_of_one_pixel_and_one_of_none():
@@ -172,14 +172,14 @@ def test_a_box_of_one_pixel_and_one_of_none():
     results[0] = {name: value.repeat_interleave(2, 0) for name, value in results[0].items()}
     results[0]["boxes"] = torch.tensor([[3.0, 3.0, 3.0, 3.0], [3.0, 3.0, 4.0, 4.0]])
     results[0]["scores"] = torch.tensor([0.2, 0.9])
-    assert measured(VocAP(["a"]), results, targets)["box_AP_area"] == 1
+    assert measured(VocAP(["a"]), results, targets)["box_AP50_area"] == 1
 
 
 def test_classes_one_by_one():
     """A class without objects is out of the mean."""
     values = measured(VocAP(["dog", "cat"], class_metrics=True), *one_picture([0], [0]))
-    expected = {"box_AP_11_point": 1, "box_AP_11_point/dog": 1, "box_AP_11_point/cat": math.nan}
-    expected |= {"box_AP_area": 1, "box_AP_area/dog": 1, "box_AP_area/cat": math.nan}
+    expected = {"box_AP50_11_point": 1, "box_AP50_11_point/dog": 1, "box_AP50_11_point/cat": math.nan}
+    expected |= {"box_AP50_area": 1, "box_AP50_area/dog": 1, "box_AP50_area/cat": math.nan}
     assert values == pytest.approx(expected, nan_ok=True)
 
 

@@ -48,6 +48,7 @@ def test_settings_of_the_paper(name):
     assert (optim.schedule, config.data.batch_size, task.freeze, task.freeze_norms) == ("step", 16, 2, True)
     coco = "voc" not in name
     assert (config.data.size, task.max_size) == ((800, 1333) if coco else (600, 1000))
+    assert getattr(task, "metric", "coco") == ("coco" if coco else "voc07")
     if coco:
         assert (optim.epochs, optim.milestones) == ((24, (16, 22)) if name.endswith("2x") else (12, (8, 11)))
         assert round(optim.warmup * (118_287 // 16)) == 500

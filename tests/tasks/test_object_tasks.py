@@ -128,6 +128,45 @@ def test_what_is_true_scores_100_percent_whatever_the_size_of_the_picture(name):
         assert found.records["found"].tolist() == [2, 1, 0, 1]
 
 
+def test_the_metric_of_pascal_voc_leaves_out_what_is_difficult_and_what_is_a_crowd():
+    """Two of three objects are found, and the third is difficult; COCO's counts it."""
+
+    class Careless(Knowing):
+        def detect(self, images, sizes):
+            return [{name: value[:1] for name, value in one.items()} for one in super().detect(images, sizes)]
+
+    none, yes = torch.tensor([False]), torch.tensor([True])
+    scenes = Scenes(
+        [
+            scene(96, 64, [(10, 10, 50, 40), (60, 20, 90, 60)], [0, 0], difficult=torch.cat([none, yes])),
+            scene(96, 64, [(5, 5, 45, 60)], [0], difficult=none),
+        ]
+    )
+    crowded = Scenes([scene(96, 64, [(10, 10, 50, 40), (0, 0, 96, 64)], [0, 0], crowd=torch.cat([none, yes]))])
+    task = make("detect", metric="voc07")
+    assert task.monitor == "box_AP50_11_point"
+    for seen, coco in ((scenes, 2 / 3), (crowded, 1)):
+        task.model = Careless(task, seen)
+        found = evaluate(task, eval_loader(Transformed(seen, task.transform(False)), 2), accelerator="cpu")
+        assert found.metrics == pytest.approx({"box_AP50_11_point": 100, "box_AP50_area": 100})
+        assert task.numbers(found).rows == [("box", pytest.approx(100), pytest.approx(100))]
+        other = make("detect")
+        assert other.monitor == "box_AP"
+        other.model = Careless(other, seen)
+        found = evaluate(other, eval_loader(Transformed(seen, task.transform(False)), 2), accelerator="cpu")
+        assert found.metrics["box_AP50"] == pytest.approx(100 * coco, abs=0.7)  # recall at 101 points
+
+
+def test_another_metric_can_be_chosen_for_an_evaluation():
+    task = make("detect")
+    task.measure_by("voc")
+    assert task.monitor == "box_AP50_area"
+    with pytest.raises(InputError, match="did you mean 'voc07'"):
+        task.measure_by("voc7")
+    with pytest.raises(InputError, match="The task instance has one metric alone: leave out --metric voc"):
+        make("instance").measure_by("voc")
+
+
 def test_results_are_in_the_pixels_of_the_file():
     task = make("instance", size=48)
     task.model = Knowing(task, SCENES)

@@ -12,6 +12,7 @@ from PIL import Image
 
 import res2net
 from res2net.data import collate
+from res2net.data.panoptic import segments_to_coco
 from res2net.data.procedural.silhouettes import SILHOUETTES
 from res2net.data.shapes import STUFF_NAMES, Shapes, shapes_source
 from res2net.engine.checkpoints import restore_task, save_task
@@ -191,6 +192,28 @@ def test_results_are_in_pixels_of_the_file(make, monkeypatch):
     assert masks.sum(-1).max() == 1
     assert task.draw(picture, result).size == (600, 360)
     assert task.tabulate(result)[0][0] == "red wall"
+
+
+def test_segments_have_the_numbers_of_the_data_set(make, scenes, tmp_path, monkeypatch):
+    """Also after the checkpoint, and in COCO's own form they are read back as the same classes."""
+    things, stuff = tuple(range(20, 20 + THINGS)), (92, 93, 200)
+    task = make(replace(scenes, category_ids=things, stuff_category_ids=stuff))
+    save_task(tmp_path / "best.safetensors", task, {}, TrainConfig("panoptic", "shapes", task.options))
+    again, _ = restore_task(tmp_path / "best.safetensors", name="panoptic")
+    images, targets = collate([again.transform(False)(Image.new("RGB", (100, 60)), {"index": 0, "label": 0})])
+    ids = torch.zeros(60, 100, dtype=torch.int64)
+    ids[:30], ids[30:, :40] = 1, 2
+    entries = [
+        {"id": 1, "label": 1, "thing": True, "score": 0.9, "area": 3000},
+        {"id": 2, "label": 2, "thing": False, "score": 1.0, "area": 1200},
+    ]
+    monkeypatch.setattr(again, "segments", lambda images, targets: [(ids, entries)])
+    (result,) = again.predict(images, targets)
+    assert [one["category_id"] for one in result] == [21, 200]
+    assert [one["label"] for one in result] == [SILHOUETTES[1], STUFF_NAMES[2]]
+    assert again.draw(Image.new("RGB", (100, 60)), result).size == (600, 360)
+    _, annotation = segments_to_coco(ids, entries, things, stuff, image_id=7, file_name="7.png")
+    assert [one["category_id"] for one in annotation["segments_info"]] == [one["category_id"] for one in result]
 
 
 def test_the_least_area_of_stuff_shrinks_with_the_picture(make, monkeypatch):

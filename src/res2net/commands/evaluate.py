@@ -36,6 +36,8 @@ class Arguments(TrainedArguments):
     """Processes that prepare pictures."""
     bad_annotations: str = "stop"
     """Annotations of objects that cannot be right: "stop" and count them, or "skip" those."""
+    metric: str | None = None
+    """Of detect: coco, voc07 or voc; by default that of the training."""
     results: str | None = None
     """Also write what was found into this file, in COCO's format of results (tasks that find objects)."""
 
@@ -59,10 +61,14 @@ def run(arguments: Sequence[str]) -> None:
             check_range(option, value, least)
     trained = restore_trained(chosen, name, chosen.precision)
     task, said = trained.task, trained.said
+    if chosen.metric is not None:
+        task.measure_by(chosen.metric)
     metric = task.metric()
     detections = getattr(metric, "detections", None)
     if chosen.results is not None and detections is None:
-        raise InputError(f"The task {task.name} has no results in COCO's format: leave out --results.")
+        by = getattr(task.options, "metric", "")
+        told = f"The task {task.name} has no results in COCO's format{by and f' with the metric {by}'}"
+        raise InputError(f"{told}: leave out --results{by and ', or add --metric coco'}.")
     source = open_source(
         chosen.source,
         val_fraction=float(said.get("val_fraction", 0.2)) if chosen.val_fraction is None else chosen.val_fraction,

@@ -34,8 +34,13 @@ class Arguments(TrainedArguments):
     """Also write each picture with its result drawn on it into this folder."""
     save: str | None = None
     """Also write what is found in each picture into this folder as files of their own, such as a mask."""
+    boxes: str | None = None
+    """Of keypoints with simple_baseline: look into the boxes of this file, COCO's results of a detector (such as
+    `predict detect --coco` writes) or COCO's annotations, in place of whole pictures."""
+    box_score: float = 0.0
+    """Least score of those boxes."""
     batch_size: int = 32
-    """Pictures at a time."""
+    """Pictures at a time, or boxes."""
     precision: str = "fp32"
     """fp32, bf16 or fp16."""
 
@@ -46,7 +51,9 @@ def run(arguments: Sequence[str]) -> None:
     chosen = parse(Arguments, "predict", words, ABOUT)
 
     from res2net.commands.trained import restore_trained
+    from res2net.data.boxes import read_boxes
     from res2net.data.folder import list_images
+    from res2net.engine.coco_results import category_numbers, image_numbers
     from res2net.engine.predict import predict, results_table
     from res2net.engine.progress import progress_bar
 
@@ -56,6 +63,13 @@ def run(arguments: Sequence[str]) -> None:
     task = trained.task
     if chosen.coco is not None and task.result_name != "objects":
         raise InputError(f"The task {task.name} finds no objects: leave out --coco.")
+    boxes = None
+    if chosen.boxes is not None:
+        if not task.takes_boxes:
+            raise InputError("Only keypoints with simple_baseline looks into given boxes: leave out --boxes.")
+        numbers = image_numbers(paths)
+        categories = category_numbers(len(task.class_names), getattr(task, "category_ids", ()))
+        boxes = read_boxes(chosen.boxes, paths, numbers, categories, chosen.box_score)
     found: list[tuple[Path, Any, str]] = []
     with progress_bar(Console(stderr=True)) as bar:
         pictures = bar.add_task("pictures", total=len(paths), note="")
@@ -66,6 +80,7 @@ def run(arguments: Sequence[str]) -> None:
             bad_images=chosen.bad_images,
             accelerator=trained.accelerator,
             precision=trained.precision,
+            boxes=boxes,
         ):
             found.append((path, result, reason))
             if chosen.draw is not None and not reason:

@@ -36,7 +36,7 @@ from res2net.data.transforms import Normalise, Transform, check_pair, check_whol
 from res2net.errors import InputError, check_range
 from res2net.weights.records import Preprocessing
 
-__all__ = ["ObjectAugment", "ObjectTransform", "object_eval_transform", "object_train_transform"]
+__all__ = ["ObjectAugment", "ObjectTransform", "color_changes", "object_eval_transform", "object_train_transform"]
 
 MAX_SIZE = 1333
 """Pixels of the longer side at most, with a shorter side of 800: what detectors are compared with on COCO."""
@@ -66,6 +66,9 @@ class ObjectAugment:
     """Probability of a horizontal flip."""
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation."""
+    photometric_distort: float = 0.0
+    """Probability of each of SSD's changes of colours (Liu et al., ECCV 2016, with 0.5): brightness, contrast,
+    saturation, hue and the order of the channels."""
 
     def __post_init__(self) -> None:
         if self.crop is not None:
@@ -78,6 +81,7 @@ class ObjectAugment:
         check_whole("jitter_size", self.jitter_size, 1)
         check_range("flip", self.flip, 0, 1)
         check_range("color_jitter", self.color_jitter, 0, 1)
+        check_range("photometric_distort", self.photometric_distort, 0, 1)
 
 
 class ObjectTransform:
@@ -191,18 +195,31 @@ def object_train_transform(
     paired = [point for pair in flip_pairs for point in pair]
     if any(len(pair) != 2 for pair in flip_pairs) or len(set(paired)) < len(paired) or min(paired, default=0) < 0:
         raise InputError(f"flip_pairs {list(flip_pairs)!r} do not fit: give pairs of indices, each index once at most.")
-    if augment.color_jitter and len(preprocessing.mean) not in (1, 3):
-        raise InputError(
-            f"color_jitter needs 1 or 3 channels, and the network sees {len(preprocessing.mean)}: set it to 0."
-        )
     return ObjectTransform(
         preprocessing,
         partial(_random_view, augment=augment, sizes=sizes),
         train=True,
         flip_pairs=flip_pairs,
-        colors=v2.ColorJitter(*(augment.color_jitter,) * 3) if augment.color_jitter else None,
+        colors=color_changes(len(preprocessing.mean), augment.color_jitter, augment.photometric_distort),
         padded=None if augment.jitter is None else (augment.jitter_size, augment.jitter_size),
     )
+
+
+def color_changes(channels: int, color_jitter: float, photometric_distort: float) -> Transform | None:
+    """The random changes of colours of that name in `ObjectAugment`, for what has that many channels; None for none.
+
+    Raises:
+        InputError: these are neither grey nor colour pictures.
+    """
+    changes: list[v2.Transform] = []
+    for name, value in (("color_jitter", color_jitter), ("photometric_distort", photometric_distort)):
+        if value and channels not in (1, 3):
+            raise InputError(f"{name} needs 1 or 3 channels, and the network sees {channels}: set it to 0.")
+    if color_jitter:
+        changes.append(v2.ColorJitter(*(color_jitter,) * 3))
+    if photometric_distort:
+        changes.append(v2.RandomPhotometricDistort(p=photometric_distort))
+    return v2.Compose(changes) if changes else None
 
 
 def _whole_view(height: int, width: int, shorter: int, longer: int, within: tuple[int, int] | None) -> View:

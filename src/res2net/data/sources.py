@@ -48,6 +48,8 @@ class DataSource:
     """The classes of `semantic` in the targets of objects, where there is any stuff: what has no instances."""
     category_ids: Sequence[int] = ()
     """The data set's own numbers of its classes, as COCO's files have them."""
+    stuff_category_ids: Sequence[int] = ()
+    """The same of its classes of stuff."""
 
     def overfit(self, count: int) -> DataSource:
         """The first `count` pictures of the training, both to train and to validate on."""
@@ -146,6 +148,7 @@ def open_source(
             keypoints=train.keypoints,
             stuff_names=train.stuff_names,
             category_ids=train.annotations.category_ids,
+            stuff_category_ids=train.annotations.stuff_category_ids,
         )
     return replace(opened, bad_images=bad_images, decode=decode)
 

@@ -1,7 +1,8 @@
 """What was found as a file in COCO's format of results, which pycocotools and other programs read.
 
 The format: https://cocodataset.org/#format-results, a list with `image_id`, `category_id`, `score`, and what there is
-of `bbox` (left, top, width, height), `segmentation` (run lengths) and `keypoints` for each object that was found.
+of `bbox` (left, top, width, height), `segmentation` (run lengths) and `keypoints` (x, y and score of each, where x and
+y count pixels from 0) for each object that was found.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from res2net.data.objects import PIXEL_MIDDLE
 from res2net.errors import InputError
 from res2net.weights import atomic_write
 
 __all__ = ["category_numbers", "image_numbers", "listed_results", "of_categories", "write_results"]
 
-_NAMES = {"box": "bbox", "mask": "segmentation", "keypoints": "keypoints"}
-"""Of an entry of a task's result, and what COCO calls it."""
+_NAMES = {"box": "bbox", "mask": "segmentation"}
+"""Of an entry of a task's result that COCO has as it is, and what COCO calls it."""
 
 
 def category_numbers(classes: int, known: Sequence[int]) -> list[int]:
@@ -50,9 +52,15 @@ def listed_results(
     return [
         {"image_id": image_id, "category_id": numbers[one["label"]], "score": one["score"]}
         | {coco: one[name] for name, coco in _NAMES.items() if name in one}
+        | ({"keypoints": _counted(one["keypoints"])} if "keypoints" in one else {})
         for image_id, objects in results
         for one in objects
     ]
+
+
+def _counted(points: Sequence[float]) -> list[float]:
+    """Key points x, y and score as COCO's: between the numbers of pixels, not between edges."""
+    return [value if place % 3 == 2 else value - PIXEL_MIDDLE for place, value in enumerate(points)]
 
 
 def of_categories(detections: Iterable[Mapping[str, Any]], categories: Sequence[int]) -> list[dict[str, Any]]:

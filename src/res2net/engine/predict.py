@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from res2net.data.boxes import BoxedImages, ObjectBox
 from res2net.data.folder import ImageFiles
 from res2net.data.loader import eval_loader
-from res2net.data.samples import Transformed
+from res2net.data.samples import Samples, Transformed
 from res2net.engine.config import ACCELERATORS, PRECISIONS
 from res2net.errors import InputError, check_choice
 from res2net.report import Column, Table
@@ -28,6 +30,7 @@ def predict(
     bad_images: str = "stop",
     accelerator: str = "auto",
     precision: str = "fp32",
+    boxes: Sequence[Sequence[ObjectBox]] | None = None,
 ) -> Iterator[tuple[Path, Any, str]]:
     """Run a task over files.
 
@@ -38,6 +41,7 @@ def predict(
         bad_images: "stop" raises `BadImage` at a broken picture, "skip" goes on.
         accelerator: "cpu", "gpu", "mps" or "auto".
         precision: "fp32", "bf16" or "fp16".
+        boxes: of each picture, for a task that looks into boxes: its result then lists what was found in all of them.
 
     Yields:
         In the order of `paths`: the path, its result (None where it was skipped), and why it was skipped.
@@ -48,15 +52,34 @@ def predict(
     check_choice("Precision", precision, PRECISIONS)
     device = _device(accelerator)
     task = task.eval().to(device)
-    files = Transformed(
-        ImageFiles([str(path) for path in paths], [0] * len(paths), ["?"]), task.transform(False), bad_images
-    )
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if boxes is None:
+        files = ImageFiles([str(path) for path in paths], [0] * len(paths), ["?"])
+        yield from _each(task, files, paths, batch_size, bad_images, device, kind)
+        return
+    pairs = [(path, box) for path, found in zip(paths, boxes, strict=True) for box in found]
+    each = _each(task, BoxedImages(pairs), [path for path, _ in pairs], batch_size, bad_images, device, kind)
+    for path, found in zip(paths, boxes, strict=True):
+        results = list(islice(each, len(found)))
+        reason = results[0][2] if results else ""
+        yield path, None if reason else [one for _, objects, _ in results for one in objects], reason
+
+
+def _each(
+    task: Task,
+    samples: Samples,
+    paths: Sequence[Path],
+    batch_size: int,
+    bad_images: str,
+    device: torch.device,
+    kind: torch.dtype,
+) -> Iterator[tuple[Path, Any, str]]:
+    """As `predict`, for each sample; `paths` says of which picture it is."""
     waiting = 0
-    for images, targets in eval_loader(files, batch_size):
+    for images, targets in eval_loader(Transformed(samples, task.transform(False), bad_images), batch_size):
         results: dict[int, Any] = {}
         if len(images):
-            with torch.inference_mode(), torch.autocast(device.type, kind, enabled=precision != "fp32"):
+            with torch.inference_mode(), torch.autocast(device.type, kind, enabled=kind != torch.float32):
                 found = task.predict(images.to(device), targets)
             results = dict(zip(targets["index"].tolist(), found, strict=True))
         reasons = {Path(skipped.path): skipped.reason for skipped in targets["skipped"]}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_convert
 
+from res2net.data.objects import PIXEL_MIDDLE
 from res2net.errors import InputError, check_choice
 from res2net.metrics.coco import area_of
 from res2net.metrics.cocoeval import evaluate
@@ -36,6 +37,8 @@ class OksAP(PictureMetric):
 
     As in COCO, an object with `crowd` or without a labelled point asks for no detection and forgives those near its
     box, so targets hold these objects too. The size of a detection is that of the box around its points.
+
+    Points are in pixels between edges, as boxes are: the middle of the first pixel is at 0.5, where COCO's is at 0.
 
     Published numbers mix results within the boxes of the ground truth and within those of a detector; the first are
     higher by some points. So `boxes` has no default, and `describe` says it.
@@ -127,7 +130,8 @@ class OksAP(PictureMetric):
     def detections(self) -> Iterator[dict[str, Any]]:
         """All that was found, in COCO's format of results but for `category_id`, which is the index of the class.
 
-        https://cocodataset.org/#format-results: `image_id`, `category_id`, `score` and `keypoints` (x, y, 1).
+        https://cocodataset.org/#format-results: `image_id`, `category_id`, `score` and `keypoints` (x, y, 1), which
+        count pixels from 0.
         """
         for image_id, picture in self.kept():
             for one in _detections(image_id, picture):
@@ -185,7 +189,7 @@ def _points(result: Mapping[str, Any], found: int, points: int) -> Tensor:
 def _objects(image_id: int, picture: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     """The objects of a picture in COCO's form."""
     visibility = picture["visibility"]
-    keypoints = torch.cat([picture["object_keypoints"].double(), visibility[..., None]], 2)
+    keypoints = torch.cat([picture["object_keypoints"].double() - PIXEL_MIDDLE, visibility[..., None]], 2)
     columns = {
         "category_id": picture["object_labels"].tolist(),
         "bbox": box_convert(picture["object_boxes"].double(), "xyxy", "xywh").tolist(),
@@ -200,7 +204,7 @@ def _objects(image_id: int, picture: Mapping[str, Tensor]) -> list[dict[str, Any
 
 def _detections(image_id: int, picture: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     """What was found in a picture in COCO's form; its size is that of the box around its points."""
-    found = picture["keypoints"].double()
+    found = picture["keypoints"].double() - PIXEL_MIDDLE
     if not len(found):
         return []
     low, high = found.amin(1), found.amax(1)

@@ -26,18 +26,19 @@ Numbers = np.ndarray[Any, np.dtype[np.float64]]
 class VocAP(PictureMetric):
     """PASCAL VOC's average precision of boxes at IoU 0.5, mean over classes.
 
-    `compute` gives fractions from 0 to 1: `box_AP_11_point`, the mean of the precision at eleven levels of recall, as
-    in VOC 2007, and `box_AP_area`, the area below precision and recall, as from 2010. Papers give either for VOC 2007,
-    so both are here under their names. A class without objects is NaN and out of the mean.
+    `compute` gives fractions from 0 to 1: `box_AP50_11_point`, the mean of the precision at eleven levels of recall, as
+    in VOC 2007, and `box_AP50_area`, the area below precision and recall, as from 2010. Papers give either for VOC
+    2007, so both are here under their names. A class without objects is NaN and out of the mean.
 
     As in the devkit (`VOCevaldet.m`), a detection belongs to the object of its class that it overlaps most; the first
     one of an object, by score, is right, and all further ones are wrong. An object that is `difficult` asks for no
-    detection and forgives any number of them. The devkit counts pixels, `xmax - xmin + 1`; here boxes are edges, so a
-    pixel box of an annotation file becomes `(xmin - 1, ymin - 1, xmax, ymax)`, and overlaps are the same.
+    detection and forgives any number of them, and so does a `crowd`, which COCO's data have. The devkit counts pixels,
+    `xmax - xmin + 1`; here boxes are edges, so a pixel box of an annotation file becomes
+    `(xmin - 1, ymin - 1, xmax, ymax)`, and overlaps are the same.
 
     Args:
         class_names: of all classes.
-        class_metrics: also both numbers of each class, named `box_AP_11_point/dog`.
+        class_metrics: also both numbers of each class, named `box_AP50_11_point/dog`.
     """
 
     def __init__(self, class_names: Sequence[str], class_metrics: bool = False) -> None:
@@ -57,7 +58,8 @@ class VocAP(PictureMetric):
 
         Args:
             results: `boxes` `(m, 4)` XYXY, `scores` `(m,)` and `labels` `(m,)` from 0.
-            targets: `image_id`, `boxes` `(n, 4)`, `labels` `(n,)`, and `difficult` `(n,)` where there are such objects.
+            targets: `image_id`, `boxes` `(n, 4)`, `labels` `(n,)`, and `difficult` and `crowd` `(n,)` where there are
+                such objects.
 
         Raises:
             InputError: something is missing, or has another shape than that.
@@ -69,8 +71,9 @@ class VocAP(PictureMetric):
             check_labels(object_labels, self.class_names, "target")
             found, count = len(labels), len(object_labels)
             difficult = torch.zeros(count, dtype=torch.bool)
-            if "difficult" in target:
-                difficult = of_objects(target, "difficult", "target", count).cpu().bool()
+            for name in ("difficult", "crowd"):
+                if name in target:
+                    difficult |= of_objects(target, name, "target", count).cpu().bool()
             scores = of_objects(result, "scores", "result", found).cpu()
             boxes = of_objects(result, "boxes", "result", found, (4,)).cpu().double()
             object_boxes = of_objects(target, "boxes", "target", count, (4,)).cpu().double()
@@ -87,7 +90,7 @@ class VocAP(PictureMetric):
         order = np.argsort(-scores, kind="stable")
         labels, right = labels[order], right[order]
         values: dict[str, float] = {}
-        for name, average in (("box_AP_11_point", mean_of_levels), ("box_AP_area", area_below)):
+        for name, average in (("box_AP50_11_point", mean_of_levels), ("box_AP50_area", area_below)):
             by_class = dict.fromkeys(self.class_names, math.nan)
             for place in np.unique(wanted):
                 true = right[(labels == place) & (right >= 0)]

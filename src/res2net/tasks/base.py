@@ -52,10 +52,6 @@ class Task(nn.Module):
     """A dataclass of what a user can choose for this task alone."""
     labels: ClassVar[Sequence[str]] = ("label",)
     """What it needs to know of a picture, as the entries of a target; see `res2net.data.Sample`."""
-    monitor: ClassVar[str]
-    """The metric that tells which checkpoint is the best; higher is better."""
-    headline: ClassVar[Sequence[str]] = ()
-    """The metrics that the line of an epoch shows; by default all."""
     scored: ClassVar[str] = ""
     """What the scores depend on that their names do not say, such as "in detected boxes"; it is shown with them."""
     sample_name: ClassVar[str] = "pictures"
@@ -66,6 +62,8 @@ class Task(nn.Module):
     """The columns of a table of results, beside the picture's name."""
     adjustable: ClassVar[Sequence[str]] = ()
     """The options that may be changed after training, see `adjust`."""
+    takes_boxes: ClassVar[bool] = False
+    """Whether `predict` looks into boxes that are given: `box`, `label` and `box_score` in the target of a picture."""
     outputs: ClassVar[Sequence[str]] = ()
     """Names of what `forward` gives in an exported network, with "boxes" a detector's; none: it is not exported."""
 
@@ -113,6 +111,24 @@ class Task(nn.Module):
             InputError: the checkpoint does not fit.
         """
         raise NotImplementedError
+
+    @property
+    def monitor(self) -> str:
+        """The number that tells which checkpoint is the best; higher is better."""
+        raise NotImplementedError
+
+    @property
+    def headline(self) -> Sequence[str]:
+        """The numbers that the line of an epoch shows; by default all."""
+        return ()
+
+    def measure_by(self, metric: str) -> None:
+        """Evaluate by another metric than the training did.
+
+        Raises:
+            InputError: the task has no choice, or not this one.
+        """
+        raise InputError(f"The task {self.name} has one metric alone: leave out --metric {metric}.")
 
     @property
     def backbone(self) -> Backbone:

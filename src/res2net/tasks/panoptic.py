@@ -70,6 +70,13 @@ class Panoptic(ObjectTask):
         """All classes: things, then stuff."""
         return (*self.class_names, *self.stuff_names)
 
+    @property
+    def segment_categories(self) -> tuple[int, ...]:
+        """The `category_id` of each of them: the data set's own number where it has any, else counted from 1."""
+        known = (*self.category_ids, *self.stuff_category_ids)
+        count = len(self.segment_names)
+        return known if len(known) == count else tuple(range(1, count + 1))
+
     def metric(self) -> Metric:
         """Panoptic, segmentation and recognition quality."""
         return PanopticQuality(self.class_names, self.stuff_names)
@@ -123,8 +130,8 @@ class Panoptic(ObjectTask):
         """The segments of each picture as in COCO's `segments_info`, things first.
 
         Beside what COCO has (`id`, `category_id`, `area`, `bbox`, `iscrowd`) each has its `label`, `isthing`, its
-        `score`, and its pixels as `segmentation`, in COCO's run lengths. The `category_id` counts from 1, the things
-        and then the stuff: what number a class had in its data set is not known here.
+        `score`, and its pixels as `segmentation`, in COCO's run lengths. The `category_id` is that of the data set of
+        the training; where it had none, things and then stuff count from 1.
         """
         assert targets is not None
         return [self._described(ids.numpy(), segments) for ids, segments in self.segments(images, targets)]
@@ -138,7 +145,7 @@ class Panoptic(ObjectTask):
             described.append(
                 {
                     "id": segment["id"],
-                    "category_id": place + 1,
+                    "category_id": self.segment_categories[place],
                     "label": self.segment_names[place],
                     "isthing": int(segment["thing"]),
                     "score": segment["score"],
@@ -162,7 +169,7 @@ class Panoptic(ObjectTask):
         if not result:
             return draw_segments(image, [], self.segment_names)
         masks = decoded_masks([one["segmentation"] for one in result])
-        places = [one["category_id"] - 1 for one in result]
+        places = [self.segment_categories.index(one["category_id"]) for one in result]
         return draw_segments(image, list(zip(masks, places, strict=True)), self.segment_names)
 
     def numbers(self, evaluation: Evaluation) -> Table:

@@ -13,9 +13,12 @@ from pycocotools.coco import COCO
 from torchvision import tv_tensors
 
 from res2net.data import BadImage
+from res2net.data.object_transforms import ObjectAugment, object_train_transform
 from res2net.data.objects import COCO_PERSON, ObjectImages, find_formats, open_objects, read_splits
 from res2net.data.objects.faults import AnnotationReport
+from res2net.data.topdown import CropAugment, TopDown
 from res2net.errors import InputError
+from res2net.weights import Preprocessing
 
 EVERYTHING = ("boxes", "labels", "masks", "crowd", "area", "difficult")
 
@@ -150,9 +153,33 @@ def test_key_points(content, write_coco):
         target for images in (train, val) for target in map(images.target, range(len(images))) if len(target["boxes"])
     )
     assert isinstance(target["keypoints"], tv_tensors.KeyPoints)
-    assert target["keypoints"].tolist() == [[point[:2] for point in points]]
+    assert target["keypoints"].tolist() == [[[x + 0.5, y + 0.5] for x, y, _ in points]]  # the middles of pixels
     assert target["visibility"].tolist() == [[point[2] for point in points]]
     assert target["visibility"].dtype == torch.uint8
+
+
+@pytest.mark.parametrize("pixel", [(0, 0), (39, 29), (17, 4)])
+def test_a_key_point_and_its_pixel_have_one_mirror_image(content, write_coco, pixel):
+    """Pixel i of w becomes w - 1 - i, in whole pictures and in crops."""
+    (i, j), (height, width) = pixel, (30, 40)
+    content["annotations"] = content["annotations"][:1]
+    content["annotations"][0] |= {"keypoints": [i, j, 2], "num_keypoints": 1, "category_id": 3, "image_id": 7}
+    content["annotations"][0] |= {"bbox": [0, 0, width, height]}
+    content["categories"] = [{"id": 3, "name": "bird", "keypoints": ["beak"], "skeleton": []}]
+    (annotations,) = read(write_coco("person_keypoints_all.json"), "coco_keypoints")
+    target = ObjectImages(annotations, ("boxes", "keypoints", "visibility")).target(0)
+    picture = torch.zeros(3, height, width, dtype=torch.uint8)
+    picture[:, j, i] = 255
+    look = Preprocessing(size=height, crop=1.0, mean=(0, 0, 0), std=(1, 1, 1))
+    seen, moved = object_train_transform(look, ObjectAugment(flip=1.0))(picture, target)
+    assert moved["keypoints"].tolist() == [[[width - 1 - i + 0.5, j + 0.5]]]
+    assert moved["visibility"].tolist() == [[2]]
+    assert seen[0].nonzero().tolist() == [[j, width - 1 - i]]
+    never = CropAugment(scale=0, rotate=0, flip=1)
+    crops = TopDown([(picture, target)], size=(height, width), train=True, augment=never, padding=1)
+    crop, person = crops[0]
+    torch.testing.assert_close(person["keypoints"], torch.tensor([[width - 1 - i + 0.5, j + 0.5]]))
+    assert crop[0].nonzero().tolist() == [[j, width - 1 - i]]
 
 
 def official(path):
@@ -187,7 +214,7 @@ def test_real_annotations_equal_those_of_pycocotools(real_data, kind, name, spli
             assert np.array_equal(target["masks"][number].numpy(), oracle.annToMask(entry))
             if "keypoints" in entry:
                 points = np.reshape(entry["keypoints"], (-1, 3))
-                assert np.array_equal(target["keypoints"][number].numpy(), points[:, :2])
+                assert np.array_equal(target["keypoints"][number].numpy(), points[:, :2] + 0.5)
                 assert np.array_equal(target["visibility"][number].numpy(), points[:, 2])
         count += len(expected)
     assert count == len(oracle.anns) == len(annotations.labels)

@@ -63,3 +63,4 @@ def test_a_source_knows_its_stuff(write_panoptic):
     root, _ = write_panoptic()
     source = open_source(root, labels=("boxes", "labels", "masks", "semantic"))
     assert (list(source.class_names), list(source.stuff_names)) == (["bicycle", "boat"], ["grass", "sky"])
+    assert (list(source.category_ids), list(source.stuff_category_ids)) == ([2, 9], [94, 187])

@@ -2,7 +2,7 @@
 
 from res2net.data.objects.faults import BAD_ANNOTATIONS, FAULTS, NOTES, AnnotationReport, Fault
 from res2net.data.objects.images import LABELS, NO_STUFF, Annotations, ObjectImages
-from res2net.data.objects.keypoints import COCO_PERSON, Keypoints
+from res2net.data.objects.keypoints import COCO_PERSON, PIXEL_MIDDLE, Keypoints
 from res2net.data.objects.open import OBJECT_FORMATS, ObjectFormat, find_formats, open_objects, read_splits
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "NOTES",
     "NO_STUFF",
     "OBJECT_FORMATS",
+    "PIXEL_MIDDLE",
     "AnnotationReport",
     "Annotations",
     "Fault",

@@ -109,6 +109,8 @@ def _read(file: Path, report: AnnotationReport) -> Annotations:
         masks=masks,
         stuff=StuffFiles(masks, starts, stuff_ids, stuff_labels),
         stuff_names=categories.names(stuff),
+        category_ids=things,
+        stuff_category_ids=stuff,
     )
 
 

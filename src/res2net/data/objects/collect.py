@@ -11,7 +11,7 @@ import numpy as np
 
 from res2net.data.objects.faults import AnnotationReport
 from res2net.data.objects.images import Annotations, StuffSource
-from res2net.data.objects.keypoints import Keypoints
+from res2net.data.objects.keypoints import PIXEL_MIDDLE, Keypoints
 from res2net.data.objects.masks import MaskFiles, PackedMasks
 
 __all__ = ["SLACK", "Collector", "files_below", "numbers", "whole_size"]
@@ -86,7 +86,7 @@ class Collector:
             area: in square pixels; that of the box where it is no number of 0 or more.
             crowd: whether it is a region of many objects.
             difficult: whether it is not to be evaluated.
-            points: x, y and visibility of each key point, flat.
+            points: x, y and visibility of each key point, flat; x and y count pixels from 0, as COCO's files do.
             mask: checked already, for `PackedMasks.add`.
         """
         edges = numbers(box)
@@ -123,11 +123,13 @@ class Collector:
         stuff: StuffSource | None = None,
         stuff_names: Sequence[str] = (),
         category_ids: Sequence[int] = (),
+        stuff_category_ids: Sequence[int] = (),
     ) -> Annotations:
         """All that was taken, with what else a format knows."""
         points = None
         if self.keypoints is not None:
             points = np.array(self._points, dtype=np.float32).reshape(-1, len(self.keypoints), 3)
+            points[..., :2] += PIXEL_MIDDLE
         return Annotations(
             self.name,
             list(class_names),
@@ -146,6 +148,7 @@ class Collector:
             stuff,
             list(stuff_names),
             list(category_ids),
+            list(stuff_category_ids),
         )
 
     def fault(self, kind: str, what: str) -> None:

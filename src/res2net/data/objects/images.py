@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from res2net.data.decode import BadImage, read_image
+from res2net.data.decode import BadImage, open_image, read_image
 from res2net.data.objects.keypoints import Keypoints
 from res2net.data.objects.masks import MaskSource
 from res2net.data.samples import Sample
@@ -55,12 +55,14 @@ class Annotations:
         area: `(M,)` in square pixels, as the files say, else of the box.
         crowd: `(M,)` whether it is a region of many objects.
         difficult: `(M,)` whether PASCAL VOC leaves it out of the evaluation.
-        points: `(M, k, 3)` x, y and visibility of key points, where there are any.
+        points: `(M, k, 3)` x, y (0.5 in the middle of the first pixel) and visibility of key points, where there are
+            any.
         masks: where there are any.
         keypoints: what the points are.
         stuff: where there is any.
         stuff_names: the names of its classes.
         category_ids: the numbers of the classes in the files, where those have numbers, as COCO's do.
+        stuff_category_ids: the same of the classes of stuff.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Annotations:
     stuff: StuffSource | None = None
     stuff_names: Sequence[str] = ()
     category_ids: Sequence[int] = ()
+    stuff_category_ids: Sequence[int] = ()
 
     def available(self) -> tuple[str, ...]:
         """Those of `LABELS` that there are."""
@@ -100,7 +103,8 @@ class ObjectImages(Dataset[Sample]):
 
     - `boxes` `(n, 4)` in pixels, XYXY; `labels` `(n,)` int64, an index in `class_names`
     - `masks` `(n, H, W)` bool
-    - `keypoints` `(n, k, 2)` x and y in pixels; `visibility` `(n, k)` uint8: 0 not labelled (the point then means
+    - `keypoints` `(n, k, 2)` x and y in pixels, between edges as boxes: the middle of the first pixel is at 0.5;
+      `visibility` `(n, k)` uint8: 0 not labelled (the point then means
       nothing), 1 labelled and hidden, 2 visible
     - `crowd` `(n,)` bool: a region of many objects (COCO); `difficult` `(n,)` bool: not to be evaluated (VOC)
     - `area` `(n,)` in square pixels as the data set says, else of the box
@@ -132,12 +136,20 @@ class ObjectImages(Dataset[Sample]):
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> Sample:
-        height, width = self.size(index)
+        return self._sample(index, read_image)
+
+    def undecoded(self, index: int) -> Sample:
+        """As by index, but a JPEG is not decoded yet: a `Jpeg`, for the transforms of pictures with objects."""
+        return self._sample(index, open_image)
+
+    def _sample(self, index: int, read: Callable[[str], Any]) -> Sample:
+        size = self.size(index)
         path = self.annotations.paths[self.chosen[index]]
-        image = read_image(path)
-        if image.size != (width, height):
+        image = read(path)
+        if image.size != size[::-1]:
+            width, height = image.size
             raise BadImage.at(
-                path, f"it has {image.width} x {image.height} pixels, and its annotations are for {width} x {height}"
+                path, f"it has {width} x {height} pixels, and its annotations are for {size[1]} x {size[0]}"
             )
         return image, self.target(index)
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from res2net.errors import InputError
 
-__all__ = ["COCO_PERSON", "Keypoints"]
+__all__ = ["COCO_PERSON", "PIXEL_MIDDLE", "Keypoints"]
+
+PIXEL_MIDDLE = 0.5
+"""From the number of a pixel to its middle, where a picture of w pixels reaches from 0 to w.
+
+Key points in COCO's files are numbers of pixels, from 0 to w - 1, while boxes reach from 0 to w, and so do the key
+points of targets and results here: the mirror image of pixel i is then exactly w - 1 - i. Detectron2 does the same.
+"""
 
 USUAL_SIGMA = 0.05
 """For points of which nobody measured how exactly people place them; the mean of COCO's is 0.062."""

@@ -1,4 +1,4 @@
-"""Does a detector learn at all? Small networks that learn a few real pictures by heart, and are asked for the same."""
+"""Does a network learn at all? Small ones that learn a few real pictures by heart, and are asked for the same."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from res2net.heads.options import DetectorOptions
 from res2net.recipes.runs import recipe
 from res2net.tasks.options.detect import DetectOptions
 from res2net.tasks.options.instance import InstanceOptions
+from res2net.tasks.options.keypoints import KeypointsOptions
 
-__all__ = ["overfit_detect", "overfit_instance"]
+__all__ = ["overfit_detect", "overfit_instance", "overfit_keypoints"]
 
 _HEAD = DetectorOptions(
     anchor_sizes=(8, 16, 32, 96),  # at this size most of COCO's objects are small
@@ -58,3 +59,16 @@ def overfit_detect() -> TrainConfig[DetectOptions]:
     - score: box AP50 82 % on the first four of 80 pictures of COCO, 0 % after the first epoch
     """
     return _by_heart("detect", DetectOptions(head=_HEAD, max_size=192, flip=0.0), pictures=4, size=128, epochs=60)
+
+
+@recipe
+def overfit_keypoints() -> TrainConfig[KeypointsOptions]:
+    """A tiny SimpleBaseline that learns the people of eight pictures by heart, such as those of COCO.
+
+    - command: `res2net train --recipe overfit_keypoints PATH/TO/COCO`
+    - time: half a minute on a core
+    - score: key point AP 67 % in true boxes on the six people in the first eight of 80 pictures of COCO, 0 % after the
+      first epoch; one of the six has one of its two points outside of what the network sees of it
+    """
+    options = KeypointsOptions(crop=(128, 96), channels=64, crop_scale=0.0, rotate=0.0, flip=0.0, flip_test=False)
+    return _by_heart("keypoints", options, pictures=8, size=128, epochs=60)

@@ -16,7 +16,8 @@ def simple_baseline_256x192() -> TrainConfig[KeypointsOptions]:
     - command: `res2net train --recipe simple_baseline_256x192 PATH/TO/COCO`
     - time: not run here
     - score: not run here; the paper's is AP 73.7 (ResNet-50: 70.4). Its rows of Res2Net are of true boxes and those of
-      ResNet of a detector's; with a detector's, Res2Net-50 has 71.5
+      ResNet of a detector's; with a detector's, Res2Net-50 has 71.5. Points are found as DARK does, which is later than
+      the paper: `--refine quarter` is nearer to its code
     """
     return TrainConfig(
         task_name="keypoints",

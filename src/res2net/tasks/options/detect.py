@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
-from res2net.errors import check_choice, check_range
-from res2net.heads.options import DetectorOptions
+from res2net.errors import check_choice
+from res2net.tasks.parts.options import ObjectOptions
 
 __all__ = ["DetectOptions"]
 
 
 @dataclass(frozen=True)
-class DetectOptions:
+class DetectOptions(ObjectOptions):
     """How objects are found, and how that is trained."""
 
     detectors: ClassVar[tuple[str, ...]] = ("faster_rcnn", "faster_rcnn_c4", "retinanet", "fcos", "cascade_rcnn")
+    metrics: ClassVar[tuple[str, ...]] = ("coco", "voc07", "voc")
 
     detector: str = "faster_rcnn"
     """faster_rcnn, faster_rcnn_c4 (the paper's), retinanet, fcos, or cascade_rcnn."""
-    head: DetectorOptions = field(default_factory=DetectorOptions)
-    max_size: int = 1333
-    """Longest side of a picture, pixels; --size is the shorter side."""
-    min_sizes: tuple[int, ...] = ()
-    """Shorter sides that are drawn from in training; by default --size alone."""
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    jitter: tuple[float, float] | None = None
-    """Large-scale jitter: the least and the largest factor of the size, such as 0.1 2.0, before a crop to a square."""
-    color_jitter: float = 0.0
-    """Largest relative change of brightness, contrast and saturation."""
-    freeze: int = 0
-    """How many stages of the backbone are not trained, the stem first."""
-    freeze_norms: bool = False
-    """Batch normalisations of the backbone never learn, as is usual with published weights and small batches."""
+    metric: str = "coco"
+    """Average precision as it is counted by coco, by voc07 (PASCAL VOC 2007, at eleven points of recall), or by voc
+    (from 2010, the area below the curve)."""
 
     def __post_init__(self) -> None:
-        check_choice("Detector", self.detector, self.detectors)
-        check_range("max size", self.max_size, 16, 16384)
-        for size in self.min_sizes:
-            check_range("min sizes", size, 16, 16384)
-        check_range("flip", self.flip, 0, 1)
-        check_range("color jitter", self.color_jitter, 0, 1)
-        check_range("freeze", self.freeze, 0, 100)
+        super().__post_init__()
+        check_choice("Metric", self.metric, self.metrics)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from res2net.errors import check_range
-from res2net.tasks.options.detect import DetectOptions
+from res2net.tasks.parts.options import ObjectOptions
 
 __all__ = ["InstanceOptions"]
 
 
 @dataclass(frozen=True)
-class InstanceOptions(DetectOptions):
+class InstanceOptions(ObjectOptions):
     """How objects and their masks are found, and how that is trained."""
 
     detectors: ClassVar[tuple[str, ...]] = ("mask_rcnn", "cascade_mask_rcnn")

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from res2net.errors import InputError, check_range
-from res2net.tasks.options.detect import DetectOptions
+from res2net.tasks.parts.options import ObjectOptions
 
 __all__ = ["KeypointsOptions"]
 
 
 @dataclass(frozen=True)
-class KeypointsOptions(DetectOptions):
+class KeypointsOptions(ObjectOptions):
     """How key points are found, and how that is trained.
 
     Sizes of pictures and what is about detectors is for keypoint_rcnn, what is about crops for simple_baseline.

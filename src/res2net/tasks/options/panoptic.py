@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from res2net.errors import check_range
-from res2net.tasks.options.detect import DetectOptions
+from res2net.tasks.parts.options import ObjectOptions
 
 __all__ = ["PanopticOptions"]
 
 
 @dataclass(frozen=True)
-class PanopticOptions(DetectOptions):
+class PanopticOptions(ObjectOptions):
     """How pictures are divided into things and stuff, and how that is trained."""
 
     detectors: ClassVar[tuple[str, ...]] = ("panoptic_fpn",)

@@ -76,6 +76,8 @@ class ObjectTask(Task):
     """Height and width of the pictures of an exported detector, into which all have to fit."""
     category_ids: tuple[int, ...] = ()
     """The numbers of the classes in the data set of the training, where it has any, as COCO's."""
+    stuff_category_ids: tuple[int, ...] = ()
+    """The same of the classes of stuff."""
 
     def __init__(
         self,
@@ -102,7 +104,7 @@ class ObjectTask(Task):
         backbone = create(num_classes=0).freeze(options.freeze)
         names, stuff = source.class_names, source.stuff_names
         task = cls._around(backbone, names, preprocessing, options, source.keypoints, stuff)
-        task.category_ids = tuple(source.category_ids)
+        task.category_ids, task.stuff_category_ids = tuple(source.category_ids), tuple(source.stuff_category_ids)
         return task
 
     @classmethod
@@ -182,6 +184,7 @@ class ObjectTask(Task):
         stuff_names = said.get("stuff_names", ())
         task = cls._around(backbone, said["class_names"], preprocessing, options, keypoints, stuff_names)
         task.category_ids = tuple(said.get("category_ids", ()))
+        task.stuff_category_ids = tuple(said.get("stuff_category_ids", ()))
         try:
             task.model.load_state_dict(checkpoint.tensors)
         except RuntimeError as error:
@@ -202,6 +205,7 @@ class ObjectTask(Task):
             "keypoints": points,
             "stuff_names": list(self.stuff_names),
             "category_ids": list(self.category_ids),
+            "stuff_category_ids": list(self.stuff_category_ids),
         }
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -313,6 +317,7 @@ class ObjectTask(Task):
             jitter=options.jitter,
             jitter_size=self.preprocessing.size,
             color_jitter=options.color_jitter,
+            photometric_distort=options.photometric_distort,
         )
         flips = self.keypoints.flips if self.keypoints else ()
         return object_train_transform(self.preprocessing, augment, flips)

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from res2net.backbones.base import Backbone
 from res2net.data.object_geometry import picture_size
+from res2net.data.object_transforms import color_changes
 from res2net.data.objects import Keypoints
 from res2net.data.samples import Transformed, collate
 from res2net.data.sources import DataSource
@@ -34,14 +34,16 @@ UNNAMED = "object"
 class TopDownTask(KeypointTask):
     """SimpleBaseline in boxes that are known: in training and evaluation those of the data set.
 
-    A picture that comes without boxes, as in `res2net predict`, is taken as the box of one object that fills it. With
-    boxes of one's own, cut the objects out by `res2net.data.topdown.TopDown`.
+    In prediction they may be those of a detector; a picture that comes without boxes is taken as the box of one object
+    that fills it.
 
     A sample is an object, not a picture; batches of the loaders hold crops. The score of an object is the mean over
-    its key points of the largest values of their heat maps, of those above `SEEN`.
+    its key points of the largest values of their heat maps, of those above `SEEN`, times the score of its box where a
+    detector gave one (as in the published code).
     """
 
     boxes = "ground truth"
+    takes_boxes = True
     scored = "in ground truth boxes"
     sample_name = "objects"
     outputs = ("heatmaps",)
@@ -85,8 +87,11 @@ class TopDownTask(KeypointTask):
         points, scores = self.codec.decode(heatmaps.float().cpu(), matrix)
         seen = scores > SEEN
         means = (scores * seen).sum(1) / seen.sum(1).clamp(min=1)
+        if "box_score" in targets:
+            means = means * targets["box_score"].to(means)
         unnamed = len(self.class_names) if len(self.class_names) > 1 else 0
-        labels = targets["label"] if "truth" in targets else [unnamed] * len(images)
+        named = "truth" in targets or "box_score" in targets
+        labels = targets["label"] if named else [unnamed] * len(images)
         return [
             {
                 "boxes": boxes[one : one + 1],
@@ -107,8 +112,11 @@ class TopDownTask(KeypointTask):
 
     def transform(self, train: bool) -> Transform:
         """From a crop, or a whole picture, to what the network sees; crops change at random in `datasets`."""
-        colors = self.options.color_jitter if train else 0.0
-        return CropTransform(self.preprocessing, tuple(self.options.crop), colors)
+        options, colors = self.options, None
+        if train:
+            channels = len(self.preprocessing.mean)
+            colors = color_changes(channels, options.color_jitter, options.photometric_distort)
+        return CropTransform(self.preprocessing, tuple(options.crop), colors)
 
     def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
         """The size of the crops; `InputError` for any other."""
@@ -167,24 +175,24 @@ def codec_of(options: Any) -> HeatmapCodec:
 
 
 class CropTransform:
-    """From a crop of `TopDown`, or from a whole picture as one, to what the network sees.
+    """From a crop of `TopDown`, or from a picture and a box, to what the network sees.
 
     Args:
         preprocessing: for the normalisation.
         size: height and width of a crop.
-        color_jitter: largest relative change of brightness, contrast and saturation.
+        colors: change of the colours, before normalisation.
     """
 
-    def __init__(self, preprocessing: Preprocessing, size: tuple[int, int], color_jitter: float = 0.0) -> None:
+    def __init__(self, preprocessing: Preprocessing, size: tuple[int, int], colors: Transform | None = None) -> None:
         self.size = size
         self.normalise = Normalise(preprocessing)
-        self.colors = v2.ColorJitter(*(color_jitter,) * 3) if color_jitter else None
+        self.colors = colors
 
     def __call__(self, image: Any, target: dict[str, Any]) -> Any:
-        """The normalised crop; a target without one gets its `matrix`, its `box` and its `original_size`."""
+        """The normalised crop; a target without one gets `matrix`, `original_size` and `box`, by default all of it."""
         if "matrix" not in target:
             height, width = picture_size(image)
-            box = torch.tensor([0.0, 0.0, width, height])
+            box = target.get("box", torch.tensor([0.0, 0.0, width, height]))
             matrix = crop_matrix(box, self.size)
             image = crop_picture(image, matrix, self.size)
             target = target | {"matrix": matrix, "box": box, "original_size": (height, width)}
