@@ -51,6 +51,13 @@ def test_steps():
     assert rates(config, 20) == pytest.approx([0.3 * 0.5 ** (step // 8) for step in range(20)])
 
 
+def test_poly():
+    """(1 - step / steps) to a power, 0.9 where nothing is said (Liu et al., ParseNet, 2015)."""
+    for options, power in (({}, 0.9), ({"poly_power": 2.0}, 2.0)):
+        found = rates(OptimConfig(epochs=5, lr=0.3, schedule="poly", **options), 20)
+        assert found == pytest.approx([0.3 * (1 - step / 20) ** power for step in range(20)])
+
+
 @pytest.mark.parametrize("warmup", [0, 0.5, 2])
 def test_milestones_are_counted_from_the_start(warmup):
     """As in Detectron2: the warm-up moves none of them."""
@@ -68,6 +75,7 @@ def test_milestones_are_counted_from_the_start(warmup):
         ("constant", lambda step, _steps: 1.0),
         ("cosine", lambda step, steps: cosine(step / steps)),
         ("step", lambda step, _steps: 0.1 ** (step // 8)),
+        ("poly", lambda step, steps: (1 - step / steps) ** 0.9),
     ],
 )
 def test_a_warm_up_goes_before_the_schedule(schedule, rest, epochs, updates):
@@ -91,7 +99,7 @@ def test_one_cycle():
     assert found == pytest.approx([0.3 * share for share in up + down], abs=1e-5)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "step", "one-cycle", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "step", "poly", "one-cycle", "constant"])
 @pytest.mark.parametrize("warmup", [0, 0.5, 1])
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_very_short_runs(schedule, warmup, steps):

@@ -54,6 +54,14 @@ def test_settings_of_the_paper(name):
         assert round(optim.warmup * (118_287 // 16)) == 500
 
 
+def test_settings_of_deeplab():
+    config = find_recipe("deeplabv3plus_voc")()
+    task, optim = config.task, config.optim
+    assert (task.decoder, task.output_stride, task.crop, task.scale) == ("deeplabv3plus", 16, (513, 513), (0.5, 2.0))
+    assert (optim.lr, optim.schedule, optim.poly_power, config.data.batch_size) == (0.007, "poly", 0.9, 16)
+    assert abs(optim.epochs * (10_582 // 16) - 30_000) < 661
+
+
 def test_settings_of_simple_baseline():
     config = find_recipe("simple_baseline_256x192")()
     assert (config.task.crop, config.task.sigma, config.task.crop_scale, config.task.rotation) == (
@@ -67,9 +75,10 @@ def test_settings_of_simple_baseline():
 
 
 def test_the_documentation_has_all():
-    page = (Path(__file__).parents[2] / "docs" / "objects.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[2] / "docs"
+    pages = "".join(page.read_text(encoding="utf-8") for page in sorted(docs.glob("*.md")))
     for name in recipes():
-        assert f"`{name}`" in page
+        assert f"`{name}`" in pages
 
 
 def test_names_are_given_once():

@@ -18,7 +18,7 @@ __all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "read_yaml
 TaskOptions = TypeVar("TaskOptions")
 
 OPTIMIZERS = ("sgd", "adamw", "lamb")
-SCHEDULES = ("cosine", "step", "one-cycle", "constant")
+SCHEDULES = ("cosine", "step", "poly", "one-cycle", "constant")
 PRECISIONS = ("fp32", "bf16", "fp16")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 
@@ -77,7 +77,7 @@ class OptimConfig:
     """Of sgd, with every schedule."""
     nesterov: bool = False
     schedule: str = "cosine"
-    """cosine, step, one-cycle, or constant."""
+    """cosine, step, poly, one-cycle, or constant."""
     warmup: float = 0.0
     """Epochs in which the learning rate rises linearly, before the schedule (within it for one-cycle)."""
     step_epochs: int = 30
@@ -86,6 +86,8 @@ class OptimConfig:
     """The epochs after which the step schedule steps, counted from the start of the run, in place of step epochs."""
     step_factor: float = 0.1
     """What a step multiplies the learning rate by."""
+    poly_power: float = 0.9
+    """Power of the share of the run that is left, by which the poly schedule multiplies the learning rate."""
     accumulate: int = 1
     """Batches whose gradients are added up for one update."""
     clip: float = 0.0
@@ -134,6 +136,7 @@ class TrainConfig(Generic[TaskOptions]):
             ("warmup", optim.warmup, 0, optim.epochs),
             ("step epochs", optim.step_epochs, 1, 10**6),
             ("step factor", optim.step_factor, 0, 1),
+            ("poly power", optim.poly_power, 0.01, 100),
             ("accumulate", optim.accumulate, 1, 10**6),
             ("clip", optim.clip, 0, 1e12),
             ("ema", optim.ema, 0, 1),

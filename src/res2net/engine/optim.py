@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import (
     LRScheduler,
     MultiStepLR,
     OneCycleLR,
+    PolynomialLR,
     SequentialLR,
     StepLR,
 )
@@ -60,6 +61,8 @@ def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRSc
     main: LRScheduler
     if config.schedule == "cosine":
         main = CosineAnnealingLR(optimizer, max(1, steps - warmup))
+    elif config.schedule == "poly":
+        main = PolynomialLR(optimizer, max(1, steps - warmup), config.poly_power)
     elif config.schedule == "step":
         if config.milestones:
             # The schedule begins after the warm-up, and milestones count from the start of the run.
