@@ -76,7 +76,6 @@ def losses_of(name: str, chosen: Arguments) -> Losses:
         weights=None,
         weights_backbone=None,
         num_classes=CLASSES + 1,
-        trainable_backbone_layers=5,
         min_size=min(height, width),
         max_size=max(height, width),
     ).train()

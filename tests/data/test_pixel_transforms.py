@@ -60,6 +60,12 @@ def test_sizes_vary_within_the_scales():
     assert 160 < max(sizes) <= 200
 
 
+def test_pictures_may_be_resized_first():
+    picture, target = sample(40, 60)
+    transform = pixel_train_transform(PLAIN, PixelAugment(crop=(99, 99), shorter=20, scale=(1.0, 1.0)))
+    assert transform(picture, target)[1]["size_now"] == (20, 30)
+
+
 def test_evaluation_leaves_pictures_as_they_are():
     picture, target = sample(33, 57)
     pixels, seen = pixel_eval_transform(PLAIN)(picture, target)

@@ -98,10 +98,10 @@ def picture(size=(100, 60)):
     return image
 
 
-@pytest.mark.parametrize("eval_size", [0, 48, 90])
+@pytest.mark.parametrize("resize", [0, 48, 90])
 @pytest.mark.parametrize("options", [{}, {"window": 32}, {"flip_test": True, "scales": (0.5, 1.0)}])
-def test_results_have_the_size_of_the_file(make, eval_size, options, tmp_path):
-    task = make(eval_size=eval_size, **options).eval()
+def test_results_have_the_size_of_the_file(make, resize, options, tmp_path):
+    task = make(resize=resize, **options).eval()
     task.model = ByColour()
     image = picture()
     images, targets = collate(

@@ -37,6 +37,8 @@ class PixelAugment:
 
     crop: tuple[int, int] = (513, 513)
     """Height and width of what the network sees; smaller pictures are filled up, at the right and the bottom."""
+    shorter: int = 0
+    """Shorter side that the picture gets first, pixels; 0 leaves it as large as it is."""
     scale: tuple[float, float] = (0.5, 2.0)
     """The least and the greatest factor of the picture's size, before it is cut."""
     flip: float = 0.5
@@ -47,6 +49,7 @@ class PixelAugment:
     def __post_init__(self) -> None:
         for side in self.crop:
             check_whole("crop", side, 1)
+        check_whole("shorter", self.shorter, 0)
         check_pair("scale", self.scale, math.inf)
         check_range("flip", self.flip, 0, 1)
         check_range("color_jitter", self.color_jitter, 0, 1)
@@ -125,7 +128,7 @@ def _whole_view(height: int, width: int, shorter: int, within: tuple[int, int] |
 
 
 def _random_view(height: int, width: int, augment: PixelAugment) -> View:
-    scale = uniform(*augment.scale)
+    scale = uniform(*augment.scale) * (augment.shorter / min(height, width) if augment.shorter else 1)
     (top, rows, new_height), (left, columns, new_width) = (
         random_part(side, scale, most) for side, most in zip((height, width), augment.crop, strict=True)
     )

@@ -83,5 +83,5 @@ def overfit_segment() -> TrainConfig[SegmentOptions]:
     - time: a minute on a core
     - score: not measured yet
     """
-    options = SegmentOptions(channels=64, scale=(1.0, 1.0), crop=(160, 160), flip=0.0, eval_size=128)
+    options = SegmentOptions(channels=64, scale=(1.0, 1.0), crop=(192, 192), flip=0.0, resize=128)
     return _by_heart("segment", options, pictures=8, size=128, epochs=40)

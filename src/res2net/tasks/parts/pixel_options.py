@@ -27,8 +27,9 @@ class PixelOptions:
     """Probability of a horizontal flip."""
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation."""
-    eval_size: int = 0
-    """Shorter side of pictures in evaluation and prediction, pixels; 0 leaves them as large as they are."""
+    resize: int = 0
+    """Shorter side that pictures get, pixels, in training before the random factor; 0 leaves them as large as they
+    are."""
     window: int = 0
     """Look at pictures that are larger than this side, in pixels, piece by piece; 0 looks at all at once."""
     overlap: float = 1 / 3
@@ -52,7 +53,7 @@ class PixelOptions:
             raise InputError(f"The scales {self.scale} do not fit: give a least and a greatest factor, up to 100.")
         check_range("flip", self.flip, 0, 1)
         check_range("color jitter", self.color_jitter, 0, 1)
-        check_range("eval size", self.eval_size, 0, 16384)
+        check_range("resize", self.resize, 0, 16384)
         check_range("window", self.window, 0, 16384)
         check_range("overlap", self.overlap, 0, 0.9)
         if not self.scales or not all(0.05 <= scale <= 10 for scale in self.scales):

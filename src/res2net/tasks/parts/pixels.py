@@ -42,7 +42,7 @@ class PixelTask(HeadedTask):
 
     labels: ClassVar[Sequence[str]] = ("semantic",)
     outputs: ClassVar[Sequence[str]] = ("logits",)
-    adjustable: ClassVar[Sequence[str]] = ("eval_size", "window", "overlap", "scales", "flip_test")
+    adjustable: ClassVar[Sequence[str]] = ("resize", "window", "overlap", "scales", "flip_test")
 
     model: PixelNetwork
     within: tuple[int, int] | None = None
@@ -92,7 +92,7 @@ class PixelTask(HeadedTask):
         """Random views in training, the whole picture in evaluation."""
         if train:
             return self.augmented()
-        return WithTruth(pixel_eval_transform(self.preprocessing, self.options.eval_size, self.within))
+        return WithTruth(pixel_eval_transform(self.preprocessing, self.options.resize, self.within))
 
     def augmented(self) -> PixelTransform:
         """The transform of training."""
@@ -101,6 +101,7 @@ class PixelTask(HeadedTask):
             self.preprocessing,
             PixelAugment(
                 crop=options.crop or (self.preprocessing.size, self.preprocessing.size),
+                shorter=options.resize,
                 scale=options.scale,
                 flip=options.flip,
                 color_jitter=options.color_jitter,
@@ -114,7 +115,7 @@ class PixelTask(HeadedTask):
 
     def fitted(self) -> Transform:
         """Resizing where a picture is too large, and zeros around it up to the size of the exported network."""
-        return pixel_eval_transform(self.preprocessing, self.options.eval_size, self.within, padded=True)
+        return pixel_eval_transform(self.preprocessing, self.options.resize, self.within, padded=True)
 
     def activated(self, logits: Tensor) -> Tensor:
         """Logits `(N, K, H, W)` to the values whose mean counts where a pixel is seen several times."""
