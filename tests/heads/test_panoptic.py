@@ -18,9 +18,9 @@ from res2net.heads.panoptic import (
     SemanticBranch,
     merge_segments,
     panoptic_fpn,
-    semantic_loss,
     semantic_target,
 )
+from res2net.heads.pixels.losses import pixel_cross_entropy
 from res2net.zoo import create_model
 
 OPTIONS = DetectorOptions(
@@ -109,8 +109,8 @@ def test_the_loss_is_the_mean_over_labelled_pixels():
         for x in range(5)
         if wanted[n, y, x] != 255
     ]
-    assert float(semantic_loss(logits, wanted)) == pytest.approx(sum(parts) / len(parts), rel=1e-5)
-    nothing = semantic_loss(logits.requires_grad_(), torch.full((2, 4, 5), 255))
+    assert float(pixel_cross_entropy(logits, wanted)) == pytest.approx(sum(parts) / len(parts), rel=1e-5)
+    nothing = pixel_cross_entropy(logits.requires_grad_(), torch.full((2, 4, 5), 255))
     nothing.backward()
     assert nothing.item() == 0
     assert not logits.grad.any()
@@ -130,7 +130,7 @@ def test_losses_are_those_of_the_detector_and_half_of_the_semantic_one(model):
     for name, value in expected.items():
         assert torch.allclose(losses[name], value, atol=1e-5), name
     wanted = torch.stack([semantic_target(one["semantic"], one["masks"], 4, (64, 96)) for one in targets()])
-    alone = semantic_loss(model.logits(model.maps(images), (64, 96)), wanted)
+    alone = pixel_cross_entropy(model.logits(model.maps(images), (64, 96)), wanted)
     assert torch.allclose(losses["loss_semantic"], 0.5 * alone)
     sum(losses.values()).backward()
     assert all(one.grad is not None for one in model.semantic.parameters())
@@ -319,7 +319,7 @@ def test_it_learns_stuff():
     optimizer = torch.optim.Adam(branch.parameters(), 1e-2)
     losses = []
     for _ in range(60):
-        loss = semantic_loss(branch(maps, (32, 32)), wanted)
+        loss = pixel_cross_entropy(branch(maps, (32, 32)), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

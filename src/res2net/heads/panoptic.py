@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.heads.options import DetectorOptions
+from res2net.heads.pixels.losses import IGNORED, pixel_cross_entropy
+from res2net.heads.pixels.network import resized
 from res2net.heads.rcnn import mask_rcnn
 from res2net.heads.segments import merge_segments
 from res2net.heads.two_stage import PyramidNeck, TwoStage
@@ -24,12 +26,9 @@ __all__ = [
     "SemanticBranch",
     "merge_segments",
     "panoptic_fpn",
-    "semantic_loss",
     "semantic_target",
 ]
 
-IGNORED = 255
-"""In a semantic map: a pixel that nobody has labelled, of which nothing is learnt."""
 SEMANTIC_WEIGHT = 0.5
 """Weight of the loss of stuff beside those of things (section 4.1 of the paper; 0.5 or 0.75 there)."""
 GROUPS = 32
@@ -90,9 +89,9 @@ class SemanticBranch(nn.Module):
                 if count:
                     # What doubles exactly is doubled; a map of odd sides is a pixel smaller.
                     left = 2 ** (count - 1 - place)
-                    x = _resized(x, (-(-height // left), -(-width // left)))
+                    x = resized(x, (-(-height // left), -(-width // left)))
             total = x if total is None else total + x
-        return _resized(self.predictor(total), size)
+        return resized(self.predictor(total), size)
 
 
 class PanopticFPN(TwoStage):
@@ -144,7 +143,7 @@ class PanopticFPN(TwoStage):
         wanted = [
             semantic_target(target["semantic"], target["masks"], self.num_stuff, (height, width)) for target in targets
         ]
-        loss = semantic_loss(self.logits(maps, (height, width)), torch.stack(wanted))
+        loss = pixel_cross_entropy(self.logits(maps, (height, width)), torch.stack(wanted))
         return self.losses_on(maps, images, sizes, targets) | {"loss_semantic": self.semantic_weight * loss}
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
@@ -220,13 +219,3 @@ def semantic_target(semantic: Tensor, masks: Tensor, things: int, size: tuple[in
     covered = masks.as_subclass(Tensor).bool().any(0) if len(masks) else torch.zeros_like(semantic, dtype=torch.bool)
     wanted = semantic.masked_fill(covered & (semantic == IGNORED), things)
     return F.pad(wanted, (0, size[1] - width, 0, size[0] - height), value=IGNORED)
-
-
-def semantic_loss(logits: Tensor, wanted: Tensor) -> Tensor:
-    """The mean cross entropy of logits `(N, C, H, W)` over labelled pixels of `wanted` `(N, H, W)`; 0 without any."""
-    total = F.cross_entropy(logits.float(), wanted, ignore_index=IGNORED, reduction="sum")
-    return total / (wanted != IGNORED).sum().clamp(min=1)
-
-
-def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
