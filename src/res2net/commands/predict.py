@@ -24,7 +24,7 @@ class Arguments(TrainedArguments):
     """What is predicted with what."""
 
     source: tyro.conf.Positional[str]
-    """A picture, or a folder of pictures (at any depth)."""
+    """A picture, or a folder of pictures (at any depth); for volumes NIfTI files."""
     json: bool = False
     """Print JSON instead of a table."""
     coco: str | None = None
@@ -52,13 +52,13 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.commands.trained import restore_trained
     from res2net.data.boxes import read_boxes
-    from res2net.data.folder import list_images
     from res2net.engine.coco_results import category_numbers, image_numbers
     from res2net.engine.predict import predict, results_table
     from res2net.engine.progress import progress_bar
+    from res2net.tasks.base import task_type
 
     check_range("batch size", chosen.batch_size, 1)
-    paths = list_images(chosen.source)
+    paths = task_type(name).list_files(chosen.source)
     trained = restore_trained(chosen, name, chosen.precision)
     task = trained.task
     if chosen.coco is not None and task.result_name != "objects":
@@ -110,8 +110,7 @@ def _write_coco(task: Any, found: Sequence[tuple[Path, Any, str]], file: str) ->
 
 
 def _draw(task: Any, path: Path, result: Any, folder: Path, number: int) -> None:
-    from res2net.data.decode import read_image
     from res2net.weights import atomic_write
 
-    picture = task.draw(read_image(path), result)
+    picture = task.draw(task.read_file(path), result)
     atomic_write(folder / f"{number:05d}-{path.stem}.png", lambda file: picture.save(file, "PNG"))

@@ -16,7 +16,7 @@ CLASSES = ("background", "liver", "spleen", "kidney", "tumour")
 AIR, FAT, MUSCLE = -1000.0, -100.0, 50.0
 FIELD = (120.0, 150.0, 180.0)
 """Height, depth and width of what the scanner sees, mm."""
-SLICES, PIXELS = (3.5, 5.0), (2.7, 3.3)
+SLICES, PIXELS = (3.5, 5.0), (2.4, 3.0)
 """Distances of slices, and of the voxels of a slice, that volumes have, mm."""
 WAVES = 6
 """Waves that a surface or a texture is made of."""
@@ -65,12 +65,12 @@ def draw_body(rng: np.random.Generator) -> Body:
     trunk = distance((z, y, x), (0, 0, 0), (400, 66 * size, 82 * size)) < 1
     inner = distance((z, y, x), (0, 0, 0), (400, 58 * size, 74 * size)) < 1
     label_map = np.zeros(trunk.shape, dtype=np.uint8)
-    liver = blob((8, 6, -30), (40, 34, 36)) & inner
-    label_map[blob((10, -18, 48), (22, 20, 13)) & inner] = 2
+    liver = blob((8, 6, 30), (40, 34, 36)) & inner
+    label_map[blob((10, -18, -48), (22, 20, 13)) & inner] = 2
     for side in (-1, 1):
         label_map[blob((-22, -30, side * 34), (22, 12, 11)) & inner] = 3
     label_map[liver] = 1
-    deep = np.argwhere(liver & (distance((z, y, x), (8 * size, 6 * size, -30 * size), (30, 24, 26)) < 1))
+    deep = np.argwhere(liver & (distance((z, y, x), (8 * size, 6 * size, 30 * size), (30, 24, 26)) < 1))
     for _ in range(int(rng.integers(1, 4))):
         at = deep[int(rng.integers(len(deep)))]
         place = (float(z[at[0], 0, 0]), float(y[0, at[1], 0]), float(x[0, 0, at[2]]))
