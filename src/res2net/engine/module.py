@@ -104,7 +104,8 @@ class TaskModule(L.LightningModule):
             raise InputError(f"No picture to validate on could be read: mend {skipped[0]} and the others.")
         records = {name: torch.cat([part[name] for part in self._records]) for name in self._records[0]}
         loss = {"loss": float(records["loss"].mean())} if "loss" in records else {}
-        scores, units = {}, {}
+        scores: dict[str, float] = {}
+        units: dict[str, str] = {}
         for name, value in self.metric.compute().items():
             unit = self.task.unit(name)
             scores[name] = float(value) * (100 if unit == "%" else 1)

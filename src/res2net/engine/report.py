@@ -26,12 +26,13 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
     counts = count(task.backbone, (task.backbone.in_channels, *[size] * task.backbone.dims))
     sides = " x ".join([str(size)] * task.backbone.dims)
+    places = "pixels" if task.backbone.dims == 2 else "voxels"
     owner = "" if task.backbone is task.model else " of the backbone"
     report = Report(
         f"{config.model.model} on {source.name}",
         f"{task.name}, {time.strftime('%Y-%m-%d')}: {human(parameters)} parameters, "
-        f"{human(counts.macs)} MACs{owner} at {sides} {'pixels' if task.backbone.dims == 2 else 'voxels'}; {len(source.train):,} {task.source_name} to train, "
-        f"{len(source.val):,} to validate",
+        f"{human(counts.macs)} MACs{owner} at {sides} {places}; {len(source.train):,} "
+        f"{task.source_name} to train, {len(source.val):,} to validate",
     )
     title = f"The best weights on the validation pictures {task.scored}".rstrip()
     report.add_table(metrics_table(title, trained.evaluation))

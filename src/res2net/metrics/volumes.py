@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from res2net.data.volumes.nifti import needs_volumes
+from res2net.data.volumes.needs import needs_volumes, quiet_monai
 
 __all__ = ["VolumeScores", "volume_dice", "volume_hausdorff"]
 
@@ -66,7 +66,7 @@ def volume_dice(found: Tensor, truth: Tensor, classes: int) -> Tensor:
         `(classes - 1,)`, 0 to 1.
     """
     with needs_volumes():
-        from monai.metrics import compute_dice
+        from monai.metrics.meandice import compute_dice
     ours, theirs = (one_hot(labels, classes) for labels in (found, truth))
     dice = compute_dice(ours, theirs, include_background=False, ignore_empty=False)[0].double()
     return dice.masked_fill(nowhere(ours, theirs), float("nan"))
@@ -88,16 +88,18 @@ def volume_hausdorff(found: Tensor, truth: Tensor, classes: int, spacing: Sequen
         `(classes - 1,)`.
     """
     with needs_volumes():
-        from monai.metrics import compute_hausdorff_distance
+        from monai.metrics.hausdorff_distance import compute_hausdorff_distance
     ours, theirs = (one_hot(labels, classes) for labels in (found, truth))
     diagonal = float(torch.tensor([size * step for size, step in zip(truth.shape, spacing, strict=True)]).norm())
     distances = torch.full((classes - 1,), diagonal, dtype=torch.float64)
     both = ours[0, 1:].flatten(1).any(1) & theirs[0, 1:].flatten(1).any(1)
     for place in both.nonzero()[:, 0].tolist():
         pair = (ours[:, place + 1 : place + 2], theirs[:, place + 1 : place + 2])
-        distances[place] = compute_hausdorff_distance(
-            *pair, include_background=True, percentile=PERCENTILE, spacing=list(spacing)
-        )[0, 0]
+        with quiet_monai():
+            found_distance = compute_hausdorff_distance(
+                *pair, include_background=True, percentile=PERCENTILE, spacing=list(spacing)
+            )
+        distances[place] = found_distance[0, 0]
     return distances.masked_fill(nowhere(ours, theirs), float("nan"))
 
 

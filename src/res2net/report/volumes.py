@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,9 +70,9 @@ def crossing(label_map: Tensor) -> tuple[int, int, int]:
     return slices, rows, columns
 
 
-def plane(values: Tensor, axis: int, place: int) -> NDArray[np.generic]:
+def plane(values: Tensor, axis: int, place: int) -> NDArray[Any]:
     """A slice across an axis, turned as radiologists see it: all its axes run the other way."""
-    found: NDArray[np.generic] = values.select(axis, place).flip(0, 1).contiguous().numpy()
+    found: NDArray[Any] = values.select(axis, place).flip(0, 1).contiguous().numpy()
     return found
 
 

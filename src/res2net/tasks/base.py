@@ -190,14 +190,14 @@ class Task(nn.Module):
         """From `(image, target)` of a data set to what the network sees."""
         raise NotImplementedError
 
-    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
+    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, ...]:
         """Let pictures be prepared as an exported network needs them.
 
         Args:
             size: height and width of its pictures; by default what suits the task.
 
         Returns:
-            Height and width.
+            Height and width, and before them the slices of volumes.
 
         Raises:
             InputError: it cannot have that size.

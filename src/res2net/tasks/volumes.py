@@ -18,7 +18,8 @@ from res2net.data.samples import Transformed
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.data.volumes import Patches, PrepareVolume, Volume, list_volumes, read_volume, write_label_map
-from res2net.data.volumes.nifti import ENDINGS, needs_volumes, volume_name
+from res2net.data.volumes.needs import needs_volumes
+from res2net.data.volumes.nifti import ENDINGS, volume_name
 from res2net.data.volumes.patches import PatchAugment, central_patch
 from res2net.data.volumes.prepare import resampled, usual_intensities, usual_spacing
 from res2net.errors import InputError
@@ -129,7 +130,7 @@ class Volumes(HeadedTask):
     def criterion(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Soft Dice of all classes over the batch, plus cross entropy (Isensee et al., 2021)."""
         with needs_volumes():
-            from monai.losses import DiceCELoss
+            from monai.losses.dice import DiceCELoss
         return DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -157,7 +158,7 @@ class Volumes(HeadedTask):
     def label_maps(self, images: Tensor, targets: Mapping[str, Any]) -> list[Tensor]:
         """For each volume the classes of the voxels of its file, `(D, H, W)` uint8, on the processor."""
         with needs_volumes():
-            from monai.inferers import sliding_window_inference
+            from monai.inferers.utils import sliding_window_inference
         found = []
         for image, now, before in zip(images, targets["size_now"], targets["original_size"], strict=True):
             depth, height, width = now
@@ -175,7 +176,7 @@ class Volumes(HeadedTask):
         return found
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """For each volume its `label_map` `(D, H, W)`, where it lies (`volume`), and how much there is of each class."""
+        """For each volume its `label_map` `(D, H, W)`, where it lies (`volume`), and how much each class takes up."""
         assert targets is not None
         results = []
         for label_map, volume in zip(self.label_maps(images, targets), targets["volume"], strict=True):

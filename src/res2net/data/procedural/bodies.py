@@ -13,7 +13,9 @@ __all__ = ["CLASSES", "Body", "draw_body"]
 Array = NDArray[np.float32]
 
 CLASSES = ("background", "liver", "spleen", "kidney", "tumour")
-AIR, FAT, MUSCLE = -1000.0, -100.0, 50.0
+AIR, FAT = -1000.0, -100.0
+TISSUES = (50.0, 110.0, 110.0, 165.0, 65.0)
+"""Hounsfield units of `CLASSES`, with muscle in the background."""
 FIELD = (120.0, 150.0, 180.0)
 """Height, depth and width of what the scanner sees, mm."""
 SLICES, PIXELS = (3.5, 5.0), (2.4, 3.0)
@@ -78,7 +80,8 @@ def draw_body(rng: np.random.Generator) -> Body:
         lump = distance((z, y, x), place, [radius * float(rng.uniform(0.85, 1.15)) for _ in range(3)])
         label_map[(lump < 1 + waves(rng, (z, y, x), 15.0, DENTED)) & liver] = 4
 
-    tissues = np.array([MUSCLE, *(110.0, 110.0, 165.0, 65.0) + rng.normal(0, 5, 4)], dtype=np.float32)
+    tissues = np.array(TISSUES, dtype=np.float32)
+    tissues[1:] += rng.normal(0, 5, len(TISSUES) - 1)
     voxels = tissues[label_map]
     voxels[trunk & ~inner] = FAT
     gut = (label_map == 0) & inner & (waves(rng, (z, y, x), 22.0, 1.0) > 0.7)

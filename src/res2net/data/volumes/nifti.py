@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from res2net.data.decode import BadImage
+from res2net.data.volumes.needs import needs_volumes
 from res2net.errors import InputError
 from res2net.weights import atomic_write
 
@@ -21,7 +20,6 @@ __all__ = [
     "ENDINGS",
     "Volume",
     "list_volumes",
-    "needs_volumes",
     "read_label_map",
     "read_volume",
     "volume_name",
@@ -29,18 +27,6 @@ __all__ = [
 ]
 
 ENDINGS = (".nii.gz", ".nii")
-INSTALL = "pip install 'res2net[volumes]'"
-
-
-@contextmanager
-def needs_volumes() -> Iterator[None]:
-    """Says how to install what volumes need, where it is not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("nibabel", "monai", "scipy"):
-            raise
-        raise InputError(f"Volumes need the package {error.name}, which is not installed: run {INSTALL}.") from error
 
 
 @dataclass(frozen=True)
@@ -180,7 +166,7 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     if not Path(path).is_file():
         raise bad_volume(path, "there is no such file")
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)
         shape = tuple(int(size) for size in image.shape)
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]

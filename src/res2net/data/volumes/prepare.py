@@ -56,6 +56,7 @@ class PrepareVolume:
         return -self.mean / self.std
 
     def __call__(self, volume: Volume, target: Mapping[str, Any]) -> Sample:
+        """The volume and its target as the network sees them."""
         size = resampled_size(volume, self.spacing)
         low, high = self.window
         scaled = (volume.voxels.clamp(low, high) - low) / (high - low)
