@@ -142,7 +142,7 @@ def test_a_result_is_a_file_like_the_scan(tmp_path):
     volume = task.read_file(tmp_path / "scan.nii.gz")
     image, noted = task.transform(False)(volume, {})
     (result,) = task.predict(image[None], {name: [one] for name, one in noted.items()})
-    (path,) = task.save(result, tmp_path / "00001-scan.nii")
+    (path,) = task.save(result, tmp_path / "00001-scan")
     assert path.name == "00001-scan.nii.gz"
     mask = nibabel.load(path)
     assert np.allclose(mask.affine, affine)

@@ -183,6 +183,8 @@ def opened(chosen: Arguments, name: str, size: tuple[int, int] | None) -> tuple[
         size = size or (usual_side(task.backbone),) * 2
         said = {"source": FRESH}
     model: Any = task.backbone
+    if chosen.features and 3 in task.dims:
+        raise InputError("The features of volumes are not exported: leave out --features.")
     if model.dims not in task.dims:
         raise InputError(f"{model.variant_name} is not for pictures: choose a network of two dimensions.")
     return task, {

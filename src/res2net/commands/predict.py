@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> None:
             if chosen.draw is not None and not reason:
                 _draw(task, path, result, Path(chosen.draw), len(found))
             if chosen.save is not None and not reason:
-                task.save(result, Path(chosen.save, f"{len(found):05d}-{path.stem}"))
+                task.save(result, Path(chosen.save, f"{len(found):05d}-{stem_of(path)}"))
             bar.advance(pictures)
     if chosen.coco is not None:
         _write_coco(task, found, chosen.coco)
@@ -98,6 +98,11 @@ def run(arguments: Sequence[str]) -> None:
         print(json.dumps(entries, indent=2))
     else:
         Console().print(results_table(task, found).to_rich())
+
+
+def stem_of(path: Path) -> str:
+    """The name of a file without its ending, also without one that is packed."""
+    return Path(path.name.removesuffix(".gz")).stem
 
 
 def _write_coco(task: Any, found: Sequence[tuple[Path, Any, str]], file: str) -> None:
@@ -113,4 +118,4 @@ def _draw(task: Any, path: Path, result: Any, folder: Path, number: int) -> None
     from res2net.weights import atomic_write
 
     picture = task.draw(task.read_file(path), result)
-    atomic_write(folder / f"{number:05d}-{path.stem}.png", lambda file: picture.save(file, "PNG"))
+    atomic_write(folder / f"{number:05d}-{stem_of(path)}.png", lambda file: picture.save(file, "PNG"))

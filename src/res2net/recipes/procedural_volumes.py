@@ -41,7 +41,7 @@ class Arguments:
     """resnet3d20_tiny costs the same."""
     slices: int = 1
     """Neighbouring slices that a backbone of two dimensions sees together."""
-    epochs: int = 12
+    epochs: int = 6
     """The default fits into 10 minutes on 2 cores."""
     seed: int = 0
     """Of the weights, and of the patches."""

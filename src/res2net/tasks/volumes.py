@@ -19,7 +19,7 @@ from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.data.volumes import Patches, PrepareVolume, Volume, list_volumes, read_volume, write_label_map
 from res2net.data.volumes.needs import needs_volumes
-from res2net.data.volumes.nifti import ENDINGS, volume_name
+from res2net.data.volumes.nifti import ENDINGS
 from res2net.data.volumes.patches import PatchAugment, central_patch
 from res2net.data.volumes.prepare import resampled, usual_intensities, usual_spacing
 from res2net.errors import InputError
@@ -55,10 +55,11 @@ class Volumes(HeadedTask):
     monitor = "dice"
     headline = ("dice",)
     source_name = "volumes"
-    sample_name = "patches"
+    sample_name = "samples"  # patches to train on, and whole volumes to validate on
     example_file = "PATH/TO/VOLUME.nii.gz"
     dims = (2, 3)
     outputs = ("logits",)
+    adjustable = ("overlap",)
     result_name = "classes"
     columns = (Column("class"), Column("volume", "ml", digits=1), Column("voxels"))
     ignored: ClassVar[Sequence[str]] = ("task_options", "input_size", "outputs")
@@ -195,7 +196,7 @@ class Volumes(HeadedTask):
 
     def save(self, result: Any, stem: Path) -> list[Path]:
         """The classes of the voxels, in a NIfTI file with the affine of the scan's."""
-        path = stem.with_name(volume_name(stem.name + ENDINGS[0]).removesuffix(".nii") + ENDINGS[0])
+        path = stem.with_name(stem.name + ENDINGS[0])
         write_label_map(path, result["label_map"], result["volume"])
         return [path]
 
