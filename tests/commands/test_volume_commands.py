@@ -82,7 +82,8 @@ def test_predictions_are_files_pictures_and_numbers(run, scans, weights, tmp_pat
         assert cube["millilitres"] == pytest.approx(cube["voxels"] * 0.012)
     drawn = sorted((tmp_path / "drawn").iterdir())
     assert [path.name for path in drawn] == [f"{index + 1:05d}-case_{index}.png" for index in range(4)]
-    assert Image.open(drawn[0]).width > 600
+    with Image.open(drawn[0]) as picture:
+        assert picture.width > 600
 
 
 def test_an_exported_network_finds_the_same(run, refused, scans, weights, tmp_path):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from res2net.report.objects import draw_segments
 
-__all__ = ["draw_volume"]
+__all__ = ["crossing", "draw_volume"]
 
 SIDE = 400
 """Pixels of the longer side of a slice."""
@@ -27,11 +27,11 @@ def draw_volume(
     label_map: Tensor,
     names: Sequence[str],
     window: tuple[float, float],
+    place: Sequence[int] | None = None,
 ) -> Image.Image:
     """Three slices side by side, and below them the same with the classes of the voxels.
 
-    The slices cross in the last class that is there (the rarest, in most data sets), where each has most of it. They
-    are as radiologists see them: the head and the front are up, the patient's right is on the left.
+    The slices are as radiologists see them: the head and the front are up, the patient's right is on the left.
 
     Args:
         voxels: `(D, H, W)`, from feet to head, from back to front, from left to right.
@@ -39,8 +39,9 @@ def draw_volume(
         label_map: `(D, H, W)`, indices of classes; 0 is the background and is not drawn.
         names: of all classes.
         window: intensities that are black and white.
+        place: where the slices cross; by default as `crossing` tells.
     """
-    place = crossing(label_map)
+    place = place or crossing(label_map)
     size = [count * step for count, step in zip(voxels.shape, spacing, strict=True)]
     scale = SIDE / max(size)
     top, below = [], []
@@ -61,7 +62,10 @@ def draw_volume(
 
 
 def crossing(label_map: Tensor) -> tuple[int, int, int]:
-    """Where the slices cross: along each axis where most of the last class is; the middle of an empty volume."""
+    """The slice of each axis that has most of the last class that is there, which in most data sets is the rarest.
+
+    In a volume with background alone it is the middle one.
+    """
     if not (label_map > 0).any():
         depth, height, width = label_map.shape
         return depth // 2, height // 2, width // 2

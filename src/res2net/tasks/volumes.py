@@ -28,7 +28,7 @@ from res2net.metrics.volumes import VolumeScores, volume_dice
 from res2net.options import from_dict
 from res2net.report import Column, Report, Table
 from res2net.report.tables import Cell
-from res2net.report.volumes import draw_volume
+from res2net.report.volumes import crossing, draw_volume
 from res2net.tasks.base import Evaluation, register_task
 from res2net.tasks.options.volumes import VolumesOptions
 from res2net.tasks.parts.headed import HeadedTask
@@ -255,7 +255,11 @@ class Volumes(HeadedTask):
 
     def draw(self, image: Volume, result: Any) -> Image.Image:
         """Three slices at right angles, and below them the same with what was found."""
-        return draw_volume(image.voxels, image.spacing, result["label_map"], self.class_names, self.window)
+        return self.slices_of(image, result["label_map"])
+
+    def slices_of(self, volume: Volume, label_map: Tensor, place: Sequence[int] | None = None) -> Image.Image:
+        """Three slices, and below them the same with classes; they cross in a place, or where most of a class is."""
+        return draw_volume(volume.voxels, volume.spacing, label_map, self.class_names, self.window, place)
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Dice and distance of each class, and volumes with what is true and what was found."""
@@ -272,7 +276,8 @@ class Volumes(HeadedTask):
             with torch.inference_mode():
                 one = {name: [value] for name, value in noted.items()}
                 (result,) = self.eval().predict(prepared[None].to(device), one)
-            pictures += [self.draw(volume, target), self.draw(volume, result)]
+            place = crossing(target["label_map"])
+            pictures += [self.slices_of(volume, one["label_map"], place) for one in (target, result)]
             captions += [f"volume {index}: true", f"volume {index}: found"]
         report.add_pictures(pictures, captions, "Slices through the last class that is there, from above, front, side.")
 

@@ -79,7 +79,9 @@ def test_labels_of_another_shape(tmp_path):
     for index in range(4):
         write(root / "labels" / f"case_{index}.nii.gz", shape=(5, 4, 2), value=1)
     train, _ = open_volumes(root)
-    with pytest.raises(BadImage, match=r"it has 3 x 4 x 5 voxels \(slices x height x width\), and its labels .* 2 x 4 x 5"):
+    with pytest.raises(
+        BadImage, match=r"it has 3 x 4 x 5 voxels \(slices x height x width\), and its labels .* 2 x 4 x 5"
+    ):
         train[0]
 
 
