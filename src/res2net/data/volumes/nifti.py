@@ -163,6 +163,7 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     """The numbers `(D, H, W)` of a file, their spacing, and the affine and the orientation of the file."""
     with needs_volumes():
         import nibabel
+        from nibabel.affines import voxel_sizes
     if not Path(path).is_file():
         raise bad_volume(path, "there is no such file")
     try:
@@ -182,7 +183,7 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     if not array.size or array.dtype.kind not in "biuf":
         raise bad_volume(path, "it has no voxels that are plain numbers")
     affine = np.asarray(image.affine, dtype=np.float64)
-    spacing = nibabel.affines.voxel_sizes(affine)
+    spacing = voxel_sizes(affine)
     if not np.isfinite(affine).all() or spacing.min() <= 0:
         raise bad_volume(path, "its header does not say how far its voxels lie apart")
     orientation = nibabel.io_orientation(affine)
