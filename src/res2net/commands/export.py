@@ -28,8 +28,8 @@ __all__ = ["run"]
 ABOUT = "Write a network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the two."
 CHECKED = 32
 """Pictures that are compared where no folder is given."""
-CHECKED_DETECTORS = 8
-"""The same for detectors."""
+CHECKED_VOLUMES = CHECKED_DETECTORS = 8
+"""The same for detectors and for volumes."""
 LIMIT = 1e-4
 """Largest relative difference in fp32."""
 INT8_LIMIT = 90.0
@@ -183,7 +183,9 @@ def opened(chosen: Arguments, name: str, size: tuple[int, int] | None) -> tuple[
         size = size or (usual_side(task.backbone),) * 2
         said = {"source": FRESH}
     model: Any = task.backbone
-    if model.dims != 2:
+    if chosen.features and 3 in task.dims:
+        raise InputError("The features of volumes are not exported: leave out --features.")
+    if model.dims not in task.dims:
         raise InputError(f"{model.variant_name} is not for pictures: choose a network of two dimensions.")
     return task, {
         "input_size": task.fit(size),
@@ -208,14 +210,15 @@ def exported_part(task: Task, features: bool) -> tuple[nn.Module, tuple[str, ...
 
 def pictures(task: Task, folder: str | None, batch: int, bad_images: str) -> Iterator[Tensor]:
     """Prepared pictures of a folder, or drawn ones, in whole batches; the last may have pictures of the first."""
-    from res2net.data.folder import list_images
-    from res2net.export.parts import drawn_batches, file_batches
+    from res2net.export.parts import drawn_batches, file_batches, whole_batches
 
     prepare = task.fitted()
+    if folder is None and (samples := task.drawn(CHECKED_VOLUMES)) is not None:
+        return whole_batches(samples, prepare, batch)
     if folder is None:
         detects = "boxes" in task.outputs
         return drawn_batches(prepare, CHECKED_DETECTORS if detects else CHECKED, batch, objects=detects)
-    return file_batches(prepare, list_images(folder), batch, bad_images)
+    return file_batches(prepare, task.list_files(folder), batch, bad_images, read=task.read_file)
 
 
 def check_detector(task: Task, chosen: Arguments) -> None:

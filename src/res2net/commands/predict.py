@@ -24,7 +24,7 @@ class Arguments(TrainedArguments):
     """What is predicted with what."""
 
     source: tyro.conf.Positional[str]
-    """A picture, or a folder of pictures (at any depth)."""
+    """A picture, or a folder of pictures (at any depth); for volumes NIfTI files."""
     json: bool = False
     """Print JSON instead of a table."""
     coco: str | None = None
@@ -52,13 +52,13 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.commands.trained import restore_trained
     from res2net.data.boxes import read_boxes
-    from res2net.data.folder import list_images
     from res2net.engine.coco_results import category_numbers, image_numbers
     from res2net.engine.predict import predict, results_table
     from res2net.engine.progress import progress_bar
+    from res2net.tasks.base import task_type
 
     check_range("batch size", chosen.batch_size, 1)
-    paths = list_images(chosen.source)
+    paths = task_type(name).list_files(chosen.source)
     trained = restore_trained(chosen, name, chosen.precision)
     task = trained.task
     if chosen.coco is not None and task.result_name != "objects":
@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> None:
             if chosen.draw is not None and not reason:
                 _draw(task, path, result, Path(chosen.draw), len(found))
             if chosen.save is not None and not reason:
-                task.save(result, Path(chosen.save, f"{len(found):05d}-{path.stem}"))
+                task.save(result, Path(chosen.save, f"{len(found):05d}-{stem_of(path)}"))
             bar.advance(pictures)
     if chosen.coco is not None:
         _write_coco(task, found, chosen.coco)
@@ -100,6 +100,11 @@ def run(arguments: Sequence[str]) -> None:
         Console().print(results_table(task, found).to_rich())
 
 
+def stem_of(path: Path) -> str:
+    """The name of a file without its ending, also without one that is packed."""
+    return Path(path.name.removesuffix(".gz")).stem
+
+
 def _write_coco(task: Any, found: Sequence[tuple[Path, Any, str]], file: str) -> None:
     from res2net.engine.coco_results import category_numbers, image_numbers, listed_results, write_results
 
@@ -110,8 +115,7 @@ def _write_coco(task: Any, found: Sequence[tuple[Path, Any, str]], file: str) ->
 
 
 def _draw(task: Any, path: Path, result: Any, folder: Path, number: int) -> None:
-    from res2net.data.decode import read_image
     from res2net.weights import atomic_write
 
-    picture = task.draw(read_image(path), result)
-    atomic_write(folder / f"{number:05d}-{path.stem}.png", lambda file: picture.save(file, "PNG"))
+    picture = task.draw(task.read_file(path), result)
+    atomic_write(folder / f"{number:05d}-{stem_of(path)}.png", lambda file: picture.save(file, "PNG"))

@@ -108,7 +108,7 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
     console.print(
         f"Report: {trained.folder.report}\nNext:\n"
         f"  res2net eval {task}{shlex.quote(config.source)} --weights {best}\n"
-        f"  res2net predict {task}PATH/TO/PICTURE.jpg --weights {best}",
+        f"  res2net predict {task}{trained.task.example_file} --weights {best}",
         markup=False,
         highlight=False,
         soft_wrap=True,

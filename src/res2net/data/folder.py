@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch.utils.data import Dataset
 
@@ -14,7 +15,7 @@ from res2net.data.decode import EXTENSIONS, open_image, read_image
 from res2net.data.samples import Sample
 from res2net.errors import InputError
 
-__all__ = ["ImageFiles", "ImageFolder", "list_images", "stratified_split", "subfolders"]
+__all__ = ["ImageFiles", "ImageFolder", "ReadFiles", "list_images", "stratified_split", "subfolders"]
 
 
 class ImageFiles(Dataset[Sample]):
@@ -49,6 +50,24 @@ class ImageFiles(Dataset[Sample]):
     def renamed(self, names: Mapping[str, str]) -> ImageFiles:
         """The same samples, with each class that `names` knows called by its name there."""
         return ImageFiles(self.paths, self.targets, [names.get(name, name) for name in self.class_names])
+
+
+class ReadFiles(Dataset[Sample]):
+    """Files of which nothing is known: `(read(path), {})`.
+
+    Args:
+        paths: of the files.
+        read: gives what is in a file, such as a picture; for a bad file it raises `BadImage`.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], read: Callable[[str | Path], Any] = read_image) -> None:
+        self.paths, self.read = list(paths), read
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.read(self.paths[index]), {}
 
 
 class ImageFolder(ImageFiles):

@@ -100,8 +100,9 @@ def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]
 
     Where a target has boxes, a size of its own (`size_now`), or key points `(objects, points, 2)` or masks
     `(objects, H, W)`, all its tensors but masks `(H, W)` become lists, also when the numbers of objects happen to
-    agree. The images may then have different sizes: zeros are added at their right and bottom, up to the largest height
-    and width, each rounded up to a multiple of `SIDE_MULTIPLE`. Nothing is added to masks.
+    agree. The images may then have different sizes: zeros are added at their right and bottom (and of volumes behind
+    the last slice), up to the largest size, each side rounded up to a multiple of `SIDE_MULTIPLE`. Nothing is added to
+    masks.
 
     Raises:
         InputError: the images of the batch have different shapes, and no objects or different numbers of channels; or
@@ -115,7 +116,7 @@ def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]
     images = [image.as_subclass(Tensor) for image, _ in kept]
     targets = [target for _, target in kept]
     by_object = any("size_now" in target or any(map(_counts_objects, target.values())) for target in targets)
-    if by_object and len({image.shape[:-2] for image in images}) == 1:
+    if by_object and len({(image.ndim, image.shape[0]) for image in images}) == 1:
         images = _padded(images)
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
@@ -132,10 +133,11 @@ def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]
 
 def _padded(images: list[Tensor]) -> list[Tensor]:
     """The images with zeros at their right and bottom, so that all have one size."""
-    height, width = (
-        math.ceil(max(image.shape[side] for image in images) / SIDE_MULTIPLE) * SIDE_MULTIPLE for side in (-2, -1)
-    )
-    missing = [(0, width - image.shape[-1], 0, height - image.shape[-2]) for image in images]
+    sides = range(images[0].ndim - 1, 0, -1)  # the last first, as torch has them
+    sizes = {
+        side: math.ceil(max(image.shape[side] for image in images) / SIDE_MULTIPLE) * SIDE_MULTIPLE for side in sides
+    }
+    missing = [[edge for side in sides for edge in (0, sizes[side] - image.shape[side])] for image in images]
     return [F.pad(image, edges) if any(edges) else image for image, edges in zip(images, missing, strict=True)]
 
 

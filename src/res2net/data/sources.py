@@ -20,6 +20,7 @@ from res2net.data.pixels import LABELS as PIXEL_LABELS
 from res2net.data.pixels import PixelImages, open_pixels
 from res2net.data.samples import BAD_IMAGES, Samples, Transformed
 from res2net.data.transforms import TrainAugment, Transform
+from res2net.data.volumes.folders import open_volumes
 from res2net.errors import InputError, check_choice, nearest
 from res2net.weights.records import Preprocessing
 
@@ -137,6 +138,11 @@ def open_source(
         opened = _open_pictures(_existing(source), val_fraction, seed)
     elif "boxes" not in wanted and set(wanted) & set(PIXEL_LABELS):
         opened = _open_pixels(_existing(source), wanted, val_fraction, seed, bad_annotations)
+    elif "label_map" in wanted:
+        path = _existing(source)
+        scans, held_out = open_volumes(path, val_fraction=val_fraction, seed=seed)
+        usual = Preprocessing(size=96, crop=1.0, mean=(0.5,), std=(0.25,))
+        opened = DataSource(path.absolute().name, scans, held_out, scans.class_names, usual)
     else:
         path = _existing(source)
         train, val = open_objects(path, wanted, val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)

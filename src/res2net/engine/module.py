@@ -41,7 +41,7 @@ class TaskModule(L.LightningModule):
         metric: Metric | MetricCollection | None = None,
     ) -> None:
         super().__init__()
-        self.task = task.to(memory_format=torch.channels_last) if channels_last else task
+        self.task = task.to(memory_format=memory_format(task)) if channels_last else task
         self.optim = optim
         self.channels_last = channels_last
         self.metric = task.metric() if metric is None else metric
@@ -104,8 +104,19 @@ class TaskModule(L.LightningModule):
             raise InputError(f"No picture to validate on could be read: mend {skipped[0]} and the others.")
         records = {name: torch.cat([part[name] for part in self._records]) for name in self._records[0]}
         loss = {"loss": float(records["loss"].mean())} if "loss" in records else {}
-        scores = {name: 100 * float(value) for name, value in self.metric.compute().items()}
-        return Evaluation(loss | scores, records, skipped, seconds)
+        scores: dict[str, float] = {}
+        units: dict[str, str] = {}
+        for name, value in self.metric.compute().items():
+            unit = self.task.unit(name)
+            scores[name] = float(value) * (100 if unit == "%" else 1)
+            units |= {} if unit == "%" else {name: unit}
+        return Evaluation(loss | scores, records, skipped, seconds, units)
+
+
+def memory_format(task: Task) -> torch.memory_format:
+    """That with the channels last, for networks of two or of three dimensions."""
+    deep = any(parameter.ndim == 5 for parameter in task.parameters())
+    return torch.channels_last_3d if deep else torch.channels_last
 
 
 def describe_skipped(skipped: Sequence[str]) -> str:

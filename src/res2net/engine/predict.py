@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from res2net.data.boxes import BoxedImages, ObjectBox
-from res2net.data.folder import ImageFiles
+from res2net.data.folder import ReadFiles
 from res2net.data.loader import eval_loader
 from res2net.data.samples import Samples, Transformed
 from res2net.engine.config import ACCELERATORS, PRECISIONS
@@ -54,8 +54,7 @@ def predict(
     task = task.eval().to(device)
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if boxes is None:
-        files = ImageFiles([str(path) for path in paths], [0] * len(paths), ["?"])
-        yield from _each(task, files, paths, batch_size, bad_images, device, kind)
+        yield from _each(task, ReadFiles(paths, task.read_file), paths, batch_size, bad_images, device, kind)
         return
     pairs = [(path, box) for path, found in zip(paths, boxes, strict=True) for box in found]
     each = _each(task, BoxedImages(pairs), [path for path, _ in pairs], batch_size, bad_images, device, kind)

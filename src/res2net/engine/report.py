@@ -24,13 +24,15 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
     task, rows = trained.task, trained.rows
     size = task.preprocessing.size
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
-    counts = count(task.backbone, (len(task.preprocessing.mean), size, size))
+    counts = count(task.backbone, (task.backbone.in_channels, *[size] * task.backbone.dims))
+    sides = " x ".join([str(size)] * task.backbone.dims)
+    places = "pixels" if task.backbone.dims == 2 else "voxels"
     owner = "" if task.backbone is task.model else " of the backbone"
     report = Report(
         f"{config.model.model} on {source.name}",
         f"{task.name}, {time.strftime('%Y-%m-%d')}: {human(parameters)} parameters, "
-        f"{human(counts.macs)} MACs{owner} at {size} x {size} pixels; {len(source.train):,} pictures to train, "
-        f"{len(source.val):,} to validate",
+        f"{human(counts.macs)} MACs{owner} at {sides} {places}; {len(source.train):,} "
+        f"{task.source_name} to train, {len(source.val):,} to validate",
     )
     title = f"The best weights on the validation pictures {task.scored}".rstrip()
     report.add_table(metrics_table(title, trained.evaluation))
@@ -47,8 +49,9 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
 
 
 def metrics_table(title: str, evaluation: Evaluation) -> Table:
-    """The metrics of an evaluation: scores in percent, the loss as it is."""
-    rows = [(name, value, "" if name == "loss" else "%") for name, value in evaluation.metrics.items()]
+    """The metrics of an evaluation: scores in percent, the loss and what has a unit as they are."""
+    units = {"loss": "", **evaluation.units}
+    rows = [(name, value, units.get(name, "%")) for name, value in evaluation.metrics.items()]
     return Table(title, (Column("metric"), Column("value", digits=3), Column("unit")), rows)
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone
-from res2net.data.folder import ImageFiles
+from res2net.data.decode import read_image
+from res2net.data.folder import ReadFiles
 from res2net.data.samples import Skipped, Transformed
 from res2net.data.shapes import Shapes
 from res2net.errors import InputError
@@ -45,9 +46,16 @@ def drawn_batches(prepare: Prepare, count: int, batch: int, *, objects: bool = F
     return whole_batches((source[index][0] for index in range(count)), prepare, batch)
 
 
-def file_batches(prepare: Prepare, paths: Sequence[Path], batch: int, bad_images: str = "stop") -> Iterator[Tensor]:
-    """Pictures of files, in whole batches."""
-    files = Transformed(ImageFiles([str(path) for path in paths], [0] * len(paths), ["?"]), None, bad_images)
+def file_batches(
+    prepare: Prepare,
+    paths: Sequence[Path],
+    batch: int,
+    bad_images: str = "stop",
+    *,
+    read: Callable[[str | Path], Any] = read_image,
+) -> Iterator[Tensor]:
+    """Pictures of files, in whole batches; `read` takes the path of one."""
+    files = Transformed(ReadFiles(paths, read), None, bad_images)
     samples = (files[index] for index in range(len(files)))
     return whole_batches((sample[0] for sample in samples if not isinstance(sample, Skipped)), prepare, batch)
 

@@ -119,6 +119,7 @@ class Res2Bottleneck(Res2Conv):
             self.conv2, self.bn2, self.act2 = super().branches()[0]
             del self.convs, self.bns, self.acts
         self.recompute = recompute
+        self.base_width, self.cardinality = base_width, cardinality
         self.out_channels = planes * expansion
         self.conv1 = conv(dims, in_channels, self.channels, stride=stride if stride_in_1x1 else 1)
         self.bn1 = norm_layer(norm, self.channels, dims)

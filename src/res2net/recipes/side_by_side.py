@@ -50,18 +50,21 @@ def side_by_side(
         if name == "loss" or "AR" in name:
             continue
         goal = goals.get(name)
-        rows.append((name, *(one.get(name) for one in scores.values()), value, goal, reached(value, goal)))
+        unit = trained.evaluation.units.get(name)
+        shown = name if unit is None else f"{name}, {unit}"
+        rows.append((shown, *(one.get(name) for one in scores.values()), value, goal, reached(value, goal)))
     columns = (
         Column("metric"),
-        *(Column(name, "%", digits=1) for name in (*scores, "trained")),
-        Column("goal", "%", digits=0),
+        *(Column(name, digits=1) for name in (*scores, "trained")),
+        Column("goal", digits=0),
         Column(""),
     )
     minutes = sum(row["seconds"] for row in trained.rows) / 60
     kind = next((getattr(config.task, word) for word in ("detector", "decoder") if hasattr(config.task, word)), None)
     title = (
-        f"{config.task_name}{f', {kind}' if kind else ''}, {config.model.model}: {len(source.val)} pictures held out, "
-        f"{minutes:.1f} minutes of training, seed {config.seed}"
+        f"{config.task_name}{f', {kind}' if kind else ''}, {config.model.model}: {len(source.val)} "
+        f"{trained.task.source_name} held out, "
+        f"{minutes:.1f} minutes of training, seed {config.seed}; scores in %"
     )
     return Table(title, columns, rows)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from res2net.backbones.base import Backbone
+from res2net.data.decode import read_image
+from res2net.data.folder import list_images
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.errors import InputError, check_choice
@@ -32,12 +34,14 @@ class Evaluation:
     """What an evaluation of a task found."""
 
     metrics: Mapping[str, float]
-    """By name; scores in percent, losses as they are."""
+    """By name; scores in percent, losses and what has a unit as they are."""
     records: Mapping[str, Tensor]
     """By name, one value for each picture, `(N,)`; `index` is its place in the data set."""
     skipped: Sequence[str] = ()
     """Paths of pictures that could not be read."""
     seconds: float = 0.0
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Of the metrics that are neither a loss nor in percent, such as mm."""
 
 
 class Task(nn.Module):
@@ -54,6 +58,8 @@ class Task(nn.Module):
     """What it needs to know of a picture, as the entries of a target; see `res2net.data.Sample`."""
     scored: ClassVar[str] = ""
     """What the scores depend on that their names do not say, such as "in detected boxes"; it is shown with them."""
+    source_name: ClassVar[str] = "pictures"
+    """What the samples of a source are."""
     sample_name: ClassVar[str] = "pictures"
     """What the samples of `datasets` are."""
     result_name: ClassVar[str]
@@ -64,6 +70,10 @@ class Task(nn.Module):
     """The options that may be changed after training, see `adjust`."""
     takes_boxes: ClassVar[bool] = False
     """Whether `predict` looks into boxes that are given: `box`, `label` and `box_score` in the target of a picture."""
+    dims: ClassVar[Sequence[int]] = (2,)
+    """Dimensions of the backbones that it takes: 2 for pictures."""
+    example_file: ClassVar[str] = "PATH/TO/PICTURE.jpg"
+    """What a user may predict, for the line that tells how."""
     outputs: ClassVar[Sequence[str]] = ()
     """Names of what `forward` gives in an exported network, with "boxes" a detector's; none: it is not exported."""
 
@@ -180,14 +190,14 @@ class Task(nn.Module):
         """From `(image, target)` of a data set to what the network sees."""
         raise NotImplementedError
 
-    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
+    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, ...]:
         """Let pictures be prepared as an exported network needs them.
 
         Args:
             size: height and width of its pictures; by default what suits the task.
 
         Returns:
-            Height and width.
+            Height and width, and before them the slices of volumes.
 
         Raises:
             InputError: it cannot have that size.
@@ -197,6 +207,33 @@ class Task(nn.Module):
     def fitted(self) -> Transform:
         """After `fit`, from a picture alone to what an exported network sees of it, `(C, height, width)`."""
         return self.transform(False)
+
+    def unit(self, metric: str) -> str:
+        """What a metric is told in: "%" of what is computed from 0 to 1, or a unit such as "mm"."""
+        return "%"
+
+    @classmethod
+    def list_files(cls, path: str | Path) -> list[Path]:
+        """The files to predict: a file itself, whatever its ending, or all below a folder that the task reads.
+
+        Raises:
+            InputError: nothing is there.
+        """
+        return list_images(path)
+
+    @classmethod
+    def read_file(cls, path: str | Path) -> Any:
+        """What is in a file, as `transform` and `draw` take it.
+
+        Raises:
+            BadImage: it cannot be read.
+        """
+        return read_image(path)
+
+    @classmethod
+    def drawn(cls, count: int) -> Iterable[Any] | None:
+        """So many drawn samples as `read_file` gives them, to try an exported network with; None: of `shapes`."""
+        return None
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The training and the validation samples of a source as the network sees them, for loaders with `collate`."""
@@ -218,7 +255,7 @@ class Task(nn.Module):
         """
         raise InputError(f"The task {self.name} finds no picture of its own: take --draw or --json in place of --save.")
 
-    def draw(self, image: Image.Image, result: Any) -> Image.Image:
+    def draw(self, image: Any, result: Any) -> Image.Image:
         """A picture with its result drawn on it."""
         raise NotImplementedError
 

@@ -1,0 +1,112 @@
+"""Drawn trunks for tomography: organs of smooth random shapes, with texture and noise, in Hounsfield units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CLASSES", "Body", "draw_body"]
+
+Array = NDArray[np.float32]
+
+CLASSES = ("background", "liver", "spleen", "kidney", "tumour")
+AIR, FAT = -1000.0, -100.0
+TISSUES = (50.0, 110.0, 110.0, 165.0, 65.0)
+"""Hounsfield units of `CLASSES`, with muscle in the background."""
+FIELD = (120.0, 150.0, 180.0)
+"""Height, depth and width of what the scanner sees, mm."""
+SLICES, PIXELS = (3.5, 5.0), (2.4, 3.0)
+"""Distances of slices, and of the voxels of a slice, that volumes have, mm."""
+WAVES = 6
+"""Waves that a surface or a texture is made of."""
+DENTED = 0.16
+"""How far waves push a surface in and out, as a share of its radius."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """A drawn volume, slices first."""
+
+    voxels: Array
+    """`(D, H, W)`, Hounsfield units."""
+    label_map: NDArray[np.uint8]
+    """`(D, H, W)`, indices in `CLASSES`."""
+    spacing: tuple[float, float, float]
+    """mm."""
+
+
+def draw_body(rng: np.random.Generator) -> Body:
+    """A trunk with a liver, a spleen and two kidneys, and with one to three tumours in the liver.
+
+    Liver and spleen have the same intensities, and are told apart by place, size and texture; tumours are darker than
+    the liver by little more than the noise.
+    """
+    pixel = float(rng.uniform(*PIXELS))
+    spacing = (float(rng.uniform(*SLICES)), pixel, pixel)
+    z, y, x = np.meshgrid(
+        *(
+            ((np.arange(round(size / step)) + 0.5) * step - size / 2).astype(np.float32)
+            for size, step in zip(FIELD, spacing, strict=True)
+        ),
+        indexing="ij",
+        sparse=True,
+    )
+    size = float(rng.uniform(0.9, 1.05))
+
+    def blob(centre: Sequence[float], radii: Sequence[float]) -> NDArray[np.bool_]:
+        """A dented ellipsoid at about that place, mm, of the body's size."""
+        shift = rng.normal(0, 3, 3)
+        place = [size * at + move for at, move in zip(centre, shift, strict=True)]
+        axes = [size * radius * float(rng.uniform(0.88, 1.12)) for radius in radii]
+        inside: NDArray[np.bool_] = distance((z, y, x), place, axes) < 1 + waves(rng, (z, y, x), 40.0, DENTED)
+        return inside
+
+    trunk = distance((z, y, x), (0, 0, 0), (400, 66 * size, 82 * size)) < 1
+    inner = distance((z, y, x), (0, 0, 0), (400, 58 * size, 74 * size)) < 1
+    label_map = np.zeros(trunk.shape, dtype=np.uint8)
+    liver = blob((8, 6, 30), (40, 34, 36)) & inner
+    label_map[blob((10, -18, -48), (22, 20, 13)) & inner] = 2
+    for side in (-1, 1):
+        label_map[blob((-22, -30, side * 34), (22, 12, 11)) & inner] = 3
+    label_map[liver] = 1
+    deep = np.argwhere(liver & (distance((z, y, x), (8 * size, 6 * size, 30 * size), (30, 24, 26)) < 1))
+    for _ in range(int(rng.integers(1, 4))):
+        at = deep[int(rng.integers(len(deep)))]
+        place = (float(z[at[0], 0, 0]), float(y[0, at[1], 0]), float(x[0, 0, at[2]]))
+        radius = float(rng.uniform(8, 15))
+        lump = distance((z, y, x), place, [radius * float(rng.uniform(0.85, 1.15)) for _ in range(3)])
+        label_map[(lump < 1 + waves(rng, (z, y, x), 15.0, DENTED)) & liver] = 4
+
+    tissues = np.array(TISSUES, dtype=np.float32)
+    tissues[1:] += rng.normal(0, 5, len(TISSUES) - 1)
+    voxels = tissues[label_map]
+    voxels[trunk & ~inner] = FAT
+    gut = (label_map == 0) & inner & (waves(rng, (z, y, x), 22.0, 1.0) > 0.7)
+    voxels[gut] = FAT
+    for index, period in enumerate((60.0, 16.0, 9.0, 25.0, 12.0)):
+        there = (label_map == index) & inner
+        voxels[there] += waves(rng, (z, y, x), period, 8.0)[there]
+    voxels[~trunk] = AIR
+    voxels += rng.normal(0, 18, voxels.shape).astype(np.float32)
+    return Body(np.clip(np.rint(voxels), -1024, 3071).astype(np.float32), label_map, spacing)
+
+
+def distance(axes: Sequence[Array], centre: Sequence[float], radii: Sequence[float]) -> Array:
+    """From a centre, in radii of an ellipsoid: 1 on its surface."""
+    squares = (((axis - at) / radius) ** 2 for axis, at, radius in zip(axes, centre, radii, strict=True))
+    return np.sqrt(sum(squares)).astype(np.float32)
+
+
+def waves(rng: np.random.Generator, axes: Sequence[Array], length: float, strength: float) -> Array:
+    """A smooth random field: waves of about that length (mm) in random directions, `strength` the root mean square."""
+    z, y, x = axes
+    found = np.zeros(np.broadcast_shapes(z.shape, y.shape, x.shape), dtype=np.float32)
+    for _ in range(WAVES):
+        direction = rng.normal(size=3)
+        direction *= 2 * np.pi / (length * rng.uniform(0.8, 1.25) * np.linalg.norm(direction))
+        a, b, c = (float(value) for value in direction)
+        found += np.sin(a * z + b * y + c * x + float(rng.uniform(0, 2 * np.pi)))
+    return found * np.float32(strength * np.sqrt(2 / WAVES))

@@ -1,0 +1,123 @@
+"""Segmentation of drawn scans, organs and tumours, learnt on a laptop.
+
+- command: `python -m res2net.recipes.procedural_volumes`, and beside it `--backbone resnet3d20_tiny`, a plain network
+  of the same cost, or `--backbone res2net20_26w_4s_tiny --slices 5`, a network of two dimensions (2.5-D)
+- needs: `pip install 'res2net[volumes]'`
+- time: at most 10 minutes on 2 cores
+- score: a Dice of 80 %, the mean of four classes, as told at the end beside the best constant and the untrained network
+  (90.7 with three dimensions, 88.5 with the plain network; 53.7 with two, which misses it)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import tyro
+from rich.console import Console
+from torch import Tensor, nn
+
+from res2net.data.sources import DataSource
+from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
+from res2net.errors import InputError
+from res2net.recipes.side_by_side import side_by_side
+from res2net.report import Table
+from res2net.tasks.base import Task
+from res2net.tasks.options.volumes import VolumesOptions
+from res2net.tasks.volumes import Volumes
+
+__all__ = ["GOALS", "Arguments", "configuration", "main", "run"]
+
+GOALS: Mapping[str, float] = {"dice": 80.0}
+"""What has to be reached on volumes that were not trained on, %; set before anything was trained."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train a small network on drawn scans, and tell what it learnt beside what it knew before."""
+
+    backbone: str = "res2net3d20_26w_4s_tiny"
+    """resnet3d20_tiny costs the same."""
+    slices: int = 1
+    """Neighbouring slices that a backbone of two dimensions sees together."""
+    epochs: int = 6
+    """The default fits into 10 minutes on 2 cores."""
+    seed: int = 0
+    """Of the weights, and of the patches."""
+    out: str | None = None
+    """Folder of the run."""
+
+
+def configuration(chosen: Arguments) -> TrainConfig[Any]:
+    """The run."""
+    return TrainConfig(
+        task_name="volumes",
+        source="volumes",
+        task=VolumesOptions(depth=24, slices=chosen.slices, channels=64, patches=4),
+        # In so few steps residual branches that start at zero hardly begin to learn; the official code has none.
+        model=ModelConfig(model=chosen.backbone, options={"zero_init_last": False}),
+        data=DataConfig(batch_size=4),
+        optim=OptimConfig(
+            epochs=chosen.epochs,
+            optimizer="adamw",
+            lr=3e-3,
+            weight_decay=0.05,
+            schedule="one-cycle",
+            warmup=0.1 * chosen.epochs,
+            clip=5.0,
+        ),
+        seed=chosen.seed,
+        out=chosen.out,
+    )
+
+
+def main() -> None:
+    """The command."""
+    chosen = tyro.cli(Arguments, description=__doc__)
+    console = Console()
+    try:
+        console.print(run(chosen, console).to_rich())
+    except InputError as error:
+        raise SystemExit(f"res2net: {error}") from None
+
+
+def run(chosen: Arguments, console: Console) -> Table:
+    """Train, and put what it learnt beside a constant and the untrained network."""
+    return side_by_side(configuration(chosen), GOALS, console, others=constant)
+
+
+def constant(untrained: Task, source: DataSource) -> dict[str, Task]:
+    """A predictor that gives every voxel the largest class but the background, which would have a Dice of 0."""
+    assert isinstance(untrained, Volumes)
+    counts = torch.zeros(len(source.class_names), dtype=torch.int64)
+    for index in range(len(source.train)):
+        _, target = source.train[index]
+        counts += target["label_map"].flatten().bincount(minlength=len(counts))
+    largest = 1 + int(counts[1:].argmax())
+    values = torch.zeros(len(counts)).index_fill_(0, torch.tensor(largest), 1.0)
+    task = Volumes(Constant(values), untrained.preprocessing, untrained.options, untrained.known)
+    task.fixed = True
+    return {"constant": task}
+
+
+class Constant(nn.Module):
+    """Gives every voxel the same values.
+
+    Args:
+        values: `(K,)`.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.values = nn.Parameter(values)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """`(N, 1, D, H, W)` to `(N, K, D, H, W)`."""
+        values = self.values[None, :, None, None, None].expand(len(volumes), -1, *volumes.shape[-3:])
+        return values.contiguous()  # windows are weighted in place
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What a user can choose for the task volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from res2net.errors import InputError, check_range
+
+__all__ = ["VolumesOptions"]
+
+
+@dataclass(frozen=True)
+class VolumesOptions:
+    """How the voxels of volumes are told apart, and how that is trained."""
+
+    depth: int | None = None
+    """Slices of a patch; its height and width are --size. By default as many as these."""
+    slices: int = 1
+    """Neighbouring slices that a network of two dimensions sees together, an odd number (2.5-D)."""
+    channels: int = 256
+    """Channels of the decoder's coarsest level; each finer one has half as many."""
+    spacing: tuple[float, float, float] | None = None
+    """Distance of slices, rows and columns that the network sees, mm; by default the median of the training volumes."""
+    window: tuple[float, float] | None = None
+    """Lowest and highest intensity that matter; by default nearly all of the foreground lies within."""
+    patches: int = 8
+    """Patches of each volume in an epoch."""
+    foreground: float = 0.67
+    """Share of the patches that are centred on a class, each class as often as the others."""
+    flip: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Probability of a flip along slices, rows and columns; bodies have a left and a right."""
+    jitter: float = 0.1
+    """Largest change of contrast and of brightness, in standard deviations."""
+    noise: float = 0.1
+    """Largest standard deviation of noise that is added."""
+    overlap: float = 0.5
+    """Share that neighbouring windows have in common where a volume is larger than a patch."""
+
+    def __post_init__(self) -> None:
+        check_range("depth", self.depth or 1, 1, 8192)
+        check_range("channels", self.channels, 8, 1 << 16)
+        check_range("patches", self.patches, 1, 1 << 20)
+        for name, value, high in (
+            ("foreground", self.foreground, 1.0),
+            ("jitter", self.jitter, 1.0),
+            ("noise", self.noise, 10.0),
+            ("overlap", self.overlap, 0.95),
+            *(("flip", chance, 1.0) for chance in self.flip),
+        ):
+            check_range(name, value, 0, high)
+        for step in self.spacing or ():
+            check_range("spacing", step, 1e-3, 1e3)
+        if self.slices < 1 or self.slices % 2 == 0:
+            raise InputError(f"slices {self.slices} is no odd number: give 1, 3, 5 and so on, the middle one counts.")
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise InputError(f"The window {self.window} is empty: give the lowest intensity before the highest.")

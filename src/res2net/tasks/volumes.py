@@ -1,0 +1,287 @@
+"""Segmentation of volumes: the class of each voxel of a scan, by a network of three dimensions or by slices (2.5-D)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchmetrics import Metric
+
+from res2net.backbones.base import Backbone
+from res2net.data.bodies import Bodies
+from res2net.data.samples import Transformed
+from res2net.data.sources import DataSource
+from res2net.data.transforms import Transform
+from res2net.data.volumes import Patches, PrepareVolume, Volume, list_volumes, read_volume, write_label_map
+from res2net.data.volumes.needs import needs_volumes
+from res2net.data.volumes.nifti import ENDINGS
+from res2net.data.volumes.patches import PatchAugment, central_patch
+from res2net.data.volumes.prepare import resampled, usual_intensities, usual_spacing
+from res2net.errors import InputError
+from res2net.heads.volumes import VolumeNetwork
+from res2net.metrics.volumes import VolumeScores, volume_dice
+from res2net.options import from_dict
+from res2net.report import Column, Report, Table
+from res2net.report.tables import Cell
+from res2net.report.volumes import crossing, draw_volume
+from res2net.tasks.base import Evaluation, register_task
+from res2net.tasks.options.volumes import VolumesOptions
+from res2net.tasks.parts.headed import HeadedTask
+from res2net.weights import Preprocessing
+
+__all__ = ["Volumes", "VolumesOptions"]
+
+WINDOWS = 4
+"""Windows of a volume that the network sees at a time."""
+SHOWN = 4
+"""Volumes in a report."""
+
+
+@register_task
+class Volumes(HeadedTask):
+    """A U-Net on patches in training and in overlapping windows in use; Dice and Hausdorff distance.
+
+    Volumes are resampled to one spacing for the network, and what it finds is brought back to their own voxels.
+    """
+
+    name = "volumes"
+    Options = VolumesOptions
+    labels = ("label_map",)
+    monitor = "dice"
+    headline = ("dice",)
+    source_name = "volumes"
+    sample_name = "samples"  # patches to train on, and whole volumes to validate on
+    example_file = "PATH/TO/VOLUME.nii.gz"
+    dims = (2, 3)
+    outputs = ("logits",)
+    adjustable = ("overlap",)
+    result_name = "classes"
+    columns = (Column("class"), Column("volume", "ml", digits=1), Column("voxels"))
+    ignored: ClassVar[Sequence[str]] = ("task_options", "input_size", "outputs")
+
+    model: VolumeNetwork
+    fixed: bool = False
+    """Whether the network takes patches of one shape alone, as exported ones do."""
+
+    @classmethod
+    def facts(cls, source: DataSource) -> dict[str, Any]:
+        """The classes, and the spacing and the intensities that the training volumes have."""
+        low, high = usual_intensities(source.train)
+        return {
+            "class_names": list(source.class_names),
+            "spacing": list(usual_spacing(source.train)),
+            "window": [low, high],
+        }
+
+    @classmethod
+    def backbone_options(cls, options: Any) -> dict[str, Any]:
+        """As many input channels as slices are seen together."""
+        return {"in_channels": options.slices}
+
+    @classmethod
+    def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> VolumeNetwork:
+        """The backbone with a decoder."""
+        return VolumeNetwork(backbone, len(facts["class_names"]), channels=options.channels)
+
+    @classmethod
+    def restore(
+        cls,
+        model: Any,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        said: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The task around an exported network; `InputError` where nothing is said of it."""
+        if said is None:
+            raise InputError("A backbone alone knows no voxels: give a file of `res2net train volumes`.")
+        options = from_dict(cls.Options, said.get("task_options"), "What the exported network tells of its task")
+        facts = {name: value for name, value in said.items() if name not in cls.ignored}
+        task = cls(model, preprocessing, options, facts | {"class_names": list(class_names)})
+        task.patch = tuple(int(side) for side in said["input_size"])
+        task.fixed = True
+        return task.eval()
+
+    @cached_property
+    def patch(self) -> tuple[int, ...]:
+        """Slices, height and width of a patch."""
+        side = self.preprocessing.size
+        return (self.options.depth or side, side, side)
+
+    @property
+    def spacing(self) -> Sequence[float]:
+        """Distance of the voxels that the network sees, mm."""
+        return self.options.spacing or self.known["spacing"]
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The intensities that matter."""
+        low, high = self.options.window or self.known["window"]
+        return float(low), float(high)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """`(N, 1, D, H, W)` to logits `(N, classes, D, H, W)`."""
+        return self.model(volumes)
+
+    @cached_property
+    def criterion(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Soft Dice of all classes over the batch, plus cross entropy (Isensee et al., 2021)."""
+        with needs_volumes():
+            from monai.losses.dice import DiceCELoss
+        return DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
+
+    def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Dice loss plus cross entropy."""
+        return {"loss": self.criterion(self(images).float(), targets["label_map"][:, None])}
+
+    def metric(self) -> Metric:
+        """Dice, and the 95 % Hausdorff distance."""
+        return VolumeScores(self.class_names)
+
+    def unit(self, metric: str) -> str:
+        """Distances are in mm."""
+        return "mm" if metric.startswith("hd95") else "%"
+
+    def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
+        """For each volume its `dice`, the mean over its classes."""
+        dice = []
+        for found, truth, volume in zip(
+            self.label_maps(images, targets), targets["truth"], targets["volume"], strict=True
+        ):
+            metric.update(found, truth.cpu(), volume.spacing)
+            dice.append(volume_dice(found, truth, len(self.class_names)).nanmean().nan_to_num(1.0))
+        return {"dice": torch.stack(dice)}
+
+    def label_maps(self, images: Tensor, targets: Mapping[str, Any]) -> list[Tensor]:
+        """For each volume the classes of the voxels of its file, `(D, H, W)` uint8, on the processor."""
+        with needs_volumes():
+            from monai.inferers.utils import sliding_window_inference
+        found = []
+        for image, now, before in zip(images, targets["size_now"], targets["original_size"], strict=True):
+            depth, height, width = now
+            logits = sliding_window_inference(
+                image[None, :, :depth, :height, :width],
+                # Slices that are seen one by one need no window along them.
+                self.patch if self.fixed or self.backbone.dims == 3 else (depth, *self.patch[1:]),
+                WINDOWS,
+                self,
+                overlap=self.options.overlap,
+                mode="gaussian",
+                cval=self.prepare().lowest,
+            )
+            found.append(resampled(logits[0].float(), before).argmax(0).to("cpu", torch.uint8))
+        return found
+
+    def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """For each volume its `label_map` `(D, H, W)`, where it lies (`volume`), and how much each class takes up."""
+        assert targets is not None
+        results = []
+        for label_map, volume in zip(self.label_maps(images, targets), targets["volume"], strict=True):
+            counts = label_map.flatten().bincount(minlength=len(self.class_names)).tolist()
+            millilitres = float(torch.tensor(volume.spacing, dtype=torch.float64).prod()) / 1000
+            classes = [
+                {"class": name, "voxels": count, "millilitres": count * millilitres}
+                for name, count in zip(self.class_names, counts, strict=True)
+            ]
+            results.append({"label_map": label_map, "volume": volume, "classes": classes[1:]})
+        return results
+
+    def described(self, result: Any) -> Any:
+        """How much there is of each class."""
+        return result["classes"]
+
+    def save(self, result: Any, stem: Path) -> list[Path]:
+        """The classes of the voxels, in a NIfTI file with the affine of the scan's."""
+        path = stem.with_name(stem.name + ENDINGS[0])
+        write_label_map(path, result["label_map"], result["volume"])
+        return [path]
+
+    def prepare(self, *, truth: bool = False) -> PrepareVolume:
+        """One spacing and one range of intensities."""
+        mean, std = self.preprocessing.mean[0], self.preprocessing.std[0]
+        return PrepareVolume(self.spacing, self.window, mean=mean, std=std, truth=truth)
+
+    def transform(self, train: bool) -> Transform:
+        """The whole volume; patches are cut out by `datasets`."""
+        return self.prepare(truth=not train)
+
+    def datasets(self, source: DataSource) -> tuple[Any, Any]:
+        """Random patches to train on, and whole volumes to validate on."""
+        volumes, val = source.transformed(self.transform(True), self.transform(False))
+        options = self.options
+        patches = Patches(
+            volumes,
+            self.patch,
+            per_volume=options.patches,
+            foreground=options.foreground,
+            lowest=self.prepare().lowest,
+            augment=PatchAugment(options.flip, options.jitter, options.noise),
+        )
+        return patches, Transformed(val.dataset, val.transform, val.bad_images)
+
+    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, ...]:
+        """Take patches of that height and width; by default those of the training. Gives slices, height and width."""
+        depth, *sides = self.patch
+        self.patch = (self.options.depth or size[0], *size) if size else (depth, *sides)
+        return self.patch
+
+    def fitted(self) -> Callable[[Volume], Tensor]:
+        """From a volume to the patch in its middle, `(1, *patch)`."""
+        return partial(middle, prepare=self.prepare(), shape=self.patch)
+
+    @classmethod
+    def list_files(cls, path: str | Path) -> list[Path]:
+        """A NIfTI file, or all below a folder."""
+        return list_volumes(path)
+
+    @classmethod
+    def read_file(cls, path: str | Path) -> Volume:
+        """The scan in a NIfTI file."""
+        return read_volume(path)
+
+    @classmethod
+    def drawn(cls, count: int) -> Iterable[Volume]:
+        """Drawn volumes."""
+        bodies = Bodies(count)
+        return (bodies[index][0] for index in range(count))
+
+    def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
+        """How much there is of each class."""
+        return [(one["class"], one["millilitres"], one["voxels"]) for one in result["classes"]]
+
+    def draw(self, image: Volume, result: Any) -> Image.Image:
+        """Three slices at right angles, and below them the same with what was found."""
+        return self.slices_of(image, result["label_map"])
+
+    def slices_of(self, volume: Volume, label_map: Tensor, place: Sequence[int] | None = None) -> Image.Image:
+        """Three slices, and below them the same with classes; they cross in a place, or where most of a class is."""
+        return draw_volume(volume.voxels, volume.spacing, label_map, self.class_names, self.window, place)
+
+    def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
+        """Dice and distance of each class, and volumes with what is true and what was found."""
+        metrics = evaluation.metrics
+        columns = (Column("class"), Column("Dice", "%", digits=1), Column("95 % Hausdorff distance", "mm", digits=1))
+        rows = [(name, metrics[f"dice_{name}"], metrics[f"hd95_{name}"]) for name in self.class_names[1:]]
+        report.add_table(Table("Classes, means over volumes", columns, rows))
+        report.add_section("Volumes")
+        pictures, captions = [], []
+        device = next(self.parameters()).device
+        for index in range(min(SHOWN, len(source.val))):
+            volume, target = source.val[index]
+            prepared, noted = self.transform(False)(volume, target)
+            with torch.inference_mode():
+                one = {name: [value] for name, value in noted.items()}
+                (result,) = self.eval().predict(prepared[None].to(device), one)
+            place = crossing(target["label_map"])
+            pictures += [self.slices_of(volume, one["label_map"], place) for one in (target, result)]
+            captions += [f"volume {index}: true", f"volume {index}: found"]
+        report.add_pictures(pictures, captions, "Slices through the last class that is there, from above, front, side.")
+
+
+def middle(volume: Volume, prepare: PrepareVolume, shape: Sequence[int]) -> Tensor:
+    """The patch in the middle of a volume as a network sees it."""
+    return central_patch(prepare(volume, {})[0], shape, prepare.lowest)
