@@ -17,8 +17,10 @@ class MissingLibraryError(InputError, ImportError):
 
 
 @contextlib.contextmanager
-def needs(library: str, command: str = EXTRA) -> Iterator[None]:
+def needs(library: str, command: str = EXTRA, what: str = "This adapter") -> Iterator[None]:
     """Imports in this block need `library`: without it they raise `MissingLibraryError` with the `command` to get it.
+
+    `what` needs it, as the message begins.
 
     Other modules that are missing raise as ever: then it is the library that is broken.
     """
@@ -27,4 +29,4 @@ def needs(library: str, command: str = EXTRA) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != library:
             raise
-        raise MissingLibraryError(f"This adapter needs {library}, which is not installed: run {command}.") from error
+        raise MissingLibraryError(f"{what} needs {library}, which is not installed: run {command}.") from error

@@ -18,6 +18,7 @@ from res2net.data.layouts import open_folder
 from res2net.data.objects import Keypoints, ObjectImages, open_objects
 from res2net.data.pixels import LABELS as PIXEL_LABELS
 from res2net.data.pixels import PixelImages, open_pixels
+from res2net.data.roads.folder import ROAD_CLASSES, open_roads
 from res2net.data.samples import BAD_IMAGES, Samples, Transformed
 from res2net.data.transforms import TrainAugment, Transform
 from res2net.data.volumes.folders import open_volumes
@@ -110,7 +111,8 @@ def open_source(
     """Open a source by what it is: a name such as "shapes", a CIFAR folder, or a folder of pictures.
 
     Where the labels are of objects, a path is a data set in one of the formats of `res2net.data.objects`; where they
-    are of pixels ("semantic", "saliency" or "depth", and no "boxes"), in one of those of `res2net.data.pixels`.
+    are of pixels ("semantic", "saliency" or "depth", and no "boxes"), in one of those of `res2net.data.pixels`;
+    where the label is "graph", in that of `res2net.data.roads.folder`.
 
     A name goes before a folder of the same name, for which `./name` or a `Path` may be given. `open_folder` tells
     which layouts a folder of pictures may have.
@@ -143,6 +145,10 @@ def open_source(
         scans, held_out = open_volumes(path, val_fraction=val_fraction, seed=seed)
         usual = Preprocessing(size=96, crop=1.0, mean=(0.5,), std=(0.25,))
         opened = DataSource(path.absolute().name, scans, held_out, scans.class_names, usual)
+    elif "graph" in wanted:
+        path = _existing(source)
+        roads = open_roads(path, val_fraction=val_fraction, seed=seed)
+        opened = DataSource(path.absolute().name, *roads, ROAD_CLASSES)
     else:
         path = _existing(source)
         train, val = open_objects(path, wanted, val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)

@@ -1,0 +1,214 @@
+"""VecRoad: maps of roads and junctions, and of the next points of a walk (Tan et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
+
+from res2net.backbones.base import Backbone
+from res2net.errors import InputError
+
+__all__ = ["RoadNetwork", "road_losses"]
+
+SIDES = 4
+"""Stages that are looked at, at most: the last ones."""
+RARE = 0.01
+"""What the maps of junctions and next points begin with: their pixels are few."""
+POINT_SIGMA = 2.0
+"""Standard deviation of the mark on the current point, pixels."""
+
+
+class RoadNetwork(nn.Module):
+    """Side outputs of a backbone, fused at the finest of their strides, and three branches on them.
+
+    Each stage behind the stem is brought to `channels` by a 3x3 convolution, and all to the size of the finest; a 3x3
+    convolution fuses them (section 3.3 of the paper). A branch makes the map of roads, one that of junctions, and an
+    hourglass the map of next points: it sees a window of the fused features and of both branches, what was walked
+    there, and the current point. Two things differ from the published code. The features are computed once for a
+    picture and not again for each window. And the hourglass marks all next points in one map, where the published one
+    gives one map after the other. In training the side outputs make maps too (deep supervision).
+
+    Args:
+        backbone: a network for pictures, without classifier.
+        channels: of side outputs and of what they are fused to.
+        branch_channels: of the branches of roads and junctions.
+        next_channels: of the hourglass.
+        window: side of the window of a step, pixels.
+
+    Shape: `(N, in_channels, H, W)` to logits `(N, 2, H, W)`, of roads and of junctions.
+
+    Raises:
+        InputError: the backbone is not for pictures, or the window does not fit its strides.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        channels: int = 128,
+        branch_channels: int = 64,
+        next_channels: int = 128,
+        window: int = 256,
+    ) -> None:
+        super().__init__()
+        if backbone.dims != 2 or len(backbone.stages) < 2:
+            raise InputError(f"Roads are found in pictures: {backbone.variant_name} makes no pyramid of them.")
+        self.backbone = backbone
+        self.used = range(max(1, len(backbone.stages) - SIDES), len(backbone.stages))
+        stages = [backbone.stages[index] for index in self.used]
+        self.stride = stages[0].stride
+        if window % (8 * self.stride):
+            raise InputError(
+                f"A window of {window} pixels does not fit features of stride {self.stride}: give a multiple of "
+                f"{8 * self.stride}."
+            )
+        self.window = window
+        self.sides = nn.ModuleList(Conv2dNormActivation(stage.channels, channels, 3) for stage in stages)
+        self.side_maps = nn.ModuleList(nn.Conv2d(channels, 2, 1) for _ in stages)
+        self.fuse = Conv2dNormActivation(len(stages) * channels, channels, 3)
+        self.roads = branch(channels, branch_channels)
+        self.junctions = branch(channels, branch_channels)
+        self.road_map = nn.Conv2d(branch_channels, 1, 1)
+        self.junction_map = nn.Conv2d(branch_channels, 1, 1)
+        seen = channels + 2 * branch_channels + 2 * self.stride**2
+        self.next_points = Hourglass(seen, next_channels, self.stride)
+        start_rare(self.junction_map)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of roads and of junctions."""
+        return self.explored(images)[0]
+
+    def explored(self, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """What one look at pictures gives.
+
+        Returns:
+            The logits `(N, 2, H, W)`; the features that steps need, `(N, C, h, w)` with the stride of the network; and
+            the side outputs `(N, channels, h, w)`, from which maps are learnt.
+        """
+        pyramid = self.backbone.features(images)
+        size = pyramid[self.used[0]].shape[-2:]
+        sides = [
+            F.interpolate(side(pyramid[index]), size, mode="bilinear", align_corners=False)
+            for side, index in zip(self.sides, self.used, strict=True)
+        ]
+        fused = self.fuse(torch.cat(sides, 1))
+        roads, junctions = self.roads(fused), self.junctions(fused)
+        logits = torch.cat([self.road_map(roads), self.junction_map(junctions)], 1)
+        return enlarged(logits, images), torch.cat([fused, roads, junctions], 1), sides
+
+    def every(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The logits, and those of the side outputs, each `(N, 2, H, W)`; and the features for steps."""
+        logits, features, sides = self.explored(images)
+        maps = [enlarged(layer(side), images) for layer, side in zip(self.side_maps, sides, strict=True)]
+        return [logits, *maps], features
+
+    def padded(self, features: Tensor) -> Tensor:
+        """Features `(N, C, h, w)` of `explored` with zeros around them, so that windows reach beyond the picture."""
+        return F.pad(features, (self.window // (2 * self.stride),) * 4)
+
+    def corners(self, origins: Tensor) -> Tensor:
+        """Where in padded features windows begin, column and row; `origins` are their corners in pixels."""
+        return origins // self.stride + self.window // (2 * self.stride)
+
+    def windows(self, features: Tensor, origins: Tensor) -> Tensor:
+        """Windows of features `(N, C, h, w)` at `origins` `(N, k, 2)`, `(N k, C, side, side)`."""
+        padded, side = self.padded(features), self.window // self.stride
+        corners = self.corners(origins).to(features.device)[..., None, None]
+        inside = torch.arange(side, device=features.device)
+        # One gather for all windows: slices would each give a gradient in the size of the whole.
+        pixels = (corners[:, :, 1] + inside[:, None]) * padded.shape[-1] + corners[:, :, 0] + inside
+        pixels = pixels.flatten(1)[:, None].expand(-1, padded.shape[1], -1)
+        return padded.flatten(2).gather(2, pixels).unflatten(2, (-1, side, side)).transpose(1, 2).flatten(0, 1)
+
+    def step(self, windows: Tensor, currents: Tensor, walked: Tensor) -> Tensor:
+        """The next points of steps.
+
+        Args:
+            windows: of the padded features around the current points, `(m, C, side, side)`.
+            currents: points within their windows, pixels, `(m, 2)`.
+            walked: lines that were walked, `(m, window, window)` in 0 ... 1.
+
+        Returns:
+            Logits `(m, window, window)`.
+        """
+        places = torch.arange(self.window, device=windows.device) + 0.5
+        apart = (places - currents[:, :1]) ** 2, (places - currents[:, 1:]) ** 2
+        here = torch.exp(-(apart[0][:, None, :] + apart[1][:, :, None]) / (2 * POINT_SIGMA**2))
+        drawn = F.pixel_unshuffle(torch.stack([walked, here.to(walked)], 1), self.stride)
+        return self.next_points(torch.cat([windows, drawn.to(windows)], 1))[:, 0]
+
+
+class Hourglass(nn.Module):
+    """Down to an eighth and up again, with sums across; features `(N, C, h, w)` to a map `(N, 1, h s, w s)`.
+
+    Args:
+        in_channels: C.
+        channels: of all layers.
+        scale: s.
+    """
+
+    def __init__(self, in_channels: int, channels: int, scale: int) -> None:
+        super().__init__()
+        self.enter = Conv2dNormActivation(in_channels, channels, 3)
+        self.down = nn.ModuleList(Conv2dNormActivation(channels, channels, 3) for _ in range(3))
+        self.up = nn.ModuleList(Conv2dNormActivation(channels, channels, 3) for _ in range(3))
+        self.out = nn.Conv2d(channels, scale**2, 1)
+        self.scale = scale
+        start_rare(self.out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map, as logits."""
+        across = [self.enter(x)]
+        for down in self.down:
+            across.append(down(F.max_pool2d(across[-1], 2)))
+        x = across.pop()
+        for up in self.up:
+            x = up(F.interpolate(x, scale_factor=2.0, mode="nearest") + across.pop())
+        return F.pixel_shuffle(self.out(x), self.scale)
+
+
+def branch(in_channels: int, channels: int) -> nn.Sequential:
+    """The two convolutions before the map of roads or of junctions."""
+    return nn.Sequential(Conv2dNormActivation(in_channels, channels, 3), Conv2dNormActivation(channels, channels, 1))
+
+
+def start_rare(layer: nn.Conv2d) -> None:
+    """Let a map begin with a small probability everywhere."""
+    assert layer.bias is not None
+    nn.init.constant_(layer.bias, torch.logit(torch.tensor(RARE)).item())
+
+
+def enlarged(logits: Tensor, images: Tensor) -> Tensor:
+    """Logits in the size of the pictures."""
+    return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def road_losses(
+    maps: Sequence[Tensor], roads: Tensor, junctions: Tensor, steps: Tensor, wanted: Tensor, *, side_weight: float
+) -> dict[str, Tensor]:
+    """Binary cross entropy of all maps, as in the paper.
+
+    Junctions and next points are few: their losses are sums over a picture, by the number of pixels that are marked in
+    the whole batch.
+
+    Args:
+        maps: logits `(N, 2, H, W)`, the network's first, then those of its sides.
+        roads: what is true, `(N, H, W)` in 0 ... 1.
+        junctions: likewise.
+        steps: logits of next points `(m, w, w)`.
+        wanted: the next points, likewise in 0 ... 1.
+        side_weight: of the maps of the sides.
+    """
+    weights = [1.0] + [side_weight / max(1, len(maps) - 1)] * (len(maps) - 1)
+    truth = torch.stack([roads, junctions], 1)
+    losses = torch.zeros(2, device=roads.device)
+    for weight, logits in zip(weights, maps, strict=True):
+        every = F.binary_cross_entropy_with_logits(logits.float(), truth, reduction="none")
+        losses = losses + weight * every.sum((0, 2, 3))
+    marked = junctions.sum().clamp(min=1)
+    step = F.binary_cross_entropy_with_logits(steps.float(), wanted, reduction="sum") / wanted.sum().clamp(min=1)
+    return {"loss_road": losses[0] / roads.numel(), "loss_junction": 0.1 * losses[1] / marked, "loss_step": 0.1 * step}

@@ -1,0 +1,1 @@
+"""How well graphs of roads agree: APLS, junctions, and pixels with a tolerance."""
