@@ -152,7 +152,7 @@ def main() -> None:
         Column("peak memory", "MiB", digits=0),
     )
     threads = f", {torch.get_num_threads()} threads" if chosen.device == "cpu" else ""
-    title = f"{chosen.batch_size} pictures on {chosen.device}{threads}, medians of {chosen.repetitions}"
+    title = f"Batches of {chosen.batch_size} on {chosen.device}{threads}, medians of {chosen.repetitions}"
     Console(width=130).print(Table(title, columns, [tuple(result.values()) for result in results]).to_rich())
     if chosen.out:
         content = {"torch": torch.__version__, "threads": torch.get_num_threads(), "results": results}

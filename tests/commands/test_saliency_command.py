@@ -61,6 +61,8 @@ def test_train_predict_and_export(run, tiny, shapes_with, tmp_path, photos, deco
         with Image.open(drawn / f"{stem}.png") as picture:
             assert picture.size == (3 * size[0] + 8, size[1])
 
+    if decoder == "dss":  # one export is enough: it takes seconds
+        return
     file = tmp_path / "network.onnx"
     answer = run("export", "saliency", folder / "best.safetensors", "--to", "onnx", "--out", file)
     assert answer.status == 0, answer.err

@@ -124,14 +124,14 @@ def test_results_have_the_size_of_the_picture_and_are_written(make, scenes, tmp_
     with torch.no_grad():
         (result,) = task.predict(prepared[None], {name: [value] for name, value in noted.items()})
     assert (result.shape, result.dtype) == ((57, 33), np.uint8)
-    paths = task.save(image, result, tmp_path / "00001-photo")
-    assert [path.name for path in paths] == ["00001-photo-mask.png", "00001-photo-cutout.png"]
-    with Image.open(paths[0]) as mask:
+    (path,) = task.save(result, tmp_path / "00001-photo")
+    assert path.name == "00001-photo-mask.png"
+    with Image.open(path) as mask:
         assert mask.mode == "L"
         np.testing.assert_array_equal(np.asarray(mask), result)
-    with Image.open(paths[1]) as cut:
-        assert cut.mode == "RGBA"
-        np.testing.assert_array_equal(np.asarray(cut), np.dstack([pixels, result]))
+    ((name, cut),) = task.cut_outs(image, result).items()
+    assert (name, cut.mode) == ("cutout", "RGBA")
+    np.testing.assert_array_equal(np.asarray(cut), np.dstack([pixels, result]))
     assert task.draw(image, result).size == (3 * 33 + 8, 57)
 
 

@@ -50,6 +50,7 @@ class Saliency(PixelTask):
     name = "saliency"
     Options = SaliencyOptions
     labels = ("saliency",)
+    cuts_out = True
     monitor = "max_F"
     headline = ("max_F", "MAE", "S")
     result_name = "salient"
@@ -113,12 +114,15 @@ class Saliency(PixelTask):
         """
         return {"share": share(result), "box": box(result), "segmentation": run_lengths(result >= HALF)}
 
-    def save(self, image: Image.Image, result: Any, stem: Path) -> list[Path]:
-        """The map as a grey PNG of 8 bits, and the picture as a PNG that is transparent where nothing is salient."""
-        mask, cut = (stem.with_name(f"{stem.name}-{kind}.png") for kind in ("mask", "cutout"))
-        atomic_write(mask, lambda file: Image.fromarray(result).save(file, "PNG"))
-        atomic_write(cut, lambda file: cut_out(image, result).save(file, "PNG"))
-        return [mask, cut]
+    def save(self, result: Any, stem: Path) -> list[Path]:
+        """The map as a grey PNG of 8 bits."""
+        path = stem.with_name(f"{stem.name}-mask.png")
+        atomic_write(path, lambda file: Image.fromarray(result).save(file, "PNG"))
+        return [path]
+
+    def cut_outs(self, image: Image.Image, result: Any) -> Mapping[str, Image.Image]:
+        """The picture, transparent where nothing is salient."""
+        return {"cutout": cut_out(image, result)}
 
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
         """The share of salient pixels and the box around them."""
