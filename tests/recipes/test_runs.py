@@ -62,6 +62,26 @@ def test_settings_of_deeplab():
     assert abs(optim.epochs * (10_582 // 16) - 30_000) < 661
 
 
+def test_settings_of_saliency():
+    """Of `solver.prototxt` of DSS, and of `main.py`, `solver.py`, `joint_main.py` and `joint_solver.py` of PoolNet."""
+    dss, pool, edges = (find_recipe(f"{name}_res2net50")() for name in ("dss", "poolnet", "poolnet_edges"))
+    for config in (dss, pool, edges):
+        task = config.task
+        assert (task.reduction, task.crop, task.scale, task.freeze_norms) == ("sum", (400, 400), (1.0, 1.0), True)
+        assert (config.data.batch_size, config.optim.step_factor) == (10, 0.1)
+    assert (dss.optim.optimizer, dss.optim.lr, dss.optim.momentum, dss.optim.weight_decay) == ("sgd", 1e-8, 0.9, 5e-4)
+    assert (dss.optim.epochs * 2_500 // 10, dss.optim.milestones[0] * 2_500 // 10) == (12_000, 7_500)
+    assert (pool.optim.epochs, pool.optim.milestones, edges.optim.epochs, edges.optim.milestones) == (
+        24,
+        (16,),
+        11,
+        (9,),
+    )
+    assert pool.optim.lr == edges.optim.lr == 5e-5
+    assert (dss.task.output_stride, pool.task.output_stride) == (None, 16)
+    assert [config.task.decoder for config in (dss, pool, edges)] == ["dss", "poolnet", "poolnet_edges"]
+
+
 def test_settings_of_simple_baseline():
     config = find_recipe("simple_baseline_256x192")()
     assert (config.task.crop, config.task.sigma, config.task.crop_scale, config.task.rotation) == (

@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> None:
             if chosen.draw is not None and not reason:
                 _draw(task, path, result, Path(chosen.draw), len(found))
             if chosen.save is not None and not reason:
-                task.save(result, Path(chosen.save, f"{len(found):05d}-{stem_of(path)}"))
+                _save(task, path, result, Path(chosen.save, f"{len(found):05d}-{stem_of(path)}"))
             bar.advance(pictures)
     if chosen.coco is not None:
         _write_coco(task, found, chosen.coco)
@@ -112,6 +112,15 @@ def _write_coco(task: Any, found: Sequence[tuple[Path, Any, str]], file: str) ->
     results = [(number, result) for number, (_, result, reason) in zip(numbers, found, strict=True) if not reason]
     categories = category_numbers(len(task.class_names), task.category_ids)
     write_results(file, listed_results(results, task.class_names, categories))
+
+
+def _save(task: Any, path: Path, result: Any, stem: Path) -> None:
+    from res2net.weights import atomic_write
+
+    task.save(result, stem)
+    if task.cuts_out:
+        for end, picture in task.cut_outs(task.read_file(path), result).items():
+            atomic_write(stem.with_name(f"{stem.name}-{end}.png"), lambda file, it=picture: it.save(file, "PNG"))
 
 
 def _draw(task: Any, path: Path, result: Any, folder: Path, number: int) -> None:

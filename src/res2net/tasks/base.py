@@ -74,6 +74,8 @@ class Task(nn.Module):
     """Dimensions of the backbones that it takes: 2 for pictures."""
     example_file: ClassVar[str] = "PATH/TO/PICTURE.jpg"
     """What a user may predict, for the line that tells how."""
+    cuts_out: ClassVar[bool] = False
+    """Whether there are `cut_outs` of a picture."""
     outputs: ClassVar[Sequence[str]] = ()
     """Names of what `forward` gives in an exported network, with "boxes" a detector's; none: it is not exported."""
 
@@ -254,6 +256,10 @@ class Task(nn.Module):
             InputError: the task's results are no files.
         """
         raise InputError(f"The task {self.name} finds no picture of its own: take --draw or --json in place of --save.")
+
+    def cut_outs(self, image: Image.Image, result: Any) -> Mapping[str, Image.Image]:
+        """What `save` cannot write without the picture's own pixels: parts of it, by the end of a file's name."""
+        return {}
 
     def draw(self, image: Any, result: Any) -> Image.Image:
         """A picture with its result drawn on it."""

@@ -21,6 +21,8 @@ class Decoder(nn.Module):
 
     size_multiple: int = 1
     """What the sides of a picture are multiples of."""
+    learns: Sequence[str | None] = ()
+    """What each of the maps is learnt from: the "mask", the "edge" of it, or None for nothing; empty: all the same."""
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps `(N, channels, h, w)`, finest first, to logits `(N, K, h, w)`.
