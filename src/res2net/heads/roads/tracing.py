@@ -181,36 +181,41 @@ class Walk:
                 continue
             if self._walked_already(point):
                 continue
-            number, fresh = self._known(point)
-            if number != self.here:
-                self._join(self.here, number)
-                if fresh:
-                    self.waiting.append(number)
+            number, fresh = self._known(point, self.here)
+            self._join(self.here, number)
+            if fresh:
+                self.waiting.append(number)
 
     def graph(self) -> RoadGraph:
         """What was walked."""
         roads = RoadGraph.of(self.points.all.copy(), self.edges.all.tolist())
         return without_spurs(roads.used(), self.options.spur)
 
-    def _known(self, point: Points) -> tuple[int, bool]:
+    def _known(self, point: Points, here: int | None = None) -> tuple[int, bool]:
         """The number of a point, and whether ways on from there are not known yet.
 
-        It is a known point nearby, or lies on a road nearby, or is the junction nearby, or is new.
+        It is a known point nearby, or lies on a road nearby, or is the junction nearby, or is new. The point `here`
+        where one stands and its roads are never meant, so that a road is walked to its end.
         """
         snap = self.options.snap
         if len(self.junctions):
             apart = np.linalg.norm(self.junctions - point, axis=1)
-            point = self.junctions[apart.argmin()] if apart.min() <= snap else point
+            junction = self.junctions[apart.argmin()]
+            if apart.min() <= snap and (here is None or np.linalg.norm(junction - self.points.all[here]) >= LEAST):
+                point = junction
         if self.points.count:
             apart = np.linalg.norm(self.points.all - point, axis=1)
+            if here is not None:
+                apart[here] = np.inf
             if apart.min() <= snap:
                 return int(apart.argmin()), False
         number = self.points.add(point)
-        if self.edges.count:
-            (piece,), _, (away,) = RoadGraph(self.points.all, self.edges.all).nearest(point[None])
+        others = np.flatnonzero((self.edges.all != here).all(1)) if here is not None else np.arange(self.edges.count)
+        if len(others):
+            (piece,), _, (away,) = RoadGraph(self.points.all, self.edges.all[others]).nearest(point[None])
             if away <= snap:
-                a, b = self.edges.all[piece].tolist()
-                self.edges.all[piece] = a, number
+                a, b = self.edges.all[others[piece]].tolist()
+                self.edges.all[others[piece]] = a, number
                 self._draw(a, number)
                 self._join(number, b)
         return number, True
