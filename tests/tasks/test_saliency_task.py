@@ -117,7 +117,7 @@ def test_a_constant_is_the_share_of_salient_pixels(make, scenes):
 
 
 def test_results_have_the_size_of_the_picture_and_are_written(make, scenes, tmp_path):
-    task = make(eval_size=32).eval()
+    task = make(resize=32).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (57, 33, 3)).astype(np.uint8)
     image = Image.fromarray(pixels)
     prepared, noted = task.transform(False)(image, {"index": 0})

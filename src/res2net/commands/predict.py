@@ -115,16 +115,17 @@ def _write_coco(task: Any, found: Sequence[tuple[Path, Any, str]], file: str) ->
 
 
 def _save(task: Any, path: Path, result: Any, stem: Path) -> None:
-    from res2net.weights import atomic_write
-
     task.save(result, stem)
     if task.cuts_out:
         for end, picture in task.cut_outs(task.read_file(path), result).items():
-            atomic_write(stem.with_name(f"{stem.name}-{end}.png"), lambda file, it=picture: it.save(file, "PNG"))
+            _write_png(stem.with_name(f"{stem.name}-{end}.png"), picture)
 
 
 def _draw(task: Any, path: Path, result: Any, folder: Path, number: int) -> None:
+    _write_png(folder / f"{number:05d}-{stem_of(path)}.png", task.draw(task.read_file(path), result))
+
+
+def _write_png(path: Path, picture: Any) -> None:
     from res2net.weights import atomic_write
 
-    picture = task.draw(task.read_file(path), result)
-    atomic_write(folder / f"{number:05d}-{stem_of(path)}.png", lambda file: picture.save(file, "PNG"))
+    atomic_write(path, lambda file: picture.save(file, "PNG"))
