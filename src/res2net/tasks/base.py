@@ -190,10 +190,6 @@ class Task(nn.Module):
         """A new metric for `validate` to fill; computes a dictionary of numbers."""
         raise NotImplementedError
 
-    def unit(self, metric: str) -> str:
-        """What a metric is told in: "%" of what is computed from 0 to 1, or a unit such as "mm"."""
-        return "%"
-
     def validate(
         self, images: Tensor, targets: Mapping[str, Any], metric: Metric | MetricCollection
     ) -> dict[str, Tensor]:
