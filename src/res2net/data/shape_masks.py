@@ -106,7 +106,7 @@ def shape_masks_source(labels: Sequence[str] = PAIR_NAMES) -> DataSource:
     """
     if tuple(labels) != PAIR_NAMES:
         raise InputError("shapes-masks has pairs of pictures alone: train the task translate on it, or take shapes.")
-    train, val = (ShapeMasks(shapes.SCENES[split], split=split, keep=True) for split in ("train", "val"))
+    train, val = (ShapeMasks(shapes.SCENES[split], size=SIZE, split=split, keep=True) for split in ("train", "val"))
     preprocessing = Preprocessing(size=SIZE, crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3)
     return DataSource("shapes-masks", train, val, PAIR_NAMES, preprocessing)
 

@@ -51,8 +51,14 @@ class Translate(PixelTask):
     columns = (Column("size", "pixels"),)
 
     model: Generator
-    discriminator: PatchDiscriminator | None = None
-    perceptual: PerceptualDistance | None = None
+    discriminator: PatchDiscriminator | None
+    """In training alone, as what follows."""
+    perceptual: PerceptualDistance | None
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
+        super().__init__(model, preprocessing, options, facts)
+        self.register_module("discriminator", None)
+        self.register_module("perceptual", None)
 
     @classmethod
     def backbone_options(cls, options: Any) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class PatchDiscriminator(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.verdict = conv(2, 4 * channels, 1, 3, bias=True)
         initialise(self, zero_init_last=False)
+        # Small, so that no patch begins with a verdict that weighs more than all else.
+        nn.init.normal_(self.verdict.weight, std=0.02)
 
     def forward(self, given: Tensor, picture: Tensor) -> Tensor:
         """How real each patch of `picture` looks beside `given`."""

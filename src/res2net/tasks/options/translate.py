@@ -49,9 +49,7 @@ class TranslateOptions:
             raise InputError("Nothing is learnt without a loss: give l1, adversarial or perceptual a weight above 0.")
         check_range("discriminator channels", self.discriminator_channels, 4, 1 << 12)
         if bool(self.perceptual) != (self.perceptual_weights is not None):
-            raise InputError(
-                "--perceptual and --perceptual-weights belong together: give both, or none of them."
-            )
+            raise InputError("--perceptual and --perceptual-weights belong together: give both, or none of them.")
         check_range("enlarge", self.enlarge, 1, 4)
         check_range("flip", self.flip, 0, 1)
         check_range("window", self.window, 0, 16384)
