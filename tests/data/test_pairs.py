@@ -86,8 +86,8 @@ def test_what_is_no_data_set_of_pairs(tmp_path):
     named(tmp_path, "train/A", "train/B")
     with pytest.raises(InputError, match="has a folder train, and none to validate on: add one of the name val"):
         opened(tmp_path)
+    draw(tmp_path / "picture.png")
     with pytest.raises(InputError, match=r"picture\.png is a file: give a folder with folders A and B"):
-        draw(tmp_path / "picture.png")
         opened(tmp_path / "picture.png")
     with pytest.raises(InputError, match="shapes-masks has pairs of pictures alone"):
         open_source("shapes-masks")

@@ -1,4 +1,4 @@
-"""Encoders of networks that make pictures of pictures: residual networks that keep the picture's resolution at first."""
+"""Encoders of networks that make pictures of pictures: residual networks of high resolution."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from res2net.data.decode import EXTENSIONS, BadImage, read_image
@@ -164,6 +163,7 @@ class PairTransform:
         self.normalise = Normalise(preprocessing)
 
     def __call__(self, image: Any, target: dict[str, Any]) -> Sample:
+        """A picture and its target to what is learnt from."""
         seen, made = self.both(image, target["picture"])
         return self.normalise(seen), target | {"picture": unit(made)}
 

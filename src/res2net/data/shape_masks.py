@@ -18,11 +18,11 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from res2net.data import shapes
+from res2net.data.pairs import PAIR_NAMES
 from res2net.data.procedural.render import render
 from res2net.data.procedural.scene import Colour, Pattern, Scene, Thing
 from res2net.data.procedural.silhouettes import SILHOUETTES
 from res2net.data.procedural.textures import TEXTURES
-from res2net.data.pairs import PAIR_NAMES
 from res2net.data.sources import DataSource, register_source
 from res2net.errors import InputError
 from res2net.weights.records import Preprocessing

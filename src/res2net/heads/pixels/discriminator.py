@@ -1,4 +1,4 @@
-"""Tells pictures that were made from real ones, patch by patch (Isola et al., CVPR 2017), and the losses of that game."""
+"""Tells pictures that were made from real ones, patch by patch (Isola et al., CVPR 2017), and the losses of both."""
 
 from __future__ import annotations
 
@@ -52,10 +52,12 @@ class PatchDiscriminator(nn.Module):
             )
             blocks.append(block)
         self.blocks = nn.Sequential(*blocks)
-        self.verdict = conv(2, 4 * channels, 1, 3, bias=True)
+        last = conv(2, 4 * channels, 1, 3, bias=True)
+        self.verdict = last
         initialise(self, zero_init_last=False)
         # Small, so that no patch begins with a verdict that weighs more than all else.
-        nn.init.normal_(self.verdict.weight, std=0.02)
+        assert isinstance(last.weight, Tensor)
+        nn.init.normal_(last.weight, std=0.02)
 
     def forward(self, given: Tensor, picture: Tensor) -> Tensor:
         """How real each patch of `picture` looks beside `given`."""

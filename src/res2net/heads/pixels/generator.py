@@ -59,10 +59,12 @@ class PictureDecoder(Decoder):
             narrow = max(LEAST, width // 2)
             self.steps.append(Doubled(width, narrow, 0 if place is None else stages[place].channels, scale, norm))
             width = narrow
-        self.picture = conv(2, width, channels, 3, bias=True)
+        last = conv(2, width, channels, 3, bias=True)
+        self.picture = last
         initialise(self, zero_init_last=False)
         # Small, so that no pixel begins where the sigmoid is flat.
-        nn.init.normal_(self.picture.weight, std=0.02)
+        assert isinstance(last.weight, Tensor)
+        nn.init.normal_(last.weight, std=0.02)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps, finest first, to a value for each channel and pixel."""

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.weights import Preprocessing, read_checkpoint
 from res2net.zoo import load_model, preprocessing_of
@@ -26,6 +27,9 @@ class PerceptualDistance(nn.Module):
         features: from normalised pictures to maps.
         preprocessing: how these pictures are normalised.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, features: Callable[[Tensor], Sequence[Tensor]], preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -49,13 +53,13 @@ class PerceptualDistance(nn.Module):
 class Maps(nn.Module):
     """A backbone, or the layers of torchvision's VGG, that gives its maps."""
 
-    def __init__(self, network: nn.Module, places: Sequence[int] = ()) -> None:
+    def __init__(self, network: Backbone | nn.Sequential, places: Sequence[int] = ()) -> None:
         super().__init__()
         self.network, self.places = network, tuple(places)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """`(N, 3, H, W)` to maps."""
-        if not self.places:
+        if isinstance(self.network, Backbone):
             return self.network.features(images)
         maps = []
         for place, layer in enumerate(self.network.children()):
