@@ -45,6 +45,7 @@ class Translate(PixelTask):
     name = "translate"
     Options = TranslateOptions
     labels = PAIR_NAMES
+    adjustable = ("window", "overlap")
     monitor = "SSIM"
     outputs = ("picture",)
     result_name = "translation"
