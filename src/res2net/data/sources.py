@@ -16,6 +16,7 @@ from res2net.data.decode import DECODES
 from res2net.data.folder import ImageFiles
 from res2net.data.layouts import open_folder
 from res2net.data.objects import Keypoints, ObjectImages, open_objects
+from res2net.data.pairs import PAIR_NAMES, PicturePairs, open_pairs
 from res2net.data.pixels import LABELS as PIXEL_LABELS
 from res2net.data.pixels import PixelImages, open_pixels
 from res2net.data.roads.folder import ROAD_CLASSES, open_roads
@@ -56,7 +57,8 @@ class DataSource:
     def overfit(self, count: int) -> DataSource:
         """The first `count` pictures of the training, both to train and to validate on."""
         chosen, few = range(min(count, len(self.train))), self.train
-        few = few.subset(chosen) if isinstance(few, ObjectImages | PixelImages | ImageFiles) else Subset(few, chosen)  # type: ignore[arg-type]
+        whole = ObjectImages | PixelImages | PicturePairs | ImageFiles
+        few = few.subset(chosen) if isinstance(few, whole) else Subset(few, chosen)  # type: ignore[arg-type]
         return replace(self, train=few, val=few)
 
     def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
@@ -112,7 +114,8 @@ def open_source(
 
     Where the labels are of objects, a path is a data set in one of the formats of `res2net.data.objects`; where they
     are of pixels ("semantic", "saliency" or "depth", and no "boxes"), in one of those of `res2net.data.pixels`;
-    where the label is "graph", in that of `res2net.data.roads.folder`.
+    where the label is "graph", in that of `res2net.data.roads.folder`; where it is "picture", a folder of pairs
+    (`res2net.data.pairs`).
 
     A name goes before a folder of the same name, for which `./name` or a `Path` may be given. `open_folder` tells
     which layouts a folder of pictures may have.
@@ -149,6 +152,10 @@ def open_source(
         path = _existing(source)
         roads = open_roads(path, val_fraction=val_fraction, seed=seed)
         opened = DataSource(path.absolute().name, *roads, ROAD_CLASSES)
+    elif wanted == PAIR_NAMES:
+        path = _existing(source)
+        pairs = open_pairs(path, val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)
+        opened = DataSource(path.absolute().name, *pairs, PAIR_NAMES)
     else:
         path = _existing(source)
         train, val = open_objects(path, wanted, val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)

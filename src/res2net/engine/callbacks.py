@@ -130,7 +130,7 @@ class Keeper(L.Callback):
         shown = task.headline
         names = [name for name in row if name.startswith("val_") and name != "val_loss"]
         scores = "  ".join(
-            f"{name.removeprefix('val_')} {row[name]:.2f} %"
+            f"{name.removeprefix('val_')} {row[name]:.2f} {task.unit(name.removeprefix('val_'))}"
             for name in names
             if not shown or name.removeprefix("val_") in shown
         )

@@ -12,6 +12,7 @@ from torchmetrics import Metric, MetricCollection
 
 from res2net.data.folder import ImageFiles
 from res2net.data.objects import ObjectImages
+from res2net.data.pairs import PicturePairs
 from res2net.data.pixels import PixelImages
 from res2net.data.sources import DataSource
 from res2net.engine.lightning import make_trainer, quiet
@@ -67,7 +68,7 @@ class _Found(L.Callback):
 
 def workers_for(source: DataSource) -> int:
     """Worker processes for data: one for each processor but one for files, none for pictures in memory."""
-    if not isinstance(source.train, ImageFiles | ObjectImages | PixelImages):
+    if not isinstance(source.train, ImageFiles | ObjectImages | PixelImages | PicturePairs):
         return 0
     # Where a container gives fewer processors than the machine has, only some systems tell.
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,8 +8,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import OptimizerLRScheduler, OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
 from res2net.engine.config import OptimConfig
@@ -49,13 +50,22 @@ class TaskModule(L.LightningModule):
         """Path and reason of each picture that could not be read."""
         self._records: list[dict[str, Tensor]] = []
         self._started = 0.0
+        self.automatic_optimization = len(task.learners()) == 1
+        if not self.automatic_optimization and optim is not None and optim.accumulate > 1:
+            raise InputError(
+                f"The task {task.name} trains networks in turns, each with every batch: leave out --accumulate."
+            )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer, and the schedule over all updates of the run."""
+        """An optimizer for each learner, and its schedule over all updates of the run."""
         assert self.optim is not None
-        optimizer = make_optimizer(self.task, self.optim)
-        schedule = make_schedule(optimizer, self.optim, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        steps = int(self.trainer.estimated_stepping_batches)
+        configured: list[OptimizerLRSchedulerConfig] = []
+        for learner in self.task.learners():
+            optimizer = make_optimizer(learner, self.optim)
+            schedule = make_schedule(optimizer, self.optim, steps)
+            configured.append({"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}})
+        return configured
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Tensors go to the device; names of skipped pictures are noted."""
@@ -74,10 +84,33 @@ class TaskModule(L.LightningModule):
         images, targets = batch
         if len(images) < 2:
             return None
-        losses = self.task.losses(images, targets)
-        total = torch.stack(list(losses.values())).sum()
+        turns = self.task.turns(images, targets)
+        if self.automatic_optimization:
+            return self._total(next(turns))
+        totals = []
+        optimizers, schedules = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizers, list)
+        assert isinstance(schedules, list)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            with self.toggled_optimizer(optimizer):
+                total = self._total(next(turns))
+                optimizer.zero_grad()
+                self.manual_backward(total)
+                optimizer.step()
+            schedule.step()
+            totals.append(total.detach())
+        return totals[0]
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip the gradients of a learner; with a single one, Lightning does it."""
+        if not self.automatic_optimization and self.optim is not None and self.optim.clip:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.optim.clip)
+
+    def _total(self, losses: dict[str, Tensor]) -> Tensor:
+        """The sum of losses, which are noted by name."""
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()})
-        return total
+        return torch.stack(list(losses.values())).sum()
 
     def on_validation_epoch_start(self) -> None:
         """Forget the evaluation before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
     if trained.evaluation.skipped:
         report.add_paragraph(describe_skipped(trained.evaluation.skipped))
     report.add_section("Training")
-    report.add_figure(_curves(rows), "Losses, scores, and the learning rate by epoch.")
+    report.add_figure(_curves(rows, trained.evaluation.units), "Losses, scores, and the learning rate by epoch.")
     task.write_report(report, trained.evaluation, source)
     report.add_section("Configuration")
     lines = (line.partition(":") for line in to_yaml(config).splitlines())
@@ -55,9 +55,11 @@ def metrics_table(title: str, evaluation: Evaluation) -> Table:
     return Table(title, (Column("metric"), Column("value", digits=3), Column("unit")), rows)
 
 
-def _curves(rows: Sequence[dict[str, float]]) -> Figure:
+def _curves(rows: Sequence[dict[str, float]], units: Mapping[str, str]) -> Figure:
     epochs = [row["epoch"] for row in rows]
-    scores = [name for name in rows[0] if name.startswith("val_") and name != "val_loss"]
+    scores: dict[str, dict[str, Any]] = {}
+    for name in (name.removeprefix("val_") for name in rows[0] if name.startswith("val_") and name != "val_loss"):
+        scores.setdefault(units.get(name, "%"), {})[name] = (epochs, [row[f"val_{name}"] for row in rows])
     losses = {
         "training": (epochs, [row["train_loss"] for row in rows]),
     }
@@ -66,7 +68,7 @@ def _curves(rows: Sequence[dict[str, float]]) -> Figure:
     return curve_panels(
         [
             Panel(losses, "loss"),
-            Panel({name.removeprefix("val_"): (epochs, [row[name] for row in rows]) for name in scores}, "score, %"),
+            *(Panel(curves, f"score, {unit}") for unit, curves in scores.items()),
             Panel({"learning rate": (epochs, [row["lr"] for row in rows])}, "learning rate"),
             Panel({"images/s": (epochs, [row["images_per_s"] for row in rows])}, "training speed, images/s"),
         ],

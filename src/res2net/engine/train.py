@@ -86,7 +86,8 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
         config.precision,
         max_epochs=config.optim.epochs,
         accumulate_grad_batches=config.optim.accumulate,
-        gradient_clip_val=config.optim.clip or None,
+        # Where networks take turns, the module clips: Lightning leaves that to it.
+        gradient_clip_val=(config.optim.clip or None) if module.automatic_optimization else None,
         callbacks=callbacks,
         logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
         plugins=[AtomicCheckpointIO()],

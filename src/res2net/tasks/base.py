@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -173,6 +173,18 @@ class Task(nn.Module):
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
         """The parts of the training loss by name; their sum is minimised."""
         raise NotImplementedError
+
+    def learners(self) -> Sequence[nn.Module]:
+        """Who learns, each by an optimizer of its own: the task as a whole, or networks that take turns."""
+        return (self,)
+
+    def turns(self, images: Tensor, targets: Mapping[str, Any]) -> Iterator[dict[str, Tensor]]:
+        """One step of training: the losses of each of `learners`, in their order.
+
+        Before the next ones are asked for, the learner of those before has made its update. While losses are computed
+        only the weights of their learner take gradients. What training shows as its loss is that of the first.
+        """
+        yield self.losses(images, targets)
 
     def metric(self) -> Metric | MetricCollection:
         """A new metric for `validate` to fill; computes a dictionary of numbers."""

@@ -49,8 +49,8 @@ def render(scene: Scene, size: int) -> Rendering:
         period = max(pattern.period, FINEST / size)
         values = texture(
             pattern.texture,
-            position[None, columns],
-            position[rows, None],
+            position[None, columns] - np.float32(pattern.origin[0]),
+            position[rows, None] - np.float32(pattern.origin[1]),
             period=period,
             angle=pattern.angle,
             seed=pattern.seed,

@@ -30,6 +30,8 @@ class Pattern:
     angle: float
     seed: int
     colours: tuple[Colour, Colour]
+    origin: tuple[float, float] = (0.0, 0.0)
+    """From where it is laid; shares of the picture's side. The seed shifts it further."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""Networks that learn in turns: each by its own optimizer, resumed exactly."""
+
+import os
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from res2net.data import shape_masks
+from res2net.engine.callbacks import GracefulStop, StoppedError
+from res2net.engine.checkpoints import read_state
+from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
+from res2net.engine.folder import RunFolder
+from res2net.engine.train import train
+from res2net.errors import InputError
+from res2net.tasks.translate import TranslateOptions
+
+
+@pytest.fixture
+def run_of(tmp_path, shapes_with, monkeypatch):
+    """A function that makes the configuration of a small run in which two networks learn."""
+    monkeypatch.setattr(shape_masks, "SIZE", 16)
+
+    def configure(out, task=None, **optim):
+        return TrainConfig(
+            "translate",
+            "shapes-masks",
+            TranslateOptions(discriminator_channels=8, flip=0.5, enlarge=1.25, **task or {}),
+            ModelConfig("res2_generator_tiny"),
+            DataConfig(batch_size=4, workers=0),
+            OptimConfig(**{"epochs": 2, "optimizer": "adamw", "lr": 1e-3, "warmup": 1.0, "clip": 1.0, **optim}),
+            accelerator="cpu",
+            out=str(tmp_path / out),
+        )
+
+    with shapes_with(train=12, val=4):
+        shape_masks.shape_masks_source.cache_clear()
+        yield configure
+    shape_masks.shape_masks_source.cache_clear()
+
+
+@pytest.mark.parametrize(("batch", "optim"), [(2, {"ema": 0.9}), (3, {}), (4, {"schedule": "one-cycle"})])
+def test_a_run_that_was_stopped_goes_on_exactly(run_of, console, monkeypatch, batch, optim):
+    whole = train(run_of("whole", **optim), console=console)
+    config = run_of("stopped", **optim)
+    original, seen = GracefulStop.on_train_batch_end, [0]
+
+    def batch_end(self, *arguments):
+        seen[0] += 1
+        if seen[0] == batch:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GracefulStop, "on_train_batch_end", batch_end)
+        with pytest.raises(StoppedError):
+            train(config, console=console)
+    resumed = train(config, resume=RunFolder.existing(config.out), console=console)
+    # These pictures are too small for VIF, which is NaN.
+    told = [name for name in whole.rows[0] if name not in ("seconds", "images_per_s", "val_VIF")]
+    assert [[row[name] for name in told] for row in resumed.rows] == [
+        [row[name] for name in told] for row in whole.rows
+    ]
+    for name in ("last", "best"):
+        one, other = (load_file(getattr(run.folder, name)) for run in (whole, resumed))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    # Of what learns beside the network that is kept, too.
+    one, other = (read_state(run.folder.state) for run in (whole, resumed))
+    names = [name for name in one["state_dict"] if name.startswith("task.discriminator.")]
+    assert names
+    assert all(torch.equal(one["state_dict"][name], other["state_dict"][name]) for name in names)
+    assert len(one["optimizer_states"]) == len(one["lr_schedulers"]) == 2
+
+
+def test_each_optimizer_has_the_parameters_of_its_learner_and_clips_them(run_of, console, monkeypatch):
+    norms = []
+    original = torch.nn.utils.clip_grad_norm_
+
+    def clip(parameters, most):
+        parameters = list(parameters)
+        norms.append((len(parameters), most))
+        return original(parameters, most)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
+    trained = train(run_of("run", epochs=1, warmup=0.0), console=console)
+    generator = len(list(trained.task.model.parameters()))
+    assert [count for count, _ in norms[::2]] == [generator] * 3
+    assert len({count for count, _ in norms[1::2]}) == 1
+    assert {most for _, most in norms} == {1.0}
+
+
+def test_batches_are_not_added_up(run_of, console):
+    with pytest.raises(InputError, match="The task translate trains networks in turns, each with every batch"):
+        train(run_of("run", accumulate=2), console=console)
+
+
+def test_without_a_discriminator_lightning_steps(run_of, console):
+    trained = train(run_of("run", {"adversarial": 0.0}, epochs=1, warmup=0.0), console=console)
+    assert len(read_state(trained.folder.state)["optimizer_states"]) == 1
