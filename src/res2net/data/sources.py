@@ -55,9 +55,13 @@ class DataSource:
 
     def overfit(self, count: int) -> DataSource:
         """The first `count` pictures of the training, both to train and to validate on."""
-        chosen, few = range(min(count, len(self.train))), self.train
-        few = few.subset(chosen) if isinstance(few, ObjectImages | PixelImages | ImageFiles) else Subset(few, chosen)  # type: ignore[arg-type]
+        few = _subset(self.train, range(min(count, len(self.train))))
         return replace(self, train=few, val=few)
+
+    def alone(self, index: int) -> DataSource:
+        """One picture of the validation, both to train and to validate on."""
+        one = _subset(self.val, [index])
+        return replace(self, train=one, val=one)
 
     def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
         """The training and the validation samples through their transforms, for a DataLoader with `collate`."""
@@ -65,6 +69,12 @@ class DataSource:
             Transformed(self.train, train, self.bad_images, self.decode),
             Transformed(self.val, evaluate, self.bad_images, self.decode),
         )
+
+
+def _subset(samples: Samples, chosen: Sequence[int]) -> Samples:
+    if isinstance(samples, ObjectImages | PixelImages | ImageFiles):
+        return samples.subset(chosen)
+    return Subset(samples, chosen)  # type: ignore[arg-type]
 
 
 SourceBuilder = Callable[[tuple[str, ...]], DataSource]

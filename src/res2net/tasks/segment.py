@@ -124,9 +124,9 @@ class Segment(PixelTask):
         segments = [(torch.from_numpy(result == label), label) for label in present]
         return draw_segments(image, segments, self.class_names)
 
-    def truth_image(self, image: Image.Image, target: Mapping[str, Any]) -> Image.Image:
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
         """The picture divided into its true regions; unlabelled pixels are clear."""
-        return self.draw(image, target["semantic"].as_subclass(Tensor).to(torch.uint8).numpy())
+        return self.draw_beside(image, target["semantic"].as_subclass(Tensor).to(torch.uint8).numpy())
 
     def numbers(self, evaluation: Evaluation) -> Table:
         """The IoU of each class, the worst first."""
