@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.console import Console
@@ -38,10 +38,10 @@ class Arguments:
 
     source: tyro.conf.Positional[str]
     """A data set, of which the validation pictures are drawn; or a picture or a folder of pictures without truth."""
-    models: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--weights"])]
+    models: tuple[str, ...]
     """Checkpoints of `res2net train`, or the folders of its runs, two or more, with spaces or commas between them."""
     names: tuple[str, ...] = ()
-    """What the models are called above their columns; by default as their backbones."""
+    """What the models are called above their columns; by default as their backbones, or as their runs or files."""
     out: str = "comparison.png"
     """The sheet: a picture (.png), or a page (.html)."""
     overwrite: bool = False
@@ -145,13 +145,16 @@ def shown(names: Sequence[str]) -> str:
 
 
 def titles_of(tasks: Sequence[Task], files: Sequence[str], names: Sequence[str]) -> list[str]:
-    """What the models are called: as is said, else as their backbones or, where these are the same, their files."""
+    """What the models are called: as is said, else as their backbones or, where these are the same, their runs."""
     if names:
         if len(names) != len(tasks):
             raise InputError(f"There are {len(tasks)} models and {len(names)} names: give one for each in --names.")
         return list(names)
     backbones = [task.backbone.variant_name for task in tasks]
-    return backbones if len(set(backbones)) == len(backbones) else list(files)
+    paths = [Path(file).absolute() for file in files]
+    runs = [path.parent.name if path.name == BEST else path.stem for path in paths]
+    candidates = (backbones, runs, files)
+    return list(next((found for found in candidates if len(set(found)) == len(found)), files))
 
 
 def open_compared(text: str, tasks: Sequence[Task], said: Mapping[str, Any]) -> tuple[DataSource, str]:
@@ -162,7 +165,7 @@ def open_compared(text: str, tasks: Sequence[Task], said: Mapping[str, Any]) -> 
     """
     from res2net.data.sources import DataSource, open_source
     from res2net.engine.checkpoints import check_classes
-    from res2net.engine.pictures import FilesAlone, holds_pictures
+    from res2net.engine.pictures import FilesAlone
 
     try:
         source = open_source(
@@ -172,10 +175,12 @@ def open_compared(text: str, tasks: Sequence[Task], said: Mapping[str, Any]) -> 
             labels=tasks[0].labels,
         )
     except InputError as error:
-        if not Path(text).exists():
+        path = Path(text)
+        if not path.exists():
             raise
-        files = FilesAlone(text)  # it says where there is no picture at all
-        if not holds_pictures(text):
+        files = FilesAlone(tasks[0], path)  # it says where there is no picture at all
+        # Pictures that lie in folders of their own are parts of a data set in which something is wrong.
+        if path not in (files.paths[0], *(file.parent for file in files.paths)):
             raise
         name = Path(text).absolute().name
         return DataSource(name, files, files, tasks[0].class_names), str(error)

@@ -12,8 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from res2net.data.decode import EXTENSIONS, BadImage, read_image
-from res2net.data.folder import list_images
+from res2net.data.decode import BadImage
 from res2net.data.loader import eval_loader
 from res2net.data.samples import Sample
 from res2net.data.sources import DataSource
@@ -22,7 +21,6 @@ from res2net.errors import InputError, check_choice
 from res2net.tasks.base import Evaluation, Task
 
 __all__ = ["PICKS", "Compared", "FilesAlone", "Scores", "choose", "compare_pictures", "evaluate_picture"]
-__all__ += ["holds_pictures"]
 
 PICKS = ("first", "random", "differ")
 """Ways to choose pictures; see `choose`."""
@@ -47,27 +45,21 @@ class Compared:
 
 
 class FilesAlone:
-    """Pictures of which nothing is known: all below a folder, or one.
+    """Pictures of which nothing is known: all below a folder that a task reads, or one.
 
     Raises:
         InputError: there are none.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.paths = [str(found) for found in list_images(path)]
+    def __init__(self, task: Task, path: str | Path) -> None:
+        self.paths = task.list_files(path)
+        self._read = task.read_file
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        return read_image(self.paths[index]), {}
-
-
-def holds_pictures(path: str | Path) -> bool:
-    """Whether a path is a picture, or a folder that has some itself and not only in folders of its own."""
-    path = Path(path)
-    files = path.iterdir() if path.is_dir() else [path]
-    return any(file.is_file() and file.name.lower().endswith(EXTENSIONS) for file in files)
+        return self._read(self.paths[index]), {}
 
 
 def evaluate_picture(task: Task, source: DataSource, index: int) -> Evaluation:
@@ -85,7 +77,7 @@ def evaluate_picture(task: Task, source: DataSource, index: int) -> Evaluation:
         there = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in targets.items()}
         with torch.inference_mode():
             records.append(task.validate(images.to(device), there, metric))
-    return evaluation_of(records, metric)
+    return evaluation_of(task, records, metric)
 
 
 class Scores:
@@ -168,9 +160,9 @@ def compare_pictures(
         image, target = tasks[0].pictures(source)[place]
         yield Compared(
             name_of(source.val, place),
-            tasks[0].draw_alone(image),
+            tasks[0].draw_alone(image, target),
             None if scores is None else tasks[0].draw_truth(image, target),
-            [task.draw_beside(image, task.found_in(image, target)) for task in tasks],
+            [task.draw_beside(image, task.found_in(image, target), target) for task in tasks],
             [None] * len(tasks) if scores is None else scores[place],
         )
 

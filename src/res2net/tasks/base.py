@@ -290,12 +290,15 @@ class Task(nn.Module):
         """Name and value, in percent, of what tells how good the result of one picture is, from its evaluation."""
         return self.monitor, evaluation.metrics[self.monitor]
 
-    def draw_alone(self, image: Any) -> Image.Image:
-        """A picture of a data set without a result, to stand beside those with one."""
+    def draw_alone(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """A picture of a data set without a result, to stand beside those with one; the target may have nothing."""
         return as_image(image)
 
-    def draw_beside(self, image: Any, result: Any) -> Image.Image:
-        """A result of a picture of a data set, to stand beside the picture and the results of others."""
+    def draw_beside(self, image: Any, result: Any, target: Mapping[str, Any]) -> Image.Image:
+        """A result of a picture of a data set, to stand beside the picture, the truth and the results of others.
+
+        What is true, where the target tells it, may only decide on which part is shown.
+        """
         return self.draw(as_image(image), result)
 
     def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:

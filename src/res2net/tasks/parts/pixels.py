@@ -163,6 +163,7 @@ class PixelTask(HeadedTask):
         pictures, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
-            pictures += [self.draw_truth(image, target), self.draw_beside(image, self.found_in(image, target))]
+            result = self.found_in(image, target)
+            pictures += [self.draw_truth(image, target), self.draw_beside(image, result, target)]
             captions += [f"picture {index}: true", f"picture {index}: found"]
         report.add_pictures(pictures, captions, "Validation pictures: what is true of each, and what was found.")
