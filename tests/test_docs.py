@@ -71,7 +71,7 @@ def test_commands_exist(words):
     if verb in ("--help", "--version"):
         return
     assert verb in COMMANDS
-    task, rest = split_task(rest) if verb in ("train", "eval", "predict", "export") else ("", rest)
+    task, rest = split_task(rest) if verb in ("train", "eval", "predict", "compare", "export") else ("", rest)
     if verb == "train":
         kind = TrainConfig[options := tasks.task_type(task).Options]
         default = TrainArguments(kind(task_name=task, source="", task=options()))

@@ -34,6 +34,7 @@ COMMANDS = {
     "train": Command("res2net.commands.train:run", "train on a folder of pictures"),
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),
     "predict": Command("res2net.commands.predict:run", "tell what is in a picture or in a folder of them"),
+    "compare": Command("res2net.commands.compare:run", "draw what several models make of the same pictures"),
     "recipes": Command("res2net.commands.recipes:run", "list runs that are ready to be started, or write one as YAML"),
     "export": Command("res2net.commands.export:run", "write a network to a file for ONNX Runtime, OpenVINO or torch"),
     "bench": Command("res2net.commands.bench:run", "measure how fast models run, in every way to run them"),

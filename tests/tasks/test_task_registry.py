@@ -26,7 +26,7 @@ def test_a_task_offers_all_that_the_contract_asks_for(name):
     assert task.result_name
     assert all(isinstance(column, Column) for column in task.columns)
     promised = ("build", "from_checkpoint", "forward", "losses", "metric", "validate", "predict")
-    for method in (*promised, "transform", "tabulate", "draw", "write_report"):
+    for method in (*promised, "transform", "tabulate", "draw", "draw_truth", "write_report"):
         assert any(method in vars(parent) for parent in task.__mro__[: task.__mro__.index(Task)])
 
 

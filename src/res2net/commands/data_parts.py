@@ -6,8 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from res2net.commands.part_tables import Cell, class_table, fault_table, spread
 from res2net.commands.pixel_parts import PixelsPart
 from res2net.data import BadImage, ImageFiles, open_source
@@ -18,8 +16,8 @@ from res2net.data.pixels import PIXEL_FORMATS
 from res2net.data.pixels.open import likely_pixel_formats
 from res2net.errors import InputError
 from res2net.report import Column, Table
-from res2net.report.objects import draw_objects, draw_segments
 from res2net.report.pictures import as_image
+from res2net.report.truth import draw_true_objects, draw_true_segments
 
 __all__ = ["Part", "open_parts"]
 
@@ -134,24 +132,9 @@ class ObjectsPart:
         image, target = images[index]
         caption = f"{Path(images.paths[index]).name}\n{self._caption(images, index)}"
         if "semantic" in target:
-            stuff = target["semantic"]
-            segments = [(stuff == label, len(images.class_names) + label) for label in range(len(images.stuff_names))]
-            segments += list(zip(target["masks"], target["labels"].tolist(), strict=True))
-            present = [(mask, label) for mask, label in segments if mask.any()]
-            return draw_segments(image, present, [*images.class_names, *images.stuff_names]), caption
-        points = None
-        if images.keypoints is not None:
-            points = torch.cat([target["keypoints"], target["visibility"][..., None]], dim=-1)
-        drawn = draw_objects(
-            image,
-            target["boxes"],
-            target["labels"],
-            names=images.class_names,
-            masks=target.get("masks"),
-            keypoints=points,
-            skeleton=images.keypoints.skeleton if images.keypoints is not None else (),
-        )
-        return drawn, caption
+            return draw_true_segments(image, target, images.class_names, images.stuff_names), caption
+        skeleton = images.keypoints.skeleton if images.keypoints is not None else ()
+        return draw_true_objects(image, target, images.class_names, skeleton), caption
 
     def _caption(self, images: ObjectImages, index: int) -> str:
         (height, width), objects = images.size(index), len(images.rows(index))

@@ -13,12 +13,11 @@ from torch.utils.data import Subset
 
 from res2net.data.cifar import Cifar, cifar_preprocessing, find_cifar
 from res2net.data.decode import DECODES
-from res2net.data.folder import ImageFiles
 from res2net.data.layouts import open_folder
-from res2net.data.objects import Keypoints, ObjectImages, open_objects
-from res2net.data.pairs import PAIR_NAMES, PicturePairs, open_pairs
+from res2net.data.objects import Keypoints, open_objects
+from res2net.data.pairs import PAIR_NAMES, open_pairs
 from res2net.data.pixels import LABELS as PIXEL_LABELS
-from res2net.data.pixels import PixelImages, open_pixels
+from res2net.data.pixels import open_pixels
 from res2net.data.roads.folder import ROAD_CLASSES, open_roads
 from res2net.data.samples import BAD_IMAGES, Samples, Transformed
 from res2net.data.transforms import TrainAugment, Transform
@@ -56,10 +55,13 @@ class DataSource:
 
     def overfit(self, count: int) -> DataSource:
         """The first `count` pictures of the training, both to train and to validate on."""
-        chosen, few = range(min(count, len(self.train))), self.train
-        whole = ObjectImages | PixelImages | PicturePairs | ImageFiles
-        few = few.subset(chosen) if isinstance(few, whole) else Subset(few, chosen)  # type: ignore[arg-type]
+        few = _subset(self.train, range(min(count, len(self.train))))
         return replace(self, train=few, val=few)
+
+    def alone(self, index: int) -> DataSource:
+        """One picture of the validation, both to train and to validate on."""
+        one = _subset(self.val, [index])
+        return replace(self, train=one, val=one)
 
     def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
         """The training and the validation samples through their transforms, for a DataLoader with `collate`."""
@@ -67,6 +69,12 @@ class DataSource:
             Transformed(self.train, train, self.bad_images, self.decode),
             Transformed(self.val, evaluate, self.bad_images, self.decode),
         )
+
+
+def _subset(samples: Samples, chosen: Sequence[int]) -> Samples:
+    """Some samples; files know how to be fewer, and stay files."""
+    fewer: Callable[[Sequence[int]], Samples] | None = getattr(samples, "subset", None)
+    return fewer(chosen) if fewer else Subset(samples, chosen)  # type: ignore[arg-type]
 
 
 SourceBuilder = Callable[[tuple[str, ...]], DataSource]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -18,7 +18,7 @@ from res2net.engine.optim import make_optimizer, make_schedule
 from res2net.errors import InputError
 from res2net.tasks.base import Evaluation, Task
 
-__all__ = ["TaskModule", "describe_skipped"]
+__all__ = ["TaskModule", "describe_skipped", "evaluation_of"]
 
 Batch = tuple[Tensor, dict[str, Any]]
 
@@ -135,15 +135,26 @@ class TaskModule(L.LightningModule):
         skipped = tuple(self.skipped)
         if not self._records:
             raise InputError(f"No picture to validate on could be read: mend {skipped[0]} and the others.")
-        records = {name: torch.cat([part[name] for part in self._records]) for name in self._records[0]}
-        loss = {"loss": float(records["loss"].mean())} if "loss" in records else {}
-        scores: dict[str, float] = {}
-        units: dict[str, str] = {}
-        for name, value in self.metric.compute().items():
-            unit = self.task.unit(name)
-            scores[name] = float(value) * (100 if unit == "%" else 1)
-            units |= {} if unit == "%" else {name: unit}
-        return Evaluation(loss | scores, records, skipped, seconds, units)
+        return evaluation_of(self.task, self._records, self.metric, skipped, seconds)
+
+
+def evaluation_of(
+    task: Task,
+    parts: Sequence[Mapping[str, Tensor]],
+    metric: Metric | MetricCollection,
+    skipped: Sequence[str] = (),
+    seconds: float = 0.0,
+) -> Evaluation:
+    """What the records of batches, and the metric that they filled, come to."""
+    records = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    loss = {"loss": float(records["loss"].mean())} if "loss" in records else {}
+    scores: dict[str, float] = {}
+    units: dict[str, str] = {}
+    for name, value in metric.compute().items():
+        unit = task.unit(name)
+        scores[name] = float(value) * (100 if unit == "%" else 1)
+        units |= {} if unit == "%" else {name: unit}
+    return Evaluation(loss | scores, records, skipped, seconds, units)
 
 
 def memory_format(task: Task) -> torch.memory_format:

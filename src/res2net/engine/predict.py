@@ -19,7 +19,7 @@ from res2net.report import Column, Table
 from res2net.report.tables import Cell
 from res2net.tasks.base import Task
 
-__all__ = ["predict", "results_table"]
+__all__ = ["device_of", "predict", "results_table"]
 
 
 def predict(
@@ -50,7 +50,7 @@ def predict(
         InputError: a broken picture, an unknown precision, or an accelerator that is not there.
     """
     check_choice("Precision", precision, PRECISIONS)
-    device = _device(accelerator)
+    device = device_of(accelerator)
     task = task.eval().to(device)
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if boxes is None:
@@ -99,7 +99,8 @@ def results_table(task: Task, found: Iterable[tuple[Path, Any, str]]) -> Table:
     return Table("", (Column("picture"), *task.columns), rows)
 
 
-def _device(accelerator: str) -> torch.device:
+def device_of(accelerator: str) -> torch.device:
+    """The device of "cpu", "gpu", "mps" or "auto"; `InputError` where it is not there."""
     check_choice("Accelerator", accelerator, ACCELERATORS)
     if accelerator == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

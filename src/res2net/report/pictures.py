@@ -157,6 +157,7 @@ def picture_rows(
     column_titles: Sequence[str],
     captions: Sequence[Sequence[str]] = (),
     *,
+    side: int | None = None,
     heat_legend: str = "",
 ) -> Figure:
     """Rows of pictures that belong together, under the titles of their columns: picture, ResNet, Res2Net.
@@ -165,6 +166,7 @@ def picture_rows(
         rows: as many pictures in each as there are titles.
         column_titles: above the columns.
         captions: for each row as many as it has pictures, or none at all.
+        side: of the square of a picture, pixels at `DPI`; by default the columns share the width of a page.
         heat_legend: as in `picture_grid`.
 
     Raises:
@@ -178,14 +180,19 @@ def picture_rows(
         )
     texts = captions or [[""] * columns] * len(rows)
     cells = [list(zip(row, text, strict=True)) for row, text in zip(rows, texts, strict=True)]
-    return _sheet(cells, columns, titles=column_titles, heat_legend=heat_legend)
+    return _sheet(cells, columns, titles=column_titles, heat_legend=heat_legend, side=side)
 
 
 def _sheet(
-    rows: Sequence[Sequence[tuple[Picture, str]]], columns: int, *, titles: Sequence[str] = (), heat_legend: str = ""
+    rows: Sequence[Sequence[tuple[Picture, str]]],
+    columns: int,
+    *,
+    titles: Sequence[str] = (),
+    heat_legend: str = "",
+    side: int | None = None,
 ) -> Figure:
     """All pictures pasted into one, and texts at their places. Lengths are pixels at `DPI`."""
-    width = int(WIDTH * DPI)
+    width = int(WIDTH * DPI) if side is None else columns * (side + MARGIN)
     step = width / columns
     side = max(1, int(step - MARGIN))
     placed: list[tuple[Image.Image, float, float]] = []
@@ -223,7 +230,7 @@ def _sheet(
     paper = Image.new("RGB", (width * FINE, height * FINE), "white")
     for image, left, top in placed:
         paper.paste(image, (round(left * FINE), round(top * FINE)))
-    figure = Figure(figsize=(WIDTH, height / DPI), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(np.asarray(paper), interpolation="nearest", extent=(0, width, height, 0), aspect="auto")
     axes.set_axis_off()

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import torch
 from PIL import Image
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
@@ -17,11 +18,13 @@ from torchmetrics import Metric, MetricCollection
 from res2net.backbones.base import Backbone
 from res2net.data.decode import read_image
 from res2net.data.folder import list_images
+from res2net.data.samples import Samples
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.errors import InputError, check_choice
 from res2net.options import from_dict
 from res2net.report import Column, Report
+from res2net.report.pictures import as_image
 from res2net.report.tables import Cell
 from res2net.tasks import task_names
 from res2net.weights import Checkpoint, Preprocessing
@@ -249,8 +252,20 @@ class Task(nn.Module):
         """So many drawn samples as `read_file` gives them, to try an exported network with; None: of `shapes`."""
         return None
 
+    def check_source(self, source: DataSource) -> None:
+        """Look at what a source has beside its classes.
+
+        Raises:
+            InputError: that is not what the network was made for.
+        """
+
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
-        """The training and the validation samples of a source as the network sees them, for loaders with `collate`."""
+        """The training and the validation samples of a source as the network sees them, for loaders with `collate`.
+
+        Raises:
+            InputError: the source does not fit; see `check_source`.
+        """
+        self.check_source(source)
         return source.transformed(self.transform(True), self.transform(False))
 
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
@@ -276,6 +291,41 @@ class Task(nn.Module):
     def draw(self, image: Any, result: Any) -> Image.Image:
         """A picture with its result drawn on it."""
         raise NotImplementedError
+
+    def pictures(self, source: DataSource) -> Samples:
+        """The validation pictures of a source, as `found_in` and `draw_truth` take them."""
+        return source.val
+
+    def found_in(self, image: Any, target: Mapping[str, Any]) -> Any:
+        """The result of one picture of a data set; without a target that of the picture alone."""
+        prepared, noted = self.transform(False)(image, {**target, "index": 0})
+        device = next(self.parameters()).device
+        with torch.inference_mode():
+            (result,) = self.eval().predict(prepared[None].to(device), {name: [one] for name, one in noted.items()})
+        return result
+
+    def picture_score(self, evaluation: Evaluation) -> tuple[str, float]:
+        """Name and value, in percent, of what tells how good the result of one picture is, from its evaluation."""
+        return self.monitor, evaluation.metrics[self.monitor]
+
+    def draw_alone(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """A picture of a data set without a result, to stand beside those with one; the target may have nothing."""
+        return as_image(image)
+
+    def draw_beside(self, image: Any, result: Any, target: Mapping[str, Any]) -> Image.Image:
+        """A result of a picture of a data set, to stand beside the picture, the truth and the results of others.
+
+        What is true, where the target tells it, may only decide on which part is shown.
+        """
+        return self.draw(as_image(image), result)
+
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """What is true of a picture of a data set, as `draw_beside` shows results.
+
+        Raises:
+            InputError: the task cannot draw it.
+        """
+        raise InputError(f"The task {self.name} cannot draw what is true: give pictures without it.")
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Add to a run's report what is particular to the task."""

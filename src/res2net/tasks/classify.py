@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -180,6 +181,14 @@ class Classify(Task):
         """The picture with its likeliest classes below it."""
         lines = [f"{entry['class']}  {100 * entry['probability']:.1f} %" for entry in result[:3]]
         return captioned(image, "\n".join(lines))
+
+    def picture_score(self, evaluation: Evaluation) -> tuple[str, float]:
+        """The probability of the true class."""
+        return "true class", 100 * math.exp(-evaluation.metrics["loss"])
+
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The picture with its class below it."""
+        return captioned(as_image(image), self.class_names[target["label"]])
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Accuracy by class and by object size, the confusion matrix, and the hardest pictures."""

@@ -23,6 +23,7 @@ from res2net.metrics.panoptic import PanopticQuality
 from res2net.report import Column, Table
 from res2net.report.objects import draw_segments
 from res2net.report.tables import Cell
+from res2net.report.truth import draw_true_segments
 from res2net.tasks.base import Evaluation, register_task
 from res2net.tasks.options.panoptic import PanopticOptions
 from res2net.tasks.parts.objects import ObjectTask
@@ -81,14 +82,13 @@ class Panoptic(ObjectTask):
         """Panoptic, segmentation and recognition quality."""
         return PanopticQuality(self.class_names, self.stuff_names)
 
-    def datasets(self, source: DataSource) -> tuple[Any, Any]:
-        """The samples, of a source with the stuff of the training."""
+    def check_source(self, source: DataSource) -> None:
+        """`InputError` unless it has the stuff of the training."""
         if tuple(source.stuff_names) != self.stuff_names:
             raise InputError(
                 f"The network knows the stuff {', '.join(self.stuff_names)}, and {source.name} has other stuff "
                 f"({', '.join(source.stuff_names) or 'none'}): give data with the classes of the training."
             )
-        return super().datasets(source)
 
     def objects(self, targets: Mapping[str, Any], device: torch.device) -> list[dict[str, Tensor]]:
         """For each picture what the network learns from: its things and, in `semantic`, its stuff."""
@@ -171,6 +171,10 @@ class Panoptic(ObjectTask):
         masks = decoded_masks([one["segmentation"] for one in result])
         places = [self.segment_categories.index(one["category_id"]) for one in result]
         return draw_segments(image, list(zip(masks, places, strict=True)), self.segment_names)
+
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The picture divided into what is there."""
+        return draw_true_segments(image, target, self.class_names, self.stuff_names)
 
     def numbers(self, evaluation: Evaluation) -> Table:
         """Panoptic quality of everything, things and stuff, and what it is made of."""

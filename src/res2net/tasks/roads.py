@@ -211,18 +211,18 @@ class Roads(HeadedTask):
         """The picture with the graph on it."""
         return draw_roads(image, result.graph)
 
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The picture with the true graph on it."""
+        return draw_roads(as_image(image), target["graph"])
+
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Pictures with what is true and what was found."""
         report.add_section("Pictures")
         pictures, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
-            prepared, noted = self.transform(False)(image, {**target, "index": index})
-            device = next(self.parameters()).device
-            with torch.inference_mode():
-                (result,) = self.eval().predict(prepared[None].to(device), {name: [it] for name, it in noted.items()})
-            picture = as_image(image)
-            pictures += [draw_roads(picture, target["graph"]), self.draw(picture, result)]
+            result = self.found_in(image, target)
+            pictures += [self.draw_truth(image, target), self.draw_beside(image, result, target)]
             captions += [f"picture {index}: true", f"picture {index}: {self.options.tracing}"]
         report.add_pictures(pictures, captions, "Validation pictures: the true roads of each, and those found.")
 

@@ -22,6 +22,7 @@ from res2net.metrics.segmentation import SegmentationScores
 from res2net.report import Column, Table
 from res2net.report.objects import draw_segments
 from res2net.report.palette import class_colour
+from res2net.report.pictures import as_image
 from res2net.report.tables import Cell
 from res2net.tasks.base import Evaluation, register_task
 from res2net.tasks.options.segment import SegmentOptions
@@ -124,9 +125,9 @@ class Segment(PixelTask):
         segments = [(torch.from_numpy(result == label), label) for label in present]
         return draw_segments(image, segments, self.class_names)
 
-    def truth_image(self, image: Image.Image, target: Mapping[str, Any]) -> Image.Image:
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
         """The picture divided into its true regions; unlabelled pixels are clear."""
-        return self.draw(image, target["semantic"].as_subclass(Tensor).to(torch.uint8).numpy())
+        return self.draw(as_image(image), target["semantic"].as_subclass(Tensor).to(torch.uint8).numpy())
 
     def numbers(self, evaluation: Evaluation) -> Table:
         """The IoU of each class, the worst first."""

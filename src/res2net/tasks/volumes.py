@@ -261,6 +261,18 @@ class Volumes(HeadedTask):
         """Three slices, and below them the same with classes; they cross in a place, or where most of a class is."""
         return draw_volume(volume.voxels, volume.spacing, label_map, self.class_names, self.window, place)
 
+    def draw_alone(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The slices without any class."""
+        return self.slices_of(image, torch.zeros(image.voxels.shape, dtype=torch.uint8), shown_place(image, target))
+
+    def draw_beside(self, image: Any, result: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The slices in which most is there, or those in the middle, whatever was found."""
+        return self.slices_of(image, result["label_map"], shown_place(image, target))
+
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The same of what is true."""
+        return self.draw_beside(image, target, target)
+
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Dice and distance of each class, and volumes with what is true and what was found."""
         metrics = evaluation.metrics
@@ -269,15 +281,10 @@ class Volumes(HeadedTask):
         report.add_table(Table("Classes, means over volumes", columns, rows))
         report.add_section("Volumes")
         pictures, captions = [], []
-        device = next(self.parameters()).device
         for index in range(min(SHOWN, len(source.val))):
             volume, target = source.val[index]
-            prepared, noted = self.transform(False)(volume, target)
-            with torch.inference_mode():
-                one = {name: [value] for name, value in noted.items()}
-                (result,) = self.eval().predict(prepared[None].to(device), one)
-            place = crossing(target["label_map"])
-            pictures += [self.slices_of(volume, one["label_map"], place) for one in (target, result)]
+            result = self.found_in(volume, target)
+            pictures += [self.draw_truth(volume, target), self.draw_beside(volume, result, target)]
             captions += [f"volume {index}: true", f"volume {index}: found"]
         report.add_pictures(pictures, captions, "Slices through the last class that is there, from above, front, side.")
 
@@ -285,3 +292,8 @@ class Volumes(HeadedTask):
 def middle(volume: Volume, prepare: PrepareVolume, shape: Sequence[int]) -> Tensor:
     """The patch in the middle of a volume as a network sees it."""
     return central_patch(prepare(volume, {})[0], shape, prepare.lowest)
+
+
+def shown_place(volume: Volume, target: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Where the slices cross that are shown of a volume, by what is true; the middle where nothing is known."""
+    return crossing(target.get("label_map", torch.zeros(volume.voxels.shape, dtype=torch.uint8)))

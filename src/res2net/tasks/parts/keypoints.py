@@ -49,14 +49,13 @@ class KeypointTask(ObjectTask):
         """COCO's numbers of key points."""
         return self.metric_type(self.points.sigmas, self.boxes, self.class_names)
 
-    def datasets(self, source: DataSource) -> tuple[Any, Any]:
-        """The samples, of a source with the key points of the training."""
+    def check_source(self, source: DataSource) -> None:
+        """`InputError` unless it has the key points of the training."""
         if check_points(source.keypoints).names != self.points.names:
             raise InputError(
                 f"The network knows the key points {', '.join(self.points.names)}, and {source.name} has others "
                 f"({', '.join(check_points(source.keypoints).names)}): give data with the points of the training."
             )
-        return super().datasets(source)
 
 
 def check_points(keypoints: Keypoints | None) -> Keypoints:

@@ -33,6 +33,7 @@ from res2net.report import Column, Report, Table
 from res2net.report.objects import draw_objects
 from res2net.report.pictures import as_image
 from res2net.report.tables import Cell
+from res2net.report.truth import draw_true_objects
 from res2net.tasks.base import Evaluation, Task
 from res2net.tasks.parts.numbers import size_table
 from res2net.tasks.parts.truth import WithTruth
@@ -349,6 +350,11 @@ class ObjectTask(Task):
             names=self.result_names,
         )
 
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The picture with all objects that are there, crowds too."""
+        skeleton = self.keypoints.skeleton if self.keypoints else ()
+        return draw_true_objects(image, target, self.class_names, skeleton)
+
     def numbers(self, evaluation: Evaluation) -> Table:
         """What a report tells in more detail: average precision by object size."""
         return size_table(evaluation)
@@ -360,19 +366,10 @@ class ObjectTask(Task):
         pictures, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
-            result = self.found_in(image, target | {"index": index})
+            result = self.found_in(image, target)
             pictures.append(self.draw(as_image(image), result))
             captions.append(self.caption(result, target))
         report.add_pictures(pictures, captions, self.shown)
-
-    def found_in(self, image: Any, target: dict[str, Any]) -> list[dict[str, Any]]:
-        """The result of one picture of a data set."""
-        prepared, noted = self.transform(False)(image, target)
-        noted = {name: [value] for name, value in noted.items()}
-        device = next(self.parameters()).device
-        with torch.inference_mode():
-            (result,) = self.eval().predict(prepared[None].to(device), noted)
-        return result
 
     def caption(self, result: list[dict[str, Any]], target: Mapping[str, Any]) -> str:
         """A line on a result and what is true."""

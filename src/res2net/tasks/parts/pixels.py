@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import torch
-from PIL import Image
 from torch import Tensor
 
 from res2net.adapters.torchvision import freeze_norms
@@ -22,7 +20,6 @@ from res2net.heads.pixels.network import PixelNetwork, resized
 from res2net.heads.pixels.windows import averaged, sliding_window
 from res2net.options import from_dict
 from res2net.report import Report, Table
-from res2net.report.pictures import as_image
 from res2net.tasks.base import Evaluation
 from res2net.tasks.parts.headed import HeadedTask
 from res2net.tasks.parts.truth import WithTruth
@@ -157,10 +154,6 @@ class PixelTask(HeadedTask):
         """What a report tells in more detail."""
         return None
 
-    def truth_image(self, image: Image.Image, target: Mapping[str, Any]) -> Image.Image:
-        """A picture with what is true of it, as `draw` shows results."""
-        raise NotImplementedError
-
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """The numbers in detail, and pictures with what is true and what was found."""
         table = self.numbers(evaluation)
@@ -170,15 +163,7 @@ class PixelTask(HeadedTask):
         pictures, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
-            picture = as_image(image)
-            pictures += [self.truth_image(picture, target), self.draw(picture, self.found_in(image, target))]
+            result = self.found_in(image, target)
+            pictures += [self.draw_truth(image, target), self.draw_beside(image, result, target)]
             captions += [f"picture {index}: true", f"picture {index}: found"]
         report.add_pictures(pictures, captions, "Validation pictures: what is true of each, and what was found.")
-
-    def found_in(self, image: Any, target: Mapping[str, Any]) -> Any:
-        """The result of one picture of a data set."""
-        prepared, noted = self.transform(False)(image, {**target, "index": 0})
-        device = next(self.parameters()).device
-        with torch.inference_mode():
-            (result,) = self.eval().predict(prepared[None].to(device), {name: [one] for name, one in noted.items()})
-        return result

@@ -134,7 +134,7 @@ class TopDownTask(KeypointTask):
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The objects of the training and of the validation that have key points, each in a crop."""
-        super().datasets(source)  # it refuses other key points
+        self.check_source(source)
         options = self.options
         augment = CropAugment(options.crop_scale, options.rotation, options.rotate, options.flip)
         sets = []
@@ -150,10 +150,12 @@ class TopDownTask(KeypointTask):
         """The classes, and what an object is called whose class nobody looked for."""
         return (*self.class_names, UNNAMED)
 
-    def found_in(self, image: Any, target: dict[str, Any]) -> list[dict[str, Any]]:
-        """The objects of a picture of a data set, by their boxes."""
+    def found_in(self, image: Any, target: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The objects of a picture of a data set, by their boxes; without any, one that fills the picture."""
+        if "boxes" not in target:
+            return super().found_in(image, target)
         try:
-            people: Any = TopDown(_Single(image, target), size=tuple(self.options.crop))
+            people: Any = TopDown(_Single(image, dict(target)), size=tuple(self.options.crop))
         except InputError:  # nobody there has a key point
             return []
         transform = self.transform(False)

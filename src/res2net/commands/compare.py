@@ -1,0 +1,229 @@
+"""`res2net compare`: pictures, what is true of them, and what several models make of them, in one sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+from rich.console import Console
+
+from res2net.commands.arguments import parse, split_task
+from res2net.commands.data import check_out
+from res2net.errors import InputError, check_choice, check_range
+
+if TYPE_CHECKING:
+    from res2net.data.sources import DataSource
+    from res2net.engine.pictures import Compared, Scores
+    from res2net.report import Table
+    from res2net.tasks.base import Task
+
+__all__ = ["run"]
+
+ABOUT = """Draw a sheet as in the figures of papers: pictures, what is true of them, and what each of several trained
+models makes of them. The columns are the models, and below each picture stands what the task's metric is of that
+picture alone."""
+BEST = "best.safetensors"
+SIDE = 320
+"""Side of a picture; the sheet has twice as many pixels, 640, to which small pictures with objects are enlarged."""
+MOST = 40
+"""Rows of a sheet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What is compared on what."""
+
+    source: tyro.conf.Positional[str]
+    """A data set, of which the validation pictures are drawn; or a picture or a folder of pictures without truth."""
+    models: tuple[str, ...]
+    """Checkpoints of `res2net train`, or the folders of its runs, two or more, with spaces or commas between them."""
+    names: tuple[str, ...] = ()
+    """What the models are called above their columns; by default as their backbones, or as their runs or files."""
+    out: str = "comparison.png"
+    """The sheet: a picture (.png), or a page (.html)."""
+    overwrite: bool = False
+    """Replace that file, if there is one."""
+    count: int = 6
+    """Pictures."""
+    pick: str = "first"
+    """The first pictures, random ones, or those where the scores of the models differ most: first, random, differ."""
+    among: int = 200
+    """`--pick differ` looks at so many pictures, chosen at random."""
+    seed: int = 0
+    """Of random choices."""
+    accelerator: str = "auto"
+    """cpu, gpu, mps, or auto."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Compare, draw and tell the scores."""
+    name, words = split_task(arguments)
+    chosen = parse(Arguments, "compare", words, ABOUT)
+    files = separated(chosen.models)
+    if len(files) < 2:
+        raise InputError(f"There are two models or more to compare, and {len(files)} is given: add to --models.")
+    check_range("count", chosen.count, 1, MOST)
+    check_range("among", chosen.among, 1)
+    out = Path(chosen.out)
+    check_out(out, chosen.overwrite)
+
+    from res2net.engine.pictures import PICKS, Scores, choose, compare_pictures
+    from res2net.engine.progress import progress_bar
+
+    check_choice("Way to choose pictures", chosen.pick, PICKS)
+    tasks, said = restore_all(files, name, chosen.accelerator)
+    titles = titles_of(tasks, files, separated(chosen.names))
+    source, unknown = open_compared(chosen.source, tasks, said)
+    console = Console()
+    if unknown:
+        console.print(f"Without the truth: {unknown}", markup=False, highlight=False, soft_wrap=True)
+    scores = None if unknown else Scores(tasks, source)
+    total = len(source.val)
+    with progress_bar(Console(stderr=True)) as bar:
+        watched = bar.add_task("scores", total=min(total, chosen.among), note="", visible=chosen.pick == "differ")
+
+        def difference(place: int) -> float:
+            assert scores is not None
+            bar.advance(watched)
+            return scores.difference(place)
+
+        places = choose(
+            chosen.count,
+            total,
+            chosen.pick,
+            seed=chosen.seed,
+            among=chosen.among,
+            difference=None if scores is None else difference,
+        )
+        drawing = bar.add_task("pictures", total=len(places), note="")
+        rows = []
+        for row in compare_pictures(tasks, source, places, scores):
+            rows.append(row)
+            bar.advance(drawing)
+    title = f"{name}: {', '.join(titles)} on {source.name}"
+    table = None if scores is None else score_table(rows, titles, scores)
+    write(rows, titles, title, table, out)
+    if table is not None:
+        console.print(table.to_rich())
+    console.print(f"Sheet: {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+def separated(words: Sequence[str]) -> list[str]:
+    """Words that may have commas between them; a file whose name has one stays whole."""
+    return [part for word in words for part in ([word] if Path(word).exists() else word.split(",")) if part]
+
+
+def restore_all(files: Sequence[str], name: str, accelerator: str) -> tuple[list[Task], Mapping[str, Any]]:
+    """The trained tasks, and what the file of the first says; `InputError` where they know different classes."""
+    from res2net.engine.checkpoints import restore_task
+    from res2net.engine.predict import device_of
+
+    device = device_of(accelerator)
+    tasks: list[Task] = []
+    told: list[Mapping[str, Any]] = []
+    for file in files:
+        path = Path(file, BEST) if Path(file).is_dir() else Path(file)
+        task, checkpoint = restore_task(path, None, name)
+        tasks.append(task.eval().to(device))
+        told.append(checkpoint.metadata)
+        for what in ("class_names", "stuff_names"):
+            first, here = (tuple(getattr(one, what, ())) for one in (tasks[0], task))
+            if first != here:
+                raise InputError(
+                    f"{files[0]} and {file} know different classes ({shown(first)}; {shown(here)}): compare models "
+                    "that were trained on the same ones."
+                )
+    return tasks, told[0]
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first of some names, and how many there are."""
+    return ", ".join(names[:3]) + (f" ... {len(names)} in all" if len(names) > 3 else "") or "none"
+
+
+def titles_of(tasks: Sequence[Task], files: Sequence[str], names: Sequence[str]) -> list[str]:
+    """What the models are called: as is said, else as their backbones or, where these are the same, their runs."""
+    if names:
+        if len(names) != len(tasks):
+            raise InputError(f"There are {len(tasks)} models and {len(names)} names: give one for each in --names.")
+        return list(names)
+    backbones = [task.backbone.variant_name for task in tasks]
+    paths = [Path(file).absolute() for file in files]
+    runs = [path.parent.name if path.name == BEST else path.stem for path in paths]
+    candidates = (backbones, runs, files)
+    return list(next((found for found in candidates if len(set(found)) == len(found)), files))
+
+
+def open_compared(text: str, tasks: Sequence[Task], said: Mapping[str, Any]) -> tuple[DataSource, str]:
+    """The source of the pictures, split as in the training of the first model; and why their truth is not known.
+
+    Raises:
+        InputError: it is no data set that fits the task, and has no pictures itself.
+    """
+    from res2net.data.sources import DataSource, open_source
+    from res2net.engine.checkpoints import check_classes
+    from res2net.engine.pictures import FilesAlone
+
+    try:
+        source = open_source(
+            text,
+            val_fraction=float(said.get("val_fraction", 0.2)),
+            seed=int(said.get("seed", 0)),
+            labels=tasks[0].labels,
+        )
+    except InputError as error:
+        path = Path(text)
+        if not path.exists():
+            raise
+        files = FilesAlone(tasks[0], path)  # it says where there is no picture at all
+        # Pictures that lie in folders of their own are parts of a data set in which something is wrong.
+        if path not in (files.paths[0], *(file.parent for file in files.paths)):
+            raise
+        name = Path(text).absolute().name
+        return DataSource(name, files, files, tasks[0].class_names), str(error)
+    for task in tasks:
+        check_classes(said.get("class_names"), task, source)
+        task.check_source(source)
+    return source, ""
+
+
+def score_table(rows: Sequence[Compared], titles: Sequence[str], scores: Scores) -> Table:
+    """The scores of the pictures in the sheet."""
+    from res2net.report import Column, Table
+
+    names = dict.fromkeys(score[0] for row in rows for score in row.scores if score is not None)
+    heading = f"{', '.join(names) or 'nothing to measure'}, of each picture alone"
+    columns = (Column("picture"), *(Column(title, "%", digits=1) for title in titles))
+    cells = [(row.name, *(None if score is None else score[1] for score in row.scores)) for row in rows]
+    return Table(heading, columns, cells)
+
+
+def write(rows: Sequence[Compared], titles: Sequence[str], title: str, table: Table | None, out: Path) -> None:
+    """Write a picture of all rows, or a page with them."""
+    from res2net.report import Report, picture_rows, render
+    from res2net.weights import atomic_write
+
+    heads = ["picture", *([] if table is None else ["truth"]), *titles]
+    pictures = [[row.picture, *([] if row.truth is None else [row.truth]), *row.found] for row in rows]
+    captions = [
+        [row.name, *([] if row.truth is None else [""]), *(caption(score) for score in row.scores)] for row in rows
+    ]
+    if out.suffix.lower() == ".png":
+        content = render(picture_rows(pictures, heads, captions, side=SIDE), "png")
+        atomic_write(out, lambda file: file.write(content))
+        return
+    report = Report(title)
+    if table is not None:
+        report.add_table(table)
+    for row, below in zip(pictures, captions, strict=True):
+        told = [f"{head}\n{text}" if text else head for head, text in zip(heads, below, strict=True)]
+        report.add_pictures(row, told, below[0])
+    report.write(out)
+
+
+def caption(score: tuple[str, float] | None) -> str:
+    """A line below a picture."""
+    return "" if score is None else f"{score[0]} {score[1]:.1f} %"
