@@ -134,9 +134,13 @@ class Saliency(PixelTask):
         cut = on_checkerboard(cut_out(image, result))
         return in_a_row([image.convert("RGB"), Image.fromarray(result).convert("RGB"), cut])
 
-    def truth_image(self, image: Image.Image, target: Mapping[str, Any]) -> Image.Image:
-        """The same of the true mask."""
-        return self.draw(image, 255 * target["saliency"].as_subclass(Tensor).to(torch.uint8).numpy())
+    def draw_beside(self, image: Any, result: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The map alone."""
+        return Image.fromarray(result)
+
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The true mask."""
+        return Image.fromarray(255 * target["saliency"].as_subclass(Tensor).to(torch.uint8).numpy())
 
     def numbers(self, evaluation: Evaluation) -> Table:
         """What the measures are called."""

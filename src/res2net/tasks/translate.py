@@ -16,6 +16,7 @@ from torchmetrics import Metric
 from res2net.backbones.base import Backbone
 from res2net.data.pairs import PAIR_NAMES, Backwards, PairTransform, unit
 from res2net.data.pixel_transforms import pixel_eval_transform
+from res2net.data.samples import Samples
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.heads.pixels.discriminator import PatchDiscriminator, adversarial_loss
@@ -199,9 +200,21 @@ class Translate(PixelTask):
         sheet.paste(Image.fromarray(result), (image.width, 0))
         return sheet
 
+    def pictures(self, source: DataSource) -> Samples:
+        """The validation pairs, in the direction that was chosen."""
+        return self.directed(source).val
+
+    def draw_beside(self, image: Any, result: Any, target: Mapping[str, Any]) -> Image.Image:
+        """What was made of the picture."""
+        return Image.fromarray(result)
+
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
+        """The other picture of the pair."""
+        return as_image(target["picture"])
+
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Validation pictures, what was made of them, and what is true."""
-        pairs = self.directed(source).val
+        pairs = self.pictures(source)
         rows = []
         for image, target in (pairs[index] for index in range(min(SHOWN, len(pairs)))):
             made = Image.fromarray(self.found_in(image, target))

@@ -164,6 +164,10 @@ class PixelTask(HeadedTask):
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
             result = self.found_in(image, target)
-            pictures += [self.draw_truth(image, target), self.draw_beside(image, result, target)]
-            captions += [f"picture {index}: true", f"picture {index}: found"]
-        report.add_pictures(pictures, captions, "Validation pictures: what is true of each, and what was found.")
+            pictures += [
+                self.draw_alone(image, target),
+                self.draw_truth(image, target),
+                self.draw_beside(image, result, target),
+            ]
+            captions += [f"picture {index}", "true", "found"]
+        report.add_pictures(pictures, captions, "Validation pictures, what is true of them, and what was found.")
