@@ -51,7 +51,7 @@ def side_by_side(
             continue
         goal = goals.get(name)
         unit = trained.evaluation.units.get(name)
-        shown = name if unit is None else f"{name}, {unit}"
+        shown = name if unit is None else f"{name}, {unit or 'no unit'}"
         word = reached(value, goal, lower=name in trained.task.lower)
         rows.append((shown, *(one.get(name) for one in scores.values()), value, goal, word))
     columns = (
