@@ -149,7 +149,7 @@ class SingleObjects(Dataset[Sample]):
         if not places:
             raise InputError(
                 f"No object of the data has a box of {least_area:g} pixels or more: choose other data, or a smaller "
-                "least area (--task.least-area)."
+                "least area (--least-area)."
             )
         if 0 < most < len(places):
             places = [places[int(index)] for index in np.linspace(0, len(places) - 1, most).round()]

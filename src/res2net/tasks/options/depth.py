@@ -31,5 +31,5 @@ class DepthOptions(PixelOptions):
         if not 0 < self.least < self.most <= 1e6:
             raise InputError(
                 f"Distances from {self.least} to {self.most} m do not fit: give two above 0, the smaller one first "
-                "(--task.least, --task.most)."
+                "(--least, --most)."
             )
