@@ -127,7 +127,7 @@ def test_what_never_gets_there_has_all_clicks(make, scenes, monkeypatch):
 
 def test_clicks_and_masks_are_in_pixels_of_the_file(make, monkeypatch):
     """A picture of 200 x 100 pixels, which the network sees at half the size."""
-    task = make(eval_size=50).eval()
+    task = make(resize=50).eval()
     seen = []
 
     def forward(self, images):
@@ -180,7 +180,7 @@ def test_predictions_are_those_of_a_session(make, tmp_path):
     for click in task.clicks:
         mask = session.click(*click)
     assert np.array_equal(result["mask"], mask)
-    (file,) = task.save(picture, result, tmp_path / "00001-a")
+    (file,) = task.save(result, tmp_path / "00001-a")
     with Image.open(file) as image:
         assert np.array_equal(np.asarray(image), mask)
     assert task.described(result)["clicks"][0] == {"x": 20, "y": 30, "positive": True}

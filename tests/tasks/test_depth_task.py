@@ -106,9 +106,17 @@ def test_what_is_enlarged_is_nearer(make, scenes, monkeypatch):
 
 
 def test_the_size_in_which_a_picture_is_seen_is_put_right(make, monkeypatch):
-    """What is 3 m away in a picture of half the size is 1.5 m away in that of the file."""
-    for options, metres in (({"eval_size": 32}, 1.5), ({"eval_size": 32, "zoom_depth": False}, 3.0), ({}, 3.0)):
+    """What is 3 m away in a picture of half the size is 1.5 m away, unless half the size is usual."""
+    half = (32, 48)
+    cases = (
+        ({}, half, 1.5),
+        ({"zoom_depth": False}, half, 3.0),
+        ({"resize": 32}, None, 3.0),
+        ({"resize": 64}, half, 1.5),
+    )
+    for options, within, metres in cases:
         task = make(**options).eval()
+        task.within = within
         knows(task, monkeypatch, torch.full((8, 8), 3.0))
         images, targets = collate([task.transform(False)(Image.new("RGB", (96, 64)), {"index": 0})])
         (found,) = task.predict(images, targets)
@@ -166,20 +174,21 @@ def test_results_are_files_in_the_size_of_the_picture(make, tmp_path, size):
     images, targets = collate([task.transform(False)(picture, {"index": 0})])
     with torch.no_grad():
         (found,) = task.predict(images, targets)
-    depth, colours = task.save(picture, found, tmp_path / "00001-a")
+    depth, colours = task.save(found, tmp_path / "00001-a")
     with Image.open(depth) as image:
         millimetres = np.asarray(image)
     assert millimetres.dtype == np.uint16
     assert millimetres.shape == size[::-1]
     assert millimetres / 1000 == pytest.approx(found, abs=6e-4)
     with Image.open(colours) as image:
-        assert image.width >= 600
+        assert image.size == size
+    assert task.draw(picture, found).width >= 600
     assert task.described(found).keys() == {"nearest", "median", "farthest"}
     assert len(task.tabulate(found)[0]) == len(task.columns)
 
 
 def test_what_is_too_far_for_a_file(make, tmp_path):
-    depth, _ = make().save(Image.new("RGB", (2, 1)), np.array([[70.0, 0.0001]], np.float32), tmp_path / "a")
+    depth, _ = make().save(np.array([[70.0, 0.0001]], np.float32), tmp_path / "a")
     with Image.open(depth) as image:
         assert np.asarray(image).tolist() == [[65535, 1]]
 

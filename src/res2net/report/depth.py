@@ -66,7 +66,6 @@ def draw_depth(
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
     plain, coloured = figure.subplots(1, 2)
     plain.imshow(picture)
-    # The picture that `save` writes, so that both have the same colours.
     coloured.imshow(depth_colours(depth, low, high))
     for axes in (plain, coloured):
         axes.set_axis_off()

@@ -245,7 +245,7 @@ class Click(PixelTask):
             "segmentation": run_lengths(result["mask"]),
         }
 
-    def save(self, image: Image.Image, result: Any, stem: Path) -> list[Path]:
+    def save(self, result: Any, stem: Path) -> list[Path]:
         """The mask as a PNG, white on black."""
         path = stem.with_name(f"{stem.name}-mask.png")
         atomic_write(path, lambda file: Image.fromarray(result["mask"]).save(file, "PNG"))

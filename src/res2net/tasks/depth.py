@@ -19,7 +19,7 @@ from res2net.errors import InputError
 from res2net.heads.pixels.depth_losses import scale_invariant_log_loss
 from res2net.metrics.depth import DepthErrors
 from res2net.report import Column, Table
-from res2net.report.depth import draw_depth
+from res2net.report.depth import depth_colours, draw_depth
 from res2net.report.tables import Cell
 from res2net.tasks.base import Evaluation, register_task
 from res2net.tasks.options.depth import DepthOptions
@@ -56,6 +56,8 @@ class Depth(PixelTask):
     lower = ("AbsRel", "RMSE", "RMSE_log", "SILog")
     headline = ("delta1", "AbsRel", "RMSE")
     result_name = "depth"
+    # Without `resize`: the network goes by how large things are in pixels of the training.
+    adjustable = ("window", "overlap", "scales", "flip_test", "least", "most")
     columns = (Column("nearest", "m"), Column("median", "m"), Column("farthest", "m"))
 
     @classmethod
@@ -71,7 +73,7 @@ class Depth(PixelTask):
         """The scale-invariant error of logarithms, of each map that is learnt from."""
         true = targets["depth"].as_subclass(Tensor)
         if self.options.zoom_depth:
-            true = true / targets["zoom"].to(true)[:, None, None]
+            true = true / true.new_tensor(self.zooms(targets))[:, None, None]
         losses = [
             scale_invariant_log_loss(logits[:, 0], true, self.options.scale_invariance)
             for logits in self.model.every(images)
@@ -103,11 +105,19 @@ class Depth(PixelTask):
         correction = sum(math.log(scale) for scale in options.scales) / len(options.scales)
         return super().seen(images) + correction
 
+    def zooms(self, targets: Mapping[str, Any]) -> list[float]:
+        """By how much each picture is larger than pictures usually are here: the size that `resize` gives, or its own.
+
+        A whole picture that gets the usual size shows what it did, no nearer and no farther.
+        """
+        usual = [self.options.resize / min(size) if self.options.resize else 1.0 for size in targets["original_size"]]
+        return [float(zoom) / one for zoom, one in zip(targets["zoom"], usual, strict=True)]
+
     def distances(self, images: Tensor, targets: Mapping[str, Any]) -> list[Tensor]:
         """Metres `(height, width)` of each picture, in the size of its file."""
         found = []
-        for values, zoom in zip(self.values(images, targets), targets["zoom"], strict=True):
-            shift = math.log(float(zoom)) if self.options.zoom_depth else 0.0
+        for values, zoom in zip(self.values(images, targets), self.zooms(targets), strict=True):
+            shift = math.log(zoom) if self.options.zoom_depth else 0.0
             logarithms = (values[0] + shift).clamp(math.log(self.options.least), math.log(self.options.most))
             found.append(logarithms.exp())
         return found
@@ -133,12 +143,13 @@ class Depth(PixelTask):
         """The `nearest`, the `median` and the `farthest` distance, metres."""
         return dict(zip(("nearest", "median", "farthest"), summary(result), strict=True))
 
-    def save(self, image: Image.Image, result: Any, stem: Path) -> list[Path]:
+    def save(self, result: Any, stem: Path) -> list[Path]:
         """A PNG of 16 bits in millimetres (what is farther than 65.5 m is 65.535 m there), and one in colours."""
         depth, colours = (stem.with_name(f"{stem.name}-{kind}.png") for kind in ("depth", "colours"))
         numbers = (result * MILLIMETRES).round().clip(1, FARTHEST).astype(np.uint16)
         atomic_write(depth, lambda file: Image.fromarray(numbers).save(file, "PNG"))
-        atomic_write(colours, lambda file: self.draw(image, result).save(file, "PNG"))
+        nearest, _, farthest = summary(result)
+        atomic_write(colours, lambda file: depth_colours(result, nearest, farthest).save(file, "PNG"))
         return [depth, colours]
 
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from res2net.errors import InputError, check_range
-from res2net.tasks.options.pixels import PixelOptions
+from res2net.tasks.parts.pixel_options import PixelOptions
 
 __all__ = ["ClickOptions"]
 
