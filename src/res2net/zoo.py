@@ -51,7 +51,7 @@ def create_model(
     in_channels: int | None = None,
     output_stride: int | None = None,
     adapt_classifier: bool = False,
-    adapt_input: bool = False,
+    adapt_input: bool | str = False,
     **options: Any,
 ) -> Backbone:
     """Build a model, with published weights or those of a file if asked for.
@@ -66,7 +66,7 @@ def create_model(
         output_stride: 32, 16 or 8 (what the model allows); by default the model's own.
         adapt_classifier: where the weights have another number of classes, keep the model's fresh classifier.
         adapt_input: where the weights are for another number of channels, change the first convolution: the response
-            to a picture whose channels are alike stays the same.
+            to a picture whose channels are alike stays the same. With "zeros", channels that are new start at zero.
         options: of the model's class, such as `drop_path_rate=0.1`. A `graph` must be the one that the weights say they
             need; weights that only have the names of another program are built with any.
 

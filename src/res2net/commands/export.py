@@ -104,7 +104,7 @@ def run(arguments: Sequence[str]) -> None:
     if said["source"] == FRESH:
         Console(stderr=True).print("The weights are fresh: name trained ones by --weights.", highlight=False)
 
-    shape = (chosen.batch_size, len(task.preprocessing.mean), *said["input_size"])
+    shape = (chosen.batch_size, task.in_channels, *said["input_size"])
     calibration = pictures(task, chosen.calibrate, shape[0], chosen.bad_images) if chosen.calibrate else None
     console = Console()
     with tempfile.TemporaryDirectory() as folder:

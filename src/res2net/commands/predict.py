@@ -39,6 +39,8 @@ class Arguments(TrainedArguments):
     `predict detect --coco` writes) or COCO's annotations, in place of whole pictures."""
     box_score: float = 0.0
     """Least score of those boxes."""
+    clicks: tuple[str, ...] = ()
+    """For the task click: where, as column,row,+ on the object or column,row,- beside it, such as 120,80,+ 10,20,-."""
     batch_size: int = 32
     """Pictures at a time, or boxes."""
     precision: str = "fp32"
@@ -61,6 +63,8 @@ def run(arguments: Sequence[str]) -> None:
     paths = task_type(name).list_files(chosen.source)
     trained = restore_trained(chosen, name, chosen.precision)
     task = trained.task
+    if chosen.clicks:
+        _give_clicks(task, chosen.clicks)
     if chosen.coco is not None and task.result_name != "objects":
         raise InputError(f"The task {task.name} finds no objects: leave out --coco.")
     boxes = None
@@ -103,6 +107,14 @@ def run(arguments: Sequence[str]) -> None:
 def stem_of(path: Path) -> str:
     """The name of a file without its ending, also without one that is packed."""
     return Path(path.name.removesuffix(".gz")).stem
+
+
+def _give_clicks(task: Any, words: Sequence[str]) -> None:
+    from res2net.data.clicks import parse_click
+
+    if not hasattr(task, "clicks"):
+        raise InputError(f"The task {task.name} takes no clicks: leave out --clicks.")
+    task.clicks = [parse_click(word) for word in words]
 
 
 def _write_coco(task: Any, found: Sequence[tuple[Path, Any, str]], file: str) -> None:

@@ -135,7 +135,11 @@ class ObjectTransform:
         moved = viewed_target(target[0], view, self.flip_pairs)
         if self.train:
             moved = trimmed_objects(moved)
-        return image, moved | {"original_size": original, "size_now": view.size}
+        return image, moved | {"original_size": original, "size_now": view.size} | self._noted(view)
+
+    def _noted(self, view: View) -> dict[str, Any]:
+        """What else a target tells of what is seen."""
+        return {}
 
     def _for_network(self, image: Any) -> tv_tensors.Image:
         pixels = self.normalise(self.colors(image) if self.colors else image)

@@ -23,7 +23,7 @@ from res2net.weights.records import Preprocessing
 
 __all__ = ["UNKNOWN", "PixelAugment", "PixelTransform", "pixel_eval_transform", "pixel_train_transform"]
 
-UNKNOWN = {"semantic": 255, "saliency": 255, "depth": 0}
+UNKNOWN = {"semantic": 255, "saliency": 255, "depth": 0, "object": 255}
 """By label, the value of pixels of which nothing is known, such as those outside of the picture."""
 
 
@@ -58,7 +58,7 @@ class PixelAugment:
 class PixelTransform(ObjectTransform):
     """A transform of pictures and maps of labels `(H, W)`, which are filled up with `UNKNOWN` where the picture is.
 
-    Truth values of `saliency` become 0 and 1.
+    Truth values of `saliency` become 0 and 1. A target gets its `zoom` too: pixels of the view for one of the file.
     """
 
     def finish(self, image: Any, target: dict[str, Any]) -> Sample:
@@ -71,6 +71,9 @@ class PixelTransform(ObjectTransform):
         if not target:
             return super().__call__(image)
         return self.finish(*self.geometry(image, target[0]))
+
+    def _noted(self, view: View) -> dict[str, Any]:
+        return {"zoom": torch.tensor(view.size[0] / view.height)}
 
     def _filled(self, name: str, value: Any) -> Any:
         if not isinstance(value, tv_tensors.Mask):

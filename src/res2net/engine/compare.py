@@ -36,7 +36,7 @@ class Comparison:
         for name, runs in self.runs.items():
             task = runs[0].task
             size = task.preprocessing.size
-            found[name] = count(task.backbone, (len(task.preprocessing.mean), size, size))
+            found[name] = count(task.backbone, (task.backbone.in_channels, size, size))
         return found
 
     def table(self, metric: str) -> Table:

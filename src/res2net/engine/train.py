@@ -148,7 +148,7 @@ def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
         # A network without a classifier needs none of that of the weights; channels that a task adds are new to them.
         chosen = options | ({"adapt_classifier": True} if num_classes == 0 else {})
         if in_channels is not None and model.weights is not None:
-            chosen["adapt_input"] = True
+            chosen["adapt_input"] = "zeros"
         if output_stride is not None:
             chosen["output_stride"] = output_stride
         channels = in_channels or len(preprocessing.mean)

@@ -51,11 +51,12 @@ def side_by_side(
             continue
         goal = goals.get(name)
         unit = trained.evaluation.units.get(name)
-        shown = name if unit is None else f"{name}, {unit}"
-        rows.append((shown, *(one.get(name) for one in scores.values()), value, goal, reached(value, goal)))
+        shown = name if unit is None else f"{name}, {unit or 'no unit'}"
+        word = reached(value, goal, lower=name in trained.task.lower)
+        rows.append((shown, *(one.get(name) for one in scores.values()), value, goal, word))
     columns = (
         Column("metric"),
-        *(Column(name, digits=1) for name in (*scores, "trained")),
+        *(Column(name, digits=2 if trained.evaluation.units else 1) for name in (*scores, "trained")),
         Column("goal", digits=0),
         Column(""),
     )
@@ -69,8 +70,8 @@ def side_by_side(
     return Table(title, columns, rows)
 
 
-def reached(value: float, goal: float | None) -> str:
-    """Whether a goal was reached, in a word."""
+def reached(value: float, goal: float | None, *, lower: bool = False) -> str:
+    """Whether a goal was reached, in a word; `lower` where less is better."""
     if goal is None:
         return ""
-    return "reached" if value >= goal else "missed"
+    return "reached" if (value <= goal if lower else value >= goal) else "missed"

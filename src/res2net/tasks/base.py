@@ -59,10 +59,14 @@ class Task(nn.Module):
     """A dataclass of what a user can choose for this task alone."""
     labels: ClassVar[Sequence[str]] = ("label",)
     """What it needs to know of a picture, as the entries of a target; see `res2net.data.Sample`."""
+    lower: ClassVar[Sequence[str]] = ()
+    """The metrics of which less is better."""
     scored: ClassVar[str] = ""
     """What the scores depend on that their names do not say, such as "in detected boxes"; it is shown with them."""
     source_name: ClassVar[str] = "pictures"
     """What the samples of a source are."""
+    tells_classes: ClassVar[bool] = True
+    """Whether its results are of classes, which those of the data have to be too."""
     sample_name: ClassVar[str] = "pictures"
     """What the samples of `datasets` are."""
     result_name: ClassVar[str]
@@ -164,6 +168,11 @@ class Task(nn.Module):
         if changes:
             values = dataclasses.asdict(self.options) | dict(changes)
             self.options = from_dict(type(self.options), values, "What is chosen by --task-options")
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of what an exported network takes: those of a picture, and what a task adds."""
+        return len(self.preprocessing.mean)
 
     def metadata(self) -> dict[str, Any]:
         """What a checkpoint tells, beside the backbone and the classes, for `from_checkpoint`."""

@@ -44,7 +44,7 @@ class LoadReport:
 
 
 def load(
-    model: Backbone, checkpoint: Checkpoint, *, adapt_classifier: bool = False, adapt_input: bool = False
+    model: Backbone, checkpoint: Checkpoint, *, adapt_classifier: bool = False, adapt_input: bool | str = False
 ) -> LoadReport:
     """Copy a checkpoint of any known format into `model`, in place. After an error the model is as it was.
 
@@ -54,7 +54,8 @@ def load(
         model: the network.
         checkpoint: the tensors.
         adapt_classifier: where the classifiers differ in size, or only one side has one, the model keeps its own.
-        adapt_input: where the pictures differ in channels, change the first convolution as `adapt_channels` does.
+        adapt_input: where the pictures differ in channels, change the first convolution as `adapt_channels` does; with
+            "zeros" new channels start without any effect instead.
 
     Raises:
         InputError: the format is not known, or the checkpoint is of another network.
@@ -90,7 +91,7 @@ def load(
                 f"is for pictures of {given[first].shape[1]} channels and the model for {channels}: pass "
                 "adapt_input=True to change the first convolution, or build the model to fit"
             )
-        given = given | {first: adapt_channels(given[first], channels)}
+        given = given | {first: adapt_channels(given[first], channels, zeros=adapt_input == "zeros")}
         adapted.append(first)
 
     kept += [name for name in expected if name not in given and name.endswith("num_batches_tracked")]
@@ -104,11 +105,12 @@ def load(
     return LoadReport(native.format, loaded, tuple(adapted), tuple(kept), tuple(dropped))
 
 
-def adapt_channels(weight: Tensor, channels: int) -> Tensor:
+def adapt_channels(weight: Tensor, channels: int, *, zeros: bool = False) -> Tensor:
     """A convolution's weight for another number of input channels.
 
     More channels repeat the old ones in turn, each divided by how often it occurs; fewer channels are sums of the old
     ones in turn (one channel: of all). Either way the response to a picture whose channels are all equal is unchanged.
+    With `zeros`, more channels have no weight, so that the response is unchanged whatever they hold.
 
     Shape: `(C_out, C_in, *kernel)` to `(C_out, channels, *kernel)`.
     """
@@ -116,6 +118,8 @@ def adapt_channels(weight: Tensor, channels: int) -> Tensor:
     if channels < old:
         folded = weight.new_zeros(weight.shape[0], channels, *weight.shape[2:])
         return folded.index_add_(1, torch.arange(old, device=weight.device) % channels, weight)
+    if zeros:
+        return torch.cat([weight, weight.new_zeros(weight.shape[0], channels - old, *weight.shape[2:])], 1)
     source = torch.arange(channels, device=weight.device) % old
     repeats = torch.bincount(source)[source].view(-1, *[1] * (weight.ndim - 2))
     return weight[:, source] / repeats

@@ -53,12 +53,16 @@ class PixelNetwork(nn.Module):
         """The answer and what is learnt from beside it, each `(N, K, H, W)`."""
         return self._enlarged(images, self._maps(images))
 
+    def decoded(self, images: Tensor) -> list[Tensor]:
+        """The maps of the decoder, of a picture whose sides are multiples of what it needs."""
+        return self.decoder(self.backbone.features(images))
+
     def _maps(self, images: Tensor) -> list[Tensor]:
         multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
         if multiple > 1:
             height, width = images.shape[-2:]
             images = F.pad(images, (0, -width % multiple, 0, -height % multiple))
-        return self.decoder(self.backbone.features(images))
+        return self.decoded(images)
 
     def _enlarged(self, images: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
         height, width = images.shape[-2:]

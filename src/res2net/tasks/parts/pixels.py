@@ -58,10 +58,15 @@ class PixelTask(HeadedTask):
     @classmethod
     def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
         """The backbone with a decoder."""
+        decoder = build_decoder(options.decoder, backbone.stages, cls.values_of(facts), options.channels)
+        return PixelNetwork(cls.frozen(backbone, options), decoder)
+
+    @classmethod
+    def frozen(cls, backbone: Backbone, options: Any) -> Backbone:
+        """The backbone, of which no more is trained than the options say."""
         if options.freeze_norms:
             freeze_norms(backbone)
-        decoder = build_decoder(options.decoder, backbone.stages, cls.values_of(facts), options.channels)
-        return PixelNetwork(backbone.freeze(options.freeze), decoder)
+        return backbone.freeze(options.freeze)
 
     @classmethod
     def restore(

@@ -1,0 +1,84 @@
+"""How many clicks an object takes, as papers on interactive segmentation count them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from res2net.errors import InputError
+
+__all__ = ["GOALS", "MOST", "WATCHED", "ClicksToIoU"]
+
+GOALS = (85, 90)
+"""Intersections over union, in percent, until which clicks are counted."""
+WATCHED = (1, 3, 5)
+"""Numbers of clicks after which the IoU is told."""
+MOST = 20
+"""Clicks on an object at most; one that never reaches a goal counts as so many (Xu et al., CVPR 2016)."""
+
+
+class ClicksToIoU(Metric):
+    """Number of clicks to an IoU, and IoU by the number of clicks; each is the mean over objects.
+
+    - `NoC@85`, `NoC@90`: clicks until the IoU is that high for the first time, at most `most`
+    - `reached@85`, `reached@90`: share of the objects that get there
+    - `IoU@1`, `IoU@3`, `IoU@5`: IoU after so many clicks
+
+    Args:
+        most: clicks on an object at most.
+
+    Raises:
+        InputError: that is no positive number.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    clicks: Tensor
+    reached: Tensor
+    ious: Tensor
+    objects: Tensor
+
+    def __init__(self, most: int = MOST) -> None:
+        super().__init__()
+        if most < 1:
+            raise InputError(f"{most} clicks do not fit: give 1 or more.")
+        self.most = most
+        for name, count in (("clicks", len(GOALS)), ("reached", len(GOALS)), ("ious", len(WATCHED))):
+            self.add_state(name, torch.zeros(count, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("objects", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, ious: Sequence[float]) -> None:
+        """Add an object.
+
+        Args:
+            ious: after the first click, the second, and so on; what is left out is as after the last one.
+
+        Raises:
+            InputError: there are none, or too many.
+        """
+        if not 1 <= len(ious) <= self.most:
+            raise InputError(f"An object has {len(ious)} clicks: give the IoU after each of 1 to {self.most}.")
+        counts = [clicks_to(ious, goal / 100) for goal in GOALS]
+        self.clicks += self.clicks.new_tensor([float(count or self.most) for count in counts])
+        self.reached += self.reached.new_tensor([float(count is not None) for count in counts])
+        self.ious += self.ious.new_tensor([float(ious[min(after, len(ious)) - 1]) for after in WATCHED])
+        self.objects += 1
+
+    def compute(self) -> dict[str, Any]:
+        """The numbers: clicks, and the others from 0 to 1; NaN without an object."""
+        count = float(self.objects) or math.nan
+        values = {f"NoC@{goal}": float(value) / count for goal, value in zip(GOALS, self.clicks, strict=True)}
+        values |= {f"reached@{goal}": float(value) / count for goal, value in zip(GOALS, self.reached, strict=True)}
+        return values | {f"IoU@{after}": float(value) / count for after, value in zip(WATCHED, self.ious, strict=True)}
+
+
+def clicks_to(ious: Sequence[float], goal: float) -> int | None:
+    """The number of clicks after which the IoU is that high for the first time; None where it never is."""
+    return next((place for place, iou in enumerate(ious, start=1) if iou >= goal), None)

@@ -1,0 +1,102 @@
+"""Errors of distances, as the field counts them since Eigen et al. (2014): of each picture, and then their mean."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from res2net.errors import InputError
+
+__all__ = ["DELTA", "DepthErrors"]
+
+DELTA = 1.25
+"""Ratio of two distances, the larger one over the other, below which they agree; also its square and its cube."""
+ERRORS = ("delta1", "delta2", "delta3", "AbsRel", "RMSE", "RMSE_log", "SILog")
+
+
+class DepthErrors(Metric):
+    """How far distances are from the truth; pixels of which nothing is known never count.
+
+    Of each picture, over its known pixels with the distances d and the true ones t:
+
+    - `delta1`, `delta2`, `delta3`: share of the pixels with max(d / t, t / d) < 1.25, 1.25^2, 1.25^3
+    - `AbsRel`: mean of |d - t| / t
+    - `RMSE`: square root of the mean of (d - t)^2, metres
+    - `RMSE_log`: square root of the mean of (ln d - ln t)^2
+    - `SILog`: standard deviation of ln d - ln t, which forgives a common factor (KITTI)
+
+    Each is the mean over pictures that have a known pixel.
+
+    Args:
+        least: metres; true distances below it do not count, and found ones are raised to it.
+        most: the same from above; pictures of rooms are usually compared up to 10 m, those of streets up to 80 m.
+
+    Raises:
+        InputError: the bounds are not in order, or not above 0.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    totals: Tensor
+    pictures: Tensor
+
+    def __init__(self, least: float = 1e-3, most: float = 80.0) -> None:
+        super().__init__()
+        if not 0 < least < most:
+            raise InputError(f"Distances from {least} to {most} m do not fit: give two above 0, the smaller one first.")
+        self.least, self.most = least, most
+        self.add_state("totals", torch.zeros(len(ERRORS), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("pictures", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, found: Tensor, true: Tensor) -> None:
+        """Add a picture; arguments and errors as of `errors`."""
+        errors = self.errors(found, true)
+        if not errors[0].isnan():
+            self.totals += errors.to(self.totals)
+            self.pictures += 1
+
+    def errors(self, found: Tensor, true: Tensor) -> Tensor:
+        """Those of a picture in their order, `(7,)` float64; NaN where nothing is known of it.
+
+        Args:
+            found: metres, `(H, W)`.
+            true: metres, `(H, W)`, 0 where they are unknown.
+
+        Raises:
+            InputError: the sizes differ, or a known pixel has no number.
+        """
+        found, true = found.as_subclass(Tensor).double(), true.as_subclass(Tensor).to(found.device).double()
+        if found.shape != true.shape or found.ndim != 2:
+            raise InputError(
+                f"Maps of {tuple(found.shape)} and {tuple(true.shape)} do not fit: give two of (height, width)."
+            )
+        # A distance that is no number is unknown too.
+        known = (true >= self.least) & (true <= self.most)
+        if not known.any():
+            return found.new_full((len(ERRORS),), math.nan)
+        d, t = found[known], true[known]
+        if d.isnan().any():
+            raise InputError("A distance that was found is no number: give metres.")
+        d = d.clamp(self.least, self.most)
+        logarithms = d.log() - t.log()
+        ratio = torch.maximum(d / t, t / d)
+        return torch.stack(
+            [
+                *((ratio < DELTA**power).double().mean() for power in (1, 2, 3)),
+                ((d - t).abs() / t).mean(),
+                (d - t).square().mean().sqrt(),
+                logarithms.square().mean().sqrt(),
+                logarithms.std(correction=0),
+            ]
+        )
+
+    def compute(self) -> dict[str, Any]:
+        """The errors; NaN where no picture had a known pixel."""
+        means = self.totals / self.pictures if self.pictures else self.totals.new_full((len(ERRORS),), math.nan)
+        return {name: float(value) for name, value in zip(ERRORS, means, strict=True)}

@@ -1,0 +1,60 @@
+"""Maps of clicks, and the network that the first one leads."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from res2net.heads.pixels.clicks import FirstClickBranch, FirstClickNetwork, click_maps
+from res2net.heads.pixels.decoders import build_decoder
+from res2net.zoo import create_model
+
+
+def test_each_map_is_the_nearest_clicks_bell():
+    clicks = torch.tensor(
+        [[[3.0, 4.0, 1], [10.0, 2.0, 1], [6.5, 7.0, 0], [-1, -1, -1]], [[0.0, 0.0, 0]] + [[-1.0] * 3] * 3]
+    )
+    maps = click_maps(clicks, (9, 12), sigma=5)
+    for place, picture in enumerate(clicks.tolist()):
+        for channel, wanted in enumerate((1, 0)):
+            for row in range(9):
+                for column in range(12):
+                    values = [
+                        math.exp(-4 * math.log(2) * ((x - column) ** 2 + (y - row) ** 2) / 25)
+                        for x, y, kind in picture
+                        if kind == wanted
+                    ]
+                    assert maps[place, channel, row, column] == pytest.approx(max(values, default=0), abs=1e-6)
+
+
+@pytest.mark.parametrize("output_stride", [4, 8, 16])
+@pytest.mark.parametrize("size", [(1, 1), (33, 57), (64, 64)])
+def test_a_network_of_any_size(output_stride, size):
+    network = build("res2net20_26w_4s_tiny", 8, output_stride=output_stride).eval()
+    images = torch.randn(2, 6, *size)
+    with torch.no_grad():
+        assert [tuple(one.shape) for one in network.every(images)] == [(2, 1, *size)] * 2
+        before = network(images)
+        images[:, 5] = 1
+        assert not torch.allclose(before, network(images))
+
+
+def test_the_published_network():
+    """Res2Net-101 v1b: the branch of the published code has 256 + 1 channels in, and 512 out at stride 16."""
+    with torch.device("meta"):
+        network = build("res2net101d", 256, output_stride=16)
+    shapes = [tuple(layer[0].weight.shape[:2]) for layer in network.branch.layers]
+    assert shapes == [(256, 257), (256, 256), (256, 256), (512, 256), (512, 512), (512, 512)]
+    assert [layer[0].stride[0] for layer in network.branch.layers] == [2, 1, 1, 2, 1, 1]
+    assert network.decoder.aspp.convs[0][0].weight.shape[1] == 2048 + 512
+    assert network.backbone.conv1[0].weight.shape[1] == 5
+
+
+def build(name, channels, **options):
+    backbone = create_model(name, num_classes=0, in_channels=5, **options)
+    branch = FirstClickBranch(backbone.stages, channels)
+    return FirstClickNetwork(
+        backbone, build_decoder("deeplabv3plus", branch.widened(backbone.stages), 1, channels), branch
+    )
