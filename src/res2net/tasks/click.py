@@ -30,6 +30,7 @@ from res2net.heads.pixels.network import PixelNetwork
 from res2net.metrics.clicks import GOALS, WATCHED, ClicksToIoU
 from res2net.report import Column, Table
 from res2net.report.clicks import draw_clicks
+from res2net.report.pictures import as_image
 from res2net.report.tables import Cell
 from res2net.tasks.base import Evaluation, register_task
 from res2net.tasks.options.click import ClickOptions
@@ -259,9 +260,9 @@ class Click(PixelTask):
         """The picture with the mask and the clicks."""
         return draw_clicks(image, result["mask"], result["clicks"])
 
-    def truth_image(self, image: Image.Image, target: Mapping[str, Any]) -> Image.Image:
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
         """The picture with its largest object."""
-        return draw_clicks(image, largest(target).numpy().astype(bool), ())
+        return draw_clicks(as_image(image), largest(target).numpy().astype(bool), ())
 
     def found_in(self, image: Any, target: Mapping[str, Any]) -> Any:
         """What a simulated user gets of the largest object after a few clicks."""

@@ -20,6 +20,7 @@ from res2net.heads.pixels.depth_losses import scale_invariant_log_loss
 from res2net.metrics.depth import DepthErrors
 from res2net.report import Column, Table
 from res2net.report.depth import depth_colours, draw_depth
+from res2net.report.pictures import as_image
 from res2net.report.tables import Cell
 from res2net.tasks.base import Evaluation, register_task
 from res2net.tasks.options.depth import DepthOptions
@@ -160,9 +161,9 @@ class Depth(PixelTask):
         """The picture, its distances as colours, and what these mean in metres."""
         return draw_depth(image, result)
 
-    def truth_image(self, image: Image.Image, target: Mapping[str, Any]) -> Image.Image:
+    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
         """The same of the true distances; unknown ones are grey."""
-        return self.draw(image, target["depth"].as_subclass(Tensor).numpy())
+        return self.draw(as_image(image), target["depth"].as_subclass(Tensor).numpy())
 
     def numbers(self, evaluation: Evaluation) -> Table:
         """What the errors are called."""
