@@ -53,7 +53,11 @@ class Network:
 
 
 SALIENT = {"size": (300, 400), "frozen_norms": True}
+CLASSES = {"size": (513, 513), "num_classes": 21, "output_stride": 16}
 NETWORKS = {
+    "DeepLabv3+, Res2Net-50": Network("deeplabv3plus", "res2net50_26w_4s", **CLASSES),
+    "DeepLabv3+, Res2Net-101": Network("deeplabv3plus", "res2net101_26w_4s", **CLASSES),
+    "DeepLabv3+, ResNet-50": Network("deeplabv3plus", "resnet50", **CLASSES),
     "DSS, Res2Net-50": Network("dss", "res2net50_26w_4s", **SALIENT),
     "DSS, ResNet-50": Network("dss", "resnet50", **SALIENT),
     "PoolNet, Res2Net-50": Network("poolnet", "res2net50_26w_4s", output_stride=16, **SALIENT),
