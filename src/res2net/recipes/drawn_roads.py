@@ -12,18 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-import tyro
 from rich.console import Console
 
 from res2net.data.loader import eval_loader
 from res2net.data.roads.graph import RoadGraph
 from res2net.data.sources import DataSource, open_source
-from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
+from res2net.engine.config import DataConfig, TrainConfig
 from res2net.engine.evaluate import evaluate
 from res2net.engine.report import write_run_report
 from res2net.engine.train import make_task, train
-from res2net.errors import InputError
 from res2net.metrics.roads.all import RoadMetric
+from res2net.recipes.side_by_side import command, few_epochs, small_model
 from res2net.report import Column, Table
 from res2net.tasks.base import Task
 from res2net.tasks.options.roads import RoadsOptions
@@ -60,18 +59,9 @@ def configuration(chosen: Arguments) -> TrainConfig[RoadsOptions]:
         task=RoadsOptions(
             tracing=chosen.tracing, channels=48, branch_channels=32, next_channels=48, window=64, steps_per_picture=8
         ),
-        # In so few steps residual branches that start at zero hardly begin to learn; the official code has none.
-        model=ModelConfig(model=chosen.backbone, options={"zero_init_last": False}),
+        model=small_model(chosen.backbone),
         data=DataConfig(batch_size=8),
-        optim=OptimConfig(
-            epochs=chosen.epochs,
-            optimizer="adamw",
-            lr=3e-3,
-            weight_decay=0.05,
-            schedule="one-cycle",
-            warmup=0.1 * chosen.epochs,
-            clip=5.0,
-        ),
+        optim=few_epochs(chosen.epochs),
         seed=chosen.seed,
         out=chosen.out,
     )
@@ -79,12 +69,7 @@ def configuration(chosen: Arguments) -> TrainConfig[RoadsOptions]:
 
 def main() -> None:
     """The command."""
-    chosen = tyro.cli(Arguments, description=__doc__)
-    console = Console()
-    try:
-        console.print(run(chosen, console).to_rich())
-    except InputError as error:
-        raise SystemExit(f"res2net: {error}") from None
+    command(Arguments, run, __doc__)
 
 
 def run(chosen: Arguments, console: Console) -> Table:

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import tyro
 from rich.console import Console
 from torch import Tensor, nn
 
 from res2net.data.sources import DataSource
-from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.errors import InputError
-from res2net.recipes.side_by_side import side_by_side
+from res2net.engine.config import DataConfig, TrainConfig
+from res2net.recipes.side_by_side import command, few_epochs, side_by_side, small_model
 from res2net.report import Table
 from res2net.tasks.base import Task
 from res2net.tasks.options.volumes import VolumesOptions
@@ -56,18 +54,9 @@ def configuration(chosen: Arguments) -> TrainConfig[Any]:
         task_name="volumes",
         source="volumes",
         task=VolumesOptions(depth=24, slices=chosen.slices, channels=64, patches=4),
-        # In so few steps residual branches that start at zero hardly begin to learn; the official code has none.
-        model=ModelConfig(model=chosen.backbone, options={"zero_init_last": False}),
+        model=small_model(chosen.backbone),
         data=DataConfig(batch_size=4),
-        optim=OptimConfig(
-            epochs=chosen.epochs,
-            optimizer="adamw",
-            lr=3e-3,
-            weight_decay=0.05,
-            schedule="one-cycle",
-            warmup=0.1 * chosen.epochs,
-            clip=5.0,
-        ),
+        optim=few_epochs(chosen.epochs),
         seed=chosen.seed,
         out=chosen.out,
     )
@@ -75,12 +64,7 @@ def configuration(chosen: Arguments) -> TrainConfig[Any]:
 
 def main() -> None:
     """The command."""
-    chosen = tyro.cli(Arguments, description=__doc__)
-    console = Console()
-    try:
-        console.print(run(chosen, console).to_rich())
-    except InputError as error:
-        raise SystemExit(f"res2net: {error}") from None
+    command(Arguments, run, __doc__)
 
 
 def run(chosen: Arguments, console: Console) -> Table:

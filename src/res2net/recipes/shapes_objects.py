@@ -15,9 +15,9 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.errors import InputError, check_choice
-from res2net.recipes.side_by_side import side_by_side
+from res2net.engine.config import DataConfig, TrainConfig
+from res2net.errors import check_choice
+from res2net.recipes.side_by_side import command, few_epochs, side_by_side, small_model
 from res2net.report import Table
 from res2net.tasks.options import options_type
 
@@ -67,18 +67,9 @@ def configuration(chosen: Arguments) -> TrainConfig[Any]:
         task_name=chosen.task,
         source="shapes",
         task=task,
-        # In so few steps residual branches that start at zero hardly begin to learn; the official code has none.
-        model=ModelConfig(model=chosen.backbone, options={"zero_init_last": False}),
+        model=small_model(chosen.backbone),
         data=DataConfig(batch_size=64 if chosen.task == "keypoints" else 16),
-        optim=OptimConfig(
-            epochs=epochs,
-            optimizer="adamw",
-            lr=3e-3,
-            weight_decay=0.05,
-            schedule="one-cycle",
-            warmup=0.1 * epochs,
-            clip=5.0,
-        ),
+        optim=few_epochs(epochs),
         seed=chosen.seed,
         out=chosen.out,
     )
@@ -107,12 +98,7 @@ def small_head(chosen: Arguments) -> dict[str, Any]:
 
 def main() -> None:
     """The command."""
-    chosen = tyro.cli(Arguments, description=__doc__)
-    console = Console()
-    try:
-        console.print(run(chosen, console).to_rich())
-    except InputError as error:
-        raise SystemExit(f"res2net: {error}") from None
+    command(Arguments, run, __doc__)
 
 
 def run(chosen: Arguments, console: Console) -> Table:

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import tyro
 from rich.console import Console
 from torch import Tensor, nn
 
 from res2net.data.sources import DataSource
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.errors import InputError
-from res2net.recipes.side_by_side import side_by_side
+from res2net.recipes.side_by_side import command, side_by_side
 from res2net.report import Table
 from res2net.tasks.base import Task
 from res2net.tasks.options.translate import TranslateOptions
@@ -67,12 +65,7 @@ def configuration(chosen: Arguments) -> TrainConfig[Any]:
 
 def main() -> None:
     """The command."""
-    chosen = tyro.cli(Arguments, description=__doc__)
-    console = Console()
-    try:
-        console.print(run(chosen, console).to_rich())
-    except InputError as error:
-        raise SystemExit(f"res2net: {error}") from None
+    command(Arguments, run, __doc__)
 
 
 def run(chosen: Arguments, console: Console) -> Table:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+import tyro
 from rich.console import Console
 
 from res2net.data.loader import eval_loader
 from res2net.data.sources import DataSource
-from res2net.engine.config import TrainConfig
+from res2net.engine.config import ModelConfig, OptimConfig, TrainConfig
 from res2net.engine.evaluate import evaluate
 from res2net.engine.report import write_run_report
 from res2net.engine.train import make_task, open_data, train
+from res2net.errors import InputError
 from res2net.report import Column, Table
 from res2net.tasks.base import Task
 
-__all__ = ["side_by_side"]
+__all__ = ["command", "few_epochs", "side_by_side", "small_model"]
+
+Chosen = TypeVar("Chosen")
 
 Others = Callable[[Task, DataSource], Mapping[str, Task]]
 """From the untrained task and its data to more that is evaluated, by what it is called in the table."""
@@ -68,6 +72,35 @@ def side_by_side(
         f"{minutes:.1f} minutes of training, seed {config.seed}; scores in %"
     )
     return Table(title, columns, rows)
+
+
+def small_model(name: str) -> ModelConfig:
+    """A network that learns in few epochs from scratch."""
+    # In so few steps residual branches that start at zero hardly begin to learn; the official code has none.
+    return ModelConfig(model=name, options={"zero_init_last": False})
+
+
+def few_epochs(epochs: int) -> OptimConfig:
+    """What suits a small network and few epochs."""
+    return OptimConfig(
+        epochs=epochs,
+        optimizer="adamw",
+        lr=3e-3,
+        weight_decay=0.05,
+        schedule="one-cycle",
+        warmup=0.1 * epochs,
+        clip=5.0,
+    )
+
+
+def command(kind: type[Chosen], run: Callable[[Chosen, Console], Table], about: str | None) -> None:
+    """A recipe as a command: parse its arguments, run it, print its table; a user's mistake is one sentence."""
+    chosen = tyro.cli(kind, description=about)
+    console = Console()
+    try:
+        console.print(run(chosen, console).to_rich())
+    except InputError as error:
+        raise SystemExit(f"res2net: {error}") from None
 
 
 def reached(value: float, goal: float | None, *, lower: bool = False) -> str:
