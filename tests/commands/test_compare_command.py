@@ -181,7 +181,7 @@ def test_pictures_of_which_nothing_is_known(run, segmenters, tmp_path):
         ("{1}", {}, "has no pictures: known endings are"),
         ("shaps", {}, "There is no file or folder 'shaps', and no data of that name: did you mean 'shapes'?"),
         ("{3}", {"pick": "differ"}, "Nothing is known of these pictures by which models could differ"),
-        ("{0}", {}, "is no data set with the label semantic for each pixel"),
+        ("{0}", {}, "it is not a picture of a known format"),
     ],
 )
 def test_what_is_refused(refused, segmenters, tmp_path, source, options, sentence):
