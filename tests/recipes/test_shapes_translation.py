@@ -18,7 +18,7 @@ def test_the_table_has_the_copy_and_what_was_known_before_and_after(tmp_path, sh
         table = run(Arguments(epochs=1, out=str(tmp_path / "run")), Console(quiet=True))
     shape_masks.shape_masks_source.cache_clear()
     rows = {row[0]: row for row in table.rows}
-    assert set(rows) == {"SSIM", "PSNR (dB)", "VIF"}
+    assert set(rows) == {"SSIM", "PSNR, dB", "VIF"}
     _, untrained, copy, trained, goal, word = rows["SSIM"]
     assert goal == GOALS["SSIM"]
     assert word == ("reached" if trained >= goal else "missed")
