@@ -6,10 +6,10 @@ from object_sets import SMALL, write_coco
 
 from res2net.recipes.runs import recipes
 
-TRAINED = [
-    name for name, made in recipes().items() if not (name.startswith("overfit") or made().task_name == "keypoints")
-]
-"""Those that learn by heart have tests of their own; key points have the one below."""
+TASKS = {name: made().task_name for name, made in recipes().items() if not name.startswith("overfit")}
+"""Those that learn by heart have tests of their own."""
+DETECTORS = [name for name, task in TASKS.items() if task in ("detect", "instance")]
+OF_PIXELS = [name for name, task in TASKS.items() if task in ("segment", "saliency")]
 
 SHORT = ["--epochs", 1, "--milestones", "--warmup", 0, "--overfit", 2]
 
@@ -26,7 +26,7 @@ def shrunk(tiny):
     return tiny(batch_size=2) + [word for pair in SMALL.items() for word in pair] + SHORT
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_recipes_run(run, trained, shrunk, coco, tmp_path, name):
     """Shortened, with a tiny network and its weights from another task."""
     options = [*shrunk, "--weights", trained.best, "--out", tmp_path / "run"]
@@ -37,6 +37,30 @@ def test_recipes_run(run, trained, shrunk, coco, tmp_path, name):
     assert written["task"]["detector"] == recipe.task.detector
     assert (written["task"]["freeze"], written["task"]["freeze_norms"]) == (2, True)
     assert (written["optim"]["lr"], written["data"]["batch_size"]) == (0.02, 2)
+
+
+@pytest.fixture(scope="session")
+def pixels(tmp_path_factory, coco, run):
+    """A function that gives the folder of a data set for that task; not to be changed."""
+    folder = tmp_path_factory.mktemp("pixels")
+    for task, to in (("segment", "semantic"), ("saliency", "saliency")):
+        answer = run("data", "prepare", coco, "--to", to, "--out", folder / task)
+        assert answer.status == 0, answer.err
+    return folder.joinpath
+
+
+@pytest.mark.parametrize("name", OF_PIXELS)
+def test_recipes_of_pixels_run(run, trained, tiny, pixels, tmp_path, name):
+    options = [*tiny(batch_size=2), *SHORT, "--crop", 64, 64, "--channels", 8, "--weights", trained.best]
+    answer = run("train", "--recipe", name, pixels(TASKS[name]), *options, "--out", tmp_path / "run")
+    assert answer.status == 0, answer.err
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    recipe = recipes()[name]()
+    assert (written["task"]["decoder"], written["optim"]["lr"]) == (recipe.task.decoder, recipe.optim.lr)
+
+
+def test_every_recipe_is_tried():
+    assert {*TASKS} == {*DETECTORS, *OF_PIXELS, "simple_baseline_256x192"}
 
 
 def test_a_recipe_of_key_points_runs(run, trained, tiny, tmp_path):

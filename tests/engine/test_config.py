@@ -42,7 +42,7 @@ UNUSUAL = [
         ModelConfig("resnet50", "in1k", True, True, {"scale": 8, "drop_path_rate": 1e-5, "stem": "deep", "x": False}),
         DataConfig(256, 176, 0.125, "skip", "scaled", 0, "skip", 7),
         OptimConfig(
-            *(300, "lamb", 1e-8, 0.02, False, 0.0, True, "step", 4.5, 7, (5, 299), 0.25, 3),
+            *(300, "lamb", 1e-8, 0.02, False, 0.0, True, "step", 4.5, 7, (5, 299), 0.25, 1.5, 3),
             *(1e12, 0.9999),
         ),
         seed=2**32 - 1,
