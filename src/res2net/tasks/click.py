@@ -24,7 +24,7 @@ from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.errors import InputError
 from res2net.heads.pixels.binary_losses import mask_cross_entropy
-from res2net.heads.pixels.clicks import FirstClickBranch, FirstClickNetwork, click_maps
+from res2net.heads.pixels.clicks import FirstClickBranch, FirstClickNetwork, click_maps, clicked_cross_entropy
 from res2net.heads.pixels.decoders import build_decoder
 from res2net.heads.pixels.network import PixelNetwork
 from res2net.metrics.clicks import GOALS, WATCHED, ClicksToIoU
@@ -143,8 +143,10 @@ class Click(PixelTask):
         clicks = torch.stack(list(targets["clicks"])).to(images.device)
         for _ in range(int(torch.randint(self.options.rounds + 1, ()))):
             clicks = self.corrected(images, clicks, wanted)
-        answer, *others = self.model.every(self.with_clicks(images, clicks))
-        losses = {"loss": mask_cross_entropy(answer, wanted)}
+        seen = self.with_clicks(images, clicks)
+        answer, *others = self.model.every(seen)
+        maps = seen[:, COLOURS : COLOURS + 2]
+        losses = {"loss": clicked_cross_entropy(answer, wanted, maps, self.options.click_weight)}
         weight = self.options.first_weight if self.options.first_click else 1.0
         return losses | {
             f"loss_{place}": weight * mask_cross_entropy(logits, wanted) for place, logits in enumerate(others, start=1)

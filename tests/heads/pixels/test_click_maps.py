@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from res2net.heads.pixels.clicks import FirstClickBranch, FirstClickNetwork, click_maps
+from res2net.heads.pixels.clicks import FirstClickBranch, FirstClickNetwork, click_maps, clicked_cross_entropy
 from res2net.heads.pixels.decoders import build_decoder
 from res2net.zoo import create_model
 
@@ -58,3 +58,20 @@ def build(name, channels, **options):
     return FirstClickNetwork(
         backbone, build_decoder("deeplabv3plus", branch.widened(backbone.stages), 1, channels), branch
     )
+
+
+def test_pixels_around_clicks_count_more():
+    logits, wanted = torch.randn(2, 1, 4, 5), torch.randint(2, (2, 4, 5))
+    wanted[0, 0] = 255
+    maps = torch.rand(2, 2, 4, 5)
+    total = weights = 0.0
+    for place, row, column in torch.cartesian_prod(torch.arange(2), torch.arange(4), torch.arange(5)).tolist():
+        true = int(wanted[place, row, column])
+        if true == 255:
+            continue
+        chance = 1 / (1 + math.exp(-float(logits[place, 0, row, column])))
+        weight = 1 + 3 * float(maps[place, :, row, column].max())
+        total -= weight * math.log(chance if true else 1 - chance)
+        weights += weight
+    assert clicked_cross_entropy(logits, wanted, maps, 3).item() == pytest.approx(total / weights, rel=1e-5)
+    assert clicked_cross_entropy(logits, torch.full((2, 4, 5), 255), maps, 3) == 0

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from res2net.backbones.base import Backbone, Stage
+from res2net.heads.pixels.losses import IGNORED
 from res2net.heads.pixels.network import Decoder, PixelNetwork, resized, stage_of_stride
 from res2net.nn import initialise
 
-__all__ = ["ClickDiscs", "FirstClickBranch", "FirstClickNetwork", "click_maps"]
+__all__ = ["ClickDiscs", "FirstClickBranch", "FirstClickNetwork", "click_maps", "clicked_cross_entropy"]
 
 DETAIL_STRIDE = 4
 STEPS = 3
@@ -46,6 +48,24 @@ def click_maps(clicks: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
             of_kind = squares.masked_fill((kind != wanted)[:, None, None], math.inf)
             nearest[:, place] = torch.minimum(nearest[:, place], of_kind)
     return torch.exp(-4 * math.log(2) / sigma**2 * nearest)
+
+
+def clicked_cross_entropy(logits: Tensor, wanted: Tensor, maps: Tensor, weight: float) -> Tensor:
+    """The binary cross entropy of pixels, those around clicks counting more; the weighted mean over known pixels.
+
+    Else a network that finds most objects by the first click hardly learns what the others are for: they change few
+    pixels.
+
+    Args:
+        logits: `(N, 1, H, W)`.
+        wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
+        maps: of clicks, `(N, 2, H, W)`.
+        weight: what is added to 1 on a click.
+    """
+    known = wanted != IGNORED
+    weights = (1 + weight * maps.amax(1)) * known
+    losses = F.binary_cross_entropy_with_logits(logits[:, 0].float(), (wanted == 1).float(), reduction="none")
+    return (losses * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
 class FirstClickBranch(nn.Module):

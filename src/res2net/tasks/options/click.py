@@ -20,6 +20,8 @@ class ClickOptions(PixelOptions):
     """Let a branch of its own look around the first click (FCANet)."""
     first_weight: float = 1.0
     """Weight of the mask that this branch finds, in the loss."""
+    click_weight: float = 10.0
+    """How much more than other pixels those count in the loss that are clicked; less around them."""
     sigma: float = 10.0
     """Width of a click in its map at half the height, pixels of what the network sees."""
     first_sigma: float = 30.0
@@ -42,6 +44,7 @@ class ClickOptions(PixelOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("first weight", self.first_weight, 0, 1e6)
+        check_range("click weight", self.click_weight, 0, 1e6)
         check_range("sigma", self.sigma, 0.5, 1000)
         check_range("first sigma", self.first_sigma, 0.5, 1000)
         for name in ("positives", "negatives", "rounds"):
