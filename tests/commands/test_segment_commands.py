@@ -1,5 +1,6 @@
 """Segmentation from a data set to maps in files, on the command line."""
 
+import csv
 import json
 
 import numpy as np
@@ -50,6 +51,19 @@ def opened(path):
 @pytest.fixture
 def picture(regions):
     return sorted((regions / "images" / "val").iterdir())[0]
+
+
+def test_people_of_real_pictures_are_learnt_by_heart(run, real_data, tmp_path):
+    answer = run("data", "prepare", real_data("penn_fudan"), "--to", "semantic", "--out", tmp_path / "people")
+    assert answer.status == 0, answer.err
+    words = ["--recipe", "overfit_segment", tmp_path / "people", "--accelerator", "cpu", "--out", tmp_path / "run"]
+    answer = run("train", *words)
+    assert answer.status == 0, answer.err
+    with (tmp_path / "run" / "metrics.csv").open(encoding="utf-8") as file:
+        scores = [float(row["val_IoU/person"]) for row in csv.DictReader(file)]
+    print("IoU of people begins at", scores[0], "and ends at", scores[-1])
+    assert scores[0] < 30
+    assert scores[-1] > 40
 
 
 def test_evaluation_tells_the_classes(run, regions, learnt, monkeypatch):
