@@ -39,7 +39,7 @@ GOALS: Mapping[str, Mapping[str, float]] = {
     "click": {"NoC@85": 5.0},
 }
 """What each task has to reach on scenes that it was not trained on, % or clicks; set before anything was trained."""
-EPOCHS = {"segment": 6, "saliency": 1, "depth": 8, "click": 2}
+EPOCHS = {"segment": 6, "saliency": 1, "depth": 4, "click": 2}
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "segment": {"channels": 64},
     "saliency": {"channels": 16},
