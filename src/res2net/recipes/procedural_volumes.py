@@ -16,11 +16,10 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
 
 from res2net.data.sources import DataSource
 from res2net.engine.config import DataConfig, TrainConfig
-from res2net.recipes.side_by_side import command, few_epochs, side_by_side, small_model
+from res2net.recipes.side_by_side import Constant, command, few_epochs, side_by_side, small_model
 from res2net.report import Table
 from res2net.tasks.base import Task
 from res2net.tasks.options.volumes import VolumesOptions
@@ -84,23 +83,6 @@ def constant(untrained: Task, source: DataSource) -> dict[str, Task]:
     task = Volumes(Constant(values), untrained.preprocessing, untrained.options, untrained.known)
     task.fixed = True
     return {"constant": task}
-
-
-class Constant(nn.Module):
-    """Gives every voxel the same values.
-
-    Args:
-        values: `(K,)`.
-    """
-
-    def __init__(self, values: Tensor) -> None:
-        super().__init__()
-        self.values = nn.Parameter(values)
-
-    def forward(self, volumes: Tensor) -> Tensor:
-        """`(N, 1, D, H, W)` to `(N, K, D, H, W)`."""
-        values = self.values[None, :, None, None, None].expand(len(volumes), -1, *volumes.shape[-3:])
-        return values.contiguous()  # windows are weighted in place
 
 
 if __name__ == "__main__":

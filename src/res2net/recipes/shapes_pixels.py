@@ -15,14 +15,13 @@ from typing import Any
 
 import tyro
 from rich.console import Console
-from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from res2net.data.sources import DataSource
 from res2net.engine.config import DataConfig, TrainConfig
 from res2net.errors import check_choice
 from res2net.heads.pixels.clicks import ClickDiscs
-from res2net.recipes.side_by_side import command, few_epochs, side_by_side, small_model
+from res2net.recipes.side_by_side import Constant, command, few_epochs, side_by_side, small_model
 from res2net.report import Table
 from res2net.tasks.base import Task
 from res2net.tasks.click import Click
@@ -113,22 +112,6 @@ def constant(untrained: Task, source: DataSource) -> dict[str, Task]:
     network = ClickDiscs(float(values), untrained.options.sigma) if isinstance(untrained, Click) else Constant(values)
     model: Any = network
     return {"constant": type(untrained)(model, untrained.preprocessing, untrained.options, untrained.known)}
-
-
-class Constant(nn.Module):
-    """Gives every pixel the same values.
-
-    Args:
-        values: `(K,)`.
-    """
-
-    def __init__(self, values: Tensor) -> None:
-        super().__init__()
-        self.values = nn.Parameter(values)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` to `(N, K, H, W)`."""
-        return self.values[None, :, None, None].expand(len(images), -1, *images.shape[-2:])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import tyro
 from rich.console import Console
+from torch import Tensor, nn
 
 from res2net.data.loader import eval_loader
 from res2net.data.sources import DataSource
@@ -18,7 +19,7 @@ from res2net.errors import InputError
 from res2net.report import Column, Table
 from res2net.tasks.base import Task
 
-__all__ = ["command", "few_epochs", "side_by_side", "small_model"]
+__all__ = ["Constant", "command", "few_epochs", "side_by_side", "small_model"]
 
 Chosen = TypeVar("Chosen")
 
@@ -72,6 +73,24 @@ def side_by_side(
         f"{minutes:.1f} minutes of training, seed {config.seed}; scores in %"
     )
     return Table(title, columns, rows)
+
+
+class Constant(nn.Module):
+    """Gives every pixel, or voxel, the same values.
+
+    Args:
+        values: `(K,)`.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.values = nn.Parameter(values)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, *size)` to `(N, K, *size)`."""
+        size = images.shape[2:]
+        values = self.values.view(1, -1, *[1] * len(size)).expand(len(images), -1, *size)
+        return values.contiguous()  # windows may be weighted in place
 
 
 def small_model(name: str) -> ModelConfig:

@@ -24,13 +24,11 @@ from res2net.data.roads.transform import RoadEvalTransform, RoadTransform
 from res2net.data.roads.walks import StepSampler
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
-from res2net.errors import InputError
 from res2net.heads.pixels.fixed import FixedPixels
 from res2net.heads.roads.network import RoadNetwork, road_losses
 from res2net.heads.roads.tiles import explored_in_tiles
 from res2net.heads.roads.tracing import TracingOptions, trace_roads
 from res2net.metrics.roads.all import RoadMetric
-from res2net.options import from_dict
 from res2net.report import Column, Report
 from res2net.report.pictures import as_image
 from res2net.report.roads import draw_roads
@@ -86,22 +84,25 @@ class Roads(HeadedTask):
         )
 
     @classmethod
-    def restore(
+    def alone(cls) -> str:
+        """What a backbone cannot do."""
+        return "finds no roads"
+
+    @classmethod
+    def exported(
         cls,
         model: Any,
-        class_names: Sequence[str],
+        size: tuple[int, ...],
         preprocessing: Preprocessing,
-        said: Mapping[str, Any] | None = None,
+        options: Any,
+        facts: Mapping[str, Any],
     ) -> Self:
-        """The task around an exported network, which has the maps alone: they are thinned."""
-        if said is None:
-            raise InputError("A backbone alone finds no roads: give a file of `res2net train roads`.")
-        options = from_dict(RoadsOptions, said.get("task_options"), "What the exported network tells of its task")
-        size = (int(said["input_size"][0]), int(said["input_size"][1]))
+        """The task; an exported network has the maps alone: they are thinned."""
+        height, width = size
         options = dataclasses.replace(options, tracing="skeleton")
-        task = cls(FixedPixels(model, size), preprocessing, options, {"class_names": list(class_names)})
-        task.fit(size)
-        return task.eval()
+        task = cls(FixedPixels(model, (height, width)), preprocessing, options, facts)
+        task.fit((height, width))
+        return task
 
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits of roads and of junctions, `(N, 2, H, W)`."""

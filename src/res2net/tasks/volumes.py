@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -22,10 +22,8 @@ from res2net.data.volumes.needs import needs_volumes
 from res2net.data.volumes.nifti import ENDINGS
 from res2net.data.volumes.patches import PatchAugment, central_patch
 from res2net.data.volumes.prepare import resampled, usual_intensities, usual_spacing
-from res2net.errors import InputError
 from res2net.heads.volumes import VolumeNetwork
 from res2net.metrics.volumes import VolumeScores, volume_dice
-from res2net.options import from_dict
 from res2net.report import Column, Report, Table
 from res2net.report.tables import Cell
 from res2net.report.volumes import crossing, draw_volume
@@ -62,7 +60,6 @@ class Volumes(HeadedTask):
     adjustable = ("overlap",)
     result_name = "classes"
     columns = (Column("class"), Column("volume", "ml", digits=1), Column("voxels"))
-    ignored: ClassVar[Sequence[str]] = ("task_options", "input_size", "outputs")
 
     model: VolumeNetwork
     fixed: bool = False
@@ -89,22 +86,24 @@ class Volumes(HeadedTask):
         return VolumeNetwork(backbone, len(facts["class_names"]), channels=options.channels)
 
     @classmethod
-    def restore(
+    def alone(cls) -> str:
+        """What a backbone cannot do."""
+        return "knows no voxels"
+
+    @classmethod
+    def exported(
         cls,
         model: Any,
-        class_names: Sequence[str],
+        size: tuple[int, ...],
         preprocessing: Preprocessing,
-        said: Mapping[str, Any] | None = None,
+        options: Any,
+        facts: Mapping[str, Any],
     ) -> Self:
-        """The task around an exported network; `InputError` where nothing is said of it."""
-        if said is None:
-            raise InputError("A backbone alone knows no voxels: give a file of `res2net train volumes`.")
-        options = from_dict(cls.Options, said.get("task_options"), "What the exported network tells of its task")
-        facts = {name: value for name, value in said.items() if name not in cls.ignored}
-        task = cls(model, preprocessing, options, facts | {"class_names": list(class_names)})
-        task.patch = tuple(int(side) for side in said["input_size"])
+        """The task; the network takes patches of that shape alone."""
+        task = cls(model, preprocessing, options, facts)
+        task.patch = size
         task.fixed = True
-        return task.eval()
+        return task
 
     @cached_property
     def patch(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from torch import nn
@@ -17,6 +17,9 @@ from res2net.weights import Checkpoint, Preprocessing
 from res2net.zoo import create_model, preprocessing_of
 
 __all__ = ["HeadedTask"]
+
+NO_FACTS = ("task_options", "input_size", "outputs")
+"""What is said of an exported network beside the facts of its data."""
 
 
 class HeadedTask(Task):
@@ -65,6 +68,39 @@ class HeadedTask(Task):
         """The task for a source, with a fresh head."""
         backbone = create(num_classes=0, **cls.backbone_options(options))
         return cls.around(backbone, preprocessing, options, cls.facts(source))
+
+    @classmethod
+    def restore(
+        cls,
+        model: Any,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing,
+        said: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The task around an exported network; `InputError` where nothing is said of it."""
+        if said is None:
+            raise InputError(f"A backbone alone {cls.alone()}: give a file of `res2net train {cls.name}`.")
+        options = from_dict(cls.Options, said.get("task_options"), "What the exported network tells of its task")
+        facts = {name: value for name, value in said.items() if name not in NO_FACTS}
+        size = tuple(int(side) for side in said["input_size"])
+        return cls.exported(model, size, preprocessing, options, facts | {"class_names": list(class_names)}).eval()
+
+    @classmethod
+    def alone(cls) -> str:
+        """What a backbone without the head cannot do, as of "A backbone alone ..."."""
+        return f"does not {cls.name}"
+
+    @classmethod
+    def exported(
+        cls,
+        model: Any,
+        size: tuple[int, ...],
+        preprocessing: Preprocessing,
+        options: Any,
+        facts: Mapping[str, Any],
+    ) -> Self:
+        """The task around an exported network whose input has that size."""
+        raise NotImplementedError
 
     @classmethod
     def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:

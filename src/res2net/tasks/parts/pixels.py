@@ -13,12 +13,10 @@ from res2net.data.pixel_transforms import PixelAugment, PixelTransform, pixel_ev
 from res2net.data.samples import Samples
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
-from res2net.errors import InputError
 from res2net.heads.pixels.decoders import build_decoder
 from res2net.heads.pixels.fixed import FixedPixels
 from res2net.heads.pixels.network import PixelNetwork, resized
 from res2net.heads.pixels.windows import averaged, sliding_window
-from res2net.options import from_dict
 from res2net.report import Report, Table
 from res2net.tasks.base import Evaluation
 from res2net.tasks.parts.headed import HeadedTask
@@ -69,22 +67,19 @@ class PixelTask(HeadedTask):
         return backbone.freeze(options.freeze)
 
     @classmethod
-    def restore(
+    def exported(
         cls,
         model: Any,
-        class_names: Sequence[str],
+        size: tuple[int, ...],
         preprocessing: Preprocessing,
-        said: Mapping[str, Any] | None = None,
+        options: Any,
+        facts: Mapping[str, Any],
     ) -> Self:
-        """The task around an exported network; `InputError` where nothing is said of it."""
-        if said is None:
-            raise InputError(f"A backbone alone does not {cls.name}: give a file of `res2net train {cls.name}`.")
-        options = from_dict(cls.Options, said.get("task_options"), "What the exported network tells of its task")
-        size = (int(said["input_size"][0]), int(said["input_size"][1]))
-        facts = {name: value for name, value in said.items() if name not in ("task_options", "input_size", "outputs")}
-        task = cls(FixedPixels(model, size), preprocessing, options, facts | {"class_names": list(class_names)})
-        task.fit(size)
-        return task.eval()
+        """The task; smaller pictures are filled up."""
+        height, width = size
+        task = cls(FixedPixels(model, (height, width)), preprocessing, options, facts)
+        task.fit((height, width))
+        return task
 
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits `(N, K, H, W)`."""
