@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import label as connected_parts
@@ -81,8 +82,8 @@ class Click(PixelTask):
 
     @classmethod
     def backbone_options(cls, options: Any) -> dict[str, Any]:
-        """Two more channels, the maps of clicks."""
-        return super().backbone_options(options) | {"in_channels": COLOURS + 2}
+        """More channels: the maps of clicks, and the mask before."""
+        return super().backbone_options(options) | {"in_channels": COLOURS + 2 + options.previous_mask}
 
     @classmethod
     def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
@@ -95,8 +96,8 @@ class Click(PixelTask):
 
     @property
     def in_channels(self) -> int:
-        """The picture, the maps of positive and of negative clicks, and that of the first click."""
-        return COLOURS + 2 + self.options.first_click
+        """The picture, the maps of positive and of negative clicks, the mask before, and the map of the first click."""
+        return COLOURS + 2 + self.options.previous_mask + self.options.first_click
 
     def unit(self, metric: str) -> str:
         """Clicks, where they are counted."""
@@ -127,10 +128,21 @@ class Click(PixelTask):
         sets = ((train, self.transform(True)), (val, self.transform(False)))
         return tuple(Transformed(objects, transform, source.bad_images) for objects, transform in sets)  # type: ignore[return-value]
 
-    def with_clicks(self, images: Tensor, clicks: Tensor) -> Tensor:
-        """Pictures `(N, 3, H, W)` and their clicks `(N, K, 3)`, in their pixels, to what the network sees."""
+    def with_clicks(self, images: Tensor, clicks: Tensor, before: Tensor | None = None) -> Tensor:
+        """What the network sees of pictures.
+
+        Args:
+            images: `(N, 3, H, W)`.
+            clicks: `(N, K, 3)`, in their pixels.
+            before: what was found by the clicks before, 0 to 1, `(N, 1, H, W)`; nothing by default.
+
+        Returns:
+            `(N, in_channels, H, W)`.
+        """
         size = (images.shape[-2], images.shape[-1])
         seen = [images, click_maps(clicks, size, self.options.sigma)]
+        if self.options.previous_mask:
+            seen.append(torch.zeros_like(images[:, :1]) if before is None else before.to(images))
         if self.options.first_click:
             place = (clicks[..., 2] == 1).int().argmax(1)
             first = clicks[torch.arange(len(clicks), device=clicks.device), place]
@@ -141,9 +153,10 @@ class Click(PixelTask):
         """Cross entropy of the mask after random clicks, and after some that correct what they lead to."""
         wanted = targets["object"].as_subclass(Tensor)
         clicks = torch.stack(list(targets["clicks"])).to(images.device)
+        before = None
         for _ in range(int(torch.randint(self.options.rounds + 1, ()))):
-            clicks = self.corrected(images, clicks, wanted)
-        seen = self.with_clicks(images, clicks)
+            clicks, before = self.corrected(images, clicks, wanted, before)
+        seen = self.with_clicks(images, clicks, before)
         answer, *others = self.model.every(seen)
         maps = seen[:, COLOURS : COLOURS + 2]
         losses = {"loss": clicked_cross_entropy(answer, wanted, maps, self.options.click_weight)}
@@ -153,33 +166,53 @@ class Click(PixelTask):
         }
 
     @torch.no_grad()
-    def corrected(self, images: Tensor, clicks: Tensor, wanted: Tensor) -> Tensor:
-        """The clicks, with one more on the largest error of what the network makes of them."""
+    def corrected(
+        self, images: Tensor, clicks: Tensor, wanted: Tensor, before: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The clicks, with one more on the largest error of what the network makes of them, and what that is."""
         training = self.model.training
         self.model.eval()  # as a user sees it
-        found = (self(self.with_clicks(images, clicks))[:, 0] > 0).cpu().numpy()
+        mask = self(self.with_clicks(images, clicks, before)) > 0
         self.model.train(training)
+        found = mask[:, 0].cpu().numpy()
         more = [next_click(one, true, (), spread=True) for one, true in zip(found, wanted.cpu().numpy(), strict=True)]
         rows = torch.stack([clicks_tensor([one] if one else [], 1) for one in more])
-        return torch.cat([clicks, rows.to(clicks)], 1)
+        return torch.cat([clicks, rows.to(clicks)], 1), mask
 
     def activated(self, logits: Tensor) -> Tensor:
         """Logits `(N, 1, H, W)` to probabilities."""
         return logits.float().sigmoid()
 
     def masks(
-        self, images: Tensor, targets: Mapping[str, Any], clicks: Sequence[Sequence[Clicked]]
+        self,
+        images: Tensor,
+        targets: Mapping[str, Any],
+        clicks: Sequence[Sequence[Clicked]],
+        before: Sequence[NDArray[np.bool_]] | None = None,
     ) -> list[NDArray[np.bool_]]:
-        """The mask of the object of each picture by its clicks; both in pixels of the file."""
+        """The mask of the object of each picture by its clicks, and by the mask before the last of them.
+
+        All are in pixels of the file; without masks before nothing was found.
+        """
         most = max(1, *(len(one) for one in clicks))
         rows = torch.stack([clicks_tensor(one, most) for one in clicks])
         zoom = torch.tensor([float(one) for one in targets["zoom"]])[:, None, None]
         rows[..., :2] = (rows[..., :2] + 0.5) * zoom - 0.5  # the middle of a pixel stays where it is
-        values = self.values(self.with_clicks(images, rows.to(images.device)), targets)
+        last = None if before is None or not self.options.previous_mask else self.seen_masks(images, targets, before)
+        values = self.values(self.with_clicks(images, rows.to(images.device), last), targets)
         found = [(one[0] >= 0.5).cpu().numpy() for one in values]
         if not self.options.connected:
             return found
         return [connected(mask, one) for mask, one in zip(found, clicks, strict=True)]
+
+    def seen_masks(self, images: Tensor, targets: Mapping[str, Any], masks: Sequence[NDArray[np.bool_]]) -> Tensor:
+        """Masks of files `(height, width)` where the network sees these, `(N, 1, H, W)` from 0 to 1."""
+        seen = torch.zeros_like(images[:, :1])
+        for place, (mask, (height, width)) in enumerate(zip(masks, targets["size_now"], strict=True)):
+            size = (int(height), int(width))
+            whole = torch.from_numpy(mask).to(images)[None, None]
+            seen[place, :, : size[0], : size[1]] = F.interpolate(whole, size, mode="bilinear", antialias=True)[0]
+        return seen
 
     def simulated(self, images: Tensor, targets: Mapping[str, Any], most: int) -> list[Found]:
         """What a simulated user gets, who clicks on the largest error until the mask is good, or has no error left."""
@@ -199,7 +232,8 @@ class Click(PixelTask):
             some = {
                 name: [targets[name][place] for place in open_ones] for name in ("size_now", "original_size", "zoom")
             }
-            masks = self.masks(images[open_ones], some, [found[place].clicks for place in open_ones])
+            clicks, before = zip(*((found[place].clicks, found[place].mask) for place in open_ones), strict=True)
+            masks = self.masks(images[open_ones], some, clicks, before)
             for place, mask in zip(list(open_ones), masks, strict=True):
                 iou = intersection_over_union(mask, true[place])
                 found[place].mask = mask
@@ -237,7 +271,11 @@ class Click(PixelTask):
         for size in targets["original_size"]:
             for click in self.clicks:
                 check_click(click, int(size[0]), int(size[1]))
-        masks = self.masks(images, targets, [self.clicks] * len(images))
+        masks = None
+        # The last click is enough for a network that does not see what was found before.
+        for count in range(1 if self.options.previous_mask else len(self.clicks), len(self.clicks) + 1):
+            masks = self.masks(images, targets, [self.clicks[:count]] * len(images), masks)
+        assert masks is not None
         return [{"mask": mask, "clicks": list(self.clicks)} for mask in masks]
 
     def described(self, result: Any) -> dict[str, Any]:

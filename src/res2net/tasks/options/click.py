@@ -22,6 +22,8 @@ class ClickOptions(PixelOptions):
     """Weight of the mask that this branch finds, in the loss."""
     click_weight: float = 10.0
     """How much more than other pixels those count in the loss that are clicked; less around them."""
+    previous_mask: bool = False
+    """Let the network see what it found by the clicks before (RITM)."""
     sigma: float = 10.0
     """Width of a click in its map at half the height, pixels of what the network sees."""
     first_sigma: float = 30.0

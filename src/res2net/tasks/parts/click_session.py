@@ -70,7 +70,7 @@ class ClickSession:
         check_click(clicked, *self.size)
         clicks = [*self._clicks, clicked]
         with torch.inference_mode():
-            (mask,) = self.task.masks(self._images, self._noted, [clicks])
+            (mask,) = self.task.masks(self._images, self._noted, [clicks], [self._masks[-1]])
         self._clicks = clicks
         self._masks.append(mask)
         return self.mask
