@@ -88,11 +88,50 @@ def test_corrections_are_on_errors(make, scenes, monkeypatch):
     images, targets = batch(task, scenes, train=True)
     monkeypatch.setattr(Click, "forward", lambda self, images: torch.full_like(images[:, :1], -1.0))
     before = torch.stack(targets["clicks"])
-    more = task.corrected(images, before, targets["object"])
+    more, found = task.corrected(images, before, targets["object"])
+    assert not found.any()
     assert torch.equal(more[:, :-1], before)
     for mask, (x, y, kind) in zip(targets["object"], more[:, -1].long().tolist(), strict=True):
         assert kind == 1
         assert mask[y, x] == 1
+
+
+def test_the_mask_before_is_seen_where_it_was(make, scenes, monkeypatch):
+    """By a network whose channel after the clicks holds it, in the size that the network sees."""
+    task = make(previous_mask=True, resize=50).eval()
+    assert (task.backbone.in_channels, task.in_channels) == (6, 7)
+    seen = []
+
+    def forward(self, images):
+        seen.append(images[:, 5:6])
+        return images[:, 3:4] - 0.5
+
+    monkeypatch.setattr(Click, "forward", forward)
+    picture = Image.new("RGB", (200, 100))
+    session = ClickSession(task, picture)
+    first = session.click(121, 41)
+    session.click(20, 20)
+    assert not seen[0].any()
+    expected = np.asarray(Image.fromarray(first).convert("L").resize((100, 50), Image.Resampling.BILINEAR)) / 255
+    assert np.abs(seen[1][0, 0].numpy() - expected).max() < 0.01
+    session.undo()
+    session.click(20, 20)
+    assert torch.equal(seen[2], seen[1])
+    images, targets = collate([task.transform(False)(picture, {"index": 0, "label": 0})])
+    task.clicks = [Clicked(121, 41, True), Clicked(20, 20, True)]
+    (result,) = task.predict(images, targets)
+    assert np.array_equal(result["mask"], session.mask)
+    assert torch.equal(seen[-1], seen[1])
+
+
+def test_training_sees_the_mask_before(make, scenes, monkeypatch):
+    task = make(previous_mask=True, rounds=1).train()
+    images, targets = batch(task, scenes, train=True)
+    clicks, found = task.corrected(images, torch.stack(targets["clicks"]), targets["object"])
+    seen = task.with_clicks(images, clicks, found)
+    assert torch.equal(seen[:, 5:6], found.float())
+    task.model(seen).sum().backward()
+    assert torch.equal(task.with_clicks(images, clicks)[:, 5], torch.zeros_like(images[:, 0]))
 
 
 def test_the_truth_takes_one_click(make, scenes, monkeypatch):

@@ -45,7 +45,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     # The wall of every scene is equally far away, however large the scene is drawn.
     "depth": {"channels": 64, "scale": (1.0, 1.0)},
     # At this size the finest maps of DeepLabv3+ are too coarse for what the last clicks are about.
-    "click": {"decoder": "unet", "channels": 32, "eval_objects": 300},
+    "click": {"decoder": "unet", "channels": 32, "previous_mask": True, "eval_objects": 300},
 }
 """Of each task, for 2 cores."""
 SEEN = 200
