@@ -98,8 +98,10 @@ def write(parts: Sequence[Part], chosen: Arguments, path: Path) -> None:
     report = Report(f"Data set {Path(chosen.source).absolute().name}", " and ".join(part.about for part in parts))
     for part, cells in zip(parts, drawn, strict=True):
         report.add_section(part.about)
-        for table in part.tables(None):
-            report.add_table(table)
-        if cells:
+        counts, *more = part.tables(None)
+        report.add_table(counts)
+        if cells:  # before the tables that may be long
             report.add_pictures([picture for picture, _ in cells], [caption for _, caption in cells], "Some pictures")
+        for table in more:
+            report.add_table(table)
     report.write(path)

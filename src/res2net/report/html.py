@@ -25,6 +25,10 @@ __all__ = ["Report"]
 
 SMALL = 256
 """Pictures of at most so many pixels a side are stored without loss; larger ones as JPEG."""
+CELL_SHARE = 0.55
+"""Of the width of the widest picture, which pictures side by side have at least; wider on a page with room."""
+CELLS = (120, 350)
+"""Least and most of that width, pixels."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,10 @@ class Report:
             {**vars(_picture(image)), "caption": text, "small": max(image.size) <= SMALL // 2}
             for image, text in zip(images, captions, strict=True)
         ]
-        self._blocks.append({"kind": "pictures", "pictures": shown, "caption": caption})
+        # Large pictures are scenes, in which small things are to be seen.
+        widest = max((image.width for image in images), default=0)
+        cell = min(max(round(CELL_SHARE * widest), CELLS[0]), CELLS[1])
+        self._blocks.append({"kind": "pictures", "pictures": shown, "caption": caption, "cell": cell})
 
     def html(self) -> str:
         """The page."""
