@@ -82,13 +82,14 @@ def evaluated(task, samples, batch=3):
 
 
 def test_the_boxes_of_a_detector_are_the_samples(task, scenes):
-    samples = task.look_into(scenes, true_boxes(scenes, grown=1.3))
-    assert len(samples) == 8
+    boxes = true_boxes(scenes, grown=1.3)
+    samples = task.look_into(scenes, boxes)
+    assert len(samples) == sum(map(len, boxes)) > 4
     assert (task.scored, task.sample_name) == ("in detected boxes", "crops")
     assert task.metric().describe() == "OKS-AP of 5 key points in detected boxes"
     numbers, scores = evaluated(task, samples)
     assert numbers["keypoint_AP"] == pytest.approx(1.0)
-    torch.testing.assert_close(scores, torch.full((8,), 0.8), atol=0.1, rtol=0)
+    torch.testing.assert_close(scores, torch.full((len(samples),), 0.8), atol=0.1, rtol=0)
 
 
 def test_a_score_is_that_of_the_points_times_that_of_the_box(task, scenes):
@@ -102,7 +103,7 @@ def test_two_boxes_around_one_object_count_once(task, scenes):
     boxes = true_boxes(scenes)
     doubles = [[*found, *(ObjectBox(one.box, one.label, 0.7) for one in found)] for found in boxes[:3]] + boxes[3:]
     samples = task.look_into(scenes, doubles)
-    assert len(samples) == 14
+    assert len(samples) == sum(map(len, doubles)) > sum(map(len, boxes))
     numbers, _ = evaluated(task, samples)
     assert numbers["keypoint_AP"] == pytest.approx(1.0)
 
