@@ -220,11 +220,14 @@ def codec_of(options: Any) -> HeatmapCodec:
 def check_inside(target: Mapping[str, Any], boxes: Sequence[ObjectBox], image_id: int) -> None:
     """`InputError` where a box lies beside its picture, whose size the boxes that are true of it tell."""
     size = getattr(target["boxes"], "canvas_size", None)
-    for found in boxes if size else ():
+    if size is None:
+        return
+    height, width = size
+    for found in boxes:
         left, top, right, bottom = found.box
-        if right <= 0 or bottom <= 0 or left >= size[1] or top >= size[0]:
+        if right <= 0 or bottom <= 0 or left >= width or top >= height:
             raise InputError(
-                f"A box of picture {image_id} lies outside of its {size[1]} x {size[0]} pixels (left {left:g}, top "
+                f"A box of picture {image_id} lies outside of its {width} x {height} pixels (left {left:g}, top "
                 f"{top:g}): give boxes of the same pictures."
             )
 
