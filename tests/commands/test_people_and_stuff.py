@@ -83,10 +83,11 @@ def test_key_points_within_the_boxes_of_annotations_are_those_of_the_evaluation(
 
 
 def test_boxes_of_a_detector_lend_their_scores(run, refused, people, tmp_path):
-    """One picture has two, one none, and one is broken."""
+    """One picture has two classes in one box, one none, one is broken; a second box around the same is no object."""
     root, weights = people
     entries = [
-        {"image_id": 105, "category_id": 3, "bbox": [5, 5, 30, 40], "score": score} for score in (0.5, 0.25, 0.1)
+        {"image_id": 105, "category_id": category, "bbox": [5, 5, 30, 40], "score": score}
+        for category, score in ((3, 0.5), (7, 0.25), (3, 0.3), (3, 0.1))
     ] + [{"image_id": 107, "category_id": 7, "bbox": [5, 5, 30, 40], "score": 1}]
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps(entries))
@@ -102,6 +103,52 @@ def test_boxes_of_a_detector_lend_their_scores(run, refused, people, tmp_path):
     assert second["objects"] == []
     assert "empty" in third["error"]
     assert "empty" in refused("predict", "keypoints", root / "val", *options)
+
+
+def test_evaluation_within_the_boxes_of_a_detector(run, people, tmp_path):
+    """It finds what `predict` finds in the same boxes; one picture has none, and one box is there twice."""
+    root, weights = people
+    truth = root / "annotations" / "person_keypoints_val.json"
+    boxes = [
+        {name: one[name] for name in ("image_id", "category_id", "bbox")} | {"score": 0.5 + 0.01 * place}
+        for place, one in enumerate(json.loads(truth.read_text())["annotations"])
+        if one["image_id"] != 106
+    ]
+    boxes += [boxes[0] | {"score": 0.1}, boxes[0] | {"category_id": 99}, boxes[0] | {"image_id": 8}]
+    file, found, predicted = (tmp_path / name for name in ("boxes.json", "found.json", "predicted.json"))
+    file.write_text(json.dumps(boxes))
+    answer = run("eval", "keypoints", root, *weights, "--boxes", file, "--results", found)
+    assert answer.status == 0, answer.err
+    assert "5 crops of people in detected boxes" in " ".join(answer.out.split())
+    answer = run("predict", "keypoints", root / "val", *weights, "--boxes", file, "--coco", predicted)
+    assert answer.status == 0, answer.err
+    one, two = (
+        sorted(json.loads(path.read_text()), key=lambda entry: (entry["image_id"], entry["category_id"]))
+        for path in (found, predicted)
+    )
+    assert [entry["image_id"] for entry in one] == [105, 105, 107, 107]
+    assert [entry["image_id"] for entry in two] == [105, 105, 107, 107]
+    assert [entry["score"] for entry in one] == pytest.approx([entry["score"] for entry in two], abs=1e-5)
+
+
+def test_boxes_that_do_not_fit_are_told_in_a_sentence(refused, people, weights, pictures, tmp_path):
+    root, trained = people
+    file = tmp_path / "boxes.json"
+    box = {"image_id": 105, "category_id": 3, "bbox": [5, 5, 30, 40], "score": 0.5}
+
+    def ask(*changes, options=()):
+        file.write_text(json.dumps([box | change for change in changes]))
+        return refused("eval", "keypoints", root, *trained, "--boxes", file, *options)
+
+    assert "has no box of the category 3, 7: give boxes of the classes of the data." in ask({"category_id": 1})
+    assert "has no box in these pictures: give boxes of the same pictures" in ask({"image_id": 3})
+    assert "A box of picture 105 lies outside of its 90 x 60 pixels" in ask({}, {"bbox": [100, 5, 30, 40]})
+    assert "has no box with a score of 0.7 or more" in ask({}, options=["--box-score", 0.7])
+    annotations = root / "annotations" / "person_keypoints_val.json"
+    sentence = refused("eval", "keypoints", root, *trained, "--boxes", annotations)
+    assert "has annotations: give COCO's results of a detector, or leave out --boxes" in sentence
+    sentence = "Only keypoints with simple_baseline looks into given boxes: leave out --boxes."
+    assert refused("eval", pictures, *weights, "--boxes", file) == sentence
 
 
 def test_only_networks_that_look_into_boxes_take_them(refused, weights, pictures):

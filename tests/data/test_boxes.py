@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from res2net.data.boxes import ObjectBox, read_boxes
+from res2net.data.boxes import BoxedSamples, ObjectBox, picture_numbers, read_boxes, read_detections
+from res2net.data.samples import true_targets
 from res2net.errors import InputError
 
 PATHS = [Path("a/000042.jpg"), Path("b/000007.jpg")]
@@ -59,9 +60,10 @@ def test_annotations_go_by_name_and_have_no_scores(read):
         ([entry(bbox="ab")], "Entry 0 of .* has the bbox"),
         ([entry(score=None)], "has the score None: give a number from 0 to 1"),
         ([entry(score=50)], "has the score 50"),
-        ([entry(8)], "has no box of the category 1, 18 with a score of 0 or more in these pictures"),
-        ([entry(category=2)], "has no box of the category"),
+        ([entry(8)], "has no box in these pictures: give boxes of the same pictures, whose image_id is the number at"),
+        ([entry(category=2)], "has no box of the category 1, 18: give boxes of the classes of the data"),
         ([], "has no box of the category"),
+        ({"images": [], "annotations": [entry()]}, "has no box in these pictures: give boxes of the same pictures.$"),
         ({"images": [{"id": "a"}], "annotations": []}, "A picture of .* has no id that is a whole number"),
     ],
 )
@@ -75,3 +77,64 @@ def test_a_file_that_is_not_there(tmp_path):
         read_boxes(tmp_path / "nothing.json", PATHS, IDS, [1])
     with pytest.raises(InputError, match="box score 2 is out of range"):
         read_boxes(tmp_path / "nothing.json", PATHS, IDS, [1], 2)
+
+
+def test_no_box_has_the_score(read):
+    with pytest.raises(
+        InputError, match=r"has no box with a score of 0\.6 or more in these pictures: choose a smaller"
+    ):
+        read([entry()], 0.6)
+
+
+def test_detections_go_by_the_numbers_of_the_data(tmp_path):
+    file = tmp_path / "found.json"
+    file.write_text(json.dumps([entry(7), entry(5), entry(7, 18), entry(9, score=0.1)]))
+    boxes = read_detections(file, [7, 9, 5], [18, 1], 0.2)
+    assert boxes == [
+        [ObjectBox((2, 3, 12, 23), 1, 0.5), ObjectBox((2, 3, 12, 23), 0, 0.5)],
+        [],
+        [ObjectBox((2, 3, 12, 23), 1, 0.5)],
+    ]
+    with pytest.raises(InputError, match=r"no box in these pictures: .*, whose image_id is that of the data set.$"):
+        read_detections(file, [1], [1])
+    with pytest.raises(InputError, match="box score -1 is out of range"):
+        read_detections(file, [7], [1], -1)
+    file.write_text(json.dumps({"images": [], "annotations": []}))
+    with pytest.raises(InputError, match="has annotations: give COCO's results of a detector, or leave out --boxes"):
+        read_detections(file, [7], [1])
+
+
+class Pictures:
+    """Three pictures, which have numbers of their own or none."""
+
+    def __init__(self, **numbers):
+        self.numbers = numbers
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return f"picture {index}", {name: first + index for name, first in self.numbers.items()}
+
+
+def test_a_picture_comes_once_for_every_box():
+    one, two = ObjectBox((0, 0, 4, 5), 1, 0.5), ObjectBox((1, 2, 3, 4), 0, 0.25)
+    samples = BoxedSamples(Pictures(image_id=50), [[one, two], [], [one]])
+    assert len(samples) == 3
+    image, target = samples[2]
+    assert image == "picture 2"
+    assert target.pop("box").tolist() == [0, 0, 4, 5]
+    assert target == {"label": 1, "box_score": 0.5, "image_id": 52, "index": 2, "truth": {"image_id": 52}}
+    assert [samples[place][0] for place in (0, 1)] == ["picture 0", "picture 0"]
+    assert BoxedSamples(Pictures(), [[], [two], []])[0][1]["image_id"] == 1
+
+
+def test_numbers_and_targets_of_pictures():
+    assert picture_numbers(Pictures(image_id=50)) == [50, 51, 52]
+    assert picture_numbers(Pictures(other=3)) == [0, 1, 2]
+
+    class Known(Pictures):
+        def target(self, index):
+            return {"image_id": -index}
+
+    assert list(true_targets(Known())) == [{"image_id": 0}, {"image_id": -1}, {"image_id": -2}]

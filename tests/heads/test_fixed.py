@@ -68,6 +68,19 @@ def test_masks_are_those_of_the_part_that_is_left(fixed):
     torch.testing.assert_close(rows[:, 0], (halves / 27).clamp(min=0), atol=1e-5, rtol=0)
 
 
+def test_key_points_lie_in_the_picture():
+    """As those of a detector that looks into boxes which end with the picture."""
+    boxes, scores = torch.tensor([[10.0, 5, 80, 45], [60, 40, 90, 60]]), torch.tensor([0.9, 0.8])
+    points = torch.tensor([[[20.5, 10.5], [70.5, 20.5], [40.5, 44.5]], [[61.5, 41.5]] * 3])
+    said = boxes, scores, torch.zeros(2), points, torch.rand(2, 3)
+    names = ("boxes", "scores", "labels", "keypoints", "keypoint_scores")
+    fixed = FixedDetector(Said(*said), (64, 96), 3, names)
+    whole, part = fixed.detect(torch.rand(2, 3, 64, 96), [(64, 96), (30, 50)])
+    assert torch.equal(whole["keypoints"], points)
+    assert part["keypoints"].tolist() == [[[20.5, 10.5], [50, 20.5], [40.5, 30]]]
+    assert torch.equal(part["keypoint_scores"], said[-1][:1])
+
+
 def test_what_is_too_large_is_refused(fixed):
     with pytest.raises(InputError, match="A picture of 65 x 90 pixels does not fit into the 64 x 96 of the exported"):
         fixed.detect(torch.rand(1, 3, 96, 96), [(65, 90)])

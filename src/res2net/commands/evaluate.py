@@ -38,6 +38,11 @@ class Arguments(TrainedArguments):
     """Annotations of objects that cannot be right: "stop" and count them, or "skip" those."""
     metric: str | None = None
     """Of detect: coco, voc07 or voc; by default that of the training."""
+    boxes: str | None = None
+    """Of keypoints with simple_baseline: look into the boxes of this file, COCO's results of a detector (such as
+    `predict detect --coco` writes), in place of those of the data."""
+    box_score: float = 0.0
+    """Least score of those boxes."""
     results: str | None = None
     """Also write what was found into this file, in COCO's format of results (tasks that find objects)."""
 
@@ -47,7 +52,8 @@ def run(arguments: Sequence[str]) -> None:
     name, words = split_task(arguments)
     chosen = parse(Arguments, "eval", words, ABOUT)
 
-    from res2net.commands.trained import restore_trained
+    from res2net.commands.trained import check_boxes, restore_trained
+    from res2net.data.boxes import picture_numbers, read_detections
     from res2net.data.loader import eval_loader
     from res2net.data.sources import open_source
     from res2net.engine.checkpoints import check_classes
@@ -63,9 +69,9 @@ def run(arguments: Sequence[str]) -> None:
     task, said = trained.task, trained.said
     if chosen.metric is not None:
         task.measure_by(chosen.metric)
-    metric = task.metric()
-    detections = getattr(metric, "detections", None)
-    if chosen.results is not None and detections is None:
+    if chosen.boxes is not None:
+        check_boxes(task)
+    if chosen.results is not None and not hasattr(task.metric(), "detections"):
         by = getattr(task.options, "metric", "")
         told = f"The task {task.name} has no results in COCO's format{by and f' with the metric {by}'}"
         raise InputError(f"{told}: leave out --results{by and ', or add --metric coco'}.")
@@ -79,7 +85,14 @@ def run(arguments: Sequence[str]) -> None:
         labels=task.labels,
     )
     check_classes(said.get("class_names"), task, source)
-    _, val_set = task.datasets(source)
+    categories = category_numbers(len(task.class_names), source.category_ids)
+    if chosen.boxes is None:
+        _, val_set = task.datasets(source)
+    else:
+        found = read_detections(chosen.boxes, picture_numbers(source.val), categories, chosen.box_score)
+        val_set = task.look_into(source, found)
+    metric = task.metric()
+    detections = getattr(metric, "detections", None)
     workers = workers_for(source) if chosen.workers is None else chosen.workers
     loader = eval_loader(val_set, chosen.batch_size or int(said.get("batch_size", 64)), workers=workers)
     console = Console()
@@ -97,7 +110,6 @@ def run(arguments: Sequence[str]) -> None:
     console.print(metrics_table(title, evaluation).to_rich())
     console.print(f"{rate:,.0f} images/s", highlight=False)
     if chosen.results is not None and detections is not None:
-        categories = category_numbers(len(task.class_names), source.category_ids)
         write_results(chosen.results, of_categories(detections(), categories))
     if evaluation.skipped:
         console.print(describe_skipped(evaluation.skipped), highlight=False, markup=False, soft_wrap=True)

@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
     name, words = split_task(arguments)
     chosen = parse(Arguments, "predict", words, ABOUT)
 
-    from res2net.commands.trained import restore_trained
+    from res2net.commands.trained import check_boxes, restore_trained
     from res2net.data.boxes import read_boxes
     from res2net.engine.coco_results import category_numbers, image_numbers
     from res2net.engine.predict import predict, results_table
@@ -69,8 +69,7 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError(f"The task {task.name} finds no objects: leave out --coco.")
     boxes = None
     if chosen.boxes is not None:
-        if not task.takes_boxes:
-            raise InputError("Only keypoints with simple_baseline looks into given boxes: leave out --boxes.")
+        check_boxes(task)
         numbers = image_numbers(paths)
         categories = category_numbers(len(task.class_names), getattr(task, "category_ids", ()))
         boxes = read_boxes(chosen.boxes, paths, numbers, categories, chosen.box_score)

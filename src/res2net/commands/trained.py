@@ -17,7 +17,7 @@ from res2net.export.task import restore_exported
 from res2net.tasks.base import Task
 from res2net.tasks.classify import default_class_names
 
-__all__ = ["Trained", "restore_trained"]
+__all__ = ["Trained", "check_boxes", "restore_trained"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,12 @@ def restore_trained(chosen: TrainedArguments, name: str, precision: str | None) 
     said = dict(artefact.training) | ({} if names == default_class_names(len(names)) else {"class_names": names})
     # The runtime has its own precision: to the trainer its numbers are fp32.
     return Trained(task, said, "cpu", "fp32")
+
+
+def check_boxes(task: Task) -> None:
+    """`InputError` unless a task looks into the boxes of --boxes."""
+    if not task.takes_boxes:
+        raise InputError("Only keypoints with simple_baseline looks into given boxes: leave out --boxes.")
 
 
 def task_options(chosen: TrainedArguments) -> dict[str, Any]:

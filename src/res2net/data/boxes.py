@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 from res2net.data.decode import read_image
 from res2net.data.objects.coco import xyxy
 from res2net.data.objects.collect import numbers
-from res2net.data.samples import Sample
+from res2net.data.samples import Sample, Samples, true_targets
 from res2net.errors import InputError, check_range
 
-__all__ = ["BoxedImages", "ObjectBox", "read_boxes"]
+__all__ = ["BoxedImages", "BoxedSamples", "ObjectBox", "picture_numbers", "read_boxes", "read_detections"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,42 @@ class BoxedImages(Dataset[Sample]):
         return read_image(path), {"box": torch.tensor(found.box), "label": found.label, "box_score": found.score}
 
 
+class BoxedSamples(Dataset[Sample]):
+    """The pictures of a data set, each once for every box: `(picture, target)`.
+
+    A target holds `box`, `label` and `box_score` as of `BoxedImages`, the `image_id`, `index`, the place in this data
+    set, and `truth`: the target of the whole picture as it is.
+
+    Args:
+        dataset: of pictures.
+        boxes: of each picture; those without any are not there.
+    """
+
+    def __init__(self, dataset: Samples, boxes: Sequence[Sequence[ObjectBox]]) -> None:
+        self.dataset = dataset
+        self.pairs = [(picture, box) for picture, found in enumerate(boxes) for box in found]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        picture, found = self.pairs[index]
+        image, truth = self.dataset[picture]
+        return image, {
+            "box": torch.tensor(found.box),
+            "label": found.label,
+            "box_score": found.score,
+            "image_id": int(truth.get("image_id", picture)),
+            "index": index,
+            "truth": dict(truth),
+        }
+
+
+def picture_numbers(dataset: Samples) -> list[int]:
+    """The `image_id` of each picture of a data set: its own numbers where it has any, else from 0."""
+    return [int(target.get("image_id", place)) for place, target in enumerate(true_targets(dataset))]
+
+
 def read_boxes(
     file: str | Path,
     paths: Sequence[Path],
@@ -60,7 +96,7 @@ def read_boxes(
     categories: Sequence[int],
     least_score: float = 0.0,
 ) -> list[list[ObjectBox]]:
-    """The boxes of each picture.
+    """The boxes of each picture of some files.
 
     Pictures are found by their name in annotations, and by their number in results, which have no names. Boxes of other
     categories and of crowds are left out.
@@ -78,24 +114,39 @@ def read_boxes(
     check_range("box score", least_score, 0, 1)
     content = _content(file)
     if isinstance(content, list):
-        entries, wanted = content, dict(zip(image_ids, range(len(paths)), strict=True))
-    else:
-        entries = content["annotations"]
-        places = {path.name: place for place, path in enumerate(paths)}
-        wanted = _named(content["images"], places, file)
-    label_of = {number: label for label, number in enumerate(categories)}
-    boxes: list[list[ObjectBox]] = [[] for _ in paths]
-    for place, entry in enumerate(entries):
-        found = _box(entry, place, file, label_of, scored=isinstance(content, list))
-        if found is not None and found.score >= least_score and entry["image_id"] in wanted:
-            boxes[wanted[entry["image_id"]]].append(found)
-    if not any(boxes):
-        shown = ", ".join(map(str, categories))
+        whose = "the number at the end of a picture's name"
+        return _Reader(file, categories, least_score).read(content, image_ids, whose)
+    places = {path.name: place for place, path in enumerate(paths)}
+    numbers = _named(content["images"], places, file)
+    boxes = _Reader(file, categories, least_score, scored=False).read(content["annotations"], list(numbers), "")
+    found: list[list[ObjectBox]] = [[] for _ in paths]
+    for place, of_picture in zip(numbers.values(), boxes, strict=True):
+        found[place] += of_picture
+    return found
+
+
+def read_detections(
+    file: str | Path, image_ids: Sequence[int], categories: Sequence[int], least_score: float = 0.0
+) -> list[list[ObjectBox]]:
+    """The boxes that a detector found in each picture of a data set; those of other categories are left out.
+
+    Args:
+        file: in COCO's format of results.
+        image_ids: the number of each picture.
+        categories: the number of each class.
+        least_score: of a box, 0 to 1.
+
+    Raises:
+        InputError: as `read_boxes`, or the file has annotations.
+    """
+    check_range("box score", least_score, 0, 1)
+    content = _content(file)
+    if not isinstance(content, list):
         raise InputError(
-            f"{file} has no box of the category {shown} with a score of {least_score:g} or more in these pictures: "
-            "give boxes of these pictures, whose image_id is the number at the end of a picture's name."
+            f"{file} has annotations: give COCO's results of a detector, or leave out --boxes, which looks into the "
+            "boxes of the data set."
         )
-    return boxes
+    return _Reader(file, categories, least_score).read(content, image_ids, "that of the data set")
 
 
 def _content(file: str | Path) -> Any:
@@ -129,20 +180,58 @@ def _named(images: Sequence[Any], places: Mapping[str, int], file: str | Path) -
     return found
 
 
-def _box(entry: Any, place: int, file: str | Path, label_of: Mapping[int, int], *, scored: bool) -> ObjectBox | None:
-    """The box of an entry; None where it is of another category or of a crowd."""
-    known = isinstance(entry, dict) and all(isinstance(entry.get(name), int) for name in ("image_id", "category_id"))
-    if not known:
-        raise InputError(f"Entry {place} of {file} has no image_id or no category_id that is a whole number: mend it.")
-    if entry["category_id"] not in label_of or entry.get("iscrowd"):
-        return None
-    edges = xyxy(entry.get("bbox"))
-    if not edges or edges[2] <= edges[0] or edges[3] <= edges[1]:
-        raise InputError(
-            f"Entry {place} of {file} has the bbox {str(entry.get('bbox'))[:60]}: give left, top, width and height in "
-            "pixels, both sides above 0."
+@dataclass(frozen=True)
+class _Reader:
+    """Reads entries of a file with boxes; see `read_boxes`."""
+
+    file: str | Path
+    categories: Sequence[int]
+    least_score: float
+    scored: bool = True
+
+    def read(self, entries: Sequence[Any], image_ids: Sequence[int], whose: str) -> list[list[ObjectBox]]:
+        """The boxes of each picture; `whose` says what an `image_id` is."""
+        label_of = {number: label for label, number in enumerate(self.categories)}
+        place_of = {number: place for place, number in enumerate(image_ids)}
+        boxes: list[list[ObjectBox]] = [[] for _ in image_ids]
+        known = here = 0
+        for place, entry in enumerate(entries):
+            found = self._box(entry, place, label_of)
+            known += found is not None
+            if found is not None and entry["image_id"] in place_of:
+                here += 1
+                if found.score >= self.least_score:
+                    boxes[place_of[entry["image_id"]]].append(found)
+        if not known:
+            shown = ", ".join(map(str, self.categories))
+            raise InputError(f"{self.file} has no box of the category {shown}: give boxes of the classes of the data.")
+        if not here:
+            number = whose and f", whose image_id is {whose}"
+            raise InputError(f"{self.file} has no box in these pictures: give boxes of the same pictures{number}.")
+        if not any(boxes):
+            raise InputError(
+                f"{self.file} has no box with a score of {self.least_score:g} or more in these pictures: choose a "
+                "smaller one, or give other boxes."
+            )
+        return boxes
+
+    def _box(self, entry: Any, place: int, label_of: Mapping[int, int]) -> ObjectBox | None:
+        """The box of an entry; None where it is of another category or of a crowd."""
+        numbered = isinstance(entry, dict) and all(
+            isinstance(entry.get(name), int) for name in ("image_id", "category_id")
         )
-    score = numbers([entry.get("score")]) if scored else [1.0]
-    if not score or not 0 <= score[0] <= 1:
-        raise InputError(f"Entry {place} of {file} has the score {entry.get('score')!r}: give a number from 0 to 1.")
-    return ObjectBox((edges[0], edges[1], edges[2], edges[3]), label_of[entry["category_id"]], score[0])
+        where = f"Entry {place} of {self.file}"
+        if not numbered:
+            raise InputError(f"{where} has no image_id or no category_id that is a whole number: mend it.")
+        if entry["category_id"] not in label_of or entry.get("iscrowd"):
+            return None
+        edges = xyxy(entry.get("bbox"))
+        if not edges or edges[2] <= edges[0] or edges[3] <= edges[1]:
+            raise InputError(
+                f"{where} has the bbox {str(entry.get('bbox'))[:60]}: give left, top, width and height in pixels, both "
+                "sides above 0."
+            )
+        score = numbers([entry.get("score")]) if self.scored else [1.0]
+        if not score or not 0 <= score[0] <= 1:
+            raise InputError(f"{where} has the score {entry.get('score')!r}: give a number from 0 to 1.")
+        return ObjectBox((edges[0], edges[1], edges[2], edges[3]), label_of[entry["category_id"]], score[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,17 @@ from torchvision import tv_tensors
 from res2net.data.decode import DECODES, BadImage
 from res2net.errors import InputError, check_choice
 
-__all__ = ["BAD_IMAGES", "OBJECT_ENTRIES", "SIDE_MULTIPLE", "Sample", "Samples", "Skipped", "Transformed", "collate"]
+__all__ = [
+    "BAD_IMAGES",
+    "OBJECT_ENTRIES",
+    "SIDE_MULTIPLE",
+    "Sample",
+    "Samples",
+    "Skipped",
+    "Transformed",
+    "collate",
+    "true_targets",
+]
 
 BAD_IMAGES = ("stop", "skip")
 
@@ -39,6 +49,16 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+def true_targets(dataset: Samples) -> Iterator[dict[str, Any]]:
+    """The target of each picture of a data set.
+
+    Where it has `target(index)`, that is asked in place of the samples, which takes reading every picture.
+    """
+    read = getattr(dataset, "target", None) or (lambda index: dataset[index][1])
+    for index in range(len(dataset)):
+        yield read(index)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms.v2.functional import to_image
 
-from res2net.data.samples import Sample, Samples
+from res2net.data.samples import Sample, Samples, true_targets
 from res2net.errors import InputError, check_range
 
 __all__ = [
@@ -116,9 +116,7 @@ class TopDown(Dataset[Sample]):
         self.flip_pairs = tuple((left, right) for left, right in flip_pairs)
         self.people: list[tuple[int, int]] = []
         count = 0
-        read = getattr(dataset, "target", None) or (lambda index: dataset[index][1])
-        for index in range(len(dataset)):
-            target = read(index)
+        for index, target in enumerate(true_targets(dataset)):
             found = _people(target)
             count = target["keypoints"].shape[1] if found else count
             self.people += [(index, place) for place in found]

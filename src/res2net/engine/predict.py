@@ -41,7 +41,8 @@ def predict(
         bad_images: "stop" raises `BadImage` at a broken picture, "skip" goes on.
         accelerator: "cpu", "gpu", "mps" or "auto".
         precision: "fp32", "bf16" or "fp16".
-        boxes: of each picture, for a task that looks into boxes: its result then lists what was found in all of them.
+        boxes: of each picture, for a task that looks into boxes: its result is then what `united` makes of
+            all of them.
 
     Yields:
         In the order of `paths`: the path, its result (None where it was skipped), and why it was skipped.
@@ -61,7 +62,7 @@ def predict(
     for path, found in zip(paths, boxes, strict=True):
         results = list(islice(each, len(found)))
         reason = results[0][2] if results else ""
-        yield path, None if reason else [one for _, objects, _ in results for one in objects], reason
+        yield path, None if reason else task.united([one for _, objects, _ in results for one in objects]), reason
 
 
 def _each(

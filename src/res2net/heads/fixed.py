@@ -75,9 +75,12 @@ class FixedDetector(Detector):
 def within(found: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
     """Detections cut at the border of a picture of that (height, width); masks lie within the boxes as they are then.
 
-    What has no side left is dropped.
+    Key points beside the picture come to its border, and what has no side left is dropped.
     """
     boxes = clip_boxes_to_image(found["boxes"], size)
+    if "keypoints" in found:
+        border = found["keypoints"].new_tensor([size[1], size[0]])
+        found = found | {"keypoints": found["keypoints"].clamp(min=0).minimum(border)}
     cut = (boxes != found["boxes"]).any(1)
     if "masks" in found and cut.any():
         masks = found["masks"].clone()

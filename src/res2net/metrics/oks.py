@@ -11,6 +11,7 @@ from torchvision.ops import box_convert
 
 from res2net.data.objects import PIXEL_MIDDLE
 from res2net.errors import InputError, check_choice
+from res2net.heads.poses import oks_nms
 from res2net.metrics.coco import area_of
 from res2net.metrics.cocoeval import evaluate
 from res2net.metrics.pictures import PictureMetric, check_labels, entry, of_objects, pairs
@@ -139,26 +140,44 @@ class OksAP(PictureMetric):
 
 
 class PersonOksAP(OksAP):
-    """`OksAP` of results that come person by person, as those of top-down networks do; the numbers are the same.
+    """`OksAP` of results that come person by person, as those of top-down networks do.
 
-    What was found for the people of a picture is put together, whatever batches it came in.
+    What was found for the people of a picture is put together, whatever batches it came in. Of poses that are nearly
+    the same, as of two boxes around one person, only the surest stays (`res2net.heads.poses.oks_nms`): the published
+    code of SimpleBaseline does that with both kinds of boxes.
 
     Args:
         sigmas: as of `OksAP`.
         boxes: as of `OksAP`.
         class_names: as of `OksAP`.
+        others: targets of pictures in which there was no box to look into: their people are missed.
     """
 
-    def __init__(self, sigmas: Sequence[float], boxes: str, class_names: Sequence[str] = ("person",)) -> None:
+    def __init__(
+        self,
+        sigmas: Sequence[float],
+        boxes: str,
+        class_names: Sequence[str] = ("person",),
+        others: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         super().__init__(sigmas, boxes, class_names)
-        self.fields["picture"] = (torch.int64, ())
-        self.add_state("picture", [], dist_reduce_fx="cat")
+        for name, kind in (("picture", torch.int64), ("crop_area", torch.float32)):
+            self.fields[name] = (kind, ())
+            self.add_state(name, [], dist_reduce_fx="cat")
+        self.others = {image_id: self._missed(target) for image_id, _, target in pairs(others, others)}
+
+    def _missed(self, target: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What is true of a picture, and that nothing was found."""
+        none = {"scores": (0,), "labels": (0,), "keypoints": (0, len(self.sigmas), 2)}
+        values = self._values({name: torch.empty(shape) for name, shape in none.items()}, target)
+        return {name: value.to(self.fields[name][0]) for name, value in values.items()}
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Add people, a result and a target for each.
 
         Args:
-            results: as of `OksAP`, of one person each.
+            results: as of `OksAP`, of one person each; and `crop_area` `(m,)`, square pixels of the picture that were
+                seen for it, by which poses are told apart.
             targets: as of `OksAP`, of the whole picture that the person is in; and `person`, a number of its own for
                 each.
 
@@ -168,16 +187,24 @@ class PersonOksAP(OksAP):
         for image_id, result, target in pairs(results, targets):
             if "person" not in target:
                 raise InputError("A target has no 'person': give each person a number of its own.")
-            self.keep(int(target["person"]), self._values(result, target) | {"picture": torch.tensor([image_id])})
+            values = self._values(result, target) | {"picture": torch.tensor([image_id])}
+            values["crop_area"] = of_objects(result, "crop_area", "result", len(values["scores"]))
+            self.keep(int(target["person"]), values)
 
     def kept(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Each picture once, by `image_id`: what is true there, and what was found for all its people."""
-        pictures: dict[int, list[dict[str, Tensor]]] = {}
+        people: dict[int, list[dict[str, Tensor]]] = {}
         for _, person in super().kept():
-            pictures.setdefault(int(person.pop("picture")), []).append(person)
-        for image_id, people in sorted(pictures.items()):
-            found = {name: torch.cat([one[name] for one in people]) for name in ("scores", "labels", "keypoints")}
-            yield image_id, people[0] | found
+            people.setdefault(int(person.pop("picture")), []).append(person)
+        pictures = self.others | {image_id: self._together(found) for image_id, found in people.items()}
+        yield from sorted(pictures.items())
+
+    def _together(self, people: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """What is true of a picture, and what was found for its people, each once."""
+        names = ("scores", "labels", "keypoints", "crop_area")
+        found = {name: torch.cat([one[name] for one in people]) for name in names}
+        stay = oks_nms(found["keypoints"], found["scores"], found["crop_area"], self.sigmas, found["labels"])
+        return people[0] | {name: values[stay] for name, values in found.items()}
 
 
 def _points(result: Mapping[str, Any], found: int, points: int) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from res2net.backbones.base import Backbone
+from res2net.data.boxes import ObjectBox
 from res2net.data.decode import read_image
 from res2net.data.folder import list_images
 from res2net.data.samples import Samples
@@ -61,13 +62,13 @@ class Task(nn.Module):
     """What it needs to know of a picture, as the entries of a target; see `res2net.data.Sample`."""
     lower: ClassVar[Sequence[str]] = ()
     """The metrics of which less is better."""
-    scored: ClassVar[str] = ""
+    scored: str = ""
     """What the scores depend on that their names do not say, such as "in detected boxes"; it is shown with them."""
     source_name: ClassVar[str] = "pictures"
     """What the samples of a source are."""
     tells_classes: ClassVar[bool] = True
     """Whether its results are of classes, which those of the data have to be too."""
-    sample_name: ClassVar[str] = "pictures"
+    sample_name: str = "pictures"
     """What the samples of `datasets` are."""
     result_name: ClassVar[str]
     """What a result is called in JSON, such as "classes"."""
@@ -76,7 +77,8 @@ class Task(nn.Module):
     adjustable: ClassVar[Sequence[str]] = ()
     """The options that may be changed after training, see `adjust`."""
     takes_boxes: ClassVar[bool] = False
-    """Whether `predict` looks into boxes that are given: `box`, `label` and `box_score` in the target of a picture."""
+    """Whether it looks into boxes that are given: `predict` into `box`, with `label` and `box_score`, in the target of
+    a picture, and evaluation into those of `look_into`."""
     dims: ClassVar[Sequence[int]] = (2,)
     """Dimensions of the backbones that it takes: 2 for pictures."""
     example_file: ClassVar[str] = "PATH/TO/PICTURE.jpg"
@@ -276,6 +278,25 @@ class Task(nn.Module):
         """
         self.check_source(source)
         return source.transformed(self.transform(True), self.transform(False))
+
+    def look_into(self, source: DataSource, boxes: Sequence[Sequence[ObjectBox]]) -> Any:
+        """Evaluate in the boxes of a detector from now on, where the task `takes_boxes`.
+
+        Args:
+            source: of whose validation pictures the boxes are.
+            boxes: of each of them.
+
+        Returns:
+            The samples of the evaluation, as the second of `datasets`.
+
+        Raises:
+            InputError: the source does not fit, or the boxes are of other pictures.
+        """
+        raise NotImplementedError
+
+    def united(self, objects: list[Any]) -> list[Any]:
+        """What stays of the objects that were found in all the boxes of a picture, where the task `takes_boxes`."""
+        return objects
 
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
         """The rows of a result in a table, a cell for each of `columns`; none where there is nothing to tell."""

@@ -29,10 +29,9 @@ class KeypointTask(ObjectTask):
     headline = ("keypoint_AP", "keypoint_AP50")
     tells = ("keypoints",)
     outputs: ClassVar[Sequence[str]] = ("boxes", "scores", "labels", "keypoints", "keypoint_scores")
-    boxes: ClassVar[str] = "detected"
+    boxes: str = "detected"
     """Whose boxes the points are looked for in, in evaluation: one of `res2net.metrics.oks.BOXES`."""
     scored = "in detected boxes"
-    metric_type: ClassVar[type[OksAP]] = OksAP
 
     @classmethod
     def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
@@ -47,7 +46,7 @@ class KeypointTask(ObjectTask):
 
     def metric(self) -> Metric:
         """COCO's numbers of key points."""
-        return self.metric_type(self.points.sigmas, self.boxes, self.class_names)
+        return OksAP(self.points.sigmas, self.boxes, self.class_names)
 
     def check_source(self, source: DataSource) -> None:
         """`InputError` unless it has the key points of the training."""

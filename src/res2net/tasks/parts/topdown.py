@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert
 
 from res2net.backbones.base import Backbone
+from res2net.data.boxes import BoxedSamples, ObjectBox
 from res2net.data.object_geometry import picture_size
 from res2net.data.object_transforms import color_changes
 from res2net.data.objects import Keypoints
-from res2net.data.samples import Transformed, collate
+from res2net.data.samples import Transformed, collate, true_targets
 from res2net.data.sources import DataSource
 from res2net.data.topdown import CropAugment, TopDown, crop_matrix, crop_picture
 from res2net.data.transforms import Normalise, Transform
 from res2net.errors import InputError
 from res2net.heads.heatmaps import HeatmapCodec, flip_test
+from res2net.heads.poses import oks_nms
 from res2net.heads.simple_baseline import STRIDE, SimpleBaseline, heatmap_loss
 from res2net.metrics.oks import PersonOksAP
 from res2net.tasks.parts.keypoints import KeypointTask, check_points
@@ -32,14 +35,15 @@ UNNAMED = "object"
 
 
 class TopDownTask(KeypointTask):
-    """SimpleBaseline in boxes that are known: in training and evaluation those of the data set.
+    """SimpleBaseline in boxes that are known: in training those of the data set, in evaluation by default, too.
 
-    In prediction they may be those of a detector; a picture that comes without boxes is taken as the box of one object
-    that fills it.
+    In evaluation (`look_into`) and in prediction they may be those of a detector. In prediction a picture that comes
+    without boxes is taken as the box of one object that fills it.
 
     A sample is an object, not a picture; batches of the loaders hold crops. The score of an object is the mean over
     its key points of the largest values of their heat maps, of those above `SEEN`, times the score of its box where a
-    detector gave one (as in the published code).
+    detector gave one. Of objects of a picture whose points are nearly the same only the surest stays (`oks_nms`). Both
+    as in the published code.
     """
 
     boxes = "ground truth"
@@ -47,9 +51,10 @@ class TopDownTask(KeypointTask):
     scored = "in ground truth boxes"
     sample_name = "objects"
     outputs = ("heatmaps",)
-    metric_type = PersonOksAP
     sure = 0.0
     sure_point = SEEN
+    boxless: tuple[dict[str, Any], ...] = ()
+    """What is true of the pictures of the evaluation in which a detector found nothing."""
 
     model: SimpleBaseline  # type: ignore[assignment] # it is no detector, as it sees one object at a time
 
@@ -85,6 +90,7 @@ class TopDownTask(KeypointTask):
         heatmaps = flip_test(self.model, images, self.points.flips) if both else self.model(images)
         matrix, boxes = (_stacked(targets[name]) for name in ("matrix", "box"))
         points, scores = self.codec.decode(heatmaps.float().cpu(), matrix)
+        areas = self._seen_area(matrix)
         seen = scores > SEEN
         means = (scores * seen).sum(1) / seen.sum(1).clamp(min=1)
         if "box_score" in targets:
@@ -99,6 +105,7 @@ class TopDownTask(KeypointTask):
                 "scores": means[one : one + 1],
                 "keypoints": points[one : one + 1],
                 "keypoint_scores": scores[one : one + 1],
+                "crop_area": areas[one : one + 1],
             }
             for one in range(len(images))
         ]
@@ -109,6 +116,40 @@ class TopDownTask(KeypointTask):
         people = zip(targets["truth"], targets["image_id"].tolist(), targets["index"].tolist(), strict=True)
         metric.update(results, [one | {"image_id": picture, "person": person} for one, picture, person in people])
         return {"score": torch.cat([one["scores"] for one in results])}
+
+    def metric(self) -> PersonOksAP:
+        """COCO's numbers of key points, of objects that come one by one."""
+        return PersonOksAP(self.points.sigmas, self.boxes, self.class_names, self.boxless)
+
+    def look_into(self, source: DataSource, boxes: Sequence[Sequence[ObjectBox]]) -> Transformed:
+        """The boxes of a detector in the validation pictures, each in a crop; see `Task.look_into`."""
+        self.check_source(source)
+        boxless = []
+        for place, (target, found) in enumerate(zip(true_targets(source.val), boxes, strict=True)):
+            image_id = int(target.get("image_id", place))
+            check_inside(target, found, image_id)
+            if not found:
+                boxless.append({**target, "image_id": image_id})
+        self.boxless = tuple(boxless)
+        self.boxes, self.scored, self.sample_name = "detected", KeypointTask.scored, "crops"
+        return Transformed(BoxedSamples(source.val, boxes), self.transform(False), source.bad_images)
+
+    def united(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The objects of a picture without those that are nearly the same as a surer one."""
+        if not objects:
+            return []
+        points = torch.tensor([one["keypoints"] for one in objects]).unflatten(1, (-1, 3))[..., :2]
+        scores = torch.tensor([one["score"] for one in objects])
+        boxes = box_convert(torch.tensor([one["box"] for one in objects]), "xywh", "xyxy")
+        areas = self._seen_area(torch.stack([crop_matrix(box, tuple(self.options.crop)) for box in boxes]))
+        labels = torch.tensor([self.result_names.index(one["label"]) for one in objects])
+        stay = oks_nms(points, scores, areas, self.points.sigmas, labels)
+        return [one for one, stays in zip(objects, stay.tolist(), strict=True) if stays]
+
+    def _seen_area(self, matrix: Tensor) -> Tensor:
+        """Square pixels of a picture in crops, by their matrices `(N, 2, 3)`: the area of an object in `oks_nms`."""
+        height, width = self.options.crop
+        return torch.linalg.det(matrix[..., :2]).abs() * height * width
 
     def transform(self, train: bool) -> Transform:
         """From a crop, or a whole picture, to what the network sees; crops change at random in `datasets`."""
@@ -163,7 +204,7 @@ class TopDownTask(KeypointTask):
         device = next(self.parameters()).device
         with torch.inference_mode():
             found = self.eval().predict(images.to(device), noted)
-        return [one for result in found for one in result]
+        return self.united([one for result in found for one in result])
 
     @property
     def shown(self) -> str:
@@ -174,6 +215,21 @@ class TopDownTask(KeypointTask):
 def codec_of(options: Any) -> HeatmapCodec:
     """Between points and heat maps of such options."""
     return HeatmapCodec(tuple(options.crop), STRIDE, options.sigma, refine=options.refine)
+
+
+def check_inside(target: Mapping[str, Any], boxes: Sequence[ObjectBox], image_id: int) -> None:
+    """`InputError` where a box lies beside its picture, whose size the boxes that are true of it tell."""
+    size = getattr(target["boxes"], "canvas_size", None)
+    if size is None:
+        return
+    height, width = size
+    for found in boxes:
+        left, top, right, bottom = found.box
+        if right <= 0 or bottom <= 0 or left >= width or top >= height:
+            raise InputError(
+                f"A box of picture {image_id} lies outside of its {width} x {height} pixels (left {left:g}, top "
+                f"{top:g}): give boxes of the same pictures."
+            )
 
 
 class CropTransform:
