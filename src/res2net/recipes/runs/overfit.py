@@ -10,9 +10,10 @@ from res2net.recipes.runs import recipe
 from res2net.tasks.options.detect import DetectOptions
 from res2net.tasks.options.instance import InstanceOptions
 from res2net.tasks.options.keypoints import KeypointsOptions
+from res2net.tasks.options.saliency import SaliencyOptions
 from res2net.tasks.options.segment import SegmentOptions
 
-__all__ = ["overfit_detect", "overfit_instance", "overfit_keypoints", "overfit_segment"]
+__all__ = ["overfit_detect", "overfit_instance", "overfit_keypoints", "overfit_saliency", "overfit_segment"]
 
 _HEAD = DetectorOptions(
     anchor_sizes=(8, 16, 32, 96),  # at this size most of COCO's objects are small
@@ -85,3 +86,15 @@ def overfit_segment() -> TrainConfig[SegmentOptions]:
     """
     options = SegmentOptions(channels=64, scale=(1.0, 1.0), crop=(128, 128), flip=0.0, resize=128)
     return _by_heart("segment", options, pictures=8, size=128, epochs=40)
+
+
+@recipe
+def overfit_saliency() -> TrainConfig[SaliencyOptions]:
+    """A tiny PoolNet that learns eight pictures by heart, such as those of Penn-Fudan.
+
+    - command: `res2net train --recipe overfit_saliency PATH/TO/FOLDER`, a folder of `res2net data prepare`
+    - time: TIME
+    - score: SCORE
+    """
+    options = SaliencyOptions(channels=32, scale=(1.0, 1.0), crop=(128, 128), flip=0.0, resize=128)
+    return _by_heart("saliency", options, pictures=8, size=128, epochs=100)
