@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> None:
             usable=readable if chosen.bad_images == "skip" else None,
         )
         skipped = [f"{path} ({reason})" for path, reason in readable.broken.items()]
-        if not places:
+        if skipped and not places:
             raise InputError(f"No picture could be read: mend {skipped[0]} and the others.")
         drawing = bar.add_task("pictures", total=len(places), note="")
         rows = []

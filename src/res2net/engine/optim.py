@@ -78,7 +78,8 @@ def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRSc
             main = StepLR(optimizer, max(1, round(config.step_epochs * per_epoch)), config.step_factor)
     else:
         main = ConstantLR(optimizer, factor=1.0, total_iters=0)
-    parts, ends = [main], []
+    parts: list[LRScheduler] = [main]
+    ends: list[int] = []
     if hold:
         parts, ends = [ConstantLR(optimizer, factor=1.0, total_iters=0), *parts], [warmup + hold]
     if warmup:

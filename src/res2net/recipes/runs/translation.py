@@ -47,7 +47,7 @@ def pix2pix_facades() -> TrainConfig[TranslateOptions]:
             weight_decay=0.0,
             schedule="poly",
             poly_power=1.0,
-            hold=100,
+            hold=100.0,
         ),
         channels_last=False,
     )
