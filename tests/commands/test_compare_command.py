@@ -46,9 +46,9 @@ def segmenters(scenes, tmp_path):
     return paths
 
 
-def rows_of(answer):
+def rows_of(answer, ending="png"):
     """The names of pictures and the scores that were printed."""
-    found = re.findall(r"^ +(picture \d+|\S+\.png)((?: +\S+)+) *$", answer.out, re.MULTILINE)
+    found = re.findall(rf"^ +(picture \d+|\S+\.{ending})((?: +\S+)+) *$", answer.out, re.MULTILINE)
     return {name: [float(score) for score in scores.split()] for name, scores in found}
 
 

@@ -4,12 +4,34 @@ import pytest
 import yaml
 from object_sets import SMALL, write_coco
 
+from res2net.data import shape_masks
 from res2net.recipes.runs import recipes
 
 TASKS = {name: made().task_name for name, made in recipes().items() if not name.startswith("overfit")}
 """Those that learn by heart have tests of their own."""
 DETECTORS = [name for name, task in TASKS.items() if task in ("detect", "instance")]
 OF_PIXELS = [name for name, task in TASKS.items() if task in ("segment", "saliency")]
+
+CROP = ["--crop", 64, 64, "--channels", 8]
+DEEP = {"model": "res2net3d20_26w_4s_tiny", "size": 16}
+DRAWN = {
+    "bts_nyu": ("shapes", {}, CROP),
+    "fcanet_res2net101": ("shapes", {}, [*CROP, "--resize", 64, "--rounds", 1, "--most-clicks", 2]),
+    "vecroad_res2net50": (
+        "roads",
+        {"size": 64},
+        ["--channels", 8, "--branch-channels", 8, "--next-channels", 8, "--window", 64],
+    ),
+    "res2unet_lits": ("volumes", DEEP, ["--channels", 8, "--patches", 1, "--spacing", 8, 8, 8]),
+    "res2unet_kits": ("volumes", DEEP, ["--channels", 8, "--patches", 1, "--spacing", 8, 8, 8, "--depth", 16]),
+    "res2unet_lits_slices": ("volumes", {}, ["--channels", 8, "--patches", 1, "--spacing", 8, 8, 8]),
+    "pix2pix_facades": (
+        "shapes-masks",
+        {"model": "res2_generator_tiny", "batch_size": 1},
+        ["--discriminator-channels", 8, "--hold", 0],
+    ),
+}
+"""What each learns from, and options that make it small."""
 
 SHORT = ["--epochs", 1, "--milestones", "--warmup", 0, "--overfit", 2]
 
@@ -59,8 +81,26 @@ def test_recipes_of_pixels_run(run, trained, tiny, pixels, tmp_path, name):
     assert (written["task"]["decoder"], written["optim"]["lr"]) == (recipe.task.decoder, recipe.optim.lr)
 
 
+@pytest.mark.parametrize("name", DRAWN)
+def test_recipes_run_on_drawn_data(run, trained, tiny, shapes_with, monkeypatch, tmp_path, name):
+    source, usual, options = DRAWN[name]
+    recipe = recipes()[name]()
+    weights = ["--weights", trained.best] if recipe.model.weights else []
+    monkeypatch.setattr(shape_masks, "SIZE", 32)
+    with shapes_with(train=4, val=3):
+        shape_masks.shape_masks_source.cache_clear()
+        words = [*tiny(**{"batch_size": 2} | usual), *SHORT, *options, *weights, "--out", tmp_path / "run"]
+        answer = run("train", "--recipe", name, source, *words)
+    shape_masks.shape_masks_source.cache_clear()
+    assert answer.status == 0, answer.err
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert written["task_name"] == TASKS[name]
+    for option in ("optimizer", "lr", "weight_decay", "poly_power", "lr_end"):
+        assert written["optim"][option] == getattr(recipe.optim, option)
+
+
 def test_every_recipe_is_tried():
-    assert {*TASKS} == {*DETECTORS, *OF_PIXELS, "simple_baseline_256x192"}
+    assert {*TASKS} == {*DETECTORS, *OF_PIXELS, *DRAWN, "simple_baseline_256x192"}
 
 
 def test_a_recipe_of_key_points_runs(run, trained, tiny, tmp_path):

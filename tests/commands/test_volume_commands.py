@@ -8,32 +8,12 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
+from volume_sets import AFFINE, write_set
 
 TINY = [
     *("--model", "res2net3d20_26w_4s_tiny", "--size", 16, "--channels", 16, "--patches", 2, "--epochs", 1),
     *("--batch-size", 2, "--accelerator", "cpu"),
 ]
-AFFINE = np.array([[-2.0, 0, 0, 40], [0, 2.0, 0, -30], [0, 0, 3.0, 10], [0, 0, 0, 1]])
-
-
-def write_set(root, count=4):
-    """Noise with a bright cube that is labelled, in the layout of the Decathlon."""
-    for folder in ("imagesTr", "labelsTr"):
-        (root / folder).mkdir(parents=True)
-    listed = []
-    for index in range(count):
-        rng = np.random.default_rng(index)
-        scan = rng.normal(0, 20, (20, 22, 12)).astype(np.int16)
-        labels = np.zeros(scan.shape, np.uint8)
-        labels[4 + index : 12, 6:14, 3:9] = 1
-        scan[labels > 0] += 300
-        entry = {"image": f"./imagesTr/case_{index}.nii.gz", "label": f"./labelsTr/case_{index}.nii.gz"}
-        nibabel.save(nibabel.Nifti1Image(scan, AFFINE), root / entry["image"])
-        nibabel.save(nibabel.Nifti1Image(labels, AFFINE), root / entry["label"])
-        listed.append(entry)
-    said = {"labels": {"0": "background", "1": "cube"}, "training": listed}
-    (root / "dataset.json").write_text(json.dumps(said))
-    return root
 
 
 @pytest.fixture(scope="module")

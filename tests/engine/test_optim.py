@@ -58,6 +58,29 @@ def test_poly():
         assert found == pytest.approx([0.3 * (1 - step / 20) ** power for step in range(20)])
 
 
+@pytest.mark.parametrize(("epochs", "held"), [(1, 4), (2.5, 10)])
+@pytest.mark.parametrize("warmup", [0, 4])
+def test_the_full_rate_may_be_held(epochs, held, warmup):
+    """With a power of 1 the end is a straight line, as in the published code of pix2pix."""
+    usual = {"epochs": 5, "lr": 0.3, "warmup": warmup / 4, "hold": epochs}
+    rest = 20 - warmup - held
+    before = [warming(step, warmup) for step in range(warmup)] + [1.0] * held
+    for options, share in (
+        ({"schedule": "poly", "poly_power": 1.0}, lambda step: 1 - step / rest),
+        ({"schedule": "cosine"}, lambda step: cosine(step / rest)),
+    ):
+        expected = before + [share(step) for step in range(rest)]
+        assert rates(OptimConfig(**usual, **options), 20) == pytest.approx([0.3 * one for one in expected])
+
+
+def test_what_is_left_at_the_end():
+    """(rate - end) * (1 - share)^0.9 + end, as in the published code of BTS; and the annealing of Loshchilov."""
+    usual = {"epochs": 5, "lr": 0.3, "lr_end": 0.1}
+    for schedule, share in (("poly", lambda one: (1 - one) ** 0.9), ("cosine", cosine)):
+        found = rates(OptimConfig(**usual, schedule=schedule), 20)
+        assert found == pytest.approx([(0.3 - 0.03) * share(step / 20) + 0.03 for step in range(20)])
+
+
 @pytest.mark.parametrize("warmup", [0, 0.5, 2])
 def test_milestones_are_counted_from_the_start(warmup):
     """As in Detectron2: the warm-up moves none of them."""
@@ -130,7 +153,9 @@ def test_one_cycle_keeps_the_momentum_that_was_chosen(momentum):
 def test_one_cycle_moves_the_first_beta_of_adamw_against_the_rate():
     found = momenta(optimizer="adamw")
     assert (found[0], found[7], found[19]) == pytest.approx((0.95, 0.85, 0.95))
+    assert momenta(optimizer="adam") == found
     assert momenta(optimizer="lamb") == [0.9] * 20
+    assert momenta(optimizer="adamw", betas=(0.5, 0.999)) == [0.5] * 20
 
 
 def network():
@@ -159,6 +184,19 @@ OPTIMIZERS = {
         lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8, nesterov=True, weight_decay=0.05),
     ),
     "adamw": ({}, lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.05)),
+    "adam": ({}, lambda p: torch.optim.Adam(p, lr=0.1, weight_decay=0.05)),
+    "adam by other betas": (
+        {"betas": (0.5, 0.99)},
+        lambda p: torch.optim.Adam(p, lr=0.1, betas=(0.5, 0.99), weight_decay=0.05),
+    ),
+    "adamw by other betas": (
+        {"betas": (0.5, 0.99)},
+        lambda p: torch.optim.AdamW(p, lr=0.1, betas=(0.5, 0.99), weight_decay=0.05),
+    ),
+    "lamb by other betas": (
+        {"betas": (0.5, 0.99)},
+        lambda p: timm.optim.Lamb(p, lr=0.1, betas=(0.5, 0.99), weight_decay=0.05),
+    ),
     "lamb": ({}, lambda p: timm.optim.Lamb(p, lr=0.1, weight_decay=0.05)),
 }
 
@@ -188,7 +226,7 @@ def test_sgd_against_its_formula():
         assert model.weight.item() == pytest.approx(weight)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lamb"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "lamb"])
 @pytest.mark.parametrize("decay_all", [True, False])
 def test_biases_and_normalisations_are_decayed_if_so_chosen(optimizer, decay_all):
     """With gradients of zero nothing but decay moves a weight."""

@@ -12,13 +12,14 @@ import res2net
 from res2net.data import open_source
 from res2net.data.loader import eval_loader
 from res2net.engine.checkpoints import restore_task
-from res2net.engine.config import TrainConfig, read_yaml
+from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig, read_yaml
 from res2net.engine.evaluate import evaluate
 from res2net.engine.report import write_run_report
 from res2net.engine.train import train
 from res2net.errors import InputError
 from res2net.options import from_dict
 from res2net.tasks.classify import ClassifyOptions
+from res2net.tasks.segment import SegmentOptions
 
 
 def weights(trained, name="last"):
@@ -137,3 +138,19 @@ def test_folders_are_numbered_by_default(small_run, console, tmp_path, monkeypat
     assert folders == ["res2net20_26w_4s_tiny-shapes-1", "res2net20_26w_4s_tiny-shapes-2"]
     saved = yaml.safe_load((tmp_path / "runs" / folders[0] / "config.yaml").read_text())
     assert saved["optim"]["epochs"] == 1
+
+
+def test_one_picture_is_too_few_for_a_normalisation_over_the_batch(tmp_path, few_shapes, console):
+    """That of DeepLab's pooling has one value of each channel then."""
+    config = TrainConfig(
+        "segment",
+        "shapes",
+        SegmentOptions(channels=8, crop=(32, 32)),
+        ModelConfig("res2net20_26w_4s_tiny"),
+        DataConfig(batch_size=1, workers=0),
+        OptimConfig(epochs=1),
+        accelerator="cpu",
+        out=str(tmp_path / "run"),
+    )
+    with pytest.raises(InputError, match=r"^This network normalises over .* give --batch-size 2 or more\.$"):
+        train(config, console=console)

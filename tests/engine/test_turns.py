@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -93,6 +94,13 @@ def test_each_optimizer_has_the_parameters_of_its_learner_and_clips_them(run_of,
 def test_batches_are_not_added_up(run_of, console):
     with pytest.raises(InputError, match="The task translate trains networks in turns, each with every batch"):
         train(run_of("run", accumulate=2), console=console)
+
+
+def test_single_pictures_are_learnt_from_where_that_is_chosen(run_of, console):
+    """As in pix2pix: 12 pictures are 12 updates of each network."""
+    config = run_of("run", epochs=1, warmup=0.0)
+    trained = train(replace(config, data=replace(config.data, batch_size=1)), console=console)
+    assert read_state(trained.folder.state)["global_step"] == 2 * 12
 
 
 def test_without_a_discriminator_lightning_steps(run_of, console):

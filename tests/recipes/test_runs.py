@@ -94,6 +94,81 @@ def test_settings_of_simple_baseline():
     assert config.data.batch_size == 128
 
 
+def test_settings_of_bts():
+    """Of `arguments_train_nyu.txt` and `bts_main.py`."""
+    config = find_recipe("bts_nyu")()
+    task, optim = config.task, config.optim
+    assert (task.crop, task.scale, task.scale_invariance, task.root, task.most) == (
+        (416, 544),
+        (1.0, 1.0),
+        0.85,
+        True,
+        10,
+    )
+    assert (optim.optimizer, optim.lr, optim.weight_decay, optim.epochs) == ("adamw", 1e-4, 1e-2, 50)
+    assert (optim.schedule, optim.poly_power, optim.lr_end, config.data.batch_size) == ("poly", 0.9, 0.1, 4)
+
+
+def test_settings_of_fcanet():
+    """Of `config.py`, `trainer.py` and `my_custom_transforms.py` of its training code."""
+    config = find_recipe("fcanet_res2net101")()
+    task, optim = config.task, config.optim
+    assert (config.model.model, task.output_stride, task.first_click, task.click_loss) == (
+        "res2net101d",
+        16,
+        True,
+        "distance",
+    )
+    assert (task.sigma, task.first_sigma, task.resize, task.crop) == (10, 30, 384, (384, 384))
+    assert (1 + task.positives, task.negatives) == (10, 10)
+    assert (optim.optimizer, optim.lr, optim.momentum, optim.weight_decay) == ("sgd", 0.007, 0.9, 5e-4)
+    assert (optim.schedule, optim.poly_power, optim.epochs, config.data.batch_size) == ("poly", 0.9, 33, 8)
+
+
+def test_settings_of_vecroad():
+    """Of `default.yml` and `train.py`: 2,048 updates in each of 50 rounds, of which 20 have the higher rate."""
+    config = find_recipe("vecroad_res2net50")()
+    task, optim, data = config.task, config.optim, config.data
+    assert (config.model.model, task.window, task.step) == ("res2net50d", 256, 20)
+    assert (data.batch_size * task.steps_per_picture, data.batch_size * data.size**2) == (20, 20 * 256**2)
+    assert optim.epochs * 1_600 // data.batch_size == 50 * 2_048
+    assert optim.milestones[0] / optim.epochs == 20 / 50
+    assert (optim.optimizer, optim.betas, optim.lr, optim.step_factor) == ("adam", (0.9, 0.99), 1e-3, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "volumes", "patch"),
+    [("res2unet_lits", 131, (128, 128)), ("res2unet_kits", 210, (80, 160))],
+)
+def test_settings_of_nnunet(name, volumes, patch):
+    """Of `nnUNetTrainer.py`: 250 updates in each of 1,000 rounds, of two patches each."""
+    config = find_recipe(name)()
+    task, optim, data = config.task, config.optim, config.data
+    assert (task.depth or data.size, data.size) == patch
+    assert (data.batch_size, task.foreground, data.val_fraction) == (2, 0.33, 0.2)
+    assert (optim.optimizer, optim.lr, optim.momentum, optim.nesterov) == ("sgd", 0.01, 0.99, True)
+    assert (optim.weight_decay, optim.schedule, optim.poly_power, optim.clip) == (3e-5, "poly", 0.9, 12)
+    trained = volumes - round(volumes * data.val_fraction)
+    assert abs(trained * task.patches // data.batch_size * optim.epochs - 250_000) < 2_625
+
+
+def test_settings_of_the_slices_of_h_denseunet():
+    """Of `train_2ddense.py`: 40 slices of 224 x 224, of which each sees its neighbours."""
+    config = find_recipe("res2unet_lits_slices")()
+    task, optim, data = config.task, config.optim, config.data
+    assert (data.batch_size * task.depth, data.size, task.slices, task.foreground) == (40, 224, 3, 1)
+    assert (optim.optimizer, optim.lr, optim.momentum, optim.nesterov) == ("sgd", 1e-3, 0.9, True)
+
+
+def test_settings_of_pix2pix():
+    config = find_recipe("pix2pix_facades")()
+    task, optim, data = config.task, config.optim, config.data
+    assert (data.batch_size, data.size, round(task.enlarge * data.size), task.flip) == (1, 256, 286, 0.5)
+    assert (optim.optimizer, optim.betas, optim.lr) == ("adam", (0.5, 0.999), 2e-4)
+    assert (optim.epochs, optim.hold, optim.schedule, optim.poly_power) == (200, 100, "poly", 1)
+    assert (task.l1 / 2, task.adversarial, task.adversarial_loss) == (100, 1, "cross-entropy")
+
+
 def test_the_documentation_has_all():
     docs = Path(__file__).parents[2] / "docs"
     pages = "".join(page.read_text(encoding="utf-8") for page in sorted(docs.glob("*.md")))

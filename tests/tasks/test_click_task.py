@@ -53,9 +53,10 @@ def knows(task, truth, monkeypatch, clicks=1):
     monkeypatch.setattr(type(task), "forward", forward)
 
 
+@pytest.mark.parametrize("click_loss", ["bell", "distance"])
 @pytest.mark.parametrize("first_click", [True, False])
-def test_a_few_steps_lower_the_loss(make, scenes, first_click):
-    task = make(first_click=first_click, rounds=1, decoder="deeplabv3plus").train()
+def test_a_few_steps_lower_the_loss(make, scenes, first_click, click_loss):
+    task = make(first_click=first_click, rounds=1, decoder="deeplabv3plus", click_loss=click_loss).train()
     images, targets = batch(task, scenes, train=True)
     assert task.backbone.in_channels == 5
     assert task.in_channels == 5 + first_click

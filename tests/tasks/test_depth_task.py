@@ -17,7 +17,7 @@ from res2net.data.shapes import shapes_source
 from res2net.engine.checkpoints import restore_task, save_task
 from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
-from res2net.heads.pixels.depth_losses import scale_invariant_log_loss
+from res2net.heads.pixels.depth_losses import root_log_loss, scale_invariant_log_loss
 from res2net.tasks.depth import Depth, DepthOptions
 
 
@@ -50,6 +50,33 @@ def knows(task, monkeypatch, truth):
         "forward",
         lambda self, images: torch.nn.functional.interpolate(logits, images.shape[-2:]).expand(len(images), -1, -1, -1),
     )
+
+
+def test_the_root_over_a_batch_is_that_of_bts():
+    """10 sqrt(mean(d^2) - 0.85 mean(d)^2) over the pixels that are known, as its published code has it."""
+    found, true = torch.randn(3, 4, 5), torch.rand(3, 4, 5) + 0.1
+    true[0, 0, :3] = 0
+    true[2] = 0  # nothing is known
+    differences = [
+        float(one) - math.log(float(depth)) for one, depth in zip(found.flatten(), true.flatten(), strict=True) if depth
+    ]
+    mean, squares = (sum(one**power for one in differences) / len(differences) for power in (1, 2))
+    assert root_log_loss(found, true).item() == pytest.approx(10 * math.sqrt(squares - 0.85 * mean**2), rel=1e-5)
+    exact = true[:2].log().nan_to_num(neginf=0.0).requires_grad_()
+    for metres in (true[:2], torch.zeros(2, 4, 5)):
+        loss = root_log_loss(exact, metres)
+        (gradient,) = torch.autograd.grad(loss, exact)
+        assert loss.item() == pytest.approx(0, abs=1e-4)
+        assert gradient.isfinite().all()
+
+
+def test_the_root_is_learnt_from_where_that_is_chosen(make, scenes):
+    task = make(root=True, scale_invariance=0.85, scale=(1.0, 1.0), flip=0.0).eval()
+    images, targets = batch(task, scenes, train=True)
+    (loss,) = task.losses(images, targets).values()
+    with torch.no_grad():
+        expected = root_log_loss(task(images)[:, 0], targets["depth"].as_subclass(torch.Tensor))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])

@@ -16,7 +16,7 @@ import tyro
 from res2net.errors import InputError, nearest
 from res2net.tasks import task_names
 
-__all__ = ["TrainedArguments", "parse", "split_task", "value_of"]
+__all__ = ["RunningArguments", "TrainedArguments", "parse", "split_task", "value_of"]
 
 T = TypeVar("T")
 
@@ -25,13 +25,9 @@ KINDS = {"INT": "a whole number", "FLOAT": "a number"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedArguments:
-    """What the verbs that use trained weights have in common."""
+class RunningArguments:
+    """How trained networks are run."""
 
-    weights: str
-    """A checkpoint of `res2net train`; or, with --model, another checkpoint or a tag such as "in1k"."""
-    model: str | None = None
-    """Name of the architecture, where the weights do not say it."""
     bad_images: str = "stop"
     """A picture that cannot be read: "stop" there, or "skip" it and say so."""
     accelerator: str = "auto"
@@ -40,6 +36,16 @@ class TrainedArguments:
     """For weights that `res2net export` wrote: openvino, onnx or pt2, on the processor."""
     task_options: dict[str, str] = dataclasses.field(default_factory=dict)
     """Options of the task's evaluation that are not as in the training, as pairs: `window 513 scales [0.75,1,1.25]`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedArguments(RunningArguments):
+    """What the verbs that use trained weights have in common."""
+
+    weights: str
+    """A checkpoint of `res2net train`; or, with --model, another checkpoint or a tag such as "in1k"."""
+    model: str | None = None
+    """Name of the architecture, where the weights do not say it."""
 
 
 def split_task(arguments: Sequence[str]) -> tuple[str, list[str]]:

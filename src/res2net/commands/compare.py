@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import parse, split_task
+from res2net.commands.arguments import RunningArguments, TrainedArguments, parse, split_task
 from res2net.commands.data import check_out
 from res2net.errors import InputError, check_choice, check_range
 
@@ -33,13 +33,14 @@ MOST = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(RunningArguments):
     """What is compared on what."""
 
     source: tyro.conf.Positional[str]
     """A data set, of which the validation pictures are drawn; or a picture or a folder of pictures without truth."""
     models: tuple[str, ...]
-    """Checkpoints of `res2net train`, or the folders of its runs, two or more, with spaces or commas between them."""
+    """Checkpoints of `res2net train`, or the folders of its runs, or with --runtime also files of `res2net export`, two
+    or more, with spaces or commas between them."""
     names: tuple[str, ...] = ()
     """What the models are called above their columns; by default as their backbones, or as their runs or files."""
     out: str = "comparison.png"
@@ -54,8 +55,6 @@ class Arguments:
     """`--pick differ` looks at so many pictures, chosen at random."""
     seed: int = 0
     """Of random choices."""
-    accelerator: str = "auto"
-    """cpu, gpu, mps, or auto."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -70,18 +69,22 @@ def run(arguments: Sequence[str]) -> None:
     out = Path(chosen.out)
     check_out(out, chosen.overwrite)
 
-    from res2net.engine.pictures import PICKS, Scores, choose, compare_pictures
+    from res2net.data.samples import BAD_IMAGES
+    from res2net.engine.module import describe_skipped
+    from res2net.engine.pictures import PICKS, Readable, Scores, choose, compare_pictures
     from res2net.engine.progress import progress_bar
 
     check_choice("Way to choose pictures", chosen.pick, PICKS)
-    tasks, said = restore_all(files, name, chosen.accelerator)
-    titles = titles_of(tasks, files, separated(chosen.names))
-    source, unknown = open_compared(chosen.source, tasks, said)
+    check_choice("Treatment of bad images", chosen.bad_images, BAD_IMAGES)
+    tasks, said, backbones = restore_all(files, name, chosen)
+    titles = titles_of(backbones, files, separated(chosen.names))
+    source, unknown = open_compared(chosen.source, tasks, said, chosen.bad_images)
     console = Console()
     if unknown:
         console.print(f"Without the truth: {unknown}", markup=False, highlight=False, soft_wrap=True)
     scores = None if unknown else Scores(tasks, source)
     total = len(source.val)
+    readable = Readable(tasks[0], source)
     with progress_bar(Console(stderr=True)) as bar:
         watched = bar.add_task("scores", total=min(total, chosen.among), note="", visible=chosen.pick == "differ")
 
@@ -97,7 +100,11 @@ def run(arguments: Sequence[str]) -> None:
             seed=chosen.seed,
             among=chosen.among,
             difference=None if scores is None else difference,
+            usable=readable if chosen.bad_images == "skip" else None,
         )
+        skipped = [f"{path} ({reason})" for path, reason in readable.broken.items()]
+        if skipped and not places:
+            raise InputError(f"No picture could be read: mend {skipped[0]} and the others.")
         drawing = bar.add_task("pictures", total=len(places), note="")
         rows = []
         for row in compare_pictures(tasks, source, places, scores):
@@ -108,6 +115,8 @@ def run(arguments: Sequence[str]) -> None:
     write(rows, titles, title, table, out)
     if table is not None:
         console.print(table.to_rich())
+    if skipped:
+        console.print(describe_skipped(skipped), markup=False, highlight=False, soft_wrap=True)
     console.print(f"Sheet: {out}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -116,19 +125,35 @@ def separated(words: Sequence[str]) -> list[str]:
     return [part for word in words for part in ([word] if Path(word).exists() else word.split(",")) if part]
 
 
-def restore_all(files: Sequence[str], name: str, accelerator: str) -> tuple[list[Task], Mapping[str, Any]]:
-    """The trained tasks, and what the file of the first says; `InputError` where they know different classes."""
-    from res2net.engine.checkpoints import restore_task
-    from res2net.engine.predict import device_of
+def restore_all(
+    files: Sequence[str], name: str, chosen: RunningArguments
+) -> tuple[list[Task], Mapping[str, Any], list[str]]:
+    """The trained tasks, what the file of the first says, and the names of the backbones, or of exported files.
 
-    device = device_of(accelerator)
+    Raises:
+        InputError: they know different classes, or what was chosen does not fit them.
+    """
+    from res2net.commands.trained import restore_trained
+    from res2net.engine.predict import device_of
+    from res2net.export.artefact import sidecar
+
+    paths = [Path(file, BEST) if Path(file).is_dir() else Path(file) for file in files]
+    exported = [sidecar(path).is_file() for path in paths]
+    if chosen.runtime is not None and not any(exported):
+        raise InputError("None of the models is a file of `res2net export`: leave out --runtime.")
     tasks: list[Task] = []
     told: list[Mapping[str, Any]] = []
-    for file in files:
-        path = Path(file, BEST) if Path(file).is_dir() else Path(file)
-        task, checkpoint = restore_task(path, None, name)
-        tasks.append(task.eval().to(device))
-        told.append(checkpoint.metadata)
+    for file, path, runs in zip(files, paths, exported, strict=True):
+        one = TrainedArguments(
+            weights=str(path),
+            accelerator=chosen.accelerator,
+            runtime=chosen.runtime if runs else None,
+            task_options=chosen.task_options,
+        )
+        trained = restore_trained(one, name, None)
+        task = trained.task
+        tasks.append(task.eval().to(device_of(trained.accelerator)))
+        told.append(trained.said)
         for what in ("class_names", "stuff_names"):
             first, here = (tuple(getattr(one, what, ())) for one in (tasks[0], task))
             if first != here:
@@ -136,7 +161,11 @@ def restore_all(files: Sequence[str], name: str, accelerator: str) -> tuple[list
                     f"{files[0]} and {file} know different classes ({shown(first)}; {shown(here)}): compare models "
                     "that were trained on the same ones."
                 )
-    return tasks, told[0]
+    backbones = [
+        path.stem if runs else task.backbone.variant_name
+        for path, runs, task in zip(paths, exported, tasks, strict=True)
+    ]
+    return tasks, told[0], backbones
 
 
 def shown(names: Sequence[str]) -> str:
@@ -144,20 +173,21 @@ def shown(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" ... {len(names)} in all" if len(names) > 3 else "") or "none"
 
 
-def titles_of(tasks: Sequence[Task], files: Sequence[str], names: Sequence[str]) -> list[str]:
+def titles_of(backbones: Sequence[str], files: Sequence[str], names: Sequence[str]) -> list[str]:
     """What the models are called: as is said, else as their backbones or, where these are the same, their runs."""
     if names:
-        if len(names) != len(tasks):
-            raise InputError(f"There are {len(tasks)} models and {len(names)} names: give one for each in --names.")
+        if len(names) != len(files):
+            raise InputError(f"There are {len(files)} models and {len(names)} names: give one for each in --names.")
         return list(names)
-    backbones = [task.backbone.variant_name for task in tasks]
     paths = [Path(file).absolute() for file in files]
     runs = [path.parent.name if path.name == BEST else path.stem for path in paths]
     candidates = (backbones, runs, files)
     return list(next((found for found in candidates if len(set(found)) == len(found)), files))
 
 
-def open_compared(text: str, tasks: Sequence[Task], said: Mapping[str, Any]) -> tuple[DataSource, str]:
+def open_compared(
+    text: str, tasks: Sequence[Task], said: Mapping[str, Any], bad_images: str = "stop"
+) -> tuple[DataSource, str]:
     """The source of the pictures, split as in the training of the first model; and why their truth is not known.
 
     Raises:
@@ -172,6 +202,7 @@ def open_compared(text: str, tasks: Sequence[Task], said: Mapping[str, Any]) -> 
             text,
             val_fraction=float(said.get("val_fraction", 0.2)),
             seed=int(said.get("seed", 0)),
+            bad_images=bad_images,
             labels=tasks[0].labels,
         )
     except InputError as error:

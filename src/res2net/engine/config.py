@@ -17,8 +17,10 @@ __all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "read_yaml
 
 TaskOptions = TypeVar("TaskOptions")
 
-OPTIMIZERS = ("sgd", "adamw", "lamb")
+OPTIMIZERS = ("sgd", "adam", "adamw", "lamb")
 SCHEDULES = ("cosine", "step", "poly", "one-cycle", "constant")
+FALLING = ("cosine", "poly")
+"""The schedules that fall all the time once they have begun."""
 PRECISIONS = ("fp32", "bf16", "fp16")
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 
@@ -67,7 +69,7 @@ class OptimConfig:
 
     epochs: int = 30
     optimizer: str = "sgd"
-    """sgd, adamw, or lamb."""
+    """sgd, adam (whose decay is a part of the gradient), adamw, or lamb."""
     lr: float = 0.05
     """Learning rate after warm-up."""
     weight_decay: float = 1e-4
@@ -94,6 +96,13 @@ class OptimConfig:
     """Largest norm of the gradient; 0 does not clip."""
     ema: float = 0.0
     """Decay of the running average of the weights that is evaluated and saved, such as 0.999; 0 is off."""
+    betas: tuple[float, float] | None = None
+    """Decays of the running means of adam, adamw and lamb; by default 0.9 and 0.999, where the first goes against the
+    learning rate of one-cycle."""
+    hold: float = 0.0
+    """Epochs at the full learning rate after the warm-up, before that of cosine or poly begins to fall."""
+    lr_end: float = 0.0
+    """Share of the learning rate that cosine and poly fall to."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,9 @@ class TrainConfig(Generic[TaskOptions]):
             ("weight decay", optim.weight_decay, 0, 1e6),
             ("momentum", optim.momentum, 0, 1),
             ("warmup", optim.warmup, 0, optim.epochs),
+            ("hold", optim.hold, 0, optim.epochs - optim.warmup),
+            ("lr end", optim.lr_end, 0, 1),
+            *(("betas", beta, 0, 0.999999) for beta in optim.betas or ()),
             ("step epochs", optim.step_epochs, 1, 10**6),
             ("step factor", optim.step_factor, 0, 1),
             ("poly power", optim.poly_power, 0.01, 100),
@@ -150,6 +162,17 @@ class TrainConfig(Generic[TaskOptions]):
             if value is not None:
                 check_range(name, value, low, high)
         _check_milestones(optim)
+        _check_fitting(optim)
+
+
+def _check_fitting(optim: OptimConfig) -> None:
+    if optim.betas is not None and optim.optimizer == "sgd":
+        raise InputError("Betas are of adam, adamw and lamb, and the optimizer is sgd: leave out --betas.")
+    for option, value in (("--hold", optim.hold), ("--lr-end", optim.lr_end)):
+        if value and optim.schedule not in FALLING:
+            raise InputError(
+                f"{option} is of the schedules {' and '.join(FALLING)}, and this is {optim.schedule}: leave out one."
+            )
 
 
 def _check_milestones(optim: OptimConfig) -> None:

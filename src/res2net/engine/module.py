@@ -22,6 +22,9 @@ __all__ = ["TaskModule", "describe_skipped", "evaluation_of"]
 
 Batch = tuple[Tensor, dict[str, Any]]
 
+ONE_VALUE = "more than 1 value per channel"
+"""What torch says where batch normalisation has nothing to take a mean of."""
+
 
 class TaskModule(L.LightningModule):
     """Runs a task in Lightning's loops and collects what an evaluation finds.
@@ -31,6 +34,7 @@ class TaskModule(L.LightningModule):
         optim: how it is trained; None for evaluation alone.
         channels_last: memory format of pictures.
         metric: what evaluations fill; by default a new one of the task.
+        least: pictures; a batch of which broken ones left fewer is not learnt from.
     """
 
     def __init__(
@@ -40,8 +44,10 @@ class TaskModule(L.LightningModule):
         *,
         channels_last: bool = True,
         metric: Metric | MetricCollection | None = None,
+        least: int = 2,
     ) -> None:
         super().__init__()
+        self.least = least
         self.task = task.to(memory_format=memory_format(task)) if channels_last else task
         self.optim = optim
         self.channels_last = channels_last
@@ -80,10 +86,21 @@ class TaskModule(L.LightningModule):
         }
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """The loss of a batch; None, which skips it, where broken pictures left fewer than two."""
+        """The loss of a batch; None, which skips it, where broken pictures left too few."""
         images, targets = batch
-        if len(images) < 2:
+        if len(images) < self.least:
             return None
+        try:
+            return self._learn(images, targets)
+        except ValueError as error:
+            if ONE_VALUE not in str(error):
+                raise
+            raise InputError(
+                "This network normalises over the pictures of a batch, which one alone does not allow: give "
+                "--batch-size 2 or more."
+            ) from error
+
+    def _learn(self, images: Tensor, targets: dict[str, Any]) -> Tensor:
         turns = self.task.turns(images, targets)
         if self.automatic_optimization:
             return self._total(next(turns))

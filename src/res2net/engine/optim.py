@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,11 +11,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
+    LambdaLR,
     LinearLR,
     LRScheduler,
     MultiStepLR,
     OneCycleLR,
-    PolynomialLR,
     SequentialLR,
     StepLR,
 )
@@ -25,6 +26,8 @@ __all__ = ["make_optimizer", "make_schedule"]
 
 WARMUP_START = 0.01
 """The learning rate at the start of the warm-up, as a share of the full one."""
+BETAS = (0.9, 0.999)
+"""Of Adam and its kin, where none are chosen."""
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
@@ -42,27 +45,30 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
         return torch.optim.SGD(
             groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, nesterov=nesterov
         )
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
-    from timm.optim import Lamb  # it takes seconds to import, and few runs need it
+    betas = config.betas or BETAS
+    if config.optimizer == "lamb":
+        from timm.optim import Lamb  # it takes seconds to import, and few runs need it
 
-    return Lamb(groups, lr=config.lr, weight_decay=config.weight_decay)
+        return Lamb(groups, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
 
 
 def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRScheduler:
     """The learning rate over a run of `steps` updates, set before each of them."""
     per_epoch = steps / config.epochs
-    warmup = round(config.warmup * per_epoch)
+    warmup, hold = round(config.warmup * per_epoch), round(config.hold * per_epoch)
+    rest = max(1, steps - warmup - hold)
     if config.schedule == "one-cycle":
         share = min(0.999, max(config.warmup / config.epochs, 2 / max(steps, 3)))
-        # The momentum of SGD is what was chosen. AdamW's, its first beta, nobody chooses: it goes against the rate.
-        cycle = config.optimizer == "adamw"
+        # A momentum that was chosen stays. The first beta of Adam, where nobody chose it, goes against the rate.
+        cycle = config.optimizer in ("adam", "adamw") and config.betas is None
         return OneCycleLR(optimizer, config.lr, total_steps=max(steps, 3), pct_start=share, cycle_momentum=cycle)
     main: LRScheduler
     if config.schedule == "cosine":
-        main = CosineAnnealingLR(optimizer, max(1, steps - warmup))
+        main = CosineAnnealingLR(optimizer, rest, eta_min=config.lr * config.lr_end)
     elif config.schedule == "poly":
-        main = PolynomialLR(optimizer, max(1, steps - warmup), config.poly_power)
+        main = LambdaLR(optimizer, partial(_poly, steps=rest, power=config.poly_power, end=config.lr_end))
     elif config.schedule == "step":
         if config.milestones:
             # The schedule begins after the warm-up, and milestones count from the start of the run.
@@ -72,6 +78,15 @@ def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRSc
             main = StepLR(optimizer, max(1, round(config.step_epochs * per_epoch)), config.step_factor)
     else:
         main = ConstantLR(optimizer, factor=1.0, total_iters=0)
-    if warmup == 0:
-        return main
-    return SequentialLR(optimizer, [LinearLR(optimizer, WARMUP_START, 1.0, warmup), main], [warmup])
+    parts: list[LRScheduler] = [main]
+    ends: list[int] = []
+    if hold:
+        parts, ends = [ConstantLR(optimizer, factor=1.0, total_iters=0), *parts], [warmup + hold]
+    if warmup:
+        parts, ends = [LinearLR(optimizer, WARMUP_START, 1.0, warmup), *parts], [warmup, *ends]
+    return SequentialLR(optimizer, parts, ends) if ends else main
+
+
+def _poly(step: int, *, steps: int, power: float, end: float) -> float:
+    """The share of the learning rate at an update; torch's schedule of this kind ends at 0 alone."""
+    return end + (1 - end) * max(0.0, 1 - step / steps) ** power

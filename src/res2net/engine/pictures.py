@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from res2net.engine.module import evaluation_of
 from res2net.errors import InputError, check_choice
 from res2net.tasks.base import Evaluation, Task
 
-__all__ = ["PICKS", "Compared", "FilesAlone", "Scores", "choose", "compare_pictures", "evaluate_picture"]
+__all__ = ["PICKS", "Compared", "FilesAlone", "Readable", "Scores", "choose", "compare_pictures", "evaluate_picture"]
 
 PICKS = ("first", "random", "differ")
 """Ways to choose pictures; see `choose`."""
@@ -69,7 +70,7 @@ def evaluate_picture(task: Task, source: DataSource, index: int) -> Evaluation:
         InputError: the task has nothing to look at there, or the source does not fit it.
     """
     _, samples = task.eval().datasets(source.alone(index))
-    device = next(task.parameters()).device
+    device = task.device
     metric = task.metric().to(device)
     records = []
     for images, targets in eval_loader(samples, BATCH):
@@ -78,6 +79,24 @@ def evaluate_picture(task: Task, source: DataSource, index: int) -> Evaluation:
         with torch.inference_mode():
             records.append(task.validate(images.to(device), there, metric))
     return evaluation_of(task, records, metric)
+
+
+class Readable:
+    """Tells whether the picture at a place can be read, and remembers those that cannot."""
+
+    def __init__(self, task: Task, source: DataSource) -> None:
+        self._samples = task.pictures(source)
+        self.broken: dict[str, str] = {}
+        """Path and reason of each."""
+
+    def __call__(self, place: int) -> bool:
+        """Read the picture."""
+        try:
+            self._samples[place]
+        except BadImage as error:
+            self.broken[error.path] = error.reason
+            return False
+        return True
 
 
 class Scores:
@@ -116,6 +135,7 @@ def choose(
     seed: int = 0,
     among: int = 200,
     difference: Callable[[int], float] | None = None,
+    usable: Callable[[int], bool] | None = None,
 ) -> list[int]:
     """The places of pictures in a data set.
 
@@ -126,19 +146,20 @@ def choose(
         seed: of random choices.
         among: "differ" looks at no more than so many, chosen at random.
         difference: of the picture at a place, for "differ".
+        usable: whether the picture at a place may be chosen; by default all may.
 
     Raises:
         InputError: there is no such way to choose, or no differences are known.
     """
     check_choice("Way to choose pictures", pick, PICKS)
     if pick == "first":
-        return list(range(min(count, total)))
+        return list(islice(filter(usable or (lambda _: True), range(total)), count))
     shuffled = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).tolist()
     if pick == "random":
-        return sorted(shuffled[:count])
+        return sorted(islice(filter(usable or (lambda _: True), shuffled), count))
     if difference is None:
         raise InputError("Nothing is known of these pictures by which models could differ: choose first or random.")
-    differences = {place: difference(place) for place in sorted(shuffled[:among])}
+    differences = {place: difference(place) for place in sorted(shuffled[:among]) if usable is None or usable(place)}
     return sorted(differences, key=lambda place: -differences[place])[:count]
 
 

@@ -73,7 +73,9 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
         markup=False,
         soft_wrap=True,
     )
-    module = TaskModule(task, config.optim, channels_last=config.channels_last)
+    # A single picture is too few for batch normalisation, unless that is what was chosen.
+    least = min(2, batches.batch_size)
+    module = TaskModule(task, config.optim, channels_last=config.channels_last, least=least)
     if config.compile:
         task.model.compile()
     keeper = Keeper(folder, config, console)

@@ -157,6 +157,11 @@ class Task(nn.Module):
         assert isinstance(self.model, Backbone)
         return self.model
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; an exported network, which has no parameters, on the processor."""
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+
     def adjust(self, changes: Mapping[str, Any]) -> None:
         """Change options of evaluation and prediction, by their names in `adjustable`.
 
@@ -329,9 +334,10 @@ class Task(nn.Module):
     def found_in(self, image: Any, target: Mapping[str, Any]) -> Any:
         """The result of one picture of a data set; without a target that of the picture alone."""
         prepared, noted = self.transform(False)(image, {**target, "index": 0})
-        device = next(self.parameters()).device
         with torch.inference_mode():
-            (result,) = self.eval().predict(prepared[None].to(device), {name: [one] for name, one in noted.items()})
+            (result,) = self.eval().predict(
+                prepared[None].to(self.device), {name: [one] for name, one in noted.items()}
+            )
         return result
 
     def picture_score(self, evaluation: Evaluation) -> tuple[str, float]:

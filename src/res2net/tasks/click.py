@@ -25,7 +25,14 @@ from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
 from res2net.errors import InputError
 from res2net.heads.pixels.binary_losses import mask_cross_entropy
-from res2net.heads.pixels.clicks import FirstClickBranch, FirstClickNetwork, click_maps, clicked_cross_entropy
+from res2net.heads.pixels.clicks import (
+    FirstClickBranch,
+    FirstClickNetwork,
+    click_maps,
+    click_squares,
+    clicked_cross_entropy,
+    distance_cross_entropy,
+)
 from res2net.heads.pixels.decoders import build_decoder
 from res2net.heads.pixels.network import PixelNetwork
 from res2net.metrics.clicks import GOALS, WATCHED, ClicksToIoU
@@ -144,9 +151,7 @@ class Click(PixelTask):
         if self.options.previous_mask:
             seen.append(torch.zeros_like(images[:, :1]) if before is None else before.to(images))
         if self.options.first_click:
-            place = (clicks[..., 2] == 1).int().argmax(1)
-            first = clicks[torch.arange(len(clicks), device=clicks.device), place]
-            seen.append(click_maps(first[:, None], size, self.options.first_sigma)[:, :1])
+            seen.append(click_maps(first_of(clicks), size, self.options.first_sigma)[:, :1])
         return torch.cat(seen, 1)
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -158,12 +163,21 @@ class Click(PixelTask):
             clicks, before = self.corrected(images, clicks, wanted, before)
         seen = self.with_clicks(images, clicks, before)
         answer, *others = self.model.every(seen)
-        maps = seen[:, COLOURS : COLOURS + 2]
-        losses = {"loss": clicked_cross_entropy(answer, wanted, maps, self.options.click_weight)}
-        weight = self.options.first_weight if self.options.first_click else 1.0
-        return losses | {
-            f"loss_{place}": weight * mask_cross_entropy(logits, wanted) for place, logits in enumerate(others, start=1)
-        }
+        options, size = self.options, (images.shape[-2], images.shape[-1])
+        by_distance = options.click_loss == "distance"
+        if by_distance:
+            losses = {"loss": distance_cross_entropy(answer, wanted, click_squares(clicks, size))}
+        else:
+            maps = seen[:, COLOURS : COLOURS + 2]
+            losses = {"loss": clicked_cross_entropy(answer, wanted, maps, options.click_weight)}
+        weight = options.first_weight if options.first_click else 1.0
+        for place, logits in enumerate(others, start=1):
+            if by_distance and options.first_click:
+                loss = distance_cross_entropy(logits, wanted, click_squares(first_of(clicks), size))
+            else:
+                loss = mask_cross_entropy(logits, wanted)
+            losses[f"loss_{place}"] = weight * loss
+        return losses
 
     @torch.no_grad()
     def corrected(
@@ -308,11 +322,10 @@ class Click(PixelTask):
         """What a simulated user gets of the largest object after a few clicks."""
         sample = {"object": tv_tensors.Mask(largest(target).to(torch.uint8)), "index": 0}
         prepared, noted = self.transform(False)(image, sample)
-        device = next(self.parameters()).device
         with torch.inference_mode():
             self.eval()
             targets = {name: [one] for name, one in noted.items()}
-            (found,) = self.simulated(prepared[None].to(device), targets, SHOWN_CLICKS)
+            (found,) = self.simulated(prepared[None].to(self.device), targets, SHOWN_CLICKS)
         return {"mask": found.mask, "clicks": found.clicks}
 
     def numbers(self, evaluation: Evaluation) -> Table:
@@ -321,6 +334,12 @@ class Click(PixelTask):
         rows = [(goal, metrics.get(f"NoC@{goal}"), metrics.get(f"reached@{goal}")) for goal in GOALS]
         columns = (Column("IoU", "%"), Column("clicks"), Column("objects that reach it", "%", digits=1))
         return Table(f"Clicks to an IoU, {self.options.most_clicks} at most", columns, rows)
+
+
+def first_of(clicks: Tensor) -> Tensor:
+    """The first positive one of clicks `(N, K, 3)`, `(N, 1, 3)`."""
+    place = (clicks[..., 2] == 1).int().argmax(1)
+    return clicks[torch.arange(len(clicks), device=clicks.device), place][:, None]
 
 
 def intersection_over_union(mask: NDArray[np.bool_], true: NDArray[np.uint8]) -> float:

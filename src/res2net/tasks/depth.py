@@ -16,7 +16,7 @@ from torchmetrics import Metric
 from res2net.data.samples import Samples
 from res2net.data.sources import DataSource
 from res2net.errors import InputError
-from res2net.heads.pixels.depth_losses import scale_invariant_log_loss
+from res2net.heads.pixels.depth_losses import root_log_loss, scale_invariant_log_loss
 from res2net.metrics.depth import DepthErrors
 from res2net.report import Column, Table
 from res2net.report.depth import depth_colours, draw_depth
@@ -71,14 +71,12 @@ class Depth(PixelTask):
         return UNITS.get(metric, "%")
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The scale-invariant error of logarithms, of each map that is learnt from."""
+        """The scale-invariant error of logarithms, or its root, of each map that is learnt from."""
         true = targets["depth"].as_subclass(Tensor)
         if self.options.zoom_depth:
             true = true / true.new_tensor(self.zooms(targets))[:, None, None]
-        losses = [
-            scale_invariant_log_loss(logits[:, 0], true, self.options.scale_invariance)
-            for logits in self.model.every(images)
-        ]
+        loss_of = root_log_loss if self.options.root else scale_invariant_log_loss
+        losses = [loss_of(logits[:, 0], true, self.options.scale_invariance) for logits in self.model.every(images)]
         return {f"loss_{place}" if place else "loss": loss for place, loss in enumerate(losses)}
 
     def constant(self, samples: Samples) -> Tensor:

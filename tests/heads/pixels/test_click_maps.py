@@ -7,7 +7,14 @@ import math
 import pytest
 import torch
 
-from res2net.heads.pixels.clicks import FirstClickBranch, FirstClickNetwork, click_maps, clicked_cross_entropy
+from res2net.heads.pixels.clicks import (
+    FirstClickBranch,
+    FirstClickNetwork,
+    click_maps,
+    click_squares,
+    clicked_cross_entropy,
+    distance_cross_entropy,
+)
 from res2net.heads.pixels.decoders import build_decoder
 from res2net.zoo import create_model
 
@@ -75,3 +82,27 @@ def test_pixels_around_clicks_count_more():
         weights += weight
     assert clicked_cross_entropy(logits, wanted, maps, 3).item() == pytest.approx(total / weights, rel=1e-5)
     assert clicked_cross_entropy(logits, torch.full((2, 4, 5), 255), maps, 3) == 0
+
+
+def test_the_loss_by_the_distance_of_clicks():
+    """As the published code of FCANet weighs pixels: 0.8 + (1 - min(d, 100) / 100) * 1.2, to a click of their kind."""
+    torch.manual_seed(0)
+    logits, size = torch.randn(2, 1, 4, 150), (4, 150)
+    wanted = torch.randint(2, (2, *size))
+    wanted[0, 1, 2:5] = 255
+    clicks = torch.tensor([[[3.0, 1.0, 1], [140.0, 3.0, 1], [60.0, 0.0, 0]], [[20.0, 2.0, 1]] + [[-1.0] * 3] * 2])
+    total, count = 0.0, 0
+    for place in range(2):
+        for row in range(size[0]):
+            for column in range(size[1]):
+                true = int(wanted[place, row, column])
+                if true == 255:
+                    continue
+                away = [math.hypot(x - column, y - row) for x, y, kind in clicks[place].tolist() if kind == true]
+                weight = 0.8 + (1 - min([*away, 100]) / 100) * 1.2
+                chance = 1 / (1 + math.exp(-float(logits[place, 0, row, column])))
+                total -= weight * math.log(chance if true else 1 - chance)
+                count += 1
+    found = distance_cross_entropy(logits, wanted, click_squares(clicks, size))
+    assert found.item() == pytest.approx(total / count, rel=1e-5)
+    assert distance_cross_entropy(logits, torch.full((2, *size), 255), click_squares(clicks, size)) == 0

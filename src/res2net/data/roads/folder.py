@@ -35,20 +35,20 @@ class RoadFiles(Dataset[Sample]):
     """Pictures with their `graph`, and `mask` `(H, W)` bool where there are masks.
 
     Args:
-        pictures: paths.
+        pictures: their paths.
         graphs: the path of each graph, or None where the masks make them.
         masks: the path of each mask, or None.
     """
 
     def __init__(self, pictures: list[Path], graphs: list[Path] | None, masks: list[Path] | None) -> None:
-        self.pictures, self.graphs, self.masks = pictures, graphs, masks
+        self.paths, self.graphs, self.masks = pictures, graphs, masks
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
         """The sample; `InputError` where its roads cannot be read, `BadImage` where its picture cannot."""
-        picture = read_image(self.pictures[index])
+        picture = read_image(self.paths[index])
         target: dict[str, object] = {}
         if self.masks is not None:
             target["mask"] = read_mask(self.masks[index], picture)
@@ -64,7 +64,7 @@ class RoadFiles(Dataset[Sample]):
         """The samples of these indices."""
         chosen = list(indices)
         graphs, masks = (None if one is None else [one[i] for i in chosen] for one in (self.graphs, self.masks))
-        return RoadFiles([self.pictures[i] for i in chosen], graphs, masks)
+        return RoadFiles([self.paths[i] for i in chosen], graphs, masks)
 
 
 def open_roads(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -> tuple[RoadFiles, RoadFiles]:
@@ -79,7 +79,7 @@ def open_roads(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) ->
     files = files_of(root)
     if len(files) < 2:
         raise InputError(f"{root} has 1 picture, and a split needs two: add pictures, or folders train and val.")
-    train, val = hashed_split([path.name for path in files.pictures], val_fraction, seed)
+    train, val = hashed_split([path.name for path in files.paths], val_fraction, seed)
     return files.subset(train), files.subset(val)
 
 

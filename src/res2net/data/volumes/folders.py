@@ -54,6 +54,11 @@ class VolumeFiles(Dataset[Sample]):
             )
         return volume, {"label_map": label_map}
 
+    @property
+    def paths(self) -> list[Path]:
+        """Of the scans."""
+        return [scan for scan, _ in self.pairs]
+
     def subset(self, indices: Iterable[int]) -> VolumeFiles:
         """The samples of these indices, in their order, with the same classes."""
         return VolumeFiles([self.pairs[index] for index in indices], self.class_names)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["scale_invariant_log_loss"]
+__all__ = ["root_log_loss", "scale_invariant_log_loss"]
+
+ROOT_FACTOR = 10.0
+LEAST_ROOT = 1e-6
+"""What is taken the root of at least: at 0 a root has no gradient."""
 
 
 def scale_invariant_log_loss(log_depth: Tensor, true: Tensor, weight: float = 0.5) -> Tensor:
@@ -21,10 +25,33 @@ def scale_invariant_log_loss(log_depth: Tensor, true: Tensor, weight: float = 0.
     Returns:
         A scalar; a picture without a known pixel does not count, and 0 comes of none at all.
     """
-    known = true > 0
+    difference, known = _difference(log_depth, true)
     count = known.sum((1, 2))
-    difference = (log_depth.float() - true.float().masked_fill(~known, 1.0).log()) * known
     total, squares = difference.sum((1, 2)), difference.square().sum((1, 2))
     some = count.clamp(min=1)
     losses = squares / some - weight * (total / some).square()
     return torch.where(count > 0, losses, 0.0).sum() / (count > 0).sum().clamp(min=1)
+
+
+def root_log_loss(log_depth: Tensor, true: Tensor, weight: float = 0.85) -> Tensor:
+    """Ten times the root of the same over all known pixels of a batch (BTS, Lee et al., 2019).
+
+    Args:
+        log_depth: as of `scale_invariant_log_loss`.
+        true: likewise.
+        weight: likewise; 0.85 is the paper's.
+
+    Returns:
+        A scalar, 0 where nothing is known.
+    """
+    difference, known = _difference(log_depth, true)
+    count = known.sum()
+    some = count.clamp(min=1)
+    squares = difference.square().sum() / some - weight * (difference.sum() / some).square()
+    return torch.where(count > 0, ROOT_FACTOR * squares.clamp(min=LEAST_ROOT**2).sqrt(), 0.0)
+
+
+def _difference(log_depth: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """The difference of logarithms, 0 where nothing is known, and where something is."""
+    known = true > 0
+    return (log_depth.float() - true.float().masked_fill(~known, 1.0).log()) * known, known

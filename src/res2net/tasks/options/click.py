@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError, check_choice, check_range
 from res2net.tasks.parts.pixel_options import PixelOptions
 
 __all__ = ["ClickOptions"]
+
+CLICK_LOSSES = ("bell", "distance")
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,11 @@ class ClickOptions(PixelOptions):
     """Let a branch of its own look around the first click (FCANet)."""
     first_weight: float = 1.0
     """Weight of the mask that this branch finds, in the loss."""
+    click_loss: str = "bell"
+    """How pixels count in the loss: bell (more within the bells of clicks), or distance (by how near a click of their
+    kind is, as in FCANet)."""
     click_weight: float = 10.0
-    """How much more than other pixels those count in the loss that are clicked; less around them."""
+    """How much more than other pixels those count in the loss bell that are clicked; less around them."""
     previous_mask: bool = False
     """Let the network see what it found by the clicks before (RITM)."""
     sigma: float = 10.0
@@ -45,6 +50,7 @@ class ClickOptions(PixelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice("Loss of clicks", self.click_loss, CLICK_LOSSES)
         check_range("first weight", self.first_weight, 0, 1e6)
         check_range("click weight", self.click_weight, 0, 1e6)
         check_range("sigma", self.sigma, 0.5, 1000)

@@ -39,8 +39,7 @@ class ClickSession:
         self.size = picture_size(picture)
         """Height and width of the picture."""
         prepared, noted = task.transform(False)(picture, {"index": 0})
-        device = next((one.device for one in task.parameters()), torch.device("cpu"))
-        self._images = prepared[None].to(device)
+        self._images = prepared[None].to(task.device)
         self._noted = {name: [noted[name]] for name in ("size_now", "original_size", "zoom")}
         self._clicks: list[Clicked] = []
         self._masks: list[NDArray[np.bool_]] = [np.zeros(self.size, dtype=bool)]

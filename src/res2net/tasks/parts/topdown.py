@@ -201,9 +201,8 @@ class TopDownTask(KeypointTask):
             return []
         transform = self.transform(False)
         images, noted = collate([transform(*people[place]) for place in range(len(people))])
-        device = next(self.parameters()).device
         with torch.inference_mode():
-            found = self.eval().predict(images.to(device), noted)
+            found = self.eval().predict(images.to(self.device), noted)
         return self.united([one for result in found for one in result])
 
     @property
