@@ -27,7 +27,7 @@ _HEAD = DetectorOptions(
 )
 
 
-def _by_heart(task: str, options: Any, pictures: int, size: int, epochs: int) -> TrainConfig[Any]:
+def _by_heart(task: str, options: Any, pictures: int, size: int, epochs: int, lr: float = 3e-3) -> TrainConfig[Any]:
     return TrainConfig(
         task_name=task,
         source="",
@@ -36,7 +36,7 @@ def _by_heart(task: str, options: Any, pictures: int, size: int, epochs: int) ->
         model=ModelConfig(model="res2net20_26w_4s_tiny", options={"zero_init_last": False}),
         data=DataConfig(batch_size=2, size=size, workers=0, overfit=pictures),
         optim=OptimConfig(
-            epochs=epochs, optimizer="adamw", lr=3e-3, weight_decay=0.01, schedule="one-cycle", warmup=0.1 * epochs
+            epochs=epochs, optimizer="adamw", lr=lr, weight_decay=0.01, schedule="one-cycle", warmup=0.1 * epochs
         ),
     )
 
@@ -97,4 +97,4 @@ def overfit_saliency() -> TrainConfig[SaliencyOptions]:
     - score: SCORE
     """
     options = SaliencyOptions(channels=32, scale=(1.0, 1.0), crop=(128, 128), flip=0.0, resize=128)
-    return _by_heart("saliency", options, pictures=8, size=128, epochs=100)
+    return _by_heart("saliency", options, pictures=8, size=128, epochs=100, lr=1e-3)
