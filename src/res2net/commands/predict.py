@@ -13,10 +13,12 @@ from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, parse, split_task
 from res2net.errors import InputError, check_range
+from res2net.tasks import task_names
 
 __all__ = ["run"]
 
-ABOUT = "Tell what is in a picture, or in each picture of a folder."
+ABOUT = f"""Tell what is in a picture, or in each picture of a folder. The first word may name the task, which is
+classify unless it does: {", ".join(task_names())}."""
 
 Found = tuple[Path, Any, str]
 """A file, what was found in it, and why it was skipped."""
@@ -36,7 +38,8 @@ class Arguments(TrainedArguments):
     draw: str | None = None
     """Also write each picture with its result drawn on it into this folder."""
     save: str | None = None
-    """Also write what is found in each picture into this folder as files of their own, such as a mask."""
+    """Also write what is found in each picture into this folder as files of their own: masks, depth,
+    roads, translated pictures or label maps of volumes, in the size of the picture."""
     boxes: str | None = None
     """Of keypoints with simple_baseline: look into the boxes of this file, COCO's results of a detector (such as
     `predict detect --coco` writes) or COCO's annotations, in place of whole pictures."""
@@ -53,7 +56,7 @@ class Arguments(TrainedArguments):
 def run(arguments: Sequence[str]) -> None:
     """Predict and print."""
     name, words = split_task(arguments)
-    chosen = parse(Arguments, "predict", words, ABOUT)
+    chosen = parse(Arguments, "predict" if name == "classify" else f"predict {name}", words, ABOUT)
 
     from res2net.commands.trained import check_boxes, restore_trained
     from res2net.data.boxes import read_boxes
