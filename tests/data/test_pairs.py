@@ -68,6 +68,20 @@ def test_a_picture_without_a_partner(tmp_path):
     assert len(source.train) + len(source.val) == 4
 
 
+def test_what_is_wrong_is_told_before_the_first_picture(tmp_path):
+    named(tmp_path, "A", "B")
+    draw(tmp_path / "B" / "c.jpg", size=(12, 20))
+    with pytest.raises(BadImage, match=r"c\.jpg: it has 12 x 20 pixels, and its partner 20 x 12"):
+        opened(tmp_path)
+    source = opened(tmp_path, bad_annotations="skip")
+    assert len(source.train) + len(source.val) == 3
+    (tmp_path / "A" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(BadImage, match=r"a\.png: it is not a picture"):
+        opened(tmp_path, bad_annotations="skip")
+    source = opened(tmp_path, bad_annotations="skip", bad_images="skip")
+    assert len(source.train) + len(source.val) == 3  # the loader skips it, and tells
+
+
 def test_pictures_of_different_sizes(tmp_path):
     named(tmp_path, "A", "B")
     draw(tmp_path / "B" / "b.jpg", size=(20, 13))

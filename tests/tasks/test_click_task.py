@@ -295,3 +295,9 @@ def test_new_channels_of_weights_start_at_zero():
 def test_clicks_have_to_be_learnt():
     with pytest.raises(InputError, match="leave out --freeze"):
         ClickOptions(freeze=1)
+
+
+def test_nobody_clicks_where_no_object_is_known(make, scenes):
+    image, _ = scenes.val[0]
+    with pytest.raises(InputError, match="give a data set with their masks"):
+        make().found_in(image, {})

@@ -169,8 +169,39 @@ def test_a_mask_of_another_size(tmp_path):
     folder_of(tmp_path, masks=True)
     for index in range(3):
         Image.new("L", (9, 9)).save(tmp_path / "masks" / f"{index}.png")
-    with pytest.raises(InputError, match="give both one size"):
-        open_source(tmp_path, labels=("graph",)).train[0]
+    with pytest.raises(InputError, match="it has 9 x 9 pixels, and its picture has 64 x 64"):
+        open_source(tmp_path, labels=("graph",))
+
+
+def test_a_mask_is_turned_as_its_picture_is(tmp_path):
+    folder_of(tmp_path, graphs=False, masks=True)
+    upright = np.asarray(Image.open(tmp_path / "masks" / "0.png"))
+    for folder in ("images", "masks"):
+        for index in range(3):
+            path, exif = tmp_path / folder / f"{index}.png", Image.Exif()
+            exif[0x0112] = 6
+            lying = Image.open(path).transpose(Image.Transpose.ROTATE_90)
+            lying.save(path, **({"exif": exif} if folder == "images" else {}))
+    source = open_source(tmp_path, labels=("graph",))
+    found = [samples[index][1]["mask"] for samples in (source.train, source.val) for index in range(len(samples))]
+    assert any((mask == (upright > 0)).all() for mask in found)
+
+
+def test_what_is_wrong_is_told_before_the_first_picture(tmp_path):
+    folder_of(tmp_path)
+    (tmp_path / "graphs" / "2.json").write_text("[]")
+    with pytest.raises(InputError, match=r"2\.json is no graph of roads \(it has no nodes\)"):
+        open_source(tmp_path, labels=("graph",))
+    for index in range(3):
+        degrees = {"nodes": [[-115.2, 36.1], [-115.3, 36.2]], "edges": [[0, 1]]}
+        (tmp_path / "graphs" / f"{index}.json").write_text(json.dumps(degrees))
+    with pytest.raises(InputError, match="give coordinates in pixels of the picture"):
+        open_source(tmp_path, labels=("graph",))
+    folder_of(tmp_path)
+    (tmp_path / "images" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"Cannot read the picture .*1\.png"):
+        open_source(tmp_path, labels=("graph",))
+    assert len(open_source(tmp_path, labels=("graph",), bad_images="skip").train) == 2
 
 
 def test_roads_are_for_this_task_alone():

@@ -139,9 +139,9 @@ def test_the_neighbours_in_a_batch_change_nothing(make):
     pictures = [picture(), picture((64, 96))]
     samples = [task.transform(False)(image, {"index": place}) for place, image in enumerate(pictures)]
     with torch.no_grad():
-        together = task.values(*collate(samples))
+        together = list(task.values(*collate(samples)))
         for sample, values in zip(samples, together, strict=True):
-            torch.testing.assert_close(task.values(*collate([sample]))[0], values)
+            torch.testing.assert_close(next(task.values(*collate([sample]))), values)
 
 
 def test_a_constant_predicts_the_usual_class(make, scenes):
@@ -163,7 +163,9 @@ def test_training_that_does_not_fit(make, scenes):
     ("options", "message"),
     [
         ({"ohem": 2.0}, "ohem 2.0 is out of range"),
-        ({"class_weights": (-1.0,)}, "class weights"),
+        ({"class_weights": (-1.0,)}, "class weight -1.0 is out of range"),
+        ({"class_weights": (float("nan"),)}, "class weight nan is out of range"),
+        ({"class_weights": (0.0, 0.0)}, "All class weights are 0"),
         ({"output_stride": 5}, "output stride 5 does not fit: give 8, 16 or 32"),
         ({"scale": (2.0, 1.0)}, "scales"),
         ({"scales": ()}, "scales"),

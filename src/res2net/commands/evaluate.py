@@ -9,11 +9,10 @@ import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, parse, split_task
+from res2net.commands.task_data import about_data
 from res2net.errors import InputError, check_range
 
 __all__ = ["run"]
-
-ABOUT = "Evaluate weights on the validation pictures of a folder, a CIFAR folder, the ImageNet layout, or shapes."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +20,7 @@ class Arguments(TrainedArguments):
     """What is evaluated on what."""
 
     source: tyro.conf.Positional[str]
-    """Folder of pictures, CIFAR folder, or "shapes"."""
+    """The data set, of which the validation part is taken: a path, or a name such as "shapes"."""
     batch_size: int | None = None
     """By default that of the training."""
     precision: str | None = None
@@ -50,7 +49,8 @@ class Arguments(TrainedArguments):
 def run(arguments: Sequence[str]) -> None:
     """Evaluate and print the metrics."""
     name, words = split_task(arguments)
-    chosen = parse(Arguments, "eval", words, ABOUT)
+    verb = "eval" if name == "classify" else f"eval {name}"
+    chosen = parse(Arguments, verb, words, f"Evaluate weights on the validation part of {about_data(name)}.")
 
     from res2net.commands.trained import check_boxes, restore_trained
     from res2net.data.boxes import picture_numbers, read_detections

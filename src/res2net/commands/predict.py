@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,15 @@ from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, parse, split_task
 from res2net.errors import InputError, check_range
+from res2net.tasks import task_names
 
 __all__ = ["run"]
 
-ABOUT = "Tell what is in a picture, or in each picture of a folder."
+ABOUT = f"""Tell what is in a picture, or in each picture of a folder. The first word may name the task, which is
+classify unless it does: {", ".join(task_names())}."""
+
+Found = tuple[Path, Any, str]
+"""A file, what was found in it, and why it was skipped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,8 @@ class Arguments(TrainedArguments):
     draw: str | None = None
     """Also write each picture with its result drawn on it into this folder."""
     save: str | None = None
-    """Also write what is found in each picture into this folder as files of their own, such as a mask."""
+    """Also write what is found in each picture into this folder as files of their own: masks, depth,
+    roads, translated pictures or label maps of volumes, in the size of the picture."""
     boxes: str | None = None
     """Of keypoints with simple_baseline: look into the boxes of this file, COCO's results of a detector (such as
     `predict detect --coco` writes) or COCO's annotations, in place of whole pictures."""
@@ -41,8 +47,8 @@ class Arguments(TrainedArguments):
     """Least score of those boxes."""
     clicks: tuple[str, ...] = ()
     """For the task click: where, as column,row,+ on the object or column,row,- beside it, such as 120,80,+ 10,20,-."""
-    batch_size: int = 32
-    """Pictures at a time, or boxes."""
+    batch_size: int | None = None
+    """Pictures at a time, or boxes; by default 32, and 1 where pictures or volumes are seen in their own size."""
     precision: str = "fp32"
     """fp32, bf16 or fp16."""
 
@@ -50,7 +56,7 @@ class Arguments(TrainedArguments):
 def run(arguments: Sequence[str]) -> None:
     """Predict and print."""
     name, words = split_task(arguments)
-    chosen = parse(Arguments, "predict", words, ABOUT)
+    chosen = parse(Arguments, "predict" if name == "classify" else f"predict {name}", words, ABOUT)
 
     from res2net.commands.trained import check_boxes, restore_trained
     from res2net.data.boxes import read_boxes
@@ -59,7 +65,8 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.engine.progress import progress_bar
     from res2net.tasks.base import task_type
 
-    check_range("batch size", chosen.batch_size, 1)
+    if chosen.batch_size is not None:
+        check_range("batch size", chosen.batch_size, 1)
     paths = task_type(name).list_files(chosen.source)
     trained = restore_trained(chosen, name, chosen.precision)
     task = trained.task
@@ -73,34 +80,44 @@ def run(arguments: Sequence[str]) -> None:
         numbers = image_numbers(paths)
         categories = category_numbers(len(task.class_names), getattr(task, "category_ids", ()))
         boxes = read_boxes(chosen.boxes, paths, numbers, categories, chosen.box_score)
-    found: list[tuple[Path, Any, str]] = []
+    results = predict(
+        task,
+        paths,
+        batch_size=chosen.batch_size,
+        bad_images=chosen.bad_images,
+        accelerator=trained.accelerator,
+        precision=trained.precision,
+        boxes=boxes,
+    )
+    kept: list[Found] = []
     with progress_bar(Console(stderr=True)) as bar:
         pictures = bar.add_task("pictures", total=len(paths), note="")
-        for path, result, reason in predict(
-            task,
-            paths,
-            batch_size=chosen.batch_size,
-            bad_images=chosen.bad_images,
-            accelerator=trained.accelerator,
-            precision=trained.precision,
-            boxes=boxes,
-        ):
-            found.append((path, result, reason))
-            if chosen.draw is not None and not reason:
-                _draw(task, path, result, Path(chosen.draw), len(found))
-            if chosen.save is not None and not reason:
-                _save(task, path, result, Path(chosen.save, f"{len(found):05d}-{stem_of(path)}"))
-            bar.advance(pictures)
+
+        def handled() -> Iterator[Found]:
+            # No result is kept that is told and written: maps of many photos do not fit into memory.
+            for number, (path, result, reason) in enumerate(results, start=1):
+                if chosen.draw is not None and not reason:
+                    _draw(task, path, result, Path(chosen.draw), number)
+                if chosen.save is not None and not reason:
+                    _save(task, path, result, Path(chosen.save, f"{number:05d}-{stem_of(path)}"))
+                if chosen.coco is not None:
+                    kept.append((path, result, reason))
+                bar.advance(pictures)
+                yield path, result, reason
+
+        if chosen.json:
+            told: Any = [
+                {"file": str(path)} | ({"error": reason} if reason else {task.result_name: task.described(result)})
+                for path, result, reason in handled()
+            ]
+        else:
+            told = results_table(task, handled())
     if chosen.coco is not None:
-        _write_coco(task, found, chosen.coco)
+        _write_coco(task, kept, chosen.coco)
     if chosen.json:
-        entries = [
-            {"file": str(path)} | ({"error": reason} if reason else {task.result_name: task.described(result)})
-            for path, result, reason in found
-        ]
-        print(json.dumps(entries, indent=2))
+        print(json.dumps(told, indent=2))
     else:
-        Console().print(results_table(task, found).to_rich())
+        Console().print(told.to_rich())
 
 
 def stem_of(path: Path) -> str:
@@ -116,7 +133,7 @@ def _give_clicks(task: Any, words: Sequence[str]) -> None:
     task.clicks = [parse_click(word) for word in words]
 
 
-def _write_coco(task: Any, found: Sequence[tuple[Path, Any, str]], file: str) -> None:
+def _write_coco(task: Any, found: Sequence[Found], file: str) -> None:
     from res2net.engine.coco_results import category_numbers, image_numbers, listed_results, write_results
 
     numbers = image_numbers([path for path, _, _ in found])

@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import parse, split_task, value_of
+from res2net.commands.task_data import about_data
 from res2net.engine.config import TrainConfig, read_yaml
 from res2net.errors import InputError
 from res2net.options import from_dict
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 Options = TypeVar("Options")
-
-ABOUT = """Train on a folder of pictures (one folder for each class, or train/ and val/ of them), a CIFAR folder, the
-ImageNet layout, or the embedded set "shapes"."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         cast(type[Arguments[Any]], Arguments[options]),  # type: ignore[valid-type]
         "train" if task == "classify" else f"train {task}",
         words,
-        ABOUT,
+        f"Train on {about_data(task)}.",
         Arguments(default),
     )
     if parsed.resume is not None:

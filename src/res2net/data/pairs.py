@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from res2net.data.decode import EXTENSIONS, BadImage, read_image
+from res2net.data.decode import EXTENSIONS, BadImage, image_size, read_image
 from res2net.data.folder import list_images
+from res2net.data.objects.faults import BAD_ANNOTATIONS
 from res2net.data.samples import Sample, Samples
 from res2net.data.splits import hashed_split
 from res2net.data.transforms import Normalise
-from res2net.errors import InputError
+from res2net.errors import InputError, check_choice
 from res2net.weights.records import Preprocessing
 
 __all__ = ["PAIR_NAMES", "Backwards", "PairTransform", "PicturePairs", "open_pairs", "unit"]
@@ -50,16 +51,12 @@ class PicturePairs(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         path, other = self.pairs[index]
         image = read_image(path)
-        if other is None:
-            if image.width % 2:
-                raise BadImage.at(path, f"it is {image.width} pixels wide, and two pictures side by side are even")
+        made = None if other is None else read_image(other)
+        _check_fit(path, image.size, other, None if made is None else made.size)
+        if made is None:
             middle = image.width // 2
             left, right = ((0, 0, middle, image.height), (middle, 0, image.width, image.height))
             return image.crop(left), {"picture": image.crop(right)}
-        made = read_image(other)
-        if made.size != image.size:
-            reason = f"it has {made.width} x {made.height} pixels, and its partner {image.width} x {image.height}"
-            raise BadImage.at(other, reason)
         return image, {"picture": made}
 
     @property
@@ -73,7 +70,12 @@ class PicturePairs(Dataset[Sample]):
 
 
 def open_pairs(
-    path: Path, *, val_fraction: float = 0.2, seed: int = 0, bad_annotations: str = "stop"
+    path: Path,
+    *,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    bad_annotations: str = "stop",
+    bad_images: str = "stop",
 ) -> tuple[PicturePairs, PicturePairs]:
     """The training and the validation pairs of a folder.
 
@@ -84,11 +86,15 @@ def open_pairs(
         path: of the folder.
         val_fraction: share of the validation where there is no such split.
         seed: of that split.
-        bad_annotations: a picture without a partner: "stop" raises `InputError`, "skip" leaves it out.
+        bad_annotations: a picture without a partner, or with one of another size: "stop" raises `InputError`, "skip"
+            leaves it out.
+        bad_images: a picture that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
+            skip and to tell. Here only headers are read.
 
     Raises:
-        InputError: there are no pairs, or pictures without a partner.
+        InputError: there are no pairs, or pictures without a partner of their size.
     """
+    check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
     if not path.is_dir():
         raise InputError(f"{path} is a file: give a folder with folders A and B, or with pictures side by side.")
     train = _found(path, "train", bad_annotations)
@@ -96,8 +102,8 @@ def open_pairs(
         val = next((found for name in VALIDATION if (found := _found(path, name, bad_annotations))), [])
         if not val:
             raise InputError(f"{path} has a folder train, and none to validate on: add one of the name val.")
-        return PicturePairs(train), PicturePairs(val)
-    pairs = PicturePairs(_found(path, "", bad_annotations))
+        return _checked(train, bad_annotations, bad_images), _checked(val, bad_annotations, bad_images)
+    pairs = _checked(_found(path, "", bad_annotations), bad_annotations, bad_images)
     if len(pairs) < 2:
         raise InputError(
             f"{path} has {len(pairs)} pairs of pictures, and a split needs two: give folders A and B with pictures of "
@@ -106,6 +112,39 @@ def open_pairs(
     names = [Path(one).relative_to(path).as_posix() for one in pairs.paths]
     chosen, kept = hashed_split(names, val_fraction, seed)
     return pairs.subset(chosen), pairs.subset(kept)
+
+
+def _checked(pairs: Sequence[Pair], bad_annotations: str, bad_images: str) -> PicturePairs:
+    """The pairs whose pictures have one size, by their headers."""
+    kept = []
+    for path, other in pairs:
+        try:
+            sizes = [None if one is None else image_size(one)[::-1] for one in (path, other)]
+        except BadImage:
+            if bad_images == "stop":
+                raise
+            kept.append((path, other))
+            continue
+        assert sizes[0] is not None
+        try:
+            _check_fit(path, sizes[0], other, sizes[1])
+        except BadImage:
+            if bad_annotations == "stop":
+                raise
+            continue
+        kept.append((path, other))
+    return PicturePairs(kept)
+
+
+def _check_fit(path: str, size: tuple[int, int], other: str | None, size_of_other: tuple[int, int] | None) -> None:
+    """`BadImage` unless two pictures have one size (width, height), or one can be halved."""
+    if size_of_other is None:
+        if size[0] % 2:
+            raise BadImage.at(path, f"it is {size[0]} pixels wide, and two pictures side by side are even")
+    elif size_of_other != size:
+        assert other is not None
+        made, seen = (f"{width} x {height}" for width, height in (size_of_other, size))
+        raise BadImage.at(other, f"it has {made} pixels, and its partner {seen}")
 
 
 def _found(root: Path, split: str, bad_annotations: str) -> list[Pair]:

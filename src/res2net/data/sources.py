@@ -150,7 +150,7 @@ def open_source(
     elif "label" in wanted:
         opened = _open_pictures(_existing(source), val_fraction, seed)
     elif "boxes" not in wanted and set(wanted) & set(PIXEL_LABELS):
-        opened = _open_pixels(_existing(source), wanted, val_fraction, seed, bad_annotations)
+        opened = _open_pixels(_existing(source), wanted, val_fraction, seed, bad_annotations, bad_images)
     elif "label_map" in wanted:
         path = _existing(source)
         scans, held_out = open_volumes(path, val_fraction=val_fraction, seed=seed)
@@ -158,11 +158,13 @@ def open_source(
         opened = DataSource(path.absolute().name, scans, held_out, scans.class_names, usual)
     elif "graph" in wanted:
         path = _existing(source)
-        roads = open_roads(path, val_fraction=val_fraction, seed=seed)
+        roads = open_roads(path, val_fraction=val_fraction, seed=seed, bad_images=bad_images)
         opened = DataSource(path.absolute().name, *roads, ROAD_CLASSES)
     elif wanted == PAIR_NAMES:
         path = _existing(source)
-        pairs = open_pairs(path, val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)
+        pairs = open_pairs(
+            path, val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations, bad_images=bad_images
+        )
         opened = DataSource(path.absolute().name, *pairs, PAIR_NAMES)
     else:
         path = _existing(source)
@@ -191,10 +193,19 @@ def _existing(source: str | Path) -> Path:
     return path
 
 
-def _open_pixels(path: Path, wanted: Sequence[str], val_fraction: float, seed: int, bad_annotations: str) -> DataSource:
+def _open_pixels(
+    path: Path, wanted: Sequence[str], val_fraction: float, seed: int, bad_annotations: str, bad_images: str
+) -> DataSource:
     if len(wanted) > 1:
         raise InputError(f"A data set of files has one label for each pixel, and not {' and '.join(wanted)}: name one.")
-    train, val = open_pixels(path, wanted[0], val_fraction=val_fraction, seed=seed, bad_annotations=bad_annotations)
+    train, val = open_pixels(
+        path,
+        wanted[0],
+        val_fraction=val_fraction,
+        seed=seed,
+        bad_annotations=bad_annotations,
+        bad_images=bad_images,
+    )
     return DataSource(path.absolute().name, train, val, train.class_names)
 
 

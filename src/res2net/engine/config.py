@@ -111,7 +111,7 @@ class TrainConfig(Generic[TaskOptions]):
 
     task_name: Annotated[str, tyro.conf.Suppress]
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """Folder of pictures, CIFAR folder, or "shapes"."""
+    """The data set: a path, or a name such as "shapes"."""
     task: TaskOptions
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

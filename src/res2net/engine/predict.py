@@ -26,7 +26,7 @@ def predict(
     task: Task,
     paths: Sequence[Path],
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     bad_images: str = "stop",
     accelerator: str = "auto",
     precision: str = "fp32",
@@ -37,7 +37,7 @@ def predict(
     Args:
         task: with trained weights.
         paths: of the pictures.
-        batch_size: pictures at a time.
+        batch_size: pictures at a time; by default as the task has it.
         bad_images: "stop" raises `BadImage` at a broken picture, "skip" goes on.
         accelerator: "cpu", "gpu", "mps" or "auto".
         precision: "fp32", "bf16" or "fp16".
@@ -51,6 +51,7 @@ def predict(
         InputError: a broken picture, an unknown precision, or an accelerator that is not there.
     """
     check_choice("Precision", precision, PRECISIONS)
+    batch_size = batch_size or task.predicted_together
     device = device_of(accelerator)
     task = task.eval().to(device)
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

@@ -79,6 +79,8 @@ class Task(nn.Module):
     takes_boxes: ClassVar[bool] = False
     """Whether it looks into boxes that are given: `predict` into `box`, with `label` and `box_score`, in the target of
     a picture, and evaluation into those of `look_into`."""
+    predicted_together: ClassVar[int] = 32
+    """How many pictures `predict` is given at a time where nobody says."""
     dims: ClassVar[Sequence[int]] = (2,)
     """Dimensions of the backbones that it takes: 2 for pictures."""
     example_file: ClassVar[str] = "PATH/TO/PICTURE.jpg"

@@ -319,7 +319,9 @@ class Click(PixelTask):
         return draw_clicks(as_image(image), largest(target).numpy().astype(bool), ())
 
     def found_in(self, image: Any, target: Mapping[str, Any]) -> Any:
-        """What a simulated user gets of the largest object after a few clicks."""
+        """What a simulated user gets of the largest object after a few clicks; `InputError` where none is known."""
+        if "masks" not in target:
+            raise InputError("A simulated user clicks on objects that are known: give a data set with their masks.")
         sample = {"object": tv_tensors.Mask(largest(target).to(torch.uint8)), "index": 0}
         prepared, noted = self.transform(False)(image, sample)
         with torch.inference_mode():

@@ -19,6 +19,7 @@ from res2net.data.pixel_transforms import pixel_eval_transform
 from res2net.data.samples import Samples
 from res2net.data.sources import DataSource
 from res2net.data.transforms import Transform
+from res2net.errors import check_range
 from res2net.heads.pixels.discriminator import PatchDiscriminator, adversarial_loss
 from res2net.heads.pixels.generator import Generator, PictureDecoder
 from res2net.heads.pixels.perceptual import PerceptualDistance, perceptual_distance
@@ -77,6 +78,9 @@ class Translate(PixelTask):
         cls, create: Callable[..., Backbone], source: DataSource, preprocessing: Preprocessing, options: Any
     ) -> Self:
         """A fresh generator, and beside it what it learns from."""
+        if options.adversarial:
+            # The discriminator sees an eighth of it, and instance normalisation needs more than one value.
+            check_range("size (with a discriminator)", preprocessing.size, 16)
         task = super().build(create, source, preprocessing, options)
         if options.adversarial:
             channels = len(preprocessing.mean) + CHANNELS

@@ -252,6 +252,15 @@ def test_each_fault_stops_or_leaves_its_picture_out(write_folders, spoil, kind, 
     assert all(images[index] for images in (train, val) for index in range(len(images)))
 
 
+def test_a_picture_that_cannot_be_read_stays_where_pictures_are_skipped(write_folders):
+    root = write_folders()
+    (root / "images" / "b.jpg").write_text("x")
+    with pytest.raises(InputError, match="1 unreadable picture"):
+        open_source(root, labels=("semantic",))
+    source = open_source(root, labels=("semantic",), bad_images="skip")
+    assert len(source.train) + len(source.val) == 4  # the loader skips it, and tells
+
+
 def test_a_picture_of_both_splits_is_left_out_of_the_training(write_folders):
     root = write_folders()
     (root / "train.txt").write_text("a\nb\nc\n")
@@ -267,7 +276,7 @@ def test_a_picture_of_both_splits_is_left_out_of_the_training(write_folders):
     [
         (0, "semantic", "have one class only: masks of 0 and 255 are of the label saliency"),
         (255, "semantic", "have one class only"),
-        (0, "saliency", "There is not one labelled pixel in the maps of"),
+        (0, "saliency", "There is not one salient pixel in the masks of .*: what is salient is white"),
     ],
 )
 def test_maps_with_nothing_to_learn(write_folders, value, label, said):
@@ -279,8 +288,13 @@ def test_maps_with_nothing_to_learn(write_folders, value, label, said):
 def test_what_is_no_data_set(tmp_path, write_folders):
     with pytest.raises(InputError, match="There is no file or folder"):
         open_pixels(tmp_path / "none", "semantic")
-    with pytest.raises(InputError, match=r"no data set with the label depth for each pixel: .*\(pictures and depth\)"):
+    with pytest.raises(InputError, match=r"no data set with the label depth for each pixel: .*\(pictures and depth; "):
         open_pixels(tmp_path, "depth")
+    for path in ("pictures/images/x.jpg", "pictures/masks/other.png"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        Image.new("L", (4, 4)).save(tmp_path / path)
+    with pytest.raises(InputError, match=r"No picture in .*images has a map in .*masks: the map of x\.jpg is"):
+        open_pixels(tmp_path / "pictures", "saliency")
     root = write_folders(stems=("a",))
     with pytest.raises(InputError, match="did you mean 'semantic'"):
         open_pixels(root, "semantics")

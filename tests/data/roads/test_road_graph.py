@@ -144,10 +144,10 @@ def test_files_of_all_formats(tmp_path):
     ("name", "text", "reason"),
     [
         ("a.json", "{", "Expecting property name"),
-        ("a.json", "[]", "list indices"),
+        ("a.json", "[]", "it has no nodes"),
         ("a.json", '{"nodes": [[0, 0]]}', "'edges' is missing"),
         ("a.json", '{"nodes": [[0, 0]], "edges": [[0, 1]]}', "does not join two of the 1 nodes"),
-        ("a.json", '{"nodes": [[0, NaN]], "edges": []}', "not two finite numbers"),
+        ("a.json", '{"nodes": [[0, NaN]], "edges": []}', "not two numbers up to 10,000,000"),
         ("a.json", '{"nodes": [[0, 0, 0]], "edges": []}', "reshape"),
         ("a.geojson", '{"features": [{"geometry": {"type": "Point"}}]}', "a Point is no line"),
         ("a.graph", "1 2\n3", "inhomogeneous"),

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from res2net.data import BadImage
-from res2net.data.volumes import Volume, list_volumes, read_label_map, read_volume, write_label_map
-from res2net.data.volumes.nifti import volume_name
+from res2net.data.volumes import PrepareVolume, Volume, list_volumes, read_label_map, read_volume, write_label_map
+from res2net.data.volumes.nifti import lies_elsewhere, volume_name
 from res2net.errors import InputError
 
 
@@ -144,3 +144,44 @@ def test_nothing_to_list(tmp_path):
         list_volumes(tmp_path)
     with pytest.raises(InputError, match="There is no file or folder"):
         list_volumes(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("micron", 0.001), ("mm", 1), ("unknown", 1)])
+def test_the_header_says_the_unit_of_lengths(tmp_path, unit, factor):
+    image = nibabel.Nifti1Image(ramp(5, 4, 3), np.diag([2.0, 3.0, 4.0, 1.0]))
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "a.nii")
+    volume = read_volume(tmp_path / "a.nii")
+    assert volume.spacing == pytest.approx((4 * factor, 3 * factor, 2 * factor))
+    write_label_map(tmp_path / "mask.nii", torch.ones(3, 4, 5, dtype=torch.uint8), volume)
+    mask = nibabel.load(tmp_path / "mask.nii")
+    assert mask.header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_allclose(mask.affine, np.diag([2.0 * factor, 3.0 * factor, 4.0 * factor, 1.0]), rtol=1e-6)
+
+
+def test_labels_whose_axes_run_other_ways_lie_where_their_header_says(tmp_path):
+    upright = nibabel.Nifti1Image(ramp(5, 4, 3), np.diag([2.0, 3.0, 4.0, 1.0]))
+    volume = read_volume(saved(tmp_path / "scan.nii", ramp(5, 4, 3)))
+    flip = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(upright.affine), nibabel.orientations.axcodes2ornt("LAS")
+    )
+    nibabel.save(upright.as_reoriented(flip), tmp_path / "turned.nii")
+    assert not lies_elsewhere(tmp_path / "turned.nii", volume)
+    assert lies_elsewhere(saved(tmp_path / "wrong.nii", ramp(5, 4, 3), np.diag([-2.0, 3.0, 4.0, 1.0])), volume)
+    assert not lies_elsewhere(saved(tmp_path / "bare.nii", ramp(5, 4, 3), np.eye(4)), volume)
+
+
+def test_an_odd_header_is_told_once(tmp_path, capfd):
+    content = bytearray(saved(tmp_path / "a.nii", ramp(5, 4, 3)).read_bytes())
+    content[70:72] = (9999).to_bytes(2, "little")  # the kind of number
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(BadImage, match=r"damaged or no NIfTI file \(data code 9999"):
+        read_volume(tmp_path / "a.nii")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_volume_that_no_memory_holds(tmp_path):
+    volume = read_volume(saved(tmp_path / "a.nii", ramp(5, 4, 3), np.diag([9000.0, 9000.0, 9000.0, 1.0])))
+    with pytest.raises(BadImage, match=r"a\.nii: its header says that its voxels lie 9000 x 9000 x") as told:
+        PrepareVolume((1, 1, 1), (0, 100))(volume, {})
+    assert told.value.path == str(tmp_path / "a.nii")

@@ -19,15 +19,17 @@ from res2net.data.pixels.classes import find_class_file, found_classes, read_cla
 from res2net.data.pixels.codings import Coding, DepthMaps, SaliencyMasks
 from res2net.data.pixels.images import PixelFiles
 from res2net.data.pixels.pairs import (
+    MAP_ENDINGS,
     Pair,
     are_paired,
+    files_by_stem,
     listed_pairs,
     pair_folders,
     pair_side_by_side,
 )
 from res2net.errors import InputError
 
-__all__ = ["SPLITS", "has_folders", "read_depth", "read_saliency", "read_semantic"]
+__all__ = ["SPLITS", "has_folders", "read_depth", "read_saliency", "read_semantic", "unpaired"]
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test", "testing")}
 """What the folders and the lists of the splits are called, in lower case."""
@@ -60,6 +62,19 @@ Reader = Callable[[AnnotationReport], list[Pair]]
 def has_folders(path: Path, label: str) -> bool:
     """Whether a root has a folder of pictures and one of maps that can have such labels."""
     return path.is_dir() and bool(_splits(path, label))
+
+
+def unpaired(root: Path, label: str) -> tuple[Path, Path] | None:
+    """A folder of pictures and one of maps, by their names, in a root that `has_folders` does not know.
+
+    What lacks is that a map has the name of its picture.
+    """
+    if not root.is_dir():
+        return None
+    inside = _inside(root)
+    bases = [root, *(inside[name] for names in SPLITS.values() for name in names if name in inside)]
+    pairs = (pair for base in bases for pair in _candidates(base, label))
+    return next(((one, two) for one, two in pairs if files_by_stem(one) and files_by_stem(two, MAP_ENDINGS)), None)
 
 
 def _splits(root: Path, label: str) -> dict[str, Reader]:

@@ -15,7 +15,7 @@ from res2net.data.objects.masks import read_ids
 from res2net.data.pixels.cityscapes import has_cityscapes, read_cityscapes
 from res2net.data.pixels.classes import find_class_file
 from res2net.data.pixels.coco_stuff import has_coco_stuff, read_coco_stuff
-from res2net.data.pixels.folders import has_folders, read_depth, read_saliency, read_semantic
+from res2net.data.pixels.folders import has_folders, read_depth, read_saliency, read_semantic, unpaired
 from res2net.data.pixels.images import LABELS, PixelFiles, PixelImages
 from res2net.data.pixels.survey import PixelSurvey, good_pictures
 from res2net.data.pixels.voc import has_voc_segmentation, read_voc_segmentation
@@ -27,6 +27,14 @@ __all__ += ["read_pixel_splits"]
 
 LOOKED_INTO = 2000
 """Label maps whose pixels are checked before a run: all of small data sets, of large ones some from all over."""
+
+_FOLDERS = {"semantic": "images and masks", "saliency": "images and masks", "depth": "images and depth"}
+_EMPTY = {
+    "semantic": "There is not one labelled pixel in the maps of {}: 255 is unlabelled, and classes have other numbers.",
+    "saliency": "There is not one salient pixel in the masks of {}: what is salient is white, or 1 in masks of "
+    "0 and 1.",
+    "depth": "There is not one known distance in the maps of {}: numbers above 0 are known.",
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,13 @@ def _has_classes(path: str) -> bool:
 
 
 def open_pixels(
-    path: str | Path, label: str, *, val_fraction: float = 0.2, seed: int = 0, bad_annotations: str = "stop"
+    path: str | Path,
+    label: str,
+    *,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    bad_annotations: str = "stop",
+    bad_images: str = "stop",
 ) -> tuple[PixelImages, PixelImages]:
     """The training and the validation pictures of a data set with a label for each pixel, in one of `PIXEL_FORMATS`.
 
@@ -104,6 +118,8 @@ def open_pixels(
         val_fraction: share of the validation where the data set is not split.
         seed: of that split.
         bad_annotations: "stop" raises `InputError` where something is wrong, "skip" leaves those pictures out.
+        bad_images: "stop" counts a picture that cannot be read as wrong; "skip" keeps it, for whoever reads it to skip
+            and to tell.
 
     Raises:
         InputError: there is no such data set, or something is wrong with it.
@@ -116,7 +132,7 @@ def open_pixels(
     checked = []
     for files in read_pixel_splits(path, _choose(path, label), report):
         survey, places = PixelSurvey(), spread(len(files.paths), LOOKED_INTO)
-        good = good_pictures(files, report, survey, places)
+        good = good_pictures(files, report, survey, places, keep_unreadable=bad_images == "skip")
         checked.append((PixelImages(files, good), survey))
     report.settle(bad_annotations)
     for images, survey in checked:
@@ -157,9 +173,15 @@ def _choose(path: str | Path, label: str) -> str:
     found = [name for name in find_pixel_formats(path) if PIXEL_FORMATS[name].label == label]
     if not found:
         known = ", ".join(one.about for one in PIXEL_FORMATS.values() if one.label == label)
+        alone = unpaired(Path(path), label)
+        if alone is not None:
+            raise InputError(
+                f"No picture in {alone[0]} has a map in {alone[1]}: the map of x.jpg is called x.png or x_mask.png."
+            )
         raise InputError(
-            f"{path} is no data set with the label {label} for each pixel: give one in a known format ({known}), or "
-            "make one out of a data set with masks of objects with `res2net data prepare`."
+            f"{path} is no data set with the label {label} for each pixel: give one in a known format ({known}; the "
+            f"folders are such as {_FOLDERS[label]}), or make one out of a data set with masks of objects with "
+            "`res2net data prepare`."
         )
     return found[0]
 
@@ -174,7 +196,7 @@ def _check_usable(images: PixelImages, survey: PixelSurvey) -> None:
             "unlabelled."
         )
     if survey.read and not survey.classes[int(images.label == "saliency") :].any():
-        raise InputError(f"There is not one labelled pixel in the maps of {name}: give a data set with {images.label}.")
+        raise InputError(_EMPTY[images.label].format(name))
 
 
 def _split(images: PixelImages, root: Path, val_fraction: float, seed: int) -> tuple[PixelImages, PixelImages]:

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from res2net.data.decode import EXTENSIONS
 from res2net.data.objects.faults import AnnotationReport
 
-__all__ = ["Pair", "are_paired", "files_by_stem", "listed_pairs", "pair_folders", "pair_side_by_side", "read_list"]
+__all__ = ["MAP_ENDINGS", "Pair", "are_paired", "files_by_stem", "listed_pairs", "pair_folders"]
+__all__ += ["pair_side_by_side", "read_list"]
 
 Pair = tuple[str, str]
 """The path of a picture, and that of its label map."""

@@ -42,7 +42,12 @@ class PixelSurvey:
 
 
 def good_pictures(
-    files: PixelFiles, report: AnnotationReport, survey: PixelSurvey, contents: Iterable[int] | None = None
+    files: PixelFiles,
+    report: AnnotationReport,
+    survey: PixelSurvey,
+    contents: Iterable[int] | None = None,
+    *,
+    keep_unreadable: bool = False,
 ) -> list[int]:
     """The places of the pictures with which nothing is wrong; what is wrong goes to the report.
 
@@ -51,6 +56,7 @@ def good_pictures(
         report: gets the faults.
         survey: gets what was counted.
         contents: the places of the maps whose pixels are read; of all others only the header is. None reads all.
+        keep_unreadable: a picture that cannot be read is no fault here: whoever reads it later will tell.
     """
     wanted = set(range(len(files.paths)) if contents is None else contents)
     good = []
@@ -58,7 +64,10 @@ def good_pictures(
         try:
             size, orientation = image_header(path)
         except BadImage as error:
-            report.add("unreadable picture", path, error.reason)
+            if keep_unreadable:
+                good.append(place)
+            else:
+                report.add("unreadable picture", path, error.reason)
             continue
         try:
             height, width = files.coding.size(labels)

@@ -17,6 +17,8 @@ __all__ = ["ENDINGS", "geojson", "nodes_and_edges", "read_graph"]
 
 ENDINGS = (".json", ".geojson", ".graph")
 """Of the files that are read."""
+FARTHEST = 10_000_000
+"""Pixels that a node may be from the corner of its picture."""
 
 
 def nodes_and_edges(graph: RoadGraph) -> dict[str, Any]:
@@ -59,6 +61,8 @@ def read_graph(path: str | Path) -> RoadGraph:
         if path.suffix == ".graph":
             return of_text(text)
         said = json.loads(text)
+        if not isinstance(said, dict):
+            raise ValueError("it has no nodes")
         return of_lines(said) if "features" in said else checked(said["nodes"], said["edges"])
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).split("\n")[0]
@@ -71,8 +75,8 @@ def read_graph(path: str | Path) -> RoadGraph:
 def checked(nodes: Any, edges: Any) -> RoadGraph:
     """The graph of two lists; `ValueError` where it is none."""
     points = np.array(nodes, dtype=np.float64).reshape(-1, 2) if nodes else np.zeros((0, 2))
-    if len(points) != len(nodes) or not np.isfinite(points).all():
-        raise ValueError("a node is not two finite numbers")
+    if len(points) != len(nodes) or not (np.abs(points) <= FARTHEST).all():
+        raise ValueError(f"a node is not two numbers up to {FARTHEST:,}")
     for edge in edges:
         if len(edge) != 2 or not all(type(node) is int and 0 <= node < len(points) for node in edge):
             raise ValueError(f"the edge {edge} does not join two of the {len(points)} nodes")

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
-from res2net.data.decode import EXTENSIONS, read_image
+from res2net.data.decode import EXTENSIONS, BadImage, image_header, image_size, read_turned
+from res2net.data.pixels.codings import turned
+from res2net.data.pixels.images import size_fault
 from res2net.data.roads.files import ENDINGS, read_graph
 from res2net.data.roads.graph import RoadGraph
 from res2net.data.roads.skeleton import graph_of_mask
@@ -48,10 +50,10 @@ class RoadFiles(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         """The sample; `InputError` where its roads cannot be read, `BadImage` where its picture cannot."""
-        picture = read_image(self.paths[index])
+        picture, orientation = read_turned(self.paths[index])
         target: dict[str, object] = {}
         if self.masks is not None:
-            target["mask"] = read_mask(self.masks[index], picture)
+            target["mask"] = read_mask(self.masks[index], picture, orientation)
         target["graph"] = self.graph(index) if self.graphs is not None else graph_of_mask(target["mask"])  # type: ignore[arg-type]
         return picture, target
 
@@ -67,20 +69,56 @@ class RoadFiles(Dataset[Sample]):
         return RoadFiles([self.paths[i] for i in chosen], graphs, masks)
 
 
-def open_roads(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -> tuple[RoadFiles, RoadFiles]:
-    """The training and the validation pictures of a folder.
+def open_roads(
+    root: str | Path, *, val_fraction: float = 0.2, seed: int = 0, bad_images: str = "stop"
+) -> tuple[RoadFiles, RoadFiles]:
+    """The training and the validation pictures of a folder; all graphs and the headers of all pictures are read.
+
+    Args:
+        root: of the folder.
+        val_fraction: share of the validation where the folder is not split.
+        seed: of that split.
+        bad_images: a picture that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
+            skip and to tell.
 
     Raises:
-        InputError: it is no such folder, or something in it has no counterpart.
+        InputError: it is no such folder, something in it has no counterpart or another size, or roads cannot be read.
     """
     root = Path(root)
     if (root / "train").is_dir() and (root / "val").is_dir():
-        return files_of(root / "train"), files_of(root / "val")
+        splits = files_of(root / "train"), files_of(root / "val")
+        for split in splits:
+            check(split, bad_images)
+        return splits
     files = files_of(root)
+    check(files, bad_images)
     if len(files) < 2:
         raise InputError(f"{root} has 1 picture, and a split needs two: add pictures, or folders train and val.")
     train, val = hashed_split([path.name for path in files.paths], val_fraction, seed)
     return files.subset(train), files.subset(val)
+
+
+def check(files: RoadFiles, bad_images: str) -> None:
+    """`InputError` where the files do not fit each other."""
+    roads = inside = 0
+    for index, path in enumerate(files.pictures):
+        try:
+            (height, width), orientation = image_header(path)
+        except BadImage:
+            if bad_images == "stop":
+                raise
+            continue
+        if files.masks is not None:
+            check_size(files.masks[index], image_size(files.masks[index]), (height, width), orientation)
+        if files.graphs is not None:
+            points = files.graph(index).points
+            roads += len(points)
+            inside += int(((points >= 0) & (points <= (width, height))).all(1).sum())
+    if roads and not inside:
+        raise InputError(
+            f"No road of {files.graphs[0].parent if files.graphs else ''} lies on its picture: give coordinates in "
+            "pixels of the picture, x to the right and y down from its upper left corner."
+        )
 
 
 def files_of(folder: Path) -> RoadFiles:
@@ -110,9 +148,15 @@ def matching(pictures: list[Path], folder: Path, endings: tuple[str, ...]) -> li
     return [there[picture.stem] for picture in pictures]
 
 
-def read_mask(path: Path, picture: Image.Image) -> NDArray[np.bool_]:
-    """Where roads are, `(H, W)`."""
-    mask = read_image(path)
-    if mask.size != picture.size:
-        raise InputError(f"The mask {path} has {mask.size} pixels and its picture {picture.size}: give both one size.")
-    return np.asarray(np.asarray(mask).max(-1) > 0)
+def read_mask(path: Path, picture: Image.Image, orientation: int) -> NDArray[np.bool_]:
+    """Where roads are, `(H, W)`: turned as its picture was, by that orientation of EXIF, or by its own."""
+    mask, own = read_turned(path)
+    size = picture.height, picture.width
+    check_size(path, (mask.height, mask.width), size, orientation)
+    return turned(np.asarray(mask).max(-1) > 0, orientation if own == 1 else 1, size)
+
+
+def check_size(path: Path, found: tuple[int, int], size: tuple[int, int], orientation: int) -> None:
+    """`InputError` unless a mask has the size (H, W) of its upright picture, or that of its file."""
+    if found != size and (orientation < 5 or found[::-1] != size):
+        raise InputError(f"The mask {path} does not fit: {size_fault(found, size)}.")

@@ -15,6 +15,7 @@ from res2net.data.volumes.nifti import (
     ENDINGS,
     bad_volume,
     is_volume,
+    lies_elsewhere,
     list_volumes,
     read_label_map,
     read_volume,
@@ -51,6 +52,10 @@ class VolumeFiles(Dataset[Sample]):
                 scan,
                 f"it has {_sizes(volume.shape)} voxels (slices x height x width), and its labels {labels} have "
                 f"{_sizes(tuple(label_map.shape))}",
+            )
+        if lies_elsewhere(labels, volume):
+            raise bad_volume(
+                scan, f"its axes run other ways than those of its labels {labels}: give both the affine that is true"
             )
         return volume, {"label_map": label_map}
 

@@ -36,6 +36,18 @@ def needs_volumes() -> Iterator[None]:
 
 
 @contextmanager
+def quiet_nibabel() -> Iterator[None]:
+    """Leaves out what nibabel logs of odd headers; what matters it raises."""
+    logger = logging.getLogger("nibabel.global")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+@contextmanager
 def quiet_monai() -> Iterator[None]:
     """Leaves out the warnings of MONAI about its own use of its own functions."""
     with warnings.catch_warnings():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from res2net.data.decode import BadImage
-from res2net.data.volumes.needs import needs_volumes
+from res2net.data.volumes.needs import needs_volumes, quiet_nibabel
 from res2net.errors import InputError
 from res2net.weights import atomic_write
 
 __all__ = [
     "ENDINGS",
     "Volume",
+    "lies_elsewhere",
     "list_volumes",
     "read_label_map",
     "read_volume",
@@ -27,6 +30,8 @@ __all__ = [
 ]
 
 ENDINGS = (".nii.gz", ".nii")
+UNITS = {"meter": 1000.0, "micron": 0.001}
+"""Millimetres in what nibabel calls so."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Volume:
     """`(4, 4)`, from indices of the file to mm in space."""
     orientation: NDArray[np.float64]
     """`(3, 2)`, nibabel's: for each axis of the file the axis of space and its direction."""
+    path: str = ""
+    """Of the file, where there is one."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -53,7 +60,7 @@ class Volume:
 
     def without_voxels(self) -> Volume:
         """Where it lies, for the file of a result, without what it holds."""
-        return Volume(torch.empty(0), self.spacing, self.affine, self.orientation)
+        return Volume(torch.empty(0), self.spacing, self.affine, self.orientation, self.path)
 
     @classmethod
     def upright(cls, voxels: Tensor, spacing: tuple[float, float, float]) -> Volume:
@@ -104,7 +111,7 @@ def read_volume(path: str | Path) -> Volume:
     bad = int((~voxels.isfinite()).sum())
     if bad:
         raise bad_volume(path, f"{bad:,} of its {voxels.numel():,} voxels are no numbers (NaN or infinite)")
-    return Volume(voxels, spacing, affine, orientation)
+    return Volume(voxels, spacing, affine, orientation, str(path))
 
 
 def read_label_map(path: str | Path, classes: int | None = None) -> Tensor:
@@ -128,6 +135,29 @@ def read_label_map(path: str | Path, classes: int | None = None) -> Tensor:
             path, f"it has labels from {rounded.min():.0f} to {rounded.max():.0f}, and classes are 0 to {most - 1}"
         )
     return torch.from_numpy(rounded.astype(np.uint8))
+
+
+def lies_elsewhere(path: str | Path, volume: Volume) -> bool:
+    """Whether the axes of a file of the same shape run other ways than a scan's, and its voxels lie elsewhere for that.
+
+    Axes that run the same way go together, whatever else the headers say: many label maps have no other.
+    """
+    with needs_volumes():
+        import nibabel
+    from nibabel.orientations import inv_ornt_aff
+
+    with quiet_nibabel():
+        affine = _affine(nibabel.load(path))
+    orientation = nibabel.io_orientation(affine)
+    if np.array_equal(orientation, volume.orientation):
+        return False
+    sides = volume.shape[::-1]
+    corners = np.array([[*corner, 1] for corner in product(*((0, side - 1) for side in sides))]).T
+    one, two = (
+        matrix @ inv_ornt_aff(axes, [sides[int(axis)] for axis in axes[:, 0]]) @ corners
+        for matrix, axes in ((affine, orientation), (volume.affine, volume.orientation))
+    )
+    return bool(np.abs(one - two).max() > max(volume.spacing))
 
 
 def write_label_map(path: str | Path, label_map: Tensor, like: Volume) -> None:
@@ -167,7 +197,8 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     if not Path(path).is_file():
         raise bad_volume(path, "there is no such file")
     try:
-        image: Any = nibabel.load(path)
+        with quiet_nibabel():
+            image: Any = nibabel.load(path)
         shape = tuple(int(size) for size in image.shape)
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
@@ -182,7 +213,7 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
         raise bad_volume(path, f"it is damaged or no NIfTI file ({reason})") from error
     if not array.size or array.dtype.kind not in "biuf":
         raise bad_volume(path, "it has no voxels that are plain numbers")
-    affine = np.asarray(image.affine, dtype=np.float64)
+    affine = _affine(image)
     spacing = voxel_sizes(affine)
     if not np.isfinite(affine).all() or spacing.min() <= 0:
         raise bad_volume(path, "its header does not say how far its voxels lie apart")
@@ -193,3 +224,12 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     order = np.argsort(orientation[:, 0])
     x, y, z = (float(spacing[axis]) for axis in order)
     return np.ascontiguousarray(turned.transpose(2, 1, 0)), (z, y, x), affine, orientation
+
+
+def _affine(image: Any) -> NDArray[np.float64]:
+    """From indices to mm; what does not say its unit is in mm, as is usual."""
+    units = "unknown"
+    with contextlib.suppress(AttributeError, KeyError):  # other formats have none, and damaged headers unknown ones
+        units = image.header.get_xyzt_units()[0]
+    scale = UNITS.get(units, 1.0)
+    return np.asarray(image.affine, dtype=np.float64) * np.array([[scale], [scale], [scale], [1.0]])

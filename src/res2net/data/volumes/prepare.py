@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from res2net.data.samples import Sample, Samples
-from res2net.data.volumes.nifti import Volume
+from res2net.data.volumes.nifti import Volume, bad_volume
 
 __all__ = ["PrepareVolume", "resampled", "usual_intensities", "usual_spacing"]
 
@@ -20,6 +21,10 @@ PERCENTILES = (0.005, 0.995)
 """Intensities of the foreground within which nearly all lie (Isensee et al., 2021)."""
 SAMPLED = 100_000
 """Voxels of a volume of which these are taken."""
+
+
+MOST = 1 << 30
+"""Voxels that a network sees of a volume, 4 GiB; more come of a header that is wrong."""
 
 
 class PrepareVolume:
@@ -56,8 +61,15 @@ class PrepareVolume:
         return -self.mean / self.std
 
     def __call__(self, volume: Volume, target: Mapping[str, Any]) -> Sample:
-        """The volume and its target as the network sees them."""
+        """The volume and its target as the network sees them; `BadImage` where that would not fit into any memory."""
         size = resampled_size(volume, self.spacing)
+        if math.prod(size) > MOST:
+            raise bad_volume(
+                volume.path,
+                f"its header says that its voxels lie {_millimetres(volume.spacing)} mm apart, so that it has "
+                f"{' x '.join(map(str, size))} of those that the network sees ({_millimetres(self.spacing)} mm), too "
+                "many for the memory",
+            )
         low, high = self.window
         scaled = (volume.voxels.clamp(low, high) - low) / (high - low)
         image = (resampled(scaled[None], size) - self.mean) / self.std
@@ -114,3 +126,7 @@ def usual_intensities(samples: Samples) -> tuple[float, float]:
 def looked_at(samples: Samples) -> range:
     """Places of some samples, spread over all."""
     return range(0, len(samples), -(-len(samples) // LOOKED_AT))
+
+
+def _millimetres(spacing: Sequence[float]) -> str:
+    return " x ".join(f"{step:g}" for step in spacing)

@@ -37,7 +37,7 @@ class FixedPixels(nn.Module):
         if height > self.size[0] or width > self.size[1]:
             raise InputError(
                 f"A picture of {height} x {width} pixels does not fit into the {self.size[0]} x {self.size[1]} of the "
-                "exported network: resize it, or leave out scales above 1."
+                "exported network: resize it, export with a larger --size, or leave out scales above 1."
             )
         filled = F.pad(images, (0, self.size[1] - width, 0, self.size[0] - height))
         logits = self.network(filled)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import product
 
-import torch
 from torch import Tensor
 
 from res2net.heads.pixels.network import resized
@@ -39,7 +38,7 @@ def sliding_window(function: Function, images: Tensor, window: int, overlap: flo
         total[..., here[0], here[1]] += values
         seen[here] += 1
     assert total is not None
-    return total / seen.to(total.dtype)
+    return total.div_(seen)  # in place: of a photo with many classes it is the largest thing in memory
 
 
 def averaged(function: Function, images: Tensor, scales: Sequence[float] = (1.0,), flip: bool = False) -> Tensor:
@@ -55,11 +54,13 @@ def averaged(function: Function, images: Tensor, scales: Sequence[float] = (1.0,
     total: Tensor | None = None
     for scale in scales:
         seen = resized(images, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
-        values = [function(seen)] + ([function(seen.flip(-1)).flip(-1)] if flip else [])
-        part = resized(torch.stack(values).mean(0), size)
+        part = function(seen)
+        if flip:
+            part = (part + function(seen.flip(-1)).flip(-1)) / 2
+        part = resized(part, size)
         total = part if total is None else total + part
     assert total is not None
-    return total / len(scales)
+    return total if len(scales) == 1 else total / len(scales)
 
 
 def _starts(side: int, window: int, overlap: float) -> list[int]:

@@ -23,7 +23,9 @@ class SegmentOptions(PixelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if any(weight < 0 for weight in self.class_weights):
-            raise InputError(f"The class weights {self.class_weights} do not fit: give numbers of 0 or more.")
+        for weight in self.class_weights:
+            check_range("class weight", weight, 0, 1e6)
+        if self.class_weights and not any(self.class_weights):
+            raise InputError("All class weights are 0, and nothing is learnt: give one above 0.")
         check_range("ohem", self.ohem, 0, 1)
         check_range("ohem kept", self.ohem_kept, 0, 1)

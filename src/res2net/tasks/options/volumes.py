@@ -52,5 +52,7 @@ class VolumesOptions:
             check_range("spacing", step, 1e-3, 1e3)
         if self.slices < 1 or self.slices % 2 == 0:
             raise InputError(f"slices {self.slices} is no odd number: give 1, 3, 5 and so on, the middle one counts.")
+        for intensity in self.window or ():
+            check_range("window", intensity, -1e9, 1e9)
         if self.window is not None and not self.window[0] < self.window[1]:
             raise InputError(f"The window {self.window} is empty: give the lowest intensity before the highest.")

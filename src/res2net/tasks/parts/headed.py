@@ -32,6 +32,8 @@ class HeadedTask(Task):
         facts: what `facts` gives.
     """
 
+    predicted_together = 1  # they are seen in their own size, which may be that of a photo or of a scan
+
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
         super().__init__()
         self.model = model
@@ -65,8 +67,18 @@ class HeadedTask(Task):
     def build(
         cls, create: Callable[..., Backbone], source: DataSource, preprocessing: Preprocessing, options: Any
     ) -> Self:
-        """The task for a source, with a fresh head."""
+        """The task for a source, with a fresh head.
+
+        Raises:
+            InputError: the backbone is not for signals of the task's dimensions, or does not fit its head.
+        """
         backbone = create(num_classes=0, **cls.backbone_options(options))
+        if backbone.dims not in cls.dims:
+            wanted = " or ".join(map(str, cls.dims))
+            raise InputError(
+                f"{backbone.variant_name} is for signals of {backbone.dims} dimensions, and the task {cls.name} needs "
+                f"one for {wanted}: choose another with --model."
+            )
         return cls.around(backbone, preprocessing, options, cls.facts(source))
 
     @classmethod

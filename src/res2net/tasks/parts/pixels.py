@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
@@ -27,6 +28,8 @@ __all__ = ["PixelTask"]
 
 SHOWN = 8
 """Pictures in a report."""
+TOGETHER = 1 << 22
+"""Pixels of pictures of one size that are seen at a time, as of 16 with 512 x 512, beside one picture at least."""
 
 
 class PixelTask(HeadedTask):
@@ -118,19 +121,23 @@ class PixelTask(HeadedTask):
         """Logits `(N, K, H, W)` to the values whose mean counts where a pixel is seen several times."""
         return logits.float().softmax(1)
 
-    def values(self, images: Tensor, targets: Mapping[str, Any]) -> list[Tensor]:
-        """For each picture, in the size of its file, the values of its pixels `(K, height, width)`."""
-        sizes = [tuple(size) for size in targets["size_now"]]
-        # A picture beside larger ones has zeros around it, which it would not have alone.
-        groups = [images] if len(set(sizes)) == 1 else [images[place : place + 1] for place in range(len(sizes))]
-        found: list[Tensor] = []
-        for group in groups:
-            height, width = sizes[len(found)]
-            found += list(self.seen(group[..., :height, :width]))
-        return [
-            resized(one[None], (int(size[0]), int(size[1])))[0]
-            for one, size in zip(found, targets["original_size"], strict=True)
-        ]
+    def values(self, images: Tensor, targets: Mapping[str, Any]) -> Iterator[Tensor]:
+        """For each picture, in the size of its file, the values of its pixels `(K, height, width)`.
+
+        They come one after the other, so that no more than a few are in memory.
+        """
+        wanted = iter(targets["original_size"])
+        place = 0
+        for (height, width), alike in groupby(tuple(map(int, size)) for size in targets["size_now"]):
+            last = place + len(list(alike))
+            count = max(1, TOGETHER // (height * width))
+            while place < last:
+                # A picture beside larger ones has zeros around it, which it would not have alone.
+                group = images[place : min(place + count, last), ..., :height, :width]
+                place += len(group)
+                for one in self.seen(group):
+                    size = next(wanted)
+                    yield resized(one[None], (int(size[0]), int(size[1])))[0]
 
     def seen(self, images: Tensor) -> Tensor:
         """Values `(N, K, H, W)` of pictures of one size, as the options of evaluation say."""
