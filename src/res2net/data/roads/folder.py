@@ -101,7 +101,7 @@ def open_roads(
 def check(files: RoadFiles, bad_images: str) -> None:
     """`InputError` where the files do not fit each other."""
     roads = inside = 0
-    for index, path in enumerate(files.pictures):
+    for index, path in enumerate(files.paths):
         try:
             (height, width), orientation = image_header(path)
         except BadImage:

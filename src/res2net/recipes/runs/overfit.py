@@ -82,7 +82,8 @@ def overfit_segment() -> TrainConfig[SegmentOptions]:
 
     - command: `res2net train --recipe overfit_segment PATH/TO/FOLDER`, a folder of `res2net data prepare`
     - time: a minute on a core
-    - score: mean IoU 73.5 % on the same eight pictures of Penn-Fudan, 40.2 % after the first epoch
+    - score: mean IoU 73.5 % on the same eight pictures of Penn-Fudan, 40.2 % after the first epoch; 12.9 and 0.2 % on
+      eight of COCO, whose 81 classes are few pixels each
     """
     options = SegmentOptions(channels=64, scale=(1.0, 1.0), crop=(128, 128), flip=0.0, resize=128)
     return _by_heart("segment", options, pictures=8, size=128, epochs=40)
@@ -93,8 +94,9 @@ def overfit_saliency() -> TrainConfig[SaliencyOptions]:
     """A tiny PoolNet that learns eight pictures by heart, such as those of Penn-Fudan.
 
     - command: `res2net train --recipe overfit_saliency PATH/TO/FOLDER`, a folder of `res2net data prepare`
-    - time: TIME
-    - score: SCORE
+    - time: a minute and a half on a core
+    - score: max F 79.7 % on the same eight pictures of Penn-Fudan, 12.4 % after the first epoch; 81.3 and 34.7 % on
+      eight of COCO
     """
     options = SaliencyOptions(channels=32, scale=(1.0, 1.0), crop=(128, 128), flip=0.0, resize=128)
     return _by_heart("saliency", options, pictures=8, size=128, epochs=100, lr=1e-3)
