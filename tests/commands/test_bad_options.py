@@ -17,7 +17,7 @@ import pytest
         ({"workers": -1}, "workers -1 is out of range: give 0 to 1024."),
         ({"warmup": 5}, "warmup 5.0 is out of range: give 0 to 1."),
         ({"erase": 7}, "erase 7.0 is out of range: give 0 to 1."),
-        ({"optimizer": "sdg"}, "Optimizer 'sdg' is not known: did you mean 'sgd'? (allowed: sgd, adamw, lamb)."),
+        ({"optimizer": "sdg"}, "Optimizer 'sdg' is not known: did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."),
         ({"schedule": "cosin"}, "Schedule 'cosin' is not known: did you mean 'cosine'?"),
         ({"bad_images": "sikp"}, "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
         ({"accelerator": "gpuu"}, "Accelerator 'gpuu' is not known: did you mean 'gpu'?"),
@@ -72,7 +72,7 @@ def test_no_source(refused, tiny):
 def test_the_sentence_does_not_depend_on_the_terminal(refused, pictures, tiny, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     assert refused("train", pictures, *tiny(optimizer="sdg")) == (
-        "Optimizer 'sdg' is not known: did you mean 'sgd'? (allowed: sgd, adamw, lamb)."
+        "Optimizer 'sdg' is not known: did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."
     )
 
 

@@ -79,6 +79,18 @@ def test_predict_a_folder_as_a_table(run, pictures, weights, monkeypatch):
         assert row.split()[1:] == [likeliest["class"], f"{100 * likeliest['probability']:.1f}"]
 
 
+def test_predict_pictures_and_folders_each_picture_once(run, refused, pictures, weights):
+    first, second, *_ = sorted((pictures / "red").iterdir())
+    some = [second, pictures / "red", first]
+    answer = run("predict", *some, *weights, "--json")
+    folder = run("predict", pictures / "red", *weights, "--json")
+    assert answer.err == ""
+    files = [one["file"] for one in json.loads(answer.out)]
+    assert files[0] == str(some[0])
+    assert sorted(files) == sorted(one["file"] for one in json.loads(folder.out))
+    assert refused("predict", *weights) == "Nothing to look at: give a picture, or a folder of pictures."
+
+
 def test_five_of_many_classes(run, make_pictures, tiny, tmp_path):
     names = [f"kind {index}" for index in range(7)]
     many = make_pictures(classes=names, each=2)

@@ -232,6 +232,8 @@ class TestSegments:
         half = self.halves()
         assert (pixels(draw_segments(GREY, [(half, 0)], NAMES))[:, 330:] == 128).all()
         assert (pixels(draw_segments(GREY, [], NAMES)) == 128).all()
+        with_background = draw_segments(GREY, [(half, 0), (~half, 1)], ["cat", "background"])
+        assert (pixels(with_background)[:, 330:] == 128).all()
 
     def test_a_later_one_counts_and_what_is_hidden_has_no_name(self):
         half = self.halves()

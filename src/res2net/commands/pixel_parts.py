@@ -20,8 +20,6 @@ from res2net.report.objects import draw_segments
 __all__ = ["PixelsPart"]
 
 NEAR_TO_FAR = "viridis_r"
-BACKGROUND = "background"
-"""A class of this name has no colour: the others are seen better so."""
 
 
 class PixelsPart:
@@ -104,6 +102,5 @@ class PixelsPart:
             return both, f"{caption}, up to {farthest:.3g} m"
         if images.label == "saliency":
             return draw_segments(image, [(labels, 0)], images.class_names), caption
-        shown = [number for number, name in enumerate(images.class_names) if name != BACKGROUND]
-        present = [number for number in labels.unique().tolist() if number in shown]
+        present = [number for number in labels.unique().tolist() if number < len(images.class_names)]
         return draw_segments(image, [(labels == number, number) for number in present], images.class_names), caption

@@ -1,4 +1,4 @@
-"""`res2net predict`: what is in a picture, or in each picture of a folder."""
+"""`res2net predict`: what is in pictures, or in each picture of folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from res2net.tasks import task_names
 
 __all__ = ["run"]
 
-ABOUT = f"""Tell what is in a picture, or in each picture of a folder. The first word may name the task, which is
+ABOUT = f"""Tell what is in pictures, or in each picture of folders. The first word may name the task, which is
 classify unless it does: {", ".join(task_names())}."""
 
 Found = tuple[Path, Any, str]
@@ -28,8 +28,8 @@ Found = tuple[Path, Any, str]
 class Arguments(TrainedArguments):
     """What is predicted with what."""
 
-    source: tyro.conf.Positional[str]
-    """A picture, or a folder of pictures (at any depth); for volumes NIfTI files."""
+    sources: tyro.conf.Positional[tuple[str, ...]]
+    """Pictures, or folders of pictures (at any depth); for volumes NIfTI files."""
     json: bool = False
     """Print JSON instead of a table."""
     coco: str | None = None
@@ -67,7 +67,10 @@ def run(arguments: Sequence[str]) -> None:
 
     if chosen.batch_size is not None:
         check_range("batch size", chosen.batch_size, 1)
-    paths = task_type(name).list_files(chosen.source)
+    if not chosen.sources:
+        raise InputError("Nothing to look at: give a picture, or a folder of pictures.")
+    listed = [path for source in chosen.sources for path in task_type(name).list_files(source)]
+    paths = list(dict.fromkeys(listed))  # each once, also one that is named beside its folder
     trained = restore_trained(chosen, name, chosen.precision)
     task = trained.task
     if chosen.clicks:

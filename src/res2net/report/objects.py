@@ -25,6 +25,8 @@ CLEAR = 0.45
 """Share of the colour in a mask."""
 DARK = (16, 16, 16)
 """Around lines, which are seen on any background so."""
+BACKGROUND = "background"
+"""Segments of a class of this name have no colour: the others are seen better so."""
 FINE = 3000
 """Pixels that slanted lines are drawn at before they shrink smoothly, where the picture is smaller."""
 
@@ -91,7 +93,8 @@ def draw_objects(
 def draw_segments(image: Picture, segments: Sequence[tuple[Tensor, int]], names: Sequence[str]) -> Image.Image:
     """A picture divided into segments, as of a panoptic segmentation: each with its outline and the name of its class.
 
-    Segments of one class have shades of one colour. Small pictures are enlarged as in `draw_objects`.
+    Segments of one class have shades of one colour; those of a class "background" stay clear. Small pictures are
+    enlarged as in `draw_objects`.
 
     Args:
         image: the picture, in any mode.
@@ -110,7 +113,7 @@ def draw_segments(image: Picture, segments: Sequence[tuple[Tensor, int]], names:
                 "give one value for each pixel."
             )
         _check_class(label, names)
-        owner[_numbers(mask) > 0.5] = number
+        owner[_numbers(mask) > 0.5] = 0 if names[label] == BACKGROUND else number
     canvas, factor = _enlarged(picture)
     seen: dict[int, int] = {}
     colours: list[Colour] = []
