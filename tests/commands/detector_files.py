@@ -1,5 +1,7 @@
 """Detectors that nobody trained as checkpoints, pictures for them, and whether two of them find the same."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 from faster_coco_eval.core import mask as coco_mask
@@ -41,15 +43,15 @@ def checkpoint(folder, task, detector, chosen=None, names=NAMES, keypoints=None,
     torch.manual_seed(0)
     head = DetectorOptions(**HEAD, **options, anchor_sizes=ANCHORS.get(detector, (16.0, 32.0)))
     chosen = task_type(task).Options(detector=detector, head=head, max_size=96, **(chosen or {}))
-    kind = task_type(task).kind(chosen)
+    points = None if keypoints is None else asdict(keypoints)
+    facts = {"class_names": list(names), "keypoints": points, "stuff_names": list(stuff_names)}
     backbone = create_model("res2net50_26w_4s", **BACKBONE)
-    model = kind.network(backbone, chosen, len(names), keypoints, len(stuff_names)).eval()
-    enlarge(model)
-    built = kind(model, names, Preprocessing(size=64), chosen, keypoints, stuff_names)
+    built = task_type(task).around(backbone, Preprocessing(size=64), chosen, facts).eval()
+    enlarge(built.model)
     said = {"task": task, "model": "res2net50_26w_4s", "options": BACKBONE, "class_names": list(names)}
     said |= {"preprocessing": built.preprocessing.to_dict(), "batch_size": 2, "seed": 0, "val_fraction": 0.5}
     path = folder / f"{detector}.safetensors"
-    save(path, model.state_dict(), said | built.metadata())
+    save(path, built.model.state_dict(), said | built.metadata())
     return path
 
 

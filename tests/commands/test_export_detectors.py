@@ -192,7 +192,7 @@ def test_wrong_options_are_refused(refused, checkpoints, tmp_path, monkeypatch, 
 def test_a_backbone_alone_is_refused(refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sentence = refused("export", "detect", "res2net20_26w_4s_tiny", "--to", "onnx")
-    assert sentence == "A backbone alone finds no objects: give a detector, a file of `res2net train detect`."
+    assert sentence == "A backbone alone finds no objects: give a file of `res2net train detect`."
 
 
 def test_a_task_that_is_not_exported(refused, monkeypatch):
@@ -209,8 +209,8 @@ def test_options_of_the_task_that_do_not_fit_are_refused(refused, made, pictures
     said = json.loads(written.with_name(f"{written.name}.json").read_text())
     for changed, sentence in [
         ({"task_metadata": 3}, "is damaged (task_metadata 3)"),
-        ({"task_metadata": {}}, "What the exported detector tells of its task is None"),
-        ({"outputs": ["boxes"]}, "The exported detector gives boxes, and detect needs boxes, scores, labels"),
+        ({"task_metadata": {}}, "What the exported network tells of its task is None"),
+        ({"outputs": ["boxes"]}, "The exported network gives boxes, and detect needs boxes, scores, labels"),
     ]:
         (tmp_path / "copy.onnx.json").write_text(json.dumps(said | changed))
         assert sentence in refused("predict", "detect", pictures, "--weights", path, "--runtime", "onnx")

@@ -14,7 +14,6 @@ from torchmetrics import Metric
 
 from res2net.backbones.base import Backbone
 from res2net.data.detections import decoded_masks
-from res2net.data.objects import Keypoints
 from res2net.data.sources import DataSource
 from res2net.errors import InputError
 from res2net.heads.panoptic import PanopticFPN, panoptic_fpn
@@ -50,8 +49,9 @@ class Panoptic(ObjectTask):
     model: PanopticFPN
 
     @classmethod
-    def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
+    def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> Any:
         """Panoptic FPN; `InputError` without classes of stuff."""
+        things, stuff = len(facts["class_names"]), len(facts["stuff_names"])
         if not stuff:
             raise InputError(
                 "The data have no classes of stuff: give panoptic ones, such as COCO panoptic, or train the task "

@@ -65,6 +65,8 @@ class Volumes(HeadedTask):
     fixed: bool = False
     """Whether the network takes patches of one shape alone, as exported ones do."""
 
+    known_facts = ("class_names", "spacing", "window")
+
     @classmethod
     def facts(cls, source: DataSource) -> dict[str, Any]:
         """The classes, and the spacing and the intensities that the training volumes have."""

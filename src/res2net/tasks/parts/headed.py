@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import nn
 
+from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
 from res2net.data.sources import DataSource
 from res2net.errors import InputError
@@ -17,9 +18,6 @@ from res2net.weights import Checkpoint, Preprocessing
 from res2net.zoo import create_model, preprocessing_of
 
 __all__ = ["HeadedTask"]
-
-NO_FACTS = ("task_options", "input_size", "outputs")
-"""What is said of an exported network beside the facts of its data."""
 
 
 class HeadedTask(Task):
@@ -34,12 +32,15 @@ class HeadedTask(Task):
 
     predicted_together = 1  # they are seen in their own size, which may be that of a photo or of a scan
 
+    known_facts: ClassVar[Sequence[str]] = ("class_names",)
+    """What `facts` names."""
+
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
         super().__init__()
         self.model = model
         self.preprocessing = preprocessing
         self.options = options
-        self.known = dict(facts)
+        self.known = {name: facts[name] for name in self.known_facts if name in facts}
         """What the data of the training decided, ready for JSON."""
         self.class_names = tuple(facts["class_names"])
 
@@ -57,6 +58,13 @@ class HeadedTask(Task):
     def backbone_options(cls, options: Any) -> dict[str, Any]:
         """What the task asks of its backbone, such as an output stride."""
         return {}
+
+    @classmethod
+    def frozen(cls, backbone: Backbone, options: Any) -> Backbone:
+        """The backbone, of which no more is trained than the options say."""
+        if options.freeze_norms:
+            freeze_norms(backbone)
+        return backbone.freeze(options.freeze)
 
     @classmethod
     def around(cls, backbone: Backbone, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> Self:
@@ -93,9 +101,8 @@ class HeadedTask(Task):
         if said is None:
             raise InputError(f"A backbone alone {cls.alone()}: give a file of `res2net train {cls.name}`.")
         options = from_dict(cls.Options, said.get("task_options"), "What the exported network tells of its task")
-        facts = {name: value for name, value in said.items() if name not in NO_FACTS}
         size = tuple(int(side) for side in said["input_size"])
-        return cls.exported(model, size, preprocessing, options, facts | {"class_names": list(class_names)}).eval()
+        return cls.exported(model, size, preprocessing, options, {**said, "class_names": list(class_names)}).eval()
 
     @classmethod
     def alone(cls) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torchmetrics import Metric
@@ -13,7 +13,7 @@ from res2net.data.sources import DataSource
 from res2net.errors import InputError
 from res2net.metrics.oks import OksAP
 from res2net.tasks.options.keypoints import KeypointsOptions
-from res2net.tasks.parts.objects import ObjectTask
+from res2net.tasks.parts.objects import ObjectTask, keypoints_of
 
 __all__ = ["KeypointTask", "check_points"]
 
@@ -34,9 +34,10 @@ class KeypointTask(ObjectTask):
     scored = "in detected boxes"
 
     @classmethod
-    def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
+    def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> Any:
         """The detector; `InputError` without key points."""
-        return super().network(backbone, options, things, check_points(keypoints), stuff)
+        check_points(keypoints_of(facts))
+        return super().network(backbone, options, facts)
 
     @property
     def points(self) -> Keypoints:

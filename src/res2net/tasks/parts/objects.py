@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
 from res2net.data.detections import decoded_masks, encoded_masks, to_original
 from res2net.data.object_transforms import (
@@ -34,11 +33,11 @@ from res2net.report.objects import draw_objects
 from res2net.report.pictures import as_image
 from res2net.report.tables import Cell
 from res2net.report.truth import draw_true_objects
-from res2net.tasks.base import Evaluation, Task
+from res2net.tasks.base import Evaluation
+from res2net.tasks.parts.headed import HeadedTask
 from res2net.tasks.parts.numbers import size_table
 from res2net.tasks.parts.truth import WithTruth
-from res2net.weights import Checkpoint, Preprocessing
-from res2net.zoo import create_model, preprocessing_of
+from res2net.weights import Preprocessing
 
 __all__ = ["ObjectTask"]
 
@@ -48,16 +47,10 @@ USUAL_SHAPE = 5 / 3
 """Longer by shorter side of the pictures that an exported detector sees in their usual size, as of 1333 by 800."""
 
 
-class ObjectTask(Task):
+class ObjectTask(HeadedTask):
     """A detector with its data: a task that finds objects names its labels, its options and its metric.
 
-    Args:
-        model: the detector.
-        class_names: what its labels stand for.
-        preprocessing: how pictures are prepared; `size` is their shorter side.
-        options: an instance of `Options`.
-        keypoints: of the objects, where the detector finds them.
-        stuff_names: the classes of what has no instances, where the detector finds that.
+    The `size` of its preprocessing is the shorter side of pictures.
     """
 
     labels: ClassVar[Sequence[str]] = ("boxes", "labels", "crowd", "area")
@@ -75,54 +68,29 @@ class ObjectTask(Task):
     model: Detector
     within: tuple[int, int] | None = None
     """Height and width of the pictures of an exported detector, into which all have to fit."""
-    category_ids: tuple[int, ...] = ()
-    """The numbers of the classes in the data set of the training, where it has any, as COCO's."""
-    stuff_category_ids: tuple[int, ...] = ()
-    """The same of the classes of stuff."""
+    known_facts = ("class_names", "keypoints", "stuff_names", "category_ids", "stuff_category_ids")
 
-    def __init__(
-        self,
-        model: Detector,
-        class_names: Sequence[str],
-        preprocessing: Preprocessing,
-        options: Any,
-        keypoints: Keypoints | None = None,
-        stuff_names: Sequence[str] = (),
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.class_names = tuple(class_names)
-        self.preprocessing = preprocessing
-        self.options = options
-        self.keypoints = keypoints
-        self.stuff_names = tuple(stuff_names)
+    def __init__(self, model: Any, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
+        super().__init__(model, preprocessing, options, facts)
+        self.keypoints = keypoints_of(facts)
+        """Of the objects, where the detector finds them."""
+        self.stuff_names = tuple(facts.get("stuff_names", ()))
+        """The classes of what has no instances, where the detector finds that."""
+        self.category_ids = tuple(facts.get("category_ids", ()))
+        """The numbers of the classes in the data set of the training, where it has any, as COCO's."""
+        self.stuff_category_ids = tuple(facts.get("stuff_category_ids", ()))
+        """The same of the classes of stuff."""
 
     @classmethod
-    def build(
-        cls, create: Callable[..., Backbone], source: DataSource, preprocessing: Preprocessing, options: Any
-    ) -> Self:
-        """The task for a source's classes, with a fresh head."""
-        backbone = create(num_classes=0).freeze(options.freeze)
-        names, stuff = source.class_names, source.stuff_names
-        task = cls._around(backbone, names, preprocessing, options, source.keypoints, stuff)
-        task.category_ids, task.stuff_category_ids = tuple(source.category_ids), tuple(source.stuff_category_ids)
-        return task
-
-    @classmethod
-    def _around(
-        cls,
-        backbone: Backbone,
-        class_names: Sequence[str],
-        preprocessing: Preprocessing,
-        options: Any,
-        keypoints: Keypoints | None,
-        stuff_names: Sequence[str],
-    ) -> Self:
-        if options.freeze_norms:
-            freeze_norms(backbone)
-        kind = cls.kind(options)
-        model = kind.network(backbone, options, len(class_names), keypoints, len(stuff_names))
-        return kind(model, class_names, preprocessing, options, keypoints, stuff_names)
+    def facts(cls, source: DataSource) -> dict[str, Any]:
+        """The classes, key points, classes of stuff, and the data set's numbers of the classes."""
+        return {
+            "class_names": list(source.class_names),
+            "keypoints": None if source.keypoints is None else dataclasses.asdict(source.keypoints),
+            "stuff_names": list(source.stuff_names),
+            "category_ids": list(source.category_ids),
+            "stuff_category_ids": list(source.stuff_category_ids),
+        }
 
     @classmethod
     def kind(cls, options: Any) -> type[Any]:
@@ -130,84 +98,53 @@ class ObjectTask(Task):
         return cls
 
     @classmethod
-    def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
-        """The model on a backbone, for so many classes of things and of stuff."""
-        head = dataclasses.replace(options.head, num_keypoints=len(keypoints) if keypoints else 0)
-        return build_detector(options.detector, backbone, things, head)
+    def around(cls, backbone: Backbone, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> Self:
+        """The task with a fresh head on a backbone."""
+        kind = cls.kind(options)
+        task: Self = kind(kind.network(cls.frozen(backbone, options), options, facts), preprocessing, options, facts)
+        return task
 
     @classmethod
-    def restore(
+    def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> Any:
+        """The detector on a backbone."""
+        points = keypoints_of(facts)
+        head = dataclasses.replace(options.head, num_keypoints=len(points) if points else 0)
+        return build_detector(options.detector, backbone, len(facts["class_names"]), head)
+
+    @classmethod
+    def alone(cls) -> str:
+        """It finds nothing."""
+        return "finds no objects"
+
+    @classmethod
+    def exported(
         cls,
         model: Any,
-        class_names: Sequence[str],
+        size: tuple[int, ...],
         preprocessing: Preprocessing,
-        said: Mapping[str, Any] | None = None,
+        options: Any,
+        facts: Mapping[str, Any],
     ) -> Self:
-        """The task around an exported detector; `InputError` where nothing is said of it."""
-        if said is None:
-            raise InputError(
-                f"A backbone alone finds no objects: give a detector, a file of `res2net train {cls.name}`."
-            )
-        options, keypoints = told(cls.Options, said, "What the exported detector tells")
+        """The task around an exported detector; `InputError` where that gives something else, or too little is told."""
         kind = cls.kind(options)
-        if tuple(said["outputs"]) != tuple(kind.outputs):
+        if tuple(facts["outputs"]) != tuple(kind.outputs):
             raise InputError(
-                f"The exported detector gives {', '.join(said['outputs'])}, and {cls.name} needs "
+                f"The exported network gives {', '.join(facts['outputs'])}, and {cls.name} needs "
                 f"{', '.join(kind.outputs)}: export it again."
             )
         for name in kind.tells:
-            if not said.get(name):
+            if not facts.get(name):
                 raise InputError(f"The exported network does not tell its {name}: export it again.")
-        size = (int(said["input_size"][0]), int(said["input_size"][1]))
-        detector = kind.exported(model, size, len(class_names))
-        task: Self = kind(detector, class_names, preprocessing, options, keypoints, said.get("stuff_names", ()))
-        task.category_ids = tuple(said.get("category_ids", ()))
-        task.fit(size)
-        return task.eval()
+        within = (size[0], size[1])
+        detector = kind.fixed(model, within, len(facts["class_names"]))
+        task: Self = kind(detector, preprocessing, options, facts)
+        task.fit(within)
+        return task
 
     @classmethod
-    def exported(cls, network: Any, size: tuple[int, int], things: int) -> Any:
+    def fixed(cls, network: Any, size: tuple[int, int], things: int) -> Any:
         """An exported network as the model, for pictures of a (height, width) and so many classes of things."""
         return FixedDetector(network, size, things, cls.outputs)
-
-    @classmethod
-    def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:
-        """The trained detector."""
-        said = checkpoint.metadata
-        if said.get("task") != cls.name:
-            raise InputError(
-                f"{checkpoint.path} holds no detector: give a file of `res2net train {cls.name}`, "
-                f"or start one from this backbone with `res2net train {cls.name} --weights`."
-            )
-        options, keypoints = told(cls.Options, said, f"What {checkpoint.path} tells")
-        backbone = create_model(name, **said["options"])
-        preprocessing = preprocessing_of(checkpoint) or Preprocessing()
-        stuff_names = said.get("stuff_names", ())
-        task = cls._around(backbone, said["class_names"], preprocessing, options, keypoints, stuff_names)
-        task.category_ids = tuple(said.get("category_ids", ()))
-        task.stuff_category_ids = tuple(said.get("stuff_category_ids", ()))
-        try:
-            task.model.load_state_dict(checkpoint.tensors)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[1].strip()
-            raise InputError(f"{checkpoint.path} does not hold the detector it tells of ({reason}).") from error
-        return task.eval()
-
-    @property
-    def backbone(self) -> Backbone:
-        """The network below the detector."""
-        return self.model.backbone
-
-    def metadata(self) -> dict[str, Any]:
-        """Options, key points, classes of stuff, and the data set's numbers of the classes."""
-        points = None if self.keypoints is None else dataclasses.asdict(self.keypoints)
-        return {
-            "task_options": dataclasses.asdict(self.options),
-            "keypoints": points,
-            "stuff_names": list(self.stuff_names),
-            "category_ids": list(self.category_ids),
-            "stuff_category_ids": list(self.stuff_category_ids),
-        }
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the detector finds in pictures that fill the batch, in fixed shapes."""
@@ -382,8 +319,7 @@ class ObjectTask(Task):
         return f"Validation pictures with what was found with {self.sure:.0%} or more."
 
 
-def told(kind: type[Any], said: Mapping[str, Any], where: str) -> tuple[Any, Keypoints | None]:
-    """Options of that kind and key points, from what `metadata` gave; `InputError` where they do not fit."""
-    points = said.get("keypoints")
-    options = from_dict(kind, said.get("task_options"), f"{where} of its task")
-    return options, None if points is None else from_dict(Keypoints, points, f"{where} of points")
+def keypoints_of(facts: Mapping[str, Any]) -> Keypoints | None:
+    """The key points that are told of, if any; `InputError` where they are none."""
+    points = facts.get("keypoints")
+    return None if points is None else from_dict(Keypoints, points, "What is told of the network's key points")

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
 from res2net.data.pixel_transforms import PixelAugment, PixelTransform, pixel_eval_transform, pixel_train_transform
 from res2net.data.samples import Samples
@@ -61,13 +60,6 @@ class PixelTask(HeadedTask):
         """The backbone with a decoder."""
         decoder = build_decoder(options.decoder, backbone.stages, cls.values_of(facts), options.channels)
         return PixelNetwork(cls.frozen(backbone, options), decoder)
-
-    @classmethod
-    def frozen(cls, backbone: Backbone, options: Any) -> Backbone:
-        """The backbone, of which no more is trained than the options say."""
-        if options.freeze_norms:
-            freeze_norms(backbone)
-        return backbone.freeze(options.freeze)
 
     @classmethod
     def exported(

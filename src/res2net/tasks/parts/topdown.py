@@ -13,7 +13,6 @@ from res2net.backbones.base import Backbone
 from res2net.data.boxes import BoxedSamples, ObjectBox
 from res2net.data.object_geometry import picture_size
 from res2net.data.object_transforms import color_changes
-from res2net.data.objects import Keypoints
 from res2net.data.samples import Transformed, collate, true_targets
 from res2net.data.sources import DataSource
 from res2net.data.topdown import CropAugment, TopDown, crop_matrix, crop_picture
@@ -24,6 +23,7 @@ from res2net.heads.poses import oks_nms
 from res2net.heads.simple_baseline import STRIDE, SimpleBaseline, heatmap_loss
 from res2net.metrics.oks import PersonOksAP
 from res2net.tasks.parts.keypoints import KeypointTask, check_points
+from res2net.tasks.parts.objects import keypoints_of
 from res2net.weights import Preprocessing
 
 __all__ = ["TopDownTask"]
@@ -59,14 +59,14 @@ class TopDownTask(KeypointTask):
     model: SimpleBaseline  # type: ignore[assignment] # it is no detector, as it sees one object at a time
 
     @classmethod
-    def network(cls, backbone: Backbone, options: Any, things: int, keypoints: Keypoints | None, stuff: int) -> Any:
+    def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> Any:
         """SimpleBaseline; `InputError` where the options of its heat maps do not fit."""
-        model = SimpleBaseline(backbone, len(check_points(keypoints)), channels=options.channels)
+        model = SimpleBaseline(backbone, len(check_points(keypoints_of(facts))), channels=options.channels)
         codec_of(options)  # what does not fit is told now
         return model
 
     @classmethod
-    def exported(cls, network: Any, size: tuple[int, int], things: int) -> Any:
+    def fixed(cls, network: Any, size: tuple[int, int], things: int) -> Any:
         """The network itself: what follows the heat maps is not a part of it."""
         return network
 
