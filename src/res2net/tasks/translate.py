@@ -131,13 +131,13 @@ class Translate(PixelTask):
         return "dB" if metric == "PSNR" else super().unit(metric)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each picture its `loss`, the mean absolute difference in 0 ... 1."""
+        """For each picture its `l1`, the mean absolute difference in 0 ... 1."""
         losses = []
         for made, truth in zip(self.values(images, targets), targets["truth"], strict=True):
             real = unit(truth["picture"]).to(made.device)
             metric.update(made, real)
             losses.append(F.l1_loss(made, real))
-        return {"loss": torch.stack(losses)}
+        return {"l1": torch.stack(losses)}
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[Any]:
         """What is made of each picture, uint8 `(height, width, 3)`, in the size of its file."""
