@@ -138,6 +138,17 @@ def test_small_pictures_are_stored_without_loss():
     assert content.tobytes() == picture.permute(1, 2, 0).contiguous().numpy().tobytes()
 
 
+def test_pictures_stand_in_rows():
+    report = Report("title")
+    small, large = Image.new("L", (64, 64)), Image.new("L", (640, 480))
+    report.add_pictures([small, small, small], ["a", "b", "c"], "", 3)
+    report.add_pictures([small], ["a"], "")
+    report.add_pictures([small, large], ["a", "b"], "")
+    rows = [one["style"] for one in Page(report.html()).all("ul") if one.get("class") == "pictures"]
+    told = ["3, minmax(0, 1fr)", "auto-fill, minmax(min(100%, 120px), 1fr)", "auto-fill, minmax(min(100%, 350px), 1fr)"]
+    assert rows == [f"grid-template-columns: repeat({one})" for one in told]
+
+
 def test_names_of_any_script_survive(tmp_path):
     report = Report("größe 中文 😀", "not utf-8: \udcff")
     report.write(tmp_path / "report.html")

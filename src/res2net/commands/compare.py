@@ -251,7 +251,7 @@ def write(rows: Sequence[Compared], titles: Sequence[str], title: str, table: Ta
         report.add_table(table)
     for row, below in zip(pictures, captions, strict=True):
         told = [f"{head}\n{text}" if text else head for head, text in zip(heads, below, strict=True)]
-        report.add_pictures(row, told, below[0])
+        report.add_pictures(row, told, below[0], len(row))
     report.write(out)
 
 

@@ -86,13 +86,16 @@ class Report:
             embedded = _picture(fit(image, SMALL) if max(image.size) < SMALL else image)
         self._blocks.append({"kind": "figure", "image": embedded, "caption": caption, "alt": alt or caption})
 
-    def add_pictures(self, pictures: Sequence[Picture], captions: Sequence[str], caption: str) -> None:
-        """Add pictures side by side, as many in a row as the screen has room for.
+    def add_pictures(
+        self, pictures: Sequence[Picture], captions: Sequence[str], caption: str, in_row: int | None = None
+    ) -> None:
+        """Add pictures side by side.
 
         Args:
             pictures: any number; small ones are enlarged with their pixels visible.
             captions: one for each; a line break starts a new line.
             caption: what all of them show.
+            in_row: so many belong together in a row; by default as many as the screen has room for.
 
         Raises:
             InputError: there are not as many captions as pictures, or a tensor is no picture.
@@ -107,7 +110,9 @@ class Report:
         # Large pictures are scenes, in which small things are to be seen.
         widest = max((image.width for image in images), default=0)
         cell = min(max(round(CELL_SHARE * widest), CELLS[0]), CELLS[1])
-        self._blocks.append({"kind": "pictures", "pictures": shown, "caption": caption, "cell": cell})
+        each = "0" if in_row else f"min(100%, {cell}px)"
+        columns = f"repeat({in_row or 'auto-fill'}, minmax({each}, 1fr))"
+        self._blocks.append({"kind": "pictures", "pictures": shown, "caption": caption, "columns": columns})
 
     def html(self) -> str:
         """The page."""

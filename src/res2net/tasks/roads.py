@@ -225,7 +225,7 @@ class Roads(HeadedTask):
             result = self.found_in(image, target)
             pictures += [self.draw_truth(image, target), self.draw_beside(image, result, target)]
             captions += [f"picture {index}: true", f"picture {index}: {self.options.tracing}"]
-        report.add_pictures(pictures, captions, "Validation pictures: the true roads of each, and those found.")
+        report.add_pictures(pictures, captions, "Validation pictures: the true roads of each, and those found.", 2)
 
 
 def tracing_options(options: RoadsOptions) -> TracingOptions:

@@ -287,7 +287,8 @@ class Volumes(HeadedTask):
             result = self.found_in(volume, target)
             pictures += [self.draw_truth(volume, target), self.draw_beside(volume, result, target)]
             captions += [f"volume {index}: true", f"volume {index}: found"]
-        report.add_pictures(pictures, captions, "Slices through the last class that is there, from above, front, side.")
+        told = "Slices through the last class that is there, from above, front, side."
+        report.add_pictures(pictures, captions, told, 2)
 
 
 def middle(volume: Volume, prepare: PrepareVolume, shape: Sequence[int]) -> Tensor:

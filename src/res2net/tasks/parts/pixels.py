@@ -169,4 +169,4 @@ class PixelTask(HeadedTask):
                 self.draw_beside(image, result, target),
             ]
             captions += [f"picture {index}", "true", "found"]
-        report.add_pictures(pictures, captions, "Validation pictures, what is true of them, and what was found.")
+        report.add_pictures(pictures, captions, "Validation pictures, what is true of them, and what was found.", 3)
