@@ -72,7 +72,8 @@ class Arguments:
 
     networks: tuple[str, ...] = tuple(NETWORKS)
     """Their names."""
-    batch_size: int = 1
+    batch_size: int = 2
+    """Pictures; DeepLabv3+ normalises over them what it pools from the whole of each, so that one is too few."""
     repetitions: int = 3
     device: str = "cpu"
     """cpu or cuda."""
