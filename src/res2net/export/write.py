@@ -18,6 +18,7 @@ from res2net.export.artefact import FORMATS
 from res2net.export.core import openvino_core
 from res2net.export.int8 import INT8_FORMATS, quantized, quantized_module
 from res2net.export.needs import needs_export, quiet
+from res2net.export.split_ranges import join_ranges
 from res2net.surgery import optimize
 
 __all__ = ["export_network", "exported_program"]
@@ -114,6 +115,7 @@ def write_openvino(program: ExportedProgram, path: Path, names: Sequence[str], c
     if calibration is not None:
         openvino_core()  # before NNCF makes one, so that ours outlives it
         model = quantized(model, calibration)
+        join_ranges(model)
     openvino.save_model(model, str(path), compress_to_fp16=False)
 
 
