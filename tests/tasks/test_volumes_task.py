@@ -58,9 +58,7 @@ class Threshold(nn.Module):
 def threshold(size=16, spacing=(1.0, 1.0, 1.0), **options):
     facts = {"class_names": ["background", "bright"], "spacing": list(spacing), "window": [0.0, 100.0]}
     preprocessing = Preprocessing(size=size, crop=1.0, mean=(0.5,), std=(0.25,))
-    task = Volumes(Threshold(), preprocessing, VolumesOptions(**options), facts)
-    task.fixed = True
-    return task.eval()
+    return Volumes(Threshold(), preprocessing, VolumesOptions(**options), facts).eval()
 
 
 def scan(shape=(20, 30, 24), affine=None):

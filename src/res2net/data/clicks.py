@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 from res2net.data.object_geometry import picture_size
 from res2net.data.objects import ObjectImages
 from res2net.data.random_views import below
-from res2net.data.samples import Sample, Samples
+from res2net.data.samples import Sample, Samples, true_targets
 from res2net.errors import InputError
 
 __all__ = ["Clicked", "SingleObjects", "check_click", "clicks_tensor", "next_click", "parse_click", "random_clicks"]
@@ -140,7 +140,7 @@ class SingleObjects(Dataset[Sample]):
     def __init__(self, dataset: Samples, *, least_area: float = 0, most: int = 0) -> None:
         self.dataset = dataset
         places: list[tuple[int, int]] = []
-        for picture, target in enumerate(_targets(dataset)):
+        for picture, target in enumerate(true_targets(_light(dataset))):
             boxes = target["boxes"].as_subclass(Tensor)
             large = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= max(least_area, 1e-6)
             if "crowd" in target:
@@ -168,13 +168,12 @@ class SingleObjects(Dataset[Sample]):
         return image, {"object": tv_tensors.Mask(mask)}
 
 
-def _targets(dataset: Samples) -> Iterable[dict[str, Any]]:
-    """Those of all pictures; of files without their masks, which takes long."""
-    if isinstance(dataset, ObjectImages):
-        labels = [label for label in dataset.labels if label != "masks"]
-        light = ObjectImages(dataset.annotations, labels, dataset.chosen)
-        return (light.target(index) for index in range(len(light)))
-    return (dataset[index][1] for index in range(len(dataset)))
+def _light(dataset: Samples) -> Samples:
+    """The same data set; of files without their masks, which take long to read."""
+    if not isinstance(dataset, ObjectImages):
+        return dataset
+    labels = [label for label in dataset.labels if label != "masks"]
+    return ObjectImages(dataset.annotations, labels, dataset.chosen)
 
 
 def _inside(region: NDArray[np.bool_]) -> NDArray[np.float64]:

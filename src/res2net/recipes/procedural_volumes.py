@@ -80,9 +80,7 @@ def constant(untrained: Task, source: DataSource) -> dict[str, Task]:
         counts += target["label_map"].flatten().bincount(minlength=len(counts))
     largest = 1 + int(counts[1:].argmax())
     values = torch.zeros(len(counts)).index_fill_(0, torch.tensor(largest), 1.0)
-    task = Volumes(Constant(values), untrained.preprocessing, untrained.options, untrained.known)
-    task.fixed = True
-    return {"constant": task}
+    return {"constant": Volumes(Constant(values), untrained.preprocessing, untrained.options, untrained.known)}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Self
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
@@ -72,6 +72,11 @@ class Roads(HeadedTask):
     within: tuple[int, int] | None = None
     """Height and width of the pictures of an exported network."""
 
+    def __init__(self, model: Any, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
+        if isinstance(model, FixedPixels):  # it has the maps alone, and these are thinned
+            options = dataclasses.replace(options, tracing="skeleton")
+        super().__init__(model, preprocessing, options, facts)
+
     @classmethod
     def network(cls, backbone: Backbone, options: RoadsOptions, facts: Mapping[str, Any]) -> nn.Module:
         """The backbone with its branches."""
@@ -89,20 +94,9 @@ class Roads(HeadedTask):
         return "finds no roads"
 
     @classmethod
-    def exported(
-        cls,
-        model: Any,
-        size: tuple[int, ...],
-        preprocessing: Preprocessing,
-        options: Any,
-        facts: Mapping[str, Any],
-    ) -> Self:
-        """The task; an exported network has the maps alone: they are thinned."""
-        height, width = size
-        options = dataclasses.replace(options, tracing="skeleton")
-        task = cls(FixedPixels(model, (height, width)), preprocessing, options, facts)
-        task.fit((height, width))
-        return task
+    def fixed(cls, network: Any, size: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
+        """Smaller pictures are filled up."""
+        return FixedPixels(network, (size[0], size[1]))
 
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits of roads and of junctions, `(N, 2, H, W)`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from PIL import Image
@@ -30,7 +30,6 @@ from res2net.report.volumes import crossing, draw_volume
 from res2net.tasks.base import Evaluation, register_task
 from res2net.tasks.options.volumes import VolumesOptions
 from res2net.tasks.parts.headed import HeadedTask
-from res2net.weights import Preprocessing
 
 __all__ = ["Volumes", "VolumesOptions"]
 
@@ -62,9 +61,6 @@ class Volumes(HeadedTask):
     columns = (Column("class"), Column("volume", "ml", digits=1), Column("voxels"))
 
     model: VolumeNetwork
-    fixed: bool = False
-    """Whether the network takes patches of one shape alone, as exported ones do."""
-
     known_facts = ("class_names", "spacing", "window")
 
     @classmethod
@@ -92,21 +88,6 @@ class Volumes(HeadedTask):
         """What a backbone cannot do."""
         return "knows no voxels"
 
-    @classmethod
-    def exported(
-        cls,
-        model: Any,
-        size: tuple[int, ...],
-        preprocessing: Preprocessing,
-        options: Any,
-        facts: Mapping[str, Any],
-    ) -> Self:
-        """The task; the network takes patches of that shape alone."""
-        task = cls(model, preprocessing, options, facts)
-        task.patch = size
-        task.fixed = True
-        return task
-
     @cached_property
     def patch(self) -> tuple[int, ...]:
         """Slices, height and width of a patch."""
@@ -123,6 +104,11 @@ class Volumes(HeadedTask):
         """The intensities that matter."""
         low, high = self.options.window or self.known["window"]
         return float(low), float(high)
+
+    @property
+    def by_slice(self) -> bool:
+        """Whether the network sees slice by slice; one that was exported takes patches of one shape alone."""
+        return isinstance(self.model, VolumeNetwork) and self.backbone.dims == 2
 
     def forward(self, volumes: Tensor) -> Tensor:
         """`(N, 1, D, H, W)` to logits `(N, classes, D, H, W)`."""
@@ -167,7 +153,7 @@ class Volumes(HeadedTask):
             logits = sliding_window_inference(
                 image[None, :, :depth, :height, :width],
                 # Slices that are seen one by one need no window along them.
-                self.patch if self.fixed or self.backbone.dims == 3 else (depth, *self.patch[1:]),
+                (depth, *self.patch[1:]) if self.by_slice else self.patch,
                 WINDOWS,
                 self,
                 overlap=self.options.overlap,
@@ -224,10 +210,11 @@ class Volumes(HeadedTask):
         )
         return patches, Transformed(val.dataset, val.transform, val.bad_images)
 
-    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, ...]:
-        """Take patches of that height and width; by default those of the training. Gives slices, height and width."""
-        depth, *sides = self.patch
-        self.patch = (self.options.depth or size[0], *size) if size else (depth, *sides)
+    def fit(self, size: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Take patches of that (slices,) height and width; by default those of the training. Gives all three."""
+        if size is not None:
+            depth = () if len(size) == 3 else (self.options.depth or size[0],)
+            self.patch = (*depth, *size)
         return self.patch
 
     def fitted(self) -> Callable[[Volume], Tensor]:

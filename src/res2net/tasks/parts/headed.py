@@ -34,6 +34,8 @@ class HeadedTask(Task):
 
     known_facts: ClassVar[Sequence[str]] = ("class_names",)
     """What `facts` names."""
+    tells: ClassVar[Sequence[str]] = ()
+    """What an exported network has to tell of these."""
 
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
         super().__init__()
@@ -67,9 +69,16 @@ class HeadedTask(Task):
         return backbone.freeze(options.freeze)
 
     @classmethod
+    def kind(cls, options: Any) -> type[Any]:
+        """The class of the task with these options, where there are several."""
+        return cls
+
+    @classmethod
     def around(cls, backbone: Backbone, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> Self:
         """The task with a fresh head on a backbone."""
-        return cls(cls.network(backbone, options, facts), preprocessing, options, facts)
+        kind = cls.kind(options)
+        task: Self = kind(kind.network(backbone, options, facts), preprocessing, options, facts)
+        return task
 
     @classmethod
     def build(
@@ -97,12 +106,24 @@ class HeadedTask(Task):
         preprocessing: Preprocessing,
         said: Mapping[str, Any] | None = None,
     ) -> Self:
-        """The task around an exported network; `InputError` where nothing is said of it."""
+        """The task around an exported network; `InputError` where that gives something else, or too little is said."""
         if said is None:
             raise InputError(f"A backbone alone {cls.alone()}: give a file of `res2net train {cls.name}`.")
         options = from_dict(cls.Options, said.get("task_options"), "What the exported network tells of its task")
-        size = tuple(int(side) for side in said["input_size"])
-        return cls.exported(model, size, preprocessing, options, {**said, "class_names": list(class_names)}).eval()
+        kind = cls.kind(options)
+        if tuple(said["outputs"]) != tuple(kind.outputs):
+            raise InputError(
+                f"The exported network gives {', '.join(said['outputs'])}, and {cls.name} needs "
+                f"{', '.join(kind.outputs)}: export it again."
+            )
+        for name in kind.tells:
+            if not said.get(name):
+                raise InputError(f"The exported network does not tell its {name}: export it again.")
+        facts = {**said, "class_names": list(class_names)}
+        size: Any = tuple(int(side) for side in said["input_size"])
+        task: Self = kind(kind.fixed(model, size, facts), preprocessing, options, facts)
+        task.fit(size)
+        return task.eval()
 
     @classmethod
     def alone(cls) -> str:
@@ -110,16 +131,9 @@ class HeadedTask(Task):
         return f"does not {cls.name}"
 
     @classmethod
-    def exported(
-        cls,
-        model: Any,
-        size: tuple[int, ...],
-        preprocessing: Preprocessing,
-        options: Any,
-        facts: Mapping[str, Any],
-    ) -> Self:
-        """The task around an exported network whose input has that size."""
-        raise NotImplementedError
+    def fixed(cls, network: Any, size: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
+        """An exported network, whose input has that size, as the model; by default itself."""
+        return network
 
     @classmethod
     def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:

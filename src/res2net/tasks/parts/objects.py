@@ -56,8 +56,6 @@ class ObjectTask(HeadedTask):
     labels: ClassVar[Sequence[str]] = ("boxes", "labels", "crowd", "area")
     result_name = "objects"
     columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
-    tells: ClassVar[Sequence[str]] = ()
-    """What `metadata` has to tell, beside the options, for the task to be restored."""
     parts: ClassVar[Sequence[str]] = ("boxes", "labels")
     """The entries of a target that the detector learns from."""
     sure: ClassVar[float] = 0.5
@@ -93,16 +91,9 @@ class ObjectTask(HeadedTask):
         }
 
     @classmethod
-    def kind(cls, options: Any) -> type[Any]:
-        """The class of the task with these options, where there are several."""
-        return cls
-
-    @classmethod
     def around(cls, backbone: Backbone, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> Self:
         """The task with a fresh head on a backbone."""
-        kind = cls.kind(options)
-        task: Self = kind(kind.network(cls.frozen(backbone, options), options, facts), preprocessing, options, facts)
-        return task
+        return super().around(cls.frozen(backbone, options), preprocessing, options, facts)
 
     @classmethod
     def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> Any:
@@ -117,34 +108,9 @@ class ObjectTask(HeadedTask):
         return "finds no objects"
 
     @classmethod
-    def exported(
-        cls,
-        model: Any,
-        size: tuple[int, ...],
-        preprocessing: Preprocessing,
-        options: Any,
-        facts: Mapping[str, Any],
-    ) -> Self:
-        """The task around an exported detector; `InputError` where that gives something else, or too little is told."""
-        kind = cls.kind(options)
-        if tuple(facts["outputs"]) != tuple(kind.outputs):
-            raise InputError(
-                f"The exported network gives {', '.join(facts['outputs'])}, and {cls.name} needs "
-                f"{', '.join(kind.outputs)}: export it again."
-            )
-        for name in kind.tells:
-            if not facts.get(name):
-                raise InputError(f"The exported network does not tell its {name}: export it again.")
-        within = (size[0], size[1])
-        detector = kind.fixed(model, within, len(facts["class_names"]))
-        task: Self = kind(detector, preprocessing, options, facts)
-        task.fit(within)
-        return task
-
-    @classmethod
-    def fixed(cls, network: Any, size: tuple[int, int], things: int) -> Any:
-        """An exported network as the model, for pictures of a (height, width) and so many classes of things."""
-        return FixedDetector(network, size, things, cls.outputs)
+    def fixed(cls, network: Any, size: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
+        """Pictures up to the size of the network's."""
+        return FixedDetector(network, (size[0], size[1]), len(facts["class_names"]), cls.outputs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the detector finds in pictures that fill the batch, in fixed shapes."""

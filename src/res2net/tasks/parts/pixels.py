@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -21,7 +21,6 @@ from res2net.report import Report, Table
 from res2net.tasks.base import Evaluation
 from res2net.tasks.parts.headed import HeadedTask
 from res2net.tasks.parts.truth import WithTruth
-from res2net.weights import Preprocessing
 
 __all__ = ["PixelTask"]
 
@@ -62,19 +61,9 @@ class PixelTask(HeadedTask):
         return PixelNetwork(cls.frozen(backbone, options), decoder)
 
     @classmethod
-    def exported(
-        cls,
-        model: Any,
-        size: tuple[int, ...],
-        preprocessing: Preprocessing,
-        options: Any,
-        facts: Mapping[str, Any],
-    ) -> Self:
-        """The task; smaller pictures are filled up."""
-        height, width = size
-        task = cls(FixedPixels(model, (height, width)), preprocessing, options, facts)
-        task.fit((height, width))
-        return task
+    def fixed(cls, network: Any, size: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
+        """Smaller pictures are filled up."""
+        return FixedPixels(network, (size[0], size[1]))
 
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits `(N, K, H, W)`."""

@@ -66,7 +66,7 @@ class TopDownTask(KeypointTask):
         return model
 
     @classmethod
-    def fixed(cls, network: Any, size: tuple[int, int], things: int) -> Any:
+    def fixed(cls, network: Any, size: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
         """The network itself: what follows the heat maps is not a part of it."""
         return network
 
