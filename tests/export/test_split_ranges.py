@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from res2net.export import FORMATS, export_network
 from res2net.export.core import openvino_core
@@ -72,14 +73,14 @@ def test_others_stay_as_they_are(model):
     assert np.array_equal(run(model, values), before)
 
 
-def test_the_splits_of_an_exported_network_are_cut_in_8_bits(network, tmp_path):
-    import torch
-
+@pytest.mark.parametrize("optimized", [True, False])
+def test_the_splits_of_an_exported_network_are_cut_in_8_bits(network, tmp_path, optimized):
     batches = [torch.randn(2, 3, 32, 32) for _ in range(4)]
     path = tmp_path / f"network{FORMATS['openvino']}"
-    export_network(network, batches[0], path, "openvino", calibration=batches)
+    export_network(network, batches[0], path, "openvino", calibration=batches, optimized=optimized)
     model = openvino_core().read_model(str(path))
-    cuts = [node for node in model.get_ops() if node.get_type_name() in CUTS]
-    assert cuts
-    assert all(node.input_value(0).get_node().get_type_name() == "FakeQuantize" for node in cuts)
-    assert "FakeQuantize" not in kinds_behind_cuts(model)
+    before = {
+        node.input_value(0).get_node().get_type_name() for node in model.get_ops() if node.get_type_name() in CUTS
+    }
+    assert (before == {"FakeQuantize"}) == optimized
+    assert ("FakeQuantize" not in kinds_behind_cuts(model)) == optimized

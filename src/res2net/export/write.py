@@ -47,7 +47,7 @@ def export_network(
         dynamic_batch: take any number of pictures.
         calibration: pictures in batches like `images`: where given, the network is in int8, with the ranges of values
             that these have; only for `INT8_FORMATS`.
-        optimized: rewrite the network first (`res2net.optimize`).
+        optimized: rewrite the network first (`res2net.optimize`), and what was made of it in int8 (`join_ranges`).
 
     Raises:
         InputError: an unknown format, or one whose packages are not installed.
@@ -59,7 +59,7 @@ def export_network(
         network = optimize(network, "export", example_input=images)
     with quiet():
         program = exported_program(network.eval(), images, dynamic_batch)
-        WRITERS[format](program, path, names, calibration)
+        WRITERS[format](program, path, names, calibration, optimized)
 
 
 def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = False) -> ExportedProgram:
@@ -71,7 +71,9 @@ def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = F
         return torch.export.export(network, (example,), dynamic_shapes=shapes)
 
 
-def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], calibration: Pictures) -> None:
+def write_pt2(
+    program: ExportedProgram, path: Path, _names: Sequence[str], calibration: Pictures, _optimized: bool
+) -> None:
     """An exported program of torch."""
     if calibration is not None:
         made = quantized_module(program.module(check_guards=False), calibration)
@@ -85,12 +87,16 @@ def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], calib
     torch.export.save(program, path)
 
 
-def write_aoti(program: ExportedProgram, path: Path, _names: Sequence[str], _calibration: Pictures) -> None:
+def write_aoti(
+    program: ExportedProgram, path: Path, _names: Sequence[str], _calibration: Pictures, _optimized: bool
+) -> None:
     """A library that torch compiled for this machine."""
     torch._inductor.aoti_compile_and_package(program, package_path=str(path))
 
 
-def write_onnx(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures) -> None:
+def write_onnx(
+    program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures, _optimized: bool
+) -> None:
     """ONNX, in one file."""
     with needs_export("ONNX"):
         import onnxscript  # noqa: F401
@@ -107,7 +113,9 @@ def write_onnx(program: ExportedProgram, path: Path, names: Sequence[str], calib
     onnx.save(quantized(made.model_proto, calibration, input_name="images"), str(path))
 
 
-def write_openvino(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures) -> None:
+def write_openvino(
+    program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures, optimized: bool
+) -> None:
     """OpenVINO's two files."""
     with needs_export("OpenVINO"):
         import openvino
@@ -115,7 +123,8 @@ def write_openvino(program: ExportedProgram, path: Path, names: Sequence[str], c
     if calibration is not None:
         openvino_core()  # before NNCF makes one, so that ours outlives it
         model = quantized(model, calibration)
-        join_ranges(model)
+        if optimized:
+            join_ranges(model)
     openvino.save_model(model, str(path), compress_to_fp16=False)
 
 
@@ -127,7 +136,7 @@ def openvino_model(program: ExportedProgram, names: Sequence[str]) -> Any:
         # OpenVINO has a rule for it in ONNX alone.
         with tempfile.TemporaryDirectory() as folder:
             between = Path(folder, "between.onnx")
-            write_onnx(program, between, names, None)
+            write_onnx(program, between, names, None, False)
             return openvino.convert_model(str(between))
     model = openvino.convert_model(program)
     model.inputs[0].get_tensor().set_names({"images"})
@@ -148,7 +157,7 @@ def input_shape(program: ExportedProgram) -> list[int]:
     return [size if isinstance(size, int) else -1 for size in images.meta["val"].shape]
 
 
-WRITERS: dict[str, Callable[[ExportedProgram, Path, Sequence[str], Pictures], None]] = {
+WRITERS: dict[str, Callable[[ExportedProgram, Path, Sequence[str], Pictures, bool], None]] = {
     "pt2": write_pt2,
     "onnx": write_onnx,
     "openvino": write_openvino,
