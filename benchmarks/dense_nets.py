@@ -2,8 +2,8 @@
 
     uv run --group test python benchmarks/dense_nets.py
 
-A batch of pictures of each network's usual size, in processes of their own. Networks, with the size of their pictures,
-are in `NETWORKS`; options are told by `--help`.
+Pictures of each network's usual size, in processes of their own. Networks, with the size of their pictures, are in
+`NETWORKS`; options are told by `--help`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Network:
     size: tuple[int, int]
     """Height and width."""
     num_classes: int = 1
+    pictures: int = 1
+    """In a batch."""
     output_stride: int = 32
     frozen_norms: bool = False
     """Batch normalisations of the backbone do not learn, as in the networks' recipes."""
@@ -53,7 +55,8 @@ class Network:
 
 
 SALIENT = {"size": (300, 400), "frozen_norms": True}
-CLASSES = {"size": (513, 513), "num_classes": 21, "output_stride": 16}
+# DeepLabv3+ normalises over the batch what it pools from the whole of each picture, so that one is too few.
+CLASSES = {"size": (513, 513), "num_classes": 21, "output_stride": 16, "pictures": 2}
 NETWORKS = {
     "DeepLabv3+, Res2Net-50": Network("deeplabv3plus", "res2net50_26w_4s", **CLASSES),
     "DeepLabv3+, Res2Net-101": Network("deeplabv3plus", "res2net101_26w_4s", **CLASSES),
@@ -72,8 +75,6 @@ class Arguments:
 
     networks: tuple[str, ...] = tuple(NETWORKS)
     """Their names."""
-    batch_size: int = 2
-    """Pictures; DeepLabv3+ normalises over them what it pools from the whole of each, so that one is too few."""
     repetitions: int = 3
     device: str = "cpu"
     """cpu or cuda."""
@@ -88,7 +89,8 @@ class Costs:
     """What one network costs."""
 
     network: str
-    size: str
+    pictures: str
+    """How many, and their size."""
     parameters_m: float
     gmacs: float
     """Of one picture."""
@@ -106,7 +108,7 @@ def measure(name: str, chosen: Arguments) -> Costs:
     height, width = network.size
     model = network.build().to(chosen.device)
     counts = count(model, (3, height, width))
-    images = torch.rand(chosen.batch_size, 3, height, width, device=chosen.device)
+    images = torch.rand(network.pictures, 3, height, width, device=chosen.device)
 
     def forward() -> None:
         model.eval()
@@ -119,7 +121,8 @@ def measure(name: str, chosen: Arguments) -> Costs:
 
     forward_ms, step_ms = (timed(function, chosen) for function in (forward, step))
     peak = torch.cuda.max_memory_allocated() / 2**20 if chosen.device == "cuda" else resident("VmHWM") - before
-    return Costs(name, f"{width}x{height}", counts.parameters / 1e6, counts.macs / 1e9, forward_ms, step_ms, peak)
+    pictures = f"{network.pictures} of {width}x{height}"
+    return Costs(name, pictures, counts.parameters / 1e6, counts.macs / 1e9, forward_ms, step_ms, peak)
 
 
 def timed(function: object, chosen: Arguments) -> float:
@@ -145,7 +148,7 @@ def main() -> None:
     results = []
     for name in chosen.networks:
         command = [sys.executable, __file__, "--only", name, "--device", chosen.device]
-        command += ["--batch-size", str(chosen.batch_size), "--repetitions", str(chosen.repetitions)]
+        command += ["--repetitions", str(chosen.repetitions)]
         results.append(json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout))
     columns = (
         Column("network"),
@@ -157,7 +160,7 @@ def main() -> None:
         Column("peak memory", "MiB", digits=0),
     )
     threads = f", {torch.get_num_threads()} threads" if chosen.device == "cpu" else ""
-    title = f"Batches of {chosen.batch_size} on {chosen.device}{threads}, medians of {chosen.repetitions}"
+    title = f"On {chosen.device}{threads}, medians of {chosen.repetitions}"
     Console(width=130).print(Table(title, columns, [tuple(result.values()) for result in results]).to_rich())
     if chosen.out:
         content = {"torch": torch.__version__, "threads": torch.get_num_threads(), "results": results}

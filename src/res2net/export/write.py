@@ -15,6 +15,7 @@ from torch.export import Dim, ExportedProgram
 
 from res2net.errors import check_choice
 from res2net.export.artefact import FORMATS
+from res2net.export.concat_ranges import mark_concatenations
 from res2net.export.core import openvino_core
 from res2net.export.int8 import INT8_FORMATS, quantized, quantized_module
 from res2net.export.needs import needs_export, quiet
@@ -47,7 +48,8 @@ def export_network(
         dynamic_batch: take any number of pictures.
         calibration: pictures in batches like `images`: where given, the network is in int8, with the ranges of values
             that these have; only for `INT8_FORMATS`.
-        optimized: rewrite the network first (`res2net.optimize`), and what was made of it in int8 (`join_ranges`).
+        optimized: rewrite the network first (`res2net.optimize`), and what is made of it in int8 (`join_ranges`,
+            `mark_concatenations`).
 
     Raises:
         InputError: an unknown format, or one whose packages are not installed.
@@ -95,7 +97,7 @@ def write_aoti(
 
 
 def write_onnx(
-    program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures, _optimized: bool
+    program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures, optimized: bool
 ) -> None:
     """ONNX, in one file."""
     with needs_export("ONNX"):
@@ -110,7 +112,10 @@ def write_onnx(
         return
     import onnx
 
-    onnx.save(quantized(made.model_proto, calibration, input_name="images"), str(path))
+    model = quantized(made.model_proto, calibration, input_name="images")
+    if optimized:
+        mark_concatenations(model)
+    onnx.save(model, str(path))
 
 
 def write_openvino(
