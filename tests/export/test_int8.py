@@ -49,6 +49,20 @@ def test_the_classes_are_those_of_the_network(network, in_int8, batches, format_
     assert 1e-4 < agreement.relative < 0.3  # it is in int8, and right
 
 
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+def test_ranges_do_not_depend_on_the_size_of_batches(network, batches, described, tmp_path, format_name):
+    def outputs(count):
+        strengths = torch.linspace(0.2, 3, 8).view(-1, 1, 1, 1)
+        pictures = (strengths * torch.cat(batches)[:8]).split(count)
+        path = tmp_path / f"of{count}{FORMATS[format_name]}"
+        export_network(network, pictures[0], path, format_name, calibration=pictures)
+        described(format_name, network, (count, 3, SIZE, SIZE), int8=True).write(path)
+        return torch.cat([load_runtime(path)(part) for part in pictures])
+
+    alone, together = outputs(1), outputs(4)
+    assert (alone - together).norm() < 1e-3 * together.norm()
+
+
 @pytest.mark.parametrize("format_name", INT8_FORMATS)
 def test_the_files_are_smaller(exported, in_int8, format_name):
     def weights(path):
