@@ -64,8 +64,9 @@ def test_the_numbers_stay_what_they_are():
         {"scales": (0.1, 0.2)},
         {"scales": (0.1, 0.1), "zeros": (0, 3)},
         {"scales": (0.1, 0.1), "cut": False},
+        {"scales": ([0.1] * 4, [0.1] * 4), "zeros": ([0] * 4, [0] * 4)},
     ],
-    ids=["two scales", "two zero points", "a step in 32 bits between"],
+    ids=["two scales", "two zero points", "a step in 32 bits between", "a scale for each channel"],
 )
 def test_others_stay_as_they_are(options):
     model = network_of_two(**options)

@@ -49,7 +49,7 @@ def shared_range(node: Any, makers: dict[str, Any], constants: dict[str, Any]) -
     if len(known) < len(found):
         return None
     values = {tuple(value_of(constants[name]) for name in names) for names in known}
-    return known[0] if len(values) == 1 else None
+    return known[0] if len(values) == 1 and None not in next(iter(values)) else None
 
 
 def range_of(name: str, makers: dict[str, Any]) -> tuple[str, str] | None:
@@ -62,9 +62,9 @@ def range_of(name: str, makers: dict[str, Any]) -> tuple[str, str] | None:
     return node.input[1], node.input[2]
 
 
-def value_of(constant: Any) -> tuple[str, bytes]:
-    """A constant as something to compare."""
+def value_of(constant: Any) -> tuple[str, bytes] | None:
+    """A constant of one number as something to compare; None for several, as those of each channel."""
     from onnx import numpy_helper
 
     array = numpy_helper.to_array(constant)
-    return str(array.dtype), array.tobytes()
+    return (str(array.dtype), array.tobytes()) if array.size == 1 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,9 +15,19 @@ from torch.fx import GraphModule
 from res2net.errors import InputError
 from res2net.export.needs import needs_export, quiet
 
-__all__ = ["INT8_FORMATS", "quantized", "quantized_module"]
+__all__ = ["INT8_FORMATS", "Calibration", "quantized", "quantized_module"]
 
 INT8_FORMATS = ("pt2", "onnx", "openvino")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a network comes into int8."""
+
+    pictures: Iterable[Tensor]
+    """In batches `(N, C, H, W)`, on which ranges of values are measured."""
+    optimized: bool
+    """Whether splits and concatenations are brought into 8 bits where the runtime would leave them in 32."""
 
 
 def quantized(model: Any, pictures: Iterable[Tensor], *, input_name: str | None = None) -> Any:

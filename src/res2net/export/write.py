@@ -17,13 +17,12 @@ from res2net.errors import check_choice
 from res2net.export.artefact import FORMATS
 from res2net.export.concat_ranges import mark_concatenations
 from res2net.export.core import openvino_core
-from res2net.export.int8 import INT8_FORMATS, quantized, quantized_module
+from res2net.export.int8 import INT8_FORMATS, Calibration, quantized, quantized_module
 from res2net.export.needs import needs_export, quiet
 from res2net.export.split_ranges import join_ranges
 from res2net.surgery import optimize
 
 __all__ = ["export_network", "exported_program"]
-Pictures = Iterable[Tensor] | None
 
 
 def export_network(
@@ -61,7 +60,8 @@ def export_network(
         network = optimize(network, "export", example_input=images)
     with quiet():
         program = exported_program(network.eval(), images, dynamic_batch)
-        WRITERS[format](program, path, names, calibration, optimized)
+        measured = None if calibration is None else Calibration(calibration, optimized)
+        WRITERS[format](program, path, names, measured)
 
 
 def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = False) -> ExportedProgram:
@@ -73,12 +73,10 @@ def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = F
         return torch.export.export(network, (example,), dynamic_shapes=shapes)
 
 
-def write_pt2(
-    program: ExportedProgram, path: Path, _names: Sequence[str], calibration: Pictures, _optimized: bool
-) -> None:
+def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], calibration: Calibration | None) -> None:
     """An exported program of torch."""
     if calibration is not None:
-        made = quantized_module(program.module(check_guards=False), calibration)
+        made = quantized_module(program.module(check_guards=False), calibration.pictures)
         images = program.example_inputs[0][0]
         program = exported_program(made, images, dynamic_batch=bool(program.range_constraints))
     # Pictures and paths of this machine are nobody else's business, and take their place.
@@ -89,16 +87,12 @@ def write_pt2(
     torch.export.save(program, path)
 
 
-def write_aoti(
-    program: ExportedProgram, path: Path, _names: Sequence[str], _calibration: Pictures, _optimized: bool
-) -> None:
+def write_aoti(program: ExportedProgram, path: Path, _names: Sequence[str], _calibration: Calibration | None) -> None:
     """A library that torch compiled for this machine."""
     torch._inductor.aoti_compile_and_package(program, package_path=str(path))
 
 
-def write_onnx(
-    program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures, optimized: bool
-) -> None:
+def write_onnx(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Calibration | None) -> None:
     """ONNX, in one file."""
     with needs_export("ONNX"):
         import onnxscript  # noqa: F401
@@ -112,23 +106,21 @@ def write_onnx(
         return
     import onnx
 
-    model = quantized(made.model_proto, calibration, input_name="images")
-    if optimized:
+    model = quantized(made.model_proto, calibration.pictures, input_name="images")
+    if calibration.optimized:
         mark_concatenations(model)
     onnx.save(model, str(path))
 
 
-def write_openvino(
-    program: ExportedProgram, path: Path, names: Sequence[str], calibration: Pictures, optimized: bool
-) -> None:
+def write_openvino(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Calibration | None) -> None:
     """OpenVINO's two files."""
     with needs_export("OpenVINO"):
         import openvino
     model = openvino_model(program, names)
     if calibration is not None:
         openvino_core()  # before NNCF makes one, so that ours outlives it
-        model = quantized(model, calibration)
-        if optimized:
+        model = quantized(model, calibration.pictures)
+        if calibration.optimized:
             join_ranges(model)
     openvino.save_model(model, str(path), compress_to_fp16=False)
 
@@ -141,7 +133,7 @@ def openvino_model(program: ExportedProgram, names: Sequence[str]) -> Any:
         # OpenVINO has a rule for it in ONNX alone.
         with tempfile.TemporaryDirectory() as folder:
             between = Path(folder, "between.onnx")
-            write_onnx(program, between, names, None, False)
+            write_onnx(program, between, names, None)
             return openvino.convert_model(str(between))
     model = openvino.convert_model(program)
     model.inputs[0].get_tensor().set_names({"images"})
@@ -162,7 +154,7 @@ def input_shape(program: ExportedProgram) -> list[int]:
     return [size if isinstance(size, int) else -1 for size in images.meta["val"].shape]
 
 
-WRITERS: dict[str, Callable[[ExportedProgram, Path, Sequence[str], Pictures, bool], None]] = {
+WRITERS: dict[str, Callable[[ExportedProgram, Path, Sequence[str], Calibration | None], None]] = {
     "pt2": write_pt2,
     "onnx": write_onnx,
     "openvino": write_openvino,
