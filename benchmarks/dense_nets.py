@@ -24,10 +24,10 @@ import res2net
 from res2net.adapters.torchvision import freeze_norms
 from res2net.bench.memory import resident
 from res2net.errors import check_choice
-from res2net.heads.pixels.decoders import build_decoder
-from res2net.heads.pixels.network import PixelNetwork
 from res2net.measure import count
 from res2net.report import Column, Table
+from res2net.tasks.pixels.heads.decoders import build_decoder
+from res2net.tasks.pixels.heads.network import PixelNetwork
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 import res2net
-from res2net.data import ImageFolder, Transformed, eval_transform, train_transform
-from res2net.data.loader import TrainBatches, eval_loader, train_loader
+from res2net.images import ImageFolder, Transformed, eval_transform, train_transform
+from res2net.images.loader import TrainBatches, eval_loader, train_loader
 from res2net.report import Column, Table
 from res2net.weights.records import Preprocessing
 

@@ -26,8 +26,8 @@ from res2net.adapters.torchvision import freeze_norms
 from res2net.bench.memory import resident
 from res2net.bench.timing import Spread
 from res2net.bench.timing import interleaved as in_turn
-from res2net.heads.detector import build_detector
 from res2net.report import Column, Table
+from res2net.tasks.objects.heads.detector import build_detector
 
 NETWORKS = {
     "Res2Net-50 26w4s, ours": "res2net50_26w_4s",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from res2net.data import shapes
+from res2net.images.shapes import dataset as shapes
 
 
 def pytest_configure() -> None:

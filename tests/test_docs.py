@@ -17,7 +17,7 @@ from res2net.commands.arguments import parse, split_task
 from res2net.commands.data_prepare import Arguments as PrepareArguments
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
-from res2net.tasks import base as tasks
+from res2net.task import base as tasks
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

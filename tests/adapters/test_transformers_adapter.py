@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from res2net.adapters.transformers import Res2NetBackbone, Res2NetConfig, Res2NetForImageClassification, register
-from res2net.data.transforms import eval_transform
 from res2net.errors import InputError
+from res2net.images.transforms import eval_transform
 from res2net.weights import Preprocessing, find_record
 from res2net.zoo import create_model
 

@@ -7,9 +7,9 @@ import torch
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
-from res2net.data.shapes import Shapes
-from res2net.heads.options import DetectorOptions
-from res2net.tasks.base import task_type
+from res2net.images.shapes.dataset import Shapes
+from res2net.task.base import task_type
+from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.weights import Preprocessing, save
 from res2net.zoo import create_model
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from res2net.data.bodies import Bodies
-from res2net.data.road_scenes import RoadScenes
-from res2net.data.shape_masks import ShapeMasks
-from res2net.data.shapes import shapes_source
-from res2net.data.sources import DataSource
 from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
-from res2net.tasks.base import task_type
+from res2net.images.shapes.dataset import shapes_source
+from res2net.images.shapes.masks import ShapeMasks
+from res2net.images.sources import DataSource
+from res2net.task.base import task_type
+from res2net.tasks.roads.drawn.scenes import RoadScenes
+from res2net.tasks.volumes.drawn.bodies import Bodies
 from res2net.weights import Preprocessing
 from res2net.zoo import create_model
 

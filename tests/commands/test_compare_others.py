@@ -14,17 +14,17 @@ from volume_sets import write_set
 
 import res2net
 from conftest import write_pictures
-from res2net.data import open_source
-from res2net.data.road_scenes import RoadScenes
-from res2net.data.roads.files import nodes_and_edges
-from res2net.data.shapes import shapes_source
 from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
-from res2net.tasks.options.roads import RoadsOptions
-from res2net.tasks.options.volumes import VolumesOptions
-from res2net.tasks.roads import Roads
-from res2net.tasks.segment import Segment, SegmentOptions
-from res2net.tasks.volumes import Volumes
+from res2net.images import open_source
+from res2net.images.shapes.dataset import shapes_source
+from res2net.tasks.pixels.segment.task import Segment, SegmentOptions
+from res2net.tasks.roads.data.files import nodes_and_edges
+from res2net.tasks.roads.drawn.scenes import RoadScenes
+from res2net.tasks.roads.options import RoadsOptions
+from res2net.tasks.roads.task import Roads
+from res2net.tasks.volumes.options import VolumesOptions
+from res2net.tasks.volumes.task import Volumes
 from res2net.weights import Preprocessing
 
 

@@ -8,10 +8,10 @@ import torch
 from detector_files import NAMES, checkpoint, the_same, write_scenes
 from PIL import Image
 
-from res2net.data import collate
 from res2net.engine.checkpoints import restore_task
 from res2net.export import FORMATS, read_artefact, runtimes
-from res2net.tasks.base import task_type
+from res2net.images import collate
+from res2net.task.base import task_type
 
 # Torchvision's rule for shapes of suppressed boxes, and what exporters say of their own code.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

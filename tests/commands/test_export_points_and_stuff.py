@@ -9,8 +9,8 @@ from detector_files import checkpoint, is_equal, the_same, write_scenes
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
-from res2net.data.shapes import POINTS, SILHOUETTES, STUFF_NAMES
 from res2net.export import FORMATS, read_artefact, runtimes
+from res2net.images.shapes.dataset import POINTS, SILHOUETTES, STUFF_NAMES
 
 # Torchvision's rule for shapes of suppressed boxes, and what exporters say of their own code.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

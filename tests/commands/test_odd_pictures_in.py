@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pixel_files import checkpoint
 
-from res2net.data.shapes import Shapes
+from res2net.images.shapes.dataset import Shapes
 
 SIDES = (57, 33)
 TURNS = {

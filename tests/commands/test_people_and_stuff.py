@@ -6,7 +6,7 @@ import pytest
 from object_sets import CATEGORIES, write_coco
 from PIL import Image
 
-from res2net.data.shapes import Shapes
+from res2net.images.shapes.dataset import Shapes
 
 SMALL = [
     *("--fpn-channels", 16, "--head-channels", 32, "--proposals", 20, "--proposals-train", 40),

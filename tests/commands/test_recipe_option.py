@@ -4,7 +4,7 @@ import pytest
 import yaml
 from object_sets import SMALL, write_coco
 
-from res2net.data import shape_masks
+from res2net.images.shapes import masks as shape_masks
 from res2net.recipes.runs import recipes
 
 TASKS = {name: made().task_name for name, made in recipes().items() if not name.startswith("overfit")}

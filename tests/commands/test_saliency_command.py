@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from res2net.data.shapes import Shapes
+from res2net.images.shapes.dataset import Shapes
 
 # What exporters say of their own code.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

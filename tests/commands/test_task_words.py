@@ -3,7 +3,7 @@
 import pytest
 
 from res2net.commands.task_data import ABOUT_DATA
-from res2net.tasks import task_names
+from res2net.task import task_names
 
 
 def test_the_data_of_each_task_are_described():

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.tasks.classify import ClassifyOptions
+from res2net.tasks.classify.task import ClassifyOptions
 
 
 @pytest.fixture

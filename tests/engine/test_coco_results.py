@@ -7,10 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from res2net.data.objects import open_objects
-from res2net.engine.coco_results import category_numbers, image_numbers, listed_results, of_categories, write_results
 from res2net.errors import InputError
-from res2net.metrics import OksAP
+from res2net.tasks.objects.coco_results import (
+    category_numbers,
+    image_numbers,
+    listed_results,
+    of_categories,
+    write_results,
+)
+from res2net.tasks.objects.formats import open_objects
+from res2net.tasks.objects.keypoints.oks import OksAP
 
 
 @pytest.mark.parametrize(

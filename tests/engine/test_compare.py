@@ -9,8 +9,8 @@ from res2net import create_model
 from res2net.engine import compare as module
 from res2net.engine.compare import Comparison, compare
 from res2net.engine.train import Trained
-from res2net.tasks.base import Evaluation
-from res2net.tasks.classify import Classify
+from res2net.task.base import Evaluation
+from res2net.tasks.classify.task import Classify
 from res2net.weights import Preprocessing
 
 

@@ -8,7 +8,7 @@ import pytest
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig, read_yaml, to_yaml
 from res2net.errors import InputError
 from res2net.options import from_dict
-from res2net.tasks.classify import ClassifyOptions
+from res2net.tasks.classify.task import ClassifyOptions
 
 KIND = TrainConfig[ClassifyOptions]
 LEAST = {"task_name": "classify", "source": "shapes", "task": {}}

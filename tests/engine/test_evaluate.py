@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 
 from res2net import create_model
-from res2net.data import open_source
-from res2net.data.folder import ImageFiles
-from res2net.data.loader import eval_loader
 from res2net.engine import evaluate as module
 from res2net.engine.evaluate import evaluate, workers_for
 from res2net.errors import InputError
-from res2net.tasks.classify import Classify
+from res2net.images import open_source
+from res2net.images.folder import ImageFiles
+from res2net.images.loader import eval_loader
+from res2net.tasks.classify.task import Classify
 from res2net.weights import Preprocessing
 
 

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from res2net.data import open_source
 from res2net.engine.config import OptimConfig
 from res2net.engine.optim import make_optimizer, make_schedule
 from res2net.engine.train import make_task, train
+from res2net.images import open_source
 
 
 def rates(config, steps):

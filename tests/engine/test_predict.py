@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from res2net import create_model
-from res2net.data.decode import BadImage, read_image
 from res2net.engine.predict import predict, results_table
 from res2net.errors import InputError
+from res2net.images.decode import BadImage, read_image
 from res2net.report import Column
-from res2net.tasks.base import Task
-from res2net.tasks.classify import Classify
+from res2net.task.base import Task
+from res2net.tasks.classify.task import Classify
 from res2net.weights import Preprocessing
 
 

@@ -9,17 +9,17 @@ import yaml
 from safetensors.torch import load_file
 
 import res2net
-from res2net.data import open_source
-from res2net.data.loader import eval_loader
 from res2net.engine.checkpoints import restore_task
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig, read_yaml
 from res2net.engine.evaluate import evaluate
 from res2net.engine.report import write_run_report
 from res2net.engine.train import train
 from res2net.errors import InputError
+from res2net.images import open_source
+from res2net.images.loader import eval_loader
 from res2net.options import from_dict
-from res2net.tasks.classify import ClassifyOptions
-from res2net.tasks.segment import SegmentOptions
+from res2net.tasks.classify.task import ClassifyOptions
+from res2net.tasks.pixels.segment.task import SegmentOptions
 
 
 def weights(trained, name="last"):

@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from res2net.data import shape_masks
 from res2net.engine.callbacks import GracefulStop, StoppedError
 from res2net.engine.checkpoints import read_state
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.engine.folder import RunFolder
 from res2net.engine.train import train
 from res2net.errors import InputError
-from res2net.tasks.translate import TranslateOptions
+from res2net.images.shapes import masks as shape_masks
+from res2net.tasks.translate.task import TranslateOptions
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from res2net.data.road_scenes import RoadScenes
-from res2net.data.sources import open_source
 from res2net.errors import InputError
+from res2net.images.sources import open_source
 from res2net.recipes import drawn_roads
 from res2net.recipes.drawn_roads import Arguments, configuration, run, verdict
+from res2net.tasks.roads.drawn.scenes import RoadScenes
 
 
 def test_networks_of_one_cost_are_trained_alike():

@@ -11,7 +11,7 @@ from res2net.engine.config import TrainConfig, read_yaml, to_yaml
 from res2net.errors import InputError
 from res2net.options import from_dict
 from res2net.recipes.runs import about, find_recipe, recipe, recipes
-from res2net.tasks.base import task_type
+from res2net.task.base import task_type
 from res2net.weights import find_record
 
 PAPERS = ("faster_rcnn_c4", "faster_rcnn_1x", "faster_rcnn_voc07", "mask_rcnn_1x", "mask_rcnn_2x")

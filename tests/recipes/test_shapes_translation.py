@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from res2net.data import shape_masks
+from res2net.images.shapes import masks as shape_masks
 from res2net.recipes.shapes_translation import GOALS, Arguments, configuration, run
 
 

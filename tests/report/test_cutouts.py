@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from res2net.errors import InputError
-from res2net.report.cutouts import cut_out, in_a_row, on_checkerboard
+from res2net.tasks.pixels.saliency.cutouts import cut_out, in_a_row, on_checkerboard
 
 
 @pytest.fixture

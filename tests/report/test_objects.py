@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from res2net.data.shapes import CLASS_NAMES, Shapes
 from res2net.errors import InputError
+from res2net.images.shapes.dataset import CLASS_NAMES, Shapes
 from res2net.report import draw_objects, draw_segments
 from res2net.report.palette import COUNT, class_colour, ink_on, shade
 from res2net.report.tags import Tag, draw_tags, line_width, text_height

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from res2net.data.shapes import Shapes
 from res2net.errors import InputError
+from res2net.images.shapes.dataset import Shapes
 from res2net.report import captioned, overlay, picture_grid, picture_rows, render
-from res2net.report.pictures import as_image, fit
+from res2net.report.images import as_image, fit
 
 
 def texts_of(figure):

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from res2net.bench.cases import RUNTIMES, Case, Setting
 from res2net.bench.subjects import Subject, pictures
-from res2net.data import eval_transform
 from res2net.errors import InputError
 from res2net.export import FORMATS, Artefact, export_network, load_runtime
 from res2net.export.needs import quiet
 from res2net.export.parts import drawn_batches
+from res2net.images import eval_transform
 from res2net.surgery import optimize
 from res2net.weights import Preprocessing
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import tyro
 
 from res2net.errors import InputError, nearest
-from res2net.tasks import task_names
+from res2net.task import task_names
 
 __all__ = ["RunningArguments", "TrainedArguments", "parse", "split_task", "value_of"]
 

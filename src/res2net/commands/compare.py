@@ -15,10 +15,10 @@ from res2net.commands.data import check_out
 from res2net.errors import InputError, check_choice, check_range
 
 if TYPE_CHECKING:
-    from res2net.data.sources import DataSource
-    from res2net.engine.pictures import Compared, Scores
+    from res2net.engine.sheet import Compared, Scores
+    from res2net.images.sources import DataSource
     from res2net.report import Table
-    from res2net.tasks.base import Task
+    from res2net.task.base import Task
 
 __all__ = ["run"]
 
@@ -69,10 +69,10 @@ def run(arguments: Sequence[str]) -> None:
     out = Path(chosen.out)
     check_out(out, chosen.overwrite)
 
-    from res2net.data.samples import BAD_IMAGES
     from res2net.engine.module import describe_skipped
-    from res2net.engine.pictures import PICKS, Readable, Scores, choose, compare_pictures
     from res2net.engine.progress import progress_bar
+    from res2net.engine.sheet import PICKS, Readable, Scores, choose, compare_pictures
+    from res2net.images.samples import BAD_IMAGES
 
     check_choice("Way to choose pictures", chosen.pick, PICKS)
     check_choice("Treatment of bad images", chosen.bad_images, BAD_IMAGES)
@@ -193,9 +193,9 @@ def open_compared(
     Raises:
         InputError: it is no data set that fits the task, and has no pictures itself.
     """
-    from res2net.data.sources import DataSource, open_source
     from res2net.engine.checkpoints import check_classes
-    from res2net.engine.pictures import FilesAlone
+    from res2net.engine.sheet import FilesAlone
+    from res2net.images.sources import DataSource, open_source
 
     try:
         source = open_source(

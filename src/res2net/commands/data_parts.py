@@ -8,16 +8,16 @@ from typing import Protocol
 
 from res2net.commands.part_tables import Cell, class_table, fault_table, spread
 from res2net.commands.pixel_parts import PixelsPart
-from res2net.data import BadImage, ImageFiles, open_source
-from res2net.data.decode import image_size
-from res2net.data.objects import OBJECT_FORMATS, AnnotationReport, ObjectImages, find_formats, read_splits
-from res2net.data.objects.survey import check_pictures, survey
-from res2net.data.pixels import PIXEL_FORMATS
-from res2net.data.pixels.open import likely_pixel_formats
 from res2net.errors import InputError
+from res2net.images import BadImage, ImageFiles, open_source
+from res2net.images.decode import image_size
 from res2net.report import Column, Table
-from res2net.report.pictures import as_image
-from res2net.report.truth import draw_true_objects, draw_true_segments
+from res2net.report.images import as_image
+from res2net.tasks.objects.drawing import draw_true_objects, draw_true_segments
+from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, ObjectImages, find_formats, read_splits
+from res2net.tasks.objects.formats.survey import check_pictures, survey
+from res2net.tasks.pixels.formats import PIXEL_FORMATS
+from res2net.tasks.pixels.formats.open import likely_pixel_formats
 
 __all__ = ["Part", "open_parts"]
 

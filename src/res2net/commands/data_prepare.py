@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     """Write the data set and say what is in it; the arguments are those behind `prepare`."""
     chosen = parse(Arguments, "data prepare", arguments, ABOUT)
 
-    from res2net.data.pixels.prepare import prepare_pixels
+    from res2net.tasks.pixels.formats.prepare import prepare_pixels
 
     made = prepare_pixels(
         chosen.source,

@@ -53,14 +53,14 @@ def run(arguments: Sequence[str]) -> None:
     chosen = parse(Arguments, verb, words, f"Evaluate weights on the validation part of {about_data(name)}.")
 
     from res2net.commands.trained import check_boxes, restore_trained
-    from res2net.data.boxes import picture_numbers, read_detections
-    from res2net.data.loader import eval_loader
-    from res2net.data.sources import open_source
     from res2net.engine.checkpoints import check_classes
-    from res2net.engine.coco_results import category_numbers, of_categories, write_results
     from res2net.engine.evaluate import evaluate, workers_for
     from res2net.engine.module import describe_skipped
     from res2net.engine.report import metrics_table
+    from res2net.images.loader import eval_loader
+    from res2net.images.sources import open_source
+    from res2net.tasks.objects.coco_results import category_numbers, of_categories, write_results
+    from res2net.tasks.objects.data.boxes import picture_numbers, read_detections
 
     for option, value, least in (("batch size", chosen.batch_size, 1), ("workers", chosen.workers, 0)):
         if value is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from res2net.export import Agreement, Artefact, DetectionAgreement
-    from res2net.tasks.base import Task
+    from res2net.task.base import Task
 
 __all__ = ["run"]
 
@@ -81,9 +81,9 @@ def run(arguments: Sequence[str]) -> None:
     name, words = split_task(arguments)
     chosen = parse(Arguments, "export", words, ABOUT)
 
-    from res2net.data.samples import BAD_IMAGES
     from res2net.export import FORMATS, Artefact, export_network, load_runtime
     from res2net.export.int8 import INT8_FORMATS
+    from res2net.images.samples import BAD_IMAGES
 
     check_task(name)
     check_choice("Format", chosen.to, FORMATS)
@@ -150,8 +150,8 @@ def run(arguments: Sequence[str]) -> None:
 
 def check_task(name: str) -> None:
     """Raise `InputError` where there is no such task, or where its networks are not exported."""
-    from res2net.tasks import task_names
-    from res2net.tasks.base import task_type
+    from res2net.task import task_names
+    from res2net.task.base import task_type
 
     if not task_type(name).outputs:
         there_are = ", ".join(other for other in task_names() if task_type(other).outputs)

@@ -101,9 +101,9 @@ def usual(channels: int) -> Preprocessing:
 
 def real_images(path: str, samples: int, preprocessing: Preprocessing) -> Tensor:
     """`(N, C, side, side)`: the first pictures of a folder, or one picture."""
-    from res2net.data.decode import read_image
-    from res2net.data.folder import list_images
-    from res2net.data.transforms import eval_transform
+    from res2net.images.decode import read_image
+    from res2net.images.folder import list_images
+    from res2net.images.transforms import eval_transform
 
     transform = eval_transform(preprocessing)
     paths = list_images(path)[:samples]

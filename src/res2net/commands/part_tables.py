@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from res2net.data.objects import AnnotationReport
 from res2net.report import Column, Table
+from res2net.tasks.objects.formats import AnnotationReport
 
 __all__ = ["Cell", "class_table", "fault_table", "spread"]
 

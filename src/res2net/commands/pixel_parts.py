@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from res2net.commands.part_tables import Cell, class_table, fault_table, spread
-from res2net.data import BadImage
-from res2net.data.objects import AnnotationReport
-from res2net.data.pixels import PIXEL_FORMATS, PixelImages, read_pixel_splits
-from res2net.data.pixels.survey import PixelSurvey, good_pictures
+from res2net.images import BadImage
 from res2net.report import Column, Table
 from res2net.report.objects import draw_segments
+from res2net.tasks.objects.formats import AnnotationReport
+from res2net.tasks.pixels.formats import PIXEL_FORMATS, PixelImages, read_pixel_splits
+from res2net.tasks.pixels.formats.survey import PixelSurvey, good_pictures
 
 __all__ = ["PixelsPart"]
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, parse, split_task
 from res2net.errors import InputError, check_range
-from res2net.tasks import task_names
+from res2net.task import task_names
 
 __all__ = ["run"]
 
@@ -59,11 +59,11 @@ def run(arguments: Sequence[str]) -> None:
     chosen = parse(Arguments, "predict" if name == "classify" else f"predict {name}", words, ABOUT)
 
     from res2net.commands.trained import check_boxes, restore_trained
-    from res2net.data.boxes import read_boxes
-    from res2net.engine.coco_results import category_numbers, image_numbers
     from res2net.engine.predict import predict, results_table
     from res2net.engine.progress import progress_bar
-    from res2net.tasks.base import task_type
+    from res2net.task.base import task_type
+    from res2net.tasks.objects.coco_results import category_numbers, image_numbers
+    from res2net.tasks.objects.data.boxes import read_boxes
 
     if chosen.batch_size is not None:
         check_range("batch size", chosen.batch_size, 1)
@@ -129,7 +129,7 @@ def stem_of(path: Path) -> str:
 
 
 def _give_clicks(task: Any, words: Sequence[str]) -> None:
-    from res2net.data.clicks import parse_click
+    from res2net.tasks.pixels.click.data import parse_click
 
     if not hasattr(task, "clicks"):
         raise InputError(f"The task {task.name} takes no clicks: leave out --clicks.")
@@ -137,7 +137,7 @@ def _give_clicks(task: Any, words: Sequence[str]) -> None:
 
 
 def _write_coco(task: Any, found: Sequence[Found], file: str) -> None:
-    from res2net.engine.coco_results import category_numbers, image_numbers, listed_results, write_results
+    from res2net.tasks.objects.coco_results import category_numbers, image_numbers, listed_results, write_results
 
     numbers = image_numbers([path for path, _, _ in found])
     results = [(number, result) for number, (_, result, reason) in zip(numbers, found, strict=True) if not reason]

@@ -18,7 +18,7 @@ from res2net.commands.task_data import about_data
 from res2net.engine.config import TrainConfig, read_yaml
 from res2net.errors import InputError
 from res2net.options import from_dict
-from res2net.tasks.options import options_type
+from res2net.task.options import options_type
 
 if TYPE_CHECKING:
     from res2net.engine.folder import RunFolder

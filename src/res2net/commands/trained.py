@@ -14,8 +14,8 @@ from res2net.engine.checkpoints import restore_task
 from res2net.errors import InputError
 from res2net.export.artefact import read_artefact, sidecar
 from res2net.export.task import restore_exported
-from res2net.tasks.base import Task
-from res2net.tasks.classify import default_class_names
+from res2net.task.base import Task
+from res2net.tasks.classify.task import default_class_names
 
 __all__ = ["Trained", "check_boxes", "restore_trained"]
 

@@ -16,12 +16,12 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from res2net.data.loader import TrainLoader
 from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
 from res2net.engine.folder import RunFolder
 from res2net.engine.module import TaskModule
-from res2net.tasks.base import Task
+from res2net.images.loader import TrainLoader
+from res2net.task.base import Task
 
 __all__ = ["GracefulStop", "Keeper", "RandomState", "StoppedError"]
 

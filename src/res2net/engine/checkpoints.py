@@ -9,11 +9,11 @@ import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from res2net._version import __version__
-from res2net.data.sources import DataSource
 from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
-from res2net.tasks.base import Task, task_type
-from res2net.tasks.classify import default_class_names
+from res2net.images.sources import DataSource
+from res2net.task.base import Task, task_type
+from res2net.tasks.classify.task import default_class_names
 from res2net.weights import Checkpoint, Preprocessing, atomic_write, save
 from res2net.zoo import create_model, open_checkpoint
 

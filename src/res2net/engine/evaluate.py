@@ -10,15 +10,15 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 from torchmetrics import Metric, MetricCollection
 
-from res2net.data.folder import ImageFiles
-from res2net.data.objects import ObjectImages
-from res2net.data.pairs import PicturePairs
-from res2net.data.pixels import PixelImages
-from res2net.data.sources import DataSource
 from res2net.engine.lightning import make_trainer, quiet
 from res2net.engine.module import TaskModule
 from res2net.engine.progress import RunProgress
-from res2net.tasks.base import Evaluation, Task
+from res2net.images.folder import ImageFiles
+from res2net.images.sources import DataSource
+from res2net.task.base import Evaluation, Task
+from res2net.tasks.objects.formats import ObjectImages
+from res2net.tasks.pixels.formats import PixelImages
+from res2net.tasks.translate.data import PicturePairs
 
 __all__ = ["evaluate", "workers_for"]
 

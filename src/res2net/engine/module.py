@@ -16,7 +16,7 @@ from torchmetrics import Metric, MetricCollection
 from res2net.engine.config import OptimConfig
 from res2net.engine.optim import make_optimizer, make_schedule
 from res2net.errors import InputError
-from res2net.tasks.base import Evaluation, Task
+from res2net.task.base import Evaluation, Task
 
 __all__ = ["TaskModule", "describe_skipped", "evaluation_of"]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from res2net.data.boxes import BoxedImages, ObjectBox
-from res2net.data.folder import ReadFiles
-from res2net.data.loader import eval_loader
-from res2net.data.samples import Samples, Transformed
 from res2net.engine.config import ACCELERATORS, PRECISIONS
 from res2net.errors import InputError, check_choice
+from res2net.images.folder import ReadFiles
+from res2net.images.loader import eval_loader
+from res2net.images.samples import Samples, Transformed
 from res2net.report import Column, Table
 from res2net.report.tables import Cell
-from res2net.tasks.base import Task
+from res2net.task.base import Task
+from res2net.tasks.objects.data.boxes import BoxedImages, ObjectBox
 
 __all__ = ["device_of", "predict", "results_table"]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from res2net.data.sources import DataSource
 from res2net.engine.config import TrainConfig, to_yaml
 from res2net.engine.module import describe_skipped
 from res2net.engine.train import Trained
+from res2net.images.sources import DataSource
 from res2net.measure import count, human
 from res2net.report import Column, Panel, Report, Table, curve_panels
-from res2net.tasks.base import Evaluation
+from res2net.task.base import Evaluation
 
 __all__ = ["metrics_table", "write_run_report"]
 

@@ -13,8 +13,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
 from res2net.backbones.base import Backbone
-from res2net.data.loader import TrainBatches, eval_loader, train_loader
-from res2net.data.sources import DataSource, open_source
 from res2net.engine.callbacks import GracefulStop, Keeper, RandomState
 from res2net.engine.checkpoints import AtomicCheckpointIO, read_state, restore_task
 from res2net.engine.config import TrainConfig
@@ -24,7 +22,9 @@ from res2net.engine.lightning import make_trainer, quiet
 from res2net.engine.module import TaskModule, describe_skipped
 from res2net.engine.progress import RunProgress
 from res2net.errors import InputError
-from res2net.tasks.base import Evaluation, Task, task_type
+from res2net.images.loader import TrainBatches, eval_loader, train_loader
+from res2net.images.sources import DataSource, open_source
+from res2net.task.base import Evaluation, Task, task_type
 from res2net.zoo import check_model_options, create_model, find_checkpoint, preprocessing_of
 
 __all__ = ["Trained", "make_task", "open_data", "train"]

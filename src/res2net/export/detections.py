@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor, nn
 
-from res2net.heads.fixed import MAPS
+from res2net.tasks.objects.heads.fixed import MAPS
 
 __all__ = ["DetectionAgreement", "compare_detections"]
 

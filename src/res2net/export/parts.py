@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone
-from res2net.data.decode import read_image
-from res2net.data.folder import ReadFiles
-from res2net.data.samples import Skipped, Transformed
-from res2net.data.shapes import Shapes
 from res2net.errors import InputError
+from res2net.images.decode import read_image
+from res2net.images.folder import ReadFiles
+from res2net.images.samples import Skipped, Transformed
+from res2net.images.shapes.dataset import Shapes
 
 __all__ = ["Pyramid", "drawn_batches", "file_batches"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact
 from res2net.export.runtimes import SAFE_RUNTIMES, load_runtime
-from res2net.tasks.base import Task, task_type
+from res2net.task.base import Task, task_type
 
 __all__ = ["restore_exported"]
 

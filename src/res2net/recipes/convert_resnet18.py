@@ -18,9 +18,9 @@ from rich.console import Console
 from torch import nn
 from torch.utils.data import Subset
 
-from res2net.data.loader import TrainBatches, eval_loader, train_loader
-from res2net.data.sources import DataSource, open_source
-from res2net.data.transforms import eval_transform
+from res2net.images.loader import TrainBatches, eval_loader, train_loader
+from res2net.images.sources import DataSource, open_source
+from res2net.images.transforms import eval_transform
 from res2net.measure import count
 from res2net.report import Column, Table
 from res2net.surgery import Conversion, convert

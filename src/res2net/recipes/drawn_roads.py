@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 import torch
 from rich.console import Console
 
-from res2net.data.loader import eval_loader
-from res2net.data.roads.graph import RoadGraph
-from res2net.data.sources import DataSource, open_source
 from res2net.engine.config import DataConfig, TrainConfig
 from res2net.engine.evaluate import evaluate
 from res2net.engine.report import write_run_report
 from res2net.engine.train import make_task, train
-from res2net.metrics.roads.all import RoadMetric
+from res2net.images.loader import eval_loader
+from res2net.images.sources import DataSource, open_source
 from res2net.recipes.side_by_side import command, few_epochs, small_model
 from res2net.report import Column, Table
-from res2net.tasks.base import Task
-from res2net.tasks.options.roads import RoadsOptions
+from res2net.task.base import Task
+from res2net.tasks.roads.data.graph import RoadGraph
+from res2net.tasks.roads.metrics.all import RoadMetric
+from res2net.tasks.roads.options import RoadsOptions
 
 __all__ = ["GOAL", "Arguments", "configuration", "main"]
 

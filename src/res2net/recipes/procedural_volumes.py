@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from res2net.data.sources import DataSource
 from res2net.engine.config import DataConfig, TrainConfig
+from res2net.images.sources import DataSource
 from res2net.recipes.side_by_side import Constant, command, few_epochs, side_by_side, small_model
 from res2net.report import Table
-from res2net.tasks.base import Task
-from res2net.tasks.options.volumes import VolumesOptions
-from res2net.tasks.volumes import Volumes
+from res2net.task.base import Task
+from res2net.tasks.volumes.options import VolumesOptions
+from res2net.tasks.volumes.task import Volumes
 
 __all__ = ["GOALS", "Arguments", "configuration", "main", "run"]
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from res2net.data.sources import open_source
 from res2net.engine.compare import Comparison
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.explain import class_activation_maps
+from res2net.images.sources import open_source
 from res2net.report import Column, Report, Table, curves, overlay, picture_rows
-from res2net.tasks.classify import SIZES, ClassifyOptions, accuracy_by_size, count_by_size, size_figure
+from res2net.tasks.classify.task import SIZES, ClassifyOptions, accuracy_by_size, count_by_size, size_figure
 
 __all__ = ["MODELS", "SEEDS", "by_size", "quickstart", "verdict", "write_report"]
 

@@ -19,7 +19,7 @@ from res2net.engine.config import DataConfig, TrainConfig
 from res2net.errors import check_choice
 from res2net.recipes.side_by_side import command, few_epochs, side_by_side, small_model
 from res2net.report import Table
-from res2net.tasks.options import options_type
+from res2net.task.options import options_type
 
 __all__ = ["GOALS", "Arguments", "configuration", "main"]
 
@@ -77,7 +77,7 @@ def configuration(chosen: Arguments) -> TrainConfig[Any]:
 
 def small_head(chosen: Arguments) -> dict[str, Any]:
     """Options of a task for 2 cores."""
-    from res2net.heads.options import DetectorOptions
+    from res2net.tasks.objects.heads.options import DetectorOptions
 
     if chosen.task == "keypoints" and chosen.detector != "keypoint_rcnn":
         # A square that is turned far looks like another one that is turned the other way.

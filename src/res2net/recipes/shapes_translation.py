@@ -17,13 +17,13 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from res2net.data.sources import DataSource
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
+from res2net.images.sources import DataSource
 from res2net.recipes.side_by_side import command, side_by_side
 from res2net.report import Table
-from res2net.tasks.base import Task
-from res2net.tasks.options.translate import TranslateOptions
-from res2net.tasks.parts.pixels import PixelTask
+from res2net.task.base import Task
+from res2net.tasks.pixels.base import PixelTask
+from res2net.tasks.translate.options import TranslateOptions
 from res2net.weights import Preprocessing
 
 __all__ = ["GOALS", "Arguments", "configuration", "main"]

@@ -9,15 +9,15 @@ import tyro
 from rich.console import Console
 from torch import Tensor, nn
 
-from res2net.data.loader import eval_loader
-from res2net.data.sources import DataSource
 from res2net.engine.config import ModelConfig, OptimConfig, TrainConfig
 from res2net.engine.evaluate import evaluate
 from res2net.engine.report import write_run_report
 from res2net.engine.train import make_task, open_data, train
 from res2net.errors import InputError
+from res2net.images.loader import eval_loader
+from res2net.images.sources import DataSource
 from res2net.report import Column, Table
-from res2net.tasks.base import Task
+from res2net.task.base import Task
 
 __all__ = ["Constant", "command", "few_epochs", "side_by_side", "small_model"]
 

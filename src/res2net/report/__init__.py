@@ -2,8 +2,8 @@
 
 from res2net.report.fields import Fields, fields_figure
 from res2net.report.html import Report
+from res2net.report.images import Picture, captioned, overlay, picture_grid, picture_rows
 from res2net.report.objects import draw_objects, draw_segments
-from res2net.report.pictures import Picture, captioned, overlay, picture_grid, picture_rows
 from res2net.report.plots import Panel, confusion_matrix, curve_panels, curves, lines_with_errors
 from res2net.report.style import render
 from res2net.report.tables import Column, Table

@@ -16,7 +16,7 @@ from PIL import Image
 
 from res2net._version import __version__
 from res2net.errors import InputError
-from res2net.report.pictures import Picture, as_image, fit
+from res2net.report.images import Picture, as_image, fit
 from res2net.report.style import DPI, render
 from res2net.report.tables import Table
 from res2net.weights import atomic_write

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from res2net.errors import InputError
+from res2net.report.images import Picture, as_image
 from res2net.report.palette import Colour, class_colour, shade
-from res2net.report.pictures import Picture, as_image
 from res2net.report.tags import Tag, draw_tags, line_width
 
 __all__ = ["draw_objects", "draw_segments"]

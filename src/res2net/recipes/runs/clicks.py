@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.click import ClickOptions
+from res2net.tasks.pixels.click.options import ClickOptions
 
 __all__ = ["fcanet_res2net101"]
 

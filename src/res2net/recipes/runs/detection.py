@@ -18,7 +18,7 @@ from typing import Any
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.detect import DetectOptions
+from res2net.tasks.objects.detect.options import DetectOptions
 
 __all__ = ["cascade_rcnn_20e", "coco_data", "faster_rcnn_1x", "faster_rcnn_c4", "faster_rcnn_voc07", "steps", "usual"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.depth import DepthOptions
+from res2net.tasks.pixels.depth.options import DepthOptions
 
 __all__ = ["bts_nyu"]
 

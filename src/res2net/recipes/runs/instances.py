@@ -5,7 +5,7 @@ from __future__ import annotations
 from res2net.engine.config import ModelConfig, TrainConfig
 from res2net.recipes.runs import recipe
 from res2net.recipes.runs.detection import coco_data, steps, usual
-from res2net.tasks.options.instance import InstanceOptions
+from res2net.tasks.objects.instance.options import InstanceOptions
 
 __all__ = ["cascade_mask_rcnn_20e", "mask_rcnn_1x", "mask_rcnn_2x"]
 

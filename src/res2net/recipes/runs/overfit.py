@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.heads.options import DetectorOptions
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.detect import DetectOptions
-from res2net.tasks.options.instance import InstanceOptions
-from res2net.tasks.options.keypoints import KeypointsOptions
-from res2net.tasks.options.saliency import SaliencyOptions
-from res2net.tasks.options.segment import SegmentOptions
+from res2net.tasks.objects.detect.options import DetectOptions
+from res2net.tasks.objects.heads.options import DetectorOptions
+from res2net.tasks.objects.instance.options import InstanceOptions
+from res2net.tasks.objects.keypoints.options import KeypointsOptions
+from res2net.tasks.pixels.saliency.options import SaliencyOptions
+from res2net.tasks.pixels.segment.options import SegmentOptions
 
 __all__ = ["overfit_detect", "overfit_instance", "overfit_keypoints", "overfit_saliency", "overfit_segment"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.keypoints import KeypointsOptions
+from res2net.tasks.objects.keypoints.options import KeypointsOptions
 
 __all__ = ["simple_baseline_256x192"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.roads import RoadsOptions
+from res2net.tasks.roads.options import RoadsOptions
 
 __all__ = ["vecroad_res2net50"]
 
@@ -17,7 +17,7 @@ def vecroad_res2net50() -> TrainConfig[RoadsOptions]:
     and `train.py` of their code have them. An update there sees 20 windows of 256 x 256 pixels, each around a step;
     here 5 squares of 512 x 512 with 4 steps each, which is as much. What differs: steps are drawn anew for each square,
     not along walks that go on; squares are turned and mirrored; losses are means where those are sums; the side outputs
-    learn too; and next points are in one map (see `res2net.heads.roads.network`).
+    learn too; and next points are in one map (see `res2net.tasks.roads.network`).
 
     The folder has `train` and `val`, each with `images` and `graphs`. The epochs are for cities of 8192 x 8192 pixels
     that are cut into pieces of 1024 x 1024: 1,600 pictures, 320 updates each epoch. All of `val` is walked after each

@@ -6,7 +6,7 @@ from typing import Any
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.saliency import SaliencyOptions
+from res2net.tasks.pixels.saliency.options import SaliencyOptions
 
 __all__ = ["dss_res2net50", "poolnet_edges_res2net50", "poolnet_res2net50"]
 

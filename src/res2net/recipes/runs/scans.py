@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.volumes import VolumesOptions
+from res2net.tasks.volumes.options import VolumesOptions
 
 __all__ = ["res2unet_kits", "res2unet_lits", "res2unet_lits_slices"]
 

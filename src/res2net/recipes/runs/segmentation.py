@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.segment import SegmentOptions
+from res2net.tasks.pixels.segment.options import SegmentOptions
 
 __all__ = ["deeplabv3plus_voc"]
 

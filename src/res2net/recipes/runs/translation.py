@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.recipes.runs import recipe
-from res2net.tasks.options.translate import TranslateOptions
+from res2net.tasks.translate.options import TranslateOptions
 
 __all__ = ["pix2pix_facades"]
 

@@ -1,0 +1,194 @@
+"""What several models make of the same pictures, beside what is true."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from res2net.engine.module import evaluation_of
+from res2net.errors import InputError, check_choice
+from res2net.images.decode import BadImage
+from res2net.images.loader import eval_loader
+from res2net.images.samples import Sample
+from res2net.images.sources import DataSource
+from res2net.task.base import Evaluation, Task
+
+__all__ = ["PICKS", "Compared", "FilesAlone", "Readable", "Scores", "choose", "compare_pictures", "evaluate_picture"]
+
+PICKS = ("first", "random", "differ")
+"""Ways to choose pictures; see `choose`."""
+BATCH = 32
+"""Samples at a time, where a picture has several, such as crops of people."""
+
+Score = tuple[str, float] | None
+"""Name and value in percent; None where a picture has nothing that it could be measured on."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A picture with what the models make of it, in their order."""
+
+    name: str
+    picture: Image.Image
+    truth: Image.Image | None
+    """None where it is not known."""
+    found: Sequence[Image.Image]
+    scores: Sequence[Score]
+    """By `Task.picture_score`; all None where the truth is not known."""
+
+
+class FilesAlone:
+    """Pictures of which nothing is known: all below a folder that a task reads, or one.
+
+    Raises:
+        InputError: there are none.
+    """
+
+    def __init__(self, task: Task, path: str | Path) -> None:
+        self.paths = task.list_files(path)
+        self._read = task.read_file
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._read(self.paths[index]), {}
+
+
+def evaluate_picture(task: Task, source: DataSource, index: int) -> Evaluation:
+    """The metrics of a task on one validation picture of a source alone.
+
+    Raises:
+        InputError: the task has nothing to look at there, or the source does not fit it.
+    """
+    _, samples = task.eval().datasets(source.alone(index))
+    device = task.device
+    metric = task.metric().to(device)
+    records = []
+    for images, targets in eval_loader(samples, BATCH):
+        targets.pop("skipped", None)
+        there = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in targets.items()}
+        with torch.inference_mode():
+            records.append(task.validate(images.to(device), there, metric))
+    return evaluation_of(task, records, metric)
+
+
+class Readable:
+    """Tells whether the picture at a place can be read, and remembers those that cannot."""
+
+    def __init__(self, task: Task, source: DataSource) -> None:
+        self._samples = task.pictures(source)
+        self.broken: dict[str, str] = {}
+        """Path and reason of each."""
+
+    def __call__(self, place: int) -> bool:
+        """Read the picture."""
+        try:
+            self._samples[place]
+        except BadImage as error:
+            self.broken[error.path] = error.reason
+            return False
+        return True
+
+
+class Scores:
+    """The scores of models on pictures of a source, each measured once."""
+
+    def __init__(self, tasks: Sequence[Task], source: DataSource) -> None:
+        self.tasks, self.source = tasks, source
+        self._known: dict[int, list[Score]] = {}
+
+    def __getitem__(self, index: int) -> list[Score]:
+        if index not in self._known:
+            self._known[index] = [self._score(task, index) for task in self.tasks]
+        return self._known[index]
+
+    def _score(self, task: Task, index: int) -> Score:
+        try:
+            evaluation = evaluate_picture(task, self.source, index)
+        except BadImage:
+            raise
+        except InputError:  # such as a picture in which nobody has a key point
+            return None
+        name, value = task.picture_score(evaluation)
+        return None if math.isnan(value) else (name, value)
+
+    def difference(self, index: int) -> float:
+        """How far the best model is from the worst; less than nothing where there are no scores."""
+        values = [score[1] for score in self[index] if score is not None]
+        return max(values) - min(values) if len(values) == len(self.tasks) else -1.0
+
+
+def choose(
+    count: int,
+    total: int,
+    pick: str,
+    *,
+    seed: int = 0,
+    among: int = 200,
+    difference: Callable[[int], float] | None = None,
+    usable: Callable[[int], bool] | None = None,
+) -> list[int]:
+    """The places of pictures in a data set.
+
+    Args:
+        count: at most so many.
+        total: pictures in the data set.
+        pick: "first", "random", or "differ": those with the largest difference, the largest first.
+        seed: of random choices.
+        among: "differ" looks at no more than so many, chosen at random.
+        difference: of the picture at a place, for "differ".
+        usable: whether the picture at a place may be chosen; by default all may.
+
+    Raises:
+        InputError: there is no such way to choose, or no differences are known.
+    """
+    check_choice("Way to choose pictures", pick, PICKS)
+    if pick == "first":
+        return list(islice(filter(usable or (lambda _: True), range(total)), count))
+    shuffled = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).tolist()
+    if pick == "random":
+        return sorted(islice(filter(usable or (lambda _: True), shuffled), count))
+    if difference is None:
+        raise InputError("Nothing is known of these pictures by which models could differ: choose first or random.")
+    differences = {place: difference(place) for place in sorted(shuffled[:among]) if usable is None or usable(place)}
+    return sorted(differences, key=lambda place: -differences[place])[:count]
+
+
+def compare_pictures(
+    tasks: Sequence[Task], source: DataSource, places: Sequence[int], scores: Scores | None
+) -> Iterator[Compared]:
+    """What models make of validation pictures of a source.
+
+    Args:
+        tasks: with trained weights, all of the same kind and for the same classes.
+        source: of the pictures.
+        places: of the pictures among the validation pictures.
+        scores: of these; None where the truth is not known.
+
+    Raises:
+        InputError: a picture cannot be read, or the task cannot draw what is true.
+    """
+    for place in places:
+        image, target = tasks[0].pictures(source)[place]
+        yield Compared(
+            name_of(source.val, place),
+            tasks[0].draw_alone(image, target),
+            None if scores is None else tasks[0].draw_truth(image, target),
+            [task.draw_beside(image, task.found_in(image, target), target) for task in tasks],
+            [None] * len(tasks) if scores is None else scores[place],
+        )
+
+
+def name_of(samples: Any, place: int) -> str:
+    """The name of a picture's file, where it has one, else its place."""
+    paths = getattr(samples, "paths", None)
+    return f"picture {place}" if paths is None else Path(paths[place]).name

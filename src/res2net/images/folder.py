@@ -1,0 +1,165 @@
+"""Pictures in folders: a folder for each class, a split into training and validation, and plain lists."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from res2net.errors import InputError
+from res2net.images.decode import EXTENSIONS, open_image, read_image
+from res2net.images.samples import Sample
+
+__all__ = ["ImageFiles", "ImageFolder", "ReadFiles", "list_images", "stratified_split", "subfolders"]
+
+
+class ImageFiles(Dataset[Sample]):
+    """Files of pictures with their labels: `(PIL.Image, {"label": int})`; a bad picture raises `BadImage`.
+
+    Args:
+        paths: of the pictures; strings, since large sets have millions.
+        targets: the label of each.
+        class_names: the name of each class.
+    """
+
+    def __init__(self, paths: Sequence[str], targets: Sequence[int], class_names: Sequence[str]) -> None:
+        self.paths = list(paths)
+        self.targets = list(targets)
+        self.class_names = list(class_names)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        return read_image(self.paths[index]), {"label": self.targets[index]}
+
+    def undecoded(self, index: int) -> Sample:
+        """The sample with a `Jpeg` in place of the picture, where it is one, for transforms that decode it."""
+        return open_image(self.paths[index]), {"label": self.targets[index]}
+
+    def subset(self, indices: Iterable[int]) -> ImageFiles:
+        """The samples of these indices, in their order, with the same classes."""
+        chosen = list(indices)
+        return ImageFiles([self.paths[i] for i in chosen], [self.targets[i] for i in chosen], self.class_names)
+
+    def renamed(self, names: Mapping[str, str]) -> ImageFiles:
+        """The same samples, with each class that `names` knows called by its name there."""
+        return ImageFiles(self.paths, self.targets, [names.get(name, name) for name in self.class_names])
+
+
+class ReadFiles(Dataset[Sample]):
+    """Files of which nothing is known: `(read(path), {})`.
+
+    Args:
+        paths: of the files.
+        read: gives what is in a file, such as a picture; for a bad file it raises `BadImage`.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], read: Callable[[str | Path], Any] = read_image) -> None:
+        self.paths, self.read = list(paths), read
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.read(self.paths[index]), {}
+
+
+class ImageFolder(ImageFiles):
+    """A folder that has a folder for each class, in the order of their names; pictures lie at any depth below.
+
+    Hidden files and folders do not count, nor do files without an ending of `EXTENSIONS` (in any case of letters).
+
+    Raises:
+        InputError: there is no such folder, it has no class folders, or one of them has no pictures.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise InputError(f"There is no folder {root}: give one that has a folder of pictures for each class.")
+        folders = subfolders(self.root)
+        if not folders:
+            found = "has pictures but no class folders" if any(_walk(self.root)) else "has no class folders"
+            raise InputError(f"The folder {root} {found}: put the pictures of each class into a folder of their own.")
+        files = {folder.name: sorted(_walk(folder)) for folder in folders}
+        empty = [name for name, found in files.items() if not found]
+        if empty:
+            which = f"class folder {self.root / empty[0]}" if len(empty) < len(files) else f"folder {root}"
+            raise InputError(f"The {which} has no pictures: add some ({', '.join(EXTENSIONS)}) or remove it.")
+        super().__init__(
+            [path for found in files.values() for path in found],
+            [label for label, found in enumerate(files.values()) for _ in found],
+            list(files),
+        )
+
+
+def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
+    """Training and validation: of each class the same share, at least one picture, goes to the validation.
+
+    The choice depends on the seed and on the path of each picture below the folder, so it is the same on every machine.
+
+    Args:
+        images: to be split.
+        val_fraction: share of the validation, above 0 and below 1.
+        seed: another seed gives another split.
+
+    Raises:
+        InputError: the share is out of range, or a class has one picture only.
+    """
+    if not 0 < val_fraction < 1:
+        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
+    by_class: dict[int, list[int]] = defaultdict(list)
+    for index, label in enumerate(images.targets):
+        by_class[label].append(index)
+
+    def rank(index: int) -> bytes:
+        name = Path(images.paths[index]).relative_to(images.root).as_posix()
+        return hashlib.sha256(f"{seed} {name}".encode()).digest()
+
+    val: set[int] = set()
+    for label, indices in by_class.items():
+        if len(indices) < 2:
+            raise InputError(
+                f"The class {images.class_names[label]!r} has one picture only, and a split needs two: "
+                "add pictures, or make folders train and val."
+            )
+        count = min(max(round(val_fraction * len(indices)), 1), len(indices) - 1)
+        val.update(sorted(indices, key=rank)[:count])
+    return images.subset(i for i in range(len(images)) if i not in val), images.subset(sorted(val))
+
+
+def list_images(path: str | Path) -> list[Path]:
+    """The pictures to predict: a file itself, whatever its ending, or all pictures below a folder, sorted.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"There is no file or folder {path}: give a picture or a folder of pictures.")
+    found = sorted(_walk(path))
+    if not found:
+        raise InputError(f"The folder {path} has no pictures: known endings are {', '.join(EXTENSIONS)}.")
+    return [Path(name) for name in found]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted by name, without hidden ones."""
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """The pictures below a folder, links followed, in no order."""
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+                yield str(Path(parent, name))

@@ -1,0 +1,250 @@
+"""`shapes`: an embedded multi-scale data set, drawn on demand, with the labels of every task.
+
+A class is a coarse silhouette filled with a fine texture (`CLASS_NAMES`), so that both have to be seen, and things take
+from 6 % to 90 % of the picture's side. The background has a texture of its own, which says nothing about the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+
+from res2net.errors import InputError, check_choice
+from res2net.images.samples import Sample, Samples
+from res2net.images.shapes.render import Rendering, render
+from res2net.images.shapes.scene import CLASS_NAMES, LARGEST, SMALLEST, Scene, Thing, draw_scene
+from res2net.images.shapes.silhouettes import KEYPOINTS, SILHOUETTES
+from res2net.images.sources import DataSource, register_source
+from res2net.images.transforms import TrainAugment
+from res2net.tasks.objects.formats import NO_STUFF, Keypoints
+from res2net.weights import Preprocessing
+
+__all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "STUFF_NAMES", "Shapes", "shapes_source"]
+
+SPLITS = ("train", "val", "test")
+LENGTHS = {"train": 12_000, "val": 2_000}
+"""Pictures of each split of the source that has the name `shapes`."""
+SCENES = {"train": 4_000, "val": 500}
+"""The same for labels of objects."""
+SCENE_SIZES = (0.15, 0.6)
+"""Sizes of their things: at 128 pixels the textures of smaller ones cannot be seen."""
+PIXEL_CLASSES = ("background", *SILHOUETTES)
+"""Of `semantic` in scenes without boxes."""
+POINTS = Keypoints(KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4)), flips=((2, 4),))
+STUFF_NAMES = ("red wall", "green wall", "blue wall")
+"""The backgrounds, by the strongest channel of their two colours' mean: their textures are hard to learn."""
+LABELS = (
+    *("label", "size", "boxes", "labels", "masks", "semantic", "stuff", "saliency", "keypoints", "visibility"),
+    "depth",
+)
+"""Everything that a target can hold; see `Shapes`."""
+
+
+class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
+    """Pictures of silhouettes filled with textures, the same for the same seed, split and index.
+
+    An item is `(image, target)`: a uint8 image `(3, size, size)`, and of these labels the ones asked for, where n is
+    the number of visible things, the farthest first:
+
+    - `label`: class of the largest thing, an index in `CLASS_NAMES`
+    - `size`: the longer side of that thing, as a share of the picture's
+    - `boxes` `(n, 4)` in pixels, XYXY, around what is visible; `labels` `(n,)`
+    - `masks` `(n, size, size)`: visible pixels of each thing, bool
+    - `semantic` `(size, size)`: 0 for the background, 1 + class elsewhere, uint8
+    - `stuff` `(size, size)`: an index in `STUFF_NAMES` for the background, 255 for things, uint8
+    - `saliency` `(size, size)`: whether any thing is there, bool
+    - `keypoints` `(n, 5, 2)`: x and y in pixels of the points in `KEYPOINTS`
+    - `visibility` `(n, 5)`: 2 where such a point is visible, 1 where another thing hides it, uint8
+    - `depth` `(size, size)`: metres from the viewer, float32
+
+    Args:
+        length: number of pictures.
+        size: side of a picture in pixels.
+        things: number of things in a picture, or the least and the most.
+        sizes: the least and the greatest length of a thing's longer side, as shares of the picture's.
+        split: "train", "val" or "test", which share no picture.
+        seed: another seed gives other pictures.
+        textured: whether a class is a silhouette with its texture (`CLASS_NAMES`), or the silhouette alone.
+        labels: which of `LABELS` a target holds.
+        keep: keep rendered pictures and their targets in memory.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        size: int = 64,
+        things: int | tuple[int, int] = 1,
+        sizes: tuple[float, float] = (SMALLEST, LARGEST),
+        split: str = "train",
+        seed: int = 0,
+        textured: bool = True,
+        labels: Sequence[str] = ("label", "size"),
+        keep: bool = False,
+    ) -> None:
+        check_choice("Split", split, SPLITS)
+        for label in labels:
+            check_choice("Label", label, LABELS)
+        low, high = (things, things) if isinstance(things, int) else things
+        if length < 1 or not 16 <= size <= 4096 or not 1 <= low <= high <= 100 or seed < 0:
+            raise InputError(
+                f"Shapes with length {length}, size {size}, things {things} and seed {seed} cannot be drawn: "
+                "choose a length of 1 or more, a size of 16 to 4096 pixels, 1 to 100 things, and a seed of 0 or more."
+            )
+        if not SMALLEST <= sizes[0] <= sizes[1] <= LARGEST:
+            raise InputError(f"Sizes {sizes} of things do not fit: give shares from {SMALLEST} to {LARGEST}.")
+        self.length, self.size, self.things, self.split, self.seed = length, size, (low, high), split, seed
+        self.sizes = sizes
+        self.class_names = CLASS_NAMES if textured else SILHOUETTES
+        self.labels = tuple(labels)
+        self._kept: dict[int, tuple[tv_tensors.Image, dict[str, Any]]] | None = {} if keep else None
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index {index} is outside of 0 ... {self.length - 1}")
+        if self._kept is None:
+            return self._draw(index)
+        if index not in self._kept:
+            self._kept[index] = self._draw(index)
+        image, target = self._kept[index]
+        return image, dict(target)
+
+    def scene(self, index: int) -> Scene:
+        """What stands where in the picture of that index."""
+        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+        low, high = self.things
+        return draw_scene(rng, low if low == high else int(rng.integers(low, high + 1)), self.sizes)
+
+    def _draw(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
+        scene = self.scene(index)
+        picture = render(scene, self.size)
+        image = tv_tensors.Image(torch.from_numpy(picture.image).permute(2, 0, 1).contiguous())
+        target: dict[str, Any] = {}
+        if "label" in self.labels:
+            target["label"] = self._label(scene.things[-1])
+        if "size" in self.labels:
+            target["size"] = scene.things[-1].size
+        if set(self.labels) - {"label", "size"}:
+            every = _dense_labels(scene, picture, self._label)
+            target |= {label: every[label] for label in self.labels if label in every}
+        return image, target
+
+    def _label(self, thing: Thing) -> int:
+        return thing.label if self.class_names is CLASS_NAMES else SILHOUETTES.index(thing.silhouette)
+
+
+def _dense_labels(scene: Scene, picture: Rendering, label: Callable[[Thing], int]) -> dict[str, Tensor]:
+    """All labels but those of the whole picture."""
+    masks = torch.from_numpy(picture.masks)
+    visible = masks.any(-1).any(-1)
+    masks = masks[visible]
+    things = [thing for thing, seen in zip(scene.things, visible.tolist(), strict=True) if seen]
+    labels = torch.tensor([label(thing) for thing in things], dtype=torch.int64)
+    size = masks.shape[-1]
+    keypoints = torch.from_numpy(np.stack([thing.keypoints for thing in things]) * size).float()
+    semantic = ((labels[:, None, None] + 1) * masks).sum(0).to(torch.uint8)
+    wall = int(np.sum(scene.background.colours, axis=0).argmax())
+    stuff = torch.full((size, size), wall, dtype=torch.uint8).masked_fill(masks.any(0), NO_STUFF)
+    return {
+        "boxes": tv_tensors.BoundingBoxes(_boxes(masks), format="XYXY", canvas_size=(size, size)),
+        "labels": labels,
+        "masks": tv_tensors.Mask(masks),
+        "semantic": tv_tensors.Mask(semantic),
+        "stuff": tv_tensors.Mask(stuff),
+        "saliency": tv_tensors.Mask(masks.any(0)),
+        "keypoints": tv_tensors.KeyPoints(keypoints, canvas_size=(size, size)),
+        "visibility": _visibility(keypoints, masks),
+        "depth": tv_tensors.Mask(torch.from_numpy(picture.depth)),
+    }
+
+
+def _boxes(masks: Tensor) -> Tensor:
+    """`(n, H, W)` to the boxes around the pixels of each, `(n, 4)`; the far edges are those of the last pixels."""
+    boxes = []
+    for mask in masks:
+        rows, columns = torch.where(mask.any(1))[0], torch.where(mask.any(0))[0]
+        boxes.append([int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1])
+    return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+
+
+def _visibility(keypoints: Tensor, masks: Tensor) -> Tensor:
+    """Of the points `(n, k, 2)`: 1 where a nearer thing's pixel lies over one, else 2."""
+    column, row = keypoints.long().clamp(0, masks.shape[-1] - 1).unbind(-1)
+    hidden = [masks[index + 1 :, row[index], column[index]].any(0) for index in range(len(masks))]
+    return 2 - torch.stack(hidden).to(torch.uint8)
+
+
+class _WithStuff(Dataset[Sample]):
+    """Pictures whose label `stuff` is called `semantic`, as it is in data sets with things and stuff."""
+
+    def __init__(self, pictures: Samples) -> None:
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, target = self.pictures[index]
+        return image, target | {"semantic": tv_tensors.Mask(target.pop("stuff").long())}
+
+
+@register_source("shapes")
+@cache
+def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
+    """Pictures that are drawn once in a process.
+
+    For labels of the whole picture 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
+    for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each, which are told
+    by their silhouettes, whatever their texture. Without boxes `semantic` is that of `Shapes`, with the classes
+    `PIXEL_CLASSES`. With boxes it is what it is in data sets of objects: the stuff, the background by its colour
+    (`STUFF_NAMES`), and 255 for things, so it is the label `stuff` of `Shapes`.
+    """
+    whole = "label" in labels
+    lengths, size = (LENGTHS, 64) if whole else (SCENES, 128)
+    things, sizes = ((1, 1), (SMALLEST, LARGEST)) if whole else ((2, 4), SCENE_SIZES)
+    # No thing is a crowd or difficult, and areas are those of the masks.
+    wanted = ["label", "size"] if whole else [name for name in labels if name not in ("crowd", "area", "difficult")]
+    panoptic = "semantic" in wanted and "boxes" in wanted
+    if panoptic:
+        wanted[wanted.index("semantic")] = "stuff"
+    pictures: dict[str, Samples] = {
+        split: Shapes(
+            length, size=size, things=things, sizes=sizes, split=split, textured=whole, labels=wanted, keep=True
+        )
+        for split, length in lengths.items()
+    }
+    if panoptic:
+        pictures = {split: _WithStuff(samples) for split, samples in pictures.items()}
+    return DataSource(
+        "shapes",
+        pictures["train"],
+        pictures["val"],
+        _class_names(labels),
+        Preprocessing(size=size, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        TrainAugment(pad=0),  # things are anywhere in the picture already
+        keypoints=POINTS if "keypoints" in labels else None,
+        stuff_names=STUFF_NAMES if panoptic else (),
+    )
+
+
+def _class_names(labels: Sequence[str]) -> Sequence[str]:
+    """What the labels are told in: of pictures, of objects, or of pixels."""
+    if "label" in labels:
+        return CLASS_NAMES
+    if "boxes" in labels:
+        return SILHOUETTES
+    of_pixels = {"semantic": PIXEL_CLASSES, "saliency": ("salient",), "depth": ("depth",)}
+    return next((names for label, names in of_pixels.items() if label in labels), SILHOUETTES)

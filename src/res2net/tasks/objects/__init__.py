@@ -1,0 +1,1 @@
+"""Tasks that find objects: boxes, masks, key points and panoptic segments."""

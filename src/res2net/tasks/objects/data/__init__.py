@@ -1,0 +1,1 @@
+"""What training on objects needs beyond reading them."""

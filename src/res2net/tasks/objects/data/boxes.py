@@ -1,0 +1,237 @@
+"""Boxes to look into that somebody else found: COCO's results of a detector, or COCO's annotations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from res2net.errors import InputError, check_range
+from res2net.images.decode import read_image
+from res2net.images.samples import Sample, Samples, true_targets
+from res2net.tasks.objects.formats.coco import xyxy
+from res2net.tasks.objects.formats.collect import numbers
+
+__all__ = ["BoxedImages", "BoxedSamples", "ObjectBox", "picture_numbers", "read_boxes", "read_detections"]
+
+
+@dataclass(frozen=True)
+class ObjectBox:
+    """A box around an object of a picture."""
+
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom edge, pixels."""
+    label: int
+    """Index of its class."""
+    score: float = 1.0
+    """How sure it is, 0 to 1; 1 where people drew it."""
+
+
+class BoxedImages(Dataset[Sample]):
+    """The pictures of files, each once for every box: `(PIL.Image, target)`.
+
+    A target holds the `box` `(4,)` XYXY in pixels, its `label` and its `box_score`. A picture that cannot be read
+    raises `BadImage`.
+
+    Args:
+        pairs: a file, and a box in its picture.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Path, ObjectBox]]) -> None:
+        self.pairs = list(pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        path, found = self.pairs[index]
+        return read_image(path), {"box": torch.tensor(found.box), "label": found.label, "box_score": found.score}
+
+
+class BoxedSamples(Dataset[Sample]):
+    """The pictures of a data set, each once for every box: `(picture, target)`.
+
+    A target holds `box`, `label` and `box_score` as of `BoxedImages`, the `image_id`, `index`, the place in this data
+    set, and `truth`: the target of the whole picture as it is.
+
+    Args:
+        dataset: of pictures.
+        boxes: of each picture; those without any are not there.
+    """
+
+    def __init__(self, dataset: Samples, boxes: Sequence[Sequence[ObjectBox]]) -> None:
+        self.dataset = dataset
+        self.pairs = [(picture, box) for picture, found in enumerate(boxes) for box in found]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        picture, found = self.pairs[index]
+        image, truth = self.dataset[picture]
+        return image, {
+            "box": torch.tensor(found.box),
+            "label": found.label,
+            "box_score": found.score,
+            "image_id": int(truth.get("image_id", picture)),
+            "index": index,
+            "truth": dict(truth),
+        }
+
+
+def picture_numbers(dataset: Samples) -> list[int]:
+    """The `image_id` of each picture of a data set: its own numbers where it has any, else from 0."""
+    return [int(target.get("image_id", place)) for place, target in enumerate(true_targets(dataset))]
+
+
+def read_boxes(
+    file: str | Path,
+    paths: Sequence[Path],
+    image_ids: Sequence[int],
+    categories: Sequence[int],
+    least_score: float = 0.0,
+) -> list[list[ObjectBox]]:
+    """The boxes of each picture of some files.
+
+    Pictures are found by their name in annotations, and by their number in results, which have no names. Boxes of other
+    categories and of crowds are left out.
+
+    Args:
+        file: in COCO's format of results, or of annotations.
+        paths: of the pictures.
+        image_ids: the number of each picture in results.
+        categories: the number of each class in the file.
+        least_score: of a box, 0 to 1.
+
+    Raises:
+        InputError: the file cannot be read, has something that is no box, or has no box for any of the pictures.
+    """
+    check_range("box score", least_score, 0, 1)
+    content = _content(file)
+    if isinstance(content, list):
+        whose = "the number at the end of a picture's name"
+        return _Reader(file, categories, least_score).read(content, image_ids, whose)
+    places = {path.name: place for place, path in enumerate(paths)}
+    numbers = _named(content["images"], places, file)
+    boxes = _Reader(file, categories, least_score, scored=False).read(content["annotations"], list(numbers), "")
+    found: list[list[ObjectBox]] = [[] for _ in paths]
+    for place, of_picture in zip(numbers.values(), boxes, strict=True):
+        found[place] += of_picture
+    return found
+
+
+def read_detections(
+    file: str | Path, image_ids: Sequence[int], categories: Sequence[int], least_score: float = 0.0
+) -> list[list[ObjectBox]]:
+    """The boxes that a detector found in each picture of a data set; those of other categories are left out.
+
+    Args:
+        file: in COCO's format of results.
+        image_ids: the number of each picture.
+        categories: the number of each class.
+        least_score: of a box, 0 to 1.
+
+    Raises:
+        InputError: as `read_boxes`, or the file has annotations.
+    """
+    check_range("box score", least_score, 0, 1)
+    content = _content(file)
+    if not isinstance(content, list):
+        raise InputError(
+            f"{file} has annotations: give COCO's results of a detector, or leave out --boxes, which looks into the "
+            "boxes of the data set."
+        )
+    return _Reader(file, categories, least_score).read(content, image_ids, "that of the data set")
+
+
+def _content(file: str | Path) -> Any:
+    """A list of results, or a dictionary with lists of images and annotations."""
+    try:
+        content = json.loads(Path(file).read_bytes())
+    except OSError as error:
+        raise InputError(f"Cannot read the boxes {file} ({error.strerror}): check the path.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is no JSON ({error}): give COCO's results of a detector or annotations.") from error
+    annotated = isinstance(content, dict) and all(
+        isinstance(content.get(name), list) for name in ("images", "annotations")
+    )
+    if not isinstance(content, list) and not annotated:
+        raise InputError(
+            f"{file} has no boxes: give COCO's annotations, or a list of image_id, category_id, bbox and score, as "
+            "`res2net predict detect --coco` writes it."
+        )
+    return content
+
+
+def _named(images: Sequence[Any], places: Mapping[str, int], file: str | Path) -> dict[int, int]:
+    """The place of each picture by its number in the file."""
+    found: dict[int, int] = {}
+    for image in images:
+        if not isinstance(image, dict) or not isinstance(image.get("id"), int):
+            raise InputError(f"A picture of {file} has no id that is a whole number: mend it.")
+        name = Path(str(image.get("file_name"))).name
+        if name in places:
+            found[image["id"]] = places[name]
+    return found
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads entries of a file with boxes; see `read_boxes`."""
+
+    file: str | Path
+    categories: Sequence[int]
+    least_score: float
+    scored: bool = True
+
+    def read(self, entries: Sequence[Any], image_ids: Sequence[int], whose: str) -> list[list[ObjectBox]]:
+        """The boxes of each picture; `whose` says what an `image_id` is."""
+        label_of = {number: label for label, number in enumerate(self.categories)}
+        place_of = {number: place for place, number in enumerate(image_ids)}
+        boxes: list[list[ObjectBox]] = [[] for _ in image_ids]
+        known = here = 0
+        for place, entry in enumerate(entries):
+            found = self._box(entry, place, label_of)
+            known += found is not None
+            if found is not None and entry["image_id"] in place_of:
+                here += 1
+                if found.score >= self.least_score:
+                    boxes[place_of[entry["image_id"]]].append(found)
+        if not known:
+            shown = ", ".join(map(str, self.categories))
+            raise InputError(f"{self.file} has no box of the category {shown}: give boxes of the classes of the data.")
+        if not here:
+            number = whose and f", whose image_id is {whose}"
+            raise InputError(f"{self.file} has no box in these pictures: give boxes of the same pictures{number}.")
+        if not any(boxes):
+            raise InputError(
+                f"{self.file} has no box with a score of {self.least_score:g} or more in these pictures: choose a "
+                "smaller one, or give other boxes."
+            )
+        return boxes
+
+    def _box(self, entry: Any, place: int, label_of: Mapping[int, int]) -> ObjectBox | None:
+        """The box of an entry; None where it is of another category or of a crowd."""
+        numbered = isinstance(entry, dict) and all(
+            isinstance(entry.get(name), int) for name in ("image_id", "category_id")
+        )
+        where = f"Entry {place} of {self.file}"
+        if not numbered:
+            raise InputError(f"{where} has no image_id or no category_id that is a whole number: mend it.")
+        if entry["category_id"] not in label_of or entry.get("iscrowd"):
+            return None
+        edges = xyxy(entry.get("bbox"))
+        if not edges or edges[2] <= edges[0] or edges[3] <= edges[1]:
+            raise InputError(
+                f"{where} has the bbox {str(entry.get('bbox'))[:60]}: give left, top, width and height in pixels, both "
+                "sides above 0."
+            )
+        score = numbers([entry.get("score")]) if self.scored else [1.0]
+        if not score or not 0 <= score[0] <= 1:
+            raise InputError(f"{where} has the score {entry.get('score')!r}: give a number from 0 to 1.")
+        return ObjectBox((edges[0], edges[1], edges[2], edges[3]), label_of[entry["category_id"]], score[0])

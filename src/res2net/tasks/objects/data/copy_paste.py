@@ -1,0 +1,189 @@
+"""Copy-paste: objects of one picture are laid over another.
+
+Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation", CVPR 2021, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.ops import masks_to_boxes
+from torchvision.transforms import v2
+
+from res2net.errors import InputError, check_range
+from res2net.images.joint_geometry import as_kind_of, kept_objects, picture_size
+from res2net.images.joint_transforms import ObjectTransform
+from res2net.images.samples import OBJECT_ENTRIES, Sample, Samples, Skipped, Transformed
+
+__all__ = ["CopyPaste", "pasted"]
+
+LEAST_PIXELS = 10
+"""Visible pixels below which an object that others cover is dropped."""
+UNLABELLED = 255
+"""Class of pixels of `semantic` that have none."""
+
+
+class CopyPaste(Dataset[Sample | Skipped]):
+    """Transformed samples, over each of which lie some objects of another one, drawn at random.
+
+    Both pictures go through the geometry of the transform, each with its own draws, before objects are pasted, and
+    through the rest of it after. Each object of the other picture but a crowd is taken with probability 1/2. All draws
+    are of torch's generator.
+
+    Args:
+        dataset: gives samples with masks by index.
+        transform: for training, best with large-scale jitter, as in the paper.
+        probability: that anything is pasted into a picture.
+        bad_images: "stop" lets `BadImage` through, "skip" puts a `Skipped` in the place of the sample.
+        decode: "scaled" or "full", as of `Transformed`.
+    """
+
+    def __init__(
+        self,
+        dataset: Samples,
+        transform: ObjectTransform,
+        *,
+        probability: float = 1.0,
+        bad_images: str = "stop",
+        decode: str = "full",
+    ) -> None:
+        check_range("probability", probability, 0, 1)
+        self.transform, self.probability = transform, probability
+        self.samples = Transformed(dataset, transform.geometry, bad_images, decode)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample | Skipped:
+        sample = self.samples[index]
+        if isinstance(sample, Skipped):
+            return sample
+        if float(torch.rand(())) < self.probability:
+            other = self.samples[int(torch.randint(len(self), ()))]
+            if not isinstance(other, Skipped):
+                fill = self.transform.preprocessing.mean
+                sample = pasted(sample, other, _chosen(other[1]), fill)
+        return self.transform.finish(*sample)
+
+
+def pasted(sample: Sample, other: Sample, chosen: Tensor, fill: Sequence[float] = (0.0,)) -> Sample:
+    """A sample with objects of another one laid over it, at the same pixels.
+
+    Where the other picture is higher or wider, the sample grows at its right and bottom. Masks lose what is covered.
+    An object that is partly covered gets the box around the rest of its mask and a smaller `area`, and is dropped when
+    fewer than 10 pixels are left; key points that were visible and lie under what is pasted get visibility 1. Masks of
+    the whole picture take the other's values at the pasted pixels.
+
+    Args:
+        sample: picture and target with `masks`, and what else objects have; neither is changed.
+        other: another one with the same entries.
+        chosen: which objects of `other` are pasted, bool `(n,)`.
+        fill: for each channel, or for all, the value where the sample grows, 0 to 1.
+
+    Returns:
+        The picture as a tensor, its values scaled as before, and the target; its pasted objects come last.
+
+    Raises:
+        InputError: a target has no masks, or lacks entries that the other has.
+    """
+    (image, target), (source, donor) = sample, other
+    if "masks" not in target or target.keys() != donor.keys():
+        raise InputError(
+            f"Copy-paste cannot join targets with the entries {', '.join(target)} and {', '.join(donor)}: let the data "
+            "set give masks, and the same entries for each picture."
+        )
+    if not chosen.any():
+        return sample
+    size = tuple(map(max, picture_size(image), picture_size(source)))
+    pixels, source_pixels = _same_channels(_pixels(image), _pixels(source))
+    pixels, source_pixels = _grown(pixels, size, fill), _grown(source_pixels, size, fill)
+    target, donor = _grown_target(target, size), _grown_target(kept_objects(donor, chosen), size)
+    cover = _plain(donor["masks"]).view(torch.uint8).amax(0).bool()
+    joined = _uncovered(target, cover)
+    for key in target:
+        if key in OBJECT_ENTRIES:
+            joined[key] = as_kind_of(torch.cat([_plain(joined[key]), _plain(donor[key])]), target[key])
+        elif isinstance(target[key], tv_tensors.Mask):
+            joined[key] = tv_tensors.Mask(torch.where(cover, _plain(donor[key]), _plain(target[key])))
+    return tv_tensors.Image(torch.where(cover, source_pixels, pixels)), joined | {"size_now": size}
+
+
+def _chosen(target: dict[str, Any]) -> Tensor:
+    """A random half of the objects that are no crowd, bool `(n,)`."""
+    coins = torch.rand(len(target.get("masks", ()))) < 0.5
+    return coins & ~target["crowd"] if "crowd" in target else coins
+
+
+def _uncovered(target: dict[str, Any], cover: Tensor) -> dict[str, Any]:
+    """What is left of a target where `cover` `(H, W)` lies over its picture."""
+    masks = _plain(target["masks"])
+    visible = masks & ~cover
+    before, after = _pixels_of(masks), _pixels_of(visible)
+    changed = (after < before) & (after >= LEAST_PIXELS)
+    left = target | {"masks": tv_tensors.Mask(visible)}
+    if "boxes" in target:
+        boxes = _plain(target["boxes"]).clone()
+        # Those of torchvision end at the last pixel, not behind it.
+        boxes[changed] = masks_to_boxes(visible[changed]) + boxes.new_tensor([0, 0, 1, 1])
+        left["boxes"] = as_kind_of(boxes, target["boxes"])
+    if "area" in target:
+        left["area"] = target["area"] * after / before.clamp_min(1)
+    if "keypoints" in target and "visibility" in target:
+        column, row = _plain(target["keypoints"]).long().unbind(-1)
+        hidden = cover[row.clamp(0, cover.shape[0] - 1), column.clamp(0, cover.shape[1] - 1)]
+        left["visibility"] = target["visibility"].masked_fill(hidden & (target["visibility"] == 2), 1)
+    return kept_objects(left, (after == before) | changed)
+
+
+def _pixels_of(masks: Tensor) -> Tensor:
+    """How many pixels each mask has, `(n,)`; one by one, which is faster than to sum truth values."""
+    return torch.stack([masks.new_zeros((), dtype=torch.int64), *(mask.count_nonzero() for mask in masks)])[1:]
+
+
+def _pixels(image: Any) -> Tensor:
+    return _plain(v2.functional.to_image(image) if isinstance(image, Image.Image) else image)
+
+
+def _plain(value: Tensor) -> Tensor:
+    return value.as_subclass(Tensor)
+
+
+def _same_channels(image: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in colour where one is."""
+    if len(image) == len(other):
+        return image, other
+    return v2.functional.grayscale_to_rgb(image), v2.functional.grayscale_to_rgb(other)
+
+
+def _grown(image: Tensor, size: tuple[int, ...], fill: Sequence[float]) -> Tensor:
+    """An image `(C, H, W)` with `fill` at its right and bottom, up to `size`."""
+    if picture_size(image) == size:
+        return image
+    most = 1.0 if image.is_floating_point() else torch.iinfo(image.dtype).max
+    values = torch.tensor([value * most for value in fill])
+    values = values if image.is_floating_point() else values.round()
+    if len(values) != len(image):
+        values = values.mean().expand(len(image))
+    grown = values.to(image.dtype)[:, None, None].repeat(1, *size)
+    grown[:, : image.shape[-2], : image.shape[-1]] = image
+    return grown
+
+
+def _grown_target(target: dict[str, Any], size: tuple[int, ...]) -> dict[str, Any]:
+    """A target for the picture that grew to `size`: what was added has no object and no class."""
+    grown = dict(target)
+    for key, value in target.items():
+        if isinstance(value, tv_tensors.Mask):
+            edges = (0, size[1] - value.shape[-1], 0, size[0] - value.shape[-2])
+            fill = UNLABELLED if key == "semantic" else 0
+            grown[key] = tv_tensors.Mask(F.pad(_plain(value), edges, value=fill)) if any(edges) else value
+        elif isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.KeyPoints):
+            grown[key] = tv_tensors.wrap(_plain(value), like=value, canvas_size=size)
+    return grown

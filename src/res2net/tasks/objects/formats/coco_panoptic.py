@@ -1,0 +1,156 @@
+"""COCO panoptic: every pixel belongs to a thing or to stuff; a JSON of segments, and a PNG of their ids per picture."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from res2net.images.faults import AnnotationReport
+from res2net.tasks.objects.formats.coco import Categories, find_files, pictures, read_json, stated_ids, xyxy
+from res2net.tasks.objects.formats.collect import Collector, files_below
+from res2net.tasks.objects.formats.images import NO_STUFF, Annotations
+from res2net.tasks.objects.formats.masks import MaskFiles
+
+__all__ = ["StuffFiles", "has_panoptic", "read_panoptic"]
+
+
+class StuffFiles:
+    """The stuff in the files of `MaskFiles`: the ids of its segments and the index of the class of each.
+
+    Args:
+        files: the masks of the same pictures.
+        starts: `(N + 1,)`: the segments of picture i are those from `starts[i]` up to `starts[i + 1]`.
+        numbers: the id of each segment.
+        labels: the index of its class.
+    """
+
+    def __init__(self, files: MaskFiles, starts: Sequence[int], numbers: Sequence[int], labels: Sequence[int]) -> None:
+        self.files = files
+        self.starts, self.numbers = np.asarray(starts, dtype=np.int64), np.asarray(numbers, dtype=np.int64)
+        self.labels = np.asarray(labels, dtype=np.int64)
+
+    def semantic(self, picture: int, size: tuple[int, int]) -> NDArray[np.int64]:
+        """`(H, W)`: the index of the class of stuff of each pixel, else 255.
+
+        Raises:
+            BadImage: the file cannot be read, or is not of `size`.
+        """
+        ids = self.files.ids(picture, size)
+        part = slice(self.starts[picture], self.starts[picture + 1])
+        order = np.argsort(self.numbers[part])
+        numbers, labels = self.numbers[part][order], self.labels[part][order]
+        if not len(numbers):
+            return np.full(size, NO_STUFF, dtype=np.int64)
+        place = np.searchsorted(numbers, ids).clip(max=len(numbers) - 1)
+        return np.where(numbers[place] == ids, labels[place], NO_STUFF)
+
+
+def has_panoptic(path: Path) -> bool:
+    """Whether there are panoptic annotations in COCO's format."""
+    return bool(find_files(path, "panoptic"))
+
+
+def read_panoptic(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
+    """The splits, training first, or all where it is not split."""
+    del labels  # nothing is cheaper with less of them
+    return [_read(file, report) for file in find_files(path, "panoptic").values()]
+
+
+def _read(file: Path, report: AnnotationReport) -> Annotations:
+    collector = Collector(str(file), report)
+    content = read_json(file, ("images", "annotations", "categories"), report)
+    if content is None:
+        return collector.finish(())
+    categories = Categories(content, file, report)
+    things = [number for number in categories.ids if categories.known[number].get("isthing", 1)]
+    stuff = [number for number in categories.ids if number not in things]
+    by_picture = _by_picture(content["annotations"], file, report)
+    folder = _mask_folder(file, content["annotations"])
+    present = files_below(folder)
+    thing_of = {number: index for index, number in enumerate(things)}
+    stuff_of = {number: index for index, number in enumerate(stuff)}
+
+    paths: list[str] = []
+    thing_ids, stuff_ids, stuff_labels, starts = array("q"), array("q"), array("q"), array("q", [0])
+    for path, size, number in pictures(content["images"], file, report, _picture_folder(file)):
+        entry = by_picture.pop(number, None)
+        if entry is None:
+            report.add("missing mask file", file, f"picture {number} has no annotation")
+            continue
+        name = str(entry.get("file_name"))
+        if name not in present:
+            report.add("missing mask file", file, f"the mask {name!r} is not in {folder}")
+            continue
+        collector.start_picture(path, size, image_id=number, file=file)
+        paths.append(str(folder / name))
+        for segment in _segments(entry, collector):
+            where, category = f"segment {segment['id']} of picture {number}", segment.get("category_id")
+            if not isinstance(category, int) or category not in categories.known:
+                collector.fault("unknown class", f"{where} has the category {category!r}")
+            elif category in stuff_of:
+                stuff_ids.append(segment["id"])
+                stuff_labels.append(stuff_of[category])
+            else:
+                box, crowd = xyxy(segment.get("bbox")), bool(segment.get("iscrowd", 0))
+                if collector.add(where, thing_of[category], box, area=segment.get("area"), crowd=crowd):
+                    thing_ids.append(segment["id"])
+        collector.end_picture()
+        starts.append(len(stuff_ids))
+    for number in by_picture.keys() - stated_ids(content["images"]):
+        report.add("unknown picture", file, f"an annotation has the picture {number}")
+    masks = MaskFiles(paths, thing_ids, rgb=True)
+    return collector.finish(
+        categories.names(things),
+        masks=masks,
+        stuff=StuffFiles(masks, starts, stuff_ids, stuff_labels),
+        stuff_names=categories.names(stuff),
+        category_ids=things,
+        stuff_category_ids=stuff,
+    )
+
+
+def _picture_folder(file: Path) -> Path | None:
+    """`train2017` for `annotations/panoptic_train2017.json`, where it is there."""
+    folder = file.parent.parent / file.stem.removeprefix("panoptic_")
+    return folder if folder.is_dir() else None
+
+
+def _mask_folder(file: Path, entries: Sequence[Any]) -> Path:
+    """The folder of the PNG files: that of the name of the JSON, beside it or one above."""
+    names = [str(entry.get("file_name")) for entry in entries[:20] if isinstance(entry, dict)]
+    places = [file.with_suffix(""), file.parent.parent / file.stem, file.parent / "masks", file.parent.parent / "masks"]
+    return next((place for place in places if any((place / name).is_file() for name in names)), places[0])
+
+
+def _by_picture(entries: Sequence[Any], file: Path, report: AnnotationReport) -> dict[Any, Mapping[str, Any]]:
+    found: dict[Any, Mapping[str, Any]] = {}
+    for entry in entries:
+        number = entry.get("image_id") if isinstance(entry, dict) else None
+        if not isinstance(number, int) or not isinstance(entry.get("segments_info"), list):
+            report.add("unreadable object", file, f"the annotation of picture {number!r} has no list of segments")
+        elif number in found:
+            report.add("duplicate id", file, f"two annotations have the picture {number}")
+        else:
+            found[number] = entry
+    return found
+
+
+def _segments(entry: Mapping[str, Any], collector: Collector) -> list[Mapping[str, Any]]:
+    """The segments that have an id which none before them has."""
+    seen: set[int] = set()
+    found = []
+    for segment in entry["segments_info"]:
+        number = segment.get("id") if isinstance(segment, dict) else None
+        if not isinstance(number, int) or not 0 < number < 256**3:
+            collector.fault("unreadable object", f"a segment of picture {entry['image_id']} has the id {number!r}")
+        elif number in seen:
+            collector.fault("duplicate id", f"two segments of picture {entry['image_id']} have the id {number}")
+        else:
+            seen.add(number)
+            found.append(segment)
+    return found

@@ -1,0 +1,195 @@
+"""Masks of objects, kept as compact as their file has them and decoded when they are asked for."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from faster_coco_eval.core import mask as rle
+from numpy.typing import NDArray
+from PIL import Image
+
+from res2net.images.decode import BadImage
+
+__all__ = ["MaskFiles", "MaskSource", "PackedMasks", "pack_rle", "polygon_fault", "read_ids"]
+
+_LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
+
+
+class MaskSource(Protocol):
+    """Gives the masks of the objects of a picture."""
+
+    def masks(self, picture: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """The masks `(n, H, W)` of the objects `rows` of the data set, which lie in that picture of it."""
+        ...
+
+
+class PackedMasks:
+    """Polygons and run lengths of COCO for all objects of a data set, in a few long arrays.
+
+    Processes that are forked share such arrays, which they would not share of lists. Coordinates with two decimals, as
+    COCO's are, take four bytes and come back as they were to the last bit; others take eight.
+    """
+
+    def __init__(self) -> None:
+        self._growing = array("d")
+        self._ring_ends = array("q", [0])  # places in the coordinates
+        self._object_ends = array("q", [0])  # places in the rings
+        self._runs: dict[int, bytes] = {}
+        self._coordinates: NDArray[Any] = np.empty(0)
+
+    def __len__(self) -> int:
+        return len(self._object_ends) - 1
+
+    def add(self, mask: Sequence[Sequence[float]] | bytes) -> None:
+        """Append the mask of the next object: polygons, each a flat list of x and y, or run lengths from `pack_rle`."""
+        if isinstance(mask, bytes):
+            self._runs[len(self)] = mask
+        else:
+            for ring in mask:
+                self._growing.extend(ring)
+                self._ring_ends.append(len(self._growing))
+        self._object_ends.append(len(self._ring_ends) - 1)
+
+    def finish(self) -> PackedMasks:
+        """Pack what was added; nothing can be added after it."""
+        exact = np.frombuffer(self._growing, dtype=np.float64) if self._growing else np.empty(0)
+        hundredths = np.rint(exact * 100)
+        fits = np.abs(hundredths).max(initial=0) < 2**31 and bool(np.all(hundredths / 100 == exact))
+        self._coordinates = hundredths.astype(np.int32) if fits else exact.copy()
+        self._growing = array("d")
+        return self
+
+    def encoded(self, row: int, size: tuple[int, int]) -> dict[str, Any]:
+        """COCO's run lengths of one object in a picture of `size` (H, W)."""
+        height, width = size
+        if row in self._runs:
+            return {"size": [height, width], "counts": self._runs[row]}
+        rings = range(self._object_ends[row], self._object_ends[row + 1])
+        flat = [self._coordinates[self._ring_ends[ring] : self._ring_ends[ring + 1]] for ring in rings]
+        scaled = [ring / 100 if ring.dtype == np.int32 else ring for ring in flat]
+        return rle.merge(rle.frPyObjects([ring.tolist() for ring in scaled], height, width))
+
+    def masks(self, picture: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """As of `MaskSource`; rasterised as COCO does it."""
+        if not rows:
+            return np.zeros((0, *size), dtype=np.bool_)
+        decoded = rle.decode([self.encoded(row, size) for row in rows])
+        return np.ascontiguousarray(decoded.transpose(2, 0, 1)).astype(np.bool_)
+
+
+class MaskFiles:
+    """A file for each picture, in which each object's pixels have a number of its own.
+
+    Args:
+        paths: the file of each picture.
+        numbers: that of each object of the data set.
+        rgb: whether a number is R + 256 G + 256^2 B of a pixel (COCO panoptic), or the pixel's value.
+    """
+
+    def __init__(self, paths: Sequence[str], numbers: Sequence[int], *, rgb: bool) -> None:
+        self.paths = list(paths)
+        self.numbers = np.asarray(numbers, dtype=np.int64)
+        self.rgb = rgb
+
+    def ids(self, picture: int, size: tuple[int, int]) -> NDArray[np.int64]:
+        """The numbers of a picture's pixels, `(H, W)`.
+
+        Raises:
+            BadImage: the file cannot be read, or is not of `size`.
+        """
+        found = read_ids(self.paths[picture], rgb=self.rgb)
+        if found.shape != size:
+            raise BadImage.at(
+                self.paths[picture],
+                f"it has {found.shape[1]} x {found.shape[0]} pixels, and its picture has {size[1]} x {size[0]}",
+            )
+        return found
+
+    def masks(self, picture: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """As of `MaskSource`."""
+        return self.ids(picture, size) == self.numbers[rows.start : rows.stop, None, None]
+
+
+def read_ids(path: str | Path, *, rgb: bool) -> NDArray[np.int64]:
+    """The numbers that the pixels of a mask file stand for, `(H, W)`; `rgb` as in `MaskFiles`.
+
+    Raises:
+        BadImage: there is no such file, it is not a picture in a format without loss, or not of one channel.
+    """
+    try:
+        with Image.open(path, formats=_LOSSLESS) as image:
+            pixels = np.asarray(image.convert("RGB") if rgb else image).astype(np.int64)
+    except Exception as error:  # broken files make decoders raise nearly anything
+        reason = f"it is not a whole picture in a format without loss ({', '.join(_LOSSLESS)})"
+        raise BadImage.at(path, reason if Path(path).is_file() else "no such file or directory") from error
+    if rgb:
+        return pixels @ np.array([1, 256, 256**2])
+    if pixels.ndim != 2:
+        raise BadImage.at(path, "a mask has one channel, and this has several")
+    return pixels
+
+
+def pack_rle(found: object, size: tuple[int, int]) -> bytes | None:
+    """COCO's run lengths, compressed or a list, as the bytes of the compressed ones; None where they do not fit `size`.
+
+    They are checked here, since a decoder would write where they lead it.
+    """
+    if not isinstance(found, dict) or found.get("size") != list(size):
+        return None
+    counts = found.get("counts")
+    if isinstance(counts, list):
+        whole = all(isinstance(count, int) and count >= 0 for count in counts)
+        if not whole or sum(counts) != size[0] * size[1]:
+            return None
+        return bytes(rle.frPyObjects({"size": list(size), "counts": counts}, *size)["counts"])
+    if not isinstance(counts, str | bytes) or not counts or not _runs_fit(counts, size[0] * size[1]):
+        return None
+    return counts.encode() if isinstance(counts, str) else counts
+
+
+def _runs_fit(counts: str | bytes, pixels: int) -> bool:
+    """Whether compressed run lengths are well formed and cover all pixels.
+
+    A number is made of groups of five bits, the lowest first, each in a character from "0"; the sixth bit says that
+    another group follows, the fifth of the last group is the sign. From the fourth number on they are differences to
+    the number two before.
+    """
+    try:
+        raw = counts.encode("ascii") if isinstance(counts, str) else counts
+    except UnicodeEncodeError:
+        return False
+    groups = np.frombuffer(raw, dtype=np.uint8).astype(np.int64) - 48
+    if groups.min() < 0 or groups.max() > 63 or groups[-1] & 32:
+        return False
+    last = np.flatnonzero(groups & 32 == 0)
+    first = np.concatenate(([0], last[:-1] + 1))
+    if (last - first).max() > 6:
+        return False
+    place = np.arange(len(groups)) - np.repeat(first, last - first + 1)
+    numbers = np.add.reduceat((groups & 31) << (5 * place), first)
+    numbers -= np.where(groups[last] & 16 != 0, 1 << (5 * (last - first + 1)), 0)
+    runs = numbers.copy()
+    runs[1::2] = np.cumsum(numbers[1::2])
+    runs[2::2] = np.cumsum(numbers[2::2])
+    return bool(runs.min() >= 0 and runs.max() <= pixels and runs.sum() == pixels)
+
+
+def polygon_fault(rings: object, size: tuple[int, int]) -> str:
+    """What is wrong with the polygons of an object in a picture of `size` (H, W); empty where nothing is."""
+    if not isinstance(rings, list) or not rings:
+        return "has no polygons"
+    for ring in rings:
+        if not isinstance(ring, list) or len(ring) < 6 or len(ring) % 2:
+            return "has a polygon of less than three points"
+        try:
+            farthest = np.abs(np.frombuffer(array("d", ring))).reshape(-1, 2).max(axis=0)
+        except (TypeError, OverflowError):
+            return "has a polygon of what is no number"
+        # Far more than any rounding; the time to rasterise grows with the length of a line.
+        if not (farthest[0] <= 2 * size[1] and farthest[1] <= 2 * size[0]):
+            return "has a polygon far outside of its picture"
+    return ""

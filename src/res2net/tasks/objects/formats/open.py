@@ -1,0 +1,160 @@
+"""`open_objects`: from a path to pictures with objects for training and validation, whatever their format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from res2net.errors import InputError, check_choice
+from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
+from res2net.images.splits import hashed_split
+from res2net.tasks.objects.formats.coco import has_instances, has_keypoints, read_instances, read_keypoints
+from res2net.tasks.objects.formats.coco_panoptic import has_panoptic, read_panoptic
+from res2net.tasks.objects.formats.images import LABELS, Annotations, ObjectImages
+from res2net.tasks.objects.formats.penn_fudan import has_penn_fudan, read_penn_fudan
+from res2net.tasks.objects.formats.voc import has_voc, read_voc
+from res2net.tasks.objects.formats.yolo import has_yolo, read_yolo
+
+__all__ = ["OBJECT_FORMATS", "ObjectFormat", "find_formats", "open_objects", "read_splits", "split_pictures"]
+
+_BOXES = ("boxes", "labels", "crowd", "area", "difficult")
+
+
+@dataclass(frozen=True)
+class ObjectFormat:
+    """A format of data sets with objects.
+
+    Args:
+        about: its name for people.
+        labels: which of `LABELS` it can have.
+        find: whether a path is a data set in it; looks at names more than at contents.
+        read: the training and the validation annotations, or one where they are not split. It is given the path, the
+            labels that are needed (None for all that there are), and the report that gets the faults.
+    """
+
+    about: str
+    labels: tuple[str, ...]
+    find: Callable[[Path], bool]
+    read: Callable[[Path, Sequence[str] | None, AnnotationReport], list[Annotations]]
+
+
+OBJECT_FORMATS: dict[str, ObjectFormat] = {
+    "coco": ObjectFormat("COCO", (*_BOXES, "masks"), has_instances, read_instances),
+    "coco_keypoints": ObjectFormat(
+        "COCO key points", (*_BOXES, "masks", "keypoints", "visibility"), has_keypoints, read_keypoints
+    ),
+    "coco_panoptic": ObjectFormat("COCO panoptic", (*_BOXES, "masks", "semantic"), has_panoptic, read_panoptic),
+    "voc": ObjectFormat("PASCAL VOC", _BOXES, has_voc, read_voc),
+    "penn_fudan": ObjectFormat("Penn-Fudan masks", (*_BOXES, "masks"), has_penn_fudan, read_penn_fudan),
+    "yolo": ObjectFormat("YOLO labels", (*_BOXES, "masks"), has_yolo, read_yolo),
+}
+"""All formats by name, in the order in which they are tried."""
+
+
+def find_formats(path: str | Path) -> list[str]:
+    """The names of the formats that a path has: COCO has up to three at once, and what is no such data set none."""
+    path = Path(path)
+    return [name for name, known in OBJECT_FORMATS.items() if path.exists() and known.find(path)]
+
+
+def open_objects(
+    path: str | Path,
+    labels: Sequence[str] = ("boxes", "labels"),
+    *,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    bad_annotations: str = "stop",
+) -> tuple[ObjectImages, ObjectImages]:
+    """The training and the validation pictures of a data set with objects, in one of `OBJECT_FORMATS`.
+
+    All annotations are checked before the first picture is read.
+
+    Args:
+        path: a folder or a file.
+        labels: which of `LABELS` the targets hold; they also choose between COCO's files.
+        val_fraction: share of the validation where the data set is not split.
+        seed: of that split.
+        bad_annotations: "stop" raises `InputError` where annotations are wrong, "skip" leaves out what is wrong.
+
+    Raises:
+        InputError: there is no such data set, it lacks a label, or annotations are wrong.
+    """
+    for label in labels:
+        check_choice("Label", label, LABELS)
+    check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
+    if not 0 < val_fraction < 1:
+        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
+    report = AnnotationReport(path)
+    splits = read_splits(path, _choose(path, labels), labels, report)
+    report.settle(bad_annotations)
+    _check_usable(path, splits)
+    if len(splits) == 1:
+        return split_pictures(ObjectImages(splits[0], labels), val_fraction, seed)
+    train, val = splits
+    return ObjectImages(train, labels), ObjectImages(val, labels)
+
+
+def read_splits(
+    path: str | Path, format_name: str, labels: Sequence[str] | None, report: AnnotationReport
+) -> list[Annotations]:
+    """Training and validation of a data set in a format, or one where it is not split; faults go to the report.
+
+    Args:
+        path: a folder or a file that `find_formats` knows.
+        format_name: one of `OBJECT_FORMATS`.
+        labels: which will be needed; None for all.
+        report: gets the faults.
+
+    Raises:
+        InputError: the data set cannot be read at all.
+    """
+    return OBJECT_FORMATS[format_name].read(Path(path), labels, report)
+
+
+def split_pictures(images: ObjectImages, val_fraction: float = 0.2, seed: int = 0) -> tuple[ObjectImages, ObjectImages]:
+    """Training and validation: by the seed, and the id and the name of each picture, so the same on every machine.
+
+    Raises:
+        InputError: there is one picture only.
+    """
+    if len(images) < 2:
+        raise InputError(
+            f"The data set {images.annotations.name} has {len(images)} pictures, and a split needs two: add pictures, "
+            "or give a data set that is split."
+        )
+    ids = images.annotations.image_ids[images.chosen].tolist()
+    keys = [f"{number} {Path(path).name}" for number, path in zip(ids, images.paths, strict=True)]
+    train, val = hashed_split(keys, val_fraction, seed)
+    return images.subset(train), images.subset(val)
+
+
+def _choose(path: str | Path, labels: Sequence[str]) -> str:
+    """The first format of a path that has all the labels."""
+    if not Path(path).exists():
+        raise InputError(f"There is no file or folder {str(path)!r}: give the path of a data set with objects.")
+    found = find_formats(path)
+    if not found:
+        known = ", ".join(one.about for one in OBJECT_FORMATS.values())
+        raise InputError(f"{path} is no data set with objects: give one in a known format ({known}).")
+    for name in found:
+        if set(labels) <= set(OBJECT_FORMATS[name].labels):
+            return name
+    has = {label for name in found for label in OBJECT_FORMATS[name].labels}
+    lacking = [label for label in labels if label not in has] or list(labels)
+    names = " and ".join(OBJECT_FORMATS[name].about for name in found)
+    raise InputError(f"The data set {path} ({names}) has no {' with '.join(lacking)}: give one that has.")
+
+
+def _check_usable(path: str | Path, splits: Sequence[Annotations]) -> None:
+    for split in splits:
+        if not len(split.paths):
+            raise InputError(f"No picture with readable annotations is left in {split.name}: see `res2net data check`.")
+        if not len(split.labels) and split.stuff is None:
+            raise InputError(f"There is not one object in {split.name}: give a data set with objects.")
+    first, last = splits[0], splits[-1]
+    if list(first.class_names) != list(last.class_names) or list(first.stuff_names) != list(last.stuff_names):
+        raise InputError(
+            f"The classes of training and validation differ in {path} ({first.name} has {len(first.class_names)}, "
+            f"{last.name} {len(last.class_names)}): give both the same, in the same order."
+        )

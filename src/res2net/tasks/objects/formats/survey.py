@@ -1,0 +1,72 @@
+"""What is in a data set with objects: counts for people who look at it before they train on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from res2net.images.decode import BadImage, image_size
+from res2net.images.faults import AnnotationReport
+from res2net.tasks.objects.formats.images import Annotations
+from res2net.tasks.objects.formats.masks import MaskFiles
+
+__all__ = ["LARGE", "SMALL", "Survey", "check_pictures", "survey"]
+
+SMALL, LARGE = 32**2, 96**2
+"""COCO's bounds in square pixels: small objects have less than the first, large ones the second or more."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Counts of one split; `classes` has the number of objects of each class."""
+
+    pictures: int
+    empty: int
+    objects: int
+    small: int
+    medium: int
+    large: int
+    crowds: int
+    difficult: int
+    classes: tuple[int, ...]
+    labelled_points: int | None
+    """Key points that are labelled, hidden or visible; None where there are no key points."""
+
+
+def survey(annotations: Annotations) -> Survey:
+    """Count what is in a split; sizes by `area`, as COCO does."""
+    area, points = annotations.area, annotations.points
+    small, large = int((area < SMALL).sum()), int((area >= LARGE).sum())
+    return Survey(
+        pictures=len(annotations.paths),
+        empty=int((np.diff(annotations.starts) == 0).sum()),
+        objects=len(area),
+        small=small,
+        medium=len(area) - small - large,
+        large=large,
+        crowds=int(annotations.crowd.sum()),
+        difficult=int(annotations.difficult.sum()),
+        classes=tuple(np.bincount(annotations.labels, minlength=len(annotations.class_names)).tolist()),
+        labelled_points=None if points is None else int((points[..., 2] > 0).sum()),
+    )
+
+
+def check_pictures(annotations: Annotations, report: AnnotationReport) -> None:
+    """Look into the header of every picture, and of every file of masks, for its size; faults go to the report."""
+    _check_sizes(annotations.paths, annotations, report)
+    if isinstance(annotations.masks, MaskFiles):
+        _check_sizes(annotations.masks.paths, annotations, report)
+
+
+def _check_sizes(paths: Sequence[str], annotations: Annotations, report: AnnotationReport) -> None:
+    for path, (height, width) in zip(paths, annotations.sizes.tolist(), strict=True):
+        try:
+            found = image_size(path)
+        except BadImage as error:
+            report.add("unreadable picture", path, error.reason)
+            continue
+        if found != (height, width):
+            said = f"it has {found[1]} x {found[0]} pixels, and its annotations are for {width} x {height}"
+            report.add("wrong size", path, said)

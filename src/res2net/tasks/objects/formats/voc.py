@@ -1,0 +1,178 @@
+"""PASCAL VOC: an XML file of boxes for each picture, and lists of the pictures of each split.
+
+The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/. A root is `VOCdevkit`, which has `VOC2007` or
+`VOC2012` or both, or one of these; each has `Annotations`, `JPEGImages` and lists in `ImageSets/Main`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+from xml.parsers import expat
+
+from res2net.images.decode import EXTENSIONS, BadImage, image_size
+from res2net.images.faults import AnnotationReport
+from res2net.tasks.objects.formats.collect import Collector, files_below, whole_size
+from res2net.tasks.objects.formats.images import Annotations
+
+__all__ = ["VOC_CLASSES", "has_voc", "parse_xml", "read_voc"]
+
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
+    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+"""The classes of VOC 2007 and 2012. Where a data set has others, all that occur count, in the order of their names."""
+
+_PICTURES = ("JPEGImages", "images", "Images")
+
+
+def has_voc(path: Path) -> bool:
+    """Whether that is a root of PASCAL VOC."""
+    return bool(_years(path))
+
+
+def _years(path: Path) -> list[Path]:
+    """The folders that have annotations, in the order of their names."""
+    inside = [path, path / "VOCdevkit"]
+    inside += [folder for base in inside if base.is_dir() for folder in sorted(base.glob("VOC[0-9]*"))]
+    return [folder for folder in inside if (folder / "Annotations").is_dir() and _picture_folder(folder)]
+
+
+def _picture_folder(year: Path) -> Path | None:
+    return next((year / name for name in _PICTURES if (year / name).is_dir()), None)
+
+
+def read_voc(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
+    """Training and validation, or all where it is not split.
+
+    Where the list `test` has annotations (VOC 2007) it is the validation, and `trainval` of every year the training;
+    else these are `val` and `train`.
+    """
+    del labels  # there is nothing but boxes
+    years = _years(path)
+    tested = [year for year in years if _annotated(year, "test")]
+    if tested:
+        train = [(year, name) for year in years for name in _list(year, "trainval") or _list(year, "train")]
+        splits = [train, [(year, name) for year in tested for name in _list(year, "test")]]
+    else:
+        splits = [[(year, name) for year in years for name in _list(year, split)] for split in ("train", "val")]
+    if not all(splits):
+        splits = [[(year, file.stem) for year in years for file in sorted((year / "Annotations").glob("*.xml"))]]
+    parsed = [_parse(path, members, report) for members in splits]
+    found = {name for split in parsed for entry in split for name in _names(entry[1])}
+    classes = VOC_CLASSES if found <= set(VOC_CLASSES) else tuple(sorted(found))
+    return [_collect(path, split, classes, report) for split in parsed]
+
+
+def _list(year: Path, split: str) -> list[str]:
+    """The names in a list of pictures, the first word of each line; empty where there is no such list."""
+    file = year / "ImageSets" / "Main" / f"{split}.txt"
+    if not file.is_file():
+        return []
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+
+
+def _annotated(year: Path, split: str) -> bool:
+    names = _list(year, split)
+    return bool(names) and any((year / "Annotations" / f"{name}.xml").is_file() for name in names[:20])
+
+
+Entry = tuple[Path, ET.Element, str]
+"""A file of annotations, what it holds, and the path of its picture."""
+
+
+def _parse(path: Path, members: Iterable[tuple[Path, str]], report: AnnotationReport) -> list[Entry]:
+    pictures: dict[Path, dict[str, str]] = {}
+    found = []
+    for year, name in members:
+        folder = _picture_folder(year)
+        assert folder is not None
+        if folder not in pictures:
+            names = sorted(files_below(folder))
+            pictures[folder] = {Path(one).stem: one for one in names if one.lower().endswith(EXTENSIONS)}
+        file = year / "Annotations" / f"{name}.xml"
+        try:
+            content = parse_xml(file.read_bytes())
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            report.add("unreadable file", file, f"it cannot be read ({said})")
+            continue
+        if name not in pictures[folder]:
+            report.add("missing picture", file, f"there is no picture {name!r} in {folder}")
+            continue
+        found.append((file, content, str(folder / pictures[folder][name])))
+    return found
+
+
+def parse_xml(content: bytes) -> ET.Element:
+    """The elements of an XML file that declares no document type, and so can neither expand nor fetch anything.
+
+    Raises:
+        ValueError: it is no XML, or has such a declaration.
+    """
+    builder = ET.TreeBuilder()
+    parser = expat.ParserCreate()
+
+    def refuse(*_declared: object) -> None:
+        raise ValueError("it declares a document type, which is not read")
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"it is no XML: {error}") from error
+    return builder.close()
+
+
+def _names(content: ET.Element) -> list[str]:
+    return [name for thing in content.iterfind("object") if (name := (thing.findtext("name") or "").strip())]
+
+
+def _collect(path: Path, entries: Iterable[Entry], classes: Sequence[str], report: AnnotationReport) -> Annotations:
+    collector = Collector(str(path), report)
+    label_of = {name: index for index, name in enumerate(classes)}
+    for file, content, picture in entries:
+        size = _size(content, picture, file, report)
+        if size is None:
+            continue
+        collector.start_picture(picture, size, file=file)
+        for place, thing in enumerate(content.iterfind("object")):
+            name = (thing.findtext("name") or "").strip()
+            if not name:
+                collector.fault("unknown class", f"object {place} has no name")
+                continue
+            difficult = (thing.findtext("difficult") or "0").strip() == "1"
+            collector.add(f"object {place} ({name})", label_of[name], _box(thing), difficult=difficult)
+        collector.end_picture()
+    return collector.finish(classes)
+
+
+def _size(content: ET.Element, picture: str, file: Path, report: AnnotationReport) -> tuple[int, int] | None:
+    """The size that the file says, or where it says none (some programs write 0), that of the picture."""
+    said = [(content.findtext(f"size/{side}") or "").strip() for side in ("height", "width")]
+    sides = [int(side) if re.fullmatch(r"\d{1,6}", side) else 0 for side in said]
+    size = whole_size(*sides)
+    if size is not None:
+        return size
+    try:
+        return image_size(picture)
+    except BadImage as error:
+        report.add("unreadable picture", file, f"{picture}: {error.reason}")
+        return None
+
+
+def _box(thing: ET.Element) -> list[float]:
+    """The edges of a box, which the file has as the first and the last pixel, counted from 1."""
+    try:
+        left, top, right, bottom = (
+            float(thing.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax")
+        )
+    except ValueError:
+        return []
+    return [left - 1, top - 1, right, bottom]

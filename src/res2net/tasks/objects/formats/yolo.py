@@ -1,0 +1,227 @@
+"""YOLO's text files: a line for each object, the class and its box, or its polygon, as shares of the picture's sides.
+
+The format: https://docs.ultralytics.com/datasets/detect/. The labels of `.../images/x.jpg` are in `.../labels/x.txt`.
+A root has `images/train` and `labels/train`, or `train/images` and `train/labels` (`val` or `valid` likewise), or
+`images` and `labels` only; or a `data.yaml` says where the pictures are and how classes are called, else `classes.txt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from res2net.errors import InputError
+from res2net.images.decode import EXTENSIONS, BadImage, image_size
+from res2net.images.faults import AnnotationReport
+from res2net.images.folder import list_images
+from res2net.tasks.objects.formats.collect import Collector
+from res2net.tasks.objects.formats.images import Annotations
+
+__all__ = ["has_yolo", "read_yolo"]
+
+_SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
+_NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "labels/train/classes.txt", "train/labels/classes.txt")
+
+
+def has_yolo(path: Path) -> bool:
+    """Whether that is a root, or the YAML file, of a data set with labels of YOLO."""
+    if path.is_file():
+        return path.suffix.lower() in (".yaml", ".yml")
+    return _yaml_file(path) is not None or bool(_folders(path))
+
+
+def _yaml_file(root: Path) -> Path | None:
+    """`data.yaml`, or another that names the pictures for training."""
+    files = sorted(root.glob("*.y*ml"), key=lambda file: (file.stem != "data", file.name)) if root.is_dir() else []
+    for file in files:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        if {"train", "names"} <= {line.partition(":")[0].strip() for line in lines if not line.startswith(" ")}:
+            return file
+    return None
+
+
+def _folders(root: Path) -> dict[str, list[Path]]:
+    """The folders of pictures of each split, or of "" for the whole."""
+    found: dict[str, list[Path]] = {}
+    for split, names in _SPLITS.items():
+        for name in names:
+            pairs = [(root / "images" / name, root / "labels" / name), (root / name / "images", root / name / "labels")]
+            there = [pictures for pictures, labels in pairs if pictures.is_dir() and labels.is_dir()]
+            if there:
+                found.setdefault(split, there)
+    if not found and (root / "images").is_dir() and (root / "labels").is_dir():
+        found[""] = [root / "images"]
+    return found
+
+
+def read_yolo(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
+    """Training and validation, or all where it is not split; masks where every object has a polygon.
+
+    Raises:
+        InputError: the YAML file cannot be used.
+    """
+    file = path if path.is_file() else _yaml_file(path)
+    names: list[str] | None
+    if file is not None:
+        splits, names = _described(file)
+    else:
+        splits, names = {split: list(_pictures(folders)) for split, folders in _folders(path).items()}, _listed(path)
+    files = [splits["train"], splits["val"]] if len(splits) > 1 else list(splits.values())
+    parsed = [[(picture, _label_file(picture)) for picture in pictures] for pictures in files]
+    lines = [[(picture, label, _lines(label, report)) for picture, label in split] for split in parsed]
+    every = [numbers for split in lines for _, _, found in split for _, numbers in found]
+    if names is None:
+        names = [str(label) for label in range(int(max((numbers[0] for numbers in every), default=-1)) + 1)]
+    with_masks = bool(every) and all(len(numbers) > 5 for numbers in every) and (labels is None or "masks" in labels)
+    return [_collect(path, split, names, with_masks, report) for split in lines]
+
+
+def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
+    """The pictures of each split and the names of the classes that a YAML file tells."""
+    try:
+        content = yaml.safe_load(file.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{file} is no YAML ({' '.join(str(error).split())}): mend it.") from error
+    if not isinstance(content, dict) or not content.get("train"):
+        raise InputError(f"{file} does not say where the pictures are: add `train: FOLDER` and `val: FOLDER`.")
+    if "kpt_shape" in content:
+        raise InputError(f"{file} has key points, which are not read from YOLO's files: export them as COCO.")
+    base = file.parent
+    stated = base / str(content.get("path") or "")
+    splits = {}
+    for split, keys in {"train": ("train",), "val": ("val", "valid", "test")}.items():
+        value = next((content[key] for key in keys if content.get(key)), None)
+        places = value if isinstance(value, list) else [value] if value else []
+        found = [picture for place in places for picture in _pictures([_place(str(place), stated, base, file)])]
+        if found:
+            splits[split] = found
+    if not splits:
+        raise InputError(f"There are no pictures where {file} says: mend `path`, `train` and `val` in it.")
+    return splits, _names(content.get("names"), file)
+
+
+def _names(names: object, file: Path) -> list[str] | None:
+    if names is None:
+        return None
+    if isinstance(names, Mapping):
+        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+            raise InputError(f"The names in {file} are not numbered 0 to {len(names) - 1}: number them so.")
+        return [str(names[index]) for index in range(len(names))]
+    if isinstance(names, list):
+        return [str(name) for name in names]
+    raise InputError(f"The names in {file} are no list: write `names: [first, second]`.")
+
+
+def _place(name: str, stated: Path, base: Path, file: Path) -> Path:
+    """A folder or list of pictures; programs write paths that hold for their own machine, or one folder too high."""
+    plain = name.removeprefix("../")
+    candidates = [stated / name, base / name, base / plain, base / Path(name).name]
+    found = next((place for place in candidates if place.exists()), None)
+    if found is None:
+        raise InputError(f"There is no {candidates[0]}, where {file} has pictures: mend `path` and {name!r} in it.")
+    return found
+
+
+def _pictures(places: Sequence[Path]) -> Iterator[str]:
+    """The pictures of folders and of text files that list them."""
+    for place in places:
+        if place.is_file():
+            for line in place.read_text(encoding="utf-8", errors="replace").splitlines():
+                if line.strip():
+                    yield str(place.parent / line.strip())
+        elif place.is_dir() and any(name.name.lower().endswith(EXTENSIONS) for name in place.rglob("*")):
+            yield from map(str, list_images(place))
+
+
+def _listed(root: Path) -> list[str] | None:
+    """The names in a text file, one a line; None without such a file."""
+    file = next((root / name for name in _NAMES if (root / name).is_file()), None)
+    if file is None:
+        return None
+    lines = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return [line for line in lines if line]
+
+
+def _label_file(picture: str) -> Path:
+    """`.../labels/x.txt` for `.../images/x.jpg`: the last folder of that name counts."""
+    path = Path(picture)
+    parts = list(path.parent.parts)
+    places = [place for place, part in enumerate(parts) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+    return Path(*parts, f"{path.stem}.txt")
+
+
+Line = tuple[int, list[float]]
+"""The number of a line, from 1, and its numbers: class, centre x, centre y, width, height; or class, x, y, x, y, ..."""
+
+
+def _lines(file: Path, report: AnnotationReport) -> list[Line]:
+    """The objects of a file of labels; a picture without objects may have none."""
+    if not file.is_file():
+        return []
+    found = []
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            numbers = [float(word) for word in words]
+        except ValueError:
+            numbers = []
+        whole = bool(numbers) and numbers[0].is_integer() and 0 <= numbers[0] < 2**31
+        if not whole or not (len(numbers) == 5 or (len(numbers) >= 7 and len(numbers) % 2)):
+            report.add("unreadable object", file, f"line {number} is no class with a box or a polygon: {line[:60]!r}")
+        elif not all(abs(value) <= 2 for value in numbers[1:]):
+            report.add("box outside", file, f"line {number} has numbers that are no shares of a picture: {line[:60]!r}")
+        else:
+            found.append((number, numbers))
+    return found
+
+
+def _collect(
+    path: Path,
+    split: Sequence[tuple[str, Path, list[Line]]],
+    names: Sequence[str],
+    with_masks: bool,
+    report: AnnotationReport,
+) -> Annotations:
+    collector = Collector(str(path), report, with_masks=with_masks)
+    for picture, file, lines in split:
+        try:
+            size = image_size(picture)
+        except BadImage as error:
+            kind = "unreadable picture" if Path(picture).exists() else "missing picture"
+            report.add(kind, picture, error.reason)
+            continue
+        collector.start_picture(picture, size, file=file)
+        seen: set[tuple[float, ...]] = set()
+        for number, numbers in lines:
+            if tuple(numbers) in seen:
+                collector.fault("duplicate id", f"line {number} is the same as one before")
+            elif numbers[0] >= len(names):
+                collector.fault("unknown class", f"line {number} has the class {numbers[0]:g} of {len(names)}")
+            else:
+                box, ring = _pixels(numbers[1:], size)
+                collector.add(f"line {number}", int(numbers[0]), box, mask=[ring])
+            seen.add(tuple(numbers))
+        collector.end_picture()
+    return collector.finish(names)
+
+
+def _pixels(shares: Sequence[float], size: tuple[int, int]) -> tuple[list[float], list[float]]:
+    """The box in pixels, XYXY, and the flat polygon, empty where there is none."""
+    height, width = size
+    if len(shares) == 4:
+        x, y, across, down = shares
+        return [
+            (x - across / 2) * width,
+            (y - down / 2) * height,
+            (x + across / 2) * width,
+            (y + down / 2) * height,
+        ], []
+    scaled: list[Any] = [share * (height if place % 2 else width) for place, share in enumerate(shares)]
+    return [min(scaled[::2]), min(scaled[1::2]), max(scaled[::2]), max(scaled[1::2])], scaled

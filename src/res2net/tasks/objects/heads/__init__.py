@@ -1,0 +1,1 @@
+"""Detectors and the parts they are made of."""

@@ -1,0 +1,113 @@
+"""What every detector offers, and the table of all detectors: each file of this folder registers its own."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone
+from res2net.errors import InputError, check_choice
+from res2net.tasks.objects.heads.options import DetectorOptions
+
+__all__ = ["DETECTORS", "Build", "Detector", "build_detector", "detector_names", "register_detector"]
+
+
+class Detector(nn.Module):
+    """A network that finds objects in pictures.
+
+    Pictures come as a batch `(N, C, H, W)`, padded at the right and at the bottom; `sizes` are the (height, width) of
+    each before. Boxes are `(x1, y1, x2, y2)` in pixels of the batch, labels count from 0 and have no background class.
+    `losses` and `detect` do what they say in training and in evaluation; the mode only matters to layers such as
+    batch normalisation.
+    """
+
+    backbone: Backbone
+    """The network below; it has no classifier."""
+    num_classes: int
+
+    def losses(
+        self, images: Tensor, sizes: Sequence[tuple[int, int]], targets: Sequence[Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """The parts of the training loss by name; their sum is minimised.
+
+        Args:
+            images: `(N, C, H, W)`.
+            sizes: (height, width) of each picture before padding.
+            targets: for each picture, of n objects, where n may be 0: `boxes` `(n, 4)`, `labels` `(n,)`, and where the
+                detector finds them `masks` `(n, H, W)`, `keypoints` `(n, k, 3)` of x, y and visibility.
+        """
+        raise NotImplementedError
+
+    def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
+        """What is in each picture, the best first.
+
+        `boxes` `(m, 4)` within the picture's size, `scores` `(m,)` descending, `labels` `(m,)` int64, and where the
+        detector finds them `masks` `(m, 28, 28)`, probabilities within the box, `keypoints` `(m, k, 2)` and
+        `keypoint_scores` `(m, k)`.
+        """
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """For export, where shapes are fixed: what `detect` finds in pictures that fill the batch.
+
+        `boxes` `(N, D, 4)`, `scores` `(N, D)` descending, `labels` `(N, D)`, and where the detector finds them `masks`
+        `(N, D, 28, 28)`, or `keypoints` `(N, D, k, 2)` and `keypoint_scores` `(N, D, k)`; places without a detection
+        have score 0.
+        """
+        raise NotImplementedError
+
+
+Build = Callable[[Backbone, int, DetectorOptions], Detector]
+"""A backbone without classifier, the number of classes and options to a detector."""
+
+DETECTORS: dict[str, Build] = {}
+"""By name, of the files that were imported; `detector_names` imports them all."""
+
+
+def register_detector(name: str) -> Callable[[Build], Build]:
+    """Decorator: add a function that builds a detector, under that name."""
+
+    def add(build: Build) -> Build:
+        if name in DETECTORS:
+            raise ValueError(f"detector {name!r} is registered twice")
+        DETECTORS[name] = build
+        return build
+
+    return add
+
+
+@cache
+def _all_detectors() -> Mapping[str, Build]:
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
+    return DETECTORS
+
+
+def detector_names() -> list[str]:
+    """The names of all detectors."""
+    return sorted(_all_detectors())
+
+
+def build_detector(name: str, backbone: Backbone, num_classes: int, options: DetectorOptions | None = None) -> Detector:
+    """The detector of that name on a backbone, which becomes a part of it.
+
+    Args:
+        name: one of `detector_names()`.
+        backbone: a network for pictures; its classifier is not used.
+        num_classes: how many classes of objects there are, the background not counted.
+        options: sizes and thresholds.
+
+    Raises:
+        InputError: there is no such detector, the nearest is named; or the backbone or the options do not fit.
+    """
+    check_choice("Detector", name, detector_names())
+    if num_classes < 1:
+        raise InputError(f"A detector cannot have {num_classes} classes: give 1 or more, the background not counted.")
+    if backbone.dims != 2:
+        raise InputError(f"A detector needs pictures, and this backbone is for signals of {backbone.dims} dimensions.")
+    return _all_detectors()[name](backbone, num_classes, options or DetectorOptions())

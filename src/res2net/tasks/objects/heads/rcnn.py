@@ -1,0 +1,199 @@
+"""Faster R-CNN, Mask R-CNN and Keypoint R-CNN, put together of torchvision's parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+
+from res2net.adapters.trim import keep_stages
+from res2net.backbones.base import Backbone
+from res2net.errors import InputError
+from res2net.tasks.objects.heads.detector import register_detector
+from res2net.tasks.objects.heads.options import DetectorOptions
+from res2net.tasks.objects.heads.regions import RegionHeads, SecondStage, region_pool
+from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage, region_proposals
+
+__all__ = [
+    "LastStage",
+    "OneMap",
+    "add_masks",
+    "box_heads",
+    "faster_rcnn",
+    "faster_rcnn_c4",
+    "keypoint_rcnn",
+    "mask_rcnn",
+    "on_pyramid",
+]
+
+BOX_SIZE = 7
+"""Rows and columns of a region on a pyramid."""
+CLOSER_SIZE = 14
+"""The same for masks, key points and the last stage of a backbone."""
+USUAL_ROIS_POSITIVE = 0.25
+"""Share of the regions that a loss is computed of which hold an object, at most."""
+
+
+def box_heads(
+    neck: PyramidNeck,
+    num_classes: int,
+    options: DetectorOptions,
+    *,
+    match: float = 0.5,
+    box_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+) -> RegionHeads:
+    """The second stage on a pyramid: two fully connected layers, classes with a background, and a box for each.
+
+    Args:
+        neck: the pyramid.
+        num_classes: without the background.
+        options: sizes and thresholds.
+        match: least intersection over union of a region with the object that it is to find.
+        box_weights: factors of the changes of x, y, width and height.
+    """
+    head = TwoMLPHead(neck.channels * BOX_SIZE**2, options.head_channels)
+    predictor = FastRCNNPredictor(options.head_channels, 1 + num_classes)
+    return _heads(region_pool(neck.strides, BOX_SIZE), head, predictor, options, match, box_weights)
+
+
+def _heads(
+    pool: nn.Module,
+    head: nn.Module,
+    predictor: nn.Module,
+    options: DetectorOptions,
+    match: float = 0.5,
+    box_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+) -> RegionHeads:
+    return RegionHeads(
+        pool,
+        head,
+        predictor,
+        fg_iou_thresh=match,
+        bg_iou_thresh=match,
+        batch_size_per_image=options.rois_per_image,
+        positive_fraction=USUAL_ROIS_POSITIVE,
+        bbox_reg_weights=tuple(box_weights),
+        score_thresh=options.score_threshold,
+        nms_thresh=options.nms_threshold,
+        detections_per_img=options.detections,
+    )
+
+
+def add_masks(heads: RegionHeads, neck: PyramidNeck, num_classes: int) -> None:
+    """Lets the second stage find masks: four convolutions, one transposed, and a mask of each class."""
+    channels = neck.channels
+    heads.mask_roi_pool = region_pool(neck.strides, CLOSER_SIZE)
+    heads.mask_head = MaskRCNNHeads(channels, (channels,) * 4, 1)
+    heads.mask_predictor = MaskRCNNPredictor(channels, channels, 1 + num_classes)
+
+
+@register_detector("faster_rcnn")
+def faster_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
+    """Faster R-CNN on a feature pyramid (Lin et al., CVPR 2017), as torchvision's `fasterrcnn_resnet50_fpn`."""
+    neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
+    return on_pyramid(backbone, neck, box_heads(neck, num_classes, options), num_classes, options)
+
+
+def on_pyramid(
+    backbone: Backbone, neck: PyramidNeck, heads: SecondStage, num_classes: int, options: DetectorOptions
+) -> TwoStage:
+    """A detector of two stages with a pyramid."""
+    rpn = region_proposals(neck.channels, [*neck.strides, 2 * neck.strides[-1]], options)
+    return TwoStage(backbone, neck, rpn, heads, num_classes, options.proposals)
+
+
+@register_detector("mask_rcnn")
+def mask_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
+    """Mask R-CNN (He et al., ICCV 2017), as torchvision's `maskrcnn_resnet50_fpn`; also masks as `Detector` has them.
+
+    The convolutions for masks have as many channels as the pyramid.
+    """
+    neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
+    heads = box_heads(neck, num_classes, options)
+    add_masks(heads, neck, num_classes)
+    return on_pyramid(backbone, neck, heads, num_classes, options)
+
+
+class _PlainPredictor(KeypointRCNNPredictor):  # type: ignore[misc] # torchvision has no types
+    """Heat maps in the usual order in memory, which torchvision's loss takes for granted."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(R, C, 14, 14)` to heat maps `(R, k, 56, 56)`."""
+        return super().forward(x).contiguous()
+
+
+@register_detector("keypoint_rcnn")
+def keypoint_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
+    """Mask R-CNN's way to find key points (section 5 of its paper), as torchvision's `keypointrcnn_resnet50_fpn`.
+
+    The convolutions for key points have twice as many channels as the pyramid. A key point of an object is looked for
+    the same way whatever the object's class.
+
+    Raises:
+        InputError: the number of key points is not given.
+    """
+    if options.num_keypoints < 1:
+        raise InputError("Keypoint R-CNN has 0 key points to find: give num keypoints, how many an object has.")
+    neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
+    heads = box_heads(neck, num_classes, options)
+    heads.keypoint_roi_pool = region_pool(neck.strides, CLOSER_SIZE)
+    heads.keypoint_head = KeypointRCNNHeads(neck.channels, (2 * neck.channels,) * 8)
+    heads.keypoint_predictor = _PlainPredictor(2 * neck.channels, options.num_keypoints)
+    return on_pyramid(backbone, neck, heads, num_classes, options)
+
+
+class OneMap(nn.Module):
+    """The features of all stages of a backbone to one of them, by the name "0"."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, features: Sequence[Tensor]) -> Mapping[str, Tensor]:
+        """The map by name."""
+        return {"0": features[self.level]}
+
+
+class LastStage(nn.Module):
+    """The last stage of a backbone on regions of the map before it, `(R, C, 14, 14)` to `(R, channels)`.
+
+    It is taken out of the backbone.
+
+    Raises:
+        InputError: the stages of the backbone do not just follow each other.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        if type(backbone).features is not Backbone.features or len(backbone.stages) < 3:
+            raise InputError(
+                f"{type(backbone).__name__} has no last stage to look at regions with: choose a ResNet or Res2Net, or "
+                "a detector on a pyramid."
+            )
+        self.stage = nn.Sequential(*backbone.stage_modules()[-1])
+        keep_stages(backbone, len(backbone.stages) - 1)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        """The mean of the features of each region."""
+        return self.stage(regions).mean((2, 3))
+
+
+@register_detector("faster_rcnn_c4")
+def faster_rcnn_c4(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
+    """Faster R-CNN without a pyramid, as He et al. (CVPR 2016, appendix A) and the paper of Res2Net have it.
+
+    Regions of 14 x 14 are taken from the last but one stage, of stride 16, and go through the last, whose stride leaves
+    7 x 7. The options of pyramids and fully connected layers do not matter; all sizes of anchors are on the one map.
+
+    Raises:
+        InputError: the stages of the backbone do not just follow each other.
+    """
+    level = len(backbone.stages) - 2
+    before, last = backbone.stages[level], backbone.stages[-1]
+    pool = region_pool([before.stride], CLOSER_SIZE)
+    heads = _heads(pool, LastStage(backbone), FastRCNNPredictor(last.channels, 1 + num_classes), options)
+    rpn = region_proposals(before.channels, [before.stride], options)
+    return TwoStage(backbone, OneMap(level), rpn, heads, num_classes, options.proposals)

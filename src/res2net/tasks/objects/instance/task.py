@@ -1,0 +1,46 @@
+"""Instance segmentation: a box, a mask, a class and a score for each object; COCO's average precision of both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchmetrics import Metric
+
+from res2net.images.sources import DataSource
+from res2net.task.base import register_task
+from res2net.tasks.objects.base import ObjectTask
+from res2net.tasks.objects.data.copy_paste import CopyPaste
+from res2net.tasks.objects.instance.options import InstanceOptions
+from res2net.tasks.objects.metrics.coco import CocoAP
+
+__all__ = ["Instance", "InstanceOptions"]
+
+
+@register_task
+class Instance(ObjectTask):
+    """Boxes around objects, and the pixels of each."""
+
+    name = "instance"
+    Options = InstanceOptions
+    labels = ("boxes", "labels", "masks", "crowd", "area")
+    parts = ("boxes", "labels", "masks")
+    outputs = ("boxes", "scores", "labels", "masks")
+    monitor = "mask_AP"
+    headline = ("box_AP50", "mask_AP", "mask_AP50")
+
+    def datasets(self, source: DataSource) -> tuple[Any, Any]:
+        """The samples, in training with objects pasted in if so chosen."""
+        train, val = super().datasets(source)
+        if self.options.copy_paste:
+            train = CopyPaste(
+                source.train,
+                self.augmented(),
+                probability=self.options.copy_paste,
+                bad_images=source.bad_images,
+                decode=source.decode,
+            )
+        return train, val
+
+    def metric(self) -> Metric:
+        """COCO's numbers of boxes and masks."""
+        return CocoAP(("bbox", "segm"), self.class_names)

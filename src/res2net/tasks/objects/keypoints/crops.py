@@ -1,0 +1,281 @@
+"""One sample for each person of a picture: the crop that a top-down network for key points sees.
+
+Coordinates are continuous: pixel (0, 0) covers 0 to 1 along each side, in the picture and in the crop. A crop is the
+picture seen through one matrix, which moves pixels and points alike; its inverse leads back to the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms.v2.functional import to_image
+
+from res2net.errors import InputError, check_range
+from res2net.images.samples import Sample, Samples, true_targets
+
+__all__ = [
+    "PADDING",
+    "CropAugment",
+    "TopDown",
+    "crop_matrix",
+    "crop_picture",
+    "inverse_matrix",
+    "mirrored_order",
+    "move_points",
+]
+
+PADDING = 1.25
+"""How much larger than its box a person's crop is, along each side."""
+
+
+@dataclass(frozen=True)
+class CropAugment:
+    """The random changes of training crops, as in the published code of SimpleBaseline.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    scale: float = 0.3
+    """Standard deviation of the factor by which the crop is larger; also the most by which it differs from 1."""
+    rotation: float = 40.0
+    """Standard deviation of the angle, degrees; no angle is more than twice as large."""
+    rotate: float = 0.6
+    """Probability of turning at all."""
+    flip: float = 0.5
+    """Probability of a mirrored crop."""
+
+    def __post_init__(self) -> None:
+        check_range("scale", self.scale, 0, 0.9)
+        check_range("rotation", self.rotation, 0, 90)
+        check_range("rotate", self.rotate, 0, 1)
+        check_range("flip", self.flip, 0, 1)
+
+    def draw(self) -> tuple[float, float, bool]:
+        """A factor, an angle in degrees and whether to mirror, by torch's generator."""
+        factor, angle = (float(number) for number in torch.randn(2, dtype=torch.float64))
+        turned, mirrored = (float(number) for number in torch.rand(2, dtype=torch.float64))
+        factor = min(max(1 + factor * self.scale, 1 - self.scale), 1 + self.scale)
+        angle = min(max(angle * self.rotation, -2 * self.rotation), 2 * self.rotation)
+        return factor, angle if turned < self.rotate else 0.0, mirrored < self.flip
+
+
+class TopDown(Dataset[Sample]):
+    """The people of a data set, each in a crop of its own: every object with a labelled key point that is no crowd.
+
+    The boxes are those of the data set, in training and in evaluation. An item is `(image, target)`: a
+    `tv_tensors.Image` `(C, height, width)` of the type of the picture (uint8 for a `PIL.Image`), and
+
+    - `keypoints` `(k, 2)` float32: x and y in pixels of the crop, also outside of it
+    - `visibility` `(k,)` uint8: 0 not labelled (the point then has no meaning), 1 hidden, 2 visible
+    - `matrix` `(2, 3)` float32: from the crop back to the picture (`move_points`)
+    - `box` `(4,)` float32: the person's box in the picture, XYXY; `area` of the person there, square pixels
+    - `original_size`: height and width of the picture; `image_id` of the picture; `object`, the place in it
+    - `label`, where the objects have any; `index`, the place in this data set
+    - `truth`, in evaluation: the target of the whole picture as it is, for metrics that compare picture by picture
+
+    A crop has the ratio of sides of `size`, and the box with some padding within it (`crop_matrix`). It is resampled
+    bilinearly, and black beyond the picture. Random changes depend on torch's generator alone.
+
+    Args:
+        dataset: its targets have boxes, key points and their visibility. Where it has `target(index)`, that is asked
+            for the people in place of the samples, which takes reading every picture once.
+        size: height and width of the crops.
+        train: whether crops change at random.
+        flip_pairs: pairs of key points, by number, that a mirror swaps: left and right.
+        augment: the random changes of training, by default those of `CropAugment()`.
+        padding: how much larger than its box a person's crop is.
+
+    Raises:
+        InputError: the targets have no key points, nobody has a labelled one, or an option is out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: Samples,
+        *,
+        size: tuple[int, int] = (256, 192),
+        train: bool = False,
+        flip_pairs: Sequence[tuple[int, int]] = (),
+        augment: CropAugment | None = None,
+        padding: float = PADDING,
+    ) -> None:
+        check_range("padding", padding, 0.5, 4)
+        _check_size(size)
+        self.dataset, self.size, self.padding = dataset, (size[0], size[1]), padding
+        self.augment = (augment or CropAugment()) if train else None
+        self.flip_pairs = tuple((left, right) for left, right in flip_pairs)
+        self.people: list[tuple[int, int]] = []
+        count = 0
+        for index, target in enumerate(true_targets(dataset)):
+            found = _people(target)
+            count = target["keypoints"].shape[1] if found else count
+            self.people += [(index, place) for place in found]
+        if not self.people:
+            raise InputError("No object of the data has a labelled key point: choose data with key points of people.")
+        self.order = mirrored_order(count, self.flip_pairs)
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self.people):
+            raise IndexError(f"index {index} is outside of 0 ... {len(self.people) - 1}")
+        picture, place = self.people[index]
+        image, target = self.dataset[picture]
+        factor, angle, mirrored = self.augment.draw() if self.augment else (1.0, 0.0, False)
+        box = target["boxes"][place].as_subclass(Tensor).to(torch.float32)
+        matrix = crop_matrix(
+            box, self.size, padding=self.padding * factor, angle=angle, mirrored=mirrored, dtype=torch.float64
+        )
+        points = target["keypoints"][place].as_subclass(Tensor)
+        points = move_points(inverse_matrix(matrix), points.to(torch.float64)).to(torch.float32)
+        visibility = target["visibility"][place].as_subclass(Tensor)
+        if mirrored:
+            points, visibility = points[self.order], visibility[self.order]
+        width, height = image.size if isinstance(image, Image.Image) else (image.shape[-1], image.shape[-2])
+        person: dict[str, Any] = {
+            "keypoints": points,
+            "visibility": visibility,
+            "matrix": matrix.to(torch.float32),
+            "box": box,
+            "area": _area(target, place),
+            "original_size": (height, width),
+            "image_id": int(target.get("image_id", picture)),
+            "object": place,
+            "index": index,
+        }
+        if "labels" in target:
+            person["label"] = int(target["labels"][place])
+        if self.augment is None:
+            person["truth"] = dict(target)
+        return crop_picture(image, matrix, self.size), person
+
+
+def crop_matrix(
+    box: Tensor,
+    size: tuple[int, int],
+    *,
+    padding: float = PADDING,
+    angle: float = 0.0,
+    mirrored: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """The matrix `(2, 3)` from a crop back to the picture.
+
+    The centre of the crop is that of the box. The box grows along one side to the ratio of the crop's sides, and then
+    along both by `padding`.
+
+    Args:
+        box: `(4,)` XYXY in the picture.
+        size: height and width of the crop.
+        padding: how much larger than the box the crop is.
+        angle: degrees by which the crop's axes are turned in the picture, from x towards y.
+        mirrored: whether the crop's x runs to the left.
+        dtype: of the matrix.
+
+    Raises:
+        InputError: the box has no area.
+    """
+    left, top, right, bottom = (float(edge) for edge in box)
+    if not (right > left and bottom > top):
+        raise InputError(f"The box {[left, top, right, bottom]} has no area: give left, top, right and bottom edges.")
+    height, width = size
+    step = padding * max((right - left) / width, (bottom - top) / height)
+    across, down = step * math.cos(math.radians(angle)), step * math.sin(math.radians(angle))
+    way = -1 if mirrored else 1
+    turn = torch.tensor([[across * way, -down], [down * way, across]], dtype=torch.float64)
+    centre = torch.tensor([(left + right) / 2, (top + bottom) / 2], dtype=torch.float64)
+    shift = centre - turn @ torch.tensor([width / 2, height / 2], dtype=torch.float64)
+    return torch.cat([turn, shift[:, None]], 1).to(dtype)
+
+
+def inverse_matrix(matrix: Tensor) -> Tensor:
+    """The matrices `(..., 2, 3)` of the way back."""
+    turn = torch.linalg.inv(matrix[..., :2])
+    return torch.cat([turn, -turn @ matrix[..., 2:]], -1)
+
+
+def move_points(matrix: Tensor, points: Tensor) -> Tensor:
+    """Points `(..., k, 2)`, x and y, through matrices `(..., 2, 3)`."""
+    return points @ matrix[..., :2].mT + matrix[..., None, :, 2]
+
+
+def crop_picture(picture: Any, matrix: Tensor, size: tuple[int, int]) -> tv_tensors.Image:
+    """What a crop of that size shows of a picture: bilinear between its pixels, and black beyond it.
+
+    Args:
+        picture: a `PIL.Image`, or a tensor `(C, H, W)` of any number of channels.
+        matrix: `(2, 3)` from the crop to the picture, as of `crop_matrix`.
+        size: height and width of the crop.
+
+    Returns:
+        `(C, height, width)`: uint8 of a `PIL.Image`, else of the picture's type.
+    """
+    numbers = tuple(float(number) for number in matrix.flatten())
+
+    def seen(image: Image.Image) -> Image.Image:
+        return image.transform(size[::-1], Image.Transform.AFFINE, numbers, Image.Resampling.BILINEAR)
+
+    if isinstance(picture, Image.Image):
+        return to_image(seen(picture))
+    pixels = picture.as_subclass(Tensor)
+    # Pillow has pictures of one channel of bytes or of floats, and no others with as many channels as one likes.
+    planes = pixels if pixels.dtype == torch.uint8 else pixels.to(torch.float32)
+    crops = [np.asarray(seen(Image.fromarray(plane.numpy()))) for plane in planes.cpu()]
+    return tv_tensors.Image(torch.from_numpy(np.stack(crops)).to(pixels.dtype))
+
+
+def mirrored_order(count: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
+    """For each of `count` key points the one that has its place in a mirrored picture.
+
+    Raises:
+        InputError: a pair has a point that is not there, or a point is in two pairs.
+    """
+    order = list(range(count))
+    used = [point for pair in flip_pairs for point in pair]
+    if len(set(used)) < len(used) or not all(0 <= point < count for point in used):
+        raise InputError(
+            f"The pairs {list(flip_pairs)} do not fit {count} key points: name each point, 0 to {count - 1}, at most "
+            "once."
+        )
+    for left, right in flip_pairs:
+        order[left], order[right] = right, left
+    return order
+
+
+def _people(target: dict[str, Any]) -> list[int]:
+    """The places of objects with a labelled point and a box with area that are no crowds."""
+    missing = [name for name in ("boxes", "keypoints", "visibility") if name not in target]
+    if missing:
+        raise InputError(f"The targets have no {' and no '.join(missing)}: open data that has people with key points.")
+    boxes = target["boxes"].as_subclass(Tensor)
+    chosen = (target["visibility"] > 0).any(-1) & (boxes[:, 2:] > boxes[:, :2]).all(-1)
+    if "crowd" in target:
+        chosen &= ~target["crowd"]
+    places: list[int] = chosen.nonzero()[:, 0].tolist()
+    return places
+
+
+def _area(target: dict[str, Any], place: int) -> float:
+    """Square pixels of an object: as the data set says, else of its mask, else of its box."""
+    if "area" in target:
+        return float(target["area"][place])
+    if "masks" in target:
+        return float(target["masks"][place].sum())
+    left, top, right, bottom = target["boxes"][place].tolist()
+    return float((right - left) * (bottom - top))
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise InputError(f"The size {size!r} of crops does not fit: give a height and a width in pixels.")

@@ -1,0 +1,132 @@
+"""PASCAL VOC's average precision of boxes, at eleven levels of recall (2007) and as an area (from 2010)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from res2net.tasks.objects.metrics.image_metric import PictureMetric, check_labels, entry, of_objects, pairs
+
+__all__ = ["VocAP", "area_below", "mean_of_levels"]
+
+OVERLAP = 0.5
+"""The least IoU of a detection and its object."""
+LEVELS = np.linspace(0, 1, 11)
+"""Of recall, with the devkit's own rounding: 0.3, 0.6 and 0.7 are a hair above 3, 6 and 7 tenths."""
+
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class VocAP(PictureMetric):
+    """PASCAL VOC's average precision of boxes at IoU 0.5, mean over classes.
+
+    `compute` gives fractions from 0 to 1: `box_AP50_11_point`, the mean of the precision at eleven levels of recall, as
+    in VOC 2007, and `box_AP50_area`, the area below precision and recall, as from 2010. Papers give either for VOC
+    2007, so both are here under their names. A class without objects is NaN and out of the mean.
+
+    As in the devkit (`VOCevaldet.m`), a detection belongs to the object of its class that it overlaps most; the first
+    one of an object, by score, is right, and all further ones are wrong. An object that is `difficult` asks for no
+    detection and forgives any number of them, and so does a `crowd`, which COCO's data have. The devkit counts pixels,
+    `xmax - xmin + 1`; here boxes are edges, so a pixel box of an annotation file becomes
+    `(xmin - 1, ymin - 1, xmax, ymax)`, and overlaps are the same.
+
+    Args:
+        class_names: of all classes.
+        class_metrics: also both numbers of each class, named `box_AP50_11_point/dog`.
+    """
+
+    def __init__(self, class_names: Sequence[str], class_metrics: bool = False) -> None:
+        super().__init__(
+            {
+                "scores": (torch.float32, ()),
+                "labels": (torch.int64, ()),
+                "right": (torch.int64, ()),  # 1 right, 0 wrong, -1 forgiven
+                "wanted": (torch.int64, ()),  # labels of objects that ask for a detection
+            }
+        )
+        self.class_names = tuple(class_names)
+        self.class_metrics = class_metrics
+
+    def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
+        """Add pictures, a result and a target for each.
+
+        Args:
+            results: `boxes` `(m, 4)` XYXY, `scores` `(m,)` and `labels` `(m,)` from 0.
+            targets: `image_id`, `boxes` `(n, 4)`, `labels` `(n,)`, and `difficult` and `crowd` `(n,)` where there are
+                such objects.
+
+        Raises:
+            InputError: something is missing, or has another shape than that.
+        """
+        for image_id, result, target in pairs(results, targets):
+            labels = entry(result, "labels", "result", (-1,)).cpu()
+            object_labels = entry(target, "labels", "target", (-1,)).cpu()
+            check_labels(labels, self.class_names, "result")
+            check_labels(object_labels, self.class_names, "target")
+            found, count = len(labels), len(object_labels)
+            difficult = torch.zeros(count, dtype=torch.bool)
+            for name in ("difficult", "crowd"):
+                if name in target:
+                    difficult |= of_objects(target, name, "target", count).cpu().bool()
+            scores = of_objects(result, "scores", "result", found).cpu()
+            boxes = of_objects(result, "boxes", "result", found, (4,)).cpu().double()
+            object_boxes = of_objects(target, "boxes", "target", count, (4,)).cpu().double()
+            overlaps = box_iou(boxes, object_boxes).nan_to_num()  # two boxes without an area
+            overlaps[labels[:, None] != object_labels] = -1
+            right = _judge(scores, overlaps, difficult)
+            self.keep(
+                image_id, {"scores": scores, "labels": labels, "right": right, "wanted": object_labels[~difficult]}
+            )
+
+    def compute(self) -> dict[str, float]:
+        """The numbers by name, from 0 to 1 or NaN."""
+        scores, labels, right, wanted = (column.numpy() for column in self.columns().values())
+        order = np.argsort(-scores, kind="stable")
+        labels, right = labels[order], right[order]
+        values: dict[str, float] = {}
+        for name, average in (("box_AP50_11_point", mean_of_levels), ("box_AP50_area", area_below)):
+            by_class = dict.fromkeys(self.class_names, math.nan)
+            for place in np.unique(wanted):
+                true = right[(labels == place) & (right >= 0)]
+                found = np.cumsum(true)
+                recall, precision = found / np.sum(wanted == place), found / np.arange(1, len(true) + 1)
+                by_class[self.class_names[place]] = average(recall, precision)
+            measured = [value for value in by_class.values() if not math.isnan(value)]
+            values[name] = float(np.mean(measured)) if measured else math.nan
+            if self.class_metrics:
+                values |= {f"{name}/{class_name}": value for class_name, value in by_class.items()}
+        return values
+
+
+def _judge(scores: Tensor, overlaps: Tensor, difficult: Tensor) -> Tensor:
+    """For each detection of a picture 1 where it is right, 0 where it is wrong, -1 where it is forgiven; `(m,)`."""
+    right = torch.zeros(len(scores), dtype=torch.int64)
+    if not overlaps.numel():
+        return right
+    most, nearest = overlaps.max(1)
+    order = scores.argsort(descending=True, stable=True)
+    order = order[most[order] >= OVERLAP]
+    partner = nearest[order]
+    # The first detection of each object, by score.
+    earlier = torch.ones(len(order), len(order), dtype=torch.bool).tril(-1)
+    again = ((partner[:, None] == partner) & earlier).any(1)
+    right[order] = torch.where(difficult[partner], -1, (~again).long())
+    return right
+
+
+def mean_of_levels(recall: Numbers, precision: Numbers) -> float:
+    """The mean over eleven levels of recall of the best precision from there on; 0 where a level is not reached."""
+    return float(np.mean([precision[recall >= level].max(initial=0.0) for level in LEVELS]))
+
+
+def area_below(recall: Numbers, precision: Numbers) -> float:
+    """The area below the curve, at each recall with the best precision from there on."""
+    steps = np.diff(recall, prepend=0.0)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((steps * best).sum())

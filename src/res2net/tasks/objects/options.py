@@ -1,0 +1,48 @@
+"""What a user can choose for every task that finds objects; nothing here needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from res2net.errors import check_choice, check_range
+from res2net.tasks.objects.heads.options import DetectorOptions
+
+__all__ = ["ObjectOptions"]
+
+
+@dataclass(frozen=True)
+class ObjectOptions:
+    """How pictures with objects are prepared, and what of the network is trained."""
+
+    detectors: ClassVar[tuple[str, ...]] = ()
+    """Those of the task."""
+
+    detector: str = ""
+    head: DetectorOptions = field(default_factory=DetectorOptions)
+    max_size: int = 1333
+    """Longest side of a picture, pixels; --size is the shorter side."""
+    min_sizes: tuple[int, ...] = ()
+    """Shorter sides that are drawn from in training; by default --size alone."""
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    jitter: tuple[float, float] | None = None
+    """Large-scale jitter: the least and the largest factor of the size, such as 0.1 2.0, before a crop to a square."""
+    color_jitter: float = 0.0
+    """Largest relative change of brightness, contrast and saturation."""
+    photometric_distort: float = 0.0
+    """Probability of each of SSD's changes: brightness, contrast, saturation, hue, order of channels; 0.5 in SSD."""
+    freeze: int = 0
+    """How many stages of the backbone are not trained, the stem first."""
+    freeze_norms: bool = False
+    """Batch normalisations of the backbone never learn, as is usual with published weights and small batches."""
+
+    def __post_init__(self) -> None:
+        check_choice("Detector", self.detector, self.detectors)
+        check_range("max size", self.max_size, 16, 16384)
+        for size in self.min_sizes:
+            check_range("min sizes", size, 16, 16384)
+        check_range("flip", self.flip, 0, 1)
+        check_range("color jitter", self.color_jitter, 0, 1)
+        check_range("photometric distort", self.photometric_distort, 0, 1)
+        check_range("freeze", self.freeze, 0, 100)

@@ -1,0 +1,41 @@
+"""What a user can choose for the task panoptic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from res2net.errors import check_range
+from res2net.tasks.objects.options import ObjectOptions
+
+__all__ = ["PanopticOptions"]
+
+
+@dataclass(frozen=True)
+class PanopticOptions(ObjectOptions):
+    """How pictures are divided into things and stuff, and how that is trained."""
+
+    detectors: ClassVar[tuple[str, ...]] = ("panoptic_fpn",)
+
+    detector: str = "panoptic_fpn"
+    """panoptic_fpn."""
+    stuff_channels: int = 128
+    """Channels of the branch for stuff."""
+    stuff_weight: float = 0.5
+    """Weight of its loss beside those of things."""
+    segment_score: float = 0.5
+    """Things with a lower score become no segment."""
+    segment_overlap: float = 0.5
+    """Nor do those of which a larger share of pixels belongs to things with higher scores."""
+    stuff_area: int = 4096
+    """Pixels that a segment of stuff has at least."""
+    scale_stuff_area: bool = True
+    """That is for a picture of 640 x 480, and less for smaller ones; else it is for all."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("stuff channels", self.stuff_channels, 1, 1 << 16)
+        check_range("stuff weight", self.stuff_weight, 0, 1000)
+        check_range("segment score", self.segment_score, 0, 1)
+        check_range("segment overlap", self.segment_overlap, 0, 1)
+        check_range("stuff area", self.stuff_area, 0, 1 << 30)

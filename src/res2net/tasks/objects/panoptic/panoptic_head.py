@@ -1,0 +1,221 @@
+"""Panoptic FPN: things by Mask R-CNN and stuff by a second branch on the same pyramid (Kirillov et al., CVPR 2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from res2net.backbones.base import Backbone
+from res2net.errors import InputError
+from res2net.nn import initialise
+from res2net.tasks.objects.heads.options import DetectorOptions
+from res2net.tasks.objects.heads.rcnn import mask_rcnn
+from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
+from res2net.tasks.objects.panoptic.segments_head import merge_segments
+from res2net.tasks.pixels.heads.losses import IGNORED, pixel_cross_entropy
+from res2net.tasks.pixels.heads.network import resized
+
+__all__ = [
+    "IGNORED",
+    "SEMANTIC_WEIGHT",
+    "PanopticFPN",
+    "SemanticBranch",
+    "merge_segments",
+    "panoptic_fpn",
+    "semantic_target",
+]
+
+SEMANTIC_WEIGHT = 0.5
+"""Weight of the loss of stuff beside those of things (section 4.1 of the paper; 0.5 or 0.75 there)."""
+GROUPS = 32
+"""Groups of the normalisations, as few as the channels allow."""
+
+
+class SemanticBranch(nn.Module):
+    """What each pixel is, from all maps of a pyramid (section 3.1 and figure 3 of the paper).
+
+    Each map goes through 3x3 convolutions with group normalisation and ReLU, doubled bilinearly in size after each, up
+    to the size of the finest map, which goes through one convolution. The sum of all goes through a 1x1 convolution
+    and is enlarged to the pictures.
+
+    Args:
+        in_channels: channels of each map.
+        strides: of the maps, finest first; each a power of 2 times the first.
+        num_classes: classes of pixels, the things together being one of them.
+        channels: of the convolutions.
+
+    Raises:
+        InputError: the strides are not such, or the classes are not 1 to 255.
+    """
+
+    def __init__(self, in_channels: int, strides: Sequence[int], num_classes: int, *, channels: int = 128) -> None:
+        super().__init__()
+        doublings = [math.log2(stride / strides[0]) for stride in strides]
+        if not doublings or any(count < 0 or count != int(count) for count in doublings):
+            raise InputError(f"Strides {list(strides)} do not fit: give the finest first, then 1, 2, 4, ... times it.")
+        if not 1 <= num_classes <= IGNORED:
+            raise InputError(f"{num_classes} classes of pixels do not fit: give 1 to {IGNORED}.")
+        self.doublings = tuple(int(count) for count in doublings)
+        self.num_classes = num_classes
+        groups = math.gcd(GROUPS, channels)
+        self.levels = nn.ModuleList()
+        for count in self.doublings:
+            widths = [in_channels, *[channels] * max(count, 1)]
+            self.levels.append(
+                nn.ModuleList(
+                    nn.Sequential(
+                        nn.Conv2d(before, channels, 3, padding=1, bias=False),
+                        nn.GroupNorm(groups, channels),
+                        nn.ReLU(inplace=True),
+                    )
+                    for before in widths[:-1]
+                )
+            )
+        self.predictor = nn.Conv2d(channels, num_classes, 1)
+        initialise(self)
+        nn.init.zeros_(self.predictor.bias)  # type: ignore[arg-type]
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Maps `(N, in_channels, h, w)`, finest first, to logits `(N, num_classes, *size)`."""
+        height, width = maps[0].shape[-2:]
+        total = None
+        for x, count, layers in zip(maps, self.doublings, self.levels, strict=True):
+            for place, layer in enumerate(layers.children()):
+                x = layer(x)
+                if count:
+                    # What doubles exactly is doubled; a map of odd sides is a pixel smaller.
+                    left = 2 ** (count - 1 - place)
+                    x = resized(x, (-(-height // left), -(-width // left)))
+            total = x if total is None else total + x
+        return resized(self.predictor(total), size)
+
+
+class PanopticFPN(TwoStage):
+    """A detector with masks, and a semantic branch on its pyramid.
+
+    `detect` gives `semantic` beside the detections: logits `(stuff + 1, h, w)` of a picture, the last class being all
+    things, for `merge_segments`. `forward` gives them as its last tensor, `(N, stuff + 1, H, W)`.
+
+    Args:
+        detector: with a pyramid and masks; its parts become parts of this.
+        num_stuff: classes of stuff.
+        channels: of the semantic branch.
+        semantic_weight: of its loss.
+
+    Raises:
+        InputError: the detector has no masks or no pyramid, or there is no class of stuff.
+    """
+
+    def __init__(
+        self, detector: TwoStage, num_stuff: int, *, channels: int = 128, semantic_weight: float = SEMANTIC_WEIGHT
+    ) -> None:
+        if not detector.roi_heads.has_mask():
+            raise InputError("A detector without masks cannot divide a picture into segments: take mask_rcnn.")
+        if not isinstance(detector.neck, PyramidNeck):
+            raise InputError("A detector without a pyramid has no maps for stuff: take mask_rcnn.")
+        if num_stuff < 1:
+            raise InputError(f"{num_stuff} classes of stuff cannot be learnt: give 1 or more, or train a detector.")
+        super().__init__(
+            detector.backbone,
+            detector.neck,
+            detector.rpn,
+            detector.roi_heads,
+            detector.num_classes,
+            detector.proposals,
+        )
+        self.num_stuff = num_stuff
+        self.semantic_weight = semantic_weight
+        self.semantic = SemanticBranch(detector.neck.channels, detector.neck.strides, num_stuff + 1, channels=channels)
+
+    def losses(
+        self, images: Tensor, sizes: Sequence[tuple[int, int]], targets: Sequence[Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Those of the detector, and `loss_semantic` with its weight.
+
+        Each target also has `semantic` `(h, w)` or larger: the index of the class of stuff, and 255 elsewhere.
+        """
+        maps = self.maps(images)
+        height, width = images.shape[-2:]
+        wanted = [
+            semantic_target(target["semantic"], target["masks"], self.num_stuff, (height, width)) for target in targets
+        ]
+        loss = pixel_cross_entropy(self.logits(maps, (height, width)), torch.stack(wanted))
+        return self.losses_on(maps, images, sizes, targets) | {"loss_semantic": self.semantic_weight * loss}
+
+    def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
+        """What is in each picture; see `Detector.detect` and the class."""
+        maps = self.maps(images)
+        logits = self.logits(maps, (images.shape[-2], images.shape[-1]))
+        found = self.detect_on(maps, images, sizes)
+        return [
+            result | {"semantic": one[:, :height, :width]}
+            for result, one, (height, width) in zip(found, logits, sizes, strict=True)
+        ]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Those of the detector, and logits of pixels `(N, stuff + 1, H, W)`."""
+        maps = self.maps(images)
+        height, width = images.shape[-2:]
+        return *self.find_on(maps, images, [(height, width)] * len(images)), self.logits(maps, (height, width))
+
+    def logits(self, maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
+        """The pyramid to logits of pixels `(N, stuff + 1, *size)`; the last, coarsest map is for boxes alone."""
+        return self.semantic(list(maps.values())[: len(self.semantic.levels)], size)
+
+
+def panoptic_fpn(
+    backbone: Backbone,
+    num_things: int,
+    num_stuff: int,
+    options: DetectorOptions | None = None,
+    *,
+    channels: int = 128,
+    semantic_weight: float = SEMANTIC_WEIGHT,
+) -> PanopticFPN:
+    """Mask R-CNN on a pyramid with the semantic branch.
+
+    Args:
+        backbone: without classifier.
+        num_things: classes of objects.
+        num_stuff: classes of stuff.
+        options: of the detector.
+        channels: of the semantic branch.
+        semantic_weight: of its loss.
+    """
+    detector = mask_rcnn(backbone, num_things, options or DetectorOptions())
+    assert isinstance(detector, TwoStage)
+    return PanopticFPN(detector, num_stuff, channels=channels, semantic_weight=semantic_weight)
+
+
+def semantic_target(semantic: Tensor, masks: Tensor, things: int, size: tuple[int, int]) -> Tensor:
+    """What the semantic branch is to find: stuff, the class of all things where a mask is, and 255 elsewhere.
+
+    Args:
+        semantic: `(h, w)`: the class of stuff, or 255.
+        masks: `(n, h, w)` of the things.
+        things: index of their class.
+        size: height and width to pad to, with 255.
+
+    Raises:
+        InputError: a class of stuff is out of range, or the map is larger than the batch or not of the masks' size.
+    """
+    semantic = semantic.as_subclass(Tensor).long()
+    height, width = semantic.shape
+    if height > size[0] or width > size[1] or (len(masks) and masks.shape[1:] != semantic.shape):
+        raise InputError(
+            f"A semantic map of {height} x {width} does not fit masks {tuple(masks.shape)} and pictures of {size[0]} x "
+            f"{size[1]}: give all of a picture the same size."
+        )
+    labelled = semantic[semantic != IGNORED]
+    if labelled.numel() and not 0 <= int(labelled.min()) <= int(labelled.max()) < things:
+        raise InputError(
+            f"A semantic map has classes from {int(labelled.min())} to {int(labelled.max())}: give 0 to {things - 1}, "
+            f"and {IGNORED} where there is no stuff."
+        )
+    covered = masks.as_subclass(Tensor).bool().any(0) if len(masks) else torch.zeros_like(semantic, dtype=torch.bool)
+    wanted = semantic.masked_fill(covered & (semantic == IGNORED), things)
+    return F.pad(wanted, (0, size[1] - width, 0, size[0] - height), value=IGNORED)

@@ -1,1 +1,0 @@
-"""What several tasks are made of."""

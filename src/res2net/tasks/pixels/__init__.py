@@ -1,0 +1,1 @@
+"""Tasks that predict a value for each pixel."""

@@ -1,0 +1,190 @@
+"""Interactive segmentation: clicks as maps beside the picture, and the attention to the first one.
+
+FCANet (Lin et al., CVPR 2020, section 3; https://github.com/frazerlin/fcanet): the first click lies near the middle of
+the object, so a branch of its own, in which that click is large, tells the decoder where the object is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
+
+from res2net.backbones.base import Backbone, Stage
+from res2net.nn import initialise
+from res2net.tasks.pixels.heads.losses import IGNORED
+from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork, resized, stage_of_stride
+
+__all__ = [
+    "ClickDiscs",
+    "FirstClickBranch",
+    "FirstClickNetwork",
+    "click_maps",
+    "click_squares",
+    "clicked_cross_entropy",
+    "distance_cross_entropy",
+]
+
+DETAIL_STRIDE = 4
+STEPS = 3
+"""Convolutions of each half of the branch."""
+ON_CLICK, FAR_OFF, FAR = 2.0, 0.8, 100.0
+"""Weights of a pixel on a click and far from all, and how many pixels are far (published code of FCANet)."""
+
+
+def click_maps(clicks: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    """Maps of positive and of negative clicks: 1 at a click, and half of that sigma / 2 pixels away from it.
+
+    Args:
+        clicks: `(N, K, 3)`: x and y in pixels, and 1 for positive, 0 for negative, anything else for no click.
+        size: height and width.
+        sigma: width of the bell curves at half their height, pixels.
+
+    Returns:
+        `(N, 2, height, width)`.
+    """
+    return torch.exp(-4 * math.log(2) / sigma**2 * click_squares(clicks, size))
+
+
+def click_squares(clicks: Tensor, size: tuple[int, int]) -> Tensor:
+    """How far the nearest positive, and the nearest negative click is from each pixel, squared; infinite without one.
+
+    Args:
+        clicks: as of `click_maps`.
+        size: height and width.
+
+    Returns:
+        `(N, 2, height, width)`.
+    """
+    rows = torch.arange(size[0], device=clicks.device, dtype=torch.float32)
+    columns = torch.arange(size[1], device=clicks.device, dtype=torch.float32)
+    nearest = clicks.new_full((len(clicks), 2, *size), math.inf, dtype=torch.float32)
+    for click in clicks.float().unbind(1):  # one after the other: all at once would be a large tensor
+        x, y, kind = click.unbind(1)
+        squares = (rows - y[:, None]).square()[:, :, None] + (columns - x[:, None]).square()[:, None, :]
+        for place, wanted in enumerate((1.0, 0.0)):
+            of_kind = squares.masked_fill((kind != wanted)[:, None, None], math.inf)
+            nearest[:, place] = torch.minimum(nearest[:, place], of_kind)
+    return nearest
+
+
+def clicked_cross_entropy(logits: Tensor, wanted: Tensor, maps: Tensor, weight: float) -> Tensor:
+    """The binary cross entropy of pixels, those around clicks counting more; the weighted mean over known pixels.
+
+    Else a network that finds most objects by the first click hardly learns what the others are for: they change few
+    pixels.
+
+    Args:
+        logits: `(N, 1, H, W)`.
+        wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
+        maps: of clicks, `(N, 2, H, W)`.
+        weight: what is added to 1 on a click.
+    """
+    known = wanted != IGNORED
+    weights = (1 + weight * maps.amax(1)) * known
+    losses = F.binary_cross_entropy_with_logits(logits[:, 0].float(), (wanted == 1).float(), reduction="none")
+    return (losses * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+def distance_cross_entropy(logits: Tensor, wanted: Tensor, squares: Tensor) -> Tensor:
+    """The click-based loss of FCANet: pixels count more, the nearer a click of their own kind is.
+
+    The binary cross entropy of a pixel on such a click weighs 2. That falls in a straight line to 0.8 at 100 pixels
+    from it, which is also the weight where there is none. The mean over known pixels.
+
+    Args:
+        logits: `(N, 1, H, W)`.
+        wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
+        squares: `(N, 2, H, W)` of `click_squares`.
+    """
+    known = wanted != IGNORED
+    away = torch.where(wanted == 1, squares[:, 0], squares[:, 1]).sqrt().clamp(max=FAR)
+    weights = (ON_CLICK - (ON_CLICK - FAR_OFF) * away / FAR) * known
+    losses = F.binary_cross_entropy_with_logits(logits[:, 0].float(), (wanted == 1).float(), reduction="none")
+    return (losses * weights).sum() / known.sum().clamp(min=1)
+
+
+class FirstClickBranch(nn.Module):
+    """The branch around the first click: six convolutions from stride 4 to 16, and a mask of its own to learn from.
+
+    Args:
+        stages: of the backbone; one has stride 4.
+        channels: of the first three convolutions; the others have twice as many.
+
+    Raises:
+        InputError: no stage has stride 4.
+    """
+
+    def __init__(self, stages: Sequence[Stage], channels: int = 256) -> None:
+        super().__init__()
+        self.fine = stage_of_stride(stages, DETAIL_STRIDE)
+        self.out_channels = 2 * channels
+        widths = [stages[self.fine].channels + 1] + [channels] * STEPS + [2 * channels] * STEPS
+        self.layers = nn.Sequential(
+            *(
+                Conv2dNormActivation(before, after, 3, stride=1 if place % STEPS else 2)
+                for place, (before, after) in enumerate(pairwise(widths))
+            )
+        )
+        self.mask = nn.Sequential(
+            Conv2dNormActivation(2 * channels, channels, 3),
+            Conv2dNormActivation(channels, channels, 3),
+            nn.Conv2d(channels, 1, 1),
+        )
+        initialise(self)
+
+    def widened(self, stages: Sequence[Stage]) -> tuple[Stage, ...]:
+        """The stages as the decoder sees them: the last one has the channels of the branch too."""
+        return (*stages[:-1], Stage(stages[-1].channels + self.out_channels, stages[-1].stride))
+
+    def forward(self, maps: Sequence[Tensor], first: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The pyramid and the map `(N, 1, H, W)` of the first click to a wider pyramid, and to the logits of a mask."""
+        fine = maps[self.fine]
+        found = self.layers(torch.cat([fine, resized(first, (fine.shape[-2], fine.shape[-1]))], 1))
+        here = resized(found, (maps[-1].shape[-2], maps[-1].shape[-1]))
+        return [*maps[:-1], torch.cat([here, maps[-1]], 1)], self.mask(found)
+
+
+class FirstClickNetwork(PixelNetwork):
+    """Encoder and decoder, of which the decoder is led by the first click.
+
+    Args:
+        backbone: without classifier, for a picture with two maps of clicks.
+        decoder: for the stages that the branch widened.
+        branch: for the stages of the backbone.
+    """
+
+    def __init__(self, backbone: Backbone, decoder: Decoder, branch: FirstClickBranch) -> None:
+        super().__init__(backbone, decoder)
+        self.branch = branch
+
+    def decoded(self, images: Tensor) -> list[Tensor]:
+        """The maps of the decoder, then the mask of the branch; the last channel of the input is the first click's."""
+        maps, mask = self.branch(self.backbone.features(images[:, :-1]), images[:, -1:])
+        return [*self.decoder(maps), mask]
+
+
+class ClickDiscs(nn.Module):
+    """What can be said of clicks without the picture: an object is a disc around each of them.
+
+    Args:
+        radius: pixels.
+        sigma: of the maps of clicks.
+        channel: of the map of positive clicks; that of negative ones follows.
+    """
+
+    def __init__(self, radius: float, sigma: float, channel: int = 3) -> None:
+        super().__init__()
+        self.least = nn.Parameter(torch.tensor(math.exp(-4 * math.log(2) * (radius / sigma) ** 2)), requires_grad=False)
+        self.channel = channel
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, H, W)` to logits `(N, 1, H, W)`: positive up to the radius, where no negative click is nearer."""
+        positive, negative = images[:, self.channel], images[:, self.channel + 1]
+        inside = (positive >= self.least) & (positive > negative)
+        return torch.where(inside, 1.0, -1.0)[:, None]

@@ -1,0 +1,82 @@
+"""A picture and a user who clicks on it, one click after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from res2net.images.decode import read_image
+from res2net.images.joint_geometry import picture_size
+from res2net.tasks.pixels.click.data import Clicked, check_click
+
+if TYPE_CHECKING:
+    from res2net.tasks.pixels.click.task import Click
+
+__all__ = ["ClickSession"]
+
+
+class ClickSession:
+    """Finds an object of a picture by clicks.
+
+    The picture is prepared once, and undoing computes nothing. Each click runs the whole network, since its first
+    layer sees the clicks.
+
+    Args:
+        task: with trained weights.
+        image: a file, a `PIL.Image`, or a tensor `(3, H, W)`, uint8 or float in 0..1.
+
+    Raises:
+        InputError: the file is no picture.
+    """
+
+    def __init__(self, task: Click, image: Any) -> None:
+        self.task = task.eval()
+        picture = read_image(image) if isinstance(image, str | Path) else image
+        self.size = picture_size(picture)
+        """Height and width of the picture."""
+        prepared, noted = task.transform(False)(picture, {"index": 0})
+        self._images = prepared[None].to(task.device)
+        self._noted = {name: [noted[name]] for name in ("size_now", "original_size", "zoom")}
+        self._clicks: list[Clicked] = []
+        self._masks: list[NDArray[np.bool_]] = [np.zeros(self.size, dtype=bool)]
+
+    @property
+    def clicks(self) -> tuple[Clicked, ...]:
+        """All clicks so far."""
+        return tuple(self._clicks)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The object as it was found last, bool `(H, W)`; nothing before the first click."""
+        return self._masks[-1].copy()
+
+    def click(self, x: float, y: float, positive: bool = True) -> NDArray[np.bool_]:
+        """Click on a pixel, and see what is found then.
+
+        Args:
+            x: its column, 0 for the first.
+            y: its row.
+            positive: whether it belongs to the object, or does not.
+
+        Raises:
+            InputError: it lies outside of the picture.
+        """
+        clicked = Clicked(x, y, positive)
+        check_click(clicked, *self.size)
+        clicks = [*self._clicks, clicked]
+        with torch.inference_mode():
+            (mask,) = self.task.masks(self._images, self._noted, [clicks], [self._masks[-1]])
+        self._clicks = clicks
+        self._masks.append(mask)
+        return self.mask
+
+    def undo(self) -> NDArray[np.bool_]:
+        """Take the last click back, if there is one, and see what was found before."""
+        if self._clicks:
+            self._clicks.pop()
+            self._masks.pop()
+        return self.mask

@@ -1,0 +1,1 @@
+"""Transforms of images with a label for each pixel."""

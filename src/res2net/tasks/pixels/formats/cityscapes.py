@@ -1,0 +1,65 @@
+"""Cityscapes: `leftImg8bit/train/CITY/x_leftImg8bit.png` and `gtFine/train/CITY/x_gtFine_labelIds.png`.
+
+The classes that are evaluated, and their numbers, are those of https://github.com/mcordts/cityscapesScripts
+(`helpers/labels.py`); all others have no label.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from res2net.images.faults import AnnotationReport
+from res2net.tasks.pixels.formats.classes import numbered
+from res2net.tasks.pixels.formats.images import PixelFiles
+from res2net.tasks.pixels.formats.pairs import files_by_stem
+
+__all__ = ["CITYSCAPES_CLASSES", "has_cityscapes", "read_cityscapes"]
+
+CITYSCAPES_CLASSES = {
+    7: "road",
+    8: "sidewalk",
+    11: "building",
+    12: "wall",
+    13: "fence",
+    17: "pole",
+    19: "traffic light",
+    20: "traffic sign",
+    21: "vegetation",
+    22: "terrain",
+    23: "sky",
+    24: "person",
+    25: "rider",
+    26: "car",
+    27: "truck",
+    28: "bus",
+    31: "train",
+    32: "motorcycle",
+    33: "bicycle",
+}
+"""By their numbers in `labelIds`, which go up to 33."""
+
+_PICTURES, _MAPS = "leftImg8bit", "gtFine"
+_HIGHEST = 33
+
+
+def has_cityscapes(path: Path) -> bool:
+    """Whether that is a root of Cityscapes."""
+    return all((path / folder / split).is_dir() for folder in (_PICTURES, _MAPS) for split in ("train", "val"))
+
+
+def read_cityscapes(path: Path, report: AnnotationReport) -> list[PixelFiles]:
+    """Training and validation, with the 19 classes that are evaluated."""
+    classes = numbered(CITYSCAPES_CLASSES, set(range(_HIGHEST + 1)) - CITYSCAPES_CLASSES.keys())
+    splits = []
+    for split in ("train", "val"):
+        pictures, maps = files_by_stem(path / _PICTURES / split), files_by_stem(path / _MAPS / split, (".png",))
+        pairs = []
+        for stem, picture in pictures.items():
+            name = stem.removesuffix(f"_{_PICTURES}") + f"_{_MAPS}_labelIds"
+            if name in maps:
+                pairs.append((picture, maps[name]))
+            else:
+                report.add("missing mask file", picture, f"there is no {name}.png in {path / _MAPS / split}")
+        one, other = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        splits.append(PixelFiles(f"{path} {split}", "semantic", classes.names, one, other, classes.coding()))
+    return splits

@@ -1,0 +1,204 @@
+"""Folders of pictures beside folders of label maps: for any labels, and as the field's data sets have them.
+
+Semantic segmentation: ADE20K (http://sceneparsing.csail.mit.edu/) has `images/training` and `annotations/training`.
+Saliency: DUTS has `DUTS-TR-Image` and `DUTS-TR-Mask`, ECSSD `images` and `ground_truth_mask`, HKU-IS `imgs` and `gt`,
+SOD and MSRA-B photos and masks side by side. Depth: `rgb` and `depth`, NYUv2 `rgb_x.jpg` and `sync_depth_x.png`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from res2net.errors import InputError
+from res2net.images.faults import AnnotationReport
+from res2net.images.folder import subfolders
+from res2net.tasks.pixels.formats.classes import find_class_file, found_classes, read_classes
+from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SaliencyMasks
+from res2net.tasks.pixels.formats.images import PixelFiles
+from res2net.tasks.pixels.formats.pairs import (
+    MAP_ENDINGS,
+    Pair,
+    are_paired,
+    files_by_stem,
+    listed_pairs,
+    pair_folders,
+    pair_side_by_side,
+)
+
+__all__ = ["SPLITS", "has_folders", "read_depth", "read_saliency", "read_semantic", "unpaired"]
+
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test", "testing")}
+"""What the folders and the lists of the splits are called, in lower case."""
+
+# All in lower case.
+_PICTURES = ("images", "image", "imgs", "img", "rgb", "jpegimages", "pictures", "sync_rgb")
+_PICTURE_ENDINGS = ("-image", "-images", "_image")
+_MAPS = {
+    "semantic": (
+        *("masks", "mask", "annotations", "annotation", "labels", "label", "gt", "semantic", "segmentation"),
+        "segmentationclass",
+    ),
+    "saliency": (
+        *("masks", "mask", "gt", "gts", "ground_truth_mask", "groundtruth", "ground_truth", "saliency", "annotations"),
+        *("annotation", "pixelwisegt-new-png"),
+    ),
+    "depth": ("depth", "depths", "depth_maps", "depth_map", "depth_gt", "sync_depth"),
+}
+_MAP_ENDINGS = {
+    "semantic": ("-mask", "-masks", "_mask"),
+    "saliency": ("-mask", "-masks", "_mask"),
+    "depth": ("_depth",),
+}
+_DUTS = {"train": "-tr", "val": "-te"}
+
+Reader = Callable[[AnnotationReport], list[Pair]]
+"""Pairs the files of a split, and tells which have no partner."""
+
+
+def has_folders(path: Path, label: str) -> bool:
+    """Whether a root has a folder of pictures and one of maps that can have such labels."""
+    return path.is_dir() and bool(_splits(path, label))
+
+
+def unpaired(root: Path, label: str) -> tuple[Path, Path] | None:
+    """A folder of pictures and one of maps, by their names, in a root that `has_folders` does not know.
+
+    What lacks is that a map has the name of its picture.
+    """
+    if not root.is_dir():
+        return None
+    inside = _inside(root)
+    bases = [root, *(inside[name] for names in SPLITS.values() for name in names if name in inside)]
+    pairs = (pair for base in bases for pair in _candidates(base, label))
+    return next(((one, two) for one, two in pairs if files_by_stem(one) and files_by_stem(two, MAP_ENDINGS)), None)
+
+
+def _splits(root: Path, label: str) -> dict[str, Reader]:
+    """What pairs the files of each split, or of "" for the whole."""
+    inside = _inside(root)
+    found: dict[str, Reader] = {}
+    for split, names in SPLITS.items():
+        folders = [inside[name] for name in names if name in inside]
+        folders += [folder for name, folder in inside.items() if label == "saliency" and name.endswith(_DUTS[split])]
+        readers = [reader for folder in folders if (reader := _reader(folder, label))]
+        readers += [
+            partial(pair_folders, within[0][name], within[1][name])
+            for within in [[_inside(folder) for folder in pair] for pair in _candidates(root, label)]
+            for name in names
+            if all(name in folders for folders in within) and are_paired(within[0][name], within[1][name])
+        ]
+        if readers:
+            found[split] = readers[0]
+    if len(found) == 2:
+        return found
+    whole = next(iter(found.values()), None) or _reader(root, label)
+    return {"": whole} if whole else {}
+
+
+def _inside(folder: Path) -> dict[str, Path]:
+    return {entry.name.lower(): entry for entry in subfolders(folder)}
+
+
+def _candidates(base: Path, label: str) -> list[tuple[Path, Path]]:
+    """Folders of pictures and of maps within a folder, by their names, the likeliest first."""
+    inside = _inside(base)
+    pictures = [inside[name] for name in _PICTURES if name in inside]
+    pictures += [folder for name, folder in inside.items() if name.endswith(_PICTURE_ENDINGS)]
+    maps = [inside[name] for name in _MAPS[label] if name in inside]
+    maps += [folder for name, folder in inside.items() if name.endswith(_MAP_ENDINGS[label])]
+    return [(one, other) for one in pictures for other in maps if one != other]
+
+
+def _reader(base: Path, label: str) -> Reader | None:
+    """What pairs the files within a folder."""
+    for pictures, maps in _candidates(base, label):
+        if are_paired(pictures, maps):
+            return partial(pair_folders, pictures, maps)
+    if label == "saliency":
+        for folder in (base, *(folder for name, folder in _inside(base).items() if name in _PICTURES)):
+            if _side_by_side(folder):
+                return partial(pair_side_by_side, folder)
+    return None
+
+
+def _side_by_side(folder: Path) -> bool:
+    """Whether a folder itself has a photo and a mask of one stem."""
+    photos = [file for file in folder.iterdir() if file.suffix.lower() in (".jpg", ".jpeg")]
+    return any(photo.with_suffix(".png").is_file() for photo in photos[:20])
+
+
+def _pairs(root: Path, label: str, report: AnnotationReport) -> list[list[Pair]]:
+    """The pairs of training and validation, or of the whole; lists such as `train.txt` split what folders do not."""
+    splits = _splits(root, label)
+    if len(splits) == 2:
+        return [splits[split](report) for split in SPLITS]
+    pairs = splits[""](report)
+    lists = [
+        next((root / f"{name}.txt" for name in names if (root / f"{name}.txt").is_file()), None)
+        for names in SPLITS.values()
+    ]
+    if all(lists):
+        return [listed_pairs(file, pairs, report) for file in lists if file]
+    return [pairs]
+
+
+def read_semantic(root: Path, report: AnnotationReport) -> list[PixelFiles]:
+    """Pictures with the numbers of classes, named by a list of `CLASS_FILES` or by the numbers.
+
+    In ADE20K's folders (`images/training` and `annotations/training`) without a list, 0 is unlabelled.
+
+    Raises:
+        InputError: the list cannot be used.
+    """
+    pairs = _pairs(root, "semantic", report)
+    file = find_class_file(root)
+    if file is None:
+        every = [labels for split in pairs for _, labels in split]
+        ade = (root / "images" / "training").is_dir() and (root / "annotations" / "training").is_dir()
+        classes = found_classes(every, zero_is_unlabelled=ade)
+    else:
+        classes = read_classes(file)
+    return _files(root, "semantic", classes.names, pairs, classes.coding())
+
+
+def read_saliency(root: Path, report: AnnotationReport) -> list[PixelFiles]:
+    """Pictures with masks of what stands out."""
+    return _files(root, "saliency", ("salient",), _pairs(root, "saliency", report), SaliencyMasks())
+
+
+def read_depth(root: Path, report: AnnotationReport) -> list[PixelFiles]:
+    """Pictures with distances; `depth.json` may say the `scale`, numbers of a file for each metre.
+
+    Raises:
+        InputError: that file cannot be used.
+    """
+    return _files(root, "depth", ("depth",), _pairs(root, "depth", report), DepthMaps(_scale(root / "depth.json")))
+
+
+def _scale(file: Path) -> float | None:
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{file} is no JSON ({error}): mend it.") from error
+    scale = content.get("scale") if isinstance(content, dict) else None
+    if isinstance(scale, int | float) and not isinstance(scale, bool) and math.isfinite(scale) and scale > 0:
+        return float(scale)
+    raise InputError(f'{file} has no scale above 0: write {{"scale": 1000}} where 1000 in a map is a metre.')
+
+
+def _files(
+    root: Path, label: str, names: Sequence[str], splits: Sequence[Sequence[Pair]], coding: Coding
+) -> list[PixelFiles]:
+    called = ("train", "val") if len(splits) == 2 else ("",)
+    return [
+        PixelFiles(
+            f"{root} {split}".strip(), label, names, [one for one, _ in pairs], [two for _, two in pairs], coding
+        )
+        for split, pairs in zip(called, splits, strict=True)
+    ]

@@ -1,0 +1,109 @@
+"""Pictures of which every pixel has a label: semantic segmentation, salient objects, depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+
+from res2net.images.decode import BadImage, read_turned
+from res2net.images.samples import Sample
+from res2net.tasks.pixels.formats.codings import Coding, turned
+
+__all__ = ["LABELS", "PixelFiles", "PixelImages"]
+
+LABELS = ("semantic", "saliency", "depth")
+"""What the pixels of a data set can have; see `PixelImages`."""
+
+
+@dataclass(frozen=True)
+class PixelFiles:
+    """The files of one split.
+
+    Args:
+        name: of the data set.
+        label: one of `LABELS`.
+        class_names: of `semantic`; for the others what a pixel is asked for.
+        paths: of the pictures.
+        maps: of their labels, one for each picture.
+        coding: reads these.
+    """
+
+    name: str
+    label: str
+    class_names: Sequence[str]
+    paths: Sequence[str]
+    maps: Sequence[str]
+    coding: Coding
+
+
+class PixelImages(Dataset[Sample]):
+    """Pictures with a label for each pixel: `(PIL.Image, target)`; a pair that cannot be read raises `BadImage`.
+
+    The picture is upright RGB, and the target has one entry, a `tv_tensors.Mask` `(H, W)` of the same size:
+
+    - `semantic` uint8: an index in `class_names`, and 255 for what has no label
+    - `saliency` bool: whether the pixel belongs to what stands out
+    - `depth` float32: metres from the camera, and 0 where it is unknown
+
+    Args:
+        files: of the pictures, and maybe of more.
+        chosen: the places in `files` of the pictures; by default all.
+    """
+
+    def __init__(self, files: PixelFiles, chosen: Iterable[int] | None = None) -> None:
+        self.files = files
+        everything = range(len(files.paths))
+        self.chosen = np.fromiter(everything if chosen is None else chosen, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> Sample:
+        picture = int(self.chosen[index])
+        image, orientation = read_turned(self.files.paths[picture])
+        labels = self._labels(picture, orientation, (image.height, image.width))
+        return image, {self.files.label: tv_tensors.Mask(as_tensor(labels))}
+
+    @property
+    def label(self) -> str:
+        """Which of `LABELS` a target has."""
+        return self.files.label
+
+    @property
+    def paths(self) -> list[str]:
+        """The files of the pictures."""
+        return [self.files.paths[picture] for picture in self.chosen]
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names of the classes; of saliency and of depth the one thing that a pixel is asked for."""
+        return self.files.class_names
+
+    def subset(self, indices: Iterable[int]) -> PixelImages:
+        """The samples of these indices, in their order; the lists of files are shared."""
+        return PixelImages(self.files, self.chosen[np.fromiter(indices, dtype=np.int64)])
+
+    def _labels(self, picture: int, orientation: int, size: tuple[int, int]) -> NDArray[Any]:
+        path = self.files.maps[picture]
+        labels = turned(self.files.coding.read(path), orientation, size)
+        if labels.shape != size:
+            raise BadImage.at(path, size_fault((labels.shape[0], labels.shape[1]), size))
+        return labels
+
+
+def size_fault(found: tuple[int, int], expected: tuple[int, int]) -> str:
+    """Says that a label map has another size (H, W) than its picture."""
+    return f"it has {found[1]} x {found[0]} pixels, and its picture has {expected[1]} x {expected[0]}"
+
+
+def as_tensor(labels: NDArray[Any]) -> Tensor:
+    """Labels as a tensor of their own memory."""
+    return torch.from_numpy(np.ascontiguousarray(labels))

@@ -1,0 +1,211 @@
+"""`open_pixels`: from a path to pictures with a label for each pixel, whatever their format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from res2net.errors import InputError, check_choice
+from res2net.images.decode import BadImage
+from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
+from res2net.images.splits import hashed_split
+from res2net.tasks.objects.formats.masks import read_ids
+from res2net.tasks.pixels.formats.cityscapes import has_cityscapes, read_cityscapes
+from res2net.tasks.pixels.formats.classes import find_class_file
+from res2net.tasks.pixels.formats.coco_stuff import has_coco_stuff, read_coco_stuff
+from res2net.tasks.pixels.formats.folders import has_folders, read_depth, read_saliency, read_semantic, unpaired
+from res2net.tasks.pixels.formats.images import LABELS, PixelFiles, PixelImages
+from res2net.tasks.pixels.formats.survey import PixelSurvey, good_pictures
+from res2net.tasks.pixels.formats.voc import has_voc_segmentation, read_voc_segmentation
+
+__all__ = ["PIXEL_FORMATS", "PixelFormat", "find_pixel_formats", "likely_pixel_formats", "open_pixels"]
+__all__ += ["read_pixel_splits"]
+
+LOOKED_INTO = 2000
+"""Label maps whose pixels are checked before a run: all of small data sets, of large ones some from all over."""
+
+_FOLDERS = {"semantic": "images and masks", "saliency": "images and masks", "depth": "images and depth"}
+_EMPTY = {
+    "semantic": "There is not one labelled pixel in the maps of {}: 255 is unlabelled, and classes have other numbers.",
+    "saliency": "There is not one salient pixel in the masks of {}: what is salient is white, or 1 in masks of "
+    "0 and 1.",
+    "depth": "There is not one known distance in the maps of {}: numbers above 0 are known.",
+}
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """A format of data sets with a label for each pixel.
+
+    Args:
+        about: its name for people.
+        label: which of `LABELS` it has.
+        find: whether a path is a data set in it; looks at names and not at contents.
+        read: the files of training and validation, or of one split; the report gets the faults.
+    """
+
+    about: str
+    label: str
+    find: Callable[[Path], bool]
+    read: Callable[[Path, AnnotationReport], list[PixelFiles]]
+
+
+PIXEL_FORMATS: dict[str, PixelFormat] = {
+    "voc_segmentation": PixelFormat("PASCAL VOC segmentation", "semantic", has_voc_segmentation, read_voc_segmentation),
+    "coco_stuff": PixelFormat("COCO stuff", "semantic", has_coco_stuff, read_coco_stuff),
+    "cityscapes": PixelFormat("Cityscapes", "semantic", has_cityscapes, read_cityscapes),
+    "semantic_folders": PixelFormat(
+        "folders of pictures and label maps", "semantic", partial(has_folders, label="semantic"), read_semantic
+    ),
+    "saliency_folders": PixelFormat(
+        "pictures and masks of what is salient", "saliency", partial(has_folders, label="saliency"), read_saliency
+    ),
+    "depth_folders": PixelFormat("pictures and depth", "depth", partial(has_folders, label="depth"), read_depth),
+}
+"""All formats by name, in the order in which they are tried."""
+
+
+def find_pixel_formats(path: str | Path) -> list[str]:
+    """The names of the formats that a path may have: masks can be read as classes and as what is salient."""
+    path = Path(path)
+    return [name for name, known in PIXEL_FORMATS.items() if path.exists() and known.find(path)]
+
+
+def likely_pixel_formats(path: str | Path) -> list[str]:
+    """As `find_pixel_formats`, but masks are either of classes or of what is salient.
+
+    They are of classes where a list of classes lies beside them, or one of some masks has more than black and white.
+    """
+    found, path = find_pixel_formats(path), Path(path)
+    if not {"semantic_folders", "saliency_folders"} <= set(found):
+        return found
+    splits = PIXEL_FORMATS["saliency_folders"].read(path, AnnotationReport(path))
+    maps = [files.maps[place] for files in splits for place in spread(len(files.maps), 20)]
+    of_classes = find_class_file(path) is not None or any(map(_has_classes, maps))
+    found.remove("saliency_folders" if of_classes else "semantic_folders")
+    return found
+
+
+def _has_classes(path: str) -> bool:
+    try:
+        numbers = set(np.unique(read_ids(path, rgb=False)).tolist())
+    except BadImage:
+        return False
+    return not (numbers <= {0, 1} or numbers <= {0, 255})
+
+
+def open_pixels(
+    path: str | Path,
+    label: str,
+    *,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    bad_annotations: str = "stop",
+    bad_images: str = "stop",
+) -> tuple[PixelImages, PixelImages]:
+    """The training and the validation pictures of a data set with a label for each pixel, in one of `PIXEL_FORMATS`.
+
+    Before the first picture is used, every file has its partner and every header was read, and up to `LOOKED_INTO` maps
+    of each split were read whole; `res2net data check` reads all.
+
+    Args:
+        path: a folder.
+        label: one of `LABELS`.
+        val_fraction: share of the validation where the data set is not split.
+        seed: of that split.
+        bad_annotations: "stop" raises `InputError` where something is wrong, "skip" leaves those pictures out.
+        bad_images: "stop" counts a picture that cannot be read as wrong; "skip" keeps it, for whoever reads it to skip
+            and to tell.
+
+    Raises:
+        InputError: there is no such data set, or something is wrong with it.
+    """
+    check_choice("Label", label, LABELS)
+    check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
+    if not 0 < val_fraction < 1:
+        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
+    report = AnnotationReport(path)
+    checked = []
+    for files in read_pixel_splits(path, _choose(path, label), report):
+        survey, places = PixelSurvey(), spread(len(files.paths), LOOKED_INTO)
+        good = good_pictures(files, report, survey, places, keep_unreadable=bad_images == "skip")
+        checked.append((PixelImages(files, good), survey))
+    report.settle(bad_annotations)
+    for images, survey in checked:
+        _check_usable(images, survey)
+    if len(checked) == 2:
+        return checked[0][0], checked[1][0]
+    return _split(checked[0][0], Path(path), val_fraction, seed)
+
+
+def read_pixel_splits(path: str | Path, format_name: str, report: AnnotationReport) -> list[PixelFiles]:
+    """Training and validation of a data set in a format, or one where it is not split; faults go to the report.
+
+    Raises:
+        InputError: the data set cannot be read at all.
+    """
+    splits = PIXEL_FORMATS[format_name].read(Path(path), report)
+    if len(splits) == 1:
+        return splits
+    train, val = splits
+    both = set(train.paths) & set(val.paths)
+    for picture in sorted(both):
+        report.add("picture of both splits", picture, "it is among the pictures of the training and of the validation")
+    kept = [place for place, picture in enumerate(train.paths) if picture not in both]
+    return [
+        replace(train, paths=[train.paths[place] for place in kept], maps=[train.maps[place] for place in kept]),
+        val,
+    ]
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most so many of the places 0 to `count`, at equal distances."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+
+
+def _choose(path: str | Path, label: str) -> str:
+    if not Path(path).exists():
+        raise InputError(f"There is no file or folder {str(path)!r}: give the path of a data set.")
+    found = [name for name in find_pixel_formats(path) if PIXEL_FORMATS[name].label == label]
+    if not found:
+        known = ", ".join(one.about for one in PIXEL_FORMATS.values() if one.label == label)
+        alone = unpaired(Path(path), label)
+        if alone is not None:
+            raise InputError(
+                f"No picture in {alone[0]} has a map in {alone[1]}: the map of x.jpg is called x.png or x_mask.png."
+            )
+        raise InputError(
+            f"{path} is no data set with the label {label} for each pixel: give one in a known format ({known}; the "
+            f"folders are such as {_FOLDERS[label]}), or make one out of a data set with masks of objects with "
+            "`res2net data prepare`."
+        )
+    return found[0]
+
+
+def _check_usable(images: PixelImages, survey: PixelSurvey) -> None:
+    name = images.files.name
+    if not len(images):
+        raise InputError(f"No picture with labels that can be used is left in {name}: see `res2net data check`.")
+    if images.label == "semantic" and len(images.class_names) < 2:
+        raise InputError(
+            f"The maps of {name} have one class only: masks of 0 and 255 are of the label saliency, and 255 is "
+            "unlabelled."
+        )
+    if survey.read and not survey.classes[int(images.label == "saliency") :].any():
+        raise InputError(_EMPTY[images.label].format(name))
+
+
+def _split(images: PixelImages, root: Path, val_fraction: float, seed: int) -> tuple[PixelImages, PixelImages]:
+    """Training and validation: by the seed and the path of each picture below the root, the same on every machine."""
+    if len(images) < 2:
+        raise InputError(
+            f"The data set {root} has {len(images)} picture, and a split needs two: add pictures, or make "
+            "train and val."
+        )
+    keys = [Path(path).relative_to(root).as_posix() for path in images.paths]
+    train, val = hashed_split(keys, val_fraction, seed)
+    return images.subset(train), images.subset(val)

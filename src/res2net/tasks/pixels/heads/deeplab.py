@@ -1,0 +1,65 @@
+"""DeepLabv3+ (Chen et al., ECCV 2018): spatial pyramid pooling on the last map, refined by one of stride 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.segmentation.deeplabv3 import ASPP
+
+from res2net.backbones.base import Stage
+from res2net.nn import initialise
+from res2net.tasks.pixels.heads.decoders import register_decoder
+from res2net.tasks.pixels.heads.network import Decoder, resized, stage_of_stride
+
+__all__ = ["DeepLabV3Plus"]
+
+RATES = (6, 12, 18)
+"""Dilations of the 3x3 convolutions for maps of stride 16; for stride 8 twice as large (section 4 of the paper)."""
+DETAIL_STRIDE = 4
+DETAIL_CHANNELS = 48
+"""Of the finer map (section 4.1 of the paper), in proportion to 256 channels elsewhere."""
+
+
+@register_decoder("deeplabv3plus")
+class DeepLabV3Plus(Decoder):
+    """Pooling at several rates, then two 3x3 convolutions together with a finer map (figure 2 of the paper).
+
+    Args:
+        stages: of the backbone; one has stride 4, and rates fit the stride of the last.
+        num_classes: values of a pixel.
+        channels: of the pooled and of the refined map.
+
+    Raises:
+        InputError: no stage has stride 4.
+    """
+
+    def __init__(self, stages: Sequence[Stage], num_classes: int, channels: int = 256) -> None:
+        super().__init__()
+        self.fine = stage_of_stride(stages, DETAIL_STRIDE)
+        detail = max(1, round(channels * DETAIL_CHANNELS / 256))
+        rates = [max(1, rate * 16 // stages[-1].stride) for rate in RATES]
+        self.aspp = ASPP(stages[-1].channels, rates, channels)
+        self.reduce = _convolution(stages[self.fine].channels, detail, 1)
+        self.refine = nn.Sequential(
+            _convolution(channels + detail, channels, 3),
+            _convolution(channels, channels, 3),
+            nn.Dropout(0.1),
+            nn.Conv2d(channels, num_classes, 1),
+        )
+        initialise(self)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The pyramid to logits of stride 4."""
+        fine = self.reduce(maps[self.fine])
+        coarse = resized(self.aspp(maps[-1]), (fine.shape[-2], fine.shape[-1]))
+        return [self.refine(torch.cat([coarse, fine], 1))]
+
+
+def _convolution(in_channels: int, channels: int, kernel_size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    )

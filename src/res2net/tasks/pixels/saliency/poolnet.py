@@ -1,0 +1,227 @@
+"""PoolNet: pooling for what is salient and where it ends (Liu et al., CVPR 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from res2net.backbones.base import Stage
+from res2net.tasks.pixels.heads.decoders import register_decoder
+from res2net.tasks.pixels.heads.network import Decoder
+from res2net.tasks.pixels.saliency.sides import initialise_sides, side_channels
+
+__all__ = ["EdgeBranch", "FeatureAggregation", "PoolNet", "PyramidPooling"]
+
+POOLED = (1, 3, 5)
+"""Sides of the maps that the pyramid pooling module pools to."""
+RATES = (2, 4, 8)
+"""Sides of what a feature aggregation module pools."""
+EDGE_SHARE = 16
+"""Channels on the middle stages for each of a map of edges: 256 and 16 in the paper."""
+
+
+@register_decoder("poolnet")
+class PoolNet(Decoder):
+    """A top-down path with feature aggregation modules, which is told at each level what the whole picture shows.
+
+    The layout is that of the published network on a ResNet, whose last stage has stride 1 and dilation 2 (output stride
+    16).
+
+    With `edges` a branch learns edges from the same features, and what it finds is given to the last layer; no gradient
+    flows back from there. The paper learns them in turn with the salient objects from a data set of edges, or from the
+    outlines of salient objects ("SalEdge"), as here.
+
+    Args:
+        stages: of the backbone, finest first; 3 or more.
+        num_classes: values of a pixel.
+        channels: on the middle stages; 256 in the paper. The finest has half, the last two have twice as many.
+        edges: whether edges are learnt too.
+
+    Shape: maps `(N, channels, h, w)`, finest first, to logits in the size of the finest: the answer
+        `(N, num_classes, h, w)`, and with `edges` those as fused and as found at each level, coarsest first,
+        `(N, 1, h, w)`.
+
+    Raises:
+        InputError: there are fewer than 3 stages.
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage], num_classes: int = 1, channels: int = 256, *, edges: bool = False
+    ) -> None:
+        super().__init__()
+        widths = side_channels(stages, channels)
+        self.convert = nn.ModuleList(
+            relu_after(nn.Conv2d(stage.channels, width, 1, bias=False))
+            for stage, width in zip(stages, widths, strict=True)
+        )
+        # From here on the coarsest comes first.
+        levels = widths[::-1]
+        self.ppm = PyramidPooling(stages[-1].channels, levels[0])
+        self.infos = nn.ModuleList(
+            relu_after(nn.Conv2d(levels[0], width, 3, padding=1, bias=False)) for width in levels[1:]
+        )
+        self.deep_pool = nn.ModuleList(
+            FeatureAggregation(before, channels, merges=True) for before, channels in pairwise(levels)
+        )
+        self.deep_pool.append(FeatureAggregation(levels[-1], levels[-1], merges=False))
+        self.edges = EdgeBranch(levels[1:], levels[-1], max(1, channels // EDGE_SHARE)) if edges else None
+        self.score = (
+            nn.Conv2d(2 * levels[-1], num_classes, 3, padding=1) if edges else nn.Conv2d(levels[-1], num_classes, 1)
+        )
+        self.learns = ("mask", *["edge"] * len(levels)) if edges else ("mask",)
+        initialise_sides(self, channels)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps, finest first, to the answer and edges; see the class."""
+        whole = self.ppm(maps[-1])
+        told = [info(enlarged(whole, x)) for info, x in zip(self.infos, maps[-2::-1], strict=True)]
+        coarsest, *finer = [convert(x) for convert, x in zip(self.convert, maps, strict=True)][::-1]
+        merged, seen = coarsest, []
+        for aggregate, x, info in zip(list(self.deep_pool)[:-1], finer, told, strict=True):
+            merged = aggregate(merged, x, info)
+            seen.append(merged)
+        merged = self.deep_pool[-1](merged)
+        if self.edges is None:
+            return [self.score(merged)]
+        features = self.edges(seen)
+        about = self.edges.about([x.detach() for x in features], merged)
+        return [self.score(torch.cat([merged, about], 1)), *self.edges.logits(features, merged)]
+
+
+class PyramidPooling(nn.Module):
+    """What the whole picture shows: means over parts of the coarsest map beside the map itself (PPM).
+
+    Args:
+        in_channels: of the map.
+        channels: of what comes out.
+
+    Shape: `(N, in_channels, h, w)` to `(N, channels, h, w)`.
+    """
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.parts = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(side), relu_after(nn.Conv2d(channels, channels, 1, bias=False)))
+            for side in POOLED
+        )
+        count = 1 + len(POOLED)
+        self.after = relu_after(nn.Conv2d(count * channels, channels, 3, padding=1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, in_channels, h, w)` to `(N, channels, h, w)`."""
+        x = self.before(x)
+        return self.after(torch.cat([x, *(enlarged(part(x), x) for part in self.parts)], 1))
+
+
+class FeatureAggregation(nn.Module):
+    """A map seen at several scales, and joined with a finer one and with what the whole picture shows (FAM).
+
+    Args:
+        in_channels: of the map.
+        channels: of what comes out, and of what it is joined with.
+        merges: whether it is joined with anything.
+
+    Shape: `(N, in_channels, h, w)`, and with `merges` two of `(N, channels, h2, w2)`, to `(N, channels, h2, w2)`.
+    """
+
+    def __init__(self, in_channels: int, channels: int, *, merges: bool) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=False) for _ in RATES)
+        self.relu = nn.ReLU()
+        self.conv_sum = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.conv_merged = nn.Conv2d(channels, channels, 3, padding=1, bias=False) if merges else None
+
+    def forward(self, x: Tensor, finer: Tensor | None = None, info: Tensor | None = None) -> Tensor:
+        """Maps to a map; see the class."""
+        height, width = x.shape[-2:]
+        total = x
+        for rate, conv in zip(RATES, self.convs, strict=True):
+            side = (min(rate, height), min(rate, width))  # a map can be smaller than what is pooled
+            total = total + enlarged(conv(F.avg_pool2d(x, side, side)), x)
+        total = self.relu(total)
+        if self.conv_merged is None:
+            return self.conv_sum(total)
+        assert finer is not None
+        assert info is not None
+        return self.conv_merged(self.conv_sum(enlarged(total, finer)) + finer + info)
+
+
+class EdgeBranch(nn.Module):
+    """Edges from the maps of the top-down path, and features of them for the salient object.
+
+    Args:
+        in_channels: of each map.
+        channels: of the features for the salient object.
+        edge_channels: of each map of edges.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int, edge_channels: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(ResidualBlock(one), ResidualBlock(one), nn.Conv2d(one, edge_channels, 1, bias=False))
+            for one in in_channels
+        )
+        self.sides = nn.ModuleList(nn.Conv2d(edge_channels, 1, 1) for _ in in_channels)
+        self.fuse = nn.Conv2d(len(in_channels), 1, 1)
+        together = edge_channels * len(in_channels)
+        widths = (together, together, channels, channels, channels)
+        self.trans = nn.Sequential(
+            *(relu_after(nn.Conv2d(before, after, 3, padding=1, bias=False)) for before, after in pairwise(widths))
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps of the path to features of edges `(N, edge_channels, h, w)` of each."""
+        return [block(x) for block, x in zip(self.blocks, maps, strict=True)]
+
+    def about(self, features: Sequence[Tensor], like: Tensor) -> Tensor:
+        """What the features tell the salient object, `(N, channels, h, w)` in the size of `like`."""
+        return self.trans(torch.cat([enlarged(x, like) for x in features], 1))
+
+    def logits(self, features: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+        """Edges as fused and as found at each level, `(N, 1, h, w)` in the size of `like`."""
+        found = [enlarged(side(x), like) for side, x in zip(self.sides, features, strict=True)]
+        return [self.fuse(torch.cat(found, 1)), *found]
+
+
+class ResidualBlock(nn.Module):
+    """Convolutions in a quarter of the channels beside the map itself, and ReLU.
+
+    Shape: `(N, channels, h, w)` to the same.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow = max(1, channels // 4)
+        self.branch = nn.Sequential(
+            nn.Conv2d(channels, narrow, 1, bias=False),
+            nn.Conv2d(narrow, narrow, 3, padding=1, bias=False),
+            nn.Conv2d(narrow, channels, 1, bias=False),
+        )
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, channels, h, w)` to the same."""
+        return self.relu(x + self.branch(x))
+
+
+@register_decoder("poolnet_edges")
+def poolnet_with_edges(stages: Sequence[Stage], num_classes: int, channels: int) -> PoolNet:
+    """PoolNet that learns edges too."""
+    return PoolNet(stages, num_classes, channels, edges=True)
+
+
+def enlarged(x: Tensor, like: Tensor) -> Tensor:
+    """A map in the size of another, bilinearly, the middles of the corner pixels upon one another as in the paper."""
+    if x.shape[-2:] == like.shape[-2:]:
+        return x
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
+
+
+def relu_after(conv: nn.Conv2d) -> nn.Sequential:
+    """A convolution and its ReLU."""
+    return nn.Sequential(conv, nn.ReLU())

@@ -1,0 +1,162 @@
+"""Folders of pictures with their roads.
+
+`images` holds pictures, and `graphs` for each a graph of the same name (`res2net.tasks.roads.data.files`), or `masks` a
+picture of the same name and size whose pixels are not black where roads are. With both, the graph is what is true of
+the roads, and the mask what the road map is learnt from; with masks alone the graph is the mask's thinned lines. Where
+the root has folders `train` and `val` with these in them, the data are split; else they are by a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import Dataset
+
+from res2net.errors import InputError
+from res2net.images.decode import EXTENSIONS, BadImage, image_header, image_size, read_turned
+from res2net.images.samples import Sample
+from res2net.images.splits import hashed_split
+from res2net.tasks.pixels.formats.codings import turned
+from res2net.tasks.pixels.formats.images import size_fault
+from res2net.tasks.roads.data.files import ENDINGS, read_graph
+from res2net.tasks.roads.data.graph import RoadGraph
+from res2net.tasks.roads.data.skeleton import graph_of_mask
+
+__all__ = ["ROAD_CLASSES", "RoadFiles", "open_roads"]
+
+ROAD_CLASSES = ("road",)
+"""What there is to find."""
+HOW = "a folder with the folders images and graphs (or masks)"
+
+
+class RoadFiles(Dataset[Sample]):
+    """Pictures with their `graph`, and `mask` `(H, W)` bool where there are masks.
+
+    Args:
+        pictures: their paths.
+        graphs: the path of each graph, or None where the masks make them.
+        masks: the path of each mask, or None.
+    """
+
+    def __init__(self, pictures: list[Path], graphs: list[Path] | None, masks: list[Path] | None) -> None:
+        self.paths, self.graphs, self.masks = pictures, graphs, masks
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample; `InputError` where its roads cannot be read, `BadImage` where its picture cannot."""
+        picture, orientation = read_turned(self.paths[index])
+        target: dict[str, object] = {}
+        if self.masks is not None:
+            target["mask"] = read_mask(self.masks[index], picture, orientation)
+        target["graph"] = self.graph(index) if self.graphs is not None else graph_of_mask(target["mask"])  # type: ignore[arg-type]
+        return picture, target
+
+    def graph(self, index: int) -> RoadGraph:
+        """The graph in the file of a picture."""
+        assert self.graphs is not None
+        return read_graph(self.graphs[index])
+
+    def subset(self, indices: Iterable[int]) -> RoadFiles:
+        """The samples of these indices."""
+        chosen = list(indices)
+        graphs, masks = (None if one is None else [one[i] for i in chosen] for one in (self.graphs, self.masks))
+        return RoadFiles([self.paths[i] for i in chosen], graphs, masks)
+
+
+def open_roads(
+    root: str | Path, *, val_fraction: float = 0.2, seed: int = 0, bad_images: str = "stop"
+) -> tuple[RoadFiles, RoadFiles]:
+    """The training and the validation pictures of a folder; all graphs and the headers of all pictures are read.
+
+    Args:
+        root: of the folder.
+        val_fraction: share of the validation where the folder is not split.
+        seed: of that split.
+        bad_images: a picture that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
+            skip and to tell.
+
+    Raises:
+        InputError: it is no such folder, something in it has no counterpart or another size, or roads cannot be read.
+    """
+    root = Path(root)
+    if (root / "train").is_dir() and (root / "val").is_dir():
+        splits = files_of(root / "train"), files_of(root / "val")
+        for split in splits:
+            check(split, bad_images)
+        return splits
+    files = files_of(root)
+    check(files, bad_images)
+    if len(files) < 2:
+        raise InputError(f"{root} has 1 picture, and a split needs two: add pictures, or folders train and val.")
+    train, val = hashed_split([path.name for path in files.paths], val_fraction, seed)
+    return files.subset(train), files.subset(val)
+
+
+def check(files: RoadFiles, bad_images: str) -> None:
+    """`InputError` where the files do not fit each other."""
+    roads = inside = 0
+    for index, path in enumerate(files.paths):
+        try:
+            (height, width), orientation = image_header(path)
+        except BadImage:
+            if bad_images == "stop":
+                raise
+            continue
+        if files.masks is not None:
+            check_size(files.masks[index], image_size(files.masks[index]), (height, width), orientation)
+        if files.graphs is not None:
+            points = files.graph(index).points
+            roads += len(points)
+            inside += int(((points >= 0) & (points <= (width, height))).all(1).sum())
+    if roads and not inside:
+        raise InputError(
+            f"No road of {files.graphs[0].parent if files.graphs else ''} lies on its picture: give coordinates in "
+            "pixels of the picture, x to the right and y down from its upper left corner."
+        )
+
+
+def files_of(folder: Path) -> RoadFiles:
+    """The pictures of a folder with what belongs to them."""
+    if not (folder / "images").is_dir():
+        raise InputError(f"{folder} has no pictures of roads: give {HOW}.")
+    pictures = found(folder / "images", EXTENSIONS)
+    beside = {name: (folder / name).is_dir() for name in ("graphs", "masks")}
+    if not pictures or not any(beside.values()):
+        raise InputError(f"{folder} has no {'pictures' if not pictures else 'graphs and no masks'}: give {HOW}.")
+    graphs = matching(pictures, folder / "graphs", ENDINGS) if beside["graphs"] else None
+    masks = matching(pictures, folder / "masks", EXTENSIONS) if beside["masks"] else None
+    return RoadFiles(pictures, graphs, masks)
+
+
+def found(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """The files of a folder that have one of the endings, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
+
+
+def matching(pictures: list[Path], folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """The file of each picture's name in a folder."""
+    there = {path.stem: path for path in found(folder, endings)}
+    for picture in pictures:
+        if picture.stem not in there:
+            raise InputError(f"{picture} has no counterpart in {folder}: add {picture.stem}{endings[0]}, or remove it.")
+    return [there[picture.stem] for picture in pictures]
+
+
+def read_mask(path: Path, picture: Image.Image, orientation: int) -> NDArray[np.bool_]:
+    """Where roads are, `(H, W)`: turned as its picture was, by that orientation of EXIF, or by its own."""
+    mask, own = read_turned(path)
+    size = picture.height, picture.width
+    check_size(path, (mask.height, mask.width), size, orientation)
+    return turned(np.asarray(mask).max(-1) > 0, orientation if own == 1 else 1, size)
+
+
+def check_size(path: Path, found: tuple[int, int], size: tuple[int, int], orientation: int) -> None:
+    """`InputError` unless a mask has the size (H, W) of its upright picture, or that of its file."""
+    if found != size and (orientation < 5 or found[::-1] != size):
+        raise InputError(f"The mask {path} does not fit: {size_fault(found, size)}.")

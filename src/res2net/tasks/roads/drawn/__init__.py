@@ -1,0 +1,1 @@
+"""Synthetic aerial images with their road graphs."""

@@ -1,0 +1,195 @@
+"""From a town to a picture of it as from an aeroplane: streets, houses, trees that hide them, and shadows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from res2net.images.shapes.scene import Colour
+from res2net.tasks.roads.drawn.towns import SURFACES, Street, Town
+
+__all__ = ["render_town"]
+
+OVERSAMPLING = 2
+"""Samples of a pixel along x and along y, whose mean it becomes."""
+GROUNDS: tuple[Colour, ...] = ((0.36, 0.44, 0.26), (0.46, 0.50, 0.33), (0.55, 0.52, 0.40), (0.42, 0.42, 0.36))
+"""Grass, dry grass, bare earth and scrub."""
+ROOFS: tuple[Colour, ...] = (
+    (0.58, 0.32, 0.26),
+    (0.45, 0.44, 0.45),
+    (0.72, 0.70, 0.68),
+    (0.38, 0.30, 0.27),
+    SURFACES[0],
+)
+"""Tiles, slate, white, brown, and one that has the colour of asphalt."""
+TREE: Colour = (0.16, 0.28, 0.14)
+NOISE = 0.015
+"""Standard deviation of the sensor's noise, of a range of 0 ... 1."""
+
+Array = NDArray[np.float64]
+
+
+def render_town(town: Town, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A picture `(size, size, 3)` of a town's square, RGB; a metre is a pixel."""
+    canvas = _Canvas(size, _ground(rng, size))
+    sun = np.array([np.cos(angle := rng.uniform(0, 2 * np.pi)), np.sin(angle)]) * rng.uniform(1.5, 5.0)
+    streets = _street_mask(town, size)
+    _draw_yards(canvas, streets, rng)
+    _draw_streets(canvas, town, rng)
+    _draw_houses(canvas, streets, sun, rng)
+    _draw_trees(canvas, town, sun, rng)
+    picture = canvas.finished(rng)
+    slope = rng.uniform(-0.1, 0.1, 2)
+    middle = np.linspace(-0.5, 0.5, size)
+    light = rng.uniform(0.85, 1.15) + slope[0] * middle[None, :, None] + slope[1] * middle[:, None, None]
+    picture = picture * light + rng.normal(0, NOISE, picture.shape)
+    return np.asarray((picture.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+class _Canvas:
+    """A picture to draw on in metres."""
+
+    def __init__(self, size: int, ground: Array) -> None:
+        self.size = size
+        side = size * OVERSAMPLING
+        picture = Image.fromarray((ground.clip(0, 1) * 255).astype(np.uint8))
+        self.picture = picture.resize((side, side), Image.Resampling.BICUBIC)
+        self.draw = ImageDraw.Draw(self.picture, "RGBA")
+
+    def line(self, points: Array, width: float, colour: Colour, alpha: float = 1.0) -> None:
+        """A line with round ends."""
+        scaled = [(x, y) for x, y in (points * OVERSAMPLING).tolist()]
+        radius = width * OVERSAMPLING / 2
+        self.draw.line(scaled, _rgba(colour, alpha), round(2 * radius), joint="curve")
+        if alpha == 1:
+            for x, y in (scaled[0], scaled[-1]):
+                self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), _rgba(colour, 1.0))
+
+    def polygon(self, points: Array, colour: Colour, alpha: float = 1.0) -> None:
+        """A filled polygon."""
+        self.draw.polygon([(x, y) for x, y in (points * OVERSAMPLING).tolist()], _rgba(colour, alpha))
+
+    def disc(self, middle: Array, radius: float, colour: Colour, alpha: float = 1.0) -> None:
+        """A filled circle."""
+        x, y = (middle * OVERSAMPLING).tolist()
+        r = radius * OVERSAMPLING
+        self.draw.ellipse((x - r, y - r, x + r, y + r), _rgba(colour, alpha))
+
+    def finished(self, rng: np.random.Generator) -> Array:
+        """The pixels, slightly blurred, in 0 ... 1."""
+        blurred = self.picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.2)))
+        small = blurred.resize((self.size, self.size), Image.Resampling.BOX)
+        return np.asarray(small, dtype=np.float64) / 255
+
+
+def _rgba(colour: Colour, alpha: float) -> tuple[int, int, int, int]:
+    red, green, blue = (round(255 * min(max(value, 0.0), 1.0)) for value in colour)
+    return red, green, blue, round(255 * alpha)
+
+
+def _shade(colour: Colour, rng: np.random.Generator, spread: float = 0.04) -> Colour:
+    red, green, blue = np.array(colour) + rng.normal(0, spread) + rng.normal(0, spread / 3, 3)
+    return float(red), float(green), float(blue)
+
+
+def _ground(rng: np.random.Generator, size: int) -> Array:
+    """Two grounds in patches, with a fine texture, `(size, size, 3)`."""
+    first, second = (np.array(GROUNDS[one]) for one in rng.choice(len(GROUNDS), 2, replace=False))
+    patches = _noise(rng, size, max(2, size // 40))
+    fine = _noise(rng, size, max(2, size // 3))[..., None] - 0.5
+    return np.asarray(first + (second - first) * patches[..., None] + 0.16 * fine)
+
+
+def _noise(rng: np.random.Generator, size: int, cells: int) -> Array:
+    coarse = Image.fromarray(rng.random((cells, cells)).astype(np.float32))
+    return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64).clip(0, 1)
+
+
+def _street_mask(town: Town, size: int) -> NDArray[np.bool_]:
+    """Where streets are, with a margin, `(size, size)`."""
+    mask = Image.new("L", (size, size))
+    draw = ImageDraw.Draw(mask)
+    for street in town.streets:
+        draw.line([(x, y) for x, y in street.line.tolist()], fill=1, width=round(street.width) + 4)
+    return np.asarray(mask) > 0
+
+
+def _draw_yards(canvas: _Canvas, streets: NDArray[np.bool_], rng: np.random.Generator) -> None:
+    """Car parks and squares with the surfaces of streets, so that a colour alone does not tell a street."""
+    for _ in range(rng.integers(0, 2 + canvas.size // 64)):
+        middle = rng.uniform(0, canvas.size, 2)
+        colour = _shade(SURFACES[rng.integers(len(SURFACES))], rng)
+        if not _covers(streets, middle):
+            canvas.polygon(_box(middle, rng.uniform(6, 14, 2), rng.uniform(0, np.pi)), colour)
+
+
+def _draw_streets(canvas: _Canvas, town: Town, rng: np.random.Generator) -> None:
+    pavement, marked = rng.random() < 0.4, rng.random() < 0.6
+    if pavement:
+        for street in town.streets:
+            canvas.line(street.line, street.width + 2.5, (0.62, 0.61, 0.58))
+    shades = [_shade(street.colour, rng, 0.015) for street in town.streets]
+    for street, shade in zip(town.streets, shades, strict=True):
+        canvas.line(street.line, street.width, shade)
+    for street in town.streets:
+        if street.width > 7.5 and marked:
+            canvas.line(street.line, 0.6, (0.85, 0.85, 0.8), alpha=0.7)
+        _draw_cars(canvas, street, rng)
+
+
+def _draw_cars(canvas: _Canvas, street: Street, rng: np.random.Generator) -> None:
+    for number in rng.integers(0, len(street.line) - 1, rng.poisson(len(street.line) / 12)):
+        way = street.line[number + 1] - street.line[number]
+        side = np.array([-way[1], way[0]]) / (np.linalg.norm(way) + 1e-9) * street.width / 4 * rng.choice((-1, 1))
+        middle = street.line[number] + way * rng.random() + side
+        colour = tuple(rng.choice((0.1, 0.35, 0.8, 0.95)) * np.ones(3))
+        canvas.polygon(_box(middle, np.array([2.2, 0.9]), float(np.arctan2(way[1], way[0]))), colour)
+
+
+def _draw_houses(canvas: _Canvas, streets: NDArray[np.bool_], sun: Array, rng: np.random.Generator) -> None:
+    """Where no street is; a shadow may fall on one."""
+    roof = ROOFS[rng.integers(len(ROOFS))]
+    for _ in range(int(rng.uniform(0.3, 1.0) * canvas.size**2 / 250)):
+        middle, half, angle = rng.uniform(0, canvas.size, 2), rng.uniform(2.5, 8.0, 2), rng.uniform(0, np.pi)
+        box = _box(middle, half, angle)
+        if any(_covers(streets, point) for point in (middle, *box, *(0.5 * (box + np.roll(box, 1, 0))))):
+            continue
+        colour = _shade(roof if rng.random() < 0.6 else ROOFS[rng.integers(len(ROOFS))], rng)
+        canvas.polygon(box + sun, (0.05, 0.05, 0.08), alpha=0.45)
+        canvas.polygon(box, colour)
+        canvas.polygon((box + box[[0, 1, 1, 0]]) / 2, _darker(colour))  # the half that looks away from the sun
+
+
+def _draw_trees(canvas: _Canvas, town: Town, sun: Array, rng: np.random.Generator) -> None:
+    """Anywhere and along streets, some of which they hide."""
+    beside = rng.uniform(0, 0.5)
+    for _ in range(int(rng.uniform(0.1, 1.0) * canvas.size**2 / 300)):
+        middle, radius = rng.uniform(0, canvas.size, 2), rng.uniform(1.5, 5.0)
+        if rng.random() < beside and town.streets:
+            street = town.streets[rng.integers(len(town.streets))]
+            middle = street.line[rng.integers(len(street.line))] + rng.normal(0, street.width / 2, 2)
+        colour = _shade(TREE, rng)
+        canvas.disc(middle + 0.7 * sun, radius, (0.03, 0.05, 0.05), alpha=0.45)
+        for _ in range(4):
+            canvas.disc(
+                middle + rng.normal(0, radius / 3, 2), radius * rng.uniform(0.5, 0.8), _shade(colour, rng, 0.03)
+            )
+
+
+def _darker(colour: Colour) -> Colour:
+    red, green, blue = (0.85 * value for value in colour)
+    return red, green, blue
+
+
+def _box(middle: Array, half: Array, angle: float) -> Array:
+    """The corners `(4, 2)` of a turned rectangle."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
+    return np.asarray(corners @ np.array([[cos, sin], [-sin, cos]]) + middle)
+
+
+def _covers(mask: NDArray[np.bool_], point: Array) -> bool:
+    """Whether a point is in the mask, or outside of the picture."""
+    column, row = np.floor(point).astype(int).tolist()
+    return not (0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]) or bool(mask[row, column])

@@ -1,0 +1,92 @@
+"""`roads`: towns as from an aeroplane, drawn on demand, with the graphs of their streets."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+
+from res2net.errors import InputError, check_choice
+from res2net.images.samples import Sample
+from res2net.images.shapes.dataset import SPLITS
+from res2net.images.sources import DataSource, register_source
+from res2net.tasks.roads.data.folder import ROAD_CLASSES
+from res2net.tasks.roads.drawn.aerial import render_town
+from res2net.tasks.roads.drawn.towns import draw_town
+from res2net.weights import Preprocessing
+
+__all__ = ["RoadScenes", "road_source"]
+
+SIDE = 192
+"""Pixels, and metres."""
+LENGTHS = {"train": 600, "val": 80}
+"""Pictures of each split of the source that has the name `roads`."""
+
+
+class RoadScenes(Dataset[Sample]):
+    """Drawn towns, the same for the same seed, split and index: an image `(3, size, size)`, uint8, and its `graph`.
+
+    Args:
+        length: number of pictures.
+        size: side of a picture in pixels, each a metre.
+        split: "train", "val" or "test", which share no picture.
+        seed: another seed gives other towns.
+        keep: keep drawn pictures in memory.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    def __init__(
+        self, length: int, *, size: int = SIDE, split: str = "train", seed: int = 0, keep: bool = False
+    ) -> None:
+        check_choice("Split", split, SPLITS)
+        if length < 1 or not 32 <= size <= 4096 or seed < 0:
+            raise InputError(
+                f"Roads with length {length}, size {size} and seed {seed} cannot be drawn: choose a length of 1 or "
+                "more, a size of 32 to 4096 pixels, and a seed of 0 or more."
+            )
+        self.length, self.size, self.split, self.seed = length, size, split, seed
+        self._kept: dict[int, Sample] | None = {} if keep else None
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index {index} is outside of 0 ... {self.length - 1}")
+        if self._kept is None:
+            return self._draw(index)
+        if index not in self._kept:
+            self._kept[index] = self._draw(index)
+        image, target = self._kept[index]
+        return image, dict(target)
+
+    def _draw(self, index: int) -> Sample:
+        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+        town = draw_town(rng, self.size)
+        picture = torch.from_numpy(render_town(town, self.size, rng)).permute(2, 0, 1).contiguous()
+        return tv_tensors.Image(picture), {"graph": town.graph}
+
+
+@register_source("roads")
+@cache
+def road_source(labels: tuple[str, ...] = ("graph",)) -> DataSource:
+    """Towns that are drawn once in a process, `LENGTHS` of them.
+
+    Raises:
+        InputError: another label than `graph` is needed.
+    """
+    if set(labels) != {"graph"}:
+        raise InputError(f"The pictures called roads have graphs and no {labels[0]}: use them with the task roads.")
+    train, val = (RoadScenes(length, split=split, keep=True) for split, length in LENGTHS.items())
+    return DataSource(
+        "roads",
+        train,
+        val,
+        ROAD_CLASSES,
+        Preprocessing(size=SIDE, crop=1.0, mean=(0.4, 0.4, 0.35), std=(0.2, 0.2, 0.2)),
+    )

@@ -1,0 +1,64 @@
+"""All that is said of graphs of roads, as a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from res2net.tasks.roads.data.graph import RoadGraph
+from res2net.tasks.roads.data.maps import road_map
+from res2net.tasks.roads.metrics.apls import apls
+from res2net.tasks.roads.metrics.junctions import junction_scores
+from res2net.tasks.roads.metrics.pixels import relaxed_counts
+
+__all__ = ["RoadMetric"]
+
+
+class RoadMetric(Metric):
+    """APLS, the mean over pictures; F1 of junctions and of pixels on the lines, from sums over all pictures.
+
+    Args:
+        snap: pixels of APLS that a control point may be away.
+        spacing: most pixels between its control points.
+        junction_radius: pixels between a true junction and the one that was found.
+        tolerance: pixels that a line may be away.
+    """
+
+    full_state_update = False
+    similarity: Tensor
+    pictures: Tensor
+    junctions: Tensor
+    pixels: Tensor
+
+    def __init__(
+        self, *, snap: float = 4.0, spacing: float = 50.0, junction_radius: float = 10.0, tolerance: int = 3
+    ) -> None:
+        super().__init__()
+        self.snap, self.spacing = snap, spacing
+        self.junction_radius, self.tolerance = junction_radius, tolerance
+        for name, size in (("similarity", ()), ("pictures", ()), ("junctions", (4,)), ("pixels", (4,))):
+            self.add_state(name, torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, found: Sequence[RoadGraph], truth: Sequence[RoadGraph], sizes: Sequence[tuple[int, int]]) -> None:
+        """Add pictures by their graphs and their sizes, height and width."""
+        for one, true, size in zip(found, truth, sizes, strict=True):
+            self.similarity += apls(true, one, snap=self.snap, spacing=self.spacing).value
+            self.pictures += 1
+            self.junctions += torch.from_numpy(junction_scores(true, one, self.junction_radius)).to(self.junctions)
+            there, here = (road_map(graph, size, 1) for graph in (true, one))
+            self.pixels += torch.from_numpy(relaxed_counts(there, here, self.tolerance)).to(self.pixels)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Shares in 0 ... 1 by name; where there is nothing to find and nothing was found, F1 is 1."""
+        values = {"APLS": self.similarity / self.pictures.clamp(min=1)}
+        for name, (recalled, true, right, found) in (("junction", self.junctions), ("pixel", self.pixels)):
+            recall, precision = (
+                a / b if b else torch.tensor(1.0 if both else 0.0)
+                for a, b, both in ((recalled, true, not found), (right, found, not true))
+            )
+            values[f"{name}_precision"], values[f"{name}_recall"] = precision, recall
+            values[f"{name}_F1"] = 2 * precision * recall / (precision + recall).clamp(min=1e-12)
+        return values

@@ -1,0 +1,181 @@
+"""Folders of volumes: as of the Medical Segmentation Decathlon, and a folder of scans beside one of labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from res2net.errors import InputError
+from res2net.images.samples import Sample
+from res2net.tasks.volumes.data.nifti import (
+    ENDINGS,
+    bad_volume,
+    is_volume,
+    lies_elsewhere,
+    list_volumes,
+    read_label_map,
+    read_volume,
+    volume_name,
+)
+
+__all__ = ["VolumeFiles", "open_volumes"]
+
+PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("images", "masks"))
+"""Folders of scans and of their labels, by the names of the files, which are the same but for `_0000`."""
+
+
+class VolumeFiles(Dataset[Sample]):
+    """Scans with the classes of their voxels: `(Volume, {"label_map": (D, H, W) uint8})`; a bad one raises `BadImage`.
+
+    Args:
+        pairs: for each the path of the scan and of its labels.
+        class_names: the background first.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Path, Path]], class_names: Sequence[str]) -> None:
+        self.pairs = list(pairs)
+        self.class_names = list(class_names)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        scan, labels = self.pairs[index]
+        volume, label_map = read_volume(scan), read_label_map(labels, len(self.class_names))
+        if tuple(label_map.shape) != volume.shape:
+            raise bad_volume(
+                scan,
+                f"it has {_sizes(volume.shape)} voxels (slices x height x width), and its labels {labels} have "
+                f"{_sizes(tuple(label_map.shape))}",
+            )
+        if lies_elsewhere(labels, volume):
+            raise bad_volume(
+                scan, f"its axes run other ways than those of its labels {labels}: give both the affine that is true"
+            )
+        return volume, {"label_map": label_map}
+
+    @property
+    def paths(self) -> list[Path]:
+        """Of the scans."""
+        return [scan for scan, _ in self.pairs]
+
+    def subset(self, indices: Iterable[int]) -> VolumeFiles:
+        """The samples of these indices, in their order, with the same classes."""
+        return VolumeFiles([self.pairs[index] for index in indices], self.class_names)
+
+
+def open_volumes(path: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -> tuple[VolumeFiles, VolumeFiles]:
+    """The training and the validation volumes of a folder.
+
+    The folder is as of the Medical Segmentation Decathlon (`imagesTr`, `labelsTr`, and `dataset.json`, which names the
+    classes), or has `images` and `labels` (or `masks`) whose files have the same names. The split depends on the seed
+    and on the names, so it is the same on every machine.
+
+    Args:
+        path: the folder.
+        val_fraction: share of the validation.
+        seed: of the split.
+
+    Raises:
+        InputError: the folder is not like that, a scan has no labels, or there are fewer than two.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise InputError(f"{path} is no folder: give one of volumes, with imagesTr and labelsTr, or images and labels.")
+    if not 0 < val_fraction < 1:
+        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
+    said = _read_description(root / "dataset.json")
+    pairs = _listed(root, said) or _by_name(root)
+    if len(pairs) < 2:
+        raise InputError(f"The folder {path} has one volume, and a split needs two: add some.")
+    names = _class_names(root, said) or _numbered(pairs)
+
+    def rank(index: int) -> bytes:
+        return hashlib.sha256(f"{seed} {pairs[index][0].name}".encode()).digest()
+
+    count = min(max(round(val_fraction * len(pairs)), 1), len(pairs) - 1)
+    val = set(sorted(range(len(pairs)), key=rank)[:count])
+    every = VolumeFiles(pairs, names)
+    return every.subset(index for index in range(len(pairs)) if index not in val), every.subset(sorted(val))
+
+
+def _read_description(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} is no JSON ({error}): mend it, or remove it.") from error
+    if not isinstance(said, dict):
+        raise InputError(f"{file} holds no description of a data set: mend it, or remove it.")
+    return said
+
+
+def _listed(root: Path, said: dict[str, Any]) -> list[tuple[Path, Path]]:
+    """The pairs that the description lists."""
+    entries = said.get("training", [])
+    try:
+        pairs = [(root / entry["image"], root / entry["label"]) for entry in entries]
+    except (TypeError, KeyError) as error:
+        raise InputError(
+            f"{root / 'dataset.json'} lists training volumes without image or label: mend it, or leave out training."
+        ) from error
+    for file in (file for pair in pairs for file in pair):
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise InputError(f"{root / 'dataset.json'} names {file}, which is outside of its folder: mend it.")
+        if not file.is_file():
+            raise InputError(f"{root / 'dataset.json'} names {file}, which is not there: add it, or mend the list.")
+    return pairs
+
+
+def _by_name(root: Path) -> list[tuple[Path, Path]]:
+    """The pairs of two folders."""
+    for scans, labels in PAIRS:
+        if (root / scans).is_dir() and (root / labels).is_dir():
+            by_name = {volume_name(file): file for file in sorted((root / labels).iterdir()) if is_volume(file)}
+            pairs = []
+            for file in list_volumes(root / scans):
+                name = volume_name(file).removesuffix("_0000")
+                if name not in by_name:
+                    raise InputError(f"The volume {file} has no labels in {root / labels}: add {name}{ENDINGS[0]}.")
+                pairs.append((file, by_name[name]))
+            return pairs
+    known = ", or ".join(f"{scans} and {labels}" for scans, labels in PAIRS)
+    raise InputError(f"The folder {root} has no volumes with labels: it needs the folders {known}.")
+
+
+def _class_names(root: Path, said: dict[str, Any]) -> list[str]:
+    """The classes by number, from `{"0": "background", ...}`, or as nnU-Net has it, `{"background": 0, ...}`."""
+    labels = said.get("labels")
+    if not labels:
+        return []
+    try:
+        by_number = {int(number): str(name) for number, name in labels.items()}
+    except (ValueError, AttributeError):
+        by_number = {}
+    if not by_number and isinstance(labels, dict) and all(type(number) is int for number in labels.values()):
+        by_number = {number: name for name, number in labels.items()}
+    names = [by_number.get(number, "") for number in range(len(labels))]
+    if not all(names) or len(names) < 2:
+        raise InputError(
+            f'{root / "dataset.json"} does not name its labels by the numbers from 0: write {{"0": "background", "1": '
+            '"tumour"}.'
+        )
+    return names
+
+
+def _numbered(pairs: Sequence[tuple[Path, Path]]) -> list[str]:
+    """Names of classes that nobody named; all labels are read for it."""
+    most = max(int(read_label_map(labels).max()) for _, labels in pairs)
+    if not most:
+        raise InputError(f"The labels in {pairs[0][1].parent} are background alone: give some with a class.")
+    return ["background", *(f"class {number}" for number in range(1, most + 1))]
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,235 @@
+"""Reading and writing volumes in NIfTI files, by nibabel."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from res2net.errors import InputError
+from res2net.images.decode import BadImage
+from res2net.tasks.volumes.data.needs import needs_volumes, quiet_nibabel
+from res2net.weights import atomic_write
+
+__all__ = [
+    "ENDINGS",
+    "Volume",
+    "lies_elsewhere",
+    "list_volumes",
+    "read_label_map",
+    "read_volume",
+    "volume_name",
+    "write_label_map",
+]
+
+ENDINGS = (".nii.gz", ".nii")
+UNITS = {"meter": 1000.0, "micron": 0.001}
+"""Millimetres in what nibabel calls so."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scan, turned so that its axes run from feet to head, from back to front and from left to right.
+
+    These are NIfTI's usual axes (RAS+) in the order in which torch has them, slices first.
+    """
+
+    voxels: Tensor
+    """`(D, H, W)`, float32; of CT in Hounsfield units."""
+    spacing: tuple[float, float, float]
+    """Distance of neighbouring voxels along each of these axes, mm."""
+    affine: NDArray[np.float64]
+    """`(4, 4)`, from indices of the file to mm in space."""
+    orientation: NDArray[np.float64]
+    """`(3, 2)`, nibabel's: for each axis of the file the axis of space and its direction."""
+    path: str = ""
+    """Of the file, where there is one."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Slices, height and width, voxels."""
+        slices, height, width = self.voxels.shape
+        return slices, height, width
+
+    def without_voxels(self) -> Volume:
+        """Where it lies, for the file of a result, without what it holds."""
+        return Volume(torch.empty(0), self.spacing, self.affine, self.orientation, self.path)
+
+    @classmethod
+    def upright(cls, voxels: Tensor, spacing: tuple[float, float, float]) -> Volume:
+        """A volume of no file: with the origin in its first voxel, and axes that are those of space."""
+        affine = np.diag([*reversed(spacing), 1.0])
+        return cls(voxels, spacing, affine, np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]))
+
+
+def list_volumes(path: str | Path) -> list[Path]:
+    """The volumes to predict: a file itself, or all NIfTI files below a folder, sorted.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"There is no file or folder {path}: give a volume or a folder of volumes.")
+    found = sorted(file for file in path.rglob("*") if is_volume(file))
+    if not found:
+        raise InputError(f"The folder {path} has no volumes: known endings are {', '.join(ENDINGS)}.")
+    return found
+
+
+def is_volume(file: Path) -> bool:
+    """Whether a file that is not hidden has an ending of NIfTI."""
+    return file.name.lower().endswith(ENDINGS) and not file.name.startswith(".") and file.is_file()
+
+
+def volume_name(path: str | Path) -> str:
+    """The name of a file without its ending."""
+    name = Path(path).name
+    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)]
+
+
+def read_volume(path: str | Path) -> Volume:
+    """The scan in a NIfTI file.
+
+    Raises:
+        BadImage: there is no such file, it is damaged, it has other than three dimensions, or voxels that are no
+            numbers.
+        InputError: nibabel is not installed.
+    """
+    array, spacing, affine, orientation = _read(path)
+    voxels = torch.from_numpy(array.astype(np.float32))
+    bad = int((~voxels.isfinite()).sum())
+    if bad:
+        raise bad_volume(path, f"{bad:,} of its {voxels.numel():,} voxels are no numbers (NaN or infinite)")
+    return Volume(voxels, spacing, affine, orientation, str(path))
+
+
+def read_label_map(path: str | Path, classes: int | None = None) -> Tensor:
+    """The class of each voxel in a NIfTI file, `(D, H, W)` uint8, turned as `Volume` is.
+
+    Args:
+        path: of the file.
+        classes: how many there are.
+
+    Raises:
+        BadImage: as `read_volume`, or there are numbers that stand for no class.
+        InputError: nibabel is not installed.
+    """
+    array = _read(path)[0]
+    most = 256 if classes is None else classes
+    rounded = np.rint(array)
+    if not np.isfinite(array).all() or np.abs(array - rounded).max() > 1e-3:
+        raise bad_volume(path, "its labels are no whole numbers")
+    if rounded.min() < 0 or rounded.max() >= most:
+        raise bad_volume(
+            path, f"it has labels from {rounded.min():.0f} to {rounded.max():.0f}, and classes are 0 to {most - 1}"
+        )
+    return torch.from_numpy(rounded.astype(np.uint8))
+
+
+def lies_elsewhere(path: str | Path, volume: Volume) -> bool:
+    """Whether the axes of a file of the same shape run other ways than a scan's, and its voxels lie elsewhere for that.
+
+    Axes that run the same way go together, whatever else the headers say: many label maps have no other.
+    """
+    with needs_volumes():
+        import nibabel
+    from nibabel.orientations import inv_ornt_aff
+
+    with quiet_nibabel():
+        affine = _affine(nibabel.load(path))
+    orientation = nibabel.io_orientation(affine)
+    if np.array_equal(orientation, volume.orientation):
+        return False
+    sides = volume.shape[::-1]
+    corners = np.array([[*corner, 1] for corner in product(*((0, side - 1) for side in sides))]).T
+    one, two = (
+        matrix @ inv_ornt_aff(axes, [sides[int(axis)] for axis in axes[:, 0]]) @ corners
+        for matrix, axes in ((affine, orientation), (volume.affine, volume.orientation))
+    )
+    return bool(np.abs(one - two).max() > max(volume.spacing))
+
+
+def write_label_map(path: str | Path, label_map: Tensor, like: Volume) -> None:
+    """Write classes of voxels to a NIfTI file with the affine and the axes of the file that a volume came from.
+
+    Args:
+        path: of the file, which ends in `.nii` or `.nii.gz`.
+        label_map: `(D, H, W)`, uint8.
+        like: the volume.
+    """
+    with needs_volumes():
+        import nibabel
+    from nibabel.orientations import apply_orientation, ornt_transform
+
+    canonical = np.array([[0, 1], [1, 1], [2, 1]])
+    array = apply_orientation(label_map.permute(2, 1, 0).numpy(), ornt_transform(canonical, like.orientation))
+    image = nibabel.Nifti1Image(np.ascontiguousarray(array, dtype=np.uint8), like.affine)
+    image.header.set_xyzt_units("mm")
+    content = image.to_bytes()
+    if str(path).lower().endswith(".gz"):
+        import gzip
+
+        content = gzip.compress(content, mtime=0)
+    atomic_write(path, lambda file: file.write(content))
+
+
+def bad_volume(path: str | Path, reason: str) -> BadImage:
+    """The exception for the volume at `path`."""
+    return BadImage(f"Cannot read the volume {path}: {reason}.", str(path), reason)
+
+
+def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
+    """The numbers `(D, H, W)` of a file, their spacing, and the affine and the orientation of the file."""
+    with needs_volumes():
+        import nibabel
+        from nibabel.affines import voxel_sizes
+    if not Path(path).is_file():
+        raise bad_volume(path, "there is no such file")
+    try:
+        with quiet_nibabel():
+            image: Any = nibabel.load(path)
+        shape = tuple(int(size) for size in image.shape)
+        while len(shape) > 3 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(shape) != 3:
+            sizes = " x ".join(map(str, image.shape))
+            raise bad_volume(path, f"it has {len(image.shape)} dimensions ({sizes}), and a volume has three")
+        array = np.asanyarray(image.dataobj).reshape(shape)
+    except BadImage:
+        raise
+    except Exception as error:  # damaged files make the reader raise nearly anything
+        reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+        raise bad_volume(path, f"it is damaged or no NIfTI file ({reason})") from error
+    if not array.size or array.dtype.kind not in "biuf":
+        raise bad_volume(path, "it has no voxels that are plain numbers")
+    affine = _affine(image)
+    spacing = voxel_sizes(affine)
+    if not np.isfinite(affine).all() or spacing.min() <= 0:
+        raise bad_volume(path, "its header does not say how far its voxels lie apart")
+    orientation = nibabel.io_orientation(affine)
+    if np.isnan(orientation).any():
+        raise bad_volume(path, "its header gives two of its axes the same direction")
+    turned = nibabel.apply_orientation(array, orientation)
+    order = np.argsort(orientation[:, 0])
+    x, y, z = (float(spacing[axis]) for axis in order)
+    return np.ascontiguousarray(turned.transpose(2, 1, 0)), (z, y, x), affine, orientation
+
+
+def _affine(image: Any) -> NDArray[np.float64]:
+    """From indices to mm; what does not say its unit is in mm, as is usual."""
+    units = "unknown"
+    with contextlib.suppress(AttributeError, KeyError):  # other formats have none, and damaged headers unknown ones
+        units = image.header.get_xyzt_units()[0]
+    scale = UNITS.get(units, 1.0)
+    return np.asarray(image.affine, dtype=np.float64) * np.array([[scale], [scale], [scale], [1.0]])

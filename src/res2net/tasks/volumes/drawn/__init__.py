@@ -1,0 +1,1 @@
+"""Synthetic CT volumes with their label maps."""

@@ -1,0 +1,113 @@
+"""How well the classes of voxels are told: Dice and the 95 % Hausdorff distance of each class, both by MONAI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+from res2net.tasks.volumes.data.needs import needs_volumes, quiet_monai
+
+__all__ = ["VolumeScores", "volume_dice", "volume_hausdorff"]
+
+PERCENTILE = 95.0
+
+
+class VolumeScores(Metric):
+    """`dice`, 0 to 1, and `hd95`, mm: for each class the mean over volumes, and of these the mean over classes.
+
+    The background does not count. A class that is neither there nor found in a volume does not count there; one that is
+    found where there is none, or missed, has a Dice of 0 and the diagonal of the volume as its distance, so that the
+    worst result has the worst score.
+
+    Args:
+        class_names: the background first.
+    """
+
+    full_state_update = False
+    dice: list[Tensor]
+    distance: list[Tensor]
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        super().__init__()
+        self.class_names = tuple(class_names)
+        self.add_state("dice", default=[], dist_reduce_fx="cat")
+        self.add_state("distance", default=[], dist_reduce_fx="cat")
+
+    def update(self, found: Tensor, truth: Tensor, spacing: Sequence[float]) -> None:
+        """Add a volume: indices of classes, both `(D, H, W)`, and the distance of voxels, mm."""
+        classes = len(self.class_names)
+        self.dice.append(volume_dice(found, truth, classes)[None])
+        self.distance.append(volume_hausdorff(found, truth, classes, spacing)[None])
+
+    def compute(self) -> dict[str, Tensor]:
+        """`dice`, `hd95`, and both of each class, such as `dice_liver`; NaN for a class that was nowhere."""
+        dice = torch.cat(self.dice).nanmean(0)
+        distance = torch.cat(self.distance).nanmean(0)
+        names = self.class_names[1:]
+        # Where nothing is, finding nothing is right.
+        means = {"dice": dice.nanmean().nan_to_num(1.0), "hd95": distance.nanmean().nan_to_num(0.0)}
+        by_class = {f"dice_{name}": value for name, value in zip(names, dice, strict=True)}
+        return means | by_class | {f"hd95_{name}": value for name, value in zip(names, distance, strict=True)}
+
+
+def volume_dice(found: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """Twice the voxels of both over those of each, for each class but the background; NaN where it is in neither.
+
+    Args:
+        found: indices of classes, `(D, H, W)`.
+        truth: likewise.
+        classes: how many there are, the background included.
+
+    Returns:
+        `(classes - 1,)`, 0 to 1.
+    """
+    with needs_volumes():
+        from monai.metrics.meandice import compute_dice
+    ours, theirs = (one_hot(labels, classes) for labels in (found, truth))
+    dice = compute_dice(ours, theirs, include_background=False, ignore_empty=False)[0].double()
+    return dice.masked_fill(nowhere(ours, theirs), float("nan"))
+
+
+def volume_hausdorff(found: Tensor, truth: Tensor, classes: int, spacing: Sequence[float]) -> Tensor:
+    """The 95 % Hausdorff distance, mm, for each class but the background; NaN where it is in neither.
+
+    For the surface voxels of each the distance to the other's surface; of each direction the 95th percentile, and of
+    the two the larger. Where only one has the class it is the diagonal of the volume.
+
+    Args:
+        found: indices of classes, `(D, H, W)`.
+        truth: likewise.
+        classes: how many there are, the background included.
+        spacing: of voxels along each axis, mm.
+
+    Returns:
+        `(classes - 1,)`.
+    """
+    with needs_volumes():
+        from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+    ours, theirs = (one_hot(labels, classes) for labels in (found, truth))
+    diagonal = float(torch.tensor([size * step for size, step in zip(truth.shape, spacing, strict=True)]).norm())
+    distances = torch.full((classes - 1,), diagonal, dtype=torch.float64)
+    both = ours[0, 1:].flatten(1).any(1) & theirs[0, 1:].flatten(1).any(1)
+    for place in both.nonzero()[:, 0].tolist():
+        pair = (ours[:, place + 1 : place + 2], theirs[:, place + 1 : place + 2])
+        with quiet_monai():
+            found_distance = compute_hausdorff_distance(
+                *pair, include_background=True, percentile=PERCENTILE, spacing=list(spacing)
+            )
+        distances[place] = found_distance[0, 0]
+    return distances.masked_fill(nowhere(ours, theirs), float("nan"))
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """`(D, H, W)` to `(1, classes, D, H, W)`, float32."""
+    return F.one_hot(labels.detach().cpu().long(), classes).movedim(-1, 0)[None].float()
+
+
+def nowhere(ours: Tensor, theirs: Tensor) -> Tensor:
+    """For each class but the background whether neither has it."""
+    return ~(ours[0, 1:].flatten(1).any(1) | theirs[0, 1:].flatten(1).any(1))

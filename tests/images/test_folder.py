@@ -1,0 +1,144 @@
+"""Pictures in folders: classes, splits and lists."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from res2net.errors import InputError
+from res2net.images import BadImage, ImageFolder, list_images
+from res2net.images.folder import stratified_split
+
+
+def add(folder, *names):
+    """Write a tiny picture under each name."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (len(name), 0, 0)).save(path, "PNG")
+
+
+def test_each_folder_is_a_class_in_the_order_of_names(tmp_path):
+    add(tmp_path, "dog/2.png", "dog/1.png", "cat/1.png")
+    images = ImageFolder(tmp_path)
+    assert images.class_names == ["cat", "dog"]
+    assert images.targets == [0, 1, 1]
+    assert images.paths == [str(tmp_path / name) for name in ("cat/1.png", "dog/1.png", "dog/2.png")]
+    assert len(images) == 3
+    image, target = images[2]
+    assert (image.mode, image.size, target) == ("RGB", (4, 4), {"label": 1})
+
+
+def test_pictures_lie_at_any_depth_and_endings_in_any_case(tmp_path):
+    add(tmp_path, "cat/a/b/1.JPG", "cat/2.Png", "dog/3.webp")
+    (tmp_path / "cat" / "notes.txt").write_text("no picture")
+    assert ImageFolder(tmp_path).targets == [0, 0, 1]
+
+
+def test_hidden_files_and_folders_do_not_count(tmp_path):
+    add(tmp_path, "cat/1.png", "cat/._1.png", "cat/.cache/1.png", ".trash/1.png", "dog/1.png")
+    images = ImageFolder(tmp_path)
+    assert images.class_names == ["cat", "dog"]
+    assert len(images) == 2
+
+
+def test_links_are_followed(tmp_path):
+    add(tmp_path, "store/1.png", "set/dog/1.png")
+    (tmp_path / "set" / "cat").symlink_to(tmp_path / "store")
+    assert ImageFolder(tmp_path / "set").targets == [0, 1]
+
+
+def test_a_broken_picture_is_found_when_it_is_opened(tmp_path):
+    add(tmp_path, "cat/1.png")
+    (tmp_path / "cat" / "2.png").write_bytes(b"")
+    images = ImageFolder(tmp_path)
+    with pytest.raises(BadImage, match=r"2\.png: the file is empty"):
+        images[1]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "has no class folders: put the pictures of each class into a folder of their own"),
+        (["1.png"], "has pictures but no class folders"),
+        (["cat/1.png", "dog/1.txt"], r"The class folder \S*dog has no pictures: add some \(.*\.jpg.*\) or remove it"),
+        (["cat/1.txt", "dog/1.txt"], r"The folder \S* has no pictures"),
+    ],
+)
+def test_what_is_missing_is_told(tmp_path, files, message):
+    add(tmp_path, *files)
+    with pytest.raises(InputError, match=message):
+        ImageFolder(tmp_path)
+
+
+def test_a_missing_folder_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"There is no folder .*none: give one that has a folder of pictures for each"):
+        ImageFolder(tmp_path / "none")
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    add(tmp_path, *[f"many/{i}.png" for i in range(20)], *[f"few/{i}.png" for i in range(2)])
+    return tmp_path
+
+
+def test_a_split_takes_the_same_share_of_each_class(uneven):
+    images = ImageFolder(uneven)
+    train, val = stratified_split(images, 0.25)
+    assert [train.targets.count(label) for label in (0, 1)] == [1, 15]
+    assert [val.targets.count(label) for label in (0, 1)] == [1, 5]
+    assert sorted(train.paths + val.paths) == images.paths
+    assert train.class_names == val.class_names == ["few", "many"]
+
+
+def test_a_split_depends_on_the_seed_and_not_on_the_place(uneven, tmp_path_factory):
+    def chosen(root, seed):
+        return [path.removeprefix(str(root)) for path in stratified_split(ImageFolder(root), seed=seed)[1].paths]
+
+    moved = tmp_path_factory.mktemp("moved") / "set"
+    first = chosen(uneven, 0)
+    assert chosen(uneven, 1) != first
+    uneven.rename(moved)
+    assert chosen(moved, 0) == first
+
+
+def test_a_split_is_the_same_in_every_version(uneven):
+    _, val = stratified_split(ImageFolder(uneven), 0.1, seed=3)
+    assert [path.removeprefix(str(uneven)) for path in val.paths] == ["/few/1.png", "/many/14.png", "/many/2.png"]
+
+
+@pytest.mark.parametrize("fraction", [0.99, 0.001])
+def test_both_halves_have_every_class(uneven, fraction):
+    for half in stratified_split(ImageFolder(uneven), fraction):
+        assert set(half.targets) == {0, 1}
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.5, 20, float("nan")])
+def test_a_share_out_of_range_is_told(uneven, fraction):
+    with pytest.raises(InputError, match=r"validation fraction .* is out of range: give a number between 0 and 1"):
+        stratified_split(ImageFolder(uneven), fraction)
+
+
+def test_a_class_of_one_picture_cannot_be_split(tmp_path):
+    add(tmp_path, "cat/1.png", "dog/1.png", "dog/2.png")
+    with pytest.raises(InputError, match="class 'cat' has one picture only, and a split needs two"):
+        stratified_split(ImageFolder(tmp_path))
+
+
+def test_a_picture_to_predict_is_listed_as_itself(tmp_path):
+    path = tmp_path / "a.heic"
+    path.touch()
+    assert list_images(path) == [path]
+    assert list_images(str(path)) == [path]
+
+
+def test_a_folder_to_predict_is_listed_in_order(tmp_path):
+    add(tmp_path, "b.png", "a/2.png", "a/10.png", ".hidden.png")
+    assert list_images(tmp_path) == [tmp_path / name for name in ("a/10.png", "a/2.png", "b.png")]
+
+
+def test_nothing_to_predict_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"has no pictures: known endings are .bmp"):
+        list_images(tmp_path)
+    with pytest.raises(InputError, match=r"There is no file or folder .*none: give a picture or a folder"):
+        list_images(tmp_path / "none")

@@ -1,0 +1,177 @@
+"""The layouts of folders that hold training and validation pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from res2net.errors import InputError
+from res2net.images import open_folder
+
+KAGGLE = "ILSVRC/Data/CLS-LOC"
+
+
+def add(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(path, "JPEG")
+
+
+def listed(images):
+    """File names with the names of their classes."""
+    return [
+        (Path(path).name, images.class_names[label]) for path, label in zip(images.paths, images.targets, strict=True)
+    ]
+
+
+def add_train(folder, *classes):
+    add(folder, *[f"{name}/{name}_{i}.JPEG" for name in classes for i in range(2)])
+
+
+@pytest.mark.parametrize("val_name", ["val", "valid", "validation", "test", "Val"])
+@pytest.mark.parametrize("train_name", ["train", "Training"])
+def test_train_and_val_folders(tmp_path, train_name, val_name):
+    add(tmp_path / train_name, "cat/1.jpg", "dog/1.jpg")
+    add(tmp_path / val_name, "cat/2.jpg", "dog/2.jpg")
+    train, val = open_folder(tmp_path)
+    assert listed(train) == [("1.jpg", "cat"), ("1.jpg", "dog")]
+    assert listed(val) == [("2.jpg", "cat"), ("2.jpg", "dog")]
+
+
+def test_val_goes_before_test(tmp_path):
+    for part in ("train", "val", "test"):
+        add(tmp_path / part, f"cat/{part}.jpg", f"dog/{part}.jpg")
+    assert listed(open_folder(tmp_path)[1])[0] == ("val.jpg", "cat")
+
+
+@pytest.mark.parametrize("inside", ["", "train"])
+def test_class_folders_only_are_split(tmp_path, inside):
+    add_train(tmp_path / inside, "cat", "dog")
+    train, val = open_folder(tmp_path, val_fraction=0.5)
+    assert train.targets == val.targets == [0, 1]
+    assert train.class_names == val.class_names == ["cat", "dog"]
+    assert val.paths == open_folder(tmp_path, val_fraction=0.5)[1].paths
+
+
+@pytest.mark.parametrize(
+    ("val_classes", "message"),
+    [
+        (("cat",), "only .*train has dog. Give both"),
+        (("cat", "dog", "elk"), "only .*val has elk. Give both"),
+        (("cat", "dgo"), "only .*train has dog; only .*val has dgo. Give both the same classes"),
+        (("fox",), "only .*train has cat, dog; only .*val has fox"),
+    ],
+)
+def test_different_classes_of_train_and_val_are_told(tmp_path, val_classes, message):
+    add_train(tmp_path / "train", "cat", "dog")
+    add_train(tmp_path / "val", *val_classes)
+    with pytest.raises(InputError, match=message):
+        open_folder(tmp_path)
+
+
+def test_a_long_difference_is_shortened(tmp_path):
+    add_train(tmp_path / "train", *"abcdefghi")
+    add_train(tmp_path / "val", "a")
+    with pytest.raises(InputError, match="has b, c, d, e, f and 3 more"):
+        open_folder(tmp_path)
+
+
+def test_a_folder_too_high_is_told(tmp_path):
+    add_train(tmp_path / "pets" / "train", "cat", "dog")
+    add_train(tmp_path / "pets" / "val", "cat", "dog")
+    with pytest.raises(InputError, match=r"one class folder only, 'pets': did you mean .*pets?"):
+        open_folder(tmp_path)
+
+
+def test_one_class_is_not_enough(tmp_path):
+    add_train(tmp_path, "cat")
+    with pytest.raises(InputError, match="one class folder only, 'cat': add a folder for each other class"):
+        open_folder(tmp_path)
+
+
+def test_a_missing_folder_is_told(tmp_path):
+    with pytest.raises(InputError, match="There is no folder"):
+        open_folder(tmp_path / "none")
+
+
+@pytest.fixture
+def imagenet(tmp_path):
+    """ImageNet as its Kaggle archive unpacks, with three classes, two of which share a name."""
+    add_train(tmp_path / KAGGLE / "train", "n01440764", "n02012849", "n03126707")
+    add(tmp_path / KAGGLE / "val", *[f"ILSVRC2012_val_0000000{i}.JPEG" for i in (1, 2, 3)])
+    add(tmp_path / KAGGLE / "test", "ILSVRC2012_test_00000001.JPEG")
+    (tmp_path / "LOC_val_solution.csv").write_text(
+        "ImageId,PredictionString\n"
+        "ILSVRC2012_val_00000003,n01440764 85 1 499 272 n01440764 1 1 20 20 \n"
+        "ILSVRC2012_val_00000001,n03126707 1 2 3 4\n"
+        "ILSVRC2012_val_00000002,n02012849 1 2 3 4\n"
+    )
+    (tmp_path / "LOC_synset_mapping.txt").write_text(
+        "n01440764 tench, Tinca tinca\nn02012849 crane\nn03126707 crane\nn04557648 water bottle\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("below", ["", KAGGLE])
+def test_imagenet_as_downloaded(imagenet, below):
+    train, val = open_folder(imagenet / below)
+    assert train.class_names == val.class_names == ["tench", "crane (n02012849)", "crane (n03126707)"]
+    assert train.targets == [0, 0, 1, 1, 2, 2]
+    assert listed(val) == [
+        ("ILSVRC2012_val_00000001.JPEG", "crane (n03126707)"),
+        ("ILSVRC2012_val_00000002.JPEG", "crane (n02012849)"),
+        ("ILSVRC2012_val_00000003.JPEG", "tench"),
+    ]
+
+
+def test_imagenet_with_val_sorted_into_class_folders(imagenet):
+    val = imagenet / KAGGLE / "val"
+    for number, name in enumerate(("n01440764", "n02012849", "n03126707"), 1):
+        (val / name).mkdir()
+        (val / f"ILSVRC2012_val_0000000{number}.JPEG").rename(val / name / f"{number}.JPEG")
+    assert open_folder(imagenet)[1].targets == [0, 1, 2]
+
+
+def test_a_picture_that_the_list_leaves_out_is_told(imagenet):
+    add(imagenet / KAGGLE / "val", "other.JPEG")
+    with pytest.raises(InputError, match=r"LOC_val_solution.csv has no class for 1 pictures .* such as other.JPEG"):
+        open_folder(imagenet)
+
+
+def test_a_list_with_another_class_is_told(imagenet):
+    truth = imagenet / "LOC_val_solution.csv"
+    truth.write_text(truth.read_text().replace("n02012849", "n09999999"))
+    with pytest.raises(InputError, match=r"only .*train has n02012849; only .*val has n09999999"):
+        open_folder(imagenet)
+
+
+def test_a_flat_val_without_a_list_is_told(imagenet):
+    (imagenet / "LOC_val_solution.csv").unlink()
+    with pytest.raises(
+        InputError, match=r"val has no class folders and no list of its classes: .* LOC_val_solution.csv"
+    ):
+        open_folder(imagenet)
+
+
+def test_tiny_imagenet_as_downloaded(tmp_path):
+    for name in ("n01443537", "n01629819"):
+        add(tmp_path / "train" / name / "images", f"{name}_0.JPEG")
+    add(tmp_path / "val" / "images", "val_0.JPEG", "val_1.JPEG")
+    add(tmp_path / "test" / "images", "test_0.JPEG")
+    annotations = "val_0.JPEG\tn01629819\t0\t32\t44\t62\nval_1.JPEG\tn01443537\t52\t55\t57\t59\n\n"
+    (tmp_path / "val" / "val_annotations.txt").write_text(annotations)
+    (tmp_path / "words.txt").write_text("n00001740\tentity\n\nn01443537\tgoldfish, Carassius auratus\n")
+    train, val = open_folder(tmp_path)
+    assert train.class_names == ["goldfish", "n01629819"]
+    assert listed(train) == [("n01443537_0.JPEG", "goldfish"), ("n01629819_0.JPEG", "n01629819")]
+    assert listed(val) == [("val_0.JPEG", "n01629819"), ("val_1.JPEG", "goldfish")]
+
+
+def test_imagenette(real_data):
+    train, val = open_folder(real_data("imagenette_mini"))
+    assert (len(train), len(val), len(train.class_names)) == (1500, 500, 10)
+    image, target = val[499]
+    assert (image.size, target) == ((224, 224), {"label": 9})

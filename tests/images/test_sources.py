@@ -1,0 +1,109 @@
+"""`open_source` recognises what it is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from res2net.errors import InputError
+from res2net.images import DataSource, ImageFiles, eval_transform, open_source, register_source
+from res2net.images import sources as module
+from res2net.weights.records import Preprocessing
+
+
+@pytest.fixture
+def pets(tmp_path):
+    for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
+        path = tmp_path / "pets" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), "red").save(path)
+    return tmp_path / "pets"
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """A source called "dots", for one test."""
+    monkeypatch.setattr(module, "SOURCES", {})
+    monkeypatch.setattr(module, "_all_sources", lambda: module.SOURCES)
+    nothing = ImageFiles([], [], ["a"])
+
+    @register_source("dots")
+    def dots(labels):
+        return DataSource("dots", nothing, nothing, ["a"])
+
+
+@pytest.mark.parametrize("name", ["pets", "shapes"])
+def test_a_few_pictures_to_train_and_to_validate_on(request, few_shapes, name):
+    source = open_source(request.getfixturevalue("pets") if name == "pets" else name)
+    few = source.overfit(2)
+    assert len(few.train) == len(few.val) == 2
+    for index in range(2):
+        image, target = source.train[index]
+        for samples in (few.train, few.val):
+            again, same = samples[index]
+            assert np.array_equal(np.asarray(again), np.asarray(image))
+            assert same["label"] == target["label"]
+    assert len(source.overfit(10**6).val) == len(source.train)
+
+
+def test_a_folder_of_pictures(pets):
+    source = open_source(str(pets), val_fraction=0.5)
+    assert (source.name, len(source.train), len(source.val)) == ("pets", 2, 2)
+    assert source.class_names == ["cat", "dog"]
+    assert source.preprocessing == Preprocessing()
+
+
+def test_fraction_and_seed_reach_the_split(pets):
+    with pytest.raises(InputError, match="validation fraction 2 is out of range"):
+        open_source(pets, val_fraction=2)
+    chosen = {tuple(open_source(pets, seed=seed).val.paths) for seed in range(8)}
+    assert len(chosen) > 1
+
+
+def test_both_halves_go_through_their_transforms(pets):
+    (pets / "cat" / "1.png").write_bytes(b"")
+    source = open_source(pets, val_fraction=0.5, bad_images="skip")
+    train, val = source.transformed(eval_transform(Preprocessing(16)), eval_transform(Preprocessing(8)))
+    assert train[1][0].shape == (3, 16, 16)
+    assert val[1][0].shape == (3, 8, 8)
+    assert train.bad_images == val.bad_images == "skip"
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_name_calls_what_is_registered(tmp_path, monkeypatch):
+    (tmp_path / "dots").mkdir()
+    monkeypatch.chdir(tmp_path)
+    source = open_source("dots", bad_images="skip")
+    assert (source.name, source.bad_images) == ("dots", "skip")
+    for path in ("./dots", Path("dots")):
+        with pytest.raises(InputError, match="no class folders"):
+            open_source(path)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_name_is_registered_once():
+    with pytest.raises(ValueError, match="'dots' is registered twice"):
+        register_source("dots")(lambda: None)
+
+
+@pytest.mark.usefixtures("registered")
+def test_neither_a_name_nor_a_path_is_told_with_the_nearest_name():
+    with pytest.raises(InputError, match=r"no file or folder 'dotts', .* did you mean 'dots'\? \(names: dots\)"):
+        open_source("dotts")
+    with pytest.raises(InputError, match=r"no file or folder '/no/where', .* give a path \(names: dots\)"):
+        open_source("/no/where")
+
+
+def test_a_file_is_no_source(pets):
+    with pytest.raises(
+        InputError, match=r"1.png is a file: give a folder that has a folder of pictures for each class"
+    ):
+        open_source(pets / "cat" / "1.png")
+
+
+def test_a_misspelt_treatment_of_bad_images_is_told(pets):
+    with pytest.raises(InputError, match=r"'ignore' is not known.*allowed: stop, skip"):
+        open_source(pets, bad_images="ignore")

@@ -1,0 +1,174 @@
+"""Salient objects in drawn scenes."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from faster_coco_eval.core import mask as coco_mask
+from PIL import Image
+
+import res2net
+from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.config import TrainConfig
+from res2net.errors import InputError
+from res2net.images import collate
+from res2net.images.shapes.dataset import shapes_source
+from res2net.tasks.pixels.saliency.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy
+from res2net.tasks.pixels.saliency.task import Saliency, SaliencyOptions
+
+DECODERS = ("dss", "poolnet", "poolnet_edges", "deeplabv3plus")
+
+
+@pytest.fixture
+def scenes(shapes_with):
+    """`shapes` with four pictures to train and three to validate, of which the network sees 64 x 64 pixels."""
+    with shapes_with(train=4, val=3):
+        source = shapes_source(Saliency.labels)
+        yield replace(source, preprocessing=replace(source.preprocessing, size=64))
+
+
+@pytest.fixture
+def make(scenes):
+    """A function that builds the task."""
+
+    def build(decoder="poolnet", **options):
+        torch.manual_seed(0)
+        create = partial(res2net.create_model, "res2net20_26w_4s_tiny", zero_init_last=False)
+        chosen = SaliencyOptions(decoder=decoder, channels=16, **options)
+        return Saliency.build(create, scenes, scenes.preprocessing, chosen)
+
+    return build
+
+
+class Known(torch.nn.Module):
+    """In the place of a network: logits that it is given."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.register_buffer("logits", logits)
+
+    def forward(self, images):
+        return self.logits
+
+
+def batch(task, scenes, train=False):
+    samples = task.datasets(scenes)[0 if train else 1]
+    return collate([samples[index] for index in range(len(samples))])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_few_steps_lower_the_loss(make, scenes, decoder):
+    task = make(decoder, flip=0.0, iou_weight=0.5).train()
+    images, targets = batch(task, scenes, train=True)
+    optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
+    totals = []
+    for _ in range(12):
+        total = torch.stack(list(task.losses(images, targets).values())).sum()
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(float(total.detach()))
+    assert totals[-1] < 0.97 * totals[0]
+
+
+@pytest.mark.parametrize("summed", [False, True])
+def test_each_map_is_learnt_from_what_it_stands_for(make, scenes, summed):
+    reduction = "sum" if summed else "mean"
+    task = make("poolnet_edges", reduction=reduction, iou_weight=2.0, edge_weight=0.5).eval()
+    images, targets = batch(task, scenes, train=True)
+    answer, *edges = task.model.every(images)
+    wanted = targets["saliency"]
+    expected = {"loss_0": mask_cross_entropy(answer, wanted, summed=summed), "loss_iou": 2 * iou_loss(answer, wanted)}
+    for place, logits in enumerate(edges, start=1):
+        expected[f"loss_{place}"] = 0.5 * edge_cross_entropy(logits, wanted, summed=summed)
+    losses = task.losses(images, targets)
+    assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(
+        {name: loss.item() for name, loss in expected.items()}
+    )
+    # The mean of side outputs is not learnt itself: fusion and four sides are.
+    assert sorted(make("dss").losses(images, targets)) == [f"loss_{place}" for place in range(1, 6)]
+    assert sorted(make("poolnet_edges", edge_weight=0.0).losses(images, targets)) == ["loss_0"]
+
+
+def test_what_is_right_has_the_best_scores(make, scenes):
+    task = make().eval()
+    images, targets = batch(task, scenes)
+    masks = torch.stack([one["saliency"].as_subclass(torch.Tensor) for one in targets["truth"]])
+    task.model = Known(torch.where(masks, 30.0, -30.0)[:, None])
+    metric = task.metric()
+    records = task.validate(images, targets, metric)
+    values = metric.compute()
+    assert values["max_F"] == pytest.approx(1)
+    assert values["weighted_F"] == pytest.approx(1)
+    assert values["MAE"] == 0
+    assert records["error"].tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+    task.model = Known(torch.where(masks, -30.0, 30.0)[:, None])
+    worst = task.metric()
+    assert task.validate(images, targets, worst)["error"].tolist() == pytest.approx([1, 1, 1])
+    assert worst.compute()["MAE"] == 1
+
+
+def test_a_constant_is_the_share_of_salient_pixels(make, scenes):
+    task = make()
+    shares = [float(scenes.train[index][1]["saliency"].float().mean()) for index in range(4)]
+    assert task.constant(scenes.train).sigmoid().item() == pytest.approx(sum(shares) / 4)
+
+
+def test_results_have_the_size_of_the_picture_and_are_written(make, scenes, tmp_path):
+    task = make(resize=32).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (57, 33, 3)).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    prepared, noted = task.transform(False)(image, {"index": 0})
+    with torch.no_grad():
+        (result,) = task.predict(prepared[None], {name: [value] for name, value in noted.items()})
+    assert (result.shape, result.dtype) == ((57, 33), np.uint8)
+    (path,) = task.save(result, tmp_path / "00001-photo")
+    assert path.name == "00001-photo-mask.png"
+    with Image.open(path) as mask:
+        assert mask.mode == "L"
+        np.testing.assert_array_equal(np.asarray(mask), result)
+    ((name, cut),) = task.cut_outs(image, result).items()
+    assert (name, cut.mode) == ("cutout", "RGBA")
+    np.testing.assert_array_equal(np.asarray(cut), np.dstack([pixels, result]))
+    assert task.draw(image, result).size == (3 * 33 + 8, 57)
+
+
+def test_json_and_the_table_tell_what_is_salient(make):
+    task = make()
+    result = np.zeros((10, 20), np.uint8)
+    result[2:6, 3:13] = 200
+    result[0, 0] = 127  # less than half
+    told = task.described(result)
+    assert told["share"] == pytest.approx(0.2)
+    assert told["box"] == [3, 2, 13, 6]
+    np.testing.assert_array_equal(coco_mask.decode(told["segmentation"]), result >= 128)
+    assert task.tabulate(result) == [(pytest.approx(20), "3 2 13 6")]
+    nothing = np.zeros((10, 20), np.uint8)
+    assert (task.described(nothing)["box"], task.tabulate(nothing)) == (None, [(0, "none")])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_checkpoint_is_the_same_task(make, scenes, tmp_path, decoder):
+    task = make(decoder).eval()
+    config = TrainConfig(task_name="saliency", source="shapes", task=task.options)
+    path = tmp_path / "network.safetensors"
+    save_task(path, task, {}, config)
+    again, _ = restore_task(path, name="saliency")
+    images, _ = batch(task, scenes)
+    assert torch.equal(again(images), task(images))
+    assert again.class_names == ("salient",)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"reduction": "summ"}, "did you mean 'sum'"),
+        ({"iou_weight": -1.0}, "iou weight"),
+        ({"edge_weight": -1.0}, "edge weight"),
+    ],
+)
+def test_options_out_of_range_are_told(options, said):
+    with pytest.raises(InputError, match=said):
+        SaliencyOptions(**options)

@@ -1,0 +1,239 @@
+"""Image-to-image translation: what is learnt in turns, and pictures in the size of their files."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from res2net.backbones.registry import build
+from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.config import TrainConfig
+from res2net.engine.evaluate import evaluate
+from res2net.errors import InputError
+from res2net.images.loader import eval_loader
+from res2net.images.samples import Transformed, collate
+from res2net.images.shapes.masks import ShapeMasks
+from res2net.images.sources import DataSource
+from res2net.report import Report
+from res2net.tasks.translate.data import PAIR_NAMES, unit
+from res2net.tasks.translate.task import Translate, TranslateOptions
+from res2net.weights import Preprocessing
+
+MODEL = "res2_generator_tiny"
+PREPROCESSING = Preprocessing(size=32, crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+def source(length=4):
+    pairs = ShapeMasks(length, size=32)
+    return DataSource("scenes", pairs, pairs, PAIR_NAMES, PREPROCESSING)
+
+
+def create(num_classes):
+    return build(MODEL, num_classes=num_classes)
+
+
+def make(seed=0, **options):
+    torch.manual_seed(seed)
+    return Translate.build(create, source(), PREPROCESSING, TranslateOptions(discriminator_channels=8, **options))
+
+
+def batch_of(task, train=True):
+    samples = Transformed(source().train, task.transform(train))
+    return collate([samples[index] for index in range(4)])
+
+
+class Knowing(torch.nn.Module):
+    """Gives back what it sees, in 0 ... 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, images):
+        return (images * 0.5 + 0.5).clamp(0, 1)
+
+
+def test_the_losses_of_each_turn_are_their_formulas():
+    task = make(l1=7.0, adversarial=2.0).eval()
+    images, targets = batch_of(task)
+    generator, discriminator = task.turns(images, targets)
+    with torch.no_grad():
+        made, real = task.model(images), targets["picture"]
+        verdicts = {name: task.discriminator(images, one) for name, one in (("made", made), ("real", real))}
+        expected = {
+            "l1": 7 * (made - real).abs().mean(),
+            "adversarial": 2 * (verdicts["made"] - 1).square().mean(),
+            "discriminator_real": (verdicts["real"] - 1).square().mean() / 2,
+            "discriminator_made": verdicts["made"].square().mean() / 2,
+        }
+    for name, value in {**generator, **discriminator}.items():
+        torch.testing.assert_close(value.detach(), expected.pop(name))
+    assert not expected
+
+
+def test_a_turn_changes_what_learns_in_it_alone():
+    task = make()
+    images, targets = batch_of(task)
+    turns = task.turns(images, targets)
+    first, second = task.learners()
+    torch.stack(list(next(turns).values())).sum().backward()
+    assert all(parameter.grad is not None for parameter in first.parameters())
+    task.zero_grad()
+    torch.stack(list(next(turns).values())).sum().backward()
+    assert all(parameter.grad is None for parameter in first.parameters())
+    assert all(parameter.grad is not None for parameter in second.parameters())
+    assert next(turns, None) is None
+
+
+def test_without_a_discriminator_there_is_one_turn():
+    task = make(adversarial=0)
+    assert task.learners() == (task.model,)
+    assert [set(losses) for losses in task.turns(*batch_of(task))] == [{"l1"}]
+
+
+def test_a_perceptual_loss_by_a_trained_backbone(tmp_path):
+    from res2net.task.base import task_type
+
+    path = tmp_path / "backbone.safetensors"
+    classify = task_type("classify")
+    seeing = build("res2net20_26w_4s_tiny", num_classes=2).eval()
+    save_task(path, classify(seeing, ["a", "b"], Preprocessing()), {}, TrainConfig("classify", "x", classify.Options()))
+    task = make(perceptual=3.0, perceptual_weights=str(path)).train()
+    images, targets = batch_of(task)
+    made, real = task.model(images), targets["picture"]
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (Preprocessing().mean, Preprocessing().std))
+    maps = [seeing.features((pictures - mean) / std) for pictures in (made, real)]
+    expected = 3 * sum(F.l1_loss(one, other) for one, other in zip(*maps, strict=True)) / len(maps[0])
+    found = task.generator_losses(images, made, real)
+    torch.testing.assert_close(found["perceptual"], expected)
+    assert len(task.learners()) == 2  # the seeing one does not learn
+    before = [parameter.clone() for parameter in task.perceptual.parameters()]
+    sum(found.values()).backward()
+    assert all(parameter.grad is None for parameter in task.perceptual.parameters())
+    assert before
+
+
+def test_the_difference_falls():
+    task = make(adversarial=0).train()
+    images, targets = batch_of(task)
+    optimizer = torch.optim.AdamW(task.model.parameters(), 3e-3)
+    totals = []
+    for _ in range(30):
+        total = sum(task.losses(images, targets).values())
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(float(total.detach()))
+    assert totals[-1] < 0.7 * totals[0]
+
+
+def test_equal_pictures_score_100_percent_in_any_size():
+    sizes = [(50, 41), (64, 48), (43, 90), (1, 1)]
+    images = [Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)) for size in sizes]
+    pairs = [(image, {"picture": image}) for image in images]
+    task = make()
+    task.model = Knowing()
+    found = evaluate(task, eval_loader(Transformed(pairs, task.transform(False)), 4), accelerator="cpu")
+    assert found.metrics["SSIM"] == pytest.approx(100, abs=1e-3)
+    assert found.metrics["PSNR"] > 80  # in dB, as it is
+    assert found.units == {"PSNR": "dB"}
+    assert found.records["l1"].max() == pytest.approx(0, abs=1e-6)
+    results = task.predict(*collate([Transformed(pairs, task.transform(False))[index] for index in range(4)]))
+    for image, result in zip(images, results, strict=True):
+        assert np.array_equal(np.asarray(image), result)
+
+
+def test_a_batch_of_pictures_of_different_sizes_is_seen_one_by_one():
+    """Instance normalisation would see the zeros around a picture."""
+    task = make().eval()
+    pairs = [(Image.new("RGB", size, colour), {}) for size, colour in (((40, 32), "red"), ((64, 64), "blue"))]
+    samples = Transformed(pairs, task.transform(False))
+    with torch.inference_mode():
+        together = task.predict(*collate([samples[0], samples[1]]))
+        alone = [task.predict(*collate([samples[index]]))[0] for index in range(2)]
+    for one, other in zip(together, alone, strict=True):
+        assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
+
+
+def test_large_pictures_piece_by_piece():
+    task = make(window=32, overlap=0.5)
+    sides = []
+
+    class Noting(Knowing):
+        def forward(self, images):
+            sides.append(tuple(images.shape[-2:]))
+            return super().forward(images)
+
+    task.model = Noting()
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 50, 3), np.uint8))
+    (result,) = task.predict(*collate([Transformed([(image, {})], task.transform(False))[0]]))
+    assert np.array_equal(result, np.asarray(image))
+    assert len(sides) > 4
+    assert max(max(side) for side in sides) == 32
+
+
+def test_a_checkpoint_holds_the_generator_alone_and_makes_the_same(tmp_path):
+    task = make(flip=0.5).eval()
+    path = tmp_path / "task.safetensors"
+    save_task(path, task, {}, TrainConfig(task_name="translate", source="scenes", task=task.options))
+    restored, checkpoint = restore_task(path, name="translate")
+    assert not [name for name in checkpoint.tensors if "discriminator" in name]
+    assert restored.options == task.options
+    assert restored.discriminator is None
+    images, targets = batch_of(task, train=False)
+    with torch.inference_mode():
+        for one, other in zip(task.predict(images, targets), restored.predict(images, targets), strict=True):
+            assert np.array_equal(one, other)
+    with pytest.raises(InputError, match="was trained to translate, not to segment"):
+        restore_task(path, name="segment")
+
+
+def test_backward_makes_masks_of_pictures():
+    task = make(direction="backward")
+    train, val = task.datasets(source())
+    mask, target = source().train[1]
+    seen, truth = val[1]
+    torch.testing.assert_close(seen.as_subclass(Tensor) * 0.5 + 0.5, unit(target["picture"]))
+    assert torch.equal(truth["truth"]["picture"], mask)
+    assert torch.equal(train[1][1]["picture"], unit(mask))
+
+
+def test_files_drawings_and_report(tmp_path):
+    task = make().eval()
+    image = Image.new("RGB", (33, 57), "red")
+    result = np.full((57, 33, 3), 7, np.uint8)
+    (path,) = task.save(result, tmp_path / "00001-x.y")
+    assert path.name == "00001-x.y-translated.png"
+    assert np.array_equal(np.asarray(Image.open(path)), result)
+    drawn = np.asarray(task.draw(image, result))
+    assert drawn.shape == (57, 66, 3)
+    assert np.array_equal(drawn[:, :33], np.asarray(image))
+    assert np.array_equal(drawn[:, 33:], result)
+    assert task.tabulate(result) == [("33 x 57",)]
+    assert task.described(result) == {"width": 33, "height": 57}
+    report = Report("report", "")
+    task.write_report(report, None, source())
+    report.write(tmp_path / "report.html")
+    assert "what was made of them" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"direction": "sideways"}, "Direction 'sideways' is not known"),
+        ({"adversarial_loss": "hinge"}, "Adversarial loss 'hinge' is not known"),
+        ({"l1": 0, "adversarial": 0}, "Nothing is learnt without a loss"),
+        ({"l1": -1}, "l1 -1 is out of range"),
+        ({"perceptual": 1.0}, "--perceptual and --perceptual-weights belong together"),
+        ({"perceptual_weights": "x.pth"}, "--perceptual and --perceptual-weights belong together"),
+        ({"enlarge": 0.5}, "enlarge 0.5 is out of range"),
+    ],
+)
+def test_options_that_do_not_fit(options, message):
+    with pytest.raises(InputError, match=message):
+        TranslateOptions(**options)
+    assert dataclasses.is_dataclass(TranslateOptions())

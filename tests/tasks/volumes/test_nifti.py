@@ -1,0 +1,187 @@
+"""NIfTI files: how they are turned, what they keep, and what is wrong with bad ones."""
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from res2net.errors import InputError
+from res2net.images import BadImage
+from res2net.tasks.volumes.data import PrepareVolume, Volume, list_volumes, read_label_map, read_volume, write_label_map
+from res2net.tasks.volumes.data.nifti import lies_elsewhere, volume_name
+
+
+def saved(path, array, affine=None):
+    nibabel.save(nibabel.Nifti1Image(array, np.diag([2.0, 3.0, 4.0, 1.0]) if affine is None else affine), path)
+    return path
+
+
+def ramp(*shape):
+    return np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+
+
+def test_slices_come_first_and_spacing_goes_with_the_axes(tmp_path):
+    array = ramp(5, 4, 3)
+    volume = read_volume(saved(tmp_path / "a.nii.gz", array))
+    assert volume.shape == (3, 4, 5)
+    assert volume.spacing == (4, 3, 2)
+    assert torch.equal(volume.voxels, torch.from_numpy(array.transpose(2, 1, 0).astype(np.float32)))
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SLA", "PIR"])
+def test_files_of_any_orientation_are_the_same_volume(tmp_path, codes):
+    upright = nibabel.Nifti1Image(ramp(5, 4, 3), np.diag([2.0, 3.0, 4.0, 1.0]))
+    turned = upright.as_reoriented(
+        nibabel.orientations.ornt_transform(
+            nibabel.io_orientation(upright.affine), nibabel.orientations.axcodes2ornt(codes)
+        )
+    )
+    nibabel.save(turned, tmp_path / "turned.nii")
+    nibabel.save(upright, tmp_path / "upright.nii")
+    one, two = read_volume(tmp_path / "turned.nii"), read_volume(tmp_path / "upright.nii")
+    assert torch.equal(one.voxels, two.voxels)
+    assert one.spacing == pytest.approx(two.spacing)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SLA"])
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_mask_lies_in_its_file_as_the_scan_does(tmp_path, codes, ending):
+    rotated = nibabel.affines.from_matvec(nibabel.eulerangles.euler2mat(0.1, 0.05, 0.02) * [2, 3, 4], [5, -6, 7])
+    upright = nibabel.Nifti1Image(ramp(5, 4, 3), rotated)
+    scan = upright.as_reoriented(
+        nibabel.orientations.ornt_transform(
+            nibabel.io_orientation(upright.affine), nibabel.orientations.axcodes2ornt(codes)
+        )
+    )
+    nibabel.save(scan, tmp_path / "scan.nii")
+    volume = read_volume(tmp_path / "scan.nii")
+    path = tmp_path / f"mask{ending}"
+    write_label_map(path, (volume.voxels > 20).to(torch.uint8), volume)
+    mask = nibabel.load(path)
+    assert mask.get_data_dtype() == np.uint8
+    assert np.allclose(mask.affine, scan.affine)
+    assert np.array_equal(np.asarray(mask.dataobj), np.asarray(scan.dataobj) > 20)
+    assert torch.equal(read_label_map(path), (volume.voxels > 20).to(torch.uint8))
+
+
+def test_values_are_scaled_as_the_header_says(tmp_path):
+    image = nibabel.Nifti1Image(ramp(3, 3, 3), np.eye(4))
+    image.header.set_slope_inter(2.0, -1024.0)
+    nibabel.save(image, tmp_path / "a.nii")
+    assert read_volume(tmp_path / "a.nii").voxels.max() == 26 * 2 - 1024
+
+
+def test_a_drawn_volume_writes_a_mask_with_its_spacing(tmp_path):
+    volume = Volume.upright(torch.zeros(3, 4, 5), (4.0, 3.0, 2.0))
+    write_label_map(tmp_path / "a.nii.gz", torch.ones(3, 4, 5, dtype=torch.uint8), volume)
+    again = read_volume(tmp_path / "a.nii.gz")
+    assert (again.shape, again.spacing) == ((3, 4, 5), (4, 3, 2))
+
+
+def test_a_last_axis_of_one_does_not_count(tmp_path):
+    assert read_volume(saved(tmp_path / "a.nii", ramp(5, 4, 3, 1))).shape == (3, 4, 5)
+
+
+def broken(path):
+    saved(path, ramp(20, 20, 20))
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def nan(path):
+    array = np.zeros((4, 4, 4), np.float32)
+    array[1, 2, 3] = np.nan
+    saved(path, array)
+
+
+def rgb(path):
+    saved(path, np.zeros((4, 4, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: saved(path, ramp(5, 4)), r"it has 2 dimensions \(5 x 4\), and a volume has three"),
+        (lambda path: saved(path, ramp(5, 4, 3, 2)), r"it has 4 dimensions \(5 x 4 x 3 x 2\), and a volume has three"),
+        (nan, r"1 of its 64 voxels are no numbers \(NaN or infinite\)"),
+        (broken, "it is damaged or no NIfTI file"),
+        (lambda path: path.write_bytes(b"not a volume"), "it is damaged or no NIfTI file"),
+        (rgb, "it has no voxels that are plain numbers"),
+        (lambda path: None, "there is no such file"),
+    ],
+)
+def test_bad_volumes(tmp_path, make, message):
+    path = tmp_path / "bad.nii"
+    make(path)
+    with pytest.raises(BadImage, match=rf"^Cannot read the volume .*bad.nii: {message}.*\.$"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full((2, 2, 2), 0.5, np.float32), "its labels are no whole numbers"),
+        (np.full((2, 2, 2), np.nan, np.float32), "its labels are no whole numbers"),
+        (np.full((2, 2, 2), 3, np.int16), "it has labels from 3 to 3, and classes are 0 to 2"),
+        (np.full((2, 2, 2), -1, np.int16), "it has labels from -1 to -1"),
+    ],
+)
+def test_bad_labels(tmp_path, array, message):
+    with pytest.raises(BadImage, match=message):
+        read_label_map(saved(tmp_path / "labels.nii", array), 3)
+
+
+def test_volumes_of_a_folder(tmp_path):
+    (tmp_path / "below").mkdir()
+    for name in ("b.nii.gz", "below/a.NII", ".hidden.nii", "c.txt"):
+        (tmp_path / name).touch()
+    assert list_volumes(tmp_path) == [tmp_path / "b.nii.gz", tmp_path / "below/a.NII"]
+    assert list_volumes(tmp_path / "c.txt") == [tmp_path / "c.txt"]
+    assert [volume_name(name) for name in ("x/a.b.nii.gz", "a.nii", "a")] == ["a.b", "a", "a"]
+
+
+def test_nothing_to_list(tmp_path):
+    with pytest.raises(InputError, match=r"has no volumes: known endings are .nii.gz, .nii"):
+        list_volumes(tmp_path)
+    with pytest.raises(InputError, match="There is no file or folder"):
+        list_volumes(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("micron", 0.001), ("mm", 1), ("unknown", 1)])
+def test_the_header_says_the_unit_of_lengths(tmp_path, unit, factor):
+    image = nibabel.Nifti1Image(ramp(5, 4, 3), np.diag([2.0, 3.0, 4.0, 1.0]))
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "a.nii")
+    volume = read_volume(tmp_path / "a.nii")
+    assert volume.spacing == pytest.approx((4 * factor, 3 * factor, 2 * factor))
+    write_label_map(tmp_path / "mask.nii", torch.ones(3, 4, 5, dtype=torch.uint8), volume)
+    mask = nibabel.load(tmp_path / "mask.nii")
+    assert mask.header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_allclose(mask.affine, np.diag([2.0 * factor, 3.0 * factor, 4.0 * factor, 1.0]), rtol=1e-6)
+
+
+def test_labels_whose_axes_run_other_ways_lie_where_their_header_says(tmp_path):
+    upright = nibabel.Nifti1Image(ramp(5, 4, 3), np.diag([2.0, 3.0, 4.0, 1.0]))
+    volume = read_volume(saved(tmp_path / "scan.nii", ramp(5, 4, 3)))
+    flip = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(upright.affine), nibabel.orientations.axcodes2ornt("LAS")
+    )
+    nibabel.save(upright.as_reoriented(flip), tmp_path / "turned.nii")
+    assert not lies_elsewhere(tmp_path / "turned.nii", volume)
+    assert lies_elsewhere(saved(tmp_path / "wrong.nii", ramp(5, 4, 3), np.diag([-2.0, 3.0, 4.0, 1.0])), volume)
+    assert not lies_elsewhere(saved(tmp_path / "bare.nii", ramp(5, 4, 3), np.eye(4)), volume)
+
+
+def test_an_odd_header_is_told_once(tmp_path, capfd):
+    content = bytearray(saved(tmp_path / "a.nii", ramp(5, 4, 3)).read_bytes())
+    content[70:72] = (9999).to_bytes(2, "little")  # the kind of number
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(BadImage, match=r"damaged or no NIfTI file \(data code 9999"):
+        read_volume(tmp_path / "a.nii")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_volume_that_no_memory_holds(tmp_path):
+    volume = read_volume(saved(tmp_path / "a.nii", ramp(5, 4, 3), np.diag([9000.0, 9000.0, 9000.0, 1.0])))
+    with pytest.raises(BadImage, match=r"a\.nii: its header says that its voxels lie 9000 x 9000 x") as told:
+        PrepareVolume((1, 1, 1), (0, 100))(volume, {})
+    assert told.value.path == str(tmp_path / "a.nii")

@@ -1,0 +1,206 @@
+"""Segmentation of drawn volumes: what is learnt from, what is found, and what is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import res2net
+from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.config import TrainConfig
+from res2net.errors import InputError
+from res2net.images import collate
+from res2net.tasks.volumes.drawn.bodies import CLASSES, Bodies, bodies_source
+from res2net.tasks.volumes.task import Volumes, VolumesOptions
+from res2net.weights import Preprocessing
+
+
+@pytest.fixture
+def source():
+    """Two drawn volumes to train on and two to validate on, and patches of 16 voxels a side."""
+    usual = bodies_source()
+    return replace(
+        usual, train=Bodies(2), val=Bodies(2, split="val"), preprocessing=replace(usual.preprocessing, size=16)
+    )
+
+
+@pytest.fixture
+def make(source):
+    """A function that builds the task."""
+
+    def build(backbone="res2net3d20_26w_4s_tiny", **options):
+        create = partial(res2net.create_model, backbone, zero_init_last=False)
+        chosen = VolumesOptions(**{"channels": 16, "patches": 2, **options})
+        return Volumes.build(create, source, source.preprocessing, chosen)
+
+    return build
+
+
+class Threshold(nn.Module):
+    """Not a network: voxels brighter than the middle of the window are class 1, and it notes what it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, volumes):
+        self.seen.append(tuple(volumes.shape[2:]))
+        bright = volumes[:, 0]
+        return torch.stack([-bright, bright], 1)
+
+
+def threshold(size=16, spacing=(1.0, 1.0, 1.0), **options):
+    facts = {"class_names": ["background", "bright"], "spacing": list(spacing), "window": [0.0, 100.0]}
+    preprocessing = Preprocessing(size=size, crop=1.0, mean=(0.5,), std=(0.25,))
+    return Volumes(Threshold(), preprocessing, VolumesOptions(**options), facts).eval()
+
+
+def scan(shape=(20, 30, 24), affine=None):
+    """Bright in one half and dark in the other."""
+    array = np.zeros(shape, np.int16)
+    array[: shape[0] // 2] = 100
+    return nibabel.Nifti1Image(array, np.diag([1.5, 1.0, 2.0, 1.0]) if affine is None else affine)
+
+
+def test_a_step_of_training(make, source):
+    task = make()
+    patches, _ = task.datasets(source)
+    assert len(patches) == 4
+    images, targets = collate([patches[index] for index in range(4)])
+    assert images.shape == (4, 1, 16, 16, 16)
+    losses = task.losses(images, targets)
+    losses["loss"].backward()
+    assert all(parameter.grad is not None for parameter in task.parameters())
+
+
+def test_the_loss_is_dice_and_cross_entropy(make):
+    task = make()
+    logits, labels = torch.randn(2, 5, 4, 4, 4), torch.randint(0, 5, (2, 4, 4, 4))
+    task.forward = lambda images: logits
+    chances, hot = logits.softmax(1), nn.functional.one_hot(labels, 5).movedim(-1, 1)
+    dims = (0, 2, 3, 4)
+    dice = 1 - (2 * (chances * hot).sum(dims) / (chances.sum(dims) + hot.sum(dims))).mean()
+    expected = dice + nn.functional.cross_entropy(logits, labels)
+    assert torch.allclose(task.losses(torch.zeros(2), {"label_map": labels})["loss"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("backbone", "slices"), [("res2net3d20_26w_4s_tiny", 1), ("res2net20_26w_4s_tiny", 3)])
+def test_every_voxel_of_the_file_gets_a_class(make, source, backbone, slices):
+    task = make(backbone, slices=slices, overlap=0.25).eval()
+    _, val = task.datasets(source)
+    images, targets = collate([val[0], val[1]])
+    metric = task.metric()
+    with torch.inference_mode():
+        records = task.validate(images, targets, metric)
+        results = task.predict(images, targets)
+    assert records["dice"].shape == (2,)
+    assert set(metric.compute()) == {
+        f"{kind}{name}" for kind in ("dice", "hd95") for name in ("", *(f"_{one}" for one in CLASSES[1:]))
+    }
+    for index, result in enumerate(results):
+        volume, _ = source.val[index]
+        assert tuple(result["label_map"].shape) == volume.shape
+        assert [one["class"] for one in result["classes"]] == list(CLASSES[1:])
+
+
+@pytest.mark.parametrize("shape", [(20, 30, 24), (3, 40, 5), (1, 1, 1)])
+def test_windows_cover_volumes_of_any_size(tmp_path, shape):
+    nibabel.save(scan(shape), tmp_path / "scan.nii")
+    task = threshold(spacing=(2.0, 1.0, 1.5), overlap=0.3)
+    volume = task.read_file(tmp_path / "scan.nii")
+    image, noted = task.transform(False)(volume, {})
+    (result,) = task.predict(image[None], {name: [one] for name, one in noted.items()})
+    assert torch.equal(result["label_map"], (volume.voxels > 50).to(torch.uint8))
+    assert set(task.model.seen) == {(16, 16, 16)}
+
+
+def test_spacing_is_respected(tmp_path):
+    nibabel.save(scan(), tmp_path / "scan.nii")
+    task = threshold(spacing=(4.0, 4.0, 4.0), size=8)
+    volume = task.read_file(tmp_path / "scan.nii")
+    image, noted = task.transform(False)(volume, {})
+    assert image.shape == (1, 12, 8, 8)  # 24 x 2 mm, 30 x 1 mm, 20 x 1.5 mm
+    (result,) = task.predict(image[None], {name: [one] for name, one in noted.items()})
+    assert tuple(result["label_map"].shape) == (24, 30, 20)
+    (bright,) = result["classes"]
+    assert bright["millilitres"] == pytest.approx(bright["voxels"] * 0.003)
+    assert bright["voxels"] == pytest.approx(7200, rel=0.1)
+
+
+def test_a_result_is_a_file_like_the_scan(tmp_path):
+    affine = np.array([[0, -1.5, 0, 9], [1, 0, 0, -8], [0, 0, 2, 7], [0, 0, 0, 1.0]])
+    nibabel.save(scan(affine=affine), tmp_path / "scan.nii.gz")
+    task = threshold(spacing=(2.0, 1.5, 1.0))
+    volume = task.read_file(tmp_path / "scan.nii.gz")
+    image, noted = task.transform(False)(volume, {})
+    (result,) = task.predict(image[None], {name: [one] for name, one in noted.items()})
+    (path,) = task.save(result, tmp_path / "00001-scan")
+    assert path.name == "00001-scan.nii.gz"
+    mask = nibabel.load(path)
+    assert np.allclose(mask.affine, affine)
+    assert np.array_equal(np.asarray(mask.dataobj), np.asarray(scan().dataobj) > 50)
+    assert task.described(result) == result["classes"]
+    assert task.tabulate(result) == [("bright", pytest.approx(7200 * 0.003), 7200)]
+
+
+def test_drawing_shows_three_slices_and_what_was_found(source):
+    volume, target = source.val[0]
+    task = threshold()
+    task.class_names = CLASSES
+    empty = task.draw(volume, {"label_map": torch.zeros_like(target["label_map"])})
+    full = task.draw(volume, target)
+    assert empty.width > 3 * 200
+    assert (np.asarray(full.convert("HSV"))[..., 1] > 60).mean() > 0.01
+    assert (np.asarray(empty.convert("HSV"))[..., 1] > 60).mean() == 0
+
+
+def test_a_checkpoint_holds_all_that_prediction_needs(make, source, tmp_path):
+    task = make(depth=8).eval()
+    config = TrainConfig(task_name="volumes", source="volumes", task=task.options)
+    save_task(tmp_path / "net.safetensors", task, {}, config)
+    again, _ = restore_task(tmp_path / "net.safetensors", name="volumes")
+    assert (again.patch, again.spacing, again.window) == (task.patch, task.spacing, task.window)
+    volumes = torch.randn(1, 1, 8, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(again(volumes), task(volumes))
+
+
+def test_what_is_chosen_goes_before_what_is_usual(make):
+    task = make(spacing=(4.0, 3.0, 3.0), window=(-160.0, 240.0))
+    assert (task.spacing, task.window) == ((4.0, 3.0, 3.0), (-160.0, 240.0))
+    low, high = make().window
+    assert -200 < low < 100 < high < 300
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"slices": 4}, "slices 4 is no odd number"),
+        ({"window": (3.0, 3.0)}, "The window .* is empty"),
+        ({"overlap": 1.0}, "overlap 1.0 is out of range"),
+        ({"spacing": (0.0, 1.0, 1.0)}, "spacing 0.0 is out of range"),
+        ({"foreground": -0.1}, "foreground -0.1 is out of range"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(InputError, match=message):
+        VolumesOptions(**options)
+
+
+def test_drawn_volumes_are_the_same_every_time_and_in_no_two_places():
+    (one, target), (again, _) = Bodies(2)[1], Bodies(2)[1]
+    assert torch.equal(one.voxels, again.voxels)
+    assert set(target["label_map"].unique().tolist()) == set(range(len(CLASSES)))
+    other, _ = Bodies(2, split="val")[1]
+    assert other.shape != one.shape or not torch.equal(other.voxels, one.voxels)
+
+
+def test_drawn_volumes_have_labels_of_voxels_alone():
+    with pytest.raises(InputError, match="have no labels but of voxels"):
+        bodies_source(("label",))
