@@ -2,7 +2,7 @@
 
     uv run --group test python benchmarks/dense_nets.py
 
-Pictures of each network's usual size, in processes of their own. Networks, with the size of their pictures, are in
+Images of each network's usual size, in processes of their own. Networks, with the size of their images, are in
 `NETWORKS`; options are told by `--help`.
 """
 
@@ -32,14 +32,14 @@ from res2net.tasks.pixels.heads.network import PixelNetwork
 
 @dataclass(frozen=True)
 class Network:
-    """A network and its pictures."""
+    """A network and its images."""
 
     decoder: str
     backbone: str
     size: tuple[int, int]
     """Height and width."""
     num_classes: int = 1
-    pictures: int = 1
+    images: int = 1
     """In a batch."""
     output_stride: int = 32
     frozen_norms: bool = False
@@ -55,8 +55,8 @@ class Network:
 
 
 SALIENT = {"size": (300, 400), "frozen_norms": True}
-# DeepLabv3+ normalises over the batch what it pools from the whole of each picture, so that one is too few.
-CLASSES = {"size": (513, 513), "num_classes": 21, "output_stride": 16, "pictures": 2}
+# DeepLabv3+ normalises over the batch what it pools from the whole of each image, so that one is too few.
+CLASSES = {"size": (513, 513), "num_classes": 21, "output_stride": 16, "images": 2}
 NETWORKS = {
     "DeepLabv3+, Res2Net-50": Network("deeplabv3plus", "res2net50_26w_4s", **CLASSES),
     "DeepLabv3+, Res2Net-101": Network("deeplabv3plus", "res2net101_26w_4s", **CLASSES),
@@ -89,11 +89,11 @@ class Costs:
     """What one network costs."""
 
     network: str
-    pictures: str
+    images: str
     """How many, and their size."""
     parameters_m: float
     gmacs: float
-    """Of one picture."""
+    """Of one image."""
     forward_ms: float
     """Of a batch, in evaluation without gradients."""
     step_ms: float
@@ -108,7 +108,7 @@ def measure(name: str, chosen: Arguments) -> Costs:
     height, width = network.size
     model = network.build().to(chosen.device)
     counts = count(model, (3, height, width))
-    images = torch.rand(network.pictures, 3, height, width, device=chosen.device)
+    images = torch.rand(network.images, 3, height, width, device=chosen.device)
 
     def forward() -> None:
         model.eval()
@@ -121,8 +121,8 @@ def measure(name: str, chosen: Arguments) -> Costs:
 
     forward_ms, step_ms = (timed(function, chosen) for function in (forward, step))
     peak = torch.cuda.max_memory_allocated() / 2**20 if chosen.device == "cuda" else resident("VmHWM") - before
-    pictures = f"{network.pictures} of {width}x{height}"
-    return Costs(name, pictures, counts.parameters / 1e6, counts.macs / 1e9, forward_ms, step_ms, peak)
+    batch_shape = f"{network.images} of {width}x{height}"
+    return Costs(name, batch_shape, counts.parameters / 1e6, counts.macs / 1e9, forward_ms, step_ms, peak)
 
 
 def timed(function: object, chosen: Arguments) -> float:
@@ -152,7 +152,7 @@ def main() -> None:
         results.append(json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout))
     columns = (
         Column("network"),
-        Column("pictures"),
+        Column("images"),
         Column("parameters", "M", digits=2),
         Column("MACs", "G", digits=1),
         Column("forward", "ms", digits=0),

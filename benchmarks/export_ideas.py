@@ -40,7 +40,7 @@ class Arguments:
     passes: int = 60
     """Of each network, in turn."""
     size: int = 224
-    """Side of the picture, pixels."""
+    """Side of the image, pixels."""
     out: str | None = None
     """Write the results to this JSON file."""
 

@@ -137,7 +137,7 @@ def build(library: str, model: str, chosen: argparse.Namespace) -> nn.Module:
     return make(model, **(TINY[library] if chosen.dry else {})).to(chosen.device)
 
 
-def pictures(batch: int, chosen: argparse.Namespace, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+def random_images(batch: int, chosen: argparse.Namespace, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     torch.manual_seed(1)
     images = torch.randn(batch, 3, chosen.image, chosen.image, device=chosen.device)
     return images.to(dtype, memory_format=torch.channels_last)
@@ -189,7 +189,7 @@ def time_group(group: str, run: Run) -> None:
     chosen = run.chosen
     trains = group == "training"
     batch = {"latency": 1, "training": chosen.train_batch}.get(group, chosen.batch)
-    images = pictures(batch, chosen, torch.float32 if trains else torch.bfloat16)
+    images = random_images(batch, chosen, torch.float32 if trains else torch.bfloat16)
     ready: dict[str, Callable[[], object]] = {}
     results: dict[str, dict] = {}
 
@@ -253,7 +253,7 @@ def lively(network: nn.Module) -> nn.Module:
 def check_network(model: str, kernels: str, dtype: torch.dtype, run: Run) -> str:
     """Logits of an optimised network against the network as it was made, in float64."""
     gpu_kernels.use(gpu_kernels.PRECISIONS["fp32"])
-    network, images = lively(build("ours", model, run.chosen)), pictures(4, run.chosen, dtype)
+    network, images = lively(build("ours", model, run.chosen)), random_images(4, run.chosen, dtype)
     expected = copy.deepcopy(network).double()(images.double())
     y = res2net.optimize(network, kernels=kernels).to(dtype)(images).double()
     off = ((y - expected).abs().max() / expected.abs().max()).item()
@@ -309,7 +309,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=8.5, help="after which remaining cases are skipped")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--train-batch", type=int, default=128)
-    parser.add_argument("--image", type=int, default=224, help="side of the pictures, pixels")
+    parser.add_argument("--image", type=int, default=224, help="side of the images, pixels")
     parser.add_argument("--repetitions", type=int, default=20, help="rounds of everything, in turn")
     parser.add_argument("--mode", default="default", help="of torch.compile, for both libraries")
     parser.add_argument("--out", default=str(Path(os.environ.get("OUT", "."), "gpu.json")), help="JSON of the results")

@@ -69,7 +69,7 @@ def arguments() -> Arguments:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--image", type=int, default=224, help="side of the pictures: the first stage has a quarter")
+    parser.add_argument("--image", type=int, default=224, help="side of the images: the first stage has a quarter")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=tuple(NETWORKS))
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=tuple(PRECISIONS))
     parser.add_argument("--repetitions", type=int, default=50)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 FLOP = {"resnet50": 8.18e9, "res2net50_26w_4s": 8.51e9}
-"""Of a picture of 224 px: two for each multiplication of convolutions and linear layers."""
+"""Of an image of 224 px: two for each multiplication of convolutions and linear layers."""
 LEAST_BYTES = 26e6
-"""Of a picture of 224 px in bf16, when each block reads its input once and writes its output once."""
+"""Of an image of 224 px in bf16, when each block reads its input once and writes its output once."""
 
 Result = Mapping[str, Any]
 

@@ -1,10 +1,10 @@
-"""Time the preparation of JPEG pictures, ours, torchvision's and timm's, interleaved in one process.
+"""Time the preparation of JPEG images, ours, torchvision's and timm's, interleaved in one process.
 
     uv run --group test python benchmarks/input_pipeline.py --data FOLDER
 
 Every case reads the same files, decodes, crops and resizes them (training: random resized crop and flip; evaluation:
-resize and centre crop), and normalises float batches. Prints pictures a second, medians and quartiles, and ours by
-theirs. Without `--data` the pictures are drawn, with noise of every scale, 500x375 and 1600x1200.
+resize and centre crop), and normalises float batches. Prints images a second, medians and quartiles, and ours by
+theirs. Without `--data` the images are drawn, with noise of every scale, 500x375 and 1600x1200.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from res2net.report import Column, Table
 from res2net.weights.records import Preprocessing
 
 DRAWN = ((500, 375), (1600, 1200))
-"""Sizes of the pictures that are drawn: of ImageNet's photos, and of a small camera's."""
+"""Sizes of the images that are drawn: of ImageNet's photos, and of a small camera's."""
 LIBRARIES = ("res2net", "res2net, scaled", "torchvision", "timm")
 
 Key = tuple[str, str, int, str]
-"""Pictures, "train" or "eval", worker processes, library."""
+"""Images, "train" or "eval", worker processes, library."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,21 @@ class Arguments:
 
     data: str | None = None
     """A folder that has a folder of JPEG files for each class, in place of drawn ones."""
-    pictures: int = 128
+    images: int = 128
     """Drawn for each size."""
     repetitions: int = 7
-    """Timed passes through all pictures, in turn, after one that is not counted."""
+    """Timed passes through all images, in turn, after one that is not counted."""
     batch: int = 32
     size: int = 224
-    """Side of the prepared pictures, pixels."""
+    """Side of the prepared images, pixels."""
     workers: tuple[int, ...] = (0, 2)
-    """Numbers of worker processes; 0 prepares pictures in this process, on one thread."""
+    """Numbers of worker processes; 0 prepares images in this process, on one thread."""
     out: str | None = None
     """Write the results to this JSON file."""
 
 
 def draw(folder: Path, width: int, height: int, count: int) -> None:
-    """Pictures with noise at every scale; as JPEG they take 0.3 bytes a pixel, as photos of good quality do."""
+    """Images with noise at every scale; as JPEG they take 0.3 bytes a pixel, as photos of good quality do."""
     random = np.random.default_rng(0)
     cells = [2**power for power in range(10)]
     (folder / "a").mkdir(parents=True)
@@ -139,7 +139,7 @@ def cases(folders: dict[str, Path], chosen: Arguments) -> dict[Key, Callable[[],
     return found
 
 
-def pictures_a_second(batches: Callable[[], Iterator[Any]]) -> float:
+def images_a_second(batches: Callable[[], Iterator[Any]]) -> float:
     """Of one pass; the start of the worker processes, and what a loader does before it counts, included."""
     start = time.perf_counter()
     count = sum(len(images) for images, _ in batches())
@@ -152,7 +152,7 @@ def interleaved(found: dict[Key, Callable[[], Iterator[Any]]], repetitions: int)
     for repetition in range(repetitions + 1):
         # Every other round backwards: neighbours in the order may warm or cool each other.
         for key in list(found)[:: 1 if repetition % 2 else -1]:
-            rate = pictures_a_second(found[key])
+            rate = images_a_second(found[key])
             if repetition:
                 rates[key].append(rate)
     return rates
@@ -162,7 +162,7 @@ def results_of(rates: dict[Key, list[float]]) -> list[dict[str, Any]]:
     results = []
     for (name, kind, workers, library), found in rates.items():
         low, _, high = statistics.quantiles(found, n=4)
-        result: dict[str, Any] = {"pictures": name, "what": kind, "workers": workers, "library": library}
+        result: dict[str, Any] = {"images": name, "what": kind, "workers": workers, "library": library}
         result |= {"rate": statistics.median(found), "rate_low": low, "rate_high": high}
         result["rate_per_process"] = result["rate"] / max(1, workers)
         for other in ("torchvision", "timm"):
@@ -174,11 +174,11 @@ def results_of(rates: dict[Key, list[float]]) -> list[dict[str, Any]]:
 
 def table(results: list[dict[str, Any]], chosen: Arguments) -> Table:
     columns = (
-        Column("pictures"),
+        Column("images"),
         Column("what"),
         Column("workers", digits=0),
         Column("library"),
-        Column("pictures", "1/s", digits=0),
+        Column("images", "1/s", digits=0),
         Column("quartiles"),
         Column("a process", "1/s", digits=0),
         Column("by torchvision's"),
@@ -186,7 +186,7 @@ def table(results: list[dict[str, Any]], chosen: Arguments) -> Table:
     )
     rows = [
         (
-            *(r[name] for name in ("pictures", "what", "workers", "library", "rate")),
+            *(r[name] for name in ("images", "what", "workers", "library", "rate")),
             f"{r['rate_low']:.0f}-{r['rate_high']:.0f}",
             *(r[name] for name in ("rate_per_process", "by_torchvision", "by_timm")),
         )
@@ -203,7 +203,7 @@ def main() -> None:
         folders = {"given": Path(chosen.data)} if chosen.data else {}
         for width, height in () if chosen.data else DRAWN:
             folders[f"{width}x{height}"] = Path(place, f"{width}x{height}")
-            draw(folders[f"{width}x{height}"], width, height, chosen.pictures)
+            draw(folders[f"{width}x{height}"], width, height, chosen.images)
         results = results_of(interleaved(cases(folders, chosen), chosen.repetitions))
     Console(width=max(130, Console().width)).print(table(results, chosen).to_rich())
     if chosen.out:

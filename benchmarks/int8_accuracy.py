@@ -1,4 +1,4 @@
-"""What int8 costs in accuracy: a trained network exported in fp32 and in int8, evaluated on all validation pictures.
+"""What int8 costs in accuracy: a trained network exported in fp32 and in int8, evaluated on all validation images.
 
     uv run --group test python benchmarks/int8_accuracy.py runs/NAME/best.safetensors PATH/TO/CIFAR100
 
@@ -43,21 +43,21 @@ class Arguments:
     """The data of its training."""
     formats: tuple[str, ...] = INT8_FORMATS
     calibrate: int = 512
-    """Training pictures on which ranges of values are measured."""
+    """Training images on which ranges of values are measured."""
     batch_size: int = 64
-    """Pictures at a time."""
+    """Images at a time."""
     limit: int | None = None
-    """Only the first validation pictures, to try the script."""
+    """Only the first validation images, to try the script."""
     out: str | None = None
     """Write the results to this JSON file."""
 
 
 def calibration(task: Task, source: DataSource, chosen: Arguments) -> list[Tensor]:
-    """Pictures from all over the training set, in whole batches."""
-    pictures, _ = source.transformed(task.transform(False), task.transform(False))
-    count = min(chosen.calibrate, len(pictures)) // chosen.batch_size * chosen.batch_size
-    places = torch.linspace(0, len(pictures) - 1, count).long().tolist()
-    return [images for images, _ in DataLoader(Subset(pictures, places), chosen.batch_size, collate_fn=first_of)]
+    """Images from all over the training set, in whole batches."""
+    prepared, _ = source.transformed(task.transform(False), task.transform(False))
+    count = min(chosen.calibrate, len(prepared)) // chosen.batch_size * chosen.batch_size
+    places = torch.linspace(0, len(prepared) - 1, count).long().tolist()
+    return [images for images, _ in DataLoader(Subset(prepared, places), chosen.batch_size, collate_fn=first_of)]
 
 
 def first_of(samples: list[Any]) -> tuple[Tensor, None]:
@@ -88,9 +88,9 @@ def mebibytes(folder: Path) -> float:
 
 
 def result(what: str, evaluation: Evaluation, size: float) -> dict[str, Any]:
-    pictures = len(evaluation.records["loss"])
+    images = len(evaluation.records["loss"])
     metrics = dict(evaluation.metrics)
-    return {"what": what, "mib": size, "pictures": pictures, "per_second": pictures / evaluation.seconds} | metrics
+    return {"what": what, "mib": size, "images": images, "per_second": images / evaluation.seconds} | metrics
 
 
 def table(results: list[dict[str, Any]], title: str) -> Table:
@@ -116,10 +116,10 @@ def main() -> None:
     source = open_source(chosen.source, **options)
     check_classes(said.get("class_names"), task, source)
     _, val_set = source.transformed(task.transform(True), task.transform(False))
-    pictures: Any = val_set if chosen.limit is None else Subset(val_set, range(min(chosen.limit, len(val_set))))
+    images: Any = val_set if chosen.limit is None else Subset(val_set, range(min(chosen.limit, len(val_set))))
 
     def evaluated(candidate: Task) -> Evaluation:
-        return evaluate(candidate, eval_loader(pictures, chosen.batch_size), accelerator="cpu")
+        return evaluate(candidate, eval_loader(images, chosen.batch_size), accelerator="cpu")
 
     results = [result("torch, fp32", evaluated(task), Path(chosen.checkpoint).stat().st_size / 2**20)]
     batches = calibration(task, source, chosen)
@@ -135,8 +135,8 @@ def main() -> None:
         entry |= {"points": entry["top1"] - results[0]["top1"], "smaller": results[0]["mib"] / entry["mib"]}
     model: Any = task.model
     title = (
-        f"{model.variant_name}, {results[0]['pictures']:,} validation pictures of {source.name}; calibrated on "
-        f"{len(batches) * chosen.batch_size} training pictures"
+        f"{model.variant_name}, {results[0]['images']:,} validation images of {source.name}; calibrated on "
+        f"{len(batches) * chosen.batch_size} training images"
     )
     console.print(table(results, title).to_rich())
     if chosen.out:

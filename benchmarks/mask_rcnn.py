@@ -2,7 +2,7 @@
 
     uv run --group test python benchmarks/mask_rcnn.py
 
-One picture of 800x1333 with ten objects, forward and backward, interleaved in one process; the peak of memory of each
+One image of 800x1333 with ten objects, forward and backward, interleaved in one process; the peak of memory of each
 in a process of its own. Options are told by `--help`.
 """
 
@@ -54,7 +54,7 @@ class Arguments:
 
 
 def losses_of(name: str, chosen: Arguments) -> Losses:
-    """What computes the sum of all losses of one picture."""
+    """What computes the sum of all losses of one image."""
     torch.manual_seed(0)
     height, width = chosen.height, chosen.width
     image = torch.rand(1, 3, height, width)
@@ -116,7 +116,7 @@ def main() -> None:
         Column("backward", "s"),
         Column("peak memory of a step", "MiB", digits=0),
     )
-    title = f"One picture of {chosen.height}x{chosen.width}, {chosen.repetitions} repetitions, medians"
+    title = f"One image of {chosen.height}x{chosen.width}, {chosen.repetitions} repetitions, medians"
     rows = [tuple(result.values()) for result in results]
     Console(width=110).print(Table(title, columns, rows).to_rich())
     if chosen.out:

@@ -41,7 +41,7 @@ class Arguments:
     """Timed runs of everything, in turn, after one that is not counted."""
     train_batch: int = 16
     train_size: int = 128
-    """Side of the training pictures, pixels."""
+    """Side of the training images, pixels."""
     infer_batch: int = 1
     infer_size: int = 224
     models: tuple[str, ...] = MODELS
@@ -64,7 +64,7 @@ def create(library: str, model: str) -> nn.Module:
     return built.to(memory_format=torch.channels_last)
 
 
-def pictures(batch: int, size: int) -> Tensor:
+def random_images(batch: int, size: int) -> Tensor:
     return torch.randn(batch, 3, size, size).to(memory_format=torch.channels_last)
 
 
@@ -102,7 +102,7 @@ def peak_memory(library: str, model: str, precision: str, chosen: Arguments) -> 
 
 def report_memory(chosen: Arguments) -> None:
     library, model, precision = (chosen.only_memory_of or "").split(":")
-    step = training(create(library, model), pictures(chosen.train_batch, chosen.train_size), precision)
+    step = training(create(library, model), random_images(chosen.train_batch, chosen.train_size), precision)
     before = resident("VmHWM")
     for _ in range(3):
         step()
@@ -116,8 +116,8 @@ def main() -> None:
         return
     console = Console(width=max(130, Console().width))
     cases: dict[tuple[str, ...], Callable[[], None]] = {}
-    train_images = pictures(chosen.train_batch, chosen.train_size)
-    infer_images = pictures(chosen.infer_batch, chosen.infer_size)
+    train_images = random_images(chosen.train_batch, chosen.train_size)
+    infer_images = random_images(chosen.infer_batch, chosen.infer_size)
     for model in chosen.models:
         for library in ("res2net", "timm"):
             trained, evaluated = create(library, model), create(library, model)

@@ -24,7 +24,7 @@ import res2net
 from res2net.bench.timing import interleaved, ratio
 from res2net.nn import Res2Bottleneck
 from res2net.report import Column, Table
-from train_and_infer import pictures, training
+from train_and_infer import random_images, training
 
 OPERATORS = 8
 """Rows of the profile."""
@@ -39,7 +39,7 @@ class Arguments:
     """Timed steps of everything, in turn, after one that is not counted."""
     batch: int = 16
     size: int = 128
-    """Side of the pictures, pixels."""
+    """Side of the images, pixels."""
     precisions: tuple[str, ...] = ("fp32", "bf16")
     ideas: tuple[str, ...] = ("recompute", "dense splits", "no concatenation", "compiled blocks")
     out: str | None = None
@@ -98,7 +98,7 @@ def main() -> None:
     chosen = tyro.cli(Arguments, description=__doc__)
     torch._dynamo.config.recompile_limit = 2**10  # else the ninth block would run without being compiled
     console = Console(width=max(110, Console().width))
-    images = pictures(chosen.batch, chosen.size)
+    images = random_images(chosen.batch, chosen.size)
     plain = create(chosen.model, "")
     step = training(plain, images, "fp32")
     step()

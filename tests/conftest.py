@@ -53,12 +53,12 @@ def smaller_shapes(**lengths: int) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shapes_with() -> Callable[..., contextlib.AbstractContextManager[None]]:
-    """`with shapes_with(train=80, val=40):`, and within it `shapes` has so many pictures."""
+    """`with shapes_with(train=80, val=40):`, and within it `shapes` has so many images."""
     return smaller_shapes
 
 
 @pytest.fixture
 def few_shapes(shapes_with: Callable[..., contextlib.AbstractContextManager[None]]) -> Iterator[None]:
-    """`shapes` with 80 and 40 pictures."""
+    """`shapes` with 80 and 40 images."""
     with shapes_with(train=80, val=40):
         yield

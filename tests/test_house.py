@@ -20,22 +20,14 @@ PROGRAMS = Path(sys.executable).parent
 
 # A folder or file of the package imports only from those before it, and from itself.
 ORDER = [
-    *(
-        "_version",
-        "errors",
-        "options",
-        "kernels",
-        "nn",
-        "measure",
-        "backbones",
-        "weights",
-        "surgery",
-        "zoo",
-        "adapters",
-        "data",
-    ),
-    *("heads", "metrics", "report", "tasks", "engine", "explain", "export", "bench", "recipes", "serve"),
-    *("commands", "cli", "__main__"),
+    # networks
+    *("_version", "errors", "registry", "options", "kernels", "nn", "measure", "backbones", "weights", "surgery"),
+    *("zoo", "adapters"),
+    # what tasks stand on
+    *("images", "report", "task", "engine", "explain", "export"),
+    "tasks",
+    # doors
+    *("api", "bench", "recipes", "serve", "commands", "cli", "__main__"),
 ]
 
 LONGEST = 400

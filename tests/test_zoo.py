@@ -158,7 +158,7 @@ def test_another_number_of_classes_needs_to_be_asked_for(saved, classes, named):
 
 def test_other_channels_need_to_be_asked_for(saved):
     model, path = saved
-    with pytest.raises(InputError, match="is for pictures of 3 channels and the model for 1: pass adapt_input=True"):
+    with pytest.raises(InputError, match="is for images of 3 channels and the model for 1: pass adapt_input=True"):
         create_model(NAME, path, in_channels=1)
     loaded = create_model(NAME, path, in_channels=1, adapt_input=True).eval()
     grey = torch.randn(1, 1, 32, 32)

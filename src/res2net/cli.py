@@ -31,10 +31,10 @@ COMMANDS = {
     "solve-width": Command(
         "res2net.commands.solve_width:run", "find the base width that costs as much as another model"
     ),
-    "train": Command("res2net.commands.train:run", "train on a folder of pictures"),
+    "train": Command("res2net.commands.train:run", "train on a folder of images"),
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),
-    "predict": Command("res2net.commands.predict:run", "tell what is in a picture or in a folder of them"),
-    "compare": Command("res2net.commands.compare:run", "draw what several models make of the same pictures"),
+    "predict": Command("res2net.commands.predict:run", "tell what is in an image or in a folder of them"),
+    "compare": Command("res2net.commands.compare:run", "draw what several models make of the same images"),
     "recipes": Command("res2net.commands.recipes:run", "list runs that are ready to be started, or write one as YAML"),
     "export": Command("res2net.commands.export:run", "write a network to a file for ONNX Runtime, OpenVINO or torch"),
     "bench": Command("res2net.commands.bench:run", "measure how fast models run, in every way to run them"),
@@ -49,8 +49,8 @@ HELP = """usage: res2net VERB [TASK] SOURCE [options]
 TASK is `classify` unless named. `res2net VERB --help` tells the options of a verb.
 
   res2net quickstart
-  res2net train PATH/TO/PICTURES --model res2net50_26w_4s
-  res2net predict PATH/TO/PICTURE.jpg --weights runs/NAME/best.safetensors
+  res2net train PATH/TO/IMAGES --model res2net50_26w_4s
+  res2net predict PATH/TO/IMAGE.jpg --weights runs/NAME/best.safetensors
 """
 
 

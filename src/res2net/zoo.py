@@ -62,11 +62,11 @@ def create_model(
             checkpoint file of a known format (`res2net.weights.FORMATS`), safetensors, `.pth` or `.pdparams`; or what
             `find_checkpoint` gave. The model is built with the graph that the weights need.
         num_classes: classes of the classifier, 0 for none. By default what the weights have, or the model's own.
-        in_channels: channels of the picture. By default what the weights have, or the model's own.
+        in_channels: channels of the image. By default what the weights have, or the model's own.
         output_stride: 32, 16 or 8 (what the model allows); by default the model's own.
         adapt_classifier: where the weights have another number of classes, keep the model's fresh classifier.
         adapt_input: where the weights are for another number of channels, change the first convolution: the response
-            to a picture whose channels are alike stays the same. With "zeros", channels that are new start at zero.
+            to an image whose channels are alike stays the same. With "zeros", channels that are new start at zero.
         options: of the model's class, such as `drop_path_rate=0.1`. A `graph` must be the one that the weights say they
             need; weights that only have the names of another program are built with any.
 
@@ -182,6 +182,6 @@ def _is_file(weights: str | Path) -> bool:
 
 
 def preprocessing_of(checkpoint: Checkpoint) -> Preprocessing | None:
-    """How pictures are prepared for the model of a checkpoint; None when the file does not say."""
+    """How images are prepared for the model of a checkpoint; None when the file does not say."""
     values = checkpoint.metadata.get("preprocessing")
     return Preprocessing.from_dict(values) if isinstance(values, dict) else None

@@ -164,14 +164,14 @@ def test_a_segmenter_of_transformers():
 
 
 @pytest.mark.parametrize("preprocessing", [Preprocessing(size=64), Preprocessing(size=32, crop=1.0)])
-def test_pictures_are_prepared_alike(network, tmp_path, preprocessing):
+def test_images_are_prepared_alike(network, tmp_path, preprocessing):
     """Within the rounding of two implementations of the same filter."""
     model = Res2NetForImageClassification.from_network(network, preprocessing=preprocessing)
     model.save_pretrained(tmp_path)
     ramp = np.linspace(0, 255, 100 * 140 * 3).reshape(100, 140, 3)
-    picture = Image.fromarray((ramp + 20 * np.sin(np.arange(140))[:, None]).clip(0, 255).astype(np.uint8))
-    theirs = AutoImageProcessor.from_pretrained(tmp_path)(picture, return_tensors="pt")["pixel_values"][0]
-    ours = eval_transform(preprocessing)(picture)
+    image = Image.fromarray((ramp + 20 * np.sin(np.arange(140))[:, None]).clip(0, 255).astype(np.uint8))
+    theirs = AutoImageProcessor.from_pretrained(tmp_path)(image, return_tensors="pt")["pixel_values"][0]
+    ours = eval_transform(preprocessing)(image)
     assert theirs.shape == ours.shape
     assert (theirs - ours).abs().max() < 2.1 / 255 / min(preprocessing.std)
 

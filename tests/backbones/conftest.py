@@ -24,7 +24,7 @@ def alike() -> Callable[..., None]:
 
 @pytest.fixture
 def assert_pyramid_stays() -> Callable[[Backbone], None]:
-    """Assert that what comes after a feature that was given out, or after the picture, does not change it."""
+    """Assert that what comes after a feature that was given out, or after the image, does not change it."""
 
     def check(model: Backbone) -> None:
         x = torch.randn(1, 3, 40, 33)

@@ -26,7 +26,7 @@ def on_meta(name, **options):
         return build(name, **options).eval().requires_grad_(False)
 
 
-def picture(model, size):
+def image(model, size):
     if model.variant_name in INEXACT_SIZES:
         size = [-(-side // 96) * 96 for side in size]
     return torch.empty(2, model.in_channels, *size[: model.dims], device="meta")
@@ -52,7 +52,7 @@ def assert_declares_its_pyramid(model, x):
 @pytest.mark.parametrize("name", NAMES)
 def test_stages_are_as_declared(name, size):
     model = on_meta(name)
-    assert_declares_its_pyramid(model, picture(model, size))
+    assert_declares_its_pyramid(model, image(model, size))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,14 +66,14 @@ def test_output_strides(name):
             continue
         model = on_meta(name, output_stride=output_stride)
         assert model.output_stride == output_stride
-        assert_declares_its_pyramid(model, picture(model, SIZES[0]))
+        assert_declares_its_pyramid(model, image(model, SIZES[0]))
     assert on_meta(name, output_stride=natural).output_stride == natural
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_channels_of_the_picture_and_no_classifier(name):
+def test_channels_of_the_image_and_no_classifier(name):
     model = on_meta(name, in_channels=5, num_classes=0)
-    x = picture(model, SIZES[0])
+    x = image(model, SIZES[0])
     assert (model.in_channels, model.num_classes) == (5, 0)
     assert model.get_submodule(model.input_layer_name).weight.shape[1] == 5
     assert model(x).shape == model.features(x)[-1].shape
@@ -114,7 +114,7 @@ def test_logits_come_from_layers_of_one_place_each(name):
     for module in model.modules():
         if not list(module.children()):
             module.register_forward_hook(lambda module, *_: calls.append(module))
-    assert model(picture(model, SIZES[0])).shape == (2, model.num_classes)
+    assert model(image(model, SIZES[0])).shape == (2, model.num_classes)
     assert (len(calls) == len(set(calls))) is (name not in LAYERS_IN_SEVERAL_PLACES)
 
 

@@ -1,4 +1,4 @@
-"""Wide ResNet and DenseNet-BC for 32x32 pictures: published sizes, and the functions of their papers."""
+"""Wide ResNet and DenseNet-BC for 32x32 images: published sizes, and the functions of their papers."""
 
 import pytest
 import torch

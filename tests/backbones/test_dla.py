@@ -37,7 +37,7 @@ def test_the_four_networks_of_the_paper():
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(64, 96), (45, 71), (33, 50)])
 @torch.no_grad()
-def test_pictures_of_any_size(alike, name, size):
+def test_images_of_any_size(alike, name, size):
     """Where a pooling keeps incomplete windows, timm's network takes them too."""
     with torch.device("meta"):
         ours, reference = build(name, num_classes=10), timm.create_model(name, num_classes=10)
@@ -86,7 +86,7 @@ def test_the_authors_files_can_be_loaded(alike, name):
     assert {key.split(".project.")[0] for key in report.dropped} == set(UNUSED)
 
 
-def test_weights_of_another_classifier_and_another_picture(alike):
+def test_weights_of_another_classifier_and_another_image(alike):
     given = Checkpoint(small(alike).state_dict())
     with pytest.raises(InputError, match="a classifier of 5 classes and the model a classifier of 7"):
         create_model("dla60_res2net", given, **SMALL | {"num_classes": 7})

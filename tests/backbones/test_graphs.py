@@ -210,7 +210,7 @@ def test_an_option_replaces_that_of_the_graph():
 @pytest.mark.parametrize("graph", ["official", "mmdet", "paddle", "detectron2"])
 @torch.no_grad()
 def test_dilation_in_place_of_strides_computes_the_same_at_more_positions(alike, graph, options):
-    """Of the last stride, and on a picture of full windows: poolings are not dilated, and so see nearer neighbours."""
+    """Of the last stride, and on an image of full windows: poolings are not dilated, and so see nearer neighbours."""
     plain = network(alike, graph, options | {"layers": (1, 2, 2, 2)})
     dense = network(alike, graph, options | {"layers": (1, 2, 2, 2)}, output_stride=16)
     x = torch.randn(1, 3, 128, 128, dtype=torch.double)
@@ -236,7 +236,7 @@ def test_recomputing_gives_the_same_gradients(alike, graph):
 def test_receptive_fields_are_those_that_gradients_show(alike, graph):
     model = network(alike, graph, NETWORKS["plain"] | {"layers": (1, 1, 1, 1)}).requires_grad_(False)
     for field, level in zip(stage_fields(model)[1:3], (1, 2), strict=True):
-        # Several pictures, since in one of them activations may be zero along all paths to the edges.
+        # Several images, since in one of them activations may be zero along all paths to the edges.
         x = torch.randn(8, 3, 160, 160, dtype=torch.double, requires_grad=True)
         feature = model.features(x)[level]
         (gradient,) = torch.autograd.grad(feature[:, :, 10, 10].sum(), x)

@@ -55,7 +55,7 @@ def test_imagenet_models(name, parameters, gmacs):
     assert digits(found.macs / 1e9, gmacs) == gmacs
 
 
-def test_larger_pictures():
+def test_larger_images():
     assert digits(measured("res2net50_26w_4s", (3, 299, 299)).macs / 1e9, "7.9") == "7.9"
 
 

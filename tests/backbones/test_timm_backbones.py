@@ -200,13 +200,13 @@ def test_options_that_do_not_fit(name, options, message):
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("inception_v3", (74, 100), "A picture of 74 x 100 is too small for this network: give sides of 75 or more"),
-        ("vgg16", (64, 31), "A picture of 64 x 31 is too small for this network: give sides of 32 or more"),
+        ("inception_v3", (74, 100), "An image of 74 x 100 is too small for this network: give sides of 75 or more"),
+        ("vgg16", (64, 31), "An image of 64 x 31 is too small for this network: give sides of 32 or more"),
         ("densenet161", (31, 64), "give sides of 32 or more"),
-        ("hrnet_w18", (64, 100), "A picture of 64 x 100 does not fit this network: give multiples of 32"),
+        ("hrnet_w18", (64, 100), "An image of 64 x 100 does not fit this network: give multiples of 32"),
     ],
 )
-def test_pictures_that_do_not_fit(name, size, message):
+def test_images_that_do_not_fit(name, size, message):
     model, x = on_meta(name), torch.empty(1, 3, *size, device="meta")
     for call in (model, model.features):
         with pytest.raises(InputError, match=message):
@@ -216,7 +216,7 @@ def test_pictures_that_do_not_fit(name, size, message):
 @pytest.mark.parametrize(
     ("name", "side"), [("inception_v3", 75), ("vgg16", 32), ("densenet161", 32), ("hrnet_w18", 32)]
 )
-def test_the_smallest_pictures(name, side):
+def test_the_smallest_images(name, side):
     assert on_meta(name)(torch.empty(1, 3, side, side, device="meta")).shape == (1, 1000)
 
 

@@ -20,7 +20,7 @@ def deep_ones_slow(names):
 
 
 def side(name, odd):
-    """Of a picture: DLA's poolings drop incomplete windows in timm, so that it takes multiples of 32 only."""
+    """Of an image: DLA's poolings drop incomplete windows in timm, so that it takes multiples of 32 only."""
     return -(-odd // 32) * 32 if name.startswith("dla") else odd
 
 
@@ -92,7 +92,7 @@ def test_output_strides(alike, name, output_stride):
 @pytest.mark.parametrize("name", deep_ones_slow(NAMES))
 @pytest.mark.parametrize("in_channels", [1, 5])
 @torch.no_grad()
-def test_channels_of_the_picture(alike, name, in_channels):
+def test_channels_of_the_image(alike, name, in_channels):
     ours, reference = pair(alike, name, num_classes=10, in_channels=in_channels)
     x = torch.randn(1, in_channels, side(name, 33), side(name, 33))
     assert_identical(ours(x), reference(x))

@@ -39,7 +39,7 @@ def test_fields_are_those_of_gradients(monkeypatch, name, size, axis):
         for place in range(centre, centre + len(field.turns)):
             (gradient,) = torch.autograd.grad(output.select(axis, place).sum(), x, retain_graph=True)
             seen = gradient.sum([d for d in range(4) if d != 4 + axis]).nonzero().flatten()
-            assert 0 < seen.min() < seen.max() < x.shape[axis] - 1, "the picture is too small for the test"
+            assert 0 < seen.min() < seen.max() < x.shape[axis] - 1, "the image is too small for the test"
             assert (seen.min().item(), seen.max().item()) == field.at(place)
 
 

@@ -35,9 +35,9 @@ def test_a_table_for_each_group():
     found = Benchmark(results, {"fp32": 4e11}, Setting(1), {})
     titles = [table.title for table in found.tables()]
     assert [title.partition(";")[0] for title in titles] == [
-        "Latency, 1 picture of 224 px",
-        "Latency, 8 pictures of 224 px",
-        "Training step, 8 pictures of 224 px",
+        "Latency, 1 image of 224 px",
+        "Latency, 8 images of 224 px",
+        "Training step, 8 images of 224 px",
     ]
     assert "fp32 400 GFLOP/s" in found.peak_line()
 
@@ -60,7 +60,7 @@ def test_the_figure_has_a_row_for_each_model_and_a_colour_for_each_runtime():
     results = [result(name, runtime) for name in ("a", "timm:a", "b") for runtime in ("eager", "openvino")]
     axes = latency_figure(results).axes[0]
     assert axes.get_ylabel() == "parameters, million"
-    assert axes.get_xlabel() == "latency of 1 picture of 224 px, ms"
+    assert axes.get_xlabel() == "latency of 1 image of 224 px, ms"
     assert sorted(text.get_text() for text in axes.texts) == ["a", "b"]  # timm's stands in the row of ours
     low, high = axes.get_yticks()
     assert high - low >= 0.44

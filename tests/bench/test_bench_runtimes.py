@@ -67,7 +67,7 @@ def test_a_model_of_timm_has_fresh_weights_that_are_not_zero():
     [
         ("res2net50_26w4s", "Model 'res2net50_26w4s' is not known: did you mean 'res2net50_26w_4s'?"),
         ("timm:resnet81", "timm has no model 'resnet81': did you mean"),
-        ("ecapa_tdnn", "is not for pictures"),
+        ("ecapa_tdnn", "is not for images"),
     ],
 )
 def test_names_that_do_not_fit(name, sentence):

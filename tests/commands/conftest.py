@@ -1,4 +1,4 @@
-"""The command line called in process, on folders of a few tiny pictures."""
+"""The command line called in process, on folders of a few tiny images."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def program():
     return call
 
 
-def write_pictures(root, classes=("green", "red"), each=4):
-    """A folder of tiny noisy pictures, PNG and JPEG in turn, for each class."""
+def write_images(root, classes=("green", "red"), each=4):
+    """A folder of tiny noisy images, PNG and JPEG in turn, for each class."""
     random = np.random.default_rng(0)
     for channel, name in enumerate(classes):
         (root / name).mkdir(parents=True)
@@ -90,15 +90,15 @@ def write_pictures(root, classes=("green", "red"), each=4):
 
 
 @pytest.fixture
-def make_pictures(tmp_path):
-    """A function that writes a folder of pictures of that name."""
-    return lambda name="pictures", **options: write_pictures(tmp_path / name, **options)
+def make_images(tmp_path):
+    """A function that writes a folder of images of that name."""
+    return lambda name="images", **options: write_images(tmp_path / name, **options)
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    """Four pictures of each of two classes; not to be changed."""
-    return write_pictures(tmp_path_factory.mktemp("data") / "pictures")
+def images(tmp_path_factory):
+    """Four images of each of two classes; not to be changed."""
+    return write_images(tmp_path_factory.mktemp("data") / "images")
 
 
 @pytest.fixture
@@ -125,11 +125,11 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, pictures):
-    """A run of two epochs on `pictures`; its folder is not to be changed."""
+def trained(tmp_path_factory, images):
+    """A run of two epochs on `images`; its folder is not to be changed."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     options = [word for pair in (TINY | {"--epochs": "2"}).items() for word in pair]
-    answer = ask("train", pictures, *options, "--out", folder)
+    answer = ask("train", images, *options, "--out", folder)
     assert answer.status == 0, answer.err
     return Run(folder, answer)
 

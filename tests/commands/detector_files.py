@@ -1,4 +1,4 @@
-"""Detectors that nobody trained as checkpoints, pictures for them, and whether two of them find the same."""
+"""Detectors that nobody trained as checkpoints, images for them, and whether two of them find the same."""
 
 from dataclasses import asdict
 
@@ -56,7 +56,7 @@ def checkpoint(folder, task, detector, chosen=None, names=NAMES, keypoints=None,
 
 
 def write_scenes(folder, sizes):
-    """Drawn pictures of those heights and widths."""
+    """Drawn images of those heights and widths."""
     source = Shapes(len(sizes), size=160, things=(2, 4), sizes=(0.2, 0.6))
     for index, (height, width) in enumerate(sizes):
         pixels = source[index][0][:, :height, :width].permute(1, 2, 0).numpy()

@@ -19,7 +19,7 @@ SMALL = {
 
 
 def write_coco(root, splits=(("train", 4), ("val", 3)), width=90, height=60, points=()):
-    """Bright things on dark pictures; the names of the pictures end in their ids, and categories have gaps.
+    """Bright things on dark images; the names of the images end in their ids, and categories have gaps.
 
     With `points`, names of corners, they are people's key points.
     """
@@ -44,7 +44,7 @@ def write_coco(root, splits=(("train", 4), ("val", 3)), width=90, height=60, poi
                     places = zip(corners[::2], corners[1::2], points, strict=False)
                     annotations[-1]["keypoints"] = [number for x, y, _ in places for number in (x, y, 2)]
                     annotations[-1]["num_keypoints"] = len(points)
-            images.append({"id": number, "file_name": f"picture_{number:06d}.png", "width": width, "height": height})
+            images.append({"id": number, "file_name": f"image_{number:06d}.png", "width": width, "height": height})
             Image.fromarray(pixels).save(root / split / images[-1]["file_name"])
         more = {"keypoints": list(points), "skeleton": []} if points else {}
         categories = [{"id": one, "name": name} | more for one, name in CATEGORIES.items()]
@@ -64,7 +64,7 @@ def with_bad_boxes(root):
 
 
 def write_voc(root):
-    """The same as `write_coco`, in the format of PASCAL VOC; one of the two things of each picture is difficult."""
+    """The same as `write_coco`, in the format of PASCAL VOC; one of the two things of each image is difficult."""
     write_coco(root / "coco")
     year = root / "VOC2007"
     for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):

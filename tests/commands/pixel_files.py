@@ -31,12 +31,12 @@ MODELS = {"translate": "res2_generator_tiny", "volumes": "res2net3d20_26w_4s_tin
 
 
 def source_of(task):
-    """Two drawn pictures, or volumes, with what the task learns of them."""
+    """Two drawn images, or volumes, with what the task learns of them."""
     if task == "roads":
         return DataSource("roads", *[RoadScenes(2, size=96, keep=True)] * 2, ("road",), Preprocessing(size=64))
     if task == "translate":
         pairs = ShapeMasks(2, size=32)
-        return DataSource("pairs", pairs, pairs, ("input", "picture"), Preprocessing(size=64))
+        return DataSource("pairs", pairs, pairs, ("input", "image"), Preprocessing(size=64))
     if task == "volumes":
         bodies = Bodies(2)
         usual = Preprocessing(size=16, crop=1.0, mean=(0.5,), std=(0.25,))

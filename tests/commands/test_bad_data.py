@@ -1,4 +1,4 @@
-"""Folders and pictures that are wrong."""
+"""Folders and images that are wrong."""
 
 import json
 import struct
@@ -17,7 +17,7 @@ def truncate(path):
 
 
 def huge_png():
-    """A picture that says it has 60,000 x 60,000 pixels."""
+    """An image that says it has 60,000 x 60,000 pixels."""
 
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -27,16 +27,16 @@ def huge_png():
 
 
 BAD = {
-    "text.jpg": (b"hello", "it is not a picture of a known format (BMP, GIF, JPEG"),
+    "text.jpg": (b"hello", "it is not an image of a known format (BMP, GIF, JPEG"),
     "empty.jpg": (b"", "the file is empty"),
     "huge.png": (huge_png(), "Image size (3600000000 pixels) exceeds limit"),
 }
 
 
 @pytest.fixture
-def with_a_truncated_picture(make_pictures):
-    """A folder of pictures, and the path of the one that is cut."""
-    folder = make_pictures(each=5)
+def with_a_truncated_image(make_images):
+    """A folder of images, and the path of the one that is cut."""
+    folder = make_images(each=5)
     return folder, truncate(folder / "red" / "1.jpg")
 
 
@@ -44,80 +44,80 @@ def test_a_missing_folder(refused, tiny, weights, tmp_path):
     missing = tmp_path / "none"
     for words in (["train", missing, *tiny()], ["eval", missing, *weights]):
         assert refused(*words).startswith(f"There is no file or folder '{missing}'")
-    assert refused("predict", missing, *weights).startswith(f"There is no file or folder {missing}: give a picture")
+    assert refused("predict", missing, *weights).startswith(f"There is no file or folder {missing}: give an image")
     assert "did you mean 'shapes'?" in refused("train", "shaeps", *tiny())
 
 
-def test_a_file_for_a_folder(refused, pictures, tiny):
-    picture = pictures / "red" / "0.png"
-    assert refused("train", picture, *tiny()).startswith(f"{picture} is a file: give a folder")
+def test_a_file_for_a_folder(refused, images, tiny):
+    image = images / "red" / "0.png"
+    assert refused("train", image, *tiny()).startswith(f"{image} is a file: give a folder")
 
 
-def test_an_empty_class_folder(refused, make_pictures, tiny):
-    folder = make_pictures()
+def test_an_empty_class_folder(refused, make_images, tiny):
+    folder = make_images()
     for path in (folder / "red").iterdir():
         path.unlink()
-    assert refused("train", folder, *tiny()).startswith(f"The class folder {folder / 'red'} has no pictures: add some")
+    assert refused("train", folder, *tiny()).startswith(f"The class folder {folder / 'red'} has no images: add some")
 
 
-def test_a_folder_without_pictures(refused, tiny, weights, tmp_path):
+def test_a_folder_without_images(refused, tiny, weights, tmp_path):
     assert "has no class folders" in refused("train", tmp_path, *tiny())
-    assert refused("predict", tmp_path, *weights).startswith(f"The folder {tmp_path} has no pictures: known endings")
+    assert refused("predict", tmp_path, *weights).startswith(f"The folder {tmp_path} has no images: known endings")
     (tmp_path / "red").mkdir()
     (tmp_path / "green").mkdir()
-    (tmp_path / "green" / "notes.txt").write_text("no picture")
-    assert refused("train", tmp_path, *tiny()).startswith(f"The folder {tmp_path} has no pictures: add some")
+    (tmp_path / "green" / "notes.txt").write_text("no image")
+    assert refused("train", tmp_path, *tiny()).startswith(f"The folder {tmp_path} has no images: add some")
 
 
-def test_too_few_classes_or_pictures(refused, make_pictures, tiny):
-    assert "has one class folder only, 'only'" in refused("train", make_pictures("a", classes=("only",)), *tiny())
-    assert "has one picture only, and a split needs two" in refused("train", make_pictures("b", each=1), *tiny())
+def test_too_few_classes_or_images(refused, make_images, tiny):
+    assert "has one class folder only, 'only'" in refused("train", make_images("a", classes=("only",)), *tiny())
+    assert "has one image only, and a split needs two" in refused("train", make_images("b", each=1), *tiny())
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_truncated_picture_stops_the_run_with_its_path(refused, with_a_truncated_picture, tiny, tmp_path, workers):
-    folder, broken = with_a_truncated_picture
+def test_a_truncated_image_stops_the_run_with_its_path(refused, with_a_truncated_image, tiny, tmp_path, workers):
+    folder, broken = with_a_truncated_image
     sentence = refused("train", folder, *tiny(out=tmp_path / "run", workers=workers))
-    assert sentence == f"Cannot read the picture {broken}: {TRUNCATED}."
+    assert sentence == f"Cannot read the image {broken}: {TRUNCATED}."
 
 
-def test_a_truncated_picture_can_be_skipped(run, with_a_truncated_picture, tiny, tmp_path):
-    folder, broken = with_a_truncated_picture
+def test_a_truncated_image_can_be_skipped(run, with_a_truncated_image, tiny, tmp_path):
+    folder, broken = with_a_truncated_image
     answer = run("train", folder, *tiny(out=tmp_path / "run", bad_images="skip"))
     assert (answer.status, answer.err) == (0, "")
-    assert f"1 broken picture was skipped: {broken} ({TRUNCATED})\n" in answer.out
+    assert f"1 broken image was skipped: {broken} ({TRUNCATED})\n" in answer.out
 
 
-def test_a_truncated_picture_in_an_evaluation(run, refused, with_a_truncated_picture, weights):
-    folder, broken = with_a_truncated_picture
+def test_a_truncated_image_in_an_evaluation(run, refused, with_a_truncated_image, weights):
+    folder, broken = with_a_truncated_image
     words = ["eval", folder, *weights, "--val-fraction", 0.8]
-    assert refused(*words) == f"Cannot read the picture {broken}: {TRUNCATED}."
+    assert refused(*words) == f"Cannot read the image {broken}: {TRUNCATED}."
     answer = run(*words, "--bad-images", "skip")
     assert answer.status == 0
-    assert f"1 broken picture was skipped: {broken}\n" in answer.out
+    assert f"1 broken image was skipped: {broken}\n" in answer.out
 
 
-def test_nothing_but_broken_pictures(refused, make_pictures, tiny, weights, tmp_path):
-    folder = make_pictures()
+def test_nothing_but_broken_images(refused, make_images, tiny, weights, tmp_path):
+    folder = make_images()
     for path in folder.glob("*/*.*"):
-        path.write_text("no picture")
+        path.write_text("no image")
     sentence = refused("train", folder, *tiny(out=tmp_path / "run", bad_images="skip"))
-    assert sentence.startswith("No picture to validate on could be read: mend ")
-    assert "No picture" in refused("eval", folder, *weights, "--bad-images", "skip")
+    assert sentence.startswith("No image to validate on could be read: mend ")
+    assert "No image" in refused("eval", folder, *weights, "--bad-images", "skip")
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_picture_is_not_predicted(refused, weights, tmp_path, name):
+def test_what_is_no_image_is_not_predicted(refused, weights, tmp_path, name):
     content, reason = BAD[name]
     (tmp_path / name).write_bytes(content)
     assert refused("predict", tmp_path / name, *weights).startswith(
-        f"Cannot read the picture {tmp_path / name}: {reason}"
+        f"Cannot read the image {tmp_path / name}: {reason}"
     )
 
 
-def test_broken_pictures_are_told_among_the_predictions(run, make_pictures, weights, monkeypatch):
+def test_broken_images_are_told_among_the_predictions(run, make_images, weights, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
-    folder = make_pictures(classes=("red",))
+    folder = make_images(classes=("red",))
     for name, (content, _reason) in BAD.items():
         (folder / name).write_bytes(content)
     answer = run("predict", folder, *weights, "--bad-images", "skip", "--json", "--batch-size", 2)
@@ -140,11 +140,11 @@ def test_broken_pictures_are_told_among_the_predictions(run, make_pictures, weig
         (["--jsno"], "`res2net predict` has no option '--jsno': did you mean '--json'?"),
     ],
 )
-def test_predict_refuses(refused, pictures, weights, options, sentence):
-    assert sentence in refused("predict", pictures, *weights, *options)
+def test_predict_refuses(refused, images, weights, options, sentence):
+    assert sentence in refused("predict", images, *weights, *options)
 
 
-def test_drawings_that_cannot_be_written(refused, pictures, weights, tmp_path):
+def test_drawings_that_cannot_be_written(refused, images, weights, tmp_path):
     (tmp_path / "file").write_text("")
-    sentence = refused("predict", pictures / "red" / "0.png", *weights, "--draw", tmp_path / "file")
+    sentence = refused("predict", images / "red" / "0.png", *weights, "--draw", tmp_path / "file")
     assert sentence.startswith(f"Cannot write {tmp_path / 'file'}")

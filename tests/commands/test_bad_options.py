@@ -31,47 +31,47 @@ import pytest
         ({"weights": "in1k"}, "Model 'res2net20_26w_4s_tiny' has no published weights"),
     ],
 )
-def test_an_option_that_does_not_fit(refused, pictures, tiny, tmp_path, options, sentence):
-    assert sentence in refused("train", pictures, *tiny(out=tmp_path / "run", **options))
+def test_an_option_that_does_not_fit(refused, images, tiny, tmp_path, options, sentence):
+    assert sentence in refused("train", images, *tiny(out=tmp_path / "run", **options))
     assert not (tmp_path / "run" / "last.ckpt").exists()
 
 
-def test_an_option_that_the_model_does_not_take(refused, pictures, tiny, tmp_path):
-    sentence = refused("train", pictures, *tiny(out=tmp_path / "run"), "--options", "scales", 8)
+def test_an_option_that_the_model_does_not_take(refused, images, tiny, tmp_path):
+    sentence = refused("train", images, *tiny(out=tmp_path / "run"), "--options", "scales", 8)
     assert sentence == "Model 'res2net20_26w_4s_tiny' has no option 'scales': did you mean 'scale'?"
-    sentence = refused("train", pictures, *tiny(out=tmp_path / "run"), "--options", "scale")
+    sentence = refused("train", images, *tiny(out=tmp_path / "run"), "--options", "scale")
     assert sentence == "--options 'scale' does not fit: see `res2net train --help`."
     for option in ("num_classes", "in_channels"):
-        sentence = refused("train", pictures, *tiny(out=tmp_path / "run"), "--options", option, 1)
+        sentence = refused("train", images, *tiny(out=tmp_path / "run"), "--options", option, 1)
         assert sentence == f"The options of the model cannot set {option}, which the data decide: leave it out."
-    sentence = refused("train", pictures, *tiny(out=tmp_path / "run"), "--options", "name", "x")
+    sentence = refused("train", images, *tiny(out=tmp_path / "run"), "--options", "name", "x")
     assert sentence.startswith("Model 'res2net20_26w_4s_tiny' has no option 'name': ")
 
 
-def test_an_option_without_its_value(refused, pictures):
+def test_an_option_without_its_value(refused, images):
     for option in ("--epochs", "--config", "--resume"):
-        assert refused("train", pictures, option) == f"{option} needs a value: see `res2net train --help`."
+        assert refused("train", images, option) == f"{option} needs a value: see `res2net train --help`."
 
 
-def test_a_sentence_is_told_as_it_was_said(refused, pictures, tiny, monkeypatch):
+def test_a_sentence_is_told_as_it_was_said(refused, images, tiny, monkeypatch):
     """Names with spaces and lines of their own survive what tyro does to a text."""
     monkeypatch.setenv("COLUMNS", "40")
     name = "a  name   with spaces ───────── and a box │ " + "x" * 50
-    assert refused("train", pictures, *tiny(optimizer=name)).startswith(f"Optimizer {name!r} is not known: ")
+    assert refused("train", images, *tiny(optimizer=name)).startswith(f"Optimizer {name!r} is not known: ")
 
 
-def test_a_word_too_many(refused, pictures, tiny):
-    assert refused("train", pictures, "more", *tiny()) == "'more' is one word too many: see `res2net train --help`."
+def test_a_word_too_many(refused, images, tiny):
+    assert refused("train", images, "more", *tiny()) == "'more' is one word too many: see `res2net train --help`."
 
 
 def test_no_source(refused, tiny):
-    assert refused("train", *tiny()) == "SOURCE is missing: give a folder of pictures, or the name shapes."
+    assert refused("train", *tiny()) == "SOURCE is missing: give a folder of images, or the name shapes."
 
 
 @pytest.mark.parametrize("columns", ["40", "500"])
-def test_the_sentence_does_not_depend_on_the_terminal(refused, pictures, tiny, monkeypatch, columns):
+def test_the_sentence_does_not_depend_on_the_terminal(refused, images, tiny, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
-    assert refused("train", pictures, *tiny(optimizer="sdg")) == (
+    assert refused("train", images, *tiny(optimizer="sdg")) == (
         "Optimizer 'sdg' is not known: did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."
     )
 
@@ -94,17 +94,17 @@ def test_the_sentence_does_not_depend_on_the_terminal(refused, pictures, tiny, m
         ("", "holds no options: write lines such as `seed: 1`."),
     ],
 )
-def test_a_file_of_options_that_does_not_fit(refused, pictures, tiny, tmp_path, text, sentence):
+def test_a_file_of_options_that_does_not_fit(refused, images, tiny, tmp_path, text, sentence):
     file = tmp_path / "options.yaml"
     file.write_text(text)
-    assert sentence in refused("train", pictures, *tiny(config=file, out=tmp_path / "run"))
+    assert sentence in refused("train", images, *tiny(config=file, out=tmp_path / "run"))
 
 
-def test_a_file_of_options_that_cannot_be_read(refused, pictures, tmp_path):
+def test_a_file_of_options_that_cannot_be_read(refused, images, tmp_path):
     for path in (tmp_path / "none.yaml", tmp_path):
-        assert f"Cannot read the configuration {path}" in refused("train", pictures, "--config", path)
+        assert f"Cannot read the configuration {path}" in refused("train", images, "--config", path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    assert "binary.yaml is not YAML" in refused("train", pictures, "--config", tmp_path / "binary.yaml")
+    assert "binary.yaml is not YAML" in refused("train", images, "--config", tmp_path / "binary.yaml")
 
 
 @pytest.mark.parametrize("verb", ["train", "eval", "predict"])

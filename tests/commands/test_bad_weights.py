@@ -7,15 +7,15 @@ import torch
 
 
 @pytest.fixture
-def rejected(refused, pictures, tiny, tmp_path):
+def rejected(refused, images, tiny, tmp_path):
     """A function that gives weights to every command that takes some; all say the same, which it gives."""
 
     def call(path):
-        picture = pictures / "red" / "0.png"
+        image = images / "red" / "0.png"
         sentences = {
-            refused("eval", pictures, "--weights", path),
-            refused("predict", picture, "--weights", path),
-            refused("train", pictures, *tiny(weights=path, out=tmp_path / "run")),
+            refused("eval", images, "--weights", path),
+            refused("predict", image, "--weights", path),
+            refused("train", images, *tiny(weights=path, out=tmp_path / "run")),
         }
         assert not (tmp_path / "run").exists()
         (sentence,) = sentences
@@ -58,39 +58,39 @@ def test_nothing_is_executed(rejected, tmp_path):
     assert not (tmp_path / "attacked").exists()
 
 
-def test_weights_of_another_model(refused, pictures, trained, tiny, tmp_path):
+def test_weights_of_another_model(refused, images, trained, tiny, tmp_path):
     sentence = f"{trained.best} holds a 'res2net20_26w_4s_tiny', not a 'resnet20_tiny': create 'res2net20_26w_4s_tiny'"
     for words in (
-        ["eval", pictures, "--weights", trained.best, "--model", "resnet20_tiny"],
-        ["predict", pictures, "--weights", trained.best, "--model", "resnet20_tiny"],
-        ["train", pictures, *tiny(weights=trained.best, model="resnet20_tiny", out=tmp_path / "run")],
+        ["eval", images, "--weights", trained.best, "--model", "resnet20_tiny"],
+        ["predict", images, "--weights", trained.best, "--model", "resnet20_tiny"],
+        ["train", images, *tiny(weights=trained.best, model="resnet20_tiny", out=tmp_path / "run")],
     ):
         assert refused(*words).startswith(sentence)
 
 
-def test_weights_of_the_model_with_other_options(refused, pictures, trained, tiny, tmp_path):
+def test_weights_of_the_model_with_other_options(refused, images, trained, tiny, tmp_path):
     options = tiny(weights=trained.best, out=tmp_path / "run")
-    sentence = refused("train", pictures, *options, "--options", "scale", 2)
+    sentence = refused("train", images, *options, "--options", "scale", 2)
     assert sentence.startswith(f"The checkpoint {trained.best} is of another model")
 
 
-def test_weights_for_another_number_of_classes(refused, make_pictures, trained, weights, tiny, tmp_path):
-    three = make_pictures("three", classes=("blue", "green", "red"))
+def test_weights_for_another_number_of_classes(refused, make_images, trained, weights, tiny, tmp_path):
+    three = make_images("three", classes=("blue", "green", "red"))
     assert refused("eval", three, *weights).startswith("The weights know 2 classes and three has 3")
     sentence = refused("train", three, *tiny(weights=trained.best, out=tmp_path / "run"))
     assert "has a classifier of 2 classes and the model a classifier of 3 classes" in sentence
     assert "--adapt-classifier" in sentence
 
 
-def test_weights_for_other_classes(refused, make_pictures, weights):
-    other = make_pictures("other", classes=("green", "yellow"))
+def test_weights_for_other_classes(refused, make_images, weights):
+    other = make_images("other", classes=("green", "yellow"))
     assert refused("eval", other, *weights).startswith(
         "The weights were trained on other classes than those of other (such as 'yellow')"
     )
 
 
-def test_weights_that_do_not_say_their_model(run, refused, pictures, trained):
+def test_weights_that_do_not_say_their_model(run, refused, images, trained):
     """The state of a run holds weights too."""
-    words = ["predict", pictures / "red" / "0.png", "--weights", trained.folder / "last.ckpt", "--accelerator", "cpu"]
+    words = ["predict", images / "red" / "0.png", "--weights", trained.folder / "last.ckpt", "--accelerator", "cpu"]
     assert refused(*words) == f"{words[3]} does not say which model it holds: name the model as well."
     assert run(*words, "--model", "res2net20_26w_4s_tiny").status == 0

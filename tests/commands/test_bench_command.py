@@ -11,15 +11,15 @@ FAST = ["--size", 32, "--repetitions", 1, "--threads", 1, "--accelerator", "cpu"
 
 
 def test_a_benchmark(run, tmp_path):
-    found, picture = tmp_path / "bench.json", tmp_path / "bench.png"
+    found, image = tmp_path / "bench.json", tmp_path / "bench.png"
     answer = run(
         *("bench", TINY, *FAST, "--runtimes", "eager,openvino", "--batch-sizes", "1,2", "--train", "--train-batch", 2),
-        *("--layers", "--json", found, "--plot", picture),
+        *("--layers", "--json", found, "--plot", image),
     )
     assert answer.status == 0, answer.err
-    assert "Latency, 1 picture of 32 px" in answer.out
-    assert "Latency, 2 pictures of 32 px" in answer.out
-    assert "Training step, 2 pictures of 32 px" in answer.out
+    assert "Latency, 1 image of 32 px" in answer.out
+    assert "Latency, 2 images of 32 px" in answer.out
+    assert "Training step, 2 images of 32 px" in answer.out
     assert "Kinds of layers" in answer.out
     assert "Left out: training with openvino." in answer.err
     said = json.loads(found.read_text())
@@ -35,7 +35,7 @@ def test_a_benchmark(run, tmp_path):
     ]
     assert all(len(result["samples_by_round"]) == 1 for result in said["results"])
     assert said["layers"][0]["layers"]
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert image.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_checkpoint_is_measured(run, trained):

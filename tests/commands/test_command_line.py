@@ -25,7 +25,7 @@ def test_version(run, option):
     [
         ("quickstart", ["--seeds", "--epochs", "--out"]),
         ("models", ["res2net50*"]),
-        ("info", ["--size", "--num-classes", "--options", "--batch-size", "--plot", "--pictures"]),
+        ("info", ["--size", "--num-classes", "--options", "--batch-size", "--plot", "--images"]),
         ("weights", ["--to", "--model", "--options", "--overwrite"]),
         ("solve-width", ["--like", "--scale", "--of", "--model", "--size"]),
         ("train", ["--model", "--epochs", "--lr", "--batch-size", "--config", "--resume", "--mixup", "--bad-images"]),

@@ -1,4 +1,4 @@
-"""`res2net compare`: pictures, what is true of them, and what several models make of them."""
+"""`res2net compare`: images, what is true of them, and what several models make of them."""
 
 import re
 import shutil
@@ -47,8 +47,8 @@ def segmenters(scenes, tmp_path):
 
 
 def rows_of(answer, ending="png"):
-    """The names of pictures and the scores that were printed."""
-    found = re.findall(rf"^ +(picture \d+|\S+\.{ending})((?: +\S+)+) *$", answer.out, re.MULTILINE)
+    """The names of images and the scores that were printed."""
+    found = re.findall(rf"^ +(image \d+|\S+\.{ending})((?: +\S+)+) *$", answer.out, re.MULTILINE)
     return {name: [float(score) for score in scores.split()] for name, scores in found}
 
 
@@ -56,18 +56,18 @@ def test_a_sheet_of_segmentation(run, segmenters, tmp_path):
     out = tmp_path / "sheet.png"
     answer = run("compare", "segment", "shapes", "--models", ",".join(map(str, segmenters)), "--out", out, *CPU)
     assert (answer.status, answer.err) == (0, "")
-    for title in ("resnet20_tiny (%)", "res2net20_26w_4s_tiny (%)", "mIoU, of each picture alone"):
+    for title in ("resnet20_tiny (%)", "res2net20_26w_4s_tiny (%)", "mIoU, of each image alone"):
         assert title in answer.out
-    assert list(rows_of(answer)) == [f"picture {index}" for index in range(5)]
+    assert list(rows_of(answer)) == [f"image {index}" for index in range(5)]
     with Image.open(out) as sheet:
         assert sheet.width == 4 * SIDE
         assert 5 * 640 < sheet.height < 5 * 720
 
 
-def test_the_scores_are_those_of_an_evaluation_of_the_picture(run, segmenters, shapes_with, tmp_path):
-    """The first picture alone is what `eval` sees where there is one picture to validate on."""
+def test_the_scores_are_those_of_an_evaluation_of_the_image(run, segmenters, shapes_with, tmp_path):
+    """The first image alone is what `eval` sees where there is one image to validate on."""
     answer = run("compare", "segment", "shapes", "--models", *segmenters, "--out", tmp_path / "sheet.png", *CPU)
-    compared = rows_of(answer)["picture 0"]
+    compared = rows_of(answer)["image 0"]
     with shapes_with(train=4, val=1):
         for path, score in zip(segmenters, compared, strict=True):
             alone = run("eval", "segment", "shapes", "--weights", path, *CPU)
@@ -86,7 +86,7 @@ def test_where_models_differ_most(run, segmenters, tmp_path):
     assert all(every[name] == scores for name, scores in rows_of(answer).items())
 
 
-def test_random_pictures_depend_on_the_seed(run, segmenters, tmp_path):
+def test_random_images_depend_on_the_seed(run, segmenters, tmp_path):
     def picked(seed, out):
         options = ["--count", 2, "--pick", "random", "--seed", seed, "--out", tmp_path / out, *CPU]
         return list(rows_of(run("compare", "segment", "shapes", "--models", *segmenters, *options)))
@@ -141,17 +141,17 @@ def test_simple_baseline_beside_true_points(run, scenes, tmp_path):
         assert sheet.width == 3 * SIDE
 
 
-def test_classes(run, trained, pictures, tmp_path):
+def test_classes(run, trained, images, tmp_path):
     options = ["--models", f"{trained.best},{trained.folder}", "--names", "a,b", "--out", tmp_path / "sheet.png", *CPU]
-    answer = run("compare", pictures, *options)
+    answer = run("compare", images, *options)
     assert (answer.status, answer.err) == (0, "")
-    assert "true class, of each picture" in answer.out
+    assert "true class, of each image" in answer.out
     assert re.search(r"\d\.(jpg|png) +\d+\.\d +\d+\.\d", answer.out)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width == 4 * SIDE
 
 
-def test_pictures_of_which_nothing_is_known(run, segmenters, tmp_path):
+def test_images_of_which_nothing_is_known(run, segmenters, tmp_path):
     """There is no column of the truth, and no score."""
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -176,12 +176,12 @@ def test_pictures_of_which_nothing_is_known(run, segmenters, tmp_path):
         ("shapes", {"names": "a,b,c"}, "There are 2 models and 3 names: give one for each in --names."),
         ("shapes", {"out": "{0}"}, "has the ending '.safetensors': choose .html or .png."),
         ("shapes", {"out": "{3}"}, "exists: choose another name, or add --overwrite."),
-        ("shapes", {"pick": "difer"}, "Way to choose pictures 'difer' is not known: did you mean 'differ'?"),
+        ("shapes", {"pick": "difer"}, "Way to choose images 'difer' is not known: did you mean 'differ'?"),
         ("shapes", {"count": 0}, "count 0 is out of range: give 1 to 40."),
-        ("{1}", {}, "has no pictures: known endings are"),
+        ("{1}", {}, "has no images: known endings are"),
         ("shaps", {}, "There is no file or folder 'shaps', and no data of that name: did you mean 'shapes'?"),
-        ("{3}", {"pick": "differ"}, "Nothing is known of these pictures by which models could differ"),
-        ("{0}", {}, "it is not a picture of a known format"),
+        ("{3}", {"pick": "differ"}, "Nothing is known of these images by which models could differ"),
+        ("{0}", {}, "it is not an image of a known format"),
     ],
 )
 def test_what_is_refused(refused, segmenters, tmp_path, source, options, sentence):

@@ -1,4 +1,4 @@
-"""`res2net compare` of roads and volumes, of exported networks, with other options, and where pictures are broken."""
+"""`res2net compare` of roads and volumes, of exported networks, with other options, and where images are broken."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from test_compare_command import CPU, SIDE, rows_of
 from volume_sets import write_set
 
 import res2net
-from conftest import write_pictures
+from conftest import write_images
 from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
 from res2net.images import open_source
@@ -50,8 +50,8 @@ def roads(tmp_path_factory):
         scenes = RoadScenes(count, size=96, split=split)
         for index in range(count):
             pixels, target = scenes[index]
-            picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-            picture.save(root / split / "images" / f"town{index}.png")
+            image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+            image.save(root / split / "images" / f"town{index}.png")
             graph = json.dumps(nodes_and_edges(target["graph"]))
             (root / split / "graphs" / f"town{index}.json").write_text(graph)
     options = RoadsOptions(channels=8, branch_channels=8, next_channels=8, window=64, road_threshold=0.01)
@@ -75,7 +75,7 @@ def test_roads(run, roads, tmp_path):
     out = tmp_path / "sheet.png"
     answer = run("compare", "roads", root, "--models", *models, "--count", 2, "--out", out, *CPU)
     assert (answer.status, answer.err) == (0, "")
-    assert "APLS, of each picture alone" in answer.out
+    assert "APLS, of each image alone" in answer.out
     assert list(rows_of(answer)) == ["town0.png", "town1.png"]
     with Image.open(out) as sheet:
         assert sheet.width == 4 * SIDE
@@ -131,7 +131,7 @@ def test_volumes_of_which_nothing_is_known(run, volumes, tmp_path):
     answer = run(*words, "--bad-images", "skip")
     assert (answer.status, answer.err) == (0, "")
     assert "Without the truth: " in answer.out
-    assert "1 broken picture was skipped: " in answer.out
+    assert "1 broken image was skipped: " in answer.out
     assert "another.nii.gz" in answer.out
 
 
@@ -154,7 +154,7 @@ def test_options_of_evaluation(run, refused, segmenters, tmp_path):
     assert "Treatment of bad images 'leave' is not known" in refused(*words, "--bad-images", "leave")
 
 
-def test_pictures_that_cannot_be_read(run, refused, segmenters, tmp_path):
+def test_images_that_cannot_be_read(run, refused, segmenters, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     write_scenes(folder, [(40, 50), (33, 57)])
@@ -164,22 +164,22 @@ def test_pictures_that_cannot_be_read(run, refused, segmenters, tmp_path):
     for pick in ("first", "random"):
         answer = run(*words, "--pick", pick, "--bad-images", "skip", "--overwrite")
         assert (answer.status, answer.err) == (0, "")
-        assert "1 broken picture was skipped: " in answer.out
+        assert "1 broken image was skipped: " in answer.out
         with Image.open(tmp_path / "sheet.png") as sheet:
             assert 2 * 400 < sheet.height < 2 * 720
     for file in folder.glob("?.png"):
         file.write_bytes(b"hello")
-    assert "No picture could be read: mend " in refused(*words, "--bad-images", "skip", "--overwrite")
+    assert "No image could be read: mend " in refused(*words, "--bad-images", "skip", "--overwrite")
 
 
-def test_broken_pictures_are_no_measure_of_a_difference(run, refused, trained, tmp_path):
+def test_broken_images_are_no_measure_of_a_difference(run, refused, trained, tmp_path):
     for split in ("train", "val"):
-        write_pictures(tmp_path / "data" / split)
+        write_images(tmp_path / "data" / split)
     (tmp_path / "data" / "val" / "red" / "1.jpg").write_bytes(b"hello")
     models = ["--models", trained.best, trained.folder, "--names", "a", "b", "--pick", "differ"]
     words = ["compare", tmp_path / "data", *models, "--out", tmp_path / "sheet.png", *CPU]
     assert "1.jpg" in refused(*words)
     answer = run(*words, "--bad-images", "skip", "--count", 8)
     assert (answer.status, answer.err) == (0, "")
-    assert "1 broken picture was skipped: " in answer.out
+    assert "1 broken image was skipped: " in answer.out
     assert len(re.findall(r"^ +\d\.(jpg|png) ", answer.out, re.MULTILINE)) == 7

@@ -8,7 +8,7 @@ from PIL import Image
 
 @pytest.fixture
 def coco(tmp_path):
-    """A function that writes a COCO root of two pictures, with these boxes on the first."""
+    """A function that writes a COCO root of two images, with these boxes on the first."""
 
     def write(*boxes):
         root = tmp_path / "coco"
@@ -50,8 +50,8 @@ def test_counts_by_size(coco, check):
     answer = check(root)
     assert (answer.status, answer.err) == (0, "")
     found = rows(answer.out)
-    assert found["pictures"] == ["2"]
-    assert found["pictures without objects"] == ["1"]
+    assert found["images"] == ["2"]
+    assert found["images without objects"] == ["1"]
     assert found["objects"] == ["4"]
     assert found["small (area below 32 x 32)"] == ["1"]
     assert found["medium"] == ["2"]
@@ -73,34 +73,34 @@ def test_faults_are_listed_and_the_status_is_one(coco, check):
     assert answer.out.endswith("is COCO; 3 faults were found.\n")
 
 
-def test_pictures_and_pages(coco, check, tmp_path):
+def test_images_and_pages(coco, check, tmp_path):
     root = coco([20, 20, 100, 80])
     assert check(root, "--out", tmp_path / "sheet.png").status == 0
     with Image.open(tmp_path / "sheet.png") as sheet:
         colours = sheet.convert("RGB").getcolors(1 << 20)
     assert any(max(colour) - min(colour) > 100 for _, colour in colours)  # the box; all else is grey
     answer = check(root, "--out", tmp_path / "page.html", "--count", 1)
-    assert answer.out.endswith(f"Pictures: {tmp_path / 'page.html'}\n")
+    assert answer.out.endswith(f"Images: {tmp_path / 'page.html'}\n")
     page = (tmp_path / "page.html").read_text()
     assert "a.png" in page
     assert "200 x 150, 1 object" in page
     assert page.count("data:image") == 1
 
 
-def test_folders_of_classes(check, make_pictures, tmp_path):
-    pictures = make_pictures(each=5)
-    answer = check(pictures, "--out", tmp_path / "sheet.png")
+def test_folders_of_classes(check, make_images, tmp_path):
+    images = make_images(each=5)
+    answer = check(images, "--out", tmp_path / "sheet.png")
     assert answer.status == 0
     assert rows(answer.out)["red"] == ["4", "1"]
-    (pictures / "red" / "0.png").write_text("no picture")
-    answer = check(pictures)
+    (images / "red" / "0.png").write_text("no image")
+    answer = check(images)
     assert answer.status == 1
-    assert rows(answer.out)["unreadable picture"][0] == "1"
+    assert rows(answer.out)["unreadable image"][0] == "1"
 
 
 def test_real_data(real_data, check):
     found = rows(check(real_data("penn_fudan")).out)
-    assert (found["pictures"], found["objects"]) == (["170"], ["423"])
+    assert (found["images"], found["objects"]) == (["170"], ["423"])
     out = check(real_data("coco_mini")).out
     assert out.endswith("is COCO and COCO key points; nothing wrong was found.\n")
     assert rows(out.partition("COCO key points")[0])["objects"] == ["739", "624"]
@@ -111,9 +111,7 @@ def test_what_is_refused(refused, tmp_path, coco):
     (tmp_path / "empty").mkdir()
     sentence = refused("data", "check", tmp_path / "empty")
     assert "is no data set with objects (COCO, " in sentence
-    assert (
-        sentence.endswith("put the pictures of each class into a folder of their own.") or "class folders" in sentence
-    )
+    assert sentence.endswith("put the images of each class into a folder of their own.") or "class folders" in sentence
     root = coco([0, 0, 9, 9])
     assert "did you mean 'check'?" in refused("data", "chekc", root)
     assert "choose .html or .png" in refused("data", "check", root, "--out", tmp_path / "a.jpg")

@@ -16,7 +16,7 @@ def check(run, monkeypatch):
 
 @pytest.fixture
 def write(tmp_path):
-    """A function that writes two pictures, each with these labels, as 8 or 16 bits."""
+    """A function that writes two images, each with these labels, as 8 or 16 bits."""
 
     def made(values, maps="masks"):
         for folder in ("images", maps):
@@ -41,9 +41,9 @@ def test_pixels_are_counted_by_class(write, check, tmp_path):
     answer = check(root, "--out", tmp_path / "sheet.png")
     assert (answer.status, answer.err) == (0, "")
     found = rows(answer.out)
-    assert (found["pictures"], found["labelled pixels"], found["pixels without a label"]) == (["2"], ["2,300"], ["100"])
+    assert (found["images"], found["labelled pixels"], found["pixels without a label"]) == (["2"], ["2,300"], ["100"])
     assert (found["background"], found["cat"], found["dog"]) == (["1,500"], ["0"], ["800"])
-    assert "is folders of pictures and label maps; nothing wrong was found.\n" in answer.out
+    assert "is folders of images and label maps; nothing wrong was found.\n" in answer.out
     with Image.open(tmp_path / "sheet.png") as sheet:
         colours = sheet.convert("RGB").getcolors(1 << 20)
     large = [colour for count, colour in colours if count > 3000 and max(colour) - min(colour) > 30]
@@ -54,7 +54,7 @@ def test_black_and_white_masks_are_of_what_is_salient(write, check):
     answer = check(write(np.where(NUMBERS == 2, np.uint8(255), np.uint8(0))))
     found = rows(answer.out)
     assert (found["salient"], found["not salient"]) == (["800"], ["1,600"])
-    assert "is pictures and masks of what is salient; nothing" in answer.out
+    assert "is images and masks of what is salient; nothing" in answer.out
 
 
 def test_depth_is_told_in_metres(write, check, tmp_path):
@@ -82,11 +82,11 @@ def test_prepare_and_check(real_data, run, check, refused, tmp_path):
     answer = run(*words, "--classes", "person", "dog")
     assert (answer.status, answer.err) == (0, "")
     assert answer.out == (
-        f"{tmp_path / 'made'} has 80 pictures for training and 79 for validation, and 3 classes of pixels.\n"
+        f"{tmp_path / 'made'} has 80 images for training and 79 for validation, and 3 classes of pixels.\n"
     )
     assert "exists and is not empty" in refused(*words)
     found = rows(check(tmp_path / "made").out)
-    assert found["pictures"] == ["80", "79"]
+    assert found["images"] == ["80", "79"]
     assert found["pixels without a label"] != ["0", "0"]  # crowds
 
 

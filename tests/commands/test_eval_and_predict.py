@@ -13,10 +13,10 @@ def metrics_in(text):
     return dict(re.findall(r"^ +(loss|top1) +(\S+)", text, re.MULTILINE))
 
 
-def test_eval_gives_the_numbers_of_the_run(run, trained, pictures, weights):
-    answer = run("eval", pictures, *weights)
+def test_eval_gives_the_numbers_of_the_run(run, trained, images, weights):
+    answer = run("eval", images, *weights)
     assert (answer.status, answer.err) == (0, "")
-    assert "2 pictures of pictures" in answer.out
+    assert "2 images of images" in answer.out
     assert "images/s" in answer.out
     again = metrics_in(answer.out)
     assert again == metrics_in(trained.answer.out)
@@ -26,12 +26,12 @@ def test_eval_gives_the_numbers_of_the_run(run, trained, pictures, weights):
 
 
 @pytest.mark.parametrize("options", [["--batch-size", 1], ["--workers", 0], ["--precision", "fp32"]])
-def test_how_it_is_evaluated_does_not_change_the_numbers(run, trained, pictures, weights, options):
-    assert metrics_in(run("eval", pictures, *weights, *options).out) == metrics_in(trained.answer.out)
+def test_how_it_is_evaluated_does_not_change_the_numbers(run, trained, images, weights, options):
+    assert metrics_in(run("eval", images, *weights, *options).out) == metrics_in(trained.answer.out)
 
 
-def test_eval_of_another_split(run, pictures, weights):
-    assert "4 pictures of pictures" in run("eval", pictures, *weights, "--val-fraction", 0.5, "--seed", 3).out
+def test_eval_of_another_split(run, images, weights):
+    assert "4 images of images" in run("eval", images, *weights, "--val-fraction", 0.5, "--seed", 3).out
 
 
 @pytest.mark.parametrize(
@@ -47,31 +47,31 @@ def test_eval_of_another_split(run, pictures, weights):
         (["--weight", "x"], "`res2net eval` has no option '--weight': did you mean '--weights'?"),
     ],
 )
-def test_eval_refuses(refused, pictures, weights, options, sentence):
-    assert sentence in refused("eval", pictures, *weights, *options)
+def test_eval_refuses(refused, images, weights, options, sentence):
+    assert sentence in refused("eval", images, *weights, *options)
 
 
-def test_weights_are_needed(refused, pictures):
-    assert refused("eval", pictures) == "`res2net eval` lacks --weights: see `res2net eval --help`."
-    assert refused("predict", pictures) == "`res2net predict` lacks --weights: see `res2net predict --help`."
+def test_weights_are_needed(refused, images):
+    assert refused("eval", images) == "`res2net eval` lacks --weights: see `res2net eval --help`."
+    assert refused("predict", images) == "`res2net predict` lacks --weights: see `res2net predict --help`."
 
 
-def test_predict_a_picture(run, pictures, weights):
-    picture = pictures / "red" / "0.png"
-    answer = run("predict", picture, *weights, "--json")
+def test_predict_a_image(run, images, weights):
+    image = images / "red" / "0.png"
+    answer = run("predict", image, *weights, "--json")
     assert (answer.status, answer.err) == (0, "")
     (found,) = json.loads(answer.out)
-    assert found["file"] == str(picture)
+    assert found["file"] == str(image)
     assert {entry["class"] for entry in found["classes"]} == {"green", "red"}
     probabilities = [entry["probability"] for entry in found["classes"]]
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1)
 
 
-def test_predict_a_folder_as_a_table(run, pictures, weights, monkeypatch):
+def test_predict_a_folder_as_a_table(run, images, weights, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
-    table = run("predict", pictures, *weights)
-    found = json.loads(run("predict", pictures, *weights, "--json", "--batch-size", 3).out)
+    table = run("predict", images, *weights)
+    found = json.loads(run("predict", images, *weights, "--json", "--batch-size", 3).out)
     assert (table.status, len(found)) == (0, 8)
     for entry in found:
         likeliest = entry["classes"][0]
@@ -79,33 +79,33 @@ def test_predict_a_folder_as_a_table(run, pictures, weights, monkeypatch):
         assert row.split()[1:] == [likeliest["class"], f"{100 * likeliest['probability']:.1f}"]
 
 
-def test_predict_pictures_and_folders_each_picture_once(run, refused, pictures, weights):
-    first, second, *_ = sorted((pictures / "red").iterdir())
-    some = [second, pictures / "red", first]
+def test_predict_images_and_folders_each_image_once(run, refused, images, weights):
+    first, second, *_ = sorted((images / "red").iterdir())
+    some = [second, images / "red", first]
     answer = run("predict", *some, *weights, "--json")
-    folder = run("predict", pictures / "red", *weights, "--json")
+    folder = run("predict", images / "red", *weights, "--json")
     assert answer.err == ""
     files = [one["file"] for one in json.loads(answer.out)]
     assert files[0] == str(some[0])
     assert sorted(files) == sorted(one["file"] for one in json.loads(folder.out))
-    assert refused("predict", *weights) == "Nothing to look at: give a picture, or a folder of pictures."
+    assert refused("predict", *weights) == "Nothing to look at: give an image, or a folder of images."
 
 
-def test_five_of_many_classes(run, make_pictures, tiny, tmp_path):
+def test_five_of_many_classes(run, make_images, tiny, tmp_path):
     names = [f"kind {index}" for index in range(7)]
-    many = make_pictures(classes=names, each=2)
+    many = make_images(classes=names, each=2)
     assert run("train", many, *tiny(out=tmp_path / "run")).status == 0
     weights = tmp_path / "run" / "best.safetensors"
     answer = run("predict", many / "kind 0" / "0.png", "--weights", weights, "--accelerator", "cpu", "--json")
     assert len({entry["class"] for entry in json.loads(answer.out)[0]["classes"]}) == 5
 
 
-def test_without_a_choice_of_accelerator(run, pictures, trained):
-    assert run("predict", pictures / "red" / "0.png", "--weights", trained.best).status == 0
+def test_without_a_choice_of_accelerator(run, images, trained):
+    assert run("predict", images / "red" / "0.png", "--weights", trained.best).status == 0
 
 
-def test_predictions_are_drawn(run, pictures, weights, tmp_path):
-    answer = run("predict", pictures / "red", *weights, "--draw", tmp_path / "drawn")
+def test_predictions_are_drawn(run, images, weights, tmp_path):
+    answer = run("predict", images / "red", *weights, "--draw", tmp_path / "drawn")
     assert answer.status == 0
     names = sorted(path.name for path in (tmp_path / "drawn").iterdir())
     assert names == ["00001-0.png", "00002-1.png", "00003-2.png", "00004-3.png"]
@@ -113,7 +113,7 @@ def test_predictions_are_drawn(run, pictures, weights, tmp_path):
         assert drawn.size > (40, 36)
 
 
-def grey_picture():
+def grey_image():
     return np.random.default_rng(1).integers(0, 256, (36, 48), dtype=np.uint8)
 
 
@@ -136,8 +136,8 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_of_any_kind_is_predicted_as_the_plain_one(run, weights, tmp_path, kind):
-    grey = grey_picture()
+def test_a_image_of_any_kind_is_predicted_as_the_plain_one(run, weights, tmp_path, kind):
+    grey = grey_image()
     Image.fromarray(grey).convert("RGB").save(tmp_path / "plain.png")
     image, options = KINDS[kind](grey)
     image.save(tmp_path / "same.png", **options)

@@ -62,7 +62,7 @@ def test_a_checkpoint_is_exported(export, trained, to):
     assert (answer.status, answer.err) == (0, "")
     beside = ["network.bin"] if to == "openvino" else []
     assert names_in(path.parent) == sorted([path.name, f"{path.name}.json", *beside])
-    assert "32 drawn pictures: largest difference" in answer.out
+    assert "32 drawn images: largest difference" in answer.out
     assert "same likeliest class 100.0 %" in answer.out
     assert answer.out.endswith(f"{path} and {path.name}.json\n")
     artefact = read_artefact(path)
@@ -75,7 +75,7 @@ def test_a_checkpoint_is_exported(export, trained, to):
 
 
 @pytest.mark.parametrize("to", SAFE)
-def test_any_number_of_pictures_and_features(export, to):
+def test_any_number_of_images_and_features(export, to):
     path, answer = export(to, "--dynamic-batch", "--features", "--size", 64)
     assert answer.status == 0, answer.err
     assert "likeliest class" not in answer.out
@@ -90,10 +90,10 @@ def test_any_number_of_pictures_and_features(export, to):
 
 
 @pytest.mark.parametrize("to", SAFE)
-def test_in_int8(export, pictures, to):
-    path, answer = export(to, "--int8", "--calibrate", pictures, "--batch-size", 4)
+def test_in_int8(export, images, to):
+    path, answer = export(to, "--int8", "--calibrate", images, "--batch-size", 4)
     assert answer.status == 0, answer.err
-    assert "8 pictures: largest difference" in answer.out
+    assert "8 images: largest difference" in answer.out
     artefact = read_artefact(path)
     assert artefact.int8
     assert artefact.agreement["relative"] > 1e-4
@@ -110,9 +110,9 @@ def test_by_the_name_of_a_model(run, trained, tmp_path, monkeypatch):
     assert read_artefact("in/a/folder/named.onnx").class_names == ["green", "red"]
 
 
-def test_pictures_to_compare_with(run, trained, pictures, tmp_path):
-    words = ["export", trained.best, "--to", "onnx", "--out", tmp_path / "a.onnx", "--images", pictures / "red"]
-    assert "4 pictures: largest difference" in run(*words).out
+def test_images_to_compare_with(run, trained, images, tmp_path):
+    words = ["export", trained.best, "--to", "onnx", "--out", tmp_path / "a.onnx", "--images", images / "red"]
+    assert "4 images: largest difference" in run(*words).out
 
 
 @pytest.mark.parametrize("to", SAFE)
@@ -128,18 +128,18 @@ def test_what_differs_is_not_written(refused, trained, spoiled, nothing_written,
     assert is_empty()
 
 
-def test_int8_that_takes_other_classes_is_not_written(refused, trained, pictures, spoiled, nothing_written):
+def test_int8_that_takes_other_classes_is_not_written(refused, trained, images, spoiled, nothing_written):
     folder, is_empty = nothing_written
     spoiled("onnx", torch.neg)
-    words = ["--to", "onnx", "--out", folder / "a.onnx", "--int8", "--calibrate", pictures]
-    assert refused("export", trained.best, *words).startswith("In int8 only 0.0 % of the pictures have the same")
+    words = ["--to", "onnx", "--out", folder / "a.onnx", "--int8", "--calibrate", images]
+    assert refused("export", trained.best, *words).startswith("In int8 only 0.0 % of the images have the same")
     assert is_empty()
 
 
-def test_features_in_int8_that_are_far_off_are_not_written(refused, trained, pictures, spoiled, nothing_written):
+def test_features_in_int8_that_are_far_off_are_not_written(refused, trained, images, spoiled, nothing_written):
     folder, is_empty = nothing_written
     spoiled("onnx", torch.neg)
-    words = ["--to", "onnx", "--out", folder / "a.onnx", "--features", "--int8", "--calibrate", pictures]
+    words = ["--to", "onnx", "--out", folder / "a.onnx", "--features", "--int8", "--calibrate", images]
     assert refused("export", trained.best, *words).startswith("In int8 the features differ from those of the network")
     assert is_empty()
 
@@ -162,9 +162,9 @@ REFUSED = [
     ("onnx", ["--int8"], "--int8 and --calibrate FOLDER belong together: give both, or none of them."),
     ("onnx", ["--calibrate", "."], "--int8 and --calibrate FOLDER belong together: give both, or none of them."),
     ("aoti", ["--int8", "--calibrate", "."], "Format with int8 'aoti' is not known"),
-    ("onnx", ["--int8", "--calibrate", "none"], "There is no file or folder none: give a picture"),
-    ("onnx", ["--int8", "--calibrate", "."], "The folder . has no pictures"),
-    ("onnx", ["--images", "none"], "There is no file or folder none: give a picture"),
+    ("onnx", ["--int8", "--calibrate", "none"], "There is no file or folder none: give an image"),
+    ("onnx", ["--int8", "--calibrate", "."], "The folder . has no images"),
+    ("onnx", ["--images", "none"], "There is no file or folder none: give an image"),
     ("onnx", ["--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
     ("onnx", ["--size", "0"], "size 0 is out of range: give 1 or more."),
     ("onnx", ["--weights", "in1k"], "is a checkpoint itself: leave out --weights."),
@@ -199,7 +199,7 @@ def test_a_place_where_nothing_can_be_written(refused, trained, tmp_path, monkey
 def test_networks_of_other_dimensions_are_refused(refused, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     assert refused("export", name, "--to", "onnx").endswith(
-        f"{name} is not for pictures: choose a network of two dimensions."
+        f"{name} is not for images: choose a network of two dimensions."
     )
     assert names_in(tmp_path) == []
 
@@ -229,8 +229,8 @@ def test_checkpoints_of_other_programs(run, refused, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("nothing.onnx*"))
 
 
-def test_damaged_pictures(run, refused, trained, make_pictures, tmp_path):
-    folder = make_pictures()
+def test_damaged_images(run, refused, trained, make_images, tmp_path):
+    folder = make_images()
     bad = folder / "red" / "1.jpg"
     bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2])
     path = tmp_path / "a.onnx"
@@ -239,11 +239,11 @@ def test_damaged_pictures(run, refused, trained, make_pictures, tmp_path):
     assert not path.exists()
     answer = run(*words, "--bad-images", "skip")
     assert answer.status == 0, answer.err
-    assert "7 pictures: largest difference" in answer.out
-    for picture in folder.rglob("*.*"):
-        picture.write_bytes(b"hello")
+    assert "7 images: largest difference" in answer.out
+    for image in folder.rglob("*.*"):
+        image.write_bytes(b"hello")
     sentence = refused(*words, "--bad-images", "skip", "--overwrite")
-    assert sentence == "There is no picture that can be read: give other pictures."
+    assert sentence == "There is no image that can be read: give other images."
 
 
 def test_the_description_is_plain(export):

@@ -1,4 +1,4 @@
-"""`res2net export detect` and `instance`: whole detectors as files, and what these find in pictures."""
+"""`res2net export detect` and `instance`: whole detectors as files, and what these find in images."""
 
 import json
 import re
@@ -24,7 +24,7 @@ CASES = [
     ("instance", "mask_rcnn", "openvino"),
 ]
 SIZES = {("faster_rcnn", "pt2"): ["--size", 64, 96, "--batch-size", 2]}
-"""Of the pictures where they are not squares of 64 pixels."""
+"""Of the images where they are not squares of 64 pixels."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def made(run, checkpoints, tmp_path_factory):
 
 @pytest.fixture
 def found_by(run, made, checkpoints):
-    """A function that gives what is found in pictures, by a file or, where the format is None, by its checkpoint."""
+    """A function that gives what is found in images, by a file or, where the format is None, by its checkpoint."""
 
     def call(source, task, detector, to):
         words = ["--weights", checkpoints(task, detector), "--accelerator", "cpu"]
@@ -74,7 +74,7 @@ def found_by(run, made, checkpoints):
 def test_a_detector_is_exported(made, checkpoints, task, detector, to):
     path, answer = made(task, detector, to)
     assert (answer.status, answer.err) == (0, "")
-    assert "8 drawn pictures, 120 detections: " in answer.out
+    assert "8 drawn images, 120 detections: " in answer.out
     artefact = read_artefact(path)
     wide = (detector, to) in SIZES
     assert artefact.input_shape == ([2, 3, 64, 96] if wide else [1, 3, 64, 64])
@@ -91,8 +91,8 @@ def test_a_detector_is_exported(made, checkpoints, task, detector, to):
 
 
 @pytest.mark.parametrize(("task", "detector", "to"), CASES)
-def test_a_picture_that_fills_the_file_gets_what_the_checkpoint_finds(found_by, tmp_path, task, detector, to):
-    """After resizing, and what is found comes back in the pixels of the picture's file."""
+def test_a_image_that_fills_the_file_gets_what_the_checkpoint_finds(found_by, tmp_path, task, detector, to):
+    """After resizing, and what is found comes back in the pixels of the image's file."""
     size = (100, 150) if (detector, to) in SIZES else (150, 150)
     write_scenes(tmp_path, [size])
     (ours,), (theirs,) = (found_by(tmp_path, task, detector, runtime) for runtime in (to, None))
@@ -100,8 +100,8 @@ def test_a_picture_that_fills_the_file_gets_what_the_checkpoint_finds(found_by, 
 
 
 @pytest.mark.parametrize(("task", "detector", "to"), [CASES[0], CASES[-2]])
-def test_other_pictures_are_fitted_in(found_by, made, checkpoints, tmp_path, task, detector, to):
-    """Into the left upper corner: as the detector itself finds it in such a picture with zeros around."""
+def test_other_images_are_fitted_in(found_by, made, checkpoints, tmp_path, task, detector, to):
+    """Into the left upper corner: as the detector itself finds it in such an image with zeros around."""
     sizes = [(64, 96), (160, 80), (160, 40)]
     found = found_by(write_scenes(tmp_path, sizes), task, detector, to)
     artefact = read_artefact(made(task, detector, to)[0])
@@ -111,8 +111,8 @@ def test_other_pictures_are_fitted_in(found_by, made, checkpoints, tmp_path, tas
     alike = task_type(task).restore(network, NAMES, artefact.preprocessing, said)
     assert alike.category_ids == (3, 5, 9)  # for results in the data set's numbers
     for index, (height, width) in enumerate(sizes):
-        picture = Image.open(tmp_path / f"{index}.png")
-        images, targets = collate([alike.transform(False)(picture, {"index": index})])
+        image = Image.open(tmp_path / f"{index}.png")
+        images, targets = collate([alike.transform(False)(image, {"index": index})])
         assert targets["size_now"][0] == (64 * height // max(height, width), 64 * width // max(height, width))
         with torch.no_grad():
             (expected,) = alike.predict(images, targets)
@@ -125,7 +125,7 @@ def test_other_pictures_are_fitted_in(found_by, made, checkpoints, tmp_path, tas
 
 
 def test_eval_gives_the_numbers_of_the_checkpoint(run, found_by, made, checkpoints, tmp_path):
-    """On pictures whose objects are some of those that the checkpoint finds, so that the numbers are not 0."""
+    """On images whose objects are some of those that the checkpoint finds, so that the numbers are not 0."""
     (tmp_path / "images").mkdir()
     (tmp_path / "annotations").mkdir()
     write_scenes(tmp_path / "images", [(160, 160)] * 4)
@@ -146,7 +146,7 @@ def test_eval_gives_the_numbers_of_the_checkpoint(run, found_by, made, checkpoin
     ):
         answer = run("eval", "instance", tmp_path, *words)
         assert answer.status == 0, answer.err
-        assert "2 pictures of" in answer.out
+        assert "2 images of" in answer.out
         found = re.findall(r"(\w+_A[PR]\w*) +([0-9.]+)", answer.out)
         numbers.append({name: float(value) for name, value in found})
     assert numbers[0]["mask_AP"] > 5
@@ -169,13 +169,13 @@ def test_what_differs_is_not_written(refused, checkpoints, monkeypatch, tmp_path
 def test_a_detector_that_finds_nothing_is_not_written(refused, tmp_path):
     silent = checkpoint(tmp_path, "detect", "retinanet", score_threshold=1.0)
     words = [silent, "--to", "pt2", "--size", 64, "--out", tmp_path / "a.pt2"]
-    assert refused("export", "detect", *words).startswith("The detector finds nothing in these pictures")
+    assert refused("export", "detect", *words).startswith("The detector finds nothing in these images")
     assert list(tmp_path.iterdir()) == [silent]
 
 
 REFUSED = [
     (["--to", "aoti"], "Format of a detector 'aoti' is not known"),
-    (["--to", "onnx", "--dynamic-batch"], "A detector takes a fixed number of pictures: leave out --dynamic-batch"),
+    (["--to", "onnx", "--dynamic-batch"], "A detector takes a fixed number of images: leave out --dynamic-batch"),
     (["--to", "onnx", "--int8", "--calibrate", "."], "Detectors are exported in fp32 alone: leave out --int8"),
     (["--to", "onnx", "--size", "100"], "multiples of 32, and 100 is not: choose a --size such as 96."),
     (["--to", "onnx", "--size", "64", "90"], "multiples of 32, and 90 is not: choose a --size such as 96."),
@@ -202,7 +202,7 @@ def test_a_task_that_is_not_exported(refused, monkeypatch):
     assert "panoptic" not in sentence.partition(":")[2]
 
 
-def test_options_of_the_task_that_do_not_fit_are_refused(refused, made, pictures, tmp_path):
+def test_options_of_the_task_that_do_not_fit_are_refused(refused, made, images, tmp_path):
     path = tmp_path / "copy.onnx"
     written = made("detect", "retinanet", "onnx")[0]
     path.write_bytes(written.read_bytes())
@@ -213,4 +213,4 @@ def test_options_of_the_task_that_do_not_fit_are_refused(refused, made, pictures
         ({"outputs": ["boxes"]}, "The exported network gives boxes, and detect needs boxes, scores, labels"),
     ]:
         (tmp_path / "copy.onnx.json").write_text(json.dumps(said | changed))
-        assert sentence in refused("predict", "detect", pictures, "--weights", path, "--runtime", "onnx")
+        assert sentence in refused("predict", "detect", images, "--weights", path, "--runtime", "onnx")

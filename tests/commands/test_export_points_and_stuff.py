@@ -95,12 +95,12 @@ def test_a_network_is_exported(made, checkpoints, detector, to):
     assert artefact.source == checkpoints(detector).name
     said = artefact.agreement
     if detector == "simple_baseline":
-        assert "32 drawn pictures: largest difference " in answer.out
+        assert "32 drawn images: largest difference " in answer.out
         assert artefact.input_shape == [1, 3, 64, 32]
         assert said["relative"] < 1e-4
         assert "top1" not in said
         return
-    assert "8 drawn pictures, 120 detections: " in answer.out
+    assert "8 drawn images, 120 detections: " in answer.out
     assert artefact.input_shape == [1, 3, 64, 64]
     assert said["detections"] == 120
     assert said["equal"] >= 99
@@ -112,7 +112,7 @@ def test_a_network_is_exported(made, checkpoints, detector, to):
 
 @pytest.mark.parametrize(("detector", "to"), CASES)
 def test_a_file_finds_what_its_checkpoint_does(ask, tmp_path, detector, to):
-    """In pictures that fill it, in pixels of the pictures' files; any picture is a crop."""
+    """In images that fill it, in pixels of the images' files; any image is a crop."""
     sizes = [(150, 150), (120, 120), (90, 160) if detector == "simple_baseline" else (64, 64)]
     write_scenes(tmp_path, sizes)
     found = [json.loads(ask("predict", tmp_path, detector, runtime, "--json")) for runtime in (to, None)]
@@ -150,7 +150,7 @@ def test_eval_finds_the_key_points_of_the_checkpoint(ask, shapes_with, tmp_path,
 
 
 def write_panoptic(root, found):
-    """A COCO panoptic root of 160 x 160 pixels, with the segments of two pictures in training and two in validation.
+    """A COCO panoptic root of 160 x 160 pixels, with the segments of two images in training and two in validation.
 
     A third of the things is left out.
     """
@@ -176,14 +176,14 @@ def write_panoptic(root, found):
 
 
 def test_eval_gives_the_panoptic_quality_of_the_checkpoint(ask, tmp_path):
-    """On pictures whose segments are some of those that the checkpoint finds, so that it is not 0."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    write_scenes(pictures, [(160, 160)] * 4)
-    entries = json.loads(ask("predict", pictures, "panoptic_fpn", None, "--json"))
+    """On images whose segments are some of those that the checkpoint finds, so that it is not 0."""
+    images = tmp_path / "images"
+    images.mkdir()
+    write_scenes(images, [(160, 160)] * 4)
+    entries = json.loads(ask("predict", images, "panoptic_fpn", None, "--json"))
     root = write_panoptic(tmp_path / "set", [entry["segments_info"] for entry in entries])
     for place in range(4):
-        (pictures / f"{place}.png").rename(root / f"{'train' if place < 2 else 'val'}2017" / f"{place}.png")
+        (images / f"{place}.png").rename(root / f"{'train' if place < 2 else 'val'}2017" / f"{place}.png")
     numbers = []
     for to in ("onnx", None):
         found = re.findall(r"([PSR]Q\w*) +([0-9.]+)", ask("eval", root, "panoptic_fpn", to))
@@ -222,12 +222,12 @@ def test_crops_have_one_size(refused, checkpoints):
 
 
 @pytest.mark.parametrize(("detector", "missing"), [("simple_baseline", "keypoints"), ("panoptic_fpn", "stuff_names")])
-def test_a_description_has_to_tell_what_is_found(refused, made, pictures, tmp_path, detector, missing):
+def test_a_description_has_to_tell_what_is_found(refused, made, images, tmp_path, detector, missing):
     path = made(detector, "onnx")[0]
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(path.read_bytes())
     said = json.loads(path.with_name(f"{path.name}.json").read_text())
     del said["task_metadata"][missing]
     (tmp_path / "copy.onnx.json").write_text(json.dumps(said))
-    sentence = refused("predict", DETECTORS[detector][0], pictures, "--weights", copy, "--runtime", "onnx")
+    sentence = refused("predict", DETECTORS[detector][0], images, "--weights", copy, "--runtime", "onnx")
     assert sentence == f"The exported network does not tell its {missing}: export it again."

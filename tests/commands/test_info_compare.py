@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from res2net import create_model
-from res2net.commands.fields import draw_fields, picture_side
+from res2net.commands.fields import draw_fields, image_side
 from res2net.measure import count_memory
 
 TINY = ["resnet20_tiny", "res2net20_26w_4s_tiny"]
@@ -21,12 +21,12 @@ def test_memory_of_a_batch(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     answer = run("info", "res2net20_26w_4s_tiny", "--size", 48, "--batch-size", 3)
     assert (answer.status, answer.err) == (0, "")
-    assert "Memory with 3 pictures of 48 x 48" in answer.out
+    assert "Memory with 3 images of 48 x 48" in answer.out
     with torch.device("meta"):
         found = count_memory(create_model("res2net20_26w_4s_tiny"), (3, 48, 48), 3)
     told = [row(answer.out, what)[-1] for what in ("weights (", "inference,", "training,")]
     assert told == [f"{size / 2**20:.1f}" for size in (found.weights, found.inference, found.training)]
-    assert "Memory with 1 picture of 224 x 224" in run("info", "res2net20_26w_4s_tiny").out
+    assert "Memory with 1 image of 224 x 224" in run("info", "res2net20_26w_4s_tiny").out
 
 
 def test_a_batch_too_small_to_train_with(run, monkeypatch):
@@ -48,8 +48,8 @@ def test_several_models_have_a_column_each(run, monkeypatch):
 
 
 def width_of(file):
-    with Image.open(file) as picture:
-        return picture.width
+    with Image.open(file) as image:
+        return image.width
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
@@ -57,21 +57,21 @@ def test_a_plot(run, tmp_path, ending):
     file = tmp_path / f"fields.{ending}"
     answer = run("info", *TINY, "--plot", file, "--samples", 2, "--size", 16)
     assert (answer.status, answer.err) == (0, "")
-    assert f"{file}: effective fields with fresh weights, mean of 2 noise pictures." in answer.out
+    assert f"{file}: effective fields with fresh weights, mean of 2 noise images." in answer.out
     if ending == "png":
         assert width_of(file) == 1400
     else:
         assert b"<svg" in file.read_bytes()[:2000]
 
 
-def test_a_plot_with_given_pictures_and_weights(run, tmp_path, pictures, trained):
+def test_a_plot_with_given_images_and_weights(run, tmp_path, images, trained):
     file = tmp_path / "fields.png"
     answer = run(
         *("info", "res2net20_26w_4s_tiny", "--plot", file, "--size", 32, "--samples", 3),
-        *("--pictures", pictures, "--weights", trained.best),
+        *("--images", images, "--weights", trained.best),
     )
     assert (answer.status, answer.err) == (0, "")
-    assert f"effective fields with the given weights, mean of 3 pictures of {pictures}." in answer.out
+    assert f"effective fields with the given weights, mean of 3 images of {images}." in answer.out
     assert width_of(file) == 1400
 
 
@@ -85,7 +85,7 @@ def test_the_same_plot_twice_is_the_same_file(tmp_path):
             {"drop_path_rate": 0.5, "in_channels": 1},
             size=16,
             samples=1,
-            pictures=None,
+            images=None,
             weights=(),
             console=Console(quiet=True),
         )
@@ -96,10 +96,10 @@ def test_the_same_plot_twice_is_the_same_file(tmp_path):
     ("name", "size", "side"),
     [("resnet50", 224, 257), ("resnet50", 257, 257), ("resnet20_tiny", 34, 65), ("hrnet_w18", 33, 64)],
 )
-def test_the_side_of_a_picture_that_a_network_takes(name, size, side):
+def test_the_side_of_a_image_that_a_network_takes(name, size, side):
     with torch.device("meta"):
         model = create_model(name)
-        assert picture_side(model, size) == side
+        assert image_side(model, size) == side
         assert model.eval().features(torch.empty(1, 3, side, side))
 
 
@@ -117,14 +117,14 @@ def test_the_side_of_a_picture_that_a_network_takes(name, size, side):
         (["resnet20_tiny", "--plot", "fields"], "has the ending '': choose .png or .svg."),
         (["resnet20_tiny", "--plot", "nowhere/fields.png"], "There is no folder nowhere for the plot: make it, or"),
         (["resnet20_tiny", "--plot", "a.png", "--samples", "0"], "samples 0 is out of range: give 1 to 10000."),
-        (["resnet20_tiny", "--plot", "a.png", "--pictures", "nowhere"], "There is no file or folder nowhere"),
+        (["resnet20_tiny", "--plot", "a.png", "--images", "nowhere"], "There is no file or folder nowhere"),
         (["resnet20_tiny", "--plot", "a.png", "--weights", "no.pth"], "no.pth"),
         ([*TINY, "--plot", "a.png", "--weights", "in1k"], "1 weights for 2 models: give one for each"),
-        (["resnet20_tiny", "--pictures", "x"], "--pictures and --weights are for the effective fields: add --plot"),
-        (["resnet20_tiny", "--plot", "a.png", "--options", "dims", "1"], "resnet20_tiny does not take pictures"),
+        (["resnet20_tiny", "--images", "x"], "--images and --weights are for the effective fields: add --plot"),
+        (["resnet20_tiny", "--plot", "a.png", "--options", "dims", "1"], "resnet20_tiny does not take images"),
         (
             ["resnet20_tiny", "ecapa_tdnn_512"],
-            "resnet20_tiny takes a picture and ecapa_tdnn_512 a signal, which cannot be compared: choose models",
+            "resnet20_tiny takes an image and ecapa_tdnn_512 a signal, which cannot be compared: choose models",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""`res2net info` of networks that are unlike a ResNet for pictures."""
+"""`res2net info` of networks that are unlike a ResNet for images."""
 
 import pytest
 
@@ -6,10 +6,10 @@ import pytest
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("vgg16", ("138,357,544", "picture of 224 x 224", "layer5", "largest")),
+        ("vgg16", ("138,357,544", "image of 224 x 224", "layer5", "largest")),
         ("inception_v3", ("23,834,568", "109", "1,311", "largest")),
-        ("hrnet_w18", ("21,299,004", "picture of 224 x 224", "2,847", "largest")),
-        ("cifar_wrn28_10", ("36,536,884", "picture of 32 x 32", "largest")),
+        ("hrnet_w18", ("21,299,004", "image of 224 x 224", "2,847", "largest")),
+        ("cifar_wrn28_10", ("36,536,884", "image of 32 x 32", "largest")),
         ("ecapa_tdnn_512", ("signal of 224", "131", "largest")),
         ("res2net3d50_26w_4s", ("36,962,296", "volume of 64 x 64 x 64", "largest")),
     ],

@@ -147,7 +147,7 @@ def found_things(run, train_small, coco, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:pycocotools")
 def test_results_have_the_numbers_of_the_data_set(found_things, coco, run, tmp_path):
-    """And `predict` finds the same in the same pictures."""
+    """And `predict` finds the same in the same images."""
     weights, evaluated = found_things
     assert {one["category_id"] for one in evaluated} <= set(CATEGORIES)
     assert {one["image_id"] for one in evaluated} == {105, 106, 107}
@@ -166,21 +166,21 @@ def test_results_have_the_numbers_of_the_data_set(found_things, coco, run, tmp_p
         assert (one["image_id"], one["category_id"]) == (other["image_id"], other["category_id"])
 
 
-def test_broken_pictures_have_no_results(found_things, coco, run, tmp_path):
+def test_broken_images_have_no_results(found_things, coco, run, tmp_path):
     weights, _ = found_things
-    pictures = shutil.copytree(coco / "val", tmp_path / "val")
-    (pictures / "picture_000106.png").write_bytes(b"")
+    images = shutil.copytree(coco / "val", tmp_path / "val")
+    (images / "image_000106.png").write_bytes(b"")
     options = ["--weights", weights, "--accelerator", "cpu", "--bad-images", "skip", "--coco", tmp_path / "some.json"]
-    assert run("predict", "instance", pictures, *options).status == 0
+    assert run("predict", "instance", images, *options).status == 0
     assert {one["image_id"] for one in json.loads((tmp_path / "some.json").read_text())} == {105, 107}
 
 
-def test_results_that_cannot_be_written(refused, weights, pictures, found_things, coco, tmp_path):
+def test_results_that_cannot_be_written(refused, weights, images, found_things, coco, tmp_path):
     """Tasks without objects, and a folder for a file."""
-    assert refused("eval", pictures, *weights, "--results", tmp_path / "x.json") == (
+    assert refused("eval", images, *weights, "--results", tmp_path / "x.json") == (
         "The task classify has no results in COCO's format: leave out --results."
     )
-    assert refused("predict", pictures, *weights, "--coco", tmp_path / "x.json") == (
+    assert refused("predict", images, *weights, "--coco", tmp_path / "x.json") == (
         "The task classify finds no objects: leave out --coco."
     )
     own, _ = found_things
@@ -222,10 +222,10 @@ def test_pascal_voc_is_measured_as_its_devkit_does(run, refused, train_small, tm
     assert "did you mean 'voc07'?" in refused("eval", "detect", source, *options, "--metric", "voc7")
 
 
-def test_the_same_pictures_train_and_validate(run, small, coco, tmp_path):
+def test_the_same_images_train_and_validate(run, small, coco, tmp_path):
     answer = run("train", "detect", coco, *small(), "--overfit", 2, "--out", tmp_path / "run")
     assert answer.status == 0, answer.err
-    assert "2 pictures to train, 2 to validate, 2 classes" in answer.out
+    assert "2 images to train, 2 to validate, 2 classes" in answer.out
 
 
 def overfit(run, recipe, source, folder, score):
@@ -237,20 +237,20 @@ def overfit(run, recipe, source, folder, score):
     return scores[0], scores[-1]
 
 
-def test_people_on_real_pictures_are_learnt_by_heart(run, real_data, tmp_path):
+def test_people_on_real_images_are_learnt_by_heart(run, real_data, tmp_path):
     begin, end = overfit(run, "overfit_instance", real_data("penn_fudan"), tmp_path / "run", "mask_AP50")
     assert begin < 10
     assert end > 90
 
 
-def test_things_on_real_pictures_are_learnt_by_heart(run, real_data, tmp_path):
-    """29 and 35 objects, most of them of a few pixels, are in two of the four pictures."""
+def test_things_on_real_images_are_learnt_by_heart(run, real_data, tmp_path):
+    """29 and 35 objects, most of them of a few pixels, are in two of the four images."""
     begin, end = overfit(run, "overfit_detect", real_data("coco_mini"), tmp_path / "run", "box_AP50")
     assert begin < 5
     assert end > 40
 
 
-def test_key_points_on_real_pictures_are_learnt_by_heart(run, real_data, tmp_path):
+def test_key_points_on_real_images_are_learnt_by_heart(run, real_data, tmp_path):
     """Six people; one of them has its second point beyond its crop, so that 5 of 6 can be found."""
     begin, end = overfit(run, "overfit_keypoints", real_data("coco_mini"), tmp_path / "run", "keypoint_AP")
     assert begin < 5

@@ -20,15 +20,15 @@ CASES = {
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     pixels, _ = Shapes(1, size=96, things=2)[0]
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     Image.fromarray(pixels.permute(1, 2, 0).numpy()).resize((120, 90)).save(path)
     return path
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_train_eval_and_predict(run, tiny, shapes_with, tmp_path, picture, case):
+def test_train_eval_and_predict(run, tiny, shapes_with, tmp_path, full_image, case):
     task, options, name, said = CASES[case]
     folder = tmp_path / "run"
     with shapes_with(train=4, val=3):
@@ -42,7 +42,7 @@ def test_train_eval_and_predict(run, tiny, shapes_with, tmp_path, picture, case)
         again = run("eval", task, "shapes", *weights)
         assert (again.status, again.err) == (0, "")
         assert said in " ".join(again.out.split())
-    found = run("predict", task, picture, *weights, "--json", "--draw", tmp_path / "drawn")
+    found = run("predict", task, full_image, *weights, "--json", "--draw", tmp_path / "drawn")
     assert (found.status, found.err) == (0, "")
     (entry,) = json.loads(found.out)
     assert isinstance(entry[name], list)
@@ -51,12 +51,12 @@ def test_train_eval_and_predict(run, tiny, shapes_with, tmp_path, picture, case)
     (drawn,) = (tmp_path / "drawn").iterdir()
     with Image.open(drawn) as image:
         assert image.size == (600, 450)
-    assert run("predict", task, picture, *weights).status == 0
+    assert run("predict", task, full_image, *weights).status == 0
 
 
 @pytest.fixture
 def people(run, tiny, tmp_path):
-    """A data set of pictures with two things each, and weights of SimpleBaseline on it."""
+    """A data set of images with two things each, and weights of SimpleBaseline on it."""
     root = write_coco(tmp_path / "people", points=("a", "b", "c"))
     options = ["--crop", 64, 48, "--channels", 16, "--out", tmp_path / "run"]
     answer = run("train", "keypoints", root, *tiny(batch_size=2), *options)
@@ -83,7 +83,7 @@ def test_key_points_within_the_boxes_of_annotations_are_those_of_the_evaluation(
 
 
 def test_boxes_of_a_detector_lend_their_scores(run, refused, people, tmp_path):
-    """One picture has two classes in one box, one none, one is broken; a second box around the same is no object."""
+    """One image has two classes in one box, one none, one is broken; a second box around the same is no object."""
     root, weights = people
     entries = [
         {"image_id": 105, "category_id": category, "bbox": [5, 5, 30, 40], "score": score}
@@ -91,7 +91,7 @@ def test_boxes_of_a_detector_lend_their_scores(run, refused, people, tmp_path):
     ] + [{"image_id": 107, "category_id": 7, "bbox": [5, 5, 30, 40], "score": 1}]
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps(entries))
-    (root / "val" / "picture_000107.png").write_bytes(b"")
+    (root / "val" / "image_000107.png").write_bytes(b"")
     options = [*weights, "--boxes", file, "--box-score", 0.2, "--json"]
     answer = run("predict", "keypoints", root / "val", *options, "--bad-images", "skip", "--batch-size", 2)
     assert answer.status == 0, answer.err
@@ -106,7 +106,7 @@ def test_boxes_of_a_detector_lend_their_scores(run, refused, people, tmp_path):
 
 
 def test_evaluation_within_the_boxes_of_a_detector(run, people, tmp_path):
-    """It finds what `predict` finds in the same boxes; one picture has none, and one box is there twice."""
+    """It finds what `predict` finds in the same boxes; one image has none, and one box is there twice."""
     root, weights = people
     truth = root / "annotations" / "person_keypoints_val.json"
     boxes = [
@@ -131,7 +131,7 @@ def test_evaluation_within_the_boxes_of_a_detector(run, people, tmp_path):
     assert [entry["score"] for entry in one] == pytest.approx([entry["score"] for entry in two], abs=1e-5)
 
 
-def test_boxes_that_do_not_fit_are_told_in_a_sentence(refused, people, weights, pictures, tmp_path):
+def test_boxes_that_do_not_fit_are_told_in_a_sentence(refused, people, weights, images, tmp_path):
     root, trained = people
     file = tmp_path / "boxes.json"
     box = {"image_id": 105, "category_id": 3, "bbox": [5, 5, 30, 40], "score": 0.5}
@@ -141,20 +141,20 @@ def test_boxes_that_do_not_fit_are_told_in_a_sentence(refused, people, weights, 
         return refused("eval", "keypoints", root, *trained, "--boxes", file, *options)
 
     assert "has no box of the category 3, 7: give boxes of the classes of the data." in ask({"category_id": 1})
-    assert "has no box in these pictures: give boxes of the same pictures" in ask({"image_id": 3})
-    assert "A box of picture 105 lies outside of its 90 x 60 pixels" in ask({}, {"bbox": [100, 5, 30, 40]})
+    assert "has no box in these images: give boxes of the same images" in ask({"image_id": 3})
+    assert "A box of image 105 lies outside of its 90 x 60 pixels" in ask({}, {"bbox": [100, 5, 30, 40]})
     assert "has no box with a score of 0.7 or more" in ask({}, options=["--box-score", 0.7])
     annotations = root / "annotations" / "person_keypoints_val.json"
     sentence = refused("eval", "keypoints", root, *trained, "--boxes", annotations)
     assert "has annotations: give COCO's results of a detector, or leave out --boxes" in sentence
     sentence = "Only keypoints with simple_baseline looks into given boxes: leave out --boxes."
-    assert refused("eval", pictures, *weights, "--boxes", file) == sentence
+    assert refused("eval", images, *weights, "--boxes", file) == sentence
 
 
-def test_only_networks_that_look_into_boxes_take_them(refused, weights, pictures):
+def test_only_networks_that_look_into_boxes_take_them(refused, weights, images):
     sentence = "Only keypoints with simple_baseline looks into given boxes: leave out --boxes."
-    assert refused("predict", pictures, *weights, "--boxes", "boxes.json") == sentence
+    assert refused("predict", images, *weights, "--boxes", "boxes.json") == sentence
 
 
-def test_pictures_without_key_points_are_refused(refused, tiny, pictures):
-    assert "is no data set with objects" in refused("train", "keypoints", pictures, *tiny())
+def test_images_without_key_points_are_refused(refused, tiny, images):
+    assert "is no data set with objects" in refused("train", "keypoints", images, *tiny())

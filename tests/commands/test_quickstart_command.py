@@ -1,4 +1,4 @@
-"""`res2net quickstart`, with few pictures."""
+"""`res2net quickstart`, with few images."""
 
 import re
 
@@ -28,11 +28,11 @@ def test_it_trains_compares_explains_and_says_what_is_next(run, few_shapes, tmp_
     best = folder / "res2net20_26w_4s_tiny-seed0" / "best.safetensors"
     assert best.is_file()
     after = answer.out.split("Next,")[1]
-    assert "res2net train PATH/TO/PICTURES --model res2net50_26w_4s\n" in after
+    assert "res2net train PATH/TO/IMAGES --model res2net50_26w_4s\n" in after
     assert f"res2net eval shapes --weights {best}\n" in after
     # The command that it proposes works.
     again = run("eval", "shapes", "--weights", best, "--accelerator", "cpu")
-    assert "40 pictures of shapes" in again.out
+    assert "40 images of shapes" in again.out
 
 
 @pytest.mark.parametrize(

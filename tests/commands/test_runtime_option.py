@@ -13,7 +13,7 @@ SAFE = ("pt2", "onnx", "openvino")
 
 
 @pytest.fixture(scope="module")
-def exported(run, trained, pictures, tmp_path_factory):
+def exported(run, trained, images, tmp_path_factory):
     """A function that gives the file of `trained` in a format, once made."""
     made = {}
 
@@ -38,18 +38,18 @@ def metrics_in(text):
 
 
 @pytest.mark.parametrize("to", SAFE)
-def test_eval_gives_the_numbers_of_the_checkpoint(run, exported, pictures, weights, to):
-    answer = run("eval", pictures, *with_runtime(to, exported(to)))
+def test_eval_gives_the_numbers_of_the_checkpoint(run, exported, images, weights, to):
+    answer = run("eval", images, *with_runtime(to, exported(to)))
     assert (answer.status, answer.err) == (0, "")
-    assert "2 pictures of pictures" in answer.out
-    assert metrics_in(answer.out) == pytest.approx(metrics_in(run("eval", pictures, *weights).out), abs=2e-3)
+    assert "2 images of images" in answer.out
+    assert metrics_in(answer.out) == pytest.approx(metrics_in(run("eval", images, *weights).out), abs=2e-3)
 
 
 @pytest.mark.parametrize("to", SAFE)
-def test_predict_gives_the_numbers_of_the_checkpoint(run, exported, pictures, weights, to):
-    answer = run("predict", pictures, *with_runtime(to, exported(to)), "--json")
+def test_predict_gives_the_numbers_of_the_checkpoint(run, exported, images, weights, to):
+    answer = run("predict", images, *with_runtime(to, exported(to)), "--json")
     assert (answer.status, answer.err) == (0, "")
-    found, expected = json.loads(answer.out), json.loads(run("predict", pictures, *weights, "--json").out)
+    found, expected = json.loads(answer.out), json.loads(run("predict", images, *weights, "--json").out)
     assert len(found) == len(expected) == 8
     for one, other in zip(found, expected, strict=True):
         assert one["file"] == other["file"]
@@ -58,32 +58,32 @@ def test_predict_gives_the_numbers_of_the_checkpoint(run, exported, pictures, we
 
 
 @pytest.mark.parametrize("to", SAFE)
-def test_int8_is_evaluated(run, exported, pictures, to):
-    path = exported(to, "--int8", "--calibrate", pictures)
-    assert "2 pictures of pictures" in run("eval", pictures, *with_runtime(to, path)).out
+def test_int8_is_evaluated(run, exported, images, to):
+    path = exported(to, "--int8", "--calibrate", images)
+    assert "2 images of images" in run("eval", images, *with_runtime(to, path)).out
 
 
-def test_the_split_is_that_of_the_training(run, make_pictures, tiny, tmp_path):
-    folder = make_pictures(each=6)
+def test_the_split_is_that_of_the_training(run, make_images, tiny, tmp_path):
+    folder = make_images(each=6)
     for seed in (0, 1):
         options = tiny(out=tmp_path / f"run{seed}", seed=seed, val_fraction=0.5)
         assert run("train", folder, *options).status == 0
         best, path = tmp_path / f"run{seed}" / "best.safetensors", tmp_path / f"{seed}.onnx"
         assert run("export", best, "--to", "onnx", "--out", path).status == 0
         answer = run("eval", folder, *with_runtime("onnx", path))
-        assert "6 pictures of pictures" in answer.out
+        assert "6 images of images" in answer.out
         plain = run("eval", folder, "--weights", best, "--accelerator", "cpu")
         assert metrics_in(answer.out) == pytest.approx(metrics_in(plain.out), abs=2e-3)
 
 
-def test_openvino_in_bf16(run, exported, pictures):
+def test_openvino_in_bf16(run, exported, images):
     for verb in ("eval", "predict"):
-        answer = run(verb, pictures, *with_runtime("openvino", exported("openvino")), "--precision", "bf16")
+        answer = run(verb, images, *with_runtime("openvino", exported("openvino")), "--precision", "bf16")
         assert answer.status == 0, answer.err
 
 
-def test_broken_pictures(run, refused, exported, make_pictures):
-    folder = make_pictures(each=5)
+def test_broken_images(run, refused, exported, make_images):
+    folder = make_images(each=5)
     (folder / "red" / "1.jpg").write_bytes(b"hello")
     words = [folder, *with_runtime("onnx", exported("onnx"))]
     assert "1.jpg" in refused("predict", *words)
@@ -92,13 +92,13 @@ def test_broken_pictures(run, refused, exported, make_pictures):
 
 
 @pytest.mark.parametrize("verb", ["eval", "predict"])
-def test_what_does_not_fit_is_refused(refused, exported, pictures, trained, tmp_path, verb):
+def test_what_does_not_fit_is_refused(refused, exported, images, trained, tmp_path, verb):
     path = exported("onnx")
-    assert "Runtime 'onxx' is not known: did you mean 'onnx'?" in refused(verb, pictures, *with_runtime("onxx", path))
-    assert "is for onnx and not for pt2" in refused(verb, pictures, *with_runtime("pt2", path))
-    assert "Runtime 'aoti' is not known" in refused(verb, pictures, *with_runtime("aoti", path))
-    assert "There is no file" in refused(verb, pictures, *with_runtime("onnx", tmp_path / "none.onnx"))
-    assert "is missing, which describes" in refused(verb, pictures, *with_runtime("onnx", trained.best))
+    assert "Runtime 'onxx' is not known: did you mean 'onnx'?" in refused(verb, images, *with_runtime("onxx", path))
+    assert "is for onnx and not for pt2" in refused(verb, images, *with_runtime("pt2", path))
+    assert "Runtime 'aoti' is not known" in refused(verb, images, *with_runtime("aoti", path))
+    assert "There is no file" in refused(verb, images, *with_runtime("onnx", tmp_path / "none.onnx"))
+    assert "is missing, which describes" in refused(verb, images, *with_runtime("onnx", trained.best))
     more = {
         ("--model", "resnet50"): "holds its model itself: leave out --model.",
         ("--accelerator", "gpu"): "--runtime onnx runs on the processor: leave out --accelerator.",
@@ -106,17 +106,17 @@ def test_what_does_not_fit_is_refused(refused, exported, pictures, trained, tmp_
         ("--precision", "fp17"): "Precision of a runtime 'fp17' is not known",
     }
     for options, sentence in more.items():
-        assert sentence in refused(verb, pictures, *with_runtime("onnx", path), *options)
+        assert sentence in refused(verb, images, *with_runtime("onnx", path), *options)
 
 
 @pytest.mark.parametrize("verb", ["eval", "predict"])
-def test_features_have_no_results(refused, exported, pictures, verb):
+def test_features_have_no_results(refused, exported, images, verb):
     path = exported("onnx", "--features")
-    assert "gives features and no results" in refused(verb, pictures, *with_runtime("onnx", path))
+    assert "gives features and no results" in refused(verb, images, *with_runtime("onnx", path))
 
 
-def test_an_exported_file_without_the_runtime(refused, exported, pictures):
-    sentence = refused("predict", pictures, "--weights", exported("onnx"))
+def test_an_exported_file_without_the_runtime(refused, exported, images):
+    sentence = refused("predict", images, "--weights", exported("onnx"))
     assert "--runtime onnx" in sentence
 
 
@@ -132,9 +132,9 @@ def test_other_classes_are_refused(refused, exported, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"), [("class_names", 3), ("training", {"seed": "x"}), ("training", 3), ("dynamic_batch", "no")]
 )
-def test_damaged_descriptions_are_refused(refused, exported, pictures, tmp_path, name, value):
+def test_damaged_descriptions_are_refused(refused, exported, images, tmp_path, name, value):
     path = tmp_path / "copy.onnx"
     path.write_bytes(exported("onnx").read_bytes())
     said = json.loads((exported("onnx").parent / "network.onnx.json").read_text())
     (tmp_path / "copy.onnx.json").write_text(json.dumps(said | {name: value}))
-    assert "is damaged" in refused("eval", pictures, *with_runtime("onnx", path))
+    assert "is damaged" in refused("eval", images, *with_runtime("onnx", path))

@@ -16,7 +16,7 @@ KINDS = {"L": 96, "RGBA": (9, 60, 200, 80), "CMYK": (0, 60, 200, 80), "I;16": 40
 
 @pytest.fixture
 def photos(tmp_path):
-    """Pictures of several kinds and of odd sizes."""
+    """Images of several kinds and of odd sizes."""
     folder = tmp_path / "photos"
     folder.mkdir()
     pixels, _ = Shapes(1, size=64, things=2)[0]
@@ -58,8 +58,8 @@ def test_train_predict_and_export(run, tiny, shapes_with, tmp_path, photos, deco
         with Image.open(saved / f"{stem}-mask.png") as mask, Image.open(saved / f"{stem}-cutout.png") as cut:
             assert (mask.size, mask.mode, cut.size, cut.mode) == (size, "L", size, "RGBA")
             np.testing.assert_array_equal(np.asarray(mask), np.asarray(cut)[..., 3])
-        with Image.open(drawn / f"{stem}.png") as picture:
-            assert picture.size == (3 * size[0] + 8, size[1])
+        with Image.open(drawn / f"{stem}.png") as full_image:
+            assert full_image.size == (3 * size[0] + 8, size[1])
 
     if decoder == "dss":  # one export is enough: it takes seconds
         return

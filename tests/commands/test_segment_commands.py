@@ -14,7 +14,7 @@ OPTIONS = ["--channels", 16, "--scale", 1, 1, "--flip", 0]
 
 @pytest.fixture(scope="session")
 def regions(tmp_path_factory, run):
-    """Pictures and label maps of 90 x 60 pixels, made of a data set with objects; not to be changed."""
+    """Images and label maps of 90 x 60 pixels, made of a data set with objects; not to be changed."""
     folder = tmp_path_factory.mktemp("regions")
     things = write_coco(folder / "things")
     answer = run("data", "prepare", things, "--to", "semantic", "--out", folder / "regions")
@@ -49,11 +49,11 @@ def opened(path):
 
 
 @pytest.fixture
-def picture(regions):
+def image(regions):
     return sorted((regions / "images" / "val").iterdir())[0]
 
 
-def test_people_of_real_pictures_are_learnt_by_heart(run, real_data, tmp_path):
+def test_people_of_real_images_are_learnt_by_heart(run, real_data, tmp_path):
     answer = run("data", "prepare", real_data("penn_fudan"), "--to", "semantic", "--out", tmp_path / "people")
     assert answer.status == 0, answer.err
     words = ["--recipe", "overfit_segment", tmp_path / "people", "--accelerator", "cpu", "--out", tmp_path / "run"]
@@ -74,13 +74,13 @@ def test_evaluation_tells_the_classes(run, regions, learnt, monkeypatch):
         assert word in answer.out
 
 
-def test_predictions_are_maps_in_files(run, learnt, picture, tmp_path):
+def test_predictions_are_maps_in_files(run, learnt, image, tmp_path):
     words = ["--weights", learnt, "--accelerator", "cpu", "--save", tmp_path / "maps", "--draw", tmp_path / "drawn"]
-    answer = run("predict", "segment", picture, *words, "--json")
+    answer = run("predict", "segment", image, *words, "--json")
     assert answer.status == 0, answer.err
     (saved,) = (tmp_path / "maps").iterdir()
     classes = opened(saved)
-    assert (saved.name, classes.shape) == (f"00001-{picture.stem}-classes.png", (60, 90))
+    assert (saved.name, classes.shape) == (f"00001-{image.stem}-classes.png", (60, 90))
     (told,) = json.loads(answer.out)
     assert sum(one["share"] for one in told["classes"]) == pytest.approx(1)
     for one in told["classes"]:
@@ -88,8 +88,8 @@ def test_predictions_are_maps_in_files(run, learnt, picture, tmp_path):
     assert len(list((tmp_path / "drawn").iterdir())) == 1
 
 
-def test_options_may_be_changed_after_training(run, refused, learnt, picture):
-    words = ["predict", "segment", picture, "--weights", learnt, "--accelerator", "cpu", "--task-options"]
+def test_options_may_be_changed_after_training(run, refused, learnt, image):
+    words = ["predict", "segment", image, "--weights", learnt, "--accelerator", "cpu", "--task-options"]
     assert run(*words, "window", 32, "scales", "[0.5,1]", "flip_test", "true").status == 0
     assert "did you mean 'window'" in refused(*words, "windows", 32)
     assert "not known" in refused(*words, "decoder", "unet")
@@ -98,21 +98,21 @@ def test_options_may_be_changed_after_training(run, refused, learnt, picture):
     assert "no number, list or word" in refused(*words, "scales", "[0.5")
 
 
-def test_an_exported_network_finds_the_same(run, learnt, exported, regions, picture, tmp_path):
+def test_an_exported_network_finds_the_same(run, learnt, exported, regions, image, tmp_path):
     maps = []
     for place, words in enumerate(
         (["--weights", learnt, "--accelerator", "cpu"], ["--weights", exported, "--runtime", "onnx"])
     ):
-        answer = run("predict", "segment", picture, *words, "--save", tmp_path / str(place))
+        answer = run("predict", "segment", image, *words, "--save", tmp_path / str(place))
         assert answer.status == 0, answer.err
         (saved,) = (tmp_path / str(place)).iterdir()
         maps.append(opened(saved))
     assert maps[0].shape == maps[1].shape
-    assert (maps[0] == maps[1]).mean() > 0.9  # zeros beside a picture reach into it
+    assert (maps[0] == maps[1]).mean() > 0.9  # zeros beside an image reach into it
     assert run("eval", "segment", regions, "--weights", exported, "--runtime", "onnx").status == 0
 
 
-def test_pictures_larger_than_an_exported_network(run, exported, tmp_path):
+def test_images_larger_than_an_exported_network(run, exported, tmp_path):
     Image.new("RGB", (300, 200), "grey").save(tmp_path / "large.png")
     words = ["predict", "segment", tmp_path / "large.png", "--weights", exported, "--runtime", "onnx"]
     answer = run(*words, "--save", tmp_path / "maps")
@@ -120,15 +120,13 @@ def test_pictures_larger_than_an_exported_network(run, exported, tmp_path):
     assert opened(next((tmp_path / "maps").iterdir())).shape == (200, 300)
 
 
-def test_what_does_not_fit_is_told(refused, regions, pictures, tiny, learnt, picture):
-    assert "no data set with" in refused("train", "segment", pictures, *tiny())
+def test_what_does_not_fit_is_told(refused, regions, images, tiny, learnt, image):
+    assert "no data set with" in refused("train", "segment", images, *tiny())
     assert "did you mean 'unet'" in refused("train", "segment", regions, "--decoder", "unett", *tiny())
     assert "trained to segment" in refused("eval", "detect", regions, "--weights", learnt)
-    assert refused("predict", "segment", picture, "--weights", learnt, "--coco", "x.json").startswith(
-        "The task segment"
-    )
+    assert refused("predict", "segment", image, "--weights", learnt, "--coco", "x.json").startswith("The task segment")
 
 
-def test_classes_in_files_are_no_pictures_of_a_classifier(refused, trained, pictures, tmp_path):
-    told = refused("predict", pictures, "--weights", trained.best, "--save", tmp_path)
-    assert told == "The task classify finds no picture of its own: take --draw or --json in place of --save."
+def test_classes_in_files_are_no_images_of_a_classifier(refused, trained, images, tmp_path):
+    told = refused("predict", images, "--weights", trained.best, "--save", tmp_path)
+    assert told == "The task classify finds no image of its own: take --draw or --json in place of --save."

@@ -20,9 +20,9 @@ def wait_for(condition, seconds):
         time.sleep(0.05)
 
 
-def test_sigterm_to_all_processes_saves_and_leaves_none(pictures, tiny, tmp_path):
+def test_sigterm_to_all_processes_saves_and_leaves_none(images, tiny, tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "res2net.cli", "train", pictures, *tiny(workers=1, epochs=100_000, out=folder)]
+    command = [sys.executable, "-m", "res2net.cli", "train", images, *tiny(workers=1, epochs=100_000, out=folder)]
     # Threads that wait for each other are slow where other tests run.
     alone = os.environ | {"OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

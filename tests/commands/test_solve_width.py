@@ -43,7 +43,7 @@ def test_the_table_of_neighbours(run, monkeypatch):
         *("--num-classes", 10),
     )
     width = found(answer)
-    assert "res2net20_26w_4s_tiny with scale 4, one picture of 48 x 48" in answer.out
+    assert "res2net20_26w_4s_tiny with scale 4, one image of 48 x 48" in answer.out
     assert f"res2net info res2net20_26w_4s_tiny --options scale 4 base_width {width}" in answer.out
     rows = {line.split()[0].rstrip(","): line for line in answer.out.splitlines() if line.strip()}
     with torch.device("meta"):
@@ -89,7 +89,7 @@ def test_other_families(run, model):
         (["--like", "resnet50", "--scale", 4, "--of", "mac"], "Cost 'mac' is not known: did you mean 'macs'?"),
         (["--like", "resnet50", "--scale", 4, "--size", -1], "size -1 is out of range: give 1 or more."),
         (["--like", "resnet50", "--scale", 4, "--size", 0], "size 0 is out of range: give 1 or more."),
-        (["--like", "ecapa_tdnn_512", "--scale", 4], "ecapa_tdnn_512 takes a signal and res2net50_26w_4s a picture"),
+        (["--like", "ecapa_tdnn_512", "--scale", 4], "ecapa_tdnn_512 takes a signal and res2net50_26w_4s an image"),
         (["--like", "resnet50", "--scale", 4, "--options", "weights", "in1k"], "has no option 'weights'"),
         (["--like", "resnet50", "--scale", 4, "--model", "vgg16"], "has no option 'scale': choose a family that has"),
         (["--like", "resnet50"], "`res2net solve-width` lacks --scale: see `res2net solve-width --help`."),

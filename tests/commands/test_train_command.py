@@ -16,13 +16,13 @@ def config_of(folder):
     return yaml.safe_load((folder / "config.yaml").read_text())
 
 
-def test_what_it_says(trained, pictures):
+def test_what_it_says(trained, images):
     out = trained.answer.out
-    assert f"res2net20_26w_4s_tiny: 6 pictures to train, 2 to validate, 2 classes; run folder {trained.folder}" in out
+    assert f"res2net20_26w_4s_tiny: 6 images to train, 2 to validate, 2 classes; run folder {trained.folder}" in out
     for epoch in (1, 2):
         assert re.search(rf"epoch +{epoch}/2  train loss \d\.\d+  val loss \d\.\d+  top1 [\d.]+ %", out)
     assert f"Report: {trained.folder / 'report.html'}" in out
-    assert f"res2net eval {pictures} --weights {trained.best}" in out
+    assert f"res2net eval {images} --weights {trained.best}" in out
     assert f"--weights {trained.best}" in out.split("res2net predict")[1]
     assert trained.answer.err == ""
 
@@ -33,14 +33,14 @@ def test_what_it_leaves(trained):
     assert names == expected | {"tensorboard"}
     rows = list(csv.DictReader((trained.folder / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert "Hardest pictures" in (trained.folder / "report.html").read_text()
+    assert "Hardest images" in (trained.folder / "report.html").read_text()
 
 
-def test_options_of_a_file_and_of_the_command_line(run, pictures, tmp_path):
+def test_options_of_a_file_and_of_the_command_line(run, images, tmp_path):
     """What stands on the command line goes before the file, and the file before the defaults."""
     file = tmp_path / "options.yaml"
     options = {
-        "source": str(pictures),
+        "source": str(images),
         "model": {"model": "res2net20_26w_4s_tiny", "options": {"scale": 2, "base_width": 52}},
         "data": {"size": 32, "batch_size": 3, "workers": 0},
         "optim": {"epochs": 7, "lr": 1e-3, "ema": 0.9},
@@ -62,7 +62,7 @@ def test_options_of_a_file_and_of_the_command_line(run, pictures, tmp_path):
     assert config_of(tmp_path / "again") == used | {"out": str(tmp_path / "again")}
 
 
-def test_a_stopped_run_tells_how_to_go_on(run, pictures, tiny, tmp_path, trained, monkeypatch):
+def test_a_stopped_run_tells_how_to_go_on(run, images, tiny, tmp_path, trained, monkeypatch):
     original, folder = GracefulStop.on_train_batch_end, tmp_path / "my run"
 
     def batch_end(self, trainer, module, outputs, batch, batch_idx):
@@ -72,7 +72,7 @@ def test_a_stopped_run_tells_how_to_go_on(run, pictures, tiny, tmp_path, trained
 
     with monkeypatch.context() as patch:
         patch.setattr(GracefulStop, "on_train_batch_end", batch_end)
-        stopped = run("train", pictures, *tiny(epochs=2), "--out", folder)
+        stopped = run("train", images, *tiny(epochs=2), "--out", folder)
     assert stopped.status == 1
     assert stopped.err == f"Stopped and saved. Go on with:\n  res2net train --resume '{folder}'\n"
     resumed = run("train", "--resume", folder)
@@ -110,14 +110,14 @@ def test_what_cannot_be_resumed(refused, trained, tmp_path):
     assert "last.ckpt is damaged or not the state of a run" in refused("train", "--resume", tmp_path)
 
 
-def test_fine_tuning_with_other_classes(run, make_pictures, tiny, trained, tmp_path):
-    other = make_pictures(classes=("blue", "green", "red"))
+def test_fine_tuning_with_other_classes(run, make_images, tiny, trained, tmp_path):
+    other = make_images(classes=("blue", "green", "red"))
     answer = run("train", other, *tiny(weights=trained.best, out=tmp_path / "run"), "--adapt-classifier")
     assert answer.status == 0, answer.err
     assert "3 classes" in answer.out
 
 
-def test_a_full_disk_keeps_what_was_saved(run, refused, pictures, tiny, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_what_was_saved(run, refused, images, tiny, tmp_path, monkeypatch):
     """The disk fills up in the second epoch; when there is space again, the run goes on."""
     folder = tmp_path / "run"
     state, saved = folder / "last.ckpt", {}
@@ -131,16 +131,16 @@ def test_a_full_disk_keeps_what_was_saved(run, refused, pictures, tiny, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
-        sentence = refused("train", pictures, *tiny(epochs=2), "--out", folder)
+        sentence = refused("train", images, *tiny(epochs=2), "--out", folder)
     assert sentence.startswith(f"No space left on the disk for {folder}")
     assert state.read_bytes() == saved["bytes"]
     assert not list(folder.glob(".*.tmp"))
     assert run("train", "--resume", folder).status == 0
 
 
-def test_a_folder_that_cannot_be_written(refused, pictures, tiny, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written(refused, images, tiny, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    sentence = refused("train", pictures, *tiny(out=tmp_path / "file" / "run"))
+    sentence = refused("train", images, *tiny(out=tmp_path / "file" / "run"))
     assert sentence.startswith(f"Cannot write {tmp_path / 'file' / 'run'} (Not a directory)")
     assert "choose another folder with --out" in sentence
 
@@ -148,18 +148,18 @@ def test_a_folder_that_cannot_be_written(refused, pictures, tiny, tmp_path, monk
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.mkdir", mkdir)
-    sentence = refused("train", pictures, *tiny(out=tmp_path / "run"))
+    sentence = refused("train", images, *tiny(out=tmp_path / "run"))
     assert sentence.startswith(f"No permission to write {tmp_path / 'run'}")
 
 
-def test_a_folder_with_a_run_is_kept(refused, pictures, tiny, trained):
+def test_a_folder_with_a_run_is_kept(refused, images, tiny, trained):
     before = trained.best.read_bytes()
-    sentence = refused("train", pictures, *tiny(out=trained.folder))
+    sentence = refused("train", images, *tiny(out=trained.folder))
     assert sentence.startswith(f"{trained.folder} holds a run already: choose another --out")
     assert trained.best.read_bytes() == before
 
 
 @pytest.mark.parametrize("each", [2, 3])
-def test_the_smallest_folders(run, make_pictures, tiny, tmp_path, each):
-    answer = run("train", make_pictures(each=each), *tiny(out=tmp_path / "run"))
+def test_the_smallest_folders(run, make_images, tiny, tmp_path, each):
+    answer = run("train", make_images(each=each), *tiny(out=tmp_path / "run"))
     assert answer.status == 0, answer.err

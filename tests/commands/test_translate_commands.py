@@ -18,13 +18,13 @@ def pairs(tmp_path):
     drawn = ShapeMasks(8, size=40)
     for index in range(8):
         mask, target = drawn[index]
-        for name, picture in (("A", mask), ("B", target["picture"])):
+        for name, image in (("A", mask), ("B", target["image"])):
             (folder / name).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / name / f"{index}.png")
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / name / f"{index}.png")
     return folder
 
 
-def test_from_pairs_to_pictures_and_a_file_for_another_program(pairs, tmp_path, capsys):
+def test_from_pairs_to_images_and_a_file_for_another_program(pairs, tmp_path, capsys):
     words = ["--model", "res2_generator_tiny", "--size", "32", "--enlarge", "1.2", "--epochs", "1", "--workers", "0"]
     more = ["--batch-size", "4", "--optimizer", "adamw", "--lr", "1e-3", "--discriminator-channels", "8"]
     train.run(["translate", str(pairs), *words, *more, "--out", str(tmp_path / "run")])
@@ -43,16 +43,16 @@ def test_from_pairs_to_pictures_and_a_file_for_another_program(pairs, tmp_path, 
     exported = tmp_path / "generator.onnx"
     export.run(["translate", weights, "--to", "onnx", "--size", "40", "--out", str(exported)])
     one, other = (tmp_path / name for name in ("eager", "onnx"))
-    picture = str(pairs / "A" / "1.png")
-    predict.run(["translate", picture, "--weights", weights, "--save", str(one)])
-    predict.run(["translate", picture, "--weights", str(exported), "--runtime", "onnx", "--save", str(other)])
+    image = str(pairs / "A" / "1.png")
+    predict.run(["translate", image, "--weights", weights, "--save", str(one)])
+    predict.run(["translate", image, "--weights", str(exported), "--runtime", "onnx", "--save", str(other)])
     found = [np.asarray(read_image(folder / "00001-1-translated.png")).astype(int) for folder in (one, other)]
     assert np.abs(found[0] - found[1]).max() <= 1
 
 
 def test_mistakes(pairs):
     (pairs / "B" / "3.png").rename(pairs / "B" / "x.png")
-    with pytest.raises(InputError, match=r"The picture 3 of .*A has no partner in .*B, as 1 others"):
+    with pytest.raises(InputError, match=r"The image 3 of .*A has no partner in .*B, as 1 others"):
         train.run(["translate", str(pairs), "--model", "res2_generator_tiny"])
     with pytest.raises(InputError, match="--perceptual and --perceptual-weights belong together"):
         train.run(["translate", str(pairs), "--perceptual", "1"])

@@ -44,7 +44,7 @@ def test_an_evaluation_finds_what_the_training_did(run, scans, weights):
     assert "1 samples of" in answer.out
 
 
-def test_predictions_are_files_pictures_and_numbers(run, scans, weights, tmp_path):
+def test_predictions_are_files_images_and_numbers(run, scans, weights, tmp_path):
     words = ["--weights", weights, "--accelerator", "cpu", "--json"]
     files = ["--save", tmp_path / "masks", "--draw", tmp_path / "drawn"]
     answer = run("predict", "volumes", scans / "imagesTr", *words, *files)
@@ -62,8 +62,8 @@ def test_predictions_are_files_pictures_and_numbers(run, scans, weights, tmp_pat
         assert cube["millilitres"] == pytest.approx(cube["voxels"] * 0.012)
     drawn = sorted((tmp_path / "drawn").iterdir())
     assert [path.name for path in drawn] == [f"{index + 1:05d}-case_{index}.png" for index in range(4)]
-    with Image.open(drawn[0]) as picture:
-        assert picture.width > 600
+    with Image.open(drawn[0]) as image:
+        assert image.width > 600
 
 
 def test_an_exported_network_finds_the_same(run, refused, scans, weights, tmp_path):

@@ -1,4 +1,4 @@
-"""Small runs: a few pictures and the tiny models."""
+"""Small runs: a few images and the tiny models."""
 
 from __future__ import annotations
 

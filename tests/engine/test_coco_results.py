@@ -30,7 +30,7 @@ from res2net.tasks.objects.keypoints.oks import OksAP
         ([], []),
     ],
 )
-def test_pictures_have_the_number_of_their_name(names, numbers):
+def test_images_have_the_number_of_their_name(names, numbers):
     assert image_numbers([Path(name) for name in names]) == numbers
 
 
@@ -74,11 +74,11 @@ def test_key_points_of_a_file_come_back_as_they_were(tmp_path):
     for number in (7, 8):
         Image.new("RGB", (10, 8)).save(tmp_path / f"{number}.png")
     labels = ("boxes", "labels", "keypoints", "visibility")
-    pictures, _ = open_objects(tmp_path / "person_keypoints.json", labels, val_fraction=0.5)
-    target = pictures.target(0)
+    images, _ = open_objects(tmp_path / "person_keypoints.json", labels, val_fraction=0.5)
+    target = images.target(0)
     places = target["keypoints"].as_subclass(torch.Tensor)
     assert torch.equal(places.floor(), torch.tensor(points)[None, :, :2])  # within the pixel
-    metric = OksAP((0.05,) * 4, "detected", pictures.class_names)
+    metric = OksAP((0.05,) * 4, "detected", images.class_names)
     metric.update([{"scores": torch.ones(1), "labels": torch.tensor([0]), "keypoints": places}], [target])
     (kept,) = of_categories(metric.detections(), [3])
     assert kept["keypoints"] == [value for x, y, _ in points for value in (x, y, 1)]

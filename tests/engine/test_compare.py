@@ -36,7 +36,7 @@ def test_scores_are_those_of_the_best_weights_in_the_order_of_the_seeds(comparis
     assert comparison.scores("top1") == {"small": [50.0, 53.0, 56.0], "large": [40.0, 40.0, 70.0]}
 
 
-def test_costs_are_of_one_picture_as_the_network_sees_it(comparison):
+def test_costs_are_of_one_image_as_the_network_sees_it(comparison):
     """By hand for the first convolution's share: a quarter of the pixels cost a quarter, the classifier aside."""
     full = comparison.counts()["large"]
     bigger = Comparison({"large": [trained("res2net20_26w_4s_tiny", 0.0, 1, 1, 64)]}, (0,)).counts()["large"]

@@ -1,4 +1,4 @@
-"""An evaluation depends on the weights and the pictures alone."""
+"""An evaluation depends on the weights and the images alone."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_records_and_metrics_against_the_network_itself(shapes_task):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Pictures of two classes in files, of which the third is broken."""
+    """Images of two classes in files, of which the third is broken."""
     random = np.random.default_rng(0)
     for split in ("train", "val"):
         for number in range(6):
@@ -79,7 +79,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_skipped_pictures_are_named_and_do_not_count(folder, batch_size):
+def test_skipped_images_are_named_and_do_not_count(folder, batch_size):
     task = make_task(2, 32)
     found = evaluate(task, loader(task, open_source(folder, bad_images="skip"), batch_size), accelerator="cpu")
     assert found.skipped == (str(folder / "val" / "class 0" / "2.png"),)
@@ -90,17 +90,17 @@ def test_skipped_pictures_are_named_and_do_not_count(folder, batch_size):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_picture_stops_it_with_one_sentence(folder, workers):
+def test_a_broken_image_stops_it_with_one_sentence(folder, workers):
     task = make_task(2, 32)
-    with pytest.raises(InputError, match=r"^Cannot read the picture .*2\.png: .*\.$"):
+    with pytest.raises(InputError, match=r"^Cannot read the image .*2\.png: .*\.$"):
         evaluate(task, loader(task, open_source(folder), 4, workers), accelerator="cpu")
 
 
-def test_no_picture_that_can_be_read_has_no_metrics(folder):
+def test_no_image_that_can_be_read_has_no_metrics(folder):
     for path in (folder / "val").rglob("*.png"):
         path.write_bytes(b"broken")
     task = make_task(2, 32)
-    with pytest.raises(InputError, match="No picture to validate on could be read"):
+    with pytest.raises(InputError, match="No image to validate on could be read"):
         evaluate(task, loader(task, open_source(folder, bad_images="skip"), 4), accelerator="cpu")
 
 

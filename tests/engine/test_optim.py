@@ -250,7 +250,7 @@ def test_frozen_parameters_are_left_out(decay_all):
 
 
 def distance(small_run, console, name, **optim):
-    """How far the one update of an epoch of all pictures moves the weights."""
+    """How far the one update of an epoch of all images moves the weights."""
     usual = {"epochs": 1, "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0}
     config = small_run(name, data={"batch_size": 80}, optim=usual | optim)
     L.seed_everything(config.seed, verbose=False)

@@ -26,7 +26,7 @@ def task():
 
 @pytest.fixture
 def paths(tmp_path):
-    """Seven pictures of different sizes, of which the third and the last are broken."""
+    """Seven images of different sizes, of which the third and the last are broken."""
     random = np.random.default_rng(0)
     found = [tmp_path / f"{number}.png" for number in range(7)]
     for number, path in enumerate(found):
@@ -71,13 +71,13 @@ def test_the_same_file_may_be_given_twice(task, paths, batch_size):
     assert found[1][1][0]["probability"] == pytest.approx(found[4][1][0]["probability"], rel=1e-4)
 
 
-def test_a_broken_picture_stops_by_default(task, paths):
-    with pytest.raises(BadImage, match=r"^Cannot read the picture .*2\.png: .*\.$"):
+def test_a_broken_image_stops_by_default(task, paths):
+    with pytest.raises(BadImage, match=r"^Cannot read the image .*2\.png: .*\.$"):
         list(predict(task, paths, accelerator="cpu"))
 
 
-def test_results_come_while_later_pictures_wait(task, paths):
-    """So that the answers for many pictures need no memory, and a broken one does not cost those before it."""
+def test_results_come_while_later_images_wait(task, paths):
+    """So that the answers for many images need no memory, and a broken one does not cost those before it."""
     answers = predict(task, paths, batch_size=2, accelerator="cpu")
     assert [next(answers)[0] for _ in range(2)] == paths[:2]
     with pytest.raises(BadImage):
@@ -100,7 +100,7 @@ def test_any_task_has_its_results_in_a_table():
         (Path("c.png"), None, "the file is empty"),
     ]
     table = results_table(Detect(), found)
-    assert [column.heading for column in table.columns] == ["picture", "thing", "left", "top"]
+    assert [column.heading for column in table.columns] == ["image", "thing", "left", "top"]
     assert table.rows == [
         ("a.png", "cat", 1, 2),
         ("", "dog", 3, 4),

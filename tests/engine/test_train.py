@@ -43,7 +43,7 @@ def test_the_folder_holds_everything(trained, small_run):
     assert names == expected | {"report.html"}
     assert any(path.name.startswith("events") for path in (folder.path / "tensorboard").iterdir())
     page = folder.report.read_text()
-    for part in ("Confusions", "Hardest pictures", "Configuration", "size of the object"):
+    for part in ("Confusions", "Hardest images", "Configuration", "size of the object"):
         assert part in page
     assert from_dict(TrainConfig[ClassifyOptions], read_yaml(folder.config)) == small_run()
 
@@ -55,7 +55,7 @@ def test_metrics_are_one_row_an_epoch(trained):
         assert {name: float(value) for name, value in row.items()} == kept
         assert 0 <= kept["val_top1"] <= kept["val_top5"] <= 100
         assert kept["images_per_s"] > 0
-    # 80 pictures in batches of 16 are 5 updates an epoch; the row tells the rate of the last: a cosine from 0.05.
+    # 80 images in batches of 16 are 5 updates an epoch; the row tells the rate of the last: a cosine from 0.05.
     assert rows[1]["lr"] == pytest.approx(str(trained.rows[1]["lr"]))
     assert trained.rows[1]["lr"] < trained.rows[0]["lr"] < 0.05
 
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(small_r
 
 
 def test_training_learns(small_run, console):
-    """Far above chance on the training pictures themselves: the loss falls and the evaluation sees it."""
+    """Far above chance on the training images themselves: the loss falls and the evaluation sees it."""
     optim = {"epochs": 30, "optimizer": "adamw", "lr": 3e-3, "weight_decay": 0.0}
     trained = train(small_run(optim=optim, model={"options": {"zero_init_last": False}}), console=console)
     losses = [row["train_loss"] for row in trained.rows]
@@ -140,7 +140,7 @@ def test_folders_are_numbered_by_default(small_run, console, tmp_path, monkeypat
     assert saved["optim"]["epochs"] == 1
 
 
-def test_one_picture_is_too_few_for_a_normalisation_over_the_batch(tmp_path, few_shapes, console):
+def test_one_image_is_too_few_for_a_normalisation_over_the_batch(tmp_path, few_shapes, console):
     """That of DeepLab's pooling has one value of each channel then."""
     config = TrainConfig(
         "segment",

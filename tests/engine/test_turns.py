@@ -58,7 +58,7 @@ def test_a_run_that_was_stopped_goes_on_exactly(run_of, console, monkeypatch, ba
         with pytest.raises(StoppedError):
             train(config, console=console)
     resumed = train(config, resume=RunFolder.existing(config.out), console=console)
-    # These pictures are too small for VIF, which is NaN.
+    # These images are too small for VIF, which is NaN.
     told = [name for name in whole.rows[0] if name not in ("seconds", "images_per_s", "val_VIF")]
     assert [[row[name] for name in told] for row in resumed.rows] == [
         [row[name] for name in told] for row in whole.rows
@@ -96,8 +96,8 @@ def test_batches_are_not_added_up(run_of, console):
         train(run_of("run", accumulate=2), console=console)
 
 
-def test_single_pictures_are_learnt_from_where_that_is_chosen(run_of, console):
-    """As in pix2pix: 12 pictures are 12 updates of each network."""
+def test_single_images_are_learnt_from_where_that_is_chosen(run_of, console):
+    """As in pix2pix: 12 images are 12 updates of each network."""
     config = run_of("run", epochs=1, warmup=0.0)
     trained = train(replace(config, data=replace(config.data, batch_size=1)), console=console)
     assert read_state(trained.folder.state)["global_step"] == 2 * 12

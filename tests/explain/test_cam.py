@@ -144,7 +144,7 @@ def test_any_dimension():
     assert class_activation_maps(model, torch.randn(2, 2, 100)).shape == (2, 100)
 
 
-def test_no_pictures_and_blank_maps(network):
+def test_no_images_and_blank_maps(network):
     assert class_activation_maps(network, torch.zeros(0, 3, 32, 32)).shape == (0, 32, 32)
     blank = copy.deepcopy(network)
     nn.init.zeros_(blank.fc.weight)
@@ -164,7 +164,7 @@ def test_networks_of_others_name_their_layer(images):
         (None, "layer5", "Layer 'layer5' is not known: did you mean 'layer"),
         (None, "fc", "The output of layer 'fc' has no positions"),
         (None, "layer1.0.convs", "The layer 'layer1.0.convs' does not run by itself"),
-        (7, None, "Classes 7 do not fit: give one of 0 to 6 for each of 3 pictures"),
+        (7, None, "Classes 7 do not fit: give one of 0 to 6 for each of 3 images"),
         (-1, None, "Classes -1 do not fit"),
         ([1, 2], None, r"Classes \[1, 2\] do not fit"),
     ],

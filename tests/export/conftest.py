@@ -46,7 +46,7 @@ def network():
 
 @pytest.fixture(scope="session")
 def exported(network, tmp_path_factory):
-    """A function that gives the file of a format, for a fixed or any number of pictures."""
+    """A function that gives the file of a format, for a fixed or any number of images."""
     made: dict[tuple[str, bool], Path] = {}
 
     def export(format_name, dynamic_batch=False):

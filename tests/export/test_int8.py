@@ -53,11 +53,11 @@ def test_the_classes_are_those_of_the_network(network, in_int8, batches, format_
 def test_ranges_do_not_depend_on_the_size_of_batches(network, batches, described, tmp_path, format_name):
     def outputs(count):
         strengths = torch.linspace(0.2, 3, 8).view(-1, 1, 1, 1)
-        pictures = (strengths * torch.cat(batches)[:8]).split(count)
+        images = (strengths * torch.cat(batches)[:8]).split(count)
         path = tmp_path / f"of{count}{FORMATS[format_name]}"
-        export_network(network, pictures[0], path, format_name, calibration=pictures)
+        export_network(network, images[0], path, format_name, calibration=images)
         described(format_name, network, (count, 3, SIZE, SIZE), int8=True).write(path)
-        return torch.cat([load_runtime(path)(part) for part in pictures])
+        return torch.cat([load_runtime(path)(part) for part in images])
 
     alone, together = outputs(1), outputs(4)
     assert (alone - together).norm() < 1e-3 * together.norm()
@@ -97,9 +97,9 @@ def test_a_program_of_torch_needs_no_torchao_to_run(in_int8):
 
 
 @pytest.mark.parametrize("format_name", INT8_FORMATS)
-def test_without_pictures_it_is_refused(network, tmp_path, format_name):
+def test_without_images_it_is_refused(network, tmp_path, format_name):
     path = tmp_path / f"network{FORMATS[format_name]}"
-    with pytest.raises(InputError, match="Int8 needs pictures to measure ranges of values on"):
+    with pytest.raises(InputError, match="Int8 needs images to measure ranges of values on"):
         export_network(network, torch.randn(1, 3, SIZE, SIZE), path, format_name, calibration=[])
     assert not path.exists()
 

@@ -148,7 +148,7 @@ def test_what_does_not_fit_is_refused(exported, tmp_path):
         load_runtime(exported("onnx"), precision="bf16")
     with pytest.raises(InputError, match="Runtime 'onxx' is not known: did you mean 'onnx'"):
         load_runtime(exported("onnx"), "onxx")
-    with pytest.raises(InputError, match=r"takes pictures of \(3, 32, 32\), not of \(3, 48, 48\)"):
+    with pytest.raises(InputError, match=r"takes images of \(3, 32, 32\), not of \(3, 48, 48\)"):
         load_runtime(exported("onnx"))(torch.randn(1, 3, 48, 48))
 
 
@@ -171,12 +171,12 @@ def rewritten(path, change):
     path.write_bytes(content.getvalue())
 
 
-def test_a_program_of_torch_has_no_pictures_and_no_paths(exported):
+def test_a_program_of_torch_has_no_images_and_no_paths(exported):
     with zipfile.ZipFile(exported("pt2")) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     assert not any(b".py" in content for content in contents.values())
-    picture = 4 * 3 * SIZE * SIZE
-    assert not any(len(content) > picture for name, content in contents.items() if "sample_inputs" in name)
+    image = 4 * 3 * SIZE * SIZE
+    assert not any(len(content) > image for name, content in contents.items() if "sample_inputs" in name)
 
 
 def test_a_program_of_torch_runs_no_code_from_its_pickles(exported, tmp_path):

@@ -75,7 +75,7 @@ def test_only_10_and_100_classes_exist(tmp_path):
         Cifar(tmp_path, classes=20, train=True)
 
 
-def test_pictures_and_fine_labels_are_those_of_torchvision(real_data):
+def test_images_and_fine_labels_are_those_of_torchvision(real_data):
     root = real_data("cifar100")
     ours, theirs = Cifar(root, classes=100, train=False), CIFAR100(root, train=False)
     assert len(ours) == len(theirs) == 10_000
@@ -83,13 +83,13 @@ def test_pictures_and_fine_labels_are_those_of_torchvision(real_data):
     assert ours.images.shape == (10_000, 3, 32, 32)
     for index in (0, 1234, 9999):
         image, target = ours[index]
-        picture, label = theirs[index]
+        full_image, label = theirs[index]
         assert isinstance(image, tv_tensors.Image)
-        assert torch.equal(image, tv_tensors.Image(picture))
+        assert torch.equal(image, tv_tensors.Image(full_image))
         assert target == {"label": label} == {"label": ours.targets[index]}
 
 
-def test_the_normalisation_is_that_of_the_training_pictures(real_data):
+def test_the_normalisation_is_that_of_the_training_images(real_data):
     images = Cifar(real_data("cifar100"), classes=100, train=True).images.double() / 255
     preprocessing = cifar_preprocessing(100)
     assert preprocessing.mean == pytest.approx(images.mean((0, 2, 3)).tolist(), abs=1e-4)

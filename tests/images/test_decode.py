@@ -1,4 +1,4 @@
-"""Any picture file becomes an upright RGB picture, or one sentence."""
+"""Any image file becomes an upright RGB image, or one sentence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_colour_is_read_as_it_is(tmp_path, ending):
     np.testing.assert_array_equal(pixels(saved(Image.fromarray(COLOUR), tmp_path / f"a.{ending}")), COLOUR)
 
 
-def test_a_colour_picture_is_not_copied(tmp_path, monkeypatch):
+def test_a_colour_image_is_not_copied(tmp_path, monkeypatch):
     path = saved(Image.fromarray(COLOUR), tmp_path / "a.jpg")
     monkeypatch.setattr(Image.Image, "copy", lambda _: pytest.fail("copied"))
     assert pixels(path).shape == COLOUR.shape
@@ -122,7 +122,7 @@ def test_the_first_frame_of_an_animation_is_taken(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
-def test_the_picture_is_turned_as_its_exif_says(tmp_path, orientation, ending):
+def test_the_image_is_turned_as_its_exif_says(tmp_path, orientation, ending):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(Image.fromarray(COLOUR), tmp_path / f"a.{ending}", exif=exif)
@@ -139,7 +139,7 @@ def test_sixteen_bit_grey_is_turned_too(tmp_path):
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\0\0"])
-def test_broken_metadata_does_not_cost_the_picture(tmp_path, exif):
+def test_broken_metadata_does_not_cost_the_image(tmp_path, exif):
     path = saved(Image.fromarray(COLOUR), tmp_path / "a.jpg", exif=exif)
     assert read_image(path).size == (20, 12)
 
@@ -162,7 +162,7 @@ def contents(kind: str) -> bytes:
     data = buffer.getvalue()
     return {
         "empty": b"",
-        "text": b"not a picture",
+        "text": b"not an image",
         "truncated": data[: len(data) // 2],
         "header only": data[:30],
         "broken png": data[:40] + bytes(100) + data[140:],
@@ -174,11 +174,11 @@ def contents(kind: str) -> bytes:
     ("kind", "reason"),
     [
         ("empty", "the file is empty"),
-        ("text", "not a picture of a known format"),
+        ("text", "not an image of a known format"),
         ("truncated", "truncated"),
         ("header only", None),
         ("broken png", None),
-        ("vector", "not a picture of a known format"),
+        ("vector", "not an image of a known format"),
     ],
 )
 def test_a_broken_file_is_told_in_one_sentence_with_its_path(tmp_path, kind, reason):
@@ -186,7 +186,7 @@ def test_a_broken_file_is_told_in_one_sentence_with_its_path(tmp_path, kind, rea
     path.write_bytes(contents(kind))
     with pytest.raises(BadImage, match=reason) as caught:
         read_image(path)
-    assert str(caught.value) == f"Cannot read the picture {path}: {caught.value.reason}."
+    assert str(caught.value) == f"Cannot read the image {path}: {caught.value.reason}."
     assert caught.value.path == str(path)
     assert "\n" not in str(caught.value)
 
@@ -198,7 +198,7 @@ def test_missing_files_and_folders_are_told(tmp_path):
         read_image(tmp_path)
 
 
-def test_large_pictures_are_read_without_a_warning_and_suspicious_ones_refused(tmp_path, monkeypatch):
+def test_large_images_are_read_without_a_warning_and_suspicious_ones_refused(tmp_path, monkeypatch):
     path = saved(Image.fromarray(COLOUR), tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12 * 20 - 1)
     with warnings.catch_warnings(record=True) as told:
@@ -211,7 +211,7 @@ def test_large_pictures_are_read_without_a_warning_and_suspicious_ones_refused(t
 
 
 def test_bytes_are_decoded_under_a_name():
-    with pytest.raises(BadImage, match=r"Cannot read the picture shard-0.tar/7.jpg: the file is empty\."):
+    with pytest.raises(BadImage, match=r"Cannot read the image shard-0.tar/7.jpg: the file is empty\."):
         decode_image(b"", "shard-0.tar/7.jpg")
 
 
@@ -232,4 +232,4 @@ class Broken:
 def test_a_worker_hands_on_the_sentence_alone():
     with pytest.raises(BadImage) as caught:
         next(iter(DataLoader(Broken(), num_workers=1)))
-    assert str(caught.value) == "Cannot read the picture a.jpg: it is broken."
+    assert str(caught.value) == "Cannot read the image a.jpg: it is broken."

@@ -1,4 +1,4 @@
-"""Detections go back to the picture in its file."""
+"""Detections go back to the image in its file."""
 
 from __future__ import annotations
 

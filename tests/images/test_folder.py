@@ -1,4 +1,4 @@
-"""Pictures in folders: classes, splits and lists."""
+"""Images in folders: classes, splits and lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from res2net.images.folder import stratified_split
 
 
 def add(folder, *names):
-    """Write a tiny picture under each name."""
+    """Write a tiny image under each name."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,9 +29,9 @@ def test_each_folder_is_a_class_in_the_order_of_names(tmp_path):
     assert (image.mode, image.size, target) == ("RGB", (4, 4), {"label": 1})
 
 
-def test_pictures_lie_at_any_depth_and_endings_in_any_case(tmp_path):
+def test_images_lie_at_any_depth_and_endings_in_any_case(tmp_path):
     add(tmp_path, "cat/a/b/1.JPG", "cat/2.Png", "dog/3.webp")
-    (tmp_path / "cat" / "notes.txt").write_text("no picture")
+    (tmp_path / "cat" / "notes.txt").write_text("no image")
     assert ImageFolder(tmp_path).targets == [0, 0, 1]
 
 
@@ -48,7 +48,7 @@ def test_links_are_followed(tmp_path):
     assert ImageFolder(tmp_path / "set").targets == [0, 1]
 
 
-def test_a_broken_picture_is_found_when_it_is_opened(tmp_path):
+def test_a_broken_image_is_found_when_it_is_opened(tmp_path):
     add(tmp_path, "cat/1.png")
     (tmp_path / "cat" / "2.png").write_bytes(b"")
     images = ImageFolder(tmp_path)
@@ -59,10 +59,10 @@ def test_a_broken_picture_is_found_when_it_is_opened(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ([], "has no class folders: put the pictures of each class into a folder of their own"),
-        (["1.png"], "has pictures but no class folders"),
-        (["cat/1.png", "dog/1.txt"], r"The class folder \S*dog has no pictures: add some \(.*\.jpg.*\) or remove it"),
-        (["cat/1.txt", "dog/1.txt"], r"The folder \S* has no pictures"),
+        ([], "has no class folders: put the images of each class into a folder of their own"),
+        (["1.png"], "has images but no class folders"),
+        (["cat/1.png", "dog/1.txt"], r"The class folder \S*dog has no images: add some \(.*\.jpg.*\) or remove it"),
+        (["cat/1.txt", "dog/1.txt"], r"The folder \S* has no images"),
     ],
 )
 def test_what_is_missing_is_told(tmp_path, files, message):
@@ -72,7 +72,7 @@ def test_what_is_missing_is_told(tmp_path, files, message):
 
 
 def test_a_missing_folder_is_told(tmp_path):
-    with pytest.raises(InputError, match=r"There is no folder .*none: give one that has a folder of pictures for each"):
+    with pytest.raises(InputError, match=r"There is no folder .*none: give one that has a folder of images for each"):
         ImageFolder(tmp_path / "none")
 
 
@@ -119,13 +119,13 @@ def test_a_share_out_of_range_is_told(uneven, fraction):
         stratified_split(ImageFolder(uneven), fraction)
 
 
-def test_a_class_of_one_picture_cannot_be_split(tmp_path):
+def test_a_class_of_one_image_cannot_be_split(tmp_path):
     add(tmp_path, "cat/1.png", "dog/1.png", "dog/2.png")
-    with pytest.raises(InputError, match="class 'cat' has one picture only, and a split needs two"):
+    with pytest.raises(InputError, match="class 'cat' has one image only, and a split needs two"):
         stratified_split(ImageFolder(tmp_path))
 
 
-def test_a_picture_to_predict_is_listed_as_itself(tmp_path):
+def test_a_image_to_predict_is_listed_as_itself(tmp_path):
     path = tmp_path / "a.heic"
     path.touch()
     assert list_images(path) == [path]
@@ -138,7 +138,7 @@ def test_a_folder_to_predict_is_listed_in_order(tmp_path):
 
 
 def test_nothing_to_predict_is_told(tmp_path):
-    with pytest.raises(InputError, match=r"has no pictures: known endings are .bmp"):
+    with pytest.raises(InputError, match=r"has no images: known endings are .bmp"):
         list_images(tmp_path)
-    with pytest.raises(InputError, match=r"There is no file or folder .*none: give a picture or a folder"):
+    with pytest.raises(InputError, match=r"There is no file or folder .*none: give an image or a folder"):
         list_images(tmp_path / "none")

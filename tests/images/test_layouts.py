@@ -1,4 +1,4 @@
-"""The layouts of folders that hold training and validation pictures."""
+"""The layouts of folders that hold training and validation images."""
 
 from __future__ import annotations
 
@@ -135,9 +135,9 @@ def test_imagenet_with_val_sorted_into_class_folders(imagenet):
     assert open_folder(imagenet)[1].targets == [0, 1, 2]
 
 
-def test_a_picture_that_the_list_leaves_out_is_told(imagenet):
+def test_a_image_that_the_list_leaves_out_is_told(imagenet):
     add(imagenet / KAGGLE / "val", "other.JPEG")
-    with pytest.raises(InputError, match=r"LOC_val_solution.csv has no class for 1 pictures .* such as other.JPEG"):
+    with pytest.raises(InputError, match=r"LOC_val_solution.csv has no class for 1 images .* such as other.JPEG"):
         open_folder(imagenet)
 
 

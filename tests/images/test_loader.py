@@ -49,9 +49,9 @@ def test_epochs_and_seeds_differ_in_order_and_in_random_changes():
     epochs = [drawn(first)[0], drawn(again)[0], drawn(other_seed)[0]]
     orders = [tuple(labels) for _, labels in epochs]
     assert len(set(orders)) == 3
-    pictures = [images[labels.index(0)] for images, labels in epochs]
-    assert not torch.equal(pictures[0], pictures[1])
-    assert not torch.equal(pictures[0], pictures[2])
+    batch_images = [images[labels.index(0)] for images, labels in epochs]
+    assert not torch.equal(batch_images[0], batch_images[1])
+    assert not torch.equal(batch_images[0], batch_images[2])
 
 
 def test_an_epoch_that_is_entered_in_the_middle_goes_on_with_the_same_batches():

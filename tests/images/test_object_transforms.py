@@ -22,7 +22,7 @@ from res2net.images.shapes.dataset import Shapes
 from res2net.weights.records import Preprocessing
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-SAME = Preprocessing(40, **PLAIN)  # a picture 40 pixels high is not resized
+SAME = Preprocessing(40, **PLAIN)  # an image 40 pixels high is not resized
 ALWAYS = ObjectAugment(flip=1.0)
 NEVER = ObjectAugment(flip=0.0)
 sides = st.integers(1, 200)
@@ -89,18 +89,18 @@ def test_sizes_by_hand(given, limits, expected):
 @pytest.mark.parametrize("kind", ["pil", "tensor"])
 def test_evaluation_is_resize_and_normalisation_of_torchvision(kind):
     image, size = noise(30, 50), (24, 40)
-    picture = v2.functional.to_pil_image(image) if kind == "pil" else image
+    full_image = v2.functional.to_pil_image(image) if kind == "pil" else image
     preprocessing = Preprocessing(24)
-    result, target = object_eval_transform(preprocessing)(picture, target_of([[10, 5, 30, 20]], (30, 50)))
+    result, target = object_eval_transform(preprocessing)(full_image, target_of([[10, 5, 30, 20]], (30, 50)))
     steps = [v2.Resize(size), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
-    expected = v2.Compose([*steps, v2.Normalize(preprocessing.mean, preprocessing.std)])(picture)
+    expected = v2.Compose([*steps, v2.Normalize(preprocessing.mean, preprocessing.std)])(full_image)
     torch.testing.assert_close(result, expected)
     assert (target["original_size"], target["size_now"], target["index"]) == ((30, 50), size, 3)
     assert type(target["original_size"]) is tuple
     assert target["boxes"].tolist() == [[8, 4, 24, 16]]
     assert target["boxes"].canvas_size == size
     assert target["area"].tolist() == pytest.approx([20 * 15 * 0.8**2])
-    assert torch.equal(object_eval_transform(preprocessing)(picture), result), "an image alone"
+    assert torch.equal(object_eval_transform(preprocessing)(full_image), result), "an image alone"
 
 
 @settings(deadline=None, max_examples=30)
@@ -128,15 +128,15 @@ def test_objects_follow_as_those_of_torchvisions_detectors(height, width, shorte
     assert all(ours[key].canvas_size == result.shape[-2:] for key in ("boxes", "keypoints"))
 
 
-def test_a_jpeg_gives_what_its_picture_gives():
+def test_a_jpeg_gives_what_its_image_gives():
     buffer = io.BytesIO()
     v2.functional.to_pil_image(noise(40, 60)).save(buffer, "JPEG", quality=95)
     jpeg = Jpeg(buffer.getvalue(), "a.jpg")
-    picture = Image.open(io.BytesIO(buffer.getvalue()))
+    full_image = Image.open(io.BytesIO(buffer.getvalue()))
     augment = ObjectAugment(crop=(0.5, 0.9), flip=1.0)
     for transform in (object_eval_transform(SAME), object_train_transform(Preprocessing(30, **PLAIN), augment)):
         results = []
-        for image in (jpeg, picture):
+        for image in (jpeg, full_image):
             torch.manual_seed(4)
             results.append(transform(image, target_of([[10, 5, 50, 38]], (40, 60))))
         assert torch.equal(results[0][0], results[1][0])
@@ -183,8 +183,8 @@ def test_a_flip_mirrors_pixels_and_all_labels(kind):
     target = target_of([[10, 5, 30, 20], [28, 3, 47, 38]], size, keypoints=points_of(points, size))
     target |= {"visibility": torch.tensor([[2, 1, 0], [0, 2, 2]], dtype=torch.uint8)}
     target |= {"semantic": tv_tensors.Mask(torch.arange(40 * 50).reshape(size))}
-    picture = v2.functional.to_pil_image(image) if kind == "pil" else image
-    result, flipped = object_train_transform(SAME, ALWAYS, flip_pairs=[(1, 2)])(picture, target)
+    full_image = v2.functional.to_pil_image(image) if kind == "pil" else image
+    result, flipped = object_train_transform(SAME, ALWAYS, flip_pairs=[(1, 2)])(full_image, target)
     assert torch.equal((result * 255).round().byte(), image.flip(-1))
     assert flipped["boxes"].tolist() == [[20, 5, 40, 20], [3, 3, 22, 38]]
     assert torch.equal(flipped["masks"], target["masks"].flip(-1))
@@ -228,7 +228,7 @@ def test_points_at_the_edge_stay_and_points_beyond_lose_their_visibility():
 
 
 def seen_target(height, width, augment, seed, size=16):
-    """A training sample whose picture and semantic mask hold the place of each pixel, and its target."""
+    """A training sample whose image and semantic mask hold the place of each pixel, and its target."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     image = tv_tensors.Image(torch.stack([rows, columns, rows * 0]).to(torch.uint8))
     boxes = [[0, 0, width, height], [width // 3, height // 3, width // 3 * 2 + 1, height // 3 * 2 + 1]]
@@ -254,7 +254,7 @@ def test_pixels_masks_boxes_and_points_agree_after_any_changes(height, width, se
     rows, columns = target["rows"].long(), target["columns"].long()
     assert torch.equal(image[0], rows)
     assert torch.equal(image[1], columns)
-    # The first object is the whole picture: what is seen of it is the whole view.
+    # The first object is the whole image: what is seen of it is the whole view.
     assert target["boxes"][0].tolist() == [0, 0, now[1], now[0]]
     assert target["masks"][0].all()
     assert target["area"][0] == pytest.approx(now[0] * now[1], rel=1e-4)
@@ -343,7 +343,7 @@ def test_sizes_are_drawn_from_those_given():
         object_train_transform(Preprocessing(16), ObjectAugment(flip=1.0, jitter=(0.1, 2.0), jitter_size=16), [(0, 1)]),
     ],
 )
-def test_a_picture_without_objects_stays_one(transform):
+def test_a_image_without_objects_stays_one(transform):
     size = (20, 30)
     target = target_of([], size, visibility=torch.zeros(0, 4, dtype=torch.uint8))
     target |= {"keypoints": tv_tensors.KeyPoints(torch.zeros(0, 4, 2), canvas_size=size)}
@@ -364,14 +364,14 @@ def test_a_picture_without_objects_stays_one(transform):
 def test_colours_change_and_the_same_seed_gives_the_same(colours):
     transform = object_train_transform(SAME, ObjectAugment(flip=0.0, **colours))
     assert pickle.loads(pickle.dumps(transform)).train
-    for picture in (noise(40, 40), v2.functional.to_pil_image(noise(40, 40))):
+    for image in (noise(40, 40), v2.functional.to_pil_image(noise(40, 40))):
         results = []
         for seed in (0, 0, 1):
             torch.manual_seed(seed)
-            results.append(transform(picture, {})[0])
+            results.append(transform(image, {})[0])
         assert torch.equal(results[0], results[1])
         assert not torch.equal(results[0], results[2])
-        assert not torch.equal(results[0], object_eval_transform(SAME)(picture))
+        assert not torch.equal(results[0], object_eval_transform(SAME)(image))
 
 
 def test_the_embedded_data_go_through_and_are_not_changed():

@@ -12,18 +12,18 @@ from res2net.weights import Preprocessing
 def test_it_is_that_of_torchvision_and_nothing_moves():
     look = Preprocessing(size=20, crop=1.0, mean=(0, 0, 0), std=(1, 1, 1))
     transform = object_train_transform(look, ObjectAugment(flip=0.0, photometric_distort=0.5))
-    picture = torch.randint(256, (3, 20, 30), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    image = torch.randint(256, (3, 20, 30), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     boxes = tv_tensors.BoundingBoxes([[1.0, 2, 9, 8]], format="XYXY", canvas_size=(20, 30))
     changed = 0
     for seed in range(8):
         torch.manual_seed(seed)
-        seen, target = transform.finish(*transform.geometry(picture, {"boxes": boxes}))
+        seen, target = transform.finish(*transform.geometry(image, {"boxes": boxes}))
         assert target["boxes"].tolist() == [[1, 2, 9, 8]]
         torch.manual_seed(seed)
-        transform.geometry(picture, {"boxes": boxes})  # it draws as well
-        expected = v2.RandomPhotometricDistort()(tv_tensors.Image(picture))
+        transform.geometry(image, {"boxes": boxes})  # it draws as well
+        expected = v2.RandomPhotometricDistort()(tv_tensors.Image(image))
         assert torch.equal((seen * 255).round().byte(), expected)
-        changed += not torch.equal(expected, picture)
+        changed += not torch.equal(expected, image)
     assert changed > 4
 
 
@@ -36,9 +36,9 @@ def test_brightness_is_within_the_range_of_ssd():
 
 
 def test_both_changes_and_none():
-    picture = torch.rand(1, 8, 8)
+    image = torch.rand(1, 8, 8)
     assert len(color_changes(1, 0.2, 0.5).transforms) == 2
-    assert color_changes(1, 0.2, 0.5)(picture).shape == (1, 8, 8)
+    assert color_changes(1, 0.2, 0.5)(image).shape == (1, 8, 8)
     assert color_changes(5, 0.0, 0.0) is None
     with pytest.raises(ValueError, match="photometric_distort needs 1 or 3 channels"):
         color_changes(5, 0.0, 0.5)

@@ -1,4 +1,4 @@
-"""Broken pictures stop or are skipped, and samples become batches."""
+"""Broken images stop or are skipped, and samples become batches."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from res2net.errors import InputError
 from res2net.images import BadImage, ImageFiles, Skipped, Transformed, collate, eval_transform
 from res2net.weights.records import Preprocessing
 
-PICTURE = torch.zeros(3, 8, 8)
+IMAGE = torch.zeros(3, 8, 8)
 
 
 @pytest.fixture
 def three_files(tmp_path):
-    """Three pictures, of which the second is cut off."""
+    """Three images, of which the second is cut off."""
     paths = [tmp_path / f"{name}.jpg" for name in "abc"]
     for path in paths:
         Image.effect_noise((40, 30), 50).save(path)
@@ -28,14 +28,14 @@ def three_files(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_stop_raises_at_a_broken_picture(three_files, workers):
+def test_stop_raises_at_a_broken_image(three_files, workers):
     data = Transformed(three_files, eval_transform(Preprocessing(16)), "stop")
-    with pytest.raises(BadImage, match=r"^Cannot read the picture .*b.jpg: image file is truncated"):
+    with pytest.raises(BadImage, match=r"^Cannot read the image .*b.jpg: image file is truncated"):
         list(DataLoader(data, batch_size=3, num_workers=workers, collate_fn=collate))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_skip_leaves_a_broken_picture_out_of_its_batch(three_files, workers):
+def test_skip_leaves_a_broken_image_out_of_its_batch(three_files, workers):
     data = Transformed(three_files, eval_transform(Preprocessing(16)), "skip")
     [(images, targets)] = DataLoader(data, batch_size=3, num_workers=workers, collate_fn=collate)
     assert images.shape == (2, 3, 16, 16)
@@ -56,7 +56,7 @@ def test_a_misspelt_treatment_is_told(three_files):
         Transformed(three_files, bad_images="skipp")
 
 
-def test_a_batch_of_broken_pictures_only_is_empty():
+def test_a_batch_of_broken_images_only_is_empty():
     broken = [Skipped("a.jpg", "empty"), Skipped("b.jpg", "empty")]
     images, targets = collate(broken)
     assert images.shape == (0,)
@@ -64,7 +64,7 @@ def test_a_batch_of_broken_pictures_only_is_empty():
 
 
 def test_images_become_a_plain_tensor_and_numbers_a_tensor():
-    images, targets = collate([(tv_tensors.Image(PICTURE), {"label": label, "share": 0.5}) for label in (3, 1)])
+    images, targets = collate([(tv_tensors.Image(IMAGE), {"label": label, "share": 0.5}) for label in (3, 1)])
     assert type(images) is torch.Tensor
     assert images.shape == (2, 3, 8, 8)
     assert targets["label"].tolist() == [3, 1]
@@ -79,7 +79,7 @@ def test_tensors_of_one_shape_are_stacked_and_others_are_lists():
         | {"parts": torch.zeros(count)}
         for count in (1, 2)
     ]
-    _, batch = collate([(PICTURE, target) for target in targets])
+    _, batch = collate([(IMAGE, target) for target in targets])
     assert batch["map"].shape == (2, 8, 8)
     assert batch["pose"].shape == (2, 2)
     assert batch["id"].shape == (2,)
@@ -98,7 +98,7 @@ def test_labels_of_objects_are_lists_whatever_their_number(counts):
             "image_id": 7,
         }
 
-    _, batch = collate([(PICTURE, target(count)) for count in counts])
+    _, batch = collate([(IMAGE, target(count)) for count in counts])
     for key in ("boxes", "labels", "masks"):
         assert [len(value) for value in batch[key]] == list(counts)
         assert isinstance(batch[key], list)
@@ -115,13 +115,13 @@ def test_labels_of_objects_are_lists_whatever_their_number(counts):
     ],
 )
 def test_key_points_and_masks_of_objects_are_lists_too(entry):
-    _, batch = collate([(PICTURE, entry), (PICTURE, entry)])
+    _, batch = collate([(IMAGE, entry), (IMAGE, entry)])
     [values] = [value for key, value in batch.items() if key != "skipped"]
     assert isinstance(values, list)
 
 
-def picture_with(count, height, width, channels=3):
-    """A picture of ones with so many objects, as a transform gives it."""
+def image_with(count, height, width, channels=3):
+    """An image of ones with so many objects, as a transform gives it."""
     size = (height, width)
     return torch.ones(channels, *size), {
         "boxes": tv_tensors.BoundingBoxes(torch.zeros(count, 4), format="XYXY", canvas_size=size),
@@ -143,8 +143,8 @@ def picture_with(count, height, width, channels=3):
     ],
 )
 @pytest.mark.parametrize("objects", [(2, 1), (0, 1), (1, 0), (0, 0)])
-def test_pictures_with_objects_get_zeros_at_their_right_and_bottom(sizes, expected, objects):
-    images, batch = collate([picture_with(count, *size) for count, size in zip(objects, sizes, strict=False)])
+def test_images_with_objects_get_zeros_at_their_right_and_bottom(sizes, expected, objects):
+    images, batch = collate([image_with(count, *size) for count, size in zip(objects, sizes, strict=False)])
     assert images.shape == (len(sizes), 3, *expected)
     assert type(images) is torch.Tensor
     for image, (height, width) in zip(images, sizes, strict=True):
@@ -160,26 +160,26 @@ def test_pictures_with_objects_get_zeros_at_their_right_and_bottom(sizes, expect
     assert [tuple(mask.shape) for mask in batch["semantic"]] == sizes
 
 
-def test_one_key_point_set_for_the_whole_picture_is_no_object():
+def test_one_key_point_set_for_the_whole_image_is_no_object():
     pose = {"keypoints": tv_tensors.KeyPoints(torch.zeros(17, 2), canvas_size=(8, 8))}
-    images, batch = collate([(PICTURE, pose), (PICTURE, pose)])
+    images, batch = collate([(IMAGE, pose), (IMAGE, pose)])
     assert images.shape == (2, 3, 8, 8)
     assert batch["keypoints"].shape == (2, 17, 2)
 
 
-def test_pictures_with_objects_and_different_channels_are_told():
+def test_images_with_objects_and_different_channels_are_told():
     with pytest.raises(InputError, match=r"shapes \[\(1, 8, 8\), \(3, 8, 8\)\]"):
-        collate([picture_with(1, 8, 8), picture_with(1, 8, 8, channels=1)])
+        collate([image_with(1, 8, 8), image_with(1, 8, 8, channels=1)])
 
 
 def test_entries_that_only_some_targets_have_are_told():
     with pytest.raises(InputError, match="Only some targets of a batch have the entries area, crowd:"):
-        collate([(PICTURE, {"label": 1, "crowd": 0}), (PICTURE, {"label": 1, "area": 0})])
+        collate([(IMAGE, {"label": 1, "crowd": 0}), (IMAGE, {"label": 1, "area": 0})])
 
 
 def test_images_of_different_sizes_are_told():
     with pytest.raises(InputError, match=r"shapes \[\(3, 4, 4\), \(3, 8, 8\)\]"):
-        collate([(PICTURE, {}), (PICTURE[:, :4, :4], {})])
+        collate([(IMAGE, {}), (IMAGE[:, :4, :4], {})])
 
 
 def test_markers_can_be_pickled():

@@ -1,4 +1,4 @@
-"""A JPEG decoded in no more detail than it is used in: the same part of the picture, nearly the same pixels."""
+"""A JPEG decoded in no more detail than it is used in: the same part of the image, nearly the same pixels."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def psnr(one, other) -> float:
 
 @pytest.fixture
 def scales(monkeypatch) -> list[int]:
-    """The scale of each picture that was decoded in less than full detail."""
+    """The scale of each image that was decoded in less than full detail."""
     found = []
     draft = JpegImageFile.draft
 
@@ -107,7 +107,7 @@ def test_the_side_that_needs_more_detail_decides(scales):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @pytest.mark.parametrize("remainder", [0, 1, 5])
-def test_the_part_is_the_same_however_the_picture_is_turned(orientation, scale, remainder, scales):
+def test_the_part_is_the_same_however_the_image_is_turned(orientation, scale, remainder, scales):
     image = ramps(640 + remainder, 480 + remainder)
     size = (image.width // (2 * scale), image.height // (2 * scale))
     expected = Jpeg(encoded(image), "a.jpg").cut((0, 0, *image.size), size, BILINEAR)
@@ -116,7 +116,7 @@ def test_the_part_is_the_same_however_the_picture_is_turned(orientation, scale, 
     turned = Jpeg(encoded(image, orientation), "a.jpg")
     cut = turned.cut((0, 0, *turned.size), expected.size, BILINEAR)
     assert scales == [scale, scale]
-    # A shift by one pixel of the full picture is a shift by 0.4 or 0.5 levels.
+    # A shift by one pixel of the full image is a shift by 0.4 or 0.5 levels.
     difference = np.asarray(cut, dtype=np.float64) - np.asarray(expected)
     assert np.abs(difference[1:-1, 1:-1].mean((0, 1))).max() < 0.2
     assert np.abs(difference[1:-1, 1:-1]).max() <= 2
@@ -160,7 +160,7 @@ def test_a_jpeg_is_known_by_its_content(tmp_path):
 def test_broken_files_are_told_at_the_latest_when_pixels_are_needed(tmp_path, keep):
     path = tmp_path / "a.jpg"
     path.write_bytes(encoded(photo(600, 400))[:keep])
-    with pytest.raises(BadImage, match=r"Cannot read the picture .*a\.jpg"):
+    with pytest.raises(BadImage, match=r"Cannot read the image .*a\.jpg"):
         open_image(path).cut((0, 0, 600, 400), (60, 40), BILINEAR)
     files = ImageFiles([str(path)], [0], ["a"])
     [skipped] = [Transformed(files, eval_transform(Preprocessing(32)), "skip", "scaled")[0]]
@@ -170,7 +170,7 @@ def test_broken_files_are_told_at_the_latest_when_pixels_are_needed(tmp_path, ke
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     """JPEG files whose pixels tell where they are, and a PNG."""
     paths = []
     for width, height in ((1600, 1200), (901, 1203), (640, 480), (300, 200)):
@@ -185,10 +185,10 @@ LEVELS = Preprocessing(64, mean=(0.0,) * 3, std=(1 / 255,) * 3)
 
 
 @pytest.mark.parametrize("augment", AUGMENTS)
-def test_the_same_seed_gives_the_same_crops(pictures, augment, scales):
+def test_the_same_seed_gives_the_same_crops(images, augment, scales):
     transform = train_transform(LEVELS, augment)
-    full, scaled = (Transformed(pictures, transform, decode=decode) for decode in ("full", "scaled"))
-    for index in range(len(pictures)):
+    full, scaled = (Transformed(images, transform, decode=decode) for decode in ("full", "scaled"))
+    for index in range(len(images)):
         for seed in range(10):
             torch.manual_seed(seed)
             expected, target = full[index]
@@ -197,17 +197,17 @@ def test_the_same_seed_gives_the_same_crops(pictures, augment, scales):
             image, same = scaled[index]
             assert after == torch.rand(1), "another number of draws"
             assert same == target
-            # A level is a 255th of the picture's side. Near edges of the crop, resizing sees a pixel more or less.
+            # A level is a 255th of the image's side. Near edges of the crop, resizing sees a pixel more or less.
             assert (image - expected).abs().mean() < 0.6
             assert (image - expected).abs().max() < 3
     assert scales, "nothing was scaled"
 
 
 @pytest.mark.parametrize("crop", [0.875, 1.0, 0.6])
-def test_evaluation_sees_the_same_part(pictures, crop, scales):
+def test_evaluation_sees_the_same_part(images, crop, scales):
     transform = eval_transform(Preprocessing(65, crop, mean=LEVELS.mean, std=LEVELS.std))
-    for index in range(len(pictures)):
-        expected, image = (Transformed(pictures, transform, decode=decode)[index][0] for decode in ("full", "scaled"))
+    for index in range(len(images)):
+        expected, image = (Transformed(images, transform, decode=decode)[index][0] for decode in ("full", "scaled"))
         assert (image - expected).abs().mean() < 0.6
         assert (image - expected).abs().max() < 3
     assert scales, "nothing was scaled"
@@ -233,7 +233,7 @@ def test_a_source_hands_the_choice_to_both_halves(tmp_path, scales):
         folder.mkdir(parents=True)
         photo(600, 400).save(folder / "a.jpg")
     source = open_source(tmp_path, decode="scaled")
-    assert isinstance(source.train[0][0], Image.Image), "without a transform pictures are decoded"
+    assert isinstance(source.train[0][0], Image.Image), "without a transform images are decoded"
     train, val = source.transformed(train_transform(LEVELS, TrainAugment(scale=(1.0, 1.0))), eval_transform(LEVELS))
     for samples in (train, val):
         assert samples[0][0].shape == (3, 64, 64)

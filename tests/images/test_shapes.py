@@ -1,4 +1,4 @@
-"""The procedural set: the same pictures everywhere, and labels that agree with the pixels and with each other."""
+"""The procedural set: the same images everywhere, and labels that agree with the pixels and with each other."""
 
 import subprocess
 import sys
@@ -21,12 +21,12 @@ from res2net.images.shapes.textures import TEXTURES, texture
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Sixty pictures of up to six things with all labels."""
+    """Sixty images of up to six things with all labels."""
     data = Shapes(60, size=96, things=(1, 6), labels=LABELS, keep=True)
     return [data[index] for index in range(len(data))]
 
 
-def test_a_picture_depends_on_seed_split_and_index_alone():
+def test_a_image_depends_on_seed_split_and_index_alone():
     data = Shapes(5, size=48)
     for index in range(5):
         assert torch.equal(data[index][0], Shapes(50, size=48)[index][0])
@@ -35,13 +35,13 @@ def test_a_picture_depends_on_seed_split_and_index_alone():
     assert not torch.equal(data[2][0], data[3][0])
 
 
-def test_another_process_draws_the_same_picture():
+def test_another_process_draws_the_same_image():
     code = "from res2net.images.shapes.dataset import Shapes; print(int(Shapes(9, size=32)[7][0].long().sum()))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(out) == int(Shapes(9, size=32)[7][0].long().sum())
 
 
-def test_kept_pictures_are_the_drawn_ones_and_their_targets_are_not_shared():
+def test_kept_images_are_the_drawn_ones_and_their_targets_are_not_shared():
     kept, drawn = Shapes(3, keep=True), Shapes(3)
     kept[1][1]["label"] = -1
     assert torch.equal(kept[1][0], drawn[1][0])
@@ -67,7 +67,7 @@ def test_sizes_go_from_6_to_90_percent_of_the_side():
     assert max(sizes) > 0.88
 
 
-def test_things_lie_within_the_picture(scenes):
+def test_things_lie_within_the_image(scenes):
     data = Shapes(60, size=96, things=(1, 6))
     for index in range(60):
         for thing in data.scene(index).things:

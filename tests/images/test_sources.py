@@ -36,7 +36,7 @@ def registered(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["pets", "shapes"])
-def test_a_few_pictures_to_train_and_to_validate_on(request, few_shapes, name):
+def test_a_few_images_to_train_and_to_validate_on(request, few_shapes, name):
     source = open_source(request.getfixturevalue("pets") if name == "pets" else name)
     few = source.overfit(2)
     assert len(few.train) == len(few.val) == 2
@@ -49,7 +49,7 @@ def test_a_few_pictures_to_train_and_to_validate_on(request, few_shapes, name):
     assert len(source.overfit(10**6).val) == len(source.train)
 
 
-def test_a_folder_of_pictures(pets):
+def test_a_folder_of_images(pets):
     source = open_source(str(pets), val_fraction=0.5)
     assert (source.name, len(source.train), len(source.val)) == ("pets", 2, 2)
     assert source.class_names == ["cat", "dog"]
@@ -98,9 +98,7 @@ def test_neither_a_name_nor_a_path_is_told_with_the_nearest_name():
 
 
 def test_a_file_is_no_source(pets):
-    with pytest.raises(
-        InputError, match=r"1.png is a file: give a folder that has a folder of pictures for each class"
-    ):
+    with pytest.raises(InputError, match=r"1.png is a file: give a folder that has a folder of images for each class"):
         open_source(pets / "cat" / "1.png")
 
 

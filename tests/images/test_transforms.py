@@ -1,4 +1,4 @@
-"""From a picture to what a network sees, and back."""
+"""From an image to what a network sees, and back."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def boxes_of(*boxes, size):
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
 @pytest.mark.parametrize(("size", "crop"), [(224, 0.875), (224, 0.95), (288, 0.9), (97, 0.77), (32, 1.0)])
-@pytest.mark.parametrize("picture", [photo(501, 377), photo(150, 260)], ids=["wide", "tall"])
-def test_evaluation_is_exactly_that_of_timm(picture, size, crop, interpolation):
+@pytest.mark.parametrize("image", [photo(501, 377), photo(150, 260)], ids=["wide", "tall"])
+def test_evaluation_is_exactly_that_of_timm(image, size, crop, interpolation):
     ours = Preprocessing(size, crop, interpolation)
     theirs = create_transform(
         size, crop_pct=crop, interpolation=interpolation, mean=IMAGENET.mean, std=IMAGENET.std, is_training=False
     )
-    result = eval_transform(ours)(picture)
+    result = eval_transform(ours)(image)
     assert result.dtype == torch.float32
-    assert torch.equal(result, theirs(picture))
+    assert torch.equal(result, theirs(image))
 
 
-def test_a_tensor_gives_nearly_what_the_picture_gives():
+def test_a_tensor_gives_nearly_what_the_image_gives():
     preprocessing = Preprocessing(64, **PLAIN)
-    picture = photo(300, 200)
-    from_picture = eval_transform(preprocessing)(picture)
-    for tensor in (tv_tensors.Image(picture), torch.from_numpy(np.array(picture)).permute(2, 0, 1)):
-        assert (eval_transform(preprocessing)(tensor) - from_picture).abs().max() < 2 / 255
+    image = photo(300, 200)
+    from_image = eval_transform(preprocessing)(image)
+    for tensor in (tv_tensors.Image(image), torch.from_numpy(np.array(image)).permute(2, 0, 1)):
+        assert (eval_transform(preprocessing)(tensor) - from_image).abs().max() < 2 / 255
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -95,7 +95,7 @@ def test_grey_and_colour_become_each_other():
 
 
 def test_other_channels_than_the_network_sees_are_told():
-    with pytest.raises(InputError, match="picture has 3 channels and the network sees 4"):
+    with pytest.raises(InputError, match="image has 3 channels and the network sees 4"):
         eval_transform(Preprocessing(16, mean=(0.5,) * 4, std=(0.5,) * 4))(photo(40, 30))
 
 
@@ -120,14 +120,14 @@ def test_labels_pass_and_boxes_masks_and_key_points_are_cropped_alike():
 
 
 @pytest.mark.parametrize("augment", [TrainAugment(flip=1.0), TrainAugment(flip=1.0, pad=3)])
-def test_training_moves_boxes_and_masks_with_the_picture(augment):
-    picture = np.zeros((40, 60, 3), dtype=np.uint8)
-    picture[10:30, 20:40] = 255
-    mask = tv_tensors.Mask(torch.from_numpy(picture[..., 0] > 0))
+def test_training_moves_boxes_and_masks_with_the_image(augment):
+    full_image = np.zeros((40, 60, 3), dtype=np.uint8)
+    full_image[10:30, 20:40] = 255
+    mask = tv_tensors.Mask(torch.from_numpy(full_image[..., 0] > 0))
     target = {"mask": mask, "boxes": boxes_of([20, 10, 40, 30], size=(40, 60))}
     torch.manual_seed(0)
     for _ in range(10):
-        image, moved = train_transform(Preprocessing(32, **PLAIN), augment)(Image.fromarray(picture), target)
+        image, moved = train_transform(Preprocessing(32, **PLAIN), augment)(Image.fromarray(full_image), target)
         differs = (image[0] > 0.5) != moved["mask"]
         assert differs.float().mean() < 0.1
         x1, y1, x2, y2 = moved["boxes"][0].round().int().tolist()
@@ -191,9 +191,9 @@ def test_a_whole_crop_scale_only_resizes():
     [TrainAugment(rand_augment=2, magnitude=15), TrainAugment(color_jitter=0.4), TrainAugment(erase=1.0)],
     ids=["rand_augment", "color_jitter", "erase"],
 )
-@pytest.mark.parametrize("kind", ["picture", "tensor"])
-def test_each_change_changes_the_picture_and_keeps_its_shape(augment, kind):
-    image = photo(80, 60) if kind == "picture" else tv_tensors.Image(photo(80, 60))
+@pytest.mark.parametrize("kind", ["image", "tensor"])
+def test_each_change_changes_the_image_and_keeps_its_shape(augment, kind):
+    image = photo(80, 60) if kind == "image" else tv_tensors.Image(photo(80, 60))
     results = []
     for options in (augment, TrainAugment()):
         torch.manual_seed(3)
@@ -204,7 +204,7 @@ def test_each_change_changes_the_picture_and_keeps_its_shape(augment, kind):
     assert not torch.equal(*results)
 
 
-def test_the_same_seed_gives_the_same_picture():
+def test_the_same_seed_gives_the_same_image():
     transform = train_transform(Preprocessing(32), TrainAugment(rand_augment=2, color_jitter=0.4, erase=0.5))
     results = []
     for _ in range(2):
@@ -243,7 +243,7 @@ def test_options_out_of_range_are_told(options, message):
 
 
 @pytest.mark.parametrize("options", [{"rand_augment": 1}, {"color_jitter": 0.1}])
-def test_colours_of_other_than_grey_and_colour_pictures_cannot_be_changed(options):
+def test_colours_of_other_than_grey_and_colour_images_cannot_be_changed(options):
     with pytest.raises(InputError, match="need 1 or 3 channels, and the network sees 4: set both to 0"):
         train_transform(Preprocessing(mean=(0.5,) * 4, std=(0.5,) * 4), TrainAugment(**options))
 
@@ -258,12 +258,12 @@ def test_mixing_keeps_the_sum_of_each_label_and_of_each_pixel(mixup, cutmix):
         assert mixed.shape == images.shape
         assert probabilities.shape == (6, 5)
         torch.testing.assert_close(probabilities.sum(1), torch.ones(6))
-        # Each picture is mixed with another of the batch, by the same share or the same rectangle.
+        # Each image is mixed with another of the batch, by the same share or the same rectangle.
         torch.testing.assert_close(mixed.sum(0), images.sum(0))
         assert not torch.equal(mixed, images)
 
 
-def test_the_share_of_a_label_is_that_of_its_picture():
+def test_the_share_of_a_label_is_that_of_its_image():
     images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 32, 32)
     torch.manual_seed(0)
     for mixup, cutmix in ((0.8, 0.0), (0.0, 1.0)):
@@ -311,5 +311,5 @@ def test_real_photographs_are_prepared_exactly_as_by_timm(real_data):
     _, val = open_folder(real_data("imagenette_mini"))
     theirs = create_transform(160, crop_pct=0.875, interpolation="bicubic", is_training=False)
     for index in range(0, len(val), 100):
-        picture, _ = val[index]
-        assert torch.equal(eval_transform(Preprocessing(160, 0.875, "bicubic"))(picture), theirs(picture))
+        image, _ = val[index]
+        assert torch.equal(eval_transform(Preprocessing(160, 0.875, "bicubic"))(image), theirs(image))

@@ -31,7 +31,7 @@ def test_two_averages_see_a_triangle():
     torch.testing.assert_close(found.within()[:5], torch.tensor([3, 3, 7, 7, 9], dtype=torch.float64) / 9)
 
 
-def test_the_gradient_is_the_mean_of_the_absolute_ones_of_the_pictures():
+def test_the_gradient_is_the_mean_of_the_absolute_ones_of_the_images():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1)).double()
     images = torch.randn(6, 2, 11, 11, dtype=torch.float64)

@@ -105,7 +105,7 @@ def test_recomputing_and_freezing_keep_less():
 
 
 def test_what_cannot_be_trained_has_no_memory_of_training():
-    """The last stage has one position: no statistics of one picture."""
+    """The last stage has one position: no statistics of one image."""
     with torch.device("meta"):
         model = build("resnet26")
     assert count_memory(model, (3, 32, 32)).training is None

@@ -38,8 +38,8 @@ def assert_sees(output, x, field, axis=-1):
     seen = gradient.abs().sum(others).nonzero().flatten()
     shift = centre[axis] * field.stride
     expected = (field.first + shift, field.last + shift)
-    assert expected[0] > 0, "the picture is too small for the test"
-    assert expected[1] < x.shape[axis] - 1, "the picture is too small for the test"
+    assert expected[0] > 0, "the image is too small for the test"
+    assert expected[1] < x.shape[axis] - 1, "the image is too small for the test"
     assert (seen.min().item(), seen.max().item()) == expected
 
 
@@ -149,7 +149,7 @@ NETWORKS = {
     "res2net": ("res2net26_26w_4s", TINY | {"layers": (2, 1, 2, 1)}, 450),
     "res2net, dilated": ("res2net50d", TINY | {"layers": (1, 1, 2, 2), "output_stride": 8}, 400),
     "res2net with gates": ("seres2net50_26w_4s", TINY | {"layers": (1, 1, 1, 1)}, 200),
-    "res2net for small pictures": ("cifar_res2next29_6c24w_4s", {"cardinality": 1, "base_width": 1}, 100),
+    "res2net for small images": ("cifar_res2next29_6c24w_4s", {"cardinality": 1, "base_width": 1}, 100),
 }
 
 

@@ -24,8 +24,8 @@ def test_torch_refuses_them():
 
 @pytest.mark.parametrize("options", POOLS)
 @pytest.mark.parametrize(("depth", "width"), list(itertools.product((1, 2, 3, 5), repeat=2)))
-def test_they_are_pooled_as_pictures_are(options, depth, width):
-    """A volume of height 1, pooled along depth and width only, is a picture."""
+def test_they_are_pooled_as_images_are(options, depth, width):
+    """A volume of height 1, pooled along depth and width only, is an image."""
     x = torch.randn(2, 3, depth, width)
     kernel, stride, padding = (options.get(name, 0) for name in ("kernel_size", "stride", "padding"))
     flags = {name: value for name, value in options.items() if name in ("ceil_mode", "count_include_pad")}

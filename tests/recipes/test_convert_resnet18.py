@@ -17,7 +17,7 @@ def test_both_networks_cost_the_same():
 
 def test_the_table_compares_them(few_shapes):
     console = Console(record=True, width=200, quiet=False)
-    table = run(Arguments(epochs=1, pictures=64), console)
+    table = run(Arguments(epochs=1, images=64), console)
     assert [row[0] for row in table.rows] == ["resnet18", "converted"]
     text = console.export_text()
     assert "layer1.0.conv1" in text

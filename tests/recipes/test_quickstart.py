@@ -95,7 +95,7 @@ def test_swapping_the_scores_swaps_the_names():
 def test_accuracy_by_size_is_the_mean_over_the_seeds():
     random = np.random.default_rng(0)
     sizes = random.uniform(SIZES[0], SIZES[-1], 300)
-    sizes = sizes[(sizes < SIZES[1]) | (sizes >= SIZES[2])]  # no picture in the second group
+    sizes = sizes[(sizes < SIZES[1]) | (sizes >= SIZES[2])]  # no image in the second group
     label = random.integers(3, size=len(sizes))
     predicted = {name: [random.integers(3, size=len(sizes)) for _ in range(3)] for name in ("ResNet", "Res2Net")}
     runs = {
@@ -104,7 +104,7 @@ def test_accuracy_by_size_is_the_mean_over_the_seeds():
     }
     table = by_size(Comparison(runs, (0, 1, 2)))
     assert [column.heading for column in table.columns] == [
-        *("object size", "pictures", "ResNet", "Res2Net", "difference")
+        *("object size", "images", "ResNet", "Res2Net", "difference")
     ]
     assert [row[0] for row in table.rows] == ["6 - 10 %", "10 - 16 %", "16 - 26 %", "26 - 42 %", "42 - 90 %"]
     for group, row in enumerate(table.rows):
@@ -141,7 +141,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory, shapes_with):
-    """Both models, two seeds, one epoch of so few pictures that some groups of sizes have none."""
+    """Both models, two seeds, one epoch of so few images that some groups of sizes have none."""
     configs = {
         name: replace(quickstart(model, epochs=1), data=DataConfig(batch_size=32), accelerator="cpu")
         for name, model in MODELS.items()
@@ -185,10 +185,10 @@ def test_the_report_is_one_page_with_everything_in_it(comparison, tmp_path):
     assert verdict(comparison) in html
     for table in (comparison.table("top1"), by_size(comparison)):
         assert str(table.to_html()) in html
-    pictures = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
-    assert len(pictures) == 3
-    for picture in pictures:
-        kind, _, content = picture.partition(",")
+    images = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
+    assert len(images) == 3
+    for image in images:
+        kind, _, content = image.partition(",")
         assert kind == "data:image/png;base64"
         Image.open(io.BytesIO(base64.b64decode(content))).verify()
     assert {tag for tag, _ in page.elements}.isdisjoint({"script", "link", "iframe", "object", "base"})

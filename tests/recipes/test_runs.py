@@ -130,7 +130,7 @@ def test_settings_of_vecroad():
     config = find_recipe("vecroad_res2net50")()
     task, optim, data = config.task, config.optim, config.data
     assert (config.model.model, task.window, task.step) == ("res2net50d", 256, 20)
-    assert (data.batch_size * task.steps_per_picture, data.batch_size * data.size**2) == (20, 20 * 256**2)
+    assert (data.batch_size * task.steps_per_image, data.batch_size * data.size**2) == (20, 20 * 256**2)
     assert optim.epochs * 1_600 // data.batch_size == 50 * 2_048
     assert optim.milestones[0] / optim.epochs == 20 / 50
     assert (optim.optimizer, optim.betas, optim.lr, optim.step_factor) == ("adam", (0.9, 0.99), 1e-3, 0.1)

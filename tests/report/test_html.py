@@ -47,7 +47,7 @@ class Page(HTMLParser):
 def report():
     """A report with everything, in which every text is hostile."""
     report = Report(f"title {EVIL}", f"subtitle {EVIL}")
-    picture = torch.randint(256, (3, 32, 32), dtype=torch.uint8)
+    image = torch.randint(256, (3, 32, 32), dtype=torch.uint8)
     for number in range(3):
         report.add_section(f"section {number} {EVIL}")
     report.add_paragraph(f"paragraph {EVIL}")
@@ -56,9 +56,9 @@ def report():
     report.add_figure(figure, EVIL)
     report.add_figure(figure, EVIL, alt=f"falling {EVIL}", kind="svg")
     report.add_figure(Image.new("RGB", (600, 400)), "large")
-    report.add_figure(picture, "small")
-    report.add_pictures([picture, Image.new("L", (300, 200))], [EVIL, "b"], EVIL)
-    report.add_pictures([], [], "none")
+    report.add_figure(image, "small")
+    report.add_images([image, Image.new("L", (300, 200))], [EVIL, "b"], EVIL)
+    report.add_images([], [], "none")
     return report
 
 
@@ -94,7 +94,7 @@ def test_the_structure_is_that_of_a_document(report):
     assert page.all("html") == [{"lang": "en"}]
     assert {meta.get("name") for meta in page.all("meta")} >= {"viewport", "color-scheme"}
     assert page.elements[-1][0] == "footer"
-    assert "no pictures" in page.text
+    assert "no images" in page.text
 
 
 def test_a_short_page_has_no_contents():
@@ -105,7 +105,7 @@ def test_a_short_page_has_no_contents():
     assert page.all("p") == []
 
 
-def test_every_picture_says_what_it_shows_and_how_large_it_is(report):
+def test_every_image_says_what_it_shows_and_how_large_it_is(report):
     images = Page(report.html()).all("img")
     assert [image["alt"] for image in images] == [EVIL, f"falling {EVIL}", "large", "small", EVIL, "b"]
     assert [image["src"].partition(";")[0] for image in images] == [
@@ -129,22 +129,22 @@ def test_every_picture_says_what_it_shows_and_how_large_it_is(report):
     assert "class" not in images[5]
 
 
-def test_small_pictures_are_stored_without_loss():
+def test_small_images_are_stored_without_loss():
     report = Report("title")
-    picture = torch.randint(256, (3, 64, 48), dtype=torch.uint8)
-    report.add_pictures([picture], ["x"], "")
+    image = torch.randint(256, (3, 64, 48), dtype=torch.uint8)
+    report.add_images([image], ["x"], "")
     address = Page(report.html()).all("img")[0]["src"]
     content = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
-    assert content.tobytes() == picture.permute(1, 2, 0).contiguous().numpy().tobytes()
+    assert content.tobytes() == image.permute(1, 2, 0).contiguous().numpy().tobytes()
 
 
-def test_pictures_stand_in_rows():
+def test_images_stand_in_rows():
     report = Report("title")
     small, large = Image.new("L", (64, 64)), Image.new("L", (640, 480))
-    report.add_pictures([small, small, small], ["a", "b", "c"], "", 3)
-    report.add_pictures([small], ["a"], "")
-    report.add_pictures([small, large], ["a", "b"], "")
-    rows = [one["style"] for one in Page(report.html()).all("ul") if one.get("class") == "pictures"]
+    report.add_images([small, small, small], ["a", "b", "c"], "", 3)
+    report.add_images([small], ["a"], "")
+    report.add_images([small, large], ["a", "b"], "")
+    rows = [one["style"] for one in Page(report.html()).all("ul") if one.get("class") == "images"]
     told = ["3, minmax(0, 1fr)", "auto-fill, minmax(min(100%, 120px), 1fr)", "auto-fill, minmax(min(100%, 350px), 1fr)"]
     assert rows == [f"grid-template-columns: repeat({one})" for one in told]
 
@@ -159,11 +159,11 @@ def test_names_of_any_script_survive(tmp_path):
 
 def test_mistakes_are_told(tmp_path):
     report = Report("title")
-    with pytest.raises(InputError, match="0 pictures have 1 captions: give one for each"):
-        report.add_pictures([], ["a"], "b")
-    with pytest.raises(InputError, match="is no picture to draw"):
+    with pytest.raises(InputError, match="0 images have 1 captions: give one for each"):
+        report.add_images([], ["a"], "b")
+    with pytest.raises(InputError, match="is no image to draw"):
         report.add_figure(torch.zeros(3, 4, 4), "a")
-    with pytest.raises(InputError, match="Kind of picture 'gif' is not known"):
+    with pytest.raises(InputError, match="Kind of image 'gif' is not known"):
         report.add_figure(curves({}, "x", "y"), "a", kind="gif")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Cannot write"):

@@ -1,4 +1,4 @@
-"""Objects and segments drawn on pictures."""
+"""Objects and segments drawn on images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from res2net.report import draw_objects, draw_segments
 from res2net.report.palette import COUNT, class_colour, ink_on, shade
 from res2net.report.tags import Tag, draw_tags, line_width, text_height
 
-NAMES = ("cat", "dog", "a very long name of a class that no small picture has room for")
+NAMES = ("cat", "dog", "a very long name of a class that no small image has room for")
 GREY = Image.new("RGB", (640, 480), (128, 128, 128))
 
 
@@ -89,18 +89,18 @@ class TestBoxes:
 
     @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "CMYK", "I;16"])
     @pytest.mark.parametrize("size", [(32, 32), (1, 1), (700, 9)])
-    def test_pictures_of_any_mode_and_size(self, mode, size):
+    def test_images_of_any_mode_and_size(self, mode, size):
         drawn = draw_objects(Image.new(mode, size), [[0, 0, size[0], size[1]]], [0], names=NAMES, scores=[0.5])
         assert drawn.mode == "RGB"
         assert has(drawn, class_colour(0), (0, 0, *drawn.size))
 
-    def test_small_pictures_grow_by_a_whole_number_and_large_ones_do_not(self):
-        picture, _ = Shapes(1, size=32)[0]
-        drawn = draw_objects(picture, [], [], names=NAMES)
-        assert (pixels(drawn) == picture.permute(1, 2, 0).numpy().repeat(20, 0).repeat(20, 1)).all()
+    def test_small_images_grow_by_a_whole_number_and_large_ones_do_not(self):
+        image, _ = Shapes(1, size=32)[0]
+        drawn = draw_objects(image, [], [], names=NAMES)
+        assert (pixels(drawn) == image.permute(1, 2, 0).numpy().repeat(20, 0).repeat(20, 1)).all()
         assert draw_objects(GREY, [], [], names=NAMES).size == GREY.size
 
-    def test_the_picture_itself_is_not_drawn_on(self):
+    def test_the_image_itself_is_not_drawn_on(self):
         before = pixels(GREY)
         mask = torch.ones(1, 480, 640, dtype=torch.bool)
         draw_objects(GREY, [[5, 5, 90, 90]], [0], names=NAMES, masks=mask, keypoints=torch.full((1, 2, 3), 50.0))
@@ -115,7 +115,7 @@ class TestTags:
         assert (above == ink_on(class_colour(1))).all(2).any()
 
     @pytest.mark.parametrize("size", [(32, 32), (640, 480), (400, 30), (30, 400)])
-    def test_all_are_within_the_picture_and_no_two_in_the_same_place(self, size):
+    def test_all_are_within_the_image_and_no_two_in_the_same_place(self, size):
         rng = np.random.default_rng(0)
         corners = rng.uniform(0, 1, (100, 2, 2)) * size
         boxes = np.concatenate([corners.min(1), corners.max(1)], 1)
@@ -139,7 +139,7 @@ class TestTags:
             ((left, top, right, bottom),) = draw_tags(GREY.copy(), [Tag("elephant", class_colour(0), box)])
             assert right <= box[0] or left > box[2] or bottom <= box[1] or top > box[3]
 
-    def test_letters_grow_with_the_picture(self):
+    def test_letters_grow_with_the_image(self):
         assert [text_height(size) for size in ((320, 320), (640, 480), (4000, 3000))] == [11, 15, 91]
         ((_, top, _, bottom),) = draw_tags(Image.new("RGB", (4000, 3000)), [Tag("cat", (9, 9, 9), (50, 900, 900, 990))])
         assert bottom - top > 91
@@ -150,18 +150,18 @@ class TestTags:
 
 
 class TestMasks:
-    def test_they_lie_on_their_pixels_and_let_the_picture_through(self):
-        picture, target = Shapes(3, things=(2, 5), size=128, labels=("boxes", "labels", "masks"))[1]
+    def test_they_lie_on_their_pixels_and_let_the_image_through(self):
+        image, target = Shapes(3, things=(2, 5), size=128, labels=("boxes", "labels", "masks"))[1]
         count = len(target["masks"])
         assert count > 1
         off = torch.zeros(count, 4)  # boxes in the corner
-        drawn = pixels(draw_objects(picture, off, range(count), names=[""] * count, masks=target["masks"]))
-        plain = pixels(draw_objects(picture, off, range(count), names=[""] * count))
+        drawn = pixels(draw_objects(image, off, range(count), names=[""] * count, masks=target["masks"]))
+        plain = pixels(draw_objects(image, off, range(count), names=[""] * count))
         changed = (drawn != plain).any(2)
         mask = target["masks"].any(0).numpy().repeat(5, 0).repeat(5, 1)
         assert not changed[~mask].any()
         assert changed[mask].mean() > 0.95
-        # Within, two pixels of the picture that differ still do.
+        # Within, two pixels of the image that differ still do.
         inner = target["masks"][-1].numpy().repeat(5, 0).repeat(5, 1)
         assert len(np.unique(drawn[inner], axis=0)) > 5
 
@@ -241,7 +241,7 @@ class TestSegments:
         assert has(below, class_colour(0), (0, 0, 320, 480))
         assert not has(below, class_colour(1), (0, 0, 640, 480))
 
-    def test_single_pixels_and_small_pictures(self):
+    def test_single_pixels_and_small_images(self):
         mask = torch.zeros(30, 40, dtype=torch.bool)
         mask[29, 39] = True
         drawn = draw_segments(Image.new("L", (40, 30)), [(mask, 0), (~mask, 1)], NAMES)
@@ -268,19 +268,19 @@ def test_mistakes_are_told():
     for arguments, message in cases:
         with pytest.raises(InputError, match=message):
             draw_objects(GREY, names=NAMES, **arguments)
-    with pytest.raises(InputError, match=r"A mask \(4, 4\) does not fit a picture of 480 x 640 pixels"):
+    with pytest.raises(InputError, match=r"A mask \(4, 4\) does not fit an image of 480 x 640 pixels"):
         draw_segments(GREY, [(torch.ones(4, 4), 0)], NAMES)
     with pytest.raises(InputError, match="Class 7 has no name"):
         draw_segments(GREY, [(torch.ones(480, 640), 7)], NAMES)
 
 
-def test_a_crowd_on_a_small_picture_is_drawn_at_once():
+def test_a_crowd_on_a_small_image_is_drawn_at_once():
     target = Shapes(1, things=5, size=64, labels=("boxes", "labels", "masks", "keypoints", "visibility"))[0][1]
-    picture = Shapes(1, things=5, size=64)[0][0]
+    image = Shapes(1, things=5, size=64)[0][0]
     many = 20
     points = torch.cat([target["keypoints"], target["visibility"][..., None].float()], 2).repeat(many, 1, 1)
     drawn = draw_objects(
-        picture,
+        image,
         target["boxes"].repeat(many, 1),
         target["labels"].repeat(many),
         names=CLASS_NAMES,

@@ -124,7 +124,7 @@ class TestLinesWithErrors:
             {"a": self.VALUES}, EDGES, "size (%)", "accuracy (%)", counts=torch.tensor([10, 2000, 0, 7])
         )
         above, below = figure.axes
-        assert (above.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("accuracy (%)", "pictures", "size (%)")
+        assert (above.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("accuracy (%)", "images", "size (%)")
         assert texts_of(below) == ["10", "2,000", "0", "7"]
         assert [bar.get_height() for bar in below.patches] == [10, 2000, 0, 7]
         render(figure)
@@ -177,7 +177,7 @@ class TestConfusionMatrix:
     def test_rare_confusions_are_not_rounded_away(self):
         assert texts_of(confusion_matrix([[999, 1], [0, 1]], ["a", "b"]).axes[0]) == ["100", "<1", "100"]
 
-    def test_a_class_without_pictures_is_neither_right_nor_wrong(self):
+    def test_a_class_without_images_is_neither_right_nor_wrong(self):
         array = confusion_matrix([[0, 0], [1, 1]], ["a", "b"]).axes[0].images[0].get_array()
         assert array.mask.tolist() == [[True, True], [False, False]]
         array = confusion_matrix([[np.nan, 1], [1, 1]], ["a", "b"]).axes[0].images[0].get_array()
@@ -235,5 +235,5 @@ def test_figures_become_png_and_svg_files_that_do_not_change():
     assert b"<svg" in svg
     assert b"<script" not in svg
     assert b"<dc:date>" not in svg
-    with pytest.raises(InputError, match="Kind of picture 'pgn' is not known: did you mean 'png'"):
+    with pytest.raises(InputError, match="Kind of image 'pgn' is not known: did you mean 'png'"):
         render(figure, "pgn")

@@ -17,7 +17,7 @@ COLUMNS = (
     Column("model"),
     Column("parameters", "M", digits=1, best="low"),
     Column("top-1", "%", best="high"),
-    Column("pictures"),
+    Column("images"),
 )
 TABLE = Table(
     "ImageNet",
@@ -35,7 +35,7 @@ def terminal(table, *, styles=False):
 def test_numbers_have_units_digits_and_thousands():
     lines = terminal(TABLE).splitlines()
     assert lines[0].strip() == "ImageNet"
-    assert lines[2].split() == ["model", "parameters", "(M)", "top-1", "(%)", "pictures"]
+    assert lines[2].split() == ["model", "parameters", "(M)", "top-1", "(%)", "images"]
     assert [line.split() for line in lines[4:7]] == [
         ["ResNet-50", "25.6", "76.15", "50,000"],
         ["Res2Net-50", "25.7", "77.99", "50,000"],

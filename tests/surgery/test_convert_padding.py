@@ -131,7 +131,7 @@ def test_zeros_are_padded_where_they_were():
     assert not torch.allclose(y[..., :1, :1], y[..., 4:5, 4:5])
 
 
-def test_a_picture_that_goes_around_still_does():
+def test_a_image_that_goes_around_still_does():
     plain = padded("circular", kernel_size=3, padding=1)
     new = res2net.convert(plain)[0].eval()
     x = torch.randn(1, 3, 9, 8)

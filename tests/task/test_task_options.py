@@ -1,11 +1,9 @@
 """The options of tasks are found without the tasks."""
 
-import pkgutil
-
 import pytest
 
 from res2net.errors import InputError
-from res2net.task import options, task_names
+from res2net.task import task_names
 from res2net.task.base import task_type
 from res2net.task.options import options_type
 
@@ -13,10 +11,6 @@ from res2net.task.options import options_type
 @pytest.mark.parametrize("name", task_names())
 def test_they_are_those_of_the_task(name):
     assert options_type(name) is task_type(name).Options
-
-
-def test_every_file_is_of_a_task():
-    assert {module.name for module in pkgutil.iter_modules(options.__path__)} <= set(task_names())
 
 
 def test_an_unknown_task():

@@ -1,4 +1,4 @@
-"""Weights for pictures made into weights for volumes."""
+"""Weights for images made into weights for volumes."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def inside(field, depth, positions):
     ids=lambda options: "-".join(map(str, options.values())),
 )
 @torch.no_grad()
-def test_where_no_border_is_seen_the_features_are_those_of_the_picture(dims, options):
+def test_where_no_border_is_seen_the_features_are_those_of_the_image(dims, options):
     flat, deep = pair(dims, **options)
     x = torch.randn(2, 3, *(17, 14)[:dims])
     volume = x.unsqueeze(2).repeat(1, 1, DEPTH, *(1,) * dims)
@@ -117,7 +117,7 @@ def test_other_networks_are_refused(options, message):
     assert "\n" not in str(caught.value)
 
 
-def test_weights_of_a_volume_are_no_weights_of_a_picture():
+def test_weights_of_a_volume_are_no_weights_of_a_image():
     flat, deep = pair()
     with pytest.raises(InputError, match=r"conv1.weight has shape .* which does not become"):
         inflate(deep.state_dict(), flat)

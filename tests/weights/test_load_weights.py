@@ -118,7 +118,7 @@ def test_one_channel_is_the_sum():
 
 
 def test_a_number_of_channels_that_is_no_multiple_divides_by_occurrences():
-    """Scaling by 3 / 4 alone would answer otherwise to a grey picture: R occurs twice, G and B once."""
+    """Scaling by 3 / 4 alone would answer otherwise to a grey image: R occurs twice, G and B once."""
     weight = torch.tensor([1.0, 10.0, 100.0]).view(1, 3, 1, 1)
     assert adapt_channels(weight, 4).flatten().tolist() == [0.5, 10.0, 100.0, 0.5]
     grey = torch.ones(1, 1, 1, 1)
@@ -127,7 +127,7 @@ def test_a_number_of_channels_that_is_no_multiple_divides_by_occurrences():
 
 def test_both_at_once(tiny):
     source, model = tiny(seed=1), tiny(num_classes=2, in_channels=1, seed=2)
-    with pytest.raises(InputError, match=r"adapt_classifier=True .*, and is for pictures .*adapt_input=True"):
+    with pytest.raises(InputError, match=r"adapt_classifier=True .*, and is for images .*adapt_input=True"):
         load(model, Checkpoint(source.state_dict()))
     report = load(model, Checkpoint(source.state_dict()), adapt_classifier=True, adapt_input=True)
     accounted = {*report.loaded, *report.adapted, *report.kept}

@@ -22,7 +22,7 @@ INSTALL = "pip install 'git+https://github.com/facebookresearch/detectron2'"
 class PyramidBackbone(nn.Module):
     """The part of a Detectron2 backbone that does not need its classes: `forward` gives maps by name.
 
-    The names are "stem", "stage1", "stage2", ...; strides are of the picture.
+    The names are "stem", "stage1", "stage2", ...; strides are of the image.
 
     Args:
         backbone: the network; its classifier is not used.
@@ -43,7 +43,7 @@ class PyramidBackbone(nn.Module):
 
     @property
     def size_divisibility(self) -> int:
-        """Sides of pictures are padded to a multiple of this."""
+        """Sides of images are padded to a multiple of this."""
         return self.backbone.output_stride
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ def model_card(
     metrics: Mapping[str, float] | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> str:
-    """The text of a `README.md`: what the hub reads at the top, then licence, metrics, pictures and use.
+    """The text of a `README.md`: what the hub reads at the top, then licence, metrics, images and use.
 
     Args:
         name: of the model.
@@ -40,7 +40,7 @@ def model_card(
         licence: of the weights; it is said when there is none.
         source: who made the weights.
         metrics: percent or other numbers, by name and by who measured them.
-        preprocessing: how pictures are prepared.
+        preprocessing: how images are prepared.
     """
     front = ["---", "library_name: transformers", "pipeline_tag: image-classification"]
     if licence is not None:
@@ -56,7 +56,7 @@ def model_card(
         rows = {what: f"{value:g}" for what, value in sorted(metrics.items())}
         parts.append(f"## Metrics\n\nAs their publisher or training told them.\n\n{_table('metric', rows)}")
     if preprocessing is not None:
-        parts.append(f"## Pictures\n\n{_table('preparation', {k: str(v) for k, v in preprocessing.to_dict().items()})}")
+        parts.append(f"## Images\n\n{_table('preparation', {k: str(v) for k, v in preprocessing.to_dict().items()})}")
     return "\n\n".join([*parts, f"## Use\n\n{USE}"])
 
 

@@ -37,11 +37,11 @@ DECLARED = PREFIX + "declared"
 
 
 def register() -> list[str]:
-    """Add the backbones for pictures to the encoders, and give their names there.
+    """Add the backbones for images to the encoders, and give their names there.
 
     A name is `res2net/` and our name, and with the weights of a record also `.` and its tag, as in
     `smp.Unet("res2net/res2net50_26w_4s.in1k", encoder_weights=None)`. `encoder_weights` is None in any case: the
-    library takes its own weights from one hub only. Pictures are prepared as `res2net.weights.find_record` says.
+    library takes its own weights from one hub only. Images are prepared as `res2net.weights.find_record` says.
 
     To call it again adds what was added to our backbones meanwhile.
     """
@@ -57,7 +57,7 @@ def register() -> list[str]:
 
 
 class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class is not known to mypy
-    """A backbone that gives the picture and a map of each stage, as decoders of segmentation_models.pytorch take it.
+    """A backbone that gives the image and a map of each stage, as decoders of segmentation_models.pytorch take it.
 
     Args:
         name: one of `res2net.list_models()`.
@@ -65,7 +65,7 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class
         depth: how many stages, the stem first; the others are taken out.
         output_stride: 32, 16 or 8 (what the model allows).
 
-    Shape: `(N, in_channels, H, W)` to the picture and `depth` maps `(N, channels, H / stride, W / stride)`.
+    Shape: `(N, in_channels, H, W)` to the image and `depth` maps `(N, channels, H / stride, W / stride)`.
 
     Raises:
         InputError: as `res2net.create_model`, or the network has not so many stages, each of half the size.
@@ -78,7 +78,7 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class
         self.set_in_channels(3)
 
     def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:
-        """Make the network for pictures of so many channels; weights of a record are changed to fit.
+        """Make the network for images of so many channels; weights of a record are changed to fit.
 
         The library calls it when it makes an encoder; whether there are weights is known here without `pretrained`.
         """
@@ -101,13 +101,13 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class
         """Nothing: the network was made with its output stride. The library calls it when it makes an encoder."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """`(N, in_channels, H, W)` to the picture itself and the maps, finest first."""
+        """`(N, in_channels, H, W)` to the image itself and the maps, finest first."""
         return [x, *self.backbone.features(x)[: self._depth]]
 
 
 @cache
 def _halves_at_each_stage(family: Callable[..., Backbone]) -> bool:
-    """Whether the first variant of a family is for pictures and halves their size at each stage from the stem on."""
+    """Whether the first variant of a family is for images and halves their size at each stage from the stem on."""
     with torch.device("meta"):
         model = build(next(name for name in variant_names() if variant(name).build is family))
     return model.dims == 2 and all(stage.stride == 2**level for level, stage in enumerate(model.stages, start=1))
@@ -116,7 +116,7 @@ def _halves_at_each_stage(family: Callable[..., Backbone]) -> bool:
 def make_decoder(architecture: str, stages: Sequence[Stage], num_classes: int) -> tuple[nn.Module, nn.Module]:
     """The decoder of an architecture for the stages of a backbone, and the layers behind it that make the logits.
 
-    The decoder takes a list of maps, the picture first, whose values it does not read.
+    The decoder takes a list of maps, the image first, whose values it does not read.
 
     Args:
         architecture: one of `ARCHITECTURES`.

@@ -35,13 +35,13 @@ PREFIX = "res2net_"
 """What our names begin with in the registry of timm."""
 
 default_cfgs: dict[str, Any] = {}
-"""Weights and their preparation of pictures, by our name in timm: where timm looks for them."""
+"""Weights and their preparation of images, by our name in timm: where timm looks for them."""
 
 
 def register() -> list[str]:
     """Add the backbones to the registry of timm, and give their names there.
 
-    They are those for pictures with a classifier on the global average; networks that we have from timm are not.
+    They are those for images with a classifier on the global average; networks that we have from timm are not.
 
     `timm.create_model` then takes these names, with the tags of our records as in
     `res2net_res2net50_26w_4s.mmpretrain_in1k`, and our options: `num_classes`, `in_chans`, `output_stride`,
@@ -69,7 +69,7 @@ class TimmModel(Backbone):
 
     @property
     def in_chans(self) -> int:
-        """Channels of the picture."""
+        """Channels of the image."""
         return self.in_channels
 
     @property
@@ -205,7 +205,7 @@ def _empty(family: Any) -> TimmModel:
 
 @cache
 def _fits(name: str) -> bool:
-    """Whether a backbone is for pictures and has the head that `TimmModel` knows."""
+    """Whether a backbone is for images and has the head that `TimmModel` knows."""
     dims = variant(name).options.get("dims")
     model = _template(variant(name).build)
     return (dims or model.dims) == 2 and hasattr(model, "global_pool") and hasattr(model, "dropout")

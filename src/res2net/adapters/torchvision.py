@@ -88,7 +88,7 @@ def backbone_with_fpn(
         name: one of `res2net.list_models()`.
         weights: a tag or a file, as in `res2net.create_model`.
         frozen_stages: how many stages are not trained, the stem first (`Backbone.freeze`).
-        frozen_norms: whether batch normalisations never learn, as in torchvision's own detectors (with few pictures in
+        frozen_norms: whether batch normalisations never learn, as in torchvision's own detectors (with few images in
             a batch their statistics would be poor): they become `FrozenBatchNorm2d`.
         levels: as in `BackboneWithFPN`; also the following.
         out_channels: channels of every map.

@@ -1,6 +1,6 @@
 """Our backbones as models of Hugging Face's transformers (https://github.com/huggingface/transformers).
 
-They are saved as safetensors with a configuration, the preparation of pictures and a model card, in a folder or on
+They are saved as safetensors with a configuration, the preparation of images and a model card, in a folder or on
 the hub; and they serve as backbones of its detectors and segmenters.
 """
 
@@ -70,9 +70,9 @@ class Res2NetConfig(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[misc
     network_options: dict[str, Any] | None = None
     """Options of that model."""
     num_channels: int = 3
-    """Channels of the picture."""
+    """Channels of the image."""
     preprocessing: dict[str, Any] | None = None
-    """How pictures are prepared: `Preprocessing.to_dict()`."""
+    """How images are prepared: `Preprocessing.to_dict()`."""
     licence: str | None = None
     """Of the weights."""
     source: str | None = None
@@ -180,7 +180,7 @@ class Res2NetForImageClassification(_Res2NetModel):
             network: with a classifier.
             record: of its weights, where they are published ones; the following replace what it says.
             class_names: of the classes, in their order.
-            preprocessing: how pictures are prepared.
+            preprocessing: how images are prepared.
             licence: of the weights.
             source: who made the weights.
             metrics: by name and by who measured them.
@@ -222,7 +222,7 @@ class Res2NetForImageClassification(_Res2NetModel):
         return output.to_tuple() if plain else output
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
-        """Write `config.json`, `model.safetensors`, the preparation of pictures and the model card into a folder.
+        """Write `config.json`, `model.safetensors`, the preparation of images and the model card into a folder.
 
         Args:
             save_directory: the folder; it is made.
@@ -277,7 +277,7 @@ class Res2NetForImageClassification(_Res2NetModel):
 
 
 def _image_processor(preprocessing: Preprocessing) -> dict[str, Any]:
-    """The settings of an image processor of transformers that prepares pictures so."""
+    """The settings of an image processor of transformers that prepares images so."""
     size = preprocessing.size
     return {
         "image_processor_type": "BitImageProcessor",

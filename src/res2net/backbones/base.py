@@ -24,7 +24,7 @@ class Stage:
 
 
 class Backbone(nn.Module):
-    """A network that turns a picture into a pyramid of features, and with a classifier into logits.
+    """A network that turns an image into a pyramid of features, and with a classifier into logits.
 
     A family implements `stages` and `stage_modules`. Where it has `global_pool`, `dropout` and `fc`, which make logits
     of the last features, it needs no `forward` of its own.
@@ -42,11 +42,11 @@ class Backbone(nn.Module):
     output_stride: int
     """Stride of the last stage."""
     dims: int = 2
-    """Dimensions of the signal: 2 for pictures."""
+    """Dimensions of the signal: 2 for images."""
     exact_sizes: bool = True
-    """Whether features of any picture have `ceil(size / stride)` positions; where not, about as many."""
+    """Whether features of any image have `ceil(size / stride)` positions; where not, about as many."""
     size_multiple: int = 1
-    """What the sides of a picture are multiples of."""
+    """What the sides of an image are multiples of."""
     variant_name: str = ""
     """The name it was built by, and with which options: so it can be built again."""
     variant_options: Mapping[str, Any] = MappingProxyType({})
@@ -68,7 +68,7 @@ class Backbone(nn.Module):
 
     @property
     def input_layer_name(self) -> str:
-        """Name of the convolution that sees the picture."""
+        """Name of the convolution that sees the image."""
         return "conv1"
 
     def features(self, x: Tensor) -> list[Tensor]:

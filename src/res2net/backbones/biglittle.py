@@ -181,7 +181,7 @@ class BigLittleNet(Backbone):
         alpha: divides the channels of the little branches.
         beta: divides their number of blocks.
         num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         output_stride: stride of the last stage (32, 16, 8); dilation replaces the strides beyond it. Big branches work
             at half the size all the same.
         dims: dimensions of the signal, 1, 2 or 3.

@@ -1,4 +1,4 @@
-"""The ResNeXt-29 and Res2NeXt-29 family for 32x32 pictures (paper, section 4.3, Table 4)."""
+"""The ResNeXt-29 and Res2NeXt-29 family for 32x32 images (paper, section 4.3, Table 4)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _TABLE_4 = {
 }
 register(
     cifar_resnext,
-    "ResNeXt-29 and Res2NeXt-29 for 32x32 pictures (Table 4)",
+    "ResNeXt-29 and Res2NeXt-29 for 32x32 images (Table 4)",
     {f"cifar_{n}": o for n, o in _TABLE_4.items()},
 )
 register(

@@ -1,4 +1,4 @@
-"""DenseNet-BC for 32x32 pictures (Huang et al., CVPR 2017): a row of the paper's Table 4."""
+"""DenseNet-BC for 32x32 images (Huang et al., CVPR 2017): a row of the paper's Table 4."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class DenseNetBC(Backbone):
         depth: layers, 6 n + 4 for n dense layers in each block.
         growth_rate: channels that a dense layer adds, k.
         num_classes: classes of the classifier; 0 for none.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
         drop_path_rate: only 0: there are no residual branches.
         dropout: probability to drop a feature before the classifier while training.
@@ -123,6 +123,6 @@ def transition(in_channels: int, out_channels: int, steps: StageSteps) -> nn.Seq
 
 register(
     DenseNetBC,
-    "DenseNet-BC for 32x32 pictures (Huang et al., CVPR 2017)",
+    "DenseNet-BC for 32x32 images (Huang et al., CVPR 2017)",
     {"cifar_densenetbc190_k40": {"depth": 190, "growth_rate": 40}},
 )

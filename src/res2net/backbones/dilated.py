@@ -68,7 +68,7 @@ def dilate(network: nn.Module, names: Iterable[str], output_stride: int) -> None
     Args:
         network: whose layers work one after the other, in their order.
         names: of its parts, in turn, that are changed.
-        output_stride: a stride that one of its layers has in the picture.
+        output_stride: a stride that one of its layers has in the image.
     """
     stride, dilation = 1, 1
     for name in names:

@@ -140,14 +140,14 @@ class DLA(Backbone):
 
     Parameters have the names of timm and of the official code, of which the projections that nothing computes with
     are left out. Where a tree halves the size, its first block is a "stage" block, without additions between the
-    splits; all others are hierarchical (official Res2Net-DLA). Unlike the official code, it takes pictures of any
+    splits; all others are hierarchical (official Res2Net-DLA). Unlike the official code, it takes images of any
     size: poolings keep incomplete windows.
 
     Args:
         levels: convolutions of the first two levels, and the depth of the tree of each other.
         channels: output channels of each level; those of trees are even.
         num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         output_stride: stride of the last level (32, 16, 8, 4); dilation replaces the strides beyond it. The weights
             are the same at any output stride.
         dims: dimensions of the signal, 1, 2 or 3.

@@ -1,4 +1,4 @@
-"""Encoders of networks that make pictures of pictures: residual networks of high resolution."""
+"""Encoders of networks that make images of images: residual networks of high resolution."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from res2net.backbones.resnet import ResNet
 __all__: list[str] = []
 
 # Johnson et al., ECCV 2016: full resolution, two reductions, and all other blocks at stride 4; InstanceNorm (Ulyanov et
-# al., 2016), which sees one picture alone. Branches start at work, as in those networks, and not at zero.
+# al., 2016), which sees one image alone. Branches start at work, as in those networks, and not at zero.
 SHAPE: dict[str, Any] = {"stem": "conv3", "norm": "instance", "zero_init_last": False}
 FULL = {**SHAPE, "layers": (1, 1, 9), "channels": (16, 32, 64), "stem_channels": 64}
 TINY = {**SHAPE, "layers": (1, 1, 4), "channels": (8, 16, 32), "stem_channels": 16}

@@ -29,7 +29,7 @@ class Graph:
     stage_pass_through: str = "pool"
     """What the last split of the other first blocks goes through."""
     pool_counts_padding: bool = True
-    """Whether that pooling counts the zeros around the picture."""
+    """Whether that pooling counts the zeros around the image."""
     stride_in_1x1: bool = False
     """Whether the first 1x1 convolution of a block has its stride, and not the 3x3 convolutions."""
 

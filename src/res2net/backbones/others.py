@@ -16,7 +16,7 @@ from res2net.errors import InputError
 __all__ = ["TimmBackbone"]
 
 SMALLEST = {"inception_v3": 75}
-"""Least side of a picture; 32 where nothing is said."""
+"""Least side of an image; 32 where nothing is said."""
 BRANCHED = ("hrnet",)
 """Beginnings of the names of networks with several resolutions side by side."""
 FIXED_STRIDES = {
@@ -38,7 +38,7 @@ class TimmBackbone(Backbone):
         architecture: timm's name.
         num_classes: classes of the classifier; 0 for none: what stands between the last features and the classifier
             is then left out as well.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         output_stride: stride of the last stage; below the network's own, dilation replaces the strides of VGG and
             DenseNet (also in VGG's 7x7 convolution before the classifier). HRNet and Inception have only their own.
         drop_path_rate: only 0: timm builds these networks without it.
@@ -47,7 +47,7 @@ class TimmBackbone(Backbone):
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 
     Raises:
-        InputError: an option is out of range; at the call, a picture that is too small or not divisible.
+        InputError: an option is out of range; at the call, an image that is too small or not divisible.
     """
 
     exact_sizes = False
@@ -117,7 +117,7 @@ class TimmBackbone(Backbone):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The pyramid, `(N, channels, about size / stride)` for each of `stages`, finest first."""
-        self.check_picture(x)
+        self.check_image(x)
         if not self.branched:
             return super().features(x)
         network = self.network
@@ -129,19 +129,19 @@ class TimmBackbone(Backbone):
         """`(N, in_channels, H, W)` to logits `(N, num_classes)`, or to the last features without a classifier."""
         if not self.num_classes:
             return self.features(x)[-1]
-        self.check_picture(x)
+        self.check_image(x)
         return self.network(x)
 
-    def check_picture(self, x: Tensor) -> None:
-        """`InputError` for a picture whose size the network does not take."""
+    def check_image(self, x: Tensor) -> None:
+        """`InputError` for an image whose size the network does not take."""
         height, width = x.shape[2:]
         if min(height, width) < self.smallest:
             raise InputError(
-                f"A picture of {height} x {width} is too small for this network: give sides of {self.smallest} or more."
+                f"An image of {height} x {width} is too small for this network: give sides of {self.smallest} or more."
             )
         if height % self.size_multiple or width % self.size_multiple:
             raise InputError(
-                f"A picture of {height} x {width} does not fit this network: give multiples of {self.size_multiple}."
+                f"An image of {height} x {width} does not fit this network: give multiples of {self.size_multiple}."
             )
 
 

@@ -31,7 +31,7 @@ class ResNet(Backbone):
         layers: blocks of each stage.
         channels: planes of each stage; a stage has four times as many output channels.
         num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         output_stride: stride of the last stage (32, 16, 8, ...); below the network's own, which is the default,
             dilation replaces strides.
         dims: dimensions of the signal, 1, 2 or 3.
@@ -54,7 +54,7 @@ class ResNet(Backbone):
         layer1_pass_through: what the last split of that block goes through: "pool", "conv" or "identity".
         stage_pass_through: the same of the first blocks of the other stages ("identity" needs `stride_in_1x1`), and of
             layer1 where that is not given.
-        pool_counts_padding: whether that pooling counts the zeros around the picture.
+        pool_counts_padding: whether that pooling counts the zeros around the image.
         stride_in_1x1: whether a block's stride is in its first 1x1 convolution and not in the 3x3 convolutions.
         drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
         dropout: probability to drop a feature before the classifier while training.
@@ -155,7 +155,7 @@ class ResNet(Backbone):
 
     @property
     def input_layer_name(self) -> str:
-        """Name of the convolution that sees the picture: `conv1`, or the first of a deep stem."""
+        """Name of the convolution that sees the image: `conv1`, or the first of a deep stem."""
         return "conv1.0" if isinstance(self.conv1, nn.Sequential) else "conv1"
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
@@ -298,7 +298,7 @@ register(
 TINY = {"layers": (2, 2, 2), "channels": (16, 32, 64), "stem_channels": 16}
 register(
     ResNet,
-    "20 layers, a quarter of the channels: for quick trials on small pictures; the two cost the same within 2 %",
+    "20 layers, a quarter of the channels: for quick trials on small images; the two cost the same within 2 %",
     {"resnet20_tiny": TINY, "res2net20_26w_4s_tiny": {**TINY, "base_width": 26, "scale": 4}},
 )
 register(

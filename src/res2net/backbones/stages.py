@@ -15,7 +15,7 @@ class StageSteps:
     """The strides and dilations of one stage."""
 
     stride: int
-    """Of its output, in positions of the picture."""
+    """Of its output, in positions of the image."""
     step: int
     """Stride of its first block."""
     first_dilation: int
@@ -37,7 +37,7 @@ def stage_steps(strides: Sequence[int], stride_before: int, output_stride: int |
     the stage before, the others twice that (Yu et al., CVPR 2017). Weights are the same at any output stride.
 
     Args:
-        strides: of the stages, in positions of the picture; each a multiple of the one before.
+        strides: of the stages, in positions of the image; each a multiple of the one before.
         stride_before: of what the first stage works on.
         output_stride: one of `strides`; by default the last.
 

@@ -1,4 +1,4 @@
-"""Wide ResNet for 32x32 pictures (Zagoruyko and Komodakis, BMVC 2016): a row of the paper's Table 4."""
+"""Wide ResNet for 32x32 images (Zagoruyko and Komodakis, BMVC 2016): a row of the paper's Table 4."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class WideResNet(Backbone):
         depth: layers, 6 n + 4 for n blocks in each stage.
         widen: factor of the channels 16, 32, 64 of the stages.
         num_classes: classes of the classifier; 0 for none.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
         drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
         block_dropout: probability of the dropout inside the blocks while training (the source uses 0.3, or none).
@@ -127,6 +127,6 @@ class WideResNet(Backbone):
 
 register(
     WideResNet,
-    "Wide ResNet for 32x32 pictures (Zagoruyko and Komodakis, BMVC 2016)",
+    "Wide ResNet for 32x32 images (Zagoruyko and Komodakis, BMVC 2016)",
     {"cifar_wrn28_10": {"depth": 28, "widen": 10}},
 )

@@ -1,4 +1,4 @@
-"""What is measured: which model, by which program, in which precision, on how many pictures."""
+"""What is measured: which model, by which program, in which precision, on how many images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Case:
     """One of `PRECISIONS`."""
     batch: int
     size: int
-    """Side of the pictures, pixels."""
+    """Side of the images, pixels."""
     training: bool = False
     """A step of training, and not an inference."""
 
@@ -64,7 +64,7 @@ class Setting:
     threads: int
     """Of the processor."""
     channels_last: bool = True
-    """Memory format of networks and pictures in torch."""
+    """Memory format of networks and images in torch."""
     device: str = "cpu"
     """cpu or cuda."""
 
@@ -85,9 +85,9 @@ def plan(
         models: names.
         runtimes: of `RUNTIMES`.
         precisions: of `PRECISIONS`; those that a runtime lacks are left out.
-        batches: pictures at a time.
-        size: side of the pictures, pixels.
-        train: batch and side of the pictures for a step of training, if there is one.
+        batches: images at a time.
+        size: side of the images, pixels.
+        train: batch and side of the images for a step of training, if there is one.
         device: cpu or cuda.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 
 from res2net.bench.cases import Case, Setting
 from res2net.bench.runtimes import runtime_precision
-from res2net.bench.subjects import Subject, pictures
+from res2net.bench.subjects import Subject, random_images
 from res2net.export.core import openvino_core, openvino_hints
 from res2net.export.needs import needs_export
 from res2net.report import Column, Table
@@ -58,7 +58,7 @@ def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -
     hints = openvino_hints(runtime_precision(case), setting.threads) | {"PERF_COUNT": True}
     compiled = core.compile_model(model, "CPU", hints)
     request = compiled.create_infer_request()
-    images = pictures(case.batch, subject.channels, case.size).numpy()
+    images = random_images(case.batch, subject.channels, case.size).numpy()
     times: dict[str, list[float]] = defaultdict(list)
     steps: dict[str, Any] = {}
     for turn in range(CALLS + 1):

@@ -61,7 +61,7 @@ def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | No
     figure = new_figure(1.4 + max(rows.values()) - min(rows.values()))
     axes = figure.subplots()
     what = "training step" if case.training else "latency"
-    of = f"{case.batch} picture{'s' if case.batch > 1 else ''} of {case.size} px"
+    of = f"{case.batch} image{'s' if case.batch > 1 else ''} of {case.size} px"
     clean(axes, f"{what} of {of}, ms", "top-1 accuracy, %" if known else "parameters, million")
     axes.set_xscale("log")
     runtimes = [name for name in RUNTIMES if any(result.case.runtime == name for result in results)]

@@ -24,7 +24,7 @@ class Result:
 
     case: Case
     counts: Counts
-    """Of one picture, in the network as it was made."""
+    """Of one image, in the network as it was made."""
     samples: Samples
     base: Samples
     """Those of the first case that it is compared with."""
@@ -119,7 +119,7 @@ def result_table(group: Sequence[Result]) -> Table:
     """The table of results that are compared with each other."""
     case = group[0].case
     what = "Training step" if case.training else "Latency"
-    title = f"{what}, {case.batch} picture{'s' if case.batch > 1 else ''} of {case.size} px; ratio: time over the first"
+    title = f"{what}, {case.batch} image{'s' if case.batch > 1 else ''} of {case.size} px; ratio: time over the first"
     columns = [
         Column("model"),
         Column("runtime"),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from res2net.bench.cases import RUNTIMES, Case, Setting
-from res2net.bench.subjects import Subject, pictures
+from res2net.bench.subjects import Subject, random_images
 from res2net.errors import InputError
 from res2net.export import FORMATS, Artefact, export_network, load_runtime
 from res2net.export.needs import quiet
@@ -27,7 +27,7 @@ Run = Callable[[], object]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CALIBRATION = 32
-"""Pictures on which the ranges of values in int8 are measured."""
+"""Images on which the ranges of values in int8 are measured."""
 SPECIALISED = {"recompile_limit": 2**16, "accumulated_recompile_limit": 2**16, "fail_on_recompile_limit_hit": True}
 """Networks of one class share the compiler's memory: else it would run the ninth without compiling it."""
 
@@ -76,7 +76,7 @@ def compiler() -> AbstractContextManager[None]:
 
 def inference(case: Case, subject: Subject, setting: Setting) -> Run:
     """A forward pass in torch."""
-    images = placed(pictures(case.batch, subject.channels, case.size), setting).to(DTYPES[case.precision])
+    images = placed(random_images(case.batch, subject.channels, case.size), setting).to(DTYPES[case.precision])
     network = torch_network(case, subject, setting)
 
     def run() -> object:
@@ -88,7 +88,7 @@ def inference(case: Case, subject: Subject, setting: Setting) -> Run:
 
 def torch_network(case: Case, subject: Subject, setting: Setting) -> Callable[[Tensor], Any]:
     """The network as one of torch's runtimes has it."""
-    example = pictures(case.batch, subject.channels, case.size)
+    example = random_images(case.batch, subject.channels, case.size)
     if case.runtime == "optimized":
         return optimize(subject.model, "eager", example_input=example).to(setting.device, DTYPES[case.precision])
     if case.runtime == "compiled" and subject.ours:
@@ -102,7 +102,7 @@ def torch_network(case: Case, subject: Subject, setting: Setting) -> Callable[[T
 def training_step(case: Case, subject: Subject, setting: Setting) -> Run:
     """Forward, loss, backward, SGD with momentum."""
     model = placed(copy.deepcopy(subject.model), setting)
-    images = placed(pictures(case.batch, subject.channels, case.size), setting)
+    images = placed(random_images(case.batch, subject.channels, case.size), setting)
     with torch.no_grad():
         logits = model(images[:1])
     if not isinstance(logits, Tensor) or logits.ndim != 2:
@@ -124,7 +124,7 @@ def training_step(case: Case, subject: Subject, setting: Setting) -> Run:
 
 
 def placed(thing: Any, setting: Setting) -> Any:
-    """A network or pictures, on the device and in the memory format of the setting."""
+    """A network or images, on the device and in the memory format of the setting."""
     memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
     return thing.to(setting.device).to(memory_format=memory_format)
 
@@ -141,7 +141,7 @@ def export_case(case: Case, subject: Subject, folder: Path) -> Path | None:
     path = folder / f"{case.model.replace('/', '_')}-{case.batch}{'-int8' if int8 else ''}{FORMATS[name]}"
     if path.exists():
         return path
-    images = pictures(case.batch, subject.channels, case.size)
+    images = random_images(case.batch, subject.channels, case.size)
     try:
         with quiet():
             calibration = calibration_batches(case, subject) if int8 else None
@@ -166,17 +166,17 @@ def export_case(case: Case, subject: Subject, folder: Path) -> Path | None:
 
 
 def calibration_batches(case: Case, subject: Subject) -> list[Tensor]:
-    """Drawn pictures in batches of the case; random ones for a network that does not take three channels."""
+    """Drawn images in batches of the case; random ones for a network that does not take three channels."""
     if subject.channels == 3:
         return list(drawn_batches(eval_transform(Preprocessing(size=case.size)), CALIBRATION, case.batch))
     count = -(-CALIBRATION // case.batch) * case.batch
-    return list(pictures(count, subject.channels, case.size).split(case.batch))
+    return list(random_images(count, subject.channels, case.size).split(case.batch))
 
 
 def exported_run(case: Case, subject: Subject, setting: Setting, file: Path) -> Run:
     """A network in a file, by the program that runs it."""
     network = load_runtime(file, case.runtime, precision=runtime_precision(case), threads=setting.threads)
-    images = pictures(case.batch, subject.channels, case.size)
+    images = random_images(case.batch, subject.channels, case.size)
     return lambda: network(images)
 
 

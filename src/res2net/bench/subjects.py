@@ -14,12 +14,12 @@ from res2net.measure import Counts, count, settle
 from res2net.weights import records
 from res2net.zoo import create_model, list_models, load_model, preprocessing_of
 
-__all__ = ["TIMM", "Subject", "open_subject", "pictures", "published_top1"]
+__all__ = ["TIMM", "Subject", "open_subject", "published_top1", "random_images"]
 
 TIMM = "timm:"
 """What stands before the name of a model of timm."""
 SETTLING = 4
-"""Random pictures from which a fresh network has the statistics of its normalisations."""
+"""Random images from which a fresh network has the statistics of its normalisations."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Subject:
     """As it was asked for."""
     model: nn.Module
     channels: int
-    """Of its pictures."""
+    """Of its images."""
     side: int
-    """Pixels of a side of its pictures, where nothing is asked for."""
+    """Pixels of a side of its images, where nothing is asked for."""
     ours: bool
     """Whether it is rewritten before it is compiled or exported, and not of timm."""
     fresh: bool
     """Whether its weights are random."""
 
     def count(self, size: int) -> Counts:
-        """What one picture of that side costs in the network as it was made, before it is rewritten."""
+        """What one image of that side costs in the network as it was made, before it is rewritten."""
         try:
             return count(self.model, (self.channels, size, size))
         except InputError as error:
@@ -48,14 +48,14 @@ class Subject:
     def settle(self, size: int) -> None:
         """Give a fresh network numbers as a trained one has them: weights that are zero could take no time."""
         if self.fresh:
-            settle(self.model, pictures(SETTLING, self.channels, size))
+            settle(self.model, random_images(SETTLING, self.channels, size))
 
 
 def open_subject(name: str) -> Subject:
     """A model of ours by its name, of timm by `timm:NAME`, or a checkpoint of `res2net train` by its file.
 
     Raises:
-        InputError: there is none, or it is not for pictures.
+        InputError: there is none, or it is not for images.
     """
     torch.manual_seed(0)
     if name.startswith(TIMM):
@@ -71,7 +71,7 @@ def open_subject(name: str) -> Subject:
         side = usual_side(model)
         fresh = True
     if model.dims != 2:
-        raise InputError(f"{name} is not for pictures: choose a network of two dimensions.")
+        raise InputError(f"{name} is not for images: choose a network of two dimensions.")
     return Subject(name, model.eval(), model.in_channels, side, ours=True, fresh=fresh)
 
 
@@ -88,8 +88,8 @@ def timm_subject(name: str) -> Subject:
     return Subject(name, model, channels, side, ours=False, fresh=True)
 
 
-def pictures(batch: int, channels: int, size: int) -> Tensor:
-    """Random pictures, always the same: `(batch, channels, size, size)`."""
+def random_images(batch: int, channels: int, size: int) -> Tensor:
+    """Random images, always the same: `(batch, channels, size, size)`."""
     return torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(0))
 
 

@@ -29,14 +29,14 @@ class RunningArguments:
     """How trained networks are run."""
 
     bad_images: str = "stop"
-    """A picture that cannot be read: "stop" there, or "skip" it and say so."""
+    """An image that cannot be read: "stop" there, or "skip" it and say so."""
     accelerator: str = "auto"
     """cpu, gpu, mps, or auto."""
     runtime: str | None = None
     """For weights that `res2net export` wrote: openvino, onnx or pt2, on the processor."""
     task_options: dict[str, str] = dataclasses.field(default_factory=dict)
     """Options of the task's evaluation that are not as in the training, as pairs: `window 513 scales [0.75,1,1.25]`
-    looks at large pictures piece by piece, and in three sizes."""
+    looks at large images piece by piece, and in three sizes."""
 
 
 @dataclass(frozen=True, kw_only=True)

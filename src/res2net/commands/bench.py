@@ -40,13 +40,13 @@ class Arguments:
     precisions: str = "fp32"
     """Of fp32, bf16, int8; each runtime leaves out those that it has not."""
     batch_sizes: str = "1"
-    """Pictures at a time, such as 1,8; an empty text measures no inference."""
+    """Images at a time, such as 1,8; an empty text measures no inference."""
     size: int | None = None
-    """Side of the pictures, pixels; by default the largest that one of the models has by itself."""
+    """Side of the images, pixels; by default the largest that one of the models has by itself."""
     train: bool = False
     """Also measure a step of training: forward, loss, backward, SGD."""
     train_batch: int = 16
-    """Pictures of that step."""
+    """Images of that step."""
     train_size: int | None = None
     """Side of them, pixels; by default that of the others."""
     memory: bool = False
@@ -60,7 +60,7 @@ class Arguments:
     threads: int | None = None
     """Of the processor; by default as many as torch takes."""
     channels_last: bool = True
-    """Memory format of networks and pictures in torch."""
+    """Memory format of networks and images in torch."""
     accelerator: str = "auto"
     """cpu, gpu, or auto."""
     json: str | None = None

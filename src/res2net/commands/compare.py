@@ -1,4 +1,4 @@
-"""`res2net compare`: pictures, what is true of them, and what several models make of them, in one sheet."""
+"""`res2net compare`: images, what is true of them, and what several models make of them, in one sheet."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-ABOUT = """Draw a sheet as in the figures of papers: pictures, what is true of them, and what each of several trained
-models makes of them. The columns are the models, and below each picture stands what the task's metric is of that
-picture alone."""
+ABOUT = """Draw a sheet as in the figures of papers: images, what is true of them, and what each of several trained
+models makes of them. The columns are the models, and below each image stands what the task's metric is of that
+image alone."""
 BEST = "best.safetensors"
 SIDE = 320
-"""Side of a picture; the sheet has twice as many pixels, 640, to which small pictures with objects are enlarged."""
+"""Side of an image; the sheet has twice as many pixels, 640, to which small images with objects are enlarged."""
 MOST = 40
 """Rows of a sheet."""
 
@@ -37,22 +37,22 @@ class Arguments(RunningArguments):
     """What is compared on what."""
 
     source: tyro.conf.Positional[str]
-    """A data set, of which the validation pictures are drawn; or a picture or a folder of pictures without truth."""
+    """A data set, of which the validation images are drawn; or an image or a folder of images without truth."""
     models: tuple[str, ...]
     """Checkpoints of `res2net train`, or the folders of its runs, or with --runtime also files of `res2net export`, two
     or more, with spaces or commas between them."""
     names: tuple[str, ...] = ()
     """What the models are called above their columns; by default as their backbones, or as their runs or files."""
     out: str = "comparison.png"
-    """The sheet: a picture (.png), or a page (.html)."""
+    """The sheet: an image (.png), or a page (.html)."""
     overwrite: bool = False
     """Replace that file, if there is one."""
     count: int = 6
-    """Pictures."""
+    """Images."""
     pick: str = "first"
-    """The first pictures, random ones, or those where the scores of the models differ most: first, random, differ."""
+    """The first images, random ones, or those where the scores of the models differ most: first, random, differ."""
     among: int = 200
-    """`--pick differ` looks at so many pictures, chosen at random."""
+    """`--pick differ` looks at so many images, chosen at random."""
     seed: int = 0
     """Of random choices."""
 
@@ -71,10 +71,10 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.engine.module import describe_skipped
     from res2net.engine.progress import progress_bar
-    from res2net.engine.sheet import PICKS, Readable, Scores, choose, compare_pictures
+    from res2net.engine.sheet import PICKS, Readable, Scores, choose, compare_images
     from res2net.images.samples import BAD_IMAGES
 
-    check_choice("Way to choose pictures", chosen.pick, PICKS)
+    check_choice("Way to choose images", chosen.pick, PICKS)
     check_choice("Treatment of bad images", chosen.bad_images, BAD_IMAGES)
     tasks, said, backbones = restore_all(files, name, chosen)
     titles = titles_of(backbones, files, separated(chosen.names))
@@ -104,10 +104,10 @@ def run(arguments: Sequence[str]) -> None:
         )
         skipped = [f"{path} ({reason})" for path, reason in readable.broken.items()]
         if skipped and not places:
-            raise InputError(f"No picture could be read: mend {skipped[0]} and the others.")
-        drawing = bar.add_task("pictures", total=len(places), note="")
+            raise InputError(f"No image could be read: mend {skipped[0]} and the others.")
+        drawing = bar.add_task("images", total=len(places), note="")
         rows = []
-        for row in compare_pictures(tasks, source, places, scores):
+        for row in compare_images(tasks, source, places, scores):
             rows.append(row)
             bar.advance(drawing)
     title = f"{name}: {', '.join(titles)} on {source.name}"
@@ -188,10 +188,10 @@ def titles_of(backbones: Sequence[str], files: Sequence[str], names: Sequence[st
 def open_compared(
     text: str, tasks: Sequence[Task], said: Mapping[str, Any], bad_images: str = "stop"
 ) -> tuple[DataSource, str]:
-    """The source of the pictures, split as in the training of the first model; and why their truth is not known.
+    """The source of the images, split as in the training of the first model; and why their truth is not known.
 
     Raises:
-        InputError: it is no data set that fits the task, and has no pictures itself.
+        InputError: it is no data set that fits the task, and has no images itself.
     """
     from res2net.engine.checkpoints import check_classes
     from res2net.engine.sheet import FilesAlone
@@ -209,8 +209,8 @@ def open_compared(
         path = Path(text)
         if not path.exists():
             raise
-        files = FilesAlone(tasks[0], path)  # it says where there is no picture at all
-        # Pictures that lie in folders of their own are parts of a data set in which something is wrong.
+        files = FilesAlone(tasks[0], path)  # it says where there is no image at all
+        # Images that lie in folders of their own are parts of a data set in which something is wrong.
         if path not in (files.paths[0], *(file.parent for file in files.paths)):
             raise
         name = Path(text).absolute().name
@@ -222,39 +222,39 @@ def open_compared(
 
 
 def score_table(rows: Sequence[Compared], titles: Sequence[str], scores: Scores) -> Table:
-    """The scores of the pictures in the sheet."""
+    """The scores of the images in the sheet."""
     from res2net.report import Column, Table
 
     names = dict.fromkeys(score[0] for row in rows for score in row.scores if score is not None)
-    heading = f"{', '.join(names) or 'nothing to measure'}, of each picture alone"
-    columns = (Column("picture"), *(Column(title, "%", digits=1) for title in titles))
+    heading = f"{', '.join(names) or 'nothing to measure'}, of each image alone"
+    columns = (Column("image"), *(Column(title, "%", digits=1) for title in titles))
     cells = [(row.name, *(None if score is None else score[1] for score in row.scores)) for row in rows]
     return Table(heading, columns, cells)
 
 
 def write(rows: Sequence[Compared], titles: Sequence[str], title: str, table: Table | None, out: Path) -> None:
-    """Write a picture of all rows, or a page with them."""
-    from res2net.report import Report, picture_rows, render
+    """Write an image of all rows, or a page with them."""
+    from res2net.report import Report, image_rows, render
     from res2net.weights import atomic_write
 
-    heads = ["picture", *([] if table is None else ["truth"]), *titles]
-    pictures = [[row.picture, *([] if row.truth is None else [row.truth]), *row.found] for row in rows]
+    heads = ["image", *([] if table is None else ["truth"]), *titles]
+    images = [[row.image, *([] if row.truth is None else [row.truth]), *row.found] for row in rows]
     captions = [
         [row.name, *([] if row.truth is None else [""]), *(caption(score) for score in row.scores)] for row in rows
     ]
     if out.suffix.lower() == ".png":
-        content = render(picture_rows(pictures, heads, captions, side=SIDE), "png")
+        content = render(image_rows(images, heads, captions, side=SIDE), "png")
         atomic_write(out, lambda file: file.write(content))
         return
     report = Report(title)
     if table is not None:
         report.add_table(table)
-    for row, below in zip(pictures, captions, strict=True):
+    for row, below in zip(images, captions, strict=True):
         told = [f"{head}\n{text}" if text else head for head, text in zip(heads, below, strict=True)]
-        report.add_pictures(row, told, below[0], len(row))
+        report.add_images(row, told, below[0], len(row))
     report.write(out)
 
 
 def caption(score: tuple[str, float] | None) -> str:
-    """A line below a picture."""
+    """A line below an image."""
     return "" if score is None else f"{score[0]} {score[1]:.1f} %"

@@ -15,7 +15,7 @@ from res2net.weights import WeightRecord
 
 __all__ = ["SIGNALS", "common_dims", "cost_table", "memory_table", "stage_table", "usual_side", "weights_table"]
 
-SIGNALS = {1: "signal", 2: "picture", 3: "volume"}
+SIGNALS = {1: "signal", 2: "image", 3: "volume"}
 """What a network takes, by dimensions."""
 MIB = 2**20
 
@@ -33,7 +33,7 @@ def common_dims(models: Mapping[str, Backbone]) -> int:
 
 
 def cost_table(counts: Mapping[str, Counts], size: int, dims: int = 2) -> Table:
-    """Parameters, MACs and activations for one picture, of each model by name."""
+    """Parameters, MACs and activations for one image, of each model by name."""
     rows = {
         "parameters": [count.parameters for count in counts.values()],
         "multiply-accumulates (convolutions, linear)": [count.macs for count in counts.values()],

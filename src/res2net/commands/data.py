@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 ABOUT = """Look at a data set before you train on it: `res2net data check PATH` recognises its format, counts what is in
-it, and names what is wrong; with --out it draws pictures with their labels. `res2net data prepare PATH --to semantic
+it, and names what is wrong; with --out it draws images with their labels. `res2net data prepare PATH --to semantic
 --out FOLDER` makes labels of pixels out of masks of objects: `res2net data prepare --help`."""
 ACTIONS = ("check", "prepare")
 KINDS = (".html", ".png")
@@ -37,9 +37,9 @@ class Arguments:
     source: tyro.conf.Positional[str]
     """A folder or file: COCO, PASCAL VOC, YOLO, Penn-Fudan, label maps, folders of classes, or CIFAR."""
     out: str | None = None
-    """A page (.html) or a picture (.png) to write, with labels drawn on some of the pictures."""
+    """A page (.html) or an image (.png) to write, with labels drawn on some of the images."""
     count: int = 12
-    """How many pictures it shows."""
+    """How many images it shows."""
     overwrite: bool = False
     """Replace that file, if there is one."""
 
@@ -67,13 +67,13 @@ def run(arguments: Sequence[str]) -> int:
     said = f"{chosen.source} is {' and '.join(part.about for part in parts)}; " + (
         f"{faults} {'fault was' if faults == 1 else 'faults were'} found." if faults else "nothing wrong was found."
     )
-    for line in (said, *([f"Pictures: {chosen.out}"] if chosen.out else [])):
+    for line in (said, *([f"Images: {chosen.out}"] if chosen.out else [])):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return int(faults > 0)
 
 
 def check_out(path: Path, overwrite: bool) -> None:
-    """Raise `InputError` unless a page or picture may be written there."""
+    """Raise `InputError` unless a page or image may be written there."""
     if path.suffix.lower() not in KINDS:
         raise InputError(f"{path} has the ending {path.suffix!r}: choose {' or '.join(KINDS)}.")
     if not path.parent.is_dir():
@@ -83,15 +83,15 @@ def check_out(path: Path, overwrite: bool) -> None:
 
 
 def write(parts: Sequence[Part], chosen: Arguments, path: Path) -> None:
-    """Write the page with all tables and pictures, or one picture of all pictures."""
-    from res2net.report import Report, picture_grid, render
+    """Write the page with all tables and images, or one image of all images."""
+    from res2net.report import Report, image_grid, render
     from res2net.weights import atomic_write
 
     each = -(-chosen.count // len(parts))
-    drawn = [part.pictures(each) for part in parts]
+    drawn = [part.images(each) for part in parts]
     if path.suffix.lower() == ".png":
         cells = [cell for part in drawn for cell in part][: chosen.count]
-        figure = picture_grid([picture for picture, _ in cells], [caption for _, caption in cells], columns=3)
+        figure = image_grid([image for image, _ in cells], [caption for _, caption in cells], columns=3)
         content = render(figure, "png")
         atomic_write(path, lambda file: file.write(content))
         return
@@ -101,7 +101,7 @@ def write(parts: Sequence[Part], chosen: Arguments, path: Path) -> None:
         counts, *more = part.tables(None)
         report.add_table(counts)
         if cells:  # before the tables that may be long
-            report.add_pictures([picture for picture, _ in cells], [caption for _, caption in cells], "Some pictures")
+            report.add_images([image for image, _ in cells], [caption for _, caption in cells], "Some images")
         for table in more:
             report.add_table(table)
     report.write(path)

@@ -1,4 +1,4 @@
-"""What `res2net data check` tells of a data set: a part for each format that it has, with tables and pictures."""
+"""What `res2net data check` tells of a data set: a part for each format that it has, with tables and images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from res2net.report import Column, Table
 from res2net.report.images import as_image
 from res2net.tasks.objects.drawing import draw_true_objects, draw_true_segments
 from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, ObjectImages, find_formats, read_splits
-from res2net.tasks.objects.formats.survey import check_pictures, survey
+from res2net.tasks.objects.formats.survey import check_images, survey
 from res2net.tasks.pixels.formats import PIXEL_FORMATS
 from res2net.tasks.pixels.formats.open import likely_pixel_formats
 
@@ -36,8 +36,8 @@ class Part(Protocol):
         """Counts, classes and faults; of classes at most so many, the most frequent."""
         ...
 
-    def pictures(self, count: int) -> list[Cell]:
-        """Pictures from all over the data set, those with objects first."""
+    def images(self, count: int) -> list[Cell]:
+        """Images from all over the data set, those with objects first."""
         ...
 
 
@@ -74,7 +74,7 @@ class ObjectsPart:
         splits = read_splits(path, name, None, self.report)
         self.splits = dict(zip(("all",) if len(splits) == 1 else ("train", "val"), splits, strict=True))
         for split in splits:
-            check_pictures(split, self.report)
+            check_images(split, self.report)
 
     @property
     def faults(self) -> int:
@@ -89,8 +89,8 @@ class ObjectsPart:
     def _counts(self) -> Table:
         found = [survey(split) for split in self.splits.values()]
         rows: list[tuple[str, list[int]]] = [
-            ("pictures", [one.pictures for one in found]),
-            ("pictures without objects", [one.empty for one in found]),
+            ("images", [one.images for one in found]),
+            ("images without objects", [one.empty for one in found]),
             ("objects", [one.objects for one in found]),
             ("small (area below 32 x 32)", [one.small for one in found]),
             ("medium", [one.medium for one in found]),
@@ -114,7 +114,7 @@ class ObjectsPart:
                 counts.setdefault(name, Counter())[split] = count
         return class_table(counts, list(self.splits), "objects", most)
 
-    def pictures(self, count: int) -> list[Cell]:
+    def images(self, count: int) -> list[Cell]:
         """As of `Part`."""
         each = -(-count // len(self.splits))
         cells: list[Cell] = []
@@ -142,7 +142,7 @@ class ObjectsPart:
 
 
 class ClassesPart:
-    """A data set with a class for each picture."""
+    """A data set with a class for each image."""
 
     def __init__(self, source: str) -> None:
         self.source = open_source(Path(source))
@@ -154,7 +154,7 @@ class ClassesPart:
                 try:
                     image_size(path)
                 except BadImage as error:
-                    self.report.add("unreadable picture", path, error.reason)
+                    self.report.add("unreadable image", path, error.reason)
 
     @property
     def faults(self) -> int:
@@ -168,11 +168,11 @@ class ClassesPart:
         for label, name in enumerate(names):
             counts[name] = Counter({split: found[label] for split, found in targets.items()})
         rows = [(split, len(images), len(names)) for split, images in self.splits.items()]
-        columns = [Column(heading) for heading in ("split", "pictures", "classes")]
-        tables = [Table("Pictures", columns, rows), class_table(counts, list(self.splits), "pictures", most)]
+        columns = [Column(heading) for heading in ("split", "images", "classes")]
+        tables = [Table("Images", columns, rows), class_table(counts, list(self.splits), "images", most)]
         return [*tables, fault_table(self.report)] if self.faults else tables
 
-    def pictures(self, count: int) -> list[Cell]:
+    def images(self, count: int) -> list[Cell]:
         """As of `Part`."""
         cells: list[Cell] = []
         each = -(-count // len(self.splits))

@@ -29,13 +29,13 @@ class Arguments:
     classes: tuple[str, ...] = ()
     """Only objects of these classes; all else is background. By default all classes."""
     least: float = 0.03
-    """Share of the picture that an object must cover to be salient."""
+    """Share of the image that an object must cover to be salient."""
     val_fraction: float = 0.2
     """Share of the validation where the data set is not split."""
     seed: int = 0
     """Of that split."""
     bad_annotations: str = "stop"
-    """What wrong annotations and broken pictures do: stop, or skip to leave them out."""
+    """What wrong annotations and broken images do: stop, or skip to leave them out."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         seed=chosen.seed,
         bad_annotations=chosen.bad_annotations,
     )
-    said = f"{chosen.out} has {made.train} pictures for training and {made.val} for validation"
+    said = f"{chosen.out} has {made.train} images for training and {made.val} for validation"
     if chosen.to == "semantic":
         said += f", and {len(made.class_names)} classes of pixels"
     if made.left_out:

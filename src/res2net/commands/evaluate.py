@@ -1,4 +1,4 @@
-"""`res2net eval`: evaluate trained or published weights on a source of pictures."""
+"""`res2net eval`: evaluate trained or published weights on a source of images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Arguments(TrainedArguments):
     decode: str | None = None
     """JPEG files: "full", or "scaled" to what is needed; by default as in the training."""
     workers: int | None = None
-    """Processes that prepare pictures."""
+    """Processes that prepare images."""
     bad_annotations: str = "stop"
     """Annotations of objects that cannot be right: "stop" and count them, or "skip" those."""
     metric: str | None = None
@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.images.loader import eval_loader
     from res2net.images.sources import open_source
     from res2net.tasks.objects.coco_results import category_numbers, of_categories, write_results
-    from res2net.tasks.objects.data.boxes import picture_numbers, read_detections
+    from res2net.tasks.objects.data.boxes import image_numbers, read_detections
 
     for option, value, least in (("batch size", chosen.batch_size, 1), ("workers", chosen.workers, 0)):
         if value is not None:
@@ -89,7 +89,7 @@ def run(arguments: Sequence[str]) -> None:
     if chosen.boxes is None:
         _, val_set = task.datasets(source)
     else:
-        found = read_detections(chosen.boxes, picture_numbers(source.val), categories, chosen.box_score)
+        found = read_detections(chosen.boxes, image_numbers(source.val), categories, chosen.box_score)
         val_set = task.look_into(source, found)
     metric = task.metric()
     detections = getattr(metric, "detections", None)

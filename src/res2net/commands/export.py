@@ -27,13 +27,13 @@ __all__ = ["run"]
 
 ABOUT = "Write a network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the two."
 CHECKED = 32
-"""Pictures that are compared where no folder is given."""
+"""Images that are compared where no folder is given."""
 CHECKED_VOLUMES = CHECKED_DETECTORS = 8
 """The same for detectors and for volumes."""
 LIMIT = 1e-4
 """Largest relative difference in fp32."""
 INT8_LIMIT = 90.0
-"""Least share of pictures with the same likeliest class in int8, in percent."""
+"""Least share of images with the same likeliest class in int8, in percent."""
 INT8_FEATURES_LIMIT = 0.5
 """Largest relative difference of features, and of heat maps, in int8."""
 EQUAL = 99.0
@@ -56,22 +56,22 @@ class Arguments:
     out: str | None = None
     """The file to write; by default the model's name with the format's ending, in this folder."""
     batch_size: int = 1
-    """Pictures at a time."""
+    """Images at a time."""
     dynamic_batch: bool = False
-    """Take any number of pictures at a time."""
+    """Take any number of images at a time."""
     size: int | tuple[int, int] | None = None
-    """Side of the pictures, pixels, or height and width; by default that of the weights."""
+    """Side of the images, pixels, or height and width; by default that of the weights."""
     features: bool = False
     """Export the pyramid of features instead of the logits."""
     int8: bool = False
     """Compute in whole numbers of 8 bits, for pt2, onnx and openvino; it needs --calibrate."""
     calibrate: str | None = None
-    """Folder of pictures on which the ranges of values are measured, a few hundred."""
+    """Folder of images on which the ranges of values are measured, a few hundred."""
     images: str | None = None
-    """Folder of pictures on which the file is compared with the network; by default those of --calibrate, or drawn
+    """Folder of images on which the file is compared with the network; by default those of --calibrate, or drawn
     ones."""
     bad_images: str = "stop"
-    """A picture that cannot be read: "stop" there, or "skip" it."""
+    """An image that cannot be read: "stop" there, or "skip" it."""
     overwrite: bool = False
     """Replace the file to write, if there is one."""
 
@@ -105,12 +105,12 @@ def run(arguments: Sequence[str]) -> None:
         Console(stderr=True).print("The weights are fresh: name trained ones by --weights.", highlight=False)
 
     shape = (chosen.batch_size, task.in_channels, *said["input_size"])
-    calibration = pictures(task, chosen.calibrate, shape[0], chosen.bad_images) if chosen.calibrate else None
+    calibration = image_batches(task, chosen.calibrate, shape[0], chosen.bad_images) if chosen.calibrate else None
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, target.name)
         with console.status(f"Writing {target.name}"):
-            first = next(pictures(task, None, shape[0], chosen.bad_images))
+            first = next(image_batches(task, None, shape[0], chosen.bad_images))
             export_network(
                 network,
                 first,
@@ -139,7 +139,7 @@ def run(arguments: Sequence[str]) -> None:
         )
         artefact.write(made)
         with console.status("Comparing it with the network"):
-            images = pictures(task, chosen.images or chosen.calibrate, shape[0], chosen.bad_images)
+            images = image_batches(task, chosen.images or chosen.calibrate, shape[0], chosen.bad_images)
             agreement = compared(artefact, load_runtime(made), network, images)
         describe(console, agreement, drawn=not (chosen.images or chosen.calibrate))
         check_agreement(agreement, artefact)
@@ -159,7 +159,7 @@ def check_task(name: str) -> None:
 
 
 def opened(chosen: Arguments, name: str, size: tuple[int, int] | None) -> tuple[Task, dict[str, Any]]:
-    """The task with its network, ready for pictures of that size, and what is known about the weights."""
+    """The task with its network, ready for images of that size, and what is known about the weights."""
     from res2net import __version__
     from res2net.commands.costs import usual_side
     from res2net.engine.checkpoints import restore_new, restore_task
@@ -186,7 +186,7 @@ def opened(chosen: Arguments, name: str, size: tuple[int, int] | None) -> tuple[
     if chosen.features and 3 in task.dims:
         raise InputError("The features of volumes are not exported: leave out --features.")
     if model.dims not in task.dims:
-        raise InputError(f"{model.variant_name} is not for pictures: choose a network of two dimensions.")
+        raise InputError(f"{model.variant_name} is not for images: choose a network of two dimensions.")
     return task, {
         "input_size": task.fit(size),
         "model": model.variant_name,
@@ -208,8 +208,8 @@ def exported_part(task: Task, features: bool) -> tuple[nn.Module, tuple[str, ...
     return task.model, tuple(task.outputs)
 
 
-def pictures(task: Task, folder: str | None, batch: int, bad_images: str) -> Iterator[Tensor]:
-    """Prepared pictures of a folder, or drawn ones, in whole batches; the last may have pictures of the first."""
+def image_batches(task: Task, folder: str | None, batch: int, bad_images: str) -> Iterator[Tensor]:
+    """Prepared images of a folder, or drawn ones, in whole batches; the last may have images of the first."""
     from res2net.export.parts import drawn_batches, file_batches, whole_batches
 
     prepare = task.fitted()
@@ -229,9 +229,7 @@ def check_detector(task: Task, chosen: Arguments) -> None:
     if chosen.int8:
         raise InputError("Detectors are exported in fp32 alone: leave out --int8 and --calibrate.")
     if chosen.dynamic_batch:
-        raise InputError(
-            "A detector takes a fixed number of pictures: leave out --dynamic-batch, or give --batch-size."
-        )
+        raise InputError("A detector takes a fixed number of images: leave out --dynamic-batch, or give --batch-size.")
 
 
 def compared(
@@ -272,7 +270,7 @@ def describe(console: Console, agreement: Agreement | DetectionAgreement, *, dra
     """Print how the file agrees with the network."""
     from res2net.export import DetectionAgreement
 
-    what = "drawn pictures" if drawn else "pictures"
+    what = "drawn images" if drawn else "images"
     if isinstance(agreement, DetectionAgreement):
         apart = ", ".join(f"{name} {difference:.1e}" for name, difference in agreement.largest.items())
         line = f"{agreement.images} {what}, {agreement.detections} detections: {agreement.equal:.1f} % equal"
@@ -300,13 +298,13 @@ def check_agreement(agreement: Agreement | DetectionAgreement, artefact: Artefac
         what = "heat maps" if artefact.class_names else "features"
         raise InputError(
             f"In int8 the {what} differ from those of the network by {agreement.relative:.1e} of the largest, and "
-            f"{INT8_FEATURES_LIMIT} is allowed: nothing was written; calibrate on more pictures that are like those to "
+            f"{INT8_FEATURES_LIMIT} is allowed: nothing was written; calibrate on more images that are like those to "
             "come."
         )
     if artefact.int8 and agreement.top1 is not None and agreement.top1 < INT8_LIMIT:
         raise InputError(
-            f"In int8 only {agreement.top1:.1f} % of the pictures have the same likeliest class, and {INT8_LIMIT:.0f} "
-            "% are needed: nothing was written; calibrate on more pictures that are like those to come."
+            f"In int8 only {agreement.top1:.1f} % of the images have the same likeliest class, and {INT8_LIMIT:.0f} "
+            "% are needed: nothing was written; calibrate on more images that are like those to come."
         )
 
 
@@ -314,7 +312,7 @@ def check_detections(agreement: DetectionAgreement) -> None:
     """Raise `InputError` where a file finds something else than the detector."""
     if not agreement.detections:
         raise InputError(
-            "The detector finds nothing in these pictures, so that nothing can be compared: give a folder of pictures "
+            "The detector finds nothing in these images, so that nothing can be compared: give a folder of images "
             "in which it finds something (--images)."
         )
     if agreement.equal < EQUAL:

@@ -23,7 +23,7 @@ __all__ = ["check_plot", "draw_fields"]
 
 KINDS = (".png", ".svg")
 SETTLING = 8
-"""Pictures that normalisations of fresh weights take their statistics from."""
+"""Images that normalisations of fresh weights take their statistics from."""
 
 
 def check_plot(path: str, models: Mapping[str, Backbone], samples: int, weights: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ def check_plot(path: str, models: Mapping[str, Backbone], samples: int, weights:
         raise InputError(f"{len(weights)} weights for {len(models)} models: give one for each, in their order.")
     for name, model in models.items():
         if model.dims != 2:
-            raise InputError(f"{name} does not take pictures: only what pictures show can be drawn.")
+            raise InputError(f"{name} does not take images: only what images show can be drawn.")
         stage_fields(model)  # raises where a layer is not known
 
 
@@ -49,13 +49,13 @@ def draw_fields(
     *,
     size: int,
     samples: int,
-    pictures: str | None,
+    images: str | None,
     weights: Sequence[str],
     console: Console,
 ) -> None:
     """Measure the fields of models and write the figure.
 
-    Pictures have the side of `picture_side`.
+    Images have the side of `image_side`.
     """
     drawn: dict[str, Fields] = {}
     with torch.random.fork_rng(devices=[]), progress_bar(Console(stderr=True)) as bar:
@@ -64,25 +64,25 @@ def draw_fields(
             torch.manual_seed(0)
             checkpoint = find_checkpoint(name, weights[index]) if weights else None
             model = create_model(name, checkpoint, **options)
-            side = picture_side(model, size)
+            side = image_side(model, size)
             preprocessing = (preprocessing_of(checkpoint) if checkpoint else None) or usual(model.in_channels)
-            if pictures is None:
-                images = torch.randn(samples, model.in_channels, side, side)
+            if images is None:
+                inputs = torch.randn(samples, model.in_channels, side, side)
             else:
-                images = real_images(pictures, samples, replace(preprocessing, size=side))
+                inputs = real_images(images, samples, replace(preprocessing, size=side))
             if checkpoint is None:
-                settle(model, images[:SETTLING] if len(images) > 1 else images.expand(2, -1, -1, -1))
-            drawn[name] = Fields(stage_fields(model)[-1].paths, effective_field(model, images))
+                settle(model, inputs[:SETTLING] if len(inputs) > 1 else inputs.expand(2, -1, -1, -1))
+            drawn[name] = Fields(stage_fields(model)[-1].paths, effective_field(model, inputs))
             bar.advance(task)
     figure = fields_figure(drawn)
     atomic_write(path, lambda file: file.write(render(figure, Path(path).suffix[1:].lower())))
-    count, kind = len(images), "noise pictures" if pictures is None else f"pictures of {pictures}"
+    count, kind = len(inputs), "noise images" if images is None else f"images of {images}"
     state = "the given weights" if weights else "fresh weights"
     said = f"{path}: effective fields with {state}, mean of {count} {kind}."
     console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
-def picture_side(model: Backbone, size: int) -> int:
+def image_side(model: Backbone, size: int) -> int:
     """`size` or a little more: an odd side of which one position of the last stage is exactly the middle.
 
     Where a network takes multiples only, it is the next of these, and the position nearly in the middle.
@@ -94,13 +94,13 @@ def picture_side(model: Backbone, size: int) -> int:
 
 
 def usual(channels: int) -> Preprocessing:
-    """How pictures are prepared where no weights say it."""
+    """How images are prepared where no weights say it."""
     usual = Preprocessing()
     return usual if channels == 3 else Preprocessing(mean=(0.5,) * channels, std=(0.25,) * channels)
 
 
 def real_images(path: str, samples: int, preprocessing: Preprocessing) -> Tensor:
-    """`(N, C, side, side)`: the first pictures of a folder, or one picture."""
+    """`(N, C, side, side)`: the first images of a folder, or one image."""
     from res2net.images.decode import read_image
     from res2net.images.folder import list_images
     from res2net.images.transforms import eval_transform

@@ -24,9 +24,9 @@ class Arguments:
     models: tyro.conf.Positional[tuple[str, ...]]
     """Names of architectures; `res2net models` lists them."""
     size: int | None = None
-    """Side of the picture in pixels; by default 32 for a network of stride 4, else 224 (volumes: 64)."""
+    """Side of the image in pixels; by default 32 for a network of stride 4, else 224 (volumes: 64)."""
     batch_size: int = 1
-    """Pictures that the memory is told for."""
+    """Images that the memory is told for."""
     num_classes: int | None = None
     in_channels: int | None = None
     output_stride: int | None = None
@@ -36,9 +36,9 @@ class Arguments:
     """Draw the receptive fields into this file, .png or .svg: those of all paths, and the effective ones, which are
     measured with gradients."""
     samples: int = 16
-    """Pictures that the effective fields are the mean of."""
-    pictures: str | None = None
-    """A picture, or a folder of which the first ones are taken, for the effective fields; by default noise."""
+    """Images that the effective fields are the mean of."""
+    images: str | None = None
+    """An image, or a folder of which the first ones are taken, for the effective fields; by default noise."""
     weights: tuple[str, ...] = ()
     """A tag such as "in1k" or a checkpoint file for each model, for the effective fields; by default fresh weights."""
 
@@ -51,8 +51,8 @@ def run(arguments: Sequence[str]) -> None:
     check_range("batch size", chosen.batch_size, 1)
     if chosen.size is not None:
         check_range("size", chosen.size, 1)
-    if chosen.plot is None and (chosen.pictures is not None or chosen.weights):
-        raise InputError("--pictures and --weights are for the effective fields: add --plot FILE.png.")
+    if chosen.plot is None and (chosen.images is not None or chosen.weights):
+        raise InputError("--images and --weights are for the effective fields: add --plot FILE.png.")
 
     import torch
 
@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> None:
             options,
             size=size,
             samples=chosen.samples,
-            pictures=chosen.pictures,
+            images=chosen.images,
             weights=chosen.weights,
             console=console,
         )

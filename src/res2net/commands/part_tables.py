@@ -1,4 +1,4 @@
-"""What the parts of `res2net data check` share: tables, and which pictures are shown."""
+"""What the parts of `res2net data check` share: tables, and which images are shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from res2net.tasks.objects.formats import AnnotationReport
 __all__ = ["Cell", "class_table", "fault_table", "spread"]
 
 Cell = tuple[Image.Image, str]
-"""A picture with its labels drawn on it, and a caption."""
+"""An image with its labels drawn on it, and a caption."""
 
 
 def spread(places: Sequence[int], count: int) -> list[int]:
@@ -23,7 +23,7 @@ def spread(places: Sequence[int], count: int) -> list[int]:
 
 
 def class_table(counts: dict[str, Counter[str]], splits: Sequence[str], what: str, most: int | None) -> Table:
-    """How many objects or pictures each class has, the most frequent first."""
+    """How many objects or images each class has, the most frequent first."""
     ordered = sorted(counts.items(), key=lambda item: -item[1].total())
     rows: list[tuple[str | int, ...]] = [(name, *(found[split] for split in splits)) for name, found in ordered[:most]]
     left = len(ordered) - len(rows)

@@ -15,7 +15,7 @@ from res2net.report import Column, Table
 from res2net.report.objects import draw_segments
 from res2net.tasks.objects.formats import AnnotationReport
 from res2net.tasks.pixels.formats import PIXEL_FORMATS, PixelImages, read_pixel_splits
-from res2net.tasks.pixels.formats.survey import PixelSurvey, good_pictures
+from res2net.tasks.pixels.formats.survey import PixelSurvey, good_images
 
 __all__ = ["PixelsPart"]
 
@@ -31,7 +31,7 @@ class PixelsPart:
         splits = read_pixel_splits(path, name, self.report)
         self.surveys = {split: PixelSurvey() for split in (("all",) if len(splits) == 1 else ("train", "val"))}
         self.splits = {
-            split: PixelImages(files, good_pictures(files, self.report, survey))
+            split: PixelImages(files, good_images(files, self.report, survey))
             for files, (split, survey) in zip(splits, self.surveys.items(), strict=True)
         }
 
@@ -61,7 +61,7 @@ class PixelsPart:
     def _counts(self) -> Table:
         surveys = list(self.surveys.values())
         rows: list[tuple[str, list[str | int]]] = [
-            ("pictures", [survey.read for survey in surveys]),
+            ("images", [survey.read for survey in surveys]),
             ("without a labelled pixel", [survey.empty for survey in surveys]),
             ("labelled pixels", [int(survey.classes.sum()) for survey in surveys]),
             ("pixels without a label", [survey.unlabelled for survey in surveys]),
@@ -77,7 +77,7 @@ class PixelsPart:
         columns = [Column("what"), *(Column(split) for split in self.splits)]
         return Table(self.about, columns, [(what, *counts) for what, counts in rows])
 
-    def pictures(self, count: int) -> list[Cell]:
+    def images(self, count: int) -> list[Cell]:
         """As of `Part`."""
         cells: list[Cell] = []
         for images in self.splits.values():
@@ -85,7 +85,7 @@ class PixelsPart:
                 try:
                     cells.append(self._drawn(images, index))
                 except BadImage:
-                    continue  # a picture that is cut off, of which the header could be read
+                    continue  # an image that is cut off, of which the header could be read
         return cells[:count]
 
     def _drawn(self, images: PixelImages, index: int) -> Cell:

@@ -1,4 +1,4 @@
-"""`res2net predict`: what is in pictures, or in each picture of folders."""
+"""`res2net predict`: what is in images, or in each image of folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from res2net.task import task_names
 
 __all__ = ["run"]
 
-ABOUT = f"""Tell what is in pictures, or in each picture of folders. The first word may name the task, which is
+ABOUT = f"""Tell what is in images, or in each image of folders. The first word may name the task, which is
 classify unless it does: {", ".join(task_names())}."""
 
 Found = tuple[Path, Any, str]
@@ -29,26 +29,26 @@ class Arguments(TrainedArguments):
     """What is predicted with what."""
 
     sources: tyro.conf.Positional[tuple[str, ...]]
-    """Pictures, or folders of pictures (at any depth); for volumes NIfTI files."""
+    """Images, or folders of images (at any depth); for volumes NIfTI files."""
     json: bool = False
     """Print JSON instead of a table."""
     coco: str | None = None
-    """Also write the objects into this file in COCO's format of results; a number at the end of a picture's name is
+    """Also write the objects into this file in COCO's format of results; a number at the end of an image's name is
     its image_id."""
     draw: str | None = None
-    """Also write each picture with its result drawn on it into this folder."""
+    """Also write each image with its result drawn on it into this folder."""
     save: str | None = None
-    """Also write what is found in each picture into this folder as files of their own: masks, depth,
-    roads, translated pictures or label maps of volumes, in the size of the picture."""
+    """Also write what is found in each image into this folder as files of their own: masks, depth,
+    roads, translated images or label maps of volumes, in the size of the image."""
     boxes: str | None = None
     """Of keypoints with simple_baseline: look into the boxes of this file, COCO's results of a detector (such as
-    `predict detect --coco` writes) or COCO's annotations, in place of whole pictures."""
+    `predict detect --coco` writes) or COCO's annotations, in place of whole images."""
     box_score: float = 0.0
     """Least score of those boxes."""
     clicks: tuple[str, ...] = ()
     """For the task click: where, as column,row,+ on the object or column,row,- beside it, such as 120,80,+ 10,20,-."""
     batch_size: int | None = None
-    """Pictures at a time, or boxes; by default 32, and 1 where pictures or volumes are seen in their own size."""
+    """Images at a time, or boxes; by default 32, and 1 where images or volumes are seen in their own size."""
     precision: str = "fp32"
     """fp32, bf16 or fp16."""
 
@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> None:
     if chosen.batch_size is not None:
         check_range("batch size", chosen.batch_size, 1)
     if not chosen.sources:
-        raise InputError("Nothing to look at: give a picture, or a folder of pictures.")
+        raise InputError("Nothing to look at: give an image, or a folder of images.")
     listed = [path for source in chosen.sources for path in task_type(name).list_files(source)]
     paths = list(dict.fromkeys(listed))  # each once, also one that is named beside its folder
     trained = restore_trained(chosen, name, chosen.precision)
@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     kept: list[Found] = []
     with progress_bar(Console(stderr=True)) as bar:
-        pictures = bar.add_task("pictures", total=len(paths), note="")
+        images = bar.add_task("images", total=len(paths), note="")
 
         def handled() -> Iterator[Found]:
             # No result is kept that is told and written: maps of many photos do not fit into memory.
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> None:
                     _save(task, path, result, Path(chosen.save, f"{number:05d}-{stem_of(path)}"))
                 if chosen.coco is not None:
                     kept.append((path, result, reason))
-                bar.advance(pictures)
+                bar.advance(images)
                 yield path, result, reason
 
         if chosen.json:
@@ -148,15 +148,15 @@ def _write_coco(task: Any, found: Sequence[Found], file: str) -> None:
 def _save(task: Any, path: Path, result: Any, stem: Path) -> None:
     task.save(result, stem)
     if task.cuts_out:
-        for end, picture in task.cut_outs(task.read_file(path), result).items():
-            _write_png(stem.with_name(f"{stem.name}-{end}.png"), picture)
+        for end, image in task.cut_outs(task.read_file(path), result).items():
+            _write_png(stem.with_name(f"{stem.name}-{end}.png"), image)
 
 
 def _draw(task: Any, path: Path, result: Any, folder: Path, number: int) -> None:
     _write_png(folder / f"{number:05d}-{stem_of(path)}.png", task.draw(task.read_file(path), result))
 
 
-def _write_png(path: Path, picture: Any) -> None:
+def _write_png(path: Path, image: Any) -> None:
     from res2net.weights import atomic_write
 
-    atomic_write(path, lambda file: picture.save(file, "PNG"))
+    atomic_write(path, lambda file: image.save(file, "PNG"))

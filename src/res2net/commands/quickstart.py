@@ -17,7 +17,7 @@ from res2net.errors import InputError
 
 __all__ = ["run"]
 
-ABOUT = """Train a small ResNet and a Res2Net of the same cost on pictures that are drawn on the spot, compare them by
+ABOUT = """Train a small ResNet and a Res2Net of the same cost on images that are drawn on the spot, compare them by
 object size, and show what they look at. Needs no data and no network; about four minutes on two cores."""
 
 
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     console = Console()
     console.print(
         "Two networks of the same cost, a ResNet and a Res2Net, learn to name what they see: a silhouette filled with "
-        "a texture, from 6 % to 90 % of the picture's side.",
+        "a texture, from 6 % to 90 % of the image's side.",
         highlight=False,
     )
     configs = {name: quickstart(model, epochs=chosen.epochs) for name, model in MODELS.items()}
@@ -68,9 +68,9 @@ def run(arguments: Sequence[str]) -> int:
     console.print(
         f"\n{time.monotonic() - started:.0f} s in all. Report, with plots and what the networks look at:\n"
         f"  {report}\n\n"
-        "Next, with your own pictures (a folder with a folder of pictures for each class):\n"
-        "  res2net train PATH/TO/PICTURES --model res2net50_26w_4s\n"
-        "  res2net train PATH/TO/PICTURES --model res2net50_26w_4s --weights in1k --adapt-classifier"
+        "Next, with your own images (a folder with a folder of images for each class):\n"
+        "  res2net train PATH/TO/IMAGES --model res2net50_26w_4s\n"
+        "  res2net train PATH/TO/IMAGES --model res2net50_26w_4s --weights in1k --adapt-classifier"
         "    (fine-tune; non-commercial weights)\n"
         f"  res2net eval shapes --weights {best}\n"
         "  res2net models",

@@ -39,7 +39,7 @@ class Arguments:
     model: str = "res2net50_26w_4s"
     """The model that is sought, but for its scale and base width."""
     size: int | None = None
-    """Side of the picture in pixels; by default 32 for a network of stride 4, else 224."""
+    """Side of the image in pixels; by default 32 for a network of stride 4, else 224."""
     num_classes: int | None = None
     """Of both; by default their own."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)

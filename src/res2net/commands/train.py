@@ -1,4 +1,4 @@
-"""`res2net train`: train a task on a source of pictures."""
+"""`res2net train`: train a task on a source of images."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
         _check_nothing_else(parsed, default, saved)
         return _train(saved, folder)
     if not parsed.run.source:
-        raise InputError("SOURCE is missing: give a folder of pictures, or the name shapes.")
+        raise InputError("SOURCE is missing: give a folder of images, or the name shapes.")
     return _train(parsed.run, None)
 
 
@@ -99,7 +99,7 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
         print(f"Stopped and saved. Go on with:\n  res2net train --resume {shlex.quote(str(stop))}", file=sys.stderr)
         return 1
     write_run_report(trained, open_data(config), config)
-    title = f"The best weights on the validation pictures {trained.task.scored}".rstrip()
+    title = f"The best weights on the validation images {trained.task.scored}".rstrip()
     console.print(metrics_table(title, trained.evaluation).to_rich())
     best = shlex.quote(str(trained.folder.best))
     task = "" if config.task_name == "classify" else f"{config.task_name} "

@@ -31,7 +31,7 @@ class Comparison:
         return {name: [run.evaluation.metrics[metric] for run in runs] for name, runs in self.runs.items()}
 
     def counts(self) -> dict[str, Counts]:
-        """What one picture costs each model."""
+        """What one image costs each model."""
         found = {}
         for name, runs in self.runs.items():
             task = runs[0].task

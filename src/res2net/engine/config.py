@@ -43,24 +43,24 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which pictures, in which batches."""
+    """Which images, in which batches."""
 
     batch_size: int = 64
-    """Pictures of a step."""
+    """Images of a step."""
     size: int | None = None
     """Side of the square that the network sees, pixels. By default what the weights or the data call for."""
     val_fraction: float = 0.2
     """Share kept for validation, where the data are not split."""
     bad_images: str = "stop"
-    """A picture that cannot be read: "stop" there, or "skip" and count it."""
+    """An image that cannot be read: "stop" there, or "skip" and count it."""
     decode: str = "full"
     """JPEG files: "full", or "scaled" to what is needed, faster for large photos and nearly the same pixels."""
     workers: int | None = None
-    """Processes that prepare pictures; by default one for each processor but one, none for pictures in memory."""
+    """Processes that prepare images; by default one for each processor but one, none for images in memory."""
     bad_annotations: str = "stop"
     """Annotations of objects that cannot be right: "stop" and count them, or "skip" those."""
     overfit: int = 0
-    """Train on the first so many pictures and validate on the same, to see whether a network learns; 0 is off."""
+    """Train on the first so many images and validate on the same, to see whether a network learns; 0 is off."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class TrainConfig(Generic[TaskOptions]):
     precision: str = "fp32"
     """fp32, bf16 or fp16 (mixed precision)."""
     channels_last: bool = True
-    """Keep pictures as (N, H, W, C) in memory, which is faster nearly everywhere."""
+    """Keep images as (N, H, W, C) in memory, which is faster nearly everywhere."""
     compile: bool = False
     """Compile the network with torch.compile."""
     accelerator: str = "auto"

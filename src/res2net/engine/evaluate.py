@@ -18,7 +18,7 @@ from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task
 from res2net.tasks.objects.formats import ObjectImages
 from res2net.tasks.pixels.formats import PixelImages
-from res2net.tasks.translate.data import PicturePairs
+from res2net.tasks.translate.data import ImagePairs
 
 __all__ = ["evaluate", "workers_for"]
 
@@ -39,10 +39,10 @@ def evaluate(
 
     Args:
         task: with trained weights.
-        loader: of prepared pictures, in order.
+        loader: of prepared images, in order.
         precision: "fp32", "bf16" or "fp16".
         accelerator: "cpu", "gpu", "mps" or "auto".
-        channels_last: memory format of pictures.
+        channels_last: memory format of images.
         metric: of the task, to be looked into afterwards; by default a new one.
         console: where progress is shown; None shows nothing.
     """
@@ -67,8 +67,8 @@ class _Found(L.Callback):
 
 
 def workers_for(source: DataSource) -> int:
-    """Worker processes for data: one for each processor but one for files, none for pictures in memory."""
-    if not isinstance(source.train, ImageFiles | ObjectImages | PixelImages | PicturePairs):
+    """Worker processes for data: one for each processor but one for files, none for images in memory."""
+    if not isinstance(source.train, ImageFiles | ObjectImages | PixelImages | ImagePairs):
         return 0
     # Where a container gives fewer processors than the machine has, only some systems tell.
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

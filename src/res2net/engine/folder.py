@@ -36,7 +36,7 @@ class RunFolder:
         self.state = path / "last.ckpt"
         """Everything that resuming needs."""
         self.report = path / "report.html"
-        """Curves and pictures."""
+        """Curves and images."""
 
     @classmethod
     def create(cls, config: TrainConfig[object]) -> RunFolder:

@@ -69,7 +69,7 @@ def quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PossibleUserWarning)
-        # A batch that broken pictures left too small is skipped on purpose.
+        # A batch that broken images left too small is skipped on purpose.
         warnings.filterwarnings("ignore", message="`training_step` returned `None`")
         # Lightning 2.6 asks torch 2.15 for a type that the latter has renamed.
         warnings.filterwarnings("ignore", message=".*LeafSpec")

@@ -32,9 +32,9 @@ class TaskModule(L.LightningModule):
     Args:
         task: what is trained or evaluated.
         optim: how it is trained; None for evaluation alone.
-        channels_last: memory format of pictures.
+        channels_last: memory format of images.
         metric: what evaluations fill; by default a new one of the task.
-        least: pictures; a batch of which broken ones left fewer is not learnt from.
+        least: images; a batch of which broken ones left fewer is not learnt from.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TaskModule(L.LightningModule):
         self.channels_last = channels_last
         self.metric = task.metric() if metric is None else metric
         self.skipped: dict[str, str] = {}
-        """Path and reason of each picture that could not be read."""
+        """Path and reason of each image that could not be read."""
         self._records: list[dict[str, Tensor]] = []
         self._started = 0.0
         self.automatic_optimization = len(task.learners()) == 1
@@ -74,7 +74,7 @@ class TaskModule(L.LightningModule):
         return configured
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Tensors go to the device; names of skipped pictures are noted."""
+        """Tensors go to the device; names of skipped images are noted."""
         images, targets = batch
         targets = dict(targets)
         self.skipped.update((skipped.path, skipped.reason) for skipped in targets.pop("skipped", ()))
@@ -86,7 +86,7 @@ class TaskModule(L.LightningModule):
         }
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """The loss of a batch; None, which skips it, where broken pictures left too few."""
+        """The loss of a batch; None, which skips it, where broken images left too few."""
         images, targets = batch
         if len(images) < self.least:
             return None
@@ -96,7 +96,7 @@ class TaskModule(L.LightningModule):
             if ONE_VALUE not in str(error):
                 raise
             raise InputError(
-                "This network normalises over the pictures of a batch, which one alone does not allow: give "
+                "This network normalises over the images of a batch, which one alone does not allow: give "
                 "--batch-size 2 or more."
             ) from error
 
@@ -136,22 +136,22 @@ class TaskModule(L.LightningModule):
         self._started = time.monotonic()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the metric and keep one value of each kind for each picture."""
+        """Update the metric and keep one value of each kind for each image."""
         images, targets = batch
         if len(images):
             records = self.task.validate(images, targets, self.metric) | {"index": targets["index"]}
             self._records.append({name: value.detach().cpu() for name, value in records.items()})
 
     def evaluation(self) -> Evaluation:
-        """What the evaluation that just ended found; the mean loss is that of this process' pictures.
+        """What the evaluation that just ended found; the mean loss is that of this process' images.
 
         Raises:
-            InputError: none of the pictures could be read.
+            InputError: none of the images could be read.
         """
         seconds = time.monotonic() - self._started
         skipped = tuple(self.skipped)
         if not self._records:
-            raise InputError(f"No picture to validate on could be read: mend {skipped[0]} and the others.")
+            raise InputError(f"No image to validate on could be read: mend {skipped[0]} and the others.")
         return evaluation_of(self.task, self._records, self.metric, skipped, seconds)
 
 
@@ -181,7 +181,7 @@ def memory_format(task: Task) -> torch.memory_format:
 
 
 def describe_skipped(skipped: Sequence[str]) -> str:
-    """A line that counts the pictures that were left out."""
+    """A line that counts the images that were left out."""
     if len(skipped) == 1:
-        return f"1 broken picture was skipped: {skipped[0]}"
-    return f"{len(skipped)} broken pictures were skipped, such as {skipped[0]}"
+        return f"1 broken image was skipped: {skipped[0]}"
+    return f"{len(skipped)} broken images were skipped, such as {skipped[0]}"

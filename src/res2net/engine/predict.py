@@ -1,4 +1,4 @@
-"""Predict what is in pictures."""
+"""Predict what is in images."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def predict(
 
     Args:
         task: with trained weights.
-        paths: of the pictures.
-        batch_size: pictures at a time; by default as the task has it.
-        bad_images: "stop" raises `BadImage` at a broken picture, "skip" goes on.
+        paths: of the images.
+        batch_size: images at a time; by default as the task has it.
+        bad_images: "stop" raises `BadImage` at a broken image, "skip" goes on.
         accelerator: "cpu", "gpu", "mps" or "auto".
         precision: "fp32", "bf16" or "fp16".
-        boxes: of each picture, for a task that looks into boxes: its result is then what `united` makes of
+        boxes: of each image, for a task that looks into boxes: its result is then what `united` makes of
             all of them.
 
     Yields:
         In the order of `paths`: the path, its result (None where it was skipped), and why it was skipped.
 
     Raises:
-        InputError: a broken picture, an unknown precision, or an accelerator that is not there.
+        InputError: a broken image, an unknown precision, or an accelerator that is not there.
     """
     check_choice("Precision", precision, PRECISIONS)
     batch_size = batch_size or task.predicted_together
@@ -75,7 +75,7 @@ def _each(
     device: torch.device,
     kind: torch.dtype,
 ) -> Iterator[tuple[Path, Any, str]]:
-    """As `predict`, for each sample; `paths` says of which picture it is."""
+    """As `predict`, for each sample; `paths` says of which image it is."""
     waiting = 0
     for images, targets in eval_loader(Transformed(samples, task.transform(False), bad_images), batch_size):
         results: dict[int, Any] = {}
@@ -84,7 +84,7 @@ def _each(
                 found = task.predict(images.to(device), targets)
             results = dict(zip(targets["index"].tolist(), found, strict=True))
         reasons = {Path(skipped.path): skipped.reason for skipped in targets["skipped"]}
-        # Not the number of reasons: a broken picture may be given twice.
+        # Not the number of reasons: a broken image may be given twice.
         done = waiting + len(results) + len(targets["skipped"])
         for index in range(waiting, done):
             yield paths[index], results.get(index), reasons.get(paths[index], "")
@@ -92,13 +92,13 @@ def _each(
 
 
 def results_table(task: Task, found: Iterable[tuple[Path, Any, str]]) -> Table:
-    """What `predict` yields as the task tabulates it; a picture that was skipped has one row that says why."""
+    """What `predict` yields as the task tabulates it; an image that was skipped has one row that says why."""
     empty = (None,) * len(task.columns)
     rows: list[tuple[Cell, ...]] = []
     for path, result, reason in found:
         told = [(f"not read: {reason}", *empty[1:])] if reason else task.tabulate(result) or [empty]
         rows += [(str(path) if place == 0 else "", *row) for place, row in enumerate(told)]
-    return Table("", (Column("picture"), *task.columns), rows)
+    return Table("", (Column("image"), *task.columns), rows)
 
 
 def device_of(accelerator: str) -> torch.device:

@@ -34,7 +34,7 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
         f"{human(counts.macs)} MACs{owner} at {sides} {places}; {len(source.train):,} "
         f"{task.source_name} to train, {len(source.val):,} to validate",
     )
-    title = f"The best weights on the validation pictures {task.scored}".rstrip()
+    title = f"The best weights on the validation images {task.scored}".rstrip()
     report.add_table(metrics_table(title, trained.evaluation))
     if trained.evaluation.skipped:
         report.add_paragraph(describe_skipped(trained.evaluation.skipped))

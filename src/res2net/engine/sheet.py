@@ -1,4 +1,4 @@
-"""What several models make of the same pictures, beside what is true."""
+"""What several models make of the same images, beside what is true."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from res2net.images.samples import Sample
 from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task
 
-__all__ = ["PICKS", "Compared", "FilesAlone", "Readable", "Scores", "choose", "compare_pictures", "evaluate_picture"]
+__all__ = ["PICKS", "Compared", "FilesAlone", "Readable", "Scores", "choose", "compare_images", "evaluate_image"]
 
 PICKS = ("first", "random", "differ")
-"""Ways to choose pictures; see `choose`."""
+"""Ways to choose images; see `choose`."""
 BATCH = 32
-"""Samples at a time, where a picture has several, such as crops of people."""
+"""Samples at a time, where an image has several, such as crops of people."""
 
 Score = tuple[str, float] | None
-"""Name and value in percent; None where a picture has nothing that it could be measured on."""
+"""Name and value in percent; None where an image has nothing that it could be measured on."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A picture with what the models make of it, in their order."""
+    """An image with what the models make of it, in their order."""
 
     name: str
-    picture: Image.Image
+    image: Image.Image
     truth: Image.Image | None
     """None where it is not known."""
     found: Sequence[Image.Image]
     scores: Sequence[Score]
-    """By `Task.picture_score`; all None where the truth is not known."""
+    """By `Task.image_score`; all None where the truth is not known."""
 
 
 class FilesAlone:
-    """Pictures of which nothing is known: all below a folder that a task reads, or one.
+    """Images of which nothing is known: all below a folder that a task reads, or one.
 
     Raises:
         InputError: there are none.
@@ -63,8 +63,8 @@ class FilesAlone:
         return self._read(self.paths[index]), {}
 
 
-def evaluate_picture(task: Task, source: DataSource, index: int) -> Evaluation:
-    """The metrics of a task on one validation picture of a source alone.
+def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
+    """The metrics of a task on one validation image of a source alone.
 
     Raises:
         InputError: the task has nothing to look at there, or the source does not fit it.
@@ -82,15 +82,15 @@ def evaluate_picture(task: Task, source: DataSource, index: int) -> Evaluation:
 
 
 class Readable:
-    """Tells whether the picture at a place can be read, and remembers those that cannot."""
+    """Tells whether the image at a place can be read, and remembers those that cannot."""
 
     def __init__(self, task: Task, source: DataSource) -> None:
-        self._samples = task.pictures(source)
+        self._samples = task.images(source)
         self.broken: dict[str, str] = {}
         """Path and reason of each."""
 
     def __call__(self, place: int) -> bool:
-        """Read the picture."""
+        """Read the image."""
         try:
             self._samples[place]
         except BadImage as error:
@@ -100,7 +100,7 @@ class Readable:
 
 
 class Scores:
-    """The scores of models on pictures of a source, each measured once."""
+    """The scores of models on images of a source, each measured once."""
 
     def __init__(self, tasks: Sequence[Task], source: DataSource) -> None:
         self.tasks, self.source = tasks, source
@@ -113,12 +113,12 @@ class Scores:
 
     def _score(self, task: Task, index: int) -> Score:
         try:
-            evaluation = evaluate_picture(task, self.source, index)
+            evaluation = evaluate_image(task, self.source, index)
         except BadImage:
             raise
-        except InputError:  # such as a picture in which nobody has a key point
+        except InputError:  # such as an image in which nobody has a key point
             return None
-        name, value = task.picture_score(evaluation)
+        name, value = task.image_score(evaluation)
         return None if math.isnan(value) else (name, value)
 
     def difference(self, index: int) -> float:
@@ -137,48 +137,48 @@ def choose(
     difference: Callable[[int], float] | None = None,
     usable: Callable[[int], bool] | None = None,
 ) -> list[int]:
-    """The places of pictures in a data set.
+    """The places of images in a data set.
 
     Args:
         count: at most so many.
-        total: pictures in the data set.
+        total: images in the data set.
         pick: "first", "random", or "differ": those with the largest difference, the largest first.
         seed: of random choices.
         among: "differ" looks at no more than so many, chosen at random.
-        difference: of the picture at a place, for "differ".
-        usable: whether the picture at a place may be chosen; by default all may.
+        difference: of the image at a place, for "differ".
+        usable: whether the image at a place may be chosen; by default all may.
 
     Raises:
         InputError: there is no such way to choose, or no differences are known.
     """
-    check_choice("Way to choose pictures", pick, PICKS)
+    check_choice("Way to choose images", pick, PICKS)
     if pick == "first":
         return list(islice(filter(usable or (lambda _: True), range(total)), count))
     shuffled = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).tolist()
     if pick == "random":
         return sorted(islice(filter(usable or (lambda _: True), shuffled), count))
     if difference is None:
-        raise InputError("Nothing is known of these pictures by which models could differ: choose first or random.")
+        raise InputError("Nothing is known of these images by which models could differ: choose first or random.")
     differences = {place: difference(place) for place in sorted(shuffled[:among]) if usable is None or usable(place)}
     return sorted(differences, key=lambda place: -differences[place])[:count]
 
 
-def compare_pictures(
+def compare_images(
     tasks: Sequence[Task], source: DataSource, places: Sequence[int], scores: Scores | None
 ) -> Iterator[Compared]:
-    """What models make of validation pictures of a source.
+    """What models make of validation images of a source.
 
     Args:
         tasks: with trained weights, all of the same kind and for the same classes.
-        source: of the pictures.
-        places: of the pictures among the validation pictures.
+        source: of the images.
+        places: of the images among the validation images.
         scores: of these; None where the truth is not known.
 
     Raises:
-        InputError: a picture cannot be read, or the task cannot draw what is true.
+        InputError: an image cannot be read, or the task cannot draw what is true.
     """
     for place in places:
-        image, target = tasks[0].pictures(source)[place]
+        image, target = tasks[0].images(source)[place]
         yield Compared(
             name_of(source.val, place),
             tasks[0].draw_alone(image, target),
@@ -189,6 +189,6 @@ def compare_pictures(
 
 
 def name_of(samples: Any, place: int) -> str:
-    """The name of a picture's file, where it has one, else its place."""
+    """The name of an image's file, where it has one, else its place."""
     paths = getattr(samples, "paths", None)
-    return f"picture {place}" if paths is None else Path(paths[place]).name
+    return f"image {place}" if paths is None else Path(paths[place]).name

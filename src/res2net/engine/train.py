@@ -73,7 +73,7 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
         markup=False,
         soft_wrap=True,
     )
-    # A single picture is too few for batch normalisation, unless that is what was chosen.
+    # A single image is too few for batch normalisation, unless that is what was chosen.
     least = min(2, batches.batch_size)
     module = TaskModule(task, config.optim, channels_last=config.channels_last, least=least)
     if config.compile:
@@ -113,7 +113,7 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
 
 
 def open_data(config: TrainConfig[Any]) -> DataSource:
-    """The pictures of a run."""
+    """The images of a run."""
     data = config.data
     source = open_source(
         config.source,

@@ -1,4 +1,4 @@
-"""Class activation maps: where in a picture a network sees a class."""
+"""Class activation maps: where in an image a network sees a class."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def class_activation_maps(
     """Grad-CAM (Selvaraju et al., ICCV 2017, Eq. 1 and 2), computed by captum, in evaluation mode.
 
     The layer's channels are added with weights, the class's mean gradients; what speaks against the class is cut off.
-    The map is then enlarged to the picture and divided by its greatest value. A map of zeros stays so.
+    The map is then enlarged to the image and divided by its greatest value. A map of zeros stays so.
 
     Args:
         model: a network with a classifier; its modes, gradients and weights stay as they are.
         images: `(N, C, *size)`, as the network takes them.
-        classes: the class of each picture, or one for all; by default the predicted ones.
+        classes: the class of each image, or one for all; by default the predicted ones.
         layer: name of the module whose output is looked at; by default the last stage of a backbone.
 
     Returns:
@@ -51,7 +51,7 @@ def class_activation_maps(
         logits = model(x)
         return logits.gather(1, _chosen(classes, logits)[:, None])[:, 0]
 
-    # A caller that switched gradients off shall get its maps all the same: they are switched on, and the pictures
+    # A caller that switched gradients off shall get its maps all the same: they are switched on, and the images
     # copied, which within `inference_mode` may be of a kind that has no gradients.
     with evaluation(model), torch.inference_mode(False), torch.enable_grad():
         try:
@@ -76,7 +76,7 @@ def _layer(model: nn.Module, name: str | None) -> nn.Module:
 
 
 def _chosen(classes: int | Sequence[int] | Tensor | None, logits: Tensor) -> Tensor:
-    """The class of each picture `(N,)`, checked."""
+    """The class of each image `(N,)`, checked."""
     if logits.ndim != 2:
         raise InputError(f"The network returns {tuple(logits.shape)}, not logits (N, classes): give it a classifier.")
     if classes is None:
@@ -84,5 +84,5 @@ def _chosen(classes: int | Sequence[int] | Tensor | None, logits: Tensor) -> Ten
     chosen = torch.as_tensor(classes, dtype=torch.int64, device=logits.device)
     count, known = logits.shape
     if chosen.ndim > 1 or chosen.numel() not in (1, count) or not ((chosen >= 0) & (chosen < known)).all():
-        raise InputError(f"Classes {classes} do not fit: give one of 0 to {known - 1} for each of {count} pictures.")
+        raise InputError(f"Classes {classes} do not fit: give one of 0 to {known - 1} for each of {count} images.")
     return chosen.expand(count)

@@ -16,7 +16,7 @@ __all__ = ["FORMATS", "TRAINING", "Artefact", "read_artefact", "sidecar"]
 FORMATS = {"pt2": ".pt2", "onnx": ".onnx", "openvino": ".xml", "aoti": ".aoti.pt2"}
 """Each format with the ending of its files; OpenVINO writes the weights beside, in a file that ends in `.bin`."""
 TRAINING = ("batch_size", "seed", "val_fraction")
-"""What an evaluation takes from the training, so that it has the same pictures."""
+"""What an evaluation takes from the training, so that it has the same images."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Artefact:
     options: Mapping[str, Any]
     """Of the architecture."""
     input_shape: Sequence[int]
-    """`(N, C, H, W)`, pictures that are prepared as `preprocessing` says."""
+    """`(N, C, H, W)`, images that are prepared as `preprocessing` says."""
     dynamic_batch: bool
-    """Whether it takes any number of pictures, and not N only."""
+    """Whether it takes any number of images, and not N only."""
     outputs: Sequence[str]
     """Names of what comes out: "logits", "heatmaps", "boxes" and so on of a detector, or the stages of a pyramid of
     features."""

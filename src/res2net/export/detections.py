@@ -1,4 +1,4 @@
-"""Whether two detectors find the same in the same pictures."""
+"""Whether two detectors find the same in the same images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from res2net.tasks.objects.heads.fixed import MAPS
 __all__ = ["DetectionAgreement", "compare_detections"]
 
 TOLERANCE = 1e-3
-"""How far two numbers of the same detection may lie apart: boxes as a share of the picture's longer side, scores and
-masks as they are, from 0 to 1, and scores of key points as a share of the largest in the picture."""
+"""How far two numbers of the same detection may lie apart: boxes as a share of the image's longer side, scores and
+masks as they are, from 0 to 1, and scores of key points as a share of the largest in the image."""
 PIXELS = 1.01
 """How far two key points of the same detection may lie apart, at least: they are middles of pixels, and of two values
 that are almost equal rounding may make the one or the other the largest."""
@@ -26,7 +26,7 @@ class DetectionAgreement:
 
     images: int
     detections: int
-    """In all pictures, of the other network."""
+    """In all images, of the other network."""
     equal: float
     """Share of the detections of both that have an equal one in the other, in percent; 0 where there are none."""
     largest: Mapping[str, float] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class DetectionAgreement:
 def compare_detections(
     network: nn.Module, other: nn.Module, batches: Iterable[Tensor], names: Sequence[str], tolerance: float = TOLERANCE
 ) -> DetectionAgreement:
-    """Compare what two detectors find in pictures.
+    """Compare what two detectors find in images.
 
     Detections are equal when they have the same label and all their numbers agree within the tolerance. Their order
     does not matter, since that of almost equal scores depends on rounding.
@@ -50,7 +50,7 @@ def compare_detections(
     Args:
         network: the one in question, of fixed shapes as `Detector.forward` has them.
         other: the one that is right.
-        batches: of pictures `(N, C, H, W)`.
+        batches: of images `(N, C, H, W)`.
         names: of what both give: "boxes", "scores", "labels" and more, as `FixedDetector` has them.
         tolerance: see `TOLERANCE`.
     """
@@ -82,14 +82,14 @@ def compare_detections(
 
 
 def found(names: Sequence[str], outputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The detections of a picture by the name of the output, each a row `(m, numbers)`, without empty places."""
+    """The detections of an image by the name of the output, each a row `(m, numbers)`, without empty places."""
     by_name = {name: output.float() for name, output in zip(names, outputs, strict=True) if name not in MAPS}
     here = by_name["scores"] > 0
     return {name: output[here][:, None].flatten(1) for name, output in by_name.items()}
 
 
 def map_differences(names: Sequence[str], ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> dict[str, float]:
-    """The largest difference of each output that is of the whole picture, as a share of their largest number."""
+    """The largest difference of each output that is of the whole image, as a share of their largest number."""
     differences = {}
     for name, one, two in zip(names, ours, theirs, strict=True):
         if name in MAPS:

@@ -1,4 +1,4 @@
-"""Networks in whole numbers of 8 bits: ranges of values are measured on pictures, weights are not trained."""
+"""Networks in whole numbers of 8 bits: ranges of values are measured on images, weights are not trained."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ INT8_FORMATS = ("pt2", "onnx", "openvino")
 class Calibration:
     """How a network comes into int8."""
 
-    pictures: Iterable[Tensor]
+    images: Iterable[Tensor]
     """In batches `(N, C, H, W)`, on which ranges of values are measured."""
     optimized: bool
     """Whether splits and concatenations are brought into 8 bits where the runtime would leave them in 32."""
 
 
-def quantized(model: Any, pictures: Iterable[Tensor], *, input_name: str | None = None) -> Any:
+def quantized(model: Any, images: Iterable[Tensor], *, input_name: str | None = None) -> Any:
     """The same network of OpenVINO or ONNX with its convolutions and matrix products in int8, by NNCF.
 
-    A range holds all values of all pictures. The mean over batches, NNCF's own choice, would leave out much of what
-    batches of one picture have.
+    A range holds all values of all images. The mean over batches, NNCF's own choice, would leave out much of what
+    batches of one image have.
 
     Args:
         model: as OpenVINO or ONNX has it.
-        pictures: batches `(N, C, H, W)` of the network's own batch size, such as those that it will see.
+        images: batches `(N, C, H, W)` of the network's own batch size, such as those that it will see.
         input_name: of an ONNX network.
 
     Raises:
-        InputError: there are no pictures, or NNCF is not installed.
+        InputError: there are no images, or NNCF is not installed.
     """
     with needs_export("Int8"):
         import nncf
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-    arrays = [batch.numpy() for batch in some(pictures)]
+    arrays = [batch.numpy() for batch in some(images)]
     items = [{input_name: array} for array in arrays] if input_name else arrays
     ranges = nncf.AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX)
     with quiet(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
@@ -60,7 +60,7 @@ def quantized(model: Any, pictures: Iterable[Tensor], *, input_name: str | None 
         )
 
 
-def quantized_module(module: GraphModule, pictures: Iterable[Tensor]) -> GraphModule:
+def quantized_module(module: GraphModule, images: Iterable[Tensor]) -> GraphModule:
     """The same for the module of an exported program, by torchao's quantizer for processors.
 
     Weights become int8, and behind each of them, and around each layer, stands the arithmetic between whole numbers and
@@ -68,10 +68,10 @@ def quantized_module(module: GraphModule, pictures: Iterable[Tensor]) -> GraphMo
 
     Args:
         module: `program.module()`; it is changed.
-        pictures: as in `quantized`.
+        images: as in `quantized`.
 
     Raises:
-        InputError: there are no pictures, or torchao is not installed.
+        InputError: there are no images, or torchao is not installed.
     """
     with needs_export("Int8 of pt2"), quiet():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -79,7 +79,7 @@ def quantized_module(module: GraphModule, pictures: Iterable[Tensor]) -> GraphMo
     scheme = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
     measured = prepare_pt2e(module, scheme)
     with torch.no_grad():
-        for batch in some(pictures):
+        for batch in some(images):
             measured(batch)
         made: GraphModule = convert_pt2e(measured)
     leave_out_unused(made)
@@ -94,11 +94,11 @@ def leave_out_unused(module: GraphModule) -> None:
         delattr(module.get_submodule(owner), last)
 
 
-def some(pictures: Iterable[Tensor]) -> Iterator[Tensor]:
+def some(images: Iterable[Tensor]) -> Iterator[Tensor]:
     """The same batches; `InputError` where there are none."""
     empty = True
-    for batch in pictures:
+    for batch in images:
         yield batch
         empty = False
     if empty:
-        raise InputError("Int8 needs pictures to measure ranges of values on: give a folder with some (--calibrate).")
+        raise InputError("Int8 needs images to measure ranges of values on: give a folder with some (--calibrate).")

@@ -1,4 +1,4 @@
-"""What is exported of a task, and the pictures that it is tried with."""
+"""What is exported of a task, and the images that it is tried with."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from res2net.images.shapes.dataset import Shapes
 __all__ = ["Pyramid", "drawn_batches", "file_batches"]
 
 OBJECTS_SIZE = 256
-"""Pixels of the side of a drawn picture with several objects."""
+"""Pixels of the side of a drawn image with several objects."""
 OBJECTS = (0.15, 0.6)
-"""Sizes of these objects, as shares of the picture's."""
+"""Sizes of these objects, as shares of the image's."""
 Prepare = Callable[[Any], Tensor]
-"""A picture to what a network takes: `(C, H, W)`."""
+"""An image to what a network takes: `(C, H, W)`."""
 
 
 class Pyramid(nn.Module):
@@ -54,14 +54,14 @@ def file_batches(
     *,
     read: Callable[[str | Path], Any] = read_image,
 ) -> Iterator[Tensor]:
-    """Pictures of files, in whole batches; `read` takes the path of one."""
+    """Images of files, in whole batches; `read` takes the path of one."""
     files = Transformed(ReadFiles(paths, read), None, bad_images)
     samples = (files[index] for index in range(len(files)))
     return whole_batches((sample[0] for sample in samples if not isinstance(sample, Skipped)), prepare, batch)
 
 
 def whole_batches(images: Iterable[object], prepare: Prepare, batch: int) -> Iterator[Tensor]:
-    """Batches of a size; the last is filled up with its own pictures."""
+    """Batches of a size; the last is filled up with its own images."""
     waiting: list[Tensor] = []
     empty = True
     for image in images:
@@ -72,4 +72,4 @@ def whole_batches(images: Iterable[object], prepare: Prepare, batch: int) -> Ite
     if waiting:
         yield torch.stack([waiting[index % len(waiting)] for index in range(batch)])
     elif empty:
-        raise InputError("There is no picture that can be read: give other pictures.")
+        raise InputError("There is no image that can be read: give other images.")

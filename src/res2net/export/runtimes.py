@@ -1,4 +1,4 @@
-"""Programs that run exported networks, all with the same call: pictures in, tensors out."""
+"""Programs that run exported networks, all with the same call: images in, tensors out."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ HARMLESS = re.compile(rf"({WORDS}|[\s+\-*/%(),<>=])*")
 class Runtime(nn.Module):
     """An exported network that stands in the place of the network.
 
-    Shape: pictures `(N, C, H, W)` to its output, or to a list where it has several. A network for a fixed number of
-    pictures is run as often as needed, the last time with zeros.
+    Shape: images `(N, C, H, W)` to its output, or to a list where it has several. A network for a fixed number of
+    images is run as often as needed, the last time with zeros.
     """
 
     def __init__(self, run: Run, artefact: Artefact) -> None:
@@ -47,16 +47,16 @@ class Runtime(nn.Module):
         self.num_classes = len(artefact.class_names)
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """Pictures to what the network makes of them."""
+        """Images to what the network makes of them."""
         wanted = tuple(self.artefact.input_shape[1:])
         if tuple(images.shape[1:]) != wanted:
-            raise InputError(f"The exported network takes pictures of {wanted}, not of {tuple(images.shape[1:])}.")
+            raise InputError(f"The exported network takes images of {wanted}, not of {tuple(images.shape[1:])}.")
         pieces = [self.run(batch) for batch in self.batches(images.float().cpu())]
         outputs = [torch.cat(parts)[: len(images)] for parts in zip(*pieces, strict=True)]
         return outputs if len(outputs) > 1 else outputs[0]
 
     def batches(self, images: Tensor) -> Iterator[Tensor]:
-        """The pictures in batches that the network takes."""
+        """The images in batches that the network takes."""
         if self.artefact.dynamic_batch:
             yield images
             return

@@ -1,4 +1,4 @@
-"""Whether two networks say the same about the same pictures."""
+"""Whether two networks say the same about the same images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Agreement:
     relative: float
     """That difference over the largest number, in size, of the other network."""
     top1: float | None
-    """Share of the pictures, or of their pixels, with the same likeliest class, in percent; None without logits."""
+    """Share of the images, or of their pixels, with the same likeliest class, in percent; None without logits."""
 
     def to_dict(self) -> dict[str, float]:
         """All numbers, ready for JSON."""
@@ -29,12 +29,12 @@ class Agreement:
 
 
 def compare_outputs(network: nn.Module, other: nn.Module, batches: Iterable[Tensor], *, logits: bool) -> Agreement:
-    """Compare what two networks make of pictures.
+    """Compare what two networks make of images.
 
     Args:
         network: the one in question.
         other: the one that is right.
-        batches: of pictures `(N, C, H, W)`.
+        batches: of images `(N, C, H, W)`.
         logits: whether there is one output, of logits.
     """
     count = 0
@@ -48,7 +48,7 @@ def compare_outputs(network: nn.Module, other: nn.Module, batches: Iterable[Tens
                 largest = max(largest, difference if difference == difference else float("inf"))
                 size = max(size, two.float().abs().max().item())
             count += len(images)
-            if logits:  # of a picture, or of each of its pixels
+            if logits:  # of an image, or of each of its pixels
                 same += float((ours[0].argmax(1) == theirs[0].argmax(1)).double().view(len(images), -1).mean(1).sum())
     return Agreement(count, largest, largest / max(size, 1e-30), 100 * same / count if logits else None)
 

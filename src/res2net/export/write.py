@@ -39,13 +39,13 @@ def export_network(
     """Write a network to a file of a format.
 
     Args:
-        network: from pictures to a tensor or a list of tensors; it is not changed.
-        images: pictures `(N, C, H, W)`; their size is that of the exported network.
+        network: from images to a tensor or a list of tensors; it is not changed.
+        images: images `(N, C, H, W)`; their size is that of the exported network.
         path: of the file to write; OpenVINO's weights go beside it.
         format: one of `FORMATS`.
         names: of what comes out.
-        dynamic_batch: take any number of pictures.
-        calibration: pictures in batches like `images`: where given, the network is in int8, with the ranges of values
+        dynamic_batch: take any number of images.
+        calibration: images in batches like `images`: where given, the network is in int8, with the ranges of values
             that these have; only for `INT8_FORMATS`.
         optimized: rewrite the network first (`res2net.optimize`), and what is made of it in int8 (`join_ranges`,
             `mark_concatenations`).
@@ -65,7 +65,7 @@ def export_network(
 
 
 def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = False) -> ExportedProgram:
-    """The network as torch exports it, for pictures of this size."""
+    """The network as torch exports it, for images of this size."""
     # A batch of one would be taken for a number that never changes.
     example = torch.cat([images, images])[:2] if dynamic_batch else images
     shapes = ({0: Dim("batch", min=1)},) if dynamic_batch else None
@@ -76,10 +76,10 @@ def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = F
 def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], calibration: Calibration | None) -> None:
     """An exported program of torch."""
     if calibration is not None:
-        made = quantized_module(program.module(check_guards=False), calibration.pictures)
+        made = quantized_module(program.module(check_guards=False), calibration.images)
         images = program.example_inputs[0][0]
         program = exported_program(made, images, dynamic_batch=bool(program.range_constraints))
-    # Pictures and paths of this machine are nobody else's business, and take their place.
+    # Images and paths of this machine are nobody else's business, and take their place.
     program.example_inputs = None
     for node in program.graph.nodes:
         for name in ("stack_trace", "nn_module_stack", "from_node"):
@@ -106,7 +106,7 @@ def write_onnx(program: ExportedProgram, path: Path, names: Sequence[str], calib
         return
     import onnx
 
-    model = quantized(made.model_proto, calibration.pictures, input_name="images")
+    model = quantized(made.model_proto, calibration.images, input_name="images")
     if calibration.optimized:
         mark_concatenations(model)
     onnx.save(model, str(path))
@@ -119,7 +119,7 @@ def write_openvino(program: ExportedProgram, path: Path, names: Sequence[str], c
     model = openvino_model(program, names)
     if calibration is not None:
         openvino_core()  # before NNCF makes one, so that ours outlives it
-        model = quantized(model, calibration.pictures)
+        model = quantized(model, calibration.images)
         if calibration.optimized:
             join_ranges(model)
     openvino.save_model(model, str(path), compress_to_fp16=False)
@@ -149,7 +149,7 @@ def has_suppression(program: ExportedProgram) -> bool:
 
 
 def input_shape(program: ExportedProgram) -> list[int]:
-    """The shape of the pictures, with -1 for a size that may change."""
+    """The shape of the images, with -1 for a size that may change."""
     (images,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
     return [size if isinstance(size, int) else -1 for size in images.meta["val"].shape]
 

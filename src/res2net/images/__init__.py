@@ -1,4 +1,4 @@
-"""Pictures and their targets: read, transformed, collated, from folders, CIFAR and sources with a name."""
+"""Images and their targets: read, transformed, collated, from folders, CIFAR and sources with a name."""
 
 from res2net.images.cifar import Cifar
 from res2net.images.decode import BadImage, Jpeg, decode_image, open_image, read_image

@@ -22,14 +22,14 @@ _ARCHIVES = ("cifar-10-python.tar", "cifar-100-python.tar")
 
 
 class Cifar(Dataset[Sample]):
-    """60,000 pictures of 32x32 pixels (Krizhevsky, 2009): `(Image uint8 (3, 32, 32), {"label": int})`.
+    """60,000 images of 32x32 pixels (Krizhevsky, 2009): `(Image uint8 (3, 32, 32), {"label": int})`.
 
     `images` is all of them, `(N, 3, 32, 32)` uint8. The labels of CIFAR-100 are the fine ones.
 
     Args:
         root: the folder that holds `cifar-10-batches-py` or `cifar-100-python`.
         classes: 10 or 100.
-        train: the 50,000 pictures for training, or the 10,000 for testing.
+        train: the 50,000 images for training, or the 10,000 for testing.
 
     Raises:
         InputError: a file is missing, or is not the official one.
@@ -57,7 +57,7 @@ class Cifar(Dataset[Sample]):
 
 
 def cifar_preprocessing(classes: int) -> Preprocessing:
-    """Whole pictures, normalised by the mean and deviation of the training pictures of CIFAR-10 or CIFAR-100."""
+    """Whole images, normalised by the mean and deviation of the training images of CIFAR-10 or CIFAR-100."""
     if classes == 10:
         return Preprocessing(size=32, crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
     return Preprocessing(size=32, crop=1.0, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762))
@@ -77,7 +77,7 @@ def find_cifar(path: Path) -> tuple[Path, int] | None:
         raise InputError(f"The folder {path} has both CIFAR-10 and CIFAR-100: give {' or '.join(CIFAR_FOLDERS)} in it.")
     if found:
         return path, found[0]
-    # Beside folders, which may be pictures, an archive says nothing.
+    # Beside folders, which may be images, an archive says nothing.
     files = [path] if path.is_file() else [] if subfolders(path) else sorted(path.iterdir())
     for archive in files:
         if archive.name.startswith(_ARCHIVES):

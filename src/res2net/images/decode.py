@@ -1,4 +1,4 @@
-"""Reading one picture: any mode and orientation becomes an upright RGB picture, anything else one sentence."""
+"""Reading one image: any mode and orientation becomes an upright RGB image, anything else one sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["DECODES", "EXTENSIONS", "BadImage", "Box", "Jpeg", "decode_image", "
 __all__ += ["open_image", "read_image", "read_turned"]
 
 DECODES = ("full", "scaled")
-"""Ways to decode: all of a picture, or of a JPEG only the detail that is needed."""
+"""Ways to decode: all of an image, or of a JPEG only the detail that is needed."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom edge of a rectangle, pixels."""
@@ -31,7 +31,7 @@ With 2, photos differ from fully decoded ones by 42 dB (PSNR) or more, where sav
 costs 35 dB; with 1 they differ by 30 dB, which can be seen.
 """
 
-# Named, since Pillow would otherwise also try formats that start other programs (EPS) or hold no pictures of a camera.
+# Named, since Pillow would otherwise also try formats that start other programs (EPS) or hold no images of a camera.
 _FORMATS = {
     "BMP": (".bmp",),
     "GIF": (".gif",),
@@ -44,11 +44,11 @@ _FORMATS = {
 }
 
 EXTENSIONS = tuple(extension for extensions in _FORMATS.values() for extension in extensions)
-"""Endings of files that count as pictures, in lower case."""
+"""Endings of files that count as images, in lower case."""
 
 
 class BadImage(InputError):  # noqa: N818 - users say `except BadImage`, not of an error of theirs
-    """A picture that cannot be read. `path` and `reason` say which and why, but not after a DataLoader's worker."""
+    """An image that cannot be read. `path` and `reason` say which and why, but not after a DataLoader's worker."""
 
     def __init__(self, message: str, path: str = "", reason: str = "") -> None:
         super().__init__(message)
@@ -57,21 +57,21 @@ class BadImage(InputError):  # noqa: N818 - users say `except BadImage`, not of 
 
     @classmethod
     def at(cls, path: str | Path, reason: str) -> BadImage:
-        """The exception for the picture at `path`."""
-        return cls(f"Cannot read the picture {path}: {reason}.", str(path), reason)
+        """The exception for the image at `path`."""
+        return cls(f"Cannot read the image {path}: {reason}.", str(path), reason)
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """The picture in a file, as `decode_image` decodes it.
+    """The image in a file, as `decode_image` decodes it.
 
     Raises:
-        BadImage: there is no such file, or it is not a complete picture in a known format.
+        BadImage: there is no such file, or it is not a complete image in a known format.
     """
     return decode_image(_content(path), path)
 
 
 def read_turned(path: str | Path) -> tuple[Image.Image, int]:
-    """The picture as `read_image` reads it, and how it was turned for that: 1 (not at all) to 8 as in EXIF.
+    """The image as `read_image` reads it, and how it was turned for that: 1 (not at all) to 8 as in EXIF.
 
     Raises:
         BadImage: as of `read_image`.
@@ -86,29 +86,29 @@ def read_turned(path: str | Path) -> tuple[Image.Image, int]:
 
 
 def open_image(path: str | Path) -> Image.Image | Jpeg:
-    """The picture in a file: a JPEG not decoded yet, any other as `decode_image` decodes it.
+    """The image in a file: a JPEG not decoded yet, any other as `decode_image` decodes it.
 
     Raises:
-        BadImage: there is no such file, or it is not a picture in a known format.
+        BadImage: there is no such file, or it is not an image in a known format.
     """
     data = _content(path)
     return Jpeg(data, path) if data.startswith(b"\xff\xd8\xff") else decode_image(data, path)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of the picture in a file as `read_image` turns it, from its header: no pixel is decoded.
+    """Height and width of the image in a file as `read_image` turns it, from its header: no pixel is decoded.
 
     Raises:
-        BadImage: there is no such file, or it is not a picture in a known format.
+        BadImage: there is no such file, or it is not an image in a known format.
     """
     return image_header(path)[0]
 
 
 def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
-    """As `image_size`, and how `read_image` turns the picture: 1 (not at all) to 8 as in EXIF.
+    """As `image_size`, and how `read_image` turns the image: 1 (not at all) to 8 as in EXIF.
 
     Raises:
-        BadImage: there is no such file, or it is not a picture in a known format.
+        BadImage: there is no such file, or it is not an image in a known format.
     """
     try:
         with Path(path).open("rb") as file, _opened(file, path) as image:
@@ -120,13 +120,13 @@ def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
 
 
 def decode_image(data: bytes, path: str | Path) -> Image.Image:
-    """The picture in the bytes of a file; `path` is only the name that an error tells.
+    """The image in the bytes of a file; `path` is only the name that an error tells.
 
     The result has mode RGB and is turned as its EXIF orientation says. Transparent pixels are laid on white, the paper
     of drawings and documents. 16-bit grey is scaled to 8 bits. Of several frames the first is taken.
 
     Raises:
-        BadImage: the bytes are not a complete picture in a known format, or it has more than twice
+        BadImage: the bytes are not a complete image in a known format, or it has more than twice
             `PIL.Image.MAX_IMAGE_PIXELS` pixels (179 million), where Pillow suspects a decompression bomb.
     """
     if not data:
@@ -138,7 +138,7 @@ def decode_image(data: bytes, path: str | Path) -> Image.Image:
 class Jpeg:
     """A JPEG of which only the header is read, so that no more of its detail is decoded than its use needs.
 
-    The Huffman code has to be read in full, but libjpeg then computes the picture at a half, a quarter or an eighth of
+    The Huffman code has to be read in full, but libjpeg then computes the image at a half, a quarter or an eighth of
     its size. `size` is the upright `(width, height)` in full detail.
 
     Args:
@@ -156,7 +156,7 @@ class Jpeg:
             self.size = image.size if self.orientation < 5 else image.size[::-1]
 
     def cut(self, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
-        """The rectangle `box` of the upright picture, resized to `size` (width, height).
+        """The rectangle `box` of the upright image, resized to `size` (width, height).
 
         Where `box` has whole numbers and all detail is needed: exactly `read_image(path).crop(box).resize(size)`.
 
@@ -181,11 +181,11 @@ class Jpeg:
 
 @contextlib.contextmanager
 def _opened(data: bytes | BinaryIO, path: str | Path) -> Iterator[Image.Image]:
-    """The picture in `data`, bytes or an open file, before its pixels are decoded.
+    """The image in `data`, bytes or an open file, before its pixels are decoded.
 
     Whatever goes wrong within is told as `BadImage`.
     """
-    # Pillow warns of large pictures and odd metadata, on which nobody can act. Only its own warnings are silenced:
+    # Pillow warns of large images and odd metadata, on which nobody can act. Only its own warnings are silenced:
     # threads share the filters, and one could leave its filter behind.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
@@ -193,7 +193,7 @@ def _opened(data: bytes | BinaryIO, path: str | Path) -> Iterator[Image.Image]:
             with Image.open(BytesIO(data) if isinstance(data, bytes) else data, formats=list(_FORMATS)) as image:
                 yield image
         except UnidentifiedImageError as error:
-            raise BadImage.at(path, f"it is not a picture of a known format ({', '.join(_FORMATS)})") from error
+            raise BadImage.at(path, f"it is not an image of a known format ({', '.join(_FORMATS)})") from error
         except Exception as error:  # broken files make decoders raise nearly anything, SyntaxError included
             raise BadImage.at(path, str(error).rstrip(".") or type(error).__name__) from error
 
@@ -206,7 +206,7 @@ def _content(path: str | Path) -> bytes:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the picture has to be turned, 1 to 8 as in EXIF; 1, not at all, also where the metadata cannot be read."""
+    """How the image has to be turned, 1 to 8 as in EXIF; 1, not at all, also where the metadata cannot be read."""
     with contextlib.suppress(Exception):
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         return orientation if orientation in range(1, 9) else 1
@@ -215,7 +215,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
     image.load()
-    # Metadata that cannot be rewritten must not cost the picture: in place, the pixels are turned before that.
+    # Metadata that cannot be rewritten must not cost the image: in place, the pixels are turned before that.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":

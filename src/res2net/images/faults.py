@@ -15,25 +15,25 @@ BAD_ANNOTATIONS = ("stop", "skip")
 
 FAULTS = {
     "unreadable file": "unreadable files",
-    "missing picture": "missing pictures",
-    "unreadable picture": "unreadable pictures",
-    "wrong size": "pictures of a wrong size",
+    "missing image": "missing images",
+    "unreadable image": "unreadable images",
+    "wrong size": "images of a wrong size",
     "missing mask file": "missing mask files",
     "duplicate id": "duplicate ids",
-    "unknown picture": "objects of unknown pictures",
+    "unknown image": "objects of unknown images",
     "unknown class": "objects of unknown classes",
     "unreadable object": "unreadable objects",
     "degenerate box": "degenerate boxes",
-    "box outside": "boxes outside of their picture",
+    "box outside": "boxes outside of their image",
     "bad mask": "bad masks",
     "label outside": "label maps with numbers that are no class",
-    "picture of both splits": "pictures of both splits",
+    "image of both splits": "images of both splits",
     "bad key points": "bad key points",
-    "key point outside": "key points outside of their picture",
+    "key point outside": "key points outside of their image",
 }
 """Every kind of fault, and what several of a kind are called."""
 
-NOTES = {"no objects": "pictures without objects"}
+NOTES = {"no objects": "images without objects"}
 """What is no fault and yet worth to know."""
 
 EXAMPLES = 5
@@ -87,7 +87,7 @@ class AnnotationReport:
         return self.counts.total()
 
     def summary(self) -> str:
-        """Such as "3 degenerate boxes and 1 missing picture", in the order of `FAULTS`."""
+        """Such as "3 degenerate boxes and 1 missing image", in the order of `FAULTS`."""
         parts = [
             f"{self.counts[kind]} {kind if self.counts[kind] == 1 else several}"
             for kind, several in FAULTS.items()

@@ -1,4 +1,4 @@
-"""Pictures in folders: a folder for each class, a split into training and validation, and plain lists."""
+"""Images in folders: a folder for each class, a split into training and validation, and plain lists."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["ImageFiles", "ImageFolder", "ReadFiles", "list_images", "stratified_
 
 
 class ImageFiles(Dataset[Sample]):
-    """Files of pictures with their labels: `(PIL.Image, {"label": int})`; a bad picture raises `BadImage`.
+    """Files of images with their labels: `(PIL.Image, {"label": int})`; a bad image raises `BadImage`.
 
     Args:
-        paths: of the pictures; strings, since large sets have millions.
+        paths: of the images; strings, since large sets have millions.
         targets: the label of each.
         class_names: the name of each class.
     """
@@ -39,7 +39,7 @@ class ImageFiles(Dataset[Sample]):
         return read_image(self.paths[index]), {"label": self.targets[index]}
 
     def undecoded(self, index: int) -> Sample:
-        """The sample with a `Jpeg` in place of the picture, where it is one, for transforms that decode it."""
+        """The sample with a `Jpeg` in place of the image, where it is one, for transforms that decode it."""
         return open_image(self.paths[index]), {"label": self.targets[index]}
 
     def subset(self, indices: Iterable[int]) -> ImageFiles:
@@ -57,7 +57,7 @@ class ReadFiles(Dataset[Sample]):
 
     Args:
         paths: of the files.
-        read: gives what is in a file, such as a picture; for a bad file it raises `BadImage`.
+        read: gives what is in a file, such as an image; for a bad file it raises `BadImage`.
     """
 
     def __init__(self, paths: Sequence[str | Path], read: Callable[[str | Path], Any] = read_image) -> None:
@@ -71,27 +71,27 @@ class ReadFiles(Dataset[Sample]):
 
 
 class ImageFolder(ImageFiles):
-    """A folder that has a folder for each class, in the order of their names; pictures lie at any depth below.
+    """A folder that has a folder for each class, in the order of their names; images lie at any depth below.
 
     Hidden files and folders do not count, nor do files without an ending of `EXTENSIONS` (in any case of letters).
 
     Raises:
-        InputError: there is no such folder, it has no class folders, or one of them has no pictures.
+        InputError: there is no such folder, it has no class folders, or one of them has no images.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
-            raise InputError(f"There is no folder {root}: give one that has a folder of pictures for each class.")
+            raise InputError(f"There is no folder {root}: give one that has a folder of images for each class.")
         folders = subfolders(self.root)
         if not folders:
-            found = "has pictures but no class folders" if any(_walk(self.root)) else "has no class folders"
-            raise InputError(f"The folder {root} {found}: put the pictures of each class into a folder of their own.")
+            found = "has images but no class folders" if any(_walk(self.root)) else "has no class folders"
+            raise InputError(f"The folder {root} {found}: put the images of each class into a folder of their own.")
         files = {folder.name: sorted(_walk(folder)) for folder in folders}
         empty = [name for name, found in files.items() if not found]
         if empty:
             which = f"class folder {self.root / empty[0]}" if len(empty) < len(files) else f"folder {root}"
-            raise InputError(f"The {which} has no pictures: add some ({', '.join(EXTENSIONS)}) or remove it.")
+            raise InputError(f"The {which} has no images: add some ({', '.join(EXTENSIONS)}) or remove it.")
         super().__init__(
             [path for found in files.values() for path in found],
             [label for label, found in enumerate(files.values()) for _ in found],
@@ -100,9 +100,9 @@ class ImageFolder(ImageFiles):
 
 
 def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
-    """Training and validation: of each class the same share, at least one picture, goes to the validation.
+    """Training and validation: of each class the same share, at least one image, goes to the validation.
 
-    The choice depends on the seed and on the path of each picture below the folder, so it is the same on every machine.
+    The choice depends on the seed and on the path of each image below the folder, so it is the same on every machine.
 
     Args:
         images: to be split.
@@ -110,7 +110,7 @@ def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int =
         seed: another seed gives another split.
 
     Raises:
-        InputError: the share is out of range, or a class has one picture only.
+        InputError: the share is out of range, or a class has one image only.
     """
     if not 0 < val_fraction < 1:
         raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
@@ -126,8 +126,8 @@ def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int =
     for label, indices in by_class.items():
         if len(indices) < 2:
             raise InputError(
-                f"The class {images.class_names[label]!r} has one picture only, and a split needs two: "
-                "add pictures, or make folders train and val."
+                f"The class {images.class_names[label]!r} has one image only, and a split needs two: "
+                "add images, or make folders train and val."
             )
         count = min(max(round(val_fraction * len(indices)), 1), len(indices) - 1)
         val.update(sorted(indices, key=rank)[:count])
@@ -135,7 +135,7 @@ def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int =
 
 
 def list_images(path: str | Path) -> list[Path]:
-    """The pictures to predict: a file itself, whatever its ending, or all pictures below a folder, sorted.
+    """The images to predict: a file itself, whatever its ending, or all images below a folder, sorted.
 
     Raises:
         InputError: nothing is there.
@@ -144,10 +144,10 @@ def list_images(path: str | Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(f"There is no file or folder {path}: give a picture or a folder of pictures.")
+        raise InputError(f"There is no file or folder {path}: give an image or a folder of images.")
     found = sorted(_walk(path))
     if not found:
-        raise InputError(f"The folder {path} has no pictures: known endings are {', '.join(EXTENSIONS)}.")
+        raise InputError(f"The folder {path} has no images: known endings are {', '.join(EXTENSIONS)}.")
     return [Path(name) for name in found]
 
 
@@ -157,7 +157,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """The pictures below a folder, links followed, in no order."""
+    """The images below a folder, links followed, in no order."""
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:

@@ -1,6 +1,6 @@
-"""Pictures and their objects seen through a rectangle: cut out, resized, mirrored, and what is left of each object.
+"""Images and their objects seen through a rectangle: cut out, resized, mirrored, and what is left of each object.
 
-Coordinates are those of edges: a picture of width w reaches from 0 to w, and its first pixel from 0 to 1. So boxes and
+Coordinates are those of edges: an image of width w reaches from 0 to w, and its first pixel from 0 to 1. So boxes and
 key points are scaled by the same number, and the mirror image of x is w - x for both.
 """
 
@@ -24,8 +24,8 @@ __all__ = [
     "View",
     "as_kind_of",
     "fitting_size",
+    "image_size",
     "kept_objects",
-    "picture_size",
     "resized_size",
     "trimmed_objects",
     "viewed_image",
@@ -38,7 +38,7 @@ SMALLEST_SIDE = 1.0
 
 @dataclass(frozen=True)
 class View:
-    """A rectangle of a picture, what size it is resized to, and whether it is mirrored then; all in whole pixels."""
+    """A rectangle of an image, what size it is resized to, and whether it is mirrored then; all in whole pixels."""
 
     top: int
     left: int
@@ -49,7 +49,7 @@ class View:
     mirrored: bool = False
 
 
-def picture_size(image: Any) -> tuple[int, int]:
+def image_size(image: Any) -> tuple[int, int]:
     """Height and width of a `PIL.Image`, a `Jpeg` that is upright, or a tensor `(C, H, W)`."""
     if isinstance(image, Image.Image | Jpeg):
         return image.size[1], image.size[0]
@@ -68,7 +68,7 @@ def resized_size(height: int, width: int, shorter: int, longer: int) -> tuple[in
 
 
 def fitting_size(height: int, width: int, most_height: int, most_width: int) -> tuple[int, int]:
-    """Height and width of the largest picture of the same shape that fits; one side is exact, the other rounded down.
+    """Height and width of the largest image of the same shape that fits; one side is exact, the other rounded down.
 
     Each is 1 at least.
     """
@@ -77,8 +77,8 @@ def fitting_size(height: int, width: int, most_height: int, most_width: int) -> 
 
 
 def viewed_image(image: Any, view: View, interpolation: v2.InterpolationMode) -> Any:
-    """What the view shows of a picture: of a `PIL.Image` or a `Jpeg` a `PIL.Image`, of a tensor a tensor."""
-    height, width = picture_size(image)
+    """What the view shows of an image: of a `PIL.Image` or a `Jpeg` a `PIL.Image`, of a tensor a tensor."""
+    height, width = image_size(image)
     if isinstance(image, Jpeg):
         edges = (view.left, view.top, view.left + view.width, view.top + view.height)
         image = image.cut(edges, view.size[::-1], Image.Resampling[interpolation.name])
@@ -95,12 +95,12 @@ def viewed_target(target: dict[str, Any], view: View, flip_pairs: Sequence[tuple
     Nothing is cut off or dropped: boxes and key points may lie outside of the view, see `trimmed_objects`.
 
     Args:
-        target: of the whole picture.
+        target: of the whole image.
         view: what is seen.
         flip_pairs: key points that change places in a mirror, such as those of the left and the right hand.
 
     Raises:
-        InputError: a picture has too few key points for `flip_pairs`.
+        InputError: an image has too few key points for `flip_pairs`.
     """
     origin = torch.tensor([float(view.left), float(view.top)])
     # Multiplied before it is divided, what ends at a whole number is exact.
@@ -129,10 +129,10 @@ def viewed_target(target: dict[str, Any], view: View, flip_pairs: Sequence[tuple
 
 
 def trimmed_objects(target: dict[str, Any]) -> dict[str, Any]:
-    """A target with its boxes cut at the borders of the picture, without objects of which nothing is left to learn.
+    """A target with its boxes cut at the borders of the image, without objects of which nothing is left to learn.
 
     Dropped are objects whose box is then less than a pixel wide or high, or whose mask is empty. Key points outside of
-    the picture get visibility 0. An `area` shrinks as its box does.
+    the image get visibility 0. An `area` shrinks as its box does.
     """
     trimmed = dict(target)
     keep: list[Tensor] = []

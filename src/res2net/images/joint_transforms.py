@@ -1,10 +1,10 @@
-"""From a picture with objects to what a detector sees, for training and evaluation.
+"""From an image with objects to what a detector sees, for training and evaluation.
 
 Transforms take `(image, target)` or an image alone. An image is a `PIL.Image`, a tensor `(C, H, W)` (uint8, or float
 in 0..1) or a `Jpeg`. A target may have `boxes`, `labels`, `masks`, `keypoints`, `visibility`, `crowd`, `area` and
-`difficult`, each with one row for each of its objects, and masks of the whole picture. It gets two tuples:
-`original_size`, height and width of the picture in its file, and `size_now`, those after resizing and cutting out.
-Pictures keep their shape, so they differ in size: `collate` makes a batch of them.
+`difficult`, each with one row for each of its objects, and masks of the whole image. It gets two tuples:
+`original_size`, height and width of the image in its file, and `size_now`, those after resizing and cutting out.
+Images keep their shape, so they differ in size: `collate` makes a batch of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from res2net.errors import InputError, check_range
 from res2net.images.joint_geometry import (
     View,
     fitting_size,
-    picture_size,
+    image_size,
     resized_size,
     trimmed_objects,
     viewed_image,
@@ -44,7 +44,7 @@ MAX_SIZE = 1333
 
 @dataclass(frozen=True)
 class ObjectAugment:
-    """The random changes of training pictures with objects, in the order in which they happen.
+    """The random changes of training images with objects, in the order in which they happen.
 
     Raises:
         InputError: a value is out of its range.
@@ -58,7 +58,7 @@ class ObjectAugment:
     """Pixels of the longer side at most."""
     jitter: tuple[float, float] | None = None
     """In place of `min_sizes` and `max_size`: the least and the greatest scale of large-scale jitter (Ghiasi et al.,
-    2021, who use 0.1 and 2). At scale 1 the picture just fits into the square of `jitter_size`; what is larger is cut
+    2021, who use 0.1 and 2). At scale 1 the image just fits into the square of `jitter_size`; what is larger is cut
     at random, what is smaller is filled up with zeros."""
     jitter_size: int = 1024
     """Side of that square, pixels."""
@@ -85,11 +85,11 @@ class ObjectAugment:
 
 
 class ObjectTransform:
-    """A transform of pictures with objects in two halves, between which objects of others can be pasted.
+    """A transform of images with objects in two halves, between which objects of others can be pasted.
 
     Args:
         preprocessing: of the network; its interpolation and its normalisation are used here.
-        choose: from a picture's height and width to what is seen of it.
+        choose: from an image's height and width to what is seen of it.
         train: whether boxes are cut at the border, and objects dropped of which nothing is left.
         flip_pairs: key points that change places in a mirror.
         colors: change of the colours, before normalisation.
@@ -118,7 +118,7 @@ class ObjectTransform:
         return (image, *moved) if moved else image
 
     def geometry(self, image: Any, target: dict[str, Any]) -> Sample:
-        """The first half, all that moves objects: a picture with the values that it had."""
+        """The first half, all that moves objects: an image with the values that it had."""
         image, moved = self._seen(image, target)
         return image, moved
 
@@ -127,7 +127,7 @@ class ObjectTransform:
         return self._for_network(image), target
 
     def _seen(self, image: Any, *target: dict[str, Any]) -> tuple[Any, ...]:
-        original = picture_size(image)
+        original = image_size(image)
         view = self.choose(*original)
         image = viewed_image(image, view, self.interpolation)
         if not target:
@@ -143,7 +143,7 @@ class ObjectTransform:
 
     def _for_network(self, image: Any) -> tv_tensors.Image:
         pixels = self.normalise(self.colors(image) if self.colors else image)
-        height, width = picture_size(pixels)
+        height, width = image_size(pixels)
         if self.padded is None or (height, width) == self.padded:
             return pixels
         missing = (0, self.padded[1] - width, 0, self.padded[0] - height)
@@ -165,7 +165,7 @@ def object_eval_transform(
     Args:
         preprocessing: of the network.
         max_size: pixels of the longer side at most.
-        within: height and width into which every picture has to fit; what would be larger is made smaller.
+        within: height and width into which every image has to fit; what would be larger is made smaller.
         padded: add zeros up to that size, at the right and the bottom.
 
     Raises:
@@ -190,7 +190,7 @@ def object_train_transform(
 
     Raises:
         InputError: the longest allowed side is less than the shorter one, a key point is in two pairs, or colours are
-            to be changed, but the network sees neither grey nor colour pictures.
+            to be changed, but the network sees neither grey nor colour images.
     """
     augment = augment or ObjectAugment()
     sizes = augment.min_sizes or (preprocessing.size,)
@@ -213,7 +213,7 @@ def color_changes(channels: int, color_jitter: float, photometric_distort: float
     """The random changes of colours of that name in `ObjectAugment`, for what has that many channels; None for none.
 
     Raises:
-        InputError: these are neither grey nor colour pictures.
+        InputError: these are neither grey nor colour images.
     """
     changes: list[v2.Transform] = []
     for name, value in (("color_jitter", color_jitter), ("photometric_distort", photometric_distort)):
@@ -234,7 +234,7 @@ def _whole_view(height: int, width: int, shorter: int, longer: int, within: tupl
 
 
 def _random_view(height: int, width: int, augment: ObjectAugment, sizes: Sequence[int]) -> View:
-    """What a training step sees of a picture of that size."""
+    """What a training step sees of an image of that size."""
     top = left = 0
     if augment.crop is not None:
         (top, height), (left, width) = (

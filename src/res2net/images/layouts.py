@@ -1,4 +1,4 @@
-"""How training and validation pictures lie in folders: train and val, class folders only, ImageNet as downloaded."""
+"""How training and validation images lie in folders: train and val, class folders only, ImageNet as downloaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WORDS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
 
 def open_folder(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
-    """The training and the validation pictures of a folder in one of these layouts.
+    """The training and the validation images of a folder in one of these layouts.
 
     - `train` and `val` (or `valid`, `validation`, `test`) with the same class folders.
     - Class folders only, or `train` only: split by `stratified_split`.
@@ -80,7 +80,7 @@ def _open_val(folder: Path, train: ImageFolder, places: Sequence[Path]) -> Image
         return _open_flat_val(folder, train, truth)
     if not classes:
         raise InputError(
-            f"The folder {folder} has no class folders and no list of its classes: put each picture into the folder "
+            f"The folder {folder} has no class folders and no list of its classes: put each image into the folder "
             f"of its class, or add {' or '.join(_VAL_LISTS)}."
         )
     val = ImageFolder(folder)
@@ -89,7 +89,7 @@ def _open_val(folder: Path, train: ImageFolder, places: Sequence[Path]) -> Image
 
 
 def _open_flat_val(folder: Path, train: ImageFolder, truth: Path) -> ImageFiles:
-    """Pictures whose classes `truth` lists: a line starts with a file's name, its ending optional, and its class."""
+    """Images whose classes `truth` lists: a line starts with a file's name, its ending optional, and its class."""
     class_of: dict[str, str] = {}
     for line in truth.read_text(encoding="utf-8", errors="replace").splitlines():
         name, found, *_ = [*re.split(r"[,\s]+", line.strip()), ""]
@@ -98,7 +98,7 @@ def _open_flat_val(folder: Path, train: ImageFolder, truth: Path) -> ImageFiles:
     unlisted = [file.name for file in files if file.stem not in class_of]
     if unlisted:
         raise InputError(
-            f"The list {truth} has no class for {len(unlisted)} pictures of {folder}, such as {unlisted[0]}."
+            f"The list {truth} has no class for {len(unlisted)} images of {folder}, such as {unlisted[0]}."
         )
     classes = [class_of[file.stem] for file in files]
     _check_same(train, folder, classes)

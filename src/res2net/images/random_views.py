@@ -1,4 +1,4 @@
-"""Random parts and sizes of pictures, drawn from torch's numbers."""
+"""Random parts and sizes of images, drawn from torch's numbers."""
 
 from __future__ import annotations
 

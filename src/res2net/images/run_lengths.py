@@ -1,4 +1,4 @@
-"""What a detector found, back in the coordinates of the picture as it is in its file."""
+"""What a detector found, back in the coordinates of the image as it is in its file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["decoded_masks", "encoded_masks", "run_lengths", "to_original"]
 def to_original(
     detections: Mapping[str, Tensor], size_now: tuple[int, int], original_size: tuple[int, int]
 ) -> dict[str, Tensor]:
-    """Detections in one picture with `boxes` `(m, 4)` and `keypoints` `(m, k, 2)` in pixels of its file.
+    """Detections in one image with `boxes` `(m, 4)` and `keypoints` `(m, k, 2)` in pixels of its file.
 
-    Each axis is scaled by its own number, since sides are rounded when a picture is resized. Boxes end at the borders
-    of the picture. All else stays, also masks within boxes, for `encoded_masks`.
+    Each axis is scaled by its own number, since sides are rounded when an image is resized. Boxes end at the borders
+    of the image. All else stays, also masks within boxes, for `encoded_masks`.
 
     Args:
-        detections: of one picture, such as a detector's.
+        detections: of one image, such as a detector's.
         size_now: height and width that the detector saw, without padding.
-        original_size: height and width of the picture in its file.
+        original_size: height and width of the image in its file.
     """
     mapped = dict(detections)
     if "boxes" in mapped:
@@ -42,15 +42,15 @@ def to_original(
 def encoded_masks(
     masks: Tensor, boxes: Tensor, original_size: tuple[int, int], threshold: float = 0.5
 ) -> Iterator[dict[str, Any]]:
-    """Masks within boxes as COCO's run-length encodings of the whole picture, `{"size": [H, W], "counts": str}`.
+    """Masks within boxes as COCO's run-length encodings of the whole image, `{"size": [H, W], "counts": str}`.
 
     Exactly the masks of torchvision's `paste_masks_in_image` above `threshold`. One is made at a time, and only
     within its box, so that a hundred masks of a photo need little memory.
 
     Args:
         masks: probabilities `(m, s, s)`, each within its box.
-        boxes: `(m, 4)` in pixels of the picture, XYXY, within it.
-        original_size: height and width of the picture.
+        boxes: `(m, 4)` in pixels of the image, XYXY, within it.
+        original_size: height and width of the image.
         threshold: probability above which a pixel belongs to the object.
     """
     height, width = original_size
@@ -82,7 +82,7 @@ def _runs(part: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """A mask `(H, W)` of a whole picture as COCO's run-length encoding, ready for JSON."""
+    """A mask `(H, W)` of a whole image as COCO's run-length encoding, ready for JSON."""
     encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     counts = encoded["counts"]
     text = counts.decode("ascii") if isinstance(counts, bytes) else counts
@@ -90,5 +90,5 @@ def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decoded_masks(encoded: Sequence[Mapping[str, Any]]) -> Tensor:
-    """COCO's run lengths of one picture to bool masks `(n, H, W)`."""
+    """COCO's run lengths of one image to bool masks `(n, H, W)`."""
     return torch.from_numpy(coco_mask.decode([dict(one) for one in encoded])).permute(2, 0, 1).bool()

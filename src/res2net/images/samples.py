@@ -1,4 +1,4 @@
-"""What flows out of a data set: samples, broken pictures that were skipped, and batches."""
+"""What flows out of a data set: samples, broken images that were skipped, and batches."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ __all__ = [
 BAD_IMAGES = ("stop", "skip")
 
 OBJECT_ENTRIES = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult")
-"""Entries of a target that have a row for each object of the picture: they are dropped and joined together."""
+"""Entries of a target that have a row for each object of the image: they are dropped and joined together."""
 
 SIDE_MULTIPLE = 32
-"""Sides of a batch of pictures with objects are multiples of it: the coarsest stride of the usual pyramids."""
+"""Sides of a batch of images with objects are multiples of it: the coarsest stride of the usual pyramids."""
 
 Sample = tuple[Any, dict[str, Any]]
-"""A picture (`PIL.Image`, or a tensor `(C, H, W)`; for a transform also a `Jpeg` not decoded yet) and its target.
+"""An image (`PIL.Image`, or a tensor `(C, H, W)`; for a transform also a `Jpeg` not decoded yet) and its target.
 
-The class of a picture is `target["label"]`.
+The class of an image is `target["label"]`.
 """
 
 
@@ -52,9 +52,9 @@ class Samples(Protocol):
 
 
 def true_targets(dataset: Samples) -> Iterator[dict[str, Any]]:
-    """The target of each picture of a data set.
+    """The target of each image of a data set.
 
-    Where it has `target(index)`, that is asked in place of the samples, which takes reading every picture.
+    Where it has `target(index)`, that is asked in place of the samples, which takes reading every image.
     """
     read = getattr(dataset, "target", None) or (lambda index: dataset[index][1])
     for index in range(len(dataset)):
@@ -63,21 +63,21 @@ def true_targets(dataset: Samples) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Stands in a data set for a picture that could not be read."""
+    """Stands in a data set for an image that could not be read."""
 
     path: str
     reason: str
 
 
 class Transformed(Dataset[Sample | Skipped]):
-    """A data set with a transform of `(image, target)`, and a rule for broken pictures; a target gets its `index`.
+    """A data set with a transform of `(image, target)`, and a rule for broken images; a target gets its `index`.
 
     Args:
         dataset: gives samples by index.
         transform: such as those of `res2net.images.transforms`.
         bad_images: "stop" lets `BadImage` through, "skip" puts a `Skipped` in the place of the sample.
         decode: "scaled" hands the transform a `Jpeg` where a file is one, so that it decodes no more detail than it
-            needs, as those of `res2net.images.transforms` do; "full" hands it decoded pictures.
+            needs, as those of `res2net.images.transforms` do; "full" hands it decoded images.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Transformed(Dataset[Sample | Skipped]):
         self.bad_images = bad_images
         self.decode = decode
         self._read: Callable[[int], Sample] = dataset.__getitem__
-        if decode == "scaled":  # pictures in memory have nothing to decode
+        if decode == "scaled":  # images in memory have nothing to decode
             self._read = getattr(dataset, "undecoded", dataset.__getitem__)
 
     def __len__(self) -> int:
@@ -162,7 +162,7 @@ def _padded(images: list[Tensor]) -> list[Tensor]:
 
 
 def _counts_objects(value: Any) -> bool:
-    """Whether the length of an entry of a target is the number of objects in the picture."""
+    """Whether the length of an entry of a target is the number of objects in the image."""
     if isinstance(value, tv_tensors.Mask | tv_tensors.KeyPoints):
         return value.ndim > 2
     return isinstance(value, tv_tensors.BoundingBoxes)
@@ -174,5 +174,5 @@ def _join(values: list[Any], by_object: bool) -> Any:
         return default_collate(values)
     if not all(isinstance(value, Tensor) for value in values) or len({value.shape for value in values}) > 1:
         return values
-    whole_picture = values[0].ndim == 0 or (isinstance(values[0], tv_tensors.Mask) and values[0].ndim == 2)
-    return values if by_object and not whole_picture else torch.stack(values)
+    whole_image = values[0].ndim == 0 or (isinstance(values[0], tv_tensors.Mask) and values[0].ndim == 2)
+    return values if by_object and not whole_image else torch.stack(values)

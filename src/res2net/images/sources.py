@@ -1,4 +1,4 @@
-"""`open_source`: from a name or a path to pictures for training and validation, whatever their format."""
+"""`open_source`: from a name or a path to images for training and validation, whatever their format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["SOURCES", "DataSource", "SourceBuilder", "open_source", "register_so
 
 @dataclass(frozen=True)
 class DataSource:
-    """Pictures with their labels, split into training and validation, before any transform."""
+    """Images with their labels, split into training and validation, before any transform."""
 
     name: str
     train: Samples
@@ -40,7 +40,7 @@ class DataSource:
     augment: TrainAugment = field(default_factory=TrainAugment)
     """The usual random changes for it."""
     bad_images: str = "stop"
-    """What a broken picture does: "stop" or "skip"."""
+    """What a broken image does: "stop" or "skip"."""
     keypoints: Keypoints | None = None
     """Of its objects, where they have any."""
     decode: str = "full"
@@ -53,12 +53,12 @@ class DataSource:
     """The same of its classes of stuff."""
 
     def overfit(self, count: int) -> DataSource:
-        """The first `count` pictures of the training, both to train and to validate on."""
+        """The first `count` images of the training, both to train and to validate on."""
         few = _subset(self.train, range(min(count, len(self.train))))
         return replace(self, train=few, val=few)
 
     def alone(self, index: int) -> DataSource:
-        """One picture of the validation, both to train and to validate on."""
+        """One image of the validation, both to train and to validate on."""
         one = _subset(self.val, [index])
         return replace(self, train=one, val=one)
 
@@ -122,21 +122,16 @@ def open_source(
     labels: Sequence[str] = ("label",),
     bad_annotations: str = "stop",
 ) -> DataSource:
-    """Open a source by what it is: a name such as "shapes", a CIFAR folder, or a folder of pictures.
-
-    Where the labels are of objects, a path is a data set in one of the formats of `res2net.tasks.objects.formats`; where they
-    are of pixels ("semantic", "saliency" or "depth", and no "boxes"), in one of those of `res2net.tasks.pixels.formats`;
-    where the label is "graph", in that of `res2net.tasks.roads.data.folder`; where it is "picture", a folder of pairs
-    (`res2net.tasks.translate.data`).
+    """Open a source by what it is: a name such as "shapes", a CIFAR folder, or a folder of images.
 
     A name goes before a folder of the same name, for which `./name` or a `Path` may be given. `open_folder` tells
-    which layouts a folder of pictures may have.
+    which layouts a folder of images may have.
 
     Args:
         source: a name or a path.
         val_fraction: share of the validation in a folder that is not split yet.
         seed: of that split.
-        bad_images: "stop" raises `BadImage` at a broken picture, "skip" leaves it out of its batch.
+        bad_images: "stop" raises `BadImage` at a broken image, "skip" leaves it out of its batch.
         decode: "scaled" decodes no more detail of a JPEG than its transform needs, which is faster for large photos
             and changes pixels a little; "full" decodes all.
         labels: the entries of a target that are needed, such as "label", "boxes" or "masks".
@@ -152,7 +147,7 @@ def open_source(
     if isinstance(source, str) and source in _all_sources():
         opened = _all_sources()[source](wanted)
     elif "label" in wanted:
-        opened = _open_pictures(_existing(source), val_fraction, seed)
+        opened = _open_images(_existing(source), val_fraction, seed)
     elif "boxes" not in wanted and set(wanted) & set(PIXEL_LABELS):
         opened = _open_pixels(_existing(source), wanted, val_fraction, seed, bad_annotations, bad_images)
     elif "label_map" in wanted:
@@ -213,12 +208,12 @@ def _open_pixels(
     return DataSource(path.absolute().name, train, val, train.class_names)
 
 
-def _open_pictures(path: Path, val_fraction: float, seed: int) -> DataSource:
+def _open_images(path: Path, val_fraction: float, seed: int) -> DataSource:
     cifar = find_cifar(path)
     if cifar is not None:
         return _open_cifar(*cifar)
     if path.is_file():
-        raise InputError(f"{path} is a file: give a folder that has a folder of pictures for each class.")
+        raise InputError(f"{path} is a file: give a folder that has a folder of images for each class.")
     train, val = open_folder(path, val_fraction=val_fraction, seed=seed)
     return DataSource(path.absolute().name, train, val, train.class_names)
 

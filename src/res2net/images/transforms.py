@@ -1,4 +1,4 @@
-"""From a picture to what a network sees, for training and evaluation, and back for drawing.
+"""From an image to what a network sees, for training and evaluation, and back for drawing.
 
 Transforms take `(image, target)` or an image alone. Boxes, masks and key points of the target (torchvision's
 `tv_tensors`) go through the same geometry. An image is a `PIL.Image` or a tensor `(C, H, W)`, uint8 or float in 0..1;
@@ -39,14 +39,14 @@ Transform = Callable[..., Any]
 
 @dataclass(frozen=True)
 class TrainAugment:
-    """The random changes of training pictures, in the order in which they happen.
+    """The random changes of training images, in the order in which they happen.
 
     Raises:
         InputError: a value is out of its range.
     """
 
     scale: tuple[float, float] = (0.08, 1.0)
-    """Share of the picture's area that the random resized crop takes (Szegedy et al., 2015)."""
+    """Share of the image's area that the random resized crop takes (Szegedy et al., 2015)."""
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     """Width by height of that crop."""
     pad: int | None = None
@@ -91,7 +91,7 @@ def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None =
     """A random crop and the changes of `augment` (by default those of `TrainAugment()`), normalised like evaluation.
 
     Raises:
-        InputError: colours are to be changed, but the network sees neither grey nor colour pictures.
+        InputError: colours are to be changed, but the network sees neither grey nor colour images.
     """
     augment = augment or TrainAugment()
     if len(preprocessing.mean) not in (1, 3) and (augment.rand_augment or augment.color_jitter):
@@ -152,9 +152,9 @@ def denormalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 class Normalise:
-    """From a picture of any kind to normalised floats in the channels that the network sees.
+    """From an image of any kind to normalised floats in the channels that the network sees.
 
-    One step for all of it: for small pictures most of the time of a transform goes into being called.
+    One step for all of it: for small images most of the time of a transform goes into being called.
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
@@ -176,7 +176,7 @@ class Normalise:
         """In place: new memory costs more than the arithmetic."""
         channels, _, width = pixels.shape
         if pixels.stride() == (1, channels * width, channels):
-            # A decoded picture holds the channels of a pixel side by side: its rows are long, its planes have gaps,
+            # A decoded image holds the channels of a pixel side by side: its rows are long, its planes have gaps,
             # and along the rows this is four times as fast.
             rows = pixels.permute(1, 2, 0).flatten(1)
             rows.sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
@@ -185,9 +185,9 @@ class Normalise:
 
 
 class Quick:
-    """A random transform of torchvision, with the same draws, that is called directly for a picture and its label.
+    """A random transform of torchvision, with the same draws, that is called directly for an image and its label.
 
-    To look for boxes, masks and key points, as torchvision does, takes longer than to crop a small picture.
+    To look for boxes, masks and key points, as torchvision does, takes longer than to crop a small image.
     """
 
     def __init__(self, transform: v2.Transform) -> None:
@@ -204,7 +204,7 @@ class Quick:
 
 
 class UnlessSized:
-    """A transform for pictures that are not squares of `size` pixels yet."""
+    """A transform for images that are not squares of `size` pixels yet."""
 
     def __init__(self, size: int, transform: Transform) -> None:
         self.size, self.transform = size, transform
@@ -217,12 +217,12 @@ class UnlessSized:
 
 
 class CutJpeg:
-    """The first step for a picture: a `Jpeg` is cut out, a decoded picture is transformed.
+    """The first step for an image: a `Jpeg` is cut out, a decoded image is transformed.
 
     Args:
         where: from the size `(width, height)` of a `Jpeg` to the rectangle to cut out and the size to resize it to.
         interpolation: of that.
-        decoded: the transform of decoded pictures that does the same.
+        decoded: the transform of decoded images that does the same.
     """
 
     def __init__(
@@ -257,7 +257,7 @@ def _centre(size: tuple[int, int], resized: int, side: int) -> tuple[Box, tuple[
 
 
 def _random(size: tuple[int, int], crop: v2.RandomResizedCrop) -> tuple[Box, tuple[int, int]]:
-    """A random resized crop, with the draws of torchvision for a decoded picture of that size."""
+    """A random resized crop, with the draws of torchvision for a decoded image of that size."""
     drawn = crop.make_params([torch.empty(3, size[1], size[0], device="meta")])
     left, top = drawn["left"], drawn["top"]
     return (left, top, left + drawn["width"], top + drawn["height"]), (crop.size[1], crop.size[0])
@@ -272,7 +272,7 @@ def _in_channels(image: Tensor, channels: int) -> Tensor:
         return v2.functional.rgb_to_grayscale(image)
     if (given, channels) == (1, 3):
         return v2.functional.grayscale_to_rgb(image)
-    raise InputError(f"The picture has {given} channels and the network sees {channels}: set its in_channels.")
+    raise InputError(f"The image has {given} channels and the network sees {channels}: set its in_channels.")
 
 
 def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:

@@ -84,7 +84,7 @@ SIZES = ("images", "height", "width", "out_height", "out_width")
 POSITIONS = ("first", "offset", "before_at", "passed")
 
 
-@triton.jit(do_not_specialize=[*SIZES, *POSITIONS])  # one program for all sizes of pictures
+@triton.jit(do_not_specialize=[*SIZES, *POSITIONS])  # one program for all sizes of images
 def _chain_kernel(
     x: tl.tensor,
     before: tl.tensor,

@@ -16,7 +16,7 @@ from res2net.measure.receptive import HasFeatures, ReceptiveField, receptive_fie
 __all__ = ["EffectiveField", "effective_field", "settle"]
 
 CHUNK = 4
-"""Pictures at a time."""
+"""Images at a time."""
 
 
 @dataclass(frozen=True)

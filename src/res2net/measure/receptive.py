@@ -65,7 +65,7 @@ def receptive_field(*modules: nn.Module, axis: int = -1) -> ReceptiveField:
 
 
 def stage_fields(backbone: nn.Module, axis: int = -1) -> list[ReceptiveField]:
-    """The receptive field of each stage of a backbone in its picture, finest first; see `receptive_field`."""
+    """The receptive field of each stage of a backbone in its image, finest first; see `receptive_field`."""
     if not isinstance(backbone, HasFeatures):
         raise InputError(f"A {type(backbone).__name__} has no stages: give a backbone, or use receptive_field.")
     return followed(backbone, axis)

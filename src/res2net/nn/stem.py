@@ -1,4 +1,4 @@
-"""Stems: the layers between the picture and the first stage."""
+"""Stems: the layers between the image and the first stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from res2net.nn.layers import Activation, Norm, activation, conv, max_pool, norm
 __all__ = ["STEMS", "stem_layers"]
 
 STEMS = {"conv7": 4, "deep": 4, "conv3": 1}
-"""Each stem by name, with its stride: `conv7` of ResNet, `deep` (three 3x3) of v1b / d, `conv3` for small pictures."""
+"""Each stem by name, with its stride: `conv7` of ResNet, `deep` (three 3x3) of v1b / d, `conv3` for small images."""
 
 
 def stem_layers(

@@ -30,16 +30,16 @@ __all__ = ["Arguments", "conversion_table", "networks", "run", "train_network"]
 
 @dataclass(frozen=True)
 class Arguments:
-    """Train a ResNet-18 with a quarter of the channels and its converted twin on pictures drawn on the spot."""
+    """Train a ResNet-18 with a quarter of the channels and its converted twin on images drawn on the spot."""
 
     epochs: int = 3
     """Epochs of each run."""
     scale: int = 4
     """Splits of the twin."""
-    pictures: int = 12000
-    """Pictures to train with; up to half as many validate."""
+    images: int = 12000
+    """Images to train with; up to half as many validate."""
     seed: int = 0
-    """Of the first weights and the order of the pictures."""
+    """Of the first weights and the order of the images."""
 
 
 def networks(classes: int, scale: int) -> tuple[dict[str, nn.Module], Conversion]:
@@ -58,11 +58,11 @@ def conversion_table(report: Conversion) -> Table:
 
 
 def train_network(model: nn.Module, source: DataSource, arguments: Arguments, console: Console) -> tuple[float, float]:
-    """Train with AdamW and a one-cycle schedule; top-1 accuracy on the validation pictures in %, and seconds."""
+    """Train with AdamW and a one-cycle schedule; top-1 accuracy on the validation images in %, and seconds."""
     transform = eval_transform(source.preprocessing)
     train_set, val_set = source.transformed(transform, transform)
-    batches = TrainBatches(min(arguments.pictures, len(train_set)), 32, seed=arguments.seed)
-    val_subset: Any = Subset(val_set, range(min(arguments.pictures // 2, len(val_set))))
+    batches = TrainBatches(min(arguments.images, len(train_set)), 32, seed=arguments.seed)
+    val_subset: Any = Subset(val_set, range(min(arguments.images // 2, len(val_set))))
     loader = train_loader(train_set, batches)
     steps = max(1, arguments.epochs * len(batches))
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
@@ -83,7 +83,7 @@ def train_network(model: nn.Module, source: DataSource, arguments: Arguments, co
 
 
 def top1(model: nn.Module, dataset: Any) -> float:
-    """The share of pictures whose likeliest class is the true one, %."""
+    """The share of images whose likeliest class is the true one, %."""
     right = total = 0
     model.eval()
     with torch.inference_mode():

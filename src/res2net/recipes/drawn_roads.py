@@ -33,7 +33,7 @@ GOAL = 60.0
 """Least APLS on held-out towns, %; set before anything was trained."""
 METRICS = ("APLS", "junction_F1", "pixel_F1")
 GUESSES = 4
-"""Graphs that are tried as the same answer for every picture."""
+"""Graphs that are tried as the same answer for every image."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Arguments:
     """What the epochs are judged by: next-point or skeleton; at the end both are."""
     epochs: int = 6
     seed: int = 0
-    """Of the weights, and of the order of the pictures."""
+    """Of the weights, and of the order of the images."""
     out: str | None = None
     """Folder of the run."""
 
@@ -57,7 +57,7 @@ def configuration(chosen: Arguments) -> TrainConfig[RoadsOptions]:
         task_name="roads",
         source="roads",
         task=RoadsOptions(
-            tracing=chosen.tracing, channels=48, branch_channels=32, next_channels=48, window=64, steps_per_picture=8
+            tracing=chosen.tracing, channels=48, branch_channels=32, next_channels=48, window=64, steps_per_image=8
         ),
         model=small_model(chosen.backbone),
         data=DataConfig(batch_size=8),
@@ -115,14 +115,14 @@ def scores(task: Task, source: DataSource, tracing: str) -> Mapping[str, float]:
 
 
 def constant_scores(source: DataSource) -> Mapping[str, float]:
-    """The metrics of one graph for all pictures: of some of the training the one that fits others there best."""
+    """The metrics of one graph for all images: of some of the training the one that fits others there best."""
     towns: list[RoadGraph] = [source.train[index][1]["graph"] for index in range(4 * GUESSES)]
     best = max(towns[:GUESSES], key=lambda guess: judged_alike(guess, towns[GUESSES:], source)["APLS"])
     return judged_alike(best, [source.val[index][1]["graph"] for index in range(len(source.val))], source)
 
 
 def judged_alike(guess: RoadGraph, truth: list[RoadGraph], source: DataSource) -> dict[str, float]:
-    """The metrics, %, where that is said of every picture."""
+    """The metrics, %, where that is said of every image."""
     metric = RoadMetric()
     side = source.preprocessing.size
     metric.update([guess] * len(truth), truth, [(side, side)] * len(truth))

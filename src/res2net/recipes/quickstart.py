@@ -15,7 +15,7 @@ from res2net.engine.compare import Comparison
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.explain import class_activation_maps
 from res2net.images.sources import open_source
-from res2net.report import Column, Report, Table, curves, overlay, picture_rows
+from res2net.report import Column, Report, Table, curves, image_rows, overlay
 from res2net.tasks.classify.task import SIZES, ClassifyOptions, accuracy_by_size, count_by_size, size_figure
 
 __all__ = ["MODELS", "SEEDS", "by_size", "quickstart", "verdict", "write_report"]
@@ -58,11 +58,11 @@ def by_size(comparison: Comparison) -> Table:
         rows.append((f"{100 * low:.0f} - {100 * high:.0f} %", counts[group], *means, means[1] - means[0]))
     columns = (
         Column("object size"),
-        Column("pictures"),
+        Column("images"),
         *(Column(name, "top-1 %", digits=1) for name in names),
         Column("difference", digits=1),
     )
-    return Table("By size of the object, as a share of the picture's side", columns, rows)
+    return Table("By size of the object, as a share of the image's side", columns, rows)
 
 
 def verdict(comparison: Comparison) -> str:
@@ -105,7 +105,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
         "The smallest things are a few pixels large, and nobody can name them."
     )
     evaluations = {name: [run.evaluation for run in trained] for name, trained in runs.items()}
-    report.add_figure(size_figure(evaluations), "Top-1 accuracy on the validation pictures by the size of the object.")
+    report.add_figure(size_figure(evaluations), "Top-1 accuracy on the validation images by the size of the object.")
     report.add_table(by_size(comparison))
     report.add_section("Training")
     series = {
@@ -124,7 +124,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
 
 
 def cam_figure(comparison: Comparison) -> Figure:
-    """A picture of each group of sizes beside what each model sees of its true class."""
+    """An image of each group of sizes beside what each model sees of its true class."""
     tasks = {name: runs[0].task for name, runs in comparison.runs.items()}
     task = next(iter(tasks.values()))
     val = open_source("shapes").val
@@ -143,4 +143,4 @@ def cam_figure(comparison: Comparison) -> Figure:
             f"{likeliest[name][place]['class']} ({100 * likeliest[name][place]['probability']:.0f} %)" for name in tasks
         ]
         captions.append([f"{task.class_names[target['label']]}, {100 * target['size']:.0f} %", *seen])
-    return picture_rows(rows, ["picture", *tasks], captions, heat_legend="weight for the true class")
+    return image_rows(rows, ["image", *tasks], captions, heat_legend="weight for the true class")

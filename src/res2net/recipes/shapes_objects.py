@@ -48,7 +48,7 @@ class Arguments:
     epochs: int | None = None
     """By default as many as fit into 15 minutes on 2 cores."""
     seed: int = 0
-    """Of the weights, and of the order of the pictures."""
+    """Of the weights, and of the order of the images."""
     out: str | None = None
     """Folder of the run."""
 

@@ -4,7 +4,7 @@
   `--backbone resnet20_tiny`, a ResNet of the same cost; `--decoder unet` and others as of `res2net train`
 - time: at most 10 minutes on 2 cores is the aim; `click` reaches it with `--precision bf16`
 - score: the goals are a mean IoU of 75 %, a max F of 85 %, a delta1 of 85 %, and 5 clicks to an IoU of 85 %,
-  told at the end beside a predictor that sees no picture and the untrained network
+  told at the end beside a predictor that sees no image and the untrained network
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 """Of each task, for 2 cores."""
 SEEN = 200
-"""Training pictures from which the predictor that sees no picture takes what is usual."""
+"""Training images from which the predictor that sees no image takes what is usual."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Arguments:
     precision: str = "fp32"
     """fp32, or bf16, which takes half the time on processors that multiply such numbers."""
     seed: int = 0
-    """Of the weights, and of the order of the pictures."""
+    """Of the weights, and of the order of the images."""
     out: str | None = None
     """Folder of the run."""
 
@@ -105,7 +105,7 @@ def run(chosen: Arguments, console: Console) -> Table:
 
 
 def constant(untrained: Task, source: DataSource) -> dict[str, Task]:
-    """A predictor that gives every pixel of every picture the same values, those that are usual in the training.
+    """A predictor that gives every pixel of every image the same values, those that are usual in the training.
 
     Of clicks it is a disc around each of them.
     """

@@ -1,4 +1,4 @@
-"""Pictures made of masks, learnt from drawn scenes, on a laptop.
+"""Images made of masks, learnt from drawn scenes, on a laptop.
 
 - command: `python -m res2net.recipes.shapes_translation`, and beside it `--backbone resnet_generator_tiny`, a ResNet of
   the same cost
@@ -35,14 +35,14 @@ EPOCHS = 3
 
 @dataclass(frozen=True)
 class Arguments:
-    """Train a small generator on masks and pictures of drawn scenes, and tell what it learnt."""
+    """Train a small generator on masks and images of drawn scenes, and tell what it learnt."""
 
     backbone: str = "res2_generator_tiny"
     """resnet_generator_tiny costs the same."""
     epochs: int = EPOCHS
     """By default as many as fit into 10 minutes on 2 cores."""
     seed: int = 0
-    """Of the weights, and of the order of the pictures."""
+    """Of the weights, and of the order of the images."""
     out: str | None = None
     """Folder of the run."""
 
@@ -57,7 +57,7 @@ def configuration(chosen: Arguments) -> TrainConfig[Any]:
         data=DataConfig(batch_size=8),
         optim=OptimConfig(epochs=chosen.epochs, optimizer="adamw", lr=2e-3, weight_decay=0.0, schedule="cosine"),
         seed=chosen.seed,
-        # On a processor the normalisation of each picture alone is faster so.
+        # On a processor the normalisation of each image alone is faster so.
         channels_last=False,
         out=chosen.out,
     )
@@ -81,10 +81,10 @@ def copied(untrained: Task, source: DataSource) -> dict[str, Task]:
 
 
 class Copy(nn.Module):
-    """Gives back the picture.
+    """Gives back the image.
 
     Args:
-        preprocessing: by which pictures were normalised.
+        preprocessing: by which images were normalised.
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:

@@ -36,7 +36,7 @@ def side_by_side(
         config: of the run.
         goals: what metrics have to reach, set before anything was trained.
         console: where progress is shown.
-        others: what else is evaluated, such as a predictor that sees no picture.
+        others: what else is evaluated, such as a predictor that sees no image.
     """
     source = open_data(config)
     untrained = make_task(config, source)

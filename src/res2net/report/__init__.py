@@ -1,8 +1,8 @@
-"""What people look at: tables, plots, pictures with captions, and one-file HTML reports."""
+"""What people look at: tables, plots, images with captions, and one-file HTML reports."""
 
 from res2net.report.fields import Fields, fields_figure
 from res2net.report.html import Report
-from res2net.report.images import Picture, captioned, overlay, picture_grid, picture_rows
+from res2net.report.images import ImageLike, captioned, image_grid, image_rows, overlay
 from res2net.report.objects import draw_objects, draw_segments
 from res2net.report.plots import Panel, confusion_matrix, curve_panels, curves, lines_with_errors
 from res2net.report.style import render
@@ -11,8 +11,8 @@ from res2net.report.tables import Column, Table
 __all__ = [
     "Column",
     "Fields",
+    "ImageLike",
     "Panel",
-    "Picture",
     "Report",
     "Table",
     "captioned",
@@ -22,9 +22,9 @@ __all__ = [
     "draw_objects",
     "draw_segments",
     "fields_figure",
+    "image_grid",
+    "image_rows",
     "lines_with_errors",
     "overlay",
-    "picture_grid",
-    "picture_rows",
     "render",
 ]

@@ -35,7 +35,7 @@ class Fields:
 
     Args:
         paths: of each receptive field in pixels, the number of paths.
-        effective: of a picture.
+        effective: of an image.
     """
 
     paths: PathCounts
@@ -49,13 +49,13 @@ def fields_figure(networks: Mapping[str, Fields]) -> Figure:
         networks: at least one, by name.
 
     Raises:
-        InputError: there is no network, the paths of one are not known, or its effective field is not of a picture.
+        InputError: there is no network, the paths of one are not known, or its effective field is not of an image.
     """
     if not networks:
         raise InputError("There are no networks to draw: give at least one.")
     for name, fields in networks.items():
         if not fields.paths or fields.effective.gradient.ndim != 2:
-            raise InputError(f"The receptive fields of {name} cannot be drawn: give its paths, and those of a picture.")
+            raise InputError(f"The receptive fields of {name} cannot be drawn: give its paths, and those of an image.")
     columns = min(MAPS, max(2, len(networks)))
     rows = -(-len(networks) // columns)
     side = min(2.6, (WIDTH - 1.2) / columns)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from res2net._version import __version__
 from res2net.errors import InputError
-from res2net.report.images import Picture, as_image, fit
+from res2net.report.images import ImageLike, as_image, fit
 from res2net.report.style import DPI, render
 from res2net.report.tables import Table
 from res2net.weights import atomic_write
@@ -24,16 +24,16 @@ from res2net.weights import atomic_write
 __all__ = ["Report"]
 
 SMALL = 256
-"""Pictures of at most so many pixels a side are stored without loss; larger ones as JPEG."""
+"""Images of at most so many pixels a side are stored without loss; larger ones as JPEG."""
 CELL_SHARE = 0.55
-"""Of the width of the widest picture, which pictures side by side have at least; wider on a page with room."""
+"""Of the width of the widest image, which images side by side have at least; wider on a page with room."""
 CELLS = (120, 350)
 """Least and most of that width, pixels."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A picture within the file: its data address, and its size on the page in pixels."""
+    """An image within the file: its data address, and its size on the page in pixels."""
 
     address: str
     width: int
@@ -41,7 +41,7 @@ class Embedded:
 
 
 class Report:
-    """A page of sections, paragraphs, tables and pictures, in the order in which they are added.
+    """A page of sections, paragraphs, tables and images, in the order in which they are added.
 
     Every text is shown as it is: it cannot bring markup, scripts or references into the page.
 
@@ -67,52 +67,52 @@ class Report:
         """Add a table."""
         self._blocks.append({"kind": "table", "table": table.to_html()})
 
-    def add_figure(self, figure: Figure | Picture, caption: str, *, alt: str = "", kind: str = "png") -> None:
-        """Add a figure or a picture; a small one is enlarged with its pixels visible.
+    def add_figure(self, figure: Figure | ImageLike, caption: str, *, alt: str = "", kind: str = "png") -> None:
+        """Add a figure or an image; a small one is enlarged with its pixels visible.
 
         Args:
-            figure: a matplotlib figure, a Pillow picture or a uint8 tensor `(3, H, W)`.
+            figure: a matplotlib figure, a Pillow image or a uint8 tensor `(3, H, W)`.
             caption: what it shows; stands below it.
             alt: what it shows, for those who cannot see it; by default the caption.
             kind: of a matplotlib figure: "png", at twice its size, or "svg", sharp at any.
 
         Raises:
-            InputError: the kind is not known, or a tensor is no picture.
+            InputError: the kind is not known, or a tensor is no image.
         """
         if isinstance(figure, Figure):
             embedded = _figure(figure, kind)
         else:
             image = as_image(figure)
-            embedded = _picture(fit(image, SMALL) if max(image.size) < SMALL else image)
+            embedded = _image(fit(image, SMALL) if max(image.size) < SMALL else image)
         self._blocks.append({"kind": "figure", "image": embedded, "caption": caption, "alt": alt or caption})
 
-    def add_pictures(
-        self, pictures: Sequence[Picture], captions: Sequence[str], caption: str, in_row: int | None = None
+    def add_images(
+        self, images: Sequence[ImageLike], captions: Sequence[str], caption: str, in_row: int | None = None
     ) -> None:
-        """Add pictures side by side.
+        """Add images side by side.
 
         Args:
-            pictures: any number; small ones are enlarged with their pixels visible.
+            images: any number; small ones are enlarged with their pixels visible.
             captions: one for each; a line break starts a new line.
             caption: what all of them show.
             in_row: so many belong together in a row; by default as many as the screen has room for.
 
         Raises:
-            InputError: there are not as many captions as pictures, or a tensor is no picture.
+            InputError: there are not as many captions as images, or a tensor is no image.
         """
-        if len(captions) != len(pictures):
-            raise InputError(f"{len(pictures)} pictures have {len(captions)} captions: give one for each.")
-        images = [as_image(picture) for picture in pictures]
+        if len(captions) != len(images):
+            raise InputError(f"{len(images)} images have {len(captions)} captions: give one for each.")
+        converted = [as_image(image) for image in images]
         shown = [
-            {**vars(_picture(image)), "caption": text, "small": max(image.size) <= SMALL // 2}
-            for image, text in zip(images, captions, strict=True)
+            {**vars(_image(image)), "caption": text, "small": max(image.size) <= SMALL // 2}
+            for image, text in zip(converted, captions, strict=True)
         ]
-        # Large pictures are scenes, in which small things are to be seen.
-        widest = max((image.width for image in images), default=0)
+        # Large images are scenes, in which small things are to be seen.
+        widest = max((image.width for image in converted), default=0)
         cell = min(max(round(CELL_SHARE * widest), CELLS[0]), CELLS[1])
         each = "0" if in_row else f"min(100%, {cell}px)"
         columns = f"repeat({in_row or 'auto-fill'}, minmax({each}, 1fr))"
-        self._blocks.append({"kind": "pictures", "pictures": shown, "caption": caption, "columns": columns})
+        self._blocks.append({"kind": "images", "images": shown, "caption": caption, "columns": columns})
 
     def html(self) -> str:
         """The page."""
@@ -142,7 +142,7 @@ def _figure(figure: Figure, kind: str) -> Embedded:
     return _embed(content, media, round(width), round(height))
 
 
-def _picture(image: Image.Image) -> Embedded:
+def _image(image: Image.Image) -> Embedded:
     buffer = io.BytesIO()
     if max(image.size) <= SMALL:
         image.save(buffer, "PNG")

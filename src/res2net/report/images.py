@@ -1,4 +1,4 @@
-"""Pictures side by side with captions, and heat maps laid over them."""
+"""Images side by side with captions, and heat maps laid over them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from res2net.errors import InputError
 from res2net.report.style import DPI, INK, QUIET, WIDTH, finish, nothing
 from res2net.report.text import drawable, lines_of, quiet_fonts
 
-__all__ = ["Picture", "as_image", "captioned", "fit", "overlay", "picture_grid", "picture_rows"]
+__all__ = ["ImageLike", "as_image", "captioned", "fit", "image_grid", "image_rows", "overlay"]
 
-Picture: TypeAlias = Tensor | Image.Image
-"""A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow picture."""
+ImageLike: TypeAlias = Tensor | Image.Image
+"""A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow image."""
 
 FINE = 2
 """Pixels of a sheet for each pixel at `DPI`, so that it is sharp on fine screens."""
@@ -33,29 +33,31 @@ TALLEST = 2**15
 """Pixels that a sheet may be high; matplotlib draws none of twice as many."""
 
 
-def as_image(picture: Picture) -> Image.Image:
-    """A picture in colour for Pillow.
+def as_image(image: ImageLike) -> Image.Image:
+    """An image in colour for Pillow.
 
     Raises:
-        InputError: it is no picture: another shape or type, or without pixels.
+        InputError: it is no image: another shape or type, or without pixels.
     """
-    if isinstance(picture, Image.Image):
-        image = picture.convert("RGB")
-    elif picture.dtype == torch.uint8 and picture.ndim == 3 and picture.shape[0] in (1, 3):
-        pixels = picture.detach().cpu().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
-        image = Image.fromarray(pixels)
+    if isinstance(image, Image.Image):
+        converted = image.convert("RGB")
+    elif image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] in (1, 3):
+        pixels = image.detach().cpu().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+        converted = Image.fromarray(pixels)
     else:
         raise InputError(
-            f"A tensor {tuple(picture.shape)} of {picture.dtype} is no picture to draw: give uint8 of shape (3, H, W), "
+            f"A tensor {tuple(image.shape)} of {image.dtype} is no image to draw: give uint8 of shape (3, H, W), "
             "as `denormalise` returns."
         )
-    if not image.width or not image.height:
-        raise InputError(f"A picture of {image.width} x {image.height} pixels cannot be drawn: give one that has some.")
-    return image
+    if not converted.width or not converted.height:
+        raise InputError(
+            f"An image of {converted.width} x {converted.height} pixels cannot be drawn: give one that has some."
+        )
+    return converted
 
 
 def fit(image: Image.Image, side: int) -> Image.Image:
-    """The picture as large as fits a square of `side` pixels.
+    """The image as large as fits a square of `side` pixels.
 
     Small ones grow by a whole number and keep their pixels visible; large ones shrink smoothly.
     """
@@ -67,23 +69,23 @@ def fit(image: Image.Image, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def overlay(picture: Picture, heat: Tensor, *, strength: float = 0.75) -> Image.Image:
-    """A heat map over a grey version of its picture, in the colours that `heat_legend` of a sheet explains.
+def overlay(image: ImageLike, heat: Tensor, *, strength: float = 0.75) -> Image.Image:
+    """A heat map over a grey version of its image, in the colours that `heat_legend` of a sheet explains.
 
-    Where there is no heat the picture stays clear: the colour's share is `strength * sqrt(heat)`.
+    Where there is no heat the image stays clear: the colour's share is `strength * sqrt(heat)`.
 
     Args:
-        picture: the picture.
-        heat: `(H, W)` of the picture, 0..1; NaN counts as 0.
+        image: the image.
+        heat: `(H, W)` of the image, 0..1; NaN counts as 0.
         strength: share of the colour where the heat is greatest, 0..1.
 
     Raises:
         InputError: the sizes differ.
     """
-    image = as_image(picture)
+    image = as_image(image)
     if tuple(heat.shape) != (image.height, image.width):
         raise InputError(
-            f"A heat map {tuple(heat.shape)} does not fit a picture of {image.height} x {image.width} pixels: "
+            f"A heat map {tuple(heat.shape)} does not fit an image of {image.height} x {image.width} pixels: "
             "give one value for each pixel."
         )
     # Not quite black and not quite white, which would hide or outshine the colours.
@@ -94,20 +96,20 @@ def overlay(picture: Picture, heat: Tensor, *, strength: float = 0.75) -> Image.
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
-def captioned(picture: Picture, caption: str) -> Image.Image:
-    """A picture with a caption below it, for many pictures one by one.
+def captioned(image: ImageLike, caption: str) -> Image.Image:
+    """An image with a caption below it, for many images one by one.
 
     Matplotlib, which takes most of the time of a sheet, draws nothing but the letters.
 
     Args:
-        picture: of any size; `fit` gives it the width of a figure.
+        image: of any size; `fit` gives it the width of a figure.
         caption: a line break starts a new line, long lines are cut in two.
 
     Raises:
-        InputError: a tensor is no picture.
+        InputError: a tensor is no image.
     """
     width = int(WIDTH * DPI)
-    image = fit(as_image(picture), width - 2 * MARGIN)
+    image = fit(as_image(image), width - 2 * MARGIN)
     lines = _caption_lines(caption, width - 2 * MARGIN)
     height = LINE * len(lines) + MARGIN
     figure = Figure(figsize=(WIDTH, height / DPI), dpi=DPI, facecolor="white")
@@ -122,52 +124,52 @@ def captioned(picture: Picture, caption: str) -> Image.Image:
     return paper
 
 
-def picture_grid(
-    pictures: Sequence[Picture],
+def image_grid(
+    images: Sequence[ImageLike],
     captions: Sequence[str] = (),
     columns: int = 5,
     *,
     heat_legend: str = "",
 ) -> Figure:
-    """Pictures row by row with a caption below each.
+    """Images row by row with a caption below each.
 
-    Small pictures are enlarged by a whole number, so that their pixels stay what they are.
+    Small images are enlarged by a whole number, so that their pixels stay what they are.
 
     Args:
-        pictures: any number, of any sizes.
+        images: any number, of any sizes.
         captions: one for each, or none at all; a line break starts a new line, long lines are cut in two.
-        columns: pictures in a row.
+        columns: images in a row.
         heat_legend: what the colours of `overlay` mean, such as "evidence for the class"; empty for no legend.
 
     Raises:
-        InputError: the numbers of pictures and captions differ, there is no column, or too many rows.
+        InputError: the numbers of images and captions differ, there is no column, or too many rows.
     """
-    if columns < 1 or (captions and len(captions) != len(pictures)):
+    if columns < 1 or (captions and len(captions) != len(images)):
         raise InputError(
-            f"{len(pictures)} pictures, {len(captions)} captions and {columns} columns do not fit: give one caption "
-            "for each picture, or none, and at least one column."
+            f"{len(images)} images, {len(captions)} captions and {columns} columns do not fit: give one caption "
+            "for each image, or none, and at least one column."
         )
-    cells = list(zip(pictures, captions or [""] * len(pictures), strict=True))
+    cells = list(zip(images, captions or [""] * len(images), strict=True))
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     return _sheet(rows, columns, heat_legend=heat_legend)
 
 
-def picture_rows(
-    rows: Sequence[Sequence[Picture]],
+def image_rows(
+    rows: Sequence[Sequence[ImageLike]],
     column_titles: Sequence[str],
     captions: Sequence[Sequence[str]] = (),
     *,
     side: int | None = None,
     heat_legend: str = "",
 ) -> Figure:
-    """Rows of pictures that belong together, under the titles of their columns: picture, ResNet, Res2Net.
+    """Rows of images that belong together, under the titles of their columns: image, ResNet, Res2Net.
 
     Args:
-        rows: as many pictures in each as there are titles.
+        rows: as many images in each as there are titles.
         column_titles: above the columns.
-        captions: for each row as many as it has pictures, or none at all.
-        side: of the square of a picture, pixels at `DPI`; by default the columns share the width of a page.
-        heat_legend: as in `picture_grid`.
+        captions: for each row as many as it has images, or none at all.
+        side: of the square of an image, pixels at `DPI`; by default the columns share the width of a page.
+        heat_legend: as in `image_grid`.
 
     Raises:
         InputError: the numbers do not fit, or there are too many rows.
@@ -175,7 +177,7 @@ def picture_rows(
     columns = len(column_titles)
     if not columns or any(len(row) != columns for row in (*rows, *captions)) or len(captions) not in (0, len(rows)):
         raise InputError(
-            f"Rows of {[len(row) for row in rows]} pictures and {[len(row) for row in captions]} captions do not fit "
+            f"Rows of {[len(row) for row in rows]} images and {[len(row) for row in captions]} captions do not fit "
             f"{columns} column titles: give as many in each row."
         )
     texts = captions or [[""] * columns] * len(rows)
@@ -184,14 +186,14 @@ def picture_rows(
 
 
 def _sheet(
-    rows: Sequence[Sequence[tuple[Picture, str]]],
+    rows: Sequence[Sequence[tuple[ImageLike, str]]],
     columns: int,
     *,
     titles: Sequence[str] = (),
     heat_legend: str = "",
     side: int | None = None,
 ) -> Figure:
-    """All pictures pasted into one, and texts at their places. Lengths are pixels at `DPI`."""
+    """All images pasted into one, and texts at their places. Lengths are pixels at `DPI`."""
     width = int(WIDTH * DPI) if side is None else columns * (side + MARGIN)
     step = width / columns
     side = max(1, int(step - MARGIN))
@@ -205,7 +207,7 @@ def _sheet(
             texts.append((column * step + step / 2, y, "\n".join(head), {"va": "bottom", "weight": "bold"}))
         y += 4
     for row in rows:
-        images = [fit(as_image(picture), side * FINE) for picture, _ in row]
+        images = [fit(as_image(canvas), side * FINE) for canvas, _ in row]
         captions = [_caption_lines(text, side) for _, text in row]
         height = max(image.height for image in images) / FINE
         for column, (image, caption) in enumerate(zip(images, captions, strict=True)):
@@ -225,7 +227,7 @@ def _sheet(
         y += 34
     height = int(y) + 1
     if height * FINE > TALLEST:
-        raise InputError(f"{len(rows)} rows of pictures are more than a sheet can hold: give fewer, or more columns.")
+        raise InputError(f"{len(rows)} rows of images are more than a sheet can hold: give fewer, or more columns.")
 
     paper = Image.new("RGB", (width * FINE, height * FINE), "white")
     for image, left, top in placed:
@@ -238,7 +240,7 @@ def _sheet(
         shown = "\n".join(drawable(line) for line in text.split("\n"))
         axes.text(x, top, shown, **{"ha": "center", "fontsize": FONT, "color": INK, **options})  # type: ignore[arg-type]
     if not rows:
-        nothing(axes, "no pictures")
+        nothing(axes, "no images")
     return finish(figure)
 
 

@@ -1,4 +1,4 @@
-"""Objects drawn on their picture: boxes with names, masks, skeletons; and pictures divided into segments."""
+"""Objects drawn on their image: boxes with names, masks, skeletons; and images divided into segments."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from res2net.errors import InputError
-from res2net.report.images import Picture, as_image
+from res2net.report.images import ImageLike, as_image
 from res2net.report.palette import Colour, class_colour, shade
 from res2net.report.tags import Tag, draw_tags, line_width
 
 __all__ = ["draw_objects", "draw_segments"]
 
 SIDE = 640
-"""Smaller pictures grow by a whole number to at most so many pixels, so that names can be read."""
+"""Smaller images grow by a whole number to at most so many pixels, so that names can be read."""
 CLEAR = 0.45
 """Share of the colour in a mask."""
 DARK = (16, 16, 16)
@@ -28,11 +28,11 @@ DARK = (16, 16, 16)
 BACKGROUND = "background"
 """Segments of a class of this name have no colour: the others are seen better so."""
 FINE = 3000
-"""Pixels that slanted lines are drawn at before they shrink smoothly, where the picture is smaller."""
+"""Pixels that slanted lines are drawn at before they shrink smoothly, where the image is smaller."""
 
 
 def draw_objects(
-    image: Picture,
+    image: ImageLike,
     boxes: Tensor | Sequence[Sequence[float]],
     labels: Tensor | Sequence[int],
     *,
@@ -42,16 +42,16 @@ def draw_objects(
     scores: Tensor | Sequence[float] | None = None,
     skeleton: Sequence[tuple[int, int]] = (),
 ) -> Image.Image:
-    """A picture with its n objects, each in the colour of its class; n may be 0.
+    """An image with its n objects, each in the colour of its class; n may be 0.
 
-    Pictures of which the longer side is at most half of `SIDE` are enlarged by a whole number.
+    Images of which the longer side is at most half of `SIDE` are enlarged by a whole number.
 
     Args:
-        image: the picture, in any mode.
-        boxes: `(n, 4)` as `(x1, y1, x2, y2)` in pixels; what is outside of the picture is not drawn.
+        image: the image, in any mode.
+        boxes: `(n, 4)` as `(x1, y1, x2, y2)` in pixels; what is outside of the image is not drawn.
         labels: `(n,)` class indices.
         names: of all classes.
-        masks: `(n, H, W)` of the picture, bool or probabilities.
+        masks: `(n, H, W)` of the image, bool or probabilities.
         keypoints: `(n, k, 3)` of x, y and visibility: 2 is drawn full, 1 (hidden) hollow, 0 not at all; `(n, k, 2)`
             are all visible.
         scores: `(n,)` 0..1, written behind the name; objects of higher scores are drawn on top of others.
@@ -60,16 +60,16 @@ def draw_objects(
     Raises:
         InputError: sizes do not fit each other, or a class or key point is not known.
     """
-    picture = as_image(image)
+    canvas = as_image(image)
     corners, classes, chances = _checked(boxes, labels, scores, names)
-    count, (width, height) = len(corners), picture.size
+    count, (width, height) = len(corners), canvas.size
     if masks is not None and tuple(masks.shape) != (count, height, width):
         raise InputError(
-            f"Masks {tuple(masks.shape)} do not fit {count} objects in a picture of {height} x {width} pixels: give "
+            f"Masks {tuple(masks.shape)} do not fit {count} objects in an image of {height} x {width} pixels: give "
             f"({count}, {height}, {width})."
         )
     points = None if keypoints is None else _checked_points(keypoints, count, skeleton)
-    canvas, factor = _enlarged(picture)
+    canvas, factor = _enlarged(canvas)
     colours = [class_colour(label) for label in classes]
     # Large things first, which else would hide small ones.
     areas = (corners[:, 2:] - corners[:, :2]).prod(1)
@@ -90,31 +90,31 @@ def draw_objects(
     return canvas
 
 
-def draw_segments(image: Picture, segments: Sequence[tuple[Tensor, int]], names: Sequence[str]) -> Image.Image:
-    """A picture divided into segments, as of a panoptic segmentation: each with its outline and the name of its class.
+def draw_segments(image: ImageLike, segments: Sequence[tuple[Tensor, int]], names: Sequence[str]) -> Image.Image:
+    """An image divided into segments, as of a panoptic segmentation: each with its outline and the name of its class.
 
-    Segments of one class have shades of one colour; those of a class "background" stay clear. Small pictures are
+    Segments of one class have shades of one colour; those of a class "background" stay clear. Small images are
     enlarged as in `draw_objects`.
 
     Args:
-        image: the picture, in any mode.
+        image: the image, in any mode.
         segments: for each the mask `(H, W)`, bool, and its class index; where two overlap the later one counts.
         names: of all classes, those of things and of stuff.
 
     Raises:
-        InputError: a mask has another size than the picture, or a class is not known.
+        InputError: a mask has another size than the image, or a class is not known.
     """
-    picture = as_image(image)
-    owner = np.zeros((picture.height, picture.width), dtype=np.int64)
+    canvas = as_image(image)
+    owner = np.zeros((canvas.height, canvas.width), dtype=np.int64)
     for number, (mask, label) in enumerate(segments, start=1):
         if tuple(mask.shape) != owner.shape:
             raise InputError(
-                f"A mask {tuple(mask.shape)} does not fit a picture of {owner.shape[0]} x {owner.shape[1]} pixels: "
+                f"A mask {tuple(mask.shape)} does not fit an image of {owner.shape[0]} x {owner.shape[1]} pixels: "
                 "give one value for each pixel."
             )
         _check_class(label, names)
         owner[_numbers(mask) > 0.5] = 0 if names[label] == BACKGROUND else number
-    canvas, factor = _enlarged(picture)
+    canvas, factor = _enlarged(canvas)
     seen: dict[int, int] = {}
     colours: list[Colour] = []
     for _, label in segments:
@@ -188,15 +188,15 @@ def _numbers(values: Any) -> NDArray[Any]:
     return np.asarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
 
 
-def _enlarged(picture: Image.Image) -> tuple[Image.Image, int]:
-    """A picture to draw on, and how many of its pixels are one of the given picture's."""
-    factor = max(1, SIDE // max(picture.size))
-    size = (picture.width * factor, picture.height * factor)
-    return (picture.resize(size, Image.Resampling.NEAREST) if factor > 1 else picture.copy()), factor
+def _enlarged(image: Image.Image) -> tuple[Image.Image, int]:
+    """An image to draw on, and how many of its pixels are one of the given image's."""
+    factor = max(1, SIDE // max(image.size))
+    size = (image.width * factor, image.height * factor)
+    return (image.resize(size, Image.Resampling.NEAREST) if factor > 1 else image.copy()), factor
 
 
 def _visible(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """First and last pixels of a box, within the picture: left, top, right and bottom."""
+    """First and last pixels of a box, within the image: left, top, right and bottom."""
     last = np.array(size) - 1
     left, top = np.clip(np.floor(box[:2]), 0, last)
     right, bottom = np.clip(np.ceil(box[2:]) - 1, 0, last)
@@ -210,7 +210,7 @@ def _draw_box(canvas: Image.Image, place: tuple[int, int, int, int], colour: Col
     left, top, right, bottom = place
     if min(right - left, bottom - top) < 4 * width:
         left, top, right, bottom = left - width, top - width, right + width, bottom + width
-        # At the border the lines move into the picture.
+        # At the border the lines move into the image.
         left, top = max(0, left), max(0, top)
         right, bottom = min(canvas.width - 1, right), min(canvas.height - 1, bottom)
     draw = ImageDraw.Draw(canvas)
@@ -219,7 +219,7 @@ def _draw_box(canvas: Image.Image, place: tuple[int, int, int, int], colour: Col
 
 
 def _with_masks(canvas: Image.Image, masks: Sequence[tuple[NDArray[np.bool_], Colour]], factor: int) -> Image.Image:
-    """The picture under its masks, with an outline around each."""
+    """The image under its masks, with an outline around each."""
     pixels = np.asarray(canvas).copy()
     for mask, colour in masks:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -270,7 +270,7 @@ def _inmost(mask: NDArray[np.bool_]) -> tuple[int, int] | None:
 def _with_skeletons(
     canvas: Image.Image, points: NDArray[np.float64], skeleton: Sequence[tuple[int, int]], colours: Sequence[Colour]
 ) -> Image.Image:
-    """The picture under lines and joints; those are drawn larger and then shrink, which makes them smooth."""
+    """The image under lines and joints; those are drawn larger and then shrink, which makes them smooth."""
     fine = max(1, FINE // max(canvas.size))
     layer = Image.new("RGBA", (canvas.width * fine, canvas.height * fine))
     draw = ImageDraw.Draw(layer)
@@ -293,7 +293,7 @@ def _with_skeletons(
 def _draw_joint(
     draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rim: int, colour: Colour, *, hollow: bool
 ) -> None:
-    """A disc in a dark rim, or a ring through which the picture is seen."""
+    """A disc in a dark rim, or a ring through which the image is seen."""
     outer, inner = radius + rim, radius - max(rim, radius / 3)
     draw.ellipse((x - outer, y - outer, x + outer, y + outer), fill=DARK)
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)

@@ -28,9 +28,9 @@ FIRST: tuple[Colour, ...] = (
 )
 LEVELS = (*range(0, 256, 32), 255)
 LIGHTNESS = (0.5, 0.93)
-"""Of OKLab: darker and lighter lines are lost on dark and light parts of a picture."""
+"""Of OKLab: darker and lighter lines are lost on dark and light parts of an image."""
 GREYEST = 0.05
-"""Least chroma: pictures have greys of their own."""
+"""Least chroma: images have greys of their own."""
 
 # Björn Ottosson (2020), "A perceptual color space for image processing": linear sRGB to cones, and those to OKLab.
 CONES = (

@@ -119,13 +119,13 @@ def lines_with_errors(
     *,
     spread: str = "std",
     counts: Values | None = None,
-    counted: str = "pictures",
+    counted: str = "images",
     log_x: bool = True,
 ) -> Figure:
     """Means over seeds by bins of x, such as the accuracy of several models by object size.
 
     A line joins the means; bars are the spread over the seeds, and faint dots the seeds themselves. The legend says
-    how many seeds there are and what the bars are. NaN, as of a bin without pictures, is left out.
+    how many seeds there are and what the bars are. NaN, as of a bin without images, is left out.
 
     Args:
         series: name to values `(seeds, bins)`, or `(bins,)` for one seed.
@@ -196,13 +196,13 @@ def lines_with_errors(
 
 
 def confusion_matrix(matrix: Values, class_names: Sequence[str]) -> Figure:
-    """How often pictures of each class (rows) are taken for which (columns), in percent of the row.
+    """How often images of each class (rows) are taken for which (columns), in percent of the row.
 
     Colour grows with the square root, so that rare confusions show. Of many classes only some are named, and above
     `POOLED` a cell shows the greatest share among several neighbouring classes.
 
     Args:
-        matrix: counts or shares `(classes, classes)`, row: true, column: predicted. A row without pictures is grey.
+        matrix: counts or shares `(classes, classes)`, row: true, column: predicted. A row without images is grey.
         class_names: one for each class.
 
     Raises:

@@ -9,7 +9,7 @@ __all__ = ["progress_bar"]
 
 
 def progress_bar(console: Console, *, auto_refresh: bool = True) -> Progress:
-    """A bar with what is done, pictures a second, and the time left; nothing where the output is no terminal.
+    """A bar with what is done, images a second, and the time left; nothing where the output is no terminal.
 
     Without `auto_refresh` it is drawn when `refresh` is called, and takes no time at others.
     """

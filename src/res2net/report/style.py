@@ -111,7 +111,7 @@ def render(figure: Figure, kind: str = "png", *, scale: int = 2) -> bytes:
     Raises:
         InputError: the kind is not known.
     """
-    check_choice("Kind of picture", kind, FORMATS)
+    check_choice("Kind of image", kind, FORMATS)
     buffer = io.BytesIO()
     # Without the date the same figure gives the same file.
     metadata = {"Date": None} if kind == "svg" else {}

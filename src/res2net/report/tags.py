@@ -1,4 +1,4 @@
-"""Names on a picture, each on a filled tag close to what it names, within the picture, and off the other tags."""
+"""Names on an image, each on a filled tag close to what it names, within the image, and off the other tags."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Tag", "draw_tags", "line_width", "text_height"]
 SMALLEST = 11
 """Pixels of letters, at least; smaller ones are not read."""
 CROWD = 0.12
-"""Share of the picture that tags take, before their letters shrink to `CROWDED` of their height at most."""
+"""Share of the image that tags take, before their letters shrink to `CROWDED` of their height at most."""
 CROWDED = 0.75
 PIXEL = np.array([0, 0, 1, 1])
 """Added to a box, it makes its last pixels the first beyond it."""
@@ -28,7 +28,7 @@ NEAR = 2.5
 
 @dataclass(frozen=True)
 class Tag:
-    """A name, and the box in pixels of the picture (left, top, right, bottom) that it belongs to.
+    """A name, and the box in pixels of the image (left, top, right, bottom) that it belongs to.
 
     One that is `centred` stands on the middle of the box, as far as no other stands there.
     """
@@ -40,17 +40,17 @@ class Tag:
 
 
 def text_height(size: tuple[int, int]) -> int:
-    """Pixels of letters in a picture of that width and height, which a person sees as large as a screen or page."""
+    """Pixels of letters in an image of that width and height, which a person sees as large as a screen or page."""
     return max(SMALLEST, round(min(max(size) / 44, min(size) / 8)))
 
 
 def line_width(size: tuple[int, int]) -> int:
-    """Pixels of a line around a thing in a picture of that width and height."""
+    """Pixels of a line around a thing in an image of that width and height."""
     return max(2, round(max(size) / 300))
 
 
 def draw_tags(image: Image.Image, tags: Sequence[Tag]) -> list[tuple[int, int, int, int]]:
-    """Write on the picture itself; the first get the best places.
+    """Write on the image itself; the first get the best places.
 
     Returns:
         Of each tag the pixels that it takes: left, top, right, bottom; the last two are not its own any more.
@@ -89,14 +89,14 @@ def _between(colour: Colour, ink: Colour) -> Colour:
 
 
 def _places(
-    tags: Sequence[Tag], sizes: Sequence[tuple[int, int]], picture: tuple[int, int]
+    tags: Sequence[Tag], sizes: Sequence[tuple[int, int]], image: tuple[int, int]
 ) -> list[tuple[int, int, int, int]]:
     """For each tag in turn the place that hides the least of the tags before it, and of those the closest."""
     taken = np.zeros((0, 4), dtype=np.int64)
     small = np.array([tag.box for tag, (width, height) in zip(tags, sizes, strict=True) if _small(tag, width, height)])
     for tag, (width, height) in zip(tags, sizes, strict=True):
         corners, far = _candidates(tag, width, height, len(taken))
-        corners = np.clip(corners, 0, np.array(picture) - (width, height))
+        corners = np.clip(corners, 0, np.array(image) - (width, height))
         places = np.concatenate([corners, corners + np.array([width, height])], axis=1)
         hidden = _shared(places, taken) + 0.5 * _shared(places, small.reshape(-1, 4) + PIXEL)
         # Two of the same place would look like one.

@@ -62,7 +62,7 @@ def convert(
         stem: whether convolutions that see the input itself are replaced too.
         split_order: as in `Res2Conv`.
         example_input: what the network is run with once, to see what follows what: a tensor, or a tuple of arguments.
-            By default a picture, a signal or a volume of a usual size.
+            By default an image, a signal or a volume of a usual size.
 
     Returns:
         The new network, in the mode of the given one, and what was done.

@@ -43,7 +43,7 @@ def optimize(
 
     Args:
         model: any network, where it will run; it is not changed.
-        target: "eager", to be run by torch as it is: with pictures in channels-last memory. "export", to be compiled
+        target: "eager", to be run by torch as it is: with images in channels-last memory. "export", to be compiled
             or exported: weights stay in the memory that they have.
         kernels: what computes convolutions and chains. "onednn", on a CPU and eager only: convolutions have their
             weights in oneDNN's own layout and apply their activation and the addition themselves. "torch": plain

@@ -39,9 +39,9 @@ class Evaluation:
     metrics: Mapping[str, float]
     """By name; scores in percent, losses and what has a unit as they are."""
     records: Mapping[str, Tensor]
-    """By name, one value for each picture, `(N,)`; `index` is its place in the data set."""
+    """By name, one value for each image, `(N,)`; `index` is its place in the data set."""
     skipped: Sequence[str] = ()
-    """Paths of pictures that could not be read."""
+    """Paths of images that could not be read."""
     seconds: float = 0.0
     units: Mapping[str, str] = field(default_factory=dict)
     """Of the metrics that are neither a loss nor in percent, such as mm."""
@@ -58,34 +58,34 @@ class Task(nn.Module):
     Options: ClassVar[type[Any]]
     """A dataclass of what a user can choose for this task alone."""
     labels: ClassVar[Sequence[str]] = ("label",)
-    """What it needs to know of a picture, as the entries of a target; see `res2net.images.Sample`."""
+    """What it needs to know of an image, as the entries of a target; see `res2net.images.Sample`."""
     lower: ClassVar[Sequence[str]] = ()
     """The metrics of which less is better."""
     scored: str = ""
     """What the scores depend on that their names do not say, such as "in detected boxes"; it is shown with them."""
-    source_name: ClassVar[str] = "pictures"
+    source_name: ClassVar[str] = "images"
     """What the samples of a source are."""
     tells_classes: ClassVar[bool] = True
     """Whether its results are of classes, which those of the data have to be too."""
-    sample_name: str = "pictures"
+    sample_name: str = "images"
     """What the samples of `datasets` are."""
     result_name: ClassVar[str]
     """What a result is called in JSON, such as "classes"."""
     columns: ClassVar[Sequence[Column]]
-    """The columns of a table of results, beside the picture's name."""
+    """The columns of a table of results, beside the image's name."""
     adjustable: ClassVar[Sequence[str]] = ()
     """The options that may be changed after training, see `adjust`."""
     takes_boxes: ClassVar[bool] = False
     """Whether it looks into boxes that are given: `predict` into `box`, with `label` and `box_score`, in the target of
-    a picture, and evaluation into those of `look_into`."""
+    an image, and evaluation into those of `look_into`."""
     predicted_together: ClassVar[int] = 32
-    """How many pictures `predict` is given at a time where nobody says."""
+    """How many images `predict` is given at a time where nobody says."""
     dims: ClassVar[Sequence[int]] = (2,)
-    """Dimensions of the backbones that it takes: 2 for pictures."""
-    example_file: ClassVar[str] = "PATH/TO/PICTURE.jpg"
+    """Dimensions of the backbones that it takes: 2 for images."""
+    example_file: ClassVar[str] = "PATH/TO/IMAGE.jpg"
     """What a user may predict, for the line that tells how."""
     cuts_out: ClassVar[bool] = False
-    """Whether there are `cut_outs` of a picture."""
+    """Whether there are `cut_outs` of an image."""
     outputs: ClassVar[Sequence[str]] = ()
     """Names of what `forward` gives in an exported network, with "boxes" a detector's; none: it is not exported."""
 
@@ -116,7 +116,7 @@ class Task(nn.Module):
         Args:
             model: gives what the task's `forward` does.
             class_names: what its classes stand for.
-            preprocessing: how pictures are prepared.
+            preprocessing: how images are prepared.
             said: what its file tells of the task, as `metadata` gave it; and of an exported network its `input_size`
                 (height, width) and its `outputs` by name.
 
@@ -179,7 +179,7 @@ class Task(nn.Module):
 
     @property
     def in_channels(self) -> int:
-        """Channels of what an exported network takes: those of a picture, and what a task adds."""
+        """Channels of what an exported network takes: those of an image, and what a task adds."""
         return len(self.preprocessing.mean)
 
     def metadata(self) -> dict[str, Any]:
@@ -213,11 +213,11 @@ class Task(nn.Module):
     def validate(
         self, images: Tensor, targets: Mapping[str, Any], metric: Metric | MetricCollection
     ) -> dict[str, Tensor]:
-        """Update `metric` with a batch; one value for each picture, `(N,)`, such as `loss`."""
+        """Update `metric` with a batch; one value for each image, `(N,)`, such as `loss`."""
         raise NotImplementedError
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[Any]:
-        """A decoded result for each picture; `targets` is what the transform noted of the pictures."""
+        """A decoded result for each image; `targets` is what the transform noted of the images."""
         raise NotImplementedError
 
     def transform(self, train: bool) -> Transform:
@@ -225,10 +225,10 @@ class Task(nn.Module):
         raise NotImplementedError
 
     def fit(self, size: tuple[int, int] | None = None) -> tuple[int, ...]:
-        """Let pictures be prepared as an exported network needs them.
+        """Let images be prepared as an exported network needs them.
 
         Args:
-            size: height and width of its pictures; by default what suits the task.
+            size: height and width of its images; by default what suits the task.
 
         Returns:
             Height and width, and before them the slices of volumes.
@@ -239,7 +239,7 @@ class Task(nn.Module):
         raise NotImplementedError
 
     def fitted(self) -> Transform:
-        """After `fit`, from a picture alone to what an exported network sees of it, `(C, height, width)`."""
+        """After `fit`, from an image alone to what an exported network sees of it, `(C, height, width)`."""
         return self.transform(False)
 
     def unit(self, metric: str) -> str:
@@ -289,19 +289,19 @@ class Task(nn.Module):
         """Evaluate in the boxes of a detector from now on, where the task `takes_boxes`.
 
         Args:
-            source: of whose validation pictures the boxes are.
+            source: of whose validation images the boxes are.
             boxes: of each of them.
 
         Returns:
             The samples of the evaluation, as the second of `datasets`.
 
         Raises:
-            InputError: the source does not fit, or the boxes are of other pictures.
+            InputError: the source does not fit, or the boxes are of other images.
         """
         raise NotImplementedError
 
     def united(self, objects: list[Any]) -> list[Any]:
-        """What stays of the objects that were found in all the boxes of a picture, where the task `takes_boxes`."""
+        """What stays of the objects that were found in all the boxes of an image, where the task `takes_boxes`."""
         return objects
 
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
@@ -318,22 +318,22 @@ class Task(nn.Module):
         Raises:
             InputError: the task's results are no files.
         """
-        raise InputError(f"The task {self.name} finds no picture of its own: take --draw or --json in place of --save.")
+        raise InputError(f"The task {self.name} finds no image of its own: take --draw or --json in place of --save.")
 
     def cut_outs(self, image: Image.Image, result: Any) -> Mapping[str, Image.Image]:
-        """What `save` cannot write without the picture's own pixels: parts of it, by the end of a file's name."""
+        """What `save` cannot write without the image's own pixels: parts of it, by the end of a file's name."""
         return {}
 
     def draw(self, image: Any, result: Any) -> Image.Image:
-        """A picture with its result drawn on it."""
+        """An image with its result drawn on it."""
         raise NotImplementedError
 
-    def pictures(self, source: DataSource) -> Samples:
-        """The validation pictures of a source, as `found_in` and `draw_truth` take them."""
+    def images(self, source: DataSource) -> Samples:
+        """The validation images of a source, as `found_in` and `draw_truth` take them."""
         return source.val
 
     def found_in(self, image: Any, target: Mapping[str, Any]) -> Any:
-        """The result of one picture of a data set; without a target that of the picture alone."""
+        """The result of one image of a data set; without a target that of the image alone."""
         prepared, noted = self.transform(False)(image, {**target, "index": 0})
         with torch.inference_mode():
             (result,) = self.eval().predict(
@@ -341,28 +341,28 @@ class Task(nn.Module):
             )
         return result
 
-    def picture_score(self, evaluation: Evaluation) -> tuple[str, float]:
-        """Name and value, in percent, of what tells how good the result of one picture is, from its evaluation."""
+    def image_score(self, evaluation: Evaluation) -> tuple[str, float]:
+        """Name and value, in percent, of what tells how good the result of one image is, from its evaluation."""
         return self.monitor, evaluation.metrics[self.monitor]
 
     def draw_alone(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
-        """A picture of a data set without a result, to stand beside those with one; the target may have nothing."""
+        """An image of a data set without a result, to stand beside those with one; the target may have nothing."""
         return as_image(image)
 
     def draw_beside(self, image: Any, result: Any, target: Mapping[str, Any]) -> Image.Image:
-        """A result of a picture of a data set, to stand beside the picture, the truth and the results of others.
+        """A result of an image of a data set, to stand beside the image, the truth and the results of others.
 
         What is true, where the target tells it, may only decide on which part is shown.
         """
         return self.draw(as_image(image), result)
 
     def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
-        """What is true of a picture of a data set, as `draw_beside` shows results.
+        """What is true of an image of a data set, as `draw_beside` shows results.
 
         Raises:
             InputError: the task cannot draw it.
         """
-        raise InputError(f"The task {self.name} cannot draw what is true: give pictures without it.")
+        raise InputError(f"The task {self.name} cannot draw what is true: give images without it.")
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Add to a run's report what is particular to the task."""

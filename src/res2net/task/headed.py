@@ -25,7 +25,7 @@ class HeadedTask(Task):
 
     Args:
         model: the network; its part `backbone` makes the features.
-        preprocessing: how pictures are prepared.
+        preprocessing: how images are prepared.
         options: an instance of `Options`.
         facts: what `facts` gives.
     """

@@ -1,4 +1,4 @@
-"""What is true of a picture, kept as it is in the file beside what the network sees."""
+"""What is true of an image, kept as it is in the file beside what the network sees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WithTruth:
         self.transform = transform
 
     def __call__(self, image: Any, target: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The picture as the network sees it, and what is noted of it, with all that is true."""
+        """The image as the network sees it, and what is noted of it, with all that is true."""
         index = {name: target[name] for name in ("index", "image_id") if name in target}
         prepared, noted = self.transform(image, index)
         return prepared, noted | {"truth": {name: value for name, value in target.items() if name not in index}}

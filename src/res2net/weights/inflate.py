@@ -1,4 +1,4 @@
-"""Weights of a network for pictures, made into those of the same network for volumes or videos."""
+"""Weights of a network for images, made into those of the same network for volumes or videos."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def inflate(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor
     """Repeat each kernel along the first axis of the signal and divide it by its length (Carreira and Zisserman, 2017).
 
     The result is for `model.load_state_dict`. In evaluation, and without squeeze-and-excitation, which looks at all
-    positions, features of a volume that is constant along that axis are then those of its picture, wherever their
-    receptive field along the axis lies inside the volume; beyond its ends there are zeros, which the picture does not
+    positions, features of a volume that is constant along that axis are then those of its image, wherever their
+    receptive field along the axis lies inside the volume; beyond its ends there are zeros, which the image does not
     have. `stage_fields(model, axis=0)` tells which positions these are.
 
     Args:

@@ -54,7 +54,7 @@ def load(
         model: the network.
         checkpoint: the tensors.
         adapt_classifier: where the classifiers differ in size, or only one side has one, the model keeps its own.
-        adapt_input: where the pictures differ in channels, change the first convolution as `adapt_channels` does; with
+        adapt_input: where the images differ in channels, change the first convolution as `adapt_channels` does; with
             "zeros" new channels start without any effect instead.
 
     Raises:
@@ -88,7 +88,7 @@ def load(
         channels = expected[first].shape[1]
         if not adapt_input:
             problems.append(
-                f"is for pictures of {given[first].shape[1]} channels and the model for {channels}: pass "
+                f"is for images of {given[first].shape[1]} channels and the model for {channels}: pass "
                 "adapt_input=True to change the first convolution, or build the model to fit"
             )
         given = given | {first: adapt_channels(given[first], channels, zeros=adapt_input == "zeros")}
@@ -109,7 +109,7 @@ def adapt_channels(weight: Tensor, channels: int, *, zeros: bool = False) -> Ten
     """A convolution's weight for another number of input channels.
 
     More channels repeat the old ones in turn, each divided by how often it occurs; fewer channels are sums of the old
-    ones in turn (one channel: of all). Either way the response to a picture whose channels are all equal is unchanged.
+    ones in turn (one channel: of all). Either way the response to an image whose channels are all equal is unchanged.
     With `zeros`, more channels have no weight, so that the response is unchanged whatever they hold.
 
     Shape: `(C_out, C_in, *kernel)` to `(C_out, channels, *kernel)`.

@@ -15,7 +15,7 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture is prepared for a network; by default as for nearly every ImageNet checkpoint.
+    """How an image is prepared for a network; by default as for nearly every ImageNet checkpoint.
 
     The shorter side is resized to `size / crop` pixels, a square of `size` pixels is cut from the centre, values are
     scaled to 0 ... 1, and each channel has `mean` subtracted and is divided by `std`.

@@ -11,7 +11,7 @@ from res2net.weights import Preprocessing
 
 
 class Echo(Backbone):
-    """Not a network: the logits of a picture are the first numbers in it."""
+    """Not a network: the logits of an image are the first numbers in it."""
 
     def __init__(self, num_classes):
         torch.nn.Module.__init__(self)
@@ -23,7 +23,7 @@ class Echo(Backbone):
 
 @pytest.fixture
 def echo():
-    """A function that makes a task of so many classes, whose logits are the first numbers of a picture."""
+    """A function that makes a task of so many classes, whose logits are the first numbers of an image."""
 
     def make(classes=8, **options):
         names = [f"class {index}" for index in range(classes)]

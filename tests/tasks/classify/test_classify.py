@@ -1,4 +1,4 @@
-"""Classification: losses, predictions, metrics and pictures, against what can be computed by hand."""
+"""Classification: losses, predictions, metrics and images, against what can be computed by hand."""
 
 import math
 
@@ -18,15 +18,15 @@ from res2net.tasks.classify.task import SIZES, Classify, ClassifyOptions, accura
 from res2net.weights import Preprocessing
 
 
-def pictures(logits):
-    """Pictures whose first numbers are these logits."""
+def images(logits):
+    """Images whose first numbers are these logits."""
     images = torch.zeros(len(logits), 3, 8, 8)
     images.view(len(logits), -1)[:, : logits.shape[1]] = logits
     return images
 
 
 def naive_cross_entropy(logits, probabilities):
-    """The mean over pictures of -sum p log softmax, in plain Python."""
+    """The mean over images of -sum p log softmax, in plain Python."""
     total = 0.0
     for row, wanted in zip(logits.tolist(), probabilities.tolist(), strict=True):
         normaliser = math.log(sum(math.exp(value) for value in row))
@@ -43,7 +43,7 @@ def sample():
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 def test_the_loss_is_cross_entropy_of_smoothed_labels(echo, sample, smoothing):
     logits, labels = sample
-    losses = echo(label_smoothing=smoothing).losses(pictures(logits), {"label": labels})
+    losses = echo(label_smoothing=smoothing).losses(images(logits), {"label": labels})
     assert losses.keys() == {"loss"}
     torch.testing.assert_close(losses["loss"], F.cross_entropy(logits, labels, label_smoothing=smoothing))
     smoothed = (1 - smoothing) * F.one_hot(labels, 8) + smoothing / 8
@@ -51,16 +51,16 @@ def test_the_loss_is_cross_entropy_of_smoothed_labels(echo, sample, smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_of_mixed_pictures_is_that_of_mixed_labels(echo, sample, smoothing):
-    """Mixup blends each picture with the one before it, `share` of the former (Zhang et al., 2018, eq. 1)."""
+def test_the_loss_of_mixed_images_is_that_of_mixed_labels(echo, sample, smoothing):
+    """Mixup blends each image with the one before it, `share` of the former (Zhang et al., 2018, eq. 1)."""
     logits, labels = sample
     task = echo(mixup=1.0, label_smoothing=smoothing)
     torch.manual_seed(7)
-    loss = task.losses(pictures(logits), {"label": labels})["loss"]
+    loss = task.losses(images(logits), {"label": labels})["loss"]
     torch.manual_seed(7)
-    mixed, soft = task.mix(pictures(logits), labels)
+    mixed, soft = task.mix(images(logits), labels)
     one_hot = F.one_hot(labels, 8).float()
-    # What share was drawn, read from a picture whose neighbour has another class.
+    # What share was drawn, read from an image whose neighbour has another class.
     place = next(i for i in range(1, 50) if labels[i] != labels[i - 1])
     share = float(soft[place, labels[place]])
     assert 0 < share < 1
@@ -71,7 +71,7 @@ def test_the_loss_of_mixed_pictures_is_that_of_mixed_labels(echo, sample, smooth
 
 
 def test_cutmix_weighs_labels_by_area(echo):
-    """Pictures of one value each: the share of a label is the share of pixels that show its picture."""
+    """Images of one value each: the share of a label is the share of pixels that show its image."""
     task = echo(cutmix=1.0)
     labels = torch.arange(8)
     torch.manual_seed(3)
@@ -87,22 +87,22 @@ def test_validation_sees_neither_mixing_nor_smoothing(echo, sample):
     logits, labels = sample
     task = echo(mixup=1.0, cutmix=1.0, label_smoothing=0.3)
     size = torch.rand(50)
-    found = task.validate(pictures(logits), {"label": labels, "size": size}, task.metric())
+    found = task.validate(images(logits), {"label": labels, "size": size}, task.metric())
     assert found.keys() == {"loss", "label", "predicted", "probability", "size"}
     torch.testing.assert_close(found["loss"], F.cross_entropy(logits, labels, reduction="none"))
     assert torch.equal(found["label"], labels)
     assert torch.equal(found["predicted"], logits.argmax(1))
     torch.testing.assert_close(found["probability"], logits.softmax(1).amax(1))
     assert torch.equal(found["size"], size)
-    assert "size" not in task.validate(pictures(logits), {"label": labels}, task.metric())
+    assert "size" not in task.validate(images(logits), {"label": labels}, task.metric())
 
 
-def test_metrics_count_pictures_whose_class_is_among_the_likeliest(echo, sample):
+def test_metrics_count_images_whose_class_is_among_the_likeliest(echo, sample):
     logits, labels = sample
     task = echo()
     metric = task.metric()
     for part in (slice(0, 20), slice(20, 50)):
-        task.validate(pictures(logits[part]), {"label": labels[part]}, metric)
+        task.validate(images(logits[part]), {"label": labels[part]}, metric)
     found = metric.compute()
     assert found.keys() == {"top1", "top5"}
     for rank in (1, 5):
@@ -117,7 +117,7 @@ def test_metrics_count_pictures_whose_class_is_among_the_likeliest(echo, sample)
 def test_top_5_takes_more_than_five_classes(echo, classes, names):
     task = echo(classes)
     metric = task.metric()
-    task.validate(pictures(torch.eye(classes)), {"label": torch.arange(classes)}, metric)
+    task.validate(images(torch.eye(classes)), {"label": torch.arange(classes)}, metric)
     found = metric.compute()
     assert found.keys() == names
     assert float(found["top1"]) == 1
@@ -128,7 +128,7 @@ def test_top_5_takes_more_than_five_classes(echo, classes, names):
 def test_a_prediction_is_the_likeliest_classes_first(echo, classes):
     torch.manual_seed(1)
     logits = torch.randn(6, classes)
-    results = echo(classes).predict(pictures(logits))
+    results = echo(classes).predict(images(logits))
     assert len(results) == 6
     for row, result in zip(logits, results, strict=True):
         odds = {f"class {index}": math.exp(value) for index, value in enumerate(row.tolist())}
@@ -142,24 +142,24 @@ def test_a_prediction_is_the_likeliest_classes_first(echo, classes):
 
 def test_probabilities_are_computed_in_full_precision(echo):
     logits = torch.zeros(1, 8)
-    probabilities = [entry["probability"] for entry in echo().predict(pictures(logits).bfloat16())[0]]
+    probabilities = [entry["probability"] for entry in echo().predict(images(logits).bfloat16())[0]]
     assert probabilities == [0.125] * 5
     logits[0, 0] = 8.0
-    (first, *_), exact = echo().predict(pictures(logits).bfloat16())[0], logits.softmax(1)[0, 0]
+    (first, *_), exact = echo().predict(images(logits).bfloat16())[0], logits.softmax(1)[0, 0]
     assert first["probability"] == pytest.approx(float(exact), rel=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("train", [True, False])
-def test_pictures_of_any_size_become_what_the_network_sees(echo, train, mode):
+def test_images_of_any_size_become_what_the_network_sees(echo, train, mode):
     options = {"rand_augment": 2, "color_jitter": 0.2, "erase": 1.0} if train else {}
     transform = echo(**options).transform(train)
-    picture = Image.fromarray(np.random.default_rng(0).integers(256, size=(30, 41), dtype=np.uint8)).convert(mode)
-    image, target = transform(picture, {"label": 3, "index": 5})
+    full_image = Image.fromarray(np.random.default_rng(0).integers(256, size=(30, 41), dtype=np.uint8)).convert(mode)
+    image, target = transform(full_image, {"label": 3, "index": 5})
     assert image.shape == (3, 8, 8)
     assert image.dtype == torch.float32
     assert target == {"label": 3, "index": 5}
-    again, _ = transform(picture, {})
+    again, _ = transform(full_image, {})
     assert torch.equal(image, again) is not train
 
 
@@ -231,7 +231,7 @@ def test_a_result_is_tabulated_as_classes_with_percentages(echo):
     assert [(column.heading, column.unit) for column in task.columns] == [("class", ""), ("probability", "%")]
 
 
-def test_drawing_puts_the_classes_below_the_picture(echo):
+def test_drawing_puts_the_classes_below_the_image(echo):
     drawn = echo().draw(Image.new("RGB", (64, 64), "red"), RESULT)
     pixels = np.asarray(drawn)
     red = np.flatnonzero((pixels == (255, 0, 0)).all(2).any(1))
@@ -260,14 +260,14 @@ def test_accuracy_by_size_counts_each_group():
     assert accuracy_by_size(found) == pytest.approx([100 * r / n for r, n in zip(right, count, strict=True)], rel=1e-5)
 
 
-def test_a_group_without_pictures_has_no_accuracy():
+def test_a_group_without_images_has_no_accuracy():
     found = evaluation({"size": [0.07, 0.08, 0.5], "label": [1, 1, 1], "predicted": [1, 0, 1]})
     assert count_by_size(found) == [2, 0, 0, 0, 1]
     assert accuracy_by_size(found) == pytest.approx([50, math.nan, math.nan, math.nan, 100], nan_ok=True)
 
 
 class Source:
-    """Pictures that tell their number by their colour."""
+    """Images that tell their number by their colour."""
 
     class_names = ("class 0", "class 1", "class 2", "class 3")
 
@@ -275,9 +275,9 @@ class Source:
         self.val = [(Image.new("RGB", (32, 32), (number, 0, 0)), {}) for number in range(length)]
 
 
-def test_the_report_shows_confusions_classes_and_the_hardest_pictures(echo, monkeypatch):
+def test_the_report_shows_confusions_classes_and_the_hardest_images(echo, monkeypatch):
     random = np.random.default_rng(0)
-    label, predicted = random.integers(3, size=(2, 40))  # the fourth class has no pictures
+    label, predicted = random.integers(3, size=(2, 40))  # the fourth class has no images
     loss = random.permutation(40).astype(np.float32)
     index = random.permutation(40)
     records = {"loss": loss, "label": label, "predicted": predicted, "probability": np.full(40, 0.25), "index": index}
@@ -293,9 +293,9 @@ def test_the_report_shows_confusions_classes_and_the_hardest_pictures(echo, monk
             shown["rows"] = table.rows
             super().add_table(table)
 
-        def add_pictures(self, pictures, captions, caption):
-            shown["pictures"], shown["captions"] = [picture.getpixel((0, 0))[0] for picture in pictures], captions
-            super().add_pictures(pictures, captions, caption)
+        def add_images(self, images, captions, caption):
+            shown["images"], shown["captions"] = [image.getpixel((0, 0))[0] for image in images], captions
+            super().add_images(images, captions, caption)
 
     monkeypatch.setattr(classify, "confusion_matrix", keep_matrix)
     report = KeepingReport("title")
@@ -310,9 +310,9 @@ def test_the_report_shows_confusions_classes_and_the_hardest_pictures(echo, monk
     for name, count, share in rows:
         assert (name, count, pytest.approx(share)) in shown["rows"]
     hardest = np.argsort(-loss)[:24]
-    assert shown["pictures"] == index[hardest].tolist()
+    assert shown["images"] == index[hardest].tolist()
     first = hardest[0]
     assert shown["captions"][0] == f"class {label[first]}\ntaken for class {predicted[first]} (25 %)"
     html = report.html()
-    assert [heading in html for heading in ("Confusions", "Classes", "Hardest pictures")] == [True] * 3
+    assert [heading in html for heading in ("Confusions", "Classes", "Hardest images")] == [True] * 3
     assert "size of the object" not in html

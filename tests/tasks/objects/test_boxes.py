@@ -7,7 +7,7 @@ import pytest
 
 from res2net.errors import InputError
 from res2net.images.samples import true_targets
-from res2net.tasks.objects.data.boxes import BoxedSamples, ObjectBox, picture_numbers, read_boxes, read_detections
+from res2net.tasks.objects.data.boxes import BoxedSamples, ObjectBox, image_numbers, read_boxes, read_detections
 
 PATHS = [Path("a/000042.jpg"), Path("b/000007.jpg")]
 IDS = [42, 7]
@@ -60,11 +60,11 @@ def test_annotations_go_by_name_and_have_no_scores(read):
         ([entry(bbox="ab")], "Entry 0 of .* has the bbox"),
         ([entry(score=None)], "has the score None: give a number from 0 to 1"),
         ([entry(score=50)], "has the score 50"),
-        ([entry(8)], "has no box in these pictures: give boxes of the same pictures, whose image_id is the number at"),
+        ([entry(8)], "has no box in these images: give boxes of the same images, whose image_id is the number at"),
         ([entry(category=2)], "has no box of the category 1, 18: give boxes of the classes of the data"),
         ([], "has no box of the category"),
-        ({"images": [], "annotations": [entry()]}, "has no box in these pictures: give boxes of the same pictures.$"),
-        ({"images": [{"id": "a"}], "annotations": []}, "A picture of .* has no id that is a whole number"),
+        ({"images": [], "annotations": [entry()]}, "has no box in these images: give boxes of the same images.$"),
+        ({"images": [{"id": "a"}], "annotations": []}, "An image of .* has no id that is a whole number"),
     ],
 )
 def test_bad_files_are_told_in_a_sentence(read, content, message):
@@ -80,9 +80,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_no_box_has_the_score(read):
-    with pytest.raises(
-        InputError, match=r"has no box with a score of 0\.6 or more in these pictures: choose a smaller"
-    ):
+    with pytest.raises(InputError, match=r"has no box with a score of 0\.6 or more in these images: choose a smaller"):
         read([entry()], 0.6)
 
 
@@ -95,7 +93,7 @@ def test_detections_go_by_the_numbers_of_the_data(tmp_path):
         [],
         [ObjectBox((2, 3, 12, 23), 1, 0.5)],
     ]
-    with pytest.raises(InputError, match=r"no box in these pictures: .*, whose image_id is that of the data set.$"):
+    with pytest.raises(InputError, match=r"no box in these images: .*, whose image_id is that of the data set.$"):
         read_detections(file, [1], [1])
     with pytest.raises(InputError, match="box score -1 is out of range"):
         read_detections(file, [7], [1], -1)
@@ -104,8 +102,8 @@ def test_detections_go_by_the_numbers_of_the_data(tmp_path):
         read_detections(file, [7], [1])
 
 
-class Pictures:
-    """Three pictures, which have numbers of their own or none."""
+class Images:
+    """Three images, which have numbers of their own or none."""
 
     def __init__(self, **numbers):
         self.numbers = numbers
@@ -114,26 +112,26 @@ class Pictures:
         return 3
 
     def __getitem__(self, index):
-        return f"picture {index}", {name: first + index for name, first in self.numbers.items()}
+        return f"image {index}", {name: first + index for name, first in self.numbers.items()}
 
 
-def test_a_picture_comes_once_for_every_box():
+def test_a_image_comes_once_for_every_box():
     one, two = ObjectBox((0, 0, 4, 5), 1, 0.5), ObjectBox((1, 2, 3, 4), 0, 0.25)
-    samples = BoxedSamples(Pictures(image_id=50), [[one, two], [], [one]])
+    samples = BoxedSamples(Images(image_id=50), [[one, two], [], [one]])
     assert len(samples) == 3
     image, target = samples[2]
-    assert image == "picture 2"
+    assert image == "image 2"
     assert target.pop("box").tolist() == [0, 0, 4, 5]
     assert target == {"label": 1, "box_score": 0.5, "image_id": 52, "index": 2, "truth": {"image_id": 52}}
-    assert [samples[place][0] for place in (0, 1)] == ["picture 0", "picture 0"]
-    assert BoxedSamples(Pictures(), [[], [two], []])[0][1]["image_id"] == 1
+    assert [samples[place][0] for place in (0, 1)] == ["image 0", "image 0"]
+    assert BoxedSamples(Images(), [[], [two], []])[0][1]["image_id"] == 1
 
 
-def test_numbers_and_targets_of_pictures():
-    assert picture_numbers(Pictures(image_id=50)) == [50, 51, 52]
-    assert picture_numbers(Pictures(other=3)) == [0, 1, 2]
+def test_numbers_and_targets_of_images():
+    assert image_numbers(Images(image_id=50)) == [50, 51, 52]
+    assert image_numbers(Images(other=3)) == [0, 1, 2]
 
-    class Known(Pictures):
+    class Known(Images):
         def target(self, index):
             return {"image_id": -index}
 

@@ -1,4 +1,4 @@
-"""Objects of one picture over another, and what is left of those below."""
+"""Objects of one image over another, and what is left of those below."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABELS = ("boxes", "labels", "masks", "keypoints", "visibility", "semantic")
 
 
 def sample(boxes, labels, value, size=(20, 20), semantic=7):
-    """A picture of one colour, with objects that fill their boxes, and a key point in the centre of each."""
+    """An image of one colour, with objects that fill their boxes, and a key point in the centre of each."""
     edges = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     masks = torch.zeros(len(boxes), *size, dtype=torch.bool)
     for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True):
@@ -86,7 +86,7 @@ def test_only_what_was_visible_becomes_hidden():
     assert target["visibility"].flatten().tolist() == [0, 2, 2]
 
 
-def test_the_smaller_picture_grows_with_the_colour_and_the_class_of_nothing():
+def test_the_smaller_image_grows_with_the_colour_and_the_class_of_nothing():
     small = sample([[0, 0, 5, 5]], [0], 10, size=(8, 6))
     large = sample([[10, 12, 15, 18]], [1], 200, size=(18, 16), semantic=5)
     image, target = pasted(small, large, torch.tensor([True]), (0.5, 0.25, 0.0))
@@ -105,7 +105,7 @@ def test_the_smaller_picture_grows_with_the_colour_and_the_class_of_nothing():
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_pictures_of_pillow_and_without_objects_can_be_joined(swap):
+def test_images_of_pillow_and_without_objects_can_be_joined(swap):
     empty = sample([], [], 50)
     first, second = (ABOVE, empty) if swap else (empty, ABOVE)
     image = v2.functional.to_pil_image(first[0])
@@ -206,7 +206,7 @@ def test_crowds_are_not_pasted():
     assert all(flipped[0][1]["labels"].tolist().count(0) <= 1 for _ in range(30))
 
 
-def test_broken_pictures_are_skipped_and_never_pasted():
+def test_broken_images_are_skipped_and_never_pasted():
     class Broken:
         def __len__(self):
             return 2

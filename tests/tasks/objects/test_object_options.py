@@ -1,4 +1,4 @@
-"""What transforms of pictures with objects refuse."""
+"""What transforms of images with objects refuse."""
 
 from __future__ import annotations
 

@@ -29,13 +29,13 @@ MODEL = "res2net20_26w_4s_tiny"
 
 
 class Scenes(list):
-    """Pictures with what is on them."""
+    """Images with what is on them."""
 
     class_names = NAMES
 
 
 def scene(width, height, boxes, labels=None, **more):
-    """A grey picture and its objects, whose masks fill their boxes."""
+    """A grey image and its objects, whose masks fill their boxes."""
     masks = torch.zeros(len(boxes), height, width, dtype=torch.bool)
     for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True):
         mask[top:bottom, left:right] = True
@@ -90,9 +90,9 @@ class Knowing(Detector):
     def detect(self, images, sizes):
         found = []
         for height, width in sizes:
-            picture, target = self.scenes[self.seen]
+            image, target = self.scenes[self.seen]
             self.seen += 1
-            across, down = width / picture.width, height / picture.height
+            across, down = width / image.width, height / image.height
             boxes = target["boxes"].as_subclass(torch.Tensor) * torch.tensor([across, down, across, down])
             count = len(boxes)
             found.append(
@@ -113,7 +113,7 @@ def batch_of(task, train, scenes=SCENES):
 
 
 @pytest.mark.parametrize("name", ["detect", "instance"])
-def test_what_is_true_scores_100_percent_whatever_the_size_of_the_picture(name):
+def test_what_is_true_scores_100_percent_whatever_the_size_of_the_image(name):
     scenes = Scenes([one for one in SCENES if "crowd" not in one[1]])
     for size in (32, 64, 100):
         task = make(name, size=size)
@@ -173,7 +173,7 @@ def test_results_are_in_the_pixels_of_the_file():
     images, targets = batch_of(task, False, Scenes(SCENES[:4]))
     assert len({tuple(size) for size in targets["size_now"]}) > 1
     results = task.predict(images, targets)
-    for result, (picture, target) in zip(results, SCENES, strict=False):
+    for result, (image, target) in zip(results, SCENES, strict=False):
         assert len(result) == len(target["boxes"])
         for one, box, label, mask in zip(result, target["boxes"], target["labels"], target["masks"], strict=True):
             left, top, width, height = one["box"]
@@ -181,8 +181,8 @@ def test_results_are_in_the_pixels_of_the_file():
                 torch.tensor([left, top, left + width, top + height]), box.as_subclass(torch.Tensor)
             )
             assert one["label"] == NAMES[label]
-            assert one["mask"]["size"] == [picture.height, picture.width]
-            assert task.draw(picture, result).size[0] >= picture.width
+            assert one["mask"]["size"] == [image.height, image.width]
+            assert task.draw(image, result).size[0] >= image.width
             assert mask.any()
 
 
@@ -250,7 +250,7 @@ def test_published_weights_are_no_detector(tmp_path):
         restore_task(path, name="detect")
 
 
-def test_pictures_without_objects_and_without_detections():
+def test_images_without_objects_and_without_detections():
     empty = Scenes([scene(40, 60, []), scene(64, 64, [])])
     task = make("detect").train()
     images, targets = batch_of(task, True, empty)

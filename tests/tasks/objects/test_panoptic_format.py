@@ -62,7 +62,7 @@ def test_a_file_leads_back():
     assert found == expected
 
 
-def test_a_picture_without_segments_is_black():
+def test_a_image_without_segments_is_black():
     image, annotation = written(torch.zeros(3, 4, dtype=torch.int64), [])
     assert image.getextrema() == ((0, 0),) * 3
     assert annotation["segments_info"] == []

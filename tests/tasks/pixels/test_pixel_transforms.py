@@ -1,4 +1,4 @@
-"""Pictures and their maps of labels seen alike."""
+"""Images and their maps of labels seen alike."""
 
 import pytest
 import torch
@@ -14,10 +14,10 @@ PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def sample(height=40, width=60):
-    """A picture whose red channel is its map of classes."""
+    """An image whose red channel is its map of classes."""
     classes = (torch.arange(height)[:, None] // 4 * 7 + torch.arange(width) // 4) % 200
-    picture = tv_tensors.Image(classes.expand(3, -1, -1).to(torch.uint8).contiguous())
-    return picture, {"semantic": tv_tensors.Mask(classes), "index": 3}
+    image = tv_tensors.Image(classes.expand(3, -1, -1).to(torch.uint8).contiguous())
+    return image, {"semantic": tv_tensors.Mask(classes), "index": 3}
 
 
 def same_pixels(pixels, classes):
@@ -27,24 +27,24 @@ def same_pixels(pixels, classes):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_picture_and_map_move_together(seed):
+def test_image_and_map_move_together(seed):
     torch.manual_seed(seed)
-    picture, target = sample()
+    image, target = sample()
     transform = pixel_train_transform(PLAIN, PixelAugment(crop=(32, 48), scale=(1.0, 1.0)))
-    pixels, seen = transform(picture, target)
+    pixels, seen = transform(image, target)
     assert pixels.shape == (3, 32, 48)
     assert seen["semantic"].shape == (32, 48)
     assert same_pixels(pixels, seen["semantic"].as_subclass(torch.Tensor)).all()
 
 
-def test_what_is_outside_of_the_picture_is_unknown():
-    picture, target = sample(20, 30)
+def test_what_is_outside_of_the_image_is_unknown():
+    image, target = sample(20, 30)
     known = {
         "saliency": tv_tensors.Mask(torch.ones(20, 30, dtype=torch.bool)),
         "depth": tv_tensors.Mask(torch.ones(20, 30)),
     }
     transform = pixel_train_transform(PLAIN, PixelAugment(crop=(32, 32), scale=(1.0, 1.0), flip=0.0))
-    pixels, seen = transform(picture, target | known)
+    pixels, seen = transform(image, target | known)
     inside = same_pixels(pixels, seen["semantic"].as_subclass(torch.Tensor))
     assert int(inside.sum()) == 20 * 30
     assert (pixels[:, ~inside] == 0).all()
@@ -53,36 +53,36 @@ def test_what_is_outside_of_the_picture_is_unknown():
 
 
 def test_sizes_vary_within_the_scales():
-    picture, target = sample(100, 100)
+    image, target = sample(100, 100)
     transform = pixel_train_transform(PLAIN, PixelAugment(crop=(400, 400), scale=(0.5, 2.0)))
-    sizes = {transform(picture, target)[1]["size_now"][0] for _ in range(40)}
+    sizes = {transform(image, target)[1]["size_now"][0] for _ in range(40)}
     assert 50 <= min(sizes) < 80
     assert 160 < max(sizes) <= 200
 
 
-def test_pictures_may_be_resized_first():
-    picture, target = sample(40, 60)
+def test_images_may_be_resized_first():
+    image, target = sample(40, 60)
     transform = pixel_train_transform(PLAIN, PixelAugment(crop=(99, 99), shorter=20, scale=(1.0, 1.0)))
-    assert transform(picture, target)[1]["size_now"] == (20, 30)
+    assert transform(image, target)[1]["size_now"] == (20, 30)
 
 
-def test_evaluation_leaves_pictures_as_they_are():
-    picture, target = sample(33, 57)
-    pixels, seen = pixel_eval_transform(PLAIN)(picture, target)
-    torch.testing.assert_close(pixels.as_subclass(torch.Tensor), picture.as_subclass(torch.Tensor) / 255)
+def test_evaluation_leaves_images_as_they_are():
+    image, target = sample(33, 57)
+    pixels, seen = pixel_eval_transform(PLAIN)(image, target)
+    torch.testing.assert_close(pixels.as_subclass(torch.Tensor), image.as_subclass(torch.Tensor) / 255)
     assert torch.equal(seen["semantic"], target["semantic"])
     assert (seen["original_size"], seen["size_now"]) == ((33, 57), (33, 57))
 
 
 def test_the_shorter_side_may_be_chosen():
-    picture = Image.new("RGB", (57, 33), "red")
-    resized = pixel_eval_transform(PLAIN, 66)(picture)
+    image = Image.new("RGB", (57, 33), "red")
+    resized = pixel_eval_transform(PLAIN, 66)(image)
     assert resized.shape == (3, 66, 114)
-    reference = v2.functional.resize(picture, [66], antialias=True)
+    reference = v2.functional.resize(image, [66], antialias=True)
     assert reference.size == (114, 66)
 
 
-def test_pictures_fit_into_an_exported_network():
+def test_images_fit_into_an_exported_network():
     small, large = (
         pixel_eval_transform(PLAIN, within=(32, 48), padded=True)(sample(*size)[0]) for size in ((10, 12), (99, 99))
     )

@@ -50,7 +50,7 @@ def test_pixels_within_a_tolerance_as_of_a_distance_transform(seed):
     assert relaxed_counts(truth, found, 3).tolist() == expected
 
 
-def test_the_metric_sums_over_pictures():
+def test_the_metric_sums_over_images():
     line = RoadGraph.of([(0, 20), (60, 20)], [(0, 1)])
     metric = RoadMetric()
     metric.update([line, EMPTY], [line, line], [(64, 64), (64, 64)])

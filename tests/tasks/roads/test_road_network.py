@@ -25,7 +25,7 @@ def network(window=64, **options):
 
 
 @pytest.mark.parametrize("size", [(64, 96), (33, 57), (1, 1)])
-def test_maps_have_the_size_of_the_picture(size):
+def test_maps_have_the_size_of_the_image(size):
     model = network()
     logits, features = model.every(torch.randn(2, 3, *size))
     assert [tuple(one.shape) for one in logits] == [(2, 2, *size)] * 4
@@ -38,10 +38,10 @@ def test_windows_are_slices_of_the_padded_features():
     origins = torch.tensor([[[-16, -16], [0, 4]], [[48, 32], [20, -8]]])
     windows = model.windows(features, origins)
     padded = model.padded(features)
-    for number, (picture, origin) in enumerate(zip((0, 0, 1, 1), origins.flatten(0, 1), strict=True)):
+    for number, (image, origin) in enumerate(zip((0, 0, 1, 1), origins.flatten(0, 1), strict=True)):
         x, y = model.corners(origin).tolist()
-        torch.testing.assert_close(windows[number], padded[picture, :, y : y + 8, x : x + 8])
-    assert not windows[0, :, :4, :4].any()  # outside of the picture
+        torch.testing.assert_close(windows[number], padded[image, :, y : y + 8, x : x + 8])
+    assert not windows[0, :, :4, :4].any()  # outside of the image
 
 
 def test_a_step_sees_the_point_and_the_path():

@@ -23,7 +23,7 @@ from res2net.tasks.roads.options import RoadsOptions
 from res2net.tasks.roads.task import RoadResult, Roads
 from res2net.weights import Preprocessing
 
-OPTIONS = RoadsOptions(channels=8, branch_channels=8, next_channels=8, window=64, steps_per_picture=2)
+OPTIONS = RoadsOptions(channels=8, branch_channels=8, next_channels=8, window=64, steps_per_image=2)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def test_scenes_are_the_same_for_the_same_seed():
     assert first[1]["graph"].points.max() <= 64
 
 
-def test_training_targets_lie_on_the_picture(source):
-    """Turned and mirrored alike: roads are where the pictures of a white street on black are white."""
+def test_training_targets_lie_on_the_image(source):
+    """Turned and mirrored alike: roads are where the images of a white street on black are white."""
     points = np.array([(10, 20), (60, 20), (60, 90), (60, 50), (90, 50)]) + 0.5
     graph = RoadGraph.of(points, [(0, 1), (1, 3), (3, 2), (3, 4)])
     pixels = np.repeat(road_map(graph, (96, 96), 9)[..., None], 3, -1).astype(np.uint8) * 255
@@ -93,7 +93,7 @@ def test_true_graphs_get_all_points(source):
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (57, 33), (96, 130)])
 @pytest.mark.parametrize("tracing", RoadsOptions.tracings)
-def test_pictures_of_any_size(source, tracing, width, height):
+def test_images_of_any_size(source, tracing, width, height):
     task = make(source, replace(OPTIONS, tracing=tracing)).eval()
     image, noted = collate([task.transform(False)(Image.new("RGB", (width, height), "grey"), {"index": 0})])
     with torch.inference_mode():
@@ -108,8 +108,8 @@ def test_files_of_a_result(source, tmp_path):
     paths = task.save(result, tmp_path / "00001-town.v2")
     assert sorted(path.name for path in paths) == [f"00001-town.v2.{end}" for end in ("geojson", "json", "png")]
     assert len(read_graph(paths[0]).edges) == len(graph.edges)
-    with Image.open(tmp_path / "00001-town.v2.png") as picture:
-        assert picture.size == (96, 96)
+    with Image.open(tmp_path / "00001-town.v2.png") as image:
+        assert image.size == (96, 96)
     assert json.dumps(task.described(result)) == json.dumps(nodes_and_edges(graph))
     (row,) = task.tabulate(result)
     assert row[1] == len(graph.junctions)
@@ -154,7 +154,7 @@ def test_a_folder_that_is_split(tmp_path):
 
 
 def test_bad_folders(tmp_path):
-    with pytest.raises(InputError, match="has no pictures of roads"):
+    with pytest.raises(InputError, match="has no images of roads"):
         open_source(tmp_path, labels=("graph",))
     folder_of(tmp_path, graphs=False)
     with pytest.raises(InputError, match="has no graphs and no masks"):
@@ -169,11 +169,11 @@ def test_a_mask_of_another_size(tmp_path):
     folder_of(tmp_path, masks=True)
     for index in range(3):
         Image.new("L", (9, 9)).save(tmp_path / "masks" / f"{index}.png")
-    with pytest.raises(InputError, match="it has 9 x 9 pixels, and its picture has 64 x 64"):
+    with pytest.raises(InputError, match="it has 9 x 9 pixels, and its image has 64 x 64"):
         open_source(tmp_path, labels=("graph",))
 
 
-def test_a_mask_is_turned_as_its_picture_is(tmp_path):
+def test_a_mask_is_turned_as_its_image_is(tmp_path):
     folder_of(tmp_path, graphs=False, masks=True)
     upright = np.asarray(Image.open(tmp_path / "masks" / "0.png"))
     for folder in ("images", "masks"):
@@ -187,7 +187,7 @@ def test_a_mask_is_turned_as_its_picture_is(tmp_path):
     assert any((mask == (upright > 0)).all() for mask in found)
 
 
-def test_what_is_wrong_is_told_before_the_first_picture(tmp_path):
+def test_what_is_wrong_is_told_before_the_first_image(tmp_path):
     folder_of(tmp_path)
     (tmp_path / "graphs" / "2.json").write_text("[]")
     with pytest.raises(InputError, match=r"2\.json is no graph of roads \(it has no nodes\)"):
@@ -195,11 +195,11 @@ def test_what_is_wrong_is_told_before_the_first_picture(tmp_path):
     for index in range(3):
         degrees = {"nodes": [[-115.2, 36.1], [-115.3, 36.2]], "edges": [[0, 1]]}
         (tmp_path / "graphs" / f"{index}.json").write_text(json.dumps(degrees))
-    with pytest.raises(InputError, match="give coordinates in pixels of the picture"):
+    with pytest.raises(InputError, match="give coordinates in pixels of the image"):
         open_source(tmp_path, labels=("graph",))
     folder_of(tmp_path)
-    (tmp_path / "images" / "1.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"Cannot read the picture .*1\.png"):
+    (tmp_path / "images" / "1.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"Cannot read the image .*1\.png"):
         open_source(tmp_path, labels=("graph",))
     assert len(open_source(tmp_path, labels=("graph",), bad_images="skip").train) == 2
 
@@ -219,7 +219,7 @@ def test_options_that_do_not_fit(options, reason):
 
 
 def test_an_exported_network_is_thinned(source):
-    """It has the maps alone, for pictures of one size."""
+    """It has the maps alone, for images of one size."""
     task = make(source).eval()
     said = {**task.metadata(), "input_size": (96, 96), "outputs": ["maps"]}
     restored = Roads.restore(task.model, ("road",), task.preprocessing, said)

@@ -11,18 +11,18 @@ from res2net.errors import InputError
 from res2net.measure import count
 from res2net.nn import Res2Bottleneck
 from res2net.tasks.translate.discriminator import PatchDiscriminator, adversarial_loss
-from res2net.tasks.translate.generator import Generator, PictureDecoder
+from res2net.tasks.translate.generator import Generator, ImageDecoder
 from res2net.tasks.translate.perceptual import VGG_MAPS, perceptual_distance
 
 
 def generator(name="res2_generator_tiny", **options):
     backbone = build(name, num_classes=0)
-    return Generator(backbone, PictureDecoder(backbone.stages, **options)).eval()
+    return Generator(backbone, ImageDecoder(backbone.stages, **options)).eval()
 
 
 @pytest.mark.parametrize("name", ["res2_generator_tiny", "resnet20_tiny", "res2net14_26w_4s"])
 @pytest.mark.parametrize("size", [(1, 1), (33, 57), (64, 32)])
-def test_a_picture_has_the_size_of_the_one_that_is_seen(name, size):
+def test_a_image_has_the_size_of_the_one_that_is_seen(name, size):
     network = generator(name)
     with torch.inference_mode():
         made = network(torch.randn(2, 3, *size))
@@ -57,11 +57,11 @@ def test_a_generator_is_made_of_res2_blocks_with_instance_normalisation():
 
 def test_a_verdict_every_eight_pixels():
     discriminator = PatchDiscriminator(6, 16).eval()
-    given, picture = torch.randn(2, 2, 3, 64, 40)
-    assert discriminator(given, picture).shape == (2, 1, 8, 5)
-    other = picture.clone()
+    given, image = torch.randn(2, 2, 3, 64, 40)
+    assert discriminator(given, image).shape == (2, 1, 8, 5)
+    other = image.clone()
     other[..., :8] += 1
-    assert not torch.equal(discriminator(given, picture), discriminator(given, other))
+    assert not torch.equal(discriminator(given, image), discriminator(given, other))
     with pytest.raises(InputError, match="Channels of the discriminator"):
         PatchDiscriminator(6, 0)
 
@@ -82,9 +82,9 @@ def test_the_perceptual_distance_of_vgg_is_that_of_its_maps(tmp_path):
     distance = perceptual_distance(str(tmp_path / "vgg16.pth"), "vgg16").train()
     made, real = torch.rand(2, 1, 3, 32, 32)
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
-    expected, seen = [], [(picture - mean) / std for picture in (made, real)]
+    expected, seen = [], [(image - mean) / std for image in (made, real)]
     for place, layer in enumerate(network.features[: VGG_MAPS[-1] + 1]):
-        seen = [layer(picture) for picture in seen]
+        seen = [layer(image) for image in seen]
         if place in VGG_MAPS:
             expected.append(float((seen[0] - seen[1]).abs().mean()))
     assert float(distance(made, real)) == pytest.approx(sum(expected) / 4, rel=1e-5)

@@ -1,4 +1,4 @@
-"""Pairs of pictures: which files belong together, and that both are changed alike."""
+"""Pairs of images: which files belong together, and that both are changed alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.images import BadImage, open_source
 from res2net.images.shapes.masks import LOOKS, MASK_COLOURS, ShapeMasks
-from res2net.tasks.translate.data import PAIR_NAMES, Backwards, PairTransform, PicturePairs, unit
+from res2net.tasks.translate.data import PAIR_NAMES, Backwards, ImagePairs, PairTransform, unit
 from res2net.weights import Preprocessing
 
 
@@ -32,7 +32,7 @@ def opened(root, **options):
 
 def first_pixels(samples):
     image, target = samples[0]
-    return image.getpixel((0, 0)), target["picture"].getpixel((0, 0))
+    return image.getpixel((0, 0)), target["image"].getpixel((0, 0))
 
 
 @pytest.mark.parametrize("layout", ["A", "train/A", "A/train", "side by side", "side by side, split"])
@@ -54,88 +54,88 @@ def test_layouts(tmp_path, layout):
     (red, _, _), (_, _, blue) = first_pixels(source.train)
     assert min(red, blue) > 240
     image, target = source.val[0]
-    assert image.size == target["picture"].size == (20, 12)
+    assert image.size == target["image"].size == (20, 12)
     assert [len(part) for part in (source.overfit(2).train, source.overfit(2).val)] == [2, 2]
 
 
-def test_a_picture_without_a_partner(tmp_path):
+def test_a_image_without_a_partner(tmp_path):
     named(tmp_path, "A", "B")
     draw(tmp_path / "A" / "alone.png")
     draw(tmp_path / "B" / "other.png")
-    with pytest.raises(InputError, match=r"The picture alone of .*A has no partner in .*B, as 1 others: give each one"):
+    with pytest.raises(InputError, match=r"The image alone of .*A has no partner in .*B, as 1 others: give each one"):
         opened(tmp_path)
     source = opened(tmp_path, bad_annotations="skip")
     assert len(source.train) + len(source.val) == 4
 
 
-def test_what_is_wrong_is_told_before_the_first_picture(tmp_path):
+def test_what_is_wrong_is_told_before_the_first_image(tmp_path):
     named(tmp_path, "A", "B")
     draw(tmp_path / "B" / "c.jpg", size=(12, 20))
     with pytest.raises(BadImage, match=r"c\.jpg: it has 12 x 20 pixels, and its partner 20 x 12"):
         opened(tmp_path)
     source = opened(tmp_path, bad_annotations="skip")
     assert len(source.train) + len(source.val) == 3
-    (tmp_path / "A" / "a.png").write_bytes(b"no picture")
-    with pytest.raises(BadImage, match=r"a\.png: it is not a picture"):
+    (tmp_path / "A" / "a.png").write_bytes(b"no image")
+    with pytest.raises(BadImage, match=r"a\.png: it is not an image"):
         opened(tmp_path, bad_annotations="skip")
     source = opened(tmp_path, bad_annotations="skip", bad_images="skip")
     assert len(source.train) + len(source.val) == 3  # the loader skips it, and tells
 
 
-def test_pictures_of_different_sizes(tmp_path):
+def test_images_of_different_sizes(tmp_path):
     named(tmp_path, "A", "B")
     draw(tmp_path / "B" / "b.jpg", size=(20, 13))
     (place,) = (place for place, name in enumerate("abcd") if name == "b")
-    pairs = PicturePairs([(str(tmp_path / f"A/{name}.png"), str(tmp_path / f"B/{name}.jpg")) for name in "abcd"])
+    pairs = ImagePairs([(str(tmp_path / f"A/{name}.png"), str(tmp_path / f"B/{name}.jpg")) for name in "abcd"])
     with pytest.raises(BadImage, match=r"b\.jpg: it has 20 x 13 pixels, and its partner 20 x 12"):
         pairs[place]
     draw(tmp_path / "odd.png", size=(21, 12))
-    with pytest.raises(BadImage, match="it is 21 pixels wide, and two pictures side by side are even"):
-        PicturePairs([(str(tmp_path / "odd.png"), None)])[0]
+    with pytest.raises(BadImage, match="it is 21 pixels wide, and two images side by side are even"):
+        ImagePairs([(str(tmp_path / "odd.png"), None)])[0]
 
 
 def test_what_is_no_data_set_of_pairs(tmp_path):
-    with pytest.raises(InputError, match="has 0 pairs of pictures, and a split needs two: give folders A and B"):
+    with pytest.raises(InputError, match="has 0 pairs of images, and a split needs two: give folders A and B"):
         opened(tmp_path)
     named(tmp_path, "train/A", "train/B")
     with pytest.raises(InputError, match="has a folder train, and none to validate on: add one of the name val"):
         opened(tmp_path)
-    draw(tmp_path / "picture.png")
-    with pytest.raises(InputError, match=r"picture\.png is a file: give a folder with folders A and B"):
-        opened(tmp_path / "picture.png")
-    with pytest.raises(InputError, match="shapes-masks has pairs of pictures alone"):
+    draw(tmp_path / "image.png")
+    with pytest.raises(InputError, match=r"image\.png is a file: give a folder with folders A and B"):
+        opened(tmp_path / "image.png")
+    with pytest.raises(InputError, match="shapes-masks has pairs of images alone"):
         open_source("shapes-masks")
 
 
-def test_both_pictures_are_changed_alike():
+def test_both_images_are_changed_alike():
     numbers = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)
     image = Image.fromarray(numbers)
     transform = PairTransform(Preprocessing(mean=(0.5,) * 3, std=(0.25,) * 3), (16, 16), enlarge=1.5, flip=0.5)
     seen = []
     for _ in range(8):
-        shown, target = transform(image, {"picture": image, "index": 3})
+        shown, target = transform(image, {"image": image, "index": 3})
         assert shown.shape == (3, 16, 16)
         assert target["index"] == 3
-        torch.testing.assert_close(shown.as_subclass(Tensor) * 0.25 + 0.5, target["picture"])
-        seen.append(target["picture"])
+        torch.testing.assert_close(shown.as_subclass(Tensor) * 0.25 + 0.5, target["image"])
+        seen.append(target["image"])
     assert any(not torch.equal(seen[0], other) for other in seen)
 
 
 def test_a_pair_that_fits_is_left_as_it_is():
     image = Image.fromarray(np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3))
-    _, target = PairTransform(Preprocessing(), (16, 16))(image, {"picture": image})
-    assert torch.equal(target["picture"], unit(image))
+    _, target = PairTransform(Preprocessing(), (16, 16))(image, {"image": image})
+    assert torch.equal(target["image"], unit(image))
 
 
 def test_backwards():
     pairs = ShapeMasks(2, size=32)
     image, target = Backwards(pairs)[1]
     mask, truth = pairs[1]
-    assert torch.equal(image, truth["picture"])
-    assert torch.equal(target["picture"], mask)
+    assert torch.equal(image, truth["image"])
+    assert torch.equal(target["image"], mask)
 
 
-def test_masks_and_their_pictures_show_the_same_things():
+def test_masks_and_their_images_show_the_same_things():
     pairs = ShapeMasks(6, size=64, split="val")
     for index in range(6):
         mask, target = pairs[index]
@@ -147,7 +147,7 @@ def test_masks_and_their_pictures_show_the_same_things():
             assert bool(place.any()) == bool(things)
             if place.sum() > 200:
                 dark, light = (torch.tensor(one) for one in LOOKS[silhouette][1])
-                found = unit(target["picture"])[:, place].mean(1)
+                found = unit(target["image"])[:, place].mean(1)
                 # Half of a thing is dark and half light, but for its border.
                 assert (found - (dark + light) / 2).abs().max() < 0.15
     with pytest.raises(IndexError):

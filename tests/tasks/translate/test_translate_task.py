@@ -1,4 +1,4 @@
-"""Image-to-image translation: what is learnt in turns, and pictures in the size of their files."""
+"""Image-to-image translation: what is learnt in turns, and images in the size of their files."""
 
 import dataclasses
 
@@ -62,7 +62,7 @@ def test_the_losses_of_each_turn_are_their_formulas():
     images, targets = batch_of(task)
     generator, discriminator = task.turns(images, targets)
     with torch.no_grad():
-        made, real = task.model(images), targets["picture"]
+        made, real = task.model(images), targets["image"]
         verdicts = {name: task.discriminator(images, one) for name, one in (("made", made), ("real", real))}
         expected = {
             "l1": 7 * (made - real).abs().mean(),
@@ -104,9 +104,9 @@ def test_a_perceptual_loss_by_a_trained_backbone(tmp_path):
     save_task(path, classify(seeing, ["a", "b"], Preprocessing()), {}, TrainConfig("classify", "x", classify.Options()))
     task = make(perceptual=3.0, perceptual_weights=str(path)).train()
     images, targets = batch_of(task)
-    made, real = task.model(images), targets["picture"]
+    made, real = task.model(images), targets["image"]
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (Preprocessing().mean, Preprocessing().std))
-    maps = [seeing.features((pictures - mean) / std) for pictures in (made, real)]
+    maps = [seeing.features((batch_images - mean) / std) for batch_images in (made, real)]
     expected = 3 * sum(F.l1_loss(one, other) for one, other in zip(*maps, strict=True)) / len(maps[0])
     found = task.generator_losses(images, made, real)
     torch.testing.assert_close(found["perceptual"], expected)
@@ -131,10 +131,10 @@ def test_the_difference_falls():
     assert totals[-1] < 0.7 * totals[0]
 
 
-def test_equal_pictures_score_100_percent_in_any_size():
+def test_equal_images_score_100_percent_in_any_size():
     sizes = [(50, 41), (64, 48), (43, 90), (1, 1)]
     images = [Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)) for size in sizes]
-    pairs = [(image, {"picture": image}) for image in images]
+    pairs = [(image, {"image": image}) for image in images]
     task = make()
     task.model = Knowing()
     found = evaluate(task, eval_loader(Transformed(pairs, task.transform(False)), 4), accelerator="cpu")
@@ -147,8 +147,8 @@ def test_equal_pictures_score_100_percent_in_any_size():
         assert np.array_equal(np.asarray(image), result)
 
 
-def test_a_batch_of_pictures_of_different_sizes_is_seen_one_by_one():
-    """Instance normalisation would see the zeros around a picture."""
+def test_a_batch_of_images_of_different_sizes_is_seen_one_by_one():
+    """Instance normalisation would see the zeros around an image."""
     task = make().eval()
     pairs = [(Image.new("RGB", size, colour), {}) for size, colour in (((40, 32), "red"), ((64, 64), "blue"))]
     samples = Transformed(pairs, task.transform(False))
@@ -159,7 +159,7 @@ def test_a_batch_of_pictures_of_different_sizes_is_seen_one_by_one():
         assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
 
 
-def test_large_pictures_piece_by_piece():
+def test_large_images_piece_by_piece():
     task = make(window=32, overlap=0.5)
     sides = []
 
@@ -192,14 +192,14 @@ def test_a_checkpoint_holds_the_generator_alone_and_makes_the_same(tmp_path):
         restore_task(path, name="segment")
 
 
-def test_backward_makes_masks_of_pictures():
+def test_backward_makes_masks_of_images():
     task = make(direction="backward")
     train, val = task.datasets(source())
     mask, target = source().train[1]
     seen, truth = val[1]
-    torch.testing.assert_close(seen.as_subclass(Tensor) * 0.5 + 0.5, unit(target["picture"]))
-    assert torch.equal(truth["truth"]["picture"], mask)
-    assert torch.equal(train[1][1]["picture"], unit(mask))
+    torch.testing.assert_close(seen.as_subclass(Tensor) * 0.5 + 0.5, unit(target["image"]))
+    assert torch.equal(truth["truth"]["image"], mask)
+    assert torch.equal(train[1][1]["image"], unit(mask))
 
 
 def test_files_drawings_and_report(tmp_path):

@@ -1,4 +1,4 @@
-"""The measures of pictures that were made, against formulas written out and torchmetrics."""
+"""The measures of images that were made, against formulas written out and torchmetrics."""
 
 import math
 
@@ -7,19 +7,19 @@ import torch
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure, VisualInformationFidelity
 
 from res2net.errors import InputError
-from res2net.tasks.translate.metric import PictureSimilarity
+from res2net.tasks.translate.metric import ImageSimilarity
 
 
-def pictures(height=48, width=64):
+def images(height=48, width=64):
     real = torch.rand(3, height, width)
     return (real + 0.1 * torch.randn(3, height, width)).clamp(0, 1), real
 
 
 def test_psnr_is_its_formula():
-    metric = PictureSimilarity()
+    metric = ImageSimilarity()
     expected = []
     for size in ((20, 30), (48, 64)):
-        made, real = pictures(*size)
+        made, real = images(*size)
         metric.update(made, real)
         expected.append(10 * math.log10(1 / float((made.double() - real.double()).square().mean())))
     assert float(metric.compute()["PSNR"]) == pytest.approx(sum(expected) / 2, abs=1e-4)
@@ -27,8 +27,8 @@ def test_psnr_is_its_formula():
 
 def test_ssim_is_its_formula():
     """The mean over windows around all pixels, by the formula (Wang et al., 2004, Eq. 13)."""
-    made, real = pictures(11, 11)
-    metric = PictureSimilarity()
+    made, real = images(11, 11)
+    metric = ImageSimilarity()
     whole = torch.nn.functional.pad(torch.stack([made, real]), (5,) * 4, mode="reflect").double()
     place = torch.arange(11).double() - 5
     gauss = torch.exp(-place.square() / (2 * 1.5**2))
@@ -49,8 +49,8 @@ def test_ssim_is_its_formula():
 
 
 def test_all_are_those_of_torchmetrics():
-    made, real = pictures()
-    metric = PictureSimilarity()
+    made, real = images()
+    metric = ImageSimilarity()
     metric.update(made, real)
     found = metric.compute()
     for name, other, factor in (
@@ -62,14 +62,14 @@ def test_all_are_those_of_torchmetrics():
         assert float(found[name]) == pytest.approx(float(other.compute()), abs=1e-6)
 
 
-def test_equal_and_small_pictures():
-    metric = PictureSimilarity()
+def test_equal_and_small_images():
+    metric = ImageSimilarity()
     metric.update(torch.zeros(3, 1, 1), torch.zeros(3, 1, 1))
     found = metric.compute()
     assert float(found["PSNR"]) == 100
     assert math.isnan(found["SSIM"])
     assert math.isnan(found["VIF"])
-    _, real = pictures()
+    _, real = images()
     metric.update(real, real)
     found = metric.compute()
     assert float(found["SSIM"]) == pytest.approx(1)

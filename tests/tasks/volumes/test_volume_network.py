@@ -58,12 +58,12 @@ def test_the_networks_that_are_compared_cost_the_same():
     assert ours < plain < 1.06 * ours
 
 
-def test_weights_for_pictures_become_those_for_volumes():
+def test_weights_for_images_become_those_for_volumes():
     from res2net.weights.inflate import inflate
 
-    picture = res2net.create_model(FLAT, in_channels=1, num_classes=0)
+    image = res2net.create_model(FLAT, in_channels=1, num_classes=0)
     deep = network(DEEP)
-    deep.backbone.load_state_dict(inflate(picture.state_dict(), deep.backbone))
+    deep.backbone.load_state_dict(inflate(image.state_dict(), deep.backbone))
     assert deep(torch.randn(1, 1, 8, 16, 16)).shape == (1, 3, 8, 16, 16)
 
 

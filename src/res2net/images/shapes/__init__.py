@@ -1,1 +1,1 @@
-"""Procedural pictures: silhouettes filled with textures, with the labels of every task."""
+"""Procedural images: silhouettes filled with textures, with the labels of every task."""

@@ -1,7 +1,7 @@
 """`shapes`: an embedded multi-scale data set, drawn on demand, with the labels of every task.
 
 A class is a coarse silhouette filled with a fine texture (`CLASS_NAMES`), so that both have to be seen, and things take
-from 6 % to 90 % of the picture's side. The background has a texture of its own, which says nothing about the class.
+from 6 % to 90 % of the image's side. The background has a texture of its own, which says nothing about the class.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "STUFF_NAMES", "Shape
 
 SPLITS = ("train", "val", "test")
 LENGTHS = {"train": 12_000, "val": 2_000}
-"""Pictures of each split of the source that has the name `shapes`."""
+"""Images of each split of the source that has the name `shapes`."""
 SCENES = {"train": 4_000, "val": 500}
 """The same for labels of objects."""
 SCENE_SIZES = (0.15, 0.6)
@@ -48,13 +48,13 @@ LABELS = (
 
 
 class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
-    """Pictures of silhouettes filled with textures, the same for the same seed, split and index.
+    """Images of silhouettes filled with textures, the same for the same seed, split and index.
 
     An item is `(image, target)`: a uint8 image `(3, size, size)`, and of these labels the ones asked for, where n is
     the number of visible things, the farthest first:
 
     - `label`: class of the largest thing, an index in `CLASS_NAMES`
-    - `size`: the longer side of that thing, as a share of the picture's
+    - `size`: the longer side of that thing, as a share of the image's
     - `boxes` `(n, 4)` in pixels, XYXY, around what is visible; `labels` `(n,)`
     - `masks` `(n, size, size)`: visible pixels of each thing, bool
     - `semantic` `(size, size)`: 0 for the background, 1 + class elsewhere, uint8
@@ -65,15 +65,15 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
     - `depth` `(size, size)`: metres from the viewer, float32
 
     Args:
-        length: number of pictures.
-        size: side of a picture in pixels.
-        things: number of things in a picture, or the least and the most.
-        sizes: the least and the greatest length of a thing's longer side, as shares of the picture's.
-        split: "train", "val" or "test", which share no picture.
-        seed: another seed gives other pictures.
+        length: number of images.
+        size: side of an image in pixels.
+        things: number of things in an image, or the least and the most.
+        sizes: the least and the greatest length of a thing's longer side, as shares of the image's.
+        split: "train", "val" or "test", which share no image.
+        seed: another seed gives other images.
         textured: whether a class is a silhouette with its texture (`CLASS_NAMES`), or the silhouette alone.
         labels: which of `LABELS` a target holds.
-        keep: keep rendered pictures and their targets in memory.
+        keep: keep rendered images and their targets in memory.
 
     Raises:
         InputError: an option is out of range.
@@ -123,22 +123,22 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         return image, dict(target)
 
     def scene(self, index: int) -> Scene:
-        """What stands where in the picture of that index."""
+        """What stands where in the image of that index."""
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         low, high = self.things
         return draw_scene(rng, low if low == high else int(rng.integers(low, high + 1)), self.sizes)
 
     def _draw(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
         scene = self.scene(index)
-        picture = render(scene, self.size)
-        image = tv_tensors.Image(torch.from_numpy(picture.image).permute(2, 0, 1).contiguous())
+        rendered = render(scene, self.size)
+        image = tv_tensors.Image(torch.from_numpy(rendered.image).permute(2, 0, 1).contiguous())
         target: dict[str, Any] = {}
         if "label" in self.labels:
             target["label"] = self._label(scene.things[-1])
         if "size" in self.labels:
             target["size"] = scene.things[-1].size
         if set(self.labels) - {"label", "size"}:
-            every = _dense_labels(scene, picture, self._label)
+            every = _dense_labels(scene, rendered, self._label)
             target |= {label: every[label] for label in self.labels if label in every}
         return image, target
 
@@ -146,9 +146,9 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         return thing.label if self.class_names is CLASS_NAMES else SILHOUETTES.index(thing.silhouette)
 
 
-def _dense_labels(scene: Scene, picture: Rendering, label: Callable[[Thing], int]) -> dict[str, Tensor]:
-    """All labels but those of the whole picture."""
-    masks = torch.from_numpy(picture.masks)
+def _dense_labels(scene: Scene, image: Rendering, label: Callable[[Thing], int]) -> dict[str, Tensor]:
+    """All labels but those of the whole image."""
+    masks = torch.from_numpy(image.masks)
     visible = masks.any(-1).any(-1)
     masks = masks[visible]
     things = [thing for thing, seen in zip(scene.things, visible.tolist(), strict=True) if seen]
@@ -167,7 +167,7 @@ def _dense_labels(scene: Scene, picture: Rendering, label: Callable[[Thing], int
         "saliency": tv_tensors.Mask(masks.any(0)),
         "keypoints": tv_tensors.KeyPoints(keypoints, canvas_size=(size, size)),
         "visibility": _visibility(keypoints, masks),
-        "depth": tv_tensors.Mask(torch.from_numpy(picture.depth)),
+        "depth": tv_tensors.Mask(torch.from_numpy(image.depth)),
     }
 
 
@@ -188,25 +188,25 @@ def _visibility(keypoints: Tensor, masks: Tensor) -> Tensor:
 
 
 class _WithStuff(Dataset[Sample]):
-    """Pictures whose label `stuff` is called `semantic`, as it is in data sets with things and stuff."""
+    """Images whose label `stuff` is called `semantic`, as it is in data sets with things and stuff."""
 
-    def __init__(self, pictures: Samples) -> None:
-        self.pictures = pictures
+    def __init__(self, images: Samples) -> None:
+        self.images = images
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
-        image, target = self.pictures[index]
+        image, target = self.images[index]
         return image, target | {"semantic": tv_tensors.Mask(target.pop("stuff").long())}
 
 
 @register_source("shapes")
 @cache
 def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
-    """Pictures that are drawn once in a process.
+    """Images that are drawn once in a process.
 
-    For labels of the whole picture 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
+    For labels of the whole image 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
     for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each, which are told
     by their silhouettes, whatever their texture. Without boxes `semantic` is that of `Shapes`, with the classes
     `PIXEL_CLASSES`. With boxes it is what it is in data sets of objects: the stuff, the background by its colour
@@ -220,28 +220,28 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
     panoptic = "semantic" in wanted and "boxes" in wanted
     if panoptic:
         wanted[wanted.index("semantic")] = "stuff"
-    pictures: dict[str, Samples] = {
+    images: dict[str, Samples] = {
         split: Shapes(
             length, size=size, things=things, sizes=sizes, split=split, textured=whole, labels=wanted, keep=True
         )
         for split, length in lengths.items()
     }
     if panoptic:
-        pictures = {split: _WithStuff(samples) for split, samples in pictures.items()}
+        images = {split: _WithStuff(samples) for split, samples in images.items()}
     return DataSource(
         "shapes",
-        pictures["train"],
-        pictures["val"],
+        images["train"],
+        images["val"],
         _class_names(labels),
         Preprocessing(size=size, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
-        TrainAugment(pad=0),  # things are anywhere in the picture already
+        TrainAugment(pad=0),  # things are anywhere in the image already
         keypoints=POINTS if "keypoints" in labels else None,
         stuff_names=STUFF_NAMES if panoptic else (),
     )
 
 
 def _class_names(labels: Sequence[str]) -> Sequence[str]:
-    """What the labels are told in: of pictures, of objects, or of pixels."""
+    """What the labels are told in: of images, of objects, or of pixels."""
     if "label" in labels:
         return CLASS_NAMES
     if "boxes" in labels:

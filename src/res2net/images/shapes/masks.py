@@ -1,7 +1,7 @@
-"""`shapes-masks`: drawn masks of scenes and the pictures that belong to them, to translate one into the other.
+"""`shapes-masks`: drawn masks of scenes and the images that belong to them, to translate one into the other.
 
 Scenes are those of `shapes` with several things, but here a silhouette decides how a thing looks: its colours, and a
-texture that is laid from its centre. So a mask tells what its picture is, but for the sensor's noise.
+texture that is laid from its centre. So a mask tells what its image is, but for the sensor's noise.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["ShapeMasks", "shape_masks_source"]
 SIZE = 64
 """Pixels of a side."""
 PERIOD = 0.125
-"""Of all textures, as a share of the picture's side."""
+"""Of all textures, as a share of the image's side."""
 WALLS: tuple[Colour, ...] = ((0.55, 0.35, 0.3), (0.35, 0.5, 0.35), (0.35, 0.4, 0.6))
 """The colours of backgrounds."""
 
@@ -48,19 +48,19 @@ MASK_COLOURS: dict[str, tuple[int, int, int]] = {
     silhouette: tuple(round(255 * value) for value in colorsys.hsv_to_rgb(0.6 + index / len(SILHOUETTES), 1.0, 1.0))  # type: ignore[misc]
     for index, silhouette in enumerate(SILHOUETTES)
 }
-"""What stands for a silhouette in a mask: other colours than those of its picture."""
+"""What stands for a silhouette in a mask: other colours than those of its image."""
 MASK_WALLS = ((0, 0, 0), (90, 90, 90), (180, 180, 180))
 """The same for backgrounds."""
 
 
 class ShapeMasks(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
-    """Masks in colours that stand for classes, each with its picture; the same for the same seed, split and index.
+    """Masks in colours that stand for classes, each with its image; the same for the same seed, split and index.
 
-    An item is `(mask, {"picture": picture})`, both uint8 `(3, size, size)`.
+    An item is `(mask, {"image": image})`, both uint8 `(3, size, size)`.
 
     Args:
         length: number of pairs.
-        size: side of a picture in pixels.
+        size: side of an image in pixels.
         split: "train", "val" or "test", which share no scene.
         seed: another seed gives other scenes.
         keep: keep what was drawn in memory.
@@ -93,7 +93,7 @@ class ShapeMasks(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         drawn = render(dressed(scene, WALLS[wall]), self.scenes.size)
         palette = [MASK_WALLS[wall], *(MASK_COLOURS[thing.silhouette] for thing in scene.things)]
         owner = np.where(drawn.masks.any(0), drawn.masks.argmax(0) + 1, 0)
-        return _image(np.array(palette, dtype=np.uint8)[owner]), {"picture": _image(drawn.image)}
+        return _image(np.array(palette, dtype=np.uint8)[owner]), {"image": _image(drawn.image)}
 
 
 @register_source("shapes-masks")
@@ -102,10 +102,10 @@ def shape_masks_source(labels: Sequence[str] = PAIR_NAMES) -> DataSource:
     """As many pairs as `shapes` has scenes, drawn once in a process.
 
     Raises:
-        InputError: something else than a picture is to be known of a mask.
+        InputError: something else than an image is to be known of a mask.
     """
     if tuple(labels) != PAIR_NAMES:
-        raise InputError("shapes-masks has pairs of pictures alone: train the task translate on it, or take shapes.")
+        raise InputError("shapes-masks has pairs of images alone: train the task translate on it, or take shapes.")
     train, val = (ShapeMasks(shapes.SCENES[split], size=SIZE, split=split, keep=True) for split in ("train", "val"))
     preprocessing = Preprocessing(size=SIZE, crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3)
     return DataSource("shapes-masks", train, val, PAIR_NAMES, preprocessing)

@@ -23,7 +23,7 @@ NOISE = 0.01
 
 @dataclass(frozen=True)
 class Rendering:
-    """A picture of `size` x `size` pixels and what is in it, the farthest thing first."""
+    """An image of `size` x `size` pixels and what is in it, the farthest thing first."""
 
     image: NDArray[np.uint8]
     """`(size, size, 3)`, RGB."""

@@ -1,4 +1,4 @@
-"""What stands where in a procedural picture: drawn from a seed, without a pixel."""
+"""What stands where in a procedural image: drawn from a seed, without a pixel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["CLASS_NAMES", "LARGEST", "SMALLEST", "WALL", "Pattern", "Scene", "Th
 
 CLASS_NAMES = tuple(f"{texture} {silhouette}" for silhouette in SILHOUETTES for texture in TEXTURES)
 SMALLEST, LARGEST = 0.06, 0.9
-"""The longer side of a thing's box, as a share of the picture's side."""
+"""The longer side of a thing's box, as a share of the image's side."""
 WALL = 20.0
 """Distance of the background, in metres; a thing of size s (as above) is `LARGEST / s` metres away."""
 
@@ -23,7 +23,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Pattern:
-    """A texture in two colours (each channel in 0 ... 1); `period` is a share of the picture's side."""
+    """A texture in two colours (each channel in 0 ... 1); `period` is a share of the image's side."""
 
     texture: str
     period: float
@@ -31,12 +31,12 @@ class Pattern:
     seed: int
     colours: tuple[Colour, Colour]
     origin: tuple[float, float] = (0.0, 0.0)
-    """From where it is laid; shares of the picture's side. The seed shifts it further."""
+    """From where it is laid; shares of the image's side. The seed shifts it further."""
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One object; lengths and positions are shares of the picture's side, x to the right and y down."""
+    """One object; lengths and positions are shares of the image's side, x to the right and y down."""
 
     silhouette: str
     pattern: Pattern
@@ -80,7 +80,7 @@ class Scene:
 
     background: Pattern
     light: tuple[float, float]
-    """How brightness grows along x and y over the whole picture."""
+    """How brightness grows along x and y over the whole image."""
     things: tuple[Thing, ...]
     noise_seed: int
 
@@ -95,7 +95,7 @@ def draw_scene(rng: np.random.Generator, things: int, sizes: tuple[float, float]
     """Draw a scene with up to `things` objects; one that would hide another by more than half is left out.
 
     Classes are equally likely, the square roots of sizes are uniform between those of the two `sizes`, and positions
-    keep the whole box in the picture.
+    keep the whole box in the image.
     """
     background = _pattern(rng, str(rng.choice(TEXTURES)), period=float(rng.uniform(0.04, 0.25)), contrast=0.12)
     light = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.2, 0.2)))

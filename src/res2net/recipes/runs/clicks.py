@@ -14,10 +14,10 @@ def fcanet_res2net101() -> TrainConfig[ClickOptions]:
     """FCANet on Res2Net-101 (v1b) at output stride 16, the 25,832 objects of PASCAL VOC 2012 with SBD, 33 epochs.
 
     The settings are those of Lin et al. (CVPR 2020) as the training code for MindSpore has them, to which theirs
-    refers: pictures whose shorter side is made 384 pixels, of which 384 x 384 are seen; batches of 8, SGD; the
+    refers: images whose shorter side is made 384 pixels, of which 384 x 384 are seen; batches of 8, SGD; the
     click-based loss. What differs: there an object keeps its clicks from one epoch to the next with a probability of
     0.7 and gets one more where the network was wrong, 2.3 on average, while here up to 5 are added at once; the rate
-    reaches its end after 30 epochs; the dilations of DeepLab shrink with the crop; and pictures are not normalised.
+    reaches its end after 30 epochs; the dilations of DeepLab shrink with the crop; and images are not normalised.
 
     The folder is of COCO's format, with masks: VOC's own files tell boxes alone.
 

@@ -6,10 +6,10 @@ after 8 and 11 of 12 epochs ("1x") or 16 and 22 of 24 ("2x"), a warm-up of 500 u
 the stem and the first stage frozen, and no batch normalisation learning. A batch of 16 fits a GPU of 80 GB; with
 `--batch-size 4 --accumulate 4` the run is the same in a quarter of the memory.
 
-What is not known: the sizes of pictures and the epochs of the paper's Tables 5 and 6. Ren et al., whom it names, have a
+What is not known: the sizes of images and the epochs of the paper's Tables 5 and 6. Ren et al., whom it names, have a
 shorter side of 600, and the 31.1 of its ResNet-50 on COCO is lower than what 800 is known to give. "AP" of VOC 2007 is
 taken as that of eleven points. Objects that VOC calls difficult are learnt, as by Detectron2; the first code of Faster
-R-CNN leaves them out. Pictures without objects are kept, where other programs drop them.
+R-CNN leaves them out. Images without objects are kept, where other programs drop them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ usual: dict[str, Any] = {"max_size": 1333, "freeze": 2, "freeze_norms": True}
 
 
 def coco_data() -> DataConfig:
-    """Batches of COCO's pictures; a few of its boxes have no area, and are left out."""
+    """Batches of COCO's images; a few of its boxes have no area, and are left out."""
     return DataConfig(batch_size=16, size=800, bad_annotations="skip")
 
 
@@ -109,6 +109,6 @@ def faster_rcnn_voc07() -> TrainConfig[DetectOptions]:
         task=DetectOptions(detector="faster_rcnn_c4", metric="voc07", **(usual | {"max_size": 1000})),
         model=ModelConfig(model="res2net50_26w_4s", weights="in1k"),
         data=DataConfig(batch_size=16, size=600),
-        # 5,011 pictures: 313 updates an epoch.
+        # 5,011 images: 313 updates an epoch.
         optim=steps(18, 12, 16, warmup=100 / 313),
     )

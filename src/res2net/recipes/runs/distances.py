@@ -11,11 +11,11 @@ __all__ = ["bts_nyu"]
 
 @recipe
 def bts_nyu() -> TrainConfig[DepthOptions]:
-    """Depth of rooms: DeepLabv3+ of Res2Net-50, NYUv2 (24,231 pictures to train), 50 epochs, as BTS.
+    """Depth of rooms: DeepLabv3+ of Res2Net-50, NYUv2 (24,231 images to train), 50 epochs, as BTS.
 
     Crops, loss, batches, optimizer and schedule are those of BTS (Lee et al., 2019), as `arguments_train_nyu.txt` and
     `bts_main.py` of its published code have them. What differs: BTS has a decoder of its own, which looks for planes
-    and of which nothing decays; it turns pictures by up to 2.5 degrees, and changes gamma, brightness and colours of
+    and of which nothing decays; it turns images by up to 2.5 degrees, and changes gamma, brightness and colours of
     half of them, where brightness, contrast and saturation of all change a little here.
 
     The folder has `train` and `val`, each with `rgb` and `depth` (PNG of 16 bits in millimetres). BTS cuts the white
@@ -24,7 +24,7 @@ def bts_nyu() -> TrainConfig[DepthOptions]:
     - command: `res2net train --recipe bts_nyu PATH/TO/NYU`
     - time: not run here
     - score: not run here, and none is published for Res2Net; BTS on ResNet-50 has delta1 86.5, AbsRel 11.9 and an RMSE
-      of 0.419 m on the 654 test pictures, of which the frame does not count (Eigen's crop)
+      of 0.419 m on the 654 test images, of which the frame does not count (Eigen's crop)
     """
     return TrainConfig(
         task_name="depth",

@@ -20,7 +20,7 @@ def vecroad_res2net50() -> TrainConfig[RoadsOptions]:
     learn too; and next points are in one map (see `res2net.tasks.roads.network`).
 
     The folder has `train` and `val`, each with `images` and `graphs`. The epochs are for cities of 8192 x 8192 pixels
-    that are cut into pieces of 1024 x 1024: 1,600 pictures, 320 updates each epoch. All of `val` is walked after each
+    that are cut into pieces of 1024 x 1024: 1,600 images, 320 updates each epoch. All of `val` is walked after each
     epoch, so that a few pieces suffice there.
 
     - command: `res2net train --recipe vecroad_res2net50 PATH/TO/CITIES`
@@ -35,7 +35,7 @@ def vecroad_res2net50() -> TrainConfig[RoadsOptions]:
             tracing="next-point",
             window=256,
             step=20.0,
-            steps_per_picture=4,
+            steps_per_image=4,
             color_jitter=0.0,
             road_threshold=0.3,
             junction_threshold=0.3,

@@ -10,7 +10,7 @@ from res2net.tasks.pixels.saliency.options import SaliencyOptions
 
 __all__ = ["dss_res2net50", "poolnet_edges_res2net50", "poolnet_res2net50"]
 
-# Whole pictures, mirrored; those of MSRA-B and DUTS are at most 400 pixels long, and what is missing is not learnt.
+# Whole images, mirrored; those of MSRA-B and DUTS are at most 400 pixels long, and what is missing is not learnt.
 _WHOLE: dict[str, Any] = {
     "crop": (400, 400),
     "scale": (1.0, 1.0),
@@ -22,7 +22,7 @@ _WHOLE: dict[str, Any] = {
 
 @recipe
 def dss_res2net50() -> TrainConfig[SaliencyOptions]:
-    """DSS on Res2Net-50, MSRA-B (2,500 pictures to train), 12,000 updates of 10 pictures.
+    """DSS on Res2Net-50, MSRA-B (2,500 images to train), 12,000 updates of 10 images.
 
     - command: `res2net train --recipe dss_res2net50 PATH/TO/MSRA-B`
     - time: not run here
@@ -39,7 +39,7 @@ def dss_res2net50() -> TrainConfig[SaliencyOptions]:
 
 @recipe
 def poolnet_res2net50() -> TrainConfig[SaliencyOptions]:
-    """PoolNet on Res2Net-50, DUTS-TR (10,553 pictures), 24 epochs.
+    """PoolNet on Res2Net-50, DUTS-TR (10,553 images), 24 epochs.
 
     - command: `res2net train --recipe poolnet_res2net50 PATH/TO/DUTS-TR`
     - time: not run here
@@ -80,7 +80,7 @@ def _run(task: SaliencyOptions, optim: OptimConfig) -> TrainConfig[SaliencyOptio
         source="",
         task=task,
         model=ModelConfig(model="res2net50_26w_4s", weights="in1k"),
-        # Gradients of 10 pictures one by one there.
+        # Gradients of 10 images one by one there.
         data=DataConfig(batch_size=10),
         optim=optim,
     )

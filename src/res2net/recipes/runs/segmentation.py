@@ -11,7 +11,7 @@ __all__ = ["deeplabv3plus_voc"]
 
 @recipe
 def deeplabv3plus_voc() -> TrainConfig[SegmentOptions]:
-    """DeepLabv3+ of Res2Net-50 at output stride 16, 30,000 steps on the 10,582 pictures of VOC 2012 and its additions.
+    """DeepLabv3+ of Res2Net-50 at output stride 16, 30,000 steps on the 10,582 images of VOC 2012 and its additions.
 
     The learning rate, its schedule, crop and scales are those of section 4 of the DeepLabv3+ paper, which the paper of
     Res2Net refers to.

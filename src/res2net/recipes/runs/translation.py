@@ -15,7 +15,7 @@ def pix2pix_facades() -> TrainConfig[TranslateOptions]:
 
     The settings are those of Isola et al. (CVPR 2017, sections 3.3 and 6.2): pairs of 286 x 286 cut to 256 x 256 and
     mirrored, one at a time, Adam. That the rate falls to 0 in the second half is of the authors' later code for
-    PyTorch. The weight of L1, 100 there, is 200 for the same pictures here, whose values go from 0 to 1 and not from
+    PyTorch. The weight of L1, 100 there, is 200 for the same images here, whose values go from 0 to 1 and not from
     -1. What differs: generator and discriminator, which have Res2 blocks, and that the generator has no dropout.
 
     The folder is `facades` as the authors give it: `train` and `val`, photos and labels side by side. For other sets

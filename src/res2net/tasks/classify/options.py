@@ -34,7 +34,7 @@ class ClassifyOptions:
     flip: float | None = None
     """Probability of a horizontal flip."""
     crop_area: float | None = None
-    """Smallest share of the picture's area that the random resized crop takes."""
+    """Smallest share of the image's area that the random resized crop takes."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (

@@ -40,20 +40,20 @@ __all__ = [
 TOP = 5
 """Classes in a prediction."""
 HARDEST = 24
-"""Pictures in a report, those with the largest loss."""
+"""Images in a report, those with the largest loss."""
 SIZES = (0.06, 0.1, 0.16, 0.26, 0.42, 0.9)
-"""Borders between groups of object sizes, as shares of the picture's side."""
+"""Borders between groups of object sizes, as shares of the image's side."""
 
 
 @register_task
 class Classify(Task):
-    """One label for a picture.
+    """One label for an image.
 
     Args:
         model: gives logits `(N, classes)`.
         class_names: what the logits stand for.
-        preprocessing: how pictures are prepared.
-        augment: the random changes of training pictures.
+        preprocessing: how images are prepared.
+        augment: the random changes of training images.
         options: of the training.
     """
 
@@ -126,7 +126,7 @@ class Classify(Task):
         return self.model(images)
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Cross entropy, of mixed pictures if so chosen."""
+        """Cross entropy, of mixed images if so chosen."""
         labels = targets["label"]
         if self.mix is not None:
             images, labels = self.mix(images, labels)
@@ -141,7 +141,7 @@ class Classify(Task):
         )
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each picture its `loss` (cross entropy), `label`, `predicted` class and that one's `probability`."""
+        """For each image its `loss` (cross entropy), `label`, `predicted` class and that one's `probability`."""
         logits = self(images).float()
         labels = targets["label"]
         metric.update(logits, labels)
@@ -151,7 +151,7 @@ class Classify(Task):
         return records | ({"size": targets["size"]} if "size" in targets else {})
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[list[dict[str, Any]]]:
-        """The five likeliest classes of each picture, `{"class", "probability"}`, the likeliest first."""
+        """The five likeliest classes of each image, `{"class", "probability"}`, the likeliest first."""
         probabilities, classes = self(images).float().softmax(1).topk(min(TOP, len(self.class_names)))
         return [
             [
@@ -178,20 +178,20 @@ class Classify(Task):
         return [(entry["class"], 100 * entry["probability"]) for entry in result]
 
     def draw(self, image: Image.Image, result: list[dict[str, Any]]) -> Image.Image:
-        """The picture with its likeliest classes below it."""
+        """The image with its likeliest classes below it."""
         lines = [f"{entry['class']}  {100 * entry['probability']:.1f} %" for entry in result[:3]]
         return captioned(image, "\n".join(lines))
 
-    def picture_score(self, evaluation: Evaluation) -> tuple[str, float]:
+    def image_score(self, evaluation: Evaluation) -> tuple[str, float]:
         """The probability of the true class."""
         return "true class", 100 * math.exp(-evaluation.metrics["loss"])
 
     def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
-        """The picture with its class below it."""
+        """The image with its class below it."""
         return captioned(as_image(image), self.class_names[target["label"]])
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
-        """Accuracy by class and by object size, the confusion matrix, and the hardest pictures."""
+        """Accuracy by class and by object size, the confusion matrix, and the hardest images."""
         records = evaluation.records
         label, predicted = records["label"], records["predicted"]
         classes = len(self.class_names)
@@ -208,19 +208,17 @@ class Classify(Task):
             if count
         ]
         rows.sort(key=lambda row: row[2])
-        columns = (Column("class"), Column("pictures"), Column("top-1 accuracy", "%", digits=1))
+        columns = (Column("class"), Column("images"), Column("top-1 accuracy", "%", digits=1))
         report.add_table(Table("The least accurate first", columns, rows[:100]))
-        report.add_section("Hardest pictures")
+        report.add_section("Hardest images")
         hardest = records["loss"].topk(min(HARDEST, len(label))).indices.tolist()
-        pictures = [as_image(source.val[int(records["index"][place])][0]) for place in hardest]
+        images = [as_image(source.val[int(records["index"][place])][0]) for place in hardest]
         captions = [
             f"{self.class_names[label[place]]}\ntaken for {self.class_names[predicted[place]]} "
             f"({100 * float(records['probability'][place]):.0f} %)"
             for place in hardest
         ]
-        report.add_pictures(
-            pictures, captions, "Pictures with the largest loss: the true class, and what was predicted."
-        )
+        report.add_images(images, captions, "Images with the largest loss: the true class, and what was predicted.")
 
 
 def default_class_names(classes: int) -> list[str]:
@@ -233,14 +231,14 @@ def default_class_names(classes: int) -> list[str]:
 
 
 def accuracy_by_size(evaluation: Evaluation) -> list[float]:
-    """Top-1 accuracy in percent for each group of `SIZES`; NaN for a group without pictures."""
+    """Top-1 accuracy in percent for each group of `SIZES`; NaN for a group without images."""
     records = evaluation.records
     right = (records["label"] == records["predicted"]).float()
     return [100 * float(right[group].mean()) for group in _groups(evaluation)]
 
 
 def count_by_size(evaluation: Evaluation) -> list[int]:
-    """Pictures in each group of `SIZES`."""
+    """Images in each group of `SIZES`."""
     return [int(group.sum()) for group in _groups(evaluation)]
 
 
@@ -249,7 +247,7 @@ def size_figure(evaluations: Mapping[str, Sequence[Evaluation]]) -> Figure:
     return lines_with_errors(
         {name: [accuracy_by_size(one) for one in several] for name, several in evaluations.items()},
         [100 * edge for edge in SIZES],
-        "size of the object, % of the picture's side",
+        "size of the object, % of the image's side",
         "top-1 accuracy, %",
         counts=count_by_size(next(iter(evaluations.values()))[0]),
     )

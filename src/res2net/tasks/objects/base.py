@@ -1,4 +1,4 @@
-"""What the tasks that find objects have in common: a detector, targets by picture, results in the picture's pixels."""
+"""What the tasks that find objects have in common: a detector, targets by image, results in the image's pixels."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ from res2net.weights import Preprocessing
 __all__ = ["ObjectTask"]
 
 SHOWN = 12
-"""Pictures in a report."""
+"""Images in a report."""
 USUAL_SHAPE = 5 / 3
-"""Longer by shorter side of the pictures that an exported detector sees in their usual size, as of 1333 by 800."""
+"""Longer by shorter side of the images that an exported detector sees in their usual size, as of 1333 by 800."""
 
 
 class ObjectTask(HeadedTask):
     """A detector with its data: a task that finds objects names its labels, its options and its metric.
 
-    The `size` of its preprocessing is the shorter side of pictures.
+    The `size` of its preprocessing is the shorter side of images.
     """
 
     labels: ClassVar[Sequence[str]] = ("boxes", "labels", "crowd", "area")
@@ -65,7 +65,7 @@ class ObjectTask(HeadedTask):
 
     model: Detector
     within: tuple[int, int] | None = None
-    """Height and width of the pictures of an exported detector, into which all have to fit."""
+    """Height and width of the images of an exported detector, into which all have to fit."""
     known_facts = ("class_names", "keypoints", "stuff_names", "category_ids", "stuff_category_ids")
 
     def __init__(self, model: Any, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
@@ -109,11 +109,11 @@ class ObjectTask(HeadedTask):
 
     @classmethod
     def fixed(cls, network: Any, size: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
-        """Pictures up to the size of the network's."""
+        """Images up to the size of the network's."""
         return FixedDetector(network, (size[0], size[1]), len(facts["class_names"]), cls.outputs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What the detector finds in pictures that fill the batch, in fixed shapes."""
+        """What the detector finds in images that fill the batch, in fixed shapes."""
         return self.model(images)
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -121,7 +121,7 @@ class ObjectTask(HeadedTask):
         return self.model.losses(images, targets["size_now"], list(self.objects(targets, images.device)))
 
     def objects(self, targets: Mapping[str, Any], device: torch.device) -> list[dict[str, Tensor]]:
-        """For each picture what the detector learns from."""
+        """For each image what the detector learns from."""
         found = []
         for index in range(len(targets["labels"])):
             one = {name: targets[name][index].as_subclass(Tensor) for name in self.parts}
@@ -135,7 +135,7 @@ class ObjectTask(HeadedTask):
         return found
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each picture the number of true `objects` and of those `found` with a score of a half or more."""
+        """For each image the number of true `objects` and of those `found` with a score of a half or more."""
         results = self.results(images, targets)
         numbers = targets.get("image_id", targets["index"]).tolist()
         truth = [one | {"image_id": number} for one, number in zip(targets["truth"], numbers, strict=True)]
@@ -145,7 +145,7 @@ class ObjectTask(HeadedTask):
         return {"objects": torch.tensor(objects), "found": torch.tensor(found)}
 
     def results(self, images: Tensor, targets: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """What is in each picture, in pixels of the picture in its file; masks are COCO's run lengths."""
+        """What is in each image, in pixels of the image in its file; masks are COCO's run lengths."""
         found = self.model.detect(images, targets["size_now"])
         results = []
         for one, now, before in zip(found, targets["size_now"], targets["original_size"], strict=True):
@@ -157,7 +157,7 @@ class ObjectTask(HeadedTask):
         return results
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[list[dict[str, Any]]]:
-        """The objects of each picture, `{"label", "score", "box"}` and what else is found, in COCO's form."""
+        """The objects of each image, `{"label", "score", "box"}` and what else is found, in COCO's form."""
         assert targets is not None
         return [self.listed(one) for one in self.results(images, targets)]
 
@@ -183,13 +183,13 @@ class ObjectTask(HeadedTask):
         return self.class_names
 
     def transform(self, train: bool) -> Transform:
-        """Resizing, and in training random changes, of pictures and of what is known of their objects."""
+        """Resizing, and in training random changes, of images and of what is known of their objects."""
         if train:
             return self.augmented()
         return WithTruth(object_eval_transform(self.preprocessing, self.options.max_size, self.within))
 
     def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
-        """By default a square that holds pictures of up to 5:3 in the size that they have in evaluation.
+        """By default a square that holds images of up to 5:3 in the size that they have in evaluation.
 
         Raises:
             InputError: a side is no multiple of 32, with which the maps of a pyramid lie on each other.
@@ -201,14 +201,14 @@ class ObjectTask(HeadedTask):
             if side < SIDE_MULTIPLE or side % SIDE_MULTIPLE:
                 near = max(1, round(side / SIDE_MULTIPLE)) * SIDE_MULTIPLE
                 raise InputError(
-                    f"The sides of a detector's pictures are multiples of {SIDE_MULTIPLE}, and {side} is not: "
+                    f"The sides of a detector's images are multiples of {SIDE_MULTIPLE}, and {side} is not: "
                     f"choose a --size such as {near}."
                 )
         self.within = size
         return size
 
     def fitted(self) -> Transform:
-        """Resizing, and zeros around the picture up to the size of the exported detector."""
+        """Resizing, and zeros around the image up to the size of the exported detector."""
         return object_eval_transform(self.preprocessing, self.options.max_size, self.within, padded=True)
 
     def augmented(self) -> ObjectTransform:
@@ -235,7 +235,7 @@ class ObjectTask(HeadedTask):
         ]
 
     def draw(self, image: Image.Image, result: list[dict[str, Any]]) -> Image.Image:
-        """The picture with what was found with a score of a half or more."""
+        """The image with what was found with a score of a half or more."""
         shown = [one for one in result if one["score"] >= self.sure]
         boxes = torch.tensor([one["box"] for one in shown]).reshape(-1, 4)
         names = {name: index for index, name in enumerate(self.result_names)}
@@ -254,7 +254,7 @@ class ObjectTask(HeadedTask):
         )
 
     def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
-        """The picture with all objects that are there, crowds too."""
+        """The image with all objects that are there, crowds too."""
         skeleton = self.keypoints.skeleton if self.keypoints else ()
         return draw_true_objects(image, target, self.class_names, skeleton)
 
@@ -263,16 +263,16 @@ class ObjectTask(HeadedTask):
         return size_table(evaluation)
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
-        """The numbers in detail, and pictures with what was found."""
+        """The numbers in detail, and images with what was found."""
         report.add_table(self.numbers(evaluation))
-        report.add_section("Pictures")
-        pictures, captions = [], []
+        report.add_section("Images")
+        images, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
             result = self.found_in(image, target)
-            pictures.append(self.draw(as_image(image), result))
+            images.append(self.draw(as_image(image), result))
             captions.append(self.caption(result, target))
-        report.add_pictures(pictures, captions, self.shown)
+        report.add_images(images, captions, self.shown)
 
     def caption(self, result: list[dict[str, Any]], target: Mapping[str, Any]) -> str:
         """A line on a result and what is true."""
@@ -281,8 +281,8 @@ class ObjectTask(HeadedTask):
 
     @property
     def shown(self) -> str:
-        """A line on the pictures of a report."""
-        return f"Validation pictures with what was found with {self.sure:.0%} or more."
+        """A line on the images of a report."""
+        return f"Validation images with what was found with {self.sure:.0%} or more."
 
 
 def keypoints_of(facts: Mapping[str, Any]) -> Keypoints | None:

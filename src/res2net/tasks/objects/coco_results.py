@@ -29,9 +29,9 @@ def category_numbers(classes: int, known: Sequence[int]) -> list[int]:
 
 
 def image_numbers(paths: Sequence[Path]) -> list[int]:
-    """The `image_id` of each picture: the number at the end of its name, as COCO's files have it.
+    """The `image_id` of each image: the number at the end of its name, as COCO's files have it.
 
-    Where a name has none, or two pictures have the same, the places of all from 0 on.
+    Where a name has none, or two images have the same, the places of all from 0 on.
     """
     ends = [re.search(r"(\d{1,18})$", path.stem, re.ASCII) for path in paths]
     found = [int(end[1]) for end in ends if end]
@@ -41,7 +41,7 @@ def image_numbers(paths: Sequence[Path]) -> list[int]:
 def listed_results(
     results: Sequence[tuple[int, Sequence[Mapping[str, Any]]]], class_names: Sequence[str], categories: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """The results of a task that finds objects, as its `predict` gives them, each with the number of its picture.
+    """The results of a task that finds objects, as its `predict` gives them, each with the number of its image.
 
     Raises:
         InputError: an object has no class, as for networks that see one object at a time, and there are several.

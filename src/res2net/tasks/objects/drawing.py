@@ -1,4 +1,4 @@
-"""What is true of a picture, drawn from the target that it has in a data set."""
+"""What is true of an image, drawn from the target that it has in a data set."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from PIL import Image
 
-from res2net.report.images import Picture
+from res2net.report.images import ImageLike
 from res2net.report.objects import draw_objects, draw_segments
 
 __all__ = ["draw_true_objects", "draw_true_segments"]
 
 
 def draw_true_objects(
-    image: Picture, target: Mapping[str, Any], names: Sequence[str], skeleton: Sequence[tuple[int, int]] = ()
+    image: ImageLike, target: Mapping[str, Any], names: Sequence[str], skeleton: Sequence[tuple[int, int]] = ()
 ) -> Image.Image:
-    """A picture with its objects: their boxes, and their masks and key points where the target has them.
+    """An image with its objects: their boxes, and their masks and key points where the target has them.
 
     Args:
-        image: the picture.
+        image: the image.
         target: with `boxes` and `labels`, as of `res2net.tasks.objects.formats.ObjectImages`.
         names: of all classes.
         skeleton: pairs of key points that lines connect.
@@ -40,12 +40,12 @@ def draw_true_objects(
 
 
 def draw_true_segments(
-    image: Picture, target: Mapping[str, Any], class_names: Sequence[str], stuff_names: Sequence[str]
+    image: ImageLike, target: Mapping[str, Any], class_names: Sequence[str], stuff_names: Sequence[str]
 ) -> Image.Image:
-    """A picture divided into its stuff and its things.
+    """An image divided into its stuff and its things.
 
     Args:
-        image: the picture.
+        image: the image.
         target: with `semantic` (of stuff), `masks` and `labels`, as of `res2net.tasks.objects.formats.ObjectImages`.
         class_names: of things.
         stuff_names: of stuff.

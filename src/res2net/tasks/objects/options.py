@@ -13,7 +13,7 @@ __all__ = ["ObjectOptions"]
 
 @dataclass(frozen=True)
 class ObjectOptions:
-    """How pictures with objects are prepared, and what of the network is trained."""
+    """How images with objects are prepared, and what of the network is trained."""
 
     detectors: ClassVar[tuple[str, ...]] = ()
     """Those of the task."""
@@ -21,7 +21,7 @@ class ObjectOptions:
     detector: str = ""
     head: DetectorOptions = field(default_factory=DetectorOptions)
     max_size: int = 1333
-    """Longest side of a picture, pixels; --size is the shorter side."""
+    """Longest side of an image, pixels; --size is the shorter side."""
     min_sizes: tuple[int, ...] = ()
     """Shorter sides that are drawn from in training; by default --size alone."""
     flip: float = 0.5

@@ -1,4 +1,4 @@
-"""What the tasks have in common that give a value to each pixel: views of pictures, inference, export, the report."""
+"""What the tasks have in common that give a value to each pixel: views of images, inference, export, the report."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from res2net.tasks.pixels.heads.windows import averaged, sliding_window
 __all__ = ["PixelTask"]
 
 SHOWN = 8
-"""Pictures in a report."""
+"""Images in a report."""
 TOGETHER = 1 << 22
-"""Pixels of pictures of one size that are seen at a time, as of 16 with 512 x 512, beside one picture at least."""
+"""Pixels of images of one size that are seen at a time, as of 16 with 512 x 512, beside one image at least."""
 
 
 class PixelTask(HeadedTask):
@@ -47,7 +47,7 @@ class PixelTask(HeadedTask):
 
     model: PixelNetwork
     within: tuple[int, int] | None = None
-    """Height and width of the pictures of an exported network, into which all have to fit."""
+    """Height and width of the images of an exported network, into which all have to fit."""
 
     @classmethod
     def values_of(cls, facts: Mapping[str, Any]) -> int:
@@ -67,7 +67,7 @@ class PixelTask(HeadedTask):
 
     @classmethod
     def fixed(cls, network: Any, size: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
-        """Smaller pictures are filled up."""
+        """Smaller images are filled up."""
         return FixedPixels(network, (size[0], size[1]))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class PixelTask(HeadedTask):
         return self.model(images)
 
     def transform(self, train: bool) -> Transform:
-        """Random views in training, the whole picture in evaluation."""
+        """Random views in training, the whole image in evaluation."""
         if train:
             return self.augmented()
         return WithTruth(pixel_eval_transform(self.preprocessing, self.options.resize, self.within))
@@ -100,7 +100,7 @@ class PixelTask(HeadedTask):
         return self.within
 
     def fitted(self) -> Transform:
-        """Resizing where a picture is too large, and zeros around it up to the size of the exported network."""
+        """Resizing where an image is too large, and zeros around it up to the size of the exported network."""
         return pixel_eval_transform(self.preprocessing, self.options.resize, self.within, padded=True)
 
     def activated(self, logits: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class PixelTask(HeadedTask):
         return logits.float().softmax(1)
 
     def values(self, images: Tensor, targets: Mapping[str, Any]) -> Iterator[Tensor]:
-        """For each picture, in the size of its file, the values of its pixels `(K, height, width)`.
+        """For each image, in the size of its file, the values of its pixels `(K, height, width)`.
 
         They come one after the other, so that no more than a few are in memory.
         """
@@ -118,7 +118,7 @@ class PixelTask(HeadedTask):
             last = place + len(list(alike))
             count = max(1, TOGETHER // (height * width))
             while place < last:
-                # A picture beside larger ones has zeros around it, which it would not have alone.
+                # An image beside larger ones has zeros around it, which it would not have alone.
                 group = images[place : min(place + count, last), ..., :height, :width]
                 place += len(group)
                 for one in self.seen(group):
@@ -126,21 +126,21 @@ class PixelTask(HeadedTask):
                     yield resized(one[None], (int(size[0]), int(size[1])))[0]
 
     def seen(self, images: Tensor) -> Tensor:
-        """Values `(N, K, H, W)` of pictures of one size, as the options of evaluation say."""
+        """Values `(N, K, H, W)` of images of one size, as the options of evaluation say."""
         options = self.options
 
-        def whole(pictures: Tensor) -> Tensor:
-            return self.activated(self(pictures))
+        def whole(views: Tensor) -> Tensor:
+            return self.activated(self(views))
 
-        def pieces(pictures: Tensor) -> Tensor:
+        def pieces(views: Tensor) -> Tensor:
             if not options.window:
-                return whole(pictures)
-            return sliding_window(whole, pictures, options.window, options.overlap)
+                return whole(views)
+            return sliding_window(whole, views, options.window, options.overlap)
 
         return averaged(pieces, images, options.scales, options.flip_test)
 
     def constant(self, samples: Samples) -> Tensor:
-        """The logits `(K,)` of all pixels that suit samples best: what is known without looking at a picture."""
+        """The logits `(K,)` of all pixels that suit samples best: what is known without looking at an image."""
         raise NotImplementedError
 
     def numbers(self, evaluation: Evaluation) -> Table | None:
@@ -148,19 +148,19 @@ class PixelTask(HeadedTask):
         return None
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
-        """The numbers in detail, and pictures with what is true and what was found."""
+        """The numbers in detail, and images with what is true and what was found."""
         table = self.numbers(evaluation)
         if table is not None:
             report.add_table(table)
-        report.add_section("Pictures")
-        pictures, captions = [], []
+        report.add_section("Images")
+        images, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
             result = self.found_in(image, target)
-            pictures += [
+            images += [
                 self.draw_alone(image, target),
                 self.draw_truth(image, target),
                 self.draw_beside(image, result, target),
             ]
-            captions += [f"picture {index}", "true", "found"]
-        report.add_pictures(pictures, captions, "Validation pictures, what is true of them, and what was found.", 3)
+            captions += [f"image {index}", "true", "found"]
+        report.add_images(images, captions, "Validation images, what is true of them, and what was found.", 3)

@@ -11,7 +11,7 @@ __all__ = ["PixelOptions"]
 
 @dataclass(frozen=True)
 class PixelOptions:
-    """How pictures are seen in training and in evaluation, and what of the backbone is trained."""
+    """How images are seen in training and in evaluation, and what of the backbone is trained."""
 
     decoder: str = "deeplabv3plus"
     """deeplabv3plus; or unet, unetplusplus, manet, linknet, fpn, pspnet, pan, upernet (segmentation_models.pytorch)."""
@@ -20,24 +20,24 @@ class PixelOptions:
     output_stride: int | None = None
     """Stride of the last map, 32, 16 or 8; by default the network's own."""
     crop: tuple[int, int] | None = None
-    """Height and width that training sees of a picture, pixels; by default a square of --size."""
+    """Height and width that training sees of an image, pixels; by default a square of --size."""
     scale: tuple[float, float] = (0.5, 2.0)
-    """Least and greatest factor of a training picture's size, before it is cut."""
+    """Least and greatest factor of a training image's size, before it is cut."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation."""
     resize: int = 0
-    """Shorter side that pictures get, pixels, in training before the random factor; 0 leaves them as large as they
+    """Shorter side that images get, pixels, in training before the random factor; 0 leaves them as large as they
     are."""
     window: int = 0
-    """Look at pictures that are larger than this side, in pixels, piece by piece; 0 looks at all at once."""
+    """Look at images that are larger than this side, in pixels, piece by piece; 0 looks at all at once."""
     overlap: float = 1 / 3
     """Least share of a piece that the next one sees again."""
     scales: tuple[float, ...] = (1.0,)
-    """Evaluate with the mean over these sizes of each picture, such as 0.5 0.75 1 1.25 1.5 1.75."""
+    """Evaluate with the mean over these sizes of each image, such as 0.5 0.75 1 1.25 1.5 1.75."""
     flip_test: bool = False
-    """Evaluate with the mean of each picture and its mirror image."""
+    """Evaluate with the mean of each image and its mirror image."""
     freeze: int = 0
     """How many stages of the backbone are not trained, the stem first."""
     freeze_norms: bool = False

@@ -28,12 +28,12 @@ class RoadNetwork(nn.Module):
     Each stage behind the stem is brought to `channels` by a 3x3 convolution, and all to the size of the finest; a 3x3
     convolution fuses them (section 3.3 of the paper). A branch makes the map of roads, one that of junctions, and an
     hourglass the map of next points: it sees a window of the fused features and of both branches, what was walked
-    there, and the current point. Two things differ from the published code. The features are computed once for a
-    picture and not again for each window. And the hourglass marks all next points in one map, where the published one
+    there, and the current point. Two things differ from the published code. The features are computed once for an
+    image and not again for each window. And the hourglass marks all next points in one map, where the published one
     gives one map after the other. In training the side outputs make maps too (deep supervision).
 
     Args:
-        backbone: a network for pictures, without classifier.
+        backbone: a network for images, without classifier.
         channels: of side outputs and of what they are fused to.
         branch_channels: of the branches of roads and junctions.
         next_channels: of the hourglass.
@@ -42,7 +42,7 @@ class RoadNetwork(nn.Module):
     Shape: `(N, in_channels, H, W)` to logits `(N, 2, H, W)`, of roads and of junctions.
 
     Raises:
-        InputError: the backbone is not for pictures, or the window does not fit its strides.
+        InputError: the backbone is not for images, or the window does not fit its strides.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RoadNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if backbone.dims != 2 or len(backbone.stages) < 2:
-            raise InputError(f"Roads are found in pictures: {backbone.variant_name} makes no pyramid of them.")
+            raise InputError(f"Roads are found in images: {backbone.variant_name} makes no pyramid of them.")
         self.backbone = backbone
         self.used = range(max(1, len(backbone.stages) - SIDES), len(backbone.stages))
         stages = [backbone.stages[index] for index in self.used]
@@ -83,7 +83,7 @@ class RoadNetwork(nn.Module):
         return self.explored(images)[0]
 
     def explored(self, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """What one look at pictures gives.
+        """What one look at images gives.
 
         Returns:
             The logits `(N, 2, H, W)`; the features that steps need, `(N, C, h, w)` with the stride of the network; and
@@ -107,7 +107,7 @@ class RoadNetwork(nn.Module):
         return [logits, *maps], features
 
     def padded(self, features: Tensor) -> Tensor:
-        """Features `(N, C, h, w)` of `explored` with zeros around them, so that windows reach beyond the picture."""
+        """Features `(N, C, h, w)` of `explored` with zeros around them, so that windows reach beyond the image."""
         return F.pad(features, (self.window // (2 * self.stride),) * 4)
 
     def corners(self, origins: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ def start_rare(layer: nn.Conv2d) -> None:
 
 
 def enlarged(logits: Tensor, images: Tensor) -> Tensor:
-    """Logits in the size of the pictures."""
+    """Logits in the size of the images."""
     return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
@@ -192,7 +192,7 @@ def road_losses(
 ) -> dict[str, Tensor]:
     """Binary cross entropy of all maps, as in the paper.
 
-    Junctions and next points are few: their losses are sums over a picture, by the number of pixels that are marked in
+    Junctions and next points are few: their losses are sums over an image, by the number of pixels that are marked in
     the whole batch.
 
     Args:

@@ -28,8 +28,8 @@ class RoadsOptions:
     """Side of the square that is looked at for a step."""
     step: float = 20.0
     """From a point to the next, where no junction is nearer."""
-    steps_per_picture: int = 8
-    """Steps that are learnt from in each picture."""
+    steps_per_image: int = 8
+    """Steps that are learnt from in each image."""
     road_width: int = 8
     """Width of the lines in the road map that is learnt, where the data have no masks."""
     junction_radius: float = 4.0
@@ -59,7 +59,7 @@ class RoadsOptions:
             ("next channels", 1, 1 << 16),
             ("window", 16, 4096),
             ("step", 4, 1024),
-            ("steps per picture", 1, 1024),
+            ("steps per image", 1, 1024),
             ("road width", 1, 256),
             ("junction radius", 0.5, 256),
             ("side weight", 0, 1000),

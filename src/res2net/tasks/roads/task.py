@@ -41,14 +41,14 @@ from res2net.weights import Preprocessing, atomic_write
 __all__ = ["RoadResult", "Roads", "RoadsOptions"]
 
 TILE = 1024
-"""Side of the pieces in which larger pictures are seen, pixels."""
+"""Side of the pieces in which larger images are seen, pixels."""
 SHOWN = 6
-"""Pictures in a report."""
+"""Images in a report."""
 
 
 @dataclass(frozen=True)
 class RoadResult:
-    """The graph of a picture, and how sure each pixel is a road, `(H, W)` in 0 ... 1."""
+    """The graph of an image, and how sure each pixel is a road, `(H, W)` in 0 ... 1."""
 
     graph: RoadGraph
     roads: NDArray[np.float32]
@@ -56,7 +56,7 @@ class RoadResult:
 
 @register_task
 class Roads(HeadedTask):
-    """A road map, a junction map and next points on a backbone; what is found is a graph in pixels of the picture."""
+    """A road map, a junction map and next points on a backbone; what is found is a graph in pixels of the image."""
 
     name = "roads"
     Options = RoadsOptions
@@ -70,7 +70,7 @@ class Roads(HeadedTask):
     model: RoadNetwork | FixedPixels
     options: RoadsOptions
     within: tuple[int, int] | None = None
-    """Height and width of the pictures of an exported network."""
+    """Height and width of the images of an exported network."""
 
     def __init__(self, model: Any, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
         if isinstance(model, FixedPixels):  # it has the maps alone, and these are thinned
@@ -95,7 +95,7 @@ class Roads(HeadedTask):
 
     @classmethod
     def fixed(cls, network: Any, size: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
-        """Smaller pictures are filled up."""
+        """Smaller images are filled up."""
         return FixedPixels(network, (size[0], size[1]))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -122,17 +122,17 @@ class Roads(HeadedTask):
         return RoadMetric(snap=self.options.apls_snap)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each picture the `roads`, pixels, that were found, and those that are `there`."""
+        """For each image the `roads`, pixels, that were found, and those that are `there`."""
         found = [one.graph for one in self.predict(images, targets)]
         metric.update(found, targets["truth"], targets["size_now"])
         lengths = [[float(graph.lengths.sum()) for graph in graphs] for graphs in (found, targets["truth"])]
         return {"roads": torch.tensor(lengths[0]), "there": torch.tensor(lengths[1])}
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[RoadResult]:
-        """The roads of each picture."""
+        """The roads of each image."""
         height, width = images.shape[-2:]
         sizes = [(height, width)] * len(images) if targets is None else [tuple(one) for one in targets["size_now"]]
-        # A picture beside larger ones has zeros around it, which it would not have alone.
+        # An image beside larger ones has zeros around it, which it would not have alone.
         groups = [images] if len(set(sizes)) == 1 else [images[place : place + 1] for place in range(len(sizes))]
         results: list[RoadResult] = []
         for group in groups:
@@ -141,7 +141,7 @@ class Roads(HeadedTask):
         return results
 
     def _found(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[RoadResult]:
-        """The roads of pictures of one size."""
+        """The roads of images of one size."""
         options = self.options
         if isinstance(self.model, RoadNetwork):
             logits, features = explored_in_tiles(self.model, images, TILE)
@@ -159,11 +159,11 @@ class Roads(HeadedTask):
         return [RoadResult(graph, one) for graph, one in zip(graphs, roads, strict=True)]
 
     def transform(self, train: bool) -> Transform:
-        """Random squares with their maps and steps in training, the whole picture in evaluation."""
+        """Random squares with their maps and steps in training, the whole image in evaluation."""
         if not train or not isinstance(self.model, RoadNetwork):  # one that was exported is not trained
             return RoadEvalTransform(self.preprocessing)
         options = self.options
-        steps = StepSampler(options.steps_per_picture, options.window, options.step, self.model.stride)
+        steps = StepSampler(options.steps_per_image, options.window, options.step, self.model.stride)
         return RoadTransform(
             self.preprocessing,
             steps,
@@ -178,7 +178,7 @@ class Roads(HeadedTask):
         return self.within
 
     def fitted(self) -> Transform:
-        """The upper left of a picture, with zeros at its right and bottom up to the size of the exported network."""
+        """The upper left of an image, with zeros at its right and bottom up to the size of the exported network."""
         assert self.within is not None
         return RoadEvalTransform(self.preprocessing, self.within)
 
@@ -197,29 +197,29 @@ class Roads(HeadedTask):
         for ending, content in ((".json", nodes_and_edges(result.graph)), (".geojson", geojson(result.graph))):
             paths.append(stem.with_name(stem.name + ending))
             atomic_write(paths[-1], partial(_write, json.dumps(content)))
-        picture = Image.fromarray((255 * result.roads).round().astype(np.uint8))
+        image = Image.fromarray((255 * result.roads).round().astype(np.uint8))
         paths.append(stem.with_name(f"{stem.name}.png"))
-        atomic_write(paths[-1], lambda file: picture.save(file, "PNG"))
+        atomic_write(paths[-1], lambda file: image.save(file, "PNG"))
         return paths
 
     def draw(self, image: Image.Image, result: RoadResult) -> Image.Image:
-        """The picture with the graph on it."""
+        """The image with the graph on it."""
         return draw_roads(image, result.graph)
 
     def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
-        """The picture with the true graph on it."""
+        """The image with the true graph on it."""
         return draw_roads(as_image(image), target["graph"])
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
-        """Pictures with what is true and what was found."""
-        report.add_section("Pictures")
-        pictures, captions = [], []
+        """Images with what is true and what was found."""
+        report.add_section("Images")
+        images, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
             result = self.found_in(image, target)
-            pictures += [self.draw_truth(image, target), self.draw_beside(image, result, target)]
-            captions += [f"picture {index}: true", f"picture {index}: {self.options.tracing}"]
-        report.add_pictures(pictures, captions, "Validation pictures: the true roads of each, and those found.", 2)
+            images += [self.draw_truth(image, target), self.draw_beside(image, result, target)]
+            captions += [f"image {index}: true", f"image {index}: {self.options.tracing}"]
+        report.add_images(images, captions, "Validation images: the true roads of each, and those found.", 2)
 
 
 def tracing_options(options: RoadsOptions) -> TracingOptions:

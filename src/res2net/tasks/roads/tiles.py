@@ -1,4 +1,4 @@
-"""A large picture seen in tiles, as if it had been seen whole."""
+"""A large image seen in tiles, as if it had been seen whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def explored_in_tiles(network: RoadNetwork, images: Tensor, tile: int) -> tuple[
     """The logits `(N, 2, H, W)` and the features of `RoadNetwork.explored`.
 
     Args:
-        network: sees pictures.
+        network: sees images.
         images: `(N, C, H, W)`; where both sides are at most `tile` they are seen at once.
         tile: side of a tile, pixels, a multiple of 32 (as the margin is, so that all strides lie on each other).
     """

@@ -57,17 +57,17 @@ def trace_roads(
     sizes: Sequence[tuple[int, int]],
     options: TracingOptions,
 ) -> list[RoadGraph]:
-    """Walk through several pictures at once, a step in each at a time.
+    """Walk through several images at once, a step in each at a time.
 
     Args:
         network: proposes the next points.
         features: of `RoadNetwork.explored`, `(N, C, h, w)`.
         maps: probabilities of roads and junctions, `(N, 2, H, W)`.
-        sizes: height and width of each picture, without what was added at its right and bottom.
+        sizes: height and width of each image, without what was added at its right and bottom.
         options: how to walk.
 
     Returns:
-        The graph of each picture, in its pixels.
+        The graph of each image, in its pixels.
     """
     walks = []
     for one, (height, width) in zip(maps, sizes, strict=True):
@@ -116,7 +116,7 @@ def map_peaks(values: Map, threshold: float, radius: float) -> Points:
 
 
 class Walk:
-    """One walk through a picture: the points that are known, the roads between them, and where to go on.
+    """One walk through an image: the points that are known, the roads between them, and where to go on.
 
     Args:
         road: probability of roads, `(H, W)`.

@@ -1,4 +1,4 @@
-"""Pairs of pictures, one to be made of the other: folders A and B with the same names, or pictures side by side.
+"""Pairs of images, one to be made of the other: folders A and B with the same names, or images side by side.
 
 The layouts are those of pix2pix (Isola et al., CVPR 2017).
 """
@@ -22,19 +22,19 @@ from res2net.images.splits import hashed_split
 from res2net.images.transforms import Normalise
 from res2net.weights.records import Preprocessing
 
-__all__ = ["PAIR_NAMES", "Backwards", "PairTransform", "PicturePairs", "open_pairs", "unit"]
+__all__ = ["PAIR_NAMES", "Backwards", "ImagePairs", "PairTransform", "open_pairs", "unit"]
 
-PAIR_NAMES = ("picture",)
+PAIR_NAMES = ("image",)
 """What a pixel is asked for; it stands where other data have the names of classes."""
 VALIDATION = ("val", "test")
 """Folders of a split, the first of which is there counts."""
 
 Pair = tuple[str, str | None]
-"""The files of a picture and of what is to be made of it; None where both are in the first, side by side."""
+"""The files of an image and of what is to be made of it; None where both are in the first, side by side."""
 
 
-class PicturePairs(Dataset[Sample]):
-    """Pictures, and in the target what is to be made of each: `(PIL.Image, {"picture": PIL.Image})`, of one size.
+class ImagePairs(Dataset[Sample]):
+    """Images, and in the target what is to be made of each: `(PIL.Image, {"image": PIL.Image})`, of one size.
 
     A pair that cannot be read, or whose sizes differ, raises `BadImage`.
 
@@ -56,17 +56,17 @@ class PicturePairs(Dataset[Sample]):
         if made is None:
             middle = image.width // 2
             left, right = ((0, 0, middle, image.height), (middle, 0, image.width, image.height))
-            return image.crop(left), {"picture": image.crop(right)}
-        return image, {"picture": made}
+            return image.crop(left), {"image": image.crop(right)}
+        return image, {"image": made}
 
     @property
     def paths(self) -> list[str]:
-        """The files of the pictures."""
+        """The files of the images."""
         return [path for path, _ in self.pairs]
 
-    def subset(self, indices: Iterable[int]) -> PicturePairs:
+    def subset(self, indices: Iterable[int]) -> ImagePairs:
         """The pairs of these indices, in their order."""
-        return PicturePairs([self.pairs[index] for index in indices])
+        return ImagePairs([self.pairs[index] for index in indices])
 
 
 def open_pairs(
@@ -76,27 +76,27 @@ def open_pairs(
     seed: int = 0,
     bad_annotations: str = "stop",
     bad_images: str = "stop",
-) -> tuple[PicturePairs, PicturePairs]:
+) -> tuple[ImagePairs, ImagePairs]:
     """The training and the validation pairs of a folder.
 
-    It has folders `A` and `B` with the same names of pictures (endings may differ), or pictures that are two side by
+    It has folders `A` and `B` with the same names of images (endings may differ), or images that are two side by
     side; or folders `train` and `val` (or `test`) of these, or `A` and `B` have them.
 
     Args:
         path: of the folder.
         val_fraction: share of the validation where there is no such split.
         seed: of that split.
-        bad_annotations: a picture without a partner, or with one of another size: "stop" raises `InputError`, "skip"
+        bad_annotations: an image without a partner, or with one of another size: "stop" raises `InputError`, "skip"
             leaves it out.
-        bad_images: a picture that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
+        bad_images: an image that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
             skip and to tell. Here only headers are read.
 
     Raises:
-        InputError: there are no pairs, or pictures without a partner of their size.
+        InputError: there are no pairs, or images without a partner of their size.
     """
     check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
     if not path.is_dir():
-        raise InputError(f"{path} is a file: give a folder with folders A and B, or with pictures side by side.")
+        raise InputError(f"{path} is a file: give a folder with folders A and B, or with images side by side.")
     train = _found(path, "train", bad_annotations)
     if train:
         val = next((found for name in VALIDATION if (found := _found(path, name, bad_annotations))), [])
@@ -106,16 +106,16 @@ def open_pairs(
     pairs = _checked(_found(path, "", bad_annotations), bad_annotations, bad_images)
     if len(pairs) < 2:
         raise InputError(
-            f"{path} has {len(pairs)} pairs of pictures, and a split needs two: give folders A and B with pictures of "
-            "the same names, or pictures that are two side by side."
+            f"{path} has {len(pairs)} pairs of images, and a split needs two: give folders A and B with images of "
+            "the same names, or images that are two side by side."
         )
     names = [Path(one).relative_to(path).as_posix() for one in pairs.paths]
     chosen, kept = hashed_split(names, val_fraction, seed)
     return pairs.subset(chosen), pairs.subset(kept)
 
 
-def _checked(pairs: Sequence[Pair], bad_annotations: str, bad_images: str) -> PicturePairs:
-    """The pairs whose pictures have one size, by their headers."""
+def _checked(pairs: Sequence[Pair], bad_annotations: str, bad_images: str) -> ImagePairs:
+    """The pairs whose images have one size, by their headers."""
     kept = []
     for path, other in pairs:
         try:
@@ -133,14 +133,14 @@ def _checked(pairs: Sequence[Pair], bad_annotations: str, bad_images: str) -> Pi
                 raise
             continue
         kept.append((path, other))
-    return PicturePairs(kept)
+    return ImagePairs(kept)
 
 
 def _check_fit(path: str, size: tuple[int, int], other: str | None, size_of_other: tuple[int, int] | None) -> None:
-    """`BadImage` unless two pictures have one size (width, height), or one can be halved."""
+    """`BadImage` unless two images have one size (width, height), or one can be halved."""
     if size_of_other is None:
         if size[0] % 2:
-            raise BadImage.at(path, f"it is {size[0]} pixels wide, and two pictures side by side are even")
+            raise BadImage.at(path, f"it is {size[0]} pixels wide, and two images side by side are even")
     elif size_of_other != size:
         assert other is not None
         made, seen = (f"{width} x {height}" for width, height in (size_of_other, size))
@@ -165,7 +165,7 @@ def _named_alike(first: Path, second: Path, bad_annotations: str) -> list[Pair]:
         has, lacks = (first, second) if alone[0] in files[0] else (second, first)
         more = f", as {len(alone) - 1} others" if len(alone) > 1 else ""
         raise InputError(
-            f"The picture {alone[0]} of {has} has no partner in {lacks}{more}: give each one of the same name, "
+            f"The image {alone[0]} of {has} has no partner in {lacks}{more}: give each one of the same name, "
             "or leave these out by --bad-annotations skip."
         )
     return [(path, files[1][name]) for name, path in files[0].items() if name in files[1]]
@@ -176,12 +176,12 @@ def _stem(path: Path, folder: Path) -> str:
 
 
 class PairTransform:
-    """Prepares both pictures of a training pair alike, of which `picture` becomes float 0 ... 1.
+    """Prepares both images of a training pair alike, of which `image` becomes float 0 ... 1.
 
     As in pix2pix, a pair is resized to a size somewhat larger than what is seen of it, cut at random, and mirrored.
 
     Args:
-        preprocessing: of the network; it normalises the picture that is seen.
+        preprocessing: of the network; it normalises the image that is seen.
         size: height and width of what is seen.
         enlarge: factor of that to which pairs are resized before they are cut; 1 cuts nothing off.
         flip: probability of a horizontal flip.
@@ -202,21 +202,21 @@ class PairTransform:
         self.normalise = Normalise(preprocessing)
 
     def __call__(self, image: Any, target: dict[str, Any]) -> Sample:
-        """A picture and its target to what is learnt from."""
-        seen, made = self.both(image, target["picture"])
-        return self.normalise(seen), target | {"picture": unit(made)}
+        """An image and its target to what is learnt from."""
+        seen, made = self.both(image, target["image"])
+        return self.normalise(seen), target | {"image": unit(made)}
 
 
-def unit(picture: Any) -> Tensor:
-    """A picture of any kind as floats 0 ... 1, `(C, H, W)`."""
-    return v2.functional.to_dtype(v2.functional.to_image(picture), scale=True).as_subclass(Tensor)
+def unit(image: Any) -> Tensor:
+    """An image of any kind as floats 0 ... 1, `(C, H, W)`."""
+    return v2.functional.to_dtype(v2.functional.to_image(image), scale=True).as_subclass(Tensor)
 
 
 class Backwards(Dataset[Sample]):
-    """Pairs in which the first picture is to be made of the second.
+    """Pairs in which the first image is to be made of the second.
 
     Args:
-        pairs: samples with `picture` in their targets.
+        pairs: samples with `image` in their targets.
     """
 
     def __init__(self, pairs: Samples) -> None:
@@ -227,4 +227,4 @@ class Backwards(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         image, target = self.pairs[index]
-        return target["picture"], target | {"picture": image}
+        return target["image"], target | {"image": image}

@@ -1,4 +1,4 @@
-"""Tells pictures that were made from real ones, patch by patch (Isola et al., CVPR 2017), and the losses of both."""
+"""Tells images that were made from real ones, patch by patch (Isola et al., CVPR 2017), and the losses of both."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ADVERSARIAL = ("least-squares", "cross-entropy")
 
 
 class PatchDiscriminator(nn.Module):
-    """A verdict for each patch of a pair of pictures, one every 8 pixels.
+    """A verdict for each patch of a pair of images, one every 8 pixels.
 
     The first convolution is that of pix2pix, without a normalisation; its other convolutions are Res2 blocks here.
 
     Args:
-        in_channels: of both pictures together.
+        in_channels: of both images together.
         channels: of the first map; twice and four times as many of the next.
         norm: as in `Res2Bottleneck`.
         scale: as in `Res2Bottleneck`; 1 makes plain blocks.
@@ -59,9 +59,9 @@ class PatchDiscriminator(nn.Module):
         assert isinstance(last.weight, Tensor)
         nn.init.normal_(last.weight, std=0.02)
 
-    def forward(self, given: Tensor, picture: Tensor) -> Tensor:
-        """How real each patch of `picture` looks beside `given`."""
-        return self.verdict(self.blocks(self.first(torch.cat([given, picture], 1))))
+    def forward(self, given: Tensor, image: Tensor) -> Tensor:
+        """How real each patch of `image` looks beside `given`."""
+        return self.verdict(self.blocks(self.first(torch.cat([given, image], 1))))
 
 
 def leaky_relu() -> nn.Module:

@@ -1,4 +1,4 @@
-"""A picture made of a picture: the second half of a generator (Johnson et al., ECCV 2016; Isola et al., CVPR 2017)."""
+"""An image made of an image: the second half of a generator (Johnson et al., ECCV 2016; Isola et al., CVPR 2017)."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from res2net.nn import Res2Bottleneck, initialise
 from res2net.nn.layers import Norm, check_positive, conv, norm_layer
 from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork
 
-__all__ = ["Generator", "PictureDecoder"]
+__all__ = ["Generator", "ImageDecoder"]
 
 LEAST = 16
 """Channels of the finest map at least."""
 
 
-class PictureDecoder(Decoder):
-    """From the coarsest map of a pyramid to the picture's resolution, with a Res2 block of stride 1 at each stride.
+class ImageDecoder(Decoder):
+    """From the coarsest map of a pyramid to the image's resolution, with a Res2 block of stride 1 at each stride.
 
     Maps are doubled by their nearest values, which leaves no chequered traces as transposed convolutions do (Odena et
     al., 2016), and what the encoder saw at that stride is added (the skip connections of U-Net).
 
     Args:
         stages: of the backbone.
-        channels: of the picture.
+        channels: of the image.
         skips: whether the encoder's finer maps are added.
         scale: of the Res2 blocks; 1 makes plain ones.
         norm: as in `Res2Bottleneck`.
 
-    Shape: maps to one map `(N, channels, H, W)` with the resolution of the picture.
+    Shape: maps to one map `(N, channels, H, W)` with the resolution of the image.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class PictureDecoder(Decoder):
         # Of two maps of one stride the deeper knows more.
         by_stride = {stage.stride: place for place, stage in enumerate(stages)}
         *finer, coarsest = (by_stride[stride] for stride in sorted(by_stride))
-        # Instance normalisation needs more than one value, also of the smallest picture.
+        # Instance normalisation needs more than one value, also of the smallest image.
         self.size_multiple = 2 * stages[coarsest].stride
         self.coarsest = coarsest
         self.steps = nn.ModuleList()
@@ -60,7 +60,7 @@ class PictureDecoder(Decoder):
             self.steps.append(Doubled(width, narrow, 0 if place is None else stages[place].channels, scale, norm))
             width = narrow
         last = conv(2, width, channels, 3, bias=True)
-        self.picture = last
+        self.image = last
         initialise(self, zero_init_last=False)
         # Small, so that no pixel begins where the sigmoid is flat.
         assert isinstance(last.weight, Tensor)
@@ -71,7 +71,7 @@ class PictureDecoder(Decoder):
         x = maps[self.coarsest]
         for step, place in zip(self.steps, self.seen, strict=True):
             x = step(x, None if place is None else maps[place])
-        return [self.picture(x)]
+        return [self.image(x)]
 
 
 class Doubled(nn.Module):
@@ -104,20 +104,20 @@ class Doubled(nn.Module):
 
 
 class Generator(PixelNetwork):
-    """A network that makes a picture of a picture.
+    """A network that makes an image of an image.
 
     Args:
-        backbone: sees the picture.
+        backbone: sees the image.
         decoder: makes the new one.
 
     Shape: `(N, in_channels, H, W)` to values 0 ... 1 `(N, channels, H, W)`.
     """
 
-    decoder: PictureDecoder
+    decoder: ImageDecoder
 
-    def __init__(self, backbone: Backbone, decoder: PictureDecoder) -> None:
+    def __init__(self, backbone: Backbone, decoder: ImageDecoder) -> None:
         super().__init__(backbone, decoder)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The picture that is made."""
+        """The image that is made."""
         return super().forward(images).sigmoid()

@@ -1,4 +1,4 @@
-"""How near pictures that were made come to the real ones; all measures are torchmetrics'."""
+"""How near images that were made come to the real ones; all measures are torchmetrics'."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from torchmetrics.functional.image import (
 
 from res2net.errors import InputError
 
-__all__ = ["PictureSimilarity"]
+__all__ = ["ImageSimilarity"]
 
 LEAST = {"SSIM": 11, "VIF": 41}
 """Pixels of the shorter side from which a measure is defined: of its windows, in all of its resolutions."""
 MOST_PSNR = 100.0
-"""Decibels of equal pictures, of which the ratio is infinite."""
+"""Decibels of equal images, of which the ratio is infinite."""
 
 
-class PictureSimilarity(Metric):
-    """`SSIM`, `PSNR` and `VIF` of pictures in 0 ... 1: the mean over all pictures, of any sizes.
+class ImageSimilarity(Metric):
+    """`SSIM`, `PSNR` and `VIF` of images in 0 ... 1: the mean over all images, of any sizes.
 
     SSIM (Wang et al., 2004) is of Gaussian windows of 11 pixels; PSNR is in decibels, 100 at most; VIF (Sheikh and
-    Bovik, 2006), in the domain of pixels, tells how much of what an eye sees in the real picture is in the other one,
-    and no network is needed for it. A picture that is too small for a measure does not count there.
+    Bovik, 2006), in the domain of pixels, tells how much of what an eye sees in the real image is in the other one,
+    and no network is needed for it. An image that is too small for a measure does not count there.
     """
 
     is_differentiable = False
@@ -45,9 +45,9 @@ class PictureSimilarity(Metric):
         self.add_state("counts", torch.zeros(len(self.names), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, made: Tensor, real: Tensor) -> None:
-        """Add a picture, `(C, H, W)` in 0 ... 1 as it was made and as it is; `InputError` where their sizes differ."""
+        """Add an image, `(C, H, W)` in 0 ... 1 as it was made and as it is; `InputError` where their sizes differ."""
         if made.shape != real.shape:
-            raise InputError(f"Pictures {tuple(made.shape)} and {tuple(real.shape)} cannot be compared: give one size.")
+            raise InputError(f"Images {tuple(made.shape)} and {tuple(real.shape)} cannot be compared: give one size.")
         one, other = made[None].float(), real[None].float()
         values = {"PSNR": min(MOST_PSNR, float(peak_signal_noise_ratio(one, other, data_range=1.0)))}
         side = min(made.shape[-2:])
@@ -64,6 +64,6 @@ class PictureSimilarity(Metric):
                 self.counts[place] += 1
 
     def compute(self) -> dict[str, Tensor]:
-        """The measures by name; NaN for one that no picture was large enough for."""
+        """The measures by name; NaN for one that no image was large enough for."""
         means = torch.where(self.counts > 0, self.totals / self.counts, math.nan)
         return dict(zip(self.names, means, strict=True))

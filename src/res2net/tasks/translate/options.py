@@ -11,12 +11,12 @@ __all__ = ["TranslateOptions"]
 
 @dataclass(frozen=True)
 class TranslateOptions:
-    """How pictures are made of pictures, and how that is learnt."""
+    """How images are made of images, and how that is learnt."""
 
     direction: str = "forward"
-    """forward makes the picture in B, or on the right, of that in A, or on the left; backward the other way."""
+    """forward makes the image in B, or on the right, of that in A, or on the left; backward the other way."""
     l1: float = 100.0
-    """Weight of the mean absolute difference from the true picture."""
+    """Weight of the mean absolute difference from the true image."""
     adversarial: float = 1.0
     """Weight of what the discriminator says; 0 trains without one."""
     adversarial_loss: str = "least-squares"
@@ -36,7 +36,7 @@ class TranslateOptions:
     flip: float = 0.0
     """Probability of a horizontal flip; pix2pix has 0.5."""
     window: int = 0
-    """Make pictures that are larger than this side, in pixels, piece by piece; 0 makes all at once."""
+    """Make images that are larger than this side, in pixels, piece by piece; 0 makes all at once."""
     overlap: float = 1 / 3
     """Least share of a piece that is made again with the next one."""
 

@@ -1,4 +1,4 @@
-"""Distance of pictures by what a trained network sees in them (Johnson et al., ECCV 2016)."""
+"""Distance of images by what a trained network sees in them (Johnson et al., ECCV 2016)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class PerceptualDistance(nn.Module):
     """The mean absolute difference of features, averaged over maps; nothing of it is trained.
 
     Args:
-        features: from normalised pictures to maps.
-        preprocessing: how these pictures are normalised.
+        features: from normalised images to maps.
+        preprocessing: how these images are normalised.
     """
 
     mean: Tensor
@@ -41,7 +41,7 @@ class PerceptualDistance(nn.Module):
 
     def forward(self, made: Tensor, real: Tensor) -> Tensor:
         """Of two batches `(N, 3, H, W)` in 0 ... 1 the distance, a number."""
-        seen = [self.features((pictures - self.mean) / self.std) for pictures in (made, real)]
+        seen = [self.features((images - self.mean) / self.std) for images in (made, real)]
         distances = [F.l1_loss(one, other) for one, other in zip(*seen, strict=True)]
         return torch.stack(distances).mean()
 

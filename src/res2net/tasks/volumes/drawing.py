@@ -51,13 +51,13 @@ def draw_volume(
         height, width = (max(1, round(size[other] * scale)) for other in range(3) if other != axis)
         low, high = window
         shades = np.clip((grey - low) / (high - low), 0, 1) * 255
-        picture = Image.fromarray(shades.astype(np.uint8)).resize((width, height), Image.Resampling.BILINEAR)
-        picture = picture.convert("RGB")
+        image = Image.fromarray(shades.astype(np.uint8)).resize((width, height), Image.Resampling.BILINEAR)
+        image = image.convert("RGB")
         large = np.asarray(Image.fromarray(classes.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST))
         found = [int(label) for label in np.unique(large) if label]
-        drawn = draw_segments(picture, [(torch.from_numpy(large == label), label) for label in found], names)
+        drawn = draw_segments(image, [(torch.from_numpy(large == label), label) for label in found], names)
         below.append(drawn)
-        top.append(picture.resize(drawn.size, Image.Resampling.BILINEAR))
+        top.append(image.resize(drawn.size, Image.Resampling.BILINEAR))
     return sheet([top, below])
 
 
@@ -81,7 +81,7 @@ def plane(values: Tensor, axis: int, place: int) -> NDArray[Any]:
 
 
 def sheet(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
-    """Rows of pictures on one, each as wide as the widest of its column."""
+    """Rows of images on one, each as wide as the widest of its column."""
     widths = [max(image.width for image in column) for column in zip(*rows, strict=True)]
     heights = [max(image.height for image in row) for row in rows]
     paper = Image.new("RGB", (sum(widths) + GAP * (len(widths) - 1), sum(heights) + GAP * (len(rows) - 1)), BACKGROUND)

@@ -268,14 +268,14 @@ class Volumes(HeadedTask):
         rows = [(name, metrics[f"dice_{name}"], metrics[f"hd95_{name}"]) for name in self.class_names[1:]]
         report.add_table(Table("Classes, means over volumes", columns, rows))
         report.add_section("Volumes")
-        pictures, captions = [], []
+        images, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             volume, target = source.val[index]
             result = self.found_in(volume, target)
-            pictures += [self.draw_truth(volume, target), self.draw_beside(volume, result, target)]
+            images += [self.draw_truth(volume, target), self.draw_beside(volume, result, target)]
             captions += [f"volume {index}: true", f"volume {index}: found"]
         told = "Slices through the last class that is there, from above, front, side."
-        report.add_pictures(pictures, captions, told, 2)
+        report.add_images(images, captions, told, 2)
 
 
 def middle(volume: Volume, prepare: PrepareVolume, shape: Sequence[int]) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 WIDTH, HEIGHT = 40, 30
 
 
-def picture(path, size=(WIDTH, HEIGHT)):
+def image(path, size=(WIDTH, HEIGHT)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, "grey").save(path)
     return path
@@ -35,7 +35,7 @@ def annotation(number, image_id, category, box, **more):
 
 @pytest.fixture
 def content():
-    """Of a COCO file: three pictures, of which the last is empty; categories with gaps, not in order."""
+    """Of a COCO file: three images, of which the last is empty; categories with gaps, not in order."""
     return {
         "images": [
             {"id": number, "file_name": f"{number}.png", "height": HEIGHT, "width": WIDTH} for number in (7, 9, 12)
@@ -55,12 +55,12 @@ def content():
 def write_coco(tmp_path, content):
     """A function that writes `content`, which a test may have changed, into a COCO root."""
 
-    def write(name="instances_default.json", root="coco", pictures="images"):
+    def write(name="instances_default.json", root="coco", images="images"):
         folder = tmp_path / root
         (folder / "annotations").mkdir(parents=True, exist_ok=True)
         (folder / "annotations" / name).write_text(json.dumps(content))
         for number in (7, 9, 12):
-            picture(folder / pictures / f"{number}.png")
+            image(folder / images / f"{number}.png")
         return folder
 
     return write
@@ -105,7 +105,7 @@ def write_panoptic(tmp_path):
             folder.mkdir(parents=True, exist_ok=True)
             folder.with_suffix(".json").write_text(json.dumps(content))
             Image.fromarray(rgb).save(folder / "a.png")
-            picture(root / split / "a.jpg")
+            image(root / split / "a.jpg")
         return root, ids
 
     return write
@@ -113,7 +113,7 @@ def write_panoptic(tmp_path):
 
 @pytest.fixture
 def voc_xml():
-    """A function that gives the XML of a picture: names, boxes from 1, and whether they are difficult."""
+    """A function that gives the XML of an image: names, boxes from 1, and whether they are difficult."""
     return write_xml
 
 
@@ -129,7 +129,7 @@ def write_xml(objects, size=(WIDTH, HEIGHT)):
 
 @pytest.fixture
 def write_voc(tmp_path):
-    """A function that writes a year of VOC: for each split, names of pictures and their XML."""
+    """A function that writes a year of VOC: for each split, names of images and their XML."""
 
     def write(splits, year="VOC2007", root="VOCdevkit"):
         folder = tmp_path / root / year
@@ -139,7 +139,7 @@ def write_voc(tmp_path):
             (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for name in files))
             for name, content in files.items():
                 (folder / "Annotations" / f"{name}.xml").write_text(content)
-                picture(folder / "JPEGImages" / f"{name}.jpg")
+                image(folder / "JPEGImages" / f"{name}.jpg")
         return folder.parent
 
     return write
@@ -147,12 +147,12 @@ def write_voc(tmp_path):
 
 @pytest.fixture
 def write_yolo(tmp_path):
-    """A function that writes pictures and labels: path below the root, without ending, to the lines of its labels."""
+    """A function that writes images and labels: path below the root, without ending, to the lines of its labels."""
 
     def write(files, root="yolo", more=None):
         folder = tmp_path / root
         for name, lines in files.items():
-            path = picture(folder / f"{name}.png")
+            path = image(folder / f"{name}.png")
             label = Path(*("labels" if part == "images" else part for part in path.parts)).with_suffix(".txt")
             label.parent.mkdir(parents=True, exist_ok=True)
             if lines is not None:

@@ -53,7 +53,7 @@ def test_targets_are_what_the_file_says(coco):
     assert target["masks"][1].T.flatten().nonzero().flatten().tolist() == list(range(100))
 
 
-def test_a_picture_without_objects_has_empty_targets(coco):
+def test_a_image_without_objects_has_empty_targets(coco):
     images = ObjectImages(read(coco)[0], EVERYTHING)
     _, target = images[2]
     shapes = {name: tuple(value.shape) for name, value in target.items() if name != "image_id"}
@@ -76,7 +76,7 @@ def test_only_labels_that_were_asked_for_are_given(coco):
         ObjectImages(annotations, ("mask",))
 
 
-def test_a_picture_of_another_size_is_bad(coco):
+def test_a_image_of_another_size_is_bad(coco):
     Image.new("RGB", (30, 40)).save(coco / "images" / "9.png")
     images = ObjectImages(read(coco)[0])
     with pytest.raises(BadImage, match="it has 30 x 40 pixels, and its annotations are for 40 x 30"):
@@ -102,7 +102,7 @@ def test_coordinates_come_back_to_the_last_bit(content, write_coco, scale):
     (annotations,) = read(write_coco())
     masks = annotations.masks
     assert masks._coordinates.dtype == (np.int32 if scale == 1 else np.float64)
-    start = masks._ring_ends[masks._object_ends[1]]  # the object of the first picture comes first
+    start = masks._ring_ends[masks._object_ends[1]]  # the object of the first image comes first
     packed = masks._coordinates[start : start + 6]
     assert (packed / 100 if scale == 1 else packed).tolist() == ring
 
@@ -116,9 +116,9 @@ def test_classes_keep_the_numbers_of_the_file(content, write_coco):
 
 def test_files_by_split(content, write_coco):
     for split in ("train", "val"):
-        root = write_coco(f"instances_{split}2017.json", pictures=f"{split}2017")
+        root = write_coco(f"instances_{split}2017.json", images=f"{split}2017")
     content["images"].pop()
-    write_coco("person_keypoints_val2017.json", pictures="val2017")
+    write_coco("person_keypoints_val2017.json", images="val2017")
     assert find_formats(root) == ["coco", "coco_keypoints"]
     train, val = open_objects(root)
     assert (len(train), len(val)) == (3, 3)
@@ -129,9 +129,9 @@ def test_files_by_split(content, write_coco):
     assert {path.split("/")[-2] for path in (*only.paths, *more.paths)} == {"val2017"}
 
 
-def test_exported_files_beside_their_pictures(content, write_coco):
+def test_exported_files_beside_their_images(content, write_coco):
     for split in ("train", "valid"):
-        folder = write_coco("x.json", root=f"export/{split}", pictures=".")
+        folder = write_coco("x.json", root=f"export/{split}", images=".")
         (folder / "annotations" / "x.json").rename(folder / "_annotations.coco.json")
     train, val = open_objects(folder.parent, ("boxes", "masks"))
     assert (len(train), len(val)) == (3, 3)
@@ -160,7 +160,7 @@ def test_key_points(content, write_coco):
 
 @pytest.mark.parametrize("pixel", [(0, 0), (39, 29), (17, 4)])
 def test_a_key_point_and_its_pixel_have_one_mirror_image(content, write_coco, pixel):
-    """Pixel i of w becomes w - 1 - i, in whole pictures and in crops."""
+    """Pixel i of w becomes w - 1 - i, in whole images and in crops."""
     (i, j), (height, width) = pixel, (30, 40)
     content["annotations"] = content["annotations"][:1]
     content["annotations"][0] |= {"keypoints": [i, j, 2], "num_keypoints": 1, "category_id": 3, "image_id": 7}
@@ -168,15 +168,15 @@ def test_a_key_point_and_its_pixel_have_one_mirror_image(content, write_coco, pi
     content["categories"] = [{"id": 3, "name": "bird", "keypoints": ["beak"], "skeleton": []}]
     (annotations,) = read(write_coco("person_keypoints_all.json"), "coco_keypoints")
     target = ObjectImages(annotations, ("boxes", "keypoints", "visibility")).target(0)
-    picture = torch.zeros(3, height, width, dtype=torch.uint8)
-    picture[:, j, i] = 255
+    image = torch.zeros(3, height, width, dtype=torch.uint8)
+    image[:, j, i] = 255
     look = Preprocessing(size=height, crop=1.0, mean=(0, 0, 0), std=(1, 1, 1))
-    seen, moved = object_train_transform(look, ObjectAugment(flip=1.0))(picture, target)
+    seen, moved = object_train_transform(look, ObjectAugment(flip=1.0))(image, target)
     assert moved["keypoints"].tolist() == [[[width - 1 - i + 0.5, j + 0.5]]]
     assert moved["visibility"].tolist() == [[2]]
     assert seen[0].nonzero().tolist() == [[j, width - 1 - i]]
     never = CropAugment(scale=0, rotate=0, flip=1)
-    crops = TopDown([(picture, target)], size=(height, width), train=True, augment=never, padding=1)
+    crops = TopDown([(image, target)], size=(height, width), train=True, augment=never, padding=1)
     crop, person = crops[0]
     torch.testing.assert_close(person["keypoints"], torch.tensor([[width - 1 - i + 0.5, j + 0.5]]))
     assert crop[0].nonzero().tolist() == [[j, width - 1 - i]]
@@ -220,7 +220,7 @@ def test_real_annotations_equal_those_of_pycocotools(real_data, kind, name, spli
     assert count == len(oracle.anns) == len(annotations.labels)
 
 
-def test_real_pictures_have_the_size_of_their_annotations(real_data):
+def test_real_images_have_the_size_of_their_annotations(real_data):
     _, val = open_objects(real_data("coco_mini"), ("masks",))
     for index in range(3):
         image, target = val[index]

@@ -21,12 +21,12 @@ FAULTS = [
     (change(0, bbox=[1, 2, "3", 4]), "degenerate box", "annotation 1 has no box of four numbers"),
     (change(0, bbox=[1, 2, float("nan"), 4]), "degenerate box", "annotation 1 has no box"),
     (change(0, bbox=[1, 2, 10**400, 4]), "degenerate box", "annotation 1 has no box"),
-    (change(0, bbox=[35, 5, 10, 12]), "box outside", "from (35, 5) to (45, 17) and its picture has 40 x 30 pixels"),
+    (change(0, bbox=[35, 5, 10, 12]), "box outside", "from (35, 5) to (45, 17) and its image has 40 x 30 pixels"),
     (change(0, bbox=[-9, 5, 10, 12]), "box outside", "from (-9, 5)"),
     (change(0, bbox=[40.5, 5, 0.4, 12]), "box outside", "from (40.5, 5)"),
     (change(0, category_id=1), "unknown class", "annotation 1 has the category 1"),
     (change(0, category_id=[3]), "unknown class", "annotation 1 has the category [3]"),
-    (change(0, image_id=8), "unknown picture", "annotation 1 has the picture 8"),
+    (change(0, image_id=8), "unknown image", "annotation 1 has the image 8"),
     (change(0, id=2), "duplicate id", "two annotations have the id 2"),
     (change(0, image_id="x"), "unreadable object", "annotation 1 has no id or no image_id"),
     (change(0, segmentation=[]), "bad mask", "annotation 1 has no polygons"),
@@ -35,11 +35,11 @@ FAULTS = [
     (change(0, segmentation=[[1, 2, 3, 4, 5, 1e9]]), "bad mask", "a polygon far outside"),
     (change(2, segmentation={"size": [30, 40], "counts": [0, 100, 1101]}), "bad mask", "annotation 3 has run lengths"),
     (lambda c: c["annotations"].append("x"), "unreadable object", "annotation at place 3 has no id"),
-    (lambda c: c["images"][0].update(id=9), "duplicate id", "two pictures have the id 9"),
-    (lambda c: c["images"][2].update(file_name="lost.png"), "missing picture", "the picture 'lost.png' is not in"),
-    (lambda c: c["images"][2].update(file_name="../coco/images/9.png"), "missing picture", "the picture '../coco"),
-    (lambda c: c["images"][2].update(height=0), "wrong size", "picture 12 has no height and width"),
-    (lambda c: c["images"][2].update(id="12"), "unreadable object", "a picture has the id '12'"),
+    (lambda c: c["images"][0].update(id=9), "duplicate id", "two images have the id 9"),
+    (lambda c: c["images"][2].update(file_name="lost.png"), "missing image", "the image 'lost.png' is not in"),
+    (lambda c: c["images"][2].update(file_name="../coco/images/9.png"), "missing image", "the image '../coco"),
+    (lambda c: c["images"][2].update(height=0), "wrong size", "image 12 has no height and width"),
+    (lambda c: c["images"][2].update(id="12"), "unreadable object", "an image has the id '12'"),
     (lambda c: c["categories"].append({"id": 3, "name": "x"}), "duplicate id", "two categories have the id 3"),
 ]
 
@@ -71,7 +71,7 @@ def test_each_fault_stops_or_is_left_out(content, write_coco, spoil, kind, said)
         (
             [39, 29, 2] * 16 + [41.5, 3, 1],
             "key point outside",
-            "its right_ankle at (41.5, 3) and its picture has 40 x 30",
+            "its right_ankle at (41.5, 3) and its image has 40 x 30",
         ),
         ([1, 2, 2] * 16, "bad key points", "has no list of x, y and visibility for each of 17 points"),
         ([1, 2, 2] * 16 + [1, 2, 3], "bad key points", "says 3 for the visibility of right_ankle"),
@@ -125,7 +125,7 @@ def test_a_file_that_cannot_be_read(coco, text):
     (coco / "annotations" / "instances_default.json").write_text(text)
     with pytest.raises(InputError, match=r"has 1 unreadable file; the first is in .*instances_default.json: it "):
         open_objects(coco)
-    with pytest.raises(InputError, match="No picture with readable annotations is left"):
+    with pytest.raises(InputError, match="No image with readable annotations is left"):
         open_objects(coco, bad_annotations="skip")
 
 
@@ -163,7 +163,7 @@ def test_classes_must_agree(content, write_coco):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_compressed_run_lengths_are_recognised(seed):
-    """Those of pycocotools are taken; any that would lead outside of the picture are not."""
+    """Those of pycocotools are taken; any that would lead outside of the image are not."""
     import numpy as np
     from pycocotools import mask as oracle
 

@@ -32,11 +32,11 @@ def test_things_are_objects_and_stuff_is_semantic(write_panoptic):
     ("change", "kind", "said"),
     [
         (lambda c: c["annotations"][0].update(file_name="b.png"), "missing mask file", "the mask 'b.png' is not in"),
-        (lambda c: c["annotations"].clear(), "missing mask file", "picture 4 has no annotation"),
-        (lambda c: c["annotations"][0].update(image_id=5), "unknown picture", "has the picture 5"),
-        (lambda c: c["annotations"].append(c["annotations"][0]), "duplicate id", "two annotations have the picture 4"),
+        (lambda c: c["annotations"].clear(), "missing mask file", "image 4 has no annotation"),
+        (lambda c: c["annotations"][0].update(image_id=5), "unknown image", "has the image 5"),
+        (lambda c: c["annotations"].append(c["annotations"][0]), "duplicate id", "two annotations have the image 4"),
         (lambda c: c["annotations"][0].pop("segments_info"), "unreadable object", "has no list of segments"),
-        (lambda c: c["annotations"][0]["segments_info"][1].update(id=300), "duplicate id", "segments of picture 4"),
+        (lambda c: c["annotations"][0]["segments_info"][1].update(id=300), "duplicate id", "segments of image 4"),
         (lambda c: c["annotations"][0]["segments_info"][1].update(id=0), "unreadable object", "has the id 0"),
         (lambda c: c["annotations"][0]["segments_info"][1].update(category_id=[]), "unknown class", "the category []"),
         (lambda c: c["annotations"][0]["segments_info"][1].update(bbox=[5, 12, 0, 6]), "degenerate box", "0 x 6"),
@@ -54,7 +54,7 @@ def test_a_mask_file_of_another_size_is_bad(write_panoptic):
     root, _ = write_panoptic()
     Image.new("RGB", (4, 4)).save(root / "annotations" / "panoptic_train2017" / "a.png")
     train, val = open_objects(root, LABELS)
-    with pytest.raises(ValueError, match=r"a.png: it has 4 x 4 pixels, and its picture has 40 x 30"):
+    with pytest.raises(ValueError, match=r"a.png: it has 4 x 4 pixels, and its image has 40 x 30"):
         train[0]
     val[0]
 

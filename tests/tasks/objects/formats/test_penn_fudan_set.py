@@ -11,7 +11,7 @@ LABELS = ("boxes", "labels", "masks", "area")
 
 @pytest.fixture
 def root(tmp_path):
-    """Two pictures with two people and none."""
+    """Two images with two people and none."""
     for folder in ("PNGImages", "PedMasks"):
         (tmp_path / folder).mkdir()
     mask = np.zeros((30, 40), dtype=np.uint8)
@@ -34,12 +34,12 @@ def test_boxes_lie_around_the_pixels_of_each_number(root):
 def test_faults_are_told(root):
     (root / "PedMasks" / "a_mask.png").unlink()
     Image.new("L", (4, 4)).save(root / "PedMasks" / "b_mask.png")
-    for name, content in (("c", "no picture"), ("d", "")):
+    for name, content in (("c", "no image"), ("d", "")):
         Image.new("RGB", (40, 30)).save(root / "PNGImages" / f"{name}.png")
         (root / "PedMasks" / f"{name}_mask.png").write_text(content)
     report = AnnotationReport(root)
     (annotations,) = read_splits(root, "penn_fudan", None, report)
-    assert report.counts == {"missing mask file": 1, "wrong size": 1, "unreadable picture": 2}
+    assert report.counts == {"missing mask file": 1, "wrong size": 1, "unreadable image": 2}
     assert len(annotations.paths) == 0
 
 

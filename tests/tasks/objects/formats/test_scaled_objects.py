@@ -19,7 +19,7 @@ PLAIN = {"crop": 1.0, "mean": (0, 0, 0), "std": (1, 1, 1)}
 
 @pytest.fixture
 def photos(tmp_path):
-    """A COCO file with two JPEG pictures of 400 x 300 pixels, smooth as photos are, and a PNG."""
+    """A COCO file with two JPEG images of 400 x 300 pixels, smooth as photos are, and a PNG."""
     random = np.random.default_rng(0)
     content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "thing"}]}
     for number, name in enumerate(("a.jpg", "b.jpg", "c.png")):
@@ -60,7 +60,7 @@ def test_the_pixels_are_nearly_the_same_and_the_boxes_the_same(photos, augment):
         assert torch.equal(image, other) == (kind is not Jpeg), "a quarter of a JPEG was decoded"
 
 
-def test_a_picture_of_another_size_or_without_its_end_is_told(photos):
+def test_a_image_of_another_size_or_without_its_end_is_told(photos):
     samples = opened(photos, "scaled", bad_images="skip")
     place = next(place for place in range(len(samples)) if samples.dataset.paths[place].endswith(".jpg"))
     path = samples.dataset.paths[place]

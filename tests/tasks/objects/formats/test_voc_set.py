@@ -88,6 +88,6 @@ def test_missing_files_are_told(write_voc, xml):
     (root / "VOC2007" / "Annotations" / "b.xml").unlink()
     report = AnnotationReport(root)
     train, _ = read_splits(root, "voc", None, report)
-    assert report.counts == {"missing picture": 1, "unreadable file": 1}
+    assert report.counts == {"missing image": 1, "unreadable file": 1}
     assert "No such file or directory" in report.examples["unreadable file"][0].what
     assert len(train.paths) == 1

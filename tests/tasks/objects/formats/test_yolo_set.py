@@ -83,7 +83,7 @@ def test_wrong_lines_are_told(write_yolo, line, kind, said):
     ("text", "said"),
     [
         ("train: [", "is no YAML"),
-        ("names: [a]", "does not say where the pictures are"),
+        ("names: [a]", "does not say where the images are"),
         ("train: nowhere\nnames: [a]", "There is no "),
         ("train: images\nnames: {0: a, 2: b}", "are not numbered 0 to 1"),
         ("train: images\nnames: a", "are no list"),
@@ -97,9 +97,9 @@ def test_yaml_files_that_cannot_be_used(write_yolo, text, said):
         open_objects(root / "d.yaml")
 
 
-def test_pictures_that_cannot_be_read_are_told(write_yolo):
+def test_images_that_cannot_be_read_are_told(write_yolo):
     root = write_yolo({"images/a": [BOX], "images/b": [BOX]})
-    (root / "images" / "b.png").write_text("no picture")
+    (root / "images" / "b.png").write_text("no image")
     (whole,), report = read(root)
-    assert report.counts == {"unreadable picture": 1}
+    assert report.counts == {"unreadable image": 1}
     assert len(whole.paths) == 1

@@ -53,7 +53,7 @@ def small_detector():
 
 @pytest.fixture
 def objects():
-    """Two objects in a picture of 64 x 96 pixels, and none."""
+    """Two objects in an image of 64 x 96 pixels, and none."""
     boxes = torch.tensor([[4.0, 4.0, 40.0, 50.0], [10.0, 20.0, 60.0, 60.0]])
     masks = torch.zeros(2, 64, 96, dtype=torch.bool)
     masks[0, 10:45, 10:40] = masks[1, 20:60, 20:50] = True

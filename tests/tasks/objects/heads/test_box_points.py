@@ -19,7 +19,7 @@ def bells(count, points, *, height=10.0):
 
 
 def boxes_in(count, side):
-    """Boxes of any size in a picture of that side: the first fills it, the second is smaller than a pixel."""
+    """Boxes of any size in an image of that side: the first fills it, the second is smaller than a pixel."""
     extent = torch.rand(count, 2) * side
     extent[0], extent[1] = side, 0.3
     corner = torch.rand(count, 2) * (side - extent)

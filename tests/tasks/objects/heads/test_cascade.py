@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 64, 96
 
 
 def moved(box, change, weights):
-    """A box with the change that was predicted, within the picture (Girshick et al., CVPR 2014, appendix C)."""
+    """A box with the change that was predicted, within the image (Girshick et al., CVPR 2014, appendix C)."""
     left, top, right, bottom = box
     dx, dy, dw, dh = (value / weight for value, weight in zip(change, weights, strict=True))
     x, y = (left + right) / 2 + dx * (right - left), (top + bottom) / 2 + dy * (bottom - top)

@@ -19,7 +19,7 @@ from res2net.zoo import create_model
 NAMES = ["retinanet", "fcos"]
 SMALL = {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8], "stem_channels": 8, "base_width": 32}
 THEIRS = {"retinanet": retinanet_resnet50_fpn, "fcos": fcos_resnet50_fpn}
-# Torchvision rounds up to multiples of 32 too; the second picture is padded.
+# Torchvision rounds up to multiples of 32 too; the second image is padded.
 SIZES = [(128, 160), (100, 130)]
 OBJECTS = [
     {
@@ -154,7 +154,7 @@ class TestTargets:
         expected = detector.losses(scene(), SIZES, [whole, NOTHING])
         assert detector.losses(scene(), SIZES, [flat, NOTHING]) == expected
 
-    def test_losses_fall_on_one_picture(self, name):
+    def test_losses_fall_on_one_image(self, name):
         detector = small(name).train()
         optimizer = torch.optim.Adam(detector.parameters(), 1e-3)
         target = {**OBJECTS[0], "labels": torch.tensor([0, 1, 2])}
@@ -171,7 +171,7 @@ class TestTargets:
 @pytest.mark.parametrize("name", NAMES)
 class TestDetections:
     @torch.no_grad()
-    def test_they_are_within_their_picture_and_the_best_first(self, name):
+    def test_they_are_within_their_image_and_the_best_first(self, name):
         for found, (height, width) in zip(small(name).detect(scene(), SIZES), SIZES, strict=True):
             boxes, scores = found["boxes"], found["scores"]
             assert 1 < len(boxes) <= 20

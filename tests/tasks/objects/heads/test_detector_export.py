@@ -50,7 +50,7 @@ def test_onnx_finds_the_same(small_detector, tmp_path, name, options):
 @pytest.mark.parametrize("name", ["faster_rcnn", "mask_rcnn", "keypoint_rcnn", "cascade_rcnn"])
 @torch.no_grad()
 def test_what_is_exported_is_what_is_detected(small_detector, name):
-    """With pictures that fill the batch; the places behind it are empty."""
+    """With images that fill the batch; the places behind it are empty."""
     detector = small_detector(name)
     images = torch.rand(2, 3, 64, 96)
     detector.roi_heads.score_thresh = float(detector(images)[1][0, 7])  # better is what comes before

@@ -1,4 +1,4 @@
-"""Detectors of one size of pictures: what lies beside a picture is no part of what is found in it."""
+"""Detectors of one size of images: what lies beside an image is no part of what is found in it."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ NAMES = ("boxes", "scores", "labels", "masks")
 
 
 class Said(torch.nn.Module):
-    """Not a network: it finds the same in every picture, and keeps what it saw."""
+    """Not a network: it finds the same in every image, and keeps what it saw."""
 
     def __init__(self, *outputs):
         super().__init__()
@@ -24,7 +24,7 @@ class Said(torch.nn.Module):
 
 @pytest.fixture
 def fixed():
-    """A detector for pictures of 64 x 96 that finds four objects, and whose last place is empty."""
+    """A detector for images of 64 x 96 that finds four objects, and whose last place is empty."""
     boxes = torch.tensor([[10.0, 5, 30, 25], [30, 20, 60, 40], [50, 10, 70, 30], [0, 0, 90, 60], [0, 0, 0, 0]])
     column = torch.linspace(0, 1, 28).expand(28, 28)
     masks = torch.stack([column, column.T, column, torch.ones(28, 28), torch.zeros(28, 28)])
@@ -32,7 +32,7 @@ def fixed():
     return FixedDetector(Said(*outputs), (64, 96), 3, NAMES)
 
 
-def test_pictures_that_fill_the_size_get_what_the_network_says(fixed):
+def test_images_that_fill_the_size_get_what_the_network_says(fixed):
     images = torch.rand(2, 3, 64, 96)
     for found in fixed.detect(images, [(64, 96)] * 2):
         for name, said in zip(NAMES, fixed.network.outputs, strict=True):
@@ -41,7 +41,7 @@ def test_pictures_that_fill_the_size_get_what_the_network_says(fixed):
 
 
 @pytest.mark.parametrize("shape", [(32, 64), (64, 96), (96, 128)])
-def test_the_network_sees_zeros_beside_a_picture(fixed, shape):
+def test_the_network_sees_zeros_beside_a_image(fixed, shape):
     """Also where a batch has fewer or more of them than the size needs."""
     image = torch.rand(1, 3, 30, 50)
     fixed.detect(F.pad(image, (0, shape[1] - 50, 0, shape[0] - 30)), [(30, 50)])
@@ -68,8 +68,8 @@ def test_masks_are_those_of_the_part_that_is_left(fixed):
     torch.testing.assert_close(rows[:, 0], (halves / 27).clamp(min=0), atol=1e-5, rtol=0)
 
 
-def test_key_points_lie_in_the_picture():
-    """As those of a detector that looks into boxes which end with the picture."""
+def test_key_points_lie_in_the_image():
+    """As those of a detector that looks into boxes which end with the image."""
     boxes, scores = torch.tensor([[10.0, 5, 80, 45], [60, 40, 90, 60]]), torch.tensor([0.9, 0.8])
     points = torch.tensor([[[20.5, 10.5], [70.5, 20.5], [40.5, 44.5]], [[61.5, 41.5]] * 3])
     said = boxes, scores, torch.zeros(2), points, torch.rand(2, 3)
@@ -82,11 +82,11 @@ def test_key_points_lie_in_the_picture():
 
 
 def test_what_is_too_large_is_refused(fixed):
-    with pytest.raises(InputError, match="A picture of 65 x 90 pixels does not fit into the 64 x 96 of the exported"):
+    with pytest.raises(InputError, match="An image of 65 x 90 pixels does not fit into the 64 x 96 of the exported"):
         fixed.detect(torch.rand(1, 3, 96, 96), [(65, 90)])
 
 
-def test_maps_of_a_picture_end_with_it():
+def test_maps_of_a_image_end_with_it():
     """Such as logits of its pixels, of which there are as many whatever is found."""
     said = torch.zeros(1, 4), torch.zeros(1), torch.zeros(1), torch.rand(5, 64, 96)
     fixed = FixedDetector(Said(*said), (64, 96), 3, ("boxes", "scores", "labels", "semantic"))

@@ -1,4 +1,4 @@
-"""Heat maps: what is encoded is decoded, as the formulas say, and a mirrored picture tells the same."""
+"""Heat maps: what is encoded is decoded, as the formulas say, and a mirrored image tells the same."""
 
 import math
 
@@ -109,10 +109,10 @@ def test_decoding_is_that_of_the_formula_also_at_borders(refine):
     assert len({int(place) % 7 for place in maps.flatten(2).argmax(2).flatten()}) == 7  # every column, the borders too
     points, scores = codec.decode(maps)
     assert torch.equal(scores, maps.amax((2, 3)))
-    for picture in range(40):
+    for image in range(40):
         for point in range(3):
-            naive = torch.tensor(decoded_by_loops(maps[picture, point], refine)) * 4 + 2
-            assert torch.allclose(points[picture, point], naive, atol=1e-3)
+            naive = torch.tensor(decoded_by_loops(maps[image, point], refine)) * 4 + 2
+            assert torch.allclose(points[image, point], naive, atol=1e-3)
 
 
 def test_smoothing_is_a_gaussian_of_eleven_pixels():
@@ -152,7 +152,7 @@ def test_points_outside_and_points_without_label_have_no_weight():
     assert heatmaps[0, 6].max() > 0.85
 
 
-def test_points_go_back_to_the_picture():
+def test_points_go_back_to_the_image():
     codec = HeatmapCodec(smooth=False)
     points = torch.tensor([[[50.0, 60], [90, 100]], [[70, 70], [120, 33]]])
     matrix = torch.tensor([[[0.5, 0, 7], [0, 0.5, 9]], [[0, -2.0, 300], [2, 0, 1]]], dtype=torch.float64)
@@ -174,7 +174,7 @@ def test_a_mirrored_crop_has_mirrored_maps():
 
 
 def test_the_published_maps_need_a_shift_of_a_pixel():
-    """Their pixels lie at 0, 4, ..., and a picture's mirror leads from pixel j of 48 to 48 - j."""
+    """Their pixels lie at 0, 4, ..., and an image's mirror leads from pixel j of 48 to 48 - j."""
     heatmaps, _ = PUBLISHED.encode(torch.tensor([[[80.0, 100.0]]]), torch.ones(1, 1))
     flipped, _ = PUBLISHED.encode(torch.tensor([[[WIDTH - 80.0, 100.0]]]), torch.ones(1, 1))
     assert torch.equal(flip_back(flipped, [], shift=True), heatmaps)

@@ -42,7 +42,7 @@ def model():
 
 
 def targets():
-    """Of two pictures: a thing and stuff; nothing but stuff."""
+    """Of two images: a thing and stuff; nothing but stuff."""
     masks = torch.zeros(1, 64, 96, dtype=torch.bool)
     masks[0, 10:40, 20:60] = True
     semantic = torch.full((64, 96), 255)
@@ -147,7 +147,7 @@ def test_the_pyramid_is_computed_once(model):
     assert len(calls) == 3
 
 
-def test_each_picture_has_its_detections_and_its_stuff(model):
+def test_each_image_has_its_detections_and_its_stuff(model):
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         model.eval()
@@ -263,7 +263,7 @@ def test_without_detections_there_is_stuff_alone_and_small_stuff_is_void():
     assert len(segments) == 2
 
 
-def test_a_picture_can_be_all_void():
+def test_a_image_can_be_all_void():
     classes = torch.full((20, 30), 2)
     found = detections([[0, 0, 20, 20]], [0.3], [0])
     ids, segments = check_against_pixels(found, semantic_of(classes, 3))
@@ -271,15 +271,15 @@ def test_a_picture_can_be_all_void():
     assert segments == []
 
 
-def test_the_least_area_of_stuff_can_follow_the_size_of_the_picture():
+def test_the_least_area_of_stuff_can_follow_the_size_of_the_image():
     nothing = detections([], [], [], torch.zeros(0, 28, 28))
-    semantic = semantic_of(torch.zeros(48, 64, dtype=torch.int64), 2)  # a hundredth of a picture of 640 x 480
+    semantic = semantic_of(torch.zeros(48, 64, dtype=torch.int64), 2)  # a hundredth of an image of 640 x 480
     for area, scaled, count in [(4096, False, 0), (4096, True, 1), (307_200, True, 1), (307_201, True, 0)]:
         assert len(merge_segments(nothing, semantic, stuff_area=area, scaled=scaled)[1]) == count
     assert len(merge_segments(nothing, semantic, (480, 640))[1]) == 1
 
 
-def test_segments_can_be_those_of_the_picture_in_its_file():
+def test_segments_can_be_those_of_the_image_in_its_file():
     """Twice as large: boxes and the semantic map grow with it."""
     classes = torch.zeros(30, 40, dtype=torch.int64)
     classes[:, 20:] = 1

@@ -82,7 +82,7 @@ def test_fewer_than_asked_for():
     assert places.tolist() == [1, 2, 0]
 
 
-def test_clipping_to_each_picture():
+def test_clipping_to_each_image():
     boxes = torch.tensor([[[-5.0, 2.0, 50.0, 9.0], [20.0, 0.0, 30.0, 9.0]]] * 2)
     inside, large = clipped(boxes, [(8, 20), (100, 25)], 1.0)
     assert inside[0].tolist() == [[0, 2, 20, 8], [20, 0, 20, 8]]

@@ -70,9 +70,9 @@ def test_the_loss_is_that_of_the_published_code():
     loss = 0.0
     for point in range(4):
         squares = 0.0
-        for picture in range(3):
-            for value, right in zip(predicted[picture, point].flatten(), wanted[picture, point].flatten(), strict=True):
-                squares += float(weights[picture, point] * (value - right)) ** 2
+        for image in range(3):
+            for value, right in zip(predicted[image, point].flatten(), wanted[image, point].flatten(), strict=True):
+                squares += float(weights[image, point] * (value - right)) ** 2
         loss += 0.5 * squares / (3 * 6 * 5)
     assert float(heatmap_loss(predicted, wanted, weights)) == pytest.approx(loss / 4, rel=1e-5)
 

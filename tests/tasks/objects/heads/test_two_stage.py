@@ -33,7 +33,7 @@ def torchvision_names(state):
 
 
 def torchvisions(name, ours):
-    """Torchvision's detector of the same sizes and weights, for pictures that are ready."""
+    """Torchvision's detector of the same sizes and weights, for images that are ready."""
     heads = ours.roi_heads
     extras = {}
     if name == "mask_rcnn":
@@ -205,7 +205,7 @@ def test_results_keep_to_what_is_promised(small_detector, name):
 
 @torch.no_grad()
 def test_padding_changes_no_size(small_detector):
-    """Strides are those of the backbone, whatever the first pictures were: torchvision's pools guess them."""
+    """Strides are those of the backbone, whatever the first images were: torchvision's pools guess them."""
     images = torch.rand(1, 3, 64, 64)
     one, other = small_detector("faster_rcnn"), small_detector("faster_rcnn")
     other.load_state_dict(one.state_dict())

@@ -19,7 +19,7 @@ from res2net.weights import Preprocessing
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Pictures of 72 pixels with two things."""
+    """Images of 72 pixels with two things."""
     labels = [label for label in Keypoints.labels if label not in ("crowd", "area")]
     train, val = (
         Shapes(4, size=72, things=2, sizes=(0.3, 0.6), split=split, labels=labels, keep=True)
@@ -37,7 +37,7 @@ def task(scenes):
 
 
 def true_boxes(scenes, score=0.8, grown=1.0):
-    """For each picture its boxes, which a detector might have drawn larger."""
+    """For each image its boxes, which a detector might have drawn larger."""
     found = []
     for index in range(len(scenes.val)):
         target = scenes.val[index][1]
@@ -110,22 +110,22 @@ def test_two_boxes_around_one_object_count_once(task, scenes):
 
 def test_people_without_a_box_are_missed(task, scenes):
     boxes = true_boxes(scenes)
-    boxes[1] = []  # nothing in this picture
+    boxes[1] = []  # nothing in this image
     del boxes[2][0]  # and one thing less in this one
     labels = [scenes.val[index][1]["labels"].tolist() for index in range(4)]
     numbers, _ = evaluated(task, task.look_into(scenes, boxes))
     recall = []
-    for label in {one for picture in labels for one in picture}:
-        found = [one.label for picture in boxes for one in picture].count(label)
-        recall.append(found / sum(picture.count(label) for picture in labels))
+    for label in {one for image in labels for one in image}:
+        found = [one.label for image in boxes for one in image].count(label)
+        recall.append(found / sum(image.count(label) for image in labels))
     assert sum(recall) < len(recall)
     assert numbers["keypoint_AR"] == pytest.approx(sum(recall) / len(recall))
 
 
-def test_boxes_beside_their_picture_are_of_other_pictures(task, scenes):
+def test_boxes_beside_their_image_are_of_other_images(task, scenes):
     boxes = true_boxes(scenes)
     boxes[2].append(ObjectBox((72, 3, 90, 9), 0, 0.5))
-    with pytest.raises(InputError, match=r"A box of picture 2 lies outside of its 72 x 72 pixels \(left 72, top 3\)"):
+    with pytest.raises(InputError, match=r"A box of image 2 lies outside of its 72 x 72 pixels \(left 72, top 3\)"):
         task.look_into(scenes, boxes)
     assert task.scored == "in ground truth boxes"
 

@@ -37,7 +37,7 @@ KINDS = ("simple_baseline", "keypoint_rcnn")
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Pictures of 72 pixels with one or two things, four to train and three to validate."""
+    """Images of 72 pixels with one or two things, four to train and three to validate."""
     train, val = (
         Shapes(length, size=72, things=(1, 2), sizes=(0.3, 0.6), split=split, labels=labels(), keep=True)
         for split, length in (("train", 4), ("val", 3))
@@ -111,7 +111,7 @@ def test_a_checkpoint_gives_the_same_results(make, scenes, kind, tmp_path):
 
 
 def test_true_heat_maps_are_perfect(make, scenes):
-    """Also for objects of one picture in different batches, and in pictures that are no crops."""
+    """Also for objects of one image in different batches, and in images that are no crops."""
     task = make(flip_test=False, sigma=1.5).eval()
     samples = task.datasets(scenes)[1]
     assert len(samples) > len(scenes.val)
@@ -124,8 +124,8 @@ def test_true_heat_maps_are_perfect(make, scenes):
         records = task.validate(images, targets, metric)
         assert records["score"] > 0.8
     assert metric.compute()["keypoint_AP"] == 1.0
-    (picture, place), result = samples.dataset.people[0], found[0]
-    truth = scenes.val[picture][1]
+    (image, place), result = samples.dataset.people[0], found[0]
+    truth = scenes.val[image][1]
     points = truth["keypoints"][place].as_subclass(torch.Tensor)
     torch.testing.assert_close(result["keypoints"][0], points, atol=1, rtol=0)
     torch.testing.assert_close(result["boxes"][0], truth["boxes"][place].as_subclass(torch.Tensor))
@@ -163,10 +163,10 @@ def test_the_flip_test_sees_mirrored_points(make, scenes):
     assert torch.equal(once[1], images.flip(-1))
 
 
-def test_a_whole_picture_is_the_box_of_one_object(make):
+def test_a_whole_image_is_the_box_of_one_object(make):
     task = make().eval()
-    picture = Image.new("RGB", (120, 90), "grey")
-    image, noted = task.transform(False)(picture, {"index": 0, "label": 0})
+    full_image = Image.new("RGB", (120, 90), "grey")
+    image, noted = task.transform(False)(full_image, {"index": 0, "label": 0})
     assert image.shape == (3, 64, 48)
     with torch.no_grad():
         (result,) = task.predict(*collate([(image, noted)]))
@@ -175,7 +175,7 @@ def test_a_whole_picture_is_the_box_of_one_object(make):
     assert found["box"] == [0, 0, 120, 90]
     assert len(found["keypoints"]) == 3 * len(POINTS)
     assert task.tabulate(result)[0][0] == "object"
-    assert task.draw(picture, result).size == (600, 450)
+    assert task.draw(full_image, result).size == (600, 450)
 
 
 def test_the_only_class_has_its_name(make, scenes):
@@ -187,7 +187,7 @@ def test_the_only_class_has_its_name(make, scenes):
 
 
 def true_detections(targets):
-    """What a perfect detector finds in pictures of these sizes."""
+    """What a perfect detector finds in images of these sizes."""
     found = []
     for truth, now, before in zip(targets["truth"], targets["size_now"], targets["original_size"], strict=True):
         scale = torch.tensor([now[1] / before[1], now[0] / before[0]])

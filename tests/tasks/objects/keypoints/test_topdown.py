@@ -1,4 +1,4 @@
-"""One crop for each person: points move as the pixels do, and lead back to the picture."""
+"""One crop for each person: points move as the pixels do, and lead back to the image."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from res2net.images.shapes.dataset import Shapes
 from res2net.tasks.objects.keypoints.crops import (
     CropAugment,
     TopDown,
+    crop_image,
     crop_matrix,
-    crop_picture,
     inverse_matrix,
     mirrored_order,
     move_points,
@@ -25,7 +25,7 @@ SIZE = (64, 48)
 
 
 class People:
-    """Pictures with the targets that are given."""
+    """Images with the targets that are given."""
 
     def __init__(self, *samples):
         self.samples = samples
@@ -50,7 +50,7 @@ def target(boxes, keypoints, visibility, **more):
 
 
 def blob(x, y, height=80, width=100, spread=3.0):
-    """A picture with a round bright spot whose centre is at x, y; the middle of pixel (0, 0) is at 0.5, 0.5."""
+    """An image with a round bright spot whose centre is at x, y; the middle of pixel (0, 0) is at 0.5, 0.5."""
     rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
     bell = torch.exp(-((rows[:, None] - y) ** 2 + (columns[None] - x) ** 2) / (2 * spread**2))
     return (bell * 250).round().to(torch.uint8).expand(3, -1, -1)
@@ -63,7 +63,7 @@ def centre_of(crop):
 
 
 def published_matrix(box, size, scale, rotation):
-    """From the picture to the crop by three pairs of points, as the published code of SimpleBaseline finds it."""
+    """From the image to the crop by three pairs of points, as the published code of SimpleBaseline finds it."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     ratio = size[1] / size[0]
@@ -107,18 +107,18 @@ def test_the_matrix_is_that_of_the_published_code(left, top, width, height, scal
 
 def test_a_mirrored_crop_is_the_crop_mirrored():
     image, box = blob(40, 33), torch.tensor([20.0, 10, 70, 60])
-    plain = crop_picture(image, crop_matrix(box, SIZE, angle=20), SIZE)
-    mirrored = crop_picture(image, crop_matrix(box, SIZE, angle=20, mirrored=True), SIZE)
+    plain = crop_image(image, crop_matrix(box, SIZE, angle=20), SIZE)
+    mirrored = crop_image(image, crop_matrix(box, SIZE, angle=20, mirrored=True), SIZE)
     # Bytes are rounded, and halves fall to either side.
     assert (mirrored.flip(-1).int() - plain.int()).abs().max() <= 1
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.floats(43, 57), st.floats(35, 45), st.floats(-80, 80), st.floats(0.8, 1.3), st.booleans(), st.booleans())
-def test_points_move_as_the_pixels_do(x, y, angle, padding, mirrored, as_picture):
+def test_points_move_as_the_pixels_do(x, y, angle, padding, mirrored, as_image):
     matrix = crop_matrix(torch.tensor([20.0, 5, 80, 75]), (96, 80), padding=padding, angle=angle, mirrored=mirrored)
     image = blob(x, y)
-    crop = crop_picture(Image.fromarray(image.permute(1, 2, 0).numpy()) if as_picture else image, matrix, (96, 80))
+    crop = crop_image(Image.fromarray(image.permute(1, 2, 0).numpy()) if as_image else image, matrix, (96, 80))
     assert (crop.dtype, tuple(crop.shape)) == (torch.uint8, (3, 96, 80))
     point = move_points(inverse_matrix(matrix), torch.tensor([[x, y]]))[0]
     assert (centre_of(crop) - point).abs().max() < 0.1
@@ -129,10 +129,10 @@ def test_the_identity_keeps_every_pixel_and_what_is_beyond_is_black():
     image = torch.randint(1, 256, (5, 64, 48), dtype=torch.uint8)
     whole = torch.tensor([0.0, 0, 48, 64])
     same = crop_matrix(whole, (64, 48), padding=1)
-    assert torch.equal(crop_picture(image, same, (64, 48)), image)
+    assert torch.equal(crop_image(image, same, (64, 48)), image)
     floats = image.float() / 255
-    assert torch.equal(crop_picture(floats, same, (64, 48)), floats)
-    wider = crop_picture(image, crop_matrix(whole, (64, 48), padding=2), (64, 48))
+    assert torch.equal(crop_image(floats, same, (64, 48)), floats)
+    wider = crop_image(image, crop_matrix(whole, (64, 48), padding=2), (64, 48))
     assert (wider[:, :15] == 0).all()
     assert (wider[:, 17:47, 13:35] > 0).all()
 
@@ -190,14 +190,14 @@ def test_a_data_set_that_tells_its_targets_is_not_read():
     assert data.read == 0
 
 
-def test_points_lead_back_to_the_picture_of_the_data_set():
+def test_points_lead_back_to_the_image_of_the_data_set():
     data = Shapes(4, size=64, things=(1, 3), labels=("boxes", "labels", "keypoints", "visibility"))
     for train in (False, True):
         people = TopDown(data, size=SIZE, train=train, flip_pairs=[(1, 2)])
-        for index, (picture, place) in enumerate(people.people):
+        for index, (image, place) in enumerate(people.people):
             _, person = people[index]
             back = move_points(person["matrix"], person["keypoints"])
-            true = data[picture][1]["keypoints"][place]
+            true = data[image][1]["keypoints"][place]
             order = [0, 2, 1, 3, 4]
             ways = [true] if not train else [true, true[order]]
             assert min(float((back - way).abs().max()) for way in ways) < 1e-3

@@ -39,12 +39,12 @@ def renumbered(dataset):
     return dataset
 
 
-def synthetic(seed=0, pictures=12, classes=3, points=0):
-    """Random annotations of small pictures: polygons, crowds, pictures without objects and objects without points."""
+def synthetic(seed=0, count=12, classes=3, points=0):
+    """Random annotations of small images: polygons, crowds, images without objects and objects without points."""
     random = np.random.default_rng(seed)
     size = (120, 160)
     images, annotations = [], []
-    for image_id in random.permutation(1000)[:pictures].tolist():
+    for image_id in random.permutation(1000)[:count].tolist():
         images.append({"id": image_id, "height": size[0], "width": size[1]})
         for _ in range(int(random.integers(0, 6))):
             low, extent = random.uniform((0, 0), (100, 70)), random.uniform((3, 3), (60, 50))
@@ -72,7 +72,7 @@ def synthetic(seed=0, pictures=12, classes=3, points=0):
 
 
 def targets_of(dataset):
-    """A target of each picture, as a data set gives them."""
+    """A target of each image, as a data set gives them."""
     index = quietly(from_dict, dataset)
     number = max(len(one.get("keypoints", [])) // 3 for one in dataset["annotations"])
     targets = []
@@ -108,7 +108,7 @@ def imperfect(targets, classes, seed=0, steps=20):
         kept = (draw(count) < 0.85).nonzero()[:, 0]
         kept = torch.cat([kept, kept[draw(len(kept)) < 0.3]])  # doubles
         if draw(1) < 0.1:
-            kept = kept[:0]  # a picture without results
+            kept = kept[:0]  # an image without results
         labels = target["labels"][kept].clone()
         wrong = draw(len(kept)) < 0.15
         labels[wrong] = torch.randint(classes, (int(wrong.sum()),), generator=random)

@@ -57,7 +57,7 @@ def test_real_annotations(real_data, split):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_synthetic_annotations(seed):
-    dataset = synthetic(seed, pictures=20)
+    dataset = synthetic(seed, count=20)
     assert {one["iscrowd"] for one in dataset["annotations"]} == {0, 1}
     assert len({one["image_id"] for one in dataset["annotations"]}) < len(dataset["images"])
     check_against_pycocotools(dataset, seed)
@@ -65,7 +65,7 @@ def test_synthetic_annotations(seed):
 
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_one_kind_needs_only_its_own_labels_and_gives_the_same_as_both(kind):
-    """Also on pictures without objects, where what was found is wrong."""
+    """Also on images without objects, where what was found is wrong."""
     dataset = synthetic(1)
     targets = targets_of(dataset)
     results = imperfect(targets, 3)
@@ -90,7 +90,7 @@ def test_masks_as_run_lengths_and_as_tensors_are_the_same():
 
 
 def test_batches_in_another_order_give_the_same_also_with_equal_scores():
-    dataset = synthetic(3, pictures=20)
+    dataset = synthetic(3, count=20)
     targets = targets_of(dataset)
     results = imperfect(targets, 3, steps=2)
     first = measured(CocoAP(("bbox", "segm"), names_of(dataset)), results, targets)
@@ -98,7 +98,7 @@ def test_batches_in_another_order_give_the_same_also_with_equal_scores():
     assert first == pytest.approx(again, nan_ok=True, abs=0)
 
 
-def test_a_picture_that_comes_twice_counts_once():
+def test_a_image_that_comes_twice_counts_once():
     dataset = synthetic(3)
     targets = targets_of(dataset)
     results = imperfect(targets, 3)
@@ -188,7 +188,7 @@ TRUE = square(20.0, image_id=0, masks=torch.ones(1, 8, 8, dtype=torch.bool))
         ({"labels": torch.tensor([-1])}, {}, "label -1"),
         ({}, {"crowd": torch.zeros(3)}, "3 'crowd' for 1 labels"),
         ({}, {"area": torch.zeros(1, 1)}, "'area' of a target has shape"),
-        ({"masks": torch.rand(1, 28, 28)}, {}, "in the size of the picture"),
+        ({"masks": torch.rand(1, 28, 28)}, {}, "in the size of the image"),
         ({"masks": torch.ones(1, 9, 8).bool()}, {}, r"are \(9, 8\) and of its target \(8, 8\)"),
         ({"masks": [{"size": [8, 8], "counts": [64]}]}, {}, "neither a tensor nor compressed run lengths"),
         ({"masks": []}, {}, "0 'masks' for 1 labels"),

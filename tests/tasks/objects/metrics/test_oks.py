@@ -49,7 +49,7 @@ def test_real_annotations(real_data, split):
 @pytest.mark.parametrize("seed", range(4))
 def test_synthetic_annotations(seed):
     sigmas = [0.05, 0.1, 0.03]
-    dataset = synthetic(seed, pictures=20, classes=2, points=3)
+    dataset = synthetic(seed, count=20, classes=2, points=3)
     assert {one["num_keypoints"] > 0 for one in dataset["annotations"]} == {True, False}
     values = check_against_pycocotools(dataset, sigmas, seed)
     assert values["keypoint_AP"] > 0.1
@@ -57,7 +57,7 @@ def test_synthetic_annotations(seed):
 
 def test_detections_have_coco_s_format():
     """pycocotools takes them as they are, and its numbers are the same."""
-    dataset = synthetic(1, pictures=20, classes=2, points=3)
+    dataset = synthetic(1, count=20, classes=2, points=3)
     metric = OksAP([0.05, 0.1, 0.03], "ground truth", ["class 0", "class 1"])
     targets = targets_of(dataset)
     values = measured(metric, imperfect(targets, 2, 1), targets)
@@ -76,11 +76,11 @@ def test_detections_have_coco_s_format():
 def test_what_is_read_is_measured_as_pycocotools_measures_the_file(real_data):
     """Both of what was written, also with points near crowds: nothing is half a pixel off between the two."""
     root = real_data("coco_mini")
-    _, pictures = open_objects(root, ("boxes", "labels", "keypoints", "visibility", "crowd", "area"))
+    _, images = open_objects(root, ("boxes", "labels", "keypoints", "visibility", "crowd", "area"))
     random = torch.Generator().manual_seed(0)
-    metric = OksAP(COCO_SIGMAS, "detected", pictures.class_names)
-    for index in range(len(pictures)):
-        target = pictures.target(index)
+    metric = OksAP(COCO_SIGMAS, "detected", images.class_names)
+    for index in range(len(images)):
+        target = images.target(index)
         points = target["keypoints"].as_subclass(torch.Tensor)
         found = points + 3 * torch.randn(points.shape, generator=random)
         scores = torch.rand(len(points), generator=random)
@@ -99,8 +99,8 @@ def test_sigmas_of_people():
     assert list(COCO_SIGMAS) == PERSON
 
 
-def test_order_of_batches_and_pictures_that_come_twice_make_no_difference():
-    targets = targets_of(synthetic(5, pictures=20, classes=1, points=3))
+def test_order_of_batches_and_images_that_come_twice_make_no_difference():
+    targets = targets_of(synthetic(5, count=20, classes=1, points=3))
     results = imperfect(targets, 1, steps=2)
     make = lambda: OksAP([0.05, 0.1, 0.03], "detected", ["a"])  # noqa: E731
     first = measured(make(), results, targets)

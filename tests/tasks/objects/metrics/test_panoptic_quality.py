@@ -28,9 +28,9 @@ def naive(results, targets):
             for place, label in enumerate(result["labels"].tolist())
             if (result["segments"] == place).any()
         }
-        for segments, picture in ((there, target), (found, result)):
+        for segments, image in ((there, target), (found, result)):
             for place, one in segments.items():
-                one["area"] = int((picture["segments"] == place).sum())
+                one["area"] = int((image["segments"] == place).sum())
         common = defaultdict(int)
         for pair in zip(target["segments"].flatten().tolist(), result["segments"].flatten().tolist(), strict=True):
             common[pair] += 1
@@ -77,12 +77,12 @@ def naive(results, targets):
     return values
 
 
-def random_pictures(seed, pictures=12, size=(24, 30)):
+def random_images(seed, images=12, size=(24, 30)):
     """Segments that overlap one another; results are moved, renamed, cut and joined; pixels without a segment."""
     random = torch.Generator().manual_seed(seed)
     whole = lambda low, high: int(torch.randint(low, high, (1,), generator=random))  # noqa: E731
     results, targets = [], []
-    for image_id in torch.randperm(99, generator=random)[:pictures].tolist():
+    for image_id in torch.randperm(99, generator=random)[:images].tolist():
         segments = torch.full(size, -1)
         labels, crowd = [], []
         for place in range(whole(0, 7)):
@@ -119,19 +119,19 @@ def measured(results, targets, batch=5):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_as_panopticapi_counts(seed):
-    results, targets = random_pictures(seed)
+    results, targets = random_images(seed)
     assert any(target["crowd"].any() for target in targets)
     values = measured(results, targets)
     assert values == pytest.approx(naive(results, targets), abs=1e-9)
     assert 0.1 < values["PQ"] < 0.9
 
 
-def test_order_of_batches_and_pictures_that_come_twice_make_no_difference():
-    results, targets = random_pictures(9)
+def test_order_of_batches_and_images_that_come_twice_make_no_difference():
+    results, targets = random_images(9)
     assert measured(results, targets) == measured([*results[::-1], *results], [*targets[::-1], *targets], batch=7)
 
 
-def picture(*rows):
+def image(*rows):
     """Segments from text: a letter is a segment, "." is none; in order of the letters."""
     letters = sorted(set("".join(rows)) - {"."})
     return torch.tensor([[letters.index(one) if one != "." else -1 for one in row] for row in rows])
@@ -146,7 +146,7 @@ def score(found, found_labels, true, labels, crowd=None):
 
 def test_a_match_by_hand():
     """Of ten pixels nine are found: IoU 0.9; a second dog is missed and a sea invented."""
-    values = score(picture("aaaaaaaaab", "bbbbbbbbbb"), [0, 4], picture("aaaaaaaaaa", "bbbbbbbbbb"), [0, 0])
+    values = score(image("aaaaaaaaab", "bbbbbbbbbb"), [0, 4], image("aaaaaaaaaa", "bbbbbbbbbb"), [0, 0])
     assert values["SQ_things"] == pytest.approx(0.9)
     assert values["RQ_things"] == pytest.approx(1 / 1.5)
     assert values["PQ_things"] == pytest.approx(0.6)
@@ -155,37 +155,37 @@ def test_a_match_by_hand():
 
 
 def test_a_half_is_not_enough():
-    assert score(picture("aaaa...."), [0], picture("aaaaaaaa"), [0])["PQ"] == 0
-    assert score(picture("aaaaa..."), [0], picture("aaaaaaaa"), [0])["PQ"] == pytest.approx(5 / 8)
+    assert score(image("aaaa...."), [0], image("aaaaaaaa"), [0])["PQ"] == 0
+    assert score(image("aaaaa..."), [0], image("aaaaaaaa"), [0])["PQ"] == pytest.approx(5 / 8)
 
 
 def test_pixels_without_a_true_segment_do_not_count():
-    assert score(picture("aaaaaaaa"), [0], picture("aaa....."), [0])["PQ"] == 1
-    only_there = score(picture("aaaaaaaa"), [0], picture("........"), torch.zeros(0).long().tolist())
+    assert score(image("aaaaaaaa"), [0], image("aaa....."), [0])["PQ"] == 1
+    only_there = score(image("aaaaaaaa"), [0], image("........"), torch.zeros(0).long().tolist())
     assert all(math.isnan(value) for value in only_there.values())
 
 
 def test_what_lies_on_a_crowd_is_forgiven_and_a_crowd_is_not_missed():
-    true = picture("aaaaaabb")
-    forgiven = score(picture("aaaaaabb"), [0, 3], true, [0, 3], [True, False])
+    true = image("aaaaaabb")
+    forgiven = score(image("aaaaaabb"), [0, 3], true, [0, 3], [True, False])
     assert math.isnan(forgiven["PQ_things"])
     assert forgiven["PQ_stuff"] == 1
-    other_class = score(picture("aaaaaabb"), [1, 3], true, [0, 3], [True, False])
+    other_class = score(image("aaaaaabb"), [1, 3], true, [0, 3], [True, False])
     assert other_class["PQ_things"] == 0
 
 
 def test_nothing_found_and_nothing_there():
     empty = torch.zeros(0).long().tolist()
-    assert score(picture("...."), empty, picture("aabb"), [0, 3])["PQ"] == 0
-    assert all(math.isnan(value) for value in score(picture("...."), empty, picture("...."), empty).values())
+    assert score(image("...."), empty, image("aabb"), [0, 3])["PQ"] == 0
+    assert all(math.isnan(value) for value in score(image("...."), empty, image("...."), empty).values())
 
 
 def test_a_segment_of_one_pixel():
-    assert score(picture("abbb"), [2, 3], picture("abbb"), [2, 3])["PQ"] == 1
+    assert score(image("abbb"), [2, 3], image("abbb"), [2, 3])["PQ"] == 1
 
 
 def test_a_segment_without_pixels_is_none():
-    assert score(picture("aabb"), [0, 3, 1, 1], picture("aabb"), [0, 3, 2])["PQ"] == 1
+    assert score(image("aabb"), [0, 3, 1, 1], image("aabb"), [0, 3, 2])["PQ"] == 1
 
 
 def test_targets_as_data_sets_give_them():
@@ -200,9 +200,9 @@ def test_targets_as_data_sets_give_them():
         "crowd": torch.tensor([False, True]),
         "semantic": torch.tensor([[255, 255, 1, 1], [0, 255, 1, 255]]),
     }
-    segments = {"image_id": 3, "segments": picture("aacc", "dbc."), "labels": torch.tensor([2, 0, 4, 3])}
+    segments = {"image_id": 3, "segments": image("aacc", "dbc."), "labels": torch.tensor([2, 0, 4, 3])}
     segments["crowd"] = torch.tensor([False, True, False, False])
-    results = [{"segments": picture("aacc", "accd"), "labels": torch.tensor([2, 4, 3])}]
+    results = [{"segments": image("aacc", "accd"), "labels": torch.tensor([2, 4, 3])}]
     values = measured(results, [target])
     assert values == measured(results, [segments])
     assert values["PQ_things"] == pytest.approx(2 / 3)
@@ -211,7 +211,7 @@ def test_targets_as_data_sets_give_them():
 def test_stuff_alone():
     target = {"image_id": 0, "masks": torch.zeros(0, 1, 4), "labels": torch.zeros(0).long()}
     target["semantic"] = torch.tensor([[0, 0, 1, 255]])
-    values = measured([{"segments": picture("aabb"), "labels": torch.tensor([3, 4])}], [target])
+    values = measured([{"segments": image("aabb"), "labels": torch.tensor([3, 4])}], [target])
     assert values["PQ_stuff"] == 1
     assert math.isnan(values["PQ_things"])
 

@@ -1,4 +1,4 @@
-"""Key points that come person by person have the numbers of pictures, and of pycocotools after OKS-NMS."""
+"""Key points that come person by person have the numbers of images, and of pycocotools after OKS-NMS."""
 
 import math
 
@@ -13,9 +13,9 @@ SIGMAS = (0.05, 0.07, 0.1)
 
 
 def scenes(count=6):
-    """Pictures with up to three people, one of them in a crowd, and what was found for each of the others."""
+    """Images with up to three people, one of them in a crowd, and what was found for each of the others."""
     random = torch.Generator().manual_seed(3)
-    pictures = []
+    images = []
     for image_id in range(count):
         people = 1 + image_id % 3
         corner = 100 * torch.rand(people, 2, generator=random)
@@ -37,11 +37,11 @@ def scenes(count=6):
             "keypoints": points + 4 * torch.randn(people, 3, 2, generator=random),
             "crop_area": torch.ones(people),  # so small that no two poses are alike
         }
-        pictures.append(({name: value[~crowd] for name, value in found.items()}, target))
-    return pictures
+        images.append(({name: value[~crowd] for name, value in found.items()}, target))
+    return images
 
 
-def test_they_are_those_of_pictures():
+def test_they_are_those_of_images():
     names = ("man", "woman")
     whole, single = OksAP(SIGMAS, "ground truth", names), PersonOksAP(SIGMAS, "ground truth", names)
     people = []
@@ -59,7 +59,7 @@ def test_they_are_those_of_pictures():
     assert 0.1 < expected["keypoint_AP"] < 0.9
     assert single.compute() == pytest.approx(expected, nan_ok=True)
     single.reset()
-    assert single.picture == []
+    assert single.image == []
 
 
 def test_a_person_needs_a_number():
@@ -69,7 +69,7 @@ def test_a_person_needs_a_number():
 
 
 def without_doubles(result, threshold=0.9):
-    """What the published code keeps of a picture: the surest first, and nothing that is like one before."""
+    """What the published code keeps of an image: the surest first, and nothing that is like one before."""
     kept = []
     for place in result["scores"].argsort(descending=True, stable=True).tolist():
         alike = [one for one in kept if similarity(result, one, place) > threshold]
@@ -86,8 +86,8 @@ def similarity(result, one, two):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_detected_boxes_have_pycocotools_numbers(seed):
-    """Box by box in any order, with doubles, false boxes, and pictures without boxes whose people are missed."""
-    dataset = synthetic(seed, pictures=20, classes=2, points=3)
+    """Box by box in any order, with doubles, false boxes, and images without boxes whose people are missed."""
+    dataset = synthetic(seed, count=20, classes=2, points=3)
     targets = targets_of(dataset)
     results = imperfect(targets, 2, seed)
     seen = [place for place, target in enumerate(targets) if (target["visibility"] > 0).any()]

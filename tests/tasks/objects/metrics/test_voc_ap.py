@@ -70,10 +70,10 @@ def naive(results, targets, classes):
     return np.mean(by_class, axis=0).tolist()
 
 
-def random_pictures(seed, pictures=25, classes=4):
+def random_images(seed, images=25, classes=4):
     draw = np.random.default_rng(seed)
     results, targets = [], []
-    for image_id in draw.permutation(100)[:pictures].tolist():
+    for image_id in draw.permutation(100)[:images].tolist():
         count = int(draw.integers(0, 6))
         corner = draw.integers(0, 40, (count, 2))
         boxes = np.hstack([corner, corner + draw.integers(4, 30, (count, 2))])
@@ -110,7 +110,7 @@ def measured(metric, results, targets, batch=4):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_as_the_devkit_says(seed):
-    results, targets = random_pictures(seed)
+    results, targets = random_images(seed)
     eleven, area = naive(results, targets, 4)
     values = measured(VocAP(list("abcd")), results, targets)
     assert values == pytest.approx({"box_AP50_11_point": eleven, "box_AP50_area": area}, abs=1e-9)
@@ -118,14 +118,14 @@ def test_as_the_devkit_says(seed):
     assert abs(eleven - area) > 1e-4
 
 
-def test_order_of_batches_and_pictures_that_come_twice_make_no_difference():
-    results, targets = random_pictures(9)
+def test_order_of_batches_and_images_that_come_twice_make_no_difference():
+    results, targets = random_images(9)
     first = measured(VocAP(list("abcd"), class_metrics=True), results, targets)
     again = measured(VocAP(list("abcd"), class_metrics=True), [*results[::-1], *results], [*targets[::-1], *targets], 7)
     assert first == again
 
 
-def one_picture(found, true, difficult=None):
+def one_image(found, true, difficult=None):
     """Boxes 10 wide at the given places; scores fall from one to the next."""
     boxes = lambda places: torch.tensor([[x, 0.0, x + 10, 10] for x in places]).reshape(-1, 4)  # noqa: E731
     result = {
@@ -156,18 +156,18 @@ def one_picture(found, true, difficult=None):
     ],
 )
 def test_cases_by_hand(found, true, difficult, eleven, area):
-    values = measured(VocAP(["a"]), *one_picture(found, true, difficult))
+    values = measured(VocAP(["a"]), *one_image(found, true, difficult))
     assert values == pytest.approx({"box_AP50_11_point": eleven, "box_AP50_area": area}, nan_ok=True)
 
 
 def test_an_overlap_of_exactly_a_half_is_enough():
-    results, targets = one_picture([0], [0])
+    results, targets = one_image([0], [0])
     results[0]["boxes"] = torch.tensor([[0.0, 0.0, 10.0, 5.0]])
     assert measured(VocAP(["a"]), results, targets)["box_AP50_area"] == 1
 
 
 def test_a_box_of_one_pixel_and_one_of_none():
-    results, targets = one_picture([0], [0])
+    results, targets = one_image([0], [0])
     targets[0]["boxes"] = torch.tensor([[3.0, 3.0, 4.0, 4.0]])
     results[0] = {name: value.repeat_interleave(2, 0) for name, value in results[0].items()}
     results[0]["boxes"] = torch.tensor([[3.0, 3.0, 3.0, 3.0], [3.0, 3.0, 4.0, 4.0]])
@@ -177,7 +177,7 @@ def test_a_box_of_one_pixel_and_one_of_none():
 
 def test_classes_one_by_one():
     """A class without objects is out of the mean."""
-    values = measured(VocAP(["dog", "cat"], class_metrics=True), *one_picture([0], [0]))
+    values = measured(VocAP(["dog", "cat"], class_metrics=True), *one_image([0], [0]))
     expected = {"box_AP50_11_point": 1, "box_AP50_11_point/dog": 1, "box_AP50_11_point/cat": math.nan}
     expected |= {"box_AP50_area": 1, "box_AP50_area/dog": 1, "box_AP50_area/cat": math.nan}
     assert values == pytest.approx(expected, nan_ok=True)
@@ -193,6 +193,6 @@ def test_classes_one_by_one():
     ],
 )
 def test_bad_input_is_told(result, target, message):
-    results, targets = one_picture([0], [0])
+    results, targets = one_image([0], [0])
     with pytest.raises(InputError, match=message):
         VocAP(["a"]).update([results[0] | result], [targets[0] | target])

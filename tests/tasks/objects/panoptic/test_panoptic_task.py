@@ -36,7 +36,7 @@ THINGS = len(SILHOUETTES)
 
 @pytest.fixture
 def scenes(shapes_with):
-    """`shapes` with four pictures to train and three to validate, which the network sees at 64 pixels."""
+    """`shapes` with four images to train and three to validate, which the network sees at 64 pixels."""
     with shapes_with(train=4, val=3):
         source = shapes_source(Panoptic.labels)
         yield replace(source, preprocessing=replace(source.preprocessing, size=64))
@@ -66,7 +66,7 @@ def evaluated(task, images, targets):
 
 
 def nothing(size, semantic):
-    """A picture's detections: none, and these logits of stuff."""
+    """An image's detections: none, and these logits of stuff."""
     empty = {"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=torch.int64)}
     return empty | {"masks": torch.zeros(0, 28, 28), "semantic": semantic}
 
@@ -81,12 +81,12 @@ def halves(size, left, right):
 
 def test_the_stuff_of_shapes_is_the_colour_of_the_background(shapes_with):
     labels = ("masks", "semantic", "stuff")
-    pictures = Shapes(6, size=48, things=(1, 3), labels=labels)
+    images = Shapes(6, size=48, things=(1, 3), labels=labels)
     for index in range(6):
-        _, target = pictures[index]
+        _, target = images[index]
         covered = target["masks"].any(0)
         assert (target["stuff"][covered] == 255).all()
-        first, second = pictures.scene(index).background.colours
+        first, second = images.scene(index).background.colours
         sums = [one + other for one, other in zip(first, second, strict=True)]
         assert (target["stuff"][~covered] == sums.index(max(sums))).all()
         assert torch.equal(target["semantic"] > 0, covered)
@@ -119,7 +119,7 @@ def test_a_few_steps_lower_the_loss(make, scenes):
     assert totals[-1] < 0.8 * totals[0]
 
 
-def test_a_picture_without_things_can_be_learnt(make, scenes):
+def test_a_image_without_things_can_be_learnt(make, scenes):
     task = make().train()
     images, targets = batch(task, scenes, train=True)
     for name in ("boxes", "labels", "masks"):
@@ -174,10 +174,10 @@ def test_nothing_found_is_no_quality(make, scenes, monkeypatch):
 
 
 def test_results_are_in_pixels_of_the_file(make, monkeypatch):
-    """A picture of 100 x 60 pixels, which the network sees at 106 x 64 in a batch of 128 x 64."""
+    """An image of 100 x 60 pixels, which the network sees at 106 x 64 in a batch of 128 x 64."""
     task = make().eval()
-    picture = Image.new("RGB", (100, 60), "grey")
-    images, targets = collate([task.transform(False)(picture, {"index": 0, "label": 0})])
+    image = Image.new("RGB", (100, 60), "grey")
+    images, targets = collate([task.transform(False)(image, {"index": 0, "label": 0})])
     assert targets["size_now"] == [(64, 106)]
     detect = lambda images, sizes: [nothing(sizes[0], halves(sizes[0], 2, 0))]  # noqa: E731
     monkeypatch.setattr(task.model, "detect", detect)
@@ -190,7 +190,7 @@ def test_results_are_in_pixels_of_the_file(make, monkeypatch):
     masks = coco_mask.decode([one["segmentation"] for one in result])
     assert masks.shape == (60, 100, 2)
     assert masks.sum(-1).max() == 1
-    assert task.draw(picture, result).size == (600, 360)
+    assert task.draw(image, result).size == (600, 360)
     assert task.tabulate(result)[0][0] == "red wall"
 
 
@@ -216,7 +216,7 @@ def test_segments_have_the_numbers_of_the_data_set(make, scenes, tmp_path, monke
     assert [one["category_id"] for one in annotation["segments_info"]] == [one["category_id"] for one in result]
 
 
-def test_the_least_area_of_stuff_shrinks_with_the_picture(make, monkeypatch):
+def test_the_least_area_of_stuff_shrinks_with_the_image(make, monkeypatch):
     """4096 of 640 x 480 pixels are 80 of 100 x 60."""
     sample = make().transform(False)(Image.new("RGB", (100, 60)), {"index": 0, "label": 0})
     counts = []

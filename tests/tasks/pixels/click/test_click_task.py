@@ -108,8 +108,8 @@ def test_the_mask_before_is_seen_where_it_was(make, scenes, monkeypatch):
         return images[:, 3:4] - 0.5
 
     monkeypatch.setattr(Click, "forward", forward)
-    picture = Image.new("RGB", (200, 100))
-    session = ClickSession(task, picture)
+    image = Image.new("RGB", (200, 100))
+    session = ClickSession(task, image)
     first = session.click(121, 41)
     session.click(20, 20)
     assert not seen[0].any()
@@ -118,7 +118,7 @@ def test_the_mask_before_is_seen_where_it_was(make, scenes, monkeypatch):
     session.undo()
     session.click(20, 20)
     assert torch.equal(seen[2], seen[1])
-    images, targets = collate([task.transform(False)(picture, {"index": 0, "label": 0})])
+    images, targets = collate([task.transform(False)(image, {"index": 0, "label": 0})])
     task.clicks = [Clicked(121, 41, True), Clicked(20, 20, True)]
     (result,) = task.predict(images, targets)
     assert np.array_equal(result["mask"], session.mask)
@@ -166,7 +166,7 @@ def test_what_never_gets_there_has_all_clicks(make, scenes, monkeypatch):
 
 
 def test_clicks_and_masks_are_in_pixels_of_the_file(make, monkeypatch):
-    """A picture of 200 x 100 pixels, which the network sees at half the size."""
+    """An image of 200 x 100 pixels, which the network sees at half the size."""
     task = make(resize=50).eval()
     seen = []
 
@@ -201,7 +201,7 @@ def test_a_session(make):
     assert not session.undo().any()
     assert not session.undo().any()
     assert session.clicks == ()
-    with pytest.raises(InputError, match="The click 33,0 lies outside of a picture of 33 x 57 pixels"):
+    with pytest.raises(InputError, match="The click 33,0 lies outside of an image of 33 x 57 pixels"):
         session.click(33, 0)
     assert session.clicks == ()
     session.click(0, 0, False)  # nothing positive at all
@@ -209,14 +209,14 @@ def test_a_session(make):
 
 def test_predictions_are_those_of_a_session(make, tmp_path):
     task = make().eval()
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8))
-    images, targets = collate([task.transform(False)(picture, {"index": 0, "label": 0})])
+    full_image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8))
+    images, targets = collate([task.transform(False)(full_image, {"index": 0, "label": 0})])
     with pytest.raises(InputError, match="Nothing is found without a click: give some"):
         task.predict(images, targets)
     task.clicks = [Clicked(20, 30, True), Clicked(3, 3, False)]
     with torch.no_grad():
         (result,) = task.predict(images, targets)
-    session = ClickSession(task, picture)
+    session = ClickSession(task, full_image)
     for click in task.clicks:
         mask = session.click(*click)
     assert np.array_equal(result["mask"], mask)
@@ -225,9 +225,9 @@ def test_predictions_are_those_of_a_session(make, tmp_path):
         assert np.array_equal(np.asarray(image), mask)
     assert task.described(result)["clicks"][0] == {"x": 20, "y": 30, "positive": True}
     assert task.tabulate(result)[0][1] == 2
-    assert task.draw(picture, result).width % 48 == 0
+    assert task.draw(full_image, result).width % 48 == 0
     task.clicks = [Clicked(20, 64, True)]
-    with pytest.raises(InputError, match="outside of a picture of 48 x 64 pixels"):
+    with pytest.raises(InputError, match="outside of an image of 48 x 64 pixels"):
         task.predict(images, targets)
 
 

@@ -21,7 +21,7 @@ from res2net.tasks.pixels.click.data import (
 
 
 def naive_depths(region):
-    """The distance of each pixel of a region to the nearest pixel outside of it or of the picture."""
+    """The distance of each pixel of a region to the nearest pixel outside of it or of the image."""
     height, width = region.shape
     outside = [
         (row, column)
@@ -87,9 +87,9 @@ def test_each_object_is_a_sample():
     objects = SingleObjects(scenes)
     assert len(objects) == sum(len(scenes[index][1]["masks"]) for index in range(3))
     image, target = objects[2]
-    picture, place = objects.places[2]
-    assert torch.equal(image, scenes[picture][0])
-    assert torch.equal(target["object"].bool(), scenes[picture][1]["masks"][place])
+    image_index, place = objects.places[2]
+    assert torch.equal(image, scenes[image_index][0])
+    assert torch.equal(target["object"].bool(), scenes[image_index][1]["masks"][place])
     assert len(SingleObjects(scenes, most=2)) == 2
     assert len(SingleObjects(scenes, least_area=600)) < len(objects)
     with pytest.raises(InputError, match="No object of the data has a box of 90000 pixels or more"):

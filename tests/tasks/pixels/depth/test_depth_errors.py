@@ -12,7 +12,7 @@ from res2net.tasks.pixels.depth.metric import DepthErrors
 
 
 def naive(found, true, least, most):
-    """The errors of one picture, as the paper's table 1 has them."""
+    """The errors of one image, as the paper's table 1 has them."""
     pairs = [
         (min(max(d, least), most), t)
         for d, t in zip(found.flatten().tolist(), true.flatten().tolist(), strict=True)
@@ -30,18 +30,18 @@ def naive(found, true, least, most):
     }
 
 
-def test_the_formulas_picture_by_picture():
+def test_the_formulas_image_by_image():
     metric = DepthErrors(0.5, 10.0)
-    pictures = []
+    images = []
     for size in ((7, 9), (4, 4), (1, 1)):
         true = torch.rand(size) * 12
         true[torch.rand(size) < 0.3] = 0
         true[0, 0] = 3.0
         found = true * (1 + torch.randn(size) * 0.4).clamp(0.2) + 0.1
         metric.update(found, true)
-        pictures.append(naive(found, true, 0.5, 10.0))
+        images.append(naive(found, true, 0.5, 10.0))
     for name, value in metric.compute().items():
-        assert value == pytest.approx(sum(one[name] for one in pictures) / 3, abs=1e-6), name
+        assert value == pytest.approx(sum(one[name] for one in images) / 3, abs=1e-6), name
 
 
 def test_the_truth_has_no_error():
@@ -78,7 +78,7 @@ def test_a_common_factor_is_no_scale_invariant_error():
     assert found["RMSE_log"] == pytest.approx(math.log(2), abs=1e-6)
 
 
-def test_a_picture_without_a_known_pixel_does_not_count():
+def test_a_image_without_a_known_pixel_does_not_count():
     metric = DepthErrors()
     metric.update(torch.ones(3, 3), torch.zeros(3, 3))
     assert metric.errors(torch.ones(3, 3), torch.zeros(3, 3)).isnan().all()

@@ -132,8 +132,8 @@ def test_what_is_enlarged_is_nearer(make, scenes, monkeypatch):
     assert far.losses(images, targets)["loss"] == pytest.approx(math.log(2) ** 2, rel=1e-4)
 
 
-def test_the_size_in_which_a_picture_is_seen_is_put_right(make, monkeypatch):
-    """What is 3 m away in a picture of half the size is 1.5 m away, unless half the size is usual."""
+def test_the_size_in_which_a_image_is_seen_is_put_right(make, monkeypatch):
+    """What is 3 m away in an image of half the size is 1.5 m away, unless half the size is usual."""
     half = (32, 48)
     cases = (
         ({}, half, 1.5),
@@ -195,10 +195,10 @@ def test_a_checkpoint_gives_the_same_results(make, scenes, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (57, 33), (200, 3)])
-def test_results_are_files_in_the_size_of_the_picture(make, tmp_path, size):
+def test_results_are_files_in_the_size_of_the_image(make, tmp_path, size):
     task = make().eval()
-    picture = Image.new("RGB", size, "teal")
-    images, targets = collate([task.transform(False)(picture, {"index": 0})])
+    full_image = Image.new("RGB", size, "teal")
+    images, targets = collate([task.transform(False)(full_image, {"index": 0})])
     with torch.no_grad():
         (found,) = task.predict(images, targets)
     depth, colours = task.save(found, tmp_path / "00001-a")
@@ -209,7 +209,7 @@ def test_results_are_files_in_the_size_of_the_picture(make, tmp_path, size):
     assert millimetres / 1000 == pytest.approx(found, abs=6e-4)
     with Image.open(colours) as image:
         assert image.size == size
-    assert task.draw(picture, found).width >= 600
+    assert task.draw(full_image, found).width >= 600
     assert task.described(found).keys() == {"nearest", "median", "farthest"}
     assert len(task.tabulate(found)[0]) == len(task.columns)
 

@@ -9,7 +9,7 @@ from PIL import Image
 WIDTH, HEIGHT = 40, 30
 
 
-def picture(path, size=(WIDTH, HEIGHT), **options):
+def image(path, size=(WIDTH, HEIGHT), **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, "grey").save(path, **options)
     return path
@@ -42,12 +42,12 @@ def labels():
 
 @pytest.fixture
 def write_folders(tmp_path, labels):
-    """A function that writes pictures and maps, in folders with these names, for these stems."""
+    """A function that writes images and maps, in folders with these names, for these stems."""
 
-    def write(pictures="images", maps="masks", stems=("a", "b", "c", "d"), root="set", values=None, ending=".png"):
+    def write(images="images", maps="masks", stems=("a", "b", "c", "d"), root="set", values=None, ending=".png"):
         folder = tmp_path / root
         for stem in stems:
-            picture(folder / pictures / f"{stem}.jpg")
+            image(folder / images / f"{stem}.jpg")
             path = folder / maps / f"{stem}{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
             chosen = labels if values is None else values
@@ -71,7 +71,7 @@ def write_voc_segmentation(tmp_path, labels):
             (year / "ImageSets" / "Segmentation" / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
         for folder, stems in maps.items():
             for stem in stems:
-                picture(year / "JPEGImages" / f"{stem}.jpg")
+                image(year / "JPEGImages" / f"{stem}.jpg")
                 values = labels + np.uint8(7) * (labels == 1) if folder == "SegmentationClassAug" else labels
                 palette(year / folder / f"{stem}.png", values)
         return year.parent

@@ -1,4 +1,4 @@
-"""Label maps are read exactly: by index, in all their bits, and turned as their picture is."""
+"""Label maps are read exactly: by index, in all their bits, and turned as their image is."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def exif(orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_map_turns_as_pillow_turns_its_picture(orientation):
+def test_a_map_turns_as_pillow_turns_its_image(orientation):
     values = np.arange(12, dtype=np.uint8).reshape(3, 4)
     image = Image.fromarray(values)
     image.getexif()[ExifTags.Base.Orientation] = orientation
@@ -118,8 +118,8 @@ def test_a_map_turns_as_pillow_turns_its_picture(orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_picture_and_its_map_stay_together(tmp_path, orientation):
-    """The map holds the picture's own grey: after any turn they agree everywhere."""
+def test_a_image_and_its_map_stay_together(tmp_path, orientation):
+    """The map holds the image's own grey: after any turn they agree everywhere."""
     values = np.tile(np.arange(12, dtype=np.uint8).reshape(3, 4).repeat(8, 0).repeat(8, 1) * 20, (1, 1))
     for stem in ("a", "b"):
         for folder in ("images", "masks"):

@@ -21,7 +21,7 @@ def stems(images):
     return [path.rpartition("/")[2].rpartition(".")[0] for path in images.paths]
 
 
-def test_a_sample_is_a_picture_and_its_labels(write_folders, labels):
+def test_a_sample_is_a_image_and_its_labels(write_folders, labels):
     train, val = open_pixels(write_folders(), "semantic", val_fraction=0.25)
     assert (len(train), len(val)) == (3, 1)
     image, target = train[0]
@@ -43,7 +43,7 @@ def test_a_split_by_seed_is_the_same_again(write_folders):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "maps"),
+    ("images", "maps"),
     [
         ("images/{}", "masks/{}"),
         ("{}/images", "{}/masks"),
@@ -51,9 +51,9 @@ def test_a_split_by_seed_is_the_same_again(write_folders):
         ("{}/JPEGImages", "{}/SegmentationClass"),
     ],
 )
-def test_folders_that_are_split(write_folders, pictures, maps):
-    write_folders(pictures.format("train"), maps.format("train"))
-    root = write_folders(pictures.format("val"), maps.format("val"), stems=("x", "y"))
+def test_folders_that_are_split(write_folders, images, maps):
+    write_folders(images.format("train"), maps.format("train"))
+    root = write_folders(images.format("val"), maps.format("val"), stems=("x", "y"))
     train, val = open_pixels(root, "semantic")
     assert (stems(train), stems(val)) == (["a", "b", "c", "d"], ["x", "y"])
 
@@ -65,7 +65,7 @@ def test_lists_split_a_folder(write_folders):
     train, val = open_pixels(root, "semantic")
     assert (stems(train), stems(val)) == (["d", "a"], ["b", "c"])
     (root / "val.txt").write_text("b\nz\n")
-    with pytest.raises(InputError, match=r"1 missing picture; the first is in .*val\.txt: there is no picture 'z'"):
+    with pytest.raises(InputError, match=r"1 missing image; the first is in .*val\.txt: there is no image 'z'"):
         open_pixels(root, "semantic")
 
 
@@ -142,7 +142,7 @@ def test_the_augmented_list_of_voc(write_voc_segmentation, labels):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "maps"),
+    ("images", "maps"),
     [
         ("imgs", "gt"),
         ("images", "ground_truth_mask"),
@@ -152,8 +152,8 @@ def test_the_augmented_list_of_voc(write_voc_segmentation, labels):
         (".", "."),
     ],
 )
-def test_saliency_as_the_field_has_it(write_folders, labels, pictures, maps):
-    root = write_folders(pictures, maps, values=np.where(labels == 1, np.uint8(255), np.uint8(3)))
+def test_saliency_as_the_field_has_it(write_folders, labels, images, maps):
+    root = write_folders(images, maps, values=np.where(labels == 1, np.uint8(255), np.uint8(3)))
     train, val = open_pixels(root, "saliency")
     assert (len(train), len(val)) == (3, 1)
     found = train[0][1]["saliency"]
@@ -223,11 +223,11 @@ def cut(path):
 
 FAULTS = [
     (lambda root: (root / "masks" / "b.png").unlink(), "missing mask file", "there is no b in "),
-    (lambda root: (root / "images" / "b.jpg").unlink(), "missing picture", "there is no picture b in "),
-    (lambda root: (root / "images" / "b.jpg").write_text("x"), "unreadable picture", "not a picture of a known format"),
-    (lambda root: (root / "masks" / "b.png").write_text("x"), "unreadable file", "not a picture of a known format"),
-    (lambda root: cut(root / "masks" / "b.png"), "bad mask", "it is not a whole picture in a format without loss"),
-    (spoil_size, "wrong size", "it has 30 x 40 pixels, and its picture has 40 x 30"),
+    (lambda root: (root / "images" / "b.jpg").unlink(), "missing image", "there is no image b in "),
+    (lambda root: (root / "images" / "b.jpg").write_text("x"), "unreadable image", "not an image of a known format"),
+    (lambda root: (root / "masks" / "b.png").write_text("x"), "unreadable file", "not an image of a known format"),
+    (lambda root: cut(root / "masks" / "b.png"), "bad mask", "it is not a whole image in a format without loss"),
+    (spoil_size, "wrong size", "it has 30 x 40 pixels, and its image has 40 x 30"),
     (spoil_label, "label outside", "its label 77 is no class, of which the numbers are 0 to 2, and 255 is unlabelled"),
     (
         lambda root: Image.new("RGB", (40, 30)).save(root / "masks" / "b.png"),
@@ -238,7 +238,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("spoil", "kind", "said"), FAULTS)
-def test_each_fault_stops_or_leaves_its_picture_out(write_folders, spoil, kind, said):
+def test_each_fault_stops_or_leaves_its_image_out(write_folders, spoil, kind, said):
     root = write_folders()
     spoil(root)
     with pytest.raises(InputError) as caught:
@@ -252,20 +252,20 @@ def test_each_fault_stops_or_leaves_its_picture_out(write_folders, spoil, kind, 
     assert all(images[index] for images in (train, val) for index in range(len(images)))
 
 
-def test_a_picture_that_cannot_be_read_stays_where_pictures_are_skipped(write_folders):
+def test_a_image_that_cannot_be_read_stays_where_images_are_skipped(write_folders):
     root = write_folders()
     (root / "images" / "b.jpg").write_text("x")
-    with pytest.raises(InputError, match="1 unreadable picture"):
+    with pytest.raises(InputError, match="1 unreadable image"):
         open_source(root, labels=("semantic",))
     source = open_source(root, labels=("semantic",), bad_images="skip")
     assert len(source.train) + len(source.val) == 4  # the loader skips it, and tells
 
 
-def test_a_picture_of_both_splits_is_left_out_of_the_training(write_folders):
+def test_a_image_of_both_splits_is_left_out_of_the_training(write_folders):
     root = write_folders()
     (root / "train.txt").write_text("a\nb\nc\n")
     (root / "val.txt").write_text("c\nd\n")
-    with pytest.raises(InputError, match=r"1 picture of both splits; the first is in .*c\.jpg"):
+    with pytest.raises(InputError, match=r"1 image of both splits; the first is in .*c\.jpg"):
         open_pixels(root, "semantic")
     train, val = open_pixels(root, "semantic", bad_annotations="skip")
     assert (stems(train), stems(val)) == (["a", "b"], ["c", "d"])
@@ -288,17 +288,17 @@ def test_maps_with_nothing_to_learn(write_folders, value, label, said):
 def test_what_is_no_data_set(tmp_path, write_folders):
     with pytest.raises(InputError, match="There is no file or folder"):
         open_pixels(tmp_path / "none", "semantic")
-    with pytest.raises(InputError, match=r"no data set with the label depth for each pixel: .*\(pictures and depth; "):
+    with pytest.raises(InputError, match=r"no data set with the label depth for each pixel: .*\(images and depth; "):
         open_pixels(tmp_path, "depth")
-    for path in ("pictures/images/x.jpg", "pictures/masks/other.png"):
+    for path in ("images/images/x.jpg", "images/masks/other.png"):
         (tmp_path / path).parent.mkdir(parents=True)
         Image.new("L", (4, 4)).save(tmp_path / path)
-    with pytest.raises(InputError, match=r"No picture in .*images has a map in .*masks: the map of x\.jpg is"):
-        open_pixels(tmp_path / "pictures", "saliency")
+    with pytest.raises(InputError, match=r"No image in .*images has a map in .*masks: the map of x\.jpg is"):
+        open_pixels(tmp_path / "images", "saliency")
     root = write_folders(stems=("a",))
     with pytest.raises(InputError, match="did you mean 'semantic'"):
         open_pixels(root, "semantics")
-    with pytest.raises(InputError, match="has 1 picture, and a split needs two"):
+    with pytest.raises(InputError, match="has 1 image, and a split needs two"):
         open_pixels(root, "semantic")
     with pytest.raises(InputError, match=r"validation fraction 1\.5"):
         open_pixels(root, "semantic", val_fraction=1.5)
@@ -328,7 +328,7 @@ def test_wrong_sizes_are_told_of_each_file(write_folders):
         Image.new("L", (4, 4)).save(root / "masks" / f"{stem}.png")
     report = AnnotationReport(root)
     assert [len(files.paths) for files in read_pixel_splits(root, "semantic_folders", report)] == [4]
-    with pytest.raises(InputError, match="2 pictures of a wrong size"):
+    with pytest.raises(InputError, match="2 images of a wrong size"):
         open_pixels(root, "semantic")
 
 

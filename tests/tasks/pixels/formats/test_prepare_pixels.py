@@ -31,7 +31,7 @@ def entry(number, image_id, category, box, **more):
 
 @pytest.fixture
 def coco(tmp_path):
-    """Two splits of one picture each, 40 x 30: a large ant under a small bee, beside a crowd of ants."""
+    """Two splits of one image each, 40 x 30: a large ant under a small bee, beside a crowd of ants."""
     crowd = {"size": [30, 40], "counts": [0, 60, 1140]}  # two columns at the left
     objects = [
         entry(1, 1, 9, (12, 12, 5, 5)),
@@ -79,12 +79,12 @@ def test_large_objects_are_salient(coco, tmp_path):
     found = open_pixels(tmp_path / "made", "saliency")[0][0][1]["saliency"]
     assert found.sum() == 200
     assert found[10:20, 10:30].all()
-    with pytest.raises(InputError, match=r"no pictures for training with objects of at least 0\.5 of the picture"):
+    with pytest.raises(InputError, match=r"no images for training with objects of at least 0\.5 of the image"):
         prepare_pixels(coco, "saliency", tmp_path / "other", least=0.5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coco", "made"]
 
 
-def test_a_turned_picture_is_written_upright(coco, tmp_path):
+def test_a_turned_image_is_written_upright(coco, tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 3
     for split in ("train", "val"):
@@ -94,13 +94,13 @@ def test_a_turned_picture_is_written_upright(coco, tmp_path):
     assert open_pixels(tmp_path / "made", "saliency")[0][0][1]["saliency"][10:20, 10:30].all()
 
 
-def test_broken_pictures_stop_or_are_left_out(coco, tmp_path):
+def test_broken_images_stop_or_are_left_out(coco, tmp_path):
     (coco / "train" / "b.jpg").write_text("x")
     file = coco / "annotations" / "instances_train.json"
     content = json.loads(file.read_text())
     content["images"].append({"id": 2, "file_name": "b.jpg", "height": 30, "width": 40})
     file.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"Cannot read the picture .*b\.jpg"):
+    with pytest.raises(InputError, match=r"Cannot read the image .*b\.jpg"):
         prepare_pixels(coco, "semantic", tmp_path / "made")
     made = prepare_pixels(coco, "semantic", tmp_path / "made", bad_annotations="skip")
     assert (made.train, made.left_out) == (1, 1)

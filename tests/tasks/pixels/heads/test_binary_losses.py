@@ -11,7 +11,7 @@ from res2net.tasks.pixels.saliency.binary_losses import edge_cross_entropy, iou_
 
 
 def drawn(seed=0, unknown=True):
-    """Logits and masks of two pictures, the second without an object, with pixels of which nothing is known."""
+    """Logits and masks of two images, the second without an object, with pixels of which nothing is known."""
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(2, 1, 12, 16, generator=generator)
     wanted = torch.zeros(2, 12, 16, dtype=torch.uint8)
@@ -27,7 +27,7 @@ def by_pixel(logit, true):
     return -math.log(probability if true else 1 - probability)
 
 
-def test_the_cross_entropy_is_a_mean_over_known_pixels_or_a_sum_in_each_picture():
+def test_the_cross_entropy_is_a_mean_over_known_pixels_or_a_sum_in_each_image():
     logits, wanted = drawn()
     pairs = list(zip(logits.flatten().tolist(), wanted.flatten().tolist(), strict=True))
     losses = [by_pixel(logit, true) for logit, true in pairs if true != 255]
@@ -64,7 +64,7 @@ def test_edges_and_other_pixels_are_balanced():
     assert edge_cross_entropy(logits, wanted).item() == pytest.approx(expected / known.sum().item(), rel=1e-5)
 
 
-def test_the_overlap_is_that_of_each_picture():
+def test_the_overlap_is_that_of_each_image():
     logits, wanted = drawn()
     losses = []
     for logit, mask in zip(logits[:, 0].sigmoid().double(), wanted, strict=True):

@@ -24,13 +24,13 @@ def test_each_map_is_the_nearest_clicks_bell():
         [[[3.0, 4.0, 1], [10.0, 2.0, 1], [6.5, 7.0, 0], [-1, -1, -1]], [[0.0, 0.0, 0]] + [[-1.0] * 3] * 3]
     )
     maps = click_maps(clicks, (9, 12), sigma=5)
-    for place, picture in enumerate(clicks.tolist()):
+    for place, image in enumerate(clicks.tolist()):
         for channel, wanted in enumerate((1, 0)):
             for row in range(9):
                 for column in range(12):
                     values = [
                         math.exp(-4 * math.log(2) * ((x - column) ** 2 + (y - row) ** 2) / 25)
-                        for x, y, kind in picture
+                        for x, y, kind in image
                         if kind == wanted
                     ]
                     assert maps[place, channel, row, column] == pytest.approx(max(values, default=0), abs=1e-6)

@@ -71,7 +71,7 @@ def test_the_fusion_starts_as_a_mean():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 57), (64, 64)])
-def test_it_fits_networks_of_other_depths_and_pictures_of_any_size(size):
+def test_it_fits_networks_of_other_depths_and_images_of_any_size(size):
     backbone = create_model("res2net20_26w_4s_tiny", num_classes=0)
     decoder = DSS(backbone.stages, channels=12)
     assert decoder.connections == ((1, 2, 3), (2, 3), (), ())

@@ -27,7 +27,7 @@ def network(name="deeplabv3plus", classes=5, **options):
 
 @pytest.mark.parametrize("name", DOUBLING)
 @pytest.mark.parametrize("size", [(33, 57), (1, 1)])
-def test_every_decoder_answers_in_the_size_of_the_picture(name, size):
+def test_every_decoder_answers_in_the_size_of_the_image(name, size):
     model = network(name)
     with torch.no_grad():
         assert model(torch.randn(2, 3, *size)).shape == (2, 5, *size)
@@ -65,9 +65,9 @@ def test_other_maps_are_learnt_from_and_do_not_answer():
 
     model = network()
     model.decoder = Two()
-    picture = torch.randn(1, 3, 20, 30)
-    answer, other = model.every(picture)
-    torch.testing.assert_close(model(picture), answer)
+    image = torch.randn(1, 3, 20, 30)
+    answer, other = model.every(image)
+    torch.testing.assert_close(model(image), answer)
     assert answer.shape == other.shape == (1, 2, 20, 30)
 
 
@@ -83,14 +83,14 @@ def test_stages_that_do_not_fit():
 @pytest.mark.parametrize("overlap", [0.0, 1 / 3, 0.5])
 @pytest.mark.parametrize("size", [(20, 31), (8, 8), (5, 9), (64, 8)])
 def test_pieces_of_a_local_function_are_the_whole(size, overlap):
-    pictures = torch.randn(2, 3, *size)
+    images = torch.randn(2, 3, *size)
     shapes = []
 
     def double(seen):
         shapes.append(seen.shape[-2:])
         return 2 * seen[:, :2]
 
-    torch.testing.assert_close(sliding_window(double, pictures, 8, overlap), 2 * pictures[:, :2])
+    torch.testing.assert_close(sliding_window(double, images, 8, overlap), 2 * images[:, :2])
     assert all(max(shape) <= 8 for shape in shapes)
 
 
@@ -104,20 +104,20 @@ def test_windows_overlap_as_asked():
 
 
 def test_the_mean_over_mirror_images_and_sizes():
-    pictures = torch.rand(1, 1, 12, 16)
+    images = torch.rand(1, 1, 12, 16)
     ramp = torch.arange(16.0).expand(1, 1, 12, 16)
-    flipped = averaged(lambda seen: seen * ramp, pictures, flip=True)
-    torch.testing.assert_close(flipped, pictures * 7.5)
+    flipped = averaged(lambda seen: seen * ramp, images, flip=True)
+    torch.testing.assert_close(flipped, images * 7.5)
     seen = []
-    averaged(lambda one: seen.append(tuple(one.shape[-2:])) or one, pictures, (0.5, 1.0, 2.0))
+    averaged(lambda one: seen.append(tuple(one.shape[-2:])) or one, images, (0.5, 1.0, 2.0))
     assert seen == [(6, 8), (12, 16), (24, 32)]
     constant = torch.ones(1, 1, 9, 7)
     torch.testing.assert_close(averaged(lambda one: one, constant, (0.5, 1.7)), constant)
 
 
-def test_a_network_of_one_size_takes_smaller_pictures():
+def test_a_network_of_one_size_takes_smaller_images():
     fixed = FixedPixels(torch.nn.Identity(), (16, 24))
-    picture = torch.randn(2, 3, 9, 20)
-    torch.testing.assert_close(fixed(picture), picture)
+    image = torch.randn(2, 3, 9, 20)
+    torch.testing.assert_close(fixed(image), image)
     with pytest.raises(InputError, match="17 x 20 pixels does not fit into the 16 x 24"):
         fixed(torch.randn(1, 3, 17, 20))

@@ -107,7 +107,7 @@ def test_with_a_resnet_50_it_has_the_published_number_of_parameters():
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 57), (64, 64)])
 @pytest.mark.parametrize("edges", [False, True])
-def test_it_fits_networks_of_other_depths_and_pictures_of_any_size(size, edges):
+def test_it_fits_networks_of_other_depths_and_images_of_any_size(size, edges):
     """Maps smaller than what is pooled are pooled whole."""
     backbone = create_model("res2net20_26w_4s_tiny", num_classes=0)
     decoder = PoolNet(backbone.stages, channels=12, edges=edges)

@@ -33,14 +33,14 @@ def test_the_values_are_of_these_cases():
 
 @pytest.mark.parametrize(("kind", "stretch"), [("stretched", True), ("plain", False)])
 @pytest.mark.parametrize("name", CASES)
-def test_each_picture_has_the_values_of_the_toolbox(name, kind, stretch):
+def test_each_image_has_the_values_of_the_toolbox(name, kind, stretch):
     ours = measured([CASES[name]], stretch=stretch).compute()
     expected = REFERENCE[kind]["single"][name]
     assert {measure: ours[measure] for measure in expected} == pytest.approx(expected, abs=CLOSE)
 
 
 @pytest.mark.parametrize(("kind", "stretch"), [("stretched", True), ("plain", False)])
-def test_all_pictures_have_the_values_and_curves_of_the_toolbox(kind, stretch):
+def test_all_images_have_the_values_and_curves_of_the_toolbox(kind, stretch):
     metric = measured(CASES.values(), stretch=stretch)
     ours, expected = metric.compute(), REFERENCE[kind]["all"]
     assert all(ours[name] == pytest.approx(expected[name], abs=CLOSE) for name in set(expected) - set(CURVES))
@@ -76,7 +76,7 @@ def test_an_object_in_the_last_row_or_column_has_a_structure():
 
 
 @pytest.mark.parametrize(("found", "there"), [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_a_picture_of_one_pixel(found, there):
+def test_a_image_of_one_pixel(found, there):
     values = measured([(np.full((1, 1), 255 * found, np.uint8), np.full((1, 1), bool(there)))]).compute()
     assert values["MAE"] == (found != there)
     assert values["S"] == (found == there)
@@ -84,7 +84,7 @@ def test_a_picture_of_one_pixel(found, there):
     assert 0 <= values["mean_E"] <= values["max_E"] <= 1
 
 
-def test_a_picture_that_comes_twice_counts_once_and_their_order_does_not_matter():
+def test_a_image_that_comes_twice_counts_once_and_their_order_does_not_matter():
     named = list(enumerate(CASES.values()))
     metric = SaliencyMeasures()
     for number, (saliency, mask) in [*named[::-1], *named[:5]]:
@@ -92,7 +92,7 @@ def test_a_picture_that_comes_twice_counts_once_and_their_order_does_not_matter(
     assert metric.compute() == pytest.approx(measured(CASES.values()).compute(), abs=1e-12)
 
 
-def test_without_pictures_there_are_no_numbers():
+def test_without_images_there_are_no_numbers():
     metric = SaliencyMeasures()
     metric.update([], [])
     assert all(map(math.isnan, metric.compute().values()))

@@ -23,7 +23,7 @@ DECODERS = ("dss", "poolnet", "poolnet_edges", "deeplabv3plus")
 
 @pytest.fixture
 def scenes(shapes_with):
-    """`shapes` with four pictures to train and three to validate, of which the network sees 64 x 64 pixels."""
+    """`shapes` with four images to train and three to validate, of which the network sees 64 x 64 pixels."""
     with shapes_with(train=4, val=3):
         source = shapes_source(Saliency.labels)
         yield replace(source, preprocessing=replace(source.preprocessing, size=64))
@@ -116,7 +116,7 @@ def test_a_constant_is_the_share_of_salient_pixels(make, scenes):
     assert task.constant(scenes.train).sigmoid().item() == pytest.approx(sum(shares) / 4)
 
 
-def test_results_have_the_size_of_the_picture_and_are_written(make, scenes, tmp_path):
+def test_results_have_the_size_of_the_image_and_are_written(make, scenes, tmp_path):
     task = make(resize=32).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (57, 33, 3)).astype(np.uint8)
     image = Image.fromarray(pixels)

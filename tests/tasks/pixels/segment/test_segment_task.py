@@ -44,7 +44,7 @@ def batch(task, scenes, train=False):
 
 
 class ByColour(torch.nn.Module):
-    """Not a network: class 1 where a picture is bright, else class 0."""
+    """Not a network: class 1 where an image is bright, else class 0."""
 
     def forward(self, images):
         bright = images.mean(1, keepdim=True)
@@ -91,7 +91,7 @@ def test_the_truth_is_perfect(make, scenes, monkeypatch):
     assert records["right"].tolist() == [1, 1, 1]
 
 
-def picture(size=(100, 60)):
+def some_image(size=(100, 60)):
     """The right half is bright."""
     image = Image.new("RGB", size)
     image.paste("white", (size[0] // 2, 0, size[0], size[1]))
@@ -103,9 +103,9 @@ def picture(size=(100, 60)):
 def test_results_have_the_size_of_the_file(make, resize, options, tmp_path):
     task = make(resize=resize, **options).eval()
     task.model = ByColour()
-    image = picture()
+    image = some_image()
     images, targets = collate(
-        [task.transform(False)(image, {"index": 0}), task.transform(False)(picture((40, 80)), {"index": 1})]
+        [task.transform(False)(image, {"index": 0}), task.transform(False)(some_image((40, 80)), {"index": 1})]
     )
     first, second = task.predict(images, targets)
     assert (first.shape, second.shape) == ((60, 100), (80, 40))
@@ -136,8 +136,8 @@ def test_odd_sizes(make, size):
 
 def test_the_neighbours_in_a_batch_change_nothing(make):
     task = make().eval()
-    pictures = [picture(), picture((64, 96))]
-    samples = [task.transform(False)(image, {"index": place}) for place, image in enumerate(pictures)]
+    images = [some_image(), some_image((64, 96))]
+    samples = [task.transform(False)(image, {"index": place}) for place, image in enumerate(images)]
     with torch.no_grad():
         together = list(task.values(*collate(samples)))
         for sample, values in zip(samples, together, strict=True):

@@ -28,7 +28,7 @@ def scores(*pairs, names=NAMES, by_class=True):
 
 
 def eroded(mask, times):
-    """Erosions by 3 x 3 one after the other; outside of the picture there is nothing of the mask."""
+    """Erosions by 3 x 3 one after the other; outside of the image there is nothing of the mask."""
     for _ in range(times):
         rows = F.pad(mask, (1, 1, 1, 1))
         mask = rows.unfold(0, 3, 1).unfold(1, 3, 1).flatten(2).all(-1)
@@ -47,7 +47,7 @@ def test_mean_iou_is_that_of_torchmetrics(unlabelled):
 
 
 def test_boundary_iou_is_that_of_the_paper():
-    """Of all pictures together, by class: the pixels that erosions take away."""
+    """Of all images together, by class: the pixels that erosions take away."""
     pairs = [(blobs(4), blobs(4)) for _ in range(4)]
     width = boundary_width(37, 53)
     assert width == 1
@@ -66,7 +66,7 @@ def test_a_boundary_is_what_erosions_take_away(width):
     assert torch.equal(boundary(mask, width), mask & ~eroded(mask, width))
 
 
-def test_the_width_of_a_boundary_grows_with_the_picture():
+def test_the_width_of_a_boundary_grows_with_the_image():
     assert [boundary_width(1, 1), boundary_width(300, 400), boundary_width(3000, 4000)] == [1, 10, 100]
 
 

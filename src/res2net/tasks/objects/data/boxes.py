@@ -17,12 +17,12 @@ from res2net.images.samples import Sample, Samples, true_targets
 from res2net.tasks.objects.formats.coco import xyxy
 from res2net.tasks.objects.formats.collect import numbers
 
-__all__ = ["BoxedImages", "BoxedSamples", "ObjectBox", "picture_numbers", "read_boxes", "read_detections"]
+__all__ = ["BoxedImages", "BoxedSamples", "ObjectBox", "image_numbers", "read_boxes", "read_detections"]
 
 
 @dataclass(frozen=True)
 class ObjectBox:
-    """A box around an object of a picture."""
+    """A box around an object of an image."""
 
     box: tuple[float, float, float, float]
     """Left, top, right and bottom edge, pixels."""
@@ -33,13 +33,13 @@ class ObjectBox:
 
 
 class BoxedImages(Dataset[Sample]):
-    """The pictures of files, each once for every box: `(PIL.Image, target)`.
+    """The images of files, each once for every box: `(PIL.Image, target)`.
 
-    A target holds the `box` `(4,)` XYXY in pixels, its `label` and its `box_score`. A picture that cannot be read
+    A target holds the `box` `(4,)` XYXY in pixels, its `label` and its `box_score`. An image that cannot be read
     raises `BadImage`.
 
     Args:
-        pairs: a file, and a box in its picture.
+        pairs: a file, and a box in its image.
     """
 
     def __init__(self, pairs: Sequence[tuple[Path, ObjectBox]]) -> None:
@@ -54,38 +54,38 @@ class BoxedImages(Dataset[Sample]):
 
 
 class BoxedSamples(Dataset[Sample]):
-    """The pictures of a data set, each once for every box: `(picture, target)`.
+    """The images of a data set, each once for every box: `(image, target)`.
 
     A target holds `box`, `label` and `box_score` as of `BoxedImages`, the `image_id`, `index`, the place in this data
-    set, and `truth`: the target of the whole picture as it is.
+    set, and `truth`: the target of the whole image as it is.
 
     Args:
-        dataset: of pictures.
-        boxes: of each picture; those without any are not there.
+        dataset: of images.
+        boxes: of each image; those without any are not there.
     """
 
     def __init__(self, dataset: Samples, boxes: Sequence[Sequence[ObjectBox]]) -> None:
         self.dataset = dataset
-        self.pairs = [(picture, box) for picture, found in enumerate(boxes) for box in found]
+        self.pairs = [(image, box) for image, found in enumerate(boxes) for box in found]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
-        picture, found = self.pairs[index]
-        image, truth = self.dataset[picture]
+        image_index, found = self.pairs[index]
+        image, truth = self.dataset[image_index]
         return image, {
             "box": torch.tensor(found.box),
             "label": found.label,
             "box_score": found.score,
-            "image_id": int(truth.get("image_id", picture)),
+            "image_id": int(truth.get("image_id", image_index)),
             "index": index,
             "truth": dict(truth),
         }
 
 
-def picture_numbers(dataset: Samples) -> list[int]:
-    """The `image_id` of each picture of a data set: its own numbers where it has any, else from 0."""
+def image_numbers(dataset: Samples) -> list[int]:
+    """The `image_id` of each image of a data set: its own numbers where it has any, else from 0."""
     return [int(target.get("image_id", place)) for place, target in enumerate(true_targets(dataset))]
 
 
@@ -96,43 +96,43 @@ def read_boxes(
     categories: Sequence[int],
     least_score: float = 0.0,
 ) -> list[list[ObjectBox]]:
-    """The boxes of each picture of some files.
+    """The boxes of each image of some files.
 
-    Pictures are found by their name in annotations, and by their number in results, which have no names. Boxes of other
+    Images are found by their name in annotations, and by their number in results, which have no names. Boxes of other
     categories and of crowds are left out.
 
     Args:
         file: in COCO's format of results, or of annotations.
-        paths: of the pictures.
-        image_ids: the number of each picture in results.
+        paths: of the images.
+        image_ids: the number of each image in results.
         categories: the number of each class in the file.
         least_score: of a box, 0 to 1.
 
     Raises:
-        InputError: the file cannot be read, has something that is no box, or has no box for any of the pictures.
+        InputError: the file cannot be read, has something that is no box, or has no box for any of the images.
     """
     check_range("box score", least_score, 0, 1)
     content = _content(file)
     if isinstance(content, list):
-        whose = "the number at the end of a picture's name"
+        whose = "the number at the end of an image's name"
         return _Reader(file, categories, least_score).read(content, image_ids, whose)
     places = {path.name: place for place, path in enumerate(paths)}
     numbers = _named(content["images"], places, file)
     boxes = _Reader(file, categories, least_score, scored=False).read(content["annotations"], list(numbers), "")
     found: list[list[ObjectBox]] = [[] for _ in paths]
-    for place, of_picture in zip(numbers.values(), boxes, strict=True):
-        found[place] += of_picture
+    for place, of_image in zip(numbers.values(), boxes, strict=True):
+        found[place] += of_image
     return found
 
 
 def read_detections(
     file: str | Path, image_ids: Sequence[int], categories: Sequence[int], least_score: float = 0.0
 ) -> list[list[ObjectBox]]:
-    """The boxes that a detector found in each picture of a data set; those of other categories are left out.
+    """The boxes that a detector found in each image of a data set; those of other categories are left out.
 
     Args:
         file: in COCO's format of results.
-        image_ids: the number of each picture.
+        image_ids: the number of each image.
         categories: the number of each class.
         least_score: of a box, 0 to 1.
 
@@ -169,11 +169,11 @@ def _content(file: str | Path) -> Any:
 
 
 def _named(images: Sequence[Any], places: Mapping[str, int], file: str | Path) -> dict[int, int]:
-    """The place of each picture by its number in the file."""
+    """The place of each image by its number in the file."""
     found: dict[int, int] = {}
     for image in images:
         if not isinstance(image, dict) or not isinstance(image.get("id"), int):
-            raise InputError(f"A picture of {file} has no id that is a whole number: mend it.")
+            raise InputError(f"An image of {file} has no id that is a whole number: mend it.")
         name = Path(str(image.get("file_name"))).name
         if name in places:
             found[image["id"]] = places[name]
@@ -190,7 +190,7 @@ class _Reader:
     scored: bool = True
 
     def read(self, entries: Sequence[Any], image_ids: Sequence[int], whose: str) -> list[list[ObjectBox]]:
-        """The boxes of each picture; `whose` says what an `image_id` is."""
+        """The boxes of each image; `whose` says what an `image_id` is."""
         label_of = {number: label for label, number in enumerate(self.categories)}
         place_of = {number: place for place, number in enumerate(image_ids)}
         boxes: list[list[ObjectBox]] = [[] for _ in image_ids]
@@ -207,10 +207,10 @@ class _Reader:
             raise InputError(f"{self.file} has no box of the category {shown}: give boxes of the classes of the data.")
         if not here:
             number = whose and f", whose image_id is {whose}"
-            raise InputError(f"{self.file} has no box in these pictures: give boxes of the same pictures{number}.")
+            raise InputError(f"{self.file} has no box in these images: give boxes of the same images{number}.")
         if not any(boxes):
             raise InputError(
-                f"{self.file} has no box with a score of {self.least_score:g} or more in these pictures: choose a "
+                f"{self.file} has no box with a score of {self.least_score:g} or more in these images: choose a "
                 "smaller one, or give other boxes."
             )
         return boxes

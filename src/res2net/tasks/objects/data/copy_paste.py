@@ -1,4 +1,4 @@
-"""Copy-paste: objects of one picture are laid over another.
+"""Copy-paste: objects of one image are laid over another.
 
 Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation", CVPR 2021, section 3.
 """
@@ -18,7 +18,7 @@ from torchvision.ops import masks_to_boxes
 from torchvision.transforms import v2
 
 from res2net.errors import InputError, check_range
-from res2net.images.joint_geometry import as_kind_of, kept_objects, picture_size
+from res2net.images.joint_geometry import as_kind_of, image_size, kept_objects
 from res2net.images.joint_transforms import ObjectTransform
 from res2net.images.samples import OBJECT_ENTRIES, Sample, Samples, Skipped, Transformed
 
@@ -33,14 +33,14 @@ UNLABELLED = 255
 class CopyPaste(Dataset[Sample | Skipped]):
     """Transformed samples, over each of which lie some objects of another one, drawn at random.
 
-    Both pictures go through the geometry of the transform, each with its own draws, before objects are pasted, and
-    through the rest of it after. Each object of the other picture but a crowd is taken with probability 1/2. All draws
+    Both images go through the geometry of the transform, each with its own draws, before objects are pasted, and
+    through the rest of it after. Each object of the other image but a crowd is taken with probability 1/2. All draws
     are of torch's generator.
 
     Args:
         dataset: gives samples with masks by index.
         transform: for training, best with large-scale jitter, as in the paper.
-        probability: that anything is pasted into a picture.
+        probability: that anything is pasted into an image.
         bad_images: "stop" lets `BadImage` through, "skip" puts a `Skipped` in the place of the sample.
         decode: "scaled" or "full", as of `Transformed`.
     """
@@ -76,19 +76,19 @@ class CopyPaste(Dataset[Sample | Skipped]):
 def pasted(sample: Sample, other: Sample, chosen: Tensor, fill: Sequence[float] = (0.0,)) -> Sample:
     """A sample with objects of another one laid over it, at the same pixels.
 
-    Where the other picture is higher or wider, the sample grows at its right and bottom. Masks lose what is covered.
+    Where the other image is higher or wider, the sample grows at its right and bottom. Masks lose what is covered.
     An object that is partly covered gets the box around the rest of its mask and a smaller `area`, and is dropped when
     fewer than 10 pixels are left; key points that were visible and lie under what is pasted get visibility 1. Masks of
-    the whole picture take the other's values at the pasted pixels.
+    the whole image take the other's values at the pasted pixels.
 
     Args:
-        sample: picture and target with `masks`, and what else objects have; neither is changed.
+        sample: image and target with `masks`, and what else objects have; neither is changed.
         other: another one with the same entries.
         chosen: which objects of `other` are pasted, bool `(n,)`.
         fill: for each channel, or for all, the value where the sample grows, 0 to 1.
 
     Returns:
-        The picture as a tensor, its values scaled as before, and the target; its pasted objects come last.
+        The image as a tensor, its values scaled as before, and the target; its pasted objects come last.
 
     Raises:
         InputError: a target has no masks, or lacks entries that the other has.
@@ -97,11 +97,11 @@ def pasted(sample: Sample, other: Sample, chosen: Tensor, fill: Sequence[float] 
     if "masks" not in target or target.keys() != donor.keys():
         raise InputError(
             f"Copy-paste cannot join targets with the entries {', '.join(target)} and {', '.join(donor)}: let the data "
-            "set give masks, and the same entries for each picture."
+            "set give masks, and the same entries for each image."
         )
     if not chosen.any():
         return sample
-    size = tuple(map(max, picture_size(image), picture_size(source)))
+    size = tuple(map(max, image_size(image), image_size(source)))
     pixels, source_pixels = _same_channels(_pixels(image), _pixels(source))
     pixels, source_pixels = _grown(pixels, size, fill), _grown(source_pixels, size, fill)
     target, donor = _grown_target(target, size), _grown_target(kept_objects(donor, chosen), size)
@@ -122,7 +122,7 @@ def _chosen(target: dict[str, Any]) -> Tensor:
 
 
 def _uncovered(target: dict[str, Any], cover: Tensor) -> dict[str, Any]:
-    """What is left of a target where `cover` `(H, W)` lies over its picture."""
+    """What is left of a target where `cover` `(H, W)` lies over its image."""
     masks = _plain(target["masks"])
     visible = masks & ~cover
     before, after = _pixels_of(masks), _pixels_of(visible)
@@ -164,7 +164,7 @@ def _same_channels(image: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 
 def _grown(image: Tensor, size: tuple[int, ...], fill: Sequence[float]) -> Tensor:
     """An image `(C, H, W)` with `fill` at its right and bottom, up to `size`."""
-    if picture_size(image) == size:
+    if image_size(image) == size:
         return image
     most = 1.0 if image.is_floating_point() else torch.iinfo(image.dtype).max
     values = torch.tensor([value * most for value in fill])
@@ -177,7 +177,7 @@ def _grown(image: Tensor, size: tuple[int, ...], fill: Sequence[float]) -> Tenso
 
 
 def _grown_target(target: dict[str, Any], size: tuple[int, ...]) -> dict[str, Any]:
-    """A target for the picture that grew to `size`: what was added has no object and no class."""
+    """A target for the image that grew to `size`: what was added has no object and no class."""
     grown = dict(target)
     for key, value in target.items():
         if isinstance(value, tv_tensors.Mask):

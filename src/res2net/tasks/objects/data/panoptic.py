@@ -1,4 +1,4 @@
-"""Segments of a picture in COCO's panoptic format and back: a PNG whose colours are ids, and a list of segments.
+"""Segments of an image in COCO's panoptic format and back: a PNG whose colours are ids, and a list of segments.
 
 The format is described at https://cocodataset.org/#format-data.
 """
@@ -30,15 +30,15 @@ def segments_to_coco(
     image_id: int,
     file_name: str,
 ) -> tuple[Image.Image, dict[str, Any]]:
-    """The picture of ids to be saved as a PNG, and the entry of `annotations` that goes with it.
+    """The image of ids to be saved as a PNG, and the entry of `annotations` that goes with it.
 
     Args:
         ids: `(H, W)`: of each pixel the id of its segment, 0 where there is none.
-        segments: of each its `id`, `label`, and whether it is a `thing`, as of `res2net.tasks.objects.panoptic.segments_head`; `crowd` where
-            it is one.
+        segments: of each its `id`, `label`, and whether it is a `thing`, as of `merge_segments`;
+            `crowd` where it is one.
         thing_categories: the id of the data set's category for each label of things.
         stuff_categories: the same for labels of stuff.
-        image_id: of the picture.
+        image_id: of the image.
         file_name: of the PNG.
 
     Raises:
@@ -77,10 +77,10 @@ def segments_from_coco(
     A segment has `id`, `label`, `thing`, `area` and `crowd`.
 
     Raises:
-        InputError: the picture has no three colours, an id of it is not in the entry, or a category is not known.
+        InputError: the image has no three colours, an id of it is not in the entry, or a category is not known.
     """
     if image.mode != "RGB":
-        raise InputError(f"A picture of mode {image.mode} has no ids of segments: give a PNG with red, green and blue.")
+        raise InputError(f"An image of mode {image.mode} has no ids of segments: give a PNG with red, green and blue.")
     numbers = np.asarray(image).astype(np.int64) @ np.array([BASE**place for place in range(3)])
     places = {category: (True, label) for label, category in enumerate(thing_categories)}
     places |= {category: (False, label) for label, category in enumerate(stuff_categories)}

@@ -1,8 +1,8 @@
-"""COCO's files of objects and of people's key points: one JSON for each split, pictures in folders beside it.
+"""COCO's files of objects and of people's key points: one JSON for each split, images in folders beside it.
 
 The format: https://cocodataset.org/#format-data. A root has `annotations/instances_train2017.json` (and
 `person_keypoints_...`, `..._val2017.json`) and the folders `train2017` and `val2017`; programs that export COCO write
-`annotations/train.json`, or `_annotations.coco.json` into each folder of pictures. A JSON file is a data set, too.
+`annotations/train.json`, or `_annotations.coco.json` into each folder of images. A JSON file is a data set, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.keypoints import Keypoints
 from res2net.tasks.objects.formats.masks import pack_rle, polygon_fault
 
-__all__ = ["Categories", "find_files", "has_instances", "has_keypoints", "picture_paths", "read_instances", "read_json"]
+__all__ = ["Categories", "find_files", "has_instances", "has_keypoints", "image_paths", "read_instances", "read_json"]
 __all__ += ["read_keypoints", "split_of"]
 
 _KINDS = {"instances": "instances_", "keypoints": "person_keypoints_", "panoptic": "panoptic_"}
@@ -154,8 +154,8 @@ def read_json(file: Path, keys: Sequence[str], report: AnnotationReport) -> dict
     return dict(content)
 
 
-def picture_paths(file: Path, images: Sequence[Any], folder: Path | None = None) -> tuple[Path, set[str]]:
-    """The folder of the pictures of a file, and the names in it; the first of the usual places that has one of them."""
+def image_paths(file: Path, images: Sequence[Any], folder: Path | None = None) -> tuple[Path, set[str]]:
+    """The folder of the images of a file, and the names in it; the first of the usual places that has one of them."""
     split = file.stem.rpartition("_")[2]
     names = [str(image.get("file_name")) for image in images[:20] if isinstance(image, dict)]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
@@ -172,41 +172,41 @@ def _read(file: Path, report: AnnotationReport, *, with_masks: bool, with_points
     categories = Categories(content, file, report)
     keypoints = categories.keypoints() if with_points else None
     with_masks = with_masks and any(isinstance(one, dict) and one.get("segmentation") for one in content["annotations"])
-    by_picture = _by_picture(content["annotations"], file, report)
+    by_image = _by_image(content["annotations"], file, report)
     collector = Collector(str(file), report, keypoints=keypoints, with_masks=with_masks)
     label_of = {number: index for index, number in enumerate(categories.ids)}
-    for path, size, number in pictures(content["images"], file, report):
-        collector.start_picture(path, size, image_id=number, file=file)
-        for entry in by_picture.pop(number, ()):
+    for path, size, number in images(content["images"], file, report):
+        collector.start_image(path, size, image_id=number, file=file)
+        for entry in by_image.pop(number, ()):
             _add(collector, entry, label_of, size, with_masks)
-        collector.end_picture()
-    for number in by_picture.keys() - stated_ids(content["images"]):
-        for entry in by_picture[number]:
-            report.add("unknown picture", file, f"annotation {entry['id']} has the picture {number}")
+        collector.end_image()
+    for number in by_image.keys() - stated_ids(content["images"]):
+        for entry in by_image[number]:
+            report.add("unknown image", file, f"annotation {entry['id']} has the image {number}")
     return collector.finish(categories.names(categories.ids), category_ids=categories.ids)
 
 
-def pictures(
+def images(
     images: Sequence[Any], file: Path, report: AnnotationReport, folder: Path | None = None
 ) -> list[tuple[str, tuple[int, int], int]]:
-    """Path, size (H, W) and id of each picture that is there and described well."""
-    base, present = picture_paths(file, images, folder)
+    """Path, size (H, W) and id of each image that is there and described well."""
+    base, present = image_paths(file, images, folder)
     seen: set[int] = set()
     found = []
     for image in images:
         number = image.get("id") if isinstance(image, dict) else None
         if not isinstance(number, int) or abs(number) >= 2**63:
-            report.add("unreadable object", file, f"a picture has the id {number!r}, which is no whole number")
+            report.add("unreadable object", file, f"an image has the id {number!r}, which is no whole number")
             continue
         name, size = str(image.get("file_name", "")), whole_size(image.get("height"), image.get("width"))
         pure = PurePosixPath(name)
         inside = bool(name) and not pure.is_absolute() and ".." not in pure.parts
         if number in seen:
-            report.add("duplicate id", file, f"two pictures have the id {number}")
+            report.add("duplicate id", file, f"two images have the id {number}")
         elif size is None:
-            report.add("wrong size", file, f"picture {number} has no height and width in pixels")
+            report.add("wrong size", file, f"image {number} has no height and width in pixels")
         elif not inside or (name not in present and (len(pure.parts) == 1 or not (base / name).is_file())):
-            report.add("missing picture", file, f"the picture {name!r} is not in {base}")
+            report.add("missing image", file, f"the image {name!r} is not in {base}")
         else:
             found.append((str(base / name), size, number))
         seen.add(number)
@@ -214,12 +214,12 @@ def pictures(
 
 
 def stated_ids(images: Sequence[Any]) -> set[int]:
-    """The ids of all pictures that a file describes, well or not."""
+    """The ids of all images that a file describes, well or not."""
     return {image["id"] for image in images if isinstance(image, dict) and isinstance(image.get("id"), int)}
 
 
-def _by_picture(entries: Sequence[Any], file: Path, report: AnnotationReport) -> dict[Any, list[dict[str, Any]]]:
-    """The annotations of each picture, without those whose id was there before."""
+def _by_image(entries: Sequence[Any], file: Path, report: AnnotationReport) -> dict[Any, list[dict[str, Any]]]:
+    """The annotations of each image, without those whose id was there before."""
     seen: set[Any] = set()
     found: dict[Any, list[dict[str, Any]]] = {}
     for place, entry in enumerate(entries):
@@ -252,7 +252,7 @@ def _add(
     if with_masks:
         found = entry.get("segmentation")
         packed = pack_rle(found, size) if isinstance(found, dict) else None
-        fault = "has run lengths that do not fit its picture" if isinstance(found, dict) else polygon_fault(found, size)
+        fault = "has run lengths that do not fit its image" if isinstance(found, dict) else polygon_fault(found, size)
         if packed is None and fault:
             collector.fault("bad mask", f"{where} {fault}")
             return

@@ -1,4 +1,4 @@
-"""COCO panoptic: every pixel belongs to a thing or to stuff; a JSON of segments, and a PNG of their ids per picture."""
+"""COCO panoptic: every pixel belongs to a thing or to stuff; a JSON of segments, and a PNG of their ids per image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res2net.images.faults import AnnotationReport
-from res2net.tasks.objects.formats.coco import Categories, find_files, pictures, read_json, stated_ids, xyxy
+from res2net.tasks.objects.formats.coco import Categories, find_files, images, read_json, stated_ids, xyxy
 from res2net.tasks.objects.formats.collect import Collector, files_below
 from res2net.tasks.objects.formats.images import NO_STUFF, Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles
@@ -23,8 +23,8 @@ class StuffFiles:
     """The stuff in the files of `MaskFiles`: the ids of its segments and the index of the class of each.
 
     Args:
-        files: the masks of the same pictures.
-        starts: `(N + 1,)`: the segments of picture i are those from `starts[i]` up to `starts[i + 1]`.
+        files: the masks of the same images.
+        starts: `(N + 1,)`: the segments of image i are those from `starts[i]` up to `starts[i + 1]`.
         numbers: the id of each segment.
         labels: the index of its class.
     """
@@ -34,14 +34,14 @@ class StuffFiles:
         self.starts, self.numbers = np.asarray(starts, dtype=np.int64), np.asarray(numbers, dtype=np.int64)
         self.labels = np.asarray(labels, dtype=np.int64)
 
-    def semantic(self, picture: int, size: tuple[int, int]) -> NDArray[np.int64]:
+    def semantic(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
         """`(H, W)`: the index of the class of stuff of each pixel, else 255.
 
         Raises:
             BadImage: the file cannot be read, or is not of `size`.
         """
-        ids = self.files.ids(picture, size)
-        part = slice(self.starts[picture], self.starts[picture + 1])
+        ids = self.files.ids(image, size)
+        part = slice(self.starts[image], self.starts[image + 1])
         order = np.argsort(self.numbers[part])
         numbers, labels = self.numbers[part][order], self.labels[part][order]
         if not len(numbers):
@@ -69,7 +69,7 @@ def _read(file: Path, report: AnnotationReport) -> Annotations:
     categories = Categories(content, file, report)
     things = [number for number in categories.ids if categories.known[number].get("isthing", 1)]
     stuff = [number for number in categories.ids if number not in things]
-    by_picture = _by_picture(content["annotations"], file, report)
+    by_image = _by_image(content["annotations"], file, report)
     folder = _mask_folder(file, content["annotations"])
     present = files_below(folder)
     thing_of = {number: index for index, number in enumerate(things)}
@@ -77,19 +77,19 @@ def _read(file: Path, report: AnnotationReport) -> Annotations:
 
     paths: list[str] = []
     thing_ids, stuff_ids, stuff_labels, starts = array("q"), array("q"), array("q"), array("q", [0])
-    for path, size, number in pictures(content["images"], file, report, _picture_folder(file)):
-        entry = by_picture.pop(number, None)
+    for path, size, number in images(content["images"], file, report, _image_folder(file)):
+        entry = by_image.pop(number, None)
         if entry is None:
-            report.add("missing mask file", file, f"picture {number} has no annotation")
+            report.add("missing mask file", file, f"image {number} has no annotation")
             continue
         name = str(entry.get("file_name"))
         if name not in present:
             report.add("missing mask file", file, f"the mask {name!r} is not in {folder}")
             continue
-        collector.start_picture(path, size, image_id=number, file=file)
+        collector.start_image(path, size, image_id=number, file=file)
         paths.append(str(folder / name))
         for segment in _segments(entry, collector):
-            where, category = f"segment {segment['id']} of picture {number}", segment.get("category_id")
+            where, category = f"segment {segment['id']} of image {number}", segment.get("category_id")
             if not isinstance(category, int) or category not in categories.known:
                 collector.fault("unknown class", f"{where} has the category {category!r}")
             elif category in stuff_of:
@@ -99,10 +99,10 @@ def _read(file: Path, report: AnnotationReport) -> Annotations:
                 box, crowd = xyxy(segment.get("bbox")), bool(segment.get("iscrowd", 0))
                 if collector.add(where, thing_of[category], box, area=segment.get("area"), crowd=crowd):
                     thing_ids.append(segment["id"])
-        collector.end_picture()
+        collector.end_image()
         starts.append(len(stuff_ids))
-    for number in by_picture.keys() - stated_ids(content["images"]):
-        report.add("unknown picture", file, f"an annotation has the picture {number}")
+    for number in by_image.keys() - stated_ids(content["images"]):
+        report.add("unknown image", file, f"an annotation has the image {number}")
     masks = MaskFiles(paths, thing_ids, rgb=True)
     return collector.finish(
         categories.names(things),
@@ -114,7 +114,7 @@ def _read(file: Path, report: AnnotationReport) -> Annotations:
     )
 
 
-def _picture_folder(file: Path) -> Path | None:
+def _image_folder(file: Path) -> Path | None:
     """`train2017` for `annotations/panoptic_train2017.json`, where it is there."""
     folder = file.parent.parent / file.stem.removeprefix("panoptic_")
     return folder if folder.is_dir() else None
@@ -127,14 +127,14 @@ def _mask_folder(file: Path, entries: Sequence[Any]) -> Path:
     return next((place for place in places if any((place / name).is_file() for name in names)), places[0])
 
 
-def _by_picture(entries: Sequence[Any], file: Path, report: AnnotationReport) -> dict[Any, Mapping[str, Any]]:
+def _by_image(entries: Sequence[Any], file: Path, report: AnnotationReport) -> dict[Any, Mapping[str, Any]]:
     found: dict[Any, Mapping[str, Any]] = {}
     for entry in entries:
         number = entry.get("image_id") if isinstance(entry, dict) else None
         if not isinstance(number, int) or not isinstance(entry.get("segments_info"), list):
-            report.add("unreadable object", file, f"the annotation of picture {number!r} has no list of segments")
+            report.add("unreadable object", file, f"the annotation of image {number!r} has no list of segments")
         elif number in found:
-            report.add("duplicate id", file, f"two annotations have the picture {number}")
+            report.add("duplicate id", file, f"two annotations have the image {number}")
         else:
             found[number] = entry
     return found
@@ -147,9 +147,9 @@ def _segments(entry: Mapping[str, Any], collector: Collector) -> list[Mapping[st
     for segment in entry["segments_info"]:
         number = segment.get("id") if isinstance(segment, dict) else None
         if not isinstance(number, int) or not 0 < number < 256**3:
-            collector.fault("unreadable object", f"a segment of picture {entry['image_id']} has the id {number!r}")
+            collector.fault("unreadable object", f"a segment of image {entry['image_id']} has the id {number!r}")
         elif number in seen:
-            collector.fault("duplicate id", f"two segments of picture {entry['image_id']} have the id {number}")
+            collector.fault("duplicate id", f"two segments of image {entry['image_id']} have the id {number}")
         else:
             seen.add(number)
             found.append(segment)

@@ -17,17 +17,17 @@ from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks
 __all__ = ["SLACK", "Collector", "files_below", "numbers", "whole_size"]
 
 SLACK = 1.0
-"""Pixels that a box or a key point may lie outside of its picture, since programs round in different ways."""
+"""Pixels that a box or a key point may lie outside of its image, since programs round in different ways."""
 
 LARGEST = 1e9
 """Number of an annotation that can mean anything."""
 
 LONGEST_SIDE = 2**16
-"""Pixels: no format of pictures in use has longer sides."""
+"""Pixels: no format of images in use has longer sides."""
 
 
 class Collector:
-    """Takes pictures and their objects one by one; what is wrong goes to the report and not into the result.
+    """Takes images and their objects one by one; what is wrong goes to the report and not into the result.
 
     Args:
         name: of the data set.
@@ -50,13 +50,13 @@ class Collector:
         self._crowd, self._difficult = bytearray(), bytearray()
         self._masks = PackedMasks() if with_masks else None
 
-    def start_picture(self, path: str, size: tuple[int, int], *, image_id: int | None = None, file: object) -> None:
-        """Begin a picture of `size` (H, W), to which the objects that follow belong.
+    def start_image(self, path: str, size: tuple[int, int], *, image_id: int | None = None, file: object) -> None:
+        """Begin an image of `size` (H, W), to which the objects that follow belong.
 
         Args:
-            path: of the picture.
+            path: of the image.
             size: height and width in pixels.
-            image_id: by default the place of the picture.
+            image_id: by default the place of the image.
             file: of the annotations, where faults will be said to stand.
         """
         self._paths.append(path)
@@ -77,7 +77,7 @@ class Collector:
         points: object = None,
         mask: Sequence[Sequence[float]] | bytes = (),
     ) -> bool:
-        """Take one object of the picture, unless something is wrong with it; says whether it was taken.
+        """Take one object of the image, unless something is wrong with it; says whether it was taken.
 
         Args:
             where: names it in a fault, such as "annotation 7".
@@ -105,14 +105,14 @@ class Collector:
             self._masks.add(mask)
         return True
 
-    def end_picture(self) -> None:
-        """All objects of the picture were given."""
+    def end_image(self) -> None:
+        """All objects of the image were given."""
         self._starts.append(len(self._labels))
         if self._starts[-1] == self._starts[-2]:
             self.report.note("no objects")
 
     def __len__(self) -> int:
-        """The number of pictures so far."""
+        """The number of images so far."""
         return len(self._paths)
 
     def finish(
@@ -152,7 +152,7 @@ class Collector:
         )
 
     def fault(self, kind: str, what: str) -> None:
-        """A fault in the annotations of this picture."""
+        """A fault in the annotations of this image."""
         self.report.add(kind, self.file, what)
 
     def _box_fits(self, where: str, edges: Sequence[float]) -> bool:
@@ -173,7 +173,7 @@ class Collector:
         ):
             self.fault(
                 "box outside",
-                f"{where} has a box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) and its picture has "
+                f"{where} has a box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) and its image has "
                 f"{width} x {height} pixels",
             )
             return False
@@ -195,7 +195,7 @@ class Collector:
             if visible and not (-SLACK <= x <= width + SLACK and -SLACK <= y <= height + SLACK):
                 self.fault(
                     "key point outside",
-                    f"{where} has its {name} at ({x:g}, {y:g}) and its picture has {width} x {height} pixels",
+                    f"{where} has its {name} at ({x:g}, {y:g}) and its image has {width} x {height} pixels",
                 )
                 return False
         return True
@@ -214,7 +214,7 @@ def numbers(values: object) -> list[float]:
 
 
 def whole_size(height: object, width: object) -> tuple[int, int] | None:
-    """Height and width where both are whole numbers of pixels that a picture can have."""
+    """Height and width where both are whole numbers of pixels that an image can have."""
     sides = [side for side in (height, width) if isinstance(side, int) and 1 <= side <= LONGEST_SIDE]
     return (sides[0], sides[1]) if len(sides) == 2 else None
 

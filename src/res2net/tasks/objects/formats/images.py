@@ -1,4 +1,4 @@
-"""The common form of data sets with objects: pictures read on demand, and annotations in a few long arrays."""
+"""The common form of data sets with objects: images read on demand, and annotations in a few long arrays."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ NO_STUFF = 255
 
 
 class StuffSource(Protocol):
-    """Gives the stuff of a picture: what has no instances, such as sky."""
+    """Gives the stuff of an image: what has no instances, such as sky."""
 
-    def semantic(self, picture: int, size: tuple[int, int]) -> NDArray[np.int64]:
+    def semantic(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
         """`(H, W)`: the index of the class of each pixel, else `NO_STUFF`."""
         ...
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is known of N pictures and of their M objects, which lie picture by picture; shared by all splits of a set.
+    """What is known of N images and of their M objects, which lie image by image; shared by all splits of a set.
 
     Args:
         name: of the data set.
         class_names: of the objects.
-        paths: of the pictures.
-        image_ids: `(N,)`, as the files have them, or the place of the picture.
+        paths: of the images.
+        image_ids: `(N,)`, as the files have them, or the place of the image.
         sizes: `(N, 2)` height and width in pixels.
-        starts: `(N + 1,)`: the objects of picture i are those from `starts[i]` up to `starts[i + 1]`.
+        starts: `(N + 1,)`: the objects of image i are those from `starts[i]` up to `starts[i + 1]`.
         boxes: `(M, 4)` XYXY in pixels.
         labels: `(M,)` index of the class.
         area: `(M,)` in square pixels, as the files say, else of the box.
@@ -97,7 +97,7 @@ class Annotations:
 
 
 class ObjectImages(Dataset[Sample]):
-    """Pictures with objects: `(PIL.Image, target)`; a picture that cannot be read raises `BadImage`.
+    """Images with objects: `(PIL.Image, target)`; an image that cannot be read raises `BadImage`.
 
     A target holds `image_id`, and of these labels the ones asked for, where n is the number of objects:
 
@@ -111,9 +111,9 @@ class ObjectImages(Dataset[Sample]):
     - `semantic` `(H, W)` int64: an index in `stuff_names`, and 255 for things and what has no label
 
     Args:
-        annotations: of the pictures, and maybe of more.
+        annotations: of the images, and maybe of more.
         labels: which of `LABELS` a target holds.
-        chosen: the places in `annotations` of the pictures; by default all.
+        chosen: the places in `annotations` of the images; by default all.
 
     Raises:
         InputError: the data set has not all the labels.
@@ -139,7 +139,7 @@ class ObjectImages(Dataset[Sample]):
         return self._sample(index, read_image)
 
     def undecoded(self, index: int) -> Sample:
-        """As by index, but a JPEG is not decoded yet: a `Jpeg`, for the transforms of pictures with objects."""
+        """As by index, but a JPEG is not decoded yet: a `Jpeg`, for the transforms of images with objects."""
         return self._sample(index, open_image)
 
     def _sample(self, index: int, read: Callable[[str], Any]) -> Sample:
@@ -155,8 +155,8 @@ class ObjectImages(Dataset[Sample]):
 
     @property
     def paths(self) -> list[str]:
-        """The files of the pictures."""
-        return [self.annotations.paths[picture] for picture in self.chosen]
+        """The files of the images."""
+        return [self.annotations.paths[image] for image in self.chosen]
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -174,38 +174,38 @@ class ObjectImages(Dataset[Sample]):
         return self.annotations.keypoints
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width of a picture, known without reading it."""
+        """Height and width of an image, known without reading it."""
         height, width = self.annotations.sizes[self.chosen[index]].tolist()
         return height, width
 
     def rows(self, index: int) -> range:
-        """The places of a picture's objects in the arrays of `annotations`."""
-        picture = self.chosen[index]
-        return range(int(self.annotations.starts[picture]), int(self.annotations.starts[picture + 1]))
+        """The places of an image's objects in the arrays of `annotations`."""
+        image = self.chosen[index]
+        return range(int(self.annotations.starts[image]), int(self.annotations.starts[image + 1]))
 
     def target(self, index: int) -> dict[str, Any]:
-        """The target of a picture, which is not read for it.
+        """The target of an image, which is not read for it.
 
         Raises:
             BadImage: a file of masks cannot be read.
         """
         found = self.annotations
-        picture, rows, size = int(self.chosen[index]), self.rows(index), self.size(index)
+        image, rows, size = int(self.chosen[index]), self.rows(index), self.size(index)
         part = slice(rows.start, rows.stop)
-        target: dict[str, Any] = {"image_id": int(found.image_ids[picture])}
+        target: dict[str, Any] = {"image_id": int(found.image_ids[image])}
         points = torch.empty(0) if found.points is None else torch.from_numpy(found.points[part].copy())
         makers: dict[str, Callable[[], Tensor]] = {
             "boxes": lambda: tv_tensors.BoundingBoxes(
                 torch.from_numpy(found.boxes[part].copy()), format="XYXY", canvas_size=size
             ),
             "labels": lambda: torch.from_numpy(found.labels[part].astype(np.int64)),
-            "masks": lambda: tv_tensors.Mask(torch.from_numpy(_given(found.masks).masks(picture, rows, size))),
+            "masks": lambda: tv_tensors.Mask(torch.from_numpy(_given(found.masks).masks(image, rows, size))),
             "keypoints": lambda: tv_tensors.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
             "visibility": lambda: points[..., 2].to(torch.uint8),
             "crowd": partial(torch.tensor, found.crowd[part]),
             "area": partial(torch.tensor, found.area[part]),
             "difficult": partial(torch.tensor, found.difficult[part]),
-            "semantic": lambda: tv_tensors.Mask(torch.from_numpy(_given(found.stuff).semantic(picture, size))),
+            "semantic": lambda: tv_tensors.Mask(torch.from_numpy(_given(found.stuff).semantic(image, size))),
         }
         return target | {label: makers[label]() for label in self.labels}
 

@@ -9,7 +9,7 @@ from res2net.errors import InputError
 __all__ = ["COCO_PERSON", "PIXEL_MIDDLE", "Keypoints"]
 
 PIXEL_MIDDLE = 0.5
-"""From the number of a pixel to its middle, where a picture of w pixels reaches from 0 to w.
+"""From the number of a pixel to its middle, where an image of w pixels reaches from 0 to w.
 
 Key points in COCO's files are numbers of pixels, from 0 to w - 1, while boxes reach from 0 to w, and so do the key
 points of targets and results here: the mirror image of pixel i is then exactly w - 1 - i. Detectron2 does the same.
@@ -26,7 +26,7 @@ class Keypoints:
     Args:
         names: of the points.
         skeleton: pairs of indices, from 0, between which a line is drawn.
-        flips: pairs of indices that change places when a picture is mirrored: left and right.
+        flips: pairs of indices that change places when an image is mirrored: left and right.
         sigmas: for each point the deviation of annotators by COCO's object key point similarity (OKS), as a share of
             the square root of the object's area.
 
@@ -53,7 +53,7 @@ class Keypoints:
 
     @property
     def flip_order(self) -> tuple[int, ...]:
-        """The order of the points in the mirrored picture: `points[:, flip_order]` after x became `width - x`."""
+        """The order of the points in the mirrored image: `points[:, flip_order]` after x became `width - x`."""
         order = list(range(len(self.names)))
         for left, right in self.flips:
             order[left], order[right] = right, left

@@ -20,10 +20,10 @@ _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 
 
 class MaskSource(Protocol):
-    """Gives the masks of the objects of a picture."""
+    """Gives the masks of the objects of an image."""
 
-    def masks(self, picture: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """The masks `(n, H, W)` of the objects `rows` of the data set, which lie in that picture of it."""
+    def masks(self, image: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """The masks `(n, H, W)` of the objects `rows` of the data set, which lie in that image of it."""
         ...
 
 
@@ -64,7 +64,7 @@ class PackedMasks:
         return self
 
     def encoded(self, row: int, size: tuple[int, int]) -> dict[str, Any]:
-        """COCO's run lengths of one object in a picture of `size` (H, W)."""
+        """COCO's run lengths of one object in an image of `size` (H, W)."""
         height, width = size
         if row in self._runs:
             return {"size": [height, width], "counts": self._runs[row]}
@@ -73,7 +73,7 @@ class PackedMasks:
         scaled = [ring / 100 if ring.dtype == np.int32 else ring for ring in flat]
         return rle.merge(rle.frPyObjects([ring.tolist() for ring in scaled], height, width))
 
-    def masks(self, picture: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
+    def masks(self, image: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
         """As of `MaskSource`; rasterised as COCO does it."""
         if not rows:
             return np.zeros((0, *size), dtype=np.bool_)
@@ -82,10 +82,10 @@ class PackedMasks:
 
 
 class MaskFiles:
-    """A file for each picture, in which each object's pixels have a number of its own.
+    """A file for each image, in which each object's pixels have a number of its own.
 
     Args:
-        paths: the file of each picture.
+        paths: the file of each image.
         numbers: that of each object of the data set.
         rgb: whether a number is R + 256 G + 256^2 B of a pixel (COCO panoptic), or the pixel's value.
     """
@@ -95,36 +95,36 @@ class MaskFiles:
         self.numbers = np.asarray(numbers, dtype=np.int64)
         self.rgb = rgb
 
-    def ids(self, picture: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """The numbers of a picture's pixels, `(H, W)`.
+    def ids(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
+        """The numbers of an image's pixels, `(H, W)`.
 
         Raises:
             BadImage: the file cannot be read, or is not of `size`.
         """
-        found = read_ids(self.paths[picture], rgb=self.rgb)
+        found = read_ids(self.paths[image], rgb=self.rgb)
         if found.shape != size:
             raise BadImage.at(
-                self.paths[picture],
-                f"it has {found.shape[1]} x {found.shape[0]} pixels, and its picture has {size[1]} x {size[0]}",
+                self.paths[image],
+                f"it has {found.shape[1]} x {found.shape[0]} pixels, and its image has {size[1]} x {size[0]}",
             )
         return found
 
-    def masks(self, picture: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
+    def masks(self, image: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
         """As of `MaskSource`."""
-        return self.ids(picture, size) == self.numbers[rows.start : rows.stop, None, None]
+        return self.ids(image, size) == self.numbers[rows.start : rows.stop, None, None]
 
 
 def read_ids(path: str | Path, *, rgb: bool) -> NDArray[np.int64]:
     """The numbers that the pixels of a mask file stand for, `(H, W)`; `rgb` as in `MaskFiles`.
 
     Raises:
-        BadImage: there is no such file, it is not a picture in a format without loss, or not of one channel.
+        BadImage: there is no such file, it is not an image in a format without loss, or not of one channel.
     """
     try:
         with Image.open(path, formats=_LOSSLESS) as image:
             pixels = np.asarray(image.convert("RGB") if rgb else image).astype(np.int64)
     except Exception as error:  # broken files make decoders raise nearly anything
-        reason = f"it is not a whole picture in a format without loss ({', '.join(_LOSSLESS)})"
+        reason = f"it is not a whole image in a format without loss ({', '.join(_LOSSLESS)})"
         raise BadImage.at(path, reason if Path(path).is_file() else "no such file or directory") from error
     if rgb:
         return pixels @ np.array([1, 256, 256**2])
@@ -179,7 +179,7 @@ def _runs_fit(counts: str | bytes, pixels: int) -> bool:
 
 
 def polygon_fault(rings: object, size: tuple[int, int]) -> str:
-    """What is wrong with the polygons of an object in a picture of `size` (H, W); empty where nothing is."""
+    """What is wrong with the polygons of an object in an image of `size` (H, W); empty where nothing is."""
     if not isinstance(rings, list) or not rings:
         return "has no polygons"
     for ring in rings:
@@ -191,5 +191,5 @@ def polygon_fault(rings: object, size: tuple[int, int]) -> str:
             return "has a polygon of what is no number"
         # Far more than any rounding; the time to rasterise grows with the length of a line.
         if not (farthest[0] <= 2 * size[1] and farthest[1] <= 2 * size[0]):
-            return "has a polygon far outside of its picture"
+            return "has a polygon far outside of its image"
     return ""

@@ -1,4 +1,4 @@
-"""`open_objects`: from a path to pictures with objects for training and validation, whatever their format."""
+"""`open_objects`: from a path to images with objects for training and validation, whatever their format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from res2net.tasks.objects.formats.penn_fudan import has_penn_fudan, read_penn_f
 from res2net.tasks.objects.formats.voc import has_voc, read_voc
 from res2net.tasks.objects.formats.yolo import has_yolo, read_yolo
 
-__all__ = ["OBJECT_FORMATS", "ObjectFormat", "find_formats", "open_objects", "read_splits", "split_pictures"]
+__all__ = ["OBJECT_FORMATS", "ObjectFormat", "find_formats", "open_objects", "read_splits", "split_images"]
 
 _BOXES = ("boxes", "labels", "crowd", "area", "difficult")
 
@@ -66,9 +66,9 @@ def open_objects(
     seed: int = 0,
     bad_annotations: str = "stop",
 ) -> tuple[ObjectImages, ObjectImages]:
-    """The training and the validation pictures of a data set with objects, in one of `OBJECT_FORMATS`.
+    """The training and the validation images of a data set with objects, in one of `OBJECT_FORMATS`.
 
-    All annotations are checked before the first picture is read.
+    All annotations are checked before the first image is read.
 
     Args:
         path: a folder or a file.
@@ -90,7 +90,7 @@ def open_objects(
     report.settle(bad_annotations)
     _check_usable(path, splits)
     if len(splits) == 1:
-        return split_pictures(ObjectImages(splits[0], labels), val_fraction, seed)
+        return split_images(ObjectImages(splits[0], labels), val_fraction, seed)
     train, val = splits
     return ObjectImages(train, labels), ObjectImages(val, labels)
 
@@ -112,15 +112,15 @@ def read_splits(
     return OBJECT_FORMATS[format_name].read(Path(path), labels, report)
 
 
-def split_pictures(images: ObjectImages, val_fraction: float = 0.2, seed: int = 0) -> tuple[ObjectImages, ObjectImages]:
-    """Training and validation: by the seed, and the id and the name of each picture, so the same on every machine.
+def split_images(images: ObjectImages, val_fraction: float = 0.2, seed: int = 0) -> tuple[ObjectImages, ObjectImages]:
+    """Training and validation: by the seed, and the id and the name of each image, so the same on every machine.
 
     Raises:
-        InputError: there is one picture only.
+        InputError: there is one image only.
     """
     if len(images) < 2:
         raise InputError(
-            f"The data set {images.annotations.name} has {len(images)} pictures, and a split needs two: add pictures, "
+            f"The data set {images.annotations.name} has {len(images)} images, and a split needs two: add images, "
             "or give a data set that is split."
         )
     ids = images.annotations.image_ids[images.chosen].tolist()
@@ -149,7 +149,7 @@ def _choose(path: str | Path, labels: Sequence[str]) -> str:
 def _check_usable(path: str | Path, splits: Sequence[Annotations]) -> None:
     for split in splits:
         if not len(split.paths):
-            raise InputError(f"No picture with readable annotations is left in {split.name}: see `res2net data check`.")
+            raise InputError(f"No image with readable annotations is left in {split.name}: see `res2net data check`.")
         if not len(split.labels) and split.stuff is None:
             raise InputError(f"There is not one object in {split.name}: give a data set with objects.")
     first, last = splits[0], splits[-1]

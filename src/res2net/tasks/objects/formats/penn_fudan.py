@@ -1,6 +1,6 @@
-"""Penn-Fudan and others of its form: for each picture a mask in which the pixels of every object have its number.
+"""Penn-Fudan and others of its form: for each image a mask in which the pixels of every object have its number.
 
-The data set: https://www.cis.upenn.edu/~jshi/ped_html/, pedestrians in 170 pictures. A root has `PNGImages` (or
+The data set: https://www.cis.upenn.edu/~jshi/ped_html/, pedestrians in 170 images. A root has `PNGImages` (or
 `Images`) and `PedMasks`, where the mask of `x.png` is `x_mask.png`.
 """
 
@@ -19,18 +19,18 @@ from res2net.tasks.objects.formats.masks import MaskFiles, read_ids
 
 __all__ = ["has_penn_fudan", "read_penn_fudan"]
 
-_PICTURES = ("PNGImages", "Images", "images")
+_IMAGES = ("PNGImages", "Images", "images")
 
 
 def has_penn_fudan(path: Path) -> bool:
     """Whether that is a root of Penn-Fudan."""
-    return (path / "PedMasks").is_dir() and any((path / name).is_dir() for name in _PICTURES)
+    return (path / "PedMasks").is_dir() and any((path / name).is_dir() for name in _IMAGES)
 
 
 def read_penn_fudan(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """All pictures, which are not split; each mask is read, since boxes are only known from it."""
+    """All images, which are not split; each mask is read, since boxes are only known from it."""
     del labels  # boxes need the masks
-    folder = next(path / name for name in _PICTURES if (path / name).is_dir())
+    folder = next(path / name for name in _IMAGES if (path / name).is_dir())
     masks = {Path(name).stem: path / "PedMasks" / name for name in sorted(files_below(path / "PedMasks"))}
     collector = Collector(str(path), report)
     files: list[str] = []
@@ -46,12 +46,12 @@ def read_penn_fudan(path: Path, labels: Sequence[str] | None, report: Annotation
             size = image_size(folder / name)
             ids = read_ids(file, rgb=False)
         except BadImage as error:
-            report.add("unreadable picture", error.path, error.reason)
+            report.add("unreadable image", error.path, error.reason)
             continue
         if ids.shape != size:
-            report.add("wrong size", file, f"it has {ids.shape} pixels (H, W) and its picture {size}")
+            report.add("wrong size", file, f"it has {ids.shape} pixels (H, W) and its image {size}")
             continue
-        collector.start_picture(str(folder / name), size, file=file)
+        collector.start_image(str(folder / name), size, file=file)
         files.append(str(file))
         for number in np.unique(ids[ids > 0]).tolist():
             mask = ids == number
@@ -59,5 +59,5 @@ def read_penn_fudan(path: Path, labels: Sequence[str] | None, report: Annotation
             box = [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
             if collector.add(f"person {number}", 0, box, area=int(mask.sum())):
                 numbers.append(number)
-        collector.end_picture()
+        collector.end_image()
     return [collector.finish(("person",), masks=MaskFiles(files, numbers, rgb=False))]

@@ -12,7 +12,7 @@ from res2net.images.faults import AnnotationReport
 from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles
 
-__all__ = ["LARGE", "SMALL", "Survey", "check_pictures", "survey"]
+__all__ = ["LARGE", "SMALL", "Survey", "check_images", "survey"]
 
 SMALL, LARGE = 32**2, 96**2
 """COCO's bounds in square pixels: small objects have less than the first, large ones the second or more."""
@@ -22,7 +22,7 @@ SMALL, LARGE = 32**2, 96**2
 class Survey:
     """Counts of one split; `classes` has the number of objects of each class."""
 
-    pictures: int
+    images: int
     empty: int
     objects: int
     small: int
@@ -40,7 +40,7 @@ def survey(annotations: Annotations) -> Survey:
     area, points = annotations.area, annotations.points
     small, large = int((area < SMALL).sum()), int((area >= LARGE).sum())
     return Survey(
-        pictures=len(annotations.paths),
+        images=len(annotations.paths),
         empty=int((np.diff(annotations.starts) == 0).sum()),
         objects=len(area),
         small=small,
@@ -53,8 +53,8 @@ def survey(annotations: Annotations) -> Survey:
     )
 
 
-def check_pictures(annotations: Annotations, report: AnnotationReport) -> None:
-    """Look into the header of every picture, and of every file of masks, for its size; faults go to the report."""
+def check_images(annotations: Annotations, report: AnnotationReport) -> None:
+    """Look into the header of every image, and of every file of masks, for its size; faults go to the report."""
     _check_sizes(annotations.paths, annotations, report)
     if isinstance(annotations.masks, MaskFiles):
         _check_sizes(annotations.masks.paths, annotations, report)
@@ -65,7 +65,7 @@ def _check_sizes(paths: Sequence[str], annotations: Annotations, report: Annotat
         try:
             found = image_size(path)
         except BadImage as error:
-            report.add("unreadable picture", path, error.reason)
+            report.add("unreadable image", path, error.reason)
             continue
         if found != (height, width):
             said = f"it has {found[1]} x {found[0]} pixels, and its annotations are for {width} x {height}"

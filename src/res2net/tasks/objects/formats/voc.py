@@ -1,4 +1,4 @@
-"""PASCAL VOC: an XML file of boxes for each picture, and lists of the pictures of each split.
+"""PASCAL VOC: an XML file of boxes for each image, and lists of the images of each split.
 
 The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/. A root is `VOCdevkit`, which has `VOC2007` or
 `VOC2012` or both, or one of these; each has `Annotations`, `JPEGImages` and lists in `ImageSets/Main`.
@@ -25,7 +25,7 @@ VOC_CLASSES = (
 )
 """The classes of VOC 2007 and 2012. Where a data set has others, all that occur count, in the order of their names."""
 
-_PICTURES = ("JPEGImages", "images", "Images")
+_IMAGES = ("JPEGImages", "images", "Images")
 
 
 def has_voc(path: Path) -> bool:
@@ -37,11 +37,11 @@ def _years(path: Path) -> list[Path]:
     """The folders that have annotations, in the order of their names."""
     inside = [path, path / "VOCdevkit"]
     inside += [folder for base in inside if base.is_dir() for folder in sorted(base.glob("VOC[0-9]*"))]
-    return [folder for folder in inside if (folder / "Annotations").is_dir() and _picture_folder(folder)]
+    return [folder for folder in inside if (folder / "Annotations").is_dir() and _image_folder(folder)]
 
 
-def _picture_folder(year: Path) -> Path | None:
-    return next((year / name for name in _PICTURES if (year / name).is_dir()), None)
+def _image_folder(year: Path) -> Path | None:
+    return next((year / name for name in _IMAGES if (year / name).is_dir()), None)
 
 
 def read_voc(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
@@ -67,7 +67,7 @@ def read_voc(path: Path, labels: Sequence[str] | None, report: AnnotationReport)
 
 
 def _list(year: Path, split: str) -> list[str]:
-    """The names in a list of pictures, the first word of each line; empty where there is no such list."""
+    """The names in a list of images, the first word of each line; empty where there is no such list."""
     file = year / "ImageSets" / "Main" / f"{split}.txt"
     if not file.is_file():
         return []
@@ -81,18 +81,18 @@ def _annotated(year: Path, split: str) -> bool:
 
 
 Entry = tuple[Path, ET.Element, str]
-"""A file of annotations, what it holds, and the path of its picture."""
+"""A file of annotations, what it holds, and the path of its image."""
 
 
 def _parse(path: Path, members: Iterable[tuple[Path, str]], report: AnnotationReport) -> list[Entry]:
-    pictures: dict[Path, dict[str, str]] = {}
+    images: dict[Path, dict[str, str]] = {}
     found = []
     for year, name in members:
-        folder = _picture_folder(year)
+        folder = _image_folder(year)
         assert folder is not None
-        if folder not in pictures:
+        if folder not in images:
             names = sorted(files_below(folder))
-            pictures[folder] = {Path(one).stem: one for one in names if one.lower().endswith(EXTENSIONS)}
+            images[folder] = {Path(one).stem: one for one in names if one.lower().endswith(EXTENSIONS)}
         file = year / "Annotations" / f"{name}.xml"
         try:
             content = parse_xml(file.read_bytes())
@@ -100,10 +100,10 @@ def _parse(path: Path, members: Iterable[tuple[Path, str]], report: AnnotationRe
             said = error.strerror if isinstance(error, OSError) else error
             report.add("unreadable file", file, f"it cannot be read ({said})")
             continue
-        if name not in pictures[folder]:
-            report.add("missing picture", file, f"there is no picture {name!r} in {folder}")
+        if name not in images[folder]:
+            report.add("missing image", file, f"there is no image {name!r} in {folder}")
             continue
-        found.append((file, content, str(folder / pictures[folder][name])))
+        found.append((file, content, str(folder / images[folder][name])))
     return found
 
 
@@ -137,11 +137,11 @@ def _names(content: ET.Element) -> list[str]:
 def _collect(path: Path, entries: Iterable[Entry], classes: Sequence[str], report: AnnotationReport) -> Annotations:
     collector = Collector(str(path), report)
     label_of = {name: index for index, name in enumerate(classes)}
-    for file, content, picture in entries:
-        size = _size(content, picture, file, report)
+    for file, content, image in entries:
+        size = _size(content, image, file, report)
         if size is None:
             continue
-        collector.start_picture(picture, size, file=file)
+        collector.start_image(image, size, file=file)
         for place, thing in enumerate(content.iterfind("object")):
             name = (thing.findtext("name") or "").strip()
             if not name:
@@ -149,21 +149,21 @@ def _collect(path: Path, entries: Iterable[Entry], classes: Sequence[str], repor
                 continue
             difficult = (thing.findtext("difficult") or "0").strip() == "1"
             collector.add(f"object {place} ({name})", label_of[name], _box(thing), difficult=difficult)
-        collector.end_picture()
+        collector.end_image()
     return collector.finish(classes)
 
 
-def _size(content: ET.Element, picture: str, file: Path, report: AnnotationReport) -> tuple[int, int] | None:
-    """The size that the file says, or where it says none (some programs write 0), that of the picture."""
+def _size(content: ET.Element, image: str, file: Path, report: AnnotationReport) -> tuple[int, int] | None:
+    """The size that the file says, or where it says none (some programs write 0), that of the image."""
     said = [(content.findtext(f"size/{side}") or "").strip() for side in ("height", "width")]
     sides = [int(side) if re.fullmatch(r"\d{1,6}", side) else 0 for side in said]
     size = whole_size(*sides)
     if size is not None:
         return size
     try:
-        return image_size(picture)
+        return image_size(image)
     except BadImage as error:
-        report.add("unreadable picture", file, f"{picture}: {error.reason}")
+        report.add("unreadable image", file, f"{image}: {error.reason}")
         return None
 
 

@@ -1,8 +1,8 @@
-"""YOLO's text files: a line for each object, the class and its box, or its polygon, as shares of the picture's sides.
+"""YOLO's text files: a line for each object, the class and its box, or its polygon, as shares of the image's sides.
 
 The format: https://docs.ultralytics.com/datasets/detect/. The labels of `.../images/x.jpg` are in `.../labels/x.txt`.
 A root has `images/train` and `labels/train`, or `train/images` and `train/labels` (`val` or `valid` likewise), or
-`images` and `labels` only; or a `data.yaml` says where the pictures are and how classes are called, else `classes.txt`.
+`images` and `labels` only; or a `data.yaml` says where the images are and how classes are called, else `classes.txt`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def has_yolo(path: Path) -> bool:
 
 
 def _yaml_file(root: Path) -> Path | None:
-    """`data.yaml`, or another that names the pictures for training."""
+    """`data.yaml`, or another that names the images for training."""
     files = sorted(root.glob("*.y*ml"), key=lambda file: (file.stem != "data", file.name)) if root.is_dir() else []
     for file in files:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -44,12 +44,12 @@ def _yaml_file(root: Path) -> Path | None:
 
 
 def _folders(root: Path) -> dict[str, list[Path]]:
-    """The folders of pictures of each split, or of "" for the whole."""
+    """The folders of images of each split, or of "" for the whole."""
     found: dict[str, list[Path]] = {}
     for split, names in _SPLITS.items():
         for name in names:
             pairs = [(root / "images" / name, root / "labels" / name), (root / name / "images", root / name / "labels")]
-            there = [pictures for pictures, labels in pairs if pictures.is_dir() and labels.is_dir()]
+            there = [images for images, labels in pairs if images.is_dir() and labels.is_dir()]
             if there:
                 found.setdefault(split, there)
     if not found and (root / "images").is_dir() and (root / "labels").is_dir():
@@ -68,10 +68,10 @@ def read_yolo(path: Path, labels: Sequence[str] | None, report: AnnotationReport
     if file is not None:
         splits, names = _described(file)
     else:
-        splits, names = {split: list(_pictures(folders)) for split, folders in _folders(path).items()}, _listed(path)
+        splits, names = {split: list(_images(folders)) for split, folders in _folders(path).items()}, _listed(path)
     files = [splits["train"], splits["val"]] if len(splits) > 1 else list(splits.values())
-    parsed = [[(picture, _label_file(picture)) for picture in pictures] for pictures in files]
-    lines = [[(picture, label, _lines(label, report)) for picture, label in split] for split in parsed]
+    parsed = [[(image, _label_file(image)) for image in images] for images in files]
+    lines = [[(image, label, _lines(label, report)) for image, label in split] for split in parsed]
     every = [numbers for split in lines for _, _, found in split for _, numbers in found]
     if names is None:
         names = [str(label) for label in range(int(max((numbers[0] for numbers in every), default=-1)) + 1)]
@@ -80,13 +80,13 @@ def read_yolo(path: Path, labels: Sequence[str] | None, report: AnnotationReport
 
 
 def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
-    """The pictures of each split and the names of the classes that a YAML file tells."""
+    """The images of each split and the names of the classes that a YAML file tells."""
     try:
         content = yaml.safe_load(file.read_bytes())
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{file} is no YAML ({' '.join(str(error).split())}): mend it.") from error
     if not isinstance(content, dict) or not content.get("train"):
-        raise InputError(f"{file} does not say where the pictures are: add `train: FOLDER` and `val: FOLDER`.")
+        raise InputError(f"{file} does not say where the images are: add `train: FOLDER` and `val: FOLDER`.")
     if "kpt_shape" in content:
         raise InputError(f"{file} has key points, which are not read from YOLO's files: export them as COCO.")
     base = file.parent
@@ -95,11 +95,11 @@ def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
     for split, keys in {"train": ("train",), "val": ("val", "valid", "test")}.items():
         value = next((content[key] for key in keys if content.get(key)), None)
         places = value if isinstance(value, list) else [value] if value else []
-        found = [picture for place in places for picture in _pictures([_place(str(place), stated, base, file)])]
+        found = [image for place in places for image in _images([_place(str(place), stated, base, file)])]
         if found:
             splits[split] = found
     if not splits:
-        raise InputError(f"There are no pictures where {file} says: mend `path`, `train` and `val` in it.")
+        raise InputError(f"There are no images where {file} says: mend `path`, `train` and `val` in it.")
     return splits, _names(content.get("names"), file)
 
 
@@ -116,17 +116,17 @@ def _names(names: object, file: Path) -> list[str] | None:
 
 
 def _place(name: str, stated: Path, base: Path, file: Path) -> Path:
-    """A folder or list of pictures; programs write paths that hold for their own machine, or one folder too high."""
+    """A folder or list of images; programs write paths that hold for their own machine, or one folder too high."""
     plain = name.removeprefix("../")
     candidates = [stated / name, base / name, base / plain, base / Path(name).name]
     found = next((place for place in candidates if place.exists()), None)
     if found is None:
-        raise InputError(f"There is no {candidates[0]}, where {file} has pictures: mend `path` and {name!r} in it.")
+        raise InputError(f"There is no {candidates[0]}, where {file} has images: mend `path` and {name!r} in it.")
     return found
 
 
-def _pictures(places: Sequence[Path]) -> Iterator[str]:
-    """The pictures of folders and of text files that list them."""
+def _images(places: Sequence[Path]) -> Iterator[str]:
+    """The images of folders and of text files that list them."""
     for place in places:
         if place.is_file():
             for line in place.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -145,9 +145,9 @@ def _listed(root: Path) -> list[str] | None:
     return [line for line in lines if line]
 
 
-def _label_file(picture: str) -> Path:
+def _label_file(image: str) -> Path:
     """`.../labels/x.txt` for `.../images/x.jpg`: the last folder of that name counts."""
-    path = Path(picture)
+    path = Path(image)
     parts = list(path.parent.parts)
     places = [place for place, part in enumerate(parts) if part == "images"]
     if places:
@@ -160,7 +160,7 @@ Line = tuple[int, list[float]]
 
 
 def _lines(file: Path, report: AnnotationReport) -> list[Line]:
-    """The objects of a file of labels; a picture without objects may have none."""
+    """The objects of a file of labels; an image without objects may have none."""
     if not file.is_file():
         return []
     found = []
@@ -176,7 +176,7 @@ def _lines(file: Path, report: AnnotationReport) -> list[Line]:
         if not whole or not (len(numbers) == 5 or (len(numbers) >= 7 and len(numbers) % 2)):
             report.add("unreadable object", file, f"line {number} is no class with a box or a polygon: {line[:60]!r}")
         elif not all(abs(value) <= 2 for value in numbers[1:]):
-            report.add("box outside", file, f"line {number} has numbers that are no shares of a picture: {line[:60]!r}")
+            report.add("box outside", file, f"line {number} has numbers that are no shares of an image: {line[:60]!r}")
         else:
             found.append((number, numbers))
     return found
@@ -190,14 +190,14 @@ def _collect(
     report: AnnotationReport,
 ) -> Annotations:
     collector = Collector(str(path), report, with_masks=with_masks)
-    for picture, file, lines in split:
+    for image, file, lines in split:
         try:
-            size = image_size(picture)
+            size = image_size(image)
         except BadImage as error:
-            kind = "unreadable picture" if Path(picture).exists() else "missing picture"
-            report.add(kind, picture, error.reason)
+            kind = "unreadable image" if Path(image).exists() else "missing image"
+            report.add(kind, image, error.reason)
             continue
-        collector.start_picture(picture, size, file=file)
+        collector.start_image(image, size, file=file)
         seen: set[tuple[float, ...]] = set()
         for number, numbers in lines:
             if tuple(numbers) in seen:
@@ -208,7 +208,7 @@ def _collect(
                 box, ring = _pixels(numbers[1:], size)
                 collector.add(f"line {number}", int(numbers[0]), box, mask=[ring])
             seen.add(tuple(numbers))
-        collector.end_picture()
+        collector.end_image()
     return collector.finish(names)
 
 

@@ -1,7 +1,7 @@
 """Key points read off heat maps that span boxes, in tensors of fixed shapes, so that a whole detector can be exported.
 
 Mask R-CNN enlarges each heat map to the pixels of its box and takes the largest value. Where shapes are fixed each box
-could be as large as the picture, which makes too many pixels: here a grid of them is looked at, and then all pixels
+could be as large as the image, which makes too many pixels: here a grid of them is looked at, and then all pixels
 around its highest peaks.
 """
 

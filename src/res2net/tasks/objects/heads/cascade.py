@@ -60,9 +60,9 @@ class CascadeHeads(SecondStage):
 
         Args:
             features: the maps by name.
-            proposals: `(P, 4)` for each picture.
-            image_shapes: of the pictures.
-            targets: of each picture; labels count from 1.
+            proposals: `(P, 4)` for each image.
+            image_shapes: of the images.
+            targets: of each image; labels count from 1.
         """
         losses: dict[str, Tensor] = {}
         for number, (step, weight) in enumerate(zip(self._each_step(), self.loss_weights, strict=True), 1):
@@ -83,7 +83,7 @@ class CascadeHeads(SecondStage):
         probabilities = []
         boxes = regions
         for step in self._each_step():
-            # What a step sees lies in the picture; the box of the last is clipped where it is used.
+            # What a step sees lies in the image; the box of the last is clipped where it is used.
             boxes = torch.stack([clip_boxes_to_image(box, size) for box, size in zip(boxes, sizes, strict=True)])
             logits, deltas = step.regress(maps, list(boxes), sizes)
             probabilities.append(logits.float().softmax(-1)[:, 1:])
@@ -117,7 +117,7 @@ def _mask_loss(
 
 
 def _refined(step: RegionHeads, deltas: Tensor, regions: list[Tensor], sizes: Sizes) -> list[Tensor]:
-    """The boxes that a step makes of its regions, within the pictures and without those of no area."""
+    """The boxes that a step makes of its regions, within the images and without those of no area."""
     boxes = step.box_coder.decode_single(deltas.float(), torch.cat(regions)).split([len(some) for some in regions])
     inside = [clip_boxes_to_image(box, size) for box, size in zip(boxes, sizes, strict=True)]
     return [box[remove_small_boxes(box, LEAST_DETECTION)] for box in inside]

@@ -99,7 +99,7 @@ class Dense(Detector):
         return {f"loss_{name}": loss for name, loss in self.losses_of(usable, outputs, anchors).items()}
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What is in each picture, the best first; see `Detector.detect`."""
+        """What is in each image, the best first; see `Detector.detect`."""
         found = zip(*self._find(images, list(sizes)), strict=True)
         return [
             {"boxes": boxes[scores > 0], "scores": scores[scores > 0], "labels": labels[scores > 0]}

@@ -18,9 +18,9 @@ __all__ = ["DETECTORS", "Build", "Detector", "build_detector", "detector_names",
 
 
 class Detector(nn.Module):
-    """A network that finds objects in pictures.
+    """A network that finds objects in images.
 
-    Pictures come as a batch `(N, C, H, W)`, padded at the right and at the bottom; `sizes` are the (height, width) of
+    Images come as a batch `(N, C, H, W)`, padded at the right and at the bottom; `sizes` are the (height, width) of
     each before. Boxes are `(x1, y1, x2, y2)` in pixels of the batch, labels count from 0 and have no background class.
     `losses` and `detect` do what they say in training and in evaluation; the mode only matters to layers such as
     batch normalisation.
@@ -37,23 +37,23 @@ class Detector(nn.Module):
 
         Args:
             images: `(N, C, H, W)`.
-            sizes: (height, width) of each picture before padding.
-            targets: for each picture, of n objects, where n may be 0: `boxes` `(n, 4)`, `labels` `(n,)`, and where the
+            sizes: (height, width) of each image before padding.
+            targets: for each image, of n objects, where n may be 0: `boxes` `(n, 4)`, `labels` `(n,)`, and where the
                 detector finds them `masks` `(n, H, W)`, `keypoints` `(n, k, 3)` of x, y and visibility.
         """
         raise NotImplementedError
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What is in each picture, the best first.
+        """What is in each image, the best first.
 
-        `boxes` `(m, 4)` within the picture's size, `scores` `(m,)` descending, `labels` `(m,)` int64, and where the
+        `boxes` `(m, 4)` within the image's size, `scores` `(m,)` descending, `labels` `(m,)` int64, and where the
         detector finds them `masks` `(m, 28, 28)`, probabilities within the box, `keypoints` `(m, k, 2)` and
         `keypoint_scores` `(m, k)`.
         """
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """For export, where shapes are fixed: what `detect` finds in pictures that fill the batch.
+        """For export, where shapes are fixed: what `detect` finds in images that fill the batch.
 
         `boxes` `(N, D, 4)`, `scores` `(N, D)` descending, `labels` `(N, D)`, and where the detector finds them `masks`
         `(N, D, 28, 28)`, or `keypoints` `(N, D, k, 2)` and `keypoint_scores` `(N, D, k)`; places without a detection
@@ -98,7 +98,7 @@ def build_detector(name: str, backbone: Backbone, num_classes: int, options: Det
 
     Args:
         name: one of `detector_names()`.
-        backbone: a network for pictures; its classifier is not used.
+        backbone: a network for images; its classifier is not used.
         num_classes: how many classes of objects there are, the background not counted.
         options: sizes and thresholds.
 
@@ -109,5 +109,5 @@ def build_detector(name: str, backbone: Backbone, num_classes: int, options: Det
     if num_classes < 1:
         raise InputError(f"A detector cannot have {num_classes} classes: give 1 or more, the background not counted.")
     if backbone.dims != 2:
-        raise InputError(f"A detector needs pictures, and this backbone is for signals of {backbone.dims} dimensions.")
+        raise InputError(f"A detector needs images, and this backbone is for signals of {backbone.dims} dimensions.")
     return _all_detectors()[name](backbone, num_classes, options or DetectorOptions())

@@ -1,4 +1,4 @@
-"""A detector whose network takes pictures of one size, such as one that was exported."""
+"""A detector whose network takes images of one size, such as one that was exported."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from res2net.tasks.objects.heads.detector import Detector
 __all__ = ["MAPS", "FixedDetector"]
 
 MAPS = ("semantic",)
-"""Outputs that are of a picture `(N, C, *size)`, and not of each detection."""
+"""Outputs that are of an image `(N, C, *size)`, and not of each detection."""
 LEAST = 1e-2
 """Pixels of the sides of a detection."""
 
 
 class FixedDetector(Detector):
-    """Finds objects in pictures of any size that fit into the one size that a network takes.
+    """Finds objects in images of any size that fit into the one size that a network takes.
 
-    The network does not know where a picture ends and the zeros beside it begin. What it finds is cut at the border of
-    the picture here, after non-maximum suppression and not before it, and dropped where nothing is left. So only in
-    pictures that fill the size it always finds what the detector does that it was made of.
+    The network does not know where an image ends and the zeros beside it begin. What it finds is cut at the border of
+    the image here, after non-maximum suppression and not before it, and dropped where nothing is left. So only in
+    images that fill the size it always finds what the detector does that it was made of.
 
     Args:
-        network: pictures `(N, C, *size)` to what `names` tells, in fixed shapes as `Detector.forward` gives it.
-        size: height and width of these pictures.
+        network: images `(N, C, *size)` to what `names` tells, in fixed shapes as `Detector.forward` gives it.
+        size: height and width of these images.
         num_classes: of the labels.
         names: of the outputs: "boxes", "scores", "labels", and what there is besides: "masks", "keypoints" and
             "keypoint_scores", or "semantic".
@@ -44,16 +44,16 @@ class FixedDetector(Detector):
         self.names = tuple(names)
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What is in each picture, the best first; see `Detector.detect`.
+        """What is in each image, the best first; see `Detector.detect`.
 
         Raises:
-            InputError: a picture is larger than the size of the network.
+            InputError: an image is larger than the size of the network.
         """
         height, width = self.size
         for size in sizes:
             if size[0] > height or size[1] > width:
                 raise InputError(
-                    f"A picture of {size[0]} x {size[1]} pixels does not fit into the {height} x {width} of the "
+                    f"An image of {size[0]} x {size[1]} pixels does not fit into the {height} x {width} of the "
                     "exported detector: resize it."
                 )
         images = images[..., :height, :width]  # what is cut off is padding
@@ -68,14 +68,14 @@ class FixedDetector(Detector):
         return results
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What the network finds in pictures that have its size."""
+        """What the network finds in images that have its size."""
         return cast("tuple[Tensor, ...]", tuple(self.network(images)))
 
 
 def within(found: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-    """Detections cut at the border of a picture of that (height, width); masks lie within the boxes as they are then.
+    """Detections cut at the border of an image of that (height, width); masks lie within the boxes as they are then.
 
-    Key points beside the picture come to its border, and what has no side left is dropped.
+    Key points beside the image come to its border, and what has no side left is dropped.
     """
     boxes = clip_boxes_to_image(found["boxes"], size)
     if "keypoints" in found:

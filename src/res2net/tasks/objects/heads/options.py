@@ -31,15 +31,15 @@ class DetectorOptions:
     nms_threshold: float = 0.5
     """Of two detections of a class whose intersection over union is larger, the one with the lower score is dropped."""
     detections: int = 100
-    """How many are kept in a picture at most."""
+    """How many are kept in an image at most."""
     proposals_train: int = 2000
     """Regions that the first stage takes in training: of each map before non-maximum suppression, of all after it."""
     proposals: int = 1000
     """The same in evaluation."""
     anchors_per_image: int = 256
-    """Anchors of a picture that the loss of the first stage is computed of."""
+    """Anchors of an image that the loss of the first stage is computed of."""
     rois_per_image: int = 512
-    """Regions of a picture that the loss of the second stage is computed of."""
+    """Regions of an image that the loss of the second stage is computed of."""
     num_keypoints: int = 0
     """Key points of an object; 0: the detector finds none."""
 

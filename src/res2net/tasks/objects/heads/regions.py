@@ -1,6 +1,6 @@
 """The two stages of a detector in evaluation, from the parts of torchvision, in tensors of fixed shapes.
 
-Torchvision's own evaluation of these parts gives the same, in lists of tensors whose lengths depend on the picture, and
+Torchvision's own evaluation of these parts gives the same, in lists of tensors whose lengths depend on the image, and
 is not for export.
 """
 
@@ -22,7 +22,7 @@ from res2net.tasks.objects.heads.selection import best_detections, best_of, clip
 __all__ = ["RegionHeads", "SecondStage", "Sizes", "propose", "region_pool"]
 
 Sizes = list[tuple[int, int]]
-"""(height, width) of each picture."""
+"""(height, width) of each image."""
 LEAST_PROPOSAL = 1e-3
 """Pixels of the sides of a proposal."""
 LEAST_DETECTION = 1e-2
@@ -32,7 +32,7 @@ LEAST_DETECTION = 1e-2
 def region_pool(strides: list[int], size: int) -> MultiScaleRoIAlign:
     """RoIAlign of the map that fits a region's size (Lin et al., CVPR 2017, equation 1), of maps "0", "1", ...
 
-    Torchvision's would guess the strides from the first pictures it sees.
+    Torchvision's would guess the strides from the first images it sees.
     """
     pool = MultiScaleRoIAlign([str(index) for index in range(len(strides))], size, sampling_ratio=2)
     pool.scales = [1 / stride for stride in strides]
@@ -49,7 +49,7 @@ def propose(
         rpn: its parts, trained.
         maps: the pyramid, each `(N, C, H, W)`.
         padded: (height, width) of the batch.
-        sizes: of the pictures.
+        sizes: of the images.
         count: how many are taken of each map before non-maximum suppression, and in all after it.
 
     Returns:
@@ -83,7 +83,7 @@ def _anchors(rpn: RegionProposalNetwork, features: list[Tensor], padded: tuple[i
 class SecondStage(nn.Module):
     """What is in the regions that the first stage proposes.
 
-    Calling it with the maps, the proposals, the sizes and the targets of pictures gives, in training, an empty list and
+    Calling it with the maps, the proposals, the sizes and the targets of images gives, in training, an empty list and
     the losses by name, as torchvision's `RoIHeads` does.
     """
 
@@ -92,7 +92,7 @@ class SecondStage(nn.Module):
     nms_thresh: float
     """Largest intersection over union of two detections of a class."""
     detections_per_img: int
-    """How many are kept in a picture at most."""
+    """How many are kept in an image at most."""
 
     def has_mask(self) -> bool:
         """Whether it finds masks."""
@@ -110,11 +110,11 @@ class SecondStage(nn.Module):
         raise NotImplementedError
 
     def masks(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Probabilities `(R, 1 + K, 28, 28)` of a mask of each class, in the regions of all pictures."""
+        """Probabilities `(R, 1 + K, 28, 28)` of a mask of each class, in the regions of all images."""
         raise NotImplementedError
 
     def heat_maps(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Logits `(R, k, 56, 56)` of the place of each key point, in the regions of all pictures."""
+        """Logits `(R, k, 56, 56)` of the place of each key point, in the regions of all images."""
         raise NotImplementedError
 
     def find(self, maps: Mapping[str, Tensor], proposals: Tensor, valid: Tensor, sizes: Sizes) -> tuple[Tensor, ...]:
@@ -168,14 +168,14 @@ class RegionHeads(RoIHeads, SecondStage):  # type: ignore[misc] # torchvision ha
         return logits.float().softmax(-1)[:, 1:].unflatten(0, shape), boxes[:, 1:].unflatten(0, shape)
 
     def regress(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> tuple[Tensor, Tensor]:
-        """Logits and changes of the boxes, for the regions `(P, 4)` of each picture, one picture after the other."""
+        """Logits and changes of the boxes, for the regions `(P, 4)` of each image, one image after the other."""
         logits, deltas = self.box_predictor(self.box_head(self.box_roi_pool(maps, regions, sizes)))
         return logits, deltas
 
     def masks(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Probabilities `(R, 1 + K, 28, 28)` of a mask of each class, in the regions of all pictures."""
+        """Probabilities `(R, 1 + K, 28, 28)` of a mask of each class, in the regions of all images."""
         return self.mask_predictor(self.mask_head(self.mask_roi_pool(maps, regions, sizes))).sigmoid()
 
     def heat_maps(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Logits `(R, k, 56, 56)` of the place of each key point, in the regions of all pictures."""
+        """Logits `(R, k, 56, 56)` of the place of each key point, in the regions of all images."""
         return self.keypoint_predictor(self.keypoint_head(self.keypoint_roi_pool(maps, regions, sizes)))

@@ -15,13 +15,13 @@ from torchvision.ops import clip_boxes_to_image, nms
 __all__ = ["CANDIDATES", "best_detections", "best_of", "clipped", "suppressed"]
 
 CANDIDATES = 4000
-"""Boxes of a picture that suppression looks at; which of them it keeps does not depend on worse ones."""
+"""Boxes of an image that suppression looks at; which of them it keeps does not depend on worse ones."""
 APART = ((-4.0, -4.0, -3.0, -3.0), (-2.0, -2.0, -1.0, -1.0))
-"""Boxes outside of all pictures."""
+"""Boxes outside of all images."""
 
 
 def clipped(boxes: Tensor, sizes: list[tuple[int, int]], least: float) -> tuple[Tensor, Tensor]:
-    """Boxes `(N, ..., 4)` within pictures of such (height, width), and which have no side below `least`, `(N, ...)`."""
+    """Boxes `(N, ..., 4)` within images of such (height, width), and which have no side below `least`, `(N, ...)`."""
     boxes = torch.stack([clip_boxes_to_image(some, size) for some, size in zip(boxes, sizes, strict=True)])
     return boxes, ((boxes[..., 2:] - boxes[..., :2]) >= least).all(-1)
 
@@ -39,7 +39,7 @@ def suppressed(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor |
     """Scores `(M,)` with minus infinity for each of the boxes `(M, 4)` that overlaps with a better one.
 
     Args:
-        boxes: in one picture, coordinates from 0.
+        boxes: in one image, coordinates from 0.
         scores: minus infinity for boxes that do not count, which then suppress none of the others.
         threshold: they overlap when their intersection over union is larger.
         groups: whole numbers `(M,)`; only boxes of a group suppress each other.
@@ -56,7 +56,7 @@ def suppressed(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor |
 def best_detections(
     boxes: Tensor, scores: Tensor, labels: Tensor, *, nms_threshold: float, count: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What is left of the detections in a picture after non-maximum suppression in each class.
+    """What is left of the detections in an image after non-maximum suppression in each class.
 
     Args:
         boxes: `(M, 4)`.

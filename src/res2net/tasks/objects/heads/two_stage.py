@@ -1,6 +1,6 @@
 """Faster R-CNN (Ren et al., NeurIPS 2015) and what came of it: regions are proposed, and then looked at.
 
-The parts are torchvision's. Its own detectors also resize and normalise pictures, which the data's transforms do here.
+The parts are torchvision's. Its own detectors also resize and normalise images, which the data's transforms do here.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class TwoStage(Detector):
         self.proposals = proposals
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """The pyramid of pictures `(N, C, H, W)`: maps `(N, channels, h, w)` by name, finest first."""
+        """The pyramid of images `(N, C, H, W)`: maps `(N, channels, h, w)` by name, finest first."""
         return self.neck(self.backbone.features(images))
 
     def losses(
@@ -120,7 +120,7 @@ class TwoStage(Detector):
         sizes: Sequence[tuple[int, int]],
         targets: Sequence[Mapping[str, Tensor]],
     ) -> dict[str, Tensor]:
-        """`losses` where the maps of the pictures are known."""
+        """`losses` where the maps of the images are known."""
         shapes = list(sizes)
         counted = [{**target, "labels": target["labels"] + 1} for target in targets]
         with _learning(self.rpn, self.roi_heads):
@@ -129,13 +129,13 @@ class TwoStage(Detector):
         return losses | more
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What is in each picture, the best first; see `Detector.detect`."""
+        """What is in each image, the best first; see `Detector.detect`."""
         return self.detect_on(self.maps(images), images, sizes)
 
     def detect_on(
         self, maps: Mapping[str, Tensor], images: Tensor, sizes: Sequence[tuple[int, int]]
     ) -> list[dict[str, Tensor]]:
-        """`detect` where the maps of the pictures are known."""
+        """`detect` where the maps of the images are known."""
         boxes, scores, labels, *extras = self.find_on(maps, images, list(sizes))
         results = []
         for index, here in enumerate(scores > 0):
@@ -156,7 +156,7 @@ class TwoStage(Detector):
         if not self.roi_heads.has_keypoint():
             return found
         *others, heatmaps = found
-        # One picture after the other: a large picture's many key points take a lot of memory.
+        # One image after the other: a large image's many key points take a lot of memory.
         points = [
             points_in_boxes(one.float(), boxes, max(height, width))
             for one, boxes in zip(heatmaps, others[0], strict=True)
@@ -164,7 +164,7 @@ class TwoStage(Detector):
         return *others, *(torch.stack(tensors) for tensors in zip(*points, strict=True))
 
     def find_on(self, maps: Mapping[str, Tensor], images: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...]:
-        """What is in pictures of those (height, width) within the batch, where the maps are known.
+        """What is in images of those (height, width) within the batch, where the maps are known.
 
         Boxes `(N, D, 4)`, scores `(N, D)`, labels `(N, D)`, and if it has them masks `(N, D, 28, 28)` and heat maps of
         key points, `(N, D, k, 56, 56)`, which span the boxes.
@@ -175,7 +175,7 @@ class TwoStage(Detector):
 
 
 class PreciseAnchors(AnchorGenerator):  # type: ignore[misc] # torchvision has no types
-    """Anchors in float32 whatever the maps are: half precision cannot tell the pixels of a large picture apart."""
+    """Anchors in float32 whatever the maps are: half precision cannot tell the pixels of a large image apart."""
 
     def set_cell_anchors(self, dtype: torch.dtype, device: torch.device) -> None:
         """The anchors of one place of each map."""

@@ -20,7 +20,7 @@ class InstanceOptions(ObjectOptions):
     detector: str = "mask_rcnn"
     """mask_rcnn or cascade_mask_rcnn."""
     copy_paste: float = 0.0
-    """Probability of pasting objects of another picture (Ghiasi et al., 2021)."""
+    """Probability of pasting objects of another image (Ghiasi et al., 2021)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

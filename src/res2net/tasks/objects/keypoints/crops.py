@@ -1,7 +1,7 @@
-"""One sample for each person of a picture: the crop that a top-down network for key points sees.
+"""One sample for each person of an image: the crop that a top-down network for key points sees.
 
-Coordinates are continuous: pixel (0, 0) covers 0 to 1 along each side, in the picture and in the crop. A crop is the
-picture seen through one matrix, which moves pixels and points alike; its inverse leads back to the picture.
+Coordinates are continuous: pixel (0, 0) covers 0 to 1 along each side, in the image and in the crop. A crop is the
+image seen through one matrix, which moves pixels and points alike; its inverse leads back to the image.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = [
     "PADDING",
     "CropAugment",
     "TopDown",
+    "crop_image",
     "crop_matrix",
-    "crop_picture",
     "inverse_matrix",
     "mirrored_order",
     "move_points",
@@ -73,22 +73,22 @@ class TopDown(Dataset[Sample]):
     """The people of a data set, each in a crop of its own: every object with a labelled key point that is no crowd.
 
     The boxes are those of the data set, in training and in evaluation. An item is `(image, target)`: a
-    `tv_tensors.Image` `(C, height, width)` of the type of the picture (uint8 for a `PIL.Image`), and
+    `tv_tensors.Image` `(C, height, width)` of the type of the image (uint8 for a `PIL.Image`), and
 
     - `keypoints` `(k, 2)` float32: x and y in pixels of the crop, also outside of it
     - `visibility` `(k,)` uint8: 0 not labelled (the point then has no meaning), 1 hidden, 2 visible
-    - `matrix` `(2, 3)` float32: from the crop back to the picture (`move_points`)
-    - `box` `(4,)` float32: the person's box in the picture, XYXY; `area` of the person there, square pixels
-    - `original_size`: height and width of the picture; `image_id` of the picture; `object`, the place in it
+    - `matrix` `(2, 3)` float32: from the crop back to the image (`move_points`)
+    - `box` `(4,)` float32: the person's box in the image, XYXY; `area` of the person there, square pixels
+    - `original_size`: height and width of the image; `image_id` of the image; `object`, the place in it
     - `label`, where the objects have any; `index`, the place in this data set
-    - `truth`, in evaluation: the target of the whole picture as it is, for metrics that compare picture by picture
+    - `truth`, in evaluation: the target of the whole image as it is, for metrics that compare image by image
 
     A crop has the ratio of sides of `size`, and the box with some padding within it (`crop_matrix`). It is resampled
-    bilinearly, and black beyond the picture. Random changes depend on torch's generator alone.
+    bilinearly, and black beyond the image. Random changes depend on torch's generator alone.
 
     Args:
         dataset: its targets have boxes, key points and their visibility. Where it has `target(index)`, that is asked
-            for the people in place of the samples, which takes reading every picture once.
+            for the people in place of the samples, which takes reading every image once.
         size: height and width of the crops.
         train: whether crops change at random.
         flip_pairs: pairs of key points, by number, that a mirror swaps: left and right.
@@ -130,8 +130,8 @@ class TopDown(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self.people):
             raise IndexError(f"index {index} is outside of 0 ... {len(self.people) - 1}")
-        picture, place = self.people[index]
-        image, target = self.dataset[picture]
+        image_index, place = self.people[index]
+        image, target = self.dataset[image_index]
         factor, angle, mirrored = self.augment.draw() if self.augment else (1.0, 0.0, False)
         box = target["boxes"][place].as_subclass(Tensor).to(torch.float32)
         matrix = crop_matrix(
@@ -150,7 +150,7 @@ class TopDown(Dataset[Sample]):
             "box": box,
             "area": _area(target, place),
             "original_size": (height, width),
-            "image_id": int(target.get("image_id", picture)),
+            "image_id": int(target.get("image_id", image_index)),
             "object": place,
             "index": index,
         }
@@ -158,7 +158,7 @@ class TopDown(Dataset[Sample]):
             person["label"] = int(target["labels"][place])
         if self.augment is None:
             person["truth"] = dict(target)
-        return crop_picture(image, matrix, self.size), person
+        return crop_image(image, matrix, self.size), person
 
 
 def crop_matrix(
@@ -170,16 +170,16 @@ def crop_matrix(
     mirrored: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """The matrix `(2, 3)` from a crop back to the picture.
+    """The matrix `(2, 3)` from a crop back to the image.
 
     The centre of the crop is that of the box. The box grows along one side to the ratio of the crop's sides, and then
     along both by `padding`.
 
     Args:
-        box: `(4,)` XYXY in the picture.
+        box: `(4,)` XYXY in the image.
         size: height and width of the crop.
         padding: how much larger than the box the crop is.
-        angle: degrees by which the crop's axes are turned in the picture, from x towards y.
+        angle: degrees by which the crop's axes are turned in the image, from x towards y.
         mirrored: whether the crop's x runs to the left.
         dtype: of the matrix.
 
@@ -210,33 +210,33 @@ def move_points(matrix: Tensor, points: Tensor) -> Tensor:
     return points @ matrix[..., :2].mT + matrix[..., None, :, 2]
 
 
-def crop_picture(picture: Any, matrix: Tensor, size: tuple[int, int]) -> tv_tensors.Image:
-    """What a crop of that size shows of a picture: bilinear between its pixels, and black beyond it.
+def crop_image(image: Any, matrix: Tensor, size: tuple[int, int]) -> tv_tensors.Image:
+    """What a crop of that size shows of an image: bilinear between its pixels, and black beyond it.
 
     Args:
-        picture: a `PIL.Image`, or a tensor `(C, H, W)` of any number of channels.
-        matrix: `(2, 3)` from the crop to the picture, as of `crop_matrix`.
+        image: a `PIL.Image`, or a tensor `(C, H, W)` of any number of channels.
+        matrix: `(2, 3)` from the crop to the image, as of `crop_matrix`.
         size: height and width of the crop.
 
     Returns:
-        `(C, height, width)`: uint8 of a `PIL.Image`, else of the picture's type.
+        `(C, height, width)`: uint8 of a `PIL.Image`, else of the image's type.
     """
     numbers = tuple(float(number) for number in matrix.flatten())
 
-    def seen(image: Image.Image) -> Image.Image:
-        return image.transform(size[::-1], Image.Transform.AFFINE, numbers, Image.Resampling.BILINEAR)
+    def seen(plane: Image.Image) -> Image.Image:
+        return plane.transform(size[::-1], Image.Transform.AFFINE, numbers, Image.Resampling.BILINEAR)
 
-    if isinstance(picture, Image.Image):
-        return to_image(seen(picture))
-    pixels = picture.as_subclass(Tensor)
-    # Pillow has pictures of one channel of bytes or of floats, and no others with as many channels as one likes.
+    if isinstance(image, Image.Image):
+        return to_image(seen(image))
+    pixels = image.as_subclass(Tensor)
+    # Pillow has images of one channel of bytes or of floats, and no others with as many channels as one likes.
     planes = pixels if pixels.dtype == torch.uint8 else pixels.to(torch.float32)
     crops = [np.asarray(seen(Image.fromarray(plane.numpy()))) for plane in planes.cpu()]
     return tv_tensors.Image(torch.from_numpy(np.stack(crops)).to(pixels.dtype))
 
 
 def mirrored_order(count: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """For each of `count` key points the one that has its place in a mirrored picture.
+    """For each of `count` key points the one that has its place in a mirrored image.
 
     Raises:
         InputError: a pair has a point that is not there, or a point is in two pairs.

@@ -1,4 +1,4 @@
-"""Key points as heat maps, one with a Gaussian for each point, and back; and the mean over a mirrored picture."""
+"""Key points as heat maps, one with a Gaussian for each point, and back; and the mean over a mirrored image."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class HeatmapCodec:
 
         Args:
             heatmaps: `(N, k, height, width)`.
-            matrix: `(N, 2, 3)` from the crops to their pictures; without it points stay in pixels of the crop.
+            matrix: `(N, 2, 3)` from the crops to their images; without it points stay in pixels of the crop.
 
         Returns:
             Points `(N, k, 2)` and scores `(N, k)`.
@@ -203,10 +203,10 @@ class _Neighbourhood:
 
 
 def flip_back(heatmaps: Tensor, flip_pairs: Sequence[tuple[int, int]], *, shift: bool = False) -> Tensor:
-    """Heat maps `(N, k, h, w)` of mirrored pictures as those of the pictures themselves.
+    """Heat maps `(N, k, h, w)` of mirrored images as those of the images themselves.
 
     Args:
-        heatmaps: of mirrored pictures.
+        heatmaps: of mirrored images.
         flip_pairs: pairs of key points, by number, that a mirror swaps.
         shift: whether to move them a pixel to the right, the first column being kept, as the published code of
             SimpleBaseline does: for maps whose pixels do not lie in the middle of what they cover.
@@ -221,5 +221,5 @@ def flip_back(heatmaps: Tensor, flip_pairs: Sequence[tuple[int, int]], *, shift:
 def flip_test(
     model: Callable[[Tensor], Tensor], images: Tensor, flip_pairs: Sequence[tuple[int, int]], *, shift: bool = False
 ) -> Tensor:
-    """The mean of the heat maps of pictures `(N, C, H, W)` and of those of the mirrored pictures; see `flip_back`."""
+    """The mean of the heat maps of images `(N, C, H, W)` and of those of the mirrored images; see `flip_back`."""
     return (model(images) + flip_back(model(images.flip(-1)), flip_pairs, shift=shift)) / 2

@@ -14,7 +14,7 @@ from res2net.tasks.objects.formats import PIXEL_MIDDLE
 from res2net.tasks.objects.keypoints.poses import oks_nms
 from res2net.tasks.objects.metrics.coco import area_of
 from res2net.tasks.objects.metrics.cocoeval import evaluate
-from res2net.tasks.objects.metrics.image_metric import PictureMetric, check_labels, entry, of_objects, pairs
+from res2net.tasks.objects.metrics.image_metric import ImageMetric, check_labels, entry, of_objects, pairs
 
 __all__ = ["BOXES", "COCO_SIGMAS", "OksAP", "PersonOksAP"]
 
@@ -28,12 +28,12 @@ COCO_SIGMAS = (
 """Of COCO's 17 points of a person, nose to ankles: how far people who mark them differ, in square roots of the area."""
 
 
-class OksAP(PictureMetric):
+class OksAP(ImageMetric):
     """COCO's ten numbers of key points, by faster-coco-eval.
 
     `compute` gives fractions from 0 to 1: `keypoint_AP` (mean over similarities 0.50 to 0.95), `keypoint_AP50`,
     `keypoint_AP75`, `keypoint_AP_medium`, `keypoint_AP_large` (from 32² and from 96² square pixels), and the recall
-    with 20 detections in a picture, `keypoint_AR`, `keypoint_AR50`, `keypoint_AR75`, `keypoint_AR_medium` and
+    with 20 detections in an image, `keypoint_AR`, `keypoint_AR50`, `keypoint_AR75`, `keypoint_AR_medium` and
     `keypoint_AR_large`. A number without any object to measure it on, where COCO writes -1, is NaN.
 
     As in COCO, an object with `crowd` or without a labelled point asks for no detection and forgives those near its
@@ -77,7 +77,7 @@ class OksAP(PictureMetric):
         return f"OKS-AP of {len(self.sigmas)} key points in {self.boxes} boxes"
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
-        """Add pictures, a result and a target for each.
+        """Add images, a result and a target for each.
 
         Args:
             results: `scores` `(m,)`, `keypoints` `(m, k, 2)` or with anything third, and `labels` `(m,)` from 0, which
@@ -121,10 +121,10 @@ class OksAP(PictureMetric):
         images: list[dict[str, Any]] = []
         objects: list[dict[str, Any]] = []
         detections: list[dict[str, Any]] = []
-        for image_id, picture in self.kept():
+        for image_id, image in self.kept():
             images.append({"id": image_id})
-            objects += _objects(image_id, picture)
-            detections += _detections(image_id, picture)
+            objects += _objects(image_id, image)
+            detections += _detections(image_id, image)
         numbers, _ = evaluate("keypoints", images, objects, detections, self.class_names, self.sigmas)
         return {f"keypoint_{name}": value for name, value in numbers.items()}
 
@@ -134,23 +134,23 @@ class OksAP(PictureMetric):
         https://cocodataset.org/#format-results: `image_id`, `category_id`, `score` and `keypoints` (x, y, 1), which
         count pixels from 0.
         """
-        for image_id, picture in self.kept():
-            for one in _detections(image_id, picture):
+        for image_id, image in self.kept():
+            for one in _detections(image_id, image):
                 yield {name: value for name, value in one.items() if name != "area"}
 
 
 class PersonOksAP(OksAP):
     """`OksAP` of results that come person by person, as those of top-down networks do.
 
-    What was found for the people of a picture is put together, whatever batches it came in. Of poses that are nearly
-    the same, as of two boxes around one person, only the surest stays (`res2net.tasks.objects.keypoints.poses.oks_nms`): the published
-    code of SimpleBaseline does that with both kinds of boxes.
+    What was found for the people of an image is put together, whatever batches it came in. Of poses that are nearly
+    the same, as of two boxes around one person, only the surest stays (`oks_nms`): the published code of SimpleBaseline
+    does that with both kinds of boxes.
 
     Args:
         sigmas: as of `OksAP`.
         boxes: as of `OksAP`.
         class_names: as of `OksAP`.
-        others: targets of pictures in which there was no box to look into: their people are missed.
+        others: targets of images in which there was no box to look into: their people are missed.
     """
 
     def __init__(
@@ -161,13 +161,13 @@ class PersonOksAP(OksAP):
         others: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(sigmas, boxes, class_names)
-        for name, kind in (("picture", torch.int64), ("crop_area", torch.float32)):
+        for name, kind in (("image", torch.int64), ("crop_area", torch.float32)):
             self.fields[name] = (kind, ())
             self.add_state(name, [], dist_reduce_fx="cat")
         self.others = {image_id: self._missed(target) for image_id, _, target in pairs(others, others)}
 
     def _missed(self, target: Mapping[str, Any]) -> dict[str, Tensor]:
-        """What is true of a picture, and that nothing was found."""
+        """What is true of an image, and that nothing was found."""
         none = {"scores": (0,), "labels": (0,), "keypoints": (0, len(self.sigmas), 2)}
         values = self._values({name: torch.empty(shape) for name, shape in none.items()}, target)
         return {name: value.to(self.fields[name][0]) for name, value in values.items()}
@@ -176,9 +176,9 @@ class PersonOksAP(OksAP):
         """Add people, a result and a target for each.
 
         Args:
-            results: as of `OksAP`, of one person each; and `crop_area` `(m,)`, square pixels of the picture that were
+            results: as of `OksAP`, of one person each; and `crop_area` `(m,)`, square pixels of the image that were
                 seen for it, by which poses are told apart.
-            targets: as of `OksAP`, of the whole picture that the person is in; and `person`, a number of its own for
+            targets: as of `OksAP`, of the whole image that the person is in; and `person`, a number of its own for
                 each.
 
         Raises:
@@ -187,20 +187,20 @@ class PersonOksAP(OksAP):
         for image_id, result, target in pairs(results, targets):
             if "person" not in target:
                 raise InputError("A target has no 'person': give each person a number of its own.")
-            values = self._values(result, target) | {"picture": torch.tensor([image_id])}
+            values = self._values(result, target) | {"image": torch.tensor([image_id])}
             values["crop_area"] = of_objects(result, "crop_area", "result", len(values["scores"]))
             self.keep(int(target["person"]), values)
 
     def kept(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Each picture once, by `image_id`: what is true there, and what was found for all its people."""
+        """Each image once, by `image_id`: what is true there, and what was found for all its people."""
         people: dict[int, list[dict[str, Tensor]]] = {}
         for _, person in super().kept():
-            people.setdefault(int(person.pop("picture")), []).append(person)
-        pictures = self.others | {image_id: self._together(found) for image_id, found in people.items()}
-        yield from sorted(pictures.items())
+            people.setdefault(int(person.pop("image")), []).append(person)
+        images = self.others | {image_id: self._together(found) for image_id, found in people.items()}
+        yield from sorted(images.items())
 
     def _together(self, people: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """What is true of a picture, and what was found for its people, each once."""
+        """What is true of an image, and what was found for its people, each once."""
         names = ("scores", "labels", "keypoints", "crop_area")
         found = {name: torch.cat([one[name] for one in people]) for name in names}
         stay = oks_nms(found["keypoints"], found["scores"], found["crop_area"], self.sigmas, found["labels"])
@@ -213,15 +213,15 @@ def _points(result: Mapping[str, Any], found: int, points: int) -> Tensor:
     return of_objects(result, "keypoints", "result", found, (points, 3 if columns == 3 else 2))[..., :2]
 
 
-def _objects(image_id: int, picture: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """The objects of a picture in COCO's form."""
-    visibility = picture["visibility"]
-    keypoints = torch.cat([picture["object_keypoints"].double() - PIXEL_MIDDLE, visibility[..., None]], 2)
+def _objects(image_id: int, image: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """The objects of an image in COCO's form."""
+    visibility = image["visibility"]
+    keypoints = torch.cat([image["object_keypoints"].double() - PIXEL_MIDDLE, visibility[..., None]], 2)
     columns = {
-        "category_id": picture["object_labels"].tolist(),
-        "bbox": box_convert(picture["object_boxes"].double(), "xyxy", "xywh").tolist(),
-        "area": picture["area"].tolist(),
-        "iscrowd": picture["crowd"].tolist(),
+        "category_id": image["object_labels"].tolist(),
+        "bbox": box_convert(image["object_boxes"].double(), "xyxy", "xywh").tolist(),
+        "area": image["area"].tolist(),
+        "iscrowd": image["crowd"].tolist(),
         "keypoints": keypoints.flatten(1).tolist(),
         "num_keypoints": (visibility > 0).sum(1).tolist(),
     }
@@ -229,15 +229,15 @@ def _objects(image_id: int, picture: Mapping[str, Tensor]) -> list[dict[str, Any
     return [{"image_id": image_id, **dict(zip(columns, row, strict=True))} for row in rows]
 
 
-def _detections(image_id: int, picture: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """What was found in a picture in COCO's form; its size is that of the box around its points."""
-    found = picture["keypoints"].double() - PIXEL_MIDDLE
+def _detections(image_id: int, image: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """What was found in an image in COCO's form; its size is that of the box around its points."""
+    found = image["keypoints"].double() - PIXEL_MIDDLE
     if not len(found):
         return []
     low, high = found.amin(1), found.amax(1)
     columns = {
-        "category_id": picture["labels"].tolist(),
-        "score": picture["scores"].tolist(),
+        "category_id": image["labels"].tolist(),
+        "score": image["scores"].tolist(),
         "area": (high - low).prod(1).tolist(),
         "keypoints": torch.nn.functional.pad(found, (0, 1), value=1.0).flatten(1).tolist(),
     }

@@ -15,7 +15,7 @@ __all__ = ["KeypointsOptions"]
 class KeypointsOptions(ObjectOptions):
     """How key points are found, and how that is trained.
 
-    Sizes of pictures and what is about detectors is for keypoint_rcnn, what is about crops for simple_baseline.
+    Sizes of images and what is about detectors is for keypoint_rcnn, what is about crops for simple_baseline.
     """
 
     detectors: ClassVar[tuple[str, ...]] = ("simple_baseline", "keypoint_rcnn")

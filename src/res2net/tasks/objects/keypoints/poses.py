@@ -45,7 +45,7 @@ def oks_nms(
     so on, as in the published code of SimpleBaseline (Xiao et al., ECCV 2018). Of equal scores the first is the surest.
 
     Args:
-        points: `(m, k, 2)`, pixels of the same picture.
+        points: `(m, k, 2)`, pixels of the same image.
         scores: `(m,)`.
         areas: `(m,)`, square pixels; in the published code those of the crops.
         sigmas: of each of the k points, as of `OksAP`.

@@ -13,7 +13,7 @@ from res2net.errors import InputError
 __all__ = ["STRIDE", "SimpleBaseline", "heatmap_loss"]
 
 STRIDE = 4
-"""Pixels of the picture for each of a heat map, unless asked for otherwise."""
+"""Pixels of the image for each of a heat map, unless asked for otherwise."""
 STD = 0.001
 """Standard deviation of the initial weights of the head (the published code)."""
 
@@ -25,16 +25,16 @@ class SimpleBaseline(nn.Module):
     The head's layers have the names of the published code.
 
     Args:
-        backbone: a network for pictures, without classifier.
+        backbone: a network for images, without classifier.
         num_keypoints: heat maps.
         channels: of each transposed convolution: 256 for all, or a number for each. By default there are as many as
-            lead from the backbone's output stride to 1/4 of the picture: three from 32, two from 16.
+            lead from the backbone's output stride to 1/4 of the image: three from 32, two from 16.
 
     Shape: `(N, in_channels, H, W)` to heat maps `(N, num_keypoints, H / stride, W / stride)`, where H and W are
         multiples of the backbone's output stride.
 
     Raises:
-        InputError: the backbone has a classifier or is not for pictures, its stride leads to no whole number of
+        InputError: the backbone has a classifier or is not for images, its stride leads to no whole number of
             transposed convolutions, or there is no key point.
     """
 
@@ -43,7 +43,7 @@ class SimpleBaseline(nn.Module):
         if backbone.num_classes or backbone.dims != 2:
             raise InputError(
                 f"A backbone with {backbone.num_classes} classes and {backbone.dims} dimensions has no features for "
-                "heat maps: make one for pictures with num_classes=0."
+                "heat maps: make one for images with num_classes=0."
             )
         if num_keypoints < 1:
             raise InputError(f"{num_keypoints} key points cannot be learnt: give 1 or more.")

@@ -11,14 +11,14 @@ from torchvision.ops import box_convert
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
-from res2net.images.joint_geometry import picture_size
+from res2net.images.joint_geometry import image_size
 from res2net.images.joint_transforms import color_changes
 from res2net.images.samples import Transformed, collate, true_targets
 from res2net.images.sources import DataSource
 from res2net.images.transforms import Normalise, Transform
 from res2net.tasks.objects.base import keypoints_of
 from res2net.tasks.objects.data.boxes import BoxedSamples, ObjectBox
-from res2net.tasks.objects.keypoints.crops import CropAugment, TopDown, crop_matrix, crop_picture
+from res2net.tasks.objects.keypoints.crops import CropAugment, TopDown, crop_image, crop_matrix
 from res2net.tasks.objects.keypoints.heatmaps import HeatmapCodec, flip_test
 from res2net.tasks.objects.keypoints.oks import PersonOksAP
 from res2net.tasks.objects.keypoints.parts import KeypointTask, check_points
@@ -37,12 +37,12 @@ UNNAMED = "object"
 class TopDownTask(KeypointTask):
     """SimpleBaseline in boxes that are known: in training those of the data set, in evaluation by default, too.
 
-    In evaluation (`look_into`) and in prediction they may be those of a detector. In prediction a picture that comes
+    In evaluation (`look_into`) and in prediction they may be those of a detector. In prediction an image that comes
     without boxes is taken as the box of one object that fills it.
 
-    A sample is an object, not a picture; batches of the loaders hold crops. The score of an object is the mean over
+    A sample is an object, not an image; batches of the loaders hold crops. The score of an object is the mean over
     its key points of the largest values of their heat maps, of those above `SEEN`, times the score of its box where a
-    detector gave one. Of objects of a picture whose points are nearly the same only the surest stays (`oks_nms`). Both
+    detector gave one. Of objects of an image whose points are nearly the same only the surest stays (`oks_nms`). Both
     as in the published code.
     """
 
@@ -54,7 +54,7 @@ class TopDownTask(KeypointTask):
     sure = 0.0
     sure_point = SEEN
     boxless: tuple[dict[str, Any], ...] = ()
-    """What is true of the pictures of the evaluation in which a detector found nothing."""
+    """What is true of the images of the evaluation in which a detector found nothing."""
 
     model: SimpleBaseline  # type: ignore[assignment] # it is no detector, as it sees one object at a time
 
@@ -85,7 +85,7 @@ class TopDownTask(KeypointTask):
         return {"loss_heatmap": heatmap_loss(self.model(images).float(), wanted, weights)}
 
     def results(self, images: Tensor, targets: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The object in each crop, in pixels of its picture."""
+        """The object in each crop, in pixels of its image."""
         both = self.options.flip_test
         heatmaps = flip_test(self.model, images, self.points.flips) if both else self.model(images)
         matrix, boxes = (_stacked(targets[name]) for name in ("matrix", "box"))
@@ -114,7 +114,7 @@ class TopDownTask(KeypointTask):
         """The `loss` of each crop, and its `score`."""
         results = self.results(images, targets)
         people = zip(targets["truth"], targets["image_id"].tolist(), targets["index"].tolist(), strict=True)
-        metric.update(results, [one | {"image_id": picture, "person": person} for one, picture, person in people])
+        metric.update(results, [one | {"image_id": image, "person": person} for one, image, person in people])
         return {"score": torch.cat([one["scores"] for one in results])}
 
     def metric(self) -> PersonOksAP:
@@ -122,7 +122,7 @@ class TopDownTask(KeypointTask):
         return PersonOksAP(self.points.sigmas, self.boxes, self.class_names, self.boxless)
 
     def look_into(self, source: DataSource, boxes: Sequence[Sequence[ObjectBox]]) -> Transformed:
-        """The boxes of a detector in the validation pictures, each in a crop; see `Task.look_into`."""
+        """The boxes of a detector in the validation images, each in a crop; see `Task.look_into`."""
         self.check_source(source)
         boxless = []
         for place, (target, found) in enumerate(zip(true_targets(source.val), boxes, strict=True)):
@@ -135,7 +135,7 @@ class TopDownTask(KeypointTask):
         return Transformed(BoxedSamples(source.val, boxes), self.transform(False), source.bad_images)
 
     def united(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The objects of a picture without those that are nearly the same as a surer one."""
+        """The objects of an image without those that are nearly the same as a surer one."""
         if not objects:
             return []
         points = torch.tensor([one["keypoints"] for one in objects]).unflatten(1, (-1, 3))[..., :2]
@@ -147,12 +147,12 @@ class TopDownTask(KeypointTask):
         return [one for one, stays in zip(objects, stay.tolist(), strict=True) if stays]
 
     def _seen_area(self, matrix: Tensor) -> Tensor:
-        """Square pixels of a picture in crops, by their matrices `(N, 2, 3)`: the area of an object in `oks_nms`."""
+        """Square pixels of an image in crops, by their matrices `(N, 2, 3)`: the area of an object in `oks_nms`."""
         height, width = self.options.crop
         return torch.linalg.det(matrix[..., :2]).abs() * height * width
 
     def transform(self, train: bool) -> Transform:
-        """From a crop, or a whole picture, to what the network sees; crops change at random in `datasets`."""
+        """From a crop, or a whole image, to what the network sees; crops change at random in `datasets`."""
         options, colors = self.options, None
         if train:
             channels = len(self.preprocessing.mean)
@@ -169,7 +169,7 @@ class TopDownTask(KeypointTask):
         return height, width
 
     def fitted(self) -> Transform:
-        """A whole picture as a crop."""
+        """A whole image as a crop."""
         prepare = self.transform(False)
         return lambda image: prepare(image, {})[0]
 
@@ -192,7 +192,7 @@ class TopDownTask(KeypointTask):
         return (*self.class_names, UNNAMED)
 
     def found_in(self, image: Any, target: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The objects of a picture of a data set, by their boxes; without any, one that fills the picture."""
+        """The objects of an image of a data set, by their boxes; without any, one that fills the image."""
         if "boxes" not in target:
             return super().found_in(image, target)
         try:
@@ -207,8 +207,8 @@ class TopDownTask(KeypointTask):
 
     @property
     def shown(self) -> str:
-        """A line on the pictures of a report."""
-        return f"Validation pictures with the key points that were found {self.scored}."
+        """A line on the images of a report."""
+        return f"Validation images with the key points that were found {self.scored}."
 
 
 def codec_of(options: Any) -> HeatmapCodec:
@@ -217,7 +217,7 @@ def codec_of(options: Any) -> HeatmapCodec:
 
 
 def check_inside(target: Mapping[str, Any], boxes: Sequence[ObjectBox], image_id: int) -> None:
-    """`InputError` where a box lies beside its picture, whose size the boxes that are true of it tell."""
+    """`InputError` where a box lies beside its image, whose size the boxes that are true of it tell."""
     size = getattr(target["boxes"], "canvas_size", None)
     if size is None:
         return
@@ -226,13 +226,13 @@ def check_inside(target: Mapping[str, Any], boxes: Sequence[ObjectBox], image_id
         left, top, right, bottom = found.box
         if right <= 0 or bottom <= 0 or left >= width or top >= height:
             raise InputError(
-                f"A box of picture {image_id} lies outside of its {width} x {height} pixels (left {left:g}, top "
-                f"{top:g}): give boxes of the same pictures."
+                f"A box of image {image_id} lies outside of its {width} x {height} pixels (left {left:g}, top "
+                f"{top:g}): give boxes of the same images."
             )
 
 
 class CropTransform:
-    """From a crop of `TopDown`, or from a picture and a box, to what the network sees.
+    """From a crop of `TopDown`, or from an image and a box, to what the network sees.
 
     Args:
         preprocessing: for the normalisation.
@@ -248,10 +248,10 @@ class CropTransform:
     def __call__(self, image: Any, target: dict[str, Any]) -> Any:
         """The normalised crop; a target without one gets `matrix`, `original_size` and `box`, by default all of it."""
         if "matrix" not in target:
-            height, width = picture_size(image)
+            height, width = image_size(image)
             box = target.get("box", torch.tensor([0.0, 0.0, width, height]))
             matrix = crop_matrix(box, self.size)
-            image = crop_picture(image, matrix, self.size)
+            image = crop_image(image, matrix, self.size)
             target = target | {"matrix": matrix, "box": box, "original_size": (height, width)}
         return self.normalise(self.colors(image) if self.colors else image), target
 

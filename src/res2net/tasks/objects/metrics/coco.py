@@ -11,7 +11,7 @@ from torchvision.ops import box_convert
 
 from res2net.errors import InputError, check_choice
 from res2net.tasks.objects.metrics.cocoeval import BOX_NUMBERS, evaluate
-from res2net.tasks.objects.metrics.image_metric import Field, PictureMetric, check_labels, entry, of_objects, pairs
+from res2net.tasks.objects.metrics.image_metric import Field, ImageMetric, check_labels, entry, of_objects, pairs
 from res2net.tasks.objects.metrics.masks import areas, encode, pack, unpack
 
 __all__ = ["KINDS", "CocoAP", "area_of"]
@@ -36,21 +36,21 @@ _MASKS: dict[str, Field] = {
 }
 
 
-class CocoAP(PictureMetric):
+class CocoAP(ImageMetric):
     """COCO's twelve numbers of boxes, of masks, or of both, by faster-coco-eval.
 
     `compute` gives fractions from 0 to 1: `box_AP` (mean over IoU 0.50 to 0.95), `box_AP50`, `box_AP75`,
     `box_AP_small`, `box_AP_medium`, `box_AP_large` (up to 32², up to 96² and more square pixels), `box_AR_1`,
-    `box_AR_10`, `box_AR_100` (recall with so many detections in a picture), `box_AR_small`, `box_AR_medium` and
+    `box_AR_10`, `box_AR_100` (recall with so many detections in an image), `box_AR_small`, `box_AR_medium` and
     `box_AR_large`; the same of masks with `mask_`. A number without any object to measure it on, where COCO writes -1,
     is NaN: its name stays, so that tables and logs keep their columns.
 
     As in COCO, an object with `crowd` asks for no detection and forgives any number of them, the size of an object is
     its `area`, and the size of a detection that of its box for boxes and of its mask for masks. Numbers are COCO's
-    only where results and targets are in pixels of the picture in its file.
+    only where results and targets are in pixels of the image in its file.
 
-    torchmetrics' MeanAveragePrecision does not serve: for masks alone it leaves pictures without objects out, with
-    what was found on them; its thresholds are rounded to float32; and masks reach it only as whole pictures.
+    torchmetrics' MeanAveragePrecision does not serve: for masks alone it leaves images without objects out, with
+    what was found on them; its thresholds are rounded to float32; and masks reach it only as whole images.
 
     Args:
         kinds: "bbox", "segm" or both.
@@ -72,7 +72,7 @@ class CocoAP(PictureMetric):
         self.class_metrics = class_metrics
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
-        """Add pictures, a result and a target for each.
+        """Add images, a result and a target for each.
 
         Args:
             results: `scores` `(m,)`, `labels` `(m,)` from 0, and by kind `boxes` `(m, 4)` XYXY and `masks`: bool
@@ -111,12 +111,12 @@ class CocoAP(PictureMetric):
         images: list[dict[str, Any]] = []
         objects: list[dict[str, Any]] = []
         detections: list[dict[str, Any]] = []
-        for image_id, picture in self.kept():
+        for image_id, image in self.kept():
             images.append({"id": image_id})
             if "segm" in self.kinds:
-                images[-1]["height"], images[-1]["width"] = picture["size"].tolist()
-            objects += self._annotations(images[-1], picture, "object_")
-            detections += self._annotations(images[-1], picture, "")
+                images[-1]["height"], images[-1]["width"] = image["size"].tolist()
+            objects += self._annotations(images[-1], image, "object_")
+            detections += self._annotations(images[-1], image, "")
         values: dict[str, float] = {}
         for kind in self.kinds:
             for one in detections:
@@ -133,11 +133,11 @@ class CocoAP(PictureMetric):
         https://cocodataset.org/#format-results: `image_id`, `category_id`, `score`, and by kind `bbox` (left, top,
         width, height) and `segmentation` (run lengths).
         """
-        for image_id, picture in self.kept():
+        for image_id, arrays in self.kept():
             image: dict[str, Any] = {"id": image_id}
             if "segm" in self.kinds:
-                image["height"], image["width"] = picture["size"].tolist()
-            for one in self._annotations(image, picture, ""):
+                image["height"], image["width"] = arrays["size"].tolist()
+            for one in self._annotations(image, arrays, ""):
                 found: dict[str, Any] = {
                     name: one[name] for name in ("image_id", "category_id", "bbox", "score") if name in one
                 }
@@ -145,21 +145,19 @@ class CocoAP(PictureMetric):
                     found["segmentation"] = one["segmentation"] | {"counts": one["segmentation"]["counts"].decode()}
                 yield found
 
-    def _annotations(
-        self, image: Mapping[str, Any], picture: Mapping[str, Tensor], prefix: str
-    ) -> list[dict[str, Any]]:
-        """The objects of a picture, or with an empty prefix its detections, in COCO's form."""
-        columns: dict[str, list[Any]] = {"category_id": picture[f"{prefix}labels"].tolist()}
+    def _annotations(self, image: Mapping[str, Any], arrays: Mapping[str, Tensor], prefix: str) -> list[dict[str, Any]]:
+        """The objects of an image, or with an empty prefix its detections, in COCO's form."""
+        columns: dict[str, list[Any]] = {"category_id": arrays[f"{prefix}labels"].tolist()}
         if prefix:
-            columns |= {"iscrowd": picture["crowd"].tolist(), "area": picture["area"].tolist()}
+            columns |= {"iscrowd": arrays["crowd"].tolist(), "area": arrays["area"].tolist()}
         else:
-            columns["score"] = picture["scores"].tolist()
+            columns["score"] = arrays["scores"].tolist()
         if "bbox" in self.kinds:
-            boxes = box_convert(picture[f"{prefix}boxes"].double(), "xyxy", "xywh")
+            boxes = box_convert(arrays[f"{prefix}boxes"].double(), "xyxy", "xywh")
             columns |= {"bbox": boxes.tolist(), "bbox_area": boxes[:, 2:].prod(1).tolist()}
         if "segm" in self.kinds:
             size = (image["height"], image["width"])
-            counts = unpack(picture[f"{prefix}masks"], picture[f"{prefix}mask_lengths"])
+            counts = unpack(arrays[f"{prefix}masks"], arrays[f"{prefix}mask_lengths"])
             columns["segmentation"] = [{"size": list(size), "counts": one} for one in counts]
             columns["segm_area"] = areas(size, counts).tolist()
         rows = zip(*columns.values(), strict=True)
@@ -172,7 +170,7 @@ def area_of(
     """The `area` `(n,)` of the objects of a target: what the data set says, else of their masks, else of their boxes.
 
     Args:
-        target: of a picture.
+        target: of an image.
         count: of its objects.
         masks: those of the target where they are encoded already.
     """
@@ -200,7 +198,7 @@ def _packed(
     """The fields of masks."""
     (size, counts), (true_size, true_counts) = found, true
     if counts and true_counts and size != true_size:
-        raise InputError(f"Masks of a result are {size} and of its target {true_size}: give both the picture's size.")
+        raise InputError(f"Masks of a result are {size} and of its target {true_size}: give both the image's size.")
     masks, lengths = pack(counts)
     true_masks, true_lengths = pack(true_counts)
     return {

@@ -1,4 +1,4 @@
-"""A metric that keeps what was found and what is there, picture by picture, until all pictures were seen."""
+"""A metric that keeps what was found and what is there, image by image, until all images were seen."""
 
 from __future__ import annotations
 
@@ -12,66 +12,65 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from res2net.errors import InputError
 
-__all__ = ["Field", "PictureMetric", "check_labels", "entry", "of_objects", "pairs"]
+__all__ = ["Field", "ImageMetric", "check_labels", "entry", "of_objects", "pairs"]
 
 Field = tuple[torch.dtype, tuple[int, ...]]
 """The type of a tensor that is kept, and its shape behind the first dimension."""
 
 
-class PictureMetric(Metric):
-    """The state of a metric that can only be computed from all pictures at once.
+class ImageMetric(Metric):
+    """The state of a metric that can only be computed from all images at once.
 
-    A subclass names its fields, adds a picture with `keep` and reads all of them with `kept` or `columns`. Pictures
+    A subclass names its fields, adds an image with `keep` and reads all of them with `kept` or `columns`. Images
     are told apart by their `image_id`: one that comes twice counts once (a sampler for several processes fills up with
-    pictures that it gave already), and the order in which pictures came makes no difference.
+    images that it gave already), and the order in which images came makes no difference.
 
     All is kept in tensors, which torchmetrics gathers over processes, also where they hold different numbers of
-    pictures.
+    images.
 
     Args:
-        fields: what is kept of each picture, by name.
+        fields: what is kept of each image, by name.
     """
 
     is_differentiable = False
     higher_is_better = True
     full_state_update = False
 
-    pictures: list[Tensor]
-    """For each picture `(1, 1 + fields)`: its `image_id` and the length of each field."""
+    images: list[Tensor]
+    """For each image `(1, 1 + fields)`: its `image_id` and the length of each field."""
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
         super().__init__()
         self.fields = dict(fields)
-        for name in ("pictures", *self.fields):
+        for name in ("images", *self.fields):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def keep(self, image_id: int, values: Mapping[str, Tensor]) -> None:
-        """Add a picture with a value for each field."""
+        """Add an image with a value for each field."""
         lengths = []
         for name, (dtype, shape) in self.fields.items():
             value = values[name].detach().to(self.device, dtype).reshape(-1, *shape)
             _append(getattr(self, name), value)
             lengths.append(len(value))
-        _append(self.pictures, torch.tensor([[image_id, *lengths]], device=self.device))
+        _append(self.images, torch.tensor([[image_id, *lengths]], device=self.device))
 
     def kept(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Each picture once, by `image_id`: that and its fields, on the CPU."""
-        pictures = self._joined("pictures")
+        """Each image once, by `image_id`: that and its fields, on the CPU."""
+        images = self._joined("images")
         columns = {
-            name: self._joined(name).split(pictures[:, 1 + place].tolist()) for place, name in enumerate(self.fields)
+            name: self._joined(name).split(images[:, 1 + place].tolist()) for place, name in enumerate(self.fields)
         }
         places: dict[int, int] = {}
-        for place, image_id in enumerate(pictures[:, 0].tolist()):
+        for place, image_id in enumerate(images[:, 0].tolist()):
             places.setdefault(image_id, place)
         for image_id, place in sorted(places.items()):
             yield image_id, {name: column[place] for name, column in columns.items()}
 
     def columns(self) -> dict[str, Tensor]:
-        """Each field of all pictures behind one another, by `image_id`, on the CPU."""
-        pictures = [picture for _, picture in self.kept()]
+        """Each field of all images behind one another, by `image_id`, on the CPU."""
+        images = [image for _, image in self.kept()]
         return {
-            name: torch.cat([self._nothing(name).cpu(), *(picture[name] for picture in pictures)])
-            for name in self.fields
+            name: torch.cat([self._nothing(name).cpu(), *(image[name] for image in images)]) for name in self.fields
         }
 
     def _joined(self, name: str) -> Tensor:
@@ -81,14 +80,14 @@ class PictureMetric(Metric):
         return state.cpu()
 
     def _nothing(self, name: str) -> Tensor:
-        dtype, shape = (torch.int64, (1 + len(self.fields),)) if name == "pictures" else self.fields[name]
+        dtype, shape = (torch.int64, (1 + len(self.fields),)) if name == "images" else self.fields[name]
         return torch.empty(0, *shape, dtype=dtype, device=self.device)
 
     def _sync_dist(
         self, dist_sync_fn: Callable[..., Any] = gather_all_tensors, process_group: Any | None = None
     ) -> None:
-        # A process without pictures would send tensors of another type and shape than all others.
-        for name in ("pictures", *self.fields):
+        # A process without images would send tensors of another type and shape than all others.
+        for name in ("images", *self.fields):
             if isinstance(getattr(self, name), list) and not getattr(self, name):
                 setattr(self, name, [self._nothing(name)])
         super()._sync_dist(dist_sync_fn, process_group)
@@ -97,8 +96,8 @@ class PictureMetric(Metric):
 def _append(state: list[Tensor], value: Tensor) -> None:
     """Add rows to a state, in few tensors, each more than twice as long as the next.
 
-    Thousands of small ones would lie scattered between the large pieces of memory that come and go with each picture,
-    which then cannot be used again: 2 GB in place of 25 MB after a thousand pictures with masks.
+    Thousands of small ones would lie scattered between the large pieces of memory that come and go with each image,
+    which then cannot be used again: 2 GB in place of 25 MB after a thousand images with masks.
     """
     state.append(value)
     while len(state) > 1 and 2 * len(state[-1]) >= len(state[-2]):
@@ -108,16 +107,16 @@ def _append(state: list[Tensor], value: Tensor) -> None:
 def pairs(
     results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[int, Mapping[str, Any], Mapping[str, Any]]]:
-    """The `image_id`, the result and the target of each picture.
+    """The `image_id`, the result and the target of each image.
 
     Raises:
         InputError: there are not as many results as targets, or a target has no `image_id`.
     """
     if len(results) != len(targets):
-        raise InputError(f"There are {len(results)} results for {len(targets)} targets: give one for each picture.")
+        raise InputError(f"There are {len(results)} results for {len(targets)} targets: give one for each image.")
     for result, target in zip(results, targets, strict=True):
         if "image_id" not in target:
-            raise InputError("A target has no 'image_id': give each picture a number of its own.")
+            raise InputError("A target has no 'image_id': give each image a number of its own.")
         yield int(target["image_id"]), result, target
 
 

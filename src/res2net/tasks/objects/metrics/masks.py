@@ -1,4 +1,4 @@
-"""Masks as run lengths, COCO's compressed form: some hundred bytes in place of a whole picture."""
+"""Masks as run lengths, COCO's compressed form: some hundred bytes in place of a whole image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def encode(masks: Tensor | Sequence[Mapping[str, Any]], what: str) -> tuple[tupl
         if masks.ndim != 3 or masks.dtype not in (torch.bool, torch.uint8):
             raise InputError(
                 f"Masks of a {what} are {masks.dtype} of shape {tuple(masks.shape)}: "
-                "give bool of shape (objects, height, width), in the size of the picture."
+                "give bool of shape (objects, height, width), in the size of the image."
             )
         height, width = masks.shape[1:]
         # The library wants columns one after another, the masks behind one another.
@@ -45,7 +45,7 @@ def encode(masks: Tensor | Sequence[Mapping[str, Any]], what: str) -> tuple[tupl
         )
     sizes = {(int(one["size"][0]), int(one["size"][1])) for one in masks}
     if len(sizes) > 1:
-        raise InputError(f"Masks of a {what} have sizes {sorted(sizes)}: give all the size of the picture.")
+        raise InputError(f"Masks of a {what} have sizes {sorted(sizes)}: give all the size of the image.")
     return (sizes.pop() if sizes else None), [_bytes(one["counts"]) for one in masks]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from res2net.tasks.objects.metrics.image_metric import PictureMetric, check_labels, entry, of_objects, pairs
+from res2net.tasks.objects.metrics.image_metric import ImageMetric, check_labels, entry, of_objects, pairs
 
 __all__ = ["VocAP", "area_below", "mean_of_levels"]
 
@@ -23,7 +23,7 @@ LEVELS = np.linspace(0, 1, 11)
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class VocAP(PictureMetric):
+class VocAP(ImageMetric):
     """PASCAL VOC's average precision of boxes at IoU 0.5, mean over classes.
 
     `compute` gives fractions from 0 to 1: `box_AP50_11_point`, the mean of the precision at eleven levels of recall, as
@@ -54,7 +54,7 @@ class VocAP(PictureMetric):
         self.class_metrics = class_metrics
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
-        """Add pictures, a result and a target for each.
+        """Add images, a result and a target for each.
 
         Args:
             results: `boxes` `(m, 4)` XYXY, `scores` `(m,)` and `labels` `(m,)` from 0.
@@ -105,7 +105,7 @@ class VocAP(PictureMetric):
 
 
 def _judge(scores: Tensor, overlaps: Tensor, difficult: Tensor) -> Tensor:
-    """For each detection of a picture 1 where it is right, 0 where it is wrong, -1 where it is forgiven; `(m,)`."""
+    """For each detection of an image 1 where it is right, 0 where it is wrong, -1 where it is forgiven; `(m,)`."""
     right = torch.zeros(len(scores), dtype=torch.int64)
     if not overlaps.numel():
         return right

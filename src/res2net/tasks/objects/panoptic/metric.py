@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from res2net.errors import InputError
-from res2net.tasks.objects.metrics.image_metric import PictureMetric, check_labels, entry, of_objects, pairs
+from res2net.tasks.objects.metrics.image_metric import ImageMetric, check_labels, entry, of_objects, pairs
 
 __all__ = ["UNLABELLED", "PanopticQuality", "segments_of"]
 
@@ -21,8 +21,8 @@ UNLABELLED = 255
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class PanopticQuality(PictureMetric):
-    """How well a picture was split into things and stuff (Kirillov et al., "Panoptic Segmentation", CVPR 2019).
+class PanopticQuality(ImageMetric):
+    """How well an image was split into things and stuff (Kirillov et al., "Panoptic Segmentation", CVPR 2019).
 
     A segment found and a true one match where they have one class and an IoU above 0.5. `SQ` is the mean IoU of
     matches, `RQ` their share `TP / (TP + FP / 2 + FN / 2)`, `PQ` the product; each is a mean over classes that occur,
@@ -36,7 +36,7 @@ class PanopticQuality(PictureMetric):
 
     Args:
         thing_names: classes of which objects are counted; labels begin with these.
-        stuff_names: classes of which there is one segment in a picture at most; their labels follow.
+        stuff_names: classes of which there is one segment in an image at most; their labels follow.
     """
 
     def __init__(self, thing_names: Sequence[str], stuff_names: Sequence[str]) -> None:
@@ -53,7 +53,7 @@ class PanopticQuality(PictureMetric):
         self.class_names = (*thing_names, *stuff_names)
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
-        """Add pictures, a result and a target for each.
+        """Add images, a result and a target for each.
 
         Args:
             results: `segments` `(H, W)`, at each pixel the place of its segment in `labels` or -1 for none, and
@@ -142,7 +142,7 @@ def _shared(true_segments: Tensor, true_count: int, segments: Tensor, count: int
 
 
 def _matches(shared: Tensor, true_labels: Tensor, crowd: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """What is kept of a picture; a segment without a pixel is none."""
+    """What is kept of an image; a segment without a pixel is none."""
     true_area, area = shared[1:].sum(1), shared[:, 1:].sum(0)
     unlabelled, common = shared[0, 1:], shared[1:, 1:]
     unions = true_area[:, None] + area - common - unlabelled

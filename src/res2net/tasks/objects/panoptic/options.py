@@ -13,7 +13,7 @@ __all__ = ["PanopticOptions"]
 
 @dataclass(frozen=True)
 class PanopticOptions(ObjectOptions):
-    """How pictures are divided into things and stuff, and how that is trained."""
+    """How images are divided into things and stuff, and how that is trained."""
 
     detectors: ClassVar[tuple[str, ...]] = ("panoptic_fpn",)
 
@@ -30,7 +30,7 @@ class PanopticOptions(ObjectOptions):
     stuff_area: int = 4096
     """Pixels that a segment of stuff has at least."""
     scale_stuff_area: bool = True
-    """That is for a picture of 640 x 480, and less for smaller ones; else it is for all."""
+    """That is for an image of 640 x 480, and less for smaller ones; else it is for all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

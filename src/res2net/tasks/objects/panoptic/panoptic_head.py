@@ -40,7 +40,7 @@ class SemanticBranch(nn.Module):
 
     Each map goes through 3x3 convolutions with group normalisation and ReLU, doubled bilinearly in size after each, up
     to the size of the finest map, which goes through one convolution. The sum of all goes through a 1x1 convolution
-    and is enlarged to the pictures.
+    and is enlarged to the images.
 
     Args:
         in_channels: channels of each map.
@@ -97,7 +97,7 @@ class SemanticBranch(nn.Module):
 class PanopticFPN(TwoStage):
     """A detector with masks, and a semantic branch on its pyramid.
 
-    `detect` gives `semantic` beside the detections: logits `(stuff + 1, h, w)` of a picture, the last class being all
+    `detect` gives `semantic` beside the detections: logits `(stuff + 1, h, w)` of an image, the last class being all
     things, for `merge_segments`. `forward` gives them as its last tensor, `(N, stuff + 1, H, W)`.
 
     Args:
@@ -114,7 +114,7 @@ class PanopticFPN(TwoStage):
         self, detector: TwoStage, num_stuff: int, *, channels: int = 128, semantic_weight: float = SEMANTIC_WEIGHT
     ) -> None:
         if not detector.roi_heads.has_mask():
-            raise InputError("A detector without masks cannot divide a picture into segments: take mask_rcnn.")
+            raise InputError("A detector without masks cannot divide an image into segments: take mask_rcnn.")
         if not isinstance(detector.neck, PyramidNeck):
             raise InputError("A detector without a pyramid has no maps for stuff: take mask_rcnn.")
         if num_stuff < 1:
@@ -147,7 +147,7 @@ class PanopticFPN(TwoStage):
         return self.losses_on(maps, images, sizes, targets) | {"loss_semantic": self.semantic_weight * loss}
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What is in each picture; see `Detector.detect` and the class."""
+        """What is in each image; see `Detector.detect` and the class."""
         maps = self.maps(images)
         logits = self.logits(maps, (images.shape[-2], images.shape[-1]))
         found = self.detect_on(maps, images, sizes)
@@ -207,8 +207,8 @@ def semantic_target(semantic: Tensor, masks: Tensor, things: int, size: tuple[in
     height, width = semantic.shape
     if height > size[0] or width > size[1] or (len(masks) and masks.shape[1:] != semantic.shape):
         raise InputError(
-            f"A semantic map of {height} x {width} does not fit masks {tuple(masks.shape)} and pictures of {size[0]} x "
-            f"{size[1]}: give all of a picture the same size."
+            f"A semantic map of {height} x {width} does not fit masks {tuple(masks.shape)} and images of {size[0]} x "
+            f"{size[1]}: give all of an image the same size."
         )
     labelled = semantic[semantic != IGNORED]
     if labelled.numel() and not 0 <= int(labelled.min()) <= int(labelled.max()) < things:

@@ -1,4 +1,4 @@
-"""Things and stuff merged: every pixel of a picture belongs to one segment, or to none."""
+"""Things and stuff merged: every pixel of an image belongs to one segment, or to none."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from res2net.errors import InputError, check_range
 __all__ = ["STUFF_AREA", "Segment", "merge_segments"]
 
 STUFF_AREA = 4096
-"""Pixels that a segment of stuff has at least (the published code), in a picture of the usual size of COCO's."""
+"""Pixels that a segment of stuff has at least (the published code), in an image of the usual size of COCO's."""
 USUAL_AREA = 640 * 480
-"""Pixels of such a picture."""
+"""Pixels of such an image."""
 
 Segment = dict[str, Any]
 """`id` of its pixels in the map; `label`, index of a class of things if `thing`, else of stuff; `score`; `area`."""
@@ -34,7 +34,7 @@ def merge_segments(
     stuff_area: float = STUFF_AREA,
     scaled: bool = False,
 ) -> tuple[Tensor, list[Segment]]:
-    """The segments of one picture (Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR 2019, section 3.1).
+    """The segments of one image (Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR 2019, section 3.1).
 
     Things come first, by score: of each its mask without the pixels that others have already, unless those are too
     large a share of it. Stuff has what is left, but for classes with few pixels. No segment has a pixel that stays
@@ -48,7 +48,7 @@ def merge_segments(
         score_threshold: detections below are left out.
         overlap: share of a mask that others may have already, at most.
         stuff_area: pixels that a class of stuff has at least.
-        scaled: whether that is for a picture of 640 x 480 pixels, and grows and shrinks with the picture.
+        scaled: whether that is for an image of 640 x 480 pixels, and grows and shrinks with the image.
 
     Returns:
         A map `(H, W)` int64 of ids, 0 where there is no segment, and the segments; an id is the place in that list,

@@ -91,13 +91,13 @@ class Panoptic(ObjectTask):
             )
 
     def objects(self, targets: Mapping[str, Any], device: torch.device) -> list[dict[str, Tensor]]:
-        """For each picture what the network learns from: its things and, in `semantic`, its stuff."""
+        """For each image what the network learns from: its things and, in `semantic`, its stuff."""
         things = super().objects(targets, device)
         stuff = [one.as_subclass(Tensor).to(device) for one in targets["semantic"]]
         return [one | {"semantic": semantic} for one, semantic in zip(things, stuff, strict=True)]
 
     def segments(self, images: Tensor, targets: Mapping[str, Any]) -> list[tuple[Tensor, list[Segment]]]:
-        """For each picture, in the size of its file, the ids of its pixels and the segments; see `merge_segments`."""
+        """For each image, in the size of its file, the ids of its pixels and the segments; see `merge_segments`."""
         options = self.options
         merged = []
         for one, size in zip(self.model.detect(images, targets["size_now"]), targets["original_size"], strict=True):
@@ -114,7 +114,7 @@ class Panoptic(ObjectTask):
         return merged
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each picture the number of true things, `objects`, and of those `found`."""
+        """For each image the number of true things, `objects`, and of those `found`."""
         things = len(self.class_names)
         results, found = [], []
         for ids, segments in self.segments(images, targets):
@@ -127,7 +127,7 @@ class Panoptic(ObjectTask):
         return {"objects": torch.tensor(objects), "found": torch.tensor(found)}
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[list[dict[str, Any]]]:
-        """The segments of each picture as in COCO's `segments_info`, things first.
+        """The segments of each image as in COCO's `segments_info`, things first.
 
         Beside what COCO has (`id`, `category_id`, `area`, `bbox`, `iscrowd`) each has its `label`, `isthing`, its
         `score`, and its pixels as `segmentation`, in COCO's run lengths. The `category_id` is that of the data set of
@@ -165,7 +165,7 @@ class Panoptic(ObjectTask):
         return [(one["label"], 100 * one["score"], one["area"]) for one in result]
 
     def draw(self, image: Image.Image, result: list[dict[str, Any]]) -> Image.Image:
-        """The picture divided into its segments."""
+        """The image divided into its segments."""
         if not result:
             return draw_segments(image, [], self.segment_names)
         masks = decoded_masks([one["segmentation"] for one in result])
@@ -173,7 +173,7 @@ class Panoptic(ObjectTask):
         return draw_segments(image, list(zip(masks, places, strict=True)), self.segment_names)
 
     def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
-        """The picture divided into what is there."""
+        """The image divided into what is there."""
         return draw_true_segments(image, target, self.class_names, self.stuff_names)
 
     def numbers(self, evaluation: Evaluation) -> Table:
@@ -193,5 +193,5 @@ class Panoptic(ObjectTask):
 
     @property
     def shown(self) -> str:
-        """A line on the pictures of a report."""
-        return "Validation pictures with the segments that were found."
+        """A line on the images of a report."""
+        return "Validation images with the segments that were found."

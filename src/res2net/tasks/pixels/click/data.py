@@ -1,4 +1,4 @@
-"""Clicks on pictures: of a simulated user, who wants one object, and the samples that are single objects."""
+"""Clicks on images: of a simulated user, who wants one object, and the samples that are single objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from res2net.errors import InputError
-from res2net.images.joint_geometry import picture_size
+from res2net.images.joint_geometry import image_size
 from res2net.images.random_views import below
 from res2net.images.samples import Sample, Samples, true_targets
 from res2net.tasks.objects.formats import ObjectImages
@@ -58,10 +58,10 @@ def parse_click(text: str) -> Clicked:
 
 
 def check_click(click: Clicked, height: int, width: int) -> None:
-    """Raise `InputError` for a click beside a picture."""
+    """Raise `InputError` for a click beside an image."""
     if not (0 <= click.x <= width - 1 and 0 <= click.y <= height - 1):
         raise InputError(
-            f"The click {click.x:g},{click.y:g} lies outside of a picture of {width} x {height} pixels: give 0 to "
+            f"The click {click.x:g},{click.y:g} lies outside of an image of {width} x {height} pixels: give 0 to "
             f"{width - 1} and 0 to {height - 1}."
         )
 
@@ -126,7 +126,7 @@ def clicks_tensor(clicks: Sequence[Clicked], count: int) -> Tensor:
 
 
 class SingleObjects(Dataset[Sample]):
-    """Each object of a data set with masks as a sample: its picture, and `object`, its mask `(H, W)`, uint8, 0 or 1.
+    """Each object of a data set with masks as a sample: its image, and `object`, its mask `(H, W)`, uint8, 0 or 1.
 
     Args:
         dataset: its targets have boxes and masks. Objects that are crowds do not count.
@@ -140,12 +140,12 @@ class SingleObjects(Dataset[Sample]):
     def __init__(self, dataset: Samples, *, least_area: float = 0, most: int = 0) -> None:
         self.dataset = dataset
         places: list[tuple[int, int]] = []
-        for picture, target in enumerate(true_targets(_light(dataset))):
+        for image, target in enumerate(true_targets(_light(dataset))):
             boxes = target["boxes"].as_subclass(Tensor)
             large = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= max(least_area, 1e-6)
             if "crowd" in target:
                 large &= ~target["crowd"]
-            places += [(picture, place) for place in large.nonzero()[:, 0].tolist()]
+            places += [(image, place) for place in large.nonzero()[:, 0].tolist()]
         if not places:
             raise InputError(
                 f"No object of the data has a box of {least_area:g} pixels or more: choose other data, or a smaller "
@@ -161,10 +161,10 @@ class SingleObjects(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self.places):
             raise IndexError(f"index {index} is outside of 0 ... {len(self.places) - 1}")
-        picture, place = self.places[index]
-        image, target = self.dataset[picture]
+        image_index, place = self.places[index]
+        image, target = self.dataset[image_index]
         mask = target["masks"][place].as_subclass(Tensor).to(torch.uint8)
-        assert tuple(mask.shape) == picture_size(image)
+        assert tuple(mask.shape) == image_size(image)
         return image, {"object": tv_tensors.Mask(mask)}
 
 
@@ -177,7 +177,7 @@ def _light(dataset: Samples) -> Samples:
 
 
 def _inside(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How far each pixel of a region lies from what is outside of it, or of the picture."""
+    """How far each pixel of a region lies from what is outside of it, or of the image."""
     depth = np.zeros(region.shape)
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     if len(rows):

@@ -1,4 +1,4 @@
-"""Clicks on a picture, and the mask that they lead to."""
+"""Clicks on an image, and the mask that they lead to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from res2net.report.images import Picture, as_image
+from res2net.report.images import ImageLike, as_image
 from res2net.report.objects import draw_segments
 
 __all__ = ["draw_clicks"]
@@ -32,20 +32,20 @@ class ClickLike(Protocol):
     def positive(self) -> bool: ...
 
 
-def draw_clicks(image: Picture, mask: NDArray[np.bool_], clicks: Sequence[ClickLike]) -> Image.Image:
-    """A picture with a mask and clicks: a plus on the object, a minus beside it. Small pictures are enlarged.
+def draw_clicks(image: ImageLike, mask: NDArray[np.bool_], clicks: Sequence[ClickLike]) -> Image.Image:
+    """An image with a mask and clicks: a plus on the object, a minus beside it. Small images are enlarged.
 
     Args:
-        image: the picture.
-        mask: `(H, W)` of the picture.
+        image: the image.
+        mask: `(H, W)` of the image.
         clicks: in the order in which they were made.
 
     Raises:
         InputError: the sizes differ.
     """
-    picture = as_image(image)
-    canvas = draw_segments(picture, [(torch.from_numpy(mask), 0)], ["object"])
-    factor = canvas.width / picture.width
+    original = as_image(image)
+    canvas = draw_segments(original, [(torch.from_numpy(mask), 0)], ["object"])
+    factor = canvas.width / original.width
     radius = max(4, max(canvas.size) // 60)
     draw = ImageDraw.Draw(canvas)
     for click in clicks:

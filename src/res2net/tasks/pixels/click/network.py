@@ -1,4 +1,4 @@
-"""Interactive segmentation: clicks as maps beside the picture, and the attention to the first one.
+"""Interactive segmentation: clicks as maps beside the image, and the attention to the first one.
 
 FCANet (Lin et al., CVPR 2020, section 3; https://github.com/frazerlin/fcanet): the first click lies near the middle of
 the object, so a branch of its own, in which that click is large, tells the decoder where the object is.
@@ -154,7 +154,7 @@ class FirstClickNetwork(PixelNetwork):
     """Encoder and decoder, of which the decoder is led by the first click.
 
     Args:
-        backbone: without classifier, for a picture with two maps of clicks.
+        backbone: without classifier, for an image with two maps of clicks.
         decoder: for the stages that the branch widened.
         branch: for the stages of the backbone.
     """
@@ -170,7 +170,7 @@ class FirstClickNetwork(PixelNetwork):
 
 
 class ClickDiscs(nn.Module):
-    """What can be said of clicks without the picture: an object is a disc around each of them.
+    """What can be said of clicks without the image: an object is a disc around each of them.
 
     Args:
         radius: pixels.

@@ -1,4 +1,4 @@
-"""A picture and a user who clicks on it, one click after the other."""
+"""An image and a user who clicks on it, one click after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from res2net.images.decode import read_image
-from res2net.images.joint_geometry import picture_size
+from res2net.images.joint_geometry import image_size
 from res2net.tasks.pixels.click.data import Clicked, check_click
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ __all__ = ["ClickSession"]
 
 
 class ClickSession:
-    """Finds an object of a picture by clicks.
+    """Finds an object of an image by clicks.
 
-    The picture is prepared once, and undoing computes nothing. Each click runs the whole network, since its first
+    The image is prepared once, and undoing computes nothing. Each click runs the whole network, since its first
     layer sees the clicks.
 
     Args:
@@ -30,15 +30,15 @@ class ClickSession:
         image: a file, a `PIL.Image`, or a tensor `(3, H, W)`, uint8 or float in 0..1.
 
     Raises:
-        InputError: the file is no picture.
+        InputError: the file is no image.
     """
 
     def __init__(self, task: Click, image: Any) -> None:
         self.task = task.eval()
-        picture = read_image(image) if isinstance(image, str | Path) else image
-        self.size = picture_size(picture)
-        """Height and width of the picture."""
-        prepared, noted = task.transform(False)(picture, {"index": 0})
+        full_image = read_image(image) if isinstance(image, str | Path) else image
+        self.size = image_size(full_image)
+        """Height and width of the image."""
+        prepared, noted = task.transform(False)(full_image, {"index": 0})
         self._images = prepared[None].to(task.device)
         self._noted = {name: [noted[name]] for name in ("size_now", "original_size", "zoom")}
         self._clicks: list[Clicked] = []
@@ -63,7 +63,7 @@ class ClickSession:
             positive: whether it belongs to the object, or does not.
 
         Raises:
-            InputError: it lies outside of the picture.
+            InputError: it lies outside of the image.
         """
         clicked = Clicked(x, y, positive)
         check_click(clicked, *self.size)

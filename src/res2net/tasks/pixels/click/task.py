@@ -50,7 +50,7 @@ from res2net.weights import atomic_write
 __all__ = ["Click", "ClickOptions", "ClickSession"]
 
 COLOURS = 3
-"""Channels of a picture, which two maps of clicks follow."""
+"""Channels of an image, which two maps of clicks follow."""
 SHOWN_CLICKS = 3
 """On each object in a report."""
 
@@ -77,10 +77,10 @@ class Click(PixelTask):
     sample_name = "objects"
     tells_classes = False
     result_name = "object"
-    columns = (Column("share of the picture", "%", digits=1), Column("clicks"))
+    columns = (Column("share of the image", "%", digits=1), Column("clicks"))
 
     clicks: Sequence[Clicked] = ()
-    """Those that `predict` takes in every picture."""
+    """Those that `predict` takes in every image."""
 
     @classmethod
     def facts(cls, source: DataSource) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Click(PixelTask):
 
     @property
     def in_channels(self) -> int:
-        """The picture, the maps of positive and of negative clicks, the mask before, and the map of the first click."""
+        """The image, the maps of positive and of negative clicks, the mask before, and the map of the first click."""
         return COLOURS + 2 + self.options.previous_mask + self.options.first_click
 
     def unit(self, metric: str) -> str:
@@ -111,13 +111,13 @@ class Click(PixelTask):
         return "clicks" if metric.startswith("NoC") else "%"
 
     def transform(self, train: bool) -> Transform:
-        """Random views in which something of the object is left, with clicks; the whole picture in evaluation."""
+        """Random views in which something of the object is left, with clicks; the whole image in evaluation."""
         if not train:
             return super().transform(False)
         return ClickViews(self.augmented(), self.options.positives, self.options.negatives)
 
     def fitted(self) -> Transform:
-        """What an exported network sees of a picture: with a click in the middle, to try it with."""
+        """What an exported network sees of an image: with a click in the middle, to try it with."""
         prepare = super().fitted()
 
         def clicked(image: Any) -> Tensor:
@@ -128,7 +128,7 @@ class Click(PixelTask):
         return clicked
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
-        """Each object of the training, and of the validation, with the picture that it is in."""
+        """Each object of the training, and of the validation, with the image that it is in."""
         options = self.options
         train = SingleObjects(source.train, least_area=options.least_area)
         val = SingleObjects(source.val, least_area=options.least_area, most=options.eval_objects)
@@ -136,7 +136,7 @@ class Click(PixelTask):
         return tuple(Transformed(objects, transform, source.bad_images) for objects, transform in sets)  # type: ignore[return-value]
 
     def with_clicks(self, images: Tensor, clicks: Tensor, before: Tensor | None = None) -> Tensor:
-        """What the network sees of pictures.
+        """What the network sees of images.
 
         Args:
             images: `(N, 3, H, W)`.
@@ -204,7 +204,7 @@ class Click(PixelTask):
         clicks: Sequence[Sequence[Clicked]],
         before: Sequence[NDArray[np.bool_]] | None = None,
     ) -> list[NDArray[np.bool_]]:
-        """The mask of the object of each picture by its clicks, and by the mask before the last of them.
+        """The mask of the object of each image by its clicks, and by the mask before the last of them.
 
         All are in pixels of the file; without masks before nothing was found.
         """
@@ -278,7 +278,7 @@ class Click(PixelTask):
         }
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[Any]:
-        """Of each picture the `mask` `(height, width)` by the `clicks` of this task, bool, in the size of its file."""
+        """Of each image the `mask` `(height, width)` by the `clicks` of this task, bool, in the size of its file."""
         assert targets is not None
         if not self.clicks:
             raise InputError("Nothing is found without a click: give some, such as --clicks 120,80,+ or 10,20,-.")
@@ -293,7 +293,7 @@ class Click(PixelTask):
         return [{"mask": mask, "clicks": list(self.clicks)} for mask in masks]
 
     def described(self, result: Any) -> dict[str, Any]:
-        """The `clicks`, the `share` of the picture, and the object as `segmentation`, COCO's run lengths."""
+        """The `clicks`, the `share` of the image, and the object as `segmentation`, COCO's run lengths."""
         return {
             "clicks": [one._asdict() for one in result["clicks"]],
             "share": float(result["mask"].mean()),
@@ -307,15 +307,15 @@ class Click(PixelTask):
         return [path]
 
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
-        """The share of the picture, and the clicks."""
+        """The share of the image, and the clicks."""
         return [(100 * float(result["mask"].mean()), len(result["clicks"]))]
 
     def draw(self, image: Image.Image, result: Any) -> Image.Image:
-        """The picture with the mask and the clicks."""
+        """The image with the mask and the clicks."""
         return draw_clicks(image, result["mask"], result["clicks"])
 
     def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
-        """The picture with its largest object."""
+        """The image with its largest object."""
         return draw_clicks(as_image(image), largest(target).numpy().astype(bool), ())
 
     def found_in(self, image: Any, target: Mapping[str, Any]) -> Any:
@@ -359,7 +359,7 @@ def connected(mask: NDArray[np.bool_], clicks: Sequence[Clicked]) -> NDArray[np.
 
 
 def largest(target: Mapping[str, Any]) -> Tensor:
-    """The mask `(H, W)` of the largest object of a picture; empty where there is none."""
+    """The mask `(H, W)` of the largest object of an image; empty where there is none."""
     masks = target["masks"].as_subclass(Tensor)
     if not len(masks):
         return masks.new_zeros(masks.shape[1:])

@@ -21,7 +21,7 @@ class ClickViews:
     """Random views, with `clicks` `(1 + positives + negatives, 3)` on what they show of `object`.
 
     Args:
-        transform: from a picture and its target to a random view of it.
+        transform: from an image and its target to a random view of it.
         positives: clicks on the object at most, beside the first.
         negatives: clicks beside it at most.
     """

@@ -1,4 +1,4 @@
-"""Transforms of pictures whose pixels have labels: random views in training, the whole picture in evaluation."""
+"""Transforms of images whose pixels have labels: random views in training, the whole image in evaluation."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from res2net.weights.records import Preprocessing
 __all__ = ["UNKNOWN", "PixelAugment", "PixelTransform", "pixel_eval_transform", "pixel_train_transform"]
 
 UNKNOWN = {"semantic": 255, "saliency": 255, "depth": 0, "object": 255}
-"""By label, the value of pixels of which nothing is known, such as those outside of the picture."""
+"""By label, the value of pixels of which nothing is known, such as those outside of the image."""
 
 
 @dataclass(frozen=True)
 class PixelAugment:
-    """The random changes of training pictures, in the order in which they happen.
+    """The random changes of training images, in the order in which they happen.
 
     Raises:
         InputError: a value is out of its range.
     """
 
     crop: tuple[int, int] = (513, 513)
-    """Height and width of what the network sees; smaller pictures are filled up, at the right and the bottom."""
+    """Height and width of what the network sees; smaller images are filled up, at the right and the bottom."""
     shorter: int = 0
-    """Shorter side that the picture gets first, pixels; 0 leaves it as large as it is."""
+    """Shorter side that the image gets first, pixels; 0 leaves it as large as it is."""
     scale: tuple[float, float] = (0.5, 2.0)
-    """The least and the greatest factor of the picture's size, before it is cut."""
+    """The least and the greatest factor of the image's size, before it is cut."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     color_jitter: float = 0.0
@@ -56,7 +56,7 @@ class PixelAugment:
 
 
 class PixelTransform(ObjectTransform):
-    """A transform of pictures and maps of labels `(H, W)`, which are filled up with `UNKNOWN` where the picture is.
+    """A transform of images and maps of labels `(H, W)`, which are filled up with `UNKNOWN` where the image is.
 
     Truth values of `saliency` become 0 and 1. A target gets its `zoom` too: pixels of the view for one of the file.
     """
@@ -90,7 +90,7 @@ def pixel_train_transform(preprocessing: Preprocessing, augment: PixelAugment) -
     """The changes of `augment`, normalised like evaluation.
 
     Raises:
-        InputError: colours are to be changed, but the network sees neither grey nor colour pictures.
+        InputError: colours are to be changed, but the network sees neither grey nor colour images.
     """
     if augment.color_jitter and len(preprocessing.mean) not in (1, 3):
         raise InputError(
@@ -111,12 +111,12 @@ def pixel_eval_transform(
     *,
     padded: bool = False,
 ) -> PixelTransform:
-    """The whole picture, normalised.
+    """The whole image, normalised.
 
     Args:
         preprocessing: of the network.
-        shorter: pixels of the shorter side; 0 leaves pictures as large as they are.
-        within: height and width into which every picture has to fit; what would be larger is made smaller.
+        shorter: pixels of the shorter side; 0 leaves images as large as they are.
+        within: height and width into which every image has to fit; what would be larger is made smaller.
         padded: add zeros up to that size, at the right and the bottom.
     """
     choose = partial(_whole_view, shorter=shorter, within=within)

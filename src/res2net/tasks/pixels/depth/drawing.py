@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from res2net.errors import InputError
-from res2net.report.images import Picture, as_image
+from res2net.report.images import ImageLike, as_image
 from res2net.report.style import DPI, INK, WIDTH, render
 
 __all__ = ["depth_colours", "draw_depth"]
@@ -25,7 +25,7 @@ TALLEST = 7.0
 
 
 def depth_colours(depth: NDArray[Any], least: float, most: float) -> Image.Image:
-    """Distances as a picture of the same size: near ones light, far ones dark, unknown ones grey.
+    """Distances as an image of the same size: near ones light, far ones dark, unknown ones grey.
 
     Args:
         depth: metres, `(H, W)`, 0 where they are unknown.
@@ -39,40 +39,40 @@ def depth_colours(depth: NDArray[Any], least: float, most: float) -> Image.Image
 
 
 def draw_depth(
-    image: Picture, depth: NDArray[Any], least: float | None = None, most: float | None = None
+    image: ImageLike, depth: NDArray[Any], least: float | None = None, most: float | None = None
 ) -> Image.Image:
-    """A picture, its distances as colours, and beside them what these mean in metres.
+    """An image, its distances as colours, and beside them what these mean in metres.
 
     Args:
-        image: the picture.
-        depth: metres, `(H, W)` of the picture, 0 where they are unknown.
+        image: the image.
+        depth: metres, `(H, W)` of the image, 0 where they are unknown.
         least: metres of the lightest colour; by default the smallest there is.
         most: metres of the darkest colour; by default the largest there is.
 
     Raises:
         InputError: the sizes differ.
     """
-    picture = as_image(image)
-    if depth.shape != (picture.height, picture.width):
+    canvas = as_image(image)
+    if depth.shape != (canvas.height, canvas.width):
         raise InputError(
-            f"A map {depth.shape} does not fit a picture of {picture.height} x {picture.width} pixels: give one "
+            f"A map {depth.shape} does not fit an image of {canvas.height} x {canvas.width} pixels: give one "
             "value for each pixel."
         )
     known = depth[_known(depth)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     low, high = low if least is None else least, high if most is None else most
     high = max(high, low + 1e-3)
-    height = min(TALLEST, max(1.5, 0.45 * WIDTH * picture.height / picture.width))
+    height = min(TALLEST, max(1.5, 0.45 * WIDTH * canvas.height / canvas.width))
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
     plain, coloured = figure.subplots(1, 2)
-    plain.imshow(picture)
+    plain.imshow(canvas)
     coloured.imshow(depth_colours(depth, low, high))
     for axes in (plain, coloured):
         axes.set_axis_off()
     scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), MAP)
     bar = figure.colorbar(scale, ax=(plain, coloured), shrink=0.95, pad=0.02)
     bar.set_label("metres", color=INK)
-    bar.ax.invert_yaxis()  # near below would be far away in most pictures
+    bar.ax.invert_yaxis()  # near below would be far away in most images
     return Image.open(io.BytesIO(render(figure))).convert("RGB")
 
 

@@ -13,17 +13,17 @@ LEAST_ROOT = 1e-6
 
 
 def scale_invariant_log_loss(log_depth: Tensor, true: Tensor, weight: float = 0.5) -> Tensor:
-    """The scale-invariant error in log space (Eigen et al., NeurIPS 2014, equation 4); the mean over pictures.
+    """The scale-invariant error in log space (Eigen et al., NeurIPS 2014, equation 4); the mean over images.
 
-    With d the difference of logarithms, it is mean(d^2) - weight * mean(d)^2 over the known pixels of a picture.
+    With d the difference of logarithms, it is mean(d^2) - weight * mean(d)^2 over the known pixels of an image.
 
     Args:
         log_depth: natural logarithms of the distances found, `(N, H, W)`.
         true: distances, `(N, H, W)`, 0 where they are unknown.
-        weight: 1 forgives a picture that is too near or too far as a whole, 0 does not, and 0.5 is the paper's.
+        weight: 1 forgives an image that is too near or too far as a whole, 0 does not, and 0.5 is the paper's.
 
     Returns:
-        A scalar; a picture without a known pixel does not count, and 0 comes of none at all.
+        A scalar; an image without a known pixel does not count, and 0 comes of none at all.
     """
     difference, known = _difference(log_depth, true)
     count = known.sum((1, 2))

@@ -1,4 +1,4 @@
-"""Errors of distances, as the field counts them since Eigen et al. (2014): of each picture, and then their mean."""
+"""Errors of distances, as the field counts them since Eigen et al. (2014): of each image, and then their mean."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ERRORS = ("delta1", "delta2", "delta3", "AbsRel", "RMSE", "RMSE_log", "SILog")
 class DepthErrors(Metric):
     """How far distances are from the truth; pixels of which nothing is known never count.
 
-    Of each picture, over its known pixels with the distances d and the true ones t:
+    Of each image, over its known pixels with the distances d and the true ones t:
 
     - `delta1`, `delta2`, `delta3`: share of the pixels with max(d / t, t / d) < 1.25, 1.25^2, 1.25^3
     - `AbsRel`: mean of |d - t| / t
@@ -29,11 +29,11 @@ class DepthErrors(Metric):
     - `RMSE_log`: square root of the mean of (ln d - ln t)^2
     - `SILog`: standard deviation of ln d - ln t, which forgives a common factor (KITTI)
 
-    Each is the mean over pictures that have a known pixel.
+    Each is the mean over images that have a known pixel.
 
     Args:
         least: metres; true distances below it do not count, and found ones are raised to it.
-        most: the same from above; pictures of rooms are usually compared up to 10 m, those of streets up to 80 m.
+        most: the same from above; images of rooms are usually compared up to 10 m, those of streets up to 80 m.
 
     Raises:
         InputError: the bounds are not in order, or not above 0.
@@ -44,7 +44,7 @@ class DepthErrors(Metric):
     full_state_update = False
 
     totals: Tensor
-    pictures: Tensor
+    images: Tensor
 
     def __init__(self, least: float = 1e-3, most: float = 80.0) -> None:
         super().__init__()
@@ -52,17 +52,17 @@ class DepthErrors(Metric):
             raise InputError(f"Distances from {least} to {most} m do not fit: give two above 0, the smaller one first.")
         self.least, self.most = least, most
         self.add_state("totals", torch.zeros(len(ERRORS), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("pictures", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, found: Tensor, true: Tensor) -> None:
-        """Add a picture; arguments and errors as of `errors`."""
+        """Add an image; arguments and errors as of `errors`."""
         errors = self.errors(found, true)
         if not errors[0].isnan():
             self.totals += errors.to(self.totals)
-            self.pictures += 1
+            self.images += 1
 
     def errors(self, found: Tensor, true: Tensor) -> Tensor:
-        """Those of a picture in their order, `(7,)` float64; NaN where nothing is known of it.
+        """Those of an image in their order, `(7,)` float64; NaN where nothing is known of it.
 
         Args:
             found: metres, `(H, W)`.
@@ -97,6 +97,6 @@ class DepthErrors(Metric):
         )
 
     def compute(self) -> dict[str, Any]:
-        """The errors; NaN where no picture had a known pixel."""
-        means = self.totals / self.pictures if self.pictures else self.totals.new_full((len(ERRORS),), math.nan)
+        """The errors; NaN where no image had a known pixel."""
+        means = self.totals / self.images if self.images else self.totals.new_full((len(ERRORS),), math.nan)
         return {name: float(value) for name, value in zip(ERRORS, means, strict=True)}

@@ -15,13 +15,13 @@ class DepthOptions(PixelOptions):
     """How distances are found, and how that is trained."""
 
     scale: tuple[float, float] = (1.0, 1.5)
-    """Least and greatest factor of a training picture's size, before it is cut."""
+    """Least and greatest factor of a training image's size, before it is cut."""
     zoom_depth: bool = True
     """What is enlarged counts as nearer by the same factor, in training and in evaluation; else its distance stays."""
     scale_invariance: float = 0.5
-    """1 learns the distances of a picture up to a common factor, 0 as they are, 0.5 something between (Eigen's)."""
+    """1 learns the distances of an image up to a common factor, 0 as they are, 0.5 something between (Eigen's)."""
     root: bool = False
-    """Learn from ten times the root of that error over a batch, as BTS does, in place of its mean over pictures."""
+    """Learn from ten times the root of that error over a batch, as BTS does, in place of its mean over images."""
     least: float = 0.001
     """Metres: nearer pixels do not count in evaluation, and none is found nearer."""
     most: float = 80.0

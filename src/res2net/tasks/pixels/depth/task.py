@@ -33,7 +33,7 @@ MILLIMETRES = 1000
 FARTHEST = 65535
 """In a PNG of 16 bits: 65.535 m."""
 SAMPLED = 4096
-"""Pixels of a picture that the median distance of a data set is taken from."""
+"""Pixels of an image that the median distance of a data set is taken from."""
 ABOUT = {
     "delta1": "within a factor of 1.25",
     "delta2": "within a factor of 1.25^2",
@@ -96,7 +96,7 @@ class Depth(PixelTask):
         return logits.float()
 
     def seen(self, images: Tensor) -> Tensor:
-        """Logarithms `(N, 1, H, W)`; in an enlarged picture things look nearer by the same factor."""
+        """Logarithms `(N, 1, H, W)`; in an enlarged image things look nearer by the same factor."""
         options = self.options
         if not options.zoom_depth:
             return super().seen(images)
@@ -105,15 +105,15 @@ class Depth(PixelTask):
         return super().seen(images) + correction
 
     def zooms(self, targets: Mapping[str, Any]) -> list[float]:
-        """By how much each picture is larger than pictures usually are here: the size that `resize` gives, or its own.
+        """By how much each image is larger than images usually are here: the size that `resize` gives, or its own.
 
-        A whole picture that gets the usual size shows what it did, no nearer and no farther.
+        A whole image that gets the usual size shows what it did, no nearer and no farther.
         """
         usual = [self.options.resize / min(size) if self.options.resize else 1.0 for size in targets["original_size"]]
         return [float(zoom) / one for zoom, one in zip(targets["zoom"], usual, strict=True)]
 
     def distances(self, images: Tensor, targets: Mapping[str, Any]) -> list[Tensor]:
-        """Metres `(height, width)` of each picture, in the size of its file."""
+        """Metres `(height, width)` of each image, in the size of its file."""
         found = []
         for values, zoom in zip(self.values(images, targets), self.zooms(targets), strict=True):
             shift = math.log(zoom) if self.options.zoom_depth else 0.0
@@ -126,7 +126,7 @@ class Depth(PixelTask):
         return DepthErrors(self.options.least, self.options.most)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each picture its `delta1`; NaN where nothing is known of it."""
+        """For each image its `delta1`; NaN where nothing is known of it."""
         shares = []
         for found, truth in zip(self.distances(images, targets), targets["truth"], strict=True):
             metric.update(found, truth["depth"])
@@ -134,7 +134,7 @@ class Depth(PixelTask):
         return {"delta1": torch.stack(shares)}
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[Any]:
-        """The distances of each picture, metres, float32 `(height, width)` in the size of its file."""
+        """The distances of each image, metres, float32 `(height, width)` in the size of its file."""
         assert targets is not None
         return [found.cpu().numpy() for found in self.distances(images, targets)]
 
@@ -156,7 +156,7 @@ class Depth(PixelTask):
         return [summary(result)]
 
     def draw(self, image: Image.Image, result: Any) -> Image.Image:
-        """The picture, its distances as colours, and what these mean in metres."""
+        """The image, its distances as colours, and what these mean in metres."""
         return draw_depth(image, result)
 
     def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:

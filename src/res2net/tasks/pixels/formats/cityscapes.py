@@ -38,13 +38,13 @@ CITYSCAPES_CLASSES = {
 }
 """By their numbers in `labelIds`, which go up to 33."""
 
-_PICTURES, _MAPS = "leftImg8bit", "gtFine"
+_IMAGES, _MAPS = "leftImg8bit", "gtFine"
 _HIGHEST = 33
 
 
 def has_cityscapes(path: Path) -> bool:
     """Whether that is a root of Cityscapes."""
-    return all((path / folder / split).is_dir() for folder in (_PICTURES, _MAPS) for split in ("train", "val"))
+    return all((path / folder / split).is_dir() for folder in (_IMAGES, _MAPS) for split in ("train", "val"))
 
 
 def read_cityscapes(path: Path, report: AnnotationReport) -> list[PixelFiles]:
@@ -52,14 +52,14 @@ def read_cityscapes(path: Path, report: AnnotationReport) -> list[PixelFiles]:
     classes = numbered(CITYSCAPES_CLASSES, set(range(_HIGHEST + 1)) - CITYSCAPES_CLASSES.keys())
     splits = []
     for split in ("train", "val"):
-        pictures, maps = files_by_stem(path / _PICTURES / split), files_by_stem(path / _MAPS / split, (".png",))
+        images, maps = files_by_stem(path / _IMAGES / split), files_by_stem(path / _MAPS / split, (".png",))
         pairs = []
-        for stem, picture in pictures.items():
-            name = stem.removesuffix(f"_{_PICTURES}") + f"_{_MAPS}_labelIds"
+        for stem, image in images.items():
+            name = stem.removesuffix(f"_{_IMAGES}") + f"_{_MAPS}_labelIds"
             if name in maps:
-                pairs.append((picture, maps[name]))
+                pairs.append((image, maps[name]))
             else:
-                report.add("missing mask file", picture, f"there is no {name}.png in {path / _MAPS / split}")
+                report.add("missing mask file", image, f"there is no {name}.png in {path / _MAPS / split}")
         one, other = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         splits.append(PixelFiles(f"{path} {split}", "semantic", classes.names, one, other, classes.coding()))
     return splits

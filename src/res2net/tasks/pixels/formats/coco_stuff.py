@@ -1,4 +1,4 @@
-"""COCO stuff: maps of 80 things and 91 kinds of stuff beside COCO's pictures, `stuffthingmaps/train2017/x.png`.
+"""COCO stuff: maps of 80 things and 91 kinds of stuff beside COCO's images, `stuffthingmaps/train2017/x.png`.
 
 The data set: https://github.com/nightrome/cocostuff (Caesar et al., 2018). A pixel has the id of its category less one,
 so 0 is a person and 181 wood; 255 is unlabelled. Eleven ids of COCO are not in use, which leaves 171 classes.
@@ -38,12 +38,12 @@ def has_coco_stuff(path: Path) -> bool:
 
 
 def _folders(path: Path, split: str) -> list[tuple[Path, Path]]:
-    """The pictures and the maps of a split, of whatever year."""
+    """The images and the maps of a split, of whatever year."""
     return [
-        (pictures, maps)
+        (images, maps)
         for maps in sorted((path / "stuffthingmaps").glob(f"{split}[0-9]*"))
-        for pictures in (path / maps.name, path / "images" / maps.name)
-        if pictures.is_dir() and maps.is_dir()
+        for images in (path / maps.name, path / "images" / maps.name)
+        if images.is_dir() and maps.is_dir()
     ]
 
 

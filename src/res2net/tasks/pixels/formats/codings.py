@@ -172,7 +172,7 @@ def _array(path: str) -> NDArray[Any]:
 
 
 def _deep(path: str) -> NDArray[Any]:
-    """The numbers `(H, W)` of a picture without loss, of as many bits as they have there."""
+    """The numbers `(H, W)` of an image without loss, of as many bits as they have there."""
     try:
         with Image.open(path, formats=("PNG", "TIFF", "PPM")) as image:
             values = np.asarray(image)
@@ -185,20 +185,20 @@ def _deep(path: str) -> NDArray[Any]:
 
 
 def _raw_size(path: str) -> tuple[int, int]:
-    """Height and width of a picture's pixels as they lie in the file."""
+    """Height and width of an image's pixels as they lie in the file."""
     (height, width), orientation = image_header(path)
     return (height, width) if orientation < 5 else (width, height)
 
 
 def turned(labels: NDArray[Any], orientation: int, size: tuple[int, int]) -> NDArray[Any]:
-    """A label map `(H, W)` turned as its picture was, which has `size` (H, W) since.
+    """A label map `(H, W)` turned as its image was, which has `size` (H, W) since.
 
-    Where a quarter turn is needed and the map has the turned size already, it was made from the turned picture.
+    Where a quarter turn is needed and the map has the turned size already, it was made from the turned image.
 
     Args:
         labels: as they lie in the file.
-        orientation: of the picture, 1 to 8 as in EXIF.
-        size: of the upright picture.
+        orientation: of the image, 1 to 8 as in EXIF.
+        size: of the upright image.
     """
     if orientation >= 5 and labels.shape == size and size[0] != size[1]:
         return labels

@@ -1,4 +1,4 @@
-"""Folders of pictures beside folders of label maps: for any labels, and as the field's data sets have them.
+"""Folders of images beside folders of label maps: for any labels, and as the field's data sets have them.
 
 Semantic segmentation: ADE20K (http://sceneparsing.csail.mit.edu/) has `images/training` and `annotations/training`.
 Saliency: DUTS has `DUTS-TR-Image` and `DUTS-TR-Mask`, ECSSD `images` and `ground_truth_mask`, HKU-IS `imgs` and `gt`,
@@ -35,8 +35,8 @@ SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", 
 """What the folders and the lists of the splits are called, in lower case."""
 
 # All in lower case.
-_PICTURES = ("images", "image", "imgs", "img", "rgb", "jpegimages", "pictures", "sync_rgb")
-_PICTURE_ENDINGS = ("-image", "-images", "_image")
+_IMAGES = ("images", "image", "imgs", "img", "rgb", "jpegimages", "images", "sync_rgb")
+_IMAGE_ENDINGS = ("-image", "-images", "_image")
 _MAPS = {
     "semantic": (
         *("masks", "mask", "annotations", "annotation", "labels", "label", "gt", "semantic", "segmentation"),
@@ -60,14 +60,14 @@ Reader = Callable[[AnnotationReport], list[Pair]]
 
 
 def has_folders(path: Path, label: str) -> bool:
-    """Whether a root has a folder of pictures and one of maps that can have such labels."""
+    """Whether a root has a folder of images and one of maps that can have such labels."""
     return path.is_dir() and bool(_splits(path, label))
 
 
 def unpaired(root: Path, label: str) -> tuple[Path, Path] | None:
-    """A folder of pictures and one of maps, by their names, in a root that `has_folders` does not know.
+    """A folder of images and one of maps, by their names, in a root that `has_folders` does not know.
 
-    What lacks is that a map has the name of its picture.
+    What lacks is that a map has the name of its image.
     """
     if not root.is_dir():
         return None
@@ -104,22 +104,22 @@ def _inside(folder: Path) -> dict[str, Path]:
 
 
 def _candidates(base: Path, label: str) -> list[tuple[Path, Path]]:
-    """Folders of pictures and of maps within a folder, by their names, the likeliest first."""
+    """Folders of images and of maps within a folder, by their names, the likeliest first."""
     inside = _inside(base)
-    pictures = [inside[name] for name in _PICTURES if name in inside]
-    pictures += [folder for name, folder in inside.items() if name.endswith(_PICTURE_ENDINGS)]
+    images = [inside[name] for name in _IMAGES if name in inside]
+    images += [folder for name, folder in inside.items() if name.endswith(_IMAGE_ENDINGS)]
     maps = [inside[name] for name in _MAPS[label] if name in inside]
     maps += [folder for name, folder in inside.items() if name.endswith(_MAP_ENDINGS[label])]
-    return [(one, other) for one in pictures for other in maps if one != other]
+    return [(one, other) for one in images for other in maps if one != other]
 
 
 def _reader(base: Path, label: str) -> Reader | None:
     """What pairs the files within a folder."""
-    for pictures, maps in _candidates(base, label):
-        if are_paired(pictures, maps):
-            return partial(pair_folders, pictures, maps)
+    for images, maps in _candidates(base, label):
+        if are_paired(images, maps):
+            return partial(pair_folders, images, maps)
     if label == "saliency":
-        for folder in (base, *(folder for name, folder in _inside(base).items() if name in _PICTURES)):
+        for folder in (base, *(folder for name, folder in _inside(base).items() if name in _IMAGES)):
             if _side_by_side(folder):
                 return partial(pair_side_by_side, folder)
     return None
@@ -147,7 +147,7 @@ def _pairs(root: Path, label: str, report: AnnotationReport) -> list[list[Pair]]
 
 
 def read_semantic(root: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Pictures with the numbers of classes, named by a list of `CLASS_FILES` or by the numbers.
+    """Images with the numbers of classes, named by a list of `CLASS_FILES` or by the numbers.
 
     In ADE20K's folders (`images/training` and `annotations/training`) without a list, 0 is unlabelled.
 
@@ -166,12 +166,12 @@ def read_semantic(root: Path, report: AnnotationReport) -> list[PixelFiles]:
 
 
 def read_saliency(root: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Pictures with masks of what stands out."""
+    """Images with masks of what stands out."""
     return _files(root, "saliency", ("salient",), _pairs(root, "saliency", report), SaliencyMasks())
 
 
 def read_depth(root: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Pictures with distances; `depth.json` may say the `scale`, numbers of a file for each metre.
+    """Images with distances; `depth.json` may say the `scale`, numbers of a file for each metre.
 
     Raises:
         InputError: that file cannot be used.

@@ -1,4 +1,4 @@
-"""Pictures of which every pixel has a label: semantic segmentation, salient objects, depth."""
+"""Images of which every pixel has a label: semantic segmentation, salient objects, depth."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class PixelFiles:
         name: of the data set.
         label: one of `LABELS`.
         class_names: of `semantic`; for the others what a pixel is asked for.
-        paths: of the pictures.
-        maps: of their labels, one for each picture.
+        paths: of the images.
+        maps: of their labels, one for each image.
         coding: reads these.
     """
 
@@ -45,17 +45,17 @@ class PixelFiles:
 
 
 class PixelImages(Dataset[Sample]):
-    """Pictures with a label for each pixel: `(PIL.Image, target)`; a pair that cannot be read raises `BadImage`.
+    """Images with a label for each pixel: `(PIL.Image, target)`; a pair that cannot be read raises `BadImage`.
 
-    The picture is upright RGB, and the target has one entry, a `tv_tensors.Mask` `(H, W)` of the same size:
+    The image is upright RGB, and the target has one entry, a `tv_tensors.Mask` `(H, W)` of the same size:
 
     - `semantic` uint8: an index in `class_names`, and 255 for what has no label
     - `saliency` bool: whether the pixel belongs to what stands out
     - `depth` float32: metres from the camera, and 0 where it is unknown
 
     Args:
-        files: of the pictures, and maybe of more.
-        chosen: the places in `files` of the pictures; by default all.
+        files: of the images, and maybe of more.
+        chosen: the places in `files` of the images; by default all.
     """
 
     def __init__(self, files: PixelFiles, chosen: Iterable[int] | None = None) -> None:
@@ -67,9 +67,9 @@ class PixelImages(Dataset[Sample]):
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> Sample:
-        picture = int(self.chosen[index])
-        image, orientation = read_turned(self.files.paths[picture])
-        labels = self._labels(picture, orientation, (image.height, image.width))
+        position = int(self.chosen[index])
+        image, orientation = read_turned(self.files.paths[position])
+        labels = self._labels(position, orientation, (image.height, image.width))
         return image, {self.files.label: tv_tensors.Mask(as_tensor(labels))}
 
     @property
@@ -79,8 +79,8 @@ class PixelImages(Dataset[Sample]):
 
     @property
     def paths(self) -> list[str]:
-        """The files of the pictures."""
-        return [self.files.paths[picture] for picture in self.chosen]
+        """The files of the images."""
+        return [self.files.paths[image] for image in self.chosen]
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -91,8 +91,8 @@ class PixelImages(Dataset[Sample]):
         """The samples of these indices, in their order; the lists of files are shared."""
         return PixelImages(self.files, self.chosen[np.fromiter(indices, dtype=np.int64)])
 
-    def _labels(self, picture: int, orientation: int, size: tuple[int, int]) -> NDArray[Any]:
-        path = self.files.maps[picture]
+    def _labels(self, image: int, orientation: int, size: tuple[int, int]) -> NDArray[Any]:
+        path = self.files.maps[image]
         labels = turned(self.files.coding.read(path), orientation, size)
         if labels.shape != size:
             raise BadImage.at(path, size_fault((labels.shape[0], labels.shape[1]), size))
@@ -100,8 +100,8 @@ class PixelImages(Dataset[Sample]):
 
 
 def size_fault(found: tuple[int, int], expected: tuple[int, int]) -> str:
-    """Says that a label map has another size (H, W) than its picture."""
-    return f"it has {found[1]} x {found[0]} pixels, and its picture has {expected[1]} x {expected[0]}"
+    """Says that a label map has another size (H, W) than its image."""
+    return f"it has {found[1]} x {found[0]} pixels, and its image has {expected[1]} x {expected[0]}"
 
 
 def as_tensor(labels: NDArray[Any]) -> Tensor:

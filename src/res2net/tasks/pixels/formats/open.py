@@ -1,4 +1,4 @@
-"""`open_pixels`: from a path to pictures with a label for each pixel, whatever their format."""
+"""`open_pixels`: from a path to images with a label for each pixel, whatever their format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from res2net.tasks.pixels.formats.classes import find_class_file
 from res2net.tasks.pixels.formats.coco_stuff import has_coco_stuff, read_coco_stuff
 from res2net.tasks.pixels.formats.folders import has_folders, read_depth, read_saliency, read_semantic, unpaired
 from res2net.tasks.pixels.formats.images import LABELS, PixelFiles, PixelImages
-from res2net.tasks.pixels.formats.survey import PixelSurvey, good_pictures
+from res2net.tasks.pixels.formats.survey import PixelSurvey, good_images
 from res2net.tasks.pixels.formats.voc import has_voc_segmentation, read_voc_segmentation
 
 __all__ = ["PIXEL_FORMATS", "PixelFormat", "find_pixel_formats", "likely_pixel_formats", "open_pixels"]
@@ -59,12 +59,12 @@ PIXEL_FORMATS: dict[str, PixelFormat] = {
     "coco_stuff": PixelFormat("COCO stuff", "semantic", has_coco_stuff, read_coco_stuff),
     "cityscapes": PixelFormat("Cityscapes", "semantic", has_cityscapes, read_cityscapes),
     "semantic_folders": PixelFormat(
-        "folders of pictures and label maps", "semantic", partial(has_folders, label="semantic"), read_semantic
+        "folders of images and label maps", "semantic", partial(has_folders, label="semantic"), read_semantic
     ),
     "saliency_folders": PixelFormat(
-        "pictures and masks of what is salient", "saliency", partial(has_folders, label="saliency"), read_saliency
+        "images and masks of what is salient", "saliency", partial(has_folders, label="saliency"), read_saliency
     ),
-    "depth_folders": PixelFormat("pictures and depth", "depth", partial(has_folders, label="depth"), read_depth),
+    "depth_folders": PixelFormat("images and depth", "depth", partial(has_folders, label="depth"), read_depth),
 }
 """All formats by name, in the order in which they are tried."""
 
@@ -107,9 +107,9 @@ def open_pixels(
     bad_annotations: str = "stop",
     bad_images: str = "stop",
 ) -> tuple[PixelImages, PixelImages]:
-    """The training and the validation pictures of a data set with a label for each pixel, in one of `PIXEL_FORMATS`.
+    """The training and the validation images of a data set with a label for each pixel, in one of `PIXEL_FORMATS`.
 
-    Before the first picture is used, every file has its partner and every header was read, and up to `LOOKED_INTO` maps
+    Before the first image is used, every file has its partner and every header was read, and up to `LOOKED_INTO` maps
     of each split were read whole; `res2net data check` reads all.
 
     Args:
@@ -117,8 +117,8 @@ def open_pixels(
         label: one of `LABELS`.
         val_fraction: share of the validation where the data set is not split.
         seed: of that split.
-        bad_annotations: "stop" raises `InputError` where something is wrong, "skip" leaves those pictures out.
-        bad_images: "stop" counts a picture that cannot be read as wrong; "skip" keeps it, for whoever reads it to skip
+        bad_annotations: "stop" raises `InputError` where something is wrong, "skip" leaves those images out.
+        bad_images: "stop" counts an image that cannot be read as wrong; "skip" keeps it, for whoever reads it to skip
             and to tell.
 
     Raises:
@@ -132,7 +132,7 @@ def open_pixels(
     checked = []
     for files in read_pixel_splits(path, _choose(path, label), report):
         survey, places = PixelSurvey(), spread(len(files.paths), LOOKED_INTO)
-        good = good_pictures(files, report, survey, places, keep_unreadable=bad_images == "skip")
+        good = good_images(files, report, survey, places, keep_unreadable=bad_images == "skip")
         checked.append((PixelImages(files, good), survey))
     report.settle(bad_annotations)
     for images, survey in checked:
@@ -153,9 +153,9 @@ def read_pixel_splits(path: str | Path, format_name: str, report: AnnotationRepo
         return splits
     train, val = splits
     both = set(train.paths) & set(val.paths)
-    for picture in sorted(both):
-        report.add("picture of both splits", picture, "it is among the pictures of the training and of the validation")
-    kept = [place for place, picture in enumerate(train.paths) if picture not in both]
+    for image in sorted(both):
+        report.add("image of both splits", image, "it is among the images of the training and of the validation")
+    kept = [place for place, image in enumerate(train.paths) if image not in both]
     return [
         replace(train, paths=[train.paths[place] for place in kept], maps=[train.maps[place] for place in kept]),
         val,
@@ -176,7 +176,7 @@ def _choose(path: str | Path, label: str) -> str:
         alone = unpaired(Path(path), label)
         if alone is not None:
             raise InputError(
-                f"No picture in {alone[0]} has a map in {alone[1]}: the map of x.jpg is called x.png or x_mask.png."
+                f"No image in {alone[0]} has a map in {alone[1]}: the map of x.jpg is called x.png or x_mask.png."
             )
         raise InputError(
             f"{path} is no data set with the label {label} for each pixel: give one in a known format ({known}; the "
@@ -189,7 +189,7 @@ def _choose(path: str | Path, label: str) -> str:
 def _check_usable(images: PixelImages, survey: PixelSurvey) -> None:
     name = images.files.name
     if not len(images):
-        raise InputError(f"No picture with labels that can be used is left in {name}: see `res2net data check`.")
+        raise InputError(f"No image with labels that can be used is left in {name}: see `res2net data check`.")
     if images.label == "semantic" and len(images.class_names) < 2:
         raise InputError(
             f"The maps of {name} have one class only: masks of 0 and 255 are of the label saliency, and 255 is "
@@ -200,11 +200,10 @@ def _check_usable(images: PixelImages, survey: PixelSurvey) -> None:
 
 
 def _split(images: PixelImages, root: Path, val_fraction: float, seed: int) -> tuple[PixelImages, PixelImages]:
-    """Training and validation: by the seed and the path of each picture below the root, the same on every machine."""
+    """Training and validation: by the seed and the path of each image below the root, the same on every machine."""
     if len(images) < 2:
         raise InputError(
-            f"The data set {root} has {len(images)} picture, and a split needs two: add pictures, or make "
-            "train and val."
+            f"The data set {root} has {len(images)} image, and a split needs two: add images, or make train and val."
         )
     keys = [Path(path).relative_to(root).as_posix() for path in images.paths]
     train, val = hashed_split(keys, val_fraction, seed)

@@ -1,4 +1,4 @@
-"""Pictures and the label maps that belong to them, by folders, by the stems of names, and by lists."""
+"""Images and the label maps that belong to them, by folders, by the stems of names, and by lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["MAP_ENDINGS", "Pair", "are_paired", "files_by_stem", "listed_pairs",
 __all__ += ["pair_side_by_side", "read_list"]
 
 Pair = tuple[str, str]
-"""The path of a picture, and that of its label map."""
+"""The path of an image, and that of its label map."""
 
 MAP_ENDINGS = (*EXTENSIONS, ".npy")
 """Endings of files that can hold labels, in lower case."""
@@ -34,18 +34,18 @@ def files_by_stem(folder: Path, endings: Sequence[str] = EXTENSIONS) -> dict[str
     return found
 
 
-def are_paired(pictures: Path, maps: Path) -> bool:
-    """Whether at least one picture of the first folder has a map in the second."""
+def are_paired(images: Path, maps: Path) -> bool:
+    """Whether at least one image of the first folder has a map in the second."""
     labels = files_by_stem(maps, MAP_ENDINGS)
-    return bool(labels) and any(name in labels for stem in files_by_stem(pictures) for name in partners(stem))
+    return bool(labels) and any(name in labels for stem in files_by_stem(images) for name in partners(stem))
 
 
-def pair_folders(pictures: Path, maps: Path, report: AnnotationReport) -> list[Pair]:
-    """The pictures and the maps of two folders that have the same stems; what has no partner goes to the report.
+def pair_folders(image_folder: Path, maps: Path, report: AnnotationReport) -> list[Pair]:
+    """The images and the maps of two folders that have the same stems; what has no partner goes to the report.
 
-    A map may also be called `x_mask` (`_gt`, `_label`, `_depth`, ...) for the picture `x`, or `depth_x` for `rgb_x`.
+    A map may also be called `x_mask` (`_gt`, `_label`, `_depth`, ...) for the image `x`, or `depth_x` for `rgb_x`.
     """
-    images, labels = files_by_stem(pictures), files_by_stem(maps, MAP_ENDINGS)
+    images, labels = files_by_stem(image_folder), files_by_stem(maps, MAP_ENDINGS)
     pairs: list[Pair] = []
     taken: set[str] = set()
     for stem, path in images.items():
@@ -56,12 +56,12 @@ def pair_folders(pictures: Path, maps: Path, report: AnnotationReport) -> list[P
             pairs.append((path, labels[partner]))
             taken.add(partner)
     for stem in labels.keys() - taken:
-        report.add("missing picture", labels[stem], f"there is no picture {stem} in {pictures}")
+        report.add("missing image", labels[stem], f"there is no image {stem} in {images}")
     return pairs
 
 
 def partners(stem: str) -> Iterable[str]:
-    """What the map of a picture may be called."""
+    """What the map of an image may be called."""
     yield from (stem + ending for ending in _ENDINGS)
     place = PurePosixPath(stem)
     for start, other in _STARTS:
@@ -75,19 +75,19 @@ def pair_side_by_side(folder: Path, report: AnnotationReport) -> list[Pair]:
     for stem in photos.keys() - masks.keys():
         report.add("missing mask file", photos[stem], f"there is no {stem}.png beside it")
     for stem in masks.keys() - photos.keys():
-        report.add("missing picture", masks[stem], f"there is no {stem}.jpg beside it")
+        report.add("missing image", masks[stem], f"there is no {stem}.jpg beside it")
     return [(path, masks[stem]) for stem, path in photos.items() if stem in masks]
 
 
 def read_list(file: Path) -> list[str]:
-    """The stems in a list of pictures: of the first word of each line, without folder and ending."""
+    """The stems in a list of images: of the first word of each line, without folder and ending."""
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     words = (line.split()[0] for line in lines if line.strip())
     return list(dict.fromkeys(_stem(PurePosixPath(word.replace("\\", "/")).name) for word in words))
 
 
 def _stem(name: str) -> str:
-    """A name without the ending of a picture; other dots belong to it."""
+    """A name without the ending of an image; other dots belong to it."""
     return name[: name.rindex(".")] if name.lower().endswith(EXTENSIONS) else name
 
 
@@ -99,5 +99,5 @@ def listed_pairs(file: Path, pairs: Sequence[Pair], report: AnnotationReport) ->
         if stem in by_stem:
             found.append(by_stem[stem])
         else:
-            report.add("missing picture", file, f"there is no picture {stem!r} with labels")
+            report.add("missing image", file, f"there is no image {stem!r} with labels")
     return found

@@ -27,7 +27,7 @@ MADE = ("semantic", "saliency")
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare_pixels` wrote: pictures of each split, classes of the pixels, pictures that were left out."""
+    """What `prepare_pixels` wrote: images of each split, classes of the pixels, images that were left out."""
 
     train: int
     val: int
@@ -50,17 +50,17 @@ def prepare_pixels(
 
     For "semantic" each object's mask has the number of its class, smaller objects lie on larger ones, crowds have no
     label (255), and all else is background (0); `classes.json` has the names. For "saliency" the objects that cover at
-    least a share of the picture are white; crowds are not, and pictures without such an object are left out.
+    least a share of the image are white; crowds are not, and images without such an object are left out.
 
     Args:
         path: a data set that `open_objects` reads, with masks.
         label: one of `MADE`.
         out: a folder that is not there yet, or is empty.
         classes: only objects of these; by default of all.
-        least: share of the picture that an object has to cover to be salient.
+        least: share of the image that an object has to cover to be salient.
         val_fraction: share of the validation where the data set is not split.
         seed: of that split.
-        bad_annotations: "stop" raises `InputError` where annotations or pictures are wrong, "skip" leaves those out.
+        bad_annotations: "stop" raises `InputError` where annotations or images are wrong, "skip" leaves those out.
 
     Raises:
         InputError: an option is wrong, the data set cannot be used, or something is at `out` already.
@@ -82,9 +82,9 @@ def prepare_pixels(
             for split, images in zip(("train", "val"), splits, strict=True)
         ]
         if not all(counts):
-            wanted = f" of at least {least:g} of the picture" if label == "saliency" else ""
+            wanted = f" of at least {least:g} of the image" if label == "saliency" else ""
             raise InputError(
-                f"{path} has no pictures for {'training' if not counts[0] else 'validation'} with objects{wanted}: "
+                f"{path} has no images for {'training' if not counts[0] else 'validation'} with objects{wanted}: "
                 "choose other classes, or a smaller `--least`."
             )
         if label == "semantic":
@@ -108,7 +108,7 @@ class _Maker:
         self.number_of = {label: wanted.index(name) + 1 for label, name in enumerate(class_names) if name in wanted}
 
     def write(self, images: ObjectImages, folder: Path, split: str, *, skip: bool) -> int:
-        """Write the pictures and maps of a split; says how many."""
+        """Write the images and maps of a split; says how many."""
         places = [folder / kind / split for kind in ("images", "masks")]
         for place in places:
             place.mkdir(parents=True)
@@ -128,13 +128,13 @@ class _Maker:
             taken.add(stem)
             if upright and path.lower().endswith(EXTENSIONS):
                 shutil.copyfile(path, places[0] / f"{stem}{Path(path).suffix}")
-            else:  # masks belong to the upright picture
+            else:  # masks belong to the upright image
                 image.save(places[0] / f"{stem}.png")
             Image.fromarray(made).save(places[1] / f"{stem}.png")
         return len(taken)
 
     def _map(self, masks: NDArray[np.bool_], labels: Sequence[int], crowd: Sequence[bool]) -> NDArray[np.uint8] | None:
-        """The map `(H, W)` of a picture's objects; None where it is not worth to learn from."""
+        """The map `(H, W)` of an image's objects; None where it is not worth to learn from."""
         areas = masks.sum((1, 2))
         wanted = [row for row, label in enumerate(labels) if label in self.number_of]
         order = sorted(wanted, key=lambda row: -areas[row])

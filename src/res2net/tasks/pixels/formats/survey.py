@@ -14,12 +14,12 @@ from res2net.images.faults import AnnotationReport
 from res2net.tasks.pixels.formats.codings import UNLABELLED, turned
 from res2net.tasks.pixels.formats.images import PixelFiles, size_fault
 
-__all__ = ["PixelSurvey", "good_pictures"]
+__all__ = ["PixelSurvey", "good_images"]
 
 
 @dataclass
 class PixelSurvey:
-    """Counts of one split, which `good_pictures` fills.
+    """Counts of one split, which `good_images` fills.
 
     Args:
         classes: how many pixels each class has; for saliency those that are not salient and those that are.
@@ -41,7 +41,7 @@ class PixelSurvey:
     """The sum of all depths."""
 
 
-def good_pictures(
+def good_images(
     files: PixelFiles,
     report: AnnotationReport,
     survey: PixelSurvey,
@@ -49,14 +49,14 @@ def good_pictures(
     *,
     keep_unreadable: bool = False,
 ) -> list[int]:
-    """The places of the pictures with which nothing is wrong; what is wrong goes to the report.
+    """The places of the images with which nothing is wrong; what is wrong goes to the report.
 
     Args:
         files: of the split.
         report: gets the faults.
         survey: gets what was counted.
         contents: the places of the maps whose pixels are read; of all others only the header is. None reads all.
-        keep_unreadable: a picture that cannot be read is no fault here: whoever reads it later will tell.
+        keep_unreadable: an image that cannot be read is no fault here: whoever reads it later will tell.
     """
     wanted = set(range(len(files.paths)) if contents is None else contents)
     good = []
@@ -67,7 +67,7 @@ def good_pictures(
             if keep_unreadable:
                 good.append(place)
             else:
-                report.add("unreadable picture", path, error.reason)
+                report.add("unreadable image", path, error.reason)
             continue
         try:
             height, width = files.coding.size(labels)

@@ -1,6 +1,6 @@
 """PASCAL VOC's segmentation: palette PNGs, lists of the splits, and the augmented training list.
 
-The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/. Published results train on 10,582 pictures: those
+The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/. Published results train on 10,582 images: those
 of VOC 2012 and of the Semantic Boundaries Dataset (Hariharan et al., 2011), listed in `trainaug.txt`, with their maps
 in `SegmentationClassAug`.
 """
@@ -24,7 +24,7 @@ _MAPS = ("SegmentationClass", "SegmentationClassAug")
 
 
 def has_voc_segmentation(path: Path) -> bool:
-    """Whether that is a root of PASCAL VOC with maps of classes and lists of their pictures."""
+    """Whether that is a root of PASCAL VOC with maps of classes and lists of their images."""
     return bool(_years(path))
 
 
@@ -48,7 +48,7 @@ def _list(year: Path, split: str) -> Path | None:
 def read_voc_segmentation(path: Path, report: AnnotationReport) -> list[PixelFiles]:
     """`trainaug` with `SegmentationClassAug` where both are there, else `train`; and `val`.
 
-    Without a list of the validation it is one split. Of several years the last counts, since it has the pictures of the
+    Without a list of the validation it is one split. Of several years the last counts, since it has the images of the
     others.
     """
     year = _years(path)[-1]
@@ -56,7 +56,7 @@ def read_voc_segmentation(path: Path, report: AnnotationReport) -> list[PixelFil
     if not (year / "SegmentationClassAug").is_dir():
         augmented = None
     train, val = augmented or _list(year, "train"), _list(year, "val")
-    pictures = files_by_stem(year / "JPEGImages")
+    images = files_by_stem(year / "JPEGImages")
     plain, more = (files_by_stem(year / name, (".png",)) if (year / name).is_dir() else {} for name in _MAPS)
     classes = numbered(dict(enumerate(VOC_PIXEL_CLASSES)))
     coding = classes.coding()
@@ -66,12 +66,12 @@ def read_voc_segmentation(path: Path, report: AnnotationReport) -> list[PixelFil
             continue
         found = []
         for stem in read_list(file):
-            if stem not in pictures:
-                report.add("missing picture", file, f"there is no picture {stem!r} in {year / 'JPEGImages'}")
+            if stem not in images:
+                report.add("missing image", file, f"there is no image {stem!r} in {year / 'JPEGImages'}")
             elif stem not in maps:
                 report.add("missing mask file", file, f"there is no {stem}.png in {year / _MAPS[0]}")
             else:
-                found.append((pictures[stem], maps[stem]))
+                found.append((images[stem], maps[stem]))
         one, other = [pair[0] for pair in found], [pair[1] for pair in found]
         splits.append(PixelFiles(str(file), "semantic", classes.names, one, other, coding))
     return splits

@@ -1,4 +1,4 @@
-"""A network whose pictures have one size, such as one that was exported."""
+"""A network whose images have one size, such as one that was exported."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["FixedPixels"]
 
 
 class FixedPixels(nn.Module):
-    """Gives a value to the pixels of pictures that fit into the one size that a network takes.
+    """Gives a value to the pixels of images that fit into the one size that a network takes.
 
-    Zeros are added at the right and the bottom, and what is found there is cut off. So in a picture that does not fill
-    the size, values near these edges, and those of a decoder that looks at the whole picture, differ from what the
-    network finds in the picture alone.
+    Zeros are added at the right and the bottom, and what is found there is cut off. So in an image that does not fill
+    the size, values near these edges, and those of a decoder that looks at the whole image, differ from what the
+    network finds in the image alone.
 
     Args:
-        network: pictures `(N, C, *size)` to logits `(N, K, *size)`.
+        network: images `(N, C, *size)` to logits `(N, K, *size)`.
         size: height and width.
     """
 
@@ -31,12 +31,12 @@ class FixedPixels(nn.Module):
         """`(N, C, H, W)` to logits `(N, K, H, W)`.
 
         Raises:
-            InputError: pictures are larger than the size of the network.
+            InputError: images are larger than the size of the network.
         """
         height, width = images.shape[-2:]
         if height > self.size[0] or width > self.size[1]:
             raise InputError(
-                f"A picture of {height} x {width} pixels does not fit into the {self.size[0]} x {self.size[1]} of the "
+                f"An image of {height} x {width} pixels does not fit into the {self.size[0]} x {self.size[1]} of the "
                 "exported network: resize it, export with a larger --size, or leave out scales above 1."
             )
         filled = F.pad(images, (0, self.size[1] - width, 0, self.size[0] - height))

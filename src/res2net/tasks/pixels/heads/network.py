@@ -1,4 +1,4 @@
-"""A backbone with a decoder: a picture to a value for each of its pixels."""
+"""A backbone with a decoder: an image to a value for each of its pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Decoder(nn.Module):
     """
 
     size_multiple: int = 1
-    """What the sides of a picture are multiples of."""
+    """What the sides of an image are multiples of."""
     learns: Sequence[str | None] = ()
     """What each of the maps is learnt from: the "mask", the "edge" of it, or None for nothing; empty: all the same."""
 
@@ -33,7 +33,7 @@ class Decoder(nn.Module):
 
 
 class PixelNetwork(nn.Module):
-    """Encoder, decoder, and the maps enlarged to the picture.
+    """Encoder, decoder, and the maps enlarged to the image.
 
     Args:
         backbone: without classifier.
@@ -54,7 +54,7 @@ class PixelNetwork(nn.Module):
         return self._enlarged(images, self._maps(images))
 
     def decoded(self, images: Tensor) -> list[Tensor]:
-        """The maps of the decoder, of a picture whose sides are multiples of what it needs."""
+        """The maps of the decoder, of an image whose sides are multiples of what it needs."""
         return self.decoder(self.backbone.features(images))
 
     def _maps(self, images: Tensor) -> list[Tensor]:

@@ -40,8 +40,8 @@ class LibraryDecoder(Decoder):
         self.decoder, self.head = make_decoder(architecture, stages, num_classes)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The pyramid to logits of the picture's size."""
-        unread: Any = maps[0]  # stands for the picture, which no decoder reads
+        """The pyramid to logits of the image's size."""
+        unread: Any = maps[0]  # stands for the image, which no decoder reads
         return [self.head(self.decoder([unread, *maps]))]
 
 

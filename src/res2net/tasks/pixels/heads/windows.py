@@ -1,4 +1,4 @@
-"""Large pictures piece by piece, and the mean over sizes and mirror images."""
+"""Large images piece by piece, and the mean over sizes and mirror images."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from res2net.tasks.pixels.heads.network import resized
 __all__ = ["averaged", "sliding_window"]
 
 Function = Callable[[Tensor], Tensor]
-"""From pictures `(N, C, H, W)` to values `(N, K, H, W)`."""
+"""From images `(N, C, H, W)` to values `(N, K, H, W)`."""
 
 
 def sliding_window(function: Function, images: Tensor, window: int, overlap: float = 1 / 3) -> Tensor:
-    """What a function tells of pictures when it sees no more than a square at a time; where squares overlap, the mean.
+    """What a function tells of images when it sees no more than a square at a time; where squares overlap, the mean.
 
     Args:
-        function: of pictures; it is given one square of all of them after the other.
+        function: of images; it is given one square of all of them after the other.
         images: `(N, C, H, W)`; a side that is shorter than the window is seen as it is.
         window: side of the square, pixels.
         overlap: least share of a square that the next one sees again, 0 to below 1.
@@ -42,10 +42,10 @@ def sliding_window(function: Function, images: Tensor, window: int, overlap: flo
 
 
 def averaged(function: Function, images: Tensor, scales: Sequence[float] = (1.0,), flip: bool = False) -> Tensor:
-    """The mean of what a function tells of pictures in several sizes, and of their mirror images.
+    """The mean of what a function tells of images in several sizes, and of their mirror images.
 
     Args:
-        function: of pictures.
+        function: of images.
         images: `(N, C, H, W)`.
         scales: of the sizes.
         flip: also look at the mirror images.

@@ -20,7 +20,7 @@ def mask_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) 
     Args:
         logits: `(N, 1, H, W)`.
         wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
-        summed: the sum of each picture and the mean over pictures, as in papers on salient objects; else the mean
+        summed: the sum of each image and the mean over images, as in papers on salient objects; else the mean
             over pixels, 0 where nothing is known.
     """
     known = wanted != IGNORED
@@ -44,7 +44,7 @@ def edge_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) 
 
 
 def iou_loss(logits: Tensor, wanted: Tensor) -> Tensor:
-    """One less the intersection over union of probabilities and mask, the mean over pictures.
+    """One less the intersection over union of probabilities and mask, the mean over images.
 
     Both are a pixel larger than they are, so that an empty mask teaches to find nothing.
 

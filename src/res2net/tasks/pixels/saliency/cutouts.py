@@ -1,4 +1,4 @@
-"""Objects cut out of their pictures."""
+"""Objects cut out of their images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from res2net.errors import InputError
-from res2net.report.images import Picture, as_image
+from res2net.report.images import ImageLike, as_image
 
 __all__ = ["cut_out", "in_a_row", "on_checkerboard"]
 
@@ -18,32 +18,32 @@ GREYS = (255, 204)
 SQUARES = 24
 """About so many of them lie along the longer side."""
 GAP = 4
-"""White pixels between pictures."""
+"""White pixels between images."""
 
 
-def cut_out(image: Picture, opacity: NDArray[np.uint8]) -> Image.Image:
-    """A picture as RGBA whose pixels are as opaque as a map tells.
+def cut_out(image: ImageLike, opacity: NDArray[np.uint8]) -> Image.Image:
+    """An image as RGBA whose pixels are as opaque as a map tells.
 
     Args:
-        image: the picture.
-        opacity: `(H, W)` of the picture, 0 to 255.
+        image: the image.
+        opacity: `(H, W)` of the image, 0 to 255.
 
     Raises:
         InputError: the sizes differ.
     """
-    picture = as_image(image)
-    if opacity.shape != (picture.height, picture.width):
+    canvas = as_image(image)
+    if opacity.shape != (canvas.height, canvas.width):
         raise InputError(
-            f"A map {opacity.shape} does not fit a picture of {picture.height} x {picture.width} pixels: give one "
+            f"A map {opacity.shape} does not fit an image of {canvas.height} x {canvas.width} pixels: give one "
             "value for each pixel."
         )
-    clear = picture.convert("RGBA")
+    clear = canvas.convert("RGBA")
     clear.putalpha(Image.fromarray(opacity))
     return clear
 
 
 def on_checkerboard(image: Image.Image) -> Image.Image:
-    """A picture with transparency before a checkerboard, which shows through it."""
+    """An image with transparency before a checkerboard, which shows through it."""
     side = max(1, round(max(image.size) / SQUARES))
     rows, columns = np.ogrid[: image.height, : image.width]
     dark = (rows // side + columns // side) % 2
@@ -52,7 +52,7 @@ def on_checkerboard(image: Image.Image) -> Image.Image:
 
 
 def in_a_row(images: Sequence[Image.Image]) -> Image.Image:
-    """Pictures beside one another, on white."""
+    """Images beside one another, on white."""
     width = sum(image.width for image in images) + GAP * (len(images) - 1)
     paper = Image.new("RGB", (width, max(image.height for image in images)), "white")
     left = 0

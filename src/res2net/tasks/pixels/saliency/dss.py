@@ -27,7 +27,7 @@ class DSS(Decoder):
     fusion is a weighted sum of all side outputs. The answer is the mean of the fusion's and the middle sides'
     probabilities (as the published code; all but the finest and the coarsest).
 
-    Side outputs are fused in the size of the finest map, not of the picture. What the published code does beside is
+    Side outputs are fused in the size of the finest map, not of the image. What the published code does beside is
     left out: it learns its 1x1 layers at a tenth of the rate, and refines maps with a conditional random field.
 
     Args:

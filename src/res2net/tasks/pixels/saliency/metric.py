@@ -11,7 +11,7 @@ from scipy.ndimage import correlate1d, distance_transform_edt
 from torch import Tensor
 
 from res2net.errors import InputError
-from res2net.tasks.objects.metrics.image_metric import PictureMetric, entry, pairs
+from res2net.tasks.objects.metrics.image_metric import ImageMetric, entry, pairs
 
 __all__ = ["BETA_SQUARED", "LEVELS", "SaliencyMeasures", "levels_of"]
 
@@ -25,15 +25,15 @@ SMOOTHING /= SMOOTHING.sum()
 """One of the two equal factors of a Gaussian of 7x7 pixels and a standard deviation of 5."""
 
 SINGLE = ("adaptive_F", "weighted_F", "MAE", "S", "adaptive_E")
-"""What is one number of a picture; the others are a number for each threshold."""
+"""What is one number of an image; the others are a number for each threshold."""
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-class SaliencyMeasures(PictureMetric):
-    """The measures of salient object detection, each a mean over pictures, as fractions from 0 to 1.
+class SaliencyMeasures(ImageMetric):
+    """The measures of salient object detection, each a mean over images, as fractions from 0 to 1.
 
     - `max_F`, `mean_F`: over thresholds, of the F-measure with beta^2 = 0.3 (Achanta et al., CVPR 2009)
     - `adaptive_F`: at twice the mean of a map
@@ -45,7 +45,7 @@ class SaliencyMeasures(PictureMetric):
       about 2018 have it, DSS among them
 
     Maps are rounded to 256 levels, as `predict` writes them, and stretched to the full range, as the field's
-    evaluation does. A picture of one pixel, which PySODMetrics divides by 2e-16 for the E-measure, is divided by 1;
+    evaluation does. An image of one pixel, which PySODMetrics divides by 2e-16 for the E-measure, is divided by 1;
     and where the mask's centre is in the last row or column, parts of no pixel add nothing to the structure measure,
     which is NaN in PySODMetrics.
 
@@ -59,7 +59,7 @@ class SaliencyMeasures(PictureMetric):
         self.stretch = stretch
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
-        """Add pictures, a result and a target for each.
+        """Add images, a result and a target for each.
 
         Args:
             results: `saliency` `(H, W)`: from 0 to 1, or uint8.
@@ -80,7 +80,7 @@ class SaliencyMeasures(PictureMetric):
             self.keep(image_id, {name: torch.from_numpy(values)[None] for name, values in measured.items()})
 
     def curves(self) -> dict[str, Tensor]:
-        """Means over pictures at each threshold, from 255 / 255 down to 0: precision, recall, F and E, `(256,)`."""
+        """Means over images at each threshold, from 255 / 255 down to 0: precision, recall, F and E, `(256,)`."""
         columns = self.columns()
         precision, recall = columns["precision"], columns["recall"]
         f_measure = torch.from_numpy(_f_measure(precision.numpy(), recall.numpy()))
@@ -88,7 +88,7 @@ class SaliencyMeasures(PictureMetric):
         return {name: values.mean(0) for name, values in every.items()}
 
     def compute(self) -> dict[str, float]:
-        """The ten numbers by name; NaN without a picture."""
+        """The ten numbers by name; NaN without an image."""
         curves = self.curves()
         single = dict(zip(SINGLE, self.columns()["single"].mean(0).tolist(), strict=True))
         of_means = _f_measure(curves["precision"].numpy(), curves["recall"].numpy())
@@ -123,7 +123,7 @@ def levels_of(saliency: Tensor) -> Tensor:
 
 
 def _measure(levels: Bytes, mask: Mask, *, stretch: bool) -> dict[str, Numbers]:
-    """All measures of a picture: three curves over thresholds, the highest first, and `SINGLE`."""
+    """All measures of an image: three curves over thresholds, the highest first, and `SINGLE`."""
     values = np.arange(LEVELS) / (LEVELS - 1)
     least, most = int(levels.min()), int(levels.max())
     if stretch and least != most:
@@ -180,7 +180,7 @@ def _alignment(hits: Numbers, wrong: Numbers, salient: int, pixels: int) -> Numb
 
 
 def _structure(saliency: Numbers, mask: Mask) -> float:
-    """The S-measure: how alike a map and a mask are within object and background, and in four parts of the picture."""
+    """The S-measure: how alike a map and a mask are within object and background, and in four parts of the image."""
     share = mask.mean()
     if share == 0:
         return float(1 - saliency.mean())

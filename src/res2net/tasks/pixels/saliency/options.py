@@ -19,7 +19,7 @@ class SaliencyOptions(PixelOptions):
     decoder: str = "poolnet"
     """poolnet, poolnet_edges (which learns outlines too), dss, or one that the task segment has."""
     reduction: str = "mean"
-    """The cross entropy of a picture is the mean over its pixels, or their sum as in the papers."""
+    """The cross entropy of an image is the mean over its pixels, or their sum as in the papers."""
     iou_weight: float = 0.0
     """Weight of one less the intersection over union beside the cross entropy; 0 leaves it out."""
     edge_weight: float = 1.0

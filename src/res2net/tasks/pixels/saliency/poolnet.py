@@ -26,7 +26,7 @@ EDGE_SHARE = 16
 
 @register_decoder("poolnet")
 class PoolNet(Decoder):
-    """A top-down path with feature aggregation modules, which is told at each level what the whole picture shows.
+    """A top-down path with feature aggregation modules, which is told at each level what the whole image shows.
 
     The layout is that of the published network on a ResNet, whose last stage has stride 1 and dilation 2 (output stride
     16).
@@ -93,7 +93,7 @@ class PoolNet(Decoder):
 
 
 class PyramidPooling(nn.Module):
-    """What the whole picture shows: means over parts of the coarsest map beside the map itself (PPM).
+    """What the whole image shows: means over parts of the coarsest map beside the map itself (PPM).
 
     Args:
         in_channels: of the map.
@@ -119,7 +119,7 @@ class PyramidPooling(nn.Module):
 
 
 class FeatureAggregation(nn.Module):
-    """A map seen at several scales, and joined with a finer one and with what the whole picture shows (FAM).
+    """A map seen at several scales, and joined with a finer one and with what the whole image shows (FAM).
 
     Args:
         in_channels: of the map.

@@ -45,7 +45,7 @@ ABOUT = {
 
 @register_task
 class Saliency(PixelTask):
-    """One map for each picture: how much its pixels belong to salient objects."""
+    """One map for each image: how much its pixels belong to salient objects."""
 
     name = "saliency"
     Options = SaliencyOptions
@@ -92,7 +92,7 @@ class Saliency(PixelTask):
         return SaliencyMeasures()
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each picture the `error`, the mean absolute difference of map and mask."""
+        """For each image the `error`, the mean absolute difference of map and mask."""
         errors = []
         for values, truth, index in zip(
             self.values(images, targets), targets["truth"], targets["index"].tolist(), strict=True
@@ -103,7 +103,7 @@ class Saliency(PixelTask):
         return {"error": torch.stack(errors)}
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[Any]:
-        """How salient the pixels of each picture are, uint8 `(height, width)` in the size of its file, 255 the most."""
+        """How salient the pixels of each image are, uint8 `(height, width)` in the size of its file, 255 the most."""
         assert targets is not None
         return [levels_of(values[0]).cpu().numpy() for values in self.values(images, targets)]
 
@@ -121,7 +121,7 @@ class Saliency(PixelTask):
         return [path]
 
     def cut_outs(self, image: Image.Image, result: Any) -> Mapping[str, Image.Image]:
-        """The picture, transparent where nothing is salient."""
+        """The image, transparent where nothing is salient."""
         return {"cutout": cut_out(image, result)}
 
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
@@ -130,7 +130,7 @@ class Saliency(PixelTask):
         return [(100 * share(result), " ".join(map(str, edges)) if edges else "none")]
 
     def draw(self, image: Image.Image, result: Any) -> Image.Image:
-        """The picture, the map, and what is salient cut out, before a checkerboard."""
+        """The image, the map, and what is salient cut out, before a checkerboard."""
         cut = on_checkerboard(cut_out(image, result))
         return in_a_row([image.convert("RGB"), Image.fromarray(result).convert("RGB"), cut])
 

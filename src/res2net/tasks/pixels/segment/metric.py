@@ -19,17 +19,17 @@ __all__ = ["IGNORED", "SegmentationScores", "boundary", "boundary_width"]
 IGNORED = 255
 """In a map of classes: a pixel that nobody has labelled, which counts nowhere."""
 BOUNDARY = 0.02
-"""Width of a boundary as a share of the picture's diagonal (section 4 of the paper on boundary IoU)."""
+"""Width of a boundary as a share of the image's diagonal (section 4 of the paper on boundary IoU)."""
 
 
 class SegmentationScores(Metric):
     """`mIoU`, `boundary_mIoU`, `pixel_accuracy` and `mean_accuracy` of all pixels of a data set, and the IoU by class.
 
-    An IoU is that of the pixels of all pictures together, as PASCAL VOC has it; the mean is over the classes that
+    An IoU is that of the pixels of all images together, as PASCAL VOC has it; the mean is over the classes that
     occur in the truth or in what was found. Boundary IoU (Cheng et al., CVPR 2021) is the same, of the pixels of each
-    class that are near the border of its region or of the picture.
+    class that are near the border of its region or of the image.
 
-    torchmetrics' `MeanIoU` takes the mean over pictures, and cannot leave out pixels.
+    torchmetrics' `MeanIoU` takes the mean over images, and cannot leave out pixels.
 
     Args:
         class_names: of the values of maps.
@@ -54,7 +54,7 @@ class SegmentationScores(Metric):
         self.add_state("united", torch.zeros(count, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, found: Tensor, true: Tensor) -> None:
-        """Add a picture: two maps of classes `(H, W)`; in the true one 255 is unlabelled.
+        """Add an image: two maps of classes `(H, W)`; in the true one 255 is unlabelled.
 
         Raises:
             InputError: the sizes differ, or a class is out of range.
@@ -107,7 +107,7 @@ def boundary_width(height: int, width: int) -> int:
 
 
 def boundary(mask: Tensor, width: int) -> Tensor:
-    """The pixels of a mask `(H, W)` that are at most `width` steps away from what is outside of it, or of the picture.
+    """The pixels of a mask `(H, W)` that are at most `width` steps away from what is outside of it, or of the image.
 
     It is the mask without what is left of it after `width` erosions by a square of 3 x 3.
     """

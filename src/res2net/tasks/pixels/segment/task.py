@@ -41,7 +41,7 @@ class Segment(PixelTask):
     monitor = "mIoU"
     headline = ("mIoU", "pixel_accuracy")
     result_name = "classes"
-    columns = (Column("class"), Column("share of the picture", "%", digits=1))
+    columns = (Column("class"), Column("share of the image", "%", digits=1))
 
     @classmethod
     def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
@@ -80,7 +80,7 @@ class Segment(PixelTask):
         return SegmentationScores(self.class_names, by_class=True)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each picture the share of its labelled pixels that are `right`."""
+        """For each image the share of its labelled pixels that are `right`."""
         right = []
         for values, truth in zip(self.values(images, targets), targets["truth"], strict=True):
             found, true = values.argmax(0), truth["semantic"].as_subclass(Tensor).to(values.device)
@@ -90,12 +90,12 @@ class Segment(PixelTask):
         return {"right": torch.stack(right)}
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[Any]:
-        """The map of classes of each picture, uint8 `(height, width)`, in the size of its file."""
+        """The map of classes of each image, uint8 `(height, width)`, in the size of its file."""
         assert targets is not None
         return [values.argmax(0).to(torch.uint8).cpu().numpy() for values in self.values(images, targets)]
 
     def described(self, result: Any) -> list[dict[str, Any]]:
-        """The classes of a picture: `label`, `share` of the pixels, and these as `segmentation`, COCO's run lengths."""
+        """The classes of an image: `label`, `share` of the pixels, and these as `segmentation`, COCO's run lengths."""
         return [
             {
                 "label": self.class_names[label],
@@ -116,17 +116,17 @@ class Segment(PixelTask):
         return [path]
 
     def tabulate(self, result: Any) -> Sequence[Sequence[Cell]]:
-        """The classes of a picture, the largest first."""
+        """The classes of an image, the largest first."""
         return [(self.class_names[label], 100 * share) for label, share in shares(result)]
 
     def draw(self, image: Image.Image, result: Any) -> Image.Image:
-        """The picture divided into the regions of its classes."""
+        """The image divided into the regions of its classes."""
         present = [label for label, _ in shares(result)]
         segments = [(torch.from_numpy(result == label), label) for label in present]
         return draw_segments(image, segments, self.class_names)
 
     def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
-        """The picture divided into its true regions; unlabelled pixels are clear."""
+        """The image divided into its true regions; unlabelled pixels are clear."""
         return self.draw(as_image(image), target["semantic"].as_subclass(Tensor).to(torch.uint8).numpy())
 
     def numbers(self, evaluation: Evaluation) -> Table:

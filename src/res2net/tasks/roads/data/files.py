@@ -18,7 +18,7 @@ __all__ = ["ENDINGS", "geojson", "nodes_and_edges", "read_graph"]
 ENDINGS = (".json", ".geojson", ".graph")
 """Of the files that are read."""
 FARTHEST = 10_000_000
-"""Pixels that a node may be from the corner of its picture."""
+"""Pixels that a node may be from the corner of its image."""
 
 
 def nodes_and_edges(graph: RoadGraph) -> dict[str, Any]:

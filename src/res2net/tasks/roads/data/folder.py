@@ -1,7 +1,7 @@
-"""Folders of pictures with their roads.
+"""Folders of images with their roads.
 
-`images` holds pictures, and `graphs` for each a graph of the same name (`res2net.tasks.roads.data.files`), or `masks` a
-picture of the same name and size whose pixels are not black where roads are. With both, the graph is what is true of
+`images` holds images, and `graphs` for each a graph of the same name (`res2net.tasks.roads.data.files`), or `masks` an
+image of the same name and size whose pixels are not black where roads are. With both, the graph is what is true of
 the roads, and the mask what the road map is learnt from; with masks alone the graph is the mask's thinned lines. Where
 the root has folders `train` and `val` with these in them, the data are split; else they are by a seed.
 """
@@ -34,31 +34,31 @@ HOW = "a folder with the folders images and graphs (or masks)"
 
 
 class RoadFiles(Dataset[Sample]):
-    """Pictures with their `graph`, and `mask` `(H, W)` bool where there are masks.
+    """Images with their `graph`, and `mask` `(H, W)` bool where there are masks.
 
     Args:
-        pictures: their paths.
+        images: their paths.
         graphs: the path of each graph, or None where the masks make them.
         masks: the path of each mask, or None.
     """
 
-    def __init__(self, pictures: list[Path], graphs: list[Path] | None, masks: list[Path] | None) -> None:
-        self.paths, self.graphs, self.masks = pictures, graphs, masks
+    def __init__(self, images: list[Path], graphs: list[Path] | None, masks: list[Path] | None) -> None:
+        self.paths, self.graphs, self.masks = images, graphs, masks
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample; `InputError` where its roads cannot be read, `BadImage` where its picture cannot."""
-        picture, orientation = read_turned(self.paths[index])
+        """The sample; `InputError` where its roads cannot be read, `BadImage` where its image cannot."""
+        image, orientation = read_turned(self.paths[index])
         target: dict[str, object] = {}
         if self.masks is not None:
-            target["mask"] = read_mask(self.masks[index], picture, orientation)
+            target["mask"] = read_mask(self.masks[index], image, orientation)
         target["graph"] = self.graph(index) if self.graphs is not None else graph_of_mask(target["mask"])  # type: ignore[arg-type]
-        return picture, target
+        return image, target
 
     def graph(self, index: int) -> RoadGraph:
-        """The graph in the file of a picture."""
+        """The graph in the file of an image."""
         assert self.graphs is not None
         return read_graph(self.graphs[index])
 
@@ -72,13 +72,13 @@ class RoadFiles(Dataset[Sample]):
 def open_roads(
     root: str | Path, *, val_fraction: float = 0.2, seed: int = 0, bad_images: str = "stop"
 ) -> tuple[RoadFiles, RoadFiles]:
-    """The training and the validation pictures of a folder; all graphs and the headers of all pictures are read.
+    """The training and the validation images of a folder; all graphs and the headers of all images are read.
 
     Args:
         root: of the folder.
         val_fraction: share of the validation where the folder is not split.
         seed: of that split.
-        bad_images: a picture that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
+        bad_images: an image that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
             skip and to tell.
 
     Raises:
@@ -93,7 +93,7 @@ def open_roads(
     files = files_of(root)
     check(files, bad_images)
     if len(files) < 2:
-        raise InputError(f"{root} has 1 picture, and a split needs two: add pictures, or folders train and val.")
+        raise InputError(f"{root} has 1 image, and a split needs two: add images, or folders train and val.")
     train, val = hashed_split([path.name for path in files.paths], val_fraction, seed)
     return files.subset(train), files.subset(val)
 
@@ -116,22 +116,22 @@ def check(files: RoadFiles, bad_images: str) -> None:
             inside += int(((points >= 0) & (points <= (width, height))).all(1).sum())
     if roads and not inside:
         raise InputError(
-            f"No road of {files.graphs[0].parent if files.graphs else ''} lies on its picture: give coordinates in "
-            "pixels of the picture, x to the right and y down from its upper left corner."
+            f"No road of {files.graphs[0].parent if files.graphs else ''} lies on its image: give coordinates in "
+            "pixels of the image, x to the right and y down from its upper left corner."
         )
 
 
 def files_of(folder: Path) -> RoadFiles:
-    """The pictures of a folder with what belongs to them."""
+    """The images of a folder with what belongs to them."""
     if not (folder / "images").is_dir():
-        raise InputError(f"{folder} has no pictures of roads: give {HOW}.")
-    pictures = found(folder / "images", EXTENSIONS)
+        raise InputError(f"{folder} has no images of roads: give {HOW}.")
+    images = found(folder / "images", EXTENSIONS)
     beside = {name: (folder / name).is_dir() for name in ("graphs", "masks")}
-    if not pictures or not any(beside.values()):
-        raise InputError(f"{folder} has no {'pictures' if not pictures else 'graphs and no masks'}: give {HOW}.")
-    graphs = matching(pictures, folder / "graphs", ENDINGS) if beside["graphs"] else None
-    masks = matching(pictures, folder / "masks", EXTENSIONS) if beside["masks"] else None
-    return RoadFiles(pictures, graphs, masks)
+    if not images or not any(beside.values()):
+        raise InputError(f"{folder} has no {'images' if not images else 'graphs and no masks'}: give {HOW}.")
+    graphs = matching(images, folder / "graphs", ENDINGS) if beside["graphs"] else None
+    masks = matching(images, folder / "masks", EXTENSIONS) if beside["masks"] else None
+    return RoadFiles(images, graphs, masks)
 
 
 def found(folder: Path, endings: tuple[str, ...]) -> list[Path]:
@@ -139,24 +139,24 @@ def found(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
 
 
-def matching(pictures: list[Path], folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The file of each picture's name in a folder."""
+def matching(images: list[Path], folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """The file of each image's name in a folder."""
     there = {path.stem: path for path in found(folder, endings)}
-    for picture in pictures:
-        if picture.stem not in there:
-            raise InputError(f"{picture} has no counterpart in {folder}: add {picture.stem}{endings[0]}, or remove it.")
-    return [there[picture.stem] for picture in pictures]
+    for image in images:
+        if image.stem not in there:
+            raise InputError(f"{image} has no counterpart in {folder}: add {image.stem}{endings[0]}, or remove it.")
+    return [there[image.stem] for image in images]
 
 
-def read_mask(path: Path, picture: Image.Image, orientation: int) -> NDArray[np.bool_]:
-    """Where roads are, `(H, W)`: turned as its picture was, by that orientation of EXIF, or by its own."""
+def read_mask(path: Path, image: Image.Image, orientation: int) -> NDArray[np.bool_]:
+    """Where roads are, `(H, W)`: turned as its image was, by that orientation of EXIF, or by its own."""
     mask, own = read_turned(path)
-    size = picture.height, picture.width
+    size = image.height, image.width
     check_size(path, (mask.height, mask.width), size, orientation)
     return turned(np.asarray(mask).max(-1) > 0, orientation if own == 1 else 1, size)
 
 
 def check_size(path: Path, found: tuple[int, int], size: tuple[int, int], orientation: int) -> None:
-    """`InputError` unless a mask has the size (H, W) of its upright picture, or that of its file."""
+    """`InputError` unless a mask has the size (H, W) of its upright image, or that of its file."""
     if found != size and (orientation < 5 or found[::-1] != size):
         raise InputError(f"The mask {path} does not fit: {size_fault(found, size)}.")

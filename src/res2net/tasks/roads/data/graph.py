@@ -1,4 +1,4 @@
-"""A graph of roads: points in a picture, joined by straight pieces."""
+"""A graph of roads: points in an image, joined by straight pieces."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class RoadGraph:
         return RoadGraph(self.points @ matrix[:, :2].T + matrix[:, 2], self.edges)
 
     def clipped(self, width: float, height: float) -> RoadGraph:
-        """What lies within a picture; roads end at its border."""
+        """What lies within an image; roads end at its border."""
         if not len(self.edges):
             return self.used()
         start, end = self.points[self.edges[:, 0]], self.points[self.edges[:, 1]]

@@ -12,7 +12,7 @@ __all__ = ["junction_map", "road_map"]
 
 
 def road_map(graph: RoadGraph, size: tuple[int, int], width: int) -> NDArray[np.bool_]:
-    """The pixels of a picture `(height, width)` on lines of that width, pixels."""
+    """The pixels of an image `(height, width)` on lines of that width, pixels."""
     canvas = Image.new("L", (size[1], size[0]))
     draw = ImageDraw.Draw(canvas)
     # The centre of the first pixel is at 0.5, and Pillow's is at 0.
@@ -23,7 +23,7 @@ def road_map(graph: RoadGraph, size: tuple[int, int], width: int) -> NDArray[np.
 
 
 def junction_map(graph: RoadGraph, size: tuple[int, int], radius: float) -> NDArray[np.bool_]:
-    """The pixels of a picture `(height, width)` whose centres are within `radius` of a junction."""
+    """The pixels of an image `(height, width)` whose centres are within `radius` of a junction."""
     rows, columns = np.arange(size[0])[:, None] + 0.5, np.arange(size[1])[None] + 0.5
     found = np.zeros(size, dtype=bool)
     for x, y in graph.junctions.tolist():

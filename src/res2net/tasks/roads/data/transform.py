@@ -1,4 +1,4 @@
-"""From a picture and its roads to what a network learns from, and to what is evaluated."""
+"""From an image and its roads to what a network learns from, and to what is evaluated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RoadTransform:
     """For training: a random square, turned and mirrored at random, with its maps and steps along its roads.
 
     Args:
-        preprocessing: its `size` is the side of the square; what a smaller picture lacks is black.
+        preprocessing: its `size` is the side of the square; what a smaller image lacks is black.
         steps: draws steps.
         road_width: pixels of the lines of the road map, where the data have no map of their own.
         junction_radius: pixels of the discs of the junction map.
@@ -50,7 +50,7 @@ class RoadTransform:
         self.colors = v2.ColorJitter(*(color_jitter,) * 3) if color_jitter else None
 
     def __call__(self, image: Any, target: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-        """The picture and `roads`, `junctions` `(size, size)` in 0 ... 1, and what the steps are."""
+        """The image and `roads`, `junctions` `(size, size)` in 0 ... 1, and what the steps are."""
         # From torch's generator, which loaders seed in each of their processes.
         rng = np.random.default_rng(int(torch.randint(1 << 31, ()).item()))
         pixels = as_pixels(image)
@@ -61,7 +61,7 @@ class RoadTransform:
         size = (self.size, self.size)
         roads = road_map(graph, size, self.road_width) if maps is None else maps[..., 0] > 0
         junctions = junction_map(graph, size, self.junction_radius)
-        picture = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
+        prepared = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
         learnt = {
             "roads": torch.from_numpy(roads.astype(np.float32)),
             "junctions": torch.from_numpy(junctions.astype(np.float32)),
@@ -69,7 +69,7 @@ class RoadTransform:
         }
         if "index" in target:
             learnt["index"] = target["index"]
-        return self.normalise(self.colors(picture) if self.colors else picture), learnt
+        return self.normalise(self.colors(prepared) if self.colors else prepared), learnt
 
     def _viewed(
         self, pixels: NDArray[np.uint8], graph: RoadGraph, maps: NDArray[Any] | None, rng: np.random.Generator
@@ -95,11 +95,11 @@ class RoadTransform:
 
 
 class RoadEvalTransform:
-    """For evaluation: the picture in its own size, and what is true as `truth`.
+    """For evaluation: the image in its own size, and what is true as `truth`.
 
     Args:
         preprocessing: for the normalisation.
-        size: height and width of what a picture is cut to at its right and bottom, or filled up to with zeros.
+        size: height and width of what an image is cut to at its right and bottom, or filled up to with zeros.
     """
 
     def __init__(self, preprocessing: Preprocessing, size: tuple[int, int] | None = None) -> None:
@@ -107,19 +107,19 @@ class RoadEvalTransform:
         self.size = size
 
     def __call__(self, image: Any, target: dict[str, Any] | None = None) -> Any:
-        """The picture; with a target also `size_now` (height, width), `index`, and the graph, if any, as `truth`."""
+        """The image; with a target also `size_now` (height, width), `index`, and the graph, if any, as `truth`."""
         pixels = as_pixels(image)
         target, alone = target or {}, target is None
         noted: dict[str, Any] = {"size_now": tuple(pixels.shape[:2])}
         noted |= {name: target[name] for name in ("index",) if name in target}
         if "graph" in target:
             noted["truth"] = target["graph"]
-        picture = self.normalise(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())))
+        prepared = self.normalise(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())))
         if self.size is not None:
             height, width = self.size
-            picture = picture[:, :height, :width]
-            picture = F.pad(picture, (0, width - picture.shape[2], 0, height - picture.shape[1]))
-        return picture if alone else (picture, noted)
+            prepared = prepared[:, :height, :width]
+            prepared = F.pad(prepared, (0, width - prepared.shape[2], 0, height - prepared.shape[1]))
+        return prepared if alone else (prepared, noted)
 
 
 def as_pixels(image: Any) -> NDArray[np.uint8]:

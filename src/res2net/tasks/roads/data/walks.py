@@ -1,7 +1,7 @@
 """Steps along roads to learn from: where one stands, what was walked before, and where the next points are.
 
 VecRoad makes them while it explores the graph (Tan et al., CVPR 2020, section 3.4); here they are drawn at random, so
-that each picture gives steps of every kind: at junctions, along roads, at their ends, and where roads close a ring.
+that each image gives steps of every kind: at junctions, along roads, at their ends, and where roads close a ring.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class StepSampler:
     """Draws steps in a graph.
 
     Args:
-        count: of steps in each picture.
+        count: of steps in each image.
         window: side of the window around the current point, pixels, a multiple of twice the grid.
         step: pixels to the next point; less to where the road ends or meets others.
         grid: corners of windows are multiples of it.
@@ -59,7 +59,7 @@ class StepSampler:
     sigma: float = 2.0
 
     def __call__(self, graph: RoadGraph, size: tuple[int, int], rng: np.random.Generator) -> dict[str, Tensor]:
-        """Of a graph in a picture of that height and width, with `k` the count and `w` the window.
+        """Of a graph in an image of that height and width, with `k` the count and `w` the window.
 
         Returns:
             `origins` `(k, 2)` of the windows, x and y; `currents` `(k, 2)`, the points one stands at, within their

@@ -1,4 +1,4 @@
-"""From a town to a picture of it as from an aeroplane: streets, houses, trees that hide them, and shadows."""
+"""From a town to an image of it as from an aeroplane: streets, houses, trees that hide them, and shadows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 
 def render_town(town: Town, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture `(size, size, 3)` of a town's square, RGB; a metre is a pixel."""
+    """An image `(size, size, 3)` of a town's square, RGB; a metre is a pixel."""
     canvas = _Canvas(size, _ground(rng, size))
     sun = np.array([np.cos(angle := rng.uniform(0, 2 * np.pi)), np.sin(angle)]) * rng.uniform(1.5, 5.0)
     streets = _street_mask(town, size)
@@ -39,23 +39,23 @@ def render_town(town: Town, size: int, rng: np.random.Generator) -> NDArray[np.u
     _draw_streets(canvas, town, rng)
     _draw_houses(canvas, streets, sun, rng)
     _draw_trees(canvas, town, sun, rng)
-    picture = canvas.finished(rng)
+    image = canvas.finished(rng)
     slope = rng.uniform(-0.1, 0.1, 2)
     middle = np.linspace(-0.5, 0.5, size)
     light = rng.uniform(0.85, 1.15) + slope[0] * middle[None, :, None] + slope[1] * middle[:, None, None]
-    picture = picture * light + rng.normal(0, NOISE, picture.shape)
-    return np.asarray((picture.clip(0, 1) * 255).round().astype(np.uint8))
+    image = image * light + rng.normal(0, NOISE, image.shape)
+    return np.asarray((image.clip(0, 1) * 255).round().astype(np.uint8))
 
 
 class _Canvas:
-    """A picture to draw on in metres."""
+    """An image to draw on in metres."""
 
     def __init__(self, size: int, ground: Array) -> None:
         self.size = size
         side = size * OVERSAMPLING
-        picture = Image.fromarray((ground.clip(0, 1) * 255).astype(np.uint8))
-        self.picture = picture.resize((side, side), Image.Resampling.BICUBIC)
-        self.draw = ImageDraw.Draw(self.picture, "RGBA")
+        image = Image.fromarray((ground.clip(0, 1) * 255).astype(np.uint8))
+        self.image = image.resize((side, side), Image.Resampling.BICUBIC)
+        self.draw = ImageDraw.Draw(self.image, "RGBA")
 
     def line(self, points: Array, width: float, colour: Colour, alpha: float = 1.0) -> None:
         """A line with round ends."""
@@ -78,7 +78,7 @@ class _Canvas:
 
     def finished(self, rng: np.random.Generator) -> Array:
         """The pixels, slightly blurred, in 0 ... 1."""
-        blurred = self.picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.2)))
+        blurred = self.image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.2)))
         small = blurred.resize((self.size, self.size), Image.Resampling.BOX)
         return np.asarray(small, dtype=np.float64) / 255
 
@@ -190,6 +190,6 @@ def _box(middle: Array, half: Array, angle: float) -> Array:
 
 
 def _covers(mask: NDArray[np.bool_], point: Array) -> bool:
-    """Whether a point is in the mask, or outside of the picture."""
+    """Whether a point is in the mask, or outside of the image."""
     column, row = np.floor(point).astype(int).tolist()
     return not (0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]) or bool(mask[row, column])

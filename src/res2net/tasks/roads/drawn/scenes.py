@@ -23,18 +23,18 @@ __all__ = ["RoadScenes", "road_source"]
 SIDE = 192
 """Pixels, and metres."""
 LENGTHS = {"train": 600, "val": 80}
-"""Pictures of each split of the source that has the name `roads`."""
+"""Images of each split of the source that has the name `roads`."""
 
 
 class RoadScenes(Dataset[Sample]):
     """Drawn towns, the same for the same seed, split and index: an image `(3, size, size)`, uint8, and its `graph`.
 
     Args:
-        length: number of pictures.
-        size: side of a picture in pixels, each a metre.
-        split: "train", "val" or "test", which share no picture.
+        length: number of images.
+        size: side of an image in pixels, each a metre.
+        split: "train", "val" or "test", which share no image.
         seed: another seed gives other towns.
-        keep: keep drawn pictures in memory.
+        keep: keep drawn images in memory.
 
     Raises:
         InputError: an option is out of range.
@@ -68,8 +68,8 @@ class RoadScenes(Dataset[Sample]):
     def _draw(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         town = draw_town(rng, self.size)
-        picture = torch.from_numpy(render_town(town, self.size, rng)).permute(2, 0, 1).contiguous()
-        return tv_tensors.Image(picture), {"graph": town.graph}
+        image = torch.from_numpy(render_town(town, self.size, rng)).permute(2, 0, 1).contiguous()
+        return tv_tensors.Image(image), {"graph": town.graph}
 
 
 @register_source("roads")
@@ -81,7 +81,7 @@ def road_source(labels: tuple[str, ...] = ("graph",)) -> DataSource:
         InputError: another label than `graph` is needed.
     """
     if set(labels) != {"graph"}:
-        raise InputError(f"The pictures called roads have graphs and no {labels[0]}: use them with the task roads.")
+        raise InputError(f"The images called roads have graphs and no {labels[0]}: use them with the task roads.")
     train, val = (RoadScenes(length, split=split, keep=True) for split, length in LENGTHS.items())
     return DataSource(
         "roads",

@@ -18,7 +18,7 @@ __all__ = ["RoadMetric"]
 
 
 class RoadMetric(Metric):
-    """APLS, the mean over pictures; F1 of junctions and of pixels on the lines, from sums over all pictures.
+    """APLS, the mean over images; F1 of junctions and of pixels on the lines, from sums over all images.
 
     Args:
         snap: pixels of APLS that a control point may be away.
@@ -29,7 +29,7 @@ class RoadMetric(Metric):
 
     full_state_update = False
     similarity: Tensor
-    pictures: Tensor
+    images: Tensor
     junctions: Tensor
     pixels: Tensor
 
@@ -39,21 +39,21 @@ class RoadMetric(Metric):
         super().__init__()
         self.snap, self.spacing = snap, spacing
         self.junction_radius, self.tolerance = junction_radius, tolerance
-        for name, size in (("similarity", ()), ("pictures", ()), ("junctions", (4,)), ("pixels", (4,))):
+        for name, size in (("similarity", ()), ("images", ()), ("junctions", (4,)), ("pixels", (4,))):
             self.add_state(name, torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, found: Sequence[RoadGraph], truth: Sequence[RoadGraph], sizes: Sequence[tuple[int, int]]) -> None:
-        """Add pictures by their graphs and their sizes, height and width."""
+        """Add images by their graphs and their sizes, height and width."""
         for one, true, size in zip(found, truth, sizes, strict=True):
             self.similarity += apls(true, one, snap=self.snap, spacing=self.spacing).value
-            self.pictures += 1
+            self.images += 1
             self.junctions += torch.from_numpy(junction_scores(true, one, self.junction_radius)).to(self.junctions)
             there, here = (road_map(graph, size, 1) for graph in (true, one))
             self.pixels += torch.from_numpy(relaxed_counts(there, here, self.tolerance)).to(self.pixels)
 
     def compute(self) -> dict[str, Tensor]:
         """Shares in 0 ... 1 by name; where there is nothing to find and nothing was found, F1 is 1."""
-        values = {"APLS": self.similarity / self.pictures.clamp(min=1)}
+        values = {"APLS": self.similarity / self.images.clamp(min=1)}
         for name, (recalled, true, right, found) in (("junction", self.junctions), ("pixel", self.pixels)):
             recall, precision = (
                 a / b if b else torch.tensor(1.0 if both else 0.0)

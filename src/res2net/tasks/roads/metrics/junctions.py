@@ -16,7 +16,7 @@ REACH = 20.0
 
 
 def junction_scores(truth: RoadGraph, found: RoadGraph, radius: float = 10.0) -> NDArray[np.float64]:
-    """What precision and recall are made of, so that it can be summed over pictures, `(4,)`.
+    """What precision and recall are made of, so that it can be summed over images, `(4,)`.
 
     Each true junction takes the nearest junction within `radius` pixels that no other took, the nearest pairs first. Of
     a pair, `correct` is the share of the true roads there that have one in the other junction in about their direction,

@@ -11,7 +11,7 @@ __all__ = ["relaxed_counts"]
 
 
 def relaxed_counts(truth: NDArray[np.bool_], found: NDArray[np.bool_], tolerance: int = 3) -> NDArray[np.int64]:
-    """What precision and recall are made of, so that it can be summed over pictures, `(4,)`.
+    """What precision and recall are made of, so that it can be summed over images, `(4,)`.
 
     A pixel is right where the other map has one at most `tolerance` rows and columns away.
 

@@ -25,8 +25,8 @@ LENGTHS = {"train": 48, "val": 12}
 class Bodies(Dataset[Sample]):
     """Drawn volumes: `(Volume, {"label_map": (D, H, W) uint8})`, the same for the same seed, split and index.
 
-    They have 24 to 34 slices of 50 x 60 to 62 x 75 voxels; see `res2net.tasks.volumes.drawn.render`. Once drawn they are
-    kept in memory.
+    They have 24 to 34 slices of 50 x 60 to 62 x 75 voxels; see `res2net.tasks.volumes.drawn.render`. Once drawn they
+    are kept in memory.
 
     Args:
         length: number of volumes.

@@ -1,4 +1,4 @@
-"""What is kept of pictures survives several processes."""
+"""What is kept of images survives several processes."""
 
 import pickle
 import warnings
@@ -13,7 +13,7 @@ from res2net.tasks.objects.metrics.masks import pack, unpack
 
 
 def whole_set():
-    targets = targets_of(synthetic(6, pictures=9))
+    targets = targets_of(synthetic(6, count=9))
     return imperfect(targets, 3), targets
 
 
@@ -27,7 +27,7 @@ def metric_of(places):
 
 WHOLE = list(range(9))
 SHARES = [[[0, 2, 4, 6, 8, 1], [1, 3, 5, 7]], [WHOLE, []], [[], WHOLE]]
-"""Of two processes: uneven and with a picture that both had, and with a process that had none."""
+"""Of two processes: uneven and with an image that both had, and with a process that had none."""
 
 
 @pytest.mark.parametrize("shares", SHARES)
@@ -43,7 +43,7 @@ def test_what_processes_gather_is_the_whole_set(shares):
         return [value, other]
 
     first._sync_dist(gather)
-    with warnings.catch_warnings(action="ignore"):  # a metric without pictures is computed
+    with warnings.catch_warnings(action="ignore"):  # a metric without images is computed
         together = first.compute()
     assert together == pytest.approx(metric_of(WHOLE).compute(), nan_ok=True, abs=0)
 
@@ -75,7 +75,7 @@ def test_it_can_be_copied_to_another_process():
 
 def test_masks_are_kept_as_run_lengths():
     """A thousand pixels in some ten bytes."""
-    targets = targets_of(synthetic(6, pictures=9))
+    targets = targets_of(synthetic(6, count=9))
     metric = metric_of(WHOLE)
     pixels = sum(target["masks"].numel() for target in targets)
     assert sum(len(one) for one in metric.object_masks) < pixels / 100

@@ -1,4 +1,4 @@
-"""Pictures that have to fit into the size of an exported detector."""
+"""Images that have to fit into the size of an exported detector."""
 
 import pytest
 import torch
@@ -27,11 +27,11 @@ def test_the_largest_that_fits(given, most):
     ids=["fits", "high", "wide", "square"],
 )
 def test_only_what_would_be_larger_is_made_smaller(given, expected):
-    picture = Image.effect_noise(given[::-1], 100).convert("RGB")
-    image, target = object_eval_transform(PLAIN, 100, (48, 64))(picture, {})
+    full_image = Image.effect_noise(given[::-1], 100).convert("RGB")
+    image, target = object_eval_transform(PLAIN, 100, (48, 64))(full_image, {})
     assert target["size_now"] == tuple(image.shape[1:]) == expected
     assert target["original_size"] == given
-    padded = object_eval_transform(PLAIN, 100, (48, 64), padded=True)(picture)
+    padded = object_eval_transform(PLAIN, 100, (48, 64), padded=True)(full_image)
     assert padded.shape == (3, 48, 64)
     assert torch.equal(padded[:, : expected[0], : expected[1]], image)
     assert padded.count_nonzero() == image.count_nonzero()

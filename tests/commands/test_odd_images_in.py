@@ -1,4 +1,4 @@
-"""Odd pictures in, maps of their size and orientation out: each dense task with each kind of picture."""
+"""Odd images in, maps of their size and orientation out: each dense task with each kind of image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-"""How a picture lies in a file whose EXIF says how to turn it back."""
+"""How an image lies in a file whose EXIF says how to turn it back."""
 MAPS = {
     "segment": "-classes",
     "saliency": "-mask",
@@ -68,7 +68,7 @@ SIZES = {"one": (1, 1), "row": (57, 1), "column": (1, 33), "few": (2, 3), "long"
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """A folder of pictures, and the sizes (width, height) in which they are seen; not to be changed."""
+    """A folder of images, and the sizes (width, height) in which they are seen; not to be changed."""
     folder = tmp_path_factory.mktemp("odd")
     pixels, _ = Shapes(1, size=64, things=2)[0]
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy()).resize(SIDES)
@@ -88,7 +88,7 @@ def odd(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", MAPS)
-def test_maps_have_the_size_and_the_orientation_in_which_pictures_are_seen(run, odd, tmp_path, task):
+def test_maps_have_the_size_and_the_orientation_in_which_images_are_seen(run, odd, tmp_path, task):
     folder, sizes = odd
     words = ["--weights", checkpoint(tmp_path, task), "--accelerator", "cpu", "--bad-images", "skip", "--json"]
     words += ["--clicks", "0,0,+"] if task == "click" else []

@@ -1,4 +1,4 @@
-"""Pictures of every mode and of odd sizes, and their maps, give a sample or one clear sentence."""
+"""Images of every mode and of odd sizes, and their maps, give a sample or one clear sentence."""
 
 import numpy as np
 import pytest
@@ -21,15 +21,15 @@ MODES = {
 
 
 def sample(tmp_path, image, ending, labels, coding, label="semantic"):
-    picture, numbers = tmp_path / f"picture.{ending}", tmp_path / "map.png"
-    image.save(picture)
+    full_image, numbers = tmp_path / f"image.{ending}", tmp_path / "map.png"
+    image.save(full_image)
     labels.save(numbers)
-    return PixelImages(PixelFiles("odd", label, ("a", "b"), [str(picture)], [str(numbers)], coding))
+    return PixelImages(PixelFiles("odd", label, ("a", "b"), [str(full_image)], [str(numbers)], coding))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 57), (1, 40)])
 @pytest.mark.parametrize("kind", MODES)
-def test_pictures_of_every_mode_and_size(tmp_path, kind, size):
+def test_images_of_every_mode_and_size(tmp_path, kind, size):
     mode, ending = MODES[kind]
     images = sample(tmp_path, Image.new(mode, size), ending, Image.new("L", size, 1), SemanticMaps({0: 0, 1: 1}))
     if mode == "F":
@@ -44,20 +44,20 @@ def test_pictures_of_every_mode_and_size(tmp_path, kind, size):
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "I;16"])
 def test_maps_of_every_mode(tmp_path, mode):
     """Numbers of classes have one channel; what is salient may have any."""
-    picture = Image.new("RGB", (33, 57))
+    image = Image.new("RGB", (33, 57))
     mask = Image.new(mode, (33, 57), "white" if mode in ("RGBA", "LA") else 1)
     if mode == "P":
         mask.putpalette([0, 0, 0, 255, 255, 255])
-    classes = sample(tmp_path, picture, "png", mask, SemanticMaps({0: 0, 1: 1}))
+    classes = sample(tmp_path, image, "png", mask, SemanticMaps({0: 0, 1: 1}))
     if mode in ("RGBA", "LA"):
         with pytest.raises(BadImage, match="a mask has one channel, and this has several"):
             classes[0]
     else:
         assert np.unique(classes[0][1]["semantic"]).tolist() == [1]
-    assert sample(tmp_path, picture, "png", mask, SaliencyMasks(), "saliency")[0][1]["saliency"].all()
+    assert sample(tmp_path, image, "png", mask, SaliencyMasks(), "saliency")[0][1]["saliency"].all()
 
 
 def test_a_map_of_another_size_is_told(tmp_path):
     images = sample(tmp_path, Image.new("L", (33, 57)), "png", Image.new("L", (57, 33)), SemanticMaps({0: 0, 1: 1}))
-    with pytest.raises(BadImage, match="it has 57 x 33 pixels, and its picture has 33 x 57"):
+    with pytest.raises(BadImage, match="it has 57 x 33 pixels, and its image has 33 x 57"):
         images[0]
