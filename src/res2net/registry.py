@@ -71,6 +71,7 @@ class Registry(Mapping[str, T], Generic[T]):
             check_choice(self.kind, name, self._names())
         if name not in self._things and self._modules:
             importlib.import_module(self._modules()[name])
+            check_choice(self.kind, name, self._things)
         return self._things[name]
 
     def __contains__(self, name: object) -> bool:

@@ -9,7 +9,7 @@ from res2net import create_model
 from res2net.engine import evaluate as module
 from res2net.engine.evaluate import evaluate, workers_for
 from res2net.errors import InputError
-from res2net.images import open_source
+from res2net.images import DataSettings, open_source
 from res2net.images.folder import ImageFiles
 from res2net.images.loader import eval_loader
 from res2net.tasks.classify.task import Classify
@@ -81,7 +81,9 @@ def folder(tmp_path):
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_skipped_images_are_named_and_do_not_count(folder, batch_size):
     task = make_task(2, 32)
-    found = evaluate(task, loader(task, open_source(folder, bad_images="skip"), batch_size), accelerator="cpu")
+    found = evaluate(
+        task, loader(task, open_source(folder, DataSettings(bad_images="skip")), batch_size), accelerator="cpu"
+    )
     assert found.skipped == (str(folder / "val" / "class 0" / "2.png"),)
     assert found.records["index"].tolist() == [0, 2, 3, 4, 5]  # class 0 has 0, 2 and 4
     right = found.records["label"] == found.records["predicted"]
@@ -101,7 +103,7 @@ def test_no_image_that_can_be_read_has_no_metrics(folder):
         path.write_bytes(b"broken")
     task = make_task(2, 32)
     with pytest.raises(InputError, match="No image to validate on could be read"):
-        evaluate(task, loader(task, open_source(folder, bad_images="skip"), 4), accelerator="cpu")
+        evaluate(task, loader(task, open_source(folder, DataSettings(bad_images="skip")), 4), accelerator="cpu")
 
 
 def test_evaluating_leaves_the_weights_as_they_are(shapes_task):

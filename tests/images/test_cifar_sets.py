@@ -10,7 +10,7 @@ from torchvision import tv_tensors
 from torchvision.datasets import CIFAR100
 
 from res2net.errors import InputError
-from res2net.images import Cifar, open_source
+from res2net.images import Cifar, DataSettings, open_source
 from res2net.images.cifar import cifar_preprocessing, find_cifar
 
 
@@ -97,7 +97,7 @@ def test_the_normalisation_is_that_of_the_training_images(real_data):
 
 
 def test_as_a_source(real_data):
-    source = open_source(real_data("cifar100") / "cifar-100-python", bad_images="skip")
+    source = open_source(real_data("cifar100") / "cifar-100-python", DataSettings(bad_images="skip"))
     assert (source.name, len(source.train), len(source.val)) == ("cifar100", 50_000, 10_000)
     assert source.class_names[:2] == ["apple", "aquarium_fish"]
     assert (source.preprocessing.size, source.preprocessing.crop, source.augment.pad) == (32, 1.0, 4)

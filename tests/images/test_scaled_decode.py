@@ -21,6 +21,7 @@ from res2net.images import (
     decode_image,
     eval_transform,
     open_image,
+    DataSettings,
     open_source,
     read_image,
     train_transform,
@@ -232,7 +233,7 @@ def test_a_source_hands_the_choice_to_both_halves(tmp_path, scales):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         photo(600, 400).save(folder / "a.jpg")
-    source = open_source(tmp_path, decode="scaled")
+    source = open_source(tmp_path, DataSettings(decode="scaled"))
     assert isinstance(source.train[0][0], Image.Image), "without a transform images are decoded"
     train, val = source.transformed(train_transform(LEVELS, TrainAugment(scale=(1.0, 1.0))), eval_transform(LEVELS))
     for samples in (train, val):
@@ -241,13 +242,13 @@ def test_a_source_hands_the_choice_to_both_halves(tmp_path, scales):
 
 
 def test_sources_without_files_ignore_the_choice():
-    source = open_source("shapes", decode="scaled")
+    source = open_source("shapes", DataSettings(decode="scaled"))
     _, val = source.transformed(train_transform(source.preprocessing), eval_transform(source.preprocessing))
     _, full = open_source("shapes").transformed(train_transform(source.preprocessing), val.transform)
     assert torch.equal(val[0][0], full[0][0])
 
 
 def test_a_misspelt_choice_is_told(tmp_path):
-    for make in (lambda: open_source("shapes", decode="scale"), lambda: Transformed([], decode="scale")):
+    for make in (lambda: open_source("shapes", DataSettings(decode="scale")), lambda: Transformed([], decode="scale")):
         with pytest.raises(InputError, match="Way to decode 'scale' is not known: did you mean 'scaled'"):
             make()

@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 
 from res2net.errors import InputError
-from res2net.images import open_source
+from res2net.images import DataSettings, open_source
 from res2net.images.shapes.dataset import CLASS_NAMES, KEYPOINTS, LABELS, Shapes
 from res2net.images.shapes.render import OVERSAMPLING, render
 from res2net.images.shapes.scene import LARGEST, SMALLEST, WALL, draw_scene
@@ -161,7 +161,7 @@ def test_edges_are_anti_aliased_and_drawing_larger_shows_the_same_scene():
 def test_the_named_source_is_drawn_once_in_a_process():
     source = open_source("shapes")
     assert source is not open_source("shapes")  # its options may differ
-    assert source.val is open_source("shapes", seed=3).val
+    assert source.val is open_source("shapes", DataSettings(seed=3)).val
     assert (len(source.train), len(source.val), len(source.class_names)) == (12_000, 2_000, 16)
 
 

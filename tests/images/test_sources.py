@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from res2net.errors import InputError
-from res2net.images import DataSource, ImageFiles, eval_transform, open_source, register_source
-from res2net.images import sources as module
+from res2net.images import DataSource, ImageFiles, eval_transform, DataSettings, open_source
+from res2net.images.sources import SOURCES
 from res2net.weights.records import Preprocessing
 
 
@@ -24,15 +24,12 @@ def pets(tmp_path):
 
 
 @pytest.fixture
-def registered(monkeypatch):
+def registered():
     """A source called "dots", for one test."""
-    monkeypatch.setattr(module, "SOURCES", {})
-    monkeypatch.setattr(module, "_all_sources", lambda: module.SOURCES)
     nothing = ImageFiles([], [], ["a"])
-
-    @register_source("dots")
-    def dots(labels):
-        return DataSource("dots", nothing, nothing, ["a"])
+    with SOURCES.restored():
+        SOURCES.add("dots", lambda labels: DataSource("dots", nothing, nothing, ["a"]))
+        yield
 
 
 @pytest.mark.parametrize("name", ["pets", "shapes"])
@@ -76,7 +73,7 @@ def test_both_halves_go_through_their_transforms(pets):
 def test_a_name_calls_what_is_registered(tmp_path, monkeypatch):
     (tmp_path / "dots").mkdir()
     monkeypatch.chdir(tmp_path)
-    source = open_source("dots", bad_images="skip")
+    source = open_source("dots", DataSettings(bad_images="skip"))
     assert (source.name, source.bad_images) == ("dots", "skip")
     for path in ("./dots", Path("dots")):
         with pytest.raises(InputError, match="no class folders"):
@@ -86,14 +83,16 @@ def test_a_name_calls_what_is_registered(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("registered")
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="'dots' is registered twice"):
-        register_source("dots")(lambda: None)
+        SOURCES.add("dots", lambda labels: None)
 
 
 @pytest.mark.usefixtures("registered")
 def test_neither_a_name_nor_a_path_is_told_with_the_nearest_name():
-    with pytest.raises(InputError, match=r"no file or folder 'dotts', .* did you mean 'dots'\? \(names: dots\)"):
+    with pytest.raises(
+        InputError, match=r"no file or folder 'dotts', .* did you mean 'dots'\? \(names: dots, .*shapes.*\)"
+    ):
         open_source("dotts")
-    with pytest.raises(InputError, match=r"no file or folder '/no/where', .* give a path \(names: dots\)"):
+    with pytest.raises(InputError, match=r"no file or folder '/no/where', .* give a path \(names: dots, .*shapes.*\)"):
         open_source("/no/where")
 
 
@@ -104,4 +103,4 @@ def test_a_file_is_no_source(pets):
 
 def test_a_misspelt_treatment_of_bad_images_is_told(pets):
     with pytest.raises(InputError, match=r"'ignore' is not known.*allowed: stop, skip"):
-        open_source(pets, bad_images="ignore")
+        open_source(pets, DataSettings(bad_images="ignore"))

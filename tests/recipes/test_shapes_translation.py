@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from res2net.images.shapes import masks as shape_masks
 from res2net.recipes.shapes_translation import GOALS, Arguments, configuration, run
+from res2net.tasks.translate import drawn as shape_masks
 
 
 def test_networks_of_one_cost_are_trained_alike():

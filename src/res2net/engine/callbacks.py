@@ -89,7 +89,7 @@ class Keeper(L.Callback):
         self.rows.append(row)
         for logger in trainer.loggers:
             logger.log_metrics({name: value for name, value in row.items() if name != "epoch"}, trainer.global_step)
-        score = f"val_{pl_module.task.monitor}"
+        score = f"val_{pl_module.task.scoring.monitor}"
         before, now = self.best.get(score, math.nan), row.get(score, math.nan)
         # A score is NaN while there is nothing to measure it on.
         best = not self.best or now > before or (math.isnan(before) and not math.isnan(now))
@@ -127,14 +127,14 @@ class Keeper(L.Callback):
         self._images, self._batches, self._seconds = state["images"], state["batches"], state["seconds"]
 
     def _line(self, row: dict[str, float], epochs: int, best: bool, task: Task) -> str:
-        shown = task.headline
+        scoring = task.scoring
         names = [name for name in row if name.startswith("val_") and name != "val_loss"]
         scores = "  ".join(
-            f"{name.removeprefix('val_')} {row[name]:.2f} {task.unit(name.removeprefix('val_'))}"
+            f"{name.removeprefix('val_')} {row[name]:.2f} {scoring.unit(name.removeprefix('val_'))}"
             for name in names
-            if not shown or name.removeprefix("val_") in shown
+            if not scoring.headline or name.removeprefix("val_") in scoring.headline
         )
-        scores = f"{scores} {task.scored}".rstrip()
+        scores = f"{scores} {scoring.note}".rstrip()
         loss = f"val loss {row['val_loss']:.3f}  " if "val_loss" in row else ""
         return (
             f"epoch {row['epoch']:>3}/{epochs}  train loss {row['train_loss']:.3f}  {loss}"

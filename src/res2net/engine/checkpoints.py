@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,10 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from res2net._version import __version__
 from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
-from res2net.images.sources import DataSource
-from res2net.task.base import Task, task_type
-from res2net.tasks.classify.task import default_class_names
-from res2net.weights import Checkpoint, Preprocessing, atomic_write, save
-from res2net.zoo import create_model, open_checkpoint
+from res2net.task.base import Task, backbone_of
+from res2net.weights import atomic_write, save
 
-__all__ = [
-    "AtomicCheckpointIO",
-    "check_classes",
-    "read_state",
-    "restore_new",
-    "restore_task",
-    "save_task",
-]
+__all__ = ["AtomicCheckpointIO", "read_state", "save_task", "task_metadata"]
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -56,9 +47,14 @@ def read_state(path: Path | str) -> dict[str, Any]:
     return state
 
 
+def task_metadata(task: Task) -> dict[str, Any]:
+    """What a checkpoint or an exported file states of its task, for `Task.restore`: its options and its facts."""
+    return {"task_options": dataclasses.asdict(task.options), **task.facts}
+
+
 def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainConfig[Any]) -> None:
     """Write a task's weights, with all that evaluation and prediction need to know in the header."""
-    model = task.backbone
+    model = backbone_of(task)
     options = dict(model.variant_options) | {"num_classes": model.num_classes, "in_channels": model.in_channels}
     metadata = {
         "task": task.name,
@@ -76,50 +72,4 @@ def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainCo
         "decode": config.data.decode,
         "version": __version__,
     }
-    save(path, task.model.state_dict(), metadata | task.metadata())
-
-
-def restore_task(weights: str | Path, model: str | None = None, name: str = "classify") -> tuple[Task, Checkpoint]:
-    """A trained task from its checkpoint, or from published weights of a named model.
-
-    Args:
-        weights: a file of `save_task`, or with `model` another checkpoint file or a tag such as "in1k".
-        model: name of the architecture, where the file does not say it.
-        name: the task, where the file does not say it.
-
-    Raises:
-        InputError: there is no such file or weight, or it does not say enough.
-    """
-    held, checkpoint = open_checkpoint(weights, model)
-    found = checkpoint.metadata.get("task", name)
-    if found != name:
-        raise InputError(f"{weights} was trained to {found}, not to {name}: run `res2net VERB {found}`.")
-    return task_type(name).from_checkpoint(held, checkpoint), checkpoint
-
-
-def restore_new(model: str, name: str = "classify") -> Task:
-    """A task around a model with fresh weights, as `restore_task` gives it for trained ones.
-
-    Raises:
-        InputError: there is no such model.
-    """
-    network = create_model(model)
-    return task_type(name).restore(network.eval(), default_class_names(network.num_classes), Preprocessing())
-
-
-def check_classes(said: list[str] | None, task: Task, source: DataSource) -> None:
-    """`InputError` unless the classes of a source are those that a task was trained on, where its file says them."""
-    if not task.tells_classes:
-        return
-    found = list(source.class_names)
-    if len(found) != len(task.class_names):
-        raise InputError(
-            f"The weights know {len(task.class_names)} classes and {source.name} has {len(found)}: "
-            "evaluate on data with the classes of the training."
-        )
-    if said is not None and said != found:
-        first = next(name for name, other in zip(found, said, strict=True) if name != other)
-        raise InputError(
-            f"The weights were trained on other classes than those of {source.name} (such as {first!r}): "
-            "evaluate on data with the classes of the training."
-        )
+    save(path, task.model.state_dict(), metadata | task_metadata(task))

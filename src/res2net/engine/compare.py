@@ -14,6 +14,7 @@ from res2net.engine.config import TrainConfig
 from res2net.engine.train import Trained, train
 from res2net.measure import Counts, count
 from res2net.report import Column, Table
+from res2net.task.base import backbone_of
 
 __all__ = ["Comparison", "compare"]
 
@@ -35,8 +36,8 @@ class Comparison:
         found = {}
         for name, runs in self.runs.items():
             task = runs[0].task
-            size = task.preprocessing.size
-            found[name] = count(task.backbone, (task.backbone.in_channels, size, size))
+            size, backbone = task.preprocessing.size, backbone_of(task)
+            found[name] = count(backbone, (backbone.in_channels, size, size))
         return found
 
     def table(self, metric: str) -> Table:

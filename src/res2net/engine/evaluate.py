@@ -13,12 +13,8 @@ from torchmetrics import Metric, MetricCollection
 from res2net.engine.lightning import make_trainer, quiet
 from res2net.engine.module import TaskModule
 from res2net.engine.progress import RunProgress
-from res2net.images.folder import ImageFiles
 from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task
-from res2net.tasks.objects.formats import ObjectImages
-from res2net.tasks.pixels.formats import PixelImages
-from res2net.tasks.translate.data import ImagePairs
 
 __all__ = ["evaluate", "workers_for"]
 
@@ -67,8 +63,11 @@ class _Found(L.Callback):
 
 
 def workers_for(source: DataSource) -> int:
-    """Worker processes for data: one for each processor but one for files, none for images in memory."""
-    if not isinstance(source.train, ImageFiles | ObjectImages | PixelImages | ImagePairs):
+    """Worker processes for data: one for each processor but one for files, none for images in memory.
+
+    A data set of files has an attribute `reads_files` that is true.
+    """
+    if not getattr(source.train, "reads_files", False):
         return 0
     # Where a container gives fewer processors than the machine has, only some systems tell.
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -33,8 +33,8 @@ class TaskModule(L.LightningModule):
         task: what is trained or evaluated.
         optim: how it is trained; None for evaluation alone.
         channels_last: memory format of images.
-        metric: what evaluations fill; by default a new one of the task.
-        least: images; a batch of which broken ones left fewer is not learnt from.
+        metric: updated by evaluations; by default a new one of the task.
+        min_batch: batches in which broken images leave fewer images than that are skipped in training.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class TaskModule(L.LightningModule):
         *,
         channels_last: bool = True,
         metric: Metric | MetricCollection | None = None,
-        least: int = 2,
+        min_batch: int = 2,
     ) -> None:
         super().__init__()
-        self.least = least
+        self.min_batch = min_batch
         self.task = task.to(memory_format=memory_format(task)) if channels_last else task
         self.optim = optim
         self.channels_last = channels_last
@@ -56,7 +56,8 @@ class TaskModule(L.LightningModule):
         """Path and reason of each image that could not be read."""
         self._records: list[dict[str, Tensor]] = []
         self._started = 0.0
-        self.automatic_optimization = len(task.learners()) == 1
+        self._turns = task.turns()
+        self.automatic_optimization = len(self._turns) == 1
         if not self.automatic_optimization and optim is not None and optim.accumulate > 1:
             raise InputError(
                 f"The task {task.name} trains networks in turns, each with every batch: leave out --accumulate."
@@ -67,8 +68,8 @@ class TaskModule(L.LightningModule):
         assert self.optim is not None
         steps = int(self.trainer.estimated_stepping_batches)
         configured: list[OptimizerLRSchedulerConfig] = []
-        for learner in self.task.learners():
-            optimizer = make_optimizer(learner, self.optim)
+        for turn in self._turns:
+            optimizer = make_optimizer(turn.learner, self.optim)
             schedule = make_schedule(optimizer, self.optim, steps)
             configured.append({"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}})
         return configured
@@ -88,7 +89,7 @@ class TaskModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """The loss of a batch; None, which skips it, where broken images left too few."""
         images, targets = batch
-        if len(images) < self.least:
+        if len(images) < self.min_batch:
             return None
         try:
             return self._learn(images, targets)
@@ -101,16 +102,15 @@ class TaskModule(L.LightningModule):
             ) from error
 
     def _learn(self, images: Tensor, targets: dict[str, Any]) -> Tensor:
-        turns = self.task.turns(images, targets)
         if self.automatic_optimization:
-            return self._total(next(turns))
+            return self._total(self._turns[0].losses(images, targets))
         totals = []
         optimizers, schedules = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizers, list)
         assert isinstance(schedules, list)
-        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+        for turn, optimizer, schedule in zip(self._turns, optimizers, schedules, strict=True):
             with self.toggled_optimizer(optimizer):
-                total = self._total(next(turns))
+                total = self._total(turn.losses(images, targets))
                 optimizer.zero_grad()
                 self.manual_backward(total)
                 optimizer.step()
@@ -151,7 +151,7 @@ class TaskModule(L.LightningModule):
         seconds = time.monotonic() - self._started
         skipped = tuple(self.skipped)
         if not self._records:
-            raise InputError(f"No image to validate on could be read: mend {skipped[0]} and the others.")
+            raise InputError(f"No image to validate on could be read: fix {skipped[0]} and the others.")
         return evaluation_of(self.task, self._records, self.metric, skipped, seconds)
 
 
@@ -168,7 +168,7 @@ def evaluation_of(
     scores: dict[str, float] = {}
     units: dict[str, str] = {}
     for name, value in metric.compute().items():
-        unit = task.unit(name)
+        unit = task.scoring.unit(name)
         scores[name] = float(value) * (100 if unit == "%" else 1)
         units |= {} if unit == "%" else {name: unit}
     return Evaluation(loss | scores, records, skipped, seconds, units)

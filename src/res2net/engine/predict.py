@@ -1,107 +1,155 @@
-"""Predict what is in images."""
+"""Run a trained task over inputs: files, arrays, Pillow images and tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from res2net.engine.config import ACCELERATORS, PRECISIONS
 from res2net.errors import InputError, check_choice
-from res2net.images.folder import ReadFiles
 from res2net.images.loader import eval_loader
-from res2net.images.samples import Samples, Transformed
+from res2net.images.samples import Sample, Samples, Transformed
 from res2net.report import Column, Table
 from res2net.report.tables import Cell
 from res2net.task.base import Task
-from res2net.tasks.objects.data.boxes import BoxedImages, ObjectBox
+from res2net.task.result import Result
 
-__all__ = ["device_of", "predict", "results_table"]
+__all__ = ["InputSamples", "Prediction", "accelerator_device", "predict", "predict_samples", "results_table"]
+
+
+class Prediction(NamedTuple):
+    """The result of one input."""
+
+    name: str
+    """The path of its file, or its number among the inputs."""
+    result: Result | None
+    """None where the input could not be read."""
+    reason: str = ""
+    """Why it was skipped."""
+
+
+class InputSamples:
+    """Inputs of which nothing is known, as a data set: `(image, {})`.
+
+    Args:
+        task: reads files.
+        inputs: paths of files, or images in memory as `Task.transform` takes them.
+    """
+
+    def __init__(self, task: Task, inputs: Sequence[Any]) -> None:
+        self.inputs = list(inputs)
+        self._read = task.inputs.read
+        self.paths = [str(one) if isinstance(one, str | Path) else f"input {i}" for i, one in enumerate(self.inputs)]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.read(index), {}
+
+    def read(self, index: int) -> Any:
+        """The image at an index; a file is read again each time."""
+        one = self.inputs[index]
+        return self._read(one) if isinstance(one, str | Path) else one
 
 
 def predict(
     task: Task,
-    paths: Sequence[Path],
+    inputs: Sequence[Any],
     *,
     batch_size: int | None = None,
     bad_images: str = "stop",
     accelerator: str = "auto",
     precision: str = "fp32",
-    boxes: Sequence[Sequence[ObjectBox]] | None = None,
-) -> Iterator[tuple[Path, Any, str]]:
-    """Run a task over files.
+) -> Iterator[Prediction]:
+    """Run a task over inputs.
 
     Args:
         task: with trained weights.
-        paths: of the images.
-        batch_size: images at a time; by default as the task has it.
-        bad_images: "stop" raises `BadImage` at a broken image, "skip" goes on.
+        inputs: paths of files, or images in memory.
+        batch_size: inputs at a time; by default what suits the task.
+        bad_images: "stop" raises `BadImage` at a broken file, "skip" goes on.
         accelerator: "cpu", "gpu", "mps" or "auto".
         precision: "fp32", "bf16" or "fp16".
-        boxes: of each image, for a task that looks into boxes: its result is then what `united` makes of
-            all of them.
 
     Yields:
-        In the order of `paths`: the path, its result (None where it was skipped), and why it was skipped.
+        A `Prediction` for each input, in their order.
 
     Raises:
-        InputError: a broken image, an unknown precision, or an accelerator that is not there.
+        InputError: a broken file, an unknown precision, or an accelerator that is not there.
     """
-    check_choice("Precision", precision, PRECISIONS)
-    batch_size = batch_size or task.predicted_together
-    device = device_of(accelerator)
-    task = task.eval().to(device)
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    if boxes is None:
-        yield from _each(task, ReadFiles(paths, task.read_file), paths, batch_size, bad_images, device, kind)
-        return
-    pairs = [(path, box) for path, found in zip(paths, boxes, strict=True) for box in found]
-    each = _each(task, BoxedImages(pairs), [path for path, _ in pairs], batch_size, bad_images, device, kind)
-    for path, found in zip(paths, boxes, strict=True):
-        results = list(islice(each, len(found)))
-        reason = results[0][2] if results else ""
-        yield path, None if reason else task.united([one for _, objects, _ in results for one in objects]), reason
+    samples = InputSamples(task, inputs)
+    found = predict_samples(
+        task, samples, batch_size=batch_size, bad_images=bad_images, accelerator=accelerator, precision=precision
+    )
+    for index, (result, reason) in enumerate(found):
+        one = samples.inputs[index]
+        if result is not None:
+            path = Path(one) if isinstance(one, str | Path) else None
+            result.bind(_reader(samples, index), path)
+        yield Prediction(samples.paths[index], result, reason)
 
 
-def _each(
+def _reader(samples: InputSamples, index: int) -> Callable[[], Any]:
+    return lambda: samples.read(index)
+
+
+def predict_samples(
     task: Task,
     samples: Samples,
-    paths: Sequence[Path],
-    batch_size: int,
-    bad_images: str,
-    device: torch.device,
-    kind: torch.dtype,
-) -> Iterator[tuple[Path, Any, str]]:
-    """As `predict`, for each sample; `paths` says of which image it is."""
-    waiting = 0
-    for images, targets in eval_loader(Transformed(samples, task.transform(False), bad_images), batch_size):
-        results: dict[int, Any] = {}
+    *,
+    batch_size: int | None = None,
+    bad_images: str = "stop",
+    accelerator: str = "auto",
+    precision: str = "fp32",
+) -> Iterator[tuple[Result | None, str]]:
+    """The result of each sample of a data set, or None and the reason why it was skipped; as `predict`.
+
+    A data set of files has `paths`, by which skipped samples are told apart.
+    """
+    check_choice("Precision", precision, PRECISIONS)
+    device = accelerator_device(accelerator)
+    task = task.eval().to(device)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    paths = getattr(samples, "paths", ())
+    loader = eval_loader(Transformed(samples, task.transform(False), bad_images), batch_size or task.inputs.batch_size)
+    start = 0
+    for images, targets in loader:
+        results: dict[int, Result] = {}
         if len(images):
-            with torch.inference_mode(), torch.autocast(device.type, kind, enabled=kind != torch.float32):
+            with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 found = task.predict(images.to(device), targets)
             results = dict(zip(targets["index"].tolist(), found, strict=True))
-        reasons = {Path(skipped.path): skipped.reason for skipped in targets["skipped"]}
-        # Not the number of reasons: a broken image may be given twice.
-        done = waiting + len(results) + len(targets["skipped"])
-        for index in range(waiting, done):
-            yield paths[index], results.get(index), reasons.get(paths[index], "")
-        waiting = done
+        reasons = {skipped.path: skipped.reason for skipped in targets["skipped"]}
+        # Not the number of reasons: a broken file may be given twice.
+        stop = start + len(results) + len(targets["skipped"])
+        for index in range(start, stop):
+            result = results.get(index)
+            yield result, "" if result is not None else reasons.get(str(paths[index]), "")
+        start = stop
 
 
-def results_table(task: Task, found: Iterable[tuple[Path, Any, str]]) -> Table:
-    """What `predict` yields as the task tabulates it; an image that was skipped has one row that says why."""
-    empty = (None,) * len(task.columns)
+def results_table(columns: Sequence[Column], name: str, found: Iterable[Prediction]) -> Table:
+    """The rows of all results; an input that was skipped has one row that states why.
+
+    Args:
+        columns: of the results.
+        name: heading of the first column.
+        found: what `predict` yields.
+    """
+    empty = (None,) * len(columns)
     rows: list[tuple[Cell, ...]] = []
-    for path, result, reason in found:
-        told = [(f"not read: {reason}", *empty[1:])] if reason else task.tabulate(result) or [empty]
-        rows += [(str(path) if place == 0 else "", *row) for place, row in enumerate(told)]
-    return Table("", (Column("image"), *task.columns), rows)
+    for one in found:
+        result = one.result
+        lines = [(f"not read: {one.reason}", *empty[1:])] if result is None else result.rows() or [empty]
+        rows += [(one.name if index == 0 else "", *row) for index, row in enumerate(lines)]
+    return Table("", (Column(name), *columns), rows)
 
 
-def device_of(accelerator: str) -> torch.device:
+def accelerator_device(accelerator: str) -> torch.device:
     """The device of "cpu", "gpu", "mps" or "auto"; `InputError` where it is not there."""
     check_choice("Accelerator", accelerator, ACCELERATORS)
     if accelerator == "auto":

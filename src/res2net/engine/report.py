@@ -14,7 +14,7 @@ from res2net.engine.train import Trained
 from res2net.images.sources import DataSource
 from res2net.measure import count, human
 from res2net.report import Column, Panel, Report, Table, curve_panels
-from res2net.task.base import Evaluation
+from res2net.task.base import Evaluation, backbone_of
 
 __all__ = ["metrics_table", "write_run_report"]
 
@@ -24,17 +24,18 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
     task, rows = trained.task, trained.rows
     size = task.preprocessing.size
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
-    counts = count(task.backbone, (task.backbone.in_channels, *[size] * task.backbone.dims))
-    sides = " x ".join([str(size)] * task.backbone.dims)
-    places = "pixels" if task.backbone.dims == 2 else "voxels"
-    owner = "" if task.backbone is task.model else " of the backbone"
+    backbone = backbone_of(task)
+    counts = count(backbone, (backbone.in_channels, *[size] * backbone.dims))
+    sides = " x ".join([str(size)] * backbone.dims)
+    unit = "pixels" if backbone.dims == 2 else "voxels"
+    owner = "" if backbone is task.model else " of the backbone"
     report = Report(
         f"{config.model.model} on {source.name}",
         f"{task.name}, {time.strftime('%Y-%m-%d')}: {human(parameters)} parameters, "
-        f"{human(counts.macs)} MACs{owner} at {sides} {places}; {len(source.train):,} "
-        f"{task.source_name} to train, {len(source.val):,} to validate",
+        f"{human(counts.macs)} MACs{owner} at {sides} {unit}; {len(source.train):,} "
+        f"{task.inputs.name} to train, {len(source.val):,} to validate",
     )
-    title = f"The best weights on the validation images {task.scored}".rstrip()
+    title = f"The best weights on the validation images {task.scoring.note}".rstrip()
     report.add_table(metrics_table(title, trained.evaluation))
     if trained.evaluation.skipped:
         report.add_paragraph(describe_skipped(trained.evaluation.skipped))

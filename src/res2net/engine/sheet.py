@@ -19,7 +19,7 @@ from res2net.images.decode import BadImage
 from res2net.images.loader import eval_loader
 from res2net.images.samples import Sample
 from res2net.images.sources import DataSource
-from res2net.task.base import Evaluation, Task
+from res2net.task.base import Evaluation, Task, device_of
 
 __all__ = ["PICKS", "Compared", "FilesAlone", "Readable", "Scores", "choose", "compare_images", "evaluate_image"]
 
@@ -42,7 +42,7 @@ class Compared:
     """None where it is not known."""
     found: Sequence[Image.Image]
     scores: Sequence[Score]
-    """By `Task.image_score`; all None where the truth is not known."""
+    """By `Scoring.score_of_one`; all None where the truth is not known."""
 
 
 class FilesAlone:
@@ -53,8 +53,8 @@ class FilesAlone:
     """
 
     def __init__(self, task: Task, path: str | Path) -> None:
-        self.paths = task.list_files(path)
-        self._read = task.read_file
+        self.paths = task.inputs.list_files(path)
+        self._read = task.inputs.read
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -70,7 +70,7 @@ def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
         InputError: the task has nothing to look at there, or the source does not fit it.
     """
     _, samples = task.eval().datasets(source.alone(index))
-    device = task.device
+    device = device_of(task)
     metric = task.metric().to(device)
     records = []
     for images, targets in eval_loader(samples, BATCH):
@@ -85,7 +85,7 @@ class Readable:
     """Tells whether the image at a place can be read, and remembers those that cannot."""
 
     def __init__(self, task: Task, source: DataSource) -> None:
-        self._samples = task.images(source)
+        self._samples = source.val
         self.broken: dict[str, str] = {}
         """Path and reason of each."""
 
@@ -118,7 +118,7 @@ class Scores:
             raise
         except InputError:  # such as an image in which nobody has a key point
             return None
-        name, value = task.image_score(evaluation)
+        name, value = task.scoring.score_of_one(evaluation)
         return None if math.isnan(value) else (name, value)
 
     def difference(self, index: int) -> float:
@@ -178,12 +178,13 @@ def compare_images(
         InputError: an image cannot be read, or the task cannot draw what is true.
     """
     for place in places:
-        image, target = tasks[0].images(source)[place]
+        image, target = source.val[place]
+        truth = None if scores is None else tasks[0].truth(image, target)
         yield Compared(
             name_of(source.val, place),
-            tasks[0].draw_alone(image, target),
-            None if scores is None else tasks[0].draw_truth(image, target),
-            [task.draw_beside(image, task.found_in(image, target), target) for task in tasks],
+            tasks[0].inputs.show(image, truth),
+            None if truth is None else truth.panel(image, truth),
+            [task.find(image, target).panel(image, truth) for task in tasks],
             [None] * len(tasks) if scores is None else scores[place],
         )
 

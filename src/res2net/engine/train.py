@@ -14,17 +14,18 @@ from rich.console import Console
 
 from res2net.backbones.base import Backbone
 from res2net.engine.callbacks import GracefulStop, Keeper, RandomState
-from res2net.engine.checkpoints import AtomicCheckpointIO, read_state, restore_task
+from res2net.engine.checkpoints import AtomicCheckpointIO, read_state
 from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate, workers_for
 from res2net.engine.folder import RunFolder
 from res2net.engine.lightning import make_trainer, quiet
 from res2net.engine.module import TaskModule, describe_skipped
 from res2net.engine.progress import RunProgress
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images.loader import TrainBatches, eval_loader, train_loader
-from res2net.images.sources import DataSource, open_source
-from res2net.task.base import Evaluation, Task, task_type
+from res2net.images.sources import DataSettings, DataSource
+from res2net.task.base import TASKS, Evaluation, Task, backbone_of
 from res2net.zoo import check_model_options, create_model, find_checkpoint, preprocessing_of
 
 __all__ = ["Trained", "make_task", "open_data", "train"]
@@ -64,18 +65,19 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
     batches = TrainBatches(len(train_set), config.data.batch_size, seed=config.seed)
     if state:
         batches.start_at(**state["place"])
+    backbone = backbone_of(task)
     loader = train_loader(train_set, batches, workers=workers, pin=pin)
     val_loader = eval_loader(val_set, config.data.batch_size, workers=workers, pin=pin)
     console.print(
-        f"{task.backbone.variant_name or type(task.backbone).__name__}: {len(train_set):,} {task.sample_name} "
+        f"{backbone.variant_name or type(backbone).__name__}: {len(train_set):,} {task.scoring.samples} "
         f"to train, {len(val_set):,} to validate, {len(source.class_names)} classes; run folder {folder.path}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
     # A single image is too few for batch normalisation, unless that is what was chosen.
-    least = min(2, batches.batch_size)
-    module = TaskModule(task, config.optim, channels_last=config.channels_last, least=least)
+    min_batch = min(2, batches.batch_size)
+    module = TaskModule(task, config.optim, channels_last=config.channels_last, min_batch=min_batch)
     if config.compile:
         task.model.compile()
     keeper = Keeper(folder, config, console)
@@ -100,7 +102,7 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
         if module.skipped:
             skipped = [f"{path} ({reason})" for path, reason in module.skipped.items()]
             console.print(describe_skipped(skipped), highlight=False, markup=False, soft_wrap=True)
-        best, _ = restore_task(folder.best, name=task.name)
+        best, _ = restore_task(folder.best)
         evaluation = evaluate(
             best,
             val_loader,
@@ -115,15 +117,8 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
 def open_data(config: TrainConfig[Any]) -> DataSource:
     """The images of a run."""
     data = config.data
-    source = open_source(
-        config.source,
-        val_fraction=data.val_fraction,
-        seed=config.seed,
-        bad_images=data.bad_images,
-        bad_annotations=data.bad_annotations,
-        decode=data.decode,
-        labels=task_type(config.task_name).labels,
-    )
+    settings = DataSettings(data.val_fraction, config.seed, data.bad_images, data.bad_annotations, data.decode)
+    source = TASKS[config.task_name].open(config.source, settings, config.task)
     return source.overfit(data.overfit) if data.overfit else source
 
 
@@ -156,4 +151,4 @@ def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
         channels = in_channels or len(preprocessing.mean)
         return create_model(model.model, in_channels=channels, num_classes=num_classes, **chosen)
 
-    return task_type(config.task_name).build(create, source, preprocessing, config.task)
+    return TASKS[config.task_name].build(create, source, preprocessing, config.task)

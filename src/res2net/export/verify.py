@@ -1,4 +1,4 @@
-"""Whether two networks say the same about the same images."""
+"""Whether two networks return the same for the same images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
+from res2net.errors import InputError
+
 __all__ = ["Agreement", "compare_outputs"]
+
+
+LIMIT = 1e-4
+"""Largest relative difference of a file in fp32."""
+INT8_LIMIT = 90.0
+"""Least share of images with the same likeliest class in int8, in percent."""
+INT8_FEATURES_LIMIT = 0.5
+"""Largest relative difference in int8 of outputs that are no logits, such as features and heat maps."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,29 @@ class Agreement:
     def to_dict(self) -> dict[str, float]:
         """All numbers, ready for JSON."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def summary(self, images: str) -> str:
+        """One line about it; `images` says what was compared, such as "synthetic images"."""
+        line = f"{self.images} {images}: largest difference {self.largest:.2e}, relative {self.relative:.2e}"
+        return line if self.top1 is None else f"{line}, same likeliest class {self.top1:.1f} %"
+
+    def check(self, *, int8: bool) -> None:
+        """Raise `InputError` where the outputs differ by more than rounding, or than int8 explains."""
+        if not int8 and self.relative > LIMIT:
+            raise InputError(
+                f"The file differs from the network by {self.relative:.1e} of the largest output, and {LIMIT:.0e} is "
+                "allowed: nothing was written; try another format."
+            )
+        if int8 and self.top1 is None and self.relative > INT8_FEATURES_LIMIT:
+            raise InputError(
+                f"In int8 the outputs differ from those of the network by {self.relative:.1e} of the largest, and "
+                f"{INT8_FEATURES_LIMIT} is allowed: nothing was written; calibrate on more images like those to come."
+            )
+        if int8 and self.top1 is not None and self.top1 < INT8_LIMIT:
+            raise InputError(
+                f"In int8 only {self.top1:.1f} % of the images keep their likeliest class, and {INT8_LIMIT:.0f} % are "
+                "needed: nothing was written; calibrate on more images like those to come."
+            )
 
 
 def compare_outputs(network: nn.Module, other: nn.Module, batches: Iterable[Tensor], *, logits: bool) -> Agreement:

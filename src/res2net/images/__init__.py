@@ -7,18 +7,22 @@ from res2net.images.joint_transforms import ObjectAugment, object_eval_transform
 from res2net.images.layouts import open_folder
 from res2net.images.run_lengths import encoded_masks, to_original
 from res2net.images.samples import Sample, Skipped, Transformed, collate
-from res2net.images.sources import DataSource, open_source, register_source, source_names
+from res2net.images.shapes.dataset import Shapes
+from res2net.images.sources import SOURCES, DataSettings, DataSource, open_source
 from res2net.images.transforms import TrainAugment, batch_mix, denormalise, eval_transform, train_transform
 
 __all__ = [
+    "SOURCES",
     "BadImage",
     "Cifar",
+    "DataSettings",
     "DataSource",
     "ImageFiles",
     "ImageFolder",
     "Jpeg",
     "ObjectAugment",
     "Sample",
+    "Shapes",
     "Skipped",
     "TrainAugment",
     "Transformed",
@@ -35,8 +39,6 @@ __all__ = [
     "open_image",
     "open_source",
     "read_image",
-    "register_source",
-    "source_names",
     "to_original",
     "train_transform",
 ]

@@ -27,6 +27,8 @@ class ImageFiles(Dataset[Sample]):
         class_names: the name of each class.
     """
 
+    reads_files = True
+
     def __init__(self, paths: Sequence[str], targets: Sequence[int], class_names: Sequence[str]) -> None:
         self.paths = list(paths)
         self.targets = list(targets)

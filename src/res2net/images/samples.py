@@ -20,6 +20,7 @@ __all__ = [
     "BAD_IMAGES",
     "OBJECT_ENTRIES",
     "SIDE_MULTIPLE",
+    "UNLABELLED",
     "Sample",
     "Samples",
     "Skipped",
@@ -28,6 +29,8 @@ __all__ = [
     "true_targets",
 ]
 
+UNLABELLED = 255
+"""In maps of classes: a pixel without a label, or in maps of stuff one of a thing."""
 BAD_IMAGES = ("stop", "skip")
 
 OBJECT_ENTRIES = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult")

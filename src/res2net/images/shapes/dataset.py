@@ -17,13 +17,13 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from res2net.errors import InputError, check_choice
-from res2net.images.samples import Sample, Samples
+from res2net.images.keypoints import Keypoints
+from res2net.images.samples import UNLABELLED, Sample, Samples
 from res2net.images.shapes.render import Rendering, render
 from res2net.images.shapes.scene import CLASS_NAMES, LARGEST, SMALLEST, Scene, Thing, draw_scene
 from res2net.images.shapes.silhouettes import KEYPOINTS, SILHOUETTES
-from res2net.images.sources import DataSource, register_source
+from res2net.images.sources import SOURCES, DataSource
 from res2net.images.transforms import TrainAugment
-from res2net.tasks.objects.formats import NO_STUFF, Keypoints
 from res2net.weights import Preprocessing
 
 __all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "STUFF_NAMES", "Shapes", "shapes_source"]
@@ -157,7 +157,7 @@ def _dense_labels(scene: Scene, image: Rendering, label: Callable[[Thing], int])
     keypoints = torch.from_numpy(np.stack([thing.keypoints for thing in things]) * size).float()
     semantic = ((labels[:, None, None] + 1) * masks).sum(0).to(torch.uint8)
     wall = int(np.sum(scene.background.colours, axis=0).argmax())
-    stuff = torch.full((size, size), wall, dtype=torch.uint8).masked_fill(masks.any(0), NO_STUFF)
+    stuff = torch.full((size, size), wall, dtype=torch.uint8).masked_fill(masks.any(0), UNLABELLED)
     return {
         "boxes": tv_tensors.BoundingBoxes(_boxes(masks), format="XYXY", canvas_size=(size, size)),
         "labels": labels,
@@ -201,7 +201,7 @@ class _WithStuff(Dataset[Sample]):
         return image, target | {"semantic": tv_tensors.Mask(target.pop("stuff").long())}
 
 
-@register_source("shapes")
+@SOURCES.register("shapes")
 @cache
 def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
     """Images that are drawn once in a process.

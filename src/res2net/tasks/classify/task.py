@@ -6,34 +6,37 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
-from res2net.images.sources import DataSource
+from res2net.export.exporter import EXPORTERS, Exporter
+from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import TrainAugment, Transform, batch_mix, eval_transform, train_transform
-from res2net.report import Column, Report, Table, captioned, confusion_matrix, lines_with_errors
+from res2net.report import Column, Report, Table, confusion_matrix, lines_with_errors
 from res2net.report.images import as_image
-from res2net.task.base import Evaluation, Task, register_task
+from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
+from res2net.task.inputs import Inputs
 from res2net.tasks.classify.options import ClassifyOptions
+from res2net.tasks.classify.result import ClassScores
 from res2net.weights import Checkpoint, Preprocessing
 from res2net.zoo import create_model, preprocessing_of
 
 __all__ = [
     "SIZES",
+    "ClassScores",
     "Classify",
     "ClassifyOptions",
     "accuracy_by_size",
     "count_by_size",
-    "default_class_names",
     "size_figure",
 ]
 
@@ -45,81 +48,83 @@ SIZES = (0.06, 0.1, 0.16, 0.26, 0.42, 0.9)
 """Borders between groups of object sizes, as shares of the image's side."""
 
 
-@register_task
+class _Scoring(Scoring):
+    def score_of_one(self, evaluation: Evaluation) -> tuple[str, float]:
+        """The probability of the true class: more telling than right or wrong."""
+        return "true class", 100 * math.exp(-evaluation.metrics["loss"])
+
+
+@TASKS.register("classify")
 class Classify(Task):
     """One label for an image.
 
     Args:
         model: gives logits `(N, classes)`.
-        class_names: what the logits stand for.
         preprocessing: how images are prepared.
-        augment: the random changes of training images.
         options: of the training.
+        facts: with `class_names`, what the logits stand for.
+        augment: the usual random changes of training images, which the options may change.
+
+    Raises:
+        InputError: the model does not have as many classes as there are names, or there are fewer than two.
     """
 
     name = "classify"
     Options = ClassifyOptions
-    monitor = "top1"
-    outputs = ("logits",)
-    result_name = "classes"
-    columns = (Column("class"), Column("probability", "%", digits=1))
+    inputs = Inputs(batch_size=32)
+    fact_names = ("class_names", "class_names_assumed")
+    scoring = _Scoring("top1")
 
     model: Backbone
 
     def __init__(
         self,
         model: Backbone,
-        class_names: Sequence[str],
-        preprocessing: Preprocessing,
-        augment: TrainAugment | None = None,
-        options: ClassifyOptions | None = None,
-    ) -> None:
-        super().__init__()
-        if model.num_classes != len(class_names):
-            raise InputError(
-                f"The model has {model.num_classes} classes and the data {len(class_names)}: "
-                "choose weights for these classes, or add --adapt-classifier to train a new classifier."
-            )
-        if len(class_names) < 2:
-            raise InputError(
-                f"Classification needs two classes, and there is {', '.join(class_names)} alone: add some."
-            )
-        self.model = model
-        self.class_names = tuple(class_names)
-        self.preprocessing = preprocessing
-        self.options = options or ClassifyOptions()
-        self.augment = self.options.augment(augment or TrainAugment())
-        self.mix = batch_mix(self.options.mixup, self.options.cutmix, len(class_names))
-
-    @classmethod
-    def build(
-        cls,
-        create: Callable[..., Backbone],
-        source: DataSource,
         preprocessing: Preprocessing,
         options: ClassifyOptions,
-    ) -> Self:
-        """Classification of a source's classes."""
-        names = source.class_names
-        return cls(create(num_classes=len(names)), names, preprocessing, source.augment, options)
+        facts: Mapping[str, Any],
+        augment: TrainAugment | None = None,
+    ) -> None:
+        super().__init__(model, preprocessing, options, facts)
+        count = len(self.class_names)
+        if model.num_classes != count:
+            raise InputError(
+                f"The model has {model.num_classes} classes and the data {count}: "
+                "choose weights for these classes, or add --adapt-classifier to train a new classifier."
+            )
+        if count < 2:
+            raise InputError(
+                f"Classification needs two classes, and there is only {', '.join(self.class_names)}: add some."
+            )
+        if list(self.class_names) == assumed_class_names(count):
+            self.facts["class_names_assumed"] = True
+        self.augment = options.augment(augment or TrainAugment())
+        self.mix = batch_mix(options.mixup, options.cutmix, count)
 
     @classmethod
-    def restore(
-        cls,
-        model: Any,
-        class_names: Sequence[str],
-        preprocessing: Preprocessing,
-        said: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Classification with a trained model."""
-        return cls(model, class_names, preprocessing)
+    def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
+        """Open a folder of images with a folder for each class, a CIFAR folder, or a named source."""
+        return open_source(source, settings)
 
     @classmethod
-    def from_checkpoint(cls, name: str, checkpoint: Checkpoint) -> Self:
-        """Classification with trained or published weights."""
-        model = create_model(name, checkpoint).eval()
-        class_names = checkpoint.metadata.get("class_names") or default_class_names(model.num_classes)
-        return cls(model, class_names, preprocessing_of(checkpoint) or Preprocessing())
+    def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> Backbone:
+        """The backbone with its classifier."""
+        return create(num_classes=len(facts["class_names"]))
+
+    @classmethod
+    def build(cls, create: CreateBackbone, source: DataSource, preprocessing: Preprocessing, options: Any) -> Self:
+        """Make the task for a source's classes, with the random changes that are usual for its images."""
+        facts = cls.describe(source)
+        return cls(cls.network(create, options, facts), preprocessing, options, facts, source.augment)
+
+    @classmethod
+    def restore(cls, model: str, checkpoint: Checkpoint | None) -> Self:
+        """Make the task of trained, published or fresh weights; where nobody named the classes, names are assumed."""
+        network = create_model(model, checkpoint).eval()
+        metadata = checkpoint.metadata if checkpoint else {}
+        names = metadata.get("class_names") or assumed_class_names(network.num_classes)
+        preprocessing = (preprocessing_of(checkpoint) if checkpoint else None) or Preprocessing()
+        return cls(network, preprocessing, ClassifyOptions(), {"class_names": names})
 
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits `(N, classes)`."""
@@ -141,7 +146,7 @@ class Classify(Task):
         )
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each image its `loss` (cross entropy), `label`, `predicted` class and that one's `probability`."""
+        """For each image its `loss` (cross entropy), `label`, `predicted` class and the `probability` of that one."""
         logits = self(images).float()
         labels = targets["label"]
         metric.update(logits, labels)
@@ -150,45 +155,21 @@ class Classify(Task):
         records = {"loss": loss, "label": labels, "predicted": predicted, "probability": probability}
         return records | ({"size": targets["size"]} if "size" in targets else {})
 
-    def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[list[dict[str, Any]]]:
-        """The five likeliest classes of each image, `{"class", "probability"}`, the likeliest first."""
-        probabilities, classes = self(images).float().softmax(1).topk(min(TOP, len(self.class_names)))
-        return [
-            [
-                {"class": self.class_names[index], "probability": probability}
-                for index, probability in zip(indices, values, strict=True)
-            ]
-            for indices, values in zip(classes.tolist(), probabilities.tolist(), strict=True)
-        ]
-
     def transform(self, train: bool) -> Transform:
         """Random crop and changes in training, resize and centre crop in evaluation."""
         return train_transform(self.preprocessing, self.augment) if train else eval_transform(self.preprocessing)
 
-    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
-        """Take squares of another size; `InputError` where it is no square."""
-        height, width = size or (self.preprocessing.size, self.preprocessing.size)
-        if height != width:
-            raise InputError(f"Classification looks at squares, not at {height} x {width}: give one number as --size.")
-        self.preprocessing = replace(self.preprocessing, size=height)
-        return height, width
+    def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[ClassScores]:
+        """The five likeliest classes of each image."""
+        probabilities, classes = self(images).float().softmax(1).topk(min(TOP, len(self.class_names)))
+        return [
+            ClassScores([self.class_names[index] for index in indices], values)
+            for indices, values in zip(classes.tolist(), probabilities.tolist(), strict=True)
+        ]
 
-    def tabulate(self, result: list[dict[str, Any]]) -> list[tuple[str, float]]:
-        """The likeliest classes and their probabilities."""
-        return [(entry["class"], 100 * entry["probability"]) for entry in result]
-
-    def draw(self, image: Image.Image, result: list[dict[str, Any]]) -> Image.Image:
-        """The image with its likeliest classes below it."""
-        lines = [f"{entry['class']}  {100 * entry['probability']:.1f} %" for entry in result[:3]]
-        return captioned(image, "\n".join(lines))
-
-    def image_score(self, evaluation: Evaluation) -> tuple[str, float]:
-        """The probability of the true class."""
-        return "true class", 100 * math.exp(-evaluation.metrics["loss"])
-
-    def draw_truth(self, image: Any, target: Mapping[str, Any]) -> Image.Image:
-        """The image with its class below it."""
-        return captioned(as_image(image), self.class_names[target["label"]])
+    def truth(self, image: Any, target: Mapping[str, Any]) -> ClassScores:
+        """The true class."""
+        return ClassScores([self.class_names[target["label"]]], [])
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Accuracy by class and by object size, the confusion matrix, and the hardest images."""
@@ -221,7 +202,25 @@ class Classify(Task):
         report.add_images(images, captions, "Images with the largest loss: the true class, and what was predicted.")
 
 
-def default_class_names(classes: int) -> list[str]:
+@EXPORTERS.register("classify")
+class ClassifyExporter(Exporter):
+    """A classifier with logits of square images."""
+
+    def set_size(self, size: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Take squares of another size; `InputError` for other rectangles."""
+        task = self.task
+        height, width = size or (task.preprocessing.size, task.preprocessing.size)
+        if height != width:
+            raise InputError(f"Classification takes squares, not {height} x {width}: give one number as --size.")
+        task.preprocessing = replace(task.preprocessing, size=height)
+        return height, width
+
+    def transform(self) -> Callable[[Any], Tensor]:
+        """Resize and centre crop."""
+        return self.task.transform(False)
+
+
+def assumed_class_names(classes: int) -> list[str]:
     """The names of ImageNet's classes for a classifier of 1000, else numbers."""
     if classes == 1000:
         from torchvision.models import ResNet50_Weights

@@ -20,6 +20,7 @@ from res2net.images.joint_transforms import (
     object_eval_transform,
     object_train_transform,
 )
+from res2net.images.keypoints import Keypoints
 from res2net.images.run_lengths import decoded_masks, encoded_masks, to_original
 from res2net.images.samples import SIDE_MULTIPLE
 from res2net.images.sources import DataSource
@@ -33,7 +34,6 @@ from res2net.task.base import Evaluation
 from res2net.task.headed import HeadedTask
 from res2net.task.truth import WithTruth
 from res2net.tasks.objects.drawing import draw_true_objects
-from res2net.tasks.objects.formats import Keypoints
 from res2net.tasks.objects.heads.detector import Detector, build_detector
 from res2net.tasks.objects.heads.fixed import FixedDetector
 from res2net.tasks.objects.numbers import size_table

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from res2net.errors import InputError
-from res2net.tasks.objects.formats import PIXEL_MIDDLE
+from res2net.images.keypoints import PIXEL_MIDDLE
 from res2net.weights import atomic_write
 
 __all__ = ["category_numbers", "image_numbers", "listed_results", "of_categories", "write_results"]

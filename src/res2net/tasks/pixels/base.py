@@ -24,7 +24,8 @@ from res2net.tasks.pixels.data.pixel_transforms import (
 )
 from res2net.tasks.pixels.heads.decoders import build_decoder
 from res2net.tasks.pixels.heads.fixed import FixedPixels
-from res2net.tasks.pixels.heads.network import PixelNetwork, resized
+from res2net.tasks.pixels.heads.network import PixelNetwork
+from res2net.task.maps import resized
 from res2net.tasks.pixels.heads.windows import averaged, sliding_window
 
 __all__ = ["PixelTask"]

@@ -16,7 +16,8 @@ from res2net.errors import InputError
 from res2net.images import BadImage
 from res2net.images.faults import AnnotationReport
 from res2net.images.joint_transforms import ObjectAugment, object_train_transform
-from res2net.tasks.objects.formats import COCO_PERSON, ObjectImages, find_formats, open_objects, read_splits
+from res2net.images.keypoints import COCO_PERSON
+from res2net.tasks.objects.formats import ObjectImages, find_formats, open_objects, read_splits
 from res2net.tasks.objects.keypoints.crops import CropAugment, TopDown
 from res2net.weights import Preprocessing
 

@@ -79,7 +79,7 @@ def test_each_fault_stops_or_is_left_out(content, write_coco, spoil, kind, said)
     ],
 )
 def test_faults_of_key_points(content, write_coco, points, kind, said):
-    from res2net.tasks.objects.formats import COCO_PERSON
+    from res2net.images.keypoints import COCO_PERSON
 
     content["categories"][1]["keypoints"] = list(COCO_PERSON.names)
     for entry in content["annotations"]:

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from res2net.images import open_source
-from res2net.tasks.objects.formats import NO_STUFF, AnnotationReport, find_formats, open_objects, read_splits
+from res2net.images.samples import UNLABELLED
+from res2net.tasks.objects.formats import AnnotationReport, find_formats, open_objects, read_splits
 
 LABELS = ("boxes", "labels", "masks", "semantic", "crowd", "area")
 
@@ -23,7 +24,7 @@ def test_things_are_objects_and_stuff_is_semantic(write_panoptic):
     assert target["crowd"].tolist() == [False, True]
     assert target["area"].tolist() == [24, 114]
     assert np.array_equal(target["masks"].numpy(), [ids == 5, ids == 2**24 - 1])
-    expected = np.full(ids.shape, NO_STUFF)
+    expected = np.full(ids.shape, UNLABELLED)
     expected[ids == 70_000], expected[ids == 300] = 1, 0
     assert np.array_equal(target["semantic"].numpy(), expected)
 

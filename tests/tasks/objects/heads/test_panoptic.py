@@ -11,6 +11,7 @@ from torchmetrics.detection import PanopticQuality
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from res2net.errors import InputError
+from res2net.task.maps import pixel_cross_entropy
 from res2net.tasks.objects.heads.detector import build_detector
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.panoptic.panoptic_head import (
@@ -20,7 +21,6 @@ from res2net.tasks.objects.panoptic.panoptic_head import (
     panoptic_fpn,
     semantic_target,
 )
-from res2net.tasks.pixels.heads.losses import pixel_cross_entropy
 from res2net.zoo import create_model
 
 OPTIONS = DetectorOptions(

@@ -7,9 +7,10 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 import res2net
 from res2net.backbones.base import Stage
 from res2net.errors import InputError
+from res2net.task.maps import resized
 from res2net.tasks.pixels.heads.decoders import build_decoder, decoder_names
 from res2net.tasks.pixels.heads.fixed import FixedPixels
-from res2net.tasks.pixels.heads.network import PixelNetwork, resized, stage_of_stride
+from res2net.tasks.pixels.heads.network import PixelNetwork, stage_of_stride
 from res2net.tasks.pixels.heads.windows import averaged, sliding_window
 
 STAGES = (Stage(8, 2), Stage(16, 4), Stage(24, 8), Stage(32, 16))

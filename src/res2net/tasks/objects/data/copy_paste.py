@@ -20,14 +20,12 @@ from torchvision.transforms import v2
 from res2net.errors import InputError, check_range
 from res2net.images.joint_geometry import as_kind_of, image_size, kept_objects
 from res2net.images.joint_transforms import ObjectTransform
-from res2net.images.samples import OBJECT_ENTRIES, Sample, Samples, Skipped, Transformed
+from res2net.images.samples import OBJECT_ENTRIES, UNLABELLED, Sample, Samples, Skipped, Transformed
 
 __all__ = ["CopyPaste", "pasted"]
 
 LEAST_PIXELS = 10
 """Visible pixels below which an object that others cover is dropped."""
-UNLABELLED = 255
-"""Class of pixels of `semantic` that have none."""
 
 
 class CopyPaste(Dataset[Sample | Skipped]):

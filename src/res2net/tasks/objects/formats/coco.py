@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from res2net.images.faults import AnnotationReport
+from res2net.images.keypoints import Keypoints
 from res2net.tasks.objects.formats.collect import Collector, files_below, numbers, whole_size
 from res2net.tasks.objects.formats.images import Annotations
-from res2net.tasks.objects.formats.keypoints import Keypoints
 from res2net.tasks.objects.formats.masks import pack_rle, polygon_fault
 
 __all__ = ["Categories", "find_files", "has_instances", "has_keypoints", "image_paths", "read_instances", "read_json"]

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res2net.images.faults import AnnotationReport
+from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats.coco import Categories, find_files, images, read_json, stated_ids, xyxy
 from res2net.tasks.objects.formats.collect import Collector, files_below
-from res2net.tasks.objects.formats.images import NO_STUFF, Annotations
+from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles
 
 __all__ = ["StuffFiles", "has_panoptic", "read_panoptic"]
@@ -45,9 +46,9 @@ class StuffFiles:
         order = np.argsort(self.numbers[part])
         numbers, labels = self.numbers[part][order], self.labels[part][order]
         if not len(numbers):
-            return np.full(size, NO_STUFF, dtype=np.int64)
+            return np.full(size, UNLABELLED, dtype=np.int64)
         place = np.searchsorted(numbers, ids).clip(max=len(numbers) - 1)
-        return np.where(numbers[place] == ids, labels[place], NO_STUFF)
+        return np.where(numbers[place] == ids, labels[place], UNLABELLED)
 
 
 def has_panoptic(path: Path) -> bool:

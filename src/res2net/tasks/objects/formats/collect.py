@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from res2net.images.faults import AnnotationReport
+from res2net.images.keypoints import PIXEL_MIDDLE, Keypoints
 from res2net.tasks.objects.formats.images import Annotations, StuffSource
-from res2net.tasks.objects.formats.keypoints import PIXEL_MIDDLE, Keypoints
 from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks
 
 __all__ = ["SLACK", "Collector", "files_below", "numbers", "whole_size"]

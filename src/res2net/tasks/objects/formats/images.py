@@ -16,26 +16,23 @@ from torchvision import tv_tensors
 
 from res2net.errors import InputError, check_choice
 from res2net.images.decode import BadImage, open_image, read_image
+from res2net.images.keypoints import Keypoints
 from res2net.images.samples import Sample
-from res2net.tasks.objects.formats.keypoints import Keypoints
 from res2net.tasks.objects.formats.masks import MaskSource
 
-__all__ = ["LABELS", "NO_STUFF", "Annotations", "ObjectImages", "StuffSource"]
+__all__ = ["LABELS", "Annotations", "ObjectImages", "StuffSource"]
 
 T = TypeVar("T")
 
 LABELS = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult", "semantic")
 """Everything that a target can hold; see `ObjectImages`."""
 
-NO_STUFF = 255
-"""In `semantic`: a pixel without a label, or of a thing."""
-
 
 class StuffSource(Protocol):
     """Gives the stuff of an image: what has no instances, such as sky."""
 
     def semantic(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """`(H, W)`: the index of the class of each pixel, else `NO_STUFF`."""
+        """`(H, W)`: the index of the class of each pixel, else `UNLABELLED`."""
         ...
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from res2net.errors import InputError, check_choice
-from res2net.tasks.objects.formats import PIXEL_MIDDLE
+from res2net.images.keypoints import PIXEL_MIDDLE
 from res2net.tasks.objects.keypoints.poses import oks_nms
 from res2net.tasks.objects.metrics.coco import area_of
 from res2net.tasks.objects.metrics.cocoeval import evaluate

@@ -9,9 +9,9 @@ from torchmetrics import Metric
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
+from res2net.images.keypoints import Keypoints
 from res2net.images.sources import DataSource
 from res2net.tasks.objects.base import ObjectTask, keypoints_of
-from res2net.tasks.objects.formats import Keypoints
 from res2net.tasks.objects.keypoints.oks import OksAP
 from res2net.tasks.objects.keypoints.options import KeypointsOptions
 

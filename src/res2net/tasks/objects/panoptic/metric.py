@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from res2net.errors import InputError
+from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.metrics.image_metric import ImageMetric, check_labels, entry, of_objects, pairs
 
-__all__ = ["UNLABELLED", "PanopticQuality", "segments_of"]
-
-UNLABELLED = 255
-"""In a target's `semantic`: no stuff; the pixel is of a thing, or nobody knows."""
+__all__ = ["PanopticQuality", "segments_of"]
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 

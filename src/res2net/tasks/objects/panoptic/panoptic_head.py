@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
+from res2net.images.samples import UNLABELLED
 from res2net.nn import initialise
+from res2net.task.maps import pixel_cross_entropy
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.rcnn import mask_rcnn
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
 from res2net.tasks.objects.panoptic.segments_head import merge_segments
-from res2net.tasks.pixels.heads.losses import IGNORED, pixel_cross_entropy
-from res2net.tasks.pixels.heads.network import resized
+from res2net.task.maps import resized
 
 __all__ = [
-    "IGNORED",
     "SEMANTIC_WEIGHT",
     "PanopticFPN",
     "SemanticBranch",
@@ -57,8 +57,8 @@ class SemanticBranch(nn.Module):
         doublings = [math.log2(stride / strides[0]) for stride in strides]
         if not doublings or any(count < 0 or count != int(count) for count in doublings):
             raise InputError(f"Strides {list(strides)} do not fit: give the finest first, then 1, 2, 4, ... times it.")
-        if not 1 <= num_classes <= IGNORED:
-            raise InputError(f"{num_classes} classes of pixels do not fit: give 1 to {IGNORED}.")
+        if not 1 <= num_classes <= UNLABELLED:
+            raise InputError(f"{num_classes} classes of pixels do not fit: give 1 to {UNLABELLED}.")
         self.doublings = tuple(int(count) for count in doublings)
         self.num_classes = num_classes
         groups = math.gcd(GROUPS, channels)
@@ -210,12 +210,12 @@ def semantic_target(semantic: Tensor, masks: Tensor, things: int, size: tuple[in
             f"A semantic map of {height} x {width} does not fit masks {tuple(masks.shape)} and images of {size[0]} x "
             f"{size[1]}: give all of an image the same size."
         )
-    labelled = semantic[semantic != IGNORED]
+    labelled = semantic[semantic != UNLABELLED]
     if labelled.numel() and not 0 <= int(labelled.min()) <= int(labelled.max()) < things:
         raise InputError(
             f"A semantic map has classes from {int(labelled.min())} to {int(labelled.max())}: give 0 to {things - 1}, "
-            f"and {IGNORED} where there is no stuff."
+            f"and {UNLABELLED} where there is no stuff."
         )
     covered = masks.as_subclass(Tensor).bool().any(0) if len(masks) else torch.zeros_like(semantic, dtype=torch.bool)
-    wanted = semantic.masked_fill(covered & (semantic == IGNORED), things)
-    return F.pad(wanted, (0, size[1] - width, 0, size[0] - height), value=IGNORED)
+    wanted = semantic.masked_fill(covered & (semantic == UNLABELLED), things)
+    return F.pad(wanted, (0, size[1] - width, 0, size[0] - height), value=UNLABELLED)

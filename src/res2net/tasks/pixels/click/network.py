@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from res2net.backbones.base import Backbone, Stage
+from res2net.images.samples import UNLABELLED
 from res2net.nn import initialise
-from res2net.tasks.pixels.heads.losses import IGNORED
-from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork, resized, stage_of_stride
+from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork, stage_of_stride
+from res2net.task.maps import resized
 
 __all__ = [
     "ClickDiscs",
@@ -85,7 +86,7 @@ def clicked_cross_entropy(logits: Tensor, wanted: Tensor, maps: Tensor, weight: 
         maps: of clicks, `(N, 2, H, W)`.
         weight: what is added to 1 on a click.
     """
-    known = wanted != IGNORED
+    known = wanted != UNLABELLED
     weights = (1 + weight * maps.amax(1)) * known
     losses = F.binary_cross_entropy_with_logits(logits[:, 0].float(), (wanted == 1).float(), reduction="none")
     return (losses * weights).sum() / weights.sum().clamp(min=1e-6)
@@ -102,7 +103,7 @@ def distance_cross_entropy(logits: Tensor, wanted: Tensor, squares: Tensor) -> T
         wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
         squares: `(N, 2, H, W)` of `click_squares`.
     """
-    known = wanted != IGNORED
+    known = wanted != UNLABELLED
     away = torch.where(wanted == 1, squares[:, 0], squares[:, 1]).sqrt().clamp(max=FAR)
     weights = (ON_CLICK - (ON_CLICK - FAR_OFF) * away / FAR) * known
     losses = F.binary_cross_entropy_with_logits(logits[:, 0].float(), (wanted == 1).float(), reduction="none")

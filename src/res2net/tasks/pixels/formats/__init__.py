@@ -1,6 +1,6 @@
 """Data sets with a label for each pixel: semantic segmentation, salient objects and depth."""
 
-from res2net.tasks.pixels.formats.codings import UNLABELLED, DepthMaps, SaliencyMasks, SemanticMaps
+from res2net.tasks.pixels.formats.codings import DepthMaps, SaliencyMasks, SemanticMaps
 from res2net.tasks.pixels.formats.images import LABELS, PixelFiles, PixelImages
 from res2net.tasks.pixels.formats.open import (
     PIXEL_FORMATS,
@@ -13,7 +13,6 @@ from res2net.tasks.pixels.formats.open import (
 __all__ = [
     "LABELS",
     "PIXEL_FORMATS",
-    "UNLABELLED",
     "DepthMaps",
     "PixelFiles",
     "PixelFormat",

@@ -12,8 +12,9 @@ import numpy as np
 
 from res2net.errors import InputError
 from res2net.images.decode import BadImage
+from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats.masks import read_ids
-from res2net.tasks.pixels.formats.codings import MOST_CLASSES, UNLABELLED, SemanticMaps
+from res2net.tasks.pixels.formats.codings import MOST_CLASSES, SemanticMaps
 
 __all__ = ["CLASS_FILES", "UNLABELLED_NAMES", "Classes", "find_class_file", "found_classes", "numbered", "read_classes"]
 

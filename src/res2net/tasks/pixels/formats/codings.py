@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from res2net.images.decode import BadImage, image_header
+from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats.masks import read_ids
 
-__all__ = ["MOST_CLASSES", "UNLABELLED", "Coding", "DepthMaps", "SaliencyMasks", "SemanticMaps", "turned"]
-
-UNLABELLED = 255
-"""In `semantic`: a pixel without a label, in the files as in the targets."""
+__all__ = ["MOST_CLASSES", "Coding", "DepthMaps", "SaliencyMasks", "SemanticMaps", "turned"]
 
 MOST_CLASSES = UNLABELLED
 """Classes are numbered from 0, and 255 is taken."""

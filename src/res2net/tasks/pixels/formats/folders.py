@@ -35,7 +35,7 @@ SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", 
 """What the folders and the lists of the splits are called, in lower case."""
 
 # All in lower case.
-_IMAGES = ("images", "image", "imgs", "img", "rgb", "jpegimages", "images", "sync_rgb")
+_IMAGES = ("images", "image", "imgs", "img", "rgb", "jpegimages", "pictures", "sync_rgb")
 _IMAGE_ENDINGS = ("-image", "-images", "_image")
 _MAPS = {
     "semantic": (

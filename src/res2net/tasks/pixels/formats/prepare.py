@@ -15,9 +15,9 @@ from PIL import Image
 
 from res2net.errors import InputError, check_choice, check_range
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
+from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats import BAD_ANNOTATIONS, ObjectImages, open_objects
 from res2net.tasks.pixels.formats.classes import numbered
-from res2net.tasks.pixels.formats.codings import UNLABELLED
 
 __all__ = ["MADE", "Prepared", "prepare_pixels"]
 

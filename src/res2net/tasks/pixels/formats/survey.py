@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from res2net.images.decode import BadImage, image_header
 from res2net.images.faults import AnnotationReport
-from res2net.tasks.pixels.formats.codings import UNLABELLED, turned
+from res2net.images.samples import UNLABELLED
+from res2net.tasks.pixels.formats.codings import turned
 from res2net.tasks.pixels.formats.images import PixelFiles, size_fault
 
 __all__ = ["PixelSurvey", "good_images"]

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
 from res2net.errors import InputError
+from res2net.task.maps import resized
 
-__all__ = ["Decoder", "PixelNetwork", "resized", "stage_of_stride"]
+__all__ = ["Decoder", "PixelNetwork", "stage_of_stride"]
 
 
 class Decoder(nn.Module):
@@ -69,13 +70,6 @@ class PixelNetwork(nn.Module):
         multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
         padded = (height + -height % multiple, width + -width % multiple)
         return [resized(one, padded)[..., :height, :width] for one in maps]
-
-
-def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """`(N, C, h, w)` to `(N, C, *size)`, bilinearly, corners of the outer pixels on each other."""
-    if tuple(x.shape[-2:]) == tuple(size):
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def stage_of_stride(stages: Sequence[Stage], stride: int) -> int:

@@ -7,7 +7,7 @@ from itertools import product
 
 from torch import Tensor
 
-from res2net.tasks.pixels.heads.network import resized
+from res2net.task.maps import resized
 
 __all__ = ["averaged", "sliding_window"]
 

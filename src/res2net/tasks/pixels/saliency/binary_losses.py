@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from res2net.tasks.pixels.heads.losses import IGNORED
+from res2net.images.samples import UNLABELLED
 
 __all__ = ["edge_cross_entropy", "iou_loss", "mask_cross_entropy", "outline"]
 
@@ -23,7 +23,7 @@ def mask_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) 
         summed: the sum of each image and the mean over images, as in papers on salient objects; else the mean
             over pixels, 0 where nothing is known.
     """
-    known = wanted != IGNORED
+    known = wanted != UNLABELLED
     return _reduced(_cross_entropy(logits, (wanted == 1) & known) * known, known, summed)
 
 
@@ -52,7 +52,7 @@ def iou_loss(logits: Tensor, wanted: Tensor) -> Tensor:
         logits: `(N, 1, H, W)`.
         wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
     """
-    known = wanted != IGNORED
+    known = wanted != UNLABELLED
     found = logits[:, 0].float().sigmoid() * known
     true = ((wanted == 1) & known).to(found.dtype)
     shared, both = (found * true).flatten(1).sum(1), (found + true).flatten(1).sum(1)
@@ -71,7 +71,7 @@ def outline(wanted: Tensor) -> tuple[Tensor, Tensor]:
     values = wanted[:, None].float()
     most = F.max_pool2d(values, 3, 1, 1)
     least = -F.max_pool2d(-values, 3, 1, 1)
-    known = most != IGNORED
+    known = most != UNLABELLED
     return ((most != least) & known)[:, 0], known[:, 0]
 
 

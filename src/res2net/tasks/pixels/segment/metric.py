@@ -13,11 +13,10 @@ from torchmetrics import Metric
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from res2net.errors import InputError
+from res2net.images.samples import UNLABELLED
 
-__all__ = ["IGNORED", "SegmentationScores", "boundary", "boundary_width"]
+__all__ = ["SegmentationScores", "boundary", "boundary_width"]
 
-IGNORED = 255
-"""In a map of classes: a pixel that nobody has labelled, which counts nowhere."""
 BOUNDARY = 0.02
 """Width of a boundary as a share of the image's diagonal (section 4 of the paper on boundary IoU)."""
 
@@ -65,15 +64,15 @@ class SegmentationScores(Metric):
                 f"Maps of {tuple(found.shape)} and {tuple(true.shape)} do not fit: give two of (height, width)."
             )
         count = len(self.class_names)
-        for values in (found, true[true != IGNORED]):
+        for values in (found, true[true != UNLABELLED]):
             if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < count:
                 raise InputError(
                     f"A map has classes from {int(values.min())} to {int(values.max())}: give 0 to {count - 1}, and "
-                    f"{IGNORED} in the truth where nothing is known."
+                    f"{UNLABELLED} in the truth where nothing is known."
                 )
         true = true.to(found.device)
         # A pixel that counts nowhere is no class of its own, and its boundary none.
-        labelled = true != IGNORED
+        labelled = true != UNLABELLED
         if count > 1:
             self.confusion += multiclass_confusion_matrix(found[labelled], true[labelled], count)
         else:

@@ -15,15 +15,15 @@ from torchmetrics import Metric
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.images.run_lengths import run_lengths
-from res2net.images.samples import Samples
+from res2net.images.samples import UNLABELLED, Samples
 from res2net.report import Column, Table
 from res2net.report.images import as_image
 from res2net.report.objects import draw_segments
 from res2net.report.palette import class_colour
 from res2net.report.tables import Cell
 from res2net.task.base import Evaluation, register_task
+from res2net.task.maps import pixel_cross_entropy
 from res2net.tasks.pixels.base import PixelTask
-from res2net.tasks.pixels.heads.losses import IGNORED, pixel_cross_entropy
 from res2net.tasks.pixels.heads.network import PixelNetwork
 from res2net.tasks.pixels.segment.metric import SegmentationScores
 from res2net.tasks.pixels.segment.options import SegmentOptions
@@ -51,8 +51,8 @@ class Segment(PixelTask):
             raise InputError(
                 f"There are {len(options.class_weights)} class weights and {classes} classes: give one for each."
             )
-        if not 2 <= classes <= IGNORED:
-            raise InputError(f"Segmentation needs 2 to {IGNORED} classes, and the data have {classes}.")
+        if not 2 <= classes <= UNLABELLED:
+            raise InputError(f"Segmentation needs 2 to {UNLABELLED} classes, and the data have {classes}.")
         return super().network(backbone, options, facts)
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -69,10 +69,10 @@ class Segment(PixelTask):
 
     def constant(self, samples: Samples) -> Tensor:
         """Logits of the class that most pixels of samples have."""
-        counts = torch.zeros(IGNORED + 1, dtype=torch.int64)
+        counts = torch.zeros(UNLABELLED + 1, dtype=torch.int64)
         for index in range(len(samples)):
             classes = samples[index][1]["semantic"].as_subclass(Tensor).long()
-            counts += torch.bincount(classes.flatten(), minlength=IGNORED + 1)
+            counts += torch.bincount(classes.flatten(), minlength=UNLABELLED + 1)
         return counts[: len(self.class_names)].float().log()
 
     def metric(self) -> Metric:
@@ -85,7 +85,7 @@ class Segment(PixelTask):
         for values, truth in zip(self.values(images, targets), targets["truth"], strict=True):
             found, true = values.argmax(0), truth["semantic"].as_subclass(Tensor).to(values.device)
             metric.update(found, true)
-            labelled = true != IGNORED
+            labelled = true != UNLABELLED
             right.append((found == true)[labelled].float().mean())
         return {"right": torch.stack(right)}
 
@@ -143,6 +143,6 @@ class Segment(PixelTask):
 
 def shares(classes: Any) -> list[tuple[int, float]]:
     """The labels in a map of classes and their shares of the pixels, the largest first; unlabelled pixels are none."""
-    counts = np.bincount(classes.ravel(), minlength=IGNORED + 1)[:IGNORED]
+    counts = np.bincount(classes.ravel(), minlength=UNLABELLED + 1)[:UNLABELLED]
     present = sorted(np.flatnonzero(counts).tolist(), key=lambda label: -counts[label])
     return [(label, float(counts[label] / classes.size)) for label in present]

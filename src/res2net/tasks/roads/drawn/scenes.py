@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 from res2net.errors import InputError, check_choice
 from res2net.images.samples import Sample
 from res2net.images.shapes.dataset import SPLITS
-from res2net.images.sources import DataSource, register_source
+from res2net.images.sources import SOURCES, DataSource
 from res2net.tasks.roads.data.folder import ROAD_CLASSES
 from res2net.tasks.roads.drawn.aerial import render_town
 from res2net.tasks.roads.drawn.towns import draw_town
@@ -72,7 +72,7 @@ class RoadScenes(Dataset[Sample]):
         return tv_tensors.Image(image), {"graph": town.graph}
 
 
-@register_source("roads")
+@SOURCES.register("roads")
 @cache
 def road_source(labels: tuple[str, ...] = ("graph",)) -> DataSource:
     """Towns that are drawn once in a process, `LENGTHS` of them.

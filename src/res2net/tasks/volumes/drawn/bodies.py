@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from res2net.errors import InputError, check_choice, check_range
 from res2net.images.samples import Sample
-from res2net.images.sources import DataSource, register_source
+from res2net.images.sources import SOURCES, DataSource
 from res2net.tasks.volumes.data import Volume
 from res2net.tasks.volumes.drawn.render import CLASSES, draw_body
 from res2net.weights import Preprocessing
@@ -60,7 +60,7 @@ class Bodies(Dataset[Sample]):
         return volume, dict(target)
 
 
-@register_source("volumes")
+@SOURCES.register("volumes")
 @cache
 def bodies_source(labels: tuple[str, ...] = ("label_map",)) -> DataSource:
     """`LENGTHS` volumes to train and to validate on; `InputError` for other labels than of voxels."""

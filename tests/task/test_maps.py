@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from res2net.tasks.pixels.heads.losses import hard_pixels, pixel_cross_entropy
+from res2net.task.maps import hard_pixels, pixel_cross_entropy
 
 
 @pytest.fixture

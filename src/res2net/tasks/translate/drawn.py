@@ -23,7 +23,7 @@ from res2net.images.shapes.render import render
 from res2net.images.shapes.scene import Colour, Pattern, Scene, Thing
 from res2net.images.shapes.silhouettes import SILHOUETTES
 from res2net.images.shapes.textures import TEXTURES
-from res2net.images.sources import DataSource, register_source
+from res2net.images.sources import SOURCES, DataSource
 from res2net.tasks.translate.data import PAIR_NAMES
 from res2net.weights.records import Preprocessing
 
@@ -96,7 +96,7 @@ class ShapeMasks(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         return _image(np.array(palette, dtype=np.uint8)[owner]), {"image": _image(drawn.image)}
 
 
-@register_source("shapes-masks")
+@SOURCES.register("shapes-masks")
 @cache
 def shape_masks_source(labels: Sequence[str] = PAIR_NAMES) -> DataSource:
     """As many pairs as `shapes` has scenes, drawn once in a process.

@@ -5,7 +5,7 @@ import pytest
 from pycocotools.cocoeval import Params
 
 from res2net.errors import InputError
-from res2net.tasks.objects.formats import COCO_PERSON, Keypoints
+from res2net.images.keypoints import COCO_PERSON, Keypoints
 
 
 def test_sigmas_are_those_of_pycocotools():

@@ -1,4 +1,4 @@
-"""What is minimised of the classes of pixels."""
+"""Maps with a value or a class for each pixel: their size, and the cross entropy of classes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["IGNORED", "hard_pixels", "pixel_cross_entropy"]
+from res2net.images.samples import UNLABELLED
 
-IGNORED = 255
-"""In a map of classes: a pixel that nobody has labelled, of which nothing is learnt."""
+__all__ = ["hard_pixels", "pixel_cross_entropy", "resized"]
 
 
 def pixel_cross_entropy(
@@ -34,8 +33,8 @@ def pixel_cross_entropy(
     logits = logits.float()
     wanted = wanted.long()
     scale = None if not weights else torch.tensor(weights, device=logits.device, dtype=logits.dtype)
-    losses = F.cross_entropy(logits, wanted, weight=scale, ignore_index=IGNORED, reduction="none")
-    counted = wanted != IGNORED
+    losses = F.cross_entropy(logits, wanted, weight=scale, ignore_index=UNLABELLED, reduction="none")
+    counted = wanted != UNLABELLED
     if ohem:
         counted = hard_pixels(logits.detach(), wanted, ohem, ohem_kept)
     # The mean of a weighted cross entropy is that of torch: by the weights, not by the pixels.
@@ -59,7 +58,7 @@ def hard_pixels(logits: Tensor, wanted: Tensor, probability: float, kept: float)
     Returns:
         `(N, H, W)`, bool.
     """
-    labelled = wanted != IGNORED
+    labelled = wanted != UNLABELLED
     true = logits.softmax(1).gather(1, wanted.masked_fill(~labelled, 0)[:, None])[:, 0]
     true = true.masked_fill(~labelled, 2.0)
     count = int(labelled.sum())
@@ -68,3 +67,10 @@ def hard_pixels(logits: Tensor, wanted: Tensor, probability: float, kept: float)
     least = min(count, max(1, round(kept * count)))
     border = max(probability, float(true.flatten().kthvalue(least).values))
     return labelled & (true <= border)
+
+
+def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """`(N, C, h, w)` to `(N, C, *size)`, bilinearly, corners of the outer pixels on each other."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,87 @@
+"""What was found in one input, and how it shows itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from PIL import Image
+
+from res2net.errors import InputError
+from res2net.report import Column
+from res2net.report.images import as_image
+from res2net.report.tables import Cell
+from res2net.weights import atomic_write
+
+__all__ = ["Result", "write_png"]
+
+
+class Result:
+    """What a task found in one input.
+
+    A result of `Model.predict` remembers its input, so that `draw()` and `save(stem)` need no image.
+    """
+
+    columns: ClassVar[Sequence[Column]]
+    """The columns of `rows`."""
+    files: ClassVar[str] = ""
+    """What `save` writes beyond JSON, such as "masks"; empty where JSON holds everything."""
+
+    path: Path | None = None
+    """The file of the input, where it has one."""
+    _read: Callable[[], Any] | None = None
+
+    def bind(self, read: Callable[[], Any], path: Path | None = None) -> Self:
+        """Remember the input: `read` gives the image, `path` is its file where it has one."""
+        self._read, self.path = read, path
+        return self
+
+    @property
+    def image(self) -> Any:
+        """The input; a file is read again.
+
+        Raises:
+            InputError: the result does not know its input.
+        """
+        if self._read is None:
+            raise InputError("This result does not know its image: give one, as in result.draw(image).")
+        return self._read()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that fits into JSON; arrays are left out, or are run lengths."""
+        raise NotImplementedError
+
+    def rows(self) -> Sequence[Sequence[Cell]]:
+        """The rows of a table, a cell for each of `columns`; none where nothing was found."""
+        raise NotImplementedError
+
+    def draw(self, image: Any = None) -> Image.Image:
+        """Draw the result on an image, by default on its own input."""
+        raise NotImplementedError
+
+    def panel(self, image: Any, truth: Result | None = None) -> Image.Image:
+        """Draw the result to stand beside its image, the ground truth and the results of other models.
+
+        `truth` may only decide which part of the input is shown.
+        """
+        return self.draw(as_image(image))
+
+    def save(self, stem: str | Path) -> list[Path]:
+        """Write the result to files whose names begin with that of `stem`, and return their paths.
+
+        Raises:
+            InputError: a file cannot be written.
+        """
+        stem = Path(stem)
+        path = stem.with_name(f"{stem.name}.json")
+        content = json.dumps(self.to_dict(), indent=2).encode()
+        atomic_write(path, lambda file: file.write(content))
+        return [path]
+
+
+def write_png(path: Path, image: Image.Image) -> Path:
+    """Write an image as PNG, whole or not at all, and return its path."""
+    atomic_write(path, lambda file: image.save(file, "PNG"))
+    return path
