@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
+from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.images.sources import DataSettings, DataSource
@@ -25,7 +26,7 @@ from res2net.task.result import Result
 from res2net.weights import Checkpoint, Preprocessing
 from res2net.zoo import create_model, preprocessing_of
 
-__all__ = ["TASKS", "CreateBackbone", "Evaluation", "Scoring", "Task", "Turn", "backbone_of", "device_of"]
+__all__ = ["TASKS", "CreateBackbone", "Evaluation", "Scoring", "Task", "Turn", "backbone_of", "device_of", "frozen"]
 
 CreateBackbone = Callable[..., Backbone]
 """Makes the backbone that the user chose; takes `num_classes`, and where a task asks for them `in_channels` and
@@ -265,6 +266,19 @@ def backbone_of(task: Task) -> Backbone:
     backbone = task.model if isinstance(task.model, Backbone) else task.model.backbone
     assert isinstance(backbone, Backbone)
     return backbone
+
+
+def frozen(backbone: Backbone, options: Any) -> Backbone:
+    """The backbone of which no more is trained than the options say.
+
+    Args:
+        backbone: changed in place.
+        options: `freeze`, the number of stages that are not trained, the stem first; `freeze_norms`, whether its batch
+            normalisations never learn.
+    """
+    if options.freeze_norms:
+        freeze_norms(backbone)
+    return backbone.freeze(options.freeze)
 
 
 def device_of(task: Task) -> torch.device:
