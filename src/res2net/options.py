@@ -6,11 +6,11 @@ import dataclasses
 import types
 import typing
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from res2net.errors import InputError, check_options
+from res2net.errors import InputError, check_choice, check_options
 
-__all__ = ["from_dict"]
+__all__ = ["check_literals", "from_dict"]
 
 
 def from_dict(kind: Any, values: Any, where: str = "The configuration") -> Any:
@@ -61,6 +61,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(_fits(item, typing.get_args(hint)[1]) for item in value.values())
     if typing.get_origin(hint) is tuple:
         return isinstance(value, list | tuple) and _fit_all(value, typing.get_args(hint))
+    if typing.get_origin(hint) is Literal:
+        return value in typing.get_args(hint)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
@@ -77,3 +79,18 @@ def _fit_all(values: Sequence[Any], hints: Sequence[Any]) -> bool:
 
 def _kind(hint: Any) -> str:
     return str(getattr(hint, "__name__", hint)).replace("NoneType", "nothing")
+
+
+def check_literals(options: Any) -> None:
+    """Check the fields of a dataclass whose types are a `Literal`, or one with None; for its `__post_init__`.
+
+    Raises:
+        InputError: a value is not among the choices; the message names the nearest.
+    """
+    hints = typing.get_type_hints(type(options))
+    for entry in dataclasses.fields(options):
+        members = (hints[entry.name], *typing.get_args(hints[entry.name]))
+        choices = [value for one in members if typing.get_origin(one) is Literal for value in typing.get_args(one)]
+        value = getattr(options, entry.name)
+        if choices and not (value is None and type(None) in members):
+            check_choice(entry.name.replace("_", " ").capitalize(), value, choices)
