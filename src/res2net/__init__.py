@@ -1,4 +1,11 @@
-"""Multi-scale backbones for vision: Res2Net in any dimension, trained, compared, explained and deployed."""
+"""Multi-scale backbones for vision: Res2Net in any dimension, trained, compared, explained and deployed.
+
+A trained task, or an exported file, predicts in three lines:
+
+    model = res2net.load("runs/first/best.safetensors")
+    result = model.predict("photo.jpg")[0]
+    result.draw().save("drawn.png")
+"""
 
 from __future__ import annotations
 
@@ -8,26 +15,38 @@ from typing import TYPE_CHECKING, Any
 from res2net._version import __version__
 
 if TYPE_CHECKING:
+    from res2net.api import Model, load, train
     from res2net.surgery import convert, optimize
     from res2net.zoo import create_model, list_models, load_model
 
-__all__ = ["__version__", "convert", "create_model", "list_models", "load_model", "optimize"]
+__all__ = [
+    "Model",
+    "__version__",
+    "convert",
+    "create_model",
+    "list_models",
+    "load",
+    "load_model",
+    "optimize",
+    "train",
+]
 
 # Imported at the first use: the command line answers `--help` without torch.
-_FROM_ZOO = ("create_model", "list_models", "load_model")
-_FROM_SURGERY = ("convert", "optimize")
-_PARTS = ("data", "explain", "export", "measure", "nn", "report", "surgery", "weights")
+_MODULES = {
+    **dict.fromkeys(("Model", "load", "train"), "api"),
+    **dict.fromkeys(("convert", "optimize"), "surgery"),
+    **dict.fromkeys(("create_model", "list_models", "load_model"), "zoo"),
+}
+_PACKAGES = ("explain", "export", "images", "measure", "nn", "report", "surgery", "weights")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FROM_SURGERY:
-        return getattr(importlib.import_module("res2net.surgery"), name)
-    if name in _FROM_ZOO:
-        return getattr(importlib.import_module("res2net.zoo"), name)
-    if name in _PARTS:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"res2net.{_MODULES[name]}"), name)
+    if name in _PACKAGES:
         return importlib.import_module(f"res2net.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *_PARTS]
+    return [*__all__, *_PACKAGES]

@@ -9,14 +9,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
+import yaml
 
 from res2net.errors import InputError, nearest
 from res2net.task import task_names
 
-__all__ = ["RunningArguments", "TrainedArguments", "parse", "split_task", "value_of"]
+if TYPE_CHECKING:
+    from res2net.api import Model
+
+__all__ = ["RunningArguments", "TrainedArguments", "load_trained", "parse", "split_task", "value_of"]
 
 T = TypeVar("T")
 
@@ -33,7 +37,7 @@ class RunningArguments:
     accelerator: str = "auto"
     """cpu, gpu, mps, or auto."""
     runtime: str | None = None
-    """For weights that `res2net export` wrote: openvino, onnx or pt2, on the processor."""
+    """For weights that `res2net export` wrote: openvino, onnx or pt2; by default the one that the file is for."""
     task_options: dict[str, str] = dataclasses.field(default_factory=dict)
     """Options of the task's evaluation that are not as in the training, as pairs: `window 513 scales [0.75,1,1.25]`
     looks at large images piece by piece, and in three sizes."""
@@ -47,6 +51,34 @@ class TrainedArguments(RunningArguments):
     """A checkpoint of `res2net train`; or, with --model, another checkpoint or a tag such as "in1k"."""
     model: str | None = None
     """Name of the architecture, where the weights do not say it."""
+
+
+def load_trained(chosen: TrainedArguments, task: str, precision: str | None) -> Model:
+    """The trained task that a user chose.
+
+    Args:
+        chosen: the options of the command.
+        task: the task that is expected.
+        precision: None for that of the training.
+
+    Raises:
+        InputError: the weights are missing or damaged, or do not fit what else was given.
+    """
+    from res2net.api import load
+
+    try:
+        task_options = {name: yaml.safe_load(value) for name, value in chosen.task_options.items()}
+    except yaml.YAMLError as error:
+        raise InputError("A value of --task-options is no number, list or word: give such as `window 513`.") from error
+    return load(
+        chosen.weights,
+        model=chosen.model,
+        task=task,
+        runtime=chosen.runtime,
+        accelerator=chosen.accelerator,
+        precision=precision,
+        task_options=task_options,
+    )
 
 
 def split_task(arguments: Sequence[str]) -> tuple[str, list[str]]:

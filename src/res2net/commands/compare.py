@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import RunningArguments, TrainedArguments, parse, split_task
+from res2net.commands.arguments import RunningArguments, TrainedArguments, load_trained, parse, split_task
 from res2net.commands.data import check_out
 from res2net.errors import InputError, check_choice, check_range
 
 if TYPE_CHECKING:
+    from res2net.api import Model
     from res2net.engine.sheet import Compared, Scores
     from res2net.images.sources import DataSource
     from res2net.report import Table
-    from res2net.task.base import Task
 
 __all__ = ["run"]
 
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> None:
     chosen = parse(Arguments, "compare", words, ABOUT)
     files = separated(chosen.models)
     if len(files) < 2:
-        raise InputError(f"There are two models or more to compare, and {len(files)} is given: add to --models.")
+        raise InputError(f"compare needs at least two models, and {len(files)} is given: add to --models.")
     check_range("count", chosen.count, 1, MOST)
     check_range("among", chosen.among, 1)
     out = Path(chosen.out)
@@ -76,15 +76,16 @@ def run(arguments: Sequence[str]) -> None:
 
     check_choice("Way to choose images", chosen.pick, PICKS)
     check_choice("Treatment of bad images", chosen.bad_images, BAD_IMAGES)
-    tasks, said, backbones = restore_all(files, name, chosen)
-    titles = titles_of(backbones, files, separated(chosen.names))
-    source, unknown = open_compared(chosen.source, tasks, said, chosen.bad_images)
+    models = load_all(files, name, chosen)
+    tasks = [model.task for model in models]
+    titles = titles_of([model.name for model in models], files, separated(chosen.names))
+    source, unknown = open_compared(chosen.source, models, chosen.bad_images)
     console = Console()
     if unknown:
         console.print(f"Without the truth: {unknown}", markup=False, highlight=False, soft_wrap=True)
     scores = None if unknown else Scores(tasks, source)
     total = len(source.val)
-    readable = Readable(tasks[0], source)
+    readable = Readable(source)
     with progress_bar(Console(stderr=True)) as bar:
         watched = bar.add_task("scores", total=min(total, chosen.among), note="", visible=chosen.pick == "differ")
 
@@ -104,7 +105,7 @@ def run(arguments: Sequence[str]) -> None:
         )
         skipped = [f"{path} ({reason})" for path, reason in readable.broken.items()]
         if skipped and not places:
-            raise InputError(f"No image could be read: mend {skipped[0]} and the others.")
+            raise InputError(f"No image could be read: fix {skipped[0]} and the others.")
         drawing = bar.add_task("images", total=len(places), note="")
         rows = []
         for row in compare_images(tasks, source, places, scores):
@@ -125,47 +126,33 @@ def separated(words: Sequence[str]) -> list[str]:
     return [part for word in words for part in ([word] if Path(word).exists() else word.split(",")) if part]
 
 
-def restore_all(
-    files: Sequence[str], name: str, chosen: RunningArguments
-) -> tuple[list[Task], Mapping[str, Any], list[str]]:
-    """The trained tasks, what the file of the first says, and the names of the backbones, or of exported files.
+def load_all(files: Sequence[str], name: str, chosen: RunningArguments) -> list[Model]:
+    """The trained models.
 
     Raises:
         InputError: they know different classes, or what was chosen does not fit them.
     """
-    from res2net.commands.trained import restore_trained
-    from res2net.engine.predict import device_of
-    from res2net.export.artefact import sidecar
+    from res2net.engine.predict import accelerator_device
 
-    paths = [Path(file, BEST) if Path(file).is_dir() else Path(file) for file in files]
-    exported = [sidecar(path).is_file() for path in paths]
-    if chosen.runtime is not None and not any(exported):
-        raise InputError("None of the models is a file of `res2net export`: leave out --runtime.")
-    tasks: list[Task] = []
-    told: list[Mapping[str, Any]] = []
-    for file, path, runs in zip(files, paths, exported, strict=True):
-        one = TrainedArguments(
-            weights=str(path),
-            accelerator=chosen.accelerator,
-            runtime=chosen.runtime if runs else None,
-            task_options=chosen.task_options,
-        )
-        trained = restore_trained(one, name, None)
-        task = trained.task
-        tasks.append(task.eval().to(device_of(trained.accelerator)))
-        told.append(trained.said)
-        for what in ("class_names", "stuff_names"):
-            first, here = (tuple(getattr(one, what, ())) for one in (tasks[0], task))
-            if first != here:
+    models: list[Model] = []
+    for file in files:
+        # A runtime is for those that are exported; the others are checkpoints.
+        trained = TrainedArguments(weights=file, accelerator=chosen.accelerator, task_options=chosen.task_options)
+        model = load_trained(trained, name, None)
+        if chosen.runtime is not None and model.exported:
+            model = load_trained(replace(trained, runtime=chosen.runtime), name, None)
+        model.task.eval().to(accelerator_device(model.accelerator))
+        models.append(model)
+        for fact in ("class_names", "stuff_names"):
+            first, here = (one.task.facts.get(fact, ()) for one in (models[0], model))
+            if list(first) != list(here):
                 raise InputError(
                     f"{files[0]} and {file} know different classes ({shown(first)}; {shown(here)}): compare models "
                     "that were trained on the same ones."
                 )
-    backbones = [
-        path.stem if runs else task.backbone.variant_name
-        for path, runs, task in zip(paths, exported, tasks, strict=True)
-    ]
-    return tasks, told[0], backbones
+    if chosen.runtime is not None and not any(model.exported for model in models):
+        raise InputError("None of the models is a file of `res2net export`: leave out --runtime.")
+    return models
 
 
 def shown(names: Sequence[str]) -> str:
@@ -185,39 +172,32 @@ def titles_of(backbones: Sequence[str], files: Sequence[str], names: Sequence[st
     return list(next((found for found in candidates if len(set(found)) == len(found)), files))
 
 
-def open_compared(
-    text: str, tasks: Sequence[Task], said: Mapping[str, Any], bad_images: str = "stop"
-) -> tuple[DataSource, str]:
+def open_compared(text: str, models: Sequence[Model], bad_images: str = "stop") -> tuple[DataSource, str]:
     """The source of the images, split as in the training of the first model; and why their truth is not known.
 
     Raises:
         InputError: it is no data set that fits the task, and has no images itself.
     """
-    from res2net.engine.checkpoints import check_classes
-    from res2net.engine.sheet import FilesAlone
-    from res2net.images.sources import DataSource, open_source
+    from res2net.engine.predict import InputSamples
+    from res2net.engine.restore import check_classes
+    from res2net.images.sources import DataSource
 
+    task = models[0].task
     try:
-        source = open_source(
-            text,
-            val_fraction=float(said.get("val_fraction", 0.2)),
-            seed=int(said.get("seed", 0)),
-            bad_images=bad_images,
-            labels=tasks[0].labels,
-        )
+        source = models[0].open(text, bad_images=bad_images)
     except InputError as error:
         path = Path(text)
         if not path.exists():
             raise
-        files = FilesAlone(tasks[0], path)  # it says where there is no image at all
+        paths = task.inputs.list_files(path)  # it states where there is no image at all
         # Images that lie in folders of their own are parts of a data set in which something is wrong.
-        if path not in (files.paths[0], *(file.parent for file in files.paths)):
+        if path not in (paths[0], *(file.parent for file in paths)):
             raise
-        name = Path(text).absolute().name
-        return DataSource(name, files, files, tasks[0].class_names), str(error)
-    for task in tasks:
-        check_classes(said.get("class_names"), task, source)
-        task.check_source(source)
+        files = InputSamples(task, paths)
+        return DataSource(path.absolute().name, files, files, task.class_names), str(error)
+    for model in models:
+        check_classes(model.task, source)
+        model.task.datasets(source)
     return source, ""
 
 

@@ -16,9 +16,9 @@ from rich.console import Console
 from res2net.commands.arguments import parse, split_task, value_of
 from res2net.commands.task_data import about_data
 from res2net.engine.config import TrainConfig, read_yaml
+from res2net.engine.task_options import options_type
 from res2net.errors import InputError
 from res2net.options import from_dict
-from res2net.task.options import options_type
 
 if TYPE_CHECKING:
     from res2net.engine.folder import RunFolder
@@ -99,14 +99,14 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
         print(f"Stopped and saved. Go on with:\n  res2net train --resume {shlex.quote(str(stop))}", file=sys.stderr)
         return 1
     write_run_report(trained, open_data(config), config)
-    title = f"The best weights on the validation images {trained.task.scored}".rstrip()
+    title = f"The best weights on the validation images {trained.task.scoring.note}".rstrip()
     console.print(metrics_table(title, trained.evaluation).to_rich())
     best = shlex.quote(str(trained.folder.best))
     task = "" if config.task_name == "classify" else f"{config.task_name} "
     console.print(
         f"Report: {trained.folder.report}\nNext:\n"
         f"  res2net eval {task}{shlex.quote(config.source)} --weights {best}\n"
-        f"  res2net predict {task}{trained.task.example_file} --weights {best}",
+        f"  res2net predict {task}{trained.task.inputs.example_file} --weights {best}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from res2net._version import __version__
 from res2net.engine.config import TrainConfig
+from res2net.engine.restore import task_metadata
 from res2net.errors import InputError
 from res2net.task.base import Task, backbone_of
 from res2net.weights import atomic_write, save
 
-__all__ = ["AtomicCheckpointIO", "read_state", "save_task", "task_metadata"]
+__all__ = ["AtomicCheckpointIO", "read_state", "save_task"]
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -45,11 +45,6 @@ def read_state(path: Path | str) -> dict[str, Any]:
     if not isinstance(state, dict) or "loops" not in state:
         raise InputError(f"{path} is not the state of a run: give the folder that `res2net train` wrote.")
     return state
-
-
-def task_metadata(task: Task) -> dict[str, Any]:
-    """What a checkpoint or an exported file states of its task, for `Task.restore`: its options and its facts."""
-    return {"task_options": dataclasses.asdict(task.options), **task.facts}
 
 
 def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainConfig[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 import yaml
 
-from res2net.errors import InputError, check_choice, check_range
+from res2net.engine.choices import ACCELERATORS, PRECISIONS
+from res2net.engine.task_options import options_type
+from res2net.errors import InputError, check_choice, check_options, check_range
+from res2net.options import from_dict
 
-__all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "read_yaml", "to_yaml"]
+__all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "read_yaml", "run_config", "to_yaml"]
 
 TaskOptions = TypeVar("TaskOptions")
 
@@ -21,8 +25,6 @@ OPTIMIZERS = ("sgd", "adam", "adamw", "lamb")
 SCHEDULES = ("cosine", "step", "poly", "one-cycle", "constant")
 FALLING = ("cosine", "poly")
 """The schedules that fall all the time once they have begun."""
-PRECISIONS = ("fp32", "bf16", "fp16")
-ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,32 @@ def _check_milestones(optim: OptimConfig) -> None:
         )
 
 
+def run_config(task: str, source: str, options: Mapping[str, Any], default: TrainConfig[Any] | None = None) -> Any:
+    """The configuration of a run from options by the names that they have on the command line.
+
+    Args:
+        task: name of the task.
+        source: the data.
+        options: such as `{"model": "resnet50", "epochs": 10, "size": 224}`; those of the task are among them.
+        default: the options that are not given; by default the defaults.
+
+    Raises:
+        InputError: an option does not exist (the nearest is named), or does not fit.
+    """
+    kind: Any = TrainConfig[options_type(task)]  # type: ignore[misc]
+    groups = {"model": ModelConfig, "data": DataConfig, "optim": OptimConfig, "task": options_type(task)}
+    owner = {name: group for group, group_kind in groups.items() for name in group_kind.__dataclass_fields__}
+    own = {name: "" for name in TrainConfig.__dataclass_fields__ if name not in (*groups, "task_name", "source")}
+    owner = {**owner, **own, "backbone": "model"}
+    check_options(f"A run of {task}", options, owner)
+    values: dict[str, Any] = dataclasses.asdict(default) if default else {"task": {}}
+    values |= {"task_name": task, "source": source}
+    for name, value in options.items():
+        group = values.setdefault(owner[name], {}) if owner[name] else values
+        group["model" if name == "backbone" else name] = value
+    return from_dict(kind, values, "The run")
+
+
 def to_yaml(config: Any) -> str:
     """A configuration as YAML, every value written out."""
     return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
@@ -199,7 +227,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"Cannot read the configuration {path} ({error.strerror}): check the path.") from error
     except (yaml.YAMLError, ValueError) as error:  # the latter for other encodings and dates such as 2020-13-01
-        raise InputError(f"The configuration {path} is not YAML ({_problem(error)}): mend it.") from error
+        raise InputError(f"The configuration {path} is not YAML ({_problem(error)}): fix it.") from error
     if not isinstance(values, dict):
         raise InputError(f"The configuration {path} holds no options: write lines such as `seed: 1`.")
     return values

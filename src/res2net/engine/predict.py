@@ -4,31 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from res2net.engine.config import ACCELERATORS, PRECISIONS
+from res2net.engine.choices import ACCELERATORS, PRECISIONS
 from res2net.errors import InputError, check_choice
 from res2net.images.loader import eval_loader
 from res2net.images.samples import Sample, Samples, Transformed
 from res2net.report import Column, Table
 from res2net.report.tables import Cell
 from res2net.task.base import Task
-from res2net.task.result import Result
+from res2net.task.result import Prediction, Result
 
-__all__ = ["InputSamples", "Prediction", "accelerator_device", "predict", "predict_samples", "results_table"]
-
-
-class Prediction(NamedTuple):
-    """The result of one input."""
-
-    name: str
-    """The path of its file, or its number among the inputs."""
-    result: Result | None
-    """None where the input could not be read."""
-    reason: str = ""
-    """Why it was skipped."""
+__all__ = ["InputSamples", "accelerator_device", "predict", "predict_samples", "results_table"]
 
 
 class InputSamples:
@@ -132,20 +121,25 @@ def predict_samples(
         start = stop
 
 
-def results_table(columns: Sequence[Column], name: str, found: Iterable[Prediction]) -> Table:
+def results_table(found: Iterable[Prediction], name: str = "image") -> Table:
     """The rows of all results; an input that was skipped has one row that states why.
 
     Args:
-        columns: of the results.
-        name: heading of the first column.
         found: what `predict` yields.
+        name: heading of the first column.
     """
+    every: list[tuple[Prediction, Sequence[Sequence[Cell]]]] = []
+    columns: Sequence[Column] = (Column("result"),)
+    for one in found:
+        # The result itself is not kept: maps of many photos do not fit into memory.
+        if one.result is not None:
+            columns = one.result.columns
+        every.append((one._replace(result=None), one.result.rows() if one.result is not None else ()))
     empty = (None,) * len(columns)
     rows: list[tuple[Cell, ...]] = []
-    for one in found:
-        result = one.result
-        lines = [(f"not read: {one.reason}", *empty[1:])] if result is None else result.rows() or [empty]
-        rows += [(one.name if index == 0 else "", *row) for index, row in enumerate(lines)]
+    for one, given in every:
+        lines = [(f"not read: {one.reason}", *empty[1:])] if one.reason else given or [empty]
+        rows += [(one.name if index == 0 else "", *line) for index, line in enumerate(lines)]
     return Table("", (Column(name), *columns), rows)
 
 

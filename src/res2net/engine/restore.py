@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from res2net.task.base import TASKS, Task
 from res2net.weights import Checkpoint
 from res2net.zoo import open_checkpoint
 
-__all__ = ["adjust", "check_classes", "restore_task"]
+__all__ = ["adjust", "check_classes", "restore_task", "task_metadata"]
 
 
 def restore_task(weights: str | Path, model: str | None = None, name: str | None = None) -> tuple[Task, Checkpoint]:
@@ -32,6 +33,11 @@ def restore_task(weights: str | Path, model: str | None = None, name: str | None
     if name is not None and stated not in (None, name):
         raise InputError(f"{weights} was trained for {stated}, not for {name}: name the task {stated} instead.")
     return TASKS[name or stated or "classify"].restore(held, checkpoint), checkpoint
+
+
+def task_metadata(task: Task) -> dict[str, Any]:
+    """What a checkpoint or an exported file states of its task, for `Task.restore`: its options and its facts."""
+    return {"task_options": dataclasses.asdict(task.options), **task.facts}
 
 
 def adjust(task: Task, changes: Mapping[str, Any]) -> None:

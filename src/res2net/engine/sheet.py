@@ -17,11 +17,10 @@ from res2net.engine.module import evaluation_of
 from res2net.errors import InputError, check_choice
 from res2net.images.decode import BadImage
 from res2net.images.loader import eval_loader
-from res2net.images.samples import Sample
 from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task, device_of
 
-__all__ = ["PICKS", "Compared", "FilesAlone", "Readable", "Scores", "choose", "compare_images", "evaluate_image"]
+__all__ = ["PICKS", "Compared", "Readable", "Scores", "choose", "compare_images", "evaluate_image"]
 
 PICKS = ("first", "random", "differ")
 """Ways to choose images; see `choose`."""
@@ -45,24 +44,6 @@ class Compared:
     """By `Scoring.score_of_one`; all None where the truth is not known."""
 
 
-class FilesAlone:
-    """Images of which nothing is known: all below a folder that a task reads, or one.
-
-    Raises:
-        InputError: there are none.
-    """
-
-    def __init__(self, task: Task, path: str | Path) -> None:
-        self.paths = task.inputs.list_files(path)
-        self._read = task.inputs.read
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self._read(self.paths[index]), {}
-
-
 def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
     """The metrics of a task on one validation image of a source alone.
 
@@ -84,7 +65,7 @@ def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
 class Readable:
     """Tells whether the image at a place can be read, and remembers those that cannot."""
 
-    def __init__(self, task: Task, source: DataSource) -> None:
+    def __init__(self, source: DataSource) -> None:
         self._samples = source.val
         self.broken: dict[str, str] = {}
         """Path and reason of each."""

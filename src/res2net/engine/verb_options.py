@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from res2net.engine.predict import Prediction
     from res2net.images.sources import DataSource
     from res2net.task.base import Task
+    from res2net.task.result import Prediction
 
 __all__ = ["EvalOptions", "PredictOptions"]
 

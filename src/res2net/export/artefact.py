@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from res2net.errors import InputError, check_choice
+from res2net.export.settings import FORMATS
 from res2net.weights import Preprocessing, atomic_write
 
-__all__ = ["FORMATS", "TRAINING", "Artefact", "read_artefact", "sidecar"]
+__all__ = ["TRAINING", "Artefact", "read_artefact", "sidecar"]
 
-FORMATS = {"pt2": ".pt2", "onnx": ".onnx", "openvino": ".xml", "aoti": ".aoti.pt2"}
-"""Each format with the ending of its files; OpenVINO writes the weights beside, in a file that ends in `.bin`."""
 TRAINING = ("batch_size", "seed", "val_fraction")
 """What an evaluation takes from the training, so that it has the same images."""
 

@@ -15,9 +15,7 @@ from torch.fx import GraphModule
 from res2net.errors import InputError
 from res2net.export.needs import needs_export, quiet
 
-__all__ = ["INT8_FORMATS", "Calibration", "quantized", "quantized_module"]
-
-INT8_FORMATS = ("pt2", "onnx", "openvino")
+__all__ = ["Calibration", "quantized", "quantized_module"]
 
 
 @dataclass(frozen=True)

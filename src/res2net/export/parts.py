@@ -14,14 +14,9 @@ from res2net.errors import InputError
 from res2net.images.decode import read_image
 from res2net.images.folder import ReadFiles
 from res2net.images.samples import Skipped, Transformed
-from res2net.images.shapes.dataset import Shapes
 
-__all__ = ["Pyramid", "drawn_batches", "file_batches"]
+__all__ = ["Pyramid", "file_batches", "whole_batches"]
 
-OBJECTS_SIZE = 256
-"""Pixels of the side of a drawn image with several objects."""
-OBJECTS = (0.15, 0.6)
-"""Sizes of these objects, as shares of the image's."""
 Prepare = Callable[[Any], Tensor]
 """An image to what a network takes: `(C, H, W)`."""
 
@@ -36,14 +31,6 @@ class Pyramid(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """The pyramid."""
         return self.backbone.features(images)
-
-
-def drawn_batches(prepare: Prepare, count: int, batch: int, *, objects: bool = False) -> Iterator[Tensor]:
-    """Scenes of the procedural set, in whole batches; with several `objects`, larger, if so wished."""
-    source = (
-        Shapes(count, seed=0, size=OBJECTS_SIZE, things=(2, 5), sizes=OBJECTS) if objects else Shapes(count, seed=0)
-    )
-    return whole_batches((source[index][0] for index in range(count)), prepare, batch)
 
 
 def file_batches(

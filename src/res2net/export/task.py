@@ -6,32 +6,44 @@ from pathlib import Path
 
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact
+from res2net.export.exporter import EXPORTERS
 from res2net.export.runtimes import SAFE_RUNTIMES, load_runtime
-from res2net.task.base import Task, task_type
+from res2net.options import from_dict
+from res2net.task.base import TASKS, Task
 
 __all__ = ["restore_exported"]
 
 
 def restore_exported(
-    path: str | Path, runtime: str, precision: str = "fp32", name: str = "classify"
+    path: str | Path, runtime: str | None = None, precision: str = "fp32", name: str | None = None
 ) -> tuple[Task, Artefact]:
-    """The task of an exported network, and what is known about it: the network stands in the place of the model.
+    """Restore the task of an exported network, which takes the place of the task's model.
 
     Args:
         path: of the file that `res2net export` wrote.
-        runtime: one of `SAFE_RUNTIMES`.
-        precision: of what is not in whole numbers.
-        name: the task that is expected.
+        runtime: one of `SAFE_RUNTIMES`; by default the one that the file is for.
+        precision: of what is not quantized.
+        name: the task that is expected; by default that of the file.
+
+    Returns:
+        The task, and what its file states.
 
     Raises:
-        InputError: as `load_runtime`, the network is for another task, or it gives features and no results.
+        InputError: as `load_runtime`, the network is of another task, or it returns features and no results.
     """
-    check_choice("Runtime", runtime, SAFE_RUNTIMES)
+    if runtime is not None:
+        check_choice("Runtime", runtime, SAFE_RUNTIMES)
     network = load_runtime(path, runtime, precision=precision)
     artefact = network.artefact
     if not artefact.class_names:
-        raise InputError(f"{path} gives features and no results: export the network without --features.")
-    if artefact.task != name:
-        raise InputError(f"{path} was trained to {artefact.task}, not to {name}: run `res2net VERB {artefact.task}`.")
-    said = {**artefact.task_metadata, "input_size": artefact.input_shape[2:], "outputs": artefact.outputs}
-    return task_type(name).restore(network, artefact.class_names, artefact.preprocessing, said), artefact
+        raise InputError(f"{path} returns features and no results: export the network without --features.")
+    if name is not None and artefact.task != name:
+        raise InputError(
+            f"{path} was trained for {artefact.task}, not for {name}: name the task {artefact.task} instead."
+        )
+    kind = TASKS[artefact.task]
+    options = from_dict(kind.Options, artefact.task_metadata.get("task_options", {}), f"The task options of {path}")
+    facts = {**artefact.task_metadata, "class_names": list(artefact.class_names)}
+    task = kind(network, artefact.preprocessing, options, facts)
+    EXPORTERS[artefact.task](task).restore(network, artefact.outputs, tuple(artefact.input_shape[2:]))
+    return task, artefact

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from res2net.errors import check_choice
-from res2net.export.artefact import FORMATS
 from res2net.export.concat_ranges import mark_concatenations
 from res2net.export.core import openvino_core
-from res2net.export.int8 import INT8_FORMATS, Calibration, quantized, quantized_module
+from res2net.export.int8 import Calibration, quantized, quantized_module
 from res2net.export.needs import needs_export, quiet
+from res2net.export.settings import FORMATS, INT8_FORMATS
 from res2net.export.split_ranges import join_ranges
 from res2net.surgery import optimize
 

@@ -16,10 +16,10 @@ import tyro
 from rich.console import Console
 
 from res2net.engine.config import DataConfig, TrainConfig
+from res2net.engine.task_options import options_type
 from res2net.errors import check_choice
 from res2net.recipes.side_by_side import command, few_epochs, side_by_side, small_model
 from res2net.report import Table
-from res2net.task.options import options_type
 
 __all__ = ["GOALS", "Arguments", "configuration", "main"]
 

@@ -18,12 +18,12 @@ from rich.console import Console
 from torch.utils.data import Subset
 
 from res2net.engine.config import DataConfig, TrainConfig
+from res2net.engine.task_options import options_type
 from res2net.errors import check_choice
 from res2net.images.sources import DataSource
 from res2net.recipes.side_by_side import Constant, command, few_epochs, side_by_side, small_model
 from res2net.report import Table
 from res2net.task.base import Task
-from res2net.task.options import options_type
 from res2net.tasks.pixels.base import PixelTask
 from res2net.tasks.pixels.click.network import ClickDiscs
 from res2net.tasks.pixels.click.task import Click

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
+from res2net.errors import InputError
 from res2net.images.decode import read_image
 from res2net.images.folder import list_images
 from res2net.report.images import as_image
@@ -44,6 +48,35 @@ class Inputs:
             BadImage: the file cannot be read.
         """
         return read_image(path)
+
+    def from_memory(self, value: Any) -> Any:
+        """Take an image that is in memory: a Pillow image, an array or a tensor, as `Model.predict` describes them.
+
+        Floating-point values are rounded to 8 bits, as those of files are.
+
+        Raises:
+            InputError: it is no image.
+        """
+        if isinstance(value, Image.Image):
+            return value
+        pixels = torch.as_tensor(value) if isinstance(value, np.ndarray) else value
+        if isinstance(value, np.ndarray) and pixels.ndim == 3:
+            pixels = pixels.permute(2, 0, 1)
+        if not isinstance(pixels, Tensor):
+            raise InputError(
+                f"A {type(value).__name__} is no image: give a path, a Pillow image, an array (H, W, 3) or a tensor "
+                "(3, H, W)."
+            )
+        if pixels.ndim == 2:
+            pixels = pixels[None]
+        if pixels.is_floating_point() and pixels.numel() and pixels.min() >= 0 and pixels.max() <= 1:
+            pixels = (pixels * 255).round().to(torch.uint8)
+        if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.dtype != torch.uint8:
+            raise InputError(
+                f"An array of shape {tuple(value.shape)} and type {value.dtype} is no image: give (H, W, 3) as an array "
+                "or (3, H, W) as a tensor, of uint8 or of floating-point numbers from 0 to 1."
+            )
+        return as_image(pixels)
 
     def show(self, image: Any, truth: Any = None) -> Image.Image:
         """Draw an input without a result, to stand beside results; `truth` may decide which part is shown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from PIL import Image
 
@@ -15,7 +15,7 @@ from res2net.report.images import as_image
 from res2net.report.tables import Cell
 from res2net.weights import atomic_write
 
-__all__ = ["Result", "write_png"]
+__all__ = ["Prediction", "Result", "write_png"]
 
 
 class Result:
@@ -79,6 +79,17 @@ class Result:
         content = json.dumps(self.to_dict(), indent=2).encode()
         atomic_write(path, lambda file: file.write(content))
         return [path]
+
+
+class Prediction(NamedTuple):
+    """The result of one input."""
+
+    name: str
+    """The path of its file, or its number among the inputs."""
+    result: Result | None
+    """None where the input could not be read."""
+    reason: str = ""
+    """Why it was skipped."""
 
 
 def write_png(path: Path, image: Image.Image) -> Path:

@@ -15,6 +15,7 @@ from res2net.images.transforms import Transform
 from res2net.report import Report, Table
 from res2net.task.base import Evaluation
 from res2net.task.headed import HeadedTask
+from res2net.task.maps import resized
 from res2net.task.truth import WithTruth
 from res2net.tasks.pixels.data.pixel_transforms import (
     PixelAugment,
@@ -25,7 +26,6 @@ from res2net.tasks.pixels.data.pixel_transforms import (
 from res2net.tasks.pixels.heads.decoders import build_decoder
 from res2net.tasks.pixels.heads.fixed import FixedPixels
 from res2net.tasks.pixels.heads.network import PixelNetwork
-from res2net.task.maps import resized
 from res2net.tasks.pixels.heads.windows import averaged, sliding_window
 
 __all__ = ["PixelTask"]

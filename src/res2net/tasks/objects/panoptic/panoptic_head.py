@@ -13,12 +13,11 @@ from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.images.samples import UNLABELLED
 from res2net.nn import initialise
-from res2net.task.maps import pixel_cross_entropy
+from res2net.task.maps import pixel_cross_entropy, resized
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.rcnn import mask_rcnn
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
 from res2net.tasks.objects.panoptic.segments_head import merge_segments
-from res2net.task.maps import resized
 
 __all__ = [
     "SEMANTIC_WEIGHT",

@@ -18,8 +18,8 @@ from torchvision.ops import Conv2dNormActivation
 from res2net.backbones.base import Backbone, Stage
 from res2net.images.samples import UNLABELLED
 from res2net.nn import initialise
-from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork, stage_of_stride
 from res2net.task.maps import resized
+from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork, stage_of_stride
 
 __all__ = [
     "ClickDiscs",

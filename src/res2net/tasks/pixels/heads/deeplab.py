@@ -10,9 +10,9 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from res2net.backbones.base import Stage
 from res2net.nn import initialise
+from res2net.task.maps import resized
 from res2net.tasks.pixels.heads.decoders import register_decoder
 from res2net.tasks.pixels.heads.network import Decoder, stage_of_stride
-from res2net.task.maps import resized
 
 __all__ = ["DeepLabV3Plus"]
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import Stage
 from res2net.errors import InputError
+from res2net.task.maps import resized
 from res2net.tasks.pixels.heads.decoders import register_decoder
 from res2net.tasks.pixels.heads.network import Decoder
-from res2net.task.maps import resized
 from res2net.tasks.pixels.saliency.sides import initialise_sides, side_channels
 
 __all__ = ["DSS", "mean_logit"]
