@@ -42,10 +42,11 @@ def real_data() -> Callable[[str], Path]:
 
 
 @contextlib.contextmanager
-def smaller_shapes(**lengths: int) -> Iterator[None]:
+def smaller_shapes(train: int, val: int) -> Iterator[None]:
+    # Tests should name the source "shapes:80,40" instead, which needs no patch.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, "LENGTHS", lengths)
-        patch.setattr(shapes, "SCENES", lengths)
+        patch.setattr(shapes, "LENGTHS", (train, val))
+        patch.setattr(shapes, "SCENES", (train, val))
         shapes.shapes_source.cache_clear()
         yield
     shapes.shapes_source.cache_clear()

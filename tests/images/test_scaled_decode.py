@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from res2net.errors import InputError
 from res2net.images import (
     BadImage,
+    DataSettings,
     ImageFiles,
     Jpeg,
     TrainAugment,
@@ -21,7 +22,6 @@ from res2net.images import (
     decode_image,
     eval_transform,
     open_image,
-    DataSettings,
     open_source,
     read_image,
     train_transform,

@@ -165,6 +165,25 @@ def test_the_named_source_is_drawn_once_in_a_process():
     assert (len(source.train), len(source.val), len(source.class_names)) == (12_000, 2_000, 16)
 
 
+def test_a_named_source_has_as_many_images_as_its_name_states():
+    source = open_source("shapes:8,3")
+    assert (source.name, len(source.train), len(source.val)) == ("shapes", 8, 3)
+    assert source.train is open_source("shapes:8,3").train
+    usual = open_source("shapes")
+    for few, many in ((source.train, usual.train), (source.val, usual.val)):
+        assert torch.equal(few[2][0], many[2][0])
+    scenes = open_source("shapes:4,2", labels=("semantic",))
+    assert (len(scenes.train), len(scenes.val)) == (4, 2)
+    with_stuff = open_source("shapes:4,2", labels=("boxes", "labels", "masks", "semantic"))
+    assert (len(with_stuff.train), len(with_stuff.val)) == (4, 2)
+
+
+@pytest.mark.parametrize("counts", ["", "80", "80,", "80,40,20", "80,0", "-1,4", "8.5,4", "many,few", "1,9999999999"])
+def test_numbers_of_images_that_are_wrong(counts):
+    with pytest.raises(InputError, match=r"does not state how many samples shapes has: .* as in shapes:400,100"):
+        open_source(f"shapes:{counts}")
+
+
 @pytest.mark.parametrize(
     "options",
     [{"length": 0}, {"size": 8}, {"things": 0}, {"things": (3, 2)}, {"seed": -1}],
@@ -184,20 +203,20 @@ def test_unknown_names_are_told_with_the_nearest():
         Shapes(3)[3]
 
 
-def test_labels_of_pixels_in_the_source(few_shapes):
+def test_labels_of_pixels_in_the_source():
     for label, names, dtype in (
         ("semantic", ("background", *SILHOUETTES), torch.uint8),
         ("saliency", ("salient",), torch.bool),
         ("depth", ("depth",), torch.float32),
     ):
-        source = open_source("shapes", labels=(label,))
+        source = open_source("shapes:8,4", labels=(label,))
         assert tuple(source.class_names) == names
         _, target = source.train[0]
         assert list(target) == [label]
         assert isinstance(target[label], tv_tensors.Mask)
         assert (target[label].dtype, tuple(target[label].shape)) == (dtype, (128, 128))
     assert target["depth"].min() > 0
-    _, target = open_source("shapes", labels=("semantic",)).train[0]
+    _, target = open_source("shapes:8,4", labels=("semantic",)).train[0]
     assert 0 < target["semantic"].max() <= len(SILHOUETTES)
-    with_boxes = open_source("shapes", labels=("boxes", "labels", "masks", "semantic"))
+    with_boxes = open_source("shapes:8,4", labels=("boxes", "labels", "masks", "semantic"))
     assert tuple(with_boxes.class_names) == tuple(SILHOUETTES)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from res2net.errors import InputError
-from res2net.images import DataSource, ImageFiles, eval_transform, DataSettings, open_source
+from res2net.images import DataSettings, DataSource, ImageFiles, eval_transform, open_source
 from res2net.images.sources import SOURCES
 from res2net.weights.records import Preprocessing
 
@@ -28,12 +28,12 @@ def registered():
     """A source called "dots", for one test."""
     nothing = ImageFiles([], [], ["a"])
     with SOURCES.restored():
-        SOURCES.add("dots", lambda labels: DataSource("dots", nothing, nothing, ["a"]))
+        SOURCES.add("dots", lambda labels, counts: DataSource("dots", nothing, nothing, ["a"]))
         yield
 
 
-@pytest.mark.parametrize("name", ["pets", "shapes"])
-def test_a_few_images_to_train_and_to_validate_on(request, few_shapes, name):
+@pytest.mark.parametrize("name", ["pets", "shapes:80,40"])
+def test_a_few_images_to_train_and_to_validate_on(request, name):
     source = open_source(request.getfixturevalue("pets") if name == "pets" else name)
     few = source.overfit(2)
     assert len(few.train) == len(few.val) == 2
@@ -47,7 +47,7 @@ def test_a_few_images_to_train_and_to_validate_on(request, few_shapes, name):
 
 
 def test_a_folder_of_images(pets):
-    source = open_source(str(pets), val_fraction=0.5)
+    source = open_source(str(pets), DataSettings(val_fraction=0.5))
     assert (source.name, len(source.train), len(source.val)) == ("pets", 2, 2)
     assert source.class_names == ["cat", "dog"]
     assert source.preprocessing == Preprocessing()
@@ -55,14 +55,14 @@ def test_a_folder_of_images(pets):
 
 def test_fraction_and_seed_reach_the_split(pets):
     with pytest.raises(InputError, match="validation fraction 2 is out of range"):
-        open_source(pets, val_fraction=2)
-    chosen = {tuple(open_source(pets, seed=seed).val.paths) for seed in range(8)}
+        open_source(pets, DataSettings(val_fraction=2))
+    chosen = {tuple(open_source(pets, DataSettings(seed=seed)).val.paths) for seed in range(8)}
     assert len(chosen) > 1
 
 
 def test_both_halves_go_through_their_transforms(pets):
     (pets / "cat" / "1.png").write_bytes(b"")
-    source = open_source(pets, val_fraction=0.5, bad_images="skip")
+    source = open_source(pets, DataSettings(val_fraction=0.5, bad_images="skip"))
     train, val = source.transformed(eval_transform(Preprocessing(16)), eval_transform(Preprocessing(8)))
     assert train[1][0].shape == (3, 16, 16)
     assert val[1][0].shape == (3, 8, 8)
@@ -83,7 +83,7 @@ def test_a_name_calls_what_is_registered(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("registered")
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="'dots' is registered twice"):
-        SOURCES.add("dots", lambda labels: None)
+        SOURCES.add("dots", lambda labels, counts: None)
 
 
 @pytest.mark.usefixtures("registered")

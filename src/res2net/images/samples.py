@@ -21,6 +21,7 @@ __all__ = [
     "OBJECT_ENTRIES",
     "SIDE_MULTIPLE",
     "UNLABELLED",
+    "Generated",
     "Sample",
     "Samples",
     "Skipped",
@@ -52,6 +53,36 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+class Generated(Dataset[Sample]):
+    """Samples that a subclass makes on demand, each from its index alone.
+
+    Args:
+        length: number of samples.
+        keep: keep samples in memory once they are made.
+    """
+
+    def __init__(self, length: int, *, keep: bool = False) -> None:
+        self.length = length
+        self._kept: dict[int, Sample] | None = {} if keep else None
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index {index} is outside of 0 ... {self.length - 1}")
+        if self._kept is None:
+            return self.make(index)
+        if index not in self._kept:
+            self._kept[index] = self.make(index)
+        image, target = self._kept[index]
+        return image, dict(target)
+
+    def make(self, index: int) -> Sample:
+        """Make the sample of an index that is in range."""
+        raise NotImplementedError
 
 
 def true_targets(dataset: Samples) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -104,8 +105,10 @@ class DataSettings:
         check_choice("Way to decode", self.decode, DECODES)
 
 
-SourceBuilder = Callable[[tuple[str, ...]], DataSource]
-"""Makes a named source whose targets have these entries."""
+Counts = tuple[int, int]
+"""How many training and validation samples a named source is to have."""
+SourceBuilder = Callable[[tuple[str, ...], Counts | None], DataSource]
+"""Makes a named source whose targets have these entries, by default with its usual number of samples."""
 
 
 class SourceReader(Protocol):
@@ -132,7 +135,8 @@ def open_source(
 ) -> DataSource:
     """Open a source by what it is: a registered name such as "shapes", or a path.
 
-    A name takes precedence over a folder of the same name, for which `./name` or a `Path` may be given.
+    A name may state how many samples there are to train and to validate on, as "shapes:400,100" does. It takes
+    precedence over a folder of the same name, for which `./name` or a `Path` may be given.
 
     Args:
         source: a name or a path.
@@ -141,11 +145,12 @@ def open_source(
         reader: reads what is at a path; by default `read_classes`, folders of images for classification.
 
     Raises:
-        InputError: there is no such source, or it is in no known format.
+        InputError: there is no such source, it is in no known format, or its numbers of samples are wrong.
     """
     settings = settings or DataSettings()
-    if isinstance(source, str) and source in SOURCES:
-        opened = SOURCES[source](tuple(labels))
+    name, counts = split_counts(source) if isinstance(source, str) else ("", None)
+    if name in SOURCES:
+        opened = SOURCES[name](tuple(labels), counts)
     else:
         path = Path(source)
         if not path.exists():
@@ -155,6 +160,24 @@ def open_source(
             )
         opened = (reader or read_classes)(path, tuple(labels), settings)
     return replace(opened, bad_images=settings.bad_images, decode=settings.decode)
+
+
+def split_counts(source: str) -> tuple[str, Counts | None]:
+    """The name of a source, and the numbers that follow a registered one after a colon.
+
+    Raises:
+        InputError: something else than two numbers above 0 follows.
+    """
+    name, colon, stated = source.partition(":")
+    if not colon or name not in SOURCES:
+        return source, None
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8},0*[1-9][0-9]{0,8}", stated):
+        raise InputError(
+            f"{source!r} does not state how many samples {name} has: give two numbers above 0, to train and to "
+            f"validate on, as in {name}:400,100."
+        )
+    train, val = map(int, stated.split(","))
+    return name, (train, val)
 
 
 def read_classes(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:

@@ -1,4 +1,4 @@
-"""`shapes`: an embedded multi-scale data set, drawn on demand, with the labels of every task.
+"""`shapes`: an embedded multi-scale data set, rendered on demand, with the labels of every task.
 
 A class is a coarse silhouette filled with a fine texture (`CLASS_NAMES`), so that both have to be seen, and things take
 from 6 % to 90 % of the image's side. The background has a texture of its own, which says nothing about the class.
@@ -18,25 +18,25 @@ from torchvision import tv_tensors
 
 from res2net.errors import InputError, check_choice
 from res2net.images.keypoints import Keypoints
-from res2net.images.samples import UNLABELLED, Sample, Samples
+from res2net.images.samples import UNLABELLED, Generated, Sample, Samples
 from res2net.images.shapes.render import Rendering, render
 from res2net.images.shapes.scene import CLASS_NAMES, LARGEST, SMALLEST, Scene, Thing, draw_scene
 from res2net.images.shapes.silhouettes import KEYPOINTS, SILHOUETTES
-from res2net.images.sources import SOURCES, DataSource
+from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.images.transforms import TrainAugment
 from res2net.weights import Preprocessing
 
 __all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "STUFF_NAMES", "Shapes", "shapes_source"]
 
 SPLITS = ("train", "val", "test")
-LENGTHS = {"train": 12_000, "val": 2_000}
-"""Images of each split of the source that has the name `shapes`."""
-SCENES = {"train": 4_000, "val": 500}
-"""The same for labels of objects."""
+LENGTHS = (12_000, 2_000)
+"""Training and validation images of the source `shapes` with labels of the whole image."""
+SCENES = (4_000, 500)
+"""Training and validation images of the source `shapes` with labels of objects or pixels."""
 SCENE_SIZES = (0.15, 0.6)
-"""Sizes of their things: at 128 pixels the textures of smaller ones cannot be seen."""
+"""Sizes of the things in images with labels of objects: at 128 pixels the textures of smaller ones cannot be seen."""
 PIXEL_CLASSES = ("background", *SILHOUETTES)
-"""Of `semantic` in scenes without boxes."""
+"""The classes of `semantic` in scenes without boxes."""
 POINTS = Keypoints(KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4)), flips=((2, 4),))
 STUFF_NAMES = ("red wall", "green wall", "blue wall")
 """The backgrounds, by the strongest channel of their two colours' mean: their textures are hard to learn."""
@@ -47,7 +47,7 @@ LABELS = (
 """Everything that a target can hold; see `Shapes`."""
 
 
-class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
+class Shapes(Generated):
     """Images of silhouettes filled with textures, the same for the same seed, split and index.
 
     An item is `(image, target)`: a uint8 image `(3, size, size)`, and of these labels the ones asked for, where n is
@@ -103,24 +103,11 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
             )
         if not SMALLEST <= sizes[0] <= sizes[1] <= LARGEST:
             raise InputError(f"Sizes {sizes} of things do not fit: give shares from {SMALLEST} to {LARGEST}.")
-        self.length, self.size, self.things, self.split, self.seed = length, size, (low, high), split, seed
+        super().__init__(length, keep=keep)
+        self.size, self.things, self.split, self.seed = size, (low, high), split, seed
         self.sizes = sizes
         self.class_names = CLASS_NAMES if textured else SILHOUETTES
         self.labels = tuple(labels)
-        self._kept: dict[int, tuple[tv_tensors.Image, dict[str, Any]]] | None = {} if keep else None
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
-        if not 0 <= index < self.length:
-            raise IndexError(f"index {index} is outside of 0 ... {self.length - 1}")
-        if self._kept is None:
-            return self._draw(index)
-        if index not in self._kept:
-            self._kept[index] = self._draw(index)
-        image, target = self._kept[index]
-        return image, dict(target)
 
     def scene(self, index: int) -> Scene:
         """What stands where in the image of that index."""
@@ -128,7 +115,8 @@ class Shapes(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         low, high = self.things
         return draw_scene(rng, low if low == high else int(rng.integers(low, high + 1)), self.sizes)
 
-    def _draw(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
+    def make(self, index: int) -> Sample:
+        """Render the scene of an index, with its labels."""
         scene = self.scene(index)
         rendered = render(scene, self.size)
         image = tv_tensors.Image(torch.from_numpy(rendered.image).permute(2, 0, 1).contiguous())
@@ -203,17 +191,17 @@ class _WithStuff(Dataset[Sample]):
 
 @SOURCES.register("shapes")
 @cache
-def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
-    """Images that are drawn once in a process.
+def shapes_source(labels: tuple[str, ...] = ("label",), counts: Counts | None = None) -> DataSource:
+    """Images that are rendered once in a process, `counts` of them to train and to validate on.
 
-    For labels of the whole image 12,000 to train and 2,000 to validate, of 64 x 64 pixels, with one thing in each;
-    for labels of objects `SCENES` of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in each, which are told
-    by their silhouettes, whatever their texture. Without boxes `semantic` is that of `Shapes`, with the classes
-    `PIXEL_CLASSES`. With boxes it is what it is in data sets of objects: the stuff, the background by its colour
-    (`STUFF_NAMES`), and 255 for things, so it is the label `stuff` of `Shapes`.
+    With labels of the whole image they are by default `LENGTHS`, of 64 x 64 pixels, with one thing in each. With labels
+    of objects or pixels they are by default `SCENES`, of 128 x 128 pixels, with two to four things of `SCENE_SIZES` in
+    each, whose class is their silhouette, whatever their texture. Without boxes `semantic` is that of `Shapes`, with
+    the classes `PIXEL_CLASSES`. With boxes it is what it is in data sets of objects: the stuff, the background by its
+    colour (`STUFF_NAMES`), and 255 for things, so it is the label `stuff` of `Shapes`.
     """
     whole = "label" in labels
-    lengths, size = (LENGTHS, 64) if whole else (SCENES, 128)
+    usual, size = (LENGTHS, 64) if whole else (SCENES, 128)
     things, sizes = ((1, 1), (SMALLEST, LARGEST)) if whole else ((2, 4), SCENE_SIZES)
     # No thing is a crowd or difficult, and areas are those of the masks.
     wanted = ["label", "size"] if whole else [name for name in labels if name not in ("crowd", "area", "difficult")]
@@ -224,7 +212,7 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
         split: Shapes(
             length, size=size, things=things, sizes=sizes, split=split, textured=whole, labels=wanted, keep=True
         )
-        for split, length in lengths.items()
+        for split, length in zip(("train", "val"), counts or usual, strict=True)
     }
     if panoptic:
         images = {split: _WithStuff(samples) for split, samples in images.items()}
@@ -241,7 +229,7 @@ def shapes_source(labels: tuple[str, ...] = ("label",)) -> DataSource:
 
 
 def _class_names(labels: Sequence[str]) -> Sequence[str]:
-    """What the labels are told in: of images, of objects, or of pixels."""
+    """The classes of the labels: of images, of objects, or of pixels."""
     if "label" in labels:
         return CLASS_NAMES
     if "boxes" in labels:
