@@ -26,8 +26,7 @@ from res2net.bench.memory import resident
 from res2net.errors import check_choice
 from res2net.measure import count
 from res2net.report import Column, Table
-from res2net.tasks.pixels.heads.decoders import build_decoder
-from res2net.tasks.pixels.heads.network import PixelNetwork
+from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Network:
         backbone = res2net.create_model(self.backbone, num_classes=0, output_stride=self.output_stride)
         if self.frozen_norms:
             freeze_norms(backbone)
-        return PixelNetwork(backbone, build_decoder(self.decoder, backbone.stages, self.num_classes)).train()
+        return PixelNetwork(backbone, DECODERS[self.decoder](backbone.stages, self.num_classes, 256)).train()
 
 
 SALIENT = {"size": (300, 400), "frozen_norms": True}

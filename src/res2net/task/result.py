@@ -61,6 +61,10 @@ class Result:
         """Draw the result on an image, by default on its own input."""
         raise NotImplementedError
 
+    def _canvas(self, image: Any = None) -> Image.Image:
+        """The image to draw on: a given one, or the input."""
+        return as_image(self.image if image is None else image)
+
     def panel(self, image: Any, truth: Result | None = None) -> Image.Image:
         """Draw the result to stand beside its image, the ground truth and the results of other models.
 

@@ -9,7 +9,6 @@ from typing import Any
 from PIL import Image
 
 from res2net.report import Column, captioned
-from res2net.report.images import as_image
 from res2net.report.tables import Cell
 from res2net.task.result import Result
 
@@ -42,4 +41,4 @@ class ClassScores(Result):
         """The image with its likeliest classes below it."""
         lines = [f"{name}  {100 * value:.1f} %" for name, value in zip(self.classes, self.probabilities, strict=False)]
         caption = "\n".join(lines[:SHOWN] or self.classes)
-        return captioned(as_image(self.image if image is None else image), caption)
+        return captioned(self._canvas(image), caption)

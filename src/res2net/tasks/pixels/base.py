@@ -1,20 +1,20 @@
-"""What the tasks have in common that give a value to each pixel: views of images, inference, export, the report."""
+"""What the tasks share that give a value to each pixel: the network, views of images, inference and the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from res2net.backbones.base import Backbone
 from res2net.images.samples import Samples
-from res2net.images.sources import DataSource
+from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
 from res2net.report import Report, Table
-from res2net.task.base import Evaluation
-from res2net.task.headed import HeadedTask
+from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
 from res2net.task.maps import resized
 from res2net.task.truth import WithTruth
 from res2net.tasks.pixels.data.pixel_transforms import (
@@ -23,53 +23,48 @@ from res2net.tasks.pixels.data.pixel_transforms import (
     pixel_eval_transform,
     pixel_train_transform,
 )
-from res2net.tasks.pixels.heads.decoders import build_decoder
-from res2net.tasks.pixels.heads.fixed import FixedPixels
-from res2net.tasks.pixels.heads.network import PixelNetwork
+from res2net.tasks.pixels.formats.open import read_pixels
+from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork
 from res2net.tasks.pixels.heads.windows import averaged, sliding_window
 
-__all__ = ["PixelTask"]
+__all__ = ["PixelTask", "create_encoder"]
 
 SHOWN = 8
 """Images in a report."""
-TOGETHER = 1 << 22
-"""Pixels of images of one size that are seen at a time, as of 16 with 512 x 512, beside one image at least."""
+BATCH_PIXELS = 1 << 22
+"""The network sees at most this many pixels of images of one size at a time, as of 16 with 512 x 512, and always at
+least one image."""
 
 
-class PixelTask(HeadedTask):
-    """An encoder and a decoder with their data: a task says how many values a pixel has, what is learnt and shown.
+class PixelTask(Task):
+    """An encoder and a decoder with their data.
 
-    `labels` has one entry, the map that is learnt.
+    A task states how many values a pixel has, what is learnt, and what is shown.
     """
 
-    labels: ClassVar[Sequence[str]] = ("semantic",)
-    outputs: ClassVar[Sequence[str]] = ("logits",)
-    adjustable: ClassVar[Sequence[str]] = ("resize", "window", "overlap", "scales", "flip_test")
+    labels: ClassVar[tuple[str, ...]] = ("semantic",)
+    """The entries of a target that the task needs; see `PixelImages`."""
 
     model: PixelNetwork
     within: tuple[int, int] | None = None
     """Height and width of the images of an exported network, into which all have to fit."""
 
     @classmethod
-    def values_of(cls, facts: Mapping[str, Any]) -> int:
-        """How many values a pixel has."""
+    def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
+        """Open images with a label for each pixel, in one of `PIXEL_FORMATS`, or a named source."""
+        return open_source(source, settings, labels=cls.labels, reader=read_pixels)
+
+    @classmethod
+    def count_values(cls, facts: Mapping[str, Any]) -> int:
+        """The number of values that a pixel has."""
         return len(facts["class_names"])
 
     @classmethod
-    def backbone_options(cls, options: Any) -> dict[str, Any]:
-        """The output stride, where one is chosen."""
-        return {} if options.output_stride is None else {"output_stride": options.output_stride}
-
-    @classmethod
-    def network(cls, backbone: Backbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
-        """The backbone with a decoder."""
-        decoder = build_decoder(options.decoder, backbone.stages, cls.values_of(facts), options.channels)
-        return PixelNetwork(cls.frozen(backbone, options), decoder)
-
-    @classmethod
-    def fixed(cls, network: Any, size: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
-        """Smaller images are filled up."""
-        return FixedPixels(network, (size[0], size[1]))
+    def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
+        """Make the backbone with a decoder."""
+        backbone = create_encoder(create, options)
+        decoder = DECODERS[options.decoder](backbone.stages, cls.count_values(facts), options.channels)
+        return PixelNetwork(backbone, decoder)
 
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits `(N, K, H, W)`."""
@@ -78,11 +73,11 @@ class PixelTask(HeadedTask):
     def transform(self, train: bool) -> Transform:
         """Random views in training, the whole image in evaluation."""
         if train:
-            return self.augmented()
+            return self.train_transform()
         return WithTruth(pixel_eval_transform(self.preprocessing, self.options.resize, self.within))
 
-    def augmented(self) -> PixelTransform:
-        """The transform of training."""
+    def train_transform(self) -> PixelTransform:
+        """The random views that the options describe."""
         options = self.options
         return pixel_train_transform(
             self.preprocessing,
@@ -95,39 +90,30 @@ class PixelTask(HeadedTask):
             ),
         )
 
-    def fit(self, size: tuple[int, int] | None = None) -> tuple[int, int]:
-        """By default the square of training, or what was cut out there."""
-        self.within = size or self.options.crop or (self.preprocessing.size, self.preprocessing.size)
-        return self.within
-
-    def fitted(self) -> Transform:
-        """Resizing where an image is too large, and zeros around it up to the size of the exported network."""
-        return pixel_eval_transform(self.preprocessing, self.options.resize, self.within, padded=True)
-
     def activated(self, logits: Tensor) -> Tensor:
-        """Logits `(N, K, H, W)` to the values whose mean counts where a pixel is seen several times."""
+        """Turn logits `(N, K, H, W)` into the values that are averaged where a pixel is seen several times."""
         return logits.float().softmax(1)
 
     def values(self, images: Tensor, targets: Mapping[str, Any]) -> Iterator[Tensor]:
-        """For each image, in the size of its file, the values of its pixels `(K, height, width)`.
+        """The values of the pixels of each image, `(K, height, width)`, in the size of its file.
 
         They come one after the other, so that no more than a few are in memory.
         """
-        wanted = iter(targets["original_size"])
-        place = 0
+        file_sizes = iter(targets["original_size"])
+        start = 0
         for (height, width), alike in groupby(tuple(map(int, size)) for size in targets["size_now"]):
-            last = place + len(list(alike))
-            count = max(1, TOGETHER // (height * width))
-            while place < last:
+            stop = start + len(list(alike))
+            count = max(1, BATCH_PIXELS // (height * width))
+            while start < stop:
                 # An image beside larger ones has zeros around it, which it would not have alone.
-                group = images[place : min(place + count, last), ..., :height, :width]
-                place += len(group)
-                for one in self.seen(group):
-                    size = next(wanted)
+                group = images[start : min(start + count, stop), ..., :height, :width]
+                start += len(group)
+                for one in self.averaged_values(group):
+                    size = next(file_sizes)
                     yield resized(one[None], (int(size[0]), int(size[1])))[0]
 
-    def seen(self, images: Tensor) -> Tensor:
-        """Values `(N, K, H, W)` of images of one size, as the options of evaluation say."""
+    def averaged_values(self, images: Tensor) -> Tensor:
+        """The values `(N, K, H, W)` of images of one size, over the windows, sizes and mirror images of the options."""
         options = self.options
 
         def whole(views: Tensor) -> Tensor:
@@ -141,27 +127,32 @@ class PixelTask(HeadedTask):
         return averaged(pieces, images, options.scales, options.flip_test)
 
     def constant(self, samples: Samples) -> Tensor:
-        """The logits `(K,)` of all pixels that suit samples best: what is known without looking at an image."""
+        """The logits `(K,)` that fit all pixels of the samples best: the best prediction without seeing an image."""
         raise NotImplementedError
 
-    def numbers(self, evaluation: Evaluation) -> Table | None:
-        """What a report tells in more detail."""
-        return None
+    def score_table(self, evaluation: Evaluation) -> Table:
+        """The scores of an evaluation in detail, for its report."""
+        raise NotImplementedError
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
-        """The numbers in detail, and images with what is true and what was found."""
-        table = self.numbers(evaluation)
-        if table is not None:
-            report.add_table(table)
+        """Scores in detail, and validation images with their ground truth and their predictions."""
+        report.add_table(self.score_table(evaluation))
         report.add_section("Images")
         images, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
-            result = self.found_in(image, target)
+            truth = self.truth(image, target)
             images += [
-                self.draw_alone(image, target),
-                self.draw_truth(image, target),
-                self.draw_beside(image, result, target),
+                self.inputs.show(image, truth),
+                truth.panel(image, truth),
+                self.find(image, target).panel(image, truth),
             ]
-            captions += [f"image {index}", "true", "found"]
-        report.add_images(images, captions, "Validation images, what is true of them, and what was found.", 3)
+            captions += [f"image {index}", "ground truth", "prediction"]
+        report.add_images(images, captions, "Validation images, their ground truth, and what was predicted.", 3)
+
+
+def create_encoder(create: CreateBackbone, options: Any, **chosen: Any) -> Backbone:
+    """The backbone with the output stride that is chosen, of which no more is trained than the options say."""
+    if options.output_stride is not None:
+        chosen["output_stride"] = options.output_stride
+    return frozen(create(num_classes=0, **chosen), options)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from res2net.tasks.pixels.saliency.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy, outline
+from res2net.tasks.pixels.heads.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy, outline
 
 
 def drawn(seed=0, unknown=True):

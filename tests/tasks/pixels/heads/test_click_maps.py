@@ -15,7 +15,7 @@ from res2net.tasks.pixels.click.network import (
     clicked_cross_entropy,
     distance_cross_entropy,
 )
-from res2net.tasks.pixels.heads.decoders import build_decoder
+from res2net.tasks.pixels.heads.network import DECODERS
 from res2net.zoo import create_model
 
 
@@ -62,9 +62,7 @@ def test_the_published_network():
 def build(name, channels, **options):
     backbone = create_model(name, num_classes=0, in_channels=5, **options)
     branch = FirstClickBranch(backbone.stages, channels)
-    return FirstClickNetwork(
-        backbone, build_decoder("deeplabv3plus", branch.widened(backbone.stages), 1, channels), branch
-    )
+    return FirstClickNetwork(backbone, DECODERS["deeplabv3plus"](branch.widened(backbone.stages), 1, channels), branch)
 
 
 def test_pixels_around_clicks_count_more():

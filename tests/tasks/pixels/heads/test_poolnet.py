@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from res2net.backbones.base import Stage
 from res2net.errors import InputError
-from res2net.tasks.pixels.saliency.poolnet import PoolNet
+from res2net.tasks.pixels.heads.poolnet import PoolNet
 from res2net.zoo import create_model
 
 RESNET = tuple(Stage(channels, stride) for channels, stride in ((64, 2), (256, 4), (512, 8), (1024, 16), (2048, 16)))

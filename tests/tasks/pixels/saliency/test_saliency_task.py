@@ -15,7 +15,7 @@ from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
 from res2net.images import collate
 from res2net.images.shapes.dataset import shapes_source
-from res2net.tasks.pixels.saliency.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy
+from res2net.tasks.pixels.heads.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy
 from res2net.tasks.pixels.saliency.task import Saliency, SaliencyOptions
 
 DECODERS = ("dss", "poolnet", "poolnet_edges", "deeplabv3plus")

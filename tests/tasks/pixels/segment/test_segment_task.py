@@ -1,4 +1,4 @@
-"""Semantic segmentation of drawn scenes."""
+"""Semantic segmentation of synthetic scenes."""
 
 from dataclasses import replace
 from functools import partial
@@ -10,12 +10,14 @@ from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
 import res2net
-from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
 from res2net.images.shapes.dataset import shapes_source
-from res2net.tasks.pixels.segment.task import Segment, SegmentOptions
+from res2net.task.base import backbone_of
+from res2net.tasks.pixels.segment.task import ClassMap, Segment, SegmentOptions
 
 CLASSES = 5
 
@@ -68,14 +70,14 @@ def test_a_few_steps_lower_the_loss(make, scenes):
 
 def test_a_checkpoint_gives_the_same_results(make, scenes, tmp_path):
     task = make(output_stride=8, scales=(0.5, 1.0), flip_test=True).eval()
-    assert task.backbone.output_stride == 8
+    assert backbone_of(task).output_stride == 8
     save_task(tmp_path / "best.safetensors", task, {}, TrainConfig("segment", "shapes", task.options))
     again, _ = restore_task(tmp_path / "best.safetensors", name="segment")
     assert (again.options, again.class_names) == (task.options, ("background", *shapes_source(("boxes",)).class_names))
     images, targets = batch(task, scenes)
     with torch.no_grad():
         for one, other in zip(task.predict(images, targets), again.predict(images, targets), strict=True):
-            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(one.classes, other.classes)
 
 
 def test_the_truth_is_perfect(make, scenes, monkeypatch):
@@ -108,21 +110,21 @@ def test_results_have_the_size_of_the_file(make, resize, options, tmp_path):
         [task.transform(False)(image, {"index": 0}), task.transform(False)(some_image((40, 80)), {"index": 1})]
     )
     first, second = task.predict(images, targets)
-    assert (first.shape, second.shape) == ((60, 100), (80, 40))
+    assert (first.classes.shape, second.classes.shape) == ((60, 100), (80, 40))
     right = np.arange(100) >= 50
-    assert (first == right).mean() > 0.97
-    assert [name for name, _ in task.tabulate(first)] in (
+    assert (first.classes == right).mean() > 0.97
+    assert [name for name, _ in first.rows()] in (
         [task.class_names[0], task.class_names[1]],
         [task.class_names[1], task.class_names[0]],
     )
-    assert task.draw(image, first).size == (600, 360)
-    (path,) = task.save(first, tmp_path / "00001-street")
+    assert first.draw(image).size == (600, 360)
+    (path,) = first.save(tmp_path / "00001-street")
     saved = Image.open(path)
     assert (path.name, saved.mode) == ("00001-street-classes.png", "P")
-    np.testing.assert_array_equal(np.asarray(saved), first)
-    described = {one["class"]: one for one in task.described(first)}
-    np.testing.assert_array_equal(coco_mask.decode([described[1]["segmentation"]])[..., 0], first == 1)
-    assert described[1]["share"] == (first == 1).mean()
+    np.testing.assert_array_equal(np.asarray(saved), first.classes)
+    described = {one["class"]: one for one in first.to_dict()["classes"]}
+    np.testing.assert_array_equal(coco_mask.decode([described[1]["segmentation"]])[..., 0], first.classes == 1)
+    assert described[1]["share"] == (first.classes == 1).mean()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 57), (700, 500)])
@@ -131,7 +133,7 @@ def test_odd_sizes(make, size):
     images, targets = collate([task.transform(False)(Image.new("RGB", size), {"index": 0})])
     with torch.no_grad():
         (result,) = task.predict(images, targets)
-    assert result.shape == size[::-1]
+    assert result.classes.shape == size[::-1]
 
 
 def test_the_neighbours_in_a_batch_change_nothing(make):
@@ -155,8 +157,20 @@ def test_training_that_does_not_fit(make, scenes):
         make(class_weights=(1.0, 2.0))
     with pytest.raises(InputError, match="Segmentation needs 2 to 255 classes, and the data have 1"):
         make(replace(scenes, class_names=("road",)))
-    with pytest.raises(InputError, match="A backbone alone does not segment"):
-        Segment.restore(None, ("a", "b"), scenes.preprocessing)
+    with pytest.raises(InputError, match="is a backbone without a head for segment"):
+        Segment.restore("res2net20_26w_4s_tiny", None)
+
+
+def test_the_ground_truth_is_a_result(make, scenes):
+    image, target = scenes.val[0]
+    truth = make().truth(image, target)
+    np.testing.assert_array_equal(truth.classes, target["semantic"].numpy())
+    assert truth.panel(image, truth).size[0] % 128 == 0
+
+
+def test_unlabelled_pixels_are_of_no_class():
+    found = ClassMap(np.array([[0, 1, 1, 255]], np.uint8), ("a", "b"))
+    assert found.rows() == [("b", 50.0), ("a", 25.0)]
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,9 @@ from res2net.tasks.pixels.click.network import (
 from res2net.tasks.pixels.click.options import ClickOptions
 from res2net.tasks.pixels.click.session import ClickSession
 from res2net.tasks.pixels.click.views import ClickViews
+from res2net.tasks.pixels.heads.binary_losses import mask_cross_entropy
 from res2net.tasks.pixels.heads.decoders import build_decoder
 from res2net.tasks.pixels.heads.network import PixelNetwork
-from res2net.tasks.pixels.saliency.binary_losses import mask_cross_entropy
 from res2net.weights import atomic_write
 
 __all__ = ["Click", "ClickOptions", "ClickSession"]

@@ -55,8 +55,10 @@ class PixelImages(Dataset[Sample]):
 
     Args:
         files: of the images, and maybe of more.
-        chosen: the places in `files` of the images; by default all.
+        chosen: the indices in `files` of the images; by default all.
     """
+
+    reads_files = True
 
     def __init__(self, files: PixelFiles, chosen: Iterable[int] | None = None) -> None:
         self.files = files

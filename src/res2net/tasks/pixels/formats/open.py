@@ -12,7 +12,9 @@ import numpy as np
 from res2net.errors import InputError, check_choice
 from res2net.images.decode import BadImage
 from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
+from res2net.images.sources import DataSettings, DataSource
 from res2net.images.splits import hashed_split
+from res2net.registry import Registry
 from res2net.tasks.objects.formats.masks import read_ids
 from res2net.tasks.pixels.formats.cityscapes import has_cityscapes, read_cityscapes
 from res2net.tasks.pixels.formats.classes import find_class_file
@@ -23,7 +25,7 @@ from res2net.tasks.pixels.formats.survey import PixelSurvey, good_images
 from res2net.tasks.pixels.formats.voc import has_voc_segmentation, read_voc_segmentation
 
 __all__ = ["PIXEL_FORMATS", "PixelFormat", "find_pixel_formats", "likely_pixel_formats", "open_pixels"]
-__all__ += ["read_pixel_splits"]
+__all__ += ["read_pixel_splits", "read_pixels"]
 
 LOOKED_INTO = 2000
 """Label maps whose pixels are checked before a run: all of small data sets, of large ones some from all over."""
@@ -54,19 +56,21 @@ class PixelFormat:
     read: Callable[[Path, AnnotationReport], list[PixelFiles]]
 
 
-PIXEL_FORMATS: dict[str, PixelFormat] = {
-    "voc_segmentation": PixelFormat("PASCAL VOC segmentation", "semantic", has_voc_segmentation, read_voc_segmentation),
-    "coco_stuff": PixelFormat("COCO stuff", "semantic", has_coco_stuff, read_coco_stuff),
-    "cityscapes": PixelFormat("Cityscapes", "semantic", has_cityscapes, read_cityscapes),
-    "semantic_folders": PixelFormat(
-        "folders of images and label maps", "semantic", partial(has_folders, label="semantic"), read_semantic
-    ),
-    "saliency_folders": PixelFormat(
-        "images and masks of what is salient", "saliency", partial(has_folders, label="saliency"), read_saliency
-    ),
-    "depth_folders": PixelFormat("images and depth", "depth", partial(has_folders, label="depth"), read_depth),
-}
+PIXEL_FORMATS: Registry[PixelFormat] = Registry("Format of label maps")
 """All formats by name, in the order in which they are tried."""
+
+PIXEL_FORMATS.add(
+    "voc_segmentation",
+    PixelFormat("PASCAL VOC segmentation", "semantic", has_voc_segmentation, read_voc_segmentation),
+)
+PIXEL_FORMATS.add("coco_stuff", PixelFormat("COCO stuff", "semantic", has_coco_stuff, read_coco_stuff))
+PIXEL_FORMATS.add("cityscapes", PixelFormat("Cityscapes", "semantic", has_cityscapes, read_cityscapes))
+for _label, _about, _read in (
+    ("semantic", "folders of images and label maps", read_semantic),
+    ("saliency", "images and masks of what is salient", read_saliency),
+    ("depth", "images and depth", read_depth),
+):
+    PIXEL_FORMATS.add(f"{_label}_folders", PixelFormat(_about, _label, partial(has_folders, label=_label), _read))
 
 
 def find_pixel_formats(path: str | Path) -> list[str]:
@@ -96,6 +100,21 @@ def _has_classes(path: str) -> bool:
     except BadImage:
         return False
     return not (numbers <= {0, 1} or numbers <= {0, 255})
+
+
+def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
+    """Read a data set with one label for each pixel into a source; see `open_pixels`."""
+    if len(labels) > 1:
+        raise InputError(f"A data set of files has one label for each pixel, not {' and '.join(labels)}: name one.")
+    train, val = open_pixels(
+        path,
+        labels[0],
+        val_fraction=settings.val_fraction,
+        seed=settings.seed,
+        bad_annotations=settings.bad_annotations,
+        bad_images=settings.bad_images,
+    )
+    return DataSource(path.absolute().name, train, val, train.class_names)
 
 
 def open_pixels(

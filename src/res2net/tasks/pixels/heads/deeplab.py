@@ -11,8 +11,7 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 from res2net.backbones.base import Stage
 from res2net.nn import initialise
 from res2net.task.maps import resized
-from res2net.tasks.pixels.heads.decoders import register_decoder
-from res2net.tasks.pixels.heads.network import Decoder, stage_of_stride
+from res2net.tasks.pixels.heads.network import DECODERS, Decoder, stage_of_stride
 
 __all__ = ["DeepLabV3Plus"]
 
@@ -23,7 +22,7 @@ DETAIL_CHANNELS = 48
 """Of the finer map (section 4.1 of the paper), in proportion to 256 channels elsewhere."""
 
 
-@register_decoder("deeplabv3plus")
+@DECODERS.register("deeplabv3plus")
 class DeepLabV3Plus(Decoder):
     """Pooling at several rates, then two 3x3 convolutions together with a finer map (figure 2 of the paper).
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
 from res2net.errors import InputError
+from res2net.registry import Registry
 from res2net.task.maps import resized
 
-__all__ = ["Decoder", "PixelNetwork", "stage_of_stride"]
+__all__ = ["DECODERS", "Decoder", "DecoderBuilder", "PixelNetwork", "stage_of_stride"]
 
 
 class Decoder(nn.Module):
@@ -31,6 +32,16 @@ class Decoder(nn.Module):
         The first is the answer; others are only learnt from (deep supervision). Each may have a size of its own.
         """
         raise NotImplementedError
+
+
+DecoderBuilder = Callable[[Sequence[Stage], int, int], Decoder]
+"""Makes a decoder from the stages of a backbone, finest first, the number of values of a pixel, and its channels.
+
+Raises `InputError` where it cannot read these stages.
+"""
+
+DECODERS: Registry[DecoderBuilder] = Registry("Decoder", package=__package__)
+"""All decoders by name; each module of this folder registers its own."""
 
 
 class PixelNetwork(nn.Module):

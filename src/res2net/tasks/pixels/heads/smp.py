@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from res2net.backbones.base import Stage
-from res2net.tasks.pixels.heads.decoders import register_decoder
-from res2net.tasks.pixels.heads.network import Decoder
+from res2net.tasks.pixels.heads.network import DECODERS, Decoder
 
 __all__ = ["LibraryDecoder"]
 
@@ -50,4 +49,4 @@ def _build(stages: Sequence[Stage], num_classes: int, channels: int, architectur
 
 
 for _architecture in ARCHITECTURES:
-    register_decoder(_architecture)(partial(_build, architecture=_architecture))
+    DECODERS.add(_architecture, partial(_build, architecture=_architecture))

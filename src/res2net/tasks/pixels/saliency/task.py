@@ -19,7 +19,7 @@ from res2net.report import Column, Table
 from res2net.report.tables import Cell
 from res2net.task.base import Evaluation, register_task
 from res2net.tasks.pixels.base import PixelTask
-from res2net.tasks.pixels.saliency.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy
+from res2net.tasks.pixels.heads.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy
 from res2net.tasks.pixels.saliency.cutouts import cut_out, in_a_row, on_checkerboard
 from res2net.tasks.pixels.saliency.metric import SaliencyMeasures, levels_of
 from res2net.tasks.pixels.saliency.options import SaliencyOptions

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res2net.backbones.base import Stage
-from res2net.tasks.pixels.heads.decoders import register_decoder
-from res2net.tasks.pixels.heads.network import Decoder
-from res2net.tasks.pixels.saliency.sides import initialise_sides, side_channels
+from res2net.tasks.pixels.heads.network import DECODERS, Decoder
+from res2net.tasks.pixels.heads.sides import initialise_sides, side_channels
 
 __all__ = ["EdgeBranch", "FeatureAggregation", "PoolNet", "PyramidPooling"]
 
@@ -24,7 +23,7 @@ EDGE_SHARE = 16
 """Channels on the middle stages for each of a map of edges: 256 and 16 in the paper."""
 
 
-@register_decoder("poolnet")
+@DECODERS.register("poolnet")
 class PoolNet(Decoder):
     """A top-down path with feature aggregation modules, which is told at each level what the whole image shows.
 
@@ -209,7 +208,7 @@ class ResidualBlock(nn.Module):
         return self.relu(x + self.branch(x))
 
 
-@register_decoder("poolnet_edges")
+@DECODERS.register("poolnet_edges")
 def poolnet_with_edges(stages: Sequence[Stage], num_classes: int, channels: int) -> PoolNet:
     """PoolNet that learns edges too."""
     return PoolNet(stages, num_classes, channels, edges=True)

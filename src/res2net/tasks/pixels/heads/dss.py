@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from res2net.backbones.base import Stage
 from res2net.errors import InputError
 from res2net.task.maps import resized
-from res2net.tasks.pixels.heads.decoders import register_decoder
-from res2net.tasks.pixels.heads.network import Decoder
-from res2net.tasks.pixels.saliency.sides import initialise_sides, side_channels
+from res2net.tasks.pixels.heads.network import DECODERS, Decoder
+from res2net.tasks.pixels.heads.sides import initialise_sides, side_channels
 
 __all__ = ["DSS", "mean_logit"]
 
 
-@register_decoder("dss")
+@DECODERS.register("dss")
 class DSS(Decoder):
     """A side output on each stage, which sees those of coarser stages, and their fusion.
 
