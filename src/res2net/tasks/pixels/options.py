@@ -1,49 +1,54 @@
-"""What a user can choose for every task that gives a value to each pixel; it is no task of its own."""
+"""The options of all tasks that give a value to each pixel; not a task of its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from res2net.errors import InputError, check_range
+from res2net.options import check_literals
 
 __all__ = ["PixelOptions"]
 
 
 @dataclass(frozen=True)
 class PixelOptions:
-    """How images are seen in training and in evaluation, and what of the backbone is trained."""
+    """The decoder, views of images in training and in evaluation, and what of the backbone is trained."""
+
+    adjustable: ClassVar[tuple[str, ...]] = ("resize", "window", "overlap", "scales", "flip_test")
+    """The options that may change after training."""
 
     decoder: str = "deeplabv3plus"
     """deeplabv3plus; or unet, unetplusplus, manet, linknet, fpn, pspnet, pan, upernet (segmentation_models.pytorch)."""
     channels: int = 256
-    """Channels within the decoder; those of segmentation_models.pytorch have their own."""
+    """Channels within the decoder; the decoders of segmentation_models.pytorch have their own numbers."""
     output_stride: int | None = None
-    """Stride of the last map, 32, 16 or 8; by default the network's own."""
+    """Stride of the backbone's last map, 32, 16 or 8; by default the network's own."""
     crop: tuple[int, int] | None = None
-    """Height and width that training sees of an image, pixels; by default a square of --size."""
+    """Height and width of the random crops of training, pixels; by default a square of --size."""
     scale: tuple[float, float] = (0.5, 2.0)
-    """Least and greatest factor of a training image's size, before it is cut."""
+    """Smallest and largest random factor by which a training image is resized before it is cropped."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation."""
     resize: int = 0
-    """Shorter side that images get, pixels, in training before the random factor; 0 leaves them as large as they
-    are."""
+    """Shorter side to which images are resized, pixels, in training before the random factor; 0 keeps their size."""
     window: int = 0
-    """Look at images that are larger than this side, in pixels, piece by piece; 0 looks at all at once."""
+    """Side of the sliding window in which larger images are evaluated, pixels; 0 evaluates whole images."""
     overlap: float = 1 / 3
-    """Least share of a piece that the next one sees again."""
+    """Smallest share of a window that overlaps with the next."""
     scales: tuple[float, ...] = (1.0,)
-    """Evaluate with the mean over these sizes of each image, such as 0.5 0.75 1 1.25 1.5 1.75."""
+    """Evaluate with the mean over these factors of each image's size, such as 0.5 0.75 1 1.25 1.5 1.75."""
     flip_test: bool = False
     """Evaluate with the mean of each image and its mirror image."""
     freeze: int = 0
-    """How many stages of the backbone are not trained, the stem first."""
+    """Stages of the backbone that are not trained, the stem first."""
     freeze_norms: bool = False
-    """Batch normalisations of the backbone never learn, as is usual with published weights and small batches."""
+    """Keep the batch normalisations of the backbone fixed, as is usual with published weights and small batches."""
 
     def __post_init__(self) -> None:
+        check_literals(self)
         check_range("channels", self.channels, 1, 1 << 16)
         if self.output_stride not in (None, 8, 16, 32):
             raise InputError(f"The output stride {self.output_stride} does not fit: give 8, 16 or 32.")

@@ -1,4 +1,4 @@
-"""Salient objects in drawn scenes."""
+"""Salient objects in synthetic scenes."""
 
 from dataclasses import replace
 from functools import partial
@@ -10,13 +10,14 @@ from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
 import res2net
-from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
 from res2net.images.shapes.dataset import shapes_source
 from res2net.tasks.pixels.heads.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy
-from res2net.tasks.pixels.saliency.task import Saliency, SaliencyOptions
+from res2net.tasks.pixels.saliency.task import Matte, Saliency, SaliencyOptions
 
 DECODERS = ("dss", "poolnet", "poolnet_edges", "deeplabv3plus")
 
@@ -123,30 +124,41 @@ def test_results_have_the_size_of_the_image_and_are_written(make, scenes, tmp_pa
     prepared, noted = task.transform(False)(image, {"index": 0})
     with torch.no_grad():
         (result,) = task.predict(prepared[None], {name: [value] for name, value in noted.items()})
-    assert (result.shape, result.dtype) == ((57, 33), np.uint8)
-    (path,) = task.save(result, tmp_path / "00001-photo")
+    levels = result.levels
+    assert (levels.shape, levels.dtype) == ((57, 33), np.uint8)
+    (path,) = result.save(tmp_path / "00001-photo")
     assert path.name == "00001-photo-mask.png"
     with Image.open(path) as mask:
         assert mask.mode == "L"
-        np.testing.assert_array_equal(np.asarray(mask), result)
-    ((name, cut),) = task.cut_outs(image, result).items()
-    assert (name, cut.mode) == ("cutout", "RGBA")
-    np.testing.assert_array_equal(np.asarray(cut), np.dstack([pixels, result]))
-    assert task.draw(image, result).size == (3 * 33 + 8, 57)
+        np.testing.assert_array_equal(np.asarray(mask), levels)
+    # The cut-out is written where the result knows its image.
+    _, path = result.bind(lambda: image).save(tmp_path / "00002-photo")
+    assert path.name == "00002-photo-cutout.png"
+    with Image.open(path) as cut:
+        assert cut.mode == "RGBA"
+        np.testing.assert_array_equal(np.asarray(cut), np.dstack([pixels, levels]))
+    assert result.cut_out(image).tobytes() == result.cut_out().tobytes()
+    assert result.draw(image).size == (3 * 33 + 8, 57)
 
 
-def test_json_and_the_table_tell_what_is_salient(make):
-    task = make()
-    result = np.zeros((10, 20), np.uint8)
-    result[2:6, 3:13] = 200
-    result[0, 0] = 127  # less than half
-    told = task.described(result)
-    assert told["share"] == pytest.approx(0.2)
-    assert told["box"] == [3, 2, 13, 6]
-    np.testing.assert_array_equal(coco_mask.decode(told["segmentation"]), result >= 128)
-    assert task.tabulate(result) == [(pytest.approx(20), "3 2 13 6")]
-    nothing = np.zeros((10, 20), np.uint8)
-    assert (task.described(nothing)["box"], task.tabulate(nothing)) == (None, [(0, "none")])
+def test_json_and_the_table_have_what_is_salient():
+    levels = np.zeros((10, 20), np.uint8)
+    levels[2:6, 3:13] = 200
+    levels[0, 0] = 127  # less than half
+    result = Matte(levels)
+    salient = result.to_dict()["salient"]
+    assert salient["share"] == pytest.approx(0.2)
+    assert salient["box"] == [3, 2, 13, 6]
+    np.testing.assert_array_equal(coco_mask.decode(salient["segmentation"]), levels >= 128)
+    assert result.rows() == [(pytest.approx(20), "3 2 13 6")]
+    nothing = Matte(np.zeros((10, 20), np.uint8))
+    assert (nothing.to_dict()["salient"]["box"], nothing.rows()) == (None, [(0, "none")])
+
+
+def test_the_panel_of_a_ground_truth_is_its_mask(make, scenes):
+    image, target = scenes.val[0]
+    truth = make().truth(image, target)
+    np.testing.assert_array_equal(np.asarray(truth.panel(image, truth)), 255 * target["saliency"].numpy())
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

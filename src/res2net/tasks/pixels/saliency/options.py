@@ -1,32 +1,30 @@
-"""What a user can choose for the task saliency."""
+"""The options of the task saliency."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from res2net.errors import check_choice, check_range
+from res2net.errors import check_range
 from res2net.tasks.pixels.options import PixelOptions
 
 __all__ = ["SaliencyOptions"]
 
-REDUCTIONS = ("mean", "sum")
-
 
 @dataclass(frozen=True)
 class SaliencyOptions(PixelOptions):
-    """How salient objects are found, and how that is trained."""
+    """The decoder and the loss of salient object detection."""
 
     decoder: str = "poolnet"
-    """poolnet, poolnet_edges (which learns outlines too), dss, or one that the task segment has."""
-    reduction: str = "mean"
-    """The cross entropy of an image is the mean over its pixels, or their sum as in the papers."""
+    """poolnet, poolnet_edges (which also learns outlines), dss, or a decoder of the task segment."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Reduction of the cross entropy over the pixels of an image: mean, or sum as in the papers."""
     iou_weight: float = 0.0
-    """Weight of one less the intersection over union beside the cross entropy; 0 leaves it out."""
+    """Weight of the IoU loss (1 - IoU) that is added to the cross entropy; 0 leaves it out."""
     edge_weight: float = 1.0
-    """Weight of outlines beside masks, where a decoder learns both."""
+    """Weight of the loss of outlines, where a decoder learns them too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("Reduction", self.reduction, REDUCTIONS)
         check_range("iou weight", self.iou_weight, 0, 1e9)
         check_range("edge weight", self.edge_weight, 0, 1e9)

@@ -1,4 +1,4 @@
-"""What a user can choose for the task segment."""
+"""The options of the task segment."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["SegmentOptions"]
 
 @dataclass(frozen=True)
 class SegmentOptions(PixelOptions):
-    """How classes of pixels are found, and how that is trained."""
+    """The loss of semantic segmentation."""
 
     class_weights: tuple[float, ...] = ()
-    """Weight of each class in the loss; by default all count the same."""
+    """Weight of each class in the loss; by default all are equal."""
     ohem: float = 0.0
     """Learn only from pixels whose true class has at most this probability, such as 0.7; 0 learns from all."""
     ohem_kept: float = 1 / 16
-    """Share of pixels that is learnt from at least."""
+    """Smallest share of the pixels that is learnt from."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

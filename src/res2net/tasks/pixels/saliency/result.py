@@ -1,0 +1,83 @@
+"""How much each pixel of an image belongs to what stands out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from res2net.images.run_lengths import run_lengths
+from res2net.report import Column
+from res2net.report.tables import Cell
+from res2net.task.result import Result, write_png
+from res2net.tasks.pixels.saliency.cutouts import cut_out, in_a_row, on_checkerboard
+
+__all__ = ["Matte"]
+
+THRESHOLD = 128
+"""The level from which on a pixel counts as salient, where yes or no is asked."""
+
+
+@dataclass(eq=False)
+class Matte(Result):
+    """How much each pixel of an image belongs to salient objects, which is also how opaque it is in a cut-out."""
+
+    levels: NDArray[np.uint8]
+    """`(H, W)` of the image, from 0 to 255."""
+
+    columns = (Column("salient", "%", digits=1), Column("box", "pixels"))
+    files = "masks and cut-outs"
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The salient pixels, those of at least half the greatest level, `(H, W)`."""
+        return self.levels >= THRESHOLD
+
+    @property
+    def share(self) -> float:
+        """The share of salient pixels, 0..1."""
+        return float(self.mask.mean())
+
+    @property
+    def box(self) -> list[int] | None:
+        """Left, top, right and bottom edge of the smallest box around the salient pixels; None without any."""
+        rows, columns = (np.flatnonzero(self.mask.any(axis)) for axis in (1, 0))
+        if not len(rows):
+            return None
+        return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """`salient`: the `share` of salient pixels, the `box` around them, and their `segmentation` in run lengths."""
+        return {"salient": {"share": self.share, "box": self.box, "segmentation": run_lengths(self.mask)}}
+
+    def rows(self) -> Sequence[Sequence[Cell]]:
+        """The share of salient pixels and the box around them."""
+        box = self.box
+        return [(100 * self.share, " ".join(map(str, box)) if box else "none")]
+
+    def draw(self, image: Any = None) -> Image.Image:
+        """The image, the levels, and the cut-out before a checkerboard, side by side."""
+        canvas = self._canvas(image)
+        cut = on_checkerboard(cut_out(canvas, self.levels))
+        return in_a_row([canvas, Image.fromarray(self.levels).convert("RGB"), cut])
+
+    def panel(self, image: Any, truth: Result | None = None) -> Image.Image:
+        """The levels alone."""
+        return Image.fromarray(self.levels)
+
+    def cut_out(self, image: Any = None) -> Image.Image:
+        """The image, by default the input, transparent where nothing is salient; RGBA."""
+        return cut_out(self._canvas(image), self.levels)
+
+    def save(self, stem: str | Path) -> list[Path]:
+        """Write the levels as a grey PNG of 8 bits, `STEM-mask.png`, and of a known input `STEM-cutout.png`."""
+        stem = Path(stem)
+        written = [write_png(stem.with_name(f"{stem.name}-mask.png"), Image.fromarray(self.levels))]
+        if self._read is not None:
+            written.append(write_png(stem.with_name(f"{stem.name}-cutout.png"), self.cut_out()))
+        return written
