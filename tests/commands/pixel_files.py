@@ -10,9 +10,9 @@ from res2net.engine.config import TrainConfig
 from res2net.images.shapes.dataset import shapes_source
 from res2net.images.sources import DataSource
 from res2net.task.base import task_type
-from res2net.tasks.roads.drawn.scenes import RoadScenes
-from res2net.tasks.translate.drawn import ShapeMasks
-from res2net.tasks.volumes.drawn.bodies import Bodies
+from res2net.tasks.roads.synthetic.scenes import RoadScenes
+from res2net.tasks.translate.synthetic import ShapeMasks
+from res2net.tasks.volumes.synthetic.bodies import Bodies
 from res2net.weights import Preprocessing
 from res2net.zoo import create_model
 

@@ -5,7 +5,7 @@ import yaml
 from object_sets import SMALL, write_coco
 
 from res2net.recipes.runs import recipes
-from res2net.tasks.translate import drawn as shape_masks
+from res2net.tasks.translate import synthetic as shape_masks
 
 TASKS = {name: made().task_name for name, made in recipes().items() if not name.startswith("overfit")}
 """Those that learn by heart have tests of their own."""

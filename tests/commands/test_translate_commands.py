@@ -9,7 +9,7 @@ from PIL import Image
 from res2net.commands import evaluate, export, predict, train
 from res2net.errors import InputError
 from res2net.images.decode import image_size, read_image
-from res2net.tasks.translate.drawn import ShapeMasks
+from res2net.tasks.translate.synthetic import ShapeMasks
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainCon
 from res2net.engine.folder import RunFolder
 from res2net.engine.train import train
 from res2net.errors import InputError
-from res2net.tasks.translate import drawn as shape_masks
+from res2net.tasks.translate import synthetic as shape_masks
 from res2net.tasks.translate.task import TranslateOptions
 
 

@@ -9,7 +9,7 @@ from res2net.errors import InputError
 from res2net.images.sources import open_source
 from res2net.recipes import drawn_roads
 from res2net.recipes.drawn_roads import Arguments, configuration, run, verdict
-from res2net.tasks.roads.drawn.scenes import RoadScenes
+from res2net.tasks.roads.synthetic.scenes import RoadScenes
 
 
 def test_networks_of_one_cost_are_trained_alike():

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from res2net.recipes.shapes_translation import GOALS, Arguments, configuration, run
-from res2net.tasks.translate import drawn as shape_masks
+from res2net.tasks.translate import synthetic as shape_masks
 
 
 def test_networks_of_one_cost_are_trained_alike():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,8 +13,9 @@ from torch.utils.data import Dataset
 from res2net.errors import InputError
 from res2net.images.decode import EXTENSIONS, open_image, read_image
 from res2net.images.samples import Sample
+from res2net.images.splits import check_fraction, hashed_split
 
-__all__ = ["ImageFiles", "ImageFolder", "ReadFiles", "list_images", "stratified_split", "subfolders"]
+__all__ = ["ImageFiles", "ImageFolder", "ReadFiles", "list_files", "list_images", "stratified_split", "subfolders"]
 
 
 class ImageFiles(Dataset[Sample]):
@@ -114,15 +114,10 @@ def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int =
     Raises:
         InputError: the share is out of range, or a class has one image only.
     """
-    if not 0 < val_fraction < 1:
-        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
+    check_fraction(val_fraction)
     by_class: dict[int, list[int]] = defaultdict(list)
     for index, label in enumerate(images.targets):
         by_class[label].append(index)
-
-    def rank(index: int) -> bytes:
-        name = Path(images.paths[index]).relative_to(images.root).as_posix()
-        return hashlib.sha256(f"{seed} {name}".encode()).digest()
 
     val: set[int] = set()
     for label, indices in by_class.items():
@@ -131,8 +126,8 @@ def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int =
                 f"The class {images.class_names[label]!r} has one image only, and a split needs two: "
                 "add images, or make folders train and val."
             )
-        count = min(max(round(val_fraction * len(indices)), 1), len(indices) - 1)
-        val.update(sorted(indices, key=rank)[:count])
+        names = [Path(images.paths[index]).relative_to(images.root).as_posix() for index in indices]
+        val.update(indices[chosen] for chosen in hashed_split(names, val_fraction, seed)[1])
     return images.subset(i for i in range(len(images)) if i not in val), images.subset(sorted(val))
 
 
@@ -142,14 +137,29 @@ def list_images(path: str | Path) -> list[Path]:
     Raises:
         InputError: nothing is there.
     """
+    return list_files(path, EXTENSIONS, "an image", "images")
+
+
+def list_files(path: str | Path, endings: tuple[str, ...], one: str, many: str) -> list[Path]:
+    """A file itself, whatever its ending, or all files with one of the endings below a folder, sorted.
+
+    Args:
+        path: of the file or the folder.
+        endings: in lower case; those of files may be in any case. Hidden files and folders do not count.
+        one: what a file is called in messages, such as "an image".
+        many: the plural, such as "images".
+
+    Raises:
+        InputError: nothing is there.
+    """
     path = Path(path)
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(f"There is no file or folder {path}: give an image or a folder of images.")
-    found = sorted(_walk(path))
+        raise InputError(f"There is no file or folder {path}: give {one} or a folder of {many}.")
+    found = sorted(_walk(path, endings))
     if not found:
-        raise InputError(f"The folder {path} has no images: known endings are {', '.join(EXTENSIONS)}.")
+        raise InputError(f"The folder {path} has no {many}: known endings are {', '.join(endings)}.")
     return [Path(name) for name in found]
 
 
@@ -158,10 +168,10 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """The images below a folder, links followed, in no order."""
+def _walk(folder: Path, endings: tuple[str, ...] = EXTENSIONS) -> Iterator[str]:
+    """The files with one of the endings below a folder, links followed, in no order."""
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+            if name.lower().endswith(endings) and not name.startswith("."):
                 yield str(Path(parent, name))

@@ -5,17 +5,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-__all__ = ["hashed_split"]
+from res2net.errors import InputError
+
+__all__ = ["check_fraction", "hashed_split"]
+
+
+def check_fraction(val_fraction: float) -> None:
+    """Raise `InputError` unless a share of the validation is above 0 and below 1."""
+    if not 0 < val_fraction < 1:
+        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
 
 
 def hashed_split(keys: Sequence[str], val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """The places of the training and of the validation, each in order; at least one each of two keys or more.
+    """The indices of the training and of the validation, each in order; at least one each of two keys or more.
 
     Args:
-        keys: of the samples; a sample goes where the seed and its key say.
-        val_fraction: share of the validation.
+        keys: of the samples; the seed and its key decide where a sample goes.
+        val_fraction: share of the validation, above 0 and below 1.
         seed: another seed gives another split.
+
+    Raises:
+        InputError: the share is out of range.
     """
+    check_fraction(val_fraction)
 
     def rank(index: int) -> bytes:
         return hashlib.sha256(f"{seed} {keys[index]}".encode()).digest()

@@ -104,7 +104,7 @@ class Task(nn.Module):
 
     `Options.adjustable`, where it exists, names the options that may be changed after training.
     """
-    inputs: ClassVar[Inputs] = IMAGES
+    inputs: Inputs = IMAGES
     """What its samples are."""
     fact_names: ClassVar[Sequence[str]] = ("class_names",)
     """The names of what `describe` returns."""

@@ -13,7 +13,7 @@ from res2net.tasks.roads.data.files import geojson, nodes_and_edges, read_graph
 from res2net.tasks.roads.data.graph import RoadGraph
 from res2net.tasks.roads.data.maps import junction_map, road_map
 from res2net.tasks.roads.data.skeleton import graph_of_mask, without_spurs
-from res2net.tasks.roads.drawn.towns import draw_town
+from res2net.tasks.roads.synthetic.towns import draw_town
 
 EMPTY = RoadGraph.of([], [])
 TEE = RoadGraph.of([(10, 10), (30, 10), (50, 10), (30, 40)], [(0, 1), (1, 2), (1, 3)])

@@ -18,7 +18,7 @@ from res2net.tasks.pixels.heads.fixed import FixedPixels
 from res2net.tasks.roads.data.files import nodes_and_edges, read_graph
 from res2net.tasks.roads.data.graph import RoadGraph
 from res2net.tasks.roads.data.maps import road_map
-from res2net.tasks.roads.drawn.scenes import RoadScenes
+from res2net.tasks.roads.synthetic.scenes import RoadScenes
 from res2net.tasks.roads.options import RoadsOptions
 from res2net.tasks.roads.task import RoadResult, Roads
 from res2net.weights import Preprocessing

@@ -11,7 +11,7 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.images import BadImage, open_source
 from res2net.tasks.translate.data import PAIR_NAMES, Backwards, ImagePairs, PairTransform, unit
-from res2net.tasks.translate.drawn import LOOKS, MASK_COLOURS, ShapeMasks
+from res2net.tasks.translate.synthetic import LOOKS, MASK_COLOURS, ShapeMasks
 from res2net.weights import Preprocessing
 
 

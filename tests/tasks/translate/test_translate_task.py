@@ -19,7 +19,7 @@ from res2net.images.samples import Transformed, collate
 from res2net.images.sources import DataSource
 from res2net.report import Report
 from res2net.tasks.translate.data import PAIR_NAMES, unit
-from res2net.tasks.translate.drawn import ShapeMasks
+from res2net.tasks.translate.synthetic import ShapeMasks
 from res2net.tasks.translate.task import Translate, TranslateOptions
 from res2net.weights import Preprocessing
 

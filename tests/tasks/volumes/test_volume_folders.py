@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from res2net.errors import InputError
-from res2net.images import BadImage, open_source
+from res2net.images import BadImage
 from res2net.tasks.volumes.data import open_volumes
+from res2net.tasks.volumes.task import Volumes
 
 
 def write(path, shape=(5, 4, 3), value=0):
@@ -16,14 +17,14 @@ def write(path, shape=(5, 4, 3), value=0):
     nibabel.save(nibabel.Nifti1Image(np.full(shape, value, np.int16), np.eye(4)), path)
 
 
-def decathlon(root, count=5, **said):
+def decathlon(root, count=5, **changes):
     listed = []
     for index in range(count):
         entry = {"image": f"./imagesTr/case_{index}.nii.gz", "label": f"./labelsTr/case_{index}.nii.gz"}
         write(root / entry["image"])
         write(root / entry["label"], value=index % 3)
         listed.append(entry)
-    content = {"labels": {"0": "background", "1": "liver", "2": "tumour"}, "training": listed} | said
+    content = {"labels": {"0": "background", "1": "liver", "2": "tumour"}, "training": listed} | changes
     (root / "dataset.json").write_text(json.dumps(content))
     return root
 
@@ -69,7 +70,7 @@ def test_a_pair_of_folders_has_classes_with_numbers(tmp_path, labels):
 
 
 def test_a_source_of_volumes(tmp_path):
-    source = open_source(decathlon(tmp_path), labels=("label_map",))
+    source = Volumes.open(decathlon(tmp_path))
     assert source.class_names == ["background", "liver", "tumour"]
     assert len(source.preprocessing.mean) == 1
 
@@ -119,7 +120,7 @@ def missing(root):
         (lambda root: decathlon(root, labels=["liver"]), "does not name its labels by the numbers from 0"),
         (lambda root: decathlon(root, training=[{"image": "a"}]), "lists training volumes without image or label"),
         (lambda root: decathlon(root, training=[{"image": "../a", "label": "b"}]), "outside of its folder"),
-        (lambda root: (root / "dataset.json").write_text("{"), "is no JSON"),
+        (lambda root: (root / "dataset.json").write_text("{"), "is not valid JSON"),
         (lambda root: (root / "dataset.json").write_text("[1]"), "holds no description"),
     ],
 )
@@ -133,4 +134,4 @@ def test_no_folder(tmp_path):
     with pytest.raises(InputError, match="is no folder: give one of volumes"):
         open_volumes(tmp_path / "nowhere")
     with pytest.raises(InputError, match="validation fraction 2 is out of range"):
-        open_volumes(tmp_path, val_fraction=2)
+        open_volumes(pair(tmp_path), val_fraction=2)

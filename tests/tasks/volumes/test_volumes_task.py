@@ -1,4 +1,4 @@
-"""Segmentation of drawn volumes: what is learnt from, what is found, and what is written."""
+"""Segmentation of synthetic volumes: training, results and their files."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import torch
 from torch import nn
 
 import res2net
-from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.checkpoints import save_task, task_metadata
 from res2net.engine.config import TrainConfig
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
-from res2net.images import collate
-from res2net.tasks.volumes.drawn.bodies import CLASSES, Bodies, bodies_source
-from res2net.tasks.volumes.task import Volumes, VolumesOptions
+from res2net.export.exporter import EXPORTERS
+from res2net.images import collate, open_source
+from res2net.tasks.volumes.inputs import VolumeInputs
+from res2net.tasks.volumes.synthetic.bodies import CLASSES, Bodies
+from res2net.tasks.volumes.task import LabelVolume, Volumes, VolumesOptions
 from res2net.weights import Preprocessing
 
 
 @pytest.fixture
 def source():
-    """Two drawn volumes to train on and two to validate on, and patches of 16 voxels a side."""
-    usual = bodies_source()
-    return replace(
-        usual, train=Bodies(2), val=Bodies(2, split="val"), preprocessing=replace(usual.preprocessing, size=16)
-    )
+    """Two synthetic volumes to train on and two to validate on, and patches of 16 voxels a side."""
+    usual = Volumes.open("volumes:2,2")
+    return replace(usual, preprocessing=replace(usual.preprocessing, size=16))
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ class Threshold(nn.Module):
         return torch.stack([-bright, bright], 1)
 
 
-def threshold(size=16, spacing=(1.0, 1.0, 1.0), **options):
-    facts = {"class_names": ["background", "bright"], "spacing": list(spacing), "window": [0.0, 100.0]}
+def threshold(size=16, spacing=(1.0, 1.0, 1.0), class_names=("background", "bright"), **options):
+    facts = {"class_names": list(class_names), "spacing": list(spacing), "window": [0.0, 100.0]}
     preprocessing = Preprocessing(size=size, crop=1.0, mean=(0.5,), std=(0.25,))
     return Volumes(Threshold(), preprocessing, VolumesOptions(**options), facts).eval()
 
@@ -105,30 +106,30 @@ def test_every_voxel_of_the_file_gets_a_class(make, source, backbone, slices):
     }
     for index, result in enumerate(results):
         volume, _ = source.val[index]
-        assert tuple(result["label_map"].shape) == volume.shape
-        assert [one["class"] for one in result["classes"]] == list(CLASSES[1:])
+        assert tuple(result.label_map.shape) == volume.shape
+        assert [one["class"] for one in result.classes] == list(CLASSES[1:])
 
 
 @pytest.mark.parametrize("shape", [(20, 30, 24), (3, 40, 5), (1, 1, 1)])
 def test_windows_cover_volumes_of_any_size(tmp_path, shape):
     nibabel.save(scan(shape), tmp_path / "scan.nii")
     task = threshold(spacing=(2.0, 1.0, 1.5), overlap=0.3)
-    volume = task.read_file(tmp_path / "scan.nii")
+    volume = task.inputs.read(tmp_path / "scan.nii")
     image, noted = task.transform(False)(volume, {})
     (result,) = task.predict(image[None], {name: [one] for name, one in noted.items()})
-    assert torch.equal(result["label_map"], (volume.voxels > 50).to(torch.uint8))
+    assert torch.equal(result.label_map, (volume.voxels > 50).to(torch.uint8))
     assert set(task.model.seen) == {(16, 16, 16)}
 
 
 def test_spacing_is_respected(tmp_path):
     nibabel.save(scan(), tmp_path / "scan.nii")
     task = threshold(spacing=(4.0, 4.0, 4.0), size=8)
-    volume = task.read_file(tmp_path / "scan.nii")
+    volume = task.inputs.read(tmp_path / "scan.nii")
     image, noted = task.transform(False)(volume, {})
     assert image.shape == (1, 12, 8, 8)  # 24 x 2 mm, 30 x 1 mm, 20 x 1.5 mm
     (result,) = task.predict(image[None], {name: [one] for name, one in noted.items()})
-    assert tuple(result["label_map"].shape) == (24, 30, 20)
-    (bright,) = result["classes"]
+    assert tuple(result.label_map.shape) == (24, 30, 20)
+    (bright,) = result.classes
     assert bright["millilitres"] == pytest.approx(bright["voxels"] * 0.003)
     assert bright["voxels"] == pytest.approx(7200, rel=0.1)
 
@@ -137,27 +138,75 @@ def test_a_result_is_a_file_like_the_scan(tmp_path):
     affine = np.array([[0, -1.5, 0, 9], [1, 0, 0, -8], [0, 0, 2, 7], [0, 0, 0, 1.0]])
     nibabel.save(scan(affine=affine), tmp_path / "scan.nii.gz")
     task = threshold(spacing=(2.0, 1.5, 1.0))
-    volume = task.read_file(tmp_path / "scan.nii.gz")
+    volume = task.inputs.read(tmp_path / "scan.nii.gz")
     image, noted = task.transform(False)(volume, {})
     (result,) = task.predict(image[None], {name: [one] for name, one in noted.items()})
-    (path,) = task.save(result, tmp_path / "00001-scan")
+    (path,) = result.save(tmp_path / "00001-scan")
     assert path.name == "00001-scan.nii.gz"
     mask = nibabel.load(path)
     assert np.allclose(mask.affine, affine)
     assert np.array_equal(np.asarray(mask.dataobj), np.asarray(scan().dataobj) > 50)
-    assert task.described(result) == result["classes"]
-    assert task.tabulate(result) == [("bright", pytest.approx(7200 * 0.003), 7200)]
+    assert result.to_dict() == {"classes": result.classes}
+    assert result.rows() == [("bright", pytest.approx(7200 * 0.003), 7200)]
+
+
+def saturated(image):
+    return (np.asarray(image.convert("HSV"))[..., 1] > 60).mean()
 
 
 def test_drawing_shows_three_slices_and_what_was_found(source):
     volume, target = source.val[0]
-    task = threshold()
-    task.class_names = CLASSES
-    empty = task.draw(volume, {"label_map": torch.zeros_like(target["label_map"])})
-    full = task.draw(volume, target)
-    assert empty.width > 3 * 200
-    assert (np.asarray(full.convert("HSV"))[..., 1] > 60).mean() > 0.01
-    assert (np.asarray(empty.convert("HSV"))[..., 1] > 60).mean() == 0
+    task = threshold(class_names=CLASSES)
+    full = task.truth(volume, target)
+    empty = LabelVolume(torch.zeros_like(full.label_map), full.volume, CLASSES, task.window)
+    assert empty.draw(volume).width > 3 * 200
+    assert saturated(full.draw(volume)) > 0.01
+    assert saturated(empty.draw(volume)) == 0
+    assert full.bind(lambda: volume).draw().tobytes() == full.draw(volume).tobytes()
+
+
+def test_beside_each_other_all_show_the_slices_of_the_ground_truth(source):
+    volume, target = source.val[0]
+    task = threshold(class_names=CLASSES)
+    truth = task.truth(volume, target)
+    assert truth.panel(volume, truth).tobytes() == truth.draw(volume).tobytes()
+    liver = LabelVolume((truth.label_map == 1).to(torch.uint8), truth.volume, CLASSES, task.window)
+    assert liver.panel(volume, truth).tobytes() != liver.draw(volume).tobytes()
+    # The upper half has no classes: it is the same in all of them, and in the volume alone.
+    shown = task.inputs.show(volume, truth)
+    half = (0, 0, shown.width, shown.height // 2 - 4)
+    assert saturated(shown) == 0
+    assert shown.crop(half).tobytes() == truth.panel(volume, truth).crop(half).tobytes()
+    assert shown.crop(half).tobytes() == liver.panel(volume, truth).crop(half).tobytes()
+    assert shown.tobytes() != task.inputs.show(volume).tobytes()
+    assert task.inputs.show(volume).tobytes() == VolumeInputs(window=(0.0, 100.0)).show(volume).tobytes()
+    assert VolumeInputs().show(volume).size == shown.size
+
+
+def test_an_exported_network_sees_patches_of_one_shape(source):
+    task = threshold(spacing=(2.0, 1.0, 1.5))
+    exporter = EXPORTERS["volumes"](task)
+    assert exporter.set_size() == (16, 16, 16)
+    assert exporter.set_size((8, 12)) == (8, 8, 12)
+    assert exporter.set_size((4, 8, 12)) == (4, 8, 12)
+    (volume,) = exporter.examples(1)
+    assert exporter.transform()(volume).shape == (1, 4, 8, 12)
+    restored = Volumes(nn.Identity(), task.preprocessing, task.options, task_metadata(task))
+    EXPORTERS["volumes"](restored).restore(Threshold(), ["logits"], (4, 8, 12))
+    found = restored.find(volume, {})
+    assert torch.equal(found.label_map, task.find(volume, {}).label_map)
+    assert set(restored.model.seen) == {(4, 8, 12)}
+    for name in ("spacing", "window"):
+        lacking = Volumes(
+            nn.Identity(),
+            task.preprocessing,
+            VolumesOptions(spacing=(1, 1, 1), window=(0, 1)),
+            {fact: value for fact, value in task.facts.items() if fact != name},
+        )
+        with pytest.raises(InputError, match=f"does not state its {name}"):
+            EXPORTERS["volumes"](lacking).restore(Threshold(), ["logits"], (4, 8, 12))
+    with pytest.raises(InputError, match="returns maps, and volumes needs logits"):
+        EXPORTERS["volumes"](restored).restore(Threshold(), ["maps"], (4, 8, 12))
 
 
 def test_a_checkpoint_holds_all_that_prediction_needs(make, source, tmp_path):
@@ -181,7 +230,7 @@ def test_what_is_chosen_goes_before_what_is_usual(make):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"slices": 4}, "slices 4 is no odd number"),
+        ({"slices": 4}, "slices 4 is not an odd number"),
         ({"window": (3.0, 3.0)}, "The window .* is empty"),
         ({"overlap": 1.0}, "overlap 1.0 is out of range"),
         ({"spacing": (0.0, 1.0, 1.0)}, "spacing 0.0 is out of range"),
@@ -193,7 +242,7 @@ def test_options_out_of_range(options, message):
         VolumesOptions(**options)
 
 
-def test_drawn_volumes_are_the_same_every_time_and_in_no_two_places():
+def test_synthetic_volumes_are_the_same_every_time_and_in_no_two_places():
     (one, target), (again, _) = Bodies(2)[1], Bodies(2)[1]
     assert torch.equal(one.voxels, again.voxels)
     assert set(target["label_map"].unique().tolist()) == set(range(len(CLASSES)))
@@ -201,6 +250,14 @@ def test_drawn_volumes_are_the_same_every_time_and_in_no_two_places():
     assert other.shape != one.shape or not torch.equal(other.voxels, one.voxels)
 
 
-def test_drawn_volumes_have_labels_of_voxels_alone():
-    with pytest.raises(InputError, match="have no labels but of voxels"):
-        bodies_source(("label",))
+def test_synthetic_volumes_have_labels_of_voxels_alone():
+    with pytest.raises(InputError, match="has labels of voxels alone"):
+        open_source("volumes", labels=("label",))
+
+
+def test_the_source_has_as_many_volumes_as_its_name_states():
+    source = Volumes.open("volumes:3,1")
+    assert (source.name, len(source.train), len(source.val)) == ("volumes", 3, 1)
+    assert [len(samples) for samples in (Volumes.open("volumes").train, Volumes.open("volumes").val)] == [48, 12]
+    with pytest.raises(InputError, match="does not state how many samples volumes has"):
+        Volumes.open("volumes:3")

@@ -27,7 +27,7 @@ def draw_volume(
     label_map: Tensor,
     names: Sequence[str],
     window: tuple[float, float],
-    place: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
 ) -> Image.Image:
     """Three slices side by side, and below them the same with the classes of the voxels.
 
@@ -39,15 +39,15 @@ def draw_volume(
         label_map: `(D, H, W)`, indices of classes; 0 is the background and is not drawn.
         names: of all classes.
         window: intensities that are black and white.
-        place: where the slices cross; by default as `crossing` tells.
+        indices: of the slice along each axis; by default those of `crossing`.
     """
-    place = place or crossing(label_map)
+    indices = indices or crossing(label_map, label_map.shape)
     size = [count * step for count, step in zip(voxels.shape, spacing, strict=True)]
     scale = SIDE / max(size)
     top, below = [], []
     for axis in range(3):
-        grey = plane(voxels, axis, place[axis])
-        classes = plane(label_map, axis, place[axis])
+        grey = plane(voxels, axis, indices[axis])
+        classes = plane(label_map, axis, indices[axis])
         height, width = (max(1, round(size[other] * scale)) for other in range(3) if other != axis)
         low, high = window
         shades = np.clip((grey - low) / (high - low), 0, 1) * 255
@@ -61,22 +61,23 @@ def draw_volume(
     return sheet([top, below])
 
 
-def crossing(label_map: Tensor) -> tuple[int, int, int]:
-    """The slice of each axis that has most of the last class that is there, which in most data sets is the rarest.
+def crossing(label_map: Tensor | None, shape: Sequence[int]) -> tuple[int, int, int]:
+    """The index, along each axis, of the slice that has most of the last class that is there.
 
-    In a volume with background alone it is the middle one.
+    In most data sets that class is the rarest. Without a label map, and in one with background alone, it is the middle
+    slice of a volume of that shape.
     """
-    if not (label_map > 0).any():
-        depth, height, width = label_map.shape
+    if label_map is None or not (label_map > 0).any():
+        depth, height, width = shape
         return depth // 2, height // 2, width // 2
     chosen = label_map == label_map.max()
     slices, rows, columns = (int(chosen.sum([one for one in range(3) if one != axis]).argmax()) for axis in range(3))
     return slices, rows, columns
 
 
-def plane(values: Tensor, axis: int, place: int) -> NDArray[Any]:
+def plane(values: Tensor, axis: int, index: int) -> NDArray[Any]:
     """A slice across an axis, turned as radiologists see it: all its axes run the other way."""
-    found: NDArray[Any] = values.select(axis, place).flip(0, 1).contiguous().numpy()
+    found: NDArray[Any] = values.select(axis, index).flip(0, 1).contiguous().numpy()
     return found
 
 

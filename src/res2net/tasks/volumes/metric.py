@@ -1,4 +1,4 @@
-"""How well the classes of voxels are told: Dice and the 95 % Hausdorff distance of each class, both by MONAI."""
+"""Dice and the 95 % Hausdorff distance of the classes of voxels, both by MONAI."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def volume_dice(found: Tensor, truth: Tensor, classes: int) -> Tensor:
 
     Args:
         found: indices of classes, `(D, H, W)`.
-        truth: likewise.
+        truth: the same of the ground truth.
         classes: how many there are, the background included.
 
     Returns:
@@ -80,7 +80,7 @@ def volume_hausdorff(found: Tensor, truth: Tensor, classes: int, spacing: Sequen
 
     Args:
         found: indices of classes, `(D, H, W)`.
-        truth: likewise.
+        truth: the same of the ground truth.
         classes: how many there are, the background included.
         spacing: of voxels along each axis, mm.
 
@@ -93,13 +93,13 @@ def volume_hausdorff(found: Tensor, truth: Tensor, classes: int, spacing: Sequen
     diagonal = float(torch.tensor([size * step for size, step in zip(truth.shape, spacing, strict=True)]).norm())
     distances = torch.full((classes - 1,), diagonal, dtype=torch.float64)
     both = ours[0, 1:].flatten(1).any(1) & theirs[0, 1:].flatten(1).any(1)
-    for place in both.nonzero()[:, 0].tolist():
-        pair = (ours[:, place + 1 : place + 2], theirs[:, place + 1 : place + 2])
+    for index in both.nonzero()[:, 0].tolist():
+        pair = (ours[:, index + 1 : index + 2], theirs[:, index + 1 : index + 2])
         with quiet_monai():
             found_distance = compute_hausdorff_distance(
                 *pair, include_background=True, percentile=PERCENTILE, spacing=list(spacing)
             )
-        distances[place] = found_distance[0, 0]
+        distances[index] = found_distance[0, 0]
     return distances.masked_fill(nowhere(ours, theirs), float("nan"))
 
 

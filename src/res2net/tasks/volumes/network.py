@@ -1,4 +1,4 @@
-"""A U-Net for volumes on any backbone: of three dimensions, or of two on stacks of neighbouring slices (2.5-D)."""
+"""A U-Net for volumes on any backbone: a 3-D one, or a 2-D one on stacks of neighbouring slices (2.5-D)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from res2net.nn.layers import activation, conv, norm_layer
 __all__ = ["UNetDecoder", "VolumeNetwork", "neighbouring_slices"]
 
 NARROWER = 2
-"""By what the channels of the decoder are divided from one level to the next finer one."""
+"""The number by which the channels of the decoder are divided from one level to the next finer one."""
 FEWEST = 8
-"""Channels that a level has at least."""
+"""The least channels of a level."""
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 class VolumeNetwork(nn.Module):
-    """A backbone and a decoder that tell the class of every voxel.
+    """A backbone and a decoder that classify every voxel.
 
     A backbone of three dimensions sees the volume as it is. One of two dimensions sees every slice with its neighbours
     as channels (`neighbouring_slices`), as many as it has input channels.
@@ -79,8 +79,8 @@ class UNetDecoder(nn.Module):
         channels: of the coarsest level.
         dims: dimensions of the signal.
         in_channels: of the input.
-        like: a network whose `Res2Bottleneck`s tell the scale and the base width of the blocks here; plain ones where
-            it has none.
+        like: a network whose first `Res2Bottleneck` gives the blocks here their scale and base width; they are plain
+            where it has none.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ def decoder_block(in_channels: int, channels: int, *, dims: int, scale: int, bas
 
 
 def neighbouring_slices(volumes: Tensor, count: int) -> Tensor:
-    """Every slice with its neighbours on both sides as channels; beyond the ends the last slice stands again.
+    """Every slice with its neighbours on both sides as channels; beyond the ends the last slice is repeated.
 
     Args:
         volumes: `(N, 1, D, H, W)`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from res2net.errors import InputError, check_range
 
@@ -11,7 +12,9 @@ __all__ = ["VolumesOptions"]
 
 @dataclass(frozen=True)
 class VolumesOptions:
-    """How the voxels of volumes are told apart, and how that is trained."""
+    """How the voxels of volumes are classified, and how that is trained."""
+
+    adjustable: ClassVar[tuple[str, ...]] = ("overlap",)
 
     depth: int | None = None
     """Slices of a patch; its height and width are --size. By default as many as these."""
@@ -51,7 +54,7 @@ class VolumesOptions:
         for step in self.spacing or ():
             check_range("spacing", step, 1e-3, 1e3)
         if self.slices < 1 or self.slices % 2 == 0:
-            raise InputError(f"slices {self.slices} is no odd number: give 1, 3, 5 and so on, the middle one counts.")
+            raise InputError(f"slices {self.slices} is not an odd number: give 1, 3, 5 and so on.")
         for intensity in self.window or ():
             check_range("window", intensity, -1e9, 1e9)
         if self.window is not None and not self.window[0] < self.window[1]:

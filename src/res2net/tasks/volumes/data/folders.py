@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ from torch.utils.data import Dataset
 
 from res2net.errors import InputError
 from res2net.images.samples import Sample
+from res2net.images.sources import DataSettings, DataSource
+from res2net.images.splits import hashed_split
 from res2net.tasks.volumes.data.nifti import (
     ENDINGS,
     bad_volume,
@@ -22,8 +23,9 @@ from res2net.tasks.volumes.data.nifti import (
     read_volume,
     volume_name,
 )
+from res2net.weights import Preprocessing
 
-__all__ = ["VolumeFiles", "open_volumes"]
+__all__ = ["VolumeFiles", "open_volumes", "read_volumes"]
 
 PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("images", "masks"))
 """Folders of scans and of their labels, by the names of the files, which are the same but for `_0000`."""
@@ -61,7 +63,7 @@ class VolumeFiles(Dataset[Sample]):
 
     @property
     def paths(self) -> list[Path]:
-        """Of the scans."""
+        """The paths of the scans."""
         return [scan for scan, _ in self.pairs]
 
     def subset(self, indices: Iterable[int]) -> VolumeFiles:
@@ -87,49 +89,50 @@ def open_volumes(path: str | Path, *, val_fraction: float = 0.2, seed: int = 0) 
     root = Path(path)
     if not root.is_dir():
         raise InputError(f"{path} is no folder: give one of volumes, with imagesTr and labelsTr, or images and labels.")
-    if not 0 < val_fraction < 1:
-        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
-    said = _read_description(root / "dataset.json")
-    pairs = _listed(root, said) or _by_name(root)
+    description = _read_description(root / "dataset.json")
+    pairs = _listed(root, description) or _by_name(root)
     if len(pairs) < 2:
         raise InputError(f"The folder {path} has one volume, and a split needs two: add some.")
-    names = _class_names(root, said) or _numbered(pairs)
+    names = _class_names(root, description) or _numbered(pairs)
 
-    def rank(index: int) -> bytes:
-        return hashlib.sha256(f"{seed} {pairs[index][0].name}".encode()).digest()
-
-    count = min(max(round(val_fraction * len(pairs)), 1), len(pairs) - 1)
-    val = set(sorted(range(len(pairs)), key=rank)[:count])
+    train, val = hashed_split([scan.name for scan, _ in pairs], val_fraction, seed)
     every = VolumeFiles(pairs, names)
-    return every.subset(index for index in range(len(pairs)) if index not in val), every.subset(sorted(val))
+    return every.subset(train), every.subset(val)
+
+
+def read_volumes(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
+    """Read the folder at a path into a source of volumes, as `open_volumes` does."""
+    train, val = open_volumes(path, val_fraction=settings.val_fraction, seed=settings.seed)
+    preprocessing = Preprocessing(size=96, crop=1.0, mean=(0.5,), std=(0.25,))
+    return DataSource(path.absolute().name, train, val, train.class_names, preprocessing)
 
 
 def _read_description(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        description = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} is no JSON ({error}): mend it, or remove it.") from error
-    if not isinstance(said, dict):
-        raise InputError(f"{file} holds no description of a data set: mend it, or remove it.")
-    return said
+        raise InputError(f"{file} is not valid JSON ({error}): fix it, or remove it.") from error
+    if not isinstance(description, dict):
+        raise InputError(f"{file} holds no description of a data set: fix it, or remove it.")
+    return description
 
 
-def _listed(root: Path, said: dict[str, Any]) -> list[tuple[Path, Path]]:
+def _listed(root: Path, description: dict[str, Any]) -> list[tuple[Path, Path]]:
     """The pairs that the description lists."""
-    entries = said.get("training", [])
+    entries = description.get("training", [])
     try:
         pairs = [(root / entry["image"], root / entry["label"]) for entry in entries]
     except (TypeError, KeyError) as error:
         raise InputError(
-            f"{root / 'dataset.json'} lists training volumes without image or label: mend it, or leave out training."
+            f"{root / 'dataset.json'} lists training volumes without image or label: fix it, or leave out training."
         ) from error
     for file in (file for pair in pairs for file in pair):
         if not file.resolve().is_relative_to(root.resolve()):
-            raise InputError(f"{root / 'dataset.json'} names {file}, which is outside of its folder: mend it.")
+            raise InputError(f"{root / 'dataset.json'} names {file}, which is outside of its folder: fix it.")
         if not file.is_file():
-            raise InputError(f"{root / 'dataset.json'} names {file}, which is not there: add it, or mend the list.")
+            raise InputError(f"{root / 'dataset.json'} names {file}, which is not there: add it, or fix the list.")
     return pairs
 
 
@@ -139,7 +142,7 @@ def _by_name(root: Path) -> list[tuple[Path, Path]]:
         if (root / scans).is_dir() and (root / labels).is_dir():
             by_name = {volume_name(file): file for file in sorted((root / labels).iterdir()) if is_volume(file)}
             pairs = []
-            for file in list_volumes(root / scans):
+            for file in sorted(list_volumes(root / scans)):
                 name = volume_name(file).removesuffix("_0000")
                 if name not in by_name:
                     raise InputError(f"The volume {file} has no labels in {root / labels}: add {name}{ENDINGS[0]}.")
@@ -149,9 +152,9 @@ def _by_name(root: Path) -> list[tuple[Path, Path]]:
     raise InputError(f"The folder {root} has no volumes with labels: it needs the folders {known}.")
 
 
-def _class_names(root: Path, said: dict[str, Any]) -> list[str]:
+def _class_names(root: Path, description: dict[str, Any]) -> list[str]:
     """The classes by number, from `{"0": "background", ...}`, or as nnU-Net has it, `{"background": 0, ...}`."""
-    labels = said.get("labels")
+    labels = description.get("labels")
     if not labels:
         return []
     try:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from res2net.errors import InputError
 from res2net.images.decode import BadImage
+from res2net.images.folder import list_files
 from res2net.tasks.volumes.data.needs import needs_volumes, quiet_nibabel
 from res2net.weights import atomic_write
 
@@ -75,15 +75,7 @@ def list_volumes(path: str | Path) -> list[Path]:
     Raises:
         InputError: nothing is there.
     """
-    path = Path(path)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"There is no file or folder {path}: give a volume or a folder of volumes.")
-    found = sorted(file for file in path.rglob("*") if is_volume(file))
-    if not found:
-        raise InputError(f"The folder {path} has no volumes: known endings are {', '.join(ENDINGS)}.")
-    return found
+    return list_files(path, ENDINGS, "a volume", "volumes")
 
 
 def is_volume(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Drawn trunks for tomography: organs of smooth random shapes, with texture and noise, in Hounsfield units."""
+"""Synthetic trunks for tomography: organs of smooth random shapes, with texture and noise, in Hounsfield units."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DENTED = 0.16
 
 @dataclass(frozen=True)
 class Body:
-    """A drawn volume, slices first."""
+    """A synthetic volume, slices first."""
 
     voxels: Array
     """`(D, H, W)`, Hounsfield units."""
@@ -41,7 +41,7 @@ class Body:
 def draw_body(rng: np.random.Generator) -> Body:
     """A trunk with a liver, a spleen and two kidneys, and with one to three tumours in the liver.
 
-    Liver and spleen have the same intensities, and are told apart by place, size and texture; tumours are darker than
+    Liver and spleen have the same intensities, and differ in position, size and texture; tumours are darker than
     the liver by little more than the noise.
     """
     pixel = float(rng.uniform(*PIXELS))
@@ -57,11 +57,11 @@ def draw_body(rng: np.random.Generator) -> Body:
     size = float(rng.uniform(0.9, 1.05))
 
     def blob(centre: Sequence[float], radii: Sequence[float]) -> NDArray[np.bool_]:
-        """A dented ellipsoid at about that place, mm, of the body's size."""
+        """A dented ellipsoid at about that position, mm, of the body's size."""
         shift = rng.normal(0, 3, 3)
-        place = [size * at + move for at, move in zip(centre, shift, strict=True)]
+        position = [size * at + move for at, move in zip(centre, shift, strict=True)]
         axes = [size * radius * float(rng.uniform(0.88, 1.12)) for radius in radii]
-        inside: NDArray[np.bool_] = distance((z, y, x), place, axes) < 1 + waves(rng, (z, y, x), 40.0, DENTED)
+        inside: NDArray[np.bool_] = distance((z, y, x), position, axes) < 1 + waves(rng, (z, y, x), 40.0, DENTED)
         return inside
 
     trunk = distance((z, y, x), (0, 0, 0), (400, 66 * size, 82 * size)) < 1
@@ -75,9 +75,9 @@ def draw_body(rng: np.random.Generator) -> Body:
     deep = np.argwhere(liver & (distance((z, y, x), (8 * size, 6 * size, 30 * size), (30, 24, 26)) < 1))
     for _ in range(int(rng.integers(1, 4))):
         at = deep[int(rng.integers(len(deep)))]
-        place = (float(z[at[0], 0, 0]), float(y[0, at[1], 0]), float(x[0, 0, at[2]]))
+        position = (float(z[at[0], 0, 0]), float(y[0, at[1], 0]), float(x[0, 0, at[2]]))
         radius = float(rng.uniform(8, 15))
-        lump = distance((z, y, x), place, [radius * float(rng.uniform(0.85, 1.15)) for _ in range(3)])
+        lump = distance((z, y, x), position, [radius * float(rng.uniform(0.85, 1.15)) for _ in range(3)])
         label_map[(lump < 1 + waves(rng, (z, y, x), 15.0, DENTED)) & liver] = 4
 
     tissues = np.array(TISSUES, dtype=np.float32)

@@ -14,8 +14,8 @@ from res2net.images.samples import Sample
 from res2net.images.shapes.dataset import SPLITS
 from res2net.images.sources import SOURCES, DataSource
 from res2net.tasks.roads.data.folder import ROAD_CLASSES
-from res2net.tasks.roads.drawn.aerial import render_town
-from res2net.tasks.roads.drawn.towns import draw_town
+from res2net.tasks.roads.synthetic.aerial import render_town
+from res2net.tasks.roads.synthetic.towns import draw_town
 from res2net.weights import Preprocessing
 
 __all__ = ["RoadScenes", "road_source"]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from res2net.images.shapes.scene import Colour
-from res2net.tasks.roads.drawn.towns import SURFACES, Street, Town
+from res2net.tasks.roads.synthetic.towns import SURFACES, Street, Town
 
 __all__ = ["render_town"]
 
