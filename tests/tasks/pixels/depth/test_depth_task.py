@@ -1,4 +1,4 @@
-"""Distances of drawn scenes."""
+"""Distances of synthetic scenes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 
 import res2net
-from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
 from res2net.images.shapes.dataset import shapes_source
 from res2net.tasks.pixels.depth.losses import root_log_loss, scale_invariant_log_loss
-from res2net.tasks.pixels.depth.task import Depth, DepthOptions
+from res2net.tasks.pixels.depth.task import Depth, DepthMap, DepthOptions
 
 
 @pytest.fixture
@@ -42,14 +43,19 @@ def batch(task, scenes, train=False):
     return collate([samples[index] for index in range(len(samples))])
 
 
-def knows(task, monkeypatch, truth):
-    """Let the network find the logarithm of `truth` `(H, W)` in whatever it is shown."""
-    logits = truth.log()[None, None]
-    monkeypatch.setattr(
-        type(task),
-        "forward",
-        lambda self, images: torch.nn.functional.interpolate(logits, images.shape[-2:]).expand(len(images), -1, -1, -1),
-    )
+class Knows(torch.nn.Module):
+    """In the place of a network: finds the logarithm of `truth` `(H, W)` in whatever it is shown."""
+
+    def __init__(self, truth):
+        super().__init__()
+        self.logits = truth.log()[None, None]
+
+    def forward(self, images):
+        found = torch.nn.functional.interpolate(self.logits, images.shape[-2:])
+        return found.expand(len(images), -1, -1, -1)
+
+    def every(self, images):
+        return [self.logits]
 
 
 def test_the_root_over_a_batch_is_that_of_bts():
@@ -119,20 +125,21 @@ def test_a_few_steps_lower_the_loss(make, scenes):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_what_is_enlarged_is_nearer(make, scenes, monkeypatch):
+def test_what_is_enlarged_is_nearer(make, scenes):
     """A network that finds the distances of the file, divided by the zoom, has no loss."""
     task = make(scale=(2.0, 2.0), flip=0.0, scale_invariance=0.0)
     images, targets = batch(task, scenes, train=True)
     assert targets["zoom"].tolist() == [2.0] * 4
-    near = targets["depth"].as_subclass(torch.Tensor) / 2
-    monkeypatch.setattr(task.model, "every", lambda images: [near.log()[:, None]])
+    known = Knows(torch.zeros(1))
+    known.logits = (targets["depth"].as_subclass(torch.Tensor) / 2).log()[:, None]
+    task.model = known
     assert task.losses(images, targets)["loss"] == pytest.approx(0, abs=1e-6)
     far = make(scale=(2.0, 2.0), flip=0.0, scale_invariance=0.0, zoom_depth=False)
-    monkeypatch.setattr(far.model, "every", lambda images: [near.log()[:, None]])
+    far.model = known
     assert far.losses(images, targets)["loss"] == pytest.approx(math.log(2) ** 2, rel=1e-4)
 
 
-def test_the_size_in_which_a_image_is_seen_is_put_right(make, monkeypatch):
+def test_the_size_in_which_an_image_is_seen_is_corrected(make):
     """What is 3 m away in an image of half the size is 1.5 m away, unless half the size is usual."""
     half = (32, 48)
     cases = (
@@ -144,25 +151,26 @@ def test_the_size_in_which_a_image_is_seen_is_put_right(make, monkeypatch):
     for options, within, metres in cases:
         task = make(**options).eval()
         task.within = within
-        knows(task, monkeypatch, torch.full((8, 8), 3.0))
+        task.model = Knows(torch.full((8, 8), 3.0))
         images, targets = collate([task.transform(False)(Image.new("RGB", (96, 64)), {"index": 0})])
         (found,) = task.predict(images, targets)
-        assert found.shape == (64, 96)
-        assert found == pytest.approx(metres, rel=1e-5)
+        assert found.metres.shape == (64, 96)
+        assert found.metres == pytest.approx(metres, rel=1e-5)
     task = make(scales=(0.5, 2.0, 2.0)).eval()
+    task.model = Knows(torch.full((8, 8), 3.0))
     images, targets = collate([task.transform(False)(Image.new("RGB", (96, 64)), {"index": 0})])
     (found,) = task.predict(images, targets)
     # Whatever it is shown, the network finds 3 m: 1.5 m, 6 m and 6 m, of which the geometric mean counts.
-    assert found == pytest.approx((1.5 * 6 * 6) ** (1 / 3), rel=1e-5)
+    assert found.metres == pytest.approx((1.5 * 6 * 6) ** (1 / 3), rel=1e-5)
 
 
-def test_caps(make, monkeypatch):
+def test_caps(make):
     task = make(least=1.0, most=10.0).eval()
-    knows(task, monkeypatch, torch.tensor([[0.1, 5.0], [5.0, 200.0]]))
+    task.model = Knows(torch.tensor([[0.1, 5.0], [5.0, 200.0]]))
     images, targets = collate([task.transform(False)(Image.new("RGB", (2, 2)), {"index": 0})])
     (found,) = task.predict(images, targets)
-    assert found.min() == pytest.approx(1.0)
-    assert found.max() == pytest.approx(10.0)
+    assert found.metres.min() == pytest.approx(1.0)
+    assert found.metres.max() == pytest.approx(10.0)
 
 
 def test_the_truth_is_perfect(make, scenes, monkeypatch):
@@ -174,7 +182,7 @@ def test_the_truth_is_perfect(make, scenes, monkeypatch):
     records = task.validate(images, targets, metric)
     assert records["delta1"].tolist() == [1, 1, 1]
     assert metric.compute()["RMSE"] == pytest.approx(0, abs=1e-4)
-    assert [task.unit(name) for name in ("delta1", "RMSE", "RMSE_log")] == ["%", "m", ""]
+    assert [task.scoring.unit(name) for name in ("delta1", "RMSE", "RMSE_log")] == ["%", "m", ""]
 
 
 def test_the_constant_is_the_median(make, scenes):
@@ -191,7 +199,7 @@ def test_a_checkpoint_gives_the_same_results(make, scenes, tmp_path):
     images, targets = batch(task, scenes)
     with torch.no_grad():
         for one, other in zip(task.predict(images, targets), again.predict(images, targets), strict=True):
-            assert np.array_equal(one, other)
+            assert np.array_equal(one.metres, other.metres)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (57, 33), (200, 3)])
@@ -201,21 +209,28 @@ def test_results_are_files_in_the_size_of_the_image(make, tmp_path, size):
     images, targets = collate([task.transform(False)(full_image, {"index": 0})])
     with torch.no_grad():
         (found,) = task.predict(images, targets)
-    depth, colours = task.save(found, tmp_path / "00001-a")
+    depth, colours = found.save(tmp_path / "00001-a")
     with Image.open(depth) as image:
         millimetres = np.asarray(image)
     assert millimetres.dtype == np.uint16
     assert millimetres.shape == size[::-1]
-    assert millimetres / 1000 == pytest.approx(found, abs=6e-4)
+    assert millimetres / 1000 == pytest.approx(found.metres, abs=6e-4)
     with Image.open(colours) as image:
         assert image.size == size
-    assert task.draw(full_image, found).width >= 600
-    assert task.described(found).keys() == {"nearest", "median", "farthest"}
-    assert len(task.tabulate(found)[0]) == len(task.columns)
+    assert found.draw(full_image).width >= 600
+    assert found.to_dict()["depth"].keys() == {"nearest", "median", "farthest"}
+    assert len(found.rows()[0]) == len(found.columns)
 
 
-def test_what_is_too_far_for_a_file(make, tmp_path):
-    depth, _ = make().save(np.array([[70.0, 0.0001]], np.float32), tmp_path / "a")
+def test_the_ground_truth_is_a_result(make, scenes):
+    image, target = scenes.val[0]
+    truth = make().truth(image, target)
+    assert np.array_equal(truth.metres, target["depth"].numpy())
+    assert truth.panel(image, truth).width >= 600
+
+
+def test_what_is_too_far_for_a_file(tmp_path):
+    depth, _ = DepthMap(np.array([[70.0, 0.0001]], np.float32)).save(tmp_path / "a")
     with Image.open(depth) as image:
         assert np.asarray(image).tolist() == [[65535, 1]]
 

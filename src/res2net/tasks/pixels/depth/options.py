@@ -1,8 +1,9 @@
-"""What a user can choose for the task depth."""
+"""The options of the task depth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from res2net.errors import InputError, check_range
 from res2net.tasks.pixels.options import PixelOptions
@@ -12,20 +13,24 @@ __all__ = ["DepthOptions"]
 
 @dataclass(frozen=True)
 class DepthOptions(PixelOptions):
-    """How distances are found, and how that is trained."""
+    """The loss of depth estimation, and the range of distances."""
+
+    # Without `resize`: the network judges distances by how large things are in the pixels of its training.
+    adjustable: ClassVar[tuple[str, ...]] = ("window", "overlap", "scales", "flip_test", "least", "most")
 
     scale: tuple[float, float] = (1.0, 1.5)
-    """Least and greatest factor of a training image's size, before it is cut."""
+    """Smallest and largest random factor by which a training image is resized before it is cropped."""
     zoom_depth: bool = True
-    """What is enlarged counts as nearer by the same factor, in training and in evaluation; else its distance stays."""
+    """Divide distances by the factor by which an image is enlarged, in training and in evaluation."""
     scale_invariance: float = 0.5
-    """1 learns the distances of an image up to a common factor, 0 as they are, 0.5 something between (Eigen's)."""
+    """1 learns the distances of an image up to a common factor, 0 learns them absolutely, 0.5 is Eigen's choice."""
     root: bool = False
     """Learn from ten times the root of that error over a batch, as BTS does, in place of its mean over images."""
     least: float = 0.001
-    """Metres: nearer pixels do not count in evaluation, and none is found nearer."""
+    """Smallest distance, metres: predictions are clamped to it, and nearer pixels do not count in evaluation."""
     most: float = 80.0
-    """Metres: farther pixels do not count in evaluation, and none is found farther; 10 is usual for rooms."""
+    """Largest distance, metres: predictions are clamped to it, and farther pixels do not count in evaluation; 10 is
+    usual for rooms."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
