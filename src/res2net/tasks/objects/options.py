@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-from res2net.errors import check_choice, check_range
+from res2net.errors import check_range
+from res2net.options import check_literals
 from res2net.tasks.objects.heads.options import DetectorOptions
 
 __all__ = ["ObjectOptions"]
@@ -13,17 +13,20 @@ __all__ = ["ObjectOptions"]
 
 @dataclass(frozen=True)
 class ObjectOptions:
-    """How images with objects are prepared, and what of the network is trained."""
+    """How images with objects are prepared, and what of the network is trained.
 
-    detectors: ClassVar[tuple[str, ...]] = ()
-    """Those of the task."""
+    Raises:
+        InputError: a value is out of range or not known.
+    """
 
     detector: str = ""
+    """The network that finds the objects."""
     head: DetectorOptions = field(default_factory=DetectorOptions)
+    """Sizes and thresholds of the detector."""
     max_size: int = 1333
     """Longest side of an image, pixels; --size is the shorter side."""
     min_sizes: tuple[int, ...] = ()
-    """Shorter sides that are drawn from in training; by default --size alone."""
+    """Shorter sides to draw from in training; by default --size alone."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     jitter: tuple[float, float] | None = None
@@ -38,7 +41,7 @@ class ObjectOptions:
     """Batch normalisations of the backbone never learn, as is usual with published weights and small batches."""
 
     def __post_init__(self) -> None:
-        check_choice("Detector", self.detector, self.detectors)
+        check_literals(self)
         check_range("max size", self.max_size, 16, 16384)
         for size in self.min_sizes:
             check_range("min sizes", size, 16, 16384)

@@ -1,29 +1,54 @@
-"""What a user can choose for the task detect."""
+"""What a user can choose for the task detect; nothing here needs torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Literal
 
-from res2net.errors import check_choice
+from res2net.errors import InputError
 from res2net.tasks.objects.options import ObjectOptions
+from res2net.tasks.objects.verb_options import ObjectEvalOptions, ObjectPredictOptions
 
-__all__ = ["DetectOptions"]
+if TYPE_CHECKING:
+    from res2net.task.base import Task
+
+__all__ = ["DetectOptions", "EvalOptions", "PredictOptions"]
 
 
 @dataclass(frozen=True)
 class DetectOptions(ObjectOptions):
     """How objects are found, and how that is trained."""
 
-    detectors: ClassVar[tuple[str, ...]] = ("faster_rcnn", "faster_rcnn_c4", "retinanet", "fcos", "cascade_rcnn")
-    metrics: ClassVar[tuple[str, ...]] = ("coco", "voc07", "voc")
+    detector: Literal["faster_rcnn", "faster_rcnn_c4", "retinanet", "fcos", "cascade_rcnn"] = "faster_rcnn"
+    """The network that finds the objects; faster_rcnn_c4 is the one in the paper of Res2Net."""
+    metric: Literal["coco", "voc07", "voc"] = "coco"
+    """How average precision is counted: as by COCO, by PASCAL VOC 2007 (at eleven points of recall), or by PASCAL VOC
+    from 2010 on (the area below the curve)."""
 
-    detector: str = "faster_rcnn"
-    """faster_rcnn, faster_rcnn_c4 (the paper's), retinanet, fcos, or cascade_rcnn."""
-    metric: str = "coco"
-    """Average precision as it is counted by coco, by voc07 (PASCAL VOC 2007, at eleven points of recall), or by voc
-    (from 2010, the area below the curve)."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("Metric", self.metric, self.metrics)
+PredictOptions = ObjectPredictOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions(ObjectEvalOptions):
+    """Options of `res2net eval detect`."""
+
+    metric: Literal["coco", "voc07", "voc"] | None = None
+    """How average precision is counted; by default as in the training."""
+
+    def prepare(self, task: Task) -> None:
+        """Choose the metric.
+
+        Raises:
+            InputError: results in COCO's format are asked for with another metric than COCO's.
+        """
+        from res2net.tasks.objects.detect.task import Detect
+
+        assert isinstance(task, Detect)
+        if self.metric is not None:
+            task.measure_by(self.metric)
+        if self.results is not None and task.options.metric != "coco":
+            raise InputError(
+                f"The task detect has no results in COCO's format with the metric {task.options.metric}: leave out "
+                "--results, or add --metric coco."
+            )

@@ -2,7 +2,14 @@
 
 from res2net.images.faults import BAD_ANNOTATIONS, FAULTS, NOTES, AnnotationReport, Fault
 from res2net.tasks.objects.formats.images import LABELS, Annotations, ObjectImages
-from res2net.tasks.objects.formats.open import OBJECT_FORMATS, ObjectFormat, find_formats, open_objects, read_splits
+from res2net.tasks.objects.formats.open import (
+    OBJECT_FORMATS,
+    ObjectFormat,
+    find_formats,
+    open_objects,
+    read_objects,
+    read_splits,
+)
 
 __all__ = [
     "BAD_ANNOTATIONS",
@@ -17,5 +24,6 @@ __all__ = [
     "ObjectImages",
     "find_formats",
     "open_objects",
+    "read_objects",
     "read_splits",
 ]

@@ -116,6 +116,9 @@ class ObjectImages(Dataset[Sample]):
         InputError: the data set has not all the labels.
     """
 
+    reads_files = True
+    """Its images come from files, which worker processes can read."""
+
     def __init__(
         self, annotations: Annotations, labels: Sequence[str] = ("boxes", "labels"), chosen: Iterable[int] | None = None
     ) -> None:

@@ -1,4 +1,4 @@
-"""`open_objects`: from a path to images with objects for training and validation, whatever their format."""
+"""From a path to images with objects for training and validation, whatever their format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 from res2net.errors import InputError, check_choice
 from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
+from res2net.images.sources import DataSettings, DataSource
 from res2net.images.splits import hashed_split
+from res2net.registry import Registry
 from res2net.tasks.objects.formats.coco import has_instances, has_keypoints, read_instances, read_keypoints
 from res2net.tasks.objects.formats.coco_panoptic import has_panoptic, read_panoptic
 from res2net.tasks.objects.formats.images import LABELS, Annotations, ObjectImages
@@ -16,7 +18,15 @@ from res2net.tasks.objects.formats.penn_fudan import has_penn_fudan, read_penn_f
 from res2net.tasks.objects.formats.voc import has_voc, read_voc
 from res2net.tasks.objects.formats.yolo import has_yolo, read_yolo
 
-__all__ = ["OBJECT_FORMATS", "ObjectFormat", "find_formats", "open_objects", "read_splits", "split_images"]
+__all__ = [
+    "OBJECT_FORMATS",
+    "ObjectFormat",
+    "find_formats",
+    "open_objects",
+    "read_objects",
+    "read_splits",
+    "split_images",
+]
 
 _BOXES = ("boxes", "labels", "crowd", "area", "difficult")
 
@@ -39,17 +49,43 @@ class ObjectFormat:
     read: Callable[[Path, Sequence[str] | None, AnnotationReport], list[Annotations]]
 
 
-OBJECT_FORMATS: dict[str, ObjectFormat] = {
-    "coco": ObjectFormat("COCO", (*_BOXES, "masks"), has_instances, read_instances),
-    "coco_keypoints": ObjectFormat(
-        "COCO key points", (*_BOXES, "masks", "keypoints", "visibility"), has_keypoints, read_keypoints
-    ),
-    "coco_panoptic": ObjectFormat("COCO panoptic", (*_BOXES, "masks", "semantic"), has_panoptic, read_panoptic),
-    "voc": ObjectFormat("PASCAL VOC", _BOXES, has_voc, read_voc),
-    "penn_fudan": ObjectFormat("Penn-Fudan masks", (*_BOXES, "masks"), has_penn_fudan, read_penn_fudan),
-    "yolo": ObjectFormat("YOLO labels", (*_BOXES, "masks"), has_yolo, read_yolo),
-}
+OBJECT_FORMATS: Registry[ObjectFormat] = Registry("Format of data sets with objects")
 """All formats by name, in the order in which they are tried."""
+
+OBJECT_FORMATS.add("coco", ObjectFormat("COCO", (*_BOXES, "masks"), has_instances, read_instances))
+OBJECT_FORMATS.add(
+    "coco_keypoints",
+    ObjectFormat("COCO key points", (*_BOXES, "masks", "keypoints", "visibility"), has_keypoints, read_keypoints),
+)
+OBJECT_FORMATS.add(
+    "coco_panoptic", ObjectFormat("COCO panoptic", (*_BOXES, "masks", "semantic"), has_panoptic, read_panoptic)
+)
+OBJECT_FORMATS.add("voc", ObjectFormat("PASCAL VOC", _BOXES, has_voc, read_voc))
+OBJECT_FORMATS.add(
+    "penn_fudan", ObjectFormat("Penn-Fudan masks", (*_BOXES, "masks"), has_penn_fudan, read_penn_fudan)
+)
+OBJECT_FORMATS.add("yolo", ObjectFormat("YOLO labels", (*_BOXES, "masks"), has_yolo, read_yolo))
+
+
+def read_objects(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
+    """Read a data set with objects for `open_source`; see `open_objects`."""
+    train, val = open_objects(
+        path,
+        labels,
+        val_fraction=settings.val_fraction,
+        seed=settings.seed,
+        bad_annotations=settings.bad_annotations,
+    )
+    return DataSource(
+        path.absolute().name,
+        train,
+        val,
+        train.class_names,
+        keypoints=train.keypoints,
+        stuff_names=train.stuff_names,
+        category_ids=train.annotations.category_ids,
+        stuff_category_ids=train.annotations.stuff_category_ids,
+    )
 
 
 def find_formats(path: str | Path) -> list[str]:

@@ -11,7 +11,7 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss, maskrcnn_loss
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
 from res2net.backbones.base import Backbone
-from res2net.tasks.objects.heads.detector import register_detector
+from res2net.tasks.objects.heads.detector import DETECTORS
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.rcnn import add_masks, box_heads, on_pyramid
 from res2net.tasks.objects.heads.regions import LEAST_DETECTION, RegionHeads, SecondStage, Sizes
@@ -135,13 +135,13 @@ def _cascade(backbone: Backbone, num_classes: int, options: DetectorOptions, mas
     return on_pyramid(backbone, neck, CascadeHeads(steps), num_classes, options)
 
 
-@register_detector("cascade_rcnn")
+@DETECTORS.register("cascade_rcnn")
 def cascade_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
     """Cascade R-CNN on a feature pyramid."""
     return _cascade(backbone, num_classes, options, masks=False)
 
 
-@register_detector("cascade_mask_rcnn")
+@DETECTORS.register("cascade_mask_rcnn")
 def cascade_mask_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
     """Cascade Mask R-CNN (Cai & Vasconcelos, TPAMI 2021), with a head for masks in every step, as in MMDetection."""
     return _cascade(backbone, num_classes, options, masks=True)

@@ -1,20 +1,17 @@
-"""What every detector offers, and the table of all detectors: each file of this folder registers its own."""
+"""What every detector offers, and the registry of detectors: each file of this folder registers its own."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone
-from res2net.errors import InputError, check_choice
+from res2net.errors import InputError
+from res2net.registry import Registry
 from res2net.tasks.objects.heads.options import DetectorOptions
 
-__all__ = ["DETECTORS", "Build", "Detector", "build_detector", "detector_names", "register_detector"]
+__all__ = ["DETECTORS", "Build", "Detector", "build_detector"]
 
 
 class Detector(nn.Module):
@@ -65,39 +62,15 @@ class Detector(nn.Module):
 Build = Callable[[Backbone, int, DetectorOptions], Detector]
 """A backbone without classifier, the number of classes and options to a detector."""
 
-DETECTORS: dict[str, Build] = {}
-"""By name, of the files that were imported; `detector_names` imports them all."""
-
-
-def register_detector(name: str) -> Callable[[Build], Build]:
-    """Decorator: add a function that builds a detector, under that name."""
-
-    def add(build: Build) -> Build:
-        if name in DETECTORS:
-            raise ValueError(f"detector {name!r} is registered twice")
-        DETECTORS[name] = build
-        return build
-
-    return add
-
-
-@cache
-def _all_detectors() -> Mapping[str, Build]:
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
-    return DETECTORS
-
-
-def detector_names() -> list[str]:
-    """The names of all detectors."""
-    return sorted(_all_detectors())
+DETECTORS: Registry[Build] = Registry("Detector", package="res2net.tasks.objects.heads")
+"""What builds each detector, by name."""
 
 
 def build_detector(name: str, backbone: Backbone, num_classes: int, options: DetectorOptions | None = None) -> Detector:
     """The detector of that name on a backbone, which becomes a part of it.
 
     Args:
-        name: one of `detector_names()`.
+        name: one of `DETECTORS`.
         backbone: a network for images; its classifier is not used.
         num_classes: how many classes of objects there are, the background not counted.
         options: sizes and thresholds.
@@ -105,9 +78,9 @@ def build_detector(name: str, backbone: Backbone, num_classes: int, options: Det
     Raises:
         InputError: there is no such detector, the nearest is named; or the backbone or the options do not fit.
     """
-    check_choice("Detector", name, detector_names())
+    build = DETECTORS[name]
     if num_classes < 1:
         raise InputError(f"A detector cannot have {num_classes} classes: give 1 or more, the background not counted.")
     if backbone.dims != 2:
         raise InputError(f"A detector needs images, and this backbone is for signals of {backbone.dims} dimensions.")
-    return _all_detectors()[name](backbone, num_classes, options or DetectorOptions())
+    return build(backbone, num_classes, options or DetectorOptions())

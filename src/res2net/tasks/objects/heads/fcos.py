@@ -11,7 +11,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.dense import Dense, dense_neck, dense_strides
-from res2net.tasks.objects.heads.detector import register_detector
+from res2net.tasks.objects.heads.detector import DETECTORS
 from res2net.tasks.objects.heads.options import DetectorOptions
 
 __all__ = ["FCOS", "build_fcos"]
@@ -48,7 +48,7 @@ class FCOS(Dense):
         return self.box_coder.decode(changes, anchors)
 
 
-@register_detector("fcos")
+@DETECTORS.register("fcos")
 def build_fcos(backbone: Backbone, num_classes: int, options: DetectorOptions) -> FCOS:
     """FCOS on a backbone; it needs no sizes of anchors.
 

@@ -12,7 +12,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
-from res2net.tasks.objects.heads.detector import register_detector
+from res2net.tasks.objects.heads.detector import DETECTORS
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.regions import RegionHeads, SecondStage, region_pool
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage, region_proposals
@@ -90,7 +90,7 @@ def add_masks(heads: RegionHeads, neck: PyramidNeck, num_classes: int) -> None:
     heads.mask_predictor = MaskRCNNPredictor(channels, channels, 1 + num_classes)
 
 
-@register_detector("faster_rcnn")
+@DETECTORS.register("faster_rcnn")
 def faster_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
     """Faster R-CNN on a feature pyramid (Lin et al., CVPR 2017), as torchvision's `fasterrcnn_resnet50_fpn`."""
     neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
@@ -105,7 +105,7 @@ def on_pyramid(
     return TwoStage(backbone, neck, rpn, heads, num_classes, options.proposals)
 
 
-@register_detector("mask_rcnn")
+@DETECTORS.register("mask_rcnn")
 def mask_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
     """Mask R-CNN (He et al., ICCV 2017), as torchvision's `maskrcnn_resnet50_fpn`; also masks as `Detector` has them.
 
@@ -125,7 +125,7 @@ class _PlainPredictor(KeypointRCNNPredictor):  # type: ignore[misc] # torchvisio
         return super().forward(x).contiguous()
 
 
-@register_detector("keypoint_rcnn")
+@DETECTORS.register("keypoint_rcnn")
 def keypoint_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
     """Mask R-CNN's way to find key points (section 5 of its paper), as torchvision's `keypointrcnn_resnet50_fpn`.
 
@@ -181,7 +181,7 @@ class LastStage(nn.Module):
         return self.stage(regions).mean((2, 3))
 
 
-@register_detector("faster_rcnn_c4")
+@DETECTORS.register("faster_rcnn_c4")
 def faster_rcnn_c4(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
     """Faster R-CNN without a pyramid, as He et al. (CVPR 2016, appendix A) and the paper of Res2Net have it.
 

@@ -11,7 +11,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.dense import Dense, dense_neck, dense_strides
-from res2net.tasks.objects.heads.detector import register_detector
+from res2net.tasks.objects.heads.detector import DETECTORS
 from res2net.tasks.objects.heads.options import DetectorOptions
 
 __all__ = ["RetinaNet", "build_retinanet"]
@@ -49,7 +49,7 @@ class RetinaNet(Dense):
         return self.box_coder.decode_single(changes, anchors)
 
 
-@register_detector("retinanet")
+@DETECTORS.register("retinanet")
 def build_retinanet(backbone: Backbone, num_classes: int, options: DetectorOptions) -> RetinaNet:
     """RetinaNet on a backbone; by default with anchors of 4 times the stride of each map.
 

@@ -1,27 +1,30 @@
-"""What a user can choose for the task instance."""
+"""What a user can choose for the task instance; nothing here needs torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Literal
 
 from res2net.errors import check_range
 from res2net.tasks.objects.options import ObjectOptions
+from res2net.tasks.objects.verb_options import ObjectEvalOptions, ObjectPredictOptions
 
-__all__ = ["InstanceOptions"]
+__all__ = ["EvalOptions", "InstanceOptions", "PredictOptions"]
 
 
 @dataclass(frozen=True)
 class InstanceOptions(ObjectOptions):
     """How objects and their masks are found, and how that is trained."""
 
-    detectors: ClassVar[tuple[str, ...]] = ("mask_rcnn", "cascade_mask_rcnn")
-
-    detector: str = "mask_rcnn"
-    """mask_rcnn or cascade_mask_rcnn."""
+    detector: Literal["mask_rcnn", "cascade_mask_rcnn"] = "mask_rcnn"
+    """The network that finds the objects."""
     copy_paste: float = 0.0
     """Probability of pasting objects of another image (Ghiasi et al., 2021)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("copy paste", self.copy_paste, 0, 1)
+
+
+PredictOptions = ObjectPredictOptions
+EvalOptions = ObjectEvalOptions

@@ -6,27 +6,29 @@ from typing import Any
 
 from torchmetrics import Metric
 
+from res2net.export.exporter import EXPORTERS
 from res2net.images.sources import DataSource
-from res2net.task.base import register_task
+from res2net.task.base import TASKS, Scoring
 from res2net.tasks.objects.base import ObjectTask
 from res2net.tasks.objects.data.copy_paste import CopyPaste
+from res2net.tasks.objects.exporter import DetectorExporter
 from res2net.tasks.objects.instance.options import InstanceOptions
 from res2net.tasks.objects.metrics.coco import CocoAP
 
 __all__ = ["Instance", "InstanceOptions"]
 
 
-@register_task
+@TASKS.register("instance")
 class Instance(ObjectTask):
     """Boxes around objects, and the pixels of each."""
 
     name = "instance"
     Options = InstanceOptions
     labels = ("boxes", "labels", "masks", "crowd", "area")
-    parts = ("boxes", "labels", "masks")
-    outputs = ("boxes", "scores", "labels", "masks")
-    monitor = "mask_AP"
-    headline = ("box_AP50", "mask_AP", "mask_AP50")
+    learned = ("boxes", "labels", "masks")
+    scoring = Scoring("mask_AP", ("box_AP50", "mask_AP", "mask_AP50"))
+
+    options: InstanceOptions
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The samples, in training with objects pasted in if so chosen."""
@@ -34,7 +36,7 @@ class Instance(ObjectTask):
         if self.options.copy_paste:
             train = CopyPaste(
                 source.train,
-                self.augmented(),
+                self.way.train_transform(),
                 probability=self.options.copy_paste,
                 bad_images=source.bad_images,
                 decode=source.decode,
@@ -44,3 +46,10 @@ class Instance(ObjectTask):
     def metric(self) -> Metric:
         """COCO's numbers of boxes and masks."""
         return CocoAP(("bbox", "segm"), self.class_names)
+
+
+@EXPORTERS.register("instance")
+class InstanceExporter(DetectorExporter):
+    """A detector with a mask of 28 x 28 pixels within each box."""
+
+    outputs = ("boxes", "scores", "labels", "masks")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor, nn
 
+from res2net.errors import InputError
 from res2net.tasks.objects.heads.fixed import MAPS
 
 __all__ = ["DetectionAgreement", "compare_detections"]
@@ -15,6 +16,10 @@ __all__ = ["DetectionAgreement", "compare_detections"]
 TOLERANCE = 1e-3
 """How far two numbers of the same detection may lie apart: boxes as a share of the image's longer side, scores and
 masks as they are, from 0 to 1, and scores of key points as a share of the largest in the image."""
+EQUAL = 99.0
+"""Least share of equal detections, in percent: rounding may drop one that is as good as another."""
+MAP_LIMIT = 1e-4
+"""Largest relative difference of an output that is of the whole image."""
 PIXELS = 1.01
 """How far two key points of the same detection may lie apart, at least: they are middles of pixels, and of two values
 that are almost equal rounding may make the one or the other the largest."""
@@ -35,8 +40,33 @@ class DetectionAgreement:
 
     def to_dict(self) -> dict[str, float]:
         """All numbers, ready for JSON."""
-        said = asdict(self)
-        return {**{f"largest_{name}": value for name, value in said.pop("largest").items()}, **said}
+        numbers = asdict(self)
+        return {**{f"largest_{name}": value for name, value in numbers.pop("largest").items()}, **numbers}
+
+    def summary(self, images: str) -> str:
+        """One line about it; `images` says what was compared, such as "synthetic images"."""
+        differences = ", ".join(f"{name} {difference:.1e}" for name, difference in self.largest.items())
+        line = f"{self.images} {images}, {self.detections} detections: {self.equal:.1f} % equal"
+        return f"{line}, largest differences {differences}"
+
+    def check(self, *, int8: bool) -> None:
+        """Raise `InputError` where the exported network finds something else than the detector."""
+        if not self.detections:
+            raise InputError(
+                "The detector finds nothing in these images, so that nothing can be compared: give a folder of images "
+                "in which it finds something (--images)."
+            )
+        if self.equal < EQUAL:
+            raise InputError(
+                f"Only {self.equal:.1f} % of the detections of the file and the detector are equal, and {EQUAL:.0f} "
+                "% are needed: nothing was written; try another format."
+            )
+        difference = self.largest.get("semantic", 0.0)
+        if difference > MAP_LIMIT:
+            raise InputError(
+                f"The file's logits of pixels differ from those of the network by {difference:.1e} of the largest, and "
+                f"{MAP_LIMIT:.0e} is allowed: nothing was written; try another format."
+            )
 
 
 def compare_detections(

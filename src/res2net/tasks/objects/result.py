@@ -1,0 +1,135 @@
+"""The objects in an image: boxes, classes, scores, and where a task finds them masks and key points."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import box_convert
+
+from res2net.images.keypoints import Keypoints
+from res2net.images.run_lengths import decoded_masks, run_lengths
+from res2net.report import Column
+from res2net.report.objects import draw_objects
+from res2net.report.tables import Cell
+from res2net.task.result import Result
+
+__all__ = ["Objects"]
+
+
+@dataclass(eq=False)
+class Objects(Result):
+    """The objects that were found in an image, the best first; or those of its ground truth, which have no scores."""
+
+    boxes: Tensor
+    """`(m, 4)` XYXY, in pixels of the image."""
+    labels: Tensor
+    """`(m,)` int64, indices in `names`."""
+    names: Sequence[str]
+    """The names of all classes."""
+    scores: Tensor | None = None
+    """`(m,)`, 0 to 1."""
+    run_lengths: Sequence[Mapping[str, Any]] | None = None
+    """The mask of each object in COCO's run-length encoding of the whole image."""
+    points: Tensor | None = None
+    """`(m, k, 3)` x and y of each key point in pixels, and its score, or in a ground truth its visibility."""
+    skeleton: Sequence[tuple[int, int]] = ()
+    """Pairs of key points that lines connect."""
+    least_score: float = 0.5
+    """Objects with a lower score are neither drawn nor listed in the table."""
+    least_point_score: float = 0.0
+    """Key points are drawn whose score is higher."""
+
+    columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
+
+    @classmethod
+    def from_target(
+        cls, target: Mapping[str, Any], names: Sequence[str], keypoints: Keypoints | None = None, **options: Any
+    ) -> Self:
+        """Make the ground truth of an image from its target, as of `ObjectImages`; crowds count as objects."""
+        points = None
+        if "keypoints" in target:
+            places = target["keypoints"].as_subclass(Tensor)
+            points = torch.cat([places, target["visibility"][..., None].to(places)], -1)
+        return cls(
+            boxes=target["boxes"].as_subclass(Tensor),
+            labels=target["labels"],
+            names=names,
+            run_lengths=[run_lengths(mask.numpy()) for mask in target["masks"]] if "masks" in target else None,
+            points=points,
+            skeleton=keypoints.skeleton if keypoints else (),
+            **options,
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def masks(self) -> Tensor | None:
+        """The mask of each object, `(m, H, W)` bool; None where there are no masks."""
+        return decoded_masks(self.run_lengths) if self.run_lengths else None
+
+    def select(self, indices: Sequence[int]) -> Self:
+        """The objects of these indices, in their order."""
+        chosen = torch.tensor(indices, dtype=torch.int64)
+        parts = {name: getattr(self, name) for name in ("boxes", "labels", "scores", "points")}
+        return dataclasses.replace(
+            self,
+            **{name: None if part is None else part[chosen] for name, part in parts.items()},
+            run_lengths=None if self.run_lengths is None else [self.run_lengths[index] for index in indices],
+        )
+
+    def shown(self) -> Self:
+        """The objects that are drawn: those with a score of `least_score` or more, and all of a ground truth."""
+        scores = [1.0] * len(self) if self.scores is None else self.scores.tolist()
+        return self.select([index for index, score in enumerate(scores) if score >= self.least_score])
+
+    def to_dict(self) -> dict[str, Any]:
+        """`objects`: a list of `{"label", "score", "box", "mask", "keypoints"}`, what there is of these, in COCO's form.
+
+        A box is left, top, width and height; key points are x, y and score of each, one after the other.
+        """
+        objects = []
+        boxes = box_convert(self.boxes.double(), "xyxy", "xywh").tolist()
+        for index, (label, box) in enumerate(zip(self.labels.tolist(), boxes, strict=True)):
+            one: dict[str, Any] = {"label": self.names[label]}
+            if self.scores is not None:
+                one["score"] = self.scores[index].item()
+            one["box"] = box
+            if self.run_lengths is not None:
+                one["mask"] = self.run_lengths[index]
+            if self.points is not None:
+                one["keypoints"] = self.points[index].flatten().tolist()
+            objects.append(one)
+        return {"objects": objects}
+
+    def rows(self) -> Sequence[Sequence[Cell]]:
+        """A row for each object that is drawn."""
+        return [
+            (one["label"], 100 * one["score"] if "score" in one else None, ", ".join(f"{v:.0f}" for v in one["box"]))
+            for one in self.shown().to_dict()["objects"]
+        ]
+
+    def draw(self, image: Any = None) -> Image.Image:
+        """The image with its objects: boxes with names, masks and skeletons."""
+        shown = self.shown()
+        points = shown.points
+        if points is not None and shown.scores is not None:
+            # A score becomes what is drawn: the point or nothing.
+            seen = torch.where(points[..., 2:] > self.least_point_score, 2.0, 0.0)
+            points = torch.cat([points[..., :2], seen.to(points)], -1)
+        return draw_objects(
+            self.image if image is None else image,
+            shown.boxes,
+            shown.labels,
+            scores=shown.scores,
+            masks=shown.masks,
+            keypoints=points if len(shown) else None,
+            skeleton=self.skeleton,
+            names=self.names,
+        )
