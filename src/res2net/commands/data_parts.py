@@ -13,9 +13,11 @@ from res2net.images import BadImage, ImageFiles, open_source
 from res2net.images.decode import image_size
 from res2net.report import Column, Table
 from res2net.report.images import as_image
-from res2net.tasks.objects.drawing import draw_true_objects, draw_true_segments
+from res2net.task.result import Result
 from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, ObjectImages, find_formats, read_splits
 from res2net.tasks.objects.formats.survey import check_images, survey
+from res2net.tasks.objects.panoptic.result import PanopticSegments
+from res2net.tasks.objects.result import Objects
 from res2net.tasks.pixels.formats import PIXEL_FORMATS
 from res2net.tasks.pixels.formats.open import likely_pixel_formats
 
@@ -132,9 +134,10 @@ class ObjectsPart:
         image, target = images[index]
         caption = f"{Path(images.paths[index]).name}\n{self._caption(images, index)}"
         if "semantic" in target:
-            return draw_true_segments(image, target, images.class_names, images.stuff_names), caption
-        skeleton = images.keypoints.skeleton if images.keypoints is not None else ()
-        return draw_true_objects(image, target, images.class_names, skeleton), caption
+            truth: Result = PanopticSegments.from_target(target, images.class_names, images.stuff_names)
+        else:
+            truth = Objects.from_target(target, images.class_names, images.keypoints)
+        return truth.draw(image), caption
 
     def _caption(self, images: ObjectImages, index: int) -> str:
         (height, width), objects = images.size(index), len(images.rows(index))

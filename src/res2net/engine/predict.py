@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,13 @@ class InputSamples:
         one = self.inputs[index]
         return self._read(one) if isinstance(one, str | Path) else one
 
+    def prediction(self, index: int, result: Result | None, reason: str = "") -> Prediction:
+        """The prediction for the input at an index, whose result remembers the input."""
+        one = self.inputs[index]
+        if result is not None:
+            result.bind(partial(self.read, index), Path(one) if isinstance(one, str | Path) else None)
+        return Prediction(self.paths[index], result, reason)
+
 
 def predict(
     task: Task,
@@ -75,15 +83,7 @@ def predict(
         task, samples, batch_size=batch_size, bad_images=bad_images, accelerator=accelerator, precision=precision
     )
     for index, (result, reason) in enumerate(found):
-        one = samples.inputs[index]
-        if result is not None:
-            path = Path(one) if isinstance(one, str | Path) else None
-            result.bind(_reader(samples, index), path)
-        yield Prediction(samples.paths[index], result, reason)
-
-
-def _reader(samples: InputSamples, index: int) -> Callable[[], Any]:
-    return lambda: samples.read(index)
+        yield samples.prediction(index, result, reason)
 
 
 def predict_samples(

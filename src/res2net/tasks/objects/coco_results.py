@@ -1,4 +1,4 @@
-"""What was found as a file in COCO's format of results, which pycocotools and other programs read.
+"""Files in COCO's format of results, which pycocotools and other programs read.
 
 The format: https://cocodataset.org/#format-results, a list with `image_id`, `category_id`, `score`, and what there is
 of `bbox` (left, top, width, height), `segmentation` (run lengths) and `keypoints` (x, y and score of each, where x and
@@ -15,12 +15,13 @@ from typing import Any
 
 from res2net.errors import InputError
 from res2net.images.keypoints import PIXEL_MIDDLE
+from res2net.tasks.objects.result import Objects
 from res2net.weights import atomic_write
 
 __all__ = ["category_numbers", "image_numbers", "listed_results", "of_categories", "write_results"]
 
 _NAMES = {"box": "bbox", "mask": "segmentation"}
-"""Of an entry of a task's result that COCO has as it is, and what COCO calls it."""
+"""The entries of an object that COCO has as they are, and what COCO calls them."""
 
 
 def category_numbers(classes: int, known: Sequence[int]) -> list[int]:
@@ -31,7 +32,7 @@ def category_numbers(classes: int, known: Sequence[int]) -> list[int]:
 def image_numbers(paths: Sequence[Path]) -> list[int]:
     """The `image_id` of each image: the number at the end of its name, as COCO's files have it.
 
-    Where a name has none, or two images have the same, the places of all from 0 on.
+    Where a name has no number, or two images have the same, the images count from 0.
     """
     ends = [re.search(r"(\d{1,18})$", path.stem, re.ASCII) for path in paths]
     found = [int(end[1]) for end in ends if end]
@@ -39,28 +40,33 @@ def image_numbers(paths: Sequence[Path]) -> list[int]:
 
 
 def listed_results(
-    results: Sequence[tuple[int, Sequence[Mapping[str, Any]]]], class_names: Sequence[str], categories: Sequence[int]
+    results: Sequence[tuple[int, Objects]], class_names: Sequence[str], categories: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """The results of a task that finds objects, as its `predict` gives them, each with the number of its image.
+    """The objects of images as entries of COCO's format.
+
+    Args:
+        results: the `image_id` of each image, and its objects.
+        class_names: the names of all classes.
+        categories: the `category_id` of each.
 
     Raises:
         InputError: an object has no class, as for networks that see one object at a time, and there are several.
     """
     numbers = dict(zip(class_names, categories, strict=True))
-    if any(one["label"] not in numbers for _, objects in results for one in objects):
-        raise InputError("Nobody looked for the class of these objects, which COCO's format needs: use --json instead.")
+    listed = [(image_id, one) for image_id, result in results for one in result.to_dict()["objects"]]
+    if any(one["label"] not in numbers for _, one in listed):
+        raise InputError("The class of these objects is not known, and COCO's format needs it: use --json instead.")
     return [
         {"image_id": image_id, "category_id": numbers[one["label"]], "score": one["score"]}
         | {coco: one[name] for name, coco in _NAMES.items() if name in one}
         | ({"keypoints": _counted(one["keypoints"])} if "keypoints" in one else {})
-        for image_id, objects in results
-        for one in objects
+        for image_id, one in listed
     ]
 
 
 def _counted(points: Sequence[float]) -> list[float]:
-    """Key points x, y and score as COCO's: between the numbers of pixels, not between edges."""
-    return [value if place % 3 == 2 else value - PIXEL_MIDDLE for place, value in enumerate(points)]
+    """Key points x, y and score in COCO's coordinates, in which the middle of the first pixel is at 0."""
+    return [value if index % 3 == 2 else value - PIXEL_MIDDLE for index, value in enumerate(points)]
 
 
 def of_categories(detections: Iterable[Mapping[str, Any]], categories: Sequence[int]) -> list[dict[str, Any]]:
@@ -69,7 +75,7 @@ def of_categories(detections: Iterable[Mapping[str, Any]], categories: Sequence[
 
 
 def write_results(path: str | Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Write them, whole or not at all.
+    """Write entries to a file, whole or not at all.
 
     Raises:
         InputError: the file cannot be written.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -27,7 +27,7 @@ USUAL_SHAPE = 5 / 3
 class DetectorExporter(Exporter):
     """A detector: the image lies at the left and the top of the network's input, with zeros beside it."""
 
-    outputs = ("boxes", "scores", "labels")
+    outputs: ClassVar[Sequence[str]] = ("boxes", "scores", "labels")
     formats = ("pt2", "onnx", "openvino")
     int8 = False
     dynamic_batch = False

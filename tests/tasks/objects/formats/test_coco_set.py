@@ -18,7 +18,7 @@ from res2net.images.faults import AnnotationReport
 from res2net.images.joint_transforms import ObjectAugment, object_train_transform
 from res2net.images.keypoints import COCO_PERSON
 from res2net.tasks.objects.formats import ObjectImages, find_formats, open_objects, read_splits
-from res2net.tasks.objects.keypoints.crops import CropAugment, TopDown
+from res2net.tasks.objects.keypoints.crops import CropAugment, PersonCrops
 from res2net.weights import Preprocessing
 
 EVERYTHING = ("boxes", "labels", "masks", "crowd", "area", "difficult")
@@ -177,7 +177,7 @@ def test_a_key_point_and_its_pixel_have_one_mirror_image(content, write_coco, pi
     assert moved["visibility"].tolist() == [[2]]
     assert seen[0].nonzero().tolist() == [[j, width - 1 - i]]
     never = CropAugment(scale=0, rotate=0, flip=1)
-    crops = TopDown([(image, target)], size=(height, width), train=True, augment=never, padding=1)
+    crops = PersonCrops([(image, target)], size=(height, width), train=True, augment=never, padding=1)
     crop, person = crops[0]
     torch.testing.assert_close(person["keypoints"], torch.tensor([[width - 1 - i + 0.5, j + 0.5]]))
     assert crop[0].nonzero().tolist() == [[j, width - 1 - i]]

@@ -13,7 +13,7 @@ from res2net.images import Transformed, collate
 from res2net.images.shapes.dataset import Shapes
 from res2net.tasks.objects.keypoints.crops import (
     CropAugment,
-    TopDown,
+    PersonCrops,
     crop_image,
     crop_matrix,
     inverse_matrix,
@@ -150,7 +150,7 @@ def test_everybody_with_a_labelled_point_is_there_once_but_crowds_are_not():
     )
     none = target(np.zeros((0, 4)), np.zeros((0, 2, 2)), np.zeros((0, 2)))
     flat = target([[5, 5, 5, 9], [50, 20, 90, 70]], [[[1, 1], [2, 2]]] * 2, [[2, 2], [2, 0]])
-    people = TopDown(People(*[(blob(9, 9), some) for some in (none, first, flat)]), size=SIZE)
+    people = PersonCrops(People(*[(blob(9, 9), some) for some in (none, first, flat)]), size=SIZE)
     assert people.people == [(1, 2), (2, 1)]
     image, person = people[0]
     assert isinstance(image, tv_tensors.Image)
@@ -175,7 +175,7 @@ def test_the_area_is_that_of_a_mask_before_that_of_the_box():
     masks = torch.zeros(1, 80, 100, dtype=torch.bool)
     masks[0, :3, :5] = True
     one = target([[0, 0, 10, 10]], [[[1, 1]]], [[2]], masks=tv_tensors.Mask(masks))
-    assert TopDown(People((blob(9, 9), one)), size=SIZE)[0][1]["area"] == 15
+    assert PersonCrops(People((blob(9, 9), one)), size=SIZE)[0][1]["area"] == 15
 
 
 def test_a_data_set_that_tells_its_targets_is_not_read():
@@ -186,14 +186,14 @@ def test_a_data_set_that_tells_its_targets_is_not_read():
             return self.samples[index][1]
 
     data = Telling((blob(9, 9), one))
-    assert len(TopDown(data, size=SIZE)) == 1
+    assert len(PersonCrops(data, size=SIZE)) == 1
     assert data.read == 0
 
 
 def test_points_lead_back_to_the_image_of_the_data_set():
     data = Shapes(4, size=64, things=(1, 3), labels=("boxes", "labels", "keypoints", "visibility"))
     for train in (False, True):
-        people = TopDown(data, size=SIZE, train=train, flip_pairs=[(1, 2)])
+        people = PersonCrops(data, size=SIZE, train=train, flip_pairs=[(1, 2)])
         for index, (image, place) in enumerate(people.people):
             _, person = people[index]
             back = move_points(person["matrix"], person["keypoints"])
@@ -205,7 +205,7 @@ def test_points_lead_back_to_the_image_of_the_data_set():
 
 def test_random_changes_are_those_of_torchs_generator_alone():
     data = Shapes(3, labels=("boxes", "keypoints", "visibility"))
-    people = TopDown(data, size=SIZE, train=True)
+    people = PersonCrops(data, size=SIZE, train=True)
     torch.manual_seed(4)
     first = [people[index] for index in range(3)]
     torch.manual_seed(4)
@@ -235,7 +235,7 @@ def test_a_flip_swaps_left_and_right_with_their_visibility():
     one = target([[10, 10, 58, 74]], [[[20, 30], [40, 30], [30, 50]]], [[2, 1, 0]])
     always = CropAugment(scale=0, rotate=0, flip=1)
     data = People((blob(20, 30), one))
-    people = TopDown(data, size=(64, 48), train=True, flip_pairs=[(0, 1)], augment=always, padding=1)
+    people = PersonCrops(data, size=(64, 48), train=True, flip_pairs=[(0, 1)], augment=always, padding=1)
     image, person = people[0]
     assert person["visibility"].tolist() == [1, 2, 0]
     # 48 x 64 pixels from (10, 10), mirrored: x to 48 - (x - 10).
@@ -245,7 +245,7 @@ def test_a_flip_swaps_left_and_right_with_their_visibility():
 
 def test_a_batch_is_stacked():
     data = Shapes(4, labels=("boxes", "labels", "keypoints", "visibility"))
-    images, batch = collate([Transformed(TopDown(data, size=SIZE))[index] for index in range(4)])
+    images, batch = collate([Transformed(PersonCrops(data, size=SIZE))[index] for index in range(4)])
     assert tuple(images.shape) == (4, 3, *SIZE)
     assert tuple(batch["keypoints"].shape) == (4, 5, 2)
     assert tuple(batch["matrix"].shape) == (4, 2, 3)
@@ -256,18 +256,18 @@ def test_what_does_not_fit_is_refused():
     one = target([[0, 0, 10, 10]], [[[1, 1], [2, 2]]], [[2, 2]])
     data = People((blob(9, 9), one))
     with pytest.raises(InputError, match="at most once"):
-        TopDown(data, flip_pairs=[(0, 2)])
+        PersonCrops(data, flip_pairs=[(0, 2)])
     with pytest.raises(InputError, match="at most once"):
         mirrored_order(4, [(0, 1), (1, 2)])
     with pytest.raises(InputError, match="size"):
-        TopDown(data, size=(64, 0))
+        PersonCrops(data, size=(64, 0))
     with pytest.raises(InputError, match="padding"):
-        TopDown(data, padding=0)
+        PersonCrops(data, padding=0)
     with pytest.raises(InputError, match="no keypoints and no visibility"):
-        TopDown(Shapes(2, labels=("boxes",)))
+        PersonCrops(Shapes(2, labels=("boxes",)))
     unlabelled = target([[0, 0, 10, 10]], [[[1, 1]]], [[0]])
     with pytest.raises(InputError, match="labelled key point"):
-        TopDown(People((blob(9, 9), unlabelled)))
+        PersonCrops(People((blob(9, 9), unlabelled)))
     with pytest.raises(InputError, match="no area"):
         crop_matrix(torch.tensor([3.0, 3, 3, 9]), SIZE)
     with pytest.raises(InputError, match="scale"):

@@ -1,4 +1,4 @@
-"""Boxes to look into that somebody else found: COCO's results of a detector, or COCO's annotations."""
+"""Objects in boxes from files: COCO's results of a detector, or COCO's annotations."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import Dataset
 
 from res2net.errors import InputError, check_range
-from res2net.images.decode import read_image
 from res2net.images.samples import Sample, Samples, true_targets
 from res2net.tasks.objects.formats.coco import xyxy
 from res2net.tasks.objects.formats.collect import numbers
 
-__all__ = ["BoxedImages", "BoxedSamples", "ObjectBox", "image_numbers", "read_boxes", "read_detections"]
+if TYPE_CHECKING:
+    from res2net.engine.predict import InputSamples
+
+__all__ = ["BoxedInputs", "BoxedSamples", "ObjectBox", "image_numbers", "read_boxes", "read_detections"]
 
 
 @dataclass(frozen=True)
@@ -32,31 +34,37 @@ class ObjectBox:
     """How sure it is, 0 to 1; 1 where people drew it."""
 
 
-class BoxedImages(Dataset[Sample]):
-    """The images of files, each once for every box: `(PIL.Image, target)`.
+class BoxedInputs(Dataset[Sample]):
+    """Inputs of a prediction, each once for every box: `(image, target)`.
 
-    A target holds the `box` `(4,)` XYXY in pixels, its `label` and its `box_score`. An image that cannot be read
-    raises `BadImage`.
+    A target holds the `box` `(4,)` XYXY in pixels, its `label` and its `box_score`. A file that cannot be read raises
+    `BadImage`.
 
     Args:
-        pairs: a file, and a box in its image.
+        inputs: files or images.
+        boxes: of each input; those without any are left out.
     """
 
-    def __init__(self, pairs: Sequence[tuple[Path, ObjectBox]]) -> None:
-        self.pairs = list(pairs)
+    reads_files = True
+
+    def __init__(self, inputs: InputSamples, boxes: Sequence[Sequence[ObjectBox]]) -> None:
+        self.inputs = inputs
+        self.pairs = [(index, box) for index, found in enumerate(boxes) for box in found]
+        self.paths = [inputs.paths[index] for index, _ in self.pairs]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
-        path, found = self.pairs[index]
-        return read_image(path), {"box": torch.tensor(found.box), "label": found.label, "box_score": found.score}
+        input_index, found = self.pairs[index]
+        image = self.inputs.read(input_index)
+        return image, {"box": torch.tensor(found.box), "label": found.label, "box_score": found.score}
 
 
 class BoxedSamples(Dataset[Sample]):
     """The images of a data set, each once for every box: `(image, target)`.
 
-    A target holds `box`, `label` and `box_score` as of `BoxedImages`, the `image_id`, `index`, the place in this data
+    A target holds `box`, `label` and `box_score` as of `BoxedInputs`, the `image_id`, the `index` in this data
     set, and `truth`: the target of the whole image as it is.
 
     Args:
@@ -156,7 +164,9 @@ def _content(file: str | Path) -> Any:
     except OSError as error:
         raise InputError(f"Cannot read the boxes {file} ({error.strerror}): check the path.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no JSON ({error}): give COCO's results of a detector or annotations.") from error
+        raise InputError(
+            f"{file} is not valid JSON ({error}): give COCO's results of a detector or annotations."
+        ) from error
     annotated = isinstance(content, dict) and all(
         isinstance(content.get(name), list) for name in ("images", "annotations")
     )
@@ -173,7 +183,7 @@ def _named(images: Sequence[Any], places: Mapping[str, int], file: str | Path) -
     found: dict[int, int] = {}
     for image in images:
         if not isinstance(image, dict) or not isinstance(image.get("id"), int):
-            raise InputError(f"An image of {file} has no id that is a whole number: mend it.")
+            raise InputError(f"An image of {file} has no id that is a whole number: fix it.")
         name = Path(str(image.get("file_name"))).name
         if name in places:
             found[image["id"]] = places[name]
@@ -222,7 +232,7 @@ class _Reader:
         )
         where = f"Entry {place} of {self.file}"
         if not numbered:
-            raise InputError(f"{where} has no image_id or no category_id that is a whole number: mend it.")
+            raise InputError(f"{where} has no image_id or no category_id that is a whole number: fix it.")
         if entry["category_id"] not in label_of or entry.get("iscrowd"):
             return None
         edges = xyxy(entry.get("bbox"))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from res2net.errors import InputError
 from res2net.tasks.objects.options import ObjectOptions
 from res2net.tasks.objects.verb_options import ObjectEvalOptions, ObjectPredictOptions
-
-if TYPE_CHECKING:
-    from res2net.task.base import Task
 
 __all__ = ["DetectOptions", "EvalOptions", "PredictOptions"]
 
@@ -36,15 +33,12 @@ class EvalOptions(ObjectEvalOptions):
     metric: Literal["coco", "voc07", "voc"] | None = None
     """How average precision is counted; by default as in the training."""
 
-    def prepare(self, task: Task) -> None:
+    def prepare(self, task: Any) -> None:
         """Choose the metric.
 
         Raises:
             InputError: results in COCO's format are asked for with another metric than COCO's.
         """
-        from res2net.tasks.objects.detect.task import Detect
-
-        assert isinstance(task, Detect)
         if self.metric is not None:
             task.measure_by(self.metric)
         if self.results is not None and task.options.metric != "coco":

@@ -61,9 +61,7 @@ OBJECT_FORMATS.add(
     "coco_panoptic", ObjectFormat("COCO panoptic", (*_BOXES, "masks", "semantic"), has_panoptic, read_panoptic)
 )
 OBJECT_FORMATS.add("voc", ObjectFormat("PASCAL VOC", _BOXES, has_voc, read_voc))
-OBJECT_FORMATS.add(
-    "penn_fudan", ObjectFormat("Penn-Fudan masks", (*_BOXES, "masks"), has_penn_fudan, read_penn_fudan)
-)
+OBJECT_FORMATS.add("penn_fudan", ObjectFormat("Penn-Fudan masks", (*_BOXES, "masks"), has_penn_fudan, read_penn_fudan))
 OBJECT_FORMATS.add("yolo", ObjectFormat("YOLO labels", (*_BOXES, "masks"), has_yolo, read_yolo))
 
 

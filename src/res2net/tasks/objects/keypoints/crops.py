@@ -25,7 +25,7 @@ from res2net.images.samples import Sample, Samples, true_targets
 __all__ = [
     "PADDING",
     "CropAugment",
-    "TopDown",
+    "PersonCrops",
     "crop_image",
     "crop_matrix",
     "inverse_matrix",
@@ -69,7 +69,7 @@ class CropAugment:
         return factor, angle if turned < self.rotate else 0.0, mirrored < self.flip
 
 
-class TopDown(Dataset[Sample]):
+class PersonCrops(Dataset[Sample]):
     """The people of a data set, each in a crop of its own: every object with a labelled key point that is no crowd.
 
     The boxes are those of the data set, in training and in evaluation. An item is `(image, target)`: a

@@ -1,14 +1,23 @@
-"""What a user can choose for the task keypoints."""
+"""What a user can choose for the task keypoints; nothing here needs torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from res2net.errors import InputError, check_range
 from res2net.tasks.objects.options import ObjectOptions
+from res2net.tasks.objects.verb_options import ObjectEvalOptions, ObjectPredictOptions
 
-__all__ = ["KeypointsOptions"]
+if TYPE_CHECKING:
+    from res2net.images.sources import DataSource
+    from res2net.task.base import Task
+    from res2net.task.result import Prediction
+    from res2net.tasks.objects.keypoints.topdown import TopDown
+
+__all__ = ["EvalOptions", "KeypointsOptions", "PredictOptions"]
 
 
 @dataclass(frozen=True)
@@ -18,19 +27,17 @@ class KeypointsOptions(ObjectOptions):
     Sizes of images and what is about detectors is for keypoint_rcnn, what is about crops for simple_baseline.
     """
 
-    detectors: ClassVar[tuple[str, ...]] = ("simple_baseline", "keypoint_rcnn")
-
-    detector: str = "simple_baseline"
-    """simple_baseline (the paper's: it looks into one box at a time, in evaluation those of the data set), or
-    keypoint_rcnn (it finds the boxes itself)."""
+    detector: Literal["simple_baseline", "keypoint_rcnn"] = "simple_baseline"
+    """simple_baseline (the paper's) looks into one box at a time, in evaluation by default those of the data set;
+    keypoint_rcnn finds the boxes itself."""
     crop: tuple[int, int] = (256, 192)
     """Height and width that simple_baseline sees of each object, pixels; --size does not matter to it."""
     channels: int = 256
-    """Channels of its transposed convolutions."""
+    """Channels of the transposed convolutions of simple_baseline."""
     sigma: float = 2.0
     """Standard deviation of a key point in its heat maps, in their pixels, of which each is four of the crop."""
-    refine: str = "taylor"
-    """How a point is found between the pixels of a heat map: taylor (DARK), quarter (the paper's), or none."""
+    refine: Literal["taylor", "quarter", "none"] = "taylor"
+    """How a point is found between the pixels of a heat map: taylor is DARK, quarter the paper's."""
     flip_test: bool = True
     """Evaluate with the mean of the heat maps of each crop and of its mirror image."""
     crop_scale: float = 0.3
@@ -49,3 +56,74 @@ class KeypointsOptions(ObjectOptions):
         check_range("crop scale", self.crop_scale, 0, 0.9)
         check_range("rotation", self.rotation, 0, 90)
         check_range("rotate", self.rotate, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(ObjectPredictOptions):
+    """Options of `res2net predict keypoints`."""
+
+    boxes: str | None = None
+    """With simple_baseline: look into the boxes of this file, COCO's results of a detector (such as
+    `predict detect --coco` writes) or COCO's annotations, in place of whole images."""
+    box_score: float = 0.0
+    """Minimum score of these boxes."""
+
+    def _predict(self, task: Task, inputs: Sequence[Any], **settings: Any) -> Iterator[Prediction]:
+        if self.boxes is None:
+            return super()._predict(task, inputs, **settings)
+        return self._predict_in_boxes(task, inputs, _top_down(task), self.boxes, **settings)
+
+    def _predict_in_boxes(
+        self, task: Task, inputs: Sequence[Any], way: TopDown, file: str, **settings: Any
+    ) -> Iterator[Prediction]:
+        from itertools import islice
+
+        from res2net.engine.predict import InputSamples, predict_samples
+        from res2net.tasks.objects.coco_results import category_numbers, image_numbers
+        from res2net.tasks.objects.data.boxes import BoxedInputs, read_boxes
+
+        samples = InputSamples(task, inputs)
+        paths = [Path(path) for path in samples.paths]
+        categories = category_numbers(len(task.class_names), way.task.category_ids)
+        boxes = read_boxes(file, paths, image_numbers(paths), categories, self.box_score)
+        results = predict_samples(task, BoxedInputs(samples, boxes), **settings)
+        for index, of_image in enumerate(boxes):
+            found: list[Any] = list(islice(results, len(of_image)))
+            reason = found[0][1] if found else ""
+            merged = None if reason else way.merge([result for result, _ in found])
+            yield samples.prediction(index, merged, reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions(ObjectEvalOptions):
+    """Options of `res2net eval keypoints`."""
+
+    boxes: str | None = None
+    """With simple_baseline: look into the boxes of this file, COCO's results of a detector (such as
+    `predict detect --coco` writes), in place of those of the data."""
+    box_score: float = 0.0
+    """Minimum score of these boxes."""
+
+    def prepare(self, task: Task) -> None:
+        """Raise `InputError` where boxes are given to a network that finds its own."""
+        if self.boxes is not None:
+            _top_down(task)
+
+    def samples(self, task: Task, source: DataSource) -> Any:
+        """The crops to evaluate on."""
+        if self.boxes is None:
+            return super().samples(task, source)
+        from res2net.tasks.objects.coco_results import category_numbers
+        from res2net.tasks.objects.data.boxes import image_numbers, read_detections
+
+        categories = category_numbers(len(task.class_names), source.category_ids)
+        found = read_detections(self.boxes, image_numbers(source.val), categories, self.box_score)
+        return _top_down(task).use_boxes(source, found)
+
+
+def _top_down(task: Any) -> TopDown:
+    """The way top-down of a task; `InputError` where it has none."""
+    if task.top_down is None:
+        raise InputError("Only keypoints with simple_baseline looks into given boxes: leave out --boxes.")
+    way: TopDown = task.top_down
+    return way

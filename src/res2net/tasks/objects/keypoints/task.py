@@ -2,21 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from res2net.task.base import register_task
+from torch import nn
+from torchmetrics import Metric
+
+from res2net.errors import InputError
+from res2net.export.exporter import EXPORTERS, Exporter
+from res2net.images.keypoints import Keypoints as KeypointNames
+from res2net.images.sources import DataSource
+from res2net.task.base import TASKS, CreateBackbone, Scoring, Task, frozen
+from res2net.task.result import Result
+from res2net.tasks.objects.base import ObjectTask, keypoints_of
+from res2net.tasks.objects.exporter import DetectorExporter
+from res2net.tasks.objects.keypoints.exporter import HeatmapExporter
+from res2net.tasks.objects.keypoints.oks import OksAP
 from res2net.tasks.objects.keypoints.options import KeypointsOptions
-from res2net.tasks.objects.keypoints.parts import KeypointTask
-from res2net.tasks.objects.keypoints.topdown import TopDownTask
+from res2net.tasks.objects.keypoints.topdown import TopDown, heatmap_network
+from res2net.weights import Preprocessing
 
 __all__ = ["Keypoints", "KeypointsOptions"]
 
 
-@register_task
-class Keypoints(KeypointTask):
-    """Boxes around objects and the key points of each; a `TopDownTask` takes its place where boxes are known."""
+@TASKS.register("keypoints")
+class Keypoints(ObjectTask):
+    """Key points of objects; COCO's average precision by object key point similarity.
+
+    A detector finds them in whole images; SimpleBaseline finds them in boxes that are known, which is in `top_down`.
+    """
+
+    name = "keypoints"
+    Options = KeypointsOptions
+    labels = ("boxes", "labels", "keypoints", "visibility", "crowd", "area")
+    learned = ("boxes", "labels", "keypoints", "visibility")
+
+    options: KeypointsOptions
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
+        super().__init__(model, preprocessing, options, facts)
+        self.points = check_points(self.keypoints)
+        """What the key points are."""
+        self.top_down: TopDown | None = None
+        """The way top-down, where the network sees one object at a time."""
+        self.score_in("detected", "images")
+        if options.detector == "simple_baseline":
+            self.way = self.top_down = TopDown(self, self.points)
+            self.score_in(self.top_down.boxes, "objects")
 
     @classmethod
-    def kind(cls, options: Any) -> type[Any]:
-        """SimpleBaseline is trained and evaluated in another way."""
-        return TopDownTask if options.detector == "simple_baseline" else cls
+    def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> nn.Module:
+        """SimpleBaseline or the detector; `InputError` without key points."""
+        points = check_points(keypoints_of(facts))
+        if options.detector == "simple_baseline":
+            return heatmap_network(frozen(create(num_classes=0), options), points, options)
+        return super().network(create, options, facts)
+
+    def score_in(self, boxes: str, samples: str) -> None:
+        """State whose boxes the key points are scored in, one of `BOXES`, and what the samples are."""
+        self.scoring = Scoring(
+            "keypoint_AP", ("keypoint_AP", "keypoint_AP50"), note=f"in {boxes} boxes", samples=samples
+        )
+
+    def metric(self) -> Metric:
+        """COCO's numbers of key points."""
+        return self.top_down.metric() if self.top_down else OksAP(self.points.sigmas, "detected", self.class_names)
+
+    def find(self, image: Any, target: Mapping[str, Any]) -> Result:
+        """The objects of an image of a data set; top-down by their boxes, and without any one that fills the image."""
+        if self.top_down and "boxes" in target:
+            return self.top_down.find(image, target)
+        return super().find(image, target)
+
+    def check_source(self, source: DataSource) -> None:
+        """Raise `InputError` unless the source has the key points of the training."""
+        found = check_points(source.keypoints).names
+        if found != self.points.names:
+            raise InputError(
+                f"The network knows the key points {', '.join(self.points.names)}, and {source.name} has others "
+                f"({', '.join(found)}): give data with the points of the training."
+            )
+
+
+class KeypointDetectorExporter(DetectorExporter):
+    """A detector with the key points of each object and their scores."""
+
+    outputs = ("boxes", "scores", "labels", "keypoints", "keypoint_scores")
+    required_facts = ("keypoints",)
+
+
+@EXPORTERS.register("keypoints")
+def keypoints_exporter(task: Task) -> Exporter:
+    """Make what exports the network of a task: a detector, or heat maps of crops."""
+    assert isinstance(task, Keypoints)
+    return HeatmapExporter(task) if task.top_down else KeypointDetectorExporter(task)
+
+
+def check_points(keypoints: KeypointNames | None) -> KeypointNames:
+    """The key points; `InputError` where there are none."""
+    if not keypoints:
+        raise InputError("The data have no key points: give data whose objects have some, such as COCO key points.")
+    return keypoints

@@ -1,9 +1,9 @@
-"""What a user can choose for the task panoptic."""
+"""What a user can choose for the task panoptic; nothing here needs torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from res2net.errors import check_range
 from res2net.tasks.objects.options import ObjectOptions
@@ -15,22 +15,22 @@ __all__ = ["PanopticOptions"]
 class PanopticOptions(ObjectOptions):
     """How images are divided into things and stuff, and how that is trained."""
 
-    detectors: ClassVar[tuple[str, ...]] = ("panoptic_fpn",)
+    adjustable: ClassVar[tuple[str, ...]] = ("segment_score", "segment_overlap", "stuff_area", "scale_stuff_area")
 
-    detector: str = "panoptic_fpn"
-    """panoptic_fpn."""
+    detector: Literal["panoptic_fpn"] = "panoptic_fpn"
+    """The network that finds things and stuff."""
     stuff_channels: int = 128
     """Channels of the branch for stuff."""
     stuff_weight: float = 0.5
-    """Weight of its loss beside those of things."""
+    """Weight of the loss of stuff beside the losses of things."""
     segment_score: float = 0.5
     """Things with a lower score become no segment."""
     segment_overlap: float = 0.5
-    """Nor do those of which a larger share of pixels belongs to things with higher scores."""
+    """Nor do things of which a larger share of pixels belongs to things with higher scores."""
     stuff_area: int = 4096
-    """Pixels that a segment of stuff has at least."""
+    """Minimum area of a segment of stuff, pixels."""
     scale_stuff_area: bool = True
-    """That is for an image of 640 x 480, and less for smaller ones; else it is for all."""
+    """That area is for an image of 640 x 480 and shrinks and grows with the image; else it is the same for all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
