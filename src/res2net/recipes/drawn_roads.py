@@ -24,8 +24,8 @@ from res2net.recipes.side_by_side import command, few_epochs, small_model
 from res2net.report import Column, Table
 from res2net.task.base import Task
 from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.metrics.all import RoadMetric
-from res2net.tasks.roads.options import RoadsOptions
+from res2net.tasks.roads.metrics.road_metric import RoadMetric
+from res2net.tasks.roads.options import TRACINGS, RoadsOptions, Tracing
 
 __all__ = ["GOAL", "Arguments", "configuration", "main"]
 
@@ -42,8 +42,8 @@ class Arguments:
 
     backbone: str = "res2net20_26w_4s_tiny"
     """resnet20_tiny costs the same."""
-    tracing: str = "next-point"
-    """What the epochs are judged by: next-point or skeleton; at the end both are."""
+    tracing: Tracing = "next-point"
+    """How the graph is traced after each epoch; the table at the end has both ways."""
     epochs: int = 6
     seed: int = 0
     """Of the weights, and of the order of the images."""
@@ -79,12 +79,12 @@ def run(chosen: Arguments, console: Console) -> Table:
     rows = {"one graph for all": constant_scores(source)}
     torch.manual_seed(chosen.seed)
     untrained = make_task(config, source)
-    for tracing in RoadsOptions.tracings:
+    for tracing in TRACINGS:
         rows[f"untrained, {tracing}"] = scores(untrained, source, tracing)
     trained = train(config, console=console)
     write_run_report(trained, source, config)
     console.print(f"Report: {trained.folder.report}", markup=False, highlight=False, soft_wrap=True)
-    for tracing in RoadsOptions.tracings:
+    for tracing in TRACINGS:
         rows[f"trained, {tracing}"] = scores(trained.task, source, tracing)
     minutes = sum(row["seconds"] for row in trained.rows) / 60
     title = f"roads, {chosen.backbone}: {len(source.val)} towns, {minutes:.1f} minutes of training, seed {chosen.seed}"

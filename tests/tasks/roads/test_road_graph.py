@@ -10,8 +10,7 @@ from PIL import Image
 
 from res2net.errors import InputError
 from res2net.tasks.roads.data.files import geojson, nodes_and_edges, read_graph
-from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.data.maps import junction_map, road_map
+from res2net.tasks.roads.data.graph import RoadGraph, junction_map, road_map
 from res2net.tasks.roads.data.skeleton import graph_of_mask, without_spurs
 from res2net.tasks.roads.synthetic.towns import draw_town
 

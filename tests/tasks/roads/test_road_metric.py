@@ -5,9 +5,8 @@ import pytest
 from scipy.ndimage import distance_transform_cdt
 
 from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.metrics.all import RoadMetric
 from res2net.tasks.roads.metrics.junctions import junction_scores
-from res2net.tasks.roads.metrics.pixels import relaxed_counts
+from res2net.tasks.roads.metrics.road_metric import RoadMetric, relaxed_counts
 
 EMPTY = RoadGraph.of([], [])
 

@@ -8,12 +8,11 @@ from torch import nn
 
 from res2net import create_model
 from res2net.errors import InputError
-from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.data.maps import junction_map, road_map
+from res2net.tasks.roads.data.graph import RoadGraph, junction_map, road_map
 from res2net.tasks.roads.data.walks import StepSampler
-from res2net.tasks.roads.synthetic.towns import draw_town
 from res2net.tasks.roads.metrics.apls import apls
 from res2net.tasks.roads.network import RoadNetwork, road_losses
+from res2net.tasks.roads.synthetic.towns import draw_town
 from res2net.tasks.roads.tiles import explored_in_tiles
 from res2net.tasks.roads.tracing import TracingOptions, map_peaks, trace_roads
 

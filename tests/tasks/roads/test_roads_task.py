@@ -9,17 +9,20 @@ import torch
 from PIL import Image
 
 from res2net import create_model
+from res2net.engine.checkpoints import save_task, task_metadata
+from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
+from res2net.export.exporter import EXPORTERS
 from res2net.images.loader import eval_loader
 from res2net.images.samples import collate
-from res2net.images.sources import DataSource, open_source
+from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.tasks.pixels.heads.fixed import FixedPixels
 from res2net.tasks.roads.data.files import nodes_and_edges, read_graph
-from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.data.maps import road_map
+from res2net.tasks.roads.data.graph import RoadGraph, road_map
+from res2net.tasks.roads.options import TRACINGS, RoadsOptions
 from res2net.tasks.roads.synthetic.scenes import RoadScenes
-from res2net.tasks.roads.options import RoadsOptions
 from res2net.tasks.roads.task import RoadResult, Roads
 from res2net.weights import Preprocessing
 
@@ -73,7 +76,7 @@ def test_losses_and_a_step_of_training(source):
     sum(losses.values()).backward()
 
 
-@pytest.mark.parametrize("tracing", RoadsOptions.tracings)
+@pytest.mark.parametrize("tracing", TRACINGS)
 def test_evaluation(source, tracing):
     task = make(source, replace(OPTIONS, tracing=tracing))
     _, val = task.datasets(source)
@@ -88,33 +91,46 @@ def test_true_graphs_get_all_points(source):
     graphs = [source.val[index][1]["graph"] for index in range(3)]
     metric.update(graphs, graphs, [(96, 96)] * 3)
     values = metric.compute()
-    assert [float(values[name]) for name in task.headline] == [1.0, 1.0, 1.0]
+    assert [float(values[name]) for name in task.scoring.headline] == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (57, 33), (96, 130)])
-@pytest.mark.parametrize("tracing", RoadsOptions.tracings)
+@pytest.mark.parametrize("tracing", TRACINGS)
 def test_images_of_any_size(source, tracing, width, height):
     task = make(source, replace(OPTIONS, tracing=tracing)).eval()
     image, noted = collate([task.transform(False)(Image.new("RGB", (width, height), "grey"), {"index": 0})])
     with torch.inference_mode():
         (result,) = task.predict(image, noted)
-    assert result.roads.shape == (height, width)
+    assert result.road_map.shape == (height, width)
 
 
 def test_files_of_a_result(source, tmp_path):
-    task = make(source)
     graph = source.val[0][1]["graph"]
     result = RoadResult(graph, np.full((96, 96), 0.5, np.float32))
-    paths = task.save(result, tmp_path / "00001-town.v2")
+    paths = result.save(tmp_path / "00001-town.v2")
     assert sorted(path.name for path in paths) == [f"00001-town.v2.{end}" for end in ("geojson", "json", "png")]
     assert len(read_graph(paths[0]).edges) == len(graph.edges)
     with Image.open(tmp_path / "00001-town.v2.png") as image:
         assert image.size == (96, 96)
-    assert json.dumps(task.described(result)) == json.dumps(nodes_and_edges(graph))
-    (row,) = task.tabulate(result)
+    assert result.to_dict() == {"roads": nodes_and_edges(graph)}
+    assert json.loads((tmp_path / "00001-town.v2.json").read_text()) == nodes_and_edges(graph)
+    (row,) = result.rows()
     assert row[1] == len(graph.junctions)
-    drawn = task.draw(Image.new("RGB", (96, 96)), result)
-    assert np.asarray(drawn).any()
+    black = Image.new("RGB", (96, 96))
+    assert np.asarray(result.draw(black)).any()
+    assert result.bind(lambda: black).draw().tobytes() == result.draw(black).tobytes()
+    assert result.panel(black).tobytes() == result.draw(black).tobytes()
+
+
+def test_the_ground_truth_is_a_result(source):
+    task = make(source, replace(OPTIONS, road_width=5))
+    image, target = source.val[0]
+    truth = task.truth(image, target)
+    assert truth.graph is target["graph"]
+    assert np.array_equal(truth.road_map > 0, road_map(target["graph"], (96, 96), 5))
+    mask = np.zeros((96, 96), dtype=bool)
+    mask[3] = True
+    assert np.array_equal(task.truth(image, {**target, "mask": mask}).road_map, mask.astype(np.float32))
 
 
 def folder_of(root, graphs=True, masks=False, count=3):
@@ -134,7 +150,7 @@ def folder_of(root, graphs=True, masks=False, count=3):
 
 @pytest.mark.parametrize(("graphs", "masks"), [(True, False), (False, True), (True, True)])
 def test_folders(tmp_path, graphs, masks):
-    source = open_source(folder_of(tmp_path / "town", graphs, masks), labels=("graph",))
+    source = Roads.open(folder_of(tmp_path / "town", graphs, masks))
     assert (len(source.train), len(source.val), source.name) == (2, 1, "town")
     image, target = source.val[0]
     assert image.size == (64, 64)
@@ -149,20 +165,20 @@ def test_folders(tmp_path, graphs, masks):
 def test_a_folder_that_is_split(tmp_path):
     for name, count in (("train", 2), ("val", 1)):
         folder_of(tmp_path / name, count=count)
-    source = open_source(tmp_path, labels=("graph",))
+    source = Roads.open(tmp_path)
     assert (len(source.train), len(source.val)) == (2, 1)
 
 
 def test_bad_folders(tmp_path):
     with pytest.raises(InputError, match="has no images of roads"):
-        open_source(tmp_path, labels=("graph",))
+        Roads.open(tmp_path)
     folder_of(tmp_path, graphs=False)
     with pytest.raises(InputError, match="has no graphs and no masks"):
-        open_source(tmp_path, labels=("graph",))
+        Roads.open(tmp_path)
     folder_of(tmp_path)
     (tmp_path / "graphs" / "1.json").unlink()
     with pytest.raises(InputError, match=r"1\.png has no counterpart"):
-        open_source(tmp_path, labels=("graph",))
+        Roads.open(tmp_path)
 
 
 def test_a_mask_of_another_size(tmp_path):
@@ -170,7 +186,7 @@ def test_a_mask_of_another_size(tmp_path):
     for index in range(3):
         Image.new("L", (9, 9)).save(tmp_path / "masks" / f"{index}.png")
     with pytest.raises(InputError, match="it has 9 x 9 pixels, and its image has 64 x 64"):
-        open_source(tmp_path, labels=("graph",))
+        Roads.open(tmp_path)
 
 
 def test_a_mask_is_turned_as_its_image_is(tmp_path):
@@ -182,7 +198,7 @@ def test_a_mask_is_turned_as_its_image_is(tmp_path):
             exif[0x0112] = 6
             lying = Image.open(path).transpose(Image.Transpose.ROTATE_90)
             lying.save(path, **({"exif": exif} if folder == "images" else {}))
-    source = open_source(tmp_path, labels=("graph",))
+    source = Roads.open(tmp_path)
     found = [samples[index][1]["mask"] for samples in (source.train, source.val) for index in range(len(samples))]
     assert any((mask == (upright > 0)).all() for mask in found)
 
@@ -191,21 +207,21 @@ def test_what_is_wrong_is_told_before_the_first_image(tmp_path):
     folder_of(tmp_path)
     (tmp_path / "graphs" / "2.json").write_text("[]")
     with pytest.raises(InputError, match=r"2\.json is no graph of roads \(it has no nodes\)"):
-        open_source(tmp_path, labels=("graph",))
+        Roads.open(tmp_path)
     for index in range(3):
         degrees = {"nodes": [[-115.2, 36.1], [-115.3, 36.2]], "edges": [[0, 1]]}
         (tmp_path / "graphs" / f"{index}.json").write_text(json.dumps(degrees))
     with pytest.raises(InputError, match="give coordinates in pixels of the image"):
-        open_source(tmp_path, labels=("graph",))
+        Roads.open(tmp_path)
     folder_of(tmp_path)
     (tmp_path / "images" / "1.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"Cannot read the image .*1\.png"):
-        open_source(tmp_path, labels=("graph",))
-    assert len(open_source(tmp_path, labels=("graph",), bad_images="skip").train) == 2
+        Roads.open(tmp_path)
+    assert len(Roads.open(tmp_path, DataSettings(bad_images="skip")).train) == 2
 
 
 def test_roads_are_for_this_task_alone():
-    with pytest.raises(InputError, match="have graphs and no boxes"):
+    with pytest.raises(InputError, match="has graphs and no boxes"):
         open_source("roads", labels=("boxes",))
 
 
@@ -218,19 +234,48 @@ def test_options_that_do_not_fit(options, reason):
         RoadsOptions(**options)
 
 
+def test_the_source_has_as_many_towns_as_its_name_states():
+    source = Roads.open("roads:5,2")
+    assert (source.name, len(source.train), len(source.val)) == ("roads", 5, 2)
+    assert [len(samples) for samples in (Roads.open("roads").train, Roads.open("roads").val)] == [600, 80]
+    with pytest.raises(InputError, match="does not state how many samples roads has"):
+        Roads.open("roads:none")
+
+
+def test_a_checkpoint_makes_the_same(source, tmp_path):
+    task = make(source).eval()
+    path = tmp_path / "net.safetensors"
+    save_task(path, task, {}, TrainConfig(task_name="roads", source="roads", task=task.options))
+    restored, _ = restore_task(path, name="roads")
+    assert (restored.options, restored.facts) == (task.options, task.facts)
+    one, other = (each.find(*source.val[0]) for each in (task, restored))
+    assert np.array_equal(one.road_map, other.road_map)
+
+
 def test_an_exported_network_is_thinned(source):
     """It has the maps alone, for images of one size."""
     task = make(source).eval()
-    said = {**task.metadata(), "input_size": (96, 96), "outputs": ["maps"]}
-    restored = Roads.restore(task.model, ("road",), task.preprocessing, said)
+    exporter = EXPORTERS["roads"](task)
+    assert exporter.set_size() == (96, 96)
+    image = Image.new("RGB", (57, 130), "grey")
+    prepared = exporter.transform()(image)
+    assert prepared.shape == (3, 96, 96)
+    assert not prepared[:, :, 57:].any()
+    restored = Roads(task.model, task.preprocessing, task.options, task_metadata(task))
+    EXPORTERS["roads"](restored).restore(task.model, ["maps"], (96, 96))
     assert isinstance(restored.model, FixedPixels)
     assert restored.options.tracing == "skeleton"
     task.options = replace(task.options, tracing="skeleton")
     image, noted = collate([task.transform(False)(*source.val[0])])
     with torch.inference_mode():
         (one,), (other,) = task.predict(image, noted), restored.predict(image, noted)
-    np.testing.assert_allclose(one.roads, other.roads)
+    np.testing.assert_allclose(one.road_map, other.road_map)
     assert len(restored.datasets(source)[1]) == 3
     assert (one.graph.points == other.graph.points).all()
-    with pytest.raises(InputError, match="A backbone alone finds no roads"):
-        Roads.restore(task.model, ("road",), task.preprocessing)
+    with pytest.raises(InputError, match="returns logits, and roads needs maps: export it again"):
+        EXPORTERS["roads"](restored).restore(task.model, ["logits"], (96, 96))
+
+
+def test_a_backbone_alone_finds_no_roads():
+    with pytest.raises(InputError, match="is a backbone without a head for roads: give a file of `res2net train"):
+        Roads.restore("res2net20_26w_4s_tiny", None)

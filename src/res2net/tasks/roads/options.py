@@ -1,35 +1,41 @@
-"""What a user can choose for the task roads."""
+"""The options of the task roads."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
-from res2net.errors import check_choice, check_range
+from res2net.errors import check_range
+from res2net.options import check_literals
 
-__all__ = ["RoadsOptions"]
+__all__ = ["TRACINGS", "RoadsOptions", "Tracing"]
+
+Tracing = Literal["next-point", "skeleton"]
+"""How a graph is traced."""
+TRACINGS: tuple[Tracing, ...] = get_args(Tracing)
 
 
 @dataclass(frozen=True)
 class RoadsOptions:
     """How roads are found, and how that is trained; lengths are in pixels."""
 
-    tracings: ClassVar[tuple[str, ...]] = ("next-point", "skeleton")
+    renamed: ClassVar[Mapping[str, str]] = {"steps_per_picture": "steps_per_image"}
 
-    tracing: str = "next-point"
-    """next-point (VecRoad: the graph is walked from point to point), or skeleton (the road map is thinned)."""
+    tracing: Tracing = "next-point"
+    """next-point walks the graph from point to point (VecRoad), skeleton thins the road map."""
     channels: int = 128
-    """Channels of the side outputs, and of what they are fused to."""
+    """Channels of the side outputs and of their fusion."""
     branch_channels: int = 64
     """Channels of the branches for roads and junctions."""
     next_channels: int = 128
     """Channels of the hourglass for next points."""
     window: int = 256
-    """Side of the square that is looked at for a step."""
+    """Side of the square that the network sees for a step."""
     step: float = 20.0
-    """From a point to the next, where no junction is nearer."""
+    """Distance from a point to the next, where no junction is nearer."""
     steps_per_image: int = 8
-    """Steps that are learnt from in each image."""
+    """Training steps in each image."""
     road_width: int = 8
     """Width of the lines in the road map that is learnt, where the data have no masks."""
     junction_radius: float = 4.0
@@ -39,20 +45,20 @@ class RoadsOptions:
     color_jitter: float = 0.2
     """Largest relative change of brightness, contrast and saturation."""
     road_threshold: float = 0.5
-    """Least value in the road map of what is thinned, and of where a walk starts."""
+    """Least value in the road map of pixels that are thinned, and of points where a walk starts."""
     junction_threshold: float = 0.3
-    """Least value in the junction map of where a walk starts."""
+    """Least value in the junction map of points where a walk starts."""
     next_threshold: float = 0.3
     """Least value of a next point."""
     snap: float = 8.0
-    """What is nearer to a known point, road or junction becomes that."""
+    """A point that is nearer to a known point, road or junction is joined with it."""
     spur: float = 10.0
-    """Dead ends at junctions that are shorter are cut."""
+    """Shorter dead ends at junctions are removed."""
     apls_snap: float = 4.0
-    """How far a control point of APLS may be from the other graph."""
+    """Largest distance of a control point of APLS from the other graph."""
 
     def __post_init__(self) -> None:
-        check_choice("Tracing", self.tracing, self.tracings)
+        check_literals(self)
         for name, low, high in (
             ("channels", 1, 1 << 16),
             ("branch channels", 1, 1 << 16),

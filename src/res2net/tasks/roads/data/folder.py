@@ -1,9 +1,9 @@
 """Folders of images with their roads.
 
 `images` holds images, and `graphs` for each a graph of the same name (`res2net.tasks.roads.data.files`), or `masks` an
-image of the same name and size whose pixels are not black where roads are. With both, the graph is what is true of
-the roads, and the mask what the road map is learnt from; with masks alone the graph is the mask's thinned lines. Where
-the root has folders `train` and `val` with these in them, the data are split; else they are by a seed.
+image of the same name and size whose pixels are not black where roads are. With both, the graph is the ground
+truth, and the road map is learnt from the mask; with masks alone the graph is the mask's thinned lines. Where the root
+has folders `train` and `val` with these in them, the data are split; else they are split by a seed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from res2net.errors import InputError
 from res2net.images.decode import EXTENSIONS, BadImage, image_header, image_size, read_turned
 from res2net.images.samples import Sample
+from res2net.images.sources import DataSettings, DataSource
 from res2net.images.splits import hashed_split
 from res2net.tasks.pixels.formats.codings import turned
 from res2net.tasks.pixels.formats.images import size_fault
@@ -26,10 +27,10 @@ from res2net.tasks.roads.data.files import ENDINGS, read_graph
 from res2net.tasks.roads.data.graph import RoadGraph
 from res2net.tasks.roads.data.skeleton import graph_of_mask
 
-__all__ = ["ROAD_CLASSES", "RoadFiles", "open_roads"]
+__all__ = ["ROAD_CLASSES", "RoadFiles", "open_roads", "read_roads"]
 
 ROAD_CLASSES = ("road",)
-"""What there is to find."""
+"""The only class."""
 HOW = "a folder with the folders images and graphs (or masks)"
 
 
@@ -98,6 +99,14 @@ def open_roads(
     return files.subset(train), files.subset(val)
 
 
+def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
+    """Read the folder at a path into a source of roads, as `open_roads` does."""
+    train, val = open_roads(
+        path, val_fraction=settings.val_fraction, seed=settings.seed, bad_images=settings.bad_images
+    )
+    return DataSource(path.absolute().name, train, val, ROAD_CLASSES)
+
+
 def check(files: RoadFiles, bad_images: str) -> None:
     """`InputError` where the files do not fit each other."""
     roads = inside = 0
@@ -122,7 +131,7 @@ def check(files: RoadFiles, bad_images: str) -> None:
 
 
 def files_of(folder: Path) -> RoadFiles:
-    """The images of a folder with what belongs to them."""
+    """The images of a folder with their graphs and masks."""
     if not (folder / "images").is_dir():
         raise InputError(f"{folder} has no images of roads: give {HOW}.")
     images = found(folder / "images", EXTENSIONS)

@@ -14,8 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from res2net.images.transforms import Normalise
-from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.data.maps import junction_map, road_map
+from res2net.tasks.roads.data.graph import RoadGraph, junction_map, road_map
 from res2net.tasks.roads.data.walks import StepSampler
 from res2net.weights import Preprocessing
 

@@ -1,4 +1,4 @@
-"""`roads`: towns as from an aeroplane, drawn on demand, with the graphs of their streets."""
+"""`roads`: synthetic aerial images of towns, rendered on demand, with the graphs of their streets."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from functools import cache
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from res2net.errors import InputError, check_choice
-from res2net.images.samples import Sample
+from res2net.images.samples import Generated, Sample
 from res2net.images.shapes.dataset import SPLITS
-from res2net.images.sources import SOURCES, DataSource
+from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.tasks.roads.data.folder import ROAD_CLASSES
 from res2net.tasks.roads.synthetic.aerial import render_town
 from res2net.tasks.roads.synthetic.towns import draw_town
@@ -21,20 +20,20 @@ from res2net.weights import Preprocessing
 __all__ = ["RoadScenes", "road_source"]
 
 SIDE = 192
-"""Pixels, and metres."""
-LENGTHS = {"train": 600, "val": 80}
-"""Images of each split of the source that has the name `roads`."""
+"""Side of an image, pixels; a pixel is a metre."""
+LENGTHS = (600, 80)
+"""Training and validation images of the source `roads`."""
 
 
-class RoadScenes(Dataset[Sample]):
-    """Drawn towns, the same for the same seed, split and index: an image `(3, size, size)`, uint8, and its `graph`.
+class RoadScenes(Generated):
+    """Synthetic towns, the same for the same seed, split and index: an image `(3, size, size)`, uint8, and its `graph`.
 
     Args:
         length: number of images.
         size: side of an image in pixels, each a metre.
         split: "train", "val" or "test", which share no image.
         seed: another seed gives other towns.
-        keep: keep drawn images in memory.
+        keep: keep rendered images in memory.
 
     Raises:
         InputError: an option is out of range.
@@ -49,23 +48,11 @@ class RoadScenes(Dataset[Sample]):
                 f"Roads with length {length}, size {size} and seed {seed} cannot be drawn: choose a length of 1 or "
                 "more, a size of 32 to 4096 pixels, and a seed of 0 or more."
             )
-        self.length, self.size, self.split, self.seed = length, size, split, seed
-        self._kept: dict[int, Sample] | None = {} if keep else None
+        super().__init__(length, keep=keep)
+        self.size, self.split, self.seed = size, split, seed
 
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.length:
-            raise IndexError(f"index {index} is outside of 0 ... {self.length - 1}")
-        if self._kept is None:
-            return self._draw(index)
-        if index not in self._kept:
-            self._kept[index] = self._draw(index)
-        image, target = self._kept[index]
-        return image, dict(target)
-
-    def _draw(self, index: int) -> Sample:
+    def make(self, index: int) -> Sample:
+        """Render the town of an index, with its graph."""
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         town = draw_town(rng, self.size)
         image = torch.from_numpy(render_town(town, self.size, rng)).permute(2, 0, 1).contiguous()
@@ -74,15 +61,18 @@ class RoadScenes(Dataset[Sample]):
 
 @SOURCES.register("roads")
 @cache
-def road_source(labels: tuple[str, ...] = ("graph",)) -> DataSource:
-    """Towns that are drawn once in a process, `LENGTHS` of them.
+def road_source(labels: tuple[str, ...] = ("graph",), counts: Counts | None = None) -> DataSource:
+    """Towns that are rendered once in a process, `counts` of them to train and to validate on, by default `LENGTHS`.
 
     Raises:
         InputError: another label than `graph` is needed.
     """
     if set(labels) != {"graph"}:
-        raise InputError(f"The images called roads have graphs and no {labels[0]}: use them with the task roads.")
-    train, val = (RoadScenes(length, split=split, keep=True) for split, length in LENGTHS.items())
+        raise InputError(f"The source roads has graphs and no {labels[0]}: use it with the task roads.")
+    train, val = (
+        RoadScenes(length, split=split, keep=True)
+        for split, length in zip(("train", "val"), counts or LENGTHS, strict=True)
+    )
     return DataSource(
         "roads",
         train,
