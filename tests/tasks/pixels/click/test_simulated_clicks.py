@@ -10,14 +10,8 @@ import torch
 
 from res2net.errors import InputError
 from res2net.images.shapes.dataset import Shapes
-from res2net.tasks.pixels.click.data import (
-    Clicked,
-    SingleObjects,
-    clicks_tensor,
-    next_click,
-    parse_click,
-    random_clicks,
-)
+from res2net.tasks.pixels.click.clicks import Clicked, clicks_tensor, parse_click
+from res2net.tasks.pixels.click.data import SingleObjects, next_click, random_clicks
 
 
 def naive_depths(region):
@@ -87,7 +81,7 @@ def test_each_object_is_a_sample():
     objects = SingleObjects(scenes)
     assert len(objects) == sum(len(scenes[index][1]["masks"]) for index in range(3))
     image, target = objects[2]
-    image_index, place = objects.places[2]
+    image_index, place = objects.objects[2]
     assert torch.equal(image, scenes[image_index][0])
     assert torch.equal(target["object"].bool(), scenes[image_index][1]["masks"][place])
     assert len(SingleObjects(scenes, most=2)) == 2

@@ -1,9 +1,8 @@
-"""Clicks on an image, and the mask that they lead to."""
+"""Drawing of clicks on an image and of the mask that they lead to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,27 +11,15 @@ from PIL import Image, ImageDraw
 
 from res2net.report.images import ImageLike, as_image
 from res2net.report.objects import draw_segments
+from res2net.tasks.pixels.click.clicks import Clicked
 
 __all__ = ["draw_clicks"]
 
 POSITIVE, NEGATIVE, RIM = "#009e73", "#d55e00", "white"
-"""Green and red that people with any colour vision tell apart; the signs in the discs say it too."""
+"""Green and red that are distinct to people with any colour vision; the signs in the discs tell them apart too."""
 
 
-class ClickLike(Protocol):
-    """Where a click is, in pixels, and what it says."""
-
-    @property
-    def x(self) -> float: ...
-
-    @property
-    def y(self) -> float: ...
-
-    @property
-    def positive(self) -> bool: ...
-
-
-def draw_clicks(image: ImageLike, mask: NDArray[np.bool_], clicks: Sequence[ClickLike]) -> Image.Image:
+def draw_clicks(image: ImageLike, mask: NDArray[np.bool_], clicks: Sequence[Clicked]) -> Image.Image:
     """An image with a mask and clicks: a plus on the object, a minus beside it. Small images are enlarged.
 
     Args:
@@ -49,7 +36,7 @@ def draw_clicks(image: ImageLike, mask: NDArray[np.bool_], clicks: Sequence[Clic
     radius = max(4, max(canvas.size) // 60)
     draw = ImageDraw.Draw(canvas)
     for click in clicks:
-        x, y = ((place + 0.5) * factor for place in (click.x, click.y))
+        x, y = ((side + 0.5) * factor for side in (click.x, click.y))
         colour = POSITIVE if click.positive else NEGATIVE
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=RIM, width=2)
         arm, width = 0.5 * radius, max(2, radius // 4)

@@ -1,56 +1,60 @@
-"""What a user can choose for the task click."""
+"""The options of the task click."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from res2net.errors import InputError, check_choice, check_range
+from res2net.engine import verb_options
+from res2net.errors import InputError, check_range
 from res2net.tasks.pixels.options import PixelOptions
 
-__all__ = ["ClickOptions"]
+if TYPE_CHECKING:
+    from res2net.task.base import Task
+    from res2net.task.result import Prediction
 
-CLICK_LOSSES = ("bell", "distance")
+__all__ = ["ClickOptions", "PredictOptions"]
 
 
 @dataclass(frozen=True)
 class ClickOptions(PixelOptions):
-    """How objects are found by clicks, and how that is trained."""
+    """The network that sees clicks, the clicks of training and evaluation, and the loss."""
 
     output_stride: int | None = 16
-    """Stride of the last map, 32, 16 or 8; none for the network's own."""
+    """Stride of the backbone's last map, 32, 16 or 8; none for the network's own."""
     first_click: bool = True
-    """Let a branch of its own look around the first click (FCANet)."""
+    """Guide the decoder by a separate branch around the first click (FCANet)."""
     first_weight: float = 1.0
-    """Weight of the mask that this branch finds, in the loss."""
-    click_loss: str = "bell"
-    """How pixels count in the loss: bell (more within the bells of clicks), or distance (by how near a click of their
-    kind is, as in FCANet)."""
+    """Weight of the loss of the mask that this branch finds."""
+    click_loss: Literal["bell", "distance"] = "bell"
+    """Weights of pixels in the loss: bell (larger within the bells of clicks), or distance (by the distance to the
+    nearest click of their kind, as in FCANet)."""
     click_weight: float = 10.0
-    """How much more than other pixels those count in the loss bell that are clicked; less around them."""
+    """Additional weight of clicked pixels in the loss bell; it falls off around them."""
     previous_mask: bool = False
-    """Let the network see what it found by the clicks before (RITM)."""
+    """Let the network see the mask that the previous clicks led to (RITM)."""
     sigma: float = 10.0
-    """Width of a click in its map at half the height, pixels of what the network sees."""
+    """Full width at half maximum of a click in its map, pixels of the network's input."""
     first_sigma: float = 30.0
-    """The same of the first click for its branch."""
+    """Full width at half maximum of the first click in the map of its branch."""
     positives: int = 3
-    """Random clicks on the object in training at most, beside the first."""
+    """Maximum number of random clicks on the object in training, beside the first."""
     negatives: int = 4
-    """Random clicks beside the object in training at most."""
+    """Maximum number of random clicks beside the object in training."""
     rounds: int = 3
-    """Times at most that training clicks on the largest error of what the network finds, and looks again."""
+    """Maximum number of training clicks on the largest error of the predicted mask."""
     most_clicks: int = 20
-    """Clicks on an object in evaluation at most."""
+    """Maximum number of clicks per object in evaluation."""
     least_area: float = 64.0
-    """Square pixels of the box of the smallest object that is trained and evaluated with."""
+    """Area of the box of the smallest object in training and evaluation, square pixels."""
     eval_objects: int = 0
-    """Evaluate with so many objects from all over the data; 0 takes all."""
+    """Evaluate on so many objects, taken evenly from the data; 0 takes all."""
     connected: bool = False
-    """Leave out what is not connected to a positive click (the structural integrity of FCANet)."""
+    """Leave out parts of the mask that are not connected to a positive click (the structural integrity of FCANet)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("Loss of clicks", self.click_loss, CLICK_LOSSES)
         check_range("first weight", self.first_weight, 0, 1e6)
         check_range("click weight", self.click_weight, 0, 1e6)
         check_range("sigma", self.sigma, 0.5, 1000)
@@ -64,3 +68,23 @@ class ClickOptions(PixelOptions):
             raise InputError(
                 "The clicks enter the network at its first convolution, which has to learn them: leave out --freeze."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(verb_options.PredictOptions):
+    """The clicks from which objects are found."""
+
+    clicks: tuple[str, ...] = ()
+    """Clicks on every image as column,row,+ on the object or column,row,- beside it, such as 120,80,+ 10,20,-."""
+
+    def predict(self, task: Task, inputs: Sequence[Any], **settings: Any) -> Iterator[Prediction]:
+        """Find the object of each input by the clicks.
+
+        Raises:
+            InputError: there are no clicks, or one lies outside of an input.
+        """
+        from res2net.tasks.pixels.click.clicks import parse_click
+
+        finder: Any = task
+        finder.clicks = [parse_click(text) for text in self.clicks]
+        return super().predict(task, inputs, **settings)

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from res2net.images.decode import read_image
 from res2net.images.joint_geometry import image_size
-from res2net.tasks.pixels.click.data import Clicked, check_click
+from res2net.tasks.pixels.click.clicks import Clicked, check_click
 
-if TYPE_CHECKING:
-    from res2net.tasks.pixels.click.task import Click
+__all__ = ["ClickSession", "FindsMasks"]
 
-__all__ = ["ClickSession"]
+
+class FindsMasks(Protocol):
+    """Finds masks by clicks, as the task `click` does."""
+
+    def eval(self) -> Any:
+        """Switch to evaluation."""
+
+    def prepare(self, image: Any) -> tuple[Tensor, dict[str, Any]]:
+        """A batch of an image as the network sees it, and what `masks` needs to know of it."""
+
+    def masks(
+        self,
+        images: Tensor,
+        targets: Mapping[str, Any],
+        clicks: Sequence[Sequence[Clicked]],
+        previous: Sequence[NDArray[np.bool_]] | None = None,
+    ) -> list[NDArray[np.bool_]]:
+        """The mask `(H, W)` of each image by its clicks, and by the mask that its clicks but the last led to."""
 
 
 class ClickSession:
@@ -33,14 +51,13 @@ class ClickSession:
         InputError: the file is no image.
     """
 
-    def __init__(self, task: Click, image: Any) -> None:
-        self.task = task.eval()
+    def __init__(self, task: FindsMasks, image: Any) -> None:
+        task.eval()
+        self.task = task
         full_image = read_image(image) if isinstance(image, str | Path) else image
         self.size = image_size(full_image)
         """Height and width of the image."""
-        prepared, noted = task.transform(False)(full_image, {"index": 0})
-        self._images = prepared[None].to(task.device)
-        self._noted = {name: [noted[name]] for name in ("size_now", "original_size", "zoom")}
+        self._images, self._noted = task.prepare(full_image)
         self._clicks: list[Clicked] = []
         self._masks: list[NDArray[np.bool_]] = [np.zeros(self.size, dtype=bool)]
 
@@ -51,11 +68,11 @@ class ClickSession:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """The object as it was found last, bool `(H, W)`; nothing before the first click."""
+        """The latest mask of the object, bool `(H, W)`; empty before the first click."""
         return self._masks[-1].copy()
 
     def click(self, x: float, y: float, positive: bool = True) -> NDArray[np.bool_]:
-        """Click on a pixel, and see what is found then.
+        """Click on a pixel and return the new mask.
 
         Args:
             x: its column, 0 for the first.
@@ -75,7 +92,7 @@ class ClickSession:
         return self.mask
 
     def undo(self) -> NDArray[np.bool_]:
-        """Take the last click back, if there is one, and see what was found before."""
+        """Take the last click back, if there is one, and return the mask before it."""
         if self._clicks:
             self._clicks.pop()
             self._masks.pop()

@@ -1,4 +1,4 @@
-"""What training sees of an object that a user clicks on."""
+"""Random views of an object with random clicks, for training."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from torch import Tensor
 
 from res2net.images.samples import Sample
 from res2net.images.transforms import Transform
-from res2net.tasks.pixels.click.data import clicks_tensor, random_clicks
+from res2net.tasks.pixels.click.clicks import clicks_tensor
+from res2net.tasks.pixels.click.data import random_clicks
 
 __all__ = ["ClickViews"]
 
 TRIES = 5
-"""Views that are drawn until something of the object can be seen."""
+"""Maximum number of random views until one shows a part of the object."""
 
 
 class ClickViews:
@@ -22,8 +23,8 @@ class ClickViews:
 
     Args:
         transform: from an image and its target to a random view of it.
-        positives: clicks on the object at most, beside the first.
-        negatives: clicks beside it at most.
+        positives: maximum number of clicks on the object, beside the first.
+        negatives: maximum number of clicks beside it.
     """
 
     def __init__(self, transform: Transform, positives: int, negatives: int) -> None:
@@ -31,7 +32,7 @@ class ClickViews:
         self.positives, self.negatives = positives, negatives
 
     def __call__(self, image: Any, target: dict[str, Any]) -> Sample:
-        """A view in which a part of the object is, unless there is none after some tries."""
+        """A view that shows a part of the object, unless none does after some tries."""
         for _ in range(TRIES):
             seen, noted = self.transform(image, target)
             mask = np.asarray(noted["object"].as_subclass(Tensor).numpy())
