@@ -206,7 +206,8 @@ class Model:
         Raises:
             InputError: the network cannot be exported so, or the file differs from it.
         """
-        from res2net.export.make import ExportSettings, export_task
+        from res2net.export.make import export_task
+        from res2net.export.settings import ExportSettings
 
         check_options("export", settings, ExportSettings.__dataclass_fields__)
         chosen = ExportSettings(to=to, out=None if out is None else str(out), **settings)
@@ -282,7 +283,7 @@ def list_inputs(task: Task, what: Any) -> list[Any]:
         return list(dict.fromkeys(found)) if len(paths) == len(found) else found
     if isinstance(what, str | Path):
         if glob.has_magic(str(what)) and not Path(what).exists():
-            matches = sorted(glob.glob(str(what), recursive=True))
+            matches = sorted(glob.glob(str(what), recursive=True))  # noqa: PTH207 - patterns may be absolute
             if not matches:
                 raise InputError(f"No file matches {str(what)!r}: check the pattern.")
             return list_inputs(task, matches)

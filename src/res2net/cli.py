@@ -27,18 +27,19 @@ class Command:
 COMMANDS = {
     "quickstart": Command("res2net.commands.quickstart:run", "train, compare and explain two small networks, now"),
     "models": Command("res2net.commands.models:run", "list the models"),
-    "info": Command("res2net.commands.info:run", "tell a model's parameters, MACs, memory and receptive fields"),
+    "info": Command("res2net.commands.info:run", "print a model's parameters, MACs, memory and receptive fields"),
     "solve-width": Command(
         "res2net.commands.solve_width:run", "find the base width that costs as much as another model"
     ),
-    "train": Command("res2net.commands.train:run", "train on a folder of images"),
+    "train": Command("res2net.commands.train:run", "train a network"),
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),
-    "predict": Command("res2net.commands.predict:run", "tell what is in an image or in a folder of them"),
-    "compare": Command("res2net.commands.compare:run", "draw what several models make of the same images"),
-    "recipes": Command("res2net.commands.recipes:run", "list runs that are ready to be started, or write one as YAML"),
-    "export": Command("res2net.commands.export:run", "write a network to a file for ONNX Runtime, OpenVINO or torch"),
-    "bench": Command("res2net.commands.bench:run", "measure how fast models run, in every way to run them"),
-    "data": Command("res2net.commands.data:run", "check a data set: what is in it, how it looks, what is wrong"),
+    "predict": Command("res2net.commands.predict:run", "predict images or folders of images"),
+    "compare": Command("res2net.commands.compare:run", "draw the results of several models side by side"),
+    "recipes": Command("res2net.commands.recipes:run", "list runs that are described completely, or write one as YAML"),
+    "reproduce": Command("res2net.commands.recipes:reproduce", "repeat a recipe, beside baselines and goals"),
+    "export": Command("res2net.commands.export:run", "export a network to ONNX Runtime, OpenVINO or torch"),
+    "bench": Command("res2net.commands.bench:run", "measure the speed of models on every runtime"),
+    "data": Command("res2net.commands.data:run", "check a data set: contents, samples, problems"),
     "weights": Command("res2net.commands.weights:run", "convert weights between formats, list published ones"),
 }
 
@@ -46,7 +47,7 @@ HELP = """usage: res2net VERB [TASK] SOURCE [options]
 
 {commands}
 
-TASK is `classify` unless named. `res2net VERB --help` tells the options of a verb.
+TASK is `classify` unless named. `res2net VERB --help` lists the options of a verb.
 
   res2net quickstart
   res2net train PATH/TO/IMAGES --model res2net50_26w_4s

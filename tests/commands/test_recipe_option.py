@@ -4,17 +4,20 @@ import pytest
 import yaml
 from object_sets import SMALL, write_coco
 
-from res2net.recipes.runs import recipes
-from res2net.tasks.translate import synthetic as shape_masks
+from res2net.engine.recipes import recipes
 
-TASKS = {name: made().task_name for name, made in recipes().items() if not name.startswith("overfit")}
-"""Those that learn by heart have tests of their own."""
+TASKS = {
+    name: found.configure().task_name
+    for name, found in recipes().items()
+    if not name.startswith("overfit") and not found.goals
+}
+"""The sanity checks and those with goals have tests of their own."""
 DETECTORS = [name for name, task in TASKS.items() if task in ("detect", "instance")]
 OF_PIXELS = [name for name, task in TASKS.items() if task in ("segment", "saliency")]
 
 CROP = ["--crop", 64, 64, "--channels", 8]
 DEEP = {"model": "res2net3d20_26w_4s_tiny", "size": 16}
-DRAWN = {
+SYNTHETIC = {
     "bts_nyu": ("shapes", {}, CROP),
     "fcanet_res2net101": ("shapes", {}, [*CROP, "--resize", 64, "--rounds", 1, "--most-clicks", 2]),
     "vecroad_res2net50": (
@@ -55,7 +58,7 @@ def test_recipes_run(run, trained, shrunk, coco, tmp_path, name):
     answer = run("train", "--recipe", name, coco, *options)
     assert answer.status == 0, answer.err
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    recipe = recipes()[name]()
+    recipe = recipes()[name].configure()
     assert written["task"]["detector"] == recipe.task.detector
     assert (written["task"]["freeze"], written["task"]["freeze_norms"]) == (2, True)
     assert (written["optim"]["lr"], written["data"]["batch_size"]) == (0.02, 2)
@@ -77,21 +80,17 @@ def test_recipes_of_pixels_run(run, trained, tiny, pixels, tmp_path, name):
     answer = run("train", "--recipe", name, pixels(TASKS[name]), *options, "--out", tmp_path / "run")
     assert answer.status == 0, answer.err
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    recipe = recipes()[name]()
+    recipe = recipes()[name].configure()
     assert (written["task"]["decoder"], written["optim"]["lr"]) == (recipe.task.decoder, recipe.optim.lr)
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_recipes_run_on_drawn_data(run, trained, tiny, shapes_with, monkeypatch, tmp_path, name):
-    source, usual, options = DRAWN[name]
-    recipe = recipes()[name]()
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_recipes_run_on_synthetic_data(run, trained, tiny, tmp_path, name):
+    source, usual, options = SYNTHETIC[name]
+    recipe = recipes()[name].configure()
     weights = ["--weights", trained.best] if recipe.model.weights else []
-    monkeypatch.setattr(shape_masks, "SIZE", 32)
-    with shapes_with(train=4, val=3):
-        shape_masks.shape_masks_source.cache_clear()
-        words = [*tiny(**{"batch_size": 2} | usual), *SHORT, *options, *weights, "--out", tmp_path / "run"]
-        answer = run("train", "--recipe", name, source, *words)
-    shape_masks.shape_masks_source.cache_clear()
+    words = [*tiny(**{"batch_size": 2} | usual), *SHORT, *options, *weights, "--out", tmp_path / "run"]
+    answer = run("train", "--recipe", name, f"{source}:4,3", *words)
     assert answer.status == 0, answer.err
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert written["task_name"] == TASKS[name]
@@ -100,7 +99,7 @@ def test_recipes_run_on_drawn_data(run, trained, tiny, shapes_with, monkeypatch,
 
 
 def test_every_recipe_is_tried():
-    assert {*TASKS} == {*DETECTORS, *OF_PIXELS, *DRAWN, "simple_baseline_256x192"}
+    assert {*TASKS} == {*DETECTORS, *OF_PIXELS, *SYNTHETIC, "simple_baseline_256x192"}
 
 
 def test_a_recipe_of_key_points_runs(run, trained, tiny, tmp_path):
@@ -144,3 +143,18 @@ def test_what_does_not_fit_is_told(refused, coco, tmp_path):
 def test_a_resumed_run_takes_no_recipe(refused, trained):
     sentence = refused("train", "--resume", trained.folder, "--recipe", "mask_rcnn_1x")
     assert sentence.startswith("A resumed run goes on as it began")
+
+
+def test_reproduce_prints_a_table_with_the_goal(run, tiny, tmp_path):
+    words = ["--epochs", 1, "--warmup", 0, "--batch-size", 8, "--workers", 0, "--out", tmp_path / "run"]
+    answer = run("reproduce", "shapes_saliency", "shapes:16,4", *words, "--crop", 32, 32, "--channels", 8)
+    assert answer.status == 0, answer.err
+    for word in ("untrained", "constant", "trained", "max_F", "85"):
+        assert word in answer.out
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_reproduce_refuses_what_it_cannot_do(refused, coco):
+    assert "did you mean 'shapes_detect'?" in refused("reproduce", "shapes_detec")
+    assert refused("reproduce", "mask_rcnn_1x").startswith("SOURCE is missing")
+    assert "leave out --recipe" in refused("reproduce", "shapes_detect", "--recipe", "mask_rcnn_1x")

@@ -2,10 +2,10 @@
 
 import pytest
 
+from res2net.engine.task_options import options_type
 from res2net.errors import InputError
 from res2net.task import task_names
 from res2net.task.base import task_type
-from res2net.engine.task_options import options_type
 
 
 @pytest.mark.parametrize("name", task_names())

@@ -17,7 +17,7 @@ from res2net.errors import InputError
 from res2net.export import FORMATS, Artefact, export_network, load_runtime
 from res2net.export.needs import quiet
 from res2net.export.parts import whole_batches
-from res2net.images import eval_transform
+from res2net.images import Shapes, eval_transform
 from res2net.surgery import optimize
 from res2net.weights import Preprocessing
 
@@ -166,8 +166,10 @@ def export_case(case: Case, subject: Subject, folder: Path) -> Path | None:
 
 
 def calibration_batches(case: Case, subject: Subject) -> list[Tensor]:
-    """Drawn images in batches of the case; random ones for a network that does not take three channels."""
+    """Synthetic images in batches of the case; random ones for a network that does not take three channels."""
     if subject.channels == 3:
+        shapes = Shapes(CALIBRATION, seed=0)
+        images = (shapes[index][0] for index in range(CALIBRATION))
         return list(whole_batches(images, eval_transform(Preprocessing(size=case.size)), case.batch))
     count = -(-CALIBRATION // case.batch) * case.batch
     return list(random_images(count, subject.channels, case.size).split(case.batch))

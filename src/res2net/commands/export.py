@@ -46,7 +46,8 @@ def run(arguments: Sequence[str]) -> None:
             raise InputError(f"{chosen.source} is a checkpoint itself: leave out --weights.")
         if Path(chosen.source).is_file() and "model" not in read_checkpoint(chosen.source).metadata:
             raise InputError(
-                f"{chosen.source} does not state which model it holds: `res2net export MODEL --weights {chosen.source}`."
+                f"{chosen.source} does not state which model it holds: "
+                f"`res2net export MODEL --weights {chosen.source}`."
             )
         task, checkpoint = restore_task(chosen.source, None, name)
         metadata = dict(checkpoint.metadata) | {"source": Path(chosen.source).name}

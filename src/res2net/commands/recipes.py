@@ -1,4 +1,4 @@
-"""`res2net recipes`: the runs that are ready to be started."""
+"""`res2net recipes` and `res2net reproduce`: list the runs that are described completely, and repeat one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import parse
+from res2net.commands.train import parse_run, stopped
+from res2net.errors import InputError
 
-__all__ = ["run"]
+__all__ = ["reproduce", "run"]
 
-ABOUT = """List the recipes, runs that `res2net train --recipe NAME SOURCE` starts, or write one as YAML, to be changed
-and given to `res2net train TASK SOURCE --config FILE`."""
+ABOUT = """List the recipes, runs that `res2net reproduce NAME` repeats and `res2net train --recipe NAME SOURCE` starts,
+or write one as YAML, to be changed and given to `res2net train TASK SOURCE --config FILE`."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Arguments:
     """Which recipe."""
 
     name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="NAME")] = None
-    """One that is told in full: what it is, with time and score, and its configuration as YAML."""
+    """The recipe to print in full: what it is, with time and score, and its configuration as YAML."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -30,14 +32,45 @@ def run(arguments: Sequence[str]) -> None:
     name = parse(Arguments, "recipes", arguments, ABOUT).name
 
     from res2net.engine.config import to_yaml
-    from res2net.recipes.runs import about, find_recipe, recipes
+    from res2net.engine.recipes import find_recipe, recipes
     from res2net.report import Column, Table
 
     if name is not None:
-        build = find_recipe(name)
-        for line in about(build).splitlines():
+        found = find_recipe(name)
+        for line in found.about.splitlines():
             print(f"# {line}".rstrip())
-        print(to_yaml(build()), end="")
+        print(to_yaml(found.configure()), end="")
         return
-    rows = [(name, build().task_name, about(build).splitlines()[0]) for name, build in recipes().items()]
+    rows = [
+        (name, found.configure().task_name, found.about.splitlines()[0]) for name, found in sorted(recipes().items())
+    ]
     Console().print(Table("", (Column("recipe"), Column("task"), Column("run")), rows).to_rich())
+
+
+def reproduce(arguments: Sequence[str]) -> int:
+    """Repeat a recipe and print its table; 1 when it was stopped and can be resumed."""
+    words = list(arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(
+            "usage: res2net reproduce NAME [SOURCE] [options of `res2net train`]\n\n"
+            "Repeat a recipe: evaluate what needs no training, train, and print both beside the goals.\n"
+            "`res2net recipes` lists the recipes; `res2net reproduce NAME --help` lists the options."
+        )
+        return 0
+
+    from res2net.engine.recipes import find_recipe
+
+    found = find_recipe(words[0])
+    parsed, _ = parse_run(f"reproduce {words[0]}", words[1:], "", found.configure())
+    if parsed.resume is not None or parsed.recipe is not None:
+        raise InputError("reproduce repeats one recipe: leave out --recipe, and resume runs with `res2net train`.")
+
+    from res2net.engine.callbacks import StoppedError
+    from res2net.engine.reproduce import reproduce as repeat
+
+    console = Console()
+    try:
+        console.print(repeat(found, parsed.run, console).to_rich())
+    except StoppedError as stop:
+        return stopped(stop)
+    return 0

@@ -23,7 +23,7 @@ from res2net.options import from_dict
 if TYPE_CHECKING:
     from res2net.engine.folder import RunFolder
 
-__all__ = ["run"]
+__all__ = ["Arguments", "parse_run", "run", "stopped"]
 
 Options = TypeVar("Options")
 
@@ -34,20 +34,49 @@ class Arguments(Generic[Options]):
 
     run: Annotated[TrainConfig[Options], tyro.conf.arg(name="")]
     config: str | None = None
-    """Take options from this YAML file; those on the command line go before it."""
+    """Take options from this YAML file; command-line options override it."""
     recipe: str | None = None
-    """Take options, and the task, from this recipe; `res2net recipes` lists them. Likewise."""
+    """Take options, and the task, from this recipe, which `res2net recipes` lists; command-line options override it."""
     resume: str | None = None
-    """Go on with the run in this folder, exactly; no other options."""
+    """Resume the run in this folder bit-exactly; takes no other options."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Start a run, or go on with one; 1 when it was stopped and can be resumed."""
+    """Start a run, or resume one; 1 when it was stopped and can be resumed."""
     task, words = split_task(arguments)
     named = words != list(arguments)
     resumed = value_of("--resume", words)
     task = _task_of(resumed, task, named=named)
     ready = _recipe(value_of("--recipe", words) if resumed is None else None, task, named=named)
+    parsed, default = parse_run("train", words, task, ready)
+    if parsed.resume is not None:
+        from res2net.engine.folder import RunFolder
+
+        folder = RunFolder.existing(parsed.resume)
+        kind: Any = TrainConfig[options_type(task)]  # type: ignore[misc]
+        saved = from_dict(kind, read_yaml(folder.config), f"The configuration {folder.config}")
+        _check_nothing_else(parsed, default, saved)
+        return _train(saved, folder)
+    return _train(parsed.run, None)
+
+
+def parse_run(
+    verb: str, words: Sequence[str], task: str, ready: TrainConfig[Any] | None
+) -> tuple[Arguments[Any], TrainConfig[Any]]:
+    """Parse the options of a run.
+
+    Args:
+        verb: of the command.
+        words: behind the verb and the task.
+        task: name of the task.
+        ready: the configuration of a recipe, which the words may change.
+
+    Returns:
+        The options, and the configuration that they start from.
+
+    Raises:
+        InputError: an option is unknown or does not fit, or there is no source.
+    """
     task = ready.task_name if ready else task
     options = options_type(task)
     kind: Any = TrainConfig[options]  # type: ignore[valid-type]
@@ -69,21 +98,14 @@ def run(arguments: Sequence[str]) -> int:
         default = from_dict(kind, values, f"The configuration {given}")
     parsed: Arguments[Any] = parse(
         cast(type[Arguments[Any]], Arguments[options]),  # type: ignore[valid-type]
-        "train" if task == "classify" else f"train {task}",
+        verb if task == "classify" else f"{verb} {task}",
         words,
         f"Train on {about_data(task)}.",
         Arguments(default),
     )
-    if parsed.resume is not None:
-        from res2net.engine.folder import RunFolder
-
-        folder = RunFolder.existing(parsed.resume)
-        saved = from_dict(kind, read_yaml(folder.config), f"The configuration {folder.config}")
-        _check_nothing_else(parsed, default, saved)
-        return _train(saved, folder)
-    if not parsed.run.source:
-        raise InputError("SOURCE is missing: give a folder of images, or the name shapes.")
-    return _train(parsed.run, None)
+    if not parsed.run.source and parsed.resume is None:
+        raise InputError("SOURCE is missing: give a path, or the name of an embedded data set such as shapes.")
+    return parsed, default
 
 
 def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
@@ -95,9 +117,7 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
     try:
         trained = train(config, resume=resume, console=console)
     except StoppedError as stop:
-        # Not to where the output goes: after Ctrl-C `tee` and the like are gone.
-        print(f"Stopped and saved. Go on with:\n  res2net train --resume {shlex.quote(str(stop))}", file=sys.stderr)
-        return 1
+        return stopped(stop)
     write_run_report(trained, open_data(config), config)
     title = f"The best weights on the validation images {trained.task.scoring.note}".rstrip()
     console.print(metrics_table(title, trained.evaluation).to_rich())
@@ -112,6 +132,13 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
         soft_wrap=True,
     )
     return 0
+
+
+def stopped(stop: Exception) -> int:
+    """Print how to resume a run that was stopped; the exit status."""
+    # Not to where the output goes: after Ctrl-C `tee` and the like are gone.
+    print(f"Stopped and saved. Resume with:\n  res2net train --resume {shlex.quote(str(stop))}", file=sys.stderr)
+    return 1
 
 
 def _task_of(folder: str | None, task: str, *, named: bool) -> str:
@@ -133,9 +160,9 @@ def _recipe(name: str | None, task: str, *, named: bool) -> TrainConfig[Any] | N
     """The configuration of a recipe, where one is named; it is refused for another task that was named."""
     if name is None:
         return None
-    from res2net.recipes.runs import find_recipe
+    from res2net.engine.recipes import find_recipe
 
-    found = find_recipe(name)()
+    found = find_recipe(name).configure()
     if named and found.task_name != task:
         raise InputError(f"The recipe {name} is for the task {found.task_name}: leave out the word {task}.")
     return found

@@ -203,7 +203,7 @@ def run_config(task: str, source: str, options: Mapping[str, Any], default: Trai
     """
     kind: Any = TrainConfig[options_type(task)]  # type: ignore[misc]
     groups = {"model": ModelConfig, "data": DataConfig, "optim": OptimConfig, "task": options_type(task)}
-    owner = {name: group for group, group_kind in groups.items() for name in group_kind.__dataclass_fields__}
+    owner = {name: group for group, group_kind in groups.items() for name in group_kind.__dataclass_fields__}  # type: ignore[attr-defined]
     own = {name: "" for name in TrainConfig.__dataclass_fields__ if name not in (*groups, "task_name", "source")}
     owner = {**owner, **own, "backbone": "model"}
     check_options(f"A run of {task}", options, owner)

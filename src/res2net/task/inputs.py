@@ -73,8 +73,8 @@ class Inputs:
             pixels = (pixels * 255).round().to(torch.uint8)
         if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.dtype != torch.uint8:
             raise InputError(
-                f"An array of shape {tuple(value.shape)} and type {value.dtype} is no image: give (H, W, 3) as an array "
-                "or (3, H, W) as a tensor, of uint8 or of floating-point numbers from 0 to 1."
+                f"An array of shape {tuple(value.shape)} and type {value.dtype} is no image: give (H, W, 3) as an "
+                "array or (3, H, W) as a tensor, of uint8 or of floating-point numbers from 0 to 1."
             )
         return as_image(pixels)
 

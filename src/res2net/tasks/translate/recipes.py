@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.recipes.runs import recipe
+from res2net.engine.recipes import recipe
 from res2net.tasks.translate.options import TranslateOptions
 
-__all__ = ["pix2pix_facades"]
 
-
-@recipe
+@recipe()
 def pix2pix_facades() -> TrainConfig[TranslateOptions]:
     """Pix2pix with a generator of Res2 blocks, labels to photos of facades (400 pairs to train), 200 epochs.
 
@@ -49,5 +47,27 @@ def pix2pix_facades() -> TrainConfig[TranslateOptions]:
             poly_power=1.0,
             hold=100.0,
         ),
+        channels_last=False,
+    )
+
+
+@recipe(goals={"SSIM": 75.0}, baselines="res2net.tasks.translate.baselines:copied")
+def shapes_translate() -> TrainConfig[TranslateOptions]:
+    """A small generator makes images of synthetic scenes from their masks, on a laptop.
+
+    If each region had exactly its mean colour, without a texture, SSIM would be 72 %.
+
+    - command: `res2net reproduce shapes_translate`, and `--model resnet_generator_tiny` for a ResNet of the same cost
+    - time: at most 10 minutes on 2 cores
+    - score: SSIM 79.7 % (ResNet: 77.2 %; a copy of the mask: 36.2 %), seed 0
+    """
+    return TrainConfig(
+        task_name="translate",
+        source="shapes-masks",
+        task=TranslateOptions(discriminator_channels=16),
+        model=ModelConfig(model="res2_generator_tiny"),
+        data=DataConfig(batch_size=8),
+        optim=OptimConfig(epochs=3, optimizer="adamw", lr=2e-3, weight_decay=0.0, schedule="cosine"),
+        # On a CPU the normalisation of each image alone is faster this way.
         channels_last=False,
     )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.recipes.runs import recipe
+from res2net.engine.recipes import recipe, short_run, small_model
 from res2net.tasks.roads.options import RoadsOptions
 
-__all__ = ["vecroad_res2net50"]
 
-
-@recipe
+@recipe()
 def vecroad_res2net50() -> TrainConfig[RoadsOptions]:
     """VecRoad on Res2Net-50 (v1b), the 25 training cities of RoadTracer's data, 102,400 updates.
 
@@ -53,4 +51,26 @@ def vecroad_res2net50() -> TrainConfig[RoadsOptions]:
             milestones=(128,),
             step_factor=0.1,
         ),
+    )
+
+
+@recipe(
+    goals={"APLS": 60.0},
+    baselines="res2net.tasks.roads.baselines:one_graph_for_all",
+    variants="res2net.tasks.roads.baselines:by_tracing",
+)
+def synthetic_roads() -> TrainConfig[RoadsOptions]:
+    """Roads of synthetic towns as graphs, on a laptop: traced from point to point, and from the thinned road map.
+
+    - command: `res2net reproduce synthetic_roads`, and `--model resnet20_tiny` for a ResNet of the same cost
+    - time: at most 10 minutes on 2 cores
+    - score: APLS 83.3 % traced and 82.1 % thinned (resnet20_tiny: 83.3 and 81.5 %), seed 0
+    """
+    return TrainConfig(
+        task_name="roads",
+        source="roads",
+        task=RoadsOptions(channels=48, branch_channels=32, next_channels=48, window=64, steps_per_image=8),
+        model=small_model(),
+        data=DataConfig(batch_size=8),
+        optim=short_run(6),
     )

@@ -1,5 +1,6 @@
 """Recipes say what they are, and their configurations are whole."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,32 +9,35 @@ import pytest
 
 from res2net import list_models
 from res2net.engine.config import TrainConfig, read_yaml, to_yaml
+from res2net.engine.recipes import RECIPES, find_recipe, recipe, recipes
+from res2net.engine.task_options import options_type
 from res2net.errors import InputError
 from res2net.options import from_dict
-from res2net.recipes.runs import about, find_recipe, recipe, recipes
-from res2net.task.base import task_type
 from res2net.weights import find_record
 
+WITHOUT_DATA = [name for name, found in recipes().items() if found.goals]
+"""Recipes on embedded data sets, which have goals."""
 PAPERS = ("faster_rcnn_c4", "faster_rcnn_1x", "faster_rcnn_voc07", "mask_rcnn_1x", "mask_rcnn_2x")
 
 
 @pytest.mark.parametrize("name", recipes())
 def test_the_docstring_gives_command_time_and_score(name):
-    lines = about(recipes()[name]).splitlines()
+    lines = recipes()[name].about.splitlines()
     assert lines[0].endswith(".")
-    assert any(line.startswith(f"- command: `res2net train --recipe {name} ") for line in lines)
+    command = f"reproduce {name}`" if name in WITHOUT_DATA else f"train --recipe {name} "
+    assert any(line.startswith(f"- command: `res2net {command}") for line in lines)
     for what in ("time", "score"):
         assert any(line.startswith(f"- {what}: ") for line in lines)
 
 
 @pytest.mark.parametrize("name", recipes())
 def test_the_configuration_is_one_of_the_task(tmp_path, name):
-    config = find_recipe(name)()
-    assert config == find_recipe(name)()
+    config = find_recipe(name).configure()
+    assert config == find_recipe(name).configure()
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config), encoding="utf-8")
-    assert from_dict(TrainConfig[task_type(config.task_name).Options], read_yaml(path)) == config
-    assert config.source == ""
+    assert from_dict(TrainConfig[options_type(config.task_name)], read_yaml(path)) == config
+    assert (config.source == "") == (name not in WITHOUT_DATA)
     assert config.model.model in list_models()
     if config.model.weights:
         assert find_record(config.model.model, config.model.weights).tag == "in1k"
@@ -41,7 +45,7 @@ def test_the_configuration_is_one_of_the_task(tmp_path, name):
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_settings_of_the_paper(name):
-    config = find_recipe(name)()
+    config = find_recipe(name).configure()
     optim, task = config.optim, config.task
     assert config.model.model == "res2net50_26w_4s"
     assert (optim.optimizer, optim.lr, optim.momentum, optim.weight_decay) == ("sgd", 0.02, 0.9, 1e-4)
@@ -55,7 +59,7 @@ def test_settings_of_the_paper(name):
 
 
 def test_settings_of_deeplab():
-    config = find_recipe("deeplabv3plus_voc")()
+    config = find_recipe("deeplabv3plus_voc").configure()
     task, optim = config.task, config.optim
     assert (task.decoder, task.output_stride, task.crop, task.scale) == ("deeplabv3plus", 16, (513, 513), (0.5, 2.0))
     assert (optim.lr, optim.schedule, optim.poly_power, config.data.batch_size) == (0.007, "poly", 0.9, 16)
@@ -64,7 +68,7 @@ def test_settings_of_deeplab():
 
 def test_settings_of_saliency():
     """Of `solver.prototxt` of DSS, and of `main.py`, `solver.py`, `joint_main.py` and `joint_solver.py` of PoolNet."""
-    dss, pool, edges = (find_recipe(f"{name}_res2net50")() for name in ("dss", "poolnet", "poolnet_edges"))
+    dss, pool, edges = (find_recipe(f"{name}_res2net50").configure() for name in ("dss", "poolnet", "poolnet_edges"))
     for config in (dss, pool, edges):
         task = config.task
         assert (task.reduction, task.crop, task.scale, task.freeze_norms) == ("sum", (400, 400), (1.0, 1.0), True)
@@ -83,7 +87,7 @@ def test_settings_of_saliency():
 
 
 def test_settings_of_simple_baseline():
-    config = find_recipe("simple_baseline_256x192")()
+    config = find_recipe("simple_baseline_256x192").configure()
     assert (config.task.crop, config.task.sigma, config.task.crop_scale, config.task.rotation) == (
         (256, 192),
         2,
@@ -96,7 +100,7 @@ def test_settings_of_simple_baseline():
 
 def test_settings_of_bts():
     """Of `arguments_train_nyu.txt` and `bts_main.py`."""
-    config = find_recipe("bts_nyu")()
+    config = find_recipe("bts_nyu").configure()
     task, optim = config.task, config.optim
     assert (task.crop, task.scale, task.scale_invariance, task.root, task.most) == (
         (416, 544),
@@ -111,7 +115,7 @@ def test_settings_of_bts():
 
 def test_settings_of_fcanet():
     """Of `config.py`, `trainer.py` and `my_custom_transforms.py` of its training code."""
-    config = find_recipe("fcanet_res2net101")()
+    config = find_recipe("fcanet_res2net101").configure()
     task, optim = config.task, config.optim
     assert (config.model.model, task.output_stride, task.first_click, task.click_loss) == (
         "res2net101d",
@@ -127,7 +131,7 @@ def test_settings_of_fcanet():
 
 def test_settings_of_vecroad():
     """Of `default.yml` and `train.py`: 2,048 updates in each of 50 rounds, of which 20 have the higher rate."""
-    config = find_recipe("vecroad_res2net50")()
+    config = find_recipe("vecroad_res2net50").configure()
     task, optim, data = config.task, config.optim, config.data
     assert (config.model.model, task.window, task.step) == ("res2net50d", 256, 20)
     assert (data.batch_size * task.steps_per_image, data.batch_size * data.size**2) == (20, 20 * 256**2)
@@ -142,7 +146,7 @@ def test_settings_of_vecroad():
 )
 def test_settings_of_nnunet(name, volumes, patch):
     """Of `nnUNetTrainer.py`: 250 updates in each of 1,000 rounds, of two patches each."""
-    config = find_recipe(name)()
+    config = find_recipe(name).configure()
     task, optim, data = config.task, config.optim, config.data
     assert (task.depth or data.size, data.size) == patch
     assert (data.batch_size, task.foreground, data.val_fraction) == (2, 0.33, 0.2)
@@ -154,14 +158,14 @@ def test_settings_of_nnunet(name, volumes, patch):
 
 def test_settings_of_the_slices_of_h_denseunet():
     """Of `train_2ddense.py`: 40 slices of 224 x 224, of which each sees its neighbours."""
-    config = find_recipe("res2unet_lits_slices")()
+    config = find_recipe("res2unet_lits_slices").configure()
     task, optim, data = config.task, config.optim, config.data
     assert (data.batch_size * task.depth, data.size, task.slices, task.foreground) == (40, 224, 3, 1)
     assert (optim.optimizer, optim.lr, optim.momentum, optim.nesterov) == ("sgd", 1e-3, 0.9, True)
 
 
 def test_settings_of_pix2pix():
-    config = find_recipe("pix2pix_facades")()
+    config = find_recipe("pix2pix_facades").configure()
     task, optim, data = config.task, config.optim, config.data
     assert (data.batch_size, data.size, round(task.enlarge * data.size), task.flip) == (1, 256, 286, 0.5)
     assert (optim.optimizer, optim.betas, optim.lr) == ("adam", (0.5, 0.999), 2e-4)
@@ -182,11 +186,31 @@ def test_names_are_given_once():
 
     recipes()
     with pytest.raises(ValueError, match="registered twice"):
-        recipe(mask_rcnn_1x)
+        recipe()(mask_rcnn_1x)
     with pytest.raises(InputError, match="did you mean 'mask_rcnn_2x'"):
         find_recipe("mask_rcnn2x")
 
 
+def test_what_a_block_registers_is_forgotten():
+    with RECIPES.restored():
+        recipe()(lambda_run)
+        assert find_recipe("lambda_run").configure() == "a run"
+    assert "lambda_run" not in recipes()
+
+
+def lambda_run():
+    """A run."""
+    return "a run"
+
+
+@pytest.mark.parametrize("name", WITHOUT_DATA)
+def test_functions_that_recipes_name_exist(name):
+    for target in (recipes()[name].baselines, recipes()[name].variants):
+        if target:
+            module, function = target.split(":")
+            assert callable(getattr(importlib.import_module(module), function))
+
+
 def test_they_need_no_torch():
-    ask = "import sys; from res2net.recipes.runs import recipes; recipes(); assert 'torch' not in sys.modules"
+    ask = "import sys; from res2net.engine.recipes import recipes; recipes(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", ask], check=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.recipes.runs import recipe
+from res2net.engine.recipes import recipe, short_run, small_model
 from res2net.tasks.pixels.click.options import ClickOptions
 
-__all__ = ["fcanet_res2net101"]
 
-
-@recipe
+@recipe()
 def fcanet_res2net101() -> TrainConfig[ClickOptions]:
     """FCANet on Res2Net-101 (v1b) at output stride 16, the 25,832 objects of PASCAL VOC 2012 with SBD, 33 epochs.
 
@@ -44,4 +42,23 @@ def fcanet_res2net101() -> TrainConfig[ClickOptions]:
         model=ModelConfig(model="res2net101d", weights="in1k"),
         data=DataConfig(batch_size=8),
         optim=OptimConfig(epochs=33, lr=0.007, momentum=0.9, weight_decay=5e-4, schedule="poly", poly_power=0.9),
+    )
+
+
+@recipe(goals={"NoC@85": 5.0}, baselines="res2net.tasks.pixels.click.baselines:discs")
+def shapes_click() -> TrainConfig[ClickOptions]:
+    """A small network finds objects of synthetic scenes by clicks, on a laptop.
+
+    - command: `res2net reproduce shapes_click`, and `--model resnet20_tiny` for a ResNet of the same cost
+    - time: 13 minutes on 2 cores; 9 minutes with `--precision bf16`
+    - score: 4.08 clicks to an IoU of 85 % (4.36 in bf16; a disc around each click: 18.5; untrained: 20), seed 0
+    """
+    return TrainConfig(
+        task_name="click",
+        source="shapes",
+        # At this size the finest maps of DeepLabv3+ are too coarse for the last clicks.
+        task=ClickOptions(scale=(0.75, 1.5), decoder="unet", channels=32, previous_mask=True, eval_objects=300),
+        model=small_model(),
+        data=DataConfig(batch_size=16),
+        optim=short_run(2),
     )

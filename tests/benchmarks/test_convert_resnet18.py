@@ -1,11 +1,11 @@
 """A network and its converted twin, compared."""
 
 import pytest
+from res2net.recipes.convert_resnet18 import Arguments, networks, run
 from rich.console import Console
 
 from res2net.measure import count
 from res2net.nn import Res2Conv
-from res2net.recipes.convert_resnet18 import Arguments, networks, run
 
 
 def test_both_networks_cost_the_same():

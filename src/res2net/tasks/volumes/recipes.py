@@ -14,10 +14,8 @@ again for each patch. All validation volumes are looked at after each epoch, so 
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.recipes.runs import recipe
+from res2net.engine.recipes import recipe, short_run, small_model
 from res2net.tasks.volumes.options import VolumesOptions
-
-__all__ = ["res2unet_kits", "res2unet_lits", "res2unet_lits_slices"]
 
 _MIRRORED = (0.5, 0.5, 0.5)
 
@@ -35,7 +33,7 @@ def _sgd(epochs: int) -> OptimConfig:
     )
 
 
-@recipe
+@recipe()
 def res2unet_lits() -> TrainConfig[VolumesOptions]:
     """U-Net on a Res2Net-50 of three dimensions, LiTS (liver and its tumours), patches of 128^3 voxels, as nnU-Net.
 
@@ -58,7 +56,7 @@ def res2unet_lits() -> TrainConfig[VolumesOptions]:
     )
 
 
-@recipe
+@recipe()
 def res2unet_kits() -> TrainConfig[VolumesOptions]:
     """U-Net on a Res2Net-50 of three dimensions, KiTS 2019 (kidneys and their tumours), as nnU-Net.
 
@@ -89,7 +87,7 @@ def res2unet_kits() -> TrainConfig[VolumesOptions]:
     )
 
 
-@recipe
+@recipe()
 def res2unet_lits_slices() -> TrainConfig[VolumesOptions]:
     """U-Net on Res2Net-50 that sees three slices together (2.5-D), LiTS, as the network of slices of H-DenseUNet.
 
@@ -119,4 +117,24 @@ def res2unet_lits_slices() -> TrainConfig[VolumesOptions]:
         model=ModelConfig(model="res2net50_26w_4s", weights="in1k"),
         data=DataConfig(batch_size=4, size=224, val_fraction=0.2),
         optim=OptimConfig(epochs=50, lr=1e-3, momentum=0.9, nesterov=True, weight_decay=0.0, schedule="constant"),
+    )
+
+
+@recipe(goals={"dice": 80.0}, baselines="res2net.tasks.volumes.baselines:constant")
+def synthetic_volumes() -> TrainConfig[VolumesOptions]:
+    """Segmentation of synthetic scans, organs and tumours, on a laptop; needs `pip install 'res2net[volumes]'`.
+
+    - command: `res2net reproduce synthetic_volumes`, and `--model resnet3d20_tiny` for a plain network of the same
+      cost, or `--model res2net20_26w_4s_tiny --slices 5` for a 2-D network that sees five slices (2.5-D)
+    - time: at most 10 minutes on 2 cores
+    - score: mean Dice of four classes 90.7 % in 3-D (plain: 88.5 %; a constant: 2.8 %), and 53.7 % in 2.5-D, which
+      misses the goal; seed 0
+    """
+    return TrainConfig(
+        task_name="volumes",
+        source="volumes",
+        task=VolumesOptions(depth=24, channels=64, patches=4),
+        model=small_model("res2net3d20_26w_4s_tiny"),
+        data=DataConfig(batch_size=4),
+        optim=short_run(6),
     )
