@@ -78,11 +78,10 @@ class Objects(Result):
         """The objects of these indices, in their order."""
         chosen = torch.tensor(indices, dtype=torch.int64)
         parts = {name: getattr(self, name) for name in ("boxes", "labels", "scores", "points")}
-        return dataclasses.replace(
-            self,
-            **{name: None if part is None else part[chosen] for name, part in parts.items()},
-            run_lengths=None if self.run_lengths is None else [self.run_lengths[index] for index in indices],
-        )
+        kept: dict[str, Any] = {name: None if part is None else part[chosen] for name, part in parts.items()}
+        if self.run_lengths is not None:
+            kept["run_lengths"] = [self.run_lengths[index] for index in indices]
+        return dataclasses.replace(self, **kept)
 
     def shown(self) -> Self:
         """The objects that are drawn: those with a score of `least_score` or more, and all of a ground truth."""
@@ -90,7 +89,7 @@ class Objects(Result):
         return self.select([index for index, score in enumerate(scores) if score >= self.least_score])
 
     def to_dict(self) -> dict[str, Any]:
-        """`objects`: a list of `{"label", "score", "box", "mask", "keypoints"}`, what there is of these, in COCO's form.
+        """`objects`: a list of `label`, `score`, `box`, `mask` and `keypoints`, what there is of these, in COCO's form.
 
         A box is left, top, width and height; key points are x, y and score of each, one after the other.
         """

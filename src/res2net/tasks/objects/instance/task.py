@@ -14,6 +14,7 @@ from res2net.tasks.objects.data.copy_paste import CopyPaste
 from res2net.tasks.objects.exporter import DetectorExporter
 from res2net.tasks.objects.instance.options import InstanceOptions
 from res2net.tasks.objects.metrics.coco import CocoAP
+from res2net.tasks.objects.whole_images import WholeImages
 
 __all__ = ["Instance", "InstanceOptions"]
 
@@ -34,6 +35,7 @@ class Instance(ObjectTask):
         """The samples, in training with objects pasted in if so chosen."""
         train, val = super().datasets(source)
         if self.options.copy_paste:
+            assert isinstance(self.way, WholeImages)
             train = CopyPaste(
                 source.train,
                 self.way.train_transform(),

@@ -155,7 +155,7 @@ class TopDown:
             empty = {name: torch.zeros(shape) for name, shape in (nothing | {"keypoint_scores": (0, count)}).items()}
             return self.task.objects(empty | {"labels": empty["labels"].long()})
         parts = ("boxes", "labels", "scores", "points")
-        joined = {name: torch.cat([getattr(one, name) for one in results]) for name in parts}
+        joined: dict[str, Any] = {name: torch.cat([getattr(one, name) for one in results]) for name in parts}
         matrices = [crop_matrix(box, self.size) for box in joined["boxes"]]
         stay = oks_nms(
             joined["points"][..., :2],

@@ -43,9 +43,9 @@ class PanopticSegments(Result):
     def from_target(
         cls, target: Mapping[str, Any], class_names: Sequence[str], stuff_names: Sequence[str], **options: Any
     ) -> Self:
-        """Make the ground truth of an image from its target, as of `ObjectImages`; where things overlap, the last counts.
+        """Make the ground truth of an image from its target, as of `ObjectImages`.
 
-        Stuff comes first.
+        Stuff comes first; where things overlap, the last of them counts.
         """
         semantic = target["semantic"].as_subclass(Tensor)
         crowd = target["crowd"].tolist() if "crowd" in target else [False] * len(target["labels"])
