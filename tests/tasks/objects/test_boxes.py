@@ -50,7 +50,7 @@ def test_annotations_go_by_name_and_have_no_scores(read):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[", "is no JSON"),
+        ("[", "is not valid JSON"),
         ("3", "has no boxes: give COCO's annotations, or a list of"),
         ({"annotations": []}, "has no boxes: give COCO's annotations"),
         ([3], "Entry 0 of .* has no image_id or no category_id"),

@@ -1,6 +1,7 @@
 """Results in COCO's format."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from res2net.tasks.objects.coco_results import (
 )
 from res2net.tasks.objects.formats import open_objects
 from res2net.tasks.objects.keypoints.oks import OksAP
+from res2net.tasks.objects.result import Objects
 
 
 @pytest.mark.parametrize(
@@ -41,15 +43,17 @@ def test_classes_have_the_numbers_of_the_data_set_or_count_from_one():
 
 def test_all_that_was_found_is_listed():
     mask = {"size": [2, 3], "counts": "06"}
-    one = {"label": "b", "score": 0.5, "box": [1.0, 2.0, 3.0, 4.0], "mask": mask}
-    other = {"label": "a", "score": 0.25, "box": [0.0, 0.0, 1.0, 1.0], "keypoints": [1.0, 2.0, 0.9]}
-    found = listed_results([(42, [one]), (7, []), (8, [other])], ["a", "b"], [3, 90])
+    names = ("a", "b", "object")
+    one = Objects(torch.tensor([[1.0, 2, 4, 6]]), torch.tensor([1]), names, torch.tensor([0.5]), [mask])
+    other = Objects(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([0]), names, torch.tensor([0.25]))
+    other = replace(other, points=torch.tensor([[[1.0, 2.0, 0.75]]]))
+    found = listed_results([(42, one), (7, one.select([])), (8, other)], ["a", "b"], [3, 90])
     assert found == [
         {"image_id": 42, "category_id": 90, "score": 0.5, "bbox": [1.0, 2.0, 3.0, 4.0], "segmentation": mask},
-        {"image_id": 8, "category_id": 3, "score": 0.25, "bbox": [0.0, 0.0, 1.0, 1.0], "keypoints": [0.5, 1.5, 0.9]},
+        {"image_id": 8, "category_id": 3, "score": 0.25, "bbox": [0.0, 0.0, 1.0, 1.0], "keypoints": [0.5, 1.5, 0.75]},
     ]
-    with pytest.raises(InputError, match="Nobody looked for the class"):
-        listed_results([(1, [other | {"label": "object"}])], ["a", "b"], [3, 90])
+    with pytest.raises(InputError, match="The class of these objects is not known"):
+        listed_results([(1, replace(other, labels=torch.tensor([2])))], ["a", "b"], [3, 90])
 
 
 def test_indices_become_categories(tmp_path):
@@ -82,7 +86,12 @@ def test_key_points_of_a_file_come_back_as_they_were(tmp_path):
     metric.update([{"scores": torch.ones(1), "labels": torch.tensor([0]), "keypoints": places}], [target])
     (kept,) = of_categories(metric.detections(), [3])
     assert kept["keypoints"] == [value for x, y, _ in points for value in (x, y, 1)]
-    found = {"label": "fish", "score": 1.0, "box": [0, 0, 10, 8]}
-    found["keypoints"] = torch.cat([places, torch.ones(1, 4, 1)], -1).flatten().tolist()
-    (listed,) = listed_results([(7, [found])], ["fish"], [3])
+    found = Objects(
+        torch.tensor([[0.0, 0, 10, 8]]),
+        torch.tensor([0]),
+        ["fish"],
+        torch.ones(1),
+        points=torch.cat([places, torch.ones(1, 4, 1)], -1),
+    )
+    (listed,) = listed_results([(7, found)], ["fish"], [3])
     assert listed["keypoints"] == kept["keypoints"]

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from res2net.export import compare_detections
+from res2net.errors import InputError
+from res2net.tasks.objects.agreement import DetectionAgreement, compare_detections
 
 NAMES = ("boxes", "scores", "labels", "masks")
 BOXES = torch.tensor([[[10.0, 5, 30, 25], [30, 20, 60, 40], [50, 10, 70, 30], [0, 0, 0, 0]]])
@@ -116,3 +117,23 @@ def test_logits_of_pixels_are_compared_beside_the_detections(change, largest):
     agreement = compare_detections(first, second, IMAGES, (*NAMES[:3], "semantic"))
     assert agreement.equal == 100
     assert agreement.largest["semantic"] == pytest.approx(largest, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "message"),
+    [
+        (DetectionAgreement(8, 0, 0.0), "The detector finds nothing in these images, .* give a folder of images"),
+        (DetectionAgreement(8, 90, 98.5), "Only 98.5 % of the detections .* are equal, and 99 % are needed"),
+        (DetectionAgreement(8, 90, 100, {"semantic": 2e-4}), "logits of pixels differ .* by 2.0e-04 .* 1e-04 is"),
+    ],
+)
+def test_what_differs_too_much_is_refused(agreement, message):
+    with pytest.raises(InputError, match=message):
+        agreement.check(int8=False)
+
+
+def test_a_good_agreement_is_one_line():
+    agreement = DetectionAgreement(8, 90, 99.5, {"boxes": 0.01, "semantic": 1e-5})
+    agreement.check(int8=False)
+    line = "8 images, 90 detections: 99.5 % equal, largest differences boxes 1.0e-02, semantic 1.0e-05"
+    assert agreement.summary("images") == line

@@ -8,15 +8,15 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from res2net.backbones.registry import build
-from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
-from res2net.images import open_source
 from res2net.images.loader import eval_loader
 from res2net.images.samples import Transformed, collate
 from res2net.images.sources import DataSource
-from res2net.task.base import task_type
+from res2net.task.base import TASKS
 from res2net.tasks.objects.heads.detector import Detector
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.weights import Preprocessing
@@ -72,7 +72,7 @@ def fresh(num_classes):
 def make(name="detect", detector=None, size=64, seed=0, **options):
     """A small task with fresh weights."""
     torch.manual_seed(seed)
-    kind = task_type(name)
+    kind = TASKS[name]
     chosen = {} if detector is None else {"detector": detector}
     options = kind.Options(**chosen, head=HEAD, max_size=160, **options)
     return kind.build(fresh, source(), Preprocessing(size=size), options)
@@ -144,14 +144,14 @@ def test_the_metric_of_pascal_voc_leaves_out_what_is_difficult_and_what_is_a_cro
     )
     crowded = Scenes([scene(96, 64, [(10, 10, 50, 40), (0, 0, 96, 64)], [0, 0], crowd=torch.cat([none, yes]))])
     task = make("detect", metric="voc07")
-    assert task.monitor == "box_AP50_11_point"
+    assert task.scoring.monitor == "box_AP50_11_point"
     for seen, coco in ((scenes, 2 / 3), (crowded, 1)):
         task.model = Careless(task, seen)
         found = evaluate(task, eval_loader(Transformed(seen, task.transform(False)), 2), accelerator="cpu")
         assert found.metrics == pytest.approx({"box_AP50_11_point": 100, "box_AP50_area": 100})
-        assert task.numbers(found).rows == [("box", pytest.approx(100), pytest.approx(100))]
+        assert task.details(found).rows == [("box", pytest.approx(100), pytest.approx(100))]
         other = make("detect")
-        assert other.monitor == "box_AP"
+        assert other.scoring.monitor == "box_AP"
         other.model = Careless(other, seen)
         found = evaluate(other, eval_loader(Transformed(seen, task.transform(False)), 2), accelerator="cpu")
         assert found.metrics["box_AP50"] == pytest.approx(100 * coco, abs=0.7)  # recall at 101 points
@@ -160,11 +160,10 @@ def test_the_metric_of_pascal_voc_leaves_out_what_is_difficult_and_what_is_a_cro
 def test_another_metric_can_be_chosen_for_an_evaluation():
     task = make("detect")
     task.measure_by("voc")
-    assert task.monitor == "box_AP50_area"
+    assert task.scoring.monitor == "box_AP50_area"
     with pytest.raises(InputError, match="did you mean 'voc07'"):
         task.measure_by("voc7")
-    with pytest.raises(InputError, match="The task instance has one metric alone: leave out --metric voc"):
-        make("instance").measure_by("voc")
+    assert task.options.metric == "voc"
 
 
 def test_results_are_in_the_pixels_of_the_file():
@@ -175,14 +174,15 @@ def test_results_are_in_the_pixels_of_the_file():
     results = task.predict(images, targets)
     for result, (image, target) in zip(results, SCENES, strict=False):
         assert len(result) == len(target["boxes"])
-        for one, box, label, mask in zip(result, target["boxes"], target["labels"], target["masks"], strict=True):
+        listed = result.to_dict()["objects"]
+        for one, box, label, mask in zip(listed, target["boxes"], target["labels"], target["masks"], strict=True):
             left, top, width, height = one["box"]
             torch.testing.assert_close(
                 torch.tensor([left, top, left + width, top + height]), box.as_subclass(torch.Tensor)
             )
             assert one["label"] == NAMES[label]
             assert one["mask"]["size"] == [image.height, image.width]
-            assert task.draw(image, result).size[0] >= image.width
+            assert result.draw(image).size[0] >= image.width
             assert mask.any()
 
 
@@ -195,7 +195,7 @@ def test_the_loss_falls(name, detector):
         HEAD, fpn_channels=32, anchor_sizes=(8, 16, 32, 64, 128) if detector == "retinanet" else HEAD.anchor_sizes
     )
     torch.manual_seed(0)
-    kind = task_type(name)
+    kind = TASKS[name]
     options = kind.Options(detector=detector, head=head, max_size=160, flip=0)
     task = kind.build(fresh, source(), Preprocessing(size=64), options).train()
     images, targets = batch_of(task, True)
@@ -215,7 +215,7 @@ def test_crowds_are_not_learnt():
     task = make("instance")
     samples = Transformed(Scenes([SCENES[4]]), task.transform(True))
     _, targets = collate([samples[0]])
-    (found,) = task.objects(targets, torch.device("cpu"))
+    (found,) = task.way.detector_targets(targets, torch.device("cpu"))
     assert found["labels"].tolist() == [2]
     assert len(found["boxes"]) == len(found["masks"]) == 1
 
@@ -235,18 +235,20 @@ def test_a_checkpoint_gives_the_same_results(tmp_path, name, detector):
     images, targets = batch_of(task, False)
     with torch.inference_mode():
         expected = task.predict(images, targets)
-        assert any(expected)
-        assert restored.predict(images, targets) == expected
-    with pytest.raises(InputError, match=f"was trained to {name}, not to classify"):
-        restore_task(path)
+        assert any(len(one) for one in expected)
+        again = restored.predict(images, targets)
+        assert [one.to_dict() for one in again] == [one.to_dict() for one in expected]
+    assert restore_task(path)[0].name == name
+    with pytest.raises(InputError, match=f"was trained for {name}, not for classify"):
+        restore_task(path, name="classify")
 
 
 def test_published_weights_are_no_detector(tmp_path):
     path = tmp_path / "backbone.safetensors"
-    classify = task_type("classify")
-    model = build(MODEL, num_classes=3)
-    save_task(path, classify(model, NAMES, Preprocessing()), {}, TrainConfig("classify", "x", classify.Options()))
-    with pytest.raises(InputError, match="was trained to classify, not to detect"):
+    classify, model = TASKS["classify"], build(MODEL, num_classes=3)
+    task = classify(model, Preprocessing(), classify.Options(), {"class_names": NAMES})
+    save_task(path, task, {}, TrainConfig("classify", "x", classify.Options()))
+    with pytest.raises(InputError, match="was trained for classify, not for detect"):
         restore_task(path, name="detect")
 
 
@@ -260,9 +262,9 @@ def test_images_without_objects_and_without_detections():
     nothing.model = Knowing(nothing, empty)
     images, targets = batch_of(nothing, False, empty)
     results = nothing.predict(images, targets)
-    assert results == [[], []]
-    assert nothing.tabulate(results[0]) == []
-    assert nothing.draw(empty[0][0], results[0]).size
+    assert [one.to_dict() for one in results] == [{"objects": []}] * 2
+    assert results[0].rows() == []
+    assert results[0].draw(empty[0][0]).size
 
 
 def test_objects_are_pasted_only_in_training():
@@ -285,12 +287,12 @@ def test_objects_are_pasted_only_in_training():
 )
 def test_options_that_do_not_fit(options, message):
     with pytest.raises(InputError, match=message):
-        task_type("detect").Options(**options)
+        TASKS["detect"].Options(**options)
 
 
 def test_scenes_of_shapes(shapes_with):
     with shapes_with(train=4, val=2):
-        scenes = open_source("shapes", labels=task_type("instance").labels)
+        scenes = TASKS["instance"].open("shapes")
         image, target = scenes.train[0]
         assert image.shape == (3, 128, 128)
         assert 1 <= len(target["boxes"]) == len(target["masks"]) <= 4

@@ -6,7 +6,7 @@ from PIL import Image
 
 from res2net.images import open_source
 from res2net.images.samples import UNLABELLED
-from res2net.tasks.objects.formats import AnnotationReport, find_formats, open_objects, read_splits
+from res2net.tasks.objects.formats import AnnotationReport, find_formats, open_objects, read_objects, read_splits
 
 LABELS = ("boxes", "labels", "masks", "semantic", "crowd", "area")
 
@@ -62,6 +62,6 @@ def test_a_mask_file_of_another_size_is_bad(write_panoptic):
 
 def test_a_source_knows_its_stuff(write_panoptic):
     root, _ = write_panoptic()
-    source = open_source(root, labels=("boxes", "labels", "masks", "semantic"))
+    source = open_source(root, labels=("boxes", "labels", "masks", "semantic"), reader=read_objects)
     assert (list(source.class_names), list(source.stuff_names)) == (["bicycle", "boat"], ["grass", "sky"])
     assert (list(source.category_ids), list(source.stuff_category_ids)) == ([2, 9], [94, 187])

@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from res2net.images import BadImage, Jpeg, open_source
+from res2net.images import BadImage, DataSettings, Jpeg, open_source
 from res2net.images.joint_transforms import ObjectAugment, object_eval_transform, object_train_transform
 from res2net.images.samples import Skipped
+from res2net.tasks.objects.formats import read_objects
 from res2net.weights import Preprocessing
 
 LABELS = ("boxes", "labels")
@@ -34,7 +35,8 @@ def photos(tmp_path):
 
 def opened(photos, decode, train=None, **options):
     look = Preprocessing(size=60, **PLAIN)
-    source = open_source(photos, labels=LABELS, val_fraction=0.4, decode=decode, **options)
+    settings = DataSettings(val_fraction=0.4, decode=decode, **options)
+    source = open_source(photos, settings, labels=LABELS, reader=read_objects)
     return source.transformed(train or object_eval_transform(look), object_eval_transform(look))[0]
 
 

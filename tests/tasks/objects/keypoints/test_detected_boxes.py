@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from PIL import Image
 
 import res2net
 from res2net.errors import InputError
@@ -67,7 +68,7 @@ class Knowing(torch.nn.Module):
             nearest = (boxes - box).abs().sum(1).argmin()
             points.append(move_points(inverse_matrix(matrix), truth["keypoints"][nearest].as_subclass(torch.Tensor)))
         points = torch.stack(points)
-        return self.task.codec.encode(points, torch.full(points.shape[:2], 2))[0]
+        return self.task.top_down.codec.encode(points, torch.full(points.shape[:2], 2))[0]
 
 
 def evaluated(task, samples, batch=3):
@@ -83,9 +84,9 @@ def evaluated(task, samples, batch=3):
 
 def test_the_boxes_of_a_detector_are_the_samples(task, scenes):
     boxes = true_boxes(scenes, grown=1.3)
-    samples = task.look_into(scenes, boxes)
+    samples = task.top_down.use_boxes(scenes, boxes)
     assert len(samples) == sum(map(len, boxes)) > 4
-    assert (task.scored, task.sample_name) == ("in detected boxes", "crops")
+    assert (task.scoring.note, task.scoring.samples) == ("in detected boxes", "crops")
     assert task.metric().describe() == "OKS-AP of 5 key points in detected boxes"
     numbers, scores = evaluated(task, samples)
     assert numbers["keypoint_AP"] == pytest.approx(1.0)
@@ -93,8 +94,8 @@ def test_the_boxes_of_a_detector_are_the_samples(task, scenes):
 
 
 def test_a_score_is_that_of_the_points_times_that_of_the_box(task, scenes):
-    _, sure = evaluated(task, task.look_into(scenes, true_boxes(scenes, 1.0)))
-    _, unsure = evaluated(task, task.look_into(scenes, true_boxes(scenes, 0.25)))
+    _, sure = evaluated(task, task.top_down.use_boxes(scenes, true_boxes(scenes, 1.0)))
+    _, unsure = evaluated(task, task.top_down.use_boxes(scenes, true_boxes(scenes, 0.25)))
     torch.testing.assert_close(unsure, sure / 4)
 
 
@@ -102,7 +103,7 @@ def test_two_boxes_around_one_object_count_once(task, scenes):
     """The second, which is less sure, would be a false detection between the true ones."""
     boxes = true_boxes(scenes)
     doubles = [[*found, *(ObjectBox(one.box, one.label, 0.7) for one in found)] for found in boxes[:3]] + boxes[3:]
-    samples = task.look_into(scenes, doubles)
+    samples = task.top_down.use_boxes(scenes, doubles)
     assert len(samples) == sum(map(len, doubles)) > sum(map(len, boxes))
     numbers, _ = evaluated(task, samples)
     assert numbers["keypoint_AP"] == pytest.approx(1.0)
@@ -113,7 +114,7 @@ def test_people_without_a_box_are_missed(task, scenes):
     boxes[1] = []  # nothing in this image
     del boxes[2][0]  # and one thing less in this one
     labels = [scenes.val[index][1]["labels"].tolist() for index in range(4)]
-    numbers, _ = evaluated(task, task.look_into(scenes, boxes))
+    numbers, _ = evaluated(task, task.top_down.use_boxes(scenes, boxes))
     recall = []
     for label in {one for image in labels for one in image}:
         found = [one.label for image in boxes for one in image].count(label)
@@ -126,15 +127,20 @@ def test_boxes_beside_their_image_are_of_other_images(task, scenes):
     boxes = true_boxes(scenes)
     boxes[2].append(ObjectBox((72, 3, 90, 9), 0, 0.5))
     with pytest.raises(InputError, match=r"A box of image 2 lies outside of its 72 x 72 pixels \(left 72, top 3\)"):
-        task.look_into(scenes, boxes)
-    assert task.scored == "in ground truth boxes"
+        task.top_down.use_boxes(scenes, boxes)
+    assert task.scoring.note == "in ground truth boxes"
 
 
-def test_of_objects_that_are_nearly_the_same_the_surest_stays(task):
-    def one(score, shift=0.0, label=CLASS_NAMES[0]):
-        points = [value for point in range(5) for value in (10.0 * point + shift, 5.0 * point, 0.9)]
-        return {"label": label, "score": score, "box": [0.0, 0.0, 40.0, 20.0], "keypoints": points}
+def test_of_objects_that_are_nearly_the_same_the_best_stays(task):
+    def one(score, shift=0.0, label=0):
+        points = [[[10.0 * point + shift, 5.0 * point] for point in range(5)]]
+        found = {"keypoints": torch.tensor(points), "keypoint_scores": torch.full((1, 5), 0.9)}
+        box = {"boxes": torch.tensor([[0.0, 0.0, 40.0, 20.0]]), "labels": torch.tensor([label])}
+        return task.objects(found | box | {"scores": torch.tensor([score])})
 
-    objects = [one(0.5), one(0.9, 0.2), one(0.4, 30.0), one(0.3, 0.0, CLASS_NAMES[1])]
-    assert task.united(objects) == objects[1:]
-    assert task.united([]) == []
+    objects = [one(0.5), one(0.9, 0.2), one(0.4, 30.0), one(0.3, 0.0, 1)]
+    merged = task.top_down.merge(objects)
+    assert merged.to_dict()["objects"] == [found for one in objects[1:] for found in one.to_dict()["objects"]]
+    assert merged.to_dict()["objects"][2]["label"] == CLASS_NAMES[1]
+    assert task.top_down.merge([]).to_dict() == {"objects": []}
+    assert task.top_down.merge([]).draw(Image.new("RGB", (20, 10))).size == (640, 320)

@@ -10,17 +10,17 @@ import torch
 from PIL import Image
 
 import res2net
-from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
 from res2net.images.shapes.dataset import CLASS_NAMES, POINTS, Shapes
 from res2net.images.shapes.scene import Thing, draw_scene
+from res2net.images.keypoints import Keypoints as Points
 from res2net.images.sources import DataSource
-from res2net.tasks.objects.formats import Keypoints as Points
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.keypoints.task import Keypoints, KeypointsOptions
-from res2net.tasks.objects.keypoints.topdown import TopDownTask
 from res2net.weights import Preprocessing
 
 HEAD = DetectorOptions(
@@ -76,9 +76,10 @@ def evaluated(task, images, targets):
 @pytest.mark.parametrize(("kind", "boxes"), [(KINDS[0], "ground truth"), (KINDS[1], "detected")])
 def test_whose_boxes_were_used_is_said(make, kind, boxes):
     task = make(kind)
-    assert isinstance(task, TopDownTask) == (kind == "simple_baseline")
+    assert (task.top_down is not None) == (kind == "simple_baseline")
     assert task.metric().describe() == f"OKS-AP of 5 key points in {boxes} boxes"
-    assert task.scored == f"in {boxes} boxes"
+    assert task.scoring.note == f"in {boxes} boxes"
+    assert task.scoring.samples == ("objects" if task.top_down else "images")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -103,11 +104,12 @@ def test_a_checkpoint_gives_the_same_results(make, scenes, kind, tmp_path):
     task = make(kind, flip_test=False, sigma=1.25, refine="quarter").eval()
     save_task(tmp_path / "best.safetensors", task, {}, TrainConfig("keypoints", "scenes", task.options))
     again, _ = restore_task(tmp_path / "best.safetensors", name="keypoints")
-    assert type(again) is type(task)
+    assert type(again.way) is type(task.way)
     assert (again.options, again.keypoints, again.class_names) == (task.options, POINTS, CLASS_NAMES)
     images, targets = batch(task, scenes)
     with torch.no_grad():
-        assert again.predict(images, targets) == task.predict(images, targets)
+        found, expected = again.predict(images, targets), task.predict(images, targets)
+    assert [one.to_dict() for one in found] == [one.to_dict() for one in expected]
 
 
 def test_true_heat_maps_are_perfect(make, scenes):
@@ -119,8 +121,8 @@ def test_true_heat_maps_are_perfect(make, scenes):
     found = []
     for index in range(len(samples)):
         images, targets = collate([samples[index]])
-        task.model = Fixed(task.codec.encode(targets["keypoints"], targets["visibility"])[0])
-        found += task.results(images, targets)
+        task.model = Fixed(task.top_down.codec.encode(targets["keypoints"], targets["visibility"])[0])
+        found += task.way.detections(images, targets)
         records = task.validate(images, targets, metric)
         assert records["score"] > 0.8
     assert metric.compute()["keypoint_AP"] == 1.0
@@ -148,7 +150,7 @@ def test_the_flip_test_sees_mirrored_points(make, scenes):
     """A network that knows mirrored crops only: both halves of the mean must find the same places."""
     task = make(flip_test=True, sigma=1.5).eval()
     images, targets = batch(task, scenes)
-    maps = task.codec.encode(targets["keypoints"], targets["visibility"])[0]
+    maps = task.top_down.codec.encode(targets["keypoints"], targets["visibility"])[0]
     once, order = [], list(POINTS.flip_order)
 
     class Model(torch.nn.Module):
@@ -170,12 +172,12 @@ def test_a_whole_image_is_the_box_of_one_object(make):
     assert image.shape == (3, 64, 48)
     with torch.no_grad():
         (result,) = task.predict(*collate([(image, noted)]))
-    (found,) = result
+    (found,) = result.to_dict()["objects"]
     assert found["label"] == "object"
     assert found["box"] == [0, 0, 120, 90]
     assert len(found["keypoints"]) == 3 * len(POINTS)
-    assert task.tabulate(result)[0][0] == "object"
-    assert task.draw(full_image, result).size == (600, 450)
+    assert result.rows()[0][0] == "object"
+    assert result.draw(full_image).size == (600, 450)
 
 
 def test_the_only_class_has_its_name(make, scenes):
@@ -183,7 +185,7 @@ def test_the_only_class_has_its_name(make, scenes):
     sample = task.transform(False)(Image.new("RGB", (30, 40)), {"index": 0, "label": 0})
     with torch.no_grad():
         (result,) = task.predict(*collate([sample]))
-    assert result[0]["label"] == "person"
+    assert result.to_dict()["objects"][0]["label"] == "person"
 
 
 def true_detections(targets):
@@ -211,7 +213,7 @@ def test_true_detections_are_perfect_in_pixels_of_the_file(make, scenes, monkeyp
     monkeypatch.setattr(task.model, "detect", lambda images, sizes: true_detections(targets))
     assert evaluated(task, images, targets)["keypoint_AP"] == 1.0
     results = task.predict(images, targets)
-    points = torch.tensor(results[0][0]["keypoints"]).view(-1, 3)[:, :2]
+    points = torch.tensor(results[0].to_dict()["objects"][0]["keypoints"]).view(-1, 3)[:, :2]
     torch.testing.assert_close(points, scenes.val[0][1]["keypoints"][0].as_subclass(torch.Tensor))
 
 
@@ -221,8 +223,9 @@ def test_nothing_found_is_no_precision(make, scenes, monkeypatch):
     nothing = [{name: value[:0] for name, value in one.items()} for one in true_detections(targets)]
     monkeypatch.setattr(task.model, "detect", lambda images, sizes: nothing)
     assert evaluated(task, images, targets)["keypoint_AP"] == 0.0
-    assert task.predict(images, targets) == [[]] * len(images)
-    assert task.tabulate([]) == []
+    results = task.predict(images, targets)
+    assert [one.to_dict() for one in results] == [{"objects": []}] * len(images)
+    assert results[0].rows() == []
 
 
 def test_data_without_key_points_are_refused(make, scenes):
@@ -248,7 +251,7 @@ def test_options_that_do_not_fit(options, sentence):
 
 
 def test_a_refinement_that_is_not_known(make):
-    with pytest.raises(InputError, match="Refinement 'tailor' is not known: did you mean 'taylor'"):
+    with pytest.raises(InputError, match="Refine 'tailor' is not known: did you mean 'taylor'"):
         make(refine="tailor")
 
 

@@ -11,8 +11,9 @@ from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
 import res2net
-from res2net.engine.checkpoints import restore_task, save_task
+from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
 from res2net.images.shapes.dataset import STUFF_NAMES, Shapes, shapes_source
@@ -20,6 +21,7 @@ from res2net.images.shapes.silhouettes import SILHOUETTES
 from res2net.tasks.objects.data.panoptic import segments_to_coco
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.panoptic.metric import segments_of
+from res2net.tasks.objects.panoptic.result import PanopticSegments
 from res2net.tasks.objects.panoptic.task import Panoptic, PanopticOptions
 
 HEAD = DetectorOptions(
@@ -63,6 +65,11 @@ def evaluated(task, images, targets):
     metric = task.metric()
     records = task.validate(images, targets, metric)
     return metric.compute(), records
+
+
+def listed(results):
+    """The segments of each image as JSON has them."""
+    return [one.to_dict()["segments_info"] for one in results]
 
 
 def nothing(size, semantic):
@@ -136,8 +143,8 @@ def test_a_checkpoint_gives_the_same_results(make, scenes, tmp_path):
     assert (again.options, again.class_names, again.stuff_names) == (task.options, SILHOUETTES, STUFF_NAMES)
     images, targets = batch(task, scenes)
     with torch.no_grad():
-        results = task.predict(images, targets)
-        assert again.predict(images, targets) == results
+        results = listed(task.predict(images, targets))
+        assert listed(again.predict(images, targets)) == results
     assert any(results)
 
 
@@ -168,9 +175,10 @@ def test_nothing_found_is_no_quality(make, scenes, monkeypatch):
     numbers, records = evaluated(task, images, targets)
     assert numbers["PQ"] == 0.0
     assert records["found"].tolist() == [0, 0, 0]
-    assert task.predict(images, targets) == [[], [], []]
-    assert task.draw(Image.new("RGB", (20, 10)), []).size == (640, 320)
-    assert task.tabulate([]) == []
+    results = task.predict(images, targets)
+    assert listed(results) == [[], [], []]
+    assert results[0].draw(Image.new("RGB", (128, 128))).size == (640, 640)
+    assert results[0].rows() == []
 
 
 def test_results_are_in_pixels_of_the_file(make, monkeypatch):
@@ -181,7 +189,8 @@ def test_results_are_in_pixels_of_the_file(make, monkeypatch):
     assert targets["size_now"] == [(64, 106)]
     detect = lambda images, sizes: [nothing(sizes[0], halves(sizes[0], 2, 0))]  # noqa: E731
     monkeypatch.setattr(task.model, "detect", detect)
-    (result,) = task.predict(images, targets)
+    (found,) = task.predict(images, targets)
+    (result,) = listed([found])
     assert [one["label"] for one in result] == ["red wall", "blue wall"]
     assert [one["bbox"] for one in result] == [[50, 0, 50, 60], [0, 0, 50, 60]]
     assert [one["area"] for one in result] == [3000, 3000]
@@ -190,8 +199,8 @@ def test_results_are_in_pixels_of_the_file(make, monkeypatch):
     masks = coco_mask.decode([one["segmentation"] for one in result])
     assert masks.shape == (60, 100, 2)
     assert masks.sum(-1).max() == 1
-    assert task.draw(image, result).size == (600, 360)
-    assert task.tabulate(result)[0][0] == "red wall"
+    assert found.draw(image).size == (600, 360)
+    assert found.rows()[0][0] == "red wall"
 
 
 def test_segments_have_the_numbers_of_the_data_set(make, scenes, tmp_path, monkeypatch):
@@ -208,10 +217,11 @@ def test_segments_have_the_numbers_of_the_data_set(make, scenes, tmp_path, monke
         {"id": 2, "label": 2, "thing": False, "score": 1.0, "area": 1200},
     ]
     monkeypatch.setattr(again, "segments", lambda images, targets: [(ids, entries)])
-    (result,) = again.predict(images, targets)
+    (found,) = again.predict(images, targets)
+    (result,) = listed([found])
     assert [one["category_id"] for one in result] == [21, 200]
     assert [one["label"] for one in result] == [SILHOUETTES[1], STUFF_NAMES[2]]
-    assert again.draw(Image.new("RGB", (100, 60)), result).size == (600, 360)
+    assert found.draw(Image.new("RGB", (100, 60))).size == (600, 360)
     _, annotation = segments_to_coco(ids, entries, things, stuff, image_id=7, file_name="7.png")
     assert [one["category_id"] for one in annotation["segments_info"]] == [one["category_id"] for one in result]
 
@@ -223,7 +233,7 @@ def test_the_least_area_of_stuff_shrinks_with_the_image(make, monkeypatch):
     for options in ({}, {"scale_stuff_area": False}, {"stuff_area": 4096 * 40}):
         task = make(**options).eval()
         monkeypatch.setattr(task.model, "detect", lambda _, sizes: [nothing(sizes[0], halves(sizes[0], 2, 0))])
-        counts.append(len(task.predict(*collate([sample]))[0]))
+        counts.append(len(task.predict(*collate([sample]))[0].segments))
     assert counts == [2, 0, 0]
 
 
@@ -239,13 +249,31 @@ def test_things_count_before_stuff(make, scenes, monkeypatch):
         "semantic": halves((64, 64), 1, 1),
     }
     monkeypatch.setattr(task.model, "detect", lambda images, sizes: [upper] * len(sizes))
-    result = task.predict(images, targets)[0]
+    result = listed(task.predict(images, targets))[0]
     assert [(one["label"], one["isthing"]) for one in result] == [(SILHOUETTES[3], 1), ("green wall", 0)]
     thing, stuff = result
     assert thing["area"] + stuff["area"] == 128**2
     assert thing["area"] == pytest.approx(128 * 64, rel=0.02)  # masks are a little round
     assert coco_mask.decode([one["segmentation"] for one in result]).sum(-1).max() == 1
     assert result[0]["score"] == pytest.approx(0.9)
+
+
+def test_the_ground_truth_is_a_result(make, scenes):
+    """Each pixel belongs to the thing of its mask, else to its stuff."""
+    image, target = scenes.val[0]
+    truth = make().truth(image, target)
+    assert isinstance(truth, PanopticSegments)
+    known = {one["id"]: one for one in truth.segments}
+    for mask, label in zip(target["masks"], target["labels"].tolist(), strict=True):
+        (number,) = truth.ids[mask].unique().tolist()
+        assert (known[number]["thing"], known[number]["label"]) == (True, label)
+        assert known[number]["area"] == int(mask.sum())
+    stuff = {one["id"]: one["label"] for one in truth.segments if not one["thing"]}
+    for number, label in stuff.items():
+        assert torch.equal(truth.ids == number, torch.as_tensor(target["semantic"]) == label)
+    assert [row[1] for row in truth.rows()] == [None] * len(truth.segments)
+    assert "score" not in truth.to_dict()["segments_info"][0]
+    assert truth.panel(image, truth).size == (640, 640)
 
 
 def test_data_with_other_stuff_are_refused(make, scenes):
