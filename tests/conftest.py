@@ -44,12 +44,17 @@ def real_data() -> Callable[[str], Path]:
 @contextlib.contextmanager
 def smaller_shapes(train: int, val: int) -> Iterator[None]:
     # Tests should name the source "shapes:80,40" instead, which needs no patch.
+    from res2net.tasks.translate import synthetic as masks
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shapes, "LENGTHS", (train, val))
-        patch.setattr(shapes, "SCENES", (train, val))
+        for module in (shapes, masks):
+            patch.setattr(module, "SCENES", (train, val))
         shapes.shapes_source.cache_clear()
+        masks.shape_masks_source.cache_clear()
         yield
     shapes.shapes_source.cache_clear()
+    masks.shape_masks_source.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ __all__ = [
     "SourceReader",
     "open_source",
     "read_classes",
+    "subset_of",
 ]
 
 
@@ -58,12 +59,12 @@ class DataSource:
 
     def overfit(self, count: int) -> DataSource:
         """The first `count` training images, both to train and to validate on."""
-        few = _subset(self.train, range(min(count, len(self.train))))
+        few = subset_of(self.train, range(min(count, len(self.train))))
         return replace(self, train=few, val=few)
 
     def alone(self, index: int) -> DataSource:
         """One validation image, both to train and to validate on."""
-        one = _subset(self.val, [index])
+        one = subset_of(self.val, [index])
         return replace(self, train=one, val=one)
 
     def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
@@ -74,8 +75,8 @@ class DataSource:
         )
 
 
-def _subset(samples: Samples, chosen: Sequence[int]) -> Samples:
-    """Some samples; files know how to be fewer, and stay files."""
+def subset_of(samples: Samples, chosen: Sequence[int]) -> Samples:
+    """The samples of these indices; a data set that has `subset`, as those of files do, stays what it is."""
     fewer: Callable[[Sequence[int]], Samples] | None = getattr(samples, "subset", None)
     return fewer(chosen) if fewer else Subset(samples, chosen)  # type: ignore[arg-type]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from res2net.errors import InputError
-from res2net.images import BadImage, open_source
+from res2net.images import BadImage, DataSettings, open_source
 from res2net.tasks.translate.data import PAIR_NAMES, Backwards, ImagePairs, PairTransform, unit
 from res2net.tasks.translate.synthetic import LOOKS, MASK_COLOURS, ShapeMasks
+from res2net.tasks.translate.task import Translate, TranslateOptions
 from res2net.weights import Preprocessing
 
 
@@ -27,7 +30,7 @@ def named(root, first, second, names=("a", "b", "c", "d")):
 
 
 def opened(root, **options):
-    return open_source(str(root), labels=PAIR_NAMES, **options)
+    return Translate.open(str(root), DataSettings(**options))
 
 
 def first_pixels(samples):
@@ -133,6 +136,34 @@ def test_backwards():
     mask, truth = pairs[1]
     assert torch.equal(image, truth["image"])
     assert torch.equal(target["image"], mask)
+    assert not Backwards(pairs).reads_files
+    assert not hasattr(Backwards(pairs), "paths")
+    (one,) = Backwards(pairs).subset([1])
+    assert torch.equal(one[0], truth["image"])
+
+
+def test_the_direction_decides_what_is_opened(tmp_path):
+    named(tmp_path, "A", "B")
+    forward, backward = (
+        Translate.open(tmp_path, options=TranslateOptions(direction=one)) for one in ("forward", "backward")
+    )
+    assert first_pixels(forward.train) == first_pixels(backward.train)[::-1]
+    assert forward.val.reads_files
+    assert backward.val.reads_files
+    assert [Path(path).parent.name for source in (forward, backward) for path in source.val.paths] == ["A", "B"]
+    assert first_pixels(backward.overfit(1).val) == first_pixels(backward.train)
+
+
+def test_the_source_has_as_many_pairs_as_its_name_states():
+    source = Translate.open("shapes-masks:3,2")
+    assert (source.name, len(source.train), len(source.val)) == ("shapes-masks", 3, 2)
+    assert source.train is Translate.open("shapes-masks:3,2").train
+    assert [len(samples) for samples in (Translate.open("shapes-masks").train, Translate.open("shapes-masks").val)] == [
+        4000,
+        500,
+    ]
+    with pytest.raises(InputError, match="does not state how many samples shapes-masks has"):
+        Translate.open("shapes-masks:3,0")
 
 
 def test_masks_and_their_images_show_the_same_things():

@@ -18,16 +18,17 @@ from res2net.images.decode import EXTENSIONS, BadImage, image_size, read_image
 from res2net.images.faults import BAD_ANNOTATIONS
 from res2net.images.folder import list_images
 from res2net.images.samples import Sample, Samples
+from res2net.images.sources import DataSettings, DataSource, subset_of
 from res2net.images.splits import hashed_split
 from res2net.images.transforms import Normalise
 from res2net.weights.records import Preprocessing
 
-__all__ = ["PAIR_NAMES", "Backwards", "ImagePairs", "PairTransform", "open_pairs", "unit"]
+__all__ = ["PAIR_NAMES", "Backwards", "ImagePairs", "PairTransform", "open_pairs", "read_pairs", "unit"]
 
 PAIR_NAMES = ("image",)
-"""What a pixel is asked for; it stands where other data have the names of classes."""
+"""The entry of a target, which stands for the names of classes, too."""
 VALIDATION = ("val", "test")
-"""Folders of a split, the first of which is there counts."""
+"""Folders of the validation, the first of which that exists counts."""
 
 Pair = tuple[str, str | None]
 """The files of an image and of what is to be made of it; None where both are in the first, side by side."""
@@ -41,6 +42,8 @@ class ImagePairs(Dataset[Sample]):
     Args:
         pairs: files of each.
     """
+
+    reads_files = True
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self.pairs = list(pairs)
@@ -89,7 +92,7 @@ def open_pairs(
         bad_annotations: an image without a partner, or with one of another size: "stop" raises `InputError`, "skip"
             leaves it out.
         bad_images: an image that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
-            skip and to tell. Here only headers are read.
+            skip and to report. Here only headers are read.
 
     Raises:
         InputError: there are no pairs, or images without a partner of their size.
@@ -112,6 +115,18 @@ def open_pairs(
     names = [Path(one).relative_to(path).as_posix() for one in pairs.paths]
     chosen, kept = hashed_split(names, val_fraction, seed)
     return pairs.subset(chosen), pairs.subset(kept)
+
+
+def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
+    """Read the folder at a path into a source of pairs, as `open_pairs` does."""
+    train, val = open_pairs(
+        path,
+        val_fraction=settings.val_fraction,
+        seed=settings.seed,
+        bad_annotations=settings.bad_annotations,
+        bad_images=settings.bad_images,
+    )
+    return DataSource(path.absolute().name, train, val, PAIR_NAMES)
 
 
 def _checked(pairs: Sequence[Pair], bad_annotations: str, bad_images: str) -> ImagePairs:
@@ -228,3 +243,19 @@ class Backwards(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         image, target = self.pairs[index]
         return target["image"], target | {"image": image}
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether the pairs are read from files."""
+        return getattr(self.pairs, "reads_files", False)
+
+    @property
+    def paths(self) -> list[str]:
+        """The files of the images; `AttributeError` for pairs of no files."""
+        if not isinstance(self.pairs, ImagePairs):
+            raise AttributeError("these pairs have no files")
+        return [other or path for path, other in self.pairs.pairs]
+
+    def subset(self, indices: Sequence[int]) -> Backwards:
+        """The pairs of these indices, in their order."""
+        return Backwards(subset_of(self.pairs, indices))

@@ -1,4 +1,4 @@
-"""Tells images that were made from real ones, patch by patch (Isola et al., CVPR 2017), and the losses of both."""
+"""A discriminator of made and real images, patch by patch (Isola et al., CVPR 2017), and the adversarial loss."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from res2net.errors import check_choice
 from res2net.nn import Res2Bottleneck, initialise, shortcut_layers
 from res2net.nn.layers import Norm, check_positive, conv
+from res2net.tasks.translate.options import AdversarialLoss
 
-__all__ = ["ADVERSARIAL", "PatchDiscriminator", "adversarial_loss"]
-
-ADVERSARIAL = ("least-squares", "cross-entropy")
+__all__ = ["PatchDiscriminator", "adversarial_loss"]
 
 
 class PatchDiscriminator(nn.Module):
@@ -65,19 +63,18 @@ class PatchDiscriminator(nn.Module):
 
 
 def leaky_relu() -> nn.Module:
-    """That of pix2pix."""
+    """The activation of pix2pix, with a slope of 0.2 below 0."""
     return nn.LeakyReLU(0.2)
 
 
-def adversarial_loss(kind: str, verdicts: Tensor, *, real: bool) -> Tensor:
+def adversarial_loss(kind: AdversarialLoss, verdicts: Tensor, *, real: bool) -> Tensor:
     """How far verdicts are from "real" or from "made".
 
     Args:
         kind: "least-squares" (Mao et al., ICCV 2017) or "cross-entropy" (Goodfellow et al., 2014).
         verdicts: of a discriminator.
-        real: what they should say.
+        real: whether they should be those of a real image.
     """
-    check_choice("Adversarial loss", kind, ADVERSARIAL)
     wanted = torch.full_like(verdicts, float(real))
     if kind == "least-squares":
         return F.mse_loss(verdicts, wanted)

@@ -46,18 +46,18 @@ class ImageDecoder(Decoder):
         super().__init__()
         check_positive("Scale", scale)
         # Of two maps of one stride the deeper knows more.
-        by_stride = {stage.stride: place for place, stage in enumerate(stages)}
+        by_stride = {stage.stride: index for index, stage in enumerate(stages)}
         *finer, coarsest = (by_stride[stride] for stride in sorted(by_stride))
         # Instance normalisation needs more than one value, also of the smallest image.
         self.size_multiple = 2 * stages[coarsest].stride
         self.coarsest = coarsest
         self.steps = nn.ModuleList()
-        self.seen: list[int | None] = [place if skips else None for place in reversed(finer)]
+        self.seen: list[int | None] = [index if skips else None for index in reversed(finer)]
         self.seen += [None] * (min(by_stride).bit_length() - 1)
         width = stages[coarsest].channels
-        for place in self.seen:
+        for index in self.seen:
             narrow = max(LEAST, width // 2)
-            self.steps.append(Doubled(width, narrow, 0 if place is None else stages[place].channels, scale, norm))
+            self.steps.append(Doubled(width, narrow, 0 if index is None else stages[index].channels, scale, norm))
             width = narrow
         last = conv(2, width, channels, 3, bias=True)
         self.image = last
@@ -69,8 +69,8 @@ class ImageDecoder(Decoder):
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps, finest first, to a value for each channel and pixel."""
         x = maps[self.coarsest]
-        for step, place in zip(self.steps, self.seen, strict=True):
-            x = step(x, None if place is None else maps[place])
+        for step, index in zip(self.steps, self.seen, strict=True):
+            x = step(x, None if index is None else maps[index])
         return [self.image(x)]
 
 

@@ -1,4 +1,4 @@
-"""How near images that were made come to the real ones; all measures are torchmetrics'."""
+"""The similarity of images that were made to the real ones; all measures are torchmetrics'."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class ImageSimilarity(Metric):
         if side >= LEAST["VIF"]:
             # Its constant for the noise of an eye is for values 0 ... 255.
             values["VIF"] = float(visual_information_fidelity(255 * one, 255 * other))
-        for place, name in enumerate(self.names):
+        for index, name in enumerate(self.names):
             if name in values:
-                self.totals[place] += values[name]
-                self.counts[place] += 1
+                self.totals[index] += values[name]
+                self.counts[index] += 1
 
     def compute(self) -> dict[str, Tensor]:
         """The measures by name; NaN for one that no image was large enough for."""

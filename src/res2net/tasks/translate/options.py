@@ -1,48 +1,55 @@
-"""What a user can choose for the task translate."""
+"""The options of the task translate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from res2net.errors import InputError, check_choice, check_range
+from res2net.errors import InputError, check_range
+from res2net.options import check_literals
 
-__all__ = ["TranslateOptions"]
+__all__ = ["AdversarialLoss", "TranslateOptions"]
+
+AdversarialLoss = Literal["least-squares", "cross-entropy"]
+"""The loss by which a generator and its discriminator learn from each other."""
 
 
 @dataclass(frozen=True)
 class TranslateOptions:
-    """How images are made of images, and how that is learnt."""
+    """Training and use of a generator."""
 
-    direction: str = "forward"
-    """forward makes the image in B, or on the right, of that in A, or on the left; backward the other way."""
+    adjustable: ClassVar[tuple[str, ...]] = ("window", "overlap")
+
+    direction: Literal["forward", "backward"] = "forward"
+    """forward makes the image in B, or on the right, of the one in A, or on the left; backward does the reverse."""
     l1: float = 100.0
     """Weight of the mean absolute difference from the true image."""
     adversarial: float = 1.0
-    """Weight of what the discriminator says; 0 trains without one."""
-    adversarial_loss: str = "least-squares"
-    """least-squares or cross-entropy."""
+    """Weight of the adversarial loss; 0 trains without a discriminator."""
+    adversarial_loss: AdversarialLoss = "least-squares"
+    """Least squares (LSGAN), or cross entropy (the original GAN)."""
     discriminator_channels: int = 64
-    """Channels of its first map; twice and four times as many of the next."""
+    """Channels of the discriminator's first map; the next ones have twice and four times as many."""
     perceptual: float = 0.0
-    """Weight of the difference that a trained network sees; 0 is off."""
+    """Weight of the difference between features of a trained network; 0 is off."""
     perceptual_weights: str | None = None
-    """The weights of that network: a file, or with its name a tag such as "in1k"."""
+    """Weights of the network of the perceptual loss: a file, or with perceptual_model a tag such as "in1k"."""
     perceptual_model: str | None = None
-    """Its name: vgg16 for torchvision's file, or a backbone; by default what the file says."""
+    """Name of the network of the perceptual loss: vgg16 for torchvision's file, or a backbone; by default the file
+    states it."""
     skips: bool = True
-    """Let the second half of the generator see the finer maps of the first."""
+    """Skip connections from the encoder's finer maps to the decoder."""
     enlarge: float = 1.0
     """Factor of --size to which training pairs are resized before they are cut at random; pix2pix has 1.117."""
     flip: float = 0.0
     """Probability of a horizontal flip; pix2pix has 0.5."""
     window: int = 0
-    """Make images that are larger than this side, in pixels, piece by piece; 0 makes all at once."""
+    """Side of the windows in which larger images are translated, pixels; 0 translates whole images."""
     overlap: float = 1 / 3
-    """Least share of a piece that is made again with the next one."""
+    """Least overlap of neighbouring windows, as a share of their side."""
 
     def __post_init__(self) -> None:
-        check_choice("Direction", self.direction, ("forward", "backward"))
-        check_choice("Adversarial loss", self.adversarial_loss, ("least-squares", "cross-entropy"))
+        check_literals(self)
         for name in ("l1", "adversarial", "perceptual"):
             check_range(name, getattr(self, name), 0, 1e6)
         if not self.l1 + self.adversarial + self.perceptual:

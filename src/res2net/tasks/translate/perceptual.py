@@ -1,4 +1,4 @@
-"""Distance of images by what a trained network sees in them (Johnson et al., ECCV 2016)."""
+"""Distance of images in the features of a trained network (Johnson et al., ECCV 2016)."""
 
 from __future__ import annotations
 
@@ -40,31 +40,31 @@ class PerceptualDistance(nn.Module):
         self.register_buffer("std", torch.tensor(preprocessing.std).view(-1, 1, 1), persistent=False)
 
     def forward(self, made: Tensor, real: Tensor) -> Tensor:
-        """Of two batches `(N, 3, H, W)` in 0 ... 1 the distance, a number."""
+        """The distance of two batches `(N, 3, H, W)` in 0 ... 1, a number."""
         seen = [self.features((images - self.mean) / self.std) for images in (made, real)]
         distances = [F.l1_loss(one, other) for one, other in zip(*seen, strict=True)]
         return torch.stack(distances).mean()
 
     def train(self, mode: bool = True) -> PerceptualDistance:
-        """It always sees as in evaluation."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
 
 class Maps(nn.Module):
-    """A backbone, or the layers of torchvision's VGG, that gives its maps."""
+    """The maps of a backbone, or of layers of torchvision's VGG."""
 
-    def __init__(self, network: Backbone | nn.Sequential, places: Sequence[int] = ()) -> None:
+    def __init__(self, network: Backbone | nn.Sequential, layers: Sequence[int] = ()) -> None:
         super().__init__()
-        self.network, self.places = network, tuple(places)
+        self.network, self.layers = network, tuple(layers)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """`(N, 3, H, W)` to maps."""
         if isinstance(self.network, Backbone):
             return self.network.features(images)
         maps = []
-        for place, layer in enumerate(self.network.children()):
+        for index, layer in enumerate(self.network.children()):
             images = layer(images)
-            if place in self.places:
+            if index in self.layers:
                 maps.append(images)
         return maps
 
@@ -74,7 +74,7 @@ def perceptual_distance(weights: str, model: str | None = None) -> PerceptualDis
 
     Args:
         weights: a file; with the name of a model also a tag such as "in1k".
-        model: "vgg16" for a file of torchvision's, or a backbone of this library; by default what the file says.
+        model: "vgg16" for a file of torchvision's, or a backbone of this library; by default the file states it.
 
     Raises:
         InputError: there are no such weights, or they are of another network.

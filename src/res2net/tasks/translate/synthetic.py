@@ -1,29 +1,28 @@
-"""`shapes-masks`: drawn masks of scenes and the images that belong to them, to translate one into the other.
+"""`shapes-masks`: synthetic masks of scenes and the images that belong to them, to translate one into the other.
 
 Scenes are those of `shapes` with several things, but here a silhouette decides how a thing looks: its colours, and a
-texture that is laid from its centre. So a mask tells what its image is, but for the sensor's noise.
+texture that is laid from its centre. So a mask determines its image, but for the sensor's noise.
 """
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from res2net.errors import InputError
-from res2net.images.shapes import dataset as shapes
+from res2net.images.samples import Generated, Sample
+from res2net.images.shapes.dataset import SCENE_SIZES, SCENES, Shapes
 from res2net.images.shapes.render import render
 from res2net.images.shapes.scene import Colour, Pattern, Scene, Thing
 from res2net.images.shapes.silhouettes import SILHOUETTES
 from res2net.images.shapes.textures import TEXTURES
-from res2net.images.sources import SOURCES, DataSource
+from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.tasks.translate.data import PAIR_NAMES
 from res2net.weights.records import Preprocessing
 
@@ -32,7 +31,7 @@ __all__ = ["ShapeMasks", "shape_masks_source"]
 SIZE = 64
 """Pixels of a side."""
 PERIOD = 0.125
-"""Of all textures, as a share of the image's side."""
+"""Period of all textures, as a share of the image's side."""
 WALLS: tuple[Colour, ...] = ((0.55, 0.35, 0.3), (0.35, 0.5, 0.35), (0.35, 0.4, 0.6))
 """The colours of backgrounds."""
 
@@ -48,12 +47,12 @@ MASK_COLOURS: dict[str, tuple[int, int, int]] = {
     silhouette: tuple(round(255 * value) for value in colorsys.hsv_to_rgb(0.6 + index / len(SILHOUETTES), 1.0, 1.0))  # type: ignore[misc]
     for index, silhouette in enumerate(SILHOUETTES)
 }
-"""What stands for a silhouette in a mask: other colours than those of its image."""
+"""The colour of a silhouette in a mask, which differs from those of its image."""
 MASK_WALLS = ((0, 0, 0), (90, 90, 90), (180, 180, 180))
-"""The same for backgrounds."""
+"""The colours of backgrounds in a mask."""
 
 
-class ShapeMasks(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
+class ShapeMasks(Generated):
     """Masks in colours that stand for classes, each with its image; the same for the same seed, split and index.
 
     An item is `(mask, {"image": image})`, both uint8 `(3, size, size)`.
@@ -63,31 +62,19 @@ class ShapeMasks(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
         size: side of an image in pixels.
         split: "train", "val" or "test", which share no scene.
         seed: another seed gives other scenes.
-        keep: keep what was drawn in memory.
+        keep: keep rendered pairs in memory.
     """
 
     def __init__(
         self, length: int, *, size: int = SIZE, split: str = "train", seed: int = 0, keep: bool = False
     ) -> None:
-        self.scenes = shapes.Shapes(
-            length, size=size, things=(2, 4), sizes=shapes.SCENE_SIZES, split=split, seed=seed, textured=False
+        super().__init__(length, keep=keep)
+        self.scenes = Shapes(
+            length, size=size, things=(2, 4), sizes=SCENE_SIZES, split=split, seed=seed, textured=False
         )
-        self._kept: dict[int, tuple[tv_tensors.Image, dict[str, Any]]] | None = {} if keep else None
 
-    def __len__(self) -> int:
-        return len(self.scenes)
-
-    def __getitem__(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
-        if self._kept is None:
-            return self._draw(index)
-        if index not in self._kept:
-            self._kept[index] = self._draw(index)
-        mask, target = self._kept[index]
-        return mask, dict(target)
-
-    def _draw(self, index: int) -> tuple[tv_tensors.Image, dict[str, Any]]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"index {index} is outside of 0 ... {len(self) - 1}")
+    def make(self, index: int) -> Sample:
+        """Render the mask and the image of an index."""
         scene = self.scenes.scene(index)
         wall = index % len(WALLS)
         drawn = render(dressed(scene, WALLS[wall]), self.scenes.size)
@@ -98,21 +85,24 @@ class ShapeMasks(Dataset[tuple[tv_tensors.Image, dict[str, Any]]]):
 
 @SOURCES.register("shapes-masks")
 @cache
-def shape_masks_source(labels: Sequence[str] = PAIR_NAMES) -> DataSource:
-    """As many pairs as `shapes` has scenes, drawn once in a process.
+def shape_masks_source(labels: tuple[str, ...] = PAIR_NAMES, counts: Counts | None = None) -> DataSource:
+    """Pairs that are rendered once in a process, `counts` of them to train and to validate on, by default `SCENES`.
 
     Raises:
-        InputError: something else than an image is to be known of a mask.
+        InputError: other labels than an image are needed.
     """
     if tuple(labels) != PAIR_NAMES:
         raise InputError("shapes-masks has pairs of images alone: train the task translate on it, or take shapes.")
-    train, val = (ShapeMasks(shapes.SCENES[split], size=SIZE, split=split, keep=True) for split in ("train", "val"))
+    train, val = (
+        ShapeMasks(length, split=split, keep=True)
+        for split, length in zip(("train", "val"), counts or SCENES, strict=True)
+    )
     preprocessing = Preprocessing(size=SIZE, crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3)
     return DataSource("shapes-masks", train, val, PAIR_NAMES, preprocessing)
 
 
 def dressed(scene: Scene, wall: Colour) -> Scene:
-    """The scene before a plain wall, in even light, with things that look as their silhouettes tell."""
+    """The scene before a plain wall, in even light, with things whose silhouettes decide how they look."""
     background = replace(scene.background, colours=(wall, wall))
     return replace(scene, background=background, light=(0.0, 0.0), things=tuple(map(_dressed, scene.things)))
 
