@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def adjust(task: Task, changes: Mapping[str, Any]) -> None:
         )
     for name in changes:
         check_choice("Option to change after training", name, adjustable)
-    values = {name: getattr(task.options, name) for name in task.options.__dataclass_fields__} | dict(changes)
+    values = {entry.name: getattr(task.options, entry.name) for entry in fields(task.options)} | dict(changes)
     task.options = from_dict(type(task.options), values, "What is chosen by --task-options")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from res2net.images.sources import DataSource
 from res2net.task.base import Task
 from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.metrics.all import RoadMetric
+from res2net.tasks.roads.metrics.road_metric import RoadMetric
 
 __all__ = ["by_tracing", "one_graph_for_all"]
 

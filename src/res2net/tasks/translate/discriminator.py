@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from res2net.errors import check_choice
 from res2net.nn import Res2Bottleneck, initialise, shortcut_layers
 from res2net.nn.layers import Norm, check_positive, conv
 from res2net.tasks.translate.options import AdversarialLoss
@@ -75,6 +78,7 @@ def adversarial_loss(kind: AdversarialLoss, verdicts: Tensor, *, real: bool) -> 
         verdicts: of a discriminator.
         real: whether they should be those of a real image.
     """
+    check_choice("Adversarial loss", kind, get_args(AdversarialLoss))
     wanted = torch.full_like(verdicts, float(real))
     if kind == "least-squares":
         return F.mse_loss(verdicts, wanted)
