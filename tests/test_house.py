@@ -11,8 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from res2net.cli import COMMANDS
+from res2net.task import task_names
+from res2net.task.base import TASKS, Task
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
@@ -52,14 +55,9 @@ def parsed(path):
 
 
 def imported_modules(path):
-    """Our modules that a file imports when it runs, also inside functions."""
+    """Our modules that a file imports, also inside functions and for types alone."""
     found = set()
-    waiting = [parsed(path)]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            waiting += node.orelse
-            continue
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -68,7 +66,6 @@ def imported_modules(path):
             found |= {
                 name if (name := f"{node.module}.{alias.name}") in MODULES else node.module for alias in node.names
             }
-        waiting += ast.iter_child_nodes(node)
     return {name for name in found if name.split(".")[0] == "res2net"}
 
 
@@ -83,6 +80,69 @@ def test_imports_come_from_earlier_folders(name):
     for imported in imported_modules(MODULES[name]) - {"res2net"}:
         part = imported.split(".")[1]
         assert ORDER.index(part) <= ORDER.index(own), f"{name} imports {imported}"
+
+
+TASK_ORDER = ["classify", "objects", "pixels", "roads", "translate", "volumes"]
+"""A folder of tasks imports only from those before it, and from itself; so do the tasks of a family."""
+FAMILIES = ("objects", "pixels")
+NAME_NO_TASK = ("images", "report", "task", "engine", "explain", "export", "api", "bench", "serve", "commands")
+
+
+def folder_of_task(name):
+    """The folder of a module below `tasks`, such as `objects`, and its task within a family, such as `detect`."""
+    parts = name.split(".")[2:]
+    family = parts[0] if parts else ""
+    inner = parts[1] if family in FAMILIES and f"res2net.tasks.{family}.{'.'.join(parts[1:2])}.task" in MODULES else ""
+    return family, inner
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("res2net.tasks.")])
+def test_a_task_imports_no_other_task(name):
+    family, inner = folder_of_task(name)
+    for imported in imported_modules(MODULES[name]):
+        if not imported.startswith("res2net.tasks."):
+            continue
+        other, its_inner = folder_of_task(imported)
+        assert TASK_ORDER.index(other) <= TASK_ORDER.index(family), f"{name} imports {imported}"
+        if its_inner:
+            assert (other, its_inner) == (family, inner), f"{name} imports {imported}, which is of another task"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if name.split(".")[1:2] and name.split(".")[1] in NAME_NO_TASK]
+)
+def test_shared_folders_name_no_task(name):
+    named = {imported for imported in imported_modules(MODULES[name]) if imported.startswith("res2net.tasks")}
+    assert named == set()
+    assert "res2net.tasks." not in MODULES[name].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_only_the_task_that_is_asked_for_is_imported(task):
+    ask = f"""
+import sys
+from res2net.task.base import TASKS
+TASKS[{task!r}]
+from res2net.task import task_modules
+others = [module for name, module in task_modules().items() if name != {task!r}]
+print([module for module in others if f"{{module}}.task" in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_contract_is_small():
+    own = {name for name in {**vars(Task), **Task.__annotations__} if not name.startswith("_")}
+    own |= {"model", "preprocessing", "options", "facts", "class_names"}  # what its constructor sets
+    assert len(own) <= 25, sorted(own)
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_tasks_are_at_most_three_deep(task):
+    parents = [
+        kind for kind in TASKS[task].__mro__ if issubclass(kind, torch.nn.Module) and kind is not torch.nn.Module
+    ]
+    assert len(parents) <= 3
 
 
 def test_no_imports_go_in_circles():

@@ -20,8 +20,8 @@ from res2net.images import open_source
 from res2net.images.shapes.dataset import shapes_source
 from res2net.tasks.pixels.segment.task import Segment, SegmentOptions
 from res2net.tasks.roads.data.files import nodes_and_edges
-from res2net.tasks.roads.synthetic.scenes import RoadScenes
 from res2net.tasks.roads.options import RoadsOptions
+from res2net.tasks.roads.synthetic.scenes import RoadScenes
 from res2net.tasks.roads.task import Roads
 from res2net.tasks.volumes.options import VolumesOptions
 from res2net.tasks.volumes.task import Volumes

@@ -58,7 +58,7 @@ def test_counts_by_size(coco, check):
     assert found["large (area from 96 x 96)"] == ["1"]
     assert found["owl"] == ["4"]
     assert found["elk"] == ["0"]
-    assert answer.out.endswith("is COCO; nothing wrong was found.\n")
+    assert answer.out.endswith("is COCO: no problems found.\n")
 
 
 def test_faults_are_listed_and_the_status_is_one(coco, check):
@@ -70,7 +70,7 @@ def test_faults_are_listed_and_the_status_is_one(coco, check):
     assert found["degenerate box"][0] == found["box outside"][0] == found["wrong size"][0] == "1"
     text = " ".join(answer.out.split())
     assert "a box of 0 x 33 pixels" in text
-    assert answer.out.endswith("is COCO; 3 faults were found.\n")
+    assert answer.out.endswith("is COCO: 3 problems found.\n")
 
 
 def test_images_and_pages(coco, check, tmp_path):
@@ -102,7 +102,7 @@ def test_real_data(real_data, check):
     found = rows(check(real_data("penn_fudan")).out)
     assert (found["images"], found["objects"]) == (["170"], ["423"])
     out = check(real_data("coco_mini")).out
-    assert out.endswith("is COCO and COCO key points; nothing wrong was found.\n")
+    assert out.endswith("is COCO and COCO key points: no problems found.\n")
     assert rows(out.partition("COCO key points")[0])["objects"] == ["739", "624"]
 
 

@@ -43,7 +43,7 @@ def test_pixels_are_counted_by_class(write, check, tmp_path):
     found = rows(answer.out)
     assert (found["images"], found["labelled pixels"], found["pixels without a label"]) == (["2"], ["2,300"], ["100"])
     assert (found["background"], found["cat"], found["dog"]) == (["1,500"], ["0"], ["800"])
-    assert "is folders of images and label maps; nothing wrong was found.\n" in answer.out
+    assert "is folders of images and label maps: no problems found.\n" in answer.out
     with Image.open(tmp_path / "sheet.png") as sheet:
         colours = sheet.convert("RGB").getcolors(1 << 20)
     large = [colour for count, colour in colours if count > 3000 and max(colour) - min(colour) > 30]
@@ -74,7 +74,7 @@ def test_faults_are_counted(write, check):
     assert answer.status == 1
     found = rows(answer.out)
     assert found["label outside"][0] == found["wrong size"][0] == "1"
-    assert answer.out.endswith("2 faults were found.\n")
+    assert answer.out.endswith("2 problems found.\n")
 
 
 def test_prepare_and_check(real_data, run, check, refused, tmp_path):

@@ -1,4 +1,4 @@
-"""`res2net data`: `check` tells what is in a data set, how it looks, and what is wrong with it; or `prepare`."""
+"""`res2net data`: check a data set (what is in it, how it looks, what is wrong), or convert it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.console import Console
 
-from res2net.commands import data_prepare
 from res2net.commands.arguments import parse
 from res2net.errors import InputError, check_choice, check_range
 
 if TYPE_CHECKING:
-    from res2net.commands.data_parts import Part
+    from res2net.engine.data_tools import Part
 
 __all__ = ["run"]
 
 ABOUT = """Look at a data set before you train on it: `res2net data check PATH` recognises its format, counts what is in
 it, and names what is wrong; with --out it draws images with their labels. `res2net data prepare PATH --to semantic
 --out FOLDER` makes labels of pixels out of masks of objects: `res2net data prepare --help`."""
-ACTIONS = ("check", "prepare")
 KINDS = (".html", ".png")
 SHOWN = 20
 """Classes and faults that the terminal lists; a page lists all."""
@@ -45,16 +43,16 @@ class Arguments:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Prepare, or check, print and draw; 1 where something is wrong with the data."""
-    if list(arguments[:1]) == ["prepare"]:
-        return data_prepare.run(arguments[1:])
+    """Convert, or check, print and draw; 1 where something is wrong with the data."""
+    words = list(arguments)
+    if words and words[0] != "check" and not words[0].startswith("-"):
+        return convert(words[0], words[1:])
     chosen = parse(Arguments, "data", arguments, ABOUT)
-    check_choice("Action", chosen.action, ACTIONS)
     check_range("count", chosen.count, 1, 100)
     if chosen.out is not None:
         check_out(Path(chosen.out), chosen.overwrite)
 
-    from res2net.commands.data_parts import open_parts
+    from res2net.engine.data_tools import open_parts
 
     parts = open_parts(chosen.source)
     console = Console()
@@ -64,12 +62,23 @@ def run(arguments: Sequence[str]) -> int:
     faults = sum(part.faults for part in parts)
     if chosen.out is not None:
         write(parts, chosen, Path(chosen.out))
-    said = f"{chosen.source} is {' and '.join(part.about for part in parts)}; " + (
-        f"{faults} {'fault was' if faults == 1 else 'faults were'} found." if faults else "nothing wrong was found."
-    )
-    for line in (said, *([f"Images: {chosen.out}"] if chosen.out else [])):
+    found = f"{faults} {'problem' if faults == 1 else 'problems'} found" if faults else "no problems found"
+    summary = f"{chosen.source} is {' and '.join(part.about for part in parts)}: {found}."
+    for line in (summary, *([f"Images: {chosen.out}"] if chosen.out else [])):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return int(faults > 0)
+
+
+def convert(name: str, words: Sequence[str]) -> int:
+    """Make a data set out of another, in one of the ways that tasks register."""
+    from res2net.engine.data_tools import CONVERSIONS, import_data_tools
+
+    import_data_tools()
+    check_choice("Action", name, ("check", *CONVERSIONS))
+    conversion = CONVERSIONS[name]
+    sentence = conversion.run(parse(conversion.Arguments, f"data {name}", words, conversion.about))
+    Console().print(sentence, markup=False, highlight=False, soft_wrap=True)
+    return 0
 
 
 def check_out(path: Path, overwrite: bool) -> None:

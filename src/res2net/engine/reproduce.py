@@ -84,7 +84,7 @@ def _table(
     count: int,
 ) -> Table:
     scoring = task.scoring
-    shown = [name for name in next(reversed(scores.values())) if name != "loss" and "AR" not in name]
+    shown = [name for name in list(scores.values())[-1] if name != "loss" and "AR" not in name]
     trained = [name for name in scores if name.startswith("trained")]
     rows = []
     for metric in shown:

@@ -135,12 +135,10 @@ def cam_figure(comparison: Comparison) -> Figure:
     images = torch.stack([task.transform(False)(image, {})[0] for image, _ in samples])
     labels = [target["label"] for _, target in samples]
     maps = {name: class_activation_maps(one.model, images, labels) for name, one in tasks.items()}
-    likeliest = {name: [found[0] for found in one.eval().predict(images)] for name, one in tasks.items()}
+    likeliest = {name: [found.rows()[0] for found in one.eval().predict(images)] for name, one in tasks.items()}
     rows, captions = [], []
     for place, (image, target) in enumerate(samples):
         rows.append([image, *(overlay(image, maps[name][place]) for name in tasks)])
-        seen = [
-            f"{likeliest[name][place]['class']} ({100 * likeliest[name][place]['probability']:.0f} %)" for name in tasks
-        ]
+        seen = ["{} ({:.0f} %)".format(*likeliest[name][place]) for name in tasks]
         captions.append([f"{task.class_names[target['label']]}, {100 * target['size']:.0f} %", *seen])
     return image_rows(rows, ["image", *tasks], captions, heat_legend="weight for the true class")

@@ -1,23 +1,36 @@
-"""The part of `res2net data check` for data sets with a label for each pixel."""
+"""What `res2net data` does with data sets that have a label for each pixel: check them, and make them."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import tyro
 from PIL import Image
 
-from res2net.commands.part_tables import Cell, class_table, fault_table, spread
-from res2net.images import BadImage
+from res2net.engine.data_tools import (
+    CHECKS,
+    CONVERSIONS,
+    Cell,
+    Conversion,
+    DataCheck,
+    class_table,
+    fault_table,
+    spread,
+)
+from res2net.images.decode import BadImage
+from res2net.images.faults import AnnotationReport
 from res2net.report import Column, Table
 from res2net.report.objects import draw_segments
-from res2net.tasks.objects.formats import AnnotationReport
 from res2net.tasks.pixels.formats import PIXEL_FORMATS, PixelImages, read_pixel_splits
+from res2net.tasks.pixels.formats.open import likely_pixel_formats
+from res2net.tasks.pixels.formats.prepare import prepare_pixels
 from res2net.tasks.pixels.formats.survey import PixelSurvey, good_images
 
-__all__ = ["PixelsPart"]
+__all__ = ["PixelsPart", "PrepareArguments", "prepare"]
 
 NEAR_TO_FAR = "viridis_r"
 
@@ -104,3 +117,63 @@ class PixelsPart:
             return draw_segments(image, [(labels, 0)], images.class_names), caption
         present = [number for number in labels.unique().tolist() if number < len(images.class_names)]
         return draw_segments(image, [(labels == number, number) for number in present], images.class_names), caption
+
+
+@dataclass(frozen=True)
+class PrepareArguments:
+    """What is made from what."""
+
+    source: tyro.conf.Positional[str]
+    """A data set with masks of objects: a folder or file."""
+    to: str
+    """semantic (the classes of the objects, and background) or saliency (large objects, whatever their class)."""
+    out: str
+    """The folder to write, which must not be there yet."""
+    classes: tuple[str, ...] = ()
+    """Only objects of these classes; all else is background. By default all classes."""
+    least: float = 0.03
+    """Share of the image that an object must cover to be salient."""
+    val_fraction: float = 0.2
+    """Share of the validation where the data set is not split."""
+    seed: int = 0
+    """Of that split."""
+    bad_annotations: str = "stop"
+    """What wrong annotations and broken images do: stop, or skip to leave them out."""
+
+
+def prepare(chosen: PrepareArguments) -> str:
+    """Write the data set and return a sentence about it."""
+    made = prepare_pixels(
+        chosen.source,
+        chosen.to,
+        chosen.out,
+        classes=chosen.classes,
+        least=chosen.least,
+        val_fraction=chosen.val_fraction,
+        seed=chosen.seed,
+        bad_annotations=chosen.bad_annotations,
+    )
+    sentence = f"{chosen.out} has {made.train} images for training and {made.val} for validation"
+    if chosen.to == "semantic":
+        sentence += f", and {len(made.class_names)} classes of pixels"
+    if made.left_out:
+        sentence += f"; {made.left_out} were left out"
+    return f"{sentence}."
+
+
+CHECKS.add(
+    "pixels",
+    DataCheck(
+        lambda path: [PixelsPart(path, name) for name in likely_pixel_formats(path)],
+        f"data set with a label for each pixel ({', '.join(known.about for known in PIXEL_FORMATS.values())})",
+    ),
+)
+CONVERSIONS.add(
+    "prepare",
+    Conversion(
+        PrepareArguments,
+        """Make a data set with a label for each pixel out of one with masks of objects, such as COCO or Penn-Fudan:
+`res2net data prepare PATH --to semantic --out FOLDER`.""",
+        prepare,
+    ),
+)

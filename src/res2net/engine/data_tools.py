@@ -1,0 +1,132 @@
+"""What `res2net data` can do with data sets; the folders of tasks register it in their `data_tools.py`."""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from res2net.errors import InputError
+from res2net.images.faults import AnnotationReport
+from res2net.registry import Registry
+from res2net.report import Column, Table
+
+__all__ = [
+    "CHECKS",
+    "CONVERSIONS",
+    "Cell",
+    "Conversion",
+    "DataCheck",
+    "Part",
+    "class_table",
+    "fault_table",
+    "import_data_tools",
+    "open_parts",
+    "spread",
+]
+
+Cell = tuple[Image.Image, str]
+"""An image with its labels drawn on it, and a caption."""
+
+
+class Part(Protocol):
+    """A data set in one format, of which everything was read."""
+
+    about: str
+    """The format in words."""
+
+    @property
+    def faults(self) -> int:
+        """The number of faults."""
+        ...
+
+    def tables(self, most: int | None) -> list[Table]:
+        """Counts, classes and faults; of classes at most so many, the most frequent."""
+        ...
+
+    def images(self, count: int) -> list[Cell]:
+        """Images from all over the data set, those with objects first."""
+        ...
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """Recognises the formats of one family of data sets."""
+
+    find: Callable[[Path], Sequence[Part]]
+    """What a path holds in these formats; nothing where it is in none of them."""
+    formats: str
+    """The formats in words, for a path that nobody recognises."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Makes a data set out of another: `res2net data NAME`."""
+
+    Arguments: type[Any]
+    """A dataclass of its options."""
+    about: str
+    """What it does, for `--help`."""
+    run: Callable[[Any], str]
+    """Takes the options, and returns a sentence about what was made."""
+
+
+CHECKS: Registry[DataCheck] = Registry("Kind of data set")
+"""By the family of tasks."""
+FALLBACK: Registry[Callable[[Path], Part]] = Registry("Kind of data set")
+"""What reads a path that none of `CHECKS` recognises; it raises `InputError` where it does not either."""
+CONVERSIONS: Registry[Conversion] = Registry("Conversion")
+"""By the word behind `res2net data`."""
+
+
+def import_data_tools() -> None:
+    """Import the modules `data_tools` of all tasks and families, which fill the registries."""
+    root = Path(__file__).parents[1]
+    for path in sorted((root / "tasks").rglob("data_tools.py")):
+        importlib.import_module(".".join(("res2net", *path.relative_to(root).with_suffix("").parts)))
+
+
+def open_parts(source: str) -> list[Part]:
+    """Recognise a data set and read all of it.
+
+    Raises:
+        InputError: it is in no known format.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"There is no file or folder {source!r}: give the path of a data set.")
+    import_data_tools()
+    parts = [part for check in CHECKS.values() for part in check.find(path)]
+    if parts:
+        return parts
+    try:
+        return [read(path) for read in FALLBACK.values()]
+    except InputError as error:
+        known = ", nor ".join(check.formats for check in CHECKS.values())
+        raise InputError(f"{source} is no {known}, nor one of classes, for this reason: {error}") from error
+
+
+def spread(places: Sequence[int], count: int) -> list[int]:
+    """So many of the places, at equal distances."""
+    count = min(count, len(places))
+    return [places[number * len(places) // count] for number in range(count)]
+
+
+def class_table(counts: dict[str, Counter[str]], splits: Sequence[str], what: str, most: int | None) -> Table:
+    """How many objects or images each class has, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1].total())
+    rows: list[tuple[str | int, ...]] = [(name, *(found[split] for split in splits)) for name, found in ordered[:most]]
+    left = len(ordered) - len(rows)
+    title = f"{what.capitalize()} by class" + (f", without the {left} rarest" if left else "")
+    return Table(title, [Column("class"), *(Column(split) for split in splits)], rows)
+
+
+def fault_table(report: AnnotationReport) -> Table:
+    """Each kind of fault, how many there are, and the first ones."""
+    rows = [(kind, count, "; ".join(map(str, report.examples[kind]))) for kind, count in report.counts.most_common()]
+    return Table("What is wrong", [Column("fault"), Column("count"), Column("first")], rows)

@@ -1,0 +1,64 @@
+"""What `res2net data check` prints and draws of images with a class each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from res2net.engine.data_tools import FALLBACK, Cell, class_table, fault_table, spread
+from res2net.images.decode import BadImage, image_size
+from res2net.images.faults import AnnotationReport
+from res2net.images.folder import ImageFiles
+from res2net.images.sources import open_source
+from res2net.report import Column, Table
+from res2net.report.images import as_image
+
+__all__ = ["ClassesPart"]
+
+
+class ClassesPart:
+    """A data set with a class for each image."""
+
+    def __init__(self, path: Path) -> None:
+        self.source = open_source(path)
+        self.splits = {"train": self.source.train, "val": self.source.val}
+        self.about = "a data set of classes"
+        self.report = AnnotationReport(path)
+        for split in self.splits.values():
+            for file in split.paths if isinstance(split, ImageFiles) else ():
+                try:
+                    image_size(file)
+                except BadImage as error:
+                    self.report.add("unreadable image", file, error.reason)
+
+    @property
+    def faults(self) -> int:
+        """The number of faults."""
+        return self.report.total
+
+    def tables(self, most: int | None) -> list[Table]:
+        """As of `Part`."""
+        names, counts = self.source.class_names, {}
+        targets = {split: Counter(getattr(images, "targets", ())) for split, images in self.splits.items()}
+        for label, name in enumerate(names):
+            counts[name] = Counter({split: found[label] for split, found in targets.items()})
+        rows = [(split, len(images), len(names)) for split, images in self.splits.items()]
+        columns = [Column(heading) for heading in ("split", "images", "classes")]
+        tables = [Table("Images", columns, rows), class_table(counts, list(self.splits), "images", most)]
+        return [*tables, fault_table(self.report)] if self.faults else tables
+
+    def images(self, count: int) -> list[Cell]:
+        """As of `Part`."""
+        cells: list[Cell] = []
+        each = -(-count // len(self.splits))
+        for images in self.splits.values():
+            for index in spread(list(range(len(images))), each):
+                try:
+                    image, target = images[index]
+                except BadImage:
+                    continue  # it is among the faults
+                cells.append((as_image(image), str(self.source.class_names[target["label"]])))
+        return cells[:count]
+
+
+FALLBACK.add("classes", ClassesPart)
