@@ -17,7 +17,6 @@ from res2net.engine.restore import check_classes, restore_task
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
 from res2net.images import collate
-from res2net.images.shapes.dataset import shapes_source
 from res2net.task.base import backbone_of
 from res2net.tasks.pixels.click.clicks import Clicked
 from res2net.tasks.pixels.click.network import ClickDiscs
@@ -27,10 +26,9 @@ from res2net.tasks.pixels.click.task import Click, ClickOptions, connected, inte
 
 
 @pytest.fixture
-def scenes(shapes_with):
-    with shapes_with(train=3, val=2):
-        source = shapes_source(Click.labels)
-        yield replace(source, preprocessing=replace(source.preprocessing, size=64))
+def scenes():
+    source = Click.open("shapes:3,2")
+    return replace(source, preprocessing=replace(source.preprocessing, size=64))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from res2net.errors import InputError
 from res2net.images.shapes.dataset import Shapes
 from res2net.tasks.pixels.click.clicks import Clicked, clicks_tensor, parse_click
 from res2net.tasks.pixels.click.data import SingleObjects, next_click, random_clicks
+from res2net.tasks.pixels.click.task import Click
 
 
 def naive_depths(region):
@@ -93,9 +94,7 @@ def test_each_object_is_a_sample():
 
 
 def test_objects_of_photos(real_data):
-    from res2net.images import open_source
-
-    source = open_source(real_data("penn_fudan"), labels=("boxes", "labels", "masks", "crowd"))
+    source = Click.open(real_data("penn_fudan"))
     objects = SingleObjects(source.val)
     image, target = objects[0]
     assert target["object"].shape == (image.height, image.width)

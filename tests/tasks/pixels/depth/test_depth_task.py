@@ -17,16 +17,14 @@ from res2net.engine.config import TrainConfig
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
-from res2net.images.shapes.dataset import shapes_source
 from res2net.tasks.pixels.depth.losses import root_log_loss, scale_invariant_log_loss
 from res2net.tasks.pixels.depth.task import Depth, DepthMap, DepthOptions
 
 
 @pytest.fixture
-def scenes(shapes_with):
-    with shapes_with(train=4, val=3):
-        source = shapes_source(Depth.labels)
-        yield replace(source, preprocessing=replace(source.preprocessing, size=64))
+def scenes():
+    source = Depth.open("shapes:4,3")
+    return replace(source, preprocessing=replace(source.preprocessing, size=64))
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ from torchvision import tv_tensors
 from res2net.engine.evaluate import workers_for
 from res2net.errors import InputError
 from res2net.images import open_source
-from res2net.tasks.objects.formats import AnnotationReport
+from res2net.images.faults import AnnotationReport
+from res2net.images.sources import DataSettings
 from res2net.tasks.objects.formats.voc import VOC_CLASSES
-from res2net.tasks.pixels.formats import find_pixel_formats, open_pixels, read_pixel_splits
+from res2net.tasks.pixels.formats import find_pixel_formats, open_pixels, read_pixel_splits, read_pixels
+from res2net.tasks.pixels.segment.task import Segment
 
 
 def stems(images):
@@ -252,16 +254,16 @@ def test_each_fault_stops_or_leaves_its_image_out(write_folders, spoil, kind, sa
     assert all(images[index] for images in (train, val) for index in range(len(images)))
 
 
-def test_a_image_that_cannot_be_read_stays_where_images_are_skipped(write_folders):
+def test_an_image_that_cannot_be_read_stays_where_images_are_skipped(write_folders):
     root = write_folders()
     (root / "images" / "b.jpg").write_text("x")
     with pytest.raises(InputError, match="1 unreadable image"):
-        open_source(root, labels=("semantic",))
-    source = open_source(root, labels=("semantic",), bad_images="skip")
+        Segment.open(root)
+    source = Segment.open(root, DataSettings(bad_images="skip"))
     assert len(source.train) + len(source.val) == 4  # the loader skips it, and tells
 
 
-def test_a_image_of_both_splits_is_left_out_of_the_training(write_folders):
+def test_an_image_of_both_splits_is_left_out_of_the_training(write_folders):
     root = write_folders()
     (root / "train.txt").write_text("a\nb\nc\n")
     (root / "val.txt").write_text("c\nd\n")
@@ -313,13 +315,13 @@ def test_yolo_and_coco_are_no_label_maps(tmp_path):
 
 
 def test_a_source_of_labels(write_folders):
-    source = open_source(write_folders(), labels=("semantic",))
+    source = Segment.open(write_folders())
     assert source.class_names == ("0", "1", "2")
     few = source.overfit(2)
     assert few.train.paths == few.val.paths == source.train.paths[:2]
     assert workers_for(source) >= 1
     with pytest.raises(InputError, match="not semantic and depth: name one"):
-        open_source(write_folders(), labels=("semantic", "depth"))
+        open_source(write_folders(), labels=("semantic", "depth"), reader=read_pixels)
 
 
 def test_wrong_sizes_are_told_of_each_file(write_folders):

@@ -15,7 +15,6 @@ from res2net.engine.config import TrainConfig
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
-from res2net.images.shapes.dataset import shapes_source
 from res2net.tasks.pixels.heads.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy
 from res2net.tasks.pixels.saliency.task import Matte, Saliency, SaliencyOptions
 
@@ -23,11 +22,10 @@ DECODERS = ("dss", "poolnet", "poolnet_edges", "deeplabv3plus")
 
 
 @pytest.fixture
-def scenes(shapes_with):
-    """`shapes` with four images to train and three to validate, of which the network sees 64 x 64 pixels."""
-    with shapes_with(train=4, val=3):
-        source = shapes_source(Saliency.labels)
-        yield replace(source, preprocessing=replace(source.preprocessing, size=64))
+def scenes():
+    """Four training and three validation images, of which the network sees 64 x 64 pixels."""
+    source = Saliency.open("shapes:4,3")
+    return replace(source, preprocessing=replace(source.preprocessing, size=64))
 
 
 @pytest.fixture

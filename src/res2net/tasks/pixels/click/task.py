@@ -22,6 +22,7 @@ from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
 from res2net.report import Column, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, device_of
+from res2net.tasks.objects.formats.open import read_objects
 from res2net.tasks.pixels.base import PixelTask, create_encoder
 from res2net.tasks.pixels.click.clicks import Clicked, check_click, clicks_tensor
 from res2net.tasks.pixels.click.data import SingleObjects, next_click
@@ -81,8 +82,6 @@ class Click(PixelTask):
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
         """Open a data set with masks of objects, in one of `OBJECT_FORMATS`, or a named source."""
-        from res2net.tasks.objects.formats.open import read_objects
-
         return open_source(source, settings, labels=cls.labels, reader=read_objects)
 
     @classmethod

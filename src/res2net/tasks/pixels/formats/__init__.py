@@ -8,6 +8,7 @@ from res2net.tasks.pixels.formats.open import (
     find_pixel_formats,
     open_pixels,
     read_pixel_splits,
+    read_pixels,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "find_pixel_formats",
     "open_pixels",
     "read_pixel_splits",
+    "read_pixels",
 ]
