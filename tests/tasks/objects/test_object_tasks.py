@@ -290,10 +290,9 @@ def test_options_that_do_not_fit(options, message):
         TASKS["detect"].Options(**options)
 
 
-def test_scenes_of_shapes(shapes_with):
-    with shapes_with(train=4, val=2):
-        scenes = TASKS["instance"].open("shapes")
-        image, target = scenes.train[0]
-        assert image.shape == (3, 128, 128)
-        assert 1 <= len(target["boxes"]) == len(target["masks"]) <= 4
-        assert len(scenes.val) == 2
+def test_scenes_of_shapes():
+    scenes = TASKS["instance"].open("shapes:4,2")
+    image, target = scenes.train[0]
+    assert image.shape == (3, 128, 128)
+    assert 1 <= len(target["boxes"]) == len(target["masks"]) <= 4
+    assert len(scenes.val) == 2

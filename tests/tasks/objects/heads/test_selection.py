@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from res2net.tasks.objects.heads import selection
 from res2net.tasks.objects.heads.selection import best_detections, best_of, clipped, suppressed
 
 
@@ -61,11 +60,11 @@ def test_the_best_detections_and_nothing_behind_them(count):
     assert found_labels.dtype == torch.int64
 
 
-def test_looking_at_fewer_candidates_keeps_the_best(monkeypatch):
+def test_looking_at_fewer_candidates_keeps_the_best():
     boxes, scores, labels = some_boxes(200)
     every = best_detections(boxes, scores, labels, nms_threshold=0.5, count=10)
-    monkeypatch.setattr(selection, "CANDIDATES", 60)
-    for found, right in zip(best_detections(boxes, scores, labels, nms_threshold=0.5, count=10), every, strict=True):
+    fewer = best_detections(boxes, scores, labels, nms_threshold=0.5, count=10, candidates=60)
+    for found, right in zip(fewer, every, strict=True):
         assert torch.equal(found, right)
 
 

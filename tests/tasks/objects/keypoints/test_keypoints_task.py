@@ -15,9 +15,9 @@ from res2net.engine.config import TrainConfig
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
+from res2net.images.keypoints import Keypoints as Points
 from res2net.images.shapes.dataset import CLASS_NAMES, POINTS, Shapes
 from res2net.images.shapes.scene import Thing, draw_scene
-from res2net.images.keypoints import Keypoints as Points
 from res2net.images.sources import DataSource
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.keypoints.task import Keypoints, KeypointsOptions

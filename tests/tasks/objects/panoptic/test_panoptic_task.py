@@ -37,11 +37,10 @@ THINGS = len(SILHOUETTES)
 
 
 @pytest.fixture
-def scenes(shapes_with):
+def scenes():
     """`shapes` with four images to train and three to validate, which the network sees at 64 pixels."""
-    with shapes_with(train=4, val=3):
-        source = shapes_source(Panoptic.labels)
-        yield replace(source, preprocessing=replace(source.preprocessing, size=64))
+    source = Panoptic.open("shapes:4,3")
+    return replace(source, preprocessing=replace(source.preprocessing, size=64))
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def halves(size, left, right):
     return logits
 
 
-def test_the_stuff_of_shapes_is_the_colour_of_the_background(shapes_with):
+def test_the_stuff_of_shapes_is_the_colour_of_the_background():
     labels = ("masks", "semantic", "stuff")
     images = Shapes(6, size=48, things=(1, 3), labels=labels)
     for index in range(6):
@@ -97,16 +96,15 @@ def test_the_stuff_of_shapes_is_the_colour_of_the_background(shapes_with):
         sums = [one + other for one, other in zip(first, second, strict=True)]
         assert (target["stuff"][~covered] == sums.index(max(sums))).all()
         assert torch.equal(target["semantic"] > 0, covered)
-    with shapes_with(train=2, val=2):
-        source = shapes_source(Panoptic.labels)
-        assert source.stuff_names == STUFF_NAMES
-        assert STUFF_NAMES == ("red wall", "green wall", "blue wall")
-        _, target = source.val[1]
-        assert "stuff" not in target
-        assert set(target["semantic"].unique().tolist()) <= {0, 1, 2, 255}
-        assert torch.equal(target["semantic"] == 255, target["masks"].any(0))
-        assert source.val[1][1]["semantic"].equal(target["semantic"])  # a second time, from memory
-        assert shapes_source(("semantic",)).stuff_names == ()
+    source = Panoptic.open("shapes:2,2")
+    assert source.stuff_names == STUFF_NAMES
+    assert STUFF_NAMES == ("red wall", "green wall", "blue wall")
+    _, target = source.val[1]
+    assert "stuff" not in target
+    assert set(target["semantic"].unique().tolist()) <= {0, 1, 2, 255}
+    assert torch.equal(target["semantic"] == 255, target["masks"].any(0))
+    assert source.val[1][1]["semantic"].equal(target["semantic"])  # a second time, from memory
+    assert shapes_source(("semantic",)).stuff_names == ()
 
 
 def test_a_few_steps_lower_the_loss(make, scenes):

@@ -27,12 +27,12 @@ def clipped(boxes: Tensor, sizes: list[tuple[int, int]], least: float) -> tuple[
 
 
 def best_of(scores: Tensor, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """The `count` highest scores of `(M,)`, descending, and what is at their places of tensors `(M, ...)`.
+    """The `count` highest scores of `(M,)`, descending, and the rows of tensors `(M, ...)` with the same indices.
 
     All of them, where there are fewer.
     """
-    scores, places = scores.topk(min(count, len(scores)))
-    return scores, *(tensor[places] for tensor in tensors)
+    scores, indices = scores.topk(min(count, len(scores)))
+    return scores, *(tensor[indices] for tensor in tensors)
 
 
 def suppressed(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
@@ -54,7 +54,7 @@ def suppressed(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor |
 
 
 def best_detections(
-    boxes: Tensor, scores: Tensor, labels: Tensor, *, nms_threshold: float, count: int
+    boxes: Tensor, scores: Tensor, labels: Tensor, *, nms_threshold: float, count: int, candidates: int = CANDIDATES
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What is left of the detections in an image after non-maximum suppression in each class.
 
@@ -64,12 +64,13 @@ def best_detections(
         labels: `(M,)`.
         nms_threshold: largest intersection over union of two of a class.
         count: how many are kept at most.
+        candidates: how many suppression looks at, those with the highest scores.
 
     Returns:
-        Boxes `(D, 4)`, scores `(D,)` descending and labels `(D,)`; D is `count`, or M where that is less. Places
-        without a detection are all 0.
+        Boxes `(D, 4)`, scores `(D,)` descending and labels `(D,)`; D is `count`, or M where that is less. Rows without
+        a detection are all 0.
     """
-    scores, boxes, labels = best_of(scores, CANDIDATES, boxes, labels)
+    scores, boxes, labels = best_of(scores, candidates, boxes, labels)
     scores = suppressed(boxes, scores, nms_threshold, labels)
     scores, boxes, labels = best_of(scores, count, boxes, labels)
     found = scores.isfinite()

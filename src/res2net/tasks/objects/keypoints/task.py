@@ -41,13 +41,11 @@ class Keypoints(ObjectTask):
 
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
         super().__init__(model, preprocessing, options, facts)
-        self.points = check_points(self.keypoints)
-        """What the key points are."""
         self.top_down: TopDown | None = None
         """The way top-down, where the network sees one object at a time."""
         self.score_in("detected", "images")
         if options.detector == "simple_baseline":
-            self.way = self.top_down = TopDown(self, self.points)
+            self.way = self.top_down = TopDown(self)
             self.score_in(self.top_down.boxes, "objects")
 
     @classmethod
@@ -57,6 +55,12 @@ class Keypoints(ObjectTask):
         if options.detector == "simple_baseline":
             return heatmap_network(frozen(create(num_classes=0), options), points, options)
         return super().network(create, options, facts)
+
+    @property
+    def points(self) -> KeypointNames:
+        """What the key points are."""
+        assert self.keypoints is not None
+        return self.keypoints
 
     def score_in(self, boxes: str, samples: str) -> None:
         """State whose boxes the key points are scored in, one of `BOXES`, and what the samples are."""

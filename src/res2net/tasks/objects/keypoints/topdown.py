@@ -51,14 +51,13 @@ class TopDown:
 
     Args:
         task: whose model makes heat maps `(N, k, h, w)` of crops.
-        keypoints: what the key points are.
     """
 
     least_score = 0.0
     least_point_score = SEEN
 
-    def __init__(self, task: Keypoints, keypoints: KeypointNames) -> None:
-        self.task, self.keypoints = task, keypoints
+    def __init__(self, task: Keypoints) -> None:
+        self.task = task
         self.boxes = "ground truth"
         """Whose boxes the evaluation looks into, one of `res2net.tasks.objects.keypoints.oks.BOXES`."""
         self.boxless: tuple[dict[str, Any], ...] = ()
@@ -87,7 +86,7 @@ class TopDown:
     def detections(self, images: Tensor, targets: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The object in each crop, in pixels of its image."""
         model = self.task.model
-        heatmaps = flip_test(model, images, self.keypoints.flips) if self.task.options.flip_test else model(images)
+        heatmaps = flip_test(model, images, self.task.points.flips) if self.task.options.flip_test else model(images)
         matrix, boxes = (_stacked(targets[name]) for name in ("matrix", "box"))
         points, scores = self.codec.decode(heatmaps.float().cpu(), matrix)
         areas = self._seen_area(matrix)
@@ -120,7 +119,7 @@ class TopDown:
 
     def metric(self) -> PersonOksAP:
         """COCO's numbers of key points, of objects that come one by one."""
-        return PersonOksAP(self.keypoints.sigmas, self.boxes, self.task.class_names, self.boxless)
+        return PersonOksAP(self.task.points.sigmas, self.boxes, self.task.class_names, self.boxless)
 
     def use_boxes(self, source: DataSource, boxes: Sequence[Sequence[ObjectBox]]) -> Transformed:
         """Evaluate in the boxes of a detector from now on.
@@ -150,7 +149,7 @@ class TopDown:
     def merge(self, results: Sequence[Objects]) -> Objects:
         """The objects of all boxes of an image, without those that are nearly the same as one with a higher score."""
         if not results:
-            count = len(self.keypoints)
+            count = len(self.task.points)
             nothing = {"boxes": (0, 4), "labels": (0,), "scores": (0,), "keypoints": (0, count, 2)}
             empty = {name: torch.zeros(shape) for name, shape in (nothing | {"keypoint_scores": (0, count)}).items()}
             return self.task.objects(empty | {"labels": empty["labels"].long()})
@@ -161,7 +160,7 @@ class TopDown:
             joined["points"][..., :2],
             joined["scores"],
             self._seen_area(torch.stack(matrices)),
-            self.keypoints.sigmas,
+            self.task.points.sigmas,
             joined["labels"],
         )
         return replace(results[0], **{name: part[stay] for name, part in joined.items()})
@@ -187,11 +186,13 @@ class TopDown:
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The objects of the training and of the validation that have key points, each in a crop."""
-        options = self.task.options
+        options, flips = self.task.options, self.task.points.flips
         augment = CropAugment(options.crop_scale, options.rotation, options.rotate, options.flip)
         sets = []
         for samples, train in ((source.train, True), (source.val, False)):
-            crops = PersonCrops(samples, size=self.size, train=train, flip_pairs=self.keypoints.flips, augment=augment)
+            crops = PersonCrops(
+                samples, size=self.size, train=train, flip_pairs=self.task.points.flips, augment=augment
+            )
             sets.append(Transformed(crops, self.transform(train), source.bad_images))
         return sets[0], sets[1]
 
