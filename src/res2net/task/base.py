@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
 
 from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
@@ -25,6 +24,9 @@ from res2net.task.inputs import IMAGES, Inputs
 from res2net.task.result import Result
 from res2net.weights import Checkpoint, Preprocessing
 from res2net.zoo import create_model, preprocessing_of
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric, MetricCollection
 
 __all__ = ["TASKS", "CreateBackbone", "Evaluation", "Scoring", "Task", "Turn", "backbone_of", "device_of", "frozen"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,13 +23,15 @@ from res2net.tasks.roads.data.graph import road_map
 from res2net.tasks.roads.data.skeleton import graph_of_mask
 from res2net.tasks.roads.data.transform import RoadEvalTransform, RoadTransform
 from res2net.tasks.roads.data.walks import StepSampler
-from res2net.tasks.roads.metrics.road_metric import RoadMetric
 from res2net.tasks.roads.network import RoadNetwork, road_losses
 from res2net.tasks.roads.options import RoadsOptions
 from res2net.tasks.roads.result import RoadResult
 from res2net.tasks.roads.synthetic.scenes import RoadScenes
 from res2net.tasks.roads.tiles import explored_in_tiles
 from res2net.tasks.roads.tracing import TracingOptions, trace_roads
+
+if TYPE_CHECKING:
+    from res2net.tasks.roads.metrics.road_metric import RoadMetric
 
 __all__ = ["RoadResult", "RoadScenes", "Roads", "RoadsExporter", "RoadsOptions"]
 
@@ -92,6 +94,8 @@ class Roads(Task):
 
     def metric(self) -> RoadMetric:
         """APLS, and F1 of junctions and of pixels."""
+        from res2net.tasks.roads.metrics.road_metric import RoadMetric
+
         return RoadMetric(snap=self.options.apls_snap)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:

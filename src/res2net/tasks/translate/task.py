@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from res2net.errors import check_range
 from res2net.export.exporter import EXPORTERS
@@ -28,12 +27,14 @@ from res2net.tasks.pixels.heads.windows import sliding_window
 from res2net.tasks.translate.data import PAIR_NAMES, Backwards, PairTransform, read_pairs, unit
 from res2net.tasks.translate.discriminator import PatchDiscriminator, adversarial_loss
 from res2net.tasks.translate.generator import Generator, ImageDecoder
-from res2net.tasks.translate.metric import ImageSimilarity
 from res2net.tasks.translate.options import TranslateOptions
 from res2net.tasks.translate.perceptual import PerceptualDistance, perceptual_distance
 from res2net.tasks.translate.result import TranslatedImage
 from res2net.tasks.translate.synthetic import ShapeMasks
 from res2net.weights import Preprocessing
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["ShapeMasks", "Translate", "TranslateExporter", "TranslateOptions", "TranslatedImage"]
 
@@ -134,6 +135,8 @@ class Translate(PixelTask):
 
     def metric(self) -> Metric:
         """SSIM, PSNR, and VIF as a perceptual measure that needs no weights."""
+        from res2net.tasks.translate.metric import ImageSimilarity
+
         return ImageSimilarity()
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:

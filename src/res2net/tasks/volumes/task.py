@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from res2net.export.exporter import EXPORTERS, Exporter
 from res2net.images.sources import DataSettings, DataSource, open_source
@@ -22,12 +21,14 @@ from res2net.tasks.volumes.data.needs import needs_volumes
 from res2net.tasks.volumes.data.patches import PatchAugment, central_patch
 from res2net.tasks.volumes.data.prepare import resampled, usual_intensities, usual_spacing
 from res2net.tasks.volumes.inputs import VolumeInputs
-from res2net.tasks.volumes.metric import VolumeScores, volume_dice
 from res2net.tasks.volumes.network import VolumeNetwork
 from res2net.tasks.volumes.options import VolumesOptions
 from res2net.tasks.volumes.result import LabelVolume
 from res2net.tasks.volumes.synthetic.bodies import Bodies
 from res2net.weights import Preprocessing
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["LabelVolume", "Volumes", "VolumesExporter", "VolumesOptions"]
 
@@ -118,10 +119,14 @@ class Volumes(Task):
 
     def metric(self) -> Metric:
         """Dice, and the 95 % Hausdorff distance."""
+        from res2net.tasks.volumes.metric import VolumeScores
+
         return VolumeScores(self.class_names)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
         """For each volume its `dice`, the mean over its classes."""
+        from res2net.tasks.volumes.metric import volume_dice
+
         dice = []
         for found, truth, volume in zip(
             self.label_maps(images, targets), targets["truth"], targets["volume"], strict=True
