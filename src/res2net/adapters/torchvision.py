@@ -19,7 +19,7 @@ with needs("torchvision", "pip install torchvision"):
     from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
     from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
-__all__ = ["BackboneWithFPN", "backbone_with_fpn", "freeze_norms"]
+__all__ = ["BackboneWithFPN", "backbone_with_fpn", "freeze_norms", "pyramid_on"]
 
 
 class BackboneWithFPN(nn.Module):
@@ -51,23 +51,46 @@ class BackboneWithFPN(nn.Module):
         norm_layer: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        count = len(backbone.stages)
-        self.levels = tuple(range(1, count) if levels is None else levels)
-        check_stages(self.levels, count)
-        keep_stages(backbone, max(self.levels) + 1)
+        self.levels, fpn = pyramid_on(backbone, out_channels, levels, extra_blocks, norm_layer)
         self.body = backbone
-        self.fpn = FeaturePyramidNetwork(
-            [backbone.stages[level].channels for level in self.levels],
-            out_channels,
-            extra_blocks=extra_blocks or LastLevelMaxPool(),
-            norm_layer=norm_layer,
-        )
+        self.fpn = fpn
         self.out_channels = out_channels
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """`(N, in_channels, H, W)` to the maps by name, finest first."""
         pyramid = self.body.features(x)
         return self.fpn(OrderedDict((str(index), pyramid[level]) for index, level in enumerate(self.levels)))
+
+
+def pyramid_on(
+    backbone: Backbone,
+    channels: int,
+    levels: Sequence[int] | None = None,
+    extra_blocks: ExtraFPNBlock | None = None,
+    norm_layer: Callable[..., nn.Module] | None = None,
+) -> tuple[tuple[int, ...], FeaturePyramidNetwork]:
+    """Make a feature pyramid network for stages of a backbone.
+
+    Args:
+        backbone: stages behind the last of `levels` are taken out of it.
+        channels: of every map.
+        levels: which of its stages, counted from the stem, 0; by default all but the stem.
+        extra_blocks: makes coarser maps; by default one of half the size, "pool" (`LastLevelMaxPool`).
+        norm_layer: normalisation in the pyramid, made of its channels; by default none.
+
+    Returns:
+        The levels, finest first, and the network, which takes their maps by name.
+
+    Raises:
+        InputError: there are no such stages.
+    """
+    count = len(backbone.stages)
+    chosen = tuple(range(1, count) if levels is None else levels)
+    check_stages(chosen, count)
+    keep_stages(backbone, max(chosen) + 1)
+    widths = [backbone.stages[level].channels for level in chosen]
+    extra = extra_blocks or LastLevelMaxPool()
+    return chosen, FeaturePyramidNetwork(widths, channels, extra_blocks=extra, norm_layer=norm_layer)
 
 
 def backbone_with_fpn(

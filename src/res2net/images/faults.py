@@ -1,4 +1,4 @@
-"""What is wrong with the annotations of a data set, found in one pass and told together."""
+"""What is wrong with the annotations of a data set, found in one pass and reported together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOTES = {"no objects": "images without objects"}
 """What is no fault and yet worth to know."""
 
 EXAMPLES = 5
-"""Faults of each kind that are kept with file and place; all are counted."""
+"""Faults of each kind that are kept with file and position; all are counted."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,6 @@ class AnnotationReport:
         if self._first is None or bad_annotations == "skip":
             return
         raise InputError(
-            f"The data set {self.path} has {self.summary()}; the first is in {self._first}: mend the annotations, "
+            f"The data set {self.path} has {self.summary()}; the first is in {self._first}: fix the annotations, "
             f"leave out what is wrong with `--bad-annotations skip`, or see all with `res2net data check {self.path}`."
         )

@@ -97,26 +97,26 @@ def viewed_target(target: dict[str, Any], view: View, flip_pairs: Sequence[tuple
     Args:
         target: of the whole image.
         view: what is seen.
-        flip_pairs: key points that change places in a mirror, such as those of the left and the right hand.
+        flip_pairs: key points that swap in a mirror image, such as those of the left and the right hand.
 
     Raises:
         InputError: an image has too few key points for `flip_pairs`.
     """
     origin = torch.tensor([float(view.left), float(view.top)])
     # Multiplied before it is divided, what ends at a whole number is exact.
-    now, before = torch.tensor([view.size[::-1], (view.width, view.height)])
+    now, original = torch.tensor([view.size[::-1], (view.width, view.height)])
     seen = dict(target)
     for key, value in target.items():
         if isinstance(value, tv_tensors.Mask):
             seen[key] = _viewed_mask(value, view)
         elif isinstance(value, tv_tensors.BoundingBoxes):
             edges = v2.functional.convert_bounding_box_format(value, new_format="XYXY").as_subclass(Tensor)
-            corners = (edges.view(-1, 2, 2) - origin) * now / before
+            corners = (edges.view(-1, 2, 2) - origin) * now / original
             if view.mirrored:  # the right edge becomes the left one
                 corners = torch.stack([view.size[1] - corners[..., 0].flip(1), corners[..., 1]], -1)
             seen[key] = tv_tensors.BoundingBoxes(corners.flatten(1), format="XYXY", canvas_size=view.size)
         elif isinstance(value, tv_tensors.KeyPoints):
-            points = (value.as_subclass(Tensor) - origin) * now / before
+            points = (value.as_subclass(Tensor) - origin) * now / original
             if view.mirrored:
                 points = torch.stack([view.size[1] - points[..., 0], points[..., 1]], -1)
                 points = points[..., _mirrored_order(points.shape[-2], flip_pairs), :]
@@ -124,7 +124,7 @@ def viewed_target(target: dict[str, Any], view: View, flip_pairs: Sequence[tuple
     if view.mirrored and "visibility" in target:
         seen["visibility"] = target["visibility"][..., _mirrored_order(target["visibility"].shape[-1], flip_pairs)]
     if "area" in target:
-        seen["area"] = target["area"] * now.prod() / before.prod()
+        seen["area"] = target["area"] * now.prod() / original.prod()
     return seen
 
 
@@ -138,10 +138,10 @@ def trimmed_objects(target: dict[str, Any]) -> dict[str, Any]:
     keep: list[Tensor] = []
     if "boxes" in target:
         boxes = trimmed["boxes"] = v2.functional.clamp_bounding_boxes(target["boxes"])
-        before, sides = _sides(target["boxes"]), _sides(boxes)
+        original_sides, sides = _sides(target["boxes"]), _sides(boxes)
         keep.append((sides >= SMALLEST_SIDE).all(-1))
         if "area" in target:
-            trimmed["area"] = target["area"] * sides.prod(-1) / before.prod(-1).clamp_min(1e-6)
+            trimmed["area"] = target["area"] * sides.prod(-1) / original_sides.prod(-1).clamp_min(1e-6)
     if "masks" in target:
         # As bytes, of which torch finds the greatest fifty times as fast as it asks whether any is true.
         keep.append(target["masks"].as_subclass(Tensor).view(torch.uint8).flatten(1).amax(1) > 0)
@@ -183,7 +183,7 @@ def _viewed_mask(mask: tv_tensors.Mask, view: View) -> tv_tensors.Mask:
 
 
 def _mirrored_order(points: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """Which of so many key points comes at each place in a mirror."""
+    """For each of so many key points the index of its mirror image."""
     order = list(range(points))
     for left, right in flip_pairs:
         if max(left, right) >= points:

@@ -91,7 +91,7 @@ class ObjectTransform:
         preprocessing: of the network; its interpolation and its normalisation are used here.
         choose: from an image's height and width to what is seen of it.
         train: whether boxes are cut at the border, and objects dropped of which nothing is left.
-        flip_pairs: key points that change places in a mirror.
+        flip_pairs: key points that swap in a mirror image.
         colors: change of the colours, before normalisation.
         padded: height and width to which zeros are added at last, at the right and the bottom.
     """
@@ -138,7 +138,7 @@ class ObjectTransform:
         return image, moved | {"original_size": original, "size_now": view.size} | self._noted(view)
 
     def _noted(self, view: View) -> dict[str, Any]:
-        """What else a target tells of what is seen."""
+        """What else a target notes of what is seen."""
         return {}
 
     def _for_network(self, image: Any) -> tv_tensors.Image:
@@ -186,7 +186,7 @@ def object_train_transform(
     Args:
         preprocessing: its size is the shorter side, where `augment` names none.
         augment: the random changes.
-        flip_pairs: indices of the key points that change places in a mirror.
+        flip_pairs: indices of the key points that swap in a mirror image.
 
     Raises:
         InputError: the longest allowed side is less than the shorter one, a key point is in two pairs, or colours are

@@ -26,7 +26,7 @@ class Keypoints:
     Args:
         names: of the points.
         skeleton: pairs of indices, from 0, between which a line is drawn.
-        flips: pairs of indices that change places when an image is mirrored: left and right.
+        flips: pairs of indices that swap when an image is mirrored: left and right.
         sigmas: for each point the deviation of annotators by COCO's object key point similarity (OKS), as a share of
             the square root of the object's area.
 
@@ -64,11 +64,11 @@ class Keypoints:
         """Points known by their names: COCO's for people where these are its, else flips are left_x and right_x."""
         if names == COCO_PERSON.names:
             return COCO_PERSON
-        place = {name: index for index, name in enumerate(names)}
+        index_of = {name: index for index, name in enumerate(names)}
         flips = tuple(
-            (index, place[other])
-            for name, index in place.items()
-            if "left" in name and (other := name.replace("left", "right")) in place
+            (index, index_of[other])
+            for name, index in index_of.items()
+            if "left" in name and (other := name.replace("left", "right")) in index_of
         )
         return cls(names, skeleton, flips)
 

@@ -112,7 +112,7 @@ def compare_detections(
 
 
 def found(names: Sequence[str], outputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The detections of an image by the name of the output, each a row `(m, numbers)`, without empty places."""
+    """The detections of an image by the name of the output, each a row `(m, numbers)`, without empty rows."""
     by_name = {name: output.float() for name, output in zip(names, outputs, strict=True) if name not in MAPS}
     here = by_name["scores"] > 0
     return {name: output[here][:, None].flatten(1) for name, output in by_name.items()}
@@ -137,16 +137,16 @@ def largest_of(numbers: Tensor) -> float:
 def equal_pairs(
     one: Mapping[str, Tensor], two: Mapping[str, Tensor], tolerances: Mapping[str, float]
 ) -> list[tuple[int, int]]:
-    """Places of equal detections in both, each place once; that of the nearest boxes where there are several."""
+    """Indices of equal detections in both, each index once; that of the nearest boxes where there are several."""
     pairs = []
     free = torch.ones(len(two["labels"]), dtype=torch.bool)
-    for place in range(len(one["labels"])):
-        equal = free & (two["labels"] == one["labels"][place])[:, 0]
+    for index in range(len(one["labels"])):
+        equal = free & (two["labels"] == one["labels"][index])[:, 0]
         for name, tolerance in tolerances.items():
-            equal &= ((two[name] - one[name][place]).abs() <= tolerance).all(1)
+            equal &= ((two[name] - one[name][index]).abs() <= tolerance).all(1)
         if equal.any():
-            apart = (two["boxes"] - one["boxes"][place]).abs().amax(1)
+            apart = (two["boxes"] - one["boxes"][index]).abs().amax(1)
             partner = int(apart.masked_fill(~equal, float("inf")).argmin())
             free[partner] = False
-            pairs.append((place, partner))
+            pairs.append((index, partner))
     return pairs

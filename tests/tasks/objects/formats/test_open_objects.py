@@ -34,7 +34,7 @@ FAULTS = [
     (change(0, segmentation=[[1, 2, 3, 4, 5, "6"]]), "bad mask", "a polygon of what is no number"),
     (change(0, segmentation=[[1, 2, 3, 4, 5, 1e9]]), "bad mask", "a polygon far outside"),
     (change(2, segmentation={"size": [30, 40], "counts": [0, 100, 1101]}), "bad mask", "annotation 3 has run lengths"),
-    (lambda c: c["annotations"].append("x"), "unreadable object", "annotation at place 3 has no id"),
+    (lambda c: c["annotations"].append("x"), "unreadable object", "annotation at index 3 has no id"),
     (lambda c: c["images"][0].update(id=9), "duplicate id", "two images have the id 9"),
     (lambda c: c["images"][2].update(file_name="lost.png"), "missing image", "the image 'lost.png' is not in"),
     (lambda c: c["images"][2].update(file_name="../coco/images/9.png"), "missing image", "the image '../coco"),

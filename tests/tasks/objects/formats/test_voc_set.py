@@ -66,8 +66,8 @@ def test_entities_are_not_expanded(content):
     ("content", "kind", "said"),
     [
         (LAUGHS, "unreadable file", "declares a document type"),
-        ("<annotation><object>", "unreadable file", "it is no XML: no element found"),
-        ("", "unreadable file", "it is no XML: no element found"),
+        ("<annotation><object>", "unreadable file", "it is not valid XML: no element found"),
+        ("", "unreadable file", "it is not valid XML: no element found"),
         ("<annotation><object><name>dog</name></object></annotation>", "degenerate box", "object 0 (dog) has no box"),
         ("<annotation><object><bndbox/></object></annotation>", "unknown class", "object 0 has no name"),
     ],

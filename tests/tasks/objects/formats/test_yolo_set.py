@@ -82,13 +82,13 @@ def test_wrong_lines_are_told(write_yolo, line, kind, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train: [", "is no YAML"),
+        ("train: [", "is not valid YAML"),
         ("names: [a]", "does not say where the images are"),
         ("train: nowhere\nnames: [a]", "There is no "),
         ("train: images\nnames: {0: a, 2: b}", "are not numbered 0 to 1"),
         ("train: images\nnames: a", "are no list"),
         ("train: images\nkpt_shape: [17, 3]", "has key points, which are not read from YOLO's files"),
-        ("train: !!python/object/apply:os.getcwd []", "is no YAML"),
+        ("train: !!python/object/apply:os.getcwd []", "is not valid YAML"),
     ],
 )
 def test_yaml_files_that_cannot_be_used(write_yolo, text, said):

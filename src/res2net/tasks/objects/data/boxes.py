@@ -31,7 +31,7 @@ class ObjectBox:
     label: int
     """Index of its class."""
     score: float = 1.0
-    """How sure it is, 0 to 1; 1 where people drew it."""
+    """Score of the detector, 0 to 1; 1 where people drew the box."""
 
 
 class BoxedInputs(Dataset[Sample]):
@@ -94,7 +94,7 @@ class BoxedSamples(Dataset[Sample]):
 
 def image_numbers(dataset: Samples) -> list[int]:
     """The `image_id` of each image of a data set: its own numbers where it has any, else from 0."""
-    return [int(target.get("image_id", place)) for place, target in enumerate(true_targets(dataset))]
+    return [int(target.get("image_id", index)) for index, target in enumerate(true_targets(dataset))]
 
 
 def read_boxes(
@@ -124,12 +124,12 @@ def read_boxes(
     if isinstance(content, list):
         whose = "the number at the end of an image's name"
         return _Reader(file, categories, least_score).read(content, image_ids, whose)
-    places = {path.name: place for place, path in enumerate(paths)}
-    numbers = _named(content["images"], places, file)
+    indices = {path.name: index for index, path in enumerate(paths)}
+    numbers = _named(content["images"], indices, file)
     boxes = _Reader(file, categories, least_score, scored=False).read(content["annotations"], list(numbers), "")
     found: list[list[ObjectBox]] = [[] for _ in paths]
-    for place, of_image in zip(numbers.values(), boxes, strict=True):
-        found[place] += of_image
+    for index, of_image in zip(numbers.values(), boxes, strict=True):
+        found[index] += of_image
     return found
 
 
@@ -178,15 +178,15 @@ def _content(file: str | Path) -> Any:
     return content
 
 
-def _named(images: Sequence[Any], places: Mapping[str, int], file: str | Path) -> dict[int, int]:
-    """The place of each image by its number in the file."""
+def _named(images: Sequence[Any], indices: Mapping[str, int], file: str | Path) -> dict[int, int]:
+    """The index of each image by its number in the file."""
     found: dict[int, int] = {}
     for image in images:
         if not isinstance(image, dict) or not isinstance(image.get("id"), int):
             raise InputError(f"An image of {file} has no id that is a whole number: fix it.")
         name = Path(str(image.get("file_name"))).name
-        if name in places:
-            found[image["id"]] = places[name]
+        if name in indices:
+            found[image["id"]] = indices[name]
     return found
 
 
@@ -202,16 +202,16 @@ class _Reader:
     def read(self, entries: Sequence[Any], image_ids: Sequence[int], whose: str) -> list[list[ObjectBox]]:
         """The boxes of each image; `whose` says what an `image_id` is."""
         label_of = {number: label for label, number in enumerate(self.categories)}
-        place_of = {number: place for place, number in enumerate(image_ids)}
+        index_of = {number: index for index, number in enumerate(image_ids)}
         boxes: list[list[ObjectBox]] = [[] for _ in image_ids]
         known = here = 0
-        for place, entry in enumerate(entries):
-            found = self._box(entry, place, label_of)
+        for index, entry in enumerate(entries):
+            found = self._box(entry, index, label_of)
             known += found is not None
-            if found is not None and entry["image_id"] in place_of:
+            if found is not None and entry["image_id"] in index_of:
                 here += 1
                 if found.score >= self.least_score:
-                    boxes[place_of[entry["image_id"]]].append(found)
+                    boxes[index_of[entry["image_id"]]].append(found)
         if not known:
             shown = ", ".join(map(str, self.categories))
             raise InputError(f"{self.file} has no box of the category {shown}: give boxes of the classes of the data.")
@@ -225,12 +225,12 @@ class _Reader:
             )
         return boxes
 
-    def _box(self, entry: Any, place: int, label_of: Mapping[int, int]) -> ObjectBox | None:
+    def _box(self, entry: Any, index: int, label_of: Mapping[int, int]) -> ObjectBox | None:
         """The box of an entry; None where it is of another category or of a crowd."""
         numbered = isinstance(entry, dict) and all(
             isinstance(entry.get(name), int) for name in ("image_id", "category_id")
         )
-        where = f"Entry {place} of {self.file}"
+        where = f"Entry {index} of {self.file}"
         if not numbered:
             raise InputError(f"{where} has no image_id or no category_id that is a whole number: fix it.")
         if entry["category_id"] not in label_of or entry.get("iscrowd"):

@@ -39,7 +39,7 @@ class CopyPaste(Dataset[Sample | Skipped]):
         dataset: gives samples with masks by index.
         transform: for training, best with large-scale jitter, as in the paper.
         probability: that anything is pasted into an image.
-        bad_images: "stop" lets `BadImage` through, "skip" puts a `Skipped` in the place of the sample.
+        bad_images: "stop" lets `BadImage` through, "skip" returns a `Skipped` instead of the sample.
         decode: "scaled" or "full", as of `Transformed`.
     """
 
@@ -128,7 +128,7 @@ def _uncovered(target: dict[str, Any], cover: Tensor) -> dict[str, Any]:
     left = target | {"masks": tv_tensors.Mask(visible)}
     if "boxes" in target:
         boxes = _plain(target["boxes"]).clone()
-        # Those of torchvision end at the last pixel, not behind it.
+        # Torchvision's boxes end at the last pixel, not behind it.
         boxes[changed] = masks_to_boxes(visible[changed]) + boxes.new_tensor([0, 0, 1, 1])
         left["boxes"] = as_kind_of(boxes, target["boxes"])
     if "area" in target:

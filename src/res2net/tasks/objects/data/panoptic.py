@@ -62,7 +62,7 @@ def segments_to_coco(
                 "iscrowd": int(segment.get("crowd", False)),
             }
         )
-    colours = np.stack([numbers // BASE**place % BASE for place in range(3)], -1).astype(np.uint8)
+    colours = np.stack([numbers // BASE**digit % BASE for digit in range(3)], -1).astype(np.uint8)
     return Image.fromarray(colours), {"image_id": image_id, "file_name": file_name, "segments_info": entries}
 
 
@@ -81,20 +81,20 @@ def segments_from_coco(
     """
     if image.mode != "RGB":
         raise InputError(f"An image of mode {image.mode} has no ids of segments: give a PNG with red, green and blue.")
-    numbers = np.asarray(image).astype(np.int64) @ np.array([BASE**place for place in range(3)])
-    places = {category: (True, label) for label, category in enumerate(thing_categories)}
-    places |= {category: (False, label) for label, category in enumerate(stuff_categories)}
+    numbers = np.asarray(image).astype(np.int64) @ np.array([BASE**digit for digit in range(3)])
+    classes = {category: (True, label) for label, category in enumerate(thing_categories)}
+    classes |= {category: (False, label) for label, category in enumerate(stuff_categories)}
     found, areas = np.unique(numbers, return_counts=True)
     area_of = dict(zip(found.tolist(), areas.tolist(), strict=True))
     segments = []
     for entry in annotation["segments_info"]:
-        if entry["category_id"] not in places:
+        if entry["category_id"] not in classes:
             raise InputError(
                 f"Segment {entry['id']} has the category {entry['category_id']}, which is not known: give the "
                 f"categories of its data set ({len(thing_categories)} of things and {len(stuff_categories)} of stuff "
                 "are given)."
             )
-        thing, label = places[entry["category_id"]]
+        thing, label = classes[entry["category_id"]]
         segments.append(
             {
                 "id": int(entry["id"]),

@@ -155,13 +155,13 @@ def read_json(file: Path, keys: Sequence[str], report: AnnotationReport) -> dict
 
 
 def image_paths(file: Path, images: Sequence[Any], folder: Path | None = None) -> tuple[Path, set[str]]:
-    """The folder of the images of a file, and the names in it; the first of the usual places that has one of them."""
+    """The folder of the images of a file, and the names in it; the first of the usual folders that has one of them."""
     split = file.stem.rpartition("_")[2]
     names = [str(image.get("file_name")) for image in images[:20] if isinstance(image, dict)]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    places = [root / split, root / "images" / split, file.parent, file.parent / "images", root / "images", root]
-    places = [folder, *places] if folder else places
-    chosen = next((place for place in places if any((place / name).is_file() for name in names)), places[0])
+    folders = [root / split, root / "images" / split, file.parent, file.parent / "images", root / "images", root]
+    folders = [folder, *folders] if folder else folders
+    chosen = next((one for one in folders if any((one / name).is_file() for name in names)), folders[0])
     return chosen, files_below(chosen)
 
 
@@ -222,11 +222,11 @@ def _by_image(entries: Sequence[Any], file: Path, report: AnnotationReport) -> d
     """The annotations of each image, without those whose id was there before."""
     seen: set[Any] = set()
     found: dict[Any, list[dict[str, Any]]] = {}
-    for place, entry in enumerate(entries):
+    for index, entry in enumerate(entries):
         number = entry.get("id") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(number, int) or not isinstance(entry.get("image_id"), int):
             report.add(
-                "unreadable object", file, f"annotation {number or f'at place {place}'} has no id or no image_id"
+                "unreadable object", file, f"annotation {number or f'at index {index}'} has no id or no image_id"
             )
         elif number in seen:
             report.add("duplicate id", file, f"two annotations have the id {number}")

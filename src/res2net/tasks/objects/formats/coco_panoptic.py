@@ -47,8 +47,8 @@ class StuffFiles:
         numbers, labels = self.numbers[part][order], self.labels[part][order]
         if not len(numbers):
             return np.full(size, UNLABELLED, dtype=np.int64)
-        place = np.searchsorted(numbers, ids).clip(max=len(numbers) - 1)
-        return np.where(numbers[place] == ids, labels[place], UNLABELLED)
+        nearest = np.searchsorted(numbers, ids).clip(max=len(numbers) - 1)
+        return np.where(numbers[nearest] == ids, labels[nearest], UNLABELLED)
 
 
 def has_panoptic(path: Path) -> bool:
@@ -124,8 +124,13 @@ def _image_folder(file: Path) -> Path | None:
 def _mask_folder(file: Path, entries: Sequence[Any]) -> Path:
     """The folder of the PNG files: that of the name of the JSON, beside it or one above."""
     names = [str(entry.get("file_name")) for entry in entries[:20] if isinstance(entry, dict)]
-    places = [file.with_suffix(""), file.parent.parent / file.stem, file.parent / "masks", file.parent.parent / "masks"]
-    return next((place for place in places if any((place / name).is_file() for name in names)), places[0])
+    folders = [
+        file.with_suffix(""),
+        file.parent.parent / file.stem,
+        file.parent / "masks",
+        file.parent.parent / "masks",
+    ]
+    return next((folder for folder in folders if any((folder / name).is_file() for name in names)), folders[0])
 
 
 def _by_image(entries: Sequence[Any], file: Path, report: AnnotationReport) -> dict[Any, Mapping[str, Any]]:

@@ -56,8 +56,8 @@ class Collector:
         Args:
             path: of the image.
             size: height and width in pixels.
-            image_id: by default the place of the image.
-            file: of the annotations, where faults will be said to stand.
+            image_id: by default the index of the image.
+            file: of the annotations, which reports of faults name.
         """
         self._paths.append(path)
         self._ids.append(len(self._paths) - 1 if image_id is None else image_id)

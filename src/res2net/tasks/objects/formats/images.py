@@ -44,7 +44,7 @@ class Annotations:
         name: of the data set.
         class_names: of the objects.
         paths: of the images.
-        image_ids: `(N,)`, as the files have them, or the place of the image.
+        image_ids: `(N,)`, as the files have them, or the index of the image.
         sizes: `(N, 2)` height and width in pixels.
         starts: `(N + 1,)`: the objects of image i are those from `starts[i]` up to `starts[i + 1]`.
         boxes: `(M, 4)` XYXY in pixels.
@@ -82,7 +82,7 @@ class Annotations:
     stuff_category_ids: Sequence[int] = ()
 
     def available(self) -> tuple[str, ...]:
-        """Those of `LABELS` that there are."""
+        """The labels of `LABELS` that there are."""
         missing = set()
         if self.masks is None:
             missing.add("masks")
@@ -110,7 +110,7 @@ class ObjectImages(Dataset[Sample]):
     Args:
         annotations: of the images, and maybe of more.
         labels: which of `LABELS` a target holds.
-        chosen: the places in `annotations` of the images; by default all.
+        chosen: the indices of the images in `annotations`; by default all.
 
     Raises:
         InputError: the data set has not all the labels.
@@ -179,7 +179,7 @@ class ObjectImages(Dataset[Sample]):
         return height, width
 
     def rows(self, index: int) -> range:
-        """The places of an image's objects in the arrays of `annotations`."""
+        """The indices of an image's objects in the arrays of `annotations`."""
         image = self.chosen[index]
         return range(int(self.annotations.starts[image]), int(self.annotations.starts[image + 1]))
 
@@ -215,6 +215,6 @@ class ObjectImages(Dataset[Sample]):
 
 
 def _given(value: T | None) -> T:
-    """What `available` has said to be there."""
+    """A part that `available` has listed."""
     assert value is not None
     return value

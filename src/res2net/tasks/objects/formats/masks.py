@@ -36,8 +36,8 @@ class PackedMasks:
 
     def __init__(self) -> None:
         self._growing = array("d")
-        self._ring_ends = array("q", [0])  # places in the coordinates
-        self._object_ends = array("q", [0])  # places in the rings
+        self._ring_ends = array("q", [0])  # indices of the coordinates
+        self._object_ends = array("q", [0])  # indices of the rings
         self._runs: dict[int, bytes] = {}
         self._coordinates: NDArray[Any] = np.empty(0)
 
@@ -169,8 +169,8 @@ def _runs_fit(counts: str | bytes, pixels: int) -> bool:
     first = np.concatenate(([0], last[:-1] + 1))
     if (last - first).max() > 6:
         return False
-    place = np.arange(len(groups)) - np.repeat(first, last - first + 1)
-    numbers = np.add.reduceat((groups & 31) << (5 * place), first)
+    digit = np.arange(len(groups)) - np.repeat(first, last - first + 1)
+    numbers = np.add.reduceat((groups & 31) << (5 * digit), first)
     numbers -= np.where(groups[last] & 16 != 0, 1 << (5 * (last - first + 1)), 0)
     runs = numbers.copy()
     runs[1::2] = np.cumsum(numbers[1::2])

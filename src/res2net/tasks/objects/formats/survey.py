@@ -68,5 +68,5 @@ def _check_sizes(paths: Sequence[str], annotations: Annotations, report: Annotat
             report.add("unreadable image", path, error.reason)
             continue
         if found != (height, width):
-            said = f"it has {found[1]} x {found[0]} pixels, and its annotations are for {width} x {height}"
-            report.add("wrong size", path, said)
+            reason = f"it has {found[1]} x {found[0]} pixels, and its annotations are for {width} x {height}"
+            report.add("wrong size", path, reason)

@@ -97,8 +97,8 @@ def _parse(path: Path, members: Iterable[tuple[Path, str]], report: AnnotationRe
         try:
             content = parse_xml(file.read_bytes())
         except (OSError, ValueError) as error:
-            said = error.strerror if isinstance(error, OSError) else error
-            report.add("unreadable file", file, f"it cannot be read ({said})")
+            reason = error.strerror if isinstance(error, OSError) else error
+            report.add("unreadable file", file, f"it cannot be read ({reason})")
             continue
         if name not in images[folder]:
             report.add("missing image", file, f"there is no image {name!r} in {folder}")
@@ -111,7 +111,7 @@ def parse_xml(content: bytes) -> ET.Element:
     """The elements of an XML file that declares no document type, and so can neither expand nor fetch anything.
 
     Raises:
-        ValueError: it is no XML, or has such a declaration.
+        ValueError: it is not valid XML, or has such a declaration.
     """
     builder = ET.TreeBuilder()
     parser = expat.ParserCreate()
@@ -126,7 +126,7 @@ def parse_xml(content: bytes) -> ET.Element:
     try:
         parser.Parse(content, True)
     except expat.ExpatError as error:
-        raise ValueError(f"it is no XML: {error}") from error
+        raise ValueError(f"it is not valid XML: {error}") from error
     return builder.close()
 
 
@@ -142,21 +142,21 @@ def _collect(path: Path, entries: Iterable[Entry], classes: Sequence[str], repor
         if size is None:
             continue
         collector.start_image(image, size, file=file)
-        for place, thing in enumerate(content.iterfind("object")):
+        for index, thing in enumerate(content.iterfind("object")):
             name = (thing.findtext("name") or "").strip()
             if not name:
-                collector.fault("unknown class", f"object {place} has no name")
+                collector.fault("unknown class", f"object {index} has no name")
                 continue
             difficult = (thing.findtext("difficult") or "0").strip() == "1"
-            collector.add(f"object {place} ({name})", label_of[name], _box(thing), difficult=difficult)
+            collector.add(f"object {index} ({name})", label_of[name], _box(thing), difficult=difficult)
         collector.end_image()
     return collector.finish(classes)
 
 
 def _size(content: ET.Element, image: str, file: Path, report: AnnotationReport) -> tuple[int, int] | None:
     """The size that the file says, or where it says none (some programs write 0), that of the image."""
-    said = [(content.findtext(f"size/{side}") or "").strip() for side in ("height", "width")]
-    sides = [int(side) if re.fullmatch(r"\d{1,6}", side) else 0 for side in said]
+    stated = [(content.findtext(f"size/{side}") or "").strip() for side in ("height", "width")]
+    sides = [int(side) if re.fullmatch(r"\d{1,6}", side) else 0 for side in stated]
     size = whole_size(*sides)
     if size is not None:
         return size

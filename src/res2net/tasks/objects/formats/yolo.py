@@ -80,11 +80,11 @@ def read_yolo(path: Path, labels: Sequence[str] | None, report: AnnotationReport
 
 
 def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
-    """The images of each split and the names of the classes that a YAML file tells."""
+    """The images of each split and the names of the classes that a YAML file states."""
     try:
         content = yaml.safe_load(file.read_bytes())
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{file} is no YAML ({' '.join(str(error).split())}): mend it.") from error
+        raise InputError(f"{file} is not valid YAML ({' '.join(str(error).split())}): fix it.") from error
     if not isinstance(content, dict) or not content.get("train"):
         raise InputError(f"{file} does not say where the images are: add `train: FOLDER` and `val: FOLDER`.")
     if "kpt_shape" in content:
@@ -94,12 +94,12 @@ def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
     splits = {}
     for split, keys in {"train": ("train",), "val": ("val", "valid", "test")}.items():
         value = next((content[key] for key in keys if content.get(key)), None)
-        places = value if isinstance(value, list) else [value] if value else []
-        found = [image for place in places for image in _images([_place(str(place), stated, base, file)])]
+        stated_paths = value if isinstance(value, list) else [value] if value else []
+        found = [image for one in stated_paths for image in _images([_place(str(one), stated, base, file)])]
         if found:
             splits[split] = found
     if not splits:
-        raise InputError(f"There are no images where {file} says: mend `path`, `train` and `val` in it.")
+        raise InputError(f"There are no images where {file} says: fix `path`, `train` and `val` in it.")
     return splits, _names(content.get("names"), file)
 
 
@@ -119,21 +119,21 @@ def _place(name: str, stated: Path, base: Path, file: Path) -> Path:
     """A folder or list of images; programs write paths that hold for their own machine, or one folder too high."""
     plain = name.removeprefix("../")
     candidates = [stated / name, base / name, base / plain, base / Path(name).name]
-    found = next((place for place in candidates if place.exists()), None)
+    found = next((path for path in candidates if path.exists()), None)
     if found is None:
-        raise InputError(f"There is no {candidates[0]}, where {file} has images: mend `path` and {name!r} in it.")
+        raise InputError(f"There is no {candidates[0]}, where {file} has images: fix `path` and {name!r} in it.")
     return found
 
 
-def _images(places: Sequence[Path]) -> Iterator[str]:
+def _images(paths: Sequence[Path]) -> Iterator[str]:
     """The images of folders and of text files that list them."""
-    for place in places:
-        if place.is_file():
-            for line in place.read_text(encoding="utf-8", errors="replace").splitlines():
+    for path in paths:
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 if line.strip():
-                    yield str(place.parent / line.strip())
-        elif place.is_dir() and any(name.name.lower().endswith(EXTENSIONS) for name in place.rglob("*")):
-            yield from map(str, list_images(place))
+                    yield str(path.parent / line.strip())
+        elif path.is_dir() and any(name.name.lower().endswith(EXTENSIONS) for name in path.rglob("*")):
+            yield from map(str, list_images(path))
 
 
 def _listed(root: Path) -> list[str] | None:
@@ -149,9 +149,9 @@ def _label_file(image: str) -> Path:
     """`.../labels/x.txt` for `.../images/x.jpg`: the last folder of that name counts."""
     path = Path(image)
     parts = list(path.parent.parts)
-    places = [place for place, part in enumerate(parts) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
+    indices = [index for index, part in enumerate(parts) if part == "images"]
+    if indices:
+        parts[indices[-1]] = "labels"
     return Path(*parts, f"{path.stem}.txt")
 
 
@@ -223,5 +223,5 @@ def _pixels(shares: Sequence[float], size: tuple[int, int]) -> tuple[list[float]
             (x + across / 2) * width,
             (y + down / 2) * height,
         ], []
-    scaled: list[Any] = [share * (height if place % 2 else width) for place, share in enumerate(shares)]
+    scaled: list[Any] = [share * (height if index % 2 else width) for index, share in enumerate(shares)]
     return [min(scaled[::2]), min(scaled[1::2]), max(scaled[::2]), max(scaled[1::2])], scaled

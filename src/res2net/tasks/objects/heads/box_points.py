@@ -22,7 +22,7 @@ PLACES = 4
 SHARPNESS = -0.75
 """The parameter of bicubic interpolation, as torch has it."""
 REACH = 2
-"""Values on each side of a place that bicubic interpolation takes."""
+"""Values on each side of a position that bicubic interpolation takes."""
 
 
 def points_in_boxes(heatmaps: Tensor, boxes: Tensor, longest: int) -> tuple[Tensor, Tensor]:
@@ -55,10 +55,10 @@ def points_in_boxes(heatmaps: Tensor, boxes: Tensor, longest: int) -> tuple[Tens
     x = torch.minimum(x.clamp(min=0), width[..., None, None] - 1)
     y = torch.minimum(y.clamp(min=0), height[..., None, None] - 1)
     values = _enlarged(maps[:, :, None], x, y, counts[:, None, None])
-    scores, place = values.flatten(2).max(-1)  # of PLACES * n * n
+    scores, position = values.flatten(2).max(-1)  # of PLACES * n * n
     count = len(shift)
-    row = place // count
-    x = x.flatten(2).gather(2, (row // count * count + place % count)[..., None])
+    row = position // count
+    x = x.flatten(2).gather(2, (row // count * count + position % count)[..., None])
     y = y.flatten(2).gather(2, row[..., None])
     points = (torch.cat([x, y], -1) + 0.5) * (extent / counts)[:, None] + boxes[:, None, :2]
     return points, scores
@@ -76,8 +76,8 @@ def _enlarged(maps: Tensor, x: Tensor, y: Tensor, counts: Tensor) -> Tensor:
 
 def _cubic(pixels: Tensor, count: Tensor, size: int) -> Tensor:
     """For pixels `(..., n)` of `count` along a side, the weight of each value of a padded map, `(..., n, size)`."""
-    place = (pixels + 0.5) * ((size - 2 * REACH) / count) - 0.5
-    apart = (place[..., None] + REACH - torch.arange(size, device=pixels.device)).abs()
+    position = (pixels + 0.5) * ((size - 2 * REACH) / count) - 0.5
+    apart = (position[..., None] + REACH - torch.arange(size, device=pixels.device)).abs()
     near = ((SHARPNESS + 2) * apart - (SHARPNESS + 3)) * apart**2 + 1
     far = (((apart - 5) * apart + 8) * apart - 4) * SHARPNESS
     return torch.where(apart <= 1, near, torch.where(apart < 2, far, 0.0))

@@ -107,7 +107,7 @@ def _mask_loss(
     labels: list[Tensor],
     targets: Sequence[Mapping[str, Tensor]],
 ) -> Tensor:
-    """That of the regions which hold an object."""
+    """The loss of the regions which hold an object."""
     positive = [torch.where(label > 0)[0] for label in labels]
     held = [region[here] for region, here in zip(regions, positive, strict=True)]
     objects = [match[here] for match, here in zip(matches, positive, strict=True)]

@@ -1,4 +1,4 @@
-"""Detectors of one stage: at every place of every map, what is there and where it ends."""
+"""Detectors of one stage: at every position of every map, what is there and where it ends."""
 
 from __future__ import annotations
 
@@ -139,9 +139,9 @@ class Dense(Detector):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Of one map, the best boxes `(N, P, 4)`, their scores `(N, P)`, minus infinity for none, and labels."""
         flat = scores.flatten(1)
-        best, places = flat.topk(min(self.options.proposals, flat.shape[1]))
-        where, labels = places // self.num_classes, places % self.num_classes
+        best, indices = flat.topk(min(self.options.proposals, flat.shape[1]))
+        where, labels = indices // self.num_classes, indices % self.num_classes
         chosen = changes.gather(1, where[..., None].expand(-1, -1, 4))
-        boxes = self.decode(chosen.flatten(0, 1), anchors[where].flatten(0, 1)).unflatten(0, places.shape)
+        boxes = self.decode(chosen.flatten(0, 1), anchors[where].flatten(0, 1)).unflatten(0, indices.shape)
         boxes, large = clipped(boxes, sizes, LEAST)
         return boxes, best.masked_fill(~(large & (best > self.options.score_threshold)), -math.inf), labels

@@ -53,7 +53,7 @@ class Detector(nn.Module):
         """For export, where shapes are fixed: what `detect` finds in images that fill the batch.
 
         `boxes` `(N, D, 4)`, `scores` `(N, D)` descending, `labels` `(N, D)`, and where the detector finds them `masks`
-        `(N, D, 28, 28)`, or `keypoints` `(N, D, k, 2)` and `keypoint_scores` `(N, D, k)`; places without a detection
+        `(N, D, 28, 28)`, or `keypoints` `(N, D, k, 2)` and `keypoint_scores` `(N, D, k)`; rows without a detection
         have score 0.
         """
         raise NotImplementedError

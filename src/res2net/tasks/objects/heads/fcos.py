@@ -21,13 +21,13 @@ GROUPS = 32
 
 
 class FCOS(Dense):
-    """A score for each class, the distances to the four sides, and how central it is, at every place.
+    """A score for each class, the distances to the four sides, and how central it is, at every position.
 
-    Its anchors are squares of one stride around the places. The arguments are those of `Dense`.
+    Its anchors are squares of one stride around the positions. The arguments are those of `Dense`.
     """
 
     center_sampling_radius = 1.5
-    """Strides from the middle of an object within which places learn it."""
+    """Strides from the middle of an object within which positions learn it."""
     box_coder = det_utils.BoxLinearCoder(normalize_by_size=True)
     # Torchvision's matching, which asks nothing of a detector but `center_sampling_radius` and `head`.
     compute_loss = parts.FCOS.compute_loss
@@ -40,7 +40,7 @@ class FCOS(Dense):
         return self.compute_loss(targets, outputs, [torch.cat(anchors)] * len(targets), counts)
 
     def scores_of(self, outputs: dict[str, Tensor]) -> Tensor:
-        """The geometric mean of the score of each class and of how central the place is, `(N, A, K)`."""
+        """The geometric mean of the score of each class and of how central the position is, `(N, A, K)`."""
         return (outputs["cls_logits"].sigmoid() * outputs["bbox_ctrness"].sigmoid()).sqrt()
 
     def decode(self, changes: Tensor, anchors: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class FixedDetector(Detector):
     images that fill the size it always finds what the detector does that it was made of.
 
     Args:
-        network: images `(N, C, *size)` to what `names` tells, in fixed shapes as `Detector.forward` gives it.
+        network: images `(N, C, *size)` to the outputs in `names`, in fixed shapes as `Detector.forward` gives it.
         size: height and width of these images.
         num_classes: of the labels.
         names: of the outputs: "boxes", "scores", "labels", and what there is besides: "masks", "keypoints" and

@@ -192,8 +192,8 @@ def faster_rcnn_c4(backbone: Backbone, num_classes: int, options: DetectorOption
         InputError: the stages of the backbone do not just follow each other.
     """
     level = len(backbone.stages) - 2
-    before, last = backbone.stages[level], backbone.stages[-1]
-    pool = region_pool([before.stride], CLOSER_SIZE)
+    previous, last = backbone.stages[level], backbone.stages[-1]
+    pool = region_pool([previous.stride], CLOSER_SIZE)
     heads = _heads(pool, LastStage(backbone), FastRCNNPredictor(last.channels, 1 + num_classes), options)
-    rpn = region_proposals(before.channels, [before.stride], options)
+    rpn = region_proposals(previous.channels, [previous.stride], options)
     return TwoStage(backbone, OneMap(level), rpn, heads, num_classes, options.proposals)

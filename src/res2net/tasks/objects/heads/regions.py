@@ -60,11 +60,11 @@ def propose(
     boxes, logits = [], []
     for anchor, objectness, deltas in zip(anchors, *rpn.head(features), strict=True):
         score = objectness.permute(0, 2, 3, 1).flatten(1)
-        score, places = score.topk(min(count, score.shape[1]))
+        score, indices = score.topk(min(count, score.shape[1]))
         deltas = deltas.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)
-        deltas = deltas.gather(1, places[..., None].expand(-1, -1, 4)).float()
-        decoded = rpn.box_coder.decode_single(deltas.flatten(0, 1), anchor[places].flatten(0, 1))
-        decoded, large = clipped(decoded.unflatten(0, places.shape), sizes, LEAST_PROPOSAL)
+        deltas = deltas.gather(1, indices[..., None].expand(-1, -1, 4)).float()
+        decoded = rpn.box_coder.decode_single(deltas.flatten(0, 1), anchor[indices].flatten(0, 1))
+        decoded, large = clipped(decoded.unflatten(0, indices.shape), sizes, LEAST_PROPOSAL)
         score = score.float().masked_fill(~large, -math.inf)
         logits.append(torch.stack([suppressed(*one, rpn.nms_thresh) for one in zip(decoded, score, strict=True)]))
         boxes.append(decoded)
@@ -114,7 +114,7 @@ class SecondStage(nn.Module):
         raise NotImplementedError
 
     def heat_maps(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Logits `(R, k, 56, 56)` of the place of each key point, in the regions of all images."""
+        """Logits `(R, k, 56, 56)` of the position of each key point, in the regions of all images."""
         raise NotImplementedError
 
     def find(self, maps: Mapping[str, Tensor], proposals: Tensor, valid: Tensor, sizes: Sizes) -> tuple[Tensor, ...]:
@@ -177,5 +177,5 @@ class RegionHeads(RoIHeads, SecondStage):  # type: ignore[misc] # torchvision ha
         return self.mask_predictor(self.mask_head(self.mask_roi_pool(maps, regions, sizes))).sigmoid()
 
     def heat_maps(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Logits `(R, k, 56, 56)` of the place of each key point, in the regions of all images."""
+        """Logits `(R, k, 56, 56)` of the position of each key point, in the regions of all images."""
         return self.keypoint_predictor(self.keypoint_head(self.keypoint_roi_pool(maps, regions, sizes)))

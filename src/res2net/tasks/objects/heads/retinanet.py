@@ -19,7 +19,7 @@ __all__ = ["RetinaNet", "build_retinanet"]
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 """Height over width of the anchors."""
 OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
-"""Sizes of the anchors at a place, of the map's own."""
+"""Sizes of the anchors at a position, of the map's own."""
 
 
 class RetinaNet(Dense):

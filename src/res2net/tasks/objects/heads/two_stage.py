@@ -15,12 +15,10 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import FeaturePyramidNetwork
-from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
-from res2net.adapters.trim import keep_stages
+from res2net.adapters.torchvision import pyramid_on
 from res2net.backbones.base import Backbone
-from res2net.backbones.checks import check_stages
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.box_points import points_in_boxes
 from res2net.tasks.objects.heads.detector import Detector
@@ -56,15 +54,9 @@ class PyramidNeck(nn.Module):
         extra_blocks: ExtraFPNBlock | None = None,
     ) -> None:
         super().__init__()
-        count = len(backbone.stages)
-        self.levels = tuple(range(1, count) if levels is None else levels)
-        check_stages(self.levels, count)
-        keep_stages(backbone, max(self.levels) + 1)
-        stages = [backbone.stages[level] for level in self.levels]
-        self.strides = [stage.stride for stage in stages]
+        self.levels, self.fpn = pyramid_on(backbone, channels, levels, extra_blocks)
+        self.strides = [backbone.stages[level].stride for level in self.levels]
         self.channels = channels
-        extra = extra_blocks or LastLevelMaxPool()
-        self.fpn = FeaturePyramidNetwork([stage.channels for stage in stages], channels, extra)
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """The maps by name."""
@@ -178,7 +170,7 @@ class PreciseAnchors(AnchorGenerator):  # type: ignore[misc] # torchvision has n
     """Anchors in float32 whatever the maps are: half precision cannot tell the pixels of a large image apart."""
 
     def set_cell_anchors(self, dtype: torch.dtype, device: torch.device) -> None:
-        """The anchors of one place of each map."""
+        """The anchors of one position of each map."""
         super().set_cell_anchors(torch.float32, device)
 
 

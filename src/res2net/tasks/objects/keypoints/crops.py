@@ -79,8 +79,8 @@ class PersonCrops(Dataset[Sample]):
     - `visibility` `(k,)` uint8: 0 not labelled (the point then has no meaning), 1 hidden, 2 visible
     - `matrix` `(2, 3)` float32: from the crop back to the image (`move_points`)
     - `box` `(4,)` float32: the person's box in the image, XYXY; `area` of the person there, square pixels
-    - `original_size`: height and width of the image; `image_id` of the image; `object`, the place in it
-    - `label`, where the objects have any; `index`, the place in this data set
+    - `original_size`: height and width of the image; `image_id` of the image; `object`, its index there
+    - `label`, where the objects have any; `index`, its index in this data set
     - `truth`, in evaluation: the target of the whole image as it is, for metrics that compare image by image
 
     A crop has the ratio of sides of `size`, and the box with some padding within it (`crop_matrix`). It is resampled
@@ -88,7 +88,7 @@ class PersonCrops(Dataset[Sample]):
 
     Args:
         dataset: its targets have boxes, key points and their visibility. Where it has `target(index)`, that is asked
-            for the people in place of the samples, which takes reading every image once.
+            for the people instead of the samples, which takes reading every image once.
         size: height and width of the crops.
         train: whether crops change at random.
         flip_pairs: pairs of key points, by number, that a mirror swaps: left and right.
@@ -119,7 +119,7 @@ class PersonCrops(Dataset[Sample]):
         for index, target in enumerate(true_targets(dataset)):
             found = _people(target)
             count = target["keypoints"].shape[1] if found else count
-            self.people += [(index, place) for place in found]
+            self.people += [(index, object_index) for object_index in found]
         if not self.people:
             raise InputError("No object of the data has a labelled key point: choose data with key points of people.")
         self.order = mirrored_order(count, self.flip_pairs)
@@ -130,16 +130,16 @@ class PersonCrops(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self.people):
             raise IndexError(f"index {index} is outside of 0 ... {len(self.people) - 1}")
-        image_index, place = self.people[index]
+        image_index, object_index = self.people[index]
         image, target = self.dataset[image_index]
         factor, angle, mirrored = self.augment.draw() if self.augment else (1.0, 0.0, False)
-        box = target["boxes"][place].as_subclass(Tensor).to(torch.float32)
+        box = target["boxes"][object_index].as_subclass(Tensor).to(torch.float32)
         matrix = crop_matrix(
             box, self.size, padding=self.padding * factor, angle=angle, mirrored=mirrored, dtype=torch.float64
         )
-        points = target["keypoints"][place].as_subclass(Tensor)
+        points = target["keypoints"][object_index].as_subclass(Tensor)
         points = move_points(inverse_matrix(matrix), points.to(torch.float64)).to(torch.float32)
-        visibility = target["visibility"][place].as_subclass(Tensor)
+        visibility = target["visibility"][object_index].as_subclass(Tensor)
         if mirrored:
             points, visibility = points[self.order], visibility[self.order]
         width, height = image.size if isinstance(image, Image.Image) else (image.shape[-1], image.shape[-2])
@@ -148,14 +148,14 @@ class PersonCrops(Dataset[Sample]):
             "visibility": visibility,
             "matrix": matrix.to(torch.float32),
             "box": box,
-            "area": _area(target, place),
+            "area": _area(target, object_index),
             "original_size": (height, width),
             "image_id": int(target.get("image_id", image_index)),
-            "object": place,
+            "object": object_index,
             "index": index,
         }
         if "labels" in target:
-            person["label"] = int(target["labels"][place])
+            person["label"] = int(target["labels"][object_index])
         if self.augment is None:
             person["truth"] = dict(target)
         return crop_image(image, matrix, self.size), person
@@ -236,7 +236,7 @@ def crop_image(image: Any, matrix: Tensor, size: tuple[int, int]) -> tv_tensors.
 
 
 def mirrored_order(count: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """For each of `count` key points the one that has its place in a mirrored image.
+    """For each of `count` key points the one that takes its position in a mirrored image.
 
     Raises:
         InputError: a pair has a point that is not there, or a point is in two pairs.
@@ -254,7 +254,7 @@ def mirrored_order(count: int, flip_pairs: Sequence[tuple[int, int]]) -> list[in
 
 
 def _people(target: dict[str, Any]) -> list[int]:
-    """The places of objects with a labelled point and a box with area that are no crowds."""
+    """The indices of objects with a labelled point and a box with area that are no crowds."""
     missing = [name for name in ("boxes", "keypoints", "visibility") if name not in target]
     if missing:
         raise InputError(f"The targets have no {' and no '.join(missing)}: open data that has people with key points.")
@@ -262,17 +262,17 @@ def _people(target: dict[str, Any]) -> list[int]:
     chosen = (target["visibility"] > 0).any(-1) & (boxes[:, 2:] > boxes[:, :2]).all(-1)
     if "crowd" in target:
         chosen &= ~target["crowd"]
-    places: list[int] = chosen.nonzero()[:, 0].tolist()
-    return places
+    indices: list[int] = chosen.nonzero()[:, 0].tolist()
+    return indices
 
 
-def _area(target: dict[str, Any], place: int) -> float:
+def _area(target: dict[str, Any], object_index: int) -> float:
     """Square pixels of an object: as the data set says, else of its mask, else of its box."""
     if "area" in target:
-        return float(target["area"][place])
+        return float(target["area"][object_index])
     if "masks" in target:
-        return float(target["masks"][place].sum())
-    left, top, right, bottom = target["boxes"][place].tolist()
+        return float(target["masks"][object_index].sum())
+    left, top, right, bottom = target["boxes"][object_index].tolist()
     return float((right - left) * (bottom - top))
 
 

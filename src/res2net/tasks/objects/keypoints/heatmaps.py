@@ -15,7 +15,7 @@ from res2net.tasks.objects.keypoints.crops import mirrored_order, move_points
 __all__ = ["REFINEMENTS", "HeatmapCodec", "flip_back", "flip_test"]
 
 REFINEMENTS = ("none", "quarter", "taylor")
-"""How the place of a largest value is refined; see `HeatmapCodec`."""
+"""How the position of a largest value is refined; see `HeatmapCodec`."""
 REACH = 3.0
 """How far from its centre a Gaussian is drawn, in standard deviations."""
 NEIGHBOURS = {"none": 0, "quarter": 1, "taylor": 2}
@@ -28,8 +28,8 @@ LEAST = 1e-10
 class HeatmapCodec:
     """Between key points in pixels of a crop and heat maps with Gaussians whose largest value is 1.
 
-    By default points keep their places between the pixels of a heat map (Zhang et al., DARK, CVPR 2020), and a mirrored
-    crop has mirrored heat maps, so that `flip_test` needs no shift. `HeatmapCodec.published()` is the way of
+    By default points keep their positions between the pixels of a heat map (Zhang et al., DARK, CVPR 2020), and a
+    mirrored crop has mirrored heat maps, so that `flip_test` needs no shift. `HeatmapCodec.published()` is the way of
     SimpleBaseline, which rounds.
 
     Raises:
@@ -47,7 +47,7 @@ class HeatmapCodec:
     first: float | None = None
     """Where in the crop the first pixel of a heat map lies; by default `stride / 2`, the middle of what it covers."""
     refine: str = "taylor"
-    """From the largest value of a map to a point: "none" takes its place, "quarter" moves it by a quarter of a pixel
+    """From the largest value of a map to a point: "none" takes its position, "quarter" moves it by a quarter of a pixel
     towards the larger neighbour, "taylor" finds the maximum of the parabola through the logarithms around it (DARK).
     Where a neighbour is missing at the border, "taylor" does as "quarter", and "quarter" as "none"."""
     smooth: bool = True
@@ -111,9 +111,9 @@ class HeatmapCodec:
 
     def _bell(self, centre: Tensor, nearest: Tensor, count: int) -> Tensor:
         """Along one axis of `count` pixels: the Gaussian around `centre`, `(..., k)` to `(..., k, count)`."""
-        place = torch.arange(count, dtype=centre.dtype, device=centre.device)
-        bell = torch.exp(-((place - centre[..., None]) ** 2) / (2 * self.sigma**2))
-        return bell.where((place - nearest[..., None]).abs() <= REACH * self.sigma, 0)
+        position = torch.arange(count, dtype=centre.dtype, device=centre.device)
+        bell = torch.exp(-((position - centre[..., None]) ** 2) / (2 * self.sigma**2))
+        return bell.where((position - nearest[..., None]).abs() <= REACH * self.sigma, 0)
 
     def decode(self, heatmaps: Tensor, matrix: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The point of the largest value of each map, and that value as its score.
@@ -135,29 +135,29 @@ class HeatmapCodec:
                 f"{self.size[1]} with stride {self.stride}: give maps of {height} x {width}."
             )
         scores, best = heatmaps.flatten(2).max(-1)
-        place = torch.stack([best % width, best // width], -1)
-        points = place.to(heatmaps.dtype)
+        position = torch.stack([best % width, best // width], -1)
+        points = position.to(heatmaps.dtype)
         if self.refine != "none":
-            points = points + self._quarter(heatmaps, place)
+            points = points + self._quarter(heatmaps, position)
         if self.refine == "taylor":
-            offset, known = self._taylor(heatmaps, place)
-            points = torch.where(known[..., None], place + offset, points)
+            offset, known = self._taylor(heatmaps, position)
+            points = torch.where(known[..., None], position + offset, points)
         points = points * self.stride + self.origin
         return points if matrix is None else move_points(matrix.to(points), points), scores
 
-    def _quarter(self, heatmaps: Tensor, place: Tensor) -> Tensor:
+    def _quarter(self, heatmaps: Tensor, position: Tensor) -> Tensor:
         """A quarter of a pixel towards the larger neighbour along each axis, `(N, k, 2)`."""
-        near = _Neighbourhood(heatmaps, place, 1)
+        near = _Neighbourhood(heatmaps, position, 1)
         slope = torch.stack([near(1, 0) - near(-1, 0), near(0, 1) - near(0, -1)], -1)
         return 0.25 * slope.sign() * near.complete
 
-    def _taylor(self, heatmaps: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    def _taylor(self, heatmaps: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """From the largest value to the maximum of the parabola, `(N, k, 2)`, and where there is one, `(N, k)`.
 
         Equations 6 to 9 of the paper, with the differences of its code.
         """
         smooth = self._smoothed(heatmaps) if self.smooth else heatmaps
-        near = _Neighbourhood(smooth.clamp(min=LEAST).log(), place, 2)
+        near = _Neighbourhood(smooth.clamp(min=LEAST).log(), position, 2)
         x = 0.5 * (near(1, 0) - near(-1, 0))
         y = 0.5 * (near(0, 1) - near(0, -1))
         xx = 0.25 * (near(2, 0) - 2 * near(0, 0) + near(-2, 0))
@@ -172,8 +172,8 @@ class HeatmapCodec:
     def _smoothed(self, heatmaps: Tensor) -> Tensor:
         """The maps under a Gaussian of the same `sigma` that ends at two and a half of it."""
         reach = round(2.5 * self.sigma)
-        place = torch.arange(-reach, reach + 1, dtype=heatmaps.dtype, device=heatmaps.device)
-        bell = torch.exp(-(place**2) / (2 * self.sigma**2))
+        position = torch.arange(-reach, reach + 1, dtype=heatmaps.dtype, device=heatmaps.device)
+        bell = torch.exp(-(position**2) / (2 * self.sigma**2))
         bell = (bell / bell.sum())[None, None]
         maps = heatmaps.flatten(0, 1)[:, None]
         maps = F.conv2d(F.conv2d(maps, bell[..., None], padding=(reach, 0)), bell[:, :, None], padding=(0, reach))
@@ -181,14 +181,14 @@ class HeatmapCodec:
 
 
 class _Neighbourhood:
-    """The values around a place of each map; `complete` `(N, k, 2)` tells along which axes they are all on the map.
+    """The values around a position of each map; `complete` `(N, k, 2)` tells along which axes they are all on the map.
 
-    Where they are not, they are those of the nearest place that has them all.
+    Where they are not, they are those of the nearest position that has them all.
     """
 
-    def __init__(self, heatmaps: Tensor, place: Tensor, reach: int) -> None:
+    def __init__(self, heatmaps: Tensor, position: Tensor, reach: int) -> None:
         height, width = heatmaps.shape[-2:]
-        x, y = place.unbind(-1)
+        x, y = position.unbind(-1)
         inner_x, inner_y = x.clamp(reach, width - 1 - reach), y.clamp(reach, height - 1 - reach)
         self.complete = torch.stack([x == inner_x, y == inner_y], -1)
         # Along an axis that has its neighbours, the other coordinate stays what it is.

@@ -143,8 +143,8 @@ class PersonOksAP(OksAP):
     """`OksAP` of results that come person by person, as those of top-down networks do.
 
     What was found for the people of an image is put together, whatever batches it came in. Of poses that are nearly
-    the same, as of two boxes around one person, only the surest stays (`oks_nms`): the published code of SimpleBaseline
-    does that with both kinds of boxes.
+    the same, as of two boxes around one person, only the highest-scoring one is kept (`oks_nms`): the
+    published code of SimpleBaseline does that with both kinds of boxes.
 
     Args:
         sigmas: as of `OksAP`.
@@ -177,7 +177,7 @@ class PersonOksAP(OksAP):
 
         Args:
             results: as of `OksAP`, of one person each; and `crop_area` `(m,)`, square pixels of the image that were
-                seen for it, by which poses are told apart.
+                seen for it, by which poses are distinguished.
             targets: as of `OksAP`, of the whole image that the person is in; and `person`, a number of its own for
                 each.
 
@@ -208,7 +208,7 @@ class PersonOksAP(OksAP):
 
 
 def _points(result: Mapping[str, Any], found: int, points: int) -> Tensor:
-    """The places of a result's key points `(m, k, 2)`."""
+    """The positions of a result's key points `(m, k, 2)`."""
     columns = result["keypoints"].shape[-1] if "keypoints" in result and len(result["keypoints"].shape) == 3 else 2
     return of_objects(result, "keypoints", "result", found, (points, 3 if columns == 3 else 2))[..., :2]
 

@@ -1,4 +1,4 @@
-"""Poses that were found more than once: of those that are nearly the same only the surest stays."""
+"""Poses that were found more than once: of those that are nearly the same only the highest-scoring one is kept."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def oks_nms(
 ) -> Tensor:
     """Non-maximum suppression by key points: which poses stay, `(m,)` bool.
 
-    The surest pose stays, and those that are more than `threshold` similar to it go; then the surest of the rest, and
-    so on, as in the published code of SimpleBaseline (Xiao et al., ECCV 2018). Of equal scores the first is the surest.
+    The highest-scoring pose is kept, and those that are more than `threshold` similar to it are dropped; then the
+    highest-scoring one of the rest is kept, and so on, as in the published code of SimpleBaseline (Xiao et
+    al., ECCV 2018). Of equal scores the first counts as the highest.
 
     Args:
         points: `(m, k, 2)`, pixels of the same image.
@@ -57,8 +58,8 @@ def oks_nms(
         same &= labels[:, None] == labels[None]
     stay = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
     order = scores.argsort(descending=True, stable=True)
-    for place, one in enumerate(order.tolist()):
+    for rank, one in enumerate(order.tolist()):
         if stay[one]:
-            later = order[place + 1 :]
+            later = order[rank + 1 :]
             stay[later] &= ~same[one, later]
     return stay

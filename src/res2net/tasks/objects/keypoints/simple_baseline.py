@@ -58,16 +58,16 @@ class SimpleBaseline(nn.Module):
         self.num_keypoints = num_keypoints
         self.stride = last.stride // 2 ** len(widths)
         layers: list[nn.Module] = []
-        before = last.channels
+        width_in = last.channels
         for width in widths:
             layers += [
-                nn.ConvTranspose2d(before, width, 4, stride=2, padding=1, bias=False),
+                nn.ConvTranspose2d(width_in, width, 4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
             ]
-            before = width
+            width_in = width
         self.deconv_layers = nn.Sequential(*layers)
-        self.final_layer = nn.Conv2d(before, num_keypoints, 1)
+        self.final_layer = nn.Conv2d(width_in, num_keypoints, 1)
         for layer in (*self.deconv_layers, self.final_layer):
             if isinstance(layer, nn.ConvTranspose2d | nn.Conv2d) and not layer.weight.is_meta:
                 nn.init.normal_(layer.weight, std=STD)

@@ -47,7 +47,7 @@ class TopDown:
     A sample is an object, not an image; batches of the loaders hold crops. The score of an object is the mean over
     its key points of the largest values of their heat maps, of those above `SEEN`, times the score of its box where a
     detector gave one. Of objects of an image whose points are nearly the same only the one with the highest score
-    stays (`oks_nms`). Both as in the published code.
+    stays (`oks_nms`). Both are as in the published code.
 
     Args:
         task: whose model makes heat maps `(N, k, h, w)` of crops.
@@ -190,9 +190,7 @@ class TopDown:
         augment = CropAugment(options.crop_scale, options.rotation, options.rotate, options.flip)
         sets = []
         for samples, train in ((source.train, True), (source.val, False)):
-            crops = PersonCrops(
-                samples, size=self.size, train=train, flip_pairs=self.task.points.flips, augment=augment
-            )
+            crops = PersonCrops(samples, size=self.size, train=train, flip_pairs=flips, augment=augment)
             sets.append(Transformed(crops, self.transform(train), source.bad_images))
         return sets[0], sets[1]
 
@@ -223,7 +221,7 @@ def codec_of(options: Any) -> HeatmapCodec:
 
 
 def check_inside(target: Mapping[str, Any], boxes: Sequence[ObjectBox], image_id: int) -> None:
-    """`InputError` where a box lies beside its image, whose size the boxes that are true of it tell."""
+    """Raise `InputError` where a box lies beside its image, whose size the boxes of its target state."""
     size = getattr(target["boxes"], "canvas_size", None)
     if size is None:
         return

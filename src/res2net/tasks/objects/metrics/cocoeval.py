@@ -36,7 +36,7 @@ def evaluate(
     Args:
         kind: "bbox", "segm" or "keypoints".
         images: of the whole set, also those without objects: `id`, and for masks `height` and `width`.
-        objects: annotations in COCO's form, `category_id` being the place of the class in `class_names`.
+        objects: annotations in COCO's form, `category_id` being the index of the class in `class_names`.
         detections: the same with `score`.
         class_names: of all classes.
         sigmas: of each key point.
@@ -47,7 +47,7 @@ def evaluate(
     names = KEYPOINT_NUMBERS if kind == "keypoints" else BOX_NUMBERS
     if not objects:
         return dict.fromkeys(names, math.nan), dict.fromkeys(class_names, math.nan)
-    categories = [{"id": place, "name": name} for place, name in enumerate(class_names)]
+    categories = [{"id": index, "name": name} for index, name in enumerate(class_names)]
     truth, found = (
         # Numbers of annotations begin at 1: 0 stands for no match.
         COCO(
@@ -64,8 +64,8 @@ def evaluate(
     # (thresholds of IoU, levels of recall, classes, sizes, most detections)
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
     by_class = dict.fromkeys(class_names, math.nan)
-    for place, category in enumerate(evaluation.params.catIds):
-        by_class[class_names[category]] = _mean(precision[:, :, place])
+    for index, category in enumerate(evaluation.params.catIds):
+        by_class[class_names[category]] = _mean(precision[:, :, index])
     numbers = evaluation.all_stats[: len(names)]
     return {name: _number(value) for name, value in zip(names, numbers, strict=True)}, by_class
 

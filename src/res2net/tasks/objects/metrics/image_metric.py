@@ -58,13 +58,13 @@ class ImageMetric(Metric):
         """Each image once, by `image_id`: that and its fields, on the CPU."""
         images = self._joined("images")
         columns = {
-            name: self._joined(name).split(images[:, 1 + place].tolist()) for place, name in enumerate(self.fields)
+            name: self._joined(name).split(images[:, 1 + index].tolist()) for index, name in enumerate(self.fields)
         }
-        places: dict[int, int] = {}
-        for place, image_id in enumerate(images[:, 0].tolist()):
-            places.setdefault(image_id, place)
-        for image_id, place in sorted(places.items()):
-            yield image_id, {name: column[place] for name, column in columns.items()}
+        indices: dict[int, int] = {}
+        for index, image_id in enumerate(images[:, 0].tolist()):
+            indices.setdefault(image_id, index)
+        for image_id, index in sorted(indices.items()):
+            yield image_id, {name: column[index] for name, column in columns.items()}
 
     def columns(self) -> dict[str, Tensor]:
         """Each field of all images behind one another, by `image_id`, on the CPU."""

@@ -92,11 +92,11 @@ class VocAP(ImageMetric):
         values: dict[str, float] = {}
         for name, average in (("box_AP50_11_point", mean_of_levels), ("box_AP50_area", area_below)):
             by_class = dict.fromkeys(self.class_names, math.nan)
-            for place in np.unique(wanted):
-                true = right[(labels == place) & (right >= 0)]
+            for index in np.unique(wanted):
+                true = right[(labels == index) & (right >= 0)]
                 found = np.cumsum(true)
-                recall, precision = found / np.sum(wanted == place), found / np.arange(1, len(true) + 1)
-                by_class[self.class_names[place]] = average(recall, precision)
+                recall, precision = found / np.sum(wanted == index), found / np.arange(1, len(true) + 1)
+                by_class[self.class_names[index]] = average(recall, precision)
             measured = [value for value in by_class.values() if not math.isnan(value)]
             values[name] = float(np.mean(measured)) if measured else math.nan
             if self.class_metrics:

@@ -54,7 +54,7 @@ class PanopticQuality(ImageMetric):
         """Add images, a result and a target for each.
 
         Args:
-            results: `segments` `(H, W)`, at each pixel the place of its segment in `labels` or -1 for none, and
+            results: `segments` `(H, W)`, at each pixel the index of its segment in `labels` or -1 for none, and
                 `labels` `(s,)`: things from 0, then stuff.
             targets: `image_id`, and either the same two with `crowd` `(s,)` where there are any, or what data sets
                 give: `masks` `(n, H, W)` and `labels` `(n,)` of things, `semantic` `(H, W)`, with stuff from 0 and 255
@@ -133,7 +133,7 @@ def _shared(true_segments: Tensor, true_count: int, segments: Tensor, count: int
     for what, values, most in (("target", true_segments, true_count), ("result", segments, count)):
         if values.is_floating_point() or (values.numel() and not -1 <= int(values.min()) <= int(values.max()) < most):
             raise InputError(
-                f"'segments' of a {what} do not fit its {most} labels: give whole numbers, the place in 'labels' or -1."
+                f"'segments' of a {what} do not fit its {most} labels: give whole numbers, the index in 'labels' or -1."
             )
     joined = (true_segments.long() + 1) * (count + 1) + segments.long() + 1
     return torch.bincount(joined.flatten(), minlength=(true_count + 1) * (count + 1)).view(true_count + 1, count + 1)

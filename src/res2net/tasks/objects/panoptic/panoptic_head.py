@@ -67,11 +67,11 @@ class SemanticBranch(nn.Module):
             self.levels.append(
                 nn.ModuleList(
                     nn.Sequential(
-                        nn.Conv2d(before, channels, 3, padding=1, bias=False),
+                        nn.Conv2d(width, channels, 3, padding=1, bias=False),
                         nn.GroupNorm(groups, channels),
                         nn.ReLU(inplace=True),
                     )
-                    for before in widths[:-1]
+                    for width in widths[:-1]
                 )
             )
         self.predictor = nn.Conv2d(channels, num_classes, 1)
@@ -83,11 +83,11 @@ class SemanticBranch(nn.Module):
         height, width = maps[0].shape[-2:]
         total = None
         for x, count, layers in zip(maps, self.doublings, self.levels, strict=True):
-            for place, layer in enumerate(layers.children()):
+            for index, layer in enumerate(layers.children()):
                 x = layer(x)
                 if count:
                     # What doubles exactly is doubled; a map of odd sides is a pixel smaller.
-                    left = 2 ** (count - 1 - place)
+                    left = 2 ** (count - 1 - index)
                     x = resized(x, (-(-height // left), -(-width // left)))
             total = x if total is None else total + x
         return resized(self.predictor(total), size)
@@ -133,7 +133,7 @@ class PanopticFPN(TwoStage):
     def losses(
         self, images: Tensor, sizes: Sequence[tuple[int, int]], targets: Sequence[Mapping[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Those of the detector, and `loss_semantic` with its weight.
+        """The losses of the detector, and `loss_semantic` with its weight.
 
         Each target also has `semantic` `(h, w)` or larger: the index of the class of stuff, and 255 elsewhere.
         """
@@ -156,7 +156,7 @@ class PanopticFPN(TwoStage):
         ]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Those of the detector, and logits of pixels `(N, stuff + 1, H, W)`."""
+        """The outputs of the detector, and logits of pixels `(N, stuff + 1, H, W)`."""
         maps = self.maps(images)
         height, width = images.shape[-2:]
         return *self.find_on(maps, images, [(height, width)] * len(images)), self.logits(maps, (height, width))

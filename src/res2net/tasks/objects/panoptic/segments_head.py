@@ -51,7 +51,7 @@ def merge_segments(
         scaled: whether that is for an image of 640 x 480 pixels, and grows and shrinks with the image.
 
     Returns:
-        A map `(H, W)` int64 of ids, 0 where there is no segment, and the segments; an id is the place in that list,
+        A map `(H, W)` int64 of ids, 0 where there is no segment, and the segments; an id is the index in that list,
         counted from 1. The score of stuff is the mean probability of its pixels.
 
     Raises:
@@ -67,19 +67,19 @@ def merge_segments(
     ids = torch.zeros(size, dtype=torch.int64, device=semantic.device)
     segments: list[Segment] = []
     order = detections["scores"].argsort(descending=True, stable=True).tolist()
-    for place in order:
-        score = float(detections["scores"][place])
+    for index in order:
+        score = float(detections["scores"][index])
         if score < score_threshold:
             break
         # One after the other: a hundred masks of a photo are a gigabyte.
         mask = (
-            paste_masks_in_image(detections["masks"][place][None, None].float(), boxes[place][None], size)[0, 0] > 0.5
+            paste_masks_in_image(detections["masks"][index][None, None].float(), boxes[index][None], size)[0, 0] > 0.5
         )
         free = mask & (ids == 0)
         area, left = int(mask.sum()), int(free.sum())
         if left == 0 or area - left > overlap * area:
             continue
-        segments.append(_segment(len(segments) + 1, detections["labels"][place], True, score, left))
+        segments.append(_segment(len(segments) + 1, detections["labels"][index], True, score, left))
         ids[free] = len(segments)
     _add_stuff(ids, segments, semantic, stuff_area * (size[0] * size[1] / USUAL_AREA if scaled else 1))
     return ids, segments
