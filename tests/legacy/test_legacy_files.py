@@ -1,0 +1,172 @@
+"""What an earlier version wrote is still understood: checkpoints, exported files, and runs that were stopped.
+
+`files/` was made by `files/make_legacy.py`, and `files/README.md` tells what is in it. Everything goes through the
+command line, whose words are meant to stay.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from res2net.cli import main
+
+FILES = Path(__file__).parent / "files"
+EXPECTED = json.loads((FILES / "expected.json").read_text())
+CLOSE = {"checkpoints": 1e-4, "exports": 1e-3}
+"""Largest difference of numbers, absolute or relative."""
+LEVELS = {"translate": 1, "saliency": 1, "roads": 1, "depth": 2}
+"""Largest difference of a value in a saved picture, by the task; labels and masks are the same."""
+SLOW = {"checkpoints/volumes.safetensors", "exports/volumes.onnx", "translate"}
+"""Files that take more than some seconds, and a run."""
+LIBRARIES = {"openvino": ("openvino",), "onnx": ("onnxruntime",), "pt2": ()}
+ABSOLUTE = 1e-9
+
+
+@pytest.fixture(autouse=True)
+def among_the_files(monkeypatch):
+    """Sources in the files are relative to their folder, and the numbers are those of one thread."""
+    monkeypatch.chdir(FILES)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def predictions():
+    for file in EXPECTED["predict"]:
+        marks = [pytest.mark.slow] if file in SLOW else []
+        yield pytest.param(file, id=file, marks=marks)
+
+
+def check(found, expected, close, where="the answer"):
+    """Raise unless all that was told is told now; there may be more entries."""
+    if isinstance(expected, dict):
+        assert isinstance(found, dict), where
+        assert not expected.keys() - found.keys(), where
+        for name, value in expected.items():
+            check(found[name], value, close, f"{where} {name}")
+    elif isinstance(expected, list):
+        assert isinstance(found, list), where
+        assert len(found) == len(expected), where
+        for index, value in enumerate(expected):
+            check(found[index], value, close, f"{where} {index}")
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=close, abs=close, nan_ok=True), where
+    else:
+        assert found == expected, where
+
+
+@pytest.mark.parametrize("file", list(predictions()))
+def test_predictions(file, capsys, tmp_path):
+    case = EXPECTED["predict"][file]
+    command = case["command"]
+    if "--runtime" in command:
+        for library in LIBRARIES[command[command.index("--runtime") + 1]]:
+            pytest.importorskip(library)
+    if command[1] == "volumes":
+        pytest.importorskip("nibabel")
+    saved = tmp_path / "saved"
+    more = ["--save", str(saved)] if "saved" in case else []
+    assert main([*command, *more]) == 0
+    close = CLOSE[file.split("/")[0]]
+    check(json.loads(capsys.readouterr().out), case["json"], close)
+    for name, expected in case.get("saved", {}).items():
+        check_saved(saved / name, expected, LEVELS.get(command[1], 0))
+
+
+def check_saved(path, expected, levels):
+    """Some of the values of a picture or volume."""
+    if path.suffix == ".gz":
+        import nibabel
+
+        array, axes = np.asarray(nibabel.load(path).dataobj), 3
+    else:
+        array, axes = np.asarray(Image.open(path)), 2
+    assert list(array.shape) == expected["shape"]
+    assert str(array.dtype) == expected["dtype"]
+    some = array[tuple(slice(side // 16, None, max(1, side // 8)) for side in array.shape[:axes])]
+    if path.stem.endswith("colours"):  # a step in a colour map is as large as it likes
+        levels = 8
+    assert np.abs(some.astype(float) - np.array(expected["some"], float)).max() <= levels
+    assert array.mean(dtype=float) == pytest.approx(expected["mean"], rel=1e-2, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", list(EXPECTED["eval"]))
+def test_evaluations(name, capsys):
+    case = EXPECTED["eval"][name]
+    assert main(case["command"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    found = {row[0]: row[1] for row in rows if len(row) > 1}
+    for metric, value in case["metrics"].items():
+        if value[-1].isdigit():  # else there is nothing to measure it on
+            assert float(found[metric]) == pytest.approx(float(value), rel=1e-3, abs=2e-3), metric
+        else:
+            assert found[metric] == value
+
+
+def runs():
+    for path in sorted((FILES / "runs").glob("*.expected.json")):
+        name = path.name.removesuffix(".expected.json")
+        yield name
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in runs()]
+)
+def test_runs_go_on(name, capsys, tmp_path):
+    expected = json.loads((FILES / "runs" / f"{name}.expected.json").read_text())
+    folder = tmp_path / name
+    shutil.copytree(FILES / "runs" / name, folder)
+    before = read_metrics(folder)
+    assert main(["train", "--resume", str(folder)]) == 0, capsys.readouterr().err
+    rows = read_metrics(folder)
+    assert len(rows) == len(expected["metrics"]) > len(before)
+    assert rows[: len(before)] == before
+    for row, wanted in zip(rows, expected["metrics"], strict=True):
+        assert not wanted.keys() - row.keys()
+        for metric, value in wanted.items():
+            if value:
+                assert float(row[metric]) == pytest.approx(float(value), rel=1e-6, abs=ABSOLUTE, nan_ok=True), metric
+            else:
+                assert row[metric] == value
+    assert (folder / "report.html").is_file()
+    # On another processor, and with another torch, the last bits are others.
+    if os.environ.get("RES2NET_SAME_MACHINE"):
+        assert digest(folder / "last.safetensors") == expected["last_sha256"]
+        assert digest(folder / "best.safetensors") == expected["best_sha256"]
+
+
+def read_metrics(folder):
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def digest(path):
+    """Of the bytes of all tensors, in the order of their names."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(load_file(path).items()):
+        total.update(name.encode())
+        total.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+@pytest.mark.parametrize("name", list(runs()))
+def test_the_best_weights_of_runs_are_read(name, capsys):
+    config = (FILES / "runs" / name / "config.yaml").read_text()
+    task = next(line.split()[1] for line in config.splitlines() if line.startswith("task_name:"))
+    weights = str(FILES / "runs" / name / "best.safetensors")
+    assert main(["predict", task, "images/0.png", "--weights", weights, "--accelerator", "cpu", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry["file"] == "images/0.png"
+    assert len(entry) == 2
