@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
-from torchmetrics import Metric
 
 from res2net.export.exporter import EXPORTERS
 from res2net.report import Column, Table
@@ -15,9 +14,10 @@ from res2net.task.base import TASKS, Evaluation, Scoring
 from res2net.tasks.objects.base import ObjectTask
 from res2net.tasks.objects.detect.options import DetectOptions
 from res2net.tasks.objects.exporter import DetectorExporter
-from res2net.tasks.objects.metrics.coco import CocoAP
-from res2net.tasks.objects.metrics.voc import VocAP
 from res2net.weights import Preprocessing
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["Detect", "DetectOptions"]
 
@@ -55,6 +55,9 @@ class Detect(ObjectTask):
 
     def metric(self) -> Metric:
         """The numbers of boxes by COCO, or both of PASCAL VOC."""
+        from res2net.tasks.objects.metrics.coco import CocoAP
+        from res2net.tasks.objects.metrics.voc import VocAP
+
         return CocoAP(("bbox",), self.class_names) if self.options.metric == "coco" else VocAP(self.class_names)
 
     def details(self, evaluation: Evaluation) -> Table:

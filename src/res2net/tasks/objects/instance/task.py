@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torchmetrics import Metric
+from typing import TYPE_CHECKING, Any
 
 from res2net.export.exporter import EXPORTERS
 from res2net.images.sources import DataSource
@@ -13,8 +11,10 @@ from res2net.tasks.objects.base import ObjectTask
 from res2net.tasks.objects.data.copy_paste import CopyPaste
 from res2net.tasks.objects.exporter import DetectorExporter
 from res2net.tasks.objects.instance.options import InstanceOptions
-from res2net.tasks.objects.metrics.coco import CocoAP
 from res2net.tasks.objects.whole_images import WholeImages
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["Instance", "InstanceOptions"]
 
@@ -47,6 +47,8 @@ class Instance(ObjectTask):
 
     def metric(self) -> Metric:
         """COCO's numbers of boxes and masks."""
+        from res2net.tasks.objects.metrics.coco import CocoAP
+
         return CocoAP(("bbox", "segm"), self.class_names)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
-from torchmetrics import Metric
 
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS, Exporter
@@ -17,10 +16,12 @@ from res2net.task.result import Result
 from res2net.tasks.objects.base import ObjectTask, keypoints_of
 from res2net.tasks.objects.exporter import DetectorExporter
 from res2net.tasks.objects.keypoints.exporter import HeatmapExporter
-from res2net.tasks.objects.keypoints.oks import OksAP
 from res2net.tasks.objects.keypoints.options import KeypointsOptions
 from res2net.tasks.objects.keypoints.topdown import TopDown, heatmap_network
 from res2net.weights import Preprocessing
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["Keypoints", "KeypointsOptions"]
 
@@ -70,6 +71,8 @@ class Keypoints(ObjectTask):
 
     def metric(self) -> Metric:
         """COCO's numbers of key points."""
+        from res2net.tasks.objects.keypoints.oks import OksAP
+
         return self.top_down.metric() if self.top_down else OksAP(self.points.sigmas, "detected", self.class_names)
 
     def find(self, image: Any, target: Mapping[str, Any]) -> Result:

@@ -21,13 +21,13 @@ from res2net.task.base import device_of
 from res2net.tasks.objects.data.boxes import BoxedSamples, ObjectBox
 from res2net.tasks.objects.keypoints.crops import CropAugment, PersonCrops, crop_image, crop_matrix
 from res2net.tasks.objects.keypoints.heatmaps import HeatmapCodec, flip_test
-from res2net.tasks.objects.keypoints.oks import PersonOksAP
 from res2net.tasks.objects.keypoints.poses import oks_nms
 from res2net.tasks.objects.keypoints.simple_baseline import STRIDE, SimpleBaseline, heatmap_loss
 from res2net.tasks.objects.result import Objects
 from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
+    from res2net.tasks.objects.keypoints.oks import PersonOksAP
     from res2net.tasks.objects.keypoints.task import Keypoints
 
 __all__ = ["TopDown", "heatmap_network"]
@@ -119,6 +119,8 @@ class TopDown:
 
     def metric(self) -> PersonOksAP:
         """COCO's numbers of key points, of objects that come one by one."""
+        from res2net.tasks.objects.keypoints.oks import PersonOksAP
+
         return PersonOksAP(self.task.points.sigmas, self.boxes, self.task.class_names, self.boxless)
 
     def use_boxes(self, source: DataSource, boxes: Sequence[Sequence[ObjectBox]]) -> Transformed:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
@@ -16,13 +15,15 @@ from res2net.report import Column, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, frozen
 from res2net.tasks.objects.base import ObjectTask
 from res2net.tasks.objects.exporter import DetectorExporter
-from res2net.tasks.objects.panoptic.metric import PanopticQuality
 from res2net.tasks.objects.panoptic.options import PanopticOptions
 from res2net.tasks.objects.panoptic.panoptic_head import panoptic_fpn
 from res2net.tasks.objects.panoptic.result import PanopticSegments
 from res2net.tasks.objects.panoptic.segments_head import Segment, merge_segments
 from res2net.tasks.objects.whole_images import WholeImages
 from res2net.weights import Preprocessing
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["Panoptic", "PanopticOptions"]
 
@@ -73,6 +74,8 @@ class Panoptic(ObjectTask):
 
     def metric(self) -> Metric:
         """Panoptic, segmentation and recognition quality."""
+        from res2net.tasks.objects.panoptic.metric import PanopticQuality
+
         return PanopticQuality(self.class_names, self.stuff_names)
 
     def check_source(self, source: DataSource) -> None:
