@@ -190,7 +190,7 @@ def test_numbers_of_images_that_are_wrong(counts):
     ids=lambda options: str(options),
 )
 def test_what_cannot_be_drawn_is_refused(options):
-    with pytest.raises(InputError, match="cannot be drawn"):
+    with pytest.raises(InputError, match="cannot be rendered"):
         Shapes(**{"length": 3} | options)
 
 

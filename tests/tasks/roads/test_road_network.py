@@ -112,7 +112,7 @@ class Guide(nn.Module):
         for origin, current, path in zip(self.origins, currents.numpy(), walked.numpy(), strict=True):
             here = current + origin
             start = int(np.linalg.norm(self.dense.points - here, axis=1).argmin())
-            marks.append(self.sampler._marked([end - origin for end in self._ends(start, path, origin)]))
+            marks.append(self.sampler._point_map([end - origin for end in self._ends(start, path, origin)]))
         return torch.logit(torch.from_numpy(np.stack(marks)).clamp(1e-4, 1 - 1e-4))
 
     def _ends(self, start, path, origin):

@@ -277,7 +277,7 @@ def test_files_drawings_and_report(tmp_path):
     report = Report("report", "")
     task.write_report(report, None, source())
     report.write(tmp_path / "report.html")
-    assert "what was made of them" in (tmp_path / "report.html").read_text()
+    assert "the images that were made of them" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

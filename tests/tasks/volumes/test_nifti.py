@@ -182,6 +182,6 @@ def test_an_odd_header_is_told_once(tmp_path, capfd):
 
 def test_a_volume_that_no_memory_holds(tmp_path):
     volume = read_volume(saved(tmp_path / "a.nii", ramp(5, 4, 3), np.diag([9000.0, 9000.0, 9000.0, 1.0])))
-    with pytest.raises(BadImage, match=r"a\.nii: its header says that its voxels lie 9000 x 9000 x") as told:
+    with pytest.raises(BadImage, match=r"a\.nii: by its header its voxels lie 9000 x 9000 x") as told:
         PrepareVolume((1, 1, 1), (0, 100))(volume, {})
     assert told.value.path == str(tmp_path / "a.nii")

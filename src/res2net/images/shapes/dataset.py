@@ -1,7 +1,7 @@
 """`shapes`: an embedded multi-scale data set, rendered on demand, with the labels of every task.
 
 A class is a coarse silhouette filled with a fine texture (`CLASS_NAMES`), so that both have to be seen, and things take
-from 6 % to 90 % of the image's side. The background has a texture of its own, which says nothing about the class.
+from 6 % to 90 % of the image's side. The background has a texture of its own, which is independent of the class.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Shapes(Generated):
         low, high = (things, things) if isinstance(things, int) else things
         if length < 1 or not 16 <= size <= 4096 or not 1 <= low <= high <= 100 or seed < 0:
             raise InputError(
-                f"Shapes with length {length}, size {size}, things {things} and seed {seed} cannot be drawn: "
+                f"Shapes with length {length}, size {size}, things {things} and seed {seed} cannot be rendered: "
                 "choose a length of 1 or more, a size of 16 to 4096 pixels, 1 to 100 things, and a seed of 0 or more."
             )
         if not SMALLEST <= sizes[0] <= sizes[1] <= LARGEST:

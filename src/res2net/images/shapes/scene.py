@@ -1,4 +1,4 @@
-"""What stands where in a procedural image: drawn from a seed, without a pixel."""
+"""The layout of a synthetic image, drawn from a seed and not yet rendered."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def texture(name: str, x: Array, y: Array, *, period: float, angle: float, seed:
     Args:
         name: one of `TEXTURES`.
         x: positions to the right, in the unit of `period`.
-        y: positions downwards, likewise.
+        y: positions downwards, in the unit of `period`.
         period: distance after which the pattern repeats; a speckle is half as wide.
         angle: by how much the pattern is turned, in radians.
         seed: of the speckles, and of where the pattern starts.

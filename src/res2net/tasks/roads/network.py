@@ -15,9 +15,9 @@ from res2net.errors import InputError
 __all__ = ["RoadNetwork", "road_losses"]
 
 SIDES = 4
-"""Stages that are looked at, at most: the last ones."""
+"""The most stages that are used, the last ones."""
 RARE = 0.01
-"""What the maps of junctions and next points begin with: their pixels are few."""
+"""The probability with which maps of junctions and next points begin: their pixels are few."""
 POINT_SIGMA = 2.0
 """Standard deviation of the mark on the current point, pixels."""
 
@@ -34,7 +34,7 @@ class RoadNetwork(nn.Module):
 
     Args:
         backbone: a network for images, without classifier.
-        channels: of side outputs and of what they are fused to.
+        channels: of side outputs and of their fusion.
         branch_channels: of the branches of roads and junctions.
         next_channels: of the hourglass.
         window: side of the window of a step, pixels.
@@ -83,7 +83,7 @@ class RoadNetwork(nn.Module):
         return self.explored(images)[0]
 
     def explored(self, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """What one look at images gives.
+        """Everything that one pass over images gives.
 
         Returns:
             The logits `(N, 2, H, W)`; the features that steps need, `(N, C, h, w)` with the stride of the network; and
@@ -135,11 +135,11 @@ class RoadNetwork(nn.Module):
         Returns:
             Logits `(m, window, window)`.
         """
-        places = torch.arange(self.window, device=windows.device) + 0.5
-        apart = (places - currents[:, :1]) ** 2, (places - currents[:, 1:]) ** 2
+        centres = torch.arange(self.window, device=windows.device) + 0.5
+        apart = (centres - currents[:, :1]) ** 2, (centres - currents[:, 1:]) ** 2
         here = torch.exp(-(apart[0][:, None, :] + apart[1][:, :, None]) / (2 * POINT_SIGMA**2))
-        drawn = F.pixel_unshuffle(torch.stack([walked, here.to(walked)], 1), self.stride)
-        return self.next_points(torch.cat([windows, drawn.to(windows)], 1))[:, 0]
+        lines = F.pixel_unshuffle(torch.stack([walked, here.to(walked)], 1), self.stride)
+        return self.next_points(torch.cat([windows, lines.to(windows)], 1))[:, 0]
 
 
 class Hourglass(nn.Module):
@@ -197,10 +197,10 @@ def road_losses(
 
     Args:
         maps: logits `(N, 2, H, W)`, the network's first, then those of its sides.
-        roads: what is true, `(N, H, W)` in 0 ... 1.
-        junctions: likewise.
+        roads: the true road map, `(N, H, W)` in 0 ... 1.
+        junctions: the true junction map, `(N, H, W)` in 0 ... 1.
         steps: logits of next points `(m, w, w)`.
-        wanted: the next points, likewise in 0 ... 1.
+        wanted: the true next points, `(m, w, w)` in 0 ... 1.
         side_weight: of the maps of the sides.
     """
     weights = [1.0] + [side_weight / max(1, len(maps) - 1)] * (len(maps) - 1)

@@ -24,17 +24,17 @@ Points = NDArray[np.float64]
 Map = NDArray[np.float32]
 
 LEAST = 3.0
-"""Pixels to a next point: what is nearer is here."""
+"""Least distance of a next point, pixels; a nearer one is the current point itself."""
 SAME_WAY = float(np.cos(np.radians(20)))
-"""Ways that differ by less are one."""
+"""Cosine of the angle below which two directions are the same road."""
 
 
 @dataclass(frozen=True)
 class TracingOptions:
-    """How a walk goes; lengths in pixels."""
+    """The options of a walk; lengths are in pixels."""
 
     step: float
-    """To the next point, where nothing is nearer."""
+    """Distance to the next point, where nothing is nearer."""
     junction_threshold: float = 0.3
     """Least value of the junction map where a walk starts (the published code)."""
     road_threshold: float = 0.5
@@ -44,9 +44,9 @@ class TracingOptions:
     passable: float = 0.2
     """Least mean of the road map along a step (the published code)."""
     snap: float = 8.0
-    """What is nearer to a known point, a road or a junction becomes that; ten in the published code."""
+    """A point that is nearer to a known point, road or junction is joined with it; ten in the published code."""
     spur: float = 8.0
-    """Dead ends at junctions that are shorter are cut."""
+    """Shorter dead ends at junctions are removed."""
 
 
 @torch.no_grad()
@@ -174,7 +174,7 @@ class Walk:
         return False
 
     def walk(self, proposed: Points) -> None:
-        """Step to the next points, given within the window, the surest first."""
+        """Step to the next points, given within the window, the most probable first."""
         height, width = self.road.shape
         for point in (proposed + self.origin).clip(0, (width, height)):
             if np.linalg.norm(point - self.current) < LEAST or not self._passable(point):
@@ -187,7 +187,7 @@ class Walk:
                 self.waiting.append(number)
 
     def graph(self) -> RoadGraph:
-        """What was walked."""
+        """The graph of the roads that were walked."""
         roads = RoadGraph.of(self.points.all.copy(), self.edges.all.tolist())
         return without_spurs(roads.used(), self.options.spur)
 
@@ -230,7 +230,7 @@ class Walk:
         self.unseen_draw.line(line, fill=0, width=round(2 * self.options.step))
 
     def _walked_already(self, point: Points) -> bool:
-        """Whether a road that leads away from here goes nearly there."""
+        """Whether a road from the current point already leads in nearly the same direction."""
         pairs = self.edges.all
         others = np.concatenate([pairs[pairs[:, 0] == self.here, 1], pairs[pairs[:, 1] == self.here, 0]])
         ways, way = self.points.all[others] - self.current, point - self.current
@@ -238,14 +238,14 @@ class Walk:
         return bool((ways @ way > SAME_WAY * lengths).any())
 
     def _passable(self, point: Points) -> bool:
-        """Whether the road map says that a road leads there."""
+        """Whether the road map has a road from the current point to another."""
         height, width = self.road.shape
         count = max(2, int(np.linalg.norm(point - self.current)))
-        places = np.linspace(self.current, point, count).astype(int).clip(0, (width - 1, height - 1))
-        return bool(self.road[places[:, 1], places[:, 0]].mean() >= self.options.passable)
+        samples = np.linspace(self.current, point, count).astype(int).clip(0, (width - 1, height - 1))
+        return bool(self.road[samples[:, 1], samples[:, 0]].mean() >= self.options.passable)
 
     def _start_on_road(self) -> Points | None:
-        """The surest place of a road that no walk came near; None where there is none."""
+        """The most probable road pixel that no walk came near; None where there is none."""
         values = np.where(np.asarray(self.unseen) > 0, self.road, 0)
         row, column = np.unravel_index(values.argmax(), values.shape)
         if values[row, column] <= 0:
@@ -269,7 +269,7 @@ class Rows:
         return self._room[: self.count]
 
     def add(self, pair: Points | tuple[int, int]) -> int:
-        """Add a pair; its place."""
+        """Add a pair and return its index."""
         if self.count == len(self._room):
             self._room = np.concatenate([self._room, np.empty_like(self._room)])
         self._room[self.count] = pair

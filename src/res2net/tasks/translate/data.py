@@ -217,7 +217,7 @@ class PairTransform:
         self.normalise = Normalise(preprocessing)
 
     def __call__(self, image: Any, target: dict[str, Any]) -> Sample:
-        """An image and its target to what is learnt from."""
+        """Transform an image and its target."""
         seen, made = self.both(image, target["image"])
         return self.normalise(seen), target | {"image": unit(made)}
 

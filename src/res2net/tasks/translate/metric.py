@@ -27,7 +27,7 @@ class ImageSimilarity(Metric):
     """`SSIM`, `PSNR` and `VIF` of images in 0 ... 1: the mean over all images, of any sizes.
 
     SSIM (Wang et al., 2004) is of Gaussian windows of 11 pixels; PSNR is in decibels, 100 at most; VIF (Sheikh and
-    Bovik, 2006), in the domain of pixels, tells how much of what an eye sees in the real image is in the other one,
+    Bovik, 2006), in the domain of pixels, estimates how much of what an eye sees in the real image is in the other one,
     and no network is needed for it. An image that is too small for a measure does not count there.
     """
 

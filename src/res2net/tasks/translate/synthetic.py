@@ -77,10 +77,10 @@ class ShapeMasks(Generated):
         """Render the mask and the image of an index."""
         scene = self.scenes.scene(index)
         wall = index % len(WALLS)
-        drawn = render(dressed(scene, WALLS[wall]), self.scenes.size)
+        rendered = render(dressed(scene, WALLS[wall]), self.scenes.size)
         palette = [MASK_WALLS[wall], *(MASK_COLOURS[thing.silhouette] for thing in scene.things)]
-        owner = np.where(drawn.masks.any(0), drawn.masks.argmax(0) + 1, 0)
-        return _image(np.array(palette, dtype=np.uint8)[owner]), {"image": _image(drawn.image)}
+        owner = np.where(rendered.masks.any(0), rendered.masks.argmax(0) + 1, 0)
+        return _image(np.array(palette, dtype=np.uint8)[owner]), {"image": _image(rendered.image)}
 
 
 @SOURCES.register("shapes-masks")

@@ -185,7 +185,7 @@ class Translate(PixelTask):
             rows.append([as_image(image), made, self.truth(image, target).panel(image)])
         report.add_section("Images")
         figure = image_rows(rows, ("input", "made of it", "true"))
-        report.add_figure(figure, "Validation images, what was made of them, and what is true.")
+        report.add_figure(figure, "Validation images, the images that were made of them, and the true ones.")
 
 
 @EXPORTERS.register("translate")

@@ -1,4 +1,4 @@
-"""Volumes drawn as three slices at right angles, with the classes of their voxels."""
+"""Drawings of volumes as three slices at right angles, with the classes of their voxels."""
 
 from __future__ import annotations
 

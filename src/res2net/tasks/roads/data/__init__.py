@@ -1,1 +1,1 @@
-"""Roads as graphs: what they are, their files, the maps that are learnt from them, and walks along them."""
+"""Roads as graphs: their files, the maps that are learnt from them, and walks along them."""

@@ -16,9 +16,9 @@ from res2net.tasks.roads.data.graph import RoadGraph
 __all__ = ["ENDINGS", "geojson", "nodes_and_edges", "read_graph"]
 
 ENDINGS = (".json", ".geojson", ".graph")
-"""Of the files that are read."""
+"""The endings of the files that are read."""
 FARTHEST = 10_000_000
-"""Pixels that a node may be from the corner of its image."""
+"""Largest coordinate of a node, pixels."""
 
 
 def nodes_and_edges(graph: RoadGraph) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def read_graph(path: str | Path) -> RoadGraph:
     try:
         if path.suffix == ".graph":
             return of_text(text)
-        said = json.loads(text)
-        if not isinstance(said, dict):
+        content = json.loads(text)
+        if not isinstance(content, dict):
             raise ValueError("it has no nodes")
-        return of_lines(said) if "features" in said else checked(said["nodes"], said["edges"])
+        return of_lines(content) if "features" in content else checked(content["nodes"], content["edges"])
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).split("\n")[0]
         raise InputError(
@@ -92,11 +92,11 @@ def of_text(text: str) -> RoadGraph:
     )
 
 
-def of_lines(said: Any) -> RoadGraph:
+def of_lines(content: Any) -> RoadGraph:
     """From a feature collection of GeoJSON."""
     number: dict[tuple[float, float], int] = {}
     edges = []
-    for line in lines_of(said["features"]):
+    for line in lines_of(content["features"]):
         names = [number.setdefault((float(x), float(y)), len(number)) for x, y, *_ in line]
         edges += [list(pair) for pair in pairwise(names)]
     return checked([list(point) for point in number], edges)

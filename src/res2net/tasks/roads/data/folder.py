@@ -80,7 +80,7 @@ def open_roads(
         val_fraction: share of the validation where the folder is not split.
         seed: of that split.
         bad_images: an image that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
-            skip and to tell.
+            skip and to report.
 
     Raises:
         InputError: it is no such folder, something in it has no counterpart or another size, or roads cannot be read.

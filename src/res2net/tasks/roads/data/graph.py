@@ -37,7 +37,7 @@ class RoadGraph:
 
     @classmethod
     def of(cls, points: Sequence[Sequence[float]] | Points, edges: Iterable[Sequence[int]]) -> RoadGraph:
-        """From lists; pieces that join a point with itself and pieces that are told twice are left out."""
+        """Make a graph of lists; pieces that join a point with itself, and repeated pieces, are left out."""
         pairs = {(min(a, b), max(a, b)) for a, b in edges if a != b}
         return cls(
             np.asarray(points, dtype=np.float64).reshape(-1, 2), np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
@@ -45,13 +45,13 @@ class RoadGraph:
 
     @classmethod
     def of_networkx(cls, graph: nx.Graph) -> RoadGraph:
-        """Of a graph whose nodes have a `point` (x, y)."""
-        place = {node: number for number, node in enumerate(graph)}
+        """Make a graph of one of networkx whose nodes have a `point` (x, y)."""
+        numbers = {node: number for number, node in enumerate(graph)}
         points = [graph.nodes[node]["point"] for node in graph]
-        return cls.of(points, [(place[a], place[b]) for a, b in graph.edges])
+        return cls.of(points, [(numbers[a], numbers[b]) for a, b in graph.edges])
 
     def networkx(self) -> nx.Graph:
-        """The same with a `point` at each node and a `length` at each edge, pixels."""
+        """The graph of networkx, with a `point` at each node and a `length` at each edge, pixels."""
         import networkx as nx  # a fifth of a second, which only those who need it wait for
 
         graph = nx.Graph()
@@ -62,12 +62,12 @@ class RoadGraph:
 
     @property
     def lengths(self) -> NDArray[np.float64]:
-        """Of the pieces, `(m,)` pixels."""
+        """The lengths of the pieces, `(m,)` pixels."""
         return np.asarray(np.linalg.norm(self.points[self.edges[:, 0]] - self.points[self.edges[:, 1]], axis=1))
 
     @property
     def degrees(self) -> NDArray[np.int64]:
-        """How many pieces meet at each point, `(n,)`."""
+        """The number of pieces that meet at each point, `(n,)`."""
         return np.bincount(self.edges.ravel(), minlength=len(self.points))
 
     @property
@@ -111,11 +111,11 @@ class RoadGraph:
         return float(np.linalg.norm(np.diff(self.points[list(chain)], axis=0), axis=1).sum())
 
     def moved(self, matrix: NDArray[np.float64]) -> RoadGraph:
-        """With points in other coordinates, by an affine matrix `(2, 3)`."""
+        """The graph in other coordinates, by an affine matrix `(2, 3)`."""
         return RoadGraph(self.points @ matrix[:, :2].T + matrix[:, 2], self.edges)
 
     def clipped(self, width: float, height: float) -> RoadGraph:
-        """What lies within an image; roads end at its border."""
+        """The part that lies within an image; roads end at its border."""
         if not len(self.edges):
             return self.used()
         start, end = self.points[self.edges[:, 0]], self.points[self.edges[:, 1]]
@@ -141,14 +141,14 @@ class RoadGraph:
         return RoadGraph.of(np.array(points), edges).used()
 
     def used(self) -> RoadGraph:
-        """Without points at which nothing is joined."""
+        """The graph without points at which nothing is joined."""
         kept = np.unique(self.edges)
-        place = np.full(len(self.points), -1, dtype=np.int64)
-        place[kept] = np.arange(len(kept))
-        return RoadGraph(self.points[kept], place[self.edges].reshape(-1, 2))
+        new = np.full(len(self.points), -1, dtype=np.int64)
+        new[kept] = np.arange(len(kept))
+        return RoadGraph(self.points[kept], new[self.edges].reshape(-1, 2))
 
     def simplified(self, tolerance: float) -> RoadGraph:
-        """With fewer points along its roads, none farther than `tolerance` from the line (Douglas-Peucker).
+        """The graph with fewer points along its roads, none farther than `tolerance` from the line (Douglas-Peucker).
 
         Raises:
             InputError: scikit-image is not installed.
@@ -173,7 +173,7 @@ class RoadGraph:
         return RoadGraph.of(np.array(points), edges)
 
     def densified(self, longest: float) -> RoadGraph:
-        """With points added, so that no piece is longer than `longest` pixels."""
+        """The graph with points added, so that no piece is longer than `longest` pixels."""
         points, edges = list(self.points), []
         for (a, b), length in zip(self.edges.tolist(), self.lengths.tolist(), strict=True):
             parts = max(1, int(np.ceil(length / longest - 1e-9)))
@@ -185,10 +185,10 @@ class RoadGraph:
         return RoadGraph.of(np.array(points), edges)
 
     def nearest(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """For each of `points` `(k, 2)` the nearest place on a road.
+        """For each of `points` `(k, 2)` the nearest point of a road.
 
         Returns:
-            The number of the piece `(k,)`, how far along it the place is as a share of its length `(k,)`, and how far
+            The number of the piece `(k,)`, how far along it that point is as a share of its length `(k,)`, and how far
             the point is away `(k,)`, pixels; the graph has a piece at least.
         """
         start = self.points[self.edges[:, 0]]

@@ -38,10 +38,10 @@ def graph_of_mask(
     thin = skeletonize(np.asarray(mask, dtype=bool).view(np.uint8) > 0)
     if thin.sum() < 2:
         return RoadGraph.of([], [])
-    adjacency, places = pixel_graph(thin, connectivity=2)
+    adjacency, pixels = pixel_graph(thin, connectivity=2)
     graph = nx.from_scipy_sparse_array(adjacency)
-    rows, columns = np.unravel_index(places, thin.shape)
-    for node, row, column in zip(range(len(places)), rows.tolist(), columns.tolist(), strict=True):
+    rows, columns = np.unravel_index(pixels, thin.shape)
+    for node, row, column in zip(range(len(pixels)), rows.tolist(), columns.tolist(), strict=True):
         graph.nodes[node]["point"] = (column + 0.5, row + 0.5)
     _without_shortcuts(graph)
     roads = RoadGraph.of_networkx(graph).used()

@@ -1,4 +1,4 @@
-"""From an image and its roads to what a network learns from, and to what is evaluated."""
+"""Transforms of images with roads, for training and for evaluation."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RoadTransform:
         self.colors = v2.ColorJitter(*(color_jitter,) * 3) if color_jitter else None
 
     def __call__(self, image: Any, target: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-        """The image and `roads`, `junctions` `(size, size)` in 0 ... 1, and what the steps are."""
+        """The image and `roads`, `junctions` `(size, size)` in 0 ... 1, and the entries of `StepSampler`."""
         # From torch's generator, which loaders seed in each of their processes.
         rng = np.random.default_rng(int(torch.randint(1 << 31, ()).item()))
         pixels = as_pixels(image)
@@ -94,7 +94,7 @@ class RoadTransform:
 
 
 class RoadEvalTransform:
-    """For evaluation: the image in its own size, and what is true as `truth`.
+    """For evaluation: the image in its own size, and the true graph as `truth`.
 
     Args:
         preprocessing: for the normalisation.

@@ -1,6 +1,6 @@
-"""Steps along roads to learn from: where one stands, what was walked before, and where the next points are.
+"""Training steps along roads: the current point, the lines that were walked before, and the next points.
 
-VecRoad makes them while it explores the graph (Tan et al., CVPR 2020, section 3.4); here they are drawn at random, so
+VecRoad makes them while it explores the graph (Tan et al., CVPR 2020, section 3.4); here they are sampled at random, so
 that each image gives steps of every kind: at junctions, along roads, at their ends, and where roads close a ring.
 """
 
@@ -20,7 +20,7 @@ from res2net.tasks.roads.data.graph import RoadGraph
 __all__ = ["WALKED_WIDTH", "StepSampler", "window_origin"]
 
 WALKED_WIDTH = 2
-"""Pixels of the line of what was walked."""
+"""Width of the lines that were walked, pixels."""
 AT_JUNCTION = 0.4
 """Share of the steps that start at a junction or an end."""
 FRESH = 0.1
@@ -30,7 +30,7 @@ MEETING = 0.15
 STRAYING = 0.7
 """Standard deviation of walked points, pixels: a network's walk is never exact."""
 LEAST = 3.0
-"""Pixels to a next point: what is nearer is here."""
+"""Least distance of a next point, pixels; a nearer one is the current point itself."""
 
 Points = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def window_origin(points: Points, window: int, grid: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class StepSampler:
-    """Draws steps in a graph.
+    """Samples steps in a graph.
 
     Args:
         count: of steps in each image.
@@ -77,8 +77,8 @@ class StepSampler:
             current, lines, following = self._step(roads, size, rng)
             origins[number] = window_origin(current[None], self.window, self.grid)[0]
             currents[number] = current - origins[number]
-            walked[number] = self._drawn(lines, origins[number])
-            wanted[number] = self._marked([point - origins[number] for point in following])
+            walked[number] = self._line_map(lines, origins[number])
+            wanted[number] = self._point_map([point - origins[number] for point in following])
         return {
             "origins": torch.from_numpy(origins),
             "currents": torch.from_numpy(currents).float(),
@@ -95,8 +95,8 @@ class StepSampler:
         chosen = int(rng.choice(len(roads), p=lengths / lengths.sum()))
         at_junction = rng.random() < AT_JUNCTION
         start = float(rng.choice((0.0, roads[chosen].length))) if at_junction else rng.uniform(0, roads[chosen].length)
-        place = roads[chosen].at(start)
-        current = (place + rng.normal(0, STRAYING, 2)).clip(0, (size[1], size[0]))
+        exact = roads[chosen].at(start)
+        current = (exact + rng.normal(0, STRAYING, 2)).clip(0, (size[1], size[0]))
         lines, following = [], []
 
         def ahead(road: _Road) -> None:
@@ -131,29 +131,29 @@ class StepSampler:
                 lines.append(behind.part(0, behind.length))
             others = set(range(len(roads))) - {chosen}
         lines += [roads[one].part(0, roads[one].length) for one in others if known[one]]
-        return current, [self._strayed(line, place, current, rng) for line in lines], following
+        return current, [self._strayed(line, exact, current, rng) for line in lines], following
 
-    def _strayed(self, line: Points, place: Points, current: Points, rng: np.random.Generator) -> Points:
+    def _strayed(self, line: Points, exact: Points, current: Points, rng: np.random.Generator) -> Points:
         """A line as it is walked: in steps, not exactly, but to where one stands now."""
         road = _Road([], line)
         steps = np.linspace(0, road.length, max(2, round(road.length / self.step) + 1))
         points = road.at(steps)
         strayed = points + rng.normal(0, STRAYING, points.shape)
-        strayed[np.linalg.norm(points - place, axis=1) < 1e-6] = current
+        strayed[np.linalg.norm(points - exact, axis=1) < 1e-6] = current
         return strayed
 
-    def _drawn(self, lines: Sequence[Points], origin: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _line_map(self, lines: Sequence[Points], origin: NDArray[np.int64]) -> NDArray[np.float32]:
         canvas = Image.new("L", (self.window, self.window))
         draw = ImageDraw.Draw(canvas)
         for line in lines:
             draw.line([(x, y) for x, y in (line - origin - 0.5).tolist()], fill=255, width=WALKED_WIDTH)
         return np.asarray(np.asarray(canvas, dtype=np.float32) / np.float32(255))
 
-    def _marked(self, points: Sequence[Points]) -> NDArray[np.float32]:
-        places = np.arange(self.window) + 0.5
+    def _point_map(self, points: Sequence[Points]) -> NDArray[np.float32]:
+        centres = np.arange(self.window) + 0.5
         marks = np.zeros((self.window, self.window))
         for x, y in points:
-            squares = (places[None] - x) ** 2 + (places[:, None] - y) ** 2
+            squares = (centres[None] - x) ** 2 + (centres[:, None] - y) ** 2
             marks = np.maximum(marks, np.exp(-squares / (2 * self.sigma**2)))
         return marks.astype(np.float32)
 

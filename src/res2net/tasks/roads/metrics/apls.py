@@ -19,13 +19,13 @@ __all__ = ["APLS", "apls", "control_points", "one_way_similarity", "with_points_
 
 @dataclass(frozen=True)
 class APLS:
-    """The similarity, 0 to 1, and the two that it is the harmonic mean of."""
+    """The similarity of two graphs, 0 to 1: the harmonic mean of two directed ones."""
 
     value: float
     truth_in_found: float
-    """Paths of the true graph, looked for in the one that was found."""
+    """The similarity of the paths of the true graph in the one that was found."""
     found_in_truth: float
-    """And the other way round."""
+    """The similarity of the paths of the graph that was found in the true one."""
 
 
 def apls(
@@ -98,15 +98,15 @@ def control_points(graph: RoadGraph, spacing: float) -> NDArray[np.float64]:
         parts = max(1, int(np.ceil(reached[-1] / spacing - 1e-9)))
         if used.degrees[chain[0]] == 2:  # a ring
             points.append(line[0])
-        places = reached[-1] * np.arange(1, parts) / parts
-        points += list(np.stack([np.interp(places, reached, line[:, axis]) for axis in range(2)], -1))
+        positions = reached[-1] * np.arange(1, parts) / parts
+        points += list(np.stack([np.interp(positions, reached, line[:, axis]) for axis in range(2)], -1))
     return np.array(points).reshape(-1, 2)
 
 
 def with_points_on_roads(
     graph: RoadGraph, points: NDArray[np.float64], snap: float
 ) -> tuple[nx.Graph, list[int | None]]:
-    """A graph with a node at the place on a road that is nearest to each point.
+    """A graph with a node at the point of a road that is nearest to each of some points.
 
     Returns:
         The graph of these nodes, of junctions and of ends, its edges with their `length` along the roads; and for each
@@ -116,10 +116,10 @@ def with_points_on_roads(
 
     pieces, shares, away = graph.nearest(points)
     on_piece: dict[tuple[int, int], list[tuple[float, int]]] = {}
-    for place in np.flatnonzero(away <= snap).tolist():
-        a, b = graph.edges[pieces[place]].tolist()
-        on_piece.setdefault((a, b), []).append((float(shares[place]), len(graph.points) + place))
-        on_piece.setdefault((b, a), []).append((float(1 - shares[place]), len(graph.points) + place))
+    for index in np.flatnonzero(away <= snap).tolist():
+        a, b = graph.edges[pieces[index]].tolist()
+        on_piece.setdefault((a, b), []).append((float(shares[index]), len(graph.points) + index))
+        on_piece.setdefault((b, a), []).append((float(1 - shares[index]), len(graph.points) + index))
     net = nx.Graph()
 
     def join(a: int, b: int, length: float) -> None:
@@ -136,7 +136,7 @@ def with_points_on_roads(
                 last, since, gone = node, 0.0, share
             since += (1 - gone) * length
         join(last, chain[-1], since)
-    return net, [len(graph.points) + place if away[place] <= snap else None for place in range(len(points))]
+    return net, [len(graph.points) + index if away[index] <= snap else None for index in range(len(points))]
 
 
 def path_lengths(net: nx.Graph, nodes: list[int | None]) -> NDArray[np.float64]:
@@ -144,7 +144,7 @@ def path_lengths(net: nx.Graph, nodes: list[int | None]) -> NDArray[np.float64]:
     import networkx as nx
 
     found = []
-    for place, node in enumerate(nodes):
+    for index, node in enumerate(nodes):
         reached = {} if node is None else nx.single_source_dijkstra_path_length(net, node, weight="length")
-        found += [reached.get(other, np.inf) for other in nodes[place + 1 :]]
+        found += [reached.get(other, np.inf) for other in nodes[index + 1 :]]
     return np.array(found, dtype=np.float64)

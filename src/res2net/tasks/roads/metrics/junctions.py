@@ -16,7 +16,7 @@ REACH = 20.0
 
 
 def junction_scores(truth: RoadGraph, found: RoadGraph, radius: float = 10.0) -> NDArray[np.float64]:
-    """What precision and recall are made of, so that it can be summed over images, `(4,)`.
+    """The counts of precision and recall of junctions, to be summed over images, `(4,)`.
 
     Each true junction takes the nearest junction within `radius` pixels that no other took, the nearest pairs first. Of
     a pair, `correct` is the share of the true roads there that have one in the other junction in about their direction,
@@ -31,8 +31,8 @@ def junction_scores(truth: RoadGraph, found: RoadGraph, radius: float = 10.0) ->
     apart = np.linalg.norm(points[:, None] - others, axis=-1)
     correct = right = 0.0
     taken: tuple[set[int], set[int]] = (set(), set())
-    for place in np.argsort(apart, axis=None, kind="stable").tolist():
-        one, other = divmod(place, len(others))
+    for index in np.argsort(apart, axis=None, kind="stable").tolist():
+        one, other = divmod(index, len(others))
         if apart[one, other] > radius:
             break
         if one in taken[0] or other in taken[1]:

@@ -1,4 +1,4 @@
-"""From a town to an image of it as from an aeroplane: streets, houses, trees that hide them, and shadows."""
+"""Synthetic aerial images of a town: streets, houses, trees that hide them, and shadows."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _street_mask(town: Town, size: int) -> NDArray[np.bool_]:
 
 
 def _draw_yards(canvas: _Canvas, streets: NDArray[np.bool_], rng: np.random.Generator) -> None:
-    """Car parks and squares with the surfaces of streets, so that a colour alone does not tell a street."""
+    """Car parks and squares with the surfaces of streets, so that its colour alone does not give a street away."""
     for _ in range(rng.integers(0, 2 + canvas.size // 64)):
         middle = rng.uniform(0, canvas.size, 2)
         colour = _shade(SURFACES[rng.integers(len(SURFACES))], rng)

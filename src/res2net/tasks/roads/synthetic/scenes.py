@@ -45,7 +45,7 @@ class RoadScenes(Generated):
         check_choice("Split", split, SPLITS)
         if length < 1 or not 32 <= size <= 4096 or seed < 0:
             raise InputError(
-                f"Roads with length {length}, size {size} and seed {seed} cannot be drawn: choose a length of 1 or "
+                f"Roads with length {length}, size {size} and seed {seed} cannot be rendered: choose a length of 1 or "
                 "more, a size of 32 to 4096 pixels, and a seed of 0 or more."
             )
         super().__init__(length, keep=keep)

@@ -1,4 +1,4 @@
-"""Streets of a town as seen from above, drawn from a seed, without a pixel; a metre is a pixel."""
+"""The layout of a synthetic town, drawn from a seed and not yet rendered; a metre is a pixel."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def draw_town(rng: np.random.Generator, size: float) -> Town:
     points: list[Points] = []
     number: dict[tuple[int, int], int] = {}
     for first in np.ndindex(len(across), len(down)):
-        for axis in range(2):  # of the streets that keep their place along it, such as `across[3]`
+        for axis in range(2):  # of the streets that keep their index along it, such as `across[3]`
             second = (first[0] + axis, first[1] + 1 - axis)
             is_wide = (axis, first[axis]) in wide
             if second[0] == len(across) or second[1] == len(down) or not (is_wide or rng.random() < kept):
                 continue
             straight = _pieces(crossings[first], crossings[second])
             line = bend(turned(straight - size / 2, angle)) + size / 2
-            places = range(len(points), len(points) + len(line))
-            names = [number.setdefault(first, places[0]), *places[1:-1], number.setdefault(second, places[-1])]
+            new = range(len(points), len(points) + len(line))
+            names = [number.setdefault(first, new[0]), *new[1:-1], number.setdefault(second, new[-1])]
             points += list(line)
             edges += list(pairwise(names))
             streets.append(Street(line, widths[is_wide] * rng.uniform(0.92, 1.08), surfaces[is_wide]))
@@ -74,11 +74,11 @@ def draw_town(rng: np.random.Generator, size: float) -> Town:
 
 
 def _lines(rng: np.random.Generator, size: float) -> Points:
-    """Where parallel streets lie, beyond the square on both sides, so that it is filled when it is turned."""
+    """The positions of parallel streets, beyond the square on both sides, so that it is filled when it is turned."""
     gap = rng.uniform(34, 60)
     reach = max(size, LEAST)
-    places = np.cumsum(gap * rng.uniform(0.75, 1.35, int(4 * reach / gap))) - rng.uniform(0, gap)
-    return np.asarray(places[places < 1.6 * reach] - 0.3 * reach)
+    positions = np.cumsum(gap * rng.uniform(0.75, 1.35, int(4 * reach / gap))) - rng.uniform(0, gap)
+    return np.asarray(positions[positions < 1.6 * reach] - 0.3 * reach)
 
 
 def _pieces(start: Points, end: Points) -> Points:

@@ -1,4 +1,4 @@
-"""What volumes need beside the packages that are always there: nibabel for files, MONAI for windows and scores."""
+"""The optional packages that volumes need: nibabel for files, MONAI for windows and scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("monai", "nibabel", "scipy")
 
 @contextmanager
 def needs_volumes() -> Iterator[None]:
-    """Imports in this block need `PACKAGES`: where one is not installed, `InputError` says how to get it.
+    """Imports in this block need `PACKAGES`: where one is not installed, `InputError` states how to get it.
 
     MONAI imports much that it does not need here, and what that logs and warns of is left out.
     """

@@ -208,7 +208,7 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     affine = _affine(image)
     spacing = voxel_sizes(affine)
     if not np.isfinite(affine).all() or spacing.min() <= 0:
-        raise bad_volume(path, "its header does not say how far its voxels lie apart")
+        raise bad_volume(path, "its header does not state the spacing of its voxels")
     orientation = nibabel.io_orientation(affine)
     if np.isnan(orientation).any():
         raise bad_volume(path, "its header gives two of its axes the same direction")
@@ -219,7 +219,7 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
 
 
 def _affine(image: Any) -> NDArray[np.float64]:
-    """From indices to mm; what does not say its unit is in mm, as is usual."""
+    """The affine from indices to mm; files without a unit are in mm, as is usual."""
     units = "unknown"
     with contextlib.suppress(AttributeError, KeyError):  # other formats have none, and damaged headers unknown ones
         units = image.header.get_xyzt_units()[0]

@@ -49,7 +49,7 @@ class Patches(Dataset[Sample | Skipped]):
         volumes: prepared by `PrepareVolume`.
         shape: slices, height and width of a patch; smaller volumes are filled up.
         per_volume: patches of each volume in an epoch.
-        foreground: share of the patches that are centred on a voxel of a class but the background; that class is drawn
+        foreground: share of the patches that are centred on a voxel of a class but the background; that class is chosen
             first, so that small things are seen as often as large ones.
         lowest: value of voxels that are filled up.
         augment: random changes.
@@ -100,15 +100,15 @@ class Patches(Dataset[Sample | Skipped]):
         return sample
 
     def _start(self, label_map: Tensor) -> list[int]:
-        """Where a patch begins; outside of the volume where that is smaller."""
+        """The first index of a patch along each axis; negative where the volume is smaller than the patch."""
         room = [size - side for size, side in zip(label_map.shape, self.shape, strict=True)]
         classes = label_map.unique()
         classes = classes[classes > 0]
         if float(torch.rand(())) < self.foreground and len(classes):
             chosen = classes[int(torch.randint(len(classes), ()))]
-            places = (label_map == chosen).flatten().nonzero()[:, 0]
-            place = int(places[int(torch.randint(len(places), ()))])
-            centre = torch.unravel_index(torch.tensor(place), label_map.shape)
+            voxels = (label_map == chosen).flatten().nonzero()[:, 0]
+            voxel = int(voxels[int(torch.randint(len(voxels), ()))])
+            centre = torch.unravel_index(torch.tensor(voxel), label_map.shape)
             wanted = [int(at) - side // 2 for at, side in zip(centre, self.shape, strict=True)]
         else:
             wanted = [int(torch.randint(max(0, free) + 1, ())) for free in room]
@@ -116,13 +116,13 @@ class Patches(Dataset[Sample | Skipped]):
 
 
 def central_patch(image: Tensor, shape: Sequence[int], fill: float) -> Tensor:
-    """The middle of `(C, D, H, W)`."""
+    """Cut `(C, *shape)` out of the middle of `(C, D, H, W)`; voxels outside of it get the value `fill`."""
     start = [(size - side) // 2 for size, side in zip(image.shape[1:], shape, strict=True)]
     return cut_patch(image, start, shape, fill)
 
 
 def cut_patch(image: Tensor, start: Sequence[int], shape: Sequence[int], fill: float) -> Tensor:
-    """`(C, *shape)` of `(C, D, H, W)` from `start` on; what is outside of it is filled up."""
+    """Cut `(C, *shape)` out of `(C, D, H, W)` from `start` on; voxels outside of the volume get the value `fill`."""
     edges: list[int] = []
     inside: list[Any] = [slice(None)]
     for at, side, size in zip(start, shape, image.shape[1:], strict=True):

@@ -1,4 +1,4 @@
-"""From a volume to what a network sees: one spacing, one range of intensities."""
+"""The transform of a volume to one spacing and one range of intensities."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from res2net.tasks.volumes.data.nifti import Volume, bad_volume
 
 __all__ = ["PrepareVolume", "resampled", "usual_intensities", "usual_spacing"]
 
-LOOKED_AT = 24
-"""Volumes of the training that tell what is usual."""
+SURVEYED = 24
+"""Training volumes, at most, from which the usual spacing and intensities are taken."""
 PERCENTILES = (0.005, 0.995)
-"""Intensities of the foreground within which nearly all lie (Isensee et al., 2021)."""
+"""The percentiles between which nearly all intensities of the foreground lie (Isensee et al., 2021)."""
 SAMPLED = 100_000
-"""Voxels of a volume of which these are taken."""
-
-
+"""Voxels of a volume, at most, from which these are taken."""
 MOST = 1 << 30
-"""Voxels that a network sees of a volume, 4 GiB; more come of a header that is wrong."""
+"""The most voxels of a prepared volume, 4 GiB; a header that asks for more is wrong."""
 
 
 class PrepareVolume:
@@ -37,7 +35,7 @@ class PrepareVolume:
         spacing: of slices, rows and columns, mm.
         window: the lowest and the highest intensity that matter.
         mean: of intensities that the window scales to 0 ... 1.
-        std: likewise.
+        std: of the same.
         truth: keep the `label_map` as it is in the file, under `truth`, for exact numbers.
     """
 
@@ -57,7 +55,7 @@ class PrepareVolume:
 
     @property
     def lowest(self) -> float:
-        """What stands for what is below the window, such as air."""
+        """The value of intensities below the window, such as air."""
         return -self.mean / self.std
 
     def __call__(self, volume: Volume, target: Mapping[str, Any]) -> Sample:
@@ -66,7 +64,7 @@ class PrepareVolume:
         if math.prod(size) > MOST:
             raise bad_volume(
                 volume.path,
-                f"its header says that its voxels lie {_millimetres(volume.spacing)} mm apart, so that it has "
+                f"by its header its voxels lie {_millimetres(volume.spacing)} mm apart, so that it has "
                 f"{' x '.join(map(str, size))} of those that the network sees ({_millimetres(self.spacing)} mm), too "
                 "many for the memory",
             )
@@ -105,7 +103,7 @@ def resampled(values: Tensor, size: Sequence[int]) -> Tensor:
 
 def usual_spacing(samples: Samples) -> tuple[float, float, float]:
     """The median spacing of some volumes, mm."""
-    spacings = torch.tensor([samples[index][0].spacing for index in looked_at(samples)], dtype=torch.float64)
+    spacings = torch.tensor([samples[index][0].spacing for index in surveyed(samples)], dtype=torch.float64)
     slices, rows, columns = (round(float(value), 4) for value in spacings.quantile(0.5, 0))
     return slices, rows, columns
 
@@ -113,7 +111,7 @@ def usual_spacing(samples: Samples) -> tuple[float, float, float]:
 def usual_intensities(samples: Samples) -> tuple[float, float]:
     """The range of nearly all intensities of what is not background, or of all voxels where there is no more."""
     found = []
-    for index in looked_at(samples):
+    for index in surveyed(samples):
         volume, target = samples[index]
         inside = volume.voxels[target["label_map"] > 0]
         values = inside if len(inside) else volume.voxels.flatten()
@@ -123,9 +121,9 @@ def usual_intensities(samples: Samples) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def looked_at(samples: Samples) -> range:
-    """Places of some samples, spread over all."""
-    return range(0, len(samples), -(-len(samples) // LOOKED_AT))
+def surveyed(samples: Samples) -> range:
+    """Indices of some samples, spread over all."""
+    return range(0, len(samples), -(-len(samples) // SURVEYED))
 
 
 def _millimetres(spacing: Sequence[float]) -> str:
