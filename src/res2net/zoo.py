@@ -13,7 +13,8 @@ import torch
 from res2net.backbones.base import Backbone
 from res2net.backbones.graphs import GRAPHS
 from res2net.backbones.registry import build, variant, variant_names
-from res2net.errors import InputError, check_options, type_advice
+from res2net.errors import InputError, check_options
+from res2net.options import type_advice
 from res2net.weights import (
     Checkpoint,
     Preprocessing,

@@ -191,12 +191,12 @@ def test_dropout_is_before_the_classifier():
         ({"in_channels": 0}, "1000 classes and 0 input channels: give at least 0 and at least 1"),
         ({"stem": "deep", "stem_channels": 1}, "Output channels 0 does not fit: give a positive integer"),
         ({"output_stride": 12}, r"Output stride 12 is not possible here: choose one of \[32, 16, 8, 4\]"),
-        ({"stem": "conv5"}, "Stem 'conv5' is not known: did you mean 'conv"),
-        ({"shortcut": "max_pool"}, r"Shortcut 'max_pool' is not known: did you mean 'avg_pool'\?"),
+        ({"stem": "conv5"}, "Unknown stem 'conv5': did you mean 'conv"),
+        ({"shortcut": "max_pool"}, r"Unknown shortcut 'max_pool': did you mean 'avg_pool'\?"),
         ({"dropout": 1.0}, "Dropout 1.0 does not fit: give a probability"),
         ({"drop_path_rate": 1.0}, "Drop path 1.0 does not fit: give a probability"),
         ({"stage_pass_through": "identity"}, "Stride 2 does not fit pass_through='identity'"),
-        ({"dims": 4}, "Number of dimensions 4 is not known"),
+        ({"dims": 4}, "Unknown number of dimensions 4"),
     ],
 )
 def test_options_that_do_not_fit(options, message):

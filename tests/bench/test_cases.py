@@ -21,8 +21,8 @@ def test_cases_that_are_compared_stand_together():
 @pytest.mark.parametrize(
     ("runtimes", "precisions", "more", "sentence"),
     [
-        (["eagre"], ["fp32"], {}, "Runtime 'eagre' is not known: did you mean 'eager'?"),
-        (["eager"], ["fp23"], {}, "Precision 'fp23' is not known: did you mean 'fp32'?"),
+        (["eagre"], ["fp32"], {}, "Unknown runtime 'eagre': did you mean 'eager'?"),
+        (["eager"], ["fp23"], {}, "Unknown precision 'fp23': did you mean 'fp32'?"),
         ([], ["fp32"], {}, "There is nothing to measure"),
         (["eager"], ["fp32"], {"batches": []}, "There is nothing to measure"),
         (["eager"], ["fp32"], {"batches": [0]}, "batch size 0 is out of range"),

@@ -156,19 +156,19 @@ def test_files_that_are_there_stay(run, refused, trained, tmp_path, name):
 
 
 REFUSED = [
-    ("onxx", [], "Format 'onxx' is not known: did you mean 'onnx'?"),
+    ("onxx", [], "Unknown format 'onxx': did you mean 'onnx'?"),
     ("pt2", ["--out", "a.onnx"], "a.onnx does not end in .pt2, as files of pt2 do: name it so."),
     ("onnx", ["--out", "."], ". is a folder: name a file in it to write."),
     ("onnx", ["--int8"], "--int8 and --calibrate FOLDER belong together: give both, or none of them."),
     ("onnx", ["--calibrate", "."], "--int8 and --calibrate FOLDER belong together: give both, or none of them."),
-    ("aoti", ["--int8", "--calibrate", "."], "Format with int8 'aoti' is not known"),
+    ("aoti", ["--int8", "--calibrate", "."], "Unknown format with int8 'aoti'"),
     ("onnx", ["--int8", "--calibrate", "none"], "There is no file or folder none: give an image"),
     ("onnx", ["--int8", "--calibrate", "."], "The folder . has no images"),
     ("onnx", ["--images", "none"], "There is no file or folder none: give an image"),
     ("onnx", ["--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
     ("onnx", ["--size", "0"], "size 0 is out of range: give 1 or more."),
     ("onnx", ["--weights", "in1k"], "is a checkpoint itself: leave out --weights."),
-    ("onnx", ["--bad-images", "sikp"], "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
+    ("onnx", ["--bad-images", "sikp"], "Unknown treatment of bad images 'sikp': did you mean 'skip'?"),
     ("onnx", ["--dynamic", "x"], "`res2net export` has no option '--dynamic': did you mean '--dynamic-batch'?"),
 ]
 

@@ -174,7 +174,7 @@ def test_a_detector_that_finds_nothing_is_not_written(refused, tmp_path):
 
 
 REFUSED = [
-    (["--to", "aoti"], "Format of a detector 'aoti' is not known"),
+    (["--to", "aoti"], "Unknown format of a detector 'aoti'"),
     (["--to", "onnx", "--dynamic-batch"], "A detector takes a fixed number of images: leave out --dynamic-batch"),
     (["--to", "onnx", "--int8", "--calibrate", "."], "Detectors are exported in fp32 alone: leave out --int8"),
     (["--to", "onnx", "--size", "100"], "multiples of 32, and 100 is not: choose a --size such as 96."),

@@ -68,7 +68,7 @@ def test_a_narrow_terminal_is_not_exceeded(run, monkeypatch, columns):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["res2net50_26w4s"], "Model 'res2net50_26w4s' is not known: did you mean 'res2net50_26w_4s'?"),
+        (["res2net50_26w4s"], "Unknown model 'res2net50_26w4s': did you mean 'res2net50_26w_4s'?"),
         (["resnet50", "--options", "scales", "8"], "Model 'resnet50' has no option 'scales': did you mean 'scale'?"),
         (["resnet50", "--options", "scale", "text"], "Option scale 'text' of model 'resnet50' does not fit: give a"),
         (["resnet50", "--output-stride", "7"], "Output stride 7 is not possible here: choose one of [32, 16, 8, 4]."),

@@ -224,11 +224,11 @@ def test_a_file_is_only_replaced_on_request(run, refused, small, tmp_path):
     [
         ({"source": "{tmp}/ni.safetensors"}, r"There is no file {tmp}/ni.safetensors: did you mean 'in.safetensors'?"),
         ({"source": "in1k"}, "in1k is no file: to convert published weights of that name, add --model NAME."),
-        ({"to": "padle"}, "Format 'padle' is not known: did you mean 'paddle'?"),
+        ({"to": "padle"}, "Unknown format 'padle': did you mean 'paddle'?"),
         ({"target": "{tmp}/a.pth"}, "{tmp}/a.pth does not end in .safetensors"),
         ({"target": "{tmp}"}, "{tmp} is a folder: name a file in it"),
         ({"model": "res2net101d"}, "{tmp}/in.safetensors holds a 'res2net50d', not a 'res2net101d'"),
-        ({"model": "res2net50"}, "Model 'res2net50' is not known: did you mean"),
+        ({"model": "res2net50"}, "Unknown model 'res2net50': did you mean"),
         ({"to": "maskrcnn"}, "The fork of maskrcnn-benchmark has only Res2Nets whose stem is one convolution"),
         ({"to": "torchvision"}, "torchvision has no Res2Net"),
         ({"to": ""}, "`res2net weights convert` lacks --to: see `res2net weights --help`."),
@@ -269,7 +269,7 @@ def test_code_in_a_file_is_not_run(refused, tmp_path):
     ("words", "message"),
     [
         ([], "`res2net weights` lacks what it works on"),
-        (["convrt", "a", "b"], "Action 'convrt' is not known: did you mean 'convert'?"),
+        (["convrt", "a", "b"], "Unknown action 'convrt': did you mean 'convert'?"),
         (["convert"], "`res2net weights convert` lacks the file to read"),
         (["convert", "a.pth", "--to", "timm"], "`res2net weights convert` lacks the file to write"),
         (

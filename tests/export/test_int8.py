@@ -116,5 +116,5 @@ def test_a_missing_package_is_named(network, batches, tmp_path, monkeypatch, for
 
 
 def test_a_library_for_this_machine_has_no_int8(network, batches, tmp_path):
-    with pytest.raises(InputError, match="Format with int8 'aoti' is not known"):
+    with pytest.raises(InputError, match="Unknown format with int8 'aoti'"):
         export_network(network, batches[0], tmp_path / "network.aoti.pt2", "aoti", calibration=batches)

@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_refused(exported, tmp_path):
         load_runtime(exported("onnx"), "pt2")
     with pytest.raises(InputError, match="onnx computes in fp32 here: choose --runtime openvino for bf16"):
         load_runtime(exported("onnx"), precision="bf16")
-    with pytest.raises(InputError, match="Runtime 'onxx' is not known: did you mean 'onnx'"):
+    with pytest.raises(InputError, match="Unknown runtime 'onxx': did you mean 'onnx'"):
         load_runtime(exported("onnx"), "onxx")
     with pytest.raises(InputError, match=r"takes images of \(3, 32, 32\), not of \(3, 48, 48\)"):
         load_runtime(exported("onnx"))(torch.randn(1, 3, 48, 48))

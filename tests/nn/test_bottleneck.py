@@ -203,8 +203,8 @@ def test_the_size_is_divided_by_the_stride_and_every_weight_learns(block, size):
         ({"drop_path": 1.0}, "Drop path 1.0 does not fit: give a probability"),
         ({"drop_path": -0.1}, "Drop path -0.1 does not fit: give a probability"),
         ({"stride": 2}, "Stride 2 does not fit the hierarchical mode"),
-        ({"norm": "bn"}, "Normalisation 'bn' is not known"),
-        ({"act": "swish"}, "Activation 'swish' is not known"),
+        ({"norm": "bn"}, "Unknown normalisation 'bn'"),
+        ({"act": "swish"}, "Unknown activation 'swish'"),
     ],
 )
 def test_options_that_do_not_fit(options, message):

@@ -62,7 +62,7 @@ def test_names_of_weights_are_the_official_ones(shortcut, first, stride):
 
 
 def test_unknown_names_come_with_the_nearest():
-    with pytest.raises(InputError, match=r"Stem 'depe' is not known: did you mean 'deep'\?"):
+    with pytest.raises(InputError, match=r"Unknown stem 'depe': did you mean 'deep'\?"):
         stem_layers("depe", 3, 64)
-    with pytest.raises(InputError, match=r"Shortcut 'avgpool' is not known: did you mean 'avg_pool'\?"):
+    with pytest.raises(InputError, match=r"Unknown shortcut 'avgpool': did you mean 'avg_pool'\?"):
         shortcut_layers("avgpool", 3, 8, stride=1)

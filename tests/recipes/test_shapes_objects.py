@@ -37,8 +37,8 @@ def test_a_goal_is_reached_or_missed():
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        (Arguments("detekt"), "Task 'detekt' is not known: did you mean 'detect'"),
-        (Arguments("detect", detector="retina"), "Detector 'retina' is not known: did you mean 'retinanet'"),
+        (Arguments("detekt"), "Unknown task 'detekt': did you mean 'detect'"),
+        (Arguments("detect", detector="retina"), "Unknown detector 'retina': did you mean 'retinanet'"),
     ],
 )
 def test_mistakes(chosen, message):

@@ -231,7 +231,7 @@ def test_each_format_names_a_graph():
         ("resnet26", {}, "paddle", "PaddleClas names only Res2Nets so"),
         ("res2net26_26w_4s", {}, "torchvision", "torchvision has no Res2Net"),
         ("resnet26d", {}, "torchvision", "no deep stem"),
-        ("res2net26_26w_4s", {}, "padle", r"Format 'padle' is not known: did you mean 'paddle'\?"),
+        ("res2net26_26w_4s", {}, "padle", r"Unknown format 'padle': did you mean 'paddle'\?"),
     ],
 )
 def test_what_a_program_does_not_have_is_refused(tiny, name, options, format_name, message):
