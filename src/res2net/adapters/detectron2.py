@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
+from res2net.optional import needs
 from res2net.zoo import create_model
 
 __all__ = ["PyramidBackbone", "build_multi_scale_backbone", "register"]
@@ -67,7 +67,7 @@ def build_multi_scale_backbone(cfg: Any, input_shape: Any) -> nn.Module:
         MissingLibraryError: Detectron2 is not installed.
         InputError: as `res2net.create_model`, or there are no such maps.
     """
-    with needs("detectron2", INSTALL):
+    with needs("This adapter", "detectron2", install=INSTALL):
         from detectron2.layers import ShapeSpec
         from detectron2.modeling.backbone import Backbone as Base
 

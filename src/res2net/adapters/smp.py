@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
 from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.registry import build, variant, variant_names
 from res2net.errors import InputError, check_choice
+from res2net.optional import needs
 from res2net.weights import records
 from res2net.weights.load import why_unusable
 from res2net.zoo import create_model
 
-with needs("segmentation_models_pytorch"):
+with needs("This adapter", "segmentation_models_pytorch", extra="adapters"):
     import segmentation_models_pytorch as smp
     from segmentation_models_pytorch.encoders import encoders
     from segmentation_models_pytorch.encoders._base import EncoderMixin

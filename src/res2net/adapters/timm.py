@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
 from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
 from res2net.backbones.checks import check_stages
 from res2net.backbones.registry import build, variant, variant_names
 from res2net.errors import InputError, check_choice
+from res2net.optional import needs
 from res2net.weights import Checkpoint, WeightRecord, check_usable, fetch, find_record, read_checkpoint, records
 from res2net.weights.load import why_unusable
 from res2net.zoo import create_model
 
-with needs("timm"):
+with needs("This adapter", "timm", extra="adapters"):
     from timm import models as timm_models
     from timm.models._pretrained import PretrainedCfg
 

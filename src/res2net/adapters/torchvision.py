@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
 from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
 from res2net.backbones.checks import check_stages
+from res2net.optional import needs
 from res2net.zoo import create_model
 
-with needs("torchvision", "pip install torchvision"):
+with needs("This adapter", "torchvision", install="pip install torchvision"):
     from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
     from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 

@@ -17,14 +17,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
 from res2net.adapters.model_card import model_card
 from res2net.backbones.base import Backbone
 from res2net.backbones.registry import build
 from res2net.errors import InputError
+from res2net.optional import needs
 from res2net.weights import Preprocessing, WeightRecord, atomic_write
 
-with needs("transformers"):
+with needs("This adapter", "transformers", extra="adapters"):
     import huggingface_hub
     from transformers import (
         AutoBackbone,

@@ -13,7 +13,7 @@ from res2net.bench.cases import Case, Setting
 from res2net.bench.runtimes import runtime_precision
 from res2net.bench.subjects import Subject, random_images
 from res2net.export.core import openvino_core, openvino_hints
-from res2net.export.needs import needs_export
+from res2net.optional import needs
 from res2net.report import Column, Table
 
 __all__ = ["Layer", "kind_table", "layer_table", "profile_layers"]
@@ -51,7 +51,7 @@ def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -
     Raises:
         InputError: OpenVINO is not installed.
     """
-    with needs_export("OpenVINO"):
+    with needs("OpenVINO", extra="export"):
         import openvino
     core = openvino_core()
     model = core.read_model(str(file))

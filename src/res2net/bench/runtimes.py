@@ -15,9 +15,9 @@ from res2net.bench.cases import RUNTIMES, Case, Setting
 from res2net.bench.subjects import Subject, random_images
 from res2net.errors import InputError
 from res2net.export import FORMATS, Artefact, export_network, load_runtime
-from res2net.export.needs import quiet
 from res2net.export.parts import drawn_batches
 from res2net.images import eval_transform
+from res2net.optional import quiet
 from res2net.surgery import optimize
 from res2net.weights import Preprocessing
 

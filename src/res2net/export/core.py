@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from res2net.export.needs import needs_export
+from res2net.optional import needs
 
 __all__ = ["openvino_core", "openvino_hints"]
 
@@ -21,7 +21,7 @@ def openvino_core() -> Any:
     Raises:
         InputError: OpenVINO is not installed.
     """
-    with needs_export("OpenVINO"):
+    with needs("OpenVINO", extra="export"):
         import openvino
     core = openvino.Core()
     core.get_property("CPU", "FULL_DEVICE_NAME")  # the plug-in is made on first use

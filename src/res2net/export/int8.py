@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from res2net.errors import InputError
-from res2net.export.needs import needs_export, quiet
+from res2net.optional import needs, quiet
 
 __all__ = ["INT8_FORMATS", "Calibration", "quantized", "quantized_module"]
 
@@ -44,7 +44,7 @@ def quantized(model: Any, images: Iterable[Tensor], *, input_name: str | None = 
     Raises:
         InputError: there are no images, or NNCF is not installed.
     """
-    with needs_export("Int8"):
+    with needs("Int8", extra="export"):
         import nncf
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
     arrays = [batch.numpy() for batch in some(images)]
@@ -73,7 +73,7 @@ def quantized_module(module: GraphModule, images: Iterable[Tensor]) -> GraphModu
     Raises:
         InputError: there are no images, or torchao is not installed.
     """
-    with needs_export("Int8 of pt2"), quiet():
+    with needs("Int8 of pt2", extra="export"), quiet():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
         from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
     scheme = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())

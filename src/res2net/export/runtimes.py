@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact, read_artefact
 from res2net.export.core import openvino_core, openvino_hints
-from res2net.export.needs import needs_export
+from res2net.optional import needs
 
 __all__ = ["PRECISIONS", "RUNTIMES", "SAFE_RUNTIMES", "Runtime", "load_runtime"]
 
@@ -113,7 +113,7 @@ def openvino_runner(path: Path, precision: str, threads: int | None) -> Run:
 
 def onnx_runner(path: Path, _precision: str, threads: int | None) -> Run:
     """ONNX Runtime on the processor."""
-    with needs_export("ONNX"):
+    with needs("ONNX", extra="export"):
         import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()

@@ -18,8 +18,8 @@ from res2net.export.artefact import FORMATS
 from res2net.export.concat_ranges import mark_concatenations
 from res2net.export.core import openvino_core
 from res2net.export.int8 import INT8_FORMATS, Calibration, quantized, quantized_module
-from res2net.export.needs import needs_export, quiet
 from res2net.export.split_ranges import join_ranges
+from res2net.optional import needs, quiet
 from res2net.surgery import optimize
 
 __all__ = ["export_network", "exported_program"]
@@ -94,7 +94,7 @@ def write_aoti(program: ExportedProgram, path: Path, _names: Sequence[str], _cal
 
 def write_onnx(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Calibration | None) -> None:
     """ONNX, in one file."""
-    with needs_export("ONNX"):
+    with needs("ONNX", extra="export"):
         import onnxscript  # noqa: F401
     with redirect_stdout(io.StringIO()):
         made = torch.onnx.export(
@@ -114,7 +114,7 @@ def write_onnx(program: ExportedProgram, path: Path, names: Sequence[str], calib
 
 def write_openvino(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Calibration | None) -> None:
     """OpenVINO's two files."""
-    with needs_export("OpenVINO"):
+    with needs("OpenVINO", extra="export"):
         import openvino
     model = openvino_model(program, names)
     if calibration is not None:

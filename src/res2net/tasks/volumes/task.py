@@ -21,8 +21,7 @@ from res2net.report.tables import Cell
 from res2net.task.base import Evaluation, register_task
 from res2net.task.headed import HeadedTask
 from res2net.tasks.volumes.data import Patches, PrepareVolume, Volume, list_volumes, read_volume, write_label_map
-from res2net.tasks.volumes.data.needs import needs_volumes
-from res2net.tasks.volumes.data.nifti import ENDINGS
+from res2net.tasks.volumes.data.nifti import ENDINGS, needs_volumes
 from res2net.tasks.volumes.data.patches import PatchAugment, central_patch
 from res2net.tasks.volumes.data.prepare import resampled, usual_intensities, usual_spacing
 from res2net.tasks.volumes.drawing import crossing, draw_volume

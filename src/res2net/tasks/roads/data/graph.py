@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from res2net.adapters.missing import needs
+from res2net.optional import needs
 
 if TYPE_CHECKING:
     import networkx as nx
 
-__all__ = ["EXTRA", "RoadGraph"]
-
-EXTRA = "pip install 'res2net[roads]'"
-"""What installs the libraries that roads need."""
+__all__ = ["RoadGraph"]
 
 Points = NDArray[np.float64]
 
@@ -152,7 +149,7 @@ class RoadGraph:
         Raises:
             InputError: scikit-image is not installed.
         """
-        with needs("skimage", EXTRA, what="To simplify roads"):
+        with needs("Simplifying roads", "skimage", extra="roads"):
             from skimage.measure import approximate_polygon
         points: list[NDArray[np.float64]] = []
         number: dict[tuple[float, float], int] = {}
