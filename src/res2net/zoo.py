@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -52,7 +52,7 @@ def create_model(
     in_channels: int | None = None,
     output_stride: int | None = None,
     adapt_classifier: bool = False,
-    adapt_input: bool | str = False,
+    adapt_input: bool | Literal["zeros"] = False,
     **options: Any,
 ) -> Backbone:
     """Build a model, with published weights or those of a file if asked for.

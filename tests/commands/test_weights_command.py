@@ -229,7 +229,7 @@ def test_a_file_is_only_replaced_on_request(run, refused, small, tmp_path):
         ({"target": "{tmp}"}, "{tmp} is a folder: name a file in it"),
         ({"model": "res2net101d"}, "{tmp}/in.safetensors holds a 'res2net50d', not a 'res2net101d'"),
         ({"model": "res2net50"}, "Unknown model 'res2net50': did you mean"),
-        ({"to": "maskrcnn"}, "The fork of maskrcnn-benchmark has only Res2Nets whose stem is one convolution"),
+        ({"to": "maskrcnn"}, "The fork of maskrcnn-benchmark has only Res2Nets with a stem of one convolution"),
         ({"to": "torchvision"}, "torchvision has no Res2Net"),
         ({"to": ""}, "`res2net weights convert` lacks --to: see `res2net weights --help`."),
     ],
@@ -249,7 +249,7 @@ def test_what_cannot_be_converted(refused, small, tmp_path, change, message):
     [
         ({"blocks.0.weight": torch.ones(1)}, "are of no known format: rename them to those of timm"),
         ({"conv1.weight": torch.ones(64, 3, 7, 7)}, "is of another model: of its tensors"),
-        ({"bb_0_0.neck.weight": torch.ones(1)}, "'bb_0_0.neck.weight' has no place there"),
+        ({"bb_0_0.neck.weight": torch.ones(1)}, "no tensor 'bb_0_0.neck.weight'"),
     ],
 )
 def test_files_of_something_else(refused, tmp_path, tensors, message):
