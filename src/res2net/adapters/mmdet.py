@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from res2net.backbones.checks import check_stages
+from res2net.backbones.stages import check_stages
+from res2net.nn import evaluate_norms
 from res2net.zoo import create_model
 
 __all__ = ["MultiScaleBackbone", "register"]
@@ -59,9 +59,7 @@ class MultiScaleBackbone(nn.Module):
         """Set training or evaluation; with `norm_eval`, batch normalisations stay in evaluation."""
         super().train(mode)
         if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            evaluate_norms(self)
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.registry import build, variant, variant_names
 from res2net.errors import InputError, check_choice
@@ -92,8 +91,7 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class
                 f"{self.name} has stages of strides {found} and decoders of depth {self._depth} read strides "
                 f"{', '.join(map(str, expected))}: choose another network or encoder_depth."
             )
-        keep_stages(backbone, self._depth)
-        self.backbone = backbone
+        self.backbone = backbone.keep_stages(self._depth)
         self._in_channels = in_channels
         self._out_channels = [in_channels, *(stage.channels for stage in backbone.stages)]
 

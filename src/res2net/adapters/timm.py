@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
-from res2net.backbones.checks import check_stages
 from res2net.backbones.registry import build, variant, variant_names
+from res2net.backbones.stages import check_stages
 from res2net.errors import InputError, check_choice
 from res2net.optional import needs
 from res2net.weights import Checkpoint, WeightRecord, check_usable, fetch, find_record, read_checkpoint, records
@@ -63,9 +62,6 @@ class TimmModel(Backbone):
 
     The names of parameters stay ours, so a checkpoint of timm's training is one of ours, and the reverse.
     """
-
-    global_pool: nn.Module
-    dropout: nn.Module
 
     @property
     def in_chans(self) -> int:
@@ -147,7 +143,7 @@ class TimmModel(Backbone):
             prune_head: take out the classifier too.
         """
         chosen = self._chosen(indices)
-        keep_stages(self, max(chosen) + 1)
+        self.keep_stages(max(chosen) + 1)
         if prune_head:
             self.reset_classifier(0)
         return chosen

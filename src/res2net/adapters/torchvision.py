@@ -9,17 +9,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
-from res2net.backbones.checks import check_stages
+from res2net.backbones.stages import check_stages
+from res2net.nn import freeze_norms
 from res2net.optional import needs
 from res2net.zoo import create_model
 
 with needs("This adapter", "torchvision", install="pip install torchvision"):
-    from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
+    from torchvision.ops import FeaturePyramidNetwork
     from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
-__all__ = ["BackboneWithFPN", "backbone_with_fpn", "freeze_norms"]
+__all__ = ["BackboneWithFPN", "backbone_with_fpn"]
 
 
 class BackboneWithFPN(nn.Module):
@@ -54,8 +54,7 @@ class BackboneWithFPN(nn.Module):
         count = len(backbone.stages)
         self.levels = tuple(range(1, count) if levels is None else levels)
         check_stages(self.levels, count)
-        keep_stages(backbone, max(self.levels) + 1)
-        self.body = backbone
+        self.body = backbone.keep_stages(max(self.levels) + 1)
         self.fpn = FeaturePyramidNetwork(
             [backbone.stages[level].channels for level in self.levels],
             out_channels,
@@ -105,12 +104,3 @@ def backbone_with_fpn(
     return BackboneWithFPN(
         backbone, levels=levels, out_channels=out_channels, extra_blocks=extra_blocks, norm_layer=norm_layer
     )
-
-
-def freeze_norms(model: nn.Module) -> None:
-    """Replace, in place, batch normalisations by ones that never learn, torchvision's `FrozenBatchNorm2d`."""
-    norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    for name, norm in norms.items():
-        frozen = FrozenBatchNorm2d(norm.num_features, norm.eps)
-        frozen.load_state_dict(norm.state_dict())
-        model.set_submodule(name, frozen)

@@ -10,16 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_sizes
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.nn import Res2Bottleneck, initialise
+from res2net.nn import Res2Bottleneck
 from res2net.nn.layers import (
     Activation,
     Norm,
     activation,
-    adaptive_avg_pool,
     avg_pool,
     check_positive,
     conv,
@@ -226,12 +224,8 @@ class BigLittleNet(Backbone):
         dropout: float = 0.0,
         zero_init_last: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
         check_structure(layers, channels, stem_channels, alpha, beta)
-        check_sizes(num_classes, in_channels, dropout)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
-        self.dims = dims
         self.conv1 = conv(dims, in_channels, stem_channels, 7, stride=2)
         self.bn1 = norm_layer(norm, stem_channels, dims)
         self.act1 = activation(act)
@@ -262,12 +256,8 @@ class BigLittleNet(Backbone):
                 stage = blocks_in_turn(block, count, given, wanted, step, drop_paths, dims=dims, norm=norm)
             self.add_module(f"layer{index + 1}", stage)
         levels = (Stage(width, step.stride) for width, step in zip(widths[1:], steps, strict=True))
-        self.stages = (Stage(stem_channels, 2), Stage(stem_channels, STEM_STRIDE), *levels)
-        self.output_stride = steps[-1].stride
-        self.global_pool = adaptive_avg_pool(dims)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(widths[-1], num_classes) if num_classes else nn.Identity()
-        initialise(self, zero_init_last=zero_init_last)
+        stem = (Stage(stem_channels, 2), Stage(stem_channels, STEM_STRIDE))
+        self.finish((*stem, *levels), zero_init_last=zero_init_last)
 
     @property
     def stage_names(self) -> tuple[str, ...]:

@@ -6,13 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_no_drop_path, check_sizes
 from res2net.backbones.dilated import DilatedAvgPool
 from res2net.backbones.registry import register
-from res2net.backbones.stages import StageSteps, stage_steps
+from res2net.backbones.stages import StageSteps, check_no_drop_path, stage_steps
 from res2net.errors import InputError
-from res2net.nn import initialise
-from res2net.nn.layers import activation, adaptive_avg_pool, avg_pool, check_positive, conv, norm_layer
+from res2net.nn.layers import activation, avg_pool, check_positive, conv, norm_layer
 
 __all__ = ["DenseNetBC"]
 
@@ -75,14 +73,12 @@ class DenseNetBC(Backbone):
         drop_path_rate: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dropout=dropout)
         if not isinstance(depth, int) or depth < 10 or (depth - 4) % 6:
             raise InputError(f"Depth {depth} does not fit: choose 6 n + 4, such as 100, 190 or 250.")
         check_positive("Growth rate", growth_rate)
         check_no_drop_path(drop_path_rate)
-        check_sizes(num_classes, in_channels, dropout)
         layers = (depth - 4) // 6
-        self.num_classes, self.in_channels = num_classes, in_channels
         channels = 2 * growth_rate
         self.conv1 = conv(2, in_channels, channels, 3)
         levels = [Stage(channels, 1)]
@@ -95,13 +91,9 @@ class DenseNetBC(Backbone):
             self.add_module(f"block{block}", dense)
             channels += growth_rate * layers
             levels.append(Stage(channels, steps.stride))
-        self.stages, self.output_stride = tuple(levels), levels[-1].stride
         self.bn = norm_layer("batch", channels, 2)
         self.act = activation("relu")
-        self.global_pool = adaptive_avg_pool(2)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
-        initialise(self)
+        self.finish(levels)
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
         """The first convolution; the blocks, each with the transition before it; the last normalisation and ReLU."""

@@ -9,18 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_sizes
 from res2net.backbones.dilated import DilatedMaxPool
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.nn import Res2Bottleneck, initialise
+from res2net.nn import Res2Bottleneck
 from res2net.nn.layers import (
     MAX_POOL,
     Activation,
     Norm,
     activation,
-    adaptive_avg_pool,
     check_positive,
     conv,
     norm_layer,
@@ -188,12 +186,8 @@ class DLA(Backbone):
         dropout: float = 0.0,
         zero_init_last: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
         check_levels(levels, channels)
-        check_sizes(num_classes, in_channels, dropout)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
-        self.dims = dims
         convolutions = partial(convolution_level, dims=dims, norm=norm, act=act)
         self.base_layer = convolutions(1, in_channels, channels[0], kernel_size=7)
         self.level0 = convolutions(levels[0], channels[0], channels[0])
@@ -229,12 +223,11 @@ class DLA(Backbone):
             )
             self.add_module(f"level{index}", level)
         strides = (2, *(step.stride for step in steps))
-        self.stages = tuple(Stage(width, stride) for width, stride in zip(channels[1:], strides, strict=True))
-        self.output_stride = strides[-1]
-        self.global_pool = adaptive_avg_pool(dims)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = conv(dims, channels[-1], num_classes, bias=True) if num_classes else nn.Identity()
-        initialise(self, zero_init_last=zero_init_last)
+        self.finish(map(Stage, channels[1:], strides), zero_init_last=zero_init_last)
+
+    def classifier(self, channels: int, num_classes: int) -> nn.Module:
+        """Make the classifier, a 1x1 convolution."""
+        return conv(self.dims, channels, num_classes, bias=True)
 
     @property
     def input_layer_name(self) -> str:

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_fixed_stride, check_sizes
 from res2net.backbones.registry import register
+from res2net.backbones.stages import check_fixed_stride, rising
 from res2net.errors import InputError
 from res2net.nn import Res2Conv, SqueezeExcitation, initialise
-from res2net.nn.bottleneck import stochastic_depth
-from res2net.nn.layers import activation, check_positive, conv, norm_layer
+from res2net.nn.layers import activation, check_positive, conv, norm_layer, stochastic_depth
 
 __all__ = ["AttentiveStatistics", "EcapaTdnn"]
 
@@ -124,8 +123,6 @@ class EcapaTdnn(Backbone):
         InputError: an option is out of range.
     """
 
-    dims = 1
-
     def __init__(
         self,
         channels: int = 512,
@@ -138,20 +135,19 @@ class EcapaTdnn(Backbone):
         summed_inputs: bool = True,
         drop_path_rate: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dims=1)
         for what, value in (("Channels", channels), ("Embedding", embedding), ("Scale", scale)):
             check_positive(what, value)
         if channels % scale:
             raise InputError(f"Scale {scale} does not divide {channels} channels: choose one that does.")
         check_fixed_stride(output_stride, 1, "this network has no stride that dilation could replace")
-        check_sizes(num_classes, in_channels)
-        self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 1
+        self.output_stride = 1
         self.summed_inputs = summed_inputs
         self.stages = (Stage(channels, 1),) * 4
         self.stem = dense_layer(in_channels, channels, 5)
         self.blocks = nn.ModuleList(
-            SERes2Block(channels, dilation=dilation, scale=scale, drop_path=drop_path_rate * index / 2)
-            for index, dilation in enumerate(DILATIONS)
+            SERes2Block(channels, dilation=dilation, scale=scale, drop_path=rate)
+            for dilation, rate in zip(DILATIONS, rising(drop_path_rate, len(DILATIONS)), strict=True)
         )
         self.aggregation = nn.Sequential(conv(1, 3 * channels, AGGREGATED, bias=True), activation("relu"))
         self.pool = AttentiveStatistics(AGGREGATED)
@@ -169,10 +165,6 @@ class EcapaTdnn(Backbone):
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
         """The first convolution, and each block; what a block receives, `features` tells."""
         return ((self.stem,), *((block,) for block in self.blocks))
-
-    def head_modules(self) -> tuple[nn.Module, ...]:
-        """What makes the embedding of the features."""
-        return (self.aggregation, self.pool, self.bn, self.embedding, self.embedding_bn)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """`(N, in_channels, T)` to the outputs of the first convolution and of each block, `(N, channels, T)`."""

@@ -7,10 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_fixed_stride, check_no_drop_path, check_sizes
 from res2net.backbones.dilated import dilate
 from res2net.backbones.registry import register
-from res2net.backbones.stages import check_output_stride
+from res2net.backbones.stages import check_fixed_stride, check_no_drop_path, check_output_stride
 from res2net.errors import InputError
 
 __all__ = ["TimmBackbone"]
@@ -63,13 +62,12 @@ class TimmBackbone(Backbone):
         drop_path_rate: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        check_sizes(num_classes, in_channels, dropout)
+        super().__init__(num_classes, in_channels, dropout=dropout)
         check_no_drop_path(drop_path_rate)
         import timm  # it takes seconds to import, and few networks need it
 
         network: Any = timm.create_model(architecture, num_classes=num_classes, in_chans=in_channels, drop_rate=dropout)
-        self.num_classes, self.in_channels, self.network = num_classes, in_channels, network
+        self.network = network
         stages = [Stage(level["num_chs"], level["reduction"]) for level in network.feature_info]
         self.output_stride = stages[-1].stride if output_stride is None else output_stride
         for beginning, because in FIXED_STRIDES.items():
@@ -110,10 +108,6 @@ class TimmBackbone(Backbone):
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
         """The modules up to each level of the pyramid; of an HRNet the stages of computation."""
         return tuple(tuple(self.network.get_submodule(name) for name in names) for names in self.names_of_stages)
-
-    def head_modules(self) -> tuple[nn.Module, ...]:
-        """What comes after the last stage, the classifier included; nothing without a classifier."""
-        return tuple(getattr(self.network, name) for name in self.names_of_head if self.num_classes)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The pyramid, `(N, channels, about size / stride)` for each of `stages`, finest first."""

@@ -8,13 +8,12 @@ from functools import partial
 from torch import nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_sizes
 from res2net.backbones.graphs import choose_graph
 from res2net.backbones.registry import register
 from res2net.backbones.stages import rising, stage_steps
 from res2net.errors import InputError
-from res2net.nn import Res2Bottleneck, initialise, shortcut_layers, stem_layers
-from res2net.nn.layers import Activation, Norm, activation, adaptive_avg_pool, check_positive, norm_layer
+from res2net.nn import Res2Bottleneck, shortcut_layers, stem_layers
+from res2net.nn.layers import Activation, Norm, activation, check_positive, norm_layer
 from res2net.nn.stem import STEMS
 
 __all__ = ["ResNet"]
@@ -97,11 +96,7 @@ class ResNet(Backbone):
         recompute: bool = False,
         zero_init_last: bool = True,
     ) -> None:
-        super().__init__()
-        check_sizes(num_classes, in_channels, dropout)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
-        self.dims = dims
+        super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
         self.order = order
         self.conv1, self.maxpool = stem_layers(
             stem, in_channels, stem_channels, dims=dims, norm=norm, act=act, order=order
@@ -146,12 +141,7 @@ class ResNet(Backbone):
         )
         for index, layer in enumerate(layer_modules, start=1):
             self.add_module(f"layer{index}", layer)
-        self.stages = (Stage(stem_channels, -(-STEMS[stem] // 2)), *levels)
-        self.output_stride = levels[-1].stride
-        self.global_pool = adaptive_avg_pool(dims)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(levels[-1].channels, num_classes) if num_classes else nn.Identity()
-        initialise(self, zero_init_last=zero_init_last)
+        self.finish((Stage(stem_channels, -(-STEMS[stem] // 2)), *levels), zero_init_last=zero_init_last)
 
     @property
     def input_layer_name(self) -> str:
@@ -309,4 +299,19 @@ register(
         "resnet3d20_tiny": {**TINY, "base_width": 48, "dims": 3},
         "res2net3d20_26w_4s_tiny": {**TINY, "base_width": 26, "scale": 4, "dims": 3},
     },
+)
+# Johnson et al., ECCV 2016: full resolution, two reductions, and all other blocks at stride 4; InstanceNorm (Ulyanov et
+# al., 2016), which sees one image alone. Residual branches do not start at zero, as in those networks.
+GENERATOR = {"stem": "conv3", "norm": "instance", "zero_init_last": False}
+GENERATOR_FULL = {**GENERATOR, "layers": (1, 1, 9), "channels": (16, 32, 64), "stem_channels": 64}
+GENERATOR_TINY = {**GENERATOR, "layers": (1, 1, 4), "channels": (8, 16, 32), "stem_channels": 16}
+register(
+    ResNet,
+    "Encoder of a generator for image-to-image translation (Johnson et al., ECCV 2016): 9 blocks at stride 4",
+    {"resnet_generator": GENERATOR_FULL, "res2_generator": {**GENERATOR_FULL, "base_width": 26, "scale": 4}},
+)
+register(
+    ResNet,
+    "Encoder of a generator with 4 blocks and half of the channels; the two cost the same within 2 %",
+    {"resnet_generator_tiny": GENERATOR_TINY, "res2_generator_tiny": {**GENERATOR_TINY, "base_width": 26, "scale": 4}},
 )

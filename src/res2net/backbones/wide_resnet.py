@@ -5,13 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_sizes
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.nn import initialise
-from res2net.nn.bottleneck import stochastic_depth
-from res2net.nn.layers import activation, adaptive_avg_pool, check_positive, conv, norm_layer
+from res2net.nn.layers import activation, check_positive, check_probability, conv, norm_layer, stochastic_depth
 
 __all__ = ["WideResNet"]
 
@@ -92,14 +89,12 @@ class WideResNet(Backbone):
         block_dropout: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dropout=dropout)
         if not isinstance(depth, int) or depth < 10 or (depth - 4) % 6:
             raise InputError(f"Depth {depth} does not fit: choose 6 n + 4, such as 16, 28 or 40.")
         check_positive("Widening factor", widen)
-        check_sizes(num_classes, in_channels, dropout)
-        check_sizes(num_classes, in_channels, block_dropout)
+        check_probability("Dropout", block_dropout)
         blocks = (depth - 4) // 6
-        self.num_classes, self.in_channels = num_classes, in_channels
         self.conv1 = conv(2, in_channels, CHANNELS[0], 3)
         rates = rising(drop_path_rate, 3 * blocks)
         channels = CHANNELS[0]
@@ -111,13 +106,9 @@ class WideResNet(Backbone):
                 layer.append(WideBlock(channels, width * widen, steps, dropout=block_dropout, drop_path=next(rates)))
                 channels, steps = width * widen, steps.after_first()
             self.add_module(f"layer{stage}", layer)
-        self.stages, self.output_stride = tuple(levels), levels[-1].stride
         self.bn = norm_layer("batch", channels, 2)
         self.act = activation("relu")
-        self.global_pool = adaptive_avg_pool(2)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
-        initialise(self)
+        self.finish(levels)
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
         """The first convolution, the first two layers, and the last with the normalisation and ReLU after it."""

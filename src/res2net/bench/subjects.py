@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from res2net.backbones.base import usual_side
+from res2net.backbones.base import default_image_size
 from res2net.errors import InputError, check_choice, nearest
 from res2net.measure import Counts, count, settle
 from res2net.weights import records
@@ -63,12 +63,12 @@ def open_subject(name: str) -> Subject:
     if Path(name).suffix or Path(name).is_file():
         model, checkpoint = load_model(name)
         preprocessing = preprocessing_of(checkpoint)
-        side = preprocessing.size if preprocessing else usual_side(model)
+        side = preprocessing.size if preprocessing else default_image_size(model)
         fresh = False
     else:
         check_choice("Model", name, list_models())
         model = create_model(name)
-        side = usual_side(model)
+        side = default_image_size(model)
         fresh = True
     if model.dims != 2:
         raise InputError(f"{name} is not for images: choose a network of two dimensions.")

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from res2net.backbones.base import Backbone, usual_side
+from res2net.backbones.base import Backbone, default_image_size
 from res2net.errors import InputError
 from res2net.measure import Counts, Memory, ReceptiveField, human, mean_field
 from res2net.report import Column, Table
 from res2net.weights import WeightRecord
 
-__all__ = ["SIGNALS", "common_dims", "cost_table", "memory_table", "stage_table", "usual_side", "weights_table"]
+__all__ = ["SIGNALS", "common_dims", "cost_table", "default_image_size", "memory_table", "stage_table", "weights_table"]
 
 SIGNALS = {1: "signal", 2: "image", 3: "volume"}
 """What a network takes, by dimensions."""

@@ -161,7 +161,7 @@ def check_task(name: str) -> None:
 def opened(chosen: Arguments, name: str, size: tuple[int, int] | None) -> tuple[Task, dict[str, Any]]:
     """The task with its network, ready for images of that size, and what is known about the weights."""
     from res2net import __version__
-    from res2net.commands.costs import usual_side
+    from res2net.commands.costs import default_image_size
     from res2net.engine.checkpoints import restore_new, restore_task
     from res2net.export.artefact import TRAINING
     from res2net.weights import read_checkpoint
@@ -180,7 +180,7 @@ def opened(chosen: Arguments, name: str, size: tuple[int, int] | None) -> tuple[
         said = dict(checkpoint.metadata)
     else:
         task = restore_new(chosen.source, name)
-        size = size or (usual_side(task.backbone),) * 2
+        size = size or (default_image_size(task.backbone),) * 2
         said = {"source": FRESH}
     model: Any = task.backbone
     if chosen.features and 3 in task.dims:

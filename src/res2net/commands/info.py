@@ -57,7 +57,14 @@ def run(arguments: Sequence[str]) -> None:
     import torch
 
     from res2net.backbones.registry import variant
-    from res2net.commands.costs import common_dims, cost_table, memory_table, stage_table, usual_side, weights_table
+    from res2net.commands.costs import (
+        common_dims,
+        cost_table,
+        default_image_size,
+        memory_table,
+        stage_table,
+        weights_table,
+    )
     from res2net.measure import count, count_memory, stage_fields
     from res2net.weights import records
     from res2net.zoo import check_model_options, create_model
@@ -74,7 +81,7 @@ def run(arguments: Sequence[str]) -> None:
         from res2net.commands.fields import check_plot, draw_fields
 
         check_plot(chosen.plot, models, chosen.samples, chosen.weights)
-    size = chosen.size or max(usual_side(model) for model in models.values())
+    size = chosen.size or max(default_image_size(model) for model in models.values())
     inputs = {name: (model.in_channels, *(size,) * dims) for name, model in models.items()}
     console = Console()
     for name in names:

@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.backbones.base import Backbone
     from res2net.backbones.registry import variant
-    from res2net.commands.costs import SIGNALS, common_dims, usual_side
+    from res2net.commands.costs import SIGNALS, common_dims, default_image_size
     from res2net.measure import count, nearest_width
     from res2net.report import Column, Table
     from res2net.zoo import check_model_options, create_model
@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> None:
 
     budget_model = built(chosen.like)
     common_dims({chosen.like: budget_model, chosen.model: built(chosen.model, **chosen.options)})
-    size = chosen.size or usual_side(budget_model)
+    size = chosen.size or default_image_size(budget_model)
     budget = count(budget_model, (budget_model.in_channels, *(size,) * budget_model.dims))
     known: dict[int, Counts] = {}
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from res2net.errors import InputError
-from res2net.measure.evaluation import evaluation
 from res2net.measure.receptive import HasFeatures, ReceptiveField, receptive_field, stage_fields
+from res2net.nn import evaluation
 
 __all__ = ["EffectiveField", "effective_field", "settle"]
 

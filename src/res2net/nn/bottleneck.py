@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from res2net.errors import InputError, check_choice
 from res2net.kernels import BatchNorm, Convolution, interior_recomputed
 from res2net.nn.attention import SqueezeExcitation
-from res2net.nn.layers import Activation, IntOrTuple, Norm, activation, check_positive, conv, norm_layer
+from res2net.nn.layers import (
+    Activation,
+    IntOrTuple,
+    Norm,
+    activation,
+    check_positive,
+    conv,
+    norm_layer,
+    stochastic_depth,
+)
 from res2net.nn.res2conv import Branch, Res2Conv
 
 __all__ = ["Res2Bottleneck"]
@@ -180,14 +189,3 @@ def batch_norm_tensors(norm: Any) -> BatchNorm:
 def convolution_tensors(conv: Any) -> Convolution:
     """The weight and the numbers of a convolution."""
     return Convolution(conv.weight, conv.stride, conv.padding, conv.dilation, conv.groups)
-
-
-def stochastic_depth(probability: float) -> nn.Module:
-    """Drop whole samples with `probability` while training; the identity at 0."""
-    if not 0 <= probability < 1:
-        raise InputError(f"Drop path {probability} does not fit: give a probability, 0 <= p < 1.")
-    if probability == 0:
-        return nn.Identity()
-    from torchvision.ops import StochasticDepth  # it takes seconds to import, and few networks need it
-
-    return StochasticDepth(probability, mode="row")

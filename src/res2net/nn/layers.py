@@ -18,10 +18,12 @@ __all__ = [
     "adaptive_avg_pool",
     "avg_pool",
     "check_positive",
+    "check_probability",
     "conv",
     "max_pool",
     "norm_layer",
     "per_dimension",
+    "stochastic_depth",
 ]
 
 IntOrTuple: TypeAlias = int | tuple[int, ...]
@@ -99,6 +101,12 @@ def check_positive(what: str, value: object) -> None:
     """`InputError` unless `value` is a positive integer."""
     if not isinstance(value, int) or value < 1:
         raise InputError(f"{what} {value!r} does not fit: give a positive integer.")
+
+
+def check_probability(what: str, value: float) -> None:
+    """Raise `InputError` unless `value` is at least 0 and less than 1."""
+    if not 0 <= value < 1:
+        raise InputError(f"{what} {value} does not fit: give a probability, 0 <= p < 1.")
 
 
 def conv(
@@ -192,3 +200,13 @@ def activation(act: Activation, *, inplace: bool = True) -> nn.Module:
         return act()
     check_choice("Activation", act, ACTIVATIONS)
     return ACTIVATIONS[act](inplace)
+
+
+def stochastic_depth(probability: float) -> nn.Module:
+    """A layer that drops whole samples with `probability` in training (Huang et al., ECCV 2016)."""
+    check_probability("Drop path", probability)
+    if probability == 0:
+        return nn.Identity()
+    from torchvision.ops import StochasticDepth  # it takes seconds to import, and few networks need it
+
+    return StochasticDepth(probability, mode="row")

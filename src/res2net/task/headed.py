@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 from torch import nn
 
-from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.images.sources import DataSource
+from res2net.nn import freeze_norms
 from res2net.options import from_dict
 from res2net.task.base import Task
 from res2net.weights import Checkpoint, Preprocessing

@@ -18,9 +18,8 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
-from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
-from res2net.backbones.checks import check_stages
+from res2net.backbones.stages import check_stages
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.box_points import points_in_boxes
 from res2net.tasks.objects.heads.detector import Detector
@@ -59,7 +58,7 @@ class PyramidNeck(nn.Module):
         count = len(backbone.stages)
         self.levels = tuple(range(1, count) if levels is None else levels)
         check_stages(self.levels, count)
-        keep_stages(backbone, max(self.levels) + 1)
+        backbone.keep_stages(max(self.levels) + 1)
         stages = [backbone.stages[level] for level in self.levels]
         self.strides = [stage.stride for stage in stages]
         self.channels = channels
