@@ -2,12 +2,13 @@
 
 import json
 import os
+from contextlib import ExitStack
 
 import pytest
 import torch
 
 import res2net
-from res2net.export import FORMATS, load_runtime, read_artefact, runtimes
+from res2net.export import FORMATS, RUNTIMES, load_runtime, read_artefact
 from res2net.weights import save
 
 SAFE = ("pt2", "onnx", "openvino")
@@ -29,19 +30,21 @@ def export(run, trained, tmp_path_factory):
 
 
 @pytest.fixture
-def spoiled(monkeypatch):
-    """A function that lets a runtime add to all it computes."""
+def spoiled():
+    """A function that lets a runtime add to all it computes, until the end of the test."""
+    replaced = ExitStack()
 
     def spoil(to, change):
-        runner = runtimes.RUNTIMES[to]
+        runner = RUNTIMES[to]
 
         def wrong(path, precision, threads):
             run = runner(path, precision, threads)
             return lambda images: [change(output) for output in run(images)]
 
-        monkeypatch.setitem(runtimes.RUNTIMES, to, wrong)
+        replaced.enter_context(RUNTIMES.replaced(to, wrong))
 
-    return spoil
+    with replaced:
+        yield spoil
 
 
 @pytest.fixture
@@ -243,7 +246,7 @@ def test_damaged_images(run, refused, trained, make_images, tmp_path):
     for image in folder.rglob("*.*"):
         image.write_bytes(b"hello")
     sentence = refused(*words, "--bad-images", "skip", "--overwrite")
-    assert sentence == "There is no image that can be read: give other images."
+    assert sentence == "None of the images can be read: give other images."
 
 
 def test_the_description_is_plain(export):

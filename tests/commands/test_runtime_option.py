@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_refused(refused, exported, images, trained, tmp_pa
     more = {
         ("--model", "resnet50"): "holds its model itself: leave out --model.",
         ("--accelerator", "gpu"): "--runtime onnx runs on the processor: leave out --accelerator.",
-        ("--precision", "bf16"): "onnx computes in fp32 here: choose --runtime openvino for bf16.",
+        ("--precision", "bf16"): "onnx has no bf16: choose --runtime openvino, or --precision fp32.",
         ("--precision", "fp17"): "Unknown precision of a runtime 'fp17'",
     }
     for options, sentence in more.items():

@@ -15,7 +15,8 @@ from res2net.bench.cases import RUNTIMES, Case, Setting
 from res2net.bench.subjects import Subject, random_images
 from res2net.errors import InputError
 from res2net.export import FORMATS, Artefact, export_network, load_runtime
-from res2net.export.parts import drawn_batches
+from res2net.export.parts import synthetic_batches
+from res2net.export.runtimes import Precision
 from res2net.images import eval_transform
 from res2net.optional import quiet
 from res2net.surgery import optimize
@@ -168,7 +169,7 @@ def export_case(case: Case, subject: Subject, folder: Path) -> Path | None:
 def calibration_batches(case: Case, subject: Subject) -> list[Tensor]:
     """Drawn images in batches of the case; random ones for a network that does not take three channels."""
     if subject.channels == 3:
-        return list(drawn_batches(eval_transform(Preprocessing(size=case.size)), CALIBRATION, case.batch))
+        return list(synthetic_batches(eval_transform(Preprocessing(size=case.size)), CALIBRATION, case.batch))
     count = -(-CALIBRATION // case.batch) * case.batch
     return list(random_images(count, subject.channels, case.size).split(case.batch))
 
@@ -180,6 +181,6 @@ def exported_run(case: Case, subject: Subject, setting: Setting, file: Path) -> 
     return lambda: network(images)
 
 
-def runtime_precision(case: Case) -> str:
+def runtime_precision(case: Case) -> Precision:
     """In which a runtime computes what is not in int8."""
     return "bf16" if case.precision == "bf16" else "fp32"

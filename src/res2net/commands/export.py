@@ -210,14 +210,14 @@ def exported_part(task: Task, features: bool) -> tuple[nn.Module, tuple[str, ...
 
 def image_batches(task: Task, folder: str | None, batch: int, bad_images: str) -> Iterator[Tensor]:
     """Prepared images of a folder, or drawn ones, in whole batches; the last may have images of the first."""
-    from res2net.export.parts import drawn_batches, file_batches, whole_batches
+    from res2net.export.parts import file_batches, synthetic_batches, whole_batches
 
     prepare = task.fitted()
     if folder is None and (samples := task.drawn(CHECKED_VOLUMES)) is not None:
         return whole_batches(samples, prepare, batch)
     if folder is None:
         detects = "boxes" in task.outputs
-        return drawn_batches(prepare, CHECKED_DETECTORS if detects else CHECKED, batch, objects=detects)
+        return synthetic_batches(prepare, CHECKED_DETECTORS if detects else CHECKED, batch, objects=detects)
     return file_batches(prepare, task.list_files(folder), batch, bad_images, read=task.read_file)
 
 

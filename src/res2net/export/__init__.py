@@ -1,4 +1,4 @@
-"""Networks as files that other programs run, each compared with the network it was made of."""
+"""Export: networks as files for other runtimes, each compared with the original network."""
 
 from res2net.export.artefact import FORMATS, Artefact, read_artefact
 from res2net.export.detections import DetectionAgreement, compare_detections

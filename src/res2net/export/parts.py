@@ -1,4 +1,4 @@
-"""What is exported of a task, and the images that it is tried with."""
+"""The feature pyramid as a module to export, and batches of images to compare and calibrate with."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from res2net.images.folder import ReadFiles
 from res2net.images.samples import Skipped, Transformed
 from res2net.images.shapes.dataset import Shapes
 
-__all__ = ["Pyramid", "drawn_batches", "file_batches"]
+__all__ = ["Pyramid", "file_batches", "synthetic_batches", "whole_batches"]
 
 OBJECTS_SIZE = 256
-"""Pixels of the side of a drawn image with several objects."""
+"""Side of a synthetic image with several objects, in pixels."""
 OBJECTS = (0.15, 0.6)
-"""Sizes of these objects, as shares of the image's."""
+"""Smallest and largest size of these objects, as shares of the side of the image."""
 Prepare = Callable[[Any], Tensor]
-"""An image to what a network takes: `(C, H, W)`."""
+"""A function that turns an image into the input of a network, `(C, H, W)`."""
 
 
 class Pyramid(nn.Module):
-    """A backbone that gives its features: `(N, C, H, W)` to one map for each stage, finest first."""
+    """A backbone whose outputs are its features: `(N, C, H, W)` to one map per stage, finest first."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The pyramid."""
+        """Compute the pyramid."""
         return self.backbone.features(images)
 
 
-def drawn_batches(prepare: Prepare, count: int, batch: int, *, objects: bool = False) -> Iterator[Tensor]:
-    """Scenes of the procedural set, in whole batches; with several `objects`, larger, if so wished."""
+def synthetic_batches(prepare: Prepare, count: int, batch: int, *, objects: bool = False) -> Iterator[Tensor]:
+    """Batches of images of the synthetic set `shapes`; with `objects`, larger images with several objects each."""
     source = (
         Shapes(count, seed=0, size=OBJECTS_SIZE, things=(2, 5), sizes=OBJECTS) if objects else Shapes(count, seed=0)
     )
@@ -54,14 +54,14 @@ def file_batches(
     *,
     read: Callable[[str | Path], Any] = read_image,
 ) -> Iterator[Tensor]:
-    """Images of files, in whole batches; `read` takes the path of one."""
+    """Batches of images from files, which `read` opens."""
     files = Transformed(ReadFiles(paths, read), None, bad_images)
     samples = (files[index] for index in range(len(files)))
     return whole_batches((sample[0] for sample in samples if not isinstance(sample, Skipped)), prepare, batch)
 
 
 def whole_batches(images: Iterable[object], prepare: Prepare, batch: int) -> Iterator[Tensor]:
-    """Batches of a size; the last is filled up with its own images."""
+    """Batches of exactly `batch` images; the last is filled up by repeating its own images."""
     waiting: list[Tensor] = []
     empty = True
     for image in images:
@@ -72,4 +72,4 @@ def whole_batches(images: Iterable[object], prepare: Prepare, batch: int) -> Ite
     if waiting:
         yield torch.stack([waiting[index % len(waiting)] for index in range(batch)])
     elif empty:
-        raise InputError("There is no image that can be read: give other images.")
+        raise InputError("None of the images can be read: give other images.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact
-from res2net.export.runtimes import SAFE_RUNTIMES, load_runtime
+from res2net.export.runtimes import SAFE_RUNTIMES, Precision, load_runtime
 from res2net.task.base import Task, task_type
 
 __all__ = ["restore_exported"]
@@ -27,7 +28,7 @@ def restore_exported(
         InputError: as `load_runtime`, the network is for another task, or it gives features and no results.
     """
     check_choice("Runtime", runtime, SAFE_RUNTIMES)
-    network = load_runtime(path, runtime, precision=precision)
+    network = load_runtime(path, runtime, precision=cast("Precision", precision))  # which checks it
     artefact = network.artefact
     if not artefact.class_names:
         raise InputError(f"{path} gives features and no results: export the network without --features.")
