@@ -26,9 +26,9 @@ def test_cases_that_are_compared_stand_together():
         ([], ["fp32"], {}, "There is nothing to measure"),
         (["eager"], ["fp32"], {"batches": []}, "There is nothing to measure"),
         (["eager"], ["fp32"], {"batches": [0]}, "batch size 0 is out of range"),
-        (["pt2"], ["bf16"], {}, "Runtime pt2 has no bf16: it computes in fp32."),
-        (["onnx"], ["fp32"], {"device": "cuda"}, "Runtime onnx is for the processor"),
-        (["onnx"], ["fp32"], {"train": (4, 32)}, "No runtime of these trains"),
+        (["pt2"], ["bf16"], {}, "Runtime pt2 has no bf16: choose fp32."),
+        (["onnx"], ["fp32"], {"device": "cuda"}, "Runtime onnx runs on the CPU only"),
+        (["onnx"], ["fp32"], {"train": (4, 32)}, "None of the runtimes can train"),
     ],
 )
 def test_what_does_not_fit_is_refused(runtimes, precisions, more, sentence):

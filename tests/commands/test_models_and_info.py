@@ -75,7 +75,7 @@ def test_a_narrow_terminal_is_not_exceeded(run, monkeypatch, columns):
         (["resnet50", "--size", "-3"], "size -3 is out of range: give 1 or more."),
         (["resnet50", "--in-channels", "0"], "0 input channels: give at least"),
         (["resnet50", "--num-clases", "4"], "`res2net info` has no option '--num-clases': did you mean '--num-class"),
-        ([], "`res2net info` lacks what it works on: see `res2net info --help`."),
+        ([], "`res2net info` needs at least one model: see `res2net info --help`."),
     ],
 )
 def test_info_of_what_does_not_exist(refused, words, sentence):
