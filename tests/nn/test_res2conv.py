@@ -1,6 +1,7 @@
 """The Res2 convolution, against a loop written from the paper."""
 
 import copy
+from typing import get_args
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from res2net.errors import InputError
 from res2net.nn import Res2Conv
-from res2net.nn.res2conv import ORDERS
+from res2net.nn.res2conv import Order
 
 SIZE = (7, 6, 5)
 
@@ -149,7 +150,7 @@ def test_scale_1_is_a_plain_convolution(lively, mode, pass_through):
     assert module(x).shape == (2, 4, 4, 3)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", get_args(Order))
 def test_orders_of_convolution_normalisation_and_activation(lively, order):
     module = lively(Res2Conv(3, scale=2, order=order, split_order="paper")).eval()
     x = signal(module)
@@ -186,7 +187,7 @@ def test_names_of_weights_are_the_official_ones():
 
 @pytest.mark.parametrize("mode", ["hierarchical", "stage"])
 @pytest.mark.parametrize("norm", ["batch", "none"])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", get_args(Order))
 @pytest.mark.parametrize("act", ["relu", "silu"])
 def test_working_in_place_changes_nothing(order, norm, mode, act):
     module = Res2Conv(3, order=order, norm=norm, mode=mode, act=act)

@@ -13,6 +13,7 @@ from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
+from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
 from res2net.nn.layers import (
     Activation,
@@ -72,7 +73,7 @@ class BigLittleModule(nn.Module):
     Args:
         block: makes a block from its channels in, its planes, `stride`, `dilation`, `mode` and `drop_path`.
         layers: blocks of the stage, two or more.
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         out_channels: channels of the output.
         steps: stride of the fusion block, and dilation of all blocks.
         drop_paths: of the blocks, in turn: big branch, little branch, fusion.
@@ -178,12 +179,12 @@ class BigLittleNet(Backbone):
         channels: planes of each stage; a stage has four times as many output channels.
         alpha: divides the channels of the little branches.
         beta: divides their number of blocks.
-        num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
-        in_channels: channels of the image.
+        num_classes: number of classes of the classifier; 0 for no classifier: `forward` returns the last features.
+        in_channels: number of channels of the image.
         output_stride: stride of the last stage (32, 16, 8); dilation replaces the strides beyond it. Big branches work
             at half the size all the same.
-        dims: dimensions of the signal, 1, 2 or 3.
-        stem_channels: channels of the stem.
+        dims: number of dimensions of the signal: 1, 2 or 3.
+        stem_channels: number of channels of the stem.
         scale: as in `Res2Bottleneck`.
         base_width: as in `Res2Bottleneck`.
         cardinality: as in `Res2Bottleneck`.
@@ -191,14 +192,14 @@ class BigLittleNet(Backbone):
         norm: as in `Res2Bottleneck`; also of all other convolutions.
         act: as in `Res2Bottleneck`; also outside of blocks.
         recompute: as in `Res2Bottleneck`.
-        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
-        dropout: probability to drop a feature before the classifier while training.
+        drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
+        dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero, as the official code does.
 
     Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
 
     Raises:
-        InputError: an option is out of range, or two do not fit together.
+        InputError: an option is out of range, or two options do not fit together.
     """
 
     def __init__(
@@ -216,7 +217,7 @@ class BigLittleNet(Backbone):
         scale: int = 1,
         base_width: int = 64,
         cardinality: int = 1,
-        split_order: str = "official",
+        split_order: SplitOrder = "official",
         norm: Norm = "batch",
         act: Activation = "relu",
         recompute: bool = False,

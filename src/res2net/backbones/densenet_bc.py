@@ -19,7 +19,7 @@ class DenseLayer(nn.Module):
     """A 1x1 and a 3x3 convolution, each after its normalisation and ReLU; its output stands behind its input.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         growth_rate: channels added; the 1x1 convolution has four times as many.
         dilation: of the 3x3 convolution.
 
@@ -50,11 +50,11 @@ class DenseNetBC(Backbone):
     Args:
         depth: layers, 6 n + 4 for n dense layers in each block.
         growth_rate: channels that a dense layer adds, k.
-        num_classes: classes of the classifier; 0 for none.
-        in_channels: channels of the image.
+        num_classes: number of classes of the classifier; 0 for no classifier.
+        in_channels: number of channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
         drop_path_rate: only 0: there are no residual branches.
-        dropout: probability to drop a feature before the classifier while training.
+        dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 

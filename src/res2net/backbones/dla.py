@@ -13,6 +13,7 @@ from res2net.backbones.dilated import DilatedMaxPool
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
+from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
 from res2net.nn.layers import (
     MAX_POOL,
@@ -54,7 +55,7 @@ class Tree(nn.Module):
         depth: of the tree.
         block: makes a block from its channels in, its planes, `stride`, `dilation`, `mode` and `drop_path`.
         root: makes a root from its channels in and out.
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         out_channels: channels of every block and of the output.
         steps: of the first block and of those behind it.
         drop_paths: of the blocks, in turn.
@@ -144,11 +145,11 @@ class DLA(Backbone):
     Args:
         levels: convolutions of the first two levels, and the depth of the tree of each other.
         channels: output channels of each level; those of trees are even.
-        num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
-        in_channels: channels of the image.
+        num_classes: number of classes of the classifier; 0 for no classifier: `forward` returns the last features.
+        in_channels: number of channels of the image.
         output_stride: stride of the last level (32, 16, 8, 4); dilation replaces the strides beyond it. The weights
             are the same at any output stride.
-        dims: dimensions of the signal, 1, 2 or 3.
+        dims: number of dimensions of the signal: 1, 2 or 3.
         scale: as in `Res2Bottleneck`.
         base_width: as in `Res2Bottleneck`; a block has half as many planes as output channels.
         cardinality: as in `Res2Bottleneck`.
@@ -156,14 +157,14 @@ class DLA(Backbone):
         norm: as in `Res2Bottleneck`; also of all other convolutions.
         act: as in `Res2Bottleneck`; also behind all other convolutions.
         recompute: as in `Res2Bottleneck`.
-        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
-        dropout: probability to drop a feature before the classifier while training.
+        drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
+        dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero; the official code does not.
 
     Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
 
     Raises:
-        InputError: an option is out of range, or two do not fit together.
+        InputError: an option is out of range, or two options do not fit together.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class DLA(Backbone):
         scale: int = 1,
         base_width: int = 64,
         cardinality: int = 1,
-        split_order: str = "official",
+        split_order: SplitOrder = "official",
         norm: Norm = "batch",
         act: Activation = "relu",
         recompute: bool = False,

@@ -40,7 +40,7 @@ class SERes2Block(nn.Module):
         channels: in and out.
         dilation: of the Res2 convolution.
         scale: splits of the Res2 convolution; the first passes through, as in the paper's Eq. 1.
-        drop_path: probability to drop the residual branch of a sample while training.
+        drop_path: probability of dropping the residual branch of a sample in training.
 
     Shape: `(N, channels, T)` to the same.
     """
@@ -115,7 +115,7 @@ class EcapaTdnn(Backbone):
         scale: as in `SERes2Block`.
         summed_inputs: whether a block receives the sum of the outputs of all before it (the source's section 3.3), or
             of the one before it only.
-        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
+        drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
 
     Shape: `(N, in_channels, T)` to `(N, num_classes)`.
 

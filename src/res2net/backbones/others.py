@@ -37,11 +37,11 @@ class TimmBackbone(Backbone):
         architecture: timm's name.
         num_classes: classes of the classifier; 0 for none: what stands between the last features and the classifier
             is then left out as well.
-        in_channels: channels of the image.
+        in_channels: number of channels of the image.
         output_stride: stride of the last stage; below the network's own, dilation replaces the strides of VGG and
             DenseNet (also in VGG's 7x7 convolution before the classifier). HRNet and Inception have only their own.
         drop_path_rate: only 0: timm builds these networks without it.
-        dropout: probability to drop a feature before the classifier while training.
+        dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 

@@ -22,11 +22,11 @@ class WideBlock(nn.Module):
     Where the channels change, the shortcut is a 1x1 convolution of the activated input.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         out_channels: channels of the output.
         steps: stride of the first convolution, and dilation of both.
         dropout: probability to drop a number between the convolutions while training.
-        drop_path: probability to drop the residual branch of a sample while training.
+        drop_path: probability of dropping the residual branch of a sample in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, out_channels, ceil(H / step), ceil(W / step))`.
     """
@@ -64,12 +64,12 @@ class WideResNet(Backbone):
     Args:
         depth: layers, 6 n + 4 for n blocks in each stage.
         widen: factor of the channels 16, 32, 64 of the stages.
-        num_classes: classes of the classifier; 0 for none.
-        in_channels: channels of the image.
+        num_classes: number of classes of the classifier; 0 for no classifier.
+        in_channels: number of channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
-        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
+        drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
         block_dropout: probability of the dropout inside the blocks while training (the source uses 0.3, or none).
-        dropout: probability to drop a feature before the classifier while training.
+        dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 

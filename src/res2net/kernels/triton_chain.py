@@ -22,7 +22,7 @@ from torch import Tensor
 
 from res2net.errors import InputError
 from res2net.kernels.chain import Layout
-from res2net.kernels.folded import check_folded, default_pass_through, output_shape, tap_major
+from res2net.kernels.folded import DEFAULTS, ChainOptions, check_folded, output_shape, tap_major
 
 __all__ = ["Blocks", "choose_blocks", "folded_chain_triton", "launches"]
 
@@ -227,13 +227,8 @@ def folded_chain_triton(
     weights: Tensor,
     biases: Tensor,
     layout: Layout,
+    options: ChainOptions = DEFAULTS,
     *,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-    act: str = "relu",
-    pass_through: str | None = None,
-    pool_counts_padding: bool = True,
     tf32: bool = False,
     blocks: Blocks | None = None,
 ) -> Tensor:
@@ -246,7 +241,7 @@ def folded_chain_triton(
     Raises:
         InputError: an option or a shape does not fit, or there is no GPU (nor TRITON_INTERPRET=1).
     """
-    check_folded(x, weights, biases, layout, stride, dilation, groups, act, pass_through)
+    check_folded(x, weights, biases, layout, options)
     if not (x.is_cuda or triton.knobs.runtime.interpret):
         raise InputError(f"backend='triton' runs on a GPU, and the input is on {x.device}: use backend='reference'.")
     if x.dtype not in PRECISIONS:
@@ -256,6 +251,7 @@ def folded_chain_triton(
     x = x.contiguous(memory_format=torch.channels_last)
     weights = tap_major(weights)
     biases = biases.contiguous()
+    stride, groups = options.stride, options.groups
     shape = output_shape(x, stride)
     out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     if out.numel() == 0:
@@ -266,17 +262,16 @@ def folded_chain_triton(
     cut = blocks or choose_blocks(pixels, group, x.element_size(), tf32=tf32)
     tiles = triton.cdiv(pixels, cut.pixels) * triton.cdiv(group, cut.outputs) * groups
     size = weights.shape[-1]
-    pool = (pass_through or default_pass_through(layout)) == "pool"
-    options = {
+    fixed = {
         "SCALE": layout.scale,
         "SPLIT": layout.width,
         "GROUPS": groups,
         "KERNEL": size,
         "STRIDE": stride,
-        "DILATION": dilation,
-        "WINDOW": size if pool else 1,
-        "COUNTS_PADDING": pool_counts_padding,
-        "RELU": act == "relu",
+        "DILATION": options.dilation,
+        "WINDOW": size if options.pools(layout) else 1,
+        "COUNTS_PADDING": options.pool_counts_padding,
+        "RELU": options.act == "relu",
         "LARGE": max(x.numel(), out.numel()) >= INT32_ELEMENTS,
         "PRECISION": "tf32" if tf32 else "ieee",
         "WIDEN": triton.knobs.runtime.interpret,  # the interpreter multiplies bf16 as if it were integers
@@ -289,7 +284,7 @@ def folded_chain_triton(
             start(
                 *(x, before, weights, biases, out, *numbers, layout.passed or 0),
                 **constants(launch, cut),
-                **options,
+                **fixed,
                 num_warps=cut.warps,
                 num_stages=cut.stages,
                 enable_fp_fusion=True,
