@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import default_image_size
 from res2net.errors import InputError, check_choice, nearest
-from res2net.measure import Counts, count, settle
+from res2net.measure import Counts, calibrate_norms, count
 from res2net.weights import records
 from res2net.zoo import create_model, list_models, load_model, preprocessing_of
 
@@ -49,7 +49,7 @@ class Subject:
     def settle(self, size: int) -> None:
         """Give an untrained network realistic activations: multiplications by zero could take less time."""
         if self.fresh:
-            settle(self.model, random_images(SETTLING, self.channels, size))
+            calibrate_norms(self.model, random_images(SETTLING, self.channels, size))
 
 
 def open_subject(name: str) -> Subject:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError, check_range
-from res2net.measure import effective_field, settle, stage_fields
+from res2net.measure import calibrate_norms, effective_field, stage_fields
 from res2net.report import Fields, fields_figure, render
 from res2net.report.progress import track
 from res2net.weights import Preprocessing, atomic_write
@@ -69,7 +69,7 @@ def draw_fields(
             else:
                 inputs = real_images(images, samples, replace(preprocessing, size=side))
             if checkpoint is None:
-                settle(model, inputs[:SETTLING] if len(inputs) > 1 else inputs.expand(2, -1, -1, -1))
+                calibrate_norms(model, inputs[:SETTLING] if len(inputs) > 1 else inputs.expand(2, -1, -1, -1))
             fields[name] = Fields(stage_fields(model)[-1].paths, effective_field(model, inputs))
     figure = fields_figure(fields)
     atomic_write(path, lambda file: file.write(render(figure, Path(path).suffix[1:].lower())))

@@ -1,4 +1,4 @@
-"""The Res2 chain as functions of tensors: the readable reference, and fast paths with the same signature."""
+"""The Res2 chain as functions of tensors: a readable reference, and fast paths with the same signature."""
 
 from res2net.kernels.chain import Layout, SplitOrder, chain, chain_backward, chain_in_place
 from res2net.kernels.folded import ChainOptions, folded_chain, tap_major
