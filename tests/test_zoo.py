@@ -190,7 +190,7 @@ def test_a_file_that_names_no_model(tmp_path, metadata):
     model = create_model("res2net20_26w_4s_tiny", num_classes=4)
     path = tmp_path / "model.safetensors"
     save(path, model.state_dict(), metadata)
-    with pytest.raises(InputError, match="does not say which model it holds: name the model as well"):
+    with pytest.raises(InputError, match="does not say which model it holds: give the name of the model as well"):
         load_model(path)
     loaded, checkpoint = load_model(path, "res2net20_26w_4s_tiny")
     assert same_weights(loaded, model)
@@ -277,7 +277,7 @@ def test_every_published_net_of_paddle_is_created_from_its_file(tmp_path, monkey
 
 
 def test_a_tag_alone_names_no_model():
-    with pytest.raises(InputError, match=r"^in1k is no file: .*name the model as well\.$"):
+    with pytest.raises(InputError, match=r"^in1k is not a file: .*give the name of the model as well\.$"):
         load_model("in1k")
 
 

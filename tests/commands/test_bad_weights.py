@@ -92,5 +92,5 @@ def test_weights_for_other_classes(refused, make_images, weights):
 def test_weights_that_do_not_say_their_model(run, refused, images, trained):
     """The state of a run holds weights too."""
     words = ["predict", images / "red" / "0.png", "--weights", trained.folder / "last.ckpt", "--accelerator", "cpu"]
-    assert refused(*words) == f"{words[3]} does not say which model it holds: name the model as well."
+    assert refused(*words) == f"{words[3]} does not say which model it holds: give the name of the model as well."
     assert run(*words, "--model", "res2net20_26w_4s_tiny").status == 0

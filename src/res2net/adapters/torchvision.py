@@ -1,4 +1,4 @@
-"""Our backbones under the detectors of torchvision (https://docs.pytorch.org/vision/stable/models.html)."""
+"""Our backbones for the detectors of torchvision (https://docs.pytorch.org/vision/stable/models.html)."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["BackboneWithFPN", "backbone_with_fpn"]
 
 
 class BackboneWithFPN(nn.Module):
-    """A backbone with the feature pyramid network of torchvision on it (Lin et al., CVPR 2017).
+    """A backbone with torchvision's feature pyramid network (Lin et al., CVPR 2017).
 
-    It is what the detectors of torchvision take as their `backbone`: it has `out_channels`, and gives its maps by
-    name: "0", "1", ... of the chosen stages, finest first, and those of the extra block.
+    The detectors of torchvision accept it as their `backbone`: it has `out_channels`, and returns maps by name: "0",
+    "1", ... for the chosen stages, finest first, and those of the extra block.
 
     Args:
-        backbone: the network; its classifier is not used, and stages behind the last of `levels` are taken out.
-        levels: which of its stages, counted from the stem, 0; by default all but the stem.
-        out_channels: channels of every map.
+        backbone: the network, whose classifier is not used; stages behind the last of `levels` are removed.
+        levels: indices of the stages to use, where 0 is the stem; by default all but the stem.
+        out_channels: number of channels of every map.
         extra_blocks: makes coarser maps; by default one of half the size, "pool" (`LastLevelMaxPool`).
-        norm_layer: normalisation in the pyramid, made of its channels; none by default, as in torchvision.
+        norm_layer: makes a normalisation of the pyramid from its channels; by default none, as in torchvision.
 
     Shape: `(N, in_channels, H, W)` to maps `(N, out_channels, ceil(H / stride), ceil(W / stride))`.
 
     Raises:
-        InputError: there are no such stages.
+        InputError: a stage does not exist.
     """
 
     def __init__(
@@ -81,22 +81,22 @@ def backbone_with_fpn(
     norm_layer: Callable[..., nn.Module] | None = None,
     **options: Any,
 ) -> BackboneWithFPN:
-    """A backbone by name, with a feature pyramid network on it, for the detectors of torchvision.
+    """Build a backbone by name with a feature pyramid network for the detectors of torchvision.
 
     Args:
         name: one of `res2net.list_models()`.
         weights: a tag or a file, as in `res2net.create_model`.
-        frozen_stages: how many stages are not trained, the stem first (`Backbone.freeze`).
-        frozen_norms: whether batch normalisations never learn, as in torchvision's own detectors (with few images in
-            a batch their statistics would be poor): they become `FrozenBatchNorm2d`.
-        levels: as in `BackboneWithFPN`; also the following.
-        out_channels: channels of every map.
-        extra_blocks: makes coarser maps.
-        norm_layer: normalisation in the pyramid.
-        options: of `res2net.create_model`, such as `in_channels` or `output_stride`.
+        frozen_stages: number of frozen stages, the stem first (`Backbone.freeze`).
+        frozen_norms: whether to replace batch normalisations by `FrozenBatchNorm2d`, as in torchvision's own detectors,
+            since the statistics of small batches are poor.
+        levels: as in `BackboneWithFPN`.
+        out_channels: as in `BackboneWithFPN`.
+        extra_blocks: as in `BackboneWithFPN`.
+        norm_layer: as in `BackboneWithFPN`.
+        options: options of `res2net.create_model`, such as `in_channels` or `output_stride`.
 
     Raises:
-        InputError: as `res2net.create_model`, or there are no such stages.
+        InputError: as in `res2net.create_model`, or a stage does not exist.
     """
     backbone = create_model(name, weights, num_classes=0, adapt_classifier=True, **options).freeze(frozen_stages)
     if frozen_norms:

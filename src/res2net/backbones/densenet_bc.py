@@ -1,4 +1,4 @@
-"""DenseNet-BC for 32x32 images (Huang et al., CVPR 2017): a row of the paper's Table 4."""
+"""DenseNet-BC for 32x32 images (Huang et al., CVPR 2017), a row of Table 4 of the Res2Net paper."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["DenseNetBC"]
 
 
 class DenseLayer(nn.Module):
-    """A 1x1 and a 3x3 convolution, each after its normalisation and ReLU; its output stands behind its input.
+    """A 1x1 and a 3x3 convolution, each after its normalisation and ReLU, whose output is concatenated to the input.
 
     Args:
         in_channels: number of input channels.
-        growth_rate: channels added; the 1x1 convolution has four times as many.
-        dilation: of the 3x3 convolution.
+        growth_rate: number of channels added; the 1x1 convolution has four times as many.
+        dilation: dilation of the 3x3 convolution.
 
     Shape: `(N, in_channels, H, W)` to `(N, in_channels + growth_rate, H, W)`.
     """
@@ -44,12 +44,13 @@ class DenseLayer(nn.Module):
 class DenseNetBC(Backbone):
     """DenseNet-BC-`depth` with three dense blocks at strides 1, 2 and 4, and a linear classifier.
 
-    Between the blocks a 1x1 convolution halves the channels and an average pooling of 2x2 the size. DenseNet-BC-190
-    with k = 40 has 25.62 M parameters with 10 classes, which is the published 25.6 M, and 25.82 M with 100.
+    Between the blocks a 1x1 convolution halves the channels and an average pooling of 2x2 halves the size.
+    DenseNet-BC-190 with k = 40 has 25.62 M parameters with 10 classes, which is the published 25.6 M, and 25.82 M with
+    100.
 
     Args:
-        depth: layers, 6 n + 4 for n dense layers in each block.
-        growth_rate: channels that a dense layer adds, k.
+        depth: number of layers, 6 n + 4 for n dense layers in each block.
+        growth_rate: number of channels that a dense layer adds, k.
         num_classes: number of classes of the classifier; 0 for no classifier.
         in_channels: number of channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
@@ -96,14 +97,14 @@ class DenseNetBC(Backbone):
         self.finish(levels)
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The first convolution; the blocks, each with the transition before it; the last normalisation and ReLU."""
+        """The modules of the first convolution and of each block; the last also has the final norm and ReLU."""
         first, second, third = (self.get_submodule(f"block{index}") for index in (1, 2, 3))
         to_second, to_third = (self.get_submodule(f"transition{index}") for index in (1, 2))
         return ((self.conv1,), (first,), (to_second, second), (to_third, third, self.bn, self.act))
 
 
 def transition(in_channels: int, out_channels: int, steps: StageSteps) -> nn.Sequential:
-    """Fewer channels at half the size, or dilated; incomplete windows are kept and their padding does not count."""
+    """Make a transition, which halves the size or dilates; incomplete windows are kept and padding does not count."""
     pool = avg_pool(2, 2, stride=2, ceil_mode=True, count_include_pad=False)
     return nn.Sequential(
         norm_layer("batch", in_channels, 2),

@@ -1,4 +1,4 @@
-"""Networks that the paper compares with, taken from timm: Inception, DenseNet, VGG and HRNet."""
+"""Networks of timm that the paper compares with: Inception, DenseNet, VGG and HRNet."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ from res2net.errors import InputError
 __all__ = ["TimmBackbone"]
 
 SMALLEST = {"inception_v3": 75}
-"""Least side of an image; 32 where nothing is said."""
+"""Smallest side of an image; 32 for other networks."""
 BRANCHED = ("hrnet",)
-"""Beginnings of the names of networks with several resolutions side by side."""
+"""Prefixes of the names of networks with parallel branches of several resolutions."""
 FIXED_STRIDES = {
-    "hrnet": "branches of strides 4, 8, 16 and 32 exchange their maps side by side, and `features` gives all of them",
-    "inception": "some of its poolings are calls inside of timm's code and no layers, which dilation could replace",
+    "hrnet": "its parallel branches of strides 4, 8, 16 and 32 exchange maps, and `features` gives all of them",
+    "inception": "some of its poolings are function calls inside of timm's code, which dilation cannot replace",
 }
-"""Why dilation does not replace strides, by the beginning of a network's name."""
+"""Why dilation cannot replace strides, by prefix of the name of a network."""
 
 
 class TimmBackbone(Backbone):
-    """A network of timm with its pyramid as timm's `feature_info` declares it.
+    """A network of timm, with the pyramid that timm's `feature_info` declares.
 
-    It is held as `network`; weights have timm's names behind `network.`, and files with timm's names can be loaded.
-    Sizes of features differ from `ceil(size / stride)`: these networks drop incomplete windows, and Inception does not
-    pad. An HRNet keeps all resolutions to its end: its stages are computed together, and its sides are multiples of
-    32; `freeze` there counts the stem, the first layer, and the three stages of the source.
+    The network is the attribute `network`; weights have timm's names behind `network.`, and files with timm's names can
+    be loaded. Sizes of features differ from `ceil(size / stride)`, since these networks drop incomplete windows and
+    Inception does not pad. An HRNet keeps all resolutions to its end: its stages are computed together, and the sides
+    of its images are multiples of 32; its stages for `freeze` are the stem, the first layer, and the three stages of
+    the source.
 
     Args:
-        architecture: timm's name.
-        num_classes: classes of the classifier; 0 for none: what stands between the last features and the classifier
-            is then left out as well.
+        architecture: name of the network in timm.
+        num_classes: number of classes of the classifier; 0 for no classifier and no layers between the last features
+            and the classifier.
         in_channels: number of channels of the image.
         output_stride: stride of the last stage; below the network's own, dilation replaces the strides of VGG and
-            DenseNet (also in VGG's 7x7 convolution before the classifier). HRNet and Inception have only their own.
-        drop_path_rate: only 0: timm builds these networks without it.
+            DenseNet (also in VGG's 7x7 convolution before the classifier). HRNet and Inception only have their own.
+        drop_path_rate: only 0 is possible, since these networks have no stochastic depth.
         dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 
     Raises:
-        InputError: an option is out of range; at the call, an image that is too small or not divisible.
+        InputError: an option is out of range; in `forward`, an image is too small or its sides are not divisible.
     """
 
     exact_sizes = False
@@ -96,21 +97,21 @@ class TimmBackbone(Backbone):
             self.output_stride,
         )
         if hasattr(network, "pre_logits"):
-            # VGG enlarges maps below the kernel of this convolution, which dilation spreads.
+            # VGG upsamples maps that are smaller than the kernel of this convolution, which dilation spreads.
             before = network.pre_logits
             before.input_kernel_size = (before.input_kernel_size - 1) * before.fc1.dilation[0] + 1
 
     @property
     def input_layer_name(self) -> str:
-        """The first convolution, as timm names it."""
+        """Name of the first convolution, according to timm."""
         return f"network.{self.network.default_cfg['first_conv']}"
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The modules up to each level of the pyramid; of an HRNet the stages of computation."""
+        """The modules up to each level of the pyramid; for an HRNet the stages of computation."""
         return tuple(tuple(self.network.get_submodule(name) for name in names) for names in self.names_of_stages)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The pyramid, `(N, channels, about size / stride)` for each of `stages`, finest first."""
+        """The pyramid: for each of `stages` a map of about `size / stride`, finest first."""
         self.check_image(x)
         if not self.branched:
             return super().features(x)
@@ -127,7 +128,7 @@ class TimmBackbone(Backbone):
         return self.network(x)
 
     def check_image(self, x: Tensor) -> None:
-        """`InputError` for an image whose size the network does not take."""
+        """Raise `InputError` for an image whose size the network does not accept."""
         height, width = x.shape[2:]
         if min(height, width) < self.smallest:
             raise InputError(
@@ -140,7 +141,7 @@ class TimmBackbone(Backbone):
 
 
 def chained_stages(network: Any) -> list[list[str]]:
-    """The names of the modules up to each level of `feature_info`, one after the other; then those of the head."""
+    """Names of the modules of each stage of a sequential network, and at the end of those of the head."""
     names: list[str] = []
     for name, module in network.named_children():
         names += [f"features.{inner}" for inner, _ in module.named_children()] if name == "features" else [name]
@@ -153,7 +154,7 @@ def chained_stages(network: Any) -> list[list[str]]:
 
 
 def branched_stages() -> list[list[str]]:
-    """The same for an HRNet (Wang et al., TPAMI 2021); the last branch, widened, is the last level."""
+    """Names of the modules of each stage of an HRNet (Wang et al., TPAMI 2021), and at the end of those of the head."""
     return [
         ["conv1", "bn1", "act1"],
         ["conv2", "bn2", "act2", "layer1"],
@@ -165,9 +166,9 @@ def branched_stages() -> list[list[str]]:
 
 
 for _about, _parameters in {
-    "VGG (Simonyan and Zisserman, ICLR 2015), of timm": {"vgg16": 138_357_544},
-    "Inception v3 (Szegedy et al., CVPR 2016), of timm": {"inception_v3": 23_834_568},
-    "DenseNet (Huang et al., CVPR 2017), of timm": {"densenet161": 28_681_000},
-    "HRNet v2 (Wang et al., TPAMI 2021), of timm": {"hrnet_w18": 21_299_004, "hrnet_w48": 77_469_864},
+    "VGG (Simonyan and Zisserman, ICLR 2015), from timm": {"vgg16": 138_357_544},
+    "Inception v3 (Szegedy et al., CVPR 2016), from timm": {"inception_v3": 23_834_568},
+    "DenseNet (Huang et al., CVPR 2017), from timm": {"densenet161": 28_681_000},
+    "HRNet v2 (Wang et al., TPAMI 2021), from timm": {"hrnet_w18": 21_299_004, "hrnet_w48": 77_469_864},
 }.items():
     register(TimmBackbone, _about, {name: {"architecture": name} for name in _parameters}, _parameters)

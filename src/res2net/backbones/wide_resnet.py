@@ -1,4 +1,4 @@
-"""Wide ResNet for 32x32 images (Zagoruyko and Komodakis, BMVC 2016): a row of the paper's Table 4."""
+"""Wide ResNet for 32x32 images (Zagoruyko and Komodakis, BMVC 2016), a row of Table 4 of the Res2Net paper."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from res2net.nn.layers import activation, check_positive, check_probability, con
 __all__ = ["WideResNet"]
 
 CHANNELS = (16, 32, 64)
-"""Of each stage, at widening factor 1."""
+"""Number of channels of each stage at widening factor 1."""
 
 
 class WideBlock(nn.Module):
@@ -23,9 +23,9 @@ class WideBlock(nn.Module):
 
     Args:
         in_channels: number of input channels.
-        out_channels: channels of the output.
+        out_channels: number of output channels.
         steps: stride of the first convolution, and dilation of both.
-        dropout: probability to drop a number between the convolutions while training.
+        dropout: probability of dropping a value between the convolutions in training.
         drop_path: probability of dropping the residual branch of a sample in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, out_channels, ceil(H / step), ceil(W / step))`.
@@ -62,13 +62,13 @@ class WideResNet(Backbone):
     10 classes and 36.54 M with 100: both are the published 36.5 M.
 
     Args:
-        depth: layers, 6 n + 4 for n blocks in each stage.
-        widen: factor of the channels 16, 32, 64 of the stages.
+        depth: number of layers, 6 n + 4 for n blocks in each stage.
+        widen: widening factor of the channels 16, 32, 64 of the stages.
         num_classes: number of classes of the classifier; 0 for no classifier.
         in_channels: number of channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
-        block_dropout: probability of the dropout inside the blocks while training (the source uses 0.3, or none).
+        block_dropout: probability of dropping a value inside the blocks in training (the paper uses 0 or 0.3).
         dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
@@ -111,7 +111,7 @@ class WideResNet(Backbone):
         self.finish(levels)
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The first convolution, the first two layers, and the last with the normalisation and ReLU after it."""
+        """The modules of the first convolution and of each layer; the last also has the final norm and ReLU."""
         layers = [self.get_submodule(f"layer{index}") for index in (1, 2, 3)]
         return ((self.conv1,), (layers[0],), (layers[1],), (layers[2], self.bn, self.act))
 
