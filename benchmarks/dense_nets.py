@@ -21,10 +21,10 @@ import tyro
 from rich.console import Console
 
 import res2net
-from res2net.adapters.torchvision import freeze_norms
 from res2net.bench.memory import resident
 from res2net.errors import check_choice
 from res2net.measure import count
+from res2net.nn import freeze_norms
 from res2net.report import Column, Table
 from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork
 

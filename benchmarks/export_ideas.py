@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 import res2net
 from res2net.bench.timing import interleaved
-from res2net.export.core import openvino_core, openvino_hints
-from res2net.export.int8 import quantized
+from res2net.export.int8 import quantize
+from res2net.export.runtimes import openvino_core, openvino_hints
 from res2net.export.split_ranges import join_ranges
 from res2net.report import Column, Table
 from res2net.surgery.fused import Chain, FusedBottleneck
@@ -149,7 +149,7 @@ def main() -> None:
             assert name == "resnet50" or difference < 1e-5, f"{name} is another function: {difference}"
             model = openvino.convert_model(torch.export.export(made, (image,)))
             model.reshape(list(image.shape))
-            int8 = quantized(model, [torch.randn(image.shape) for _ in range(4)])
+            int8 = quantize(model, [torch.randn(image.shape) for _ in range(4)])
             join_ranges(int8)
             for precision, which, hint in (("fp32", model, "fp32"), ("bf16", model, "bf16"), ("int8", int8, "fp32")):
                 hints = openvino_hints(hint, None)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 import res2net
 from gpu_timing import device_name, median_seconds, peaks, text_table
-from res2net.kernels import Layout, folded_chain, tap_major
+from res2net.kernels import ChainOptions, Layout, folded_chain, tap_major
 
 
 class Precision(NamedTuple):
@@ -130,11 +130,11 @@ def distance(case: Case, precision: Precision, chosen: Arguments) -> float:
     from res2net.kernels.triton_chain import folded_chain_triton
 
     given = tensors(case, precision, chosen)
-    expected = folded_chain(*(tensor.double() for tensor in given), case.layout, stride=case.stride)
+    expected = folded_chain(*(tensor.double() for tensor in given), case.layout, ChainOptions(case.stride))
     # What the kernel would leave unwritten is then likely no number.
     poison = torch.full_like(expected, float("nan"), dtype=precision.dtype)
     del poison
-    y = folded_chain_triton(*given, case.layout, stride=case.stride, tf32=precision.tf32)
+    y = folded_chain_triton(*given, case.layout, ChainOptions(case.stride), tf32=precision.tf32)
     return ((y.double() - expected).abs().max() / expected.abs().max()).item()
 
 
@@ -146,11 +146,11 @@ def contenders(case: Case, precision: Precision, chosen: Arguments) -> dict[str,
     x, weights, biases = given
     plain = (x, weights.contiguous(), biases)
     compiled = torch.compile(folded_chain, fullgraph=True, dynamic=False, backend="eager" if chosen.dry else "inductor")
-    layout, stride = case.layout, case.stride
+    layout, options = case.layout, ChainOptions(case.stride)
     return {
-        "triton": lambda: folded_chain_triton(*given, layout, stride=stride, tf32=precision.tf32),
-        "torch": lambda: folded_chain(*plain, layout, stride=stride),
-        "compile": lambda: compiled(*plain, layout, stride=stride),
+        "triton": lambda: folded_chain_triton(*given, layout, options, tf32=precision.tf32),
+        "torch": lambda: folded_chain(*plain, layout, options),
+        "compile": lambda: compiled(*plain, layout, options),
     }
 
 
@@ -171,7 +171,7 @@ def fastest_blocks(case: Case, precision: Precision, chosen: Arguments) -> tuple
     for blocks in itertools.starmap(Blocks, itertools.product(pixels, outputs, inputs, (4, 8), (2, 3, 4))):
         if chosen.dry and tried:
             break
-        options = {"stride": case.stride, "tf32": precision.tf32, "blocks": blocks}
+        options = {"options": ChainOptions(case.stride), "tf32": precision.tf32, "blocks": blocks}
         try:
             tried[blocks] = median_seconds(
                 lambda given=given, o=options: folded_chain_triton(*given, case.layout, **o),

@@ -22,10 +22,10 @@ from torch import Tensor
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 import res2net
-from res2net.adapters.torchvision import freeze_norms
 from res2net.bench.memory import resident
 from res2net.bench.timing import Spread
 from res2net.bench.timing import interleaved as in_turn
+from res2net.nn import freeze_norms
 from res2net.report import Column, Table
 from res2net.tasks.objects.heads.detector import build_detector
 

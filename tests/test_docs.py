@@ -10,11 +10,11 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from res2net.commands.data_prepare import Arguments as PrepareArguments
 
-from res2net.backbones import registry
+from res2net.backbones.registry import VARIANTS
 from res2net.cli import COMMANDS
 from res2net.commands.arguments import parse, split_task
-from res2net.commands.data_prepare import Arguments as PrepareArguments
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
 from res2net.task import base as tasks
@@ -46,9 +46,8 @@ def commands(page):
 
 @contextlib.contextmanager
 def nothing_stays_registered():
-    registry.variant_names()
     tasks.task_type("classify")
-    with mock.patch.dict(registry._VARIANTS), mock.patch.dict(tasks._TASKS):
+    with VARIANTS.restored(), mock.patch.dict(tasks._TASKS):
         yield
 
 

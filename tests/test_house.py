@@ -24,7 +24,19 @@ PROGRAMS = Path(sys.executable).parent
 # A folder or file of the package imports only from those before it, and from itself.
 ORDER = [
     # networks
-    *("_version", "errors", "registry", "options", "kernels", "nn", "measure", "backbones", "weights", "surgery"),
+    *(
+        "_version",
+        "errors",
+        "registry",
+        "options",
+        "optional",
+        "kernels",
+        "nn",
+        "measure",
+        "backbones",
+        "weights",
+        "surgery",
+    ),
     *("zoo", "adapters"),
     # what tasks stand on
     *("images", "report", "task", "engine", "explain", "export"),

@@ -49,7 +49,7 @@ def test_a_decorator_registers(colours):
 
 
 def test_an_unknown_name_names_the_nearest(colours):
-    with pytest.raises(InputError, match=r"^Colour 'rde' is not known: did you mean 'red'\? \(allowed: red, blue\)\.$"):
+    with pytest.raises(InputError, match=r"^Unknown colour 'rde': did you mean 'red'\? \(allowed: red, blue\)\.$"):
         colours["rde"]
 
 

@@ -69,10 +69,10 @@ def test_a_new_model_is_in_training_mode_with_the_options_asked_for():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("res2net50_26w4s", {}, r"Model 'res2net50_26w4s' is not known: did you mean 'res2net50_26w_4s'\?"),
+        ("res2net50_26w4s", {}, r"Unknown model 'res2net50_26w4s': did you mean 'res2net50_26w_4s'\?"),
         (NAME, {"scales": 8}, r"has no option 'scales': did you mean 'scale'\?"),
         (NAME, {"weights": "imagenet"}, r"Model 'res2net26_26w_4s' has no published weights"),
-        ("res2net50_26w_4s", {"weights": "in22k"}, r"Weight tag of res2net50_26w_4s 'in22k' is not known: .*'in1k'"),
+        ("res2net50_26w_4s", {"weights": "in22k"}, r"Unknown weight tag of res2net50_26w_4s 'in22k': .*'in1k'"),
         ("res2net50_26w4s", {"weights": "in1k"}, r"did you mean 'res2net50_26w_4s'\?"),
         (NAME, {"weights": "nowhere.pth"}, "There is no file nowhere.pth"),
         (NAME, {"weights": "no/where"}, "There is no file no/where"),
@@ -86,7 +86,7 @@ def test_what_does_not_exist(name, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"act": 3}, "Option act 3 of model 'res2net26_26w_4s' does not fit: give a name or a function."),
+        ({"act": 3}, "Option act 3 of model 'res2net26_26w_4s' does not fit: give a string or a function."),
         ({"dropout": "x"}, "Option dropout 'x' of model 'res2net26_26w_4s' does not fit: give a number."),
         ({"layers": "abcd"}, "Option layers 'abcd' of model 'res2net26_26w_4s' does not fit: give a list."),
     ],
@@ -190,7 +190,7 @@ def test_a_file_that_names_no_model(tmp_path, metadata):
     model = create_model("res2net20_26w_4s_tiny", num_classes=4)
     path = tmp_path / "model.safetensors"
     save(path, model.state_dict(), metadata)
-    with pytest.raises(InputError, match="does not say which model it holds: name the model as well"):
+    with pytest.raises(InputError, match="does not say which model it holds: give the name of the model as well"):
         load_model(path)
     loaded, checkpoint = load_model(path, "res2net20_26w_4s_tiny")
     assert same_weights(loaded, model)
@@ -277,7 +277,7 @@ def test_every_published_net_of_paddle_is_created_from_its_file(tmp_path, monkey
 
 
 def test_a_tag_alone_names_no_model():
-    with pytest.raises(InputError, match=r"^in1k is no file: .*name the model as well\.$"):
+    with pytest.raises(InputError, match=r"^in1k is not a file: .*give the name of the model as well\.$"):
         load_model("in1k")
 
 

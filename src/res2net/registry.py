@@ -92,3 +92,11 @@ class Registry(Mapping[str, T], Generic[T]):
             yield
         finally:
             self._things = before
+
+    @contextlib.contextmanager
+    def replaced(self, name: str, thing: T) -> Iterator[None]:
+        """Use another thing under a registered name within a `with` block, as tests do."""
+        check_choice(self.kind, name, self._names())
+        with self.restored():
+            self._things[name] = thing
+            yield

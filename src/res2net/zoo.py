@@ -1,4 +1,4 @@
-"""`create_model` and `list_models`: backbones and weights joined."""
+"""`create_model`, `list_models` and `load_model`: backbones with their weights."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import inspect
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from res2net.backbones.base import Backbone
 from res2net.backbones.graphs import GRAPHS
 from res2net.backbones.registry import build, variant, variant_names
-from res2net.errors import InputError, check_options, type_advice
+from res2net.errors import InputError, check_options
+from res2net.options import type_advice
 from res2net.weights import (
     Checkpoint,
     Preprocessing,
@@ -39,7 +40,7 @@ __all__ = [
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the models that `create_model` knows, those that match a shell-style pattern such as `"res2net50*"`."""
+    """Names of the models that `create_model` can build and that match a shell-style pattern such as `"res2net50*"`."""
     return variant_names(pattern)
 
 
@@ -51,30 +52,31 @@ def create_model(
     in_channels: int | None = None,
     output_stride: int | None = None,
     adapt_classifier: bool = False,
-    adapt_input: bool | str = False,
+    adapt_input: bool | Literal["zeros"] = False,
     **options: Any,
 ) -> Backbone:
-    """Build a model, with published weights or those of a file if asked for.
+    """Build a model, optionally with published weights or those of a file.
 
     Args:
         name: one of `list_models()`.
-        weights: a tag such as "in1k" (the authors' ImageNet weights, downloaded once, their licence is printed); or a
-            checkpoint file of a known format (`res2net.weights.FORMATS`), safetensors, `.pth` or `.pdparams`; or what
-            `find_checkpoint` gave. The model is built with the graph that the weights need.
-        num_classes: classes of the classifier, 0 for none. By default what the weights have, or the model's own.
-        in_channels: channels of the image. By default what the weights have, or the model's own.
-        output_stride: 32, 16 or 8 (what the model allows); by default the model's own.
-        adapt_classifier: where the weights have another number of classes, keep the model's fresh classifier.
-        adapt_input: where the weights are for another number of channels, change the first convolution: the response
-            to an image whose channels are alike stays the same. With "zeros", channels that are new start at zero.
-        options: of the model's class, such as `drop_path_rate=0.1`. A `graph` must be the one that the weights say they
-            need; weights that only have the names of another program are built with any.
+        weights: a tag such as "in1k" (the authors' ImageNet weights, which are downloaded once and whose licence is
+            printed); a checkpoint file of a known format (`res2net.weights.FORMATS`), safetensors, `.pth` or
+            `.pdparams`; or the result of `find_checkpoint`. The model is built with the graph that the weights need.
+        num_classes: number of classes of the classifier, 0 for no classifier; by default that of the weights, or the
+            model's own.
+        in_channels: number of channels of the image; by default that of the weights, or the model's own.
+        output_stride: stride of the last stage: 32, 16 or 8, as far as the model allows; by default the model's own.
+        adapt_classifier: keep the model's new classifier where the weights have another number of classes.
+        adapt_input: change the first convolution where the weights have another number of channels, so that the
+            response to an image with equal channels stays the same. With "zeros", added channels start at zero.
+        options: options of the model, such as `drop_path_rate=0.1`. A `graph` must be the one that the weights declare;
+            weights that only have the names of another program are built with any.
 
     Returns:
-        The model in training mode, as every new `torch.nn.Module`.
+        The model in training mode, like every new `torch.nn.Module`.
 
     Raises:
-        InputError: an unknown name, option or weight (the nearest is named), or weights that do not fit.
+        InputError: a name, option or weight is unknown (the message names the nearest), or the weights do not fit.
     """
     asked = {"num_classes": num_classes, "in_channels": in_channels, "output_stride": output_stride}
     options |= {option: value for option, value in asked.items() if value is not None}
@@ -82,15 +84,17 @@ def create_model(
     if weights is None:
         return build(name, **options)
     checkpoint = weights if isinstance(weights, Checkpoint) else find_checkpoint(name, weights)
-    # Files of other programs can have entries of these names that mean something else.
-    held, own_options = (checkpoint.metadata.get(entry) for entry in ("model", "options"))
-    if held != name and held in variant_names():
-        raise InputError(f"{checkpoint.path} holds a {held!r}, not a {name!r}: create {held!r}, or load another file.")
-    told = _told_graph(checkpoint)
-    if told is not None and options.get("graph", told) != told:
+    # In files of other programs these entries can mean something else.
+    saved_name, own_options = (checkpoint.metadata.get(entry) for entry in ("model", "options"))
+    if saved_name != name and saved_name in variant_names():
         raise InputError(
-            f"{checkpoint.path} needs the graph {told!r} and not {options['graph']!r}, in which its logits would be "
-            "wrong: leave out the graph, or choose other weights."
+            f"{checkpoint.path} holds a {saved_name!r}, not a {name!r}: create {saved_name!r}, or load another file."
+        )
+    declared = _declared_graph(checkpoint)
+    if declared is not None and options.get("graph", declared) != declared:
+        raise InputError(
+            f"{checkpoint.path} needs the graph {declared!r} and not {options['graph']!r}, in which its logits would "
+            "be wrong: leave out the graph, or choose other weights."
         )
     asked_graph = "graph" in options
     if isinstance(own_options, dict):
@@ -99,7 +103,7 @@ def create_model(
     with torch.device("meta"):
         template = build(name, **options)
     native = to_native(checkpoint.tensors, template.state_dict())
-    needed = told or FORMATS[native.format].graph
+    needed = declared or FORMATS[native.format].graph
     if needed != "official" and not asked_graph and "graph" in variant(name).option_names:
         options |= {"graph": needed}
     found_classes, found_channels = describe(native.tensors, template)
@@ -110,14 +114,14 @@ def create_model(
 
 
 def check_model_options(name: str, options: Mapping[str, Any], owner: str = "") -> None:
-    """Raise `InputError` unless a model takes these options, with values of these types.
+    """Raise `InputError` unless a model has these options, and their values have the right types.
 
-    `create_model` does this itself; it does not know its own arguments among the words that a user gave as options.
+    `create_model` checks this itself, but it cannot tell its own arguments from options that a user gave as words.
 
     Args:
-        name: of the model.
-        options: that it would be built with.
-        owner: who has the options, for the message; by default the model.
+        name: name of the model.
+        options: options to build the model with.
+        owner: what has the options, for the message; by default the model.
     """
     chosen = variant(name)
     owner = owner or f"Model {name!r}"
@@ -130,36 +134,39 @@ def check_model_options(name: str, options: Mapping[str, Any], owner: str = "") 
 
 
 def load_model(weights: str | Path, name: str | None = None) -> tuple[Backbone, Checkpoint]:
-    """Build the model that a checkpoint is of, with its weights; and the checkpoint's content.
+    """Build the model of a checkpoint with its weights.
 
     Args:
         weights: a file, or with `name` also a tag, as in `create_model`.
-        name: of the model; by default what the file says, as those of this library do.
+        name: name of the model; by default the one in the file, which files of this library have.
+
+    Returns:
+        The model, and the content of the checkpoint.
 
     Raises:
         InputError: there is no such checkpoint, or it does not say which model it holds.
     """
-    held, checkpoint = open_checkpoint(weights, name)
-    return create_model(held, checkpoint), checkpoint
+    saved_name, checkpoint = open_checkpoint(weights, name)
+    return create_model(saved_name, checkpoint), checkpoint
 
 
 def open_checkpoint(weights: str | Path, name: str | None = None) -> tuple[str, Checkpoint]:
-    """The name of the model that a checkpoint is of, and its content; arguments and errors as of `load_model`."""
+    """The name of the model of a checkpoint, and its content, with arguments and errors as in `load_model`."""
     if name is not None:
         return name, find_checkpoint(name, weights)
     if not _is_file(weights):
-        raise InputError(f"{weights} is no file: to use published weights of that name, name the model as well.")
+        raise InputError(f"{weights} is not a file: to use published weights, give the name of the model as well.")
     checkpoint = read_checkpoint(weights)
-    held = checkpoint.metadata.get("model")
-    if not isinstance(held, str):
-        raise InputError(f"{weights} does not say which model it holds: name the model as well.")
-    return held, checkpoint
+    saved_name = checkpoint.metadata.get("model")
+    if not isinstance(saved_name, str):
+        raise InputError(f"{weights} does not say which model it holds: give the name of the model as well.")
+    return saved_name, checkpoint
 
 
 def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
-    """The tensors behind `weights`: a file if it looks like one, else the published weights of that tag."""
+    """Read the checkpoint behind `weights`: a file if it looks like one, else the published weights of that tag."""
     variant(name)
-    if _is_file(weights) or (str(weights) not in {known.tag for known in records(name)} and Path(weights).exists()):
+    if _is_file(weights) or (str(weights) not in {record.tag for record in records(name)} and Path(weights).exists()):
         return read_checkpoint(weights)
     record = find_record(name, str(weights))
     check_usable(record)
@@ -167,8 +174,8 @@ def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
     return Checkpoint(checkpoint.tensors, record.to_metadata(), checkpoint.path)
 
 
-def _told_graph(checkpoint: Checkpoint) -> str | None:
-    """The graph that a checkpoint says it needs; None where it says nothing."""
+def _declared_graph(checkpoint: Checkpoint) -> str | None:
+    """The graph that a checkpoint declares; None where it declares none."""
     graph, options = checkpoint.metadata.get("graph"), checkpoint.metadata.get("options")
     if graph is None and isinstance(options, dict):
         graph = options.get("graph", "official")
@@ -176,12 +183,12 @@ def _told_graph(checkpoint: Checkpoint) -> str | None:
 
 
 def _is_file(weights: str | Path) -> bool:
-    """Whether this means a file, there or not, and no tag. A folder may have the name of a tag: data often do."""
+    """Whether this is a file, existing or not, instead of a tag, whose name a folder of data may have."""
     path = Path(weights)
     return path.is_file() or bool(path.suffix) or len(path.parts) > 1
 
 
 def preprocessing_of(checkpoint: Checkpoint) -> Preprocessing | None:
-    """How images are prepared for the model of a checkpoint; None when the file does not say."""
+    """The preprocessing of images for the model of a checkpoint; None when the file does not declare it."""
     values = checkpoint.metadata.get("preprocessing")
     return Preprocessing.from_dict(values) if isinstance(values, dict) else None

@@ -125,7 +125,7 @@ def test_features_only_leaves_out_what_is_not_needed():
     assert not any(name.startswith(("model.layer3", "model.layer4", "model.fc")) for name in names)
     with pytest.raises(InputError, match=r"Stages \[7\] do not exist: choose among 0 to 4"):
         make(features_only=True, out_indices=(7,), **SMALL)
-    with pytest.raises(InputError, match=r"Feature class 'list' is not known.*allowed: getter"):
+    with pytest.raises(InputError, match=r"Unknown feature class 'list'.*allowed: getter"):
         make(features_only=True, feature_cls="list", **SMALL)
 
 

@@ -12,8 +12,9 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from res2net.adapters.torchvision import BackboneWithFPN, backbone_with_fpn, freeze_norms
+from res2net.adapters.torchvision import BackboneWithFPN, backbone_with_fpn
 from res2net.errors import InputError
+from res2net.nn import freeze_norms
 from res2net.weights import save
 from res2net.zoo import create_model
 

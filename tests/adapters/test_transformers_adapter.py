@@ -228,7 +228,7 @@ def test_the_configuration(saved):
     [
         ({"network": "res2net50_26w4s"}, r"did you mean 'res2net50_26w_4s'\?"),
         ({"network_options": {"scales": 8}}, r"has no option 'scales': did you mean 'scale'\?"),
-        ({"network_options": {"norm": torch.nn.BatchNorm2d}}, "do not fit a file"),
+        ({"network_options": {"norm": torch.nn.BatchNorm2d}}, "cannot be saved"),
     ],
 )
 def test_bad_configurations(options, message):

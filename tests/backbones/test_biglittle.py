@@ -306,7 +306,7 @@ def test_stochastic_depth_rises_linearly():
         ({"in_channels": 0}, "1000 classes and 0 input channels"),
         ({"dropout": 1.0}, "Dropout 1.0 does not fit"),
         ({"drop_path_rate": 1.0}, "Drop path 1.0 does not fit"),
-        ({"dims": 4}, "Number of dimensions 4 is not known"),
+        ({"dims": 4}, "Unknown number of dimensions 4"),
         ({"base_width": 0}, "Base width 0 does not fit"),
     ],
 )

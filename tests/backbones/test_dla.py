@@ -283,7 +283,7 @@ def test_recomputing_gives_the_same_gradients():
         ({"num_classes": -1}, "-1 classes and 3 input channels"),
         ({"dropout": 1.0}, "Dropout 1.0 does not fit"),
         ({"drop_path_rate": 1.0}, "Drop path 1.0 does not fit"),
-        ({"dims": 4}, "Number of dimensions 4 is not known"),
+        ({"dims": 4}, "Unknown number of dimensions 4"),
         ({"base_width": 0}, "Base width 0 does not fit"),
     ],
 )

@@ -248,9 +248,9 @@ def test_receptive_fields_are_those_that_gradients_show(alike, graph):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"graph": "padle"}, r"Graph 'padle' is not known: did you mean 'paddle'\?"),
-        ({"layer1_mode": "stages"}, r"Mode 'stages' is not known: did you mean 'stage'\?"),
-        ({"layer1_pass_through": "pooling"}, r"Pass-through 'pooling' is not known: did you mean 'pool'\?"),
+        ({"graph": "padle"}, r"Unknown graph 'padle': did you mean 'paddle'\?"),
+        ({"layer1_mode": "stages"}, r"Unknown mode 'stages': did you mean 'stage'\?"),
+        ({"layer1_pass_through": "pooling"}, r"Unknown pass-through 'pooling': did you mean 'pool'\?"),
         ({"graph": "detectron2", "stride_in_1x1": False}, "Stride 2 does not fit pass_through='identity'"),
     ],
 )

@@ -97,7 +97,7 @@ def test_training_reaches_every_parameter():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"order": "norm-act-conv"}, "Order of a block 'norm-act-conv' is not known: did you mean 'conv-norm-act'"),
+        ({"order": "norm-act-conv"}, "Unknown order of a block 'norm-act-conv': did you mean 'conv-norm-act'"),
         ({"order": "conv_act_norm"}, r"did you mean 'conv-act-norm'\?"),
         (
             {"act": "relu", "recompute": True},

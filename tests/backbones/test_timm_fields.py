@@ -36,7 +36,7 @@ def test_fields_are_those_of_gradients(monkeypatch, name, size, axis):
     for output, field, stage in zip(positive(model).features(x), fields, model.stages, strict=True):
         assert field.stride == stage.stride
         centre = output.shape[axis] // 2
-        for place in range(centre, centre + len(field.turns)):
+        for place in range(centre, centre + len(field.phases)):
             (gradient,) = torch.autograd.grad(output.select(axis, place).sum(), x, retain_graph=True)
             seen = gradient.sum([d for d in range(4) if d != 4 + axis]).nonzero().flatten()
             assert 0 < seen.min() < seen.max() < x.shape[axis] - 1, "the image is too small for the test"

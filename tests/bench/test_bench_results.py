@@ -45,7 +45,7 @@ def test_a_table_for_each_group():
 def test_samples_that_lie_apart_are_doubted():
     assert doubts([result("a", seconds=(1.0, 1.0, 1.01))]) == []
     (sentence,) = doubts([result("a", seconds=(1.0, 1.0, 1.01)), result("b")])
-    assert sentence.startswith("The quartiles of 1 of 2 cases")
+    assert sentence.startswith("The interquartile range of 1 of 2 cases")
     assert "b, eager fp32" in sentence
 
 

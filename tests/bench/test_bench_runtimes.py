@@ -65,7 +65,7 @@ def test_a_model_of_timm_has_fresh_weights_that_are_not_zero():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("res2net50_26w4s", "Model 'res2net50_26w4s' is not known: did you mean 'res2net50_26w_4s'?"),
+        ("res2net50_26w4s", "Unknown model 'res2net50_26w4s': did you mean 'res2net50_26w_4s'?"),
         ("timm:resnet81", "timm has no model 'resnet81': did you mean"),
         ("ecapa_tdnn", "is not for images"),
     ],

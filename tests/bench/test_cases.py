@@ -21,14 +21,14 @@ def test_cases_that_are_compared_stand_together():
 @pytest.mark.parametrize(
     ("runtimes", "precisions", "more", "sentence"),
     [
-        (["eagre"], ["fp32"], {}, "Runtime 'eagre' is not known: did you mean 'eager'?"),
-        (["eager"], ["fp23"], {}, "Precision 'fp23' is not known: did you mean 'fp32'?"),
+        (["eagre"], ["fp32"], {}, "Unknown runtime 'eagre': did you mean 'eager'?"),
+        (["eager"], ["fp23"], {}, "Unknown precision 'fp23': did you mean 'fp32'?"),
         ([], ["fp32"], {}, "There is nothing to measure"),
         (["eager"], ["fp32"], {"batches": []}, "There is nothing to measure"),
         (["eager"], ["fp32"], {"batches": [0]}, "batch size 0 is out of range"),
-        (["pt2"], ["bf16"], {}, "Runtime pt2 has no bf16: it computes in fp32."),
-        (["onnx"], ["fp32"], {"device": "cuda"}, "Runtime onnx is for the processor"),
-        (["onnx"], ["fp32"], {"train": (4, 32)}, "No runtime of these trains"),
+        (["pt2"], ["bf16"], {}, "Runtime pt2 has no bf16: choose fp32."),
+        (["onnx"], ["fp32"], {"device": "cuda"}, "Runtime onnx runs on the CPU only"),
+        (["onnx"], ["fp32"], {"train": (4, 32)}, "None of the runtimes can train"),
     ],
 )
 def test_what_does_not_fit_is_refused(runtimes, precisions, more, sentence):

@@ -17,17 +17,17 @@ import pytest
         ({"workers": -1}, "workers -1 is out of range: give 0 to 1024."),
         ({"warmup": 5}, "warmup 5.0 is out of range: give 0 to 1."),
         ({"erase": 7}, "erase 7.0 is out of range: give 0 to 1."),
-        ({"optimizer": "sdg"}, "Optimizer 'sdg' is not known: did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."),
-        ({"schedule": "cosin"}, "Schedule 'cosin' is not known: did you mean 'cosine'?"),
-        ({"bad_images": "sikp"}, "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
-        ({"accelerator": "gpuu"}, "Accelerator 'gpuu' is not known: did you mean 'gpu'?"),
+        ({"optimizer": "sdg"}, "Unknown optimizer 'sdg': did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."),
+        ({"schedule": "cosin"}, "Unknown schedule 'cosin': did you mean 'cosine'?"),
+        ({"bad_images": "sikp"}, "Unknown treatment of bad images 'sikp': did you mean 'skip'?"),
+        ({"accelerator": "gpuu"}, "Unknown accelerator 'gpuu': did you mean 'gpu'?"),
         ({"precision": "fp16"}, "Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU."),
         ({"modle": "x"}, "`res2net train` has no option '--modle': did you mean '--model'?"),
         (
             {"label_smooting": "x"},
             "`res2net train` has no option '--label-smooting': did you mean '--label-smoothing'?",
         ),
-        ({"model": "res2net50_26w4s"}, "Model 'res2net50_26w4s' is not known: did you mean 'res2net50_26w_4s'?"),
+        ({"model": "res2net50_26w4s"}, "Unknown model 'res2net50_26w4s': did you mean 'res2net50_26w_4s'?"),
         ({"weights": "in1k"}, "Model 'res2net20_26w_4s_tiny' has no published weights"),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_sentence_is_told_as_it_was_said(refused, images, tiny, monkeypatch):
     """Names with spaces and lines of their own survive what tyro does to a text."""
     monkeypatch.setenv("COLUMNS", "40")
     name = "a  name   with spaces ───────── and a box │ " + "x" * 50
-    assert refused("train", images, *tiny(optimizer=name)).startswith(f"Optimizer {name!r} is not known: ")
+    assert refused("train", images, *tiny(optimizer=name)).startswith(f"Unknown optimizer {name!r}: ")
 
 
 def test_a_word_too_many(refused, images, tiny):
@@ -72,7 +72,7 @@ def test_no_source(refused, tiny):
 def test_the_sentence_does_not_depend_on_the_terminal(refused, images, tiny, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     assert refused("train", images, *tiny(optimizer="sdg")) == (
-        "Optimizer 'sdg' is not known: did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."
+        "Unknown optimizer 'sdg': did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."
     )
 
 

@@ -39,7 +39,7 @@ def test_a_truncated_file(rejected, trained, tmp_path, name, kept):
     data = (trained.folder / name).read_bytes()
     path = tmp_path / name
     path.write_bytes(data[: int(kept * len(data))])
-    assert rejected(path) == f"{path} is damaged, incomplete or no checkpoint: download or save it again."
+    assert rejected(path) == f"{path} is damaged, incomplete or not a checkpoint: download or save it again."
 
 
 def test_an_empty_file(rejected, tmp_path):
@@ -54,7 +54,7 @@ def test_nothing_is_executed(rejected, tmp_path):
 
     path = tmp_path / "malicious.pth"
     torch.save({"state_dict": {"conv1.weight": Attack()}}, path)
-    assert "contains Python objects (posix.mkdir) that could run code and is not read" in rejected(path)
+    assert "contains Python objects (posix.mkdir) that could run code, so it is not read" in rejected(path)
     assert not (tmp_path / "attacked").exists()
 
 
@@ -92,5 +92,5 @@ def test_weights_for_other_classes(refused, make_images, weights):
 def test_weights_that_do_not_say_their_model(run, refused, images, trained):
     """The state of a run holds weights too."""
     words = ["predict", images / "red" / "0.png", "--weights", trained.folder / "last.ckpt", "--accelerator", "cpu"]
-    assert refused(*words) == f"{words[3]} does not say which model it holds: name the model as well."
+    assert refused(*words) == f"{words[3]} does not say which model it holds: give the name of the model as well."
     assert run(*words, "--model", "res2net20_26w_4s_tiny").status == 0

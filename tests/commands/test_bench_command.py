@@ -1,13 +1,15 @@
 """`res2net bench`, on a tiny network."""
 
 import json
+import time
 
 import pytest
-
-from res2net.bench import run as bench_run
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 TINY = "res2net20_26w_4s_tiny"
 FAST = ["--size", 32, "--repetitions", 1, "--threads", 1, "--accelerator", "cpu"]
+ROUNDS = 5.0
+"""Seconds that are enough for a round."""
 
 
 def test_a_benchmark(run, tmp_path):
@@ -20,7 +22,7 @@ def test_a_benchmark(run, tmp_path):
     assert "Latency, 1 image of 32 px" in answer.out
     assert "Latency, 2 images of 32 px" in answer.out
     assert "Training step, 2 images of 32 px" in answer.out
-    assert "Kinds of layers" in answer.out
+    assert "Types of layers" in answer.out
     assert "Left out: training with openvino." in answer.err
     said = json.loads(found.read_text())
     assert said["command"].startswith(f"res2net bench {TINY} --size 32")
@@ -44,37 +46,42 @@ def test_a_checkpoint_is_measured(run, trained):
     assert "optimized" in answer.out
 
 
-def test_ctrl_c_gives_what_there_is(run, monkeypatch):
-    def stopped(cases, *arguments, **options):
-        found, _ = interleaved(cases, *arguments, **options)
-        return found, False
+def test_ctrl_c_gives_the_results_until_then(run):
+    first = []
 
-    interleaved = bench_run.interleaved
-    monkeypatch.setattr(bench_run, "interleaved", stopped)
-    answer = run("bench", TINY, *FAST, "--runtimes", "eager")
+    def interrupt(module, inputs):
+        first.append(time.monotonic())
+        if first[-1] > first[0] + ROUNDS:
+            raise KeyboardInterrupt
+
+    hook = register_module_forward_pre_hook(interrupt)
+    try:
+        answer = run("bench", TINY, *FAST, "--runtimes", "eager", "--repetitions", 10_000)
+    finally:
+        hook.remove()
     assert answer.status == 1
     assert "Latency" in answer.out
-    assert "Stopped: these are the rounds until then." in answer.err
+    assert "Stopped early: the results are those of the finished rounds." in answer.err
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "`res2net bench` lacks what it works on"),
+        ([], "`res2net bench` needs at least one model"),
         (["res2net50_26w4s"], "did you mean 'res2net50_26w_4s'?"),
         (["missing.safetensors"], "missing.safetensors"),
-        ([TINY, "--runtimes", "openvin"], "Runtime 'openvin' is not known: did you mean 'openvino'?"),
-        ([TINY, "--precisions", "fp8"], "Precision 'fp8' is not known"),
-        ([TINY, "--batch-sizes", "1;2"], "--batch-sizes '1;2' does not fit"),
+        ([TINY, "--runtimes", "openvin"], "Unknown runtime 'openvin': did you mean 'openvino'?"),
+        ([TINY, "--precisions", "fp8"], "Unknown precision 'fp8'"),
+        ([TINY, "--batch-sizes", "1;2"], "--batch-sizes '1;2' are not whole numbers"),
         ([TINY, "--batch-sizes", "0"], "batch size 0 is out of range"),
         ([TINY, "--repetitions", 0], "repetitions 0 is out of range"),
         ([TINY, "--threads", 0], "threads 0 is out of range"),
-        ([TINY, "--layers"], "--layers is told by OpenVINO"),
-        ([TINY, "--plot", "x.pdf"], "x.pdf is no name of a plot"),
+        ([TINY, "--layers"], "--layers needs OpenVINO"),
+        ([TINY, "--plot", "x.pdf"], "--plot x.pdf has another suffix"),
         ([TINY, "--json", "nowhere/x.json"], "There is no folder nowhere"),
-        ([TINY, "--accuracy", "x.json"], "--accuracy is for the plot"),
-        ([TINY, "--accuracy", "nowhere.json", "--plot", "x.png"], "nowhere.json does not tell accuracies"),
-        ([TINY, "--accelerator", "tpu"], "Accelerator 'tpu' is not known"),
+        ([TINY, "--accuracy", "x.json"], "--accuracy is used by the plot only"),
+        ([TINY, "--accuracy", "nowhere.json", "--plot", "x.png"], "nowhere.json is not a JSON file of accuracies"),
+        ([TINY, "--accelerator", "tpu"], "Unknown --accelerator 'tpu'"),
         ([TINY, "--repetitons", 3], "did you mean '--repetitions'?"),
     ],
 )

@@ -176,7 +176,7 @@ def test_images_of_which_nothing_is_known(run, segmenters, tmp_path):
         ("shapes", {"names": "a,b,c"}, "There are 2 models and 3 names: give one for each in --names."),
         ("shapes", {"out": "{0}"}, "has the ending '.safetensors': choose .html or .png."),
         ("shapes", {"out": "{3}"}, "exists: choose another name, or add --overwrite."),
-        ("shapes", {"pick": "difer"}, "Way to choose images 'difer' is not known: did you mean 'differ'?"),
+        ("shapes", {"pick": "difer"}, "Unknown way to choose images 'difer': did you mean 'differ'?"),
         ("shapes", {"count": 0}, "count 0 is out of range: give 1 to 40."),
         ("{1}", {}, "has no images: known endings are"),
         ("shaps", {}, "There is no file or folder 'shaps', and no data of that name: did you mean 'shapes'?"),

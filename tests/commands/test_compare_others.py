@@ -117,7 +117,7 @@ def test_volumes_and_their_exported_network(run, refused, volumes, tmp_path):
     with Image.open(out) as sheet:
         assert sheet.width == 4 * SIDE
     assert "is an exported network: add --runtime onnx." in refused(*words, "--overwrite")
-    assert "Option to change after training 'overlop' is not known: did you mean 'overlap'?" in refused(
+    assert "Unknown option to change after training 'overlop': did you mean 'overlap'?" in refused(
         *words, "--overwrite", "--runtime", "onnx", "--task-options", "overlop", 0.25
     )
 
@@ -151,7 +151,7 @@ def test_options_of_evaluation(run, refused, segmenters, tmp_path):
     assert rows_of(chosen) != plain
     sentence = "None of the models is a file of `res2net export`: leave out --runtime."
     assert sentence in refused(*words, "--out", tmp_path / "a.png", "--runtime", "onnx")
-    assert "Treatment of bad images 'leave' is not known" in refused(*words, "--bad-images", "leave")
+    assert "Unknown treatment of bad images 'leave'" in refused(*words, "--bad-images", "leave")
 
 
 def test_images_that_cannot_be_read(run, refused, segmenters, tmp_path):

@@ -39,11 +39,11 @@ def test_eval_of_another_split(run, images, weights):
     [
         (["--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
         (["--workers", "-1"], "workers -1 is out of range: give 0 or more."),
-        (["--precision", "fp17"], "Precision 'fp17' is not known: did you mean 'fp16'?"),
+        (["--precision", "fp17"], "Unknown precision 'fp17': did you mean 'fp16'?"),
         (["--val-fraction", "2"], "The validation fraction 2.0 is out of range: give a number between 0 and 1."),
-        (["--bad-images", "sikp"], "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
-        (["--decode", "scale"], "Way to decode 'scale' is not known: did you mean 'scaled'?"),
-        (["--accelerator", "gpuu"], "Accelerator 'gpuu' is not known: did you mean 'gpu'?"),
+        (["--bad-images", "sikp"], "Unknown treatment of bad images 'sikp': did you mean 'skip'?"),
+        (["--decode", "scale"], "Unknown way to decode 'scale': did you mean 'scaled'?"),
+        (["--accelerator", "gpuu"], "Unknown accelerator 'gpuu': did you mean 'gpu'?"),
         (["--weight", "x"], "`res2net eval` has no option '--weight': did you mean '--weights'?"),
     ],
 )

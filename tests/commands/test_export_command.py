@@ -2,12 +2,13 @@
 
 import json
 import os
+from contextlib import ExitStack
 
 import pytest
 import torch
 
 import res2net
-from res2net.export import FORMATS, load_runtime, read_artefact, runtimes
+from res2net.export import FORMATS, RUNTIMES, load_runtime, read_artefact
 from res2net.weights import save
 
 SAFE = ("pt2", "onnx", "openvino")
@@ -29,19 +30,21 @@ def export(run, trained, tmp_path_factory):
 
 
 @pytest.fixture
-def spoiled(monkeypatch):
-    """A function that lets a runtime add to all it computes."""
+def spoiled():
+    """A function that lets a runtime add to all it computes, until the end of the test."""
+    replaced = ExitStack()
 
     def spoil(to, change):
-        runner = runtimes.RUNTIMES[to]
+        runner = RUNTIMES[to]
 
         def wrong(path, precision, threads):
             run = runner(path, precision, threads)
             return lambda images: [change(output) for output in run(images)]
 
-        monkeypatch.setitem(runtimes.RUNTIMES, to, wrong)
+        replaced.enter_context(RUNTIMES.replaced(to, wrong))
 
-    return spoil
+    with replaced:
+        yield spoil
 
 
 @pytest.fixture
@@ -156,19 +159,19 @@ def test_files_that_are_there_stay(run, refused, trained, tmp_path, name):
 
 
 REFUSED = [
-    ("onxx", [], "Format 'onxx' is not known: did you mean 'onnx'?"),
+    ("onxx", [], "Unknown format 'onxx': did you mean 'onnx'?"),
     ("pt2", ["--out", "a.onnx"], "a.onnx does not end in .pt2, as files of pt2 do: name it so."),
     ("onnx", ["--out", "."], ". is a folder: name a file in it to write."),
     ("onnx", ["--int8"], "--int8 and --calibrate FOLDER belong together: give both, or none of them."),
     ("onnx", ["--calibrate", "."], "--int8 and --calibrate FOLDER belong together: give both, or none of them."),
-    ("aoti", ["--int8", "--calibrate", "."], "Format with int8 'aoti' is not known"),
+    ("aoti", ["--int8", "--calibrate", "."], "Unknown format with int8 'aoti'"),
     ("onnx", ["--int8", "--calibrate", "none"], "There is no file or folder none: give an image"),
     ("onnx", ["--int8", "--calibrate", "."], "The folder . has no images"),
     ("onnx", ["--images", "none"], "There is no file or folder none: give an image"),
     ("onnx", ["--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
     ("onnx", ["--size", "0"], "size 0 is out of range: give 1 or more."),
     ("onnx", ["--weights", "in1k"], "is a checkpoint itself: leave out --weights."),
-    ("onnx", ["--bad-images", "sikp"], "Treatment of bad images 'sikp' is not known: did you mean 'skip'?"),
+    ("onnx", ["--bad-images", "sikp"], "Unknown treatment of bad images 'sikp': did you mean 'skip'?"),
     ("onnx", ["--dynamic", "x"], "`res2net export` has no option '--dynamic': did you mean '--dynamic-batch'?"),
 ]
 
@@ -243,7 +246,7 @@ def test_damaged_images(run, refused, trained, make_images, tmp_path):
     for image in folder.rglob("*.*"):
         image.write_bytes(b"hello")
     sentence = refused(*words, "--bad-images", "skip", "--overwrite")
-    assert sentence == "There is no image that can be read: give other images."
+    assert sentence == "None of the images can be read: give other images."
 
 
 def test_the_description_is_plain(export):

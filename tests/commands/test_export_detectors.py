@@ -9,7 +9,7 @@ from detector_files import NAMES, checkpoint, the_same, write_scenes
 from PIL import Image
 
 from res2net.engine.checkpoints import restore_task
-from res2net.export import FORMATS, read_artefact, runtimes
+from res2net.export import FORMATS, RUNTIMES, read_artefact
 from res2net.images import collate
 from res2net.task.base import task_type
 
@@ -153,16 +153,17 @@ def test_eval_gives_the_numbers_of_the_checkpoint(run, found_by, made, checkpoin
     assert numbers[1] == pytest.approx(numbers[0], abs=0.2)
 
 
-def test_what_differs_is_not_written(refused, checkpoints, monkeypatch, tmp_path):
-    runner = runtimes.RUNTIMES["pt2"]
+def test_what_differs_is_not_written(refused, checkpoints, tmp_path):
+    runner = RUNTIMES["pt2"]
 
     def wrong(path, precision, threads):
         run = runner(path, precision, threads)
         return lambda images: [output * 1.01 for output in run(images)]
 
-    monkeypatch.setitem(runtimes.RUNTIMES, "pt2", wrong)
     words = [checkpoints("detect", "retinanet"), "--to", "pt2", "--size", 64, "--out", tmp_path / "a.pt2"]
-    assert refused("export", "detect", *words).startswith("Only 0.0 % of the detections of the file and the detector")
+    with RUNTIMES.replaced("pt2", wrong):
+        sentence = refused("export", "detect", *words)
+    assert sentence.startswith("Only 0.0 % of the detections of the file and the detector")
     assert not any(tmp_path.iterdir())
 
 
@@ -174,7 +175,7 @@ def test_a_detector_that_finds_nothing_is_not_written(refused, tmp_path):
 
 
 REFUSED = [
-    (["--to", "aoti"], "Format of a detector 'aoti' is not known"),
+    (["--to", "aoti"], "Unknown format of a detector 'aoti'"),
     (["--to", "onnx", "--dynamic-batch"], "A detector takes a fixed number of images: leave out --dynamic-batch"),
     (["--to", "onnx", "--int8", "--calibrate", "."], "Detectors are exported in fp32 alone: leave out --int8"),
     (["--to", "onnx", "--size", "100"], "multiples of 32, and 100 is not: choose a --size such as 96."),

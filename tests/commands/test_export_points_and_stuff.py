@@ -9,7 +9,7 @@ from detector_files import checkpoint, is_equal, the_same, write_scenes
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
-from res2net.export import FORMATS, read_artefact, runtimes
+from res2net.export import FORMATS, RUNTIMES, read_artefact
 from res2net.images.shapes.dataset import POINTS, SILHOUETTES, STUFF_NAMES
 
 # Torchvision's rule for shapes of suppressed boxes, and what exporters say of their own code.
@@ -201,17 +201,17 @@ def test_eval_gives_the_panoptic_quality_of_the_checkpoint(ask, tmp_path):
         ("panoptic_fpn", 4, "The file's logits of pixels differ from those of the network by 1.0e-02 of the largest"),
     ],
 )
-def test_what_differs_is_not_written(refused, checkpoints, monkeypatch, tmp_path, detector, wrong, sentence):
+def test_what_differs_is_not_written(refused, checkpoints, tmp_path, detector, wrong, sentence):
     """Also where one output alone does."""
-    runner = runtimes.RUNTIMES["pt2"]
+    runner = RUNTIMES["pt2"]
 
     def spoilt(path, precision, threads):
         run = runner(path, precision, threads)
         return lambda images: [out * 1.01 if place == wrong else out for place, out in enumerate(run(images))]
 
-    monkeypatch.setitem(runtimes.RUNTIMES, "pt2", spoilt)
     words = [checkpoints(detector), "--to", "pt2", "--out", tmp_path / "a.pt2", *WORDS[detector]]
-    assert refused("export", DETECTORS[detector][0], *words).startswith(sentence)
+    with RUNTIMES.replaced("pt2", spoilt):
+        assert refused("export", DETECTORS[detector][0], *words).startswith(sentence)
     assert not any(tmp_path.iterdir())
 
 

@@ -32,7 +32,7 @@ def test_memory_of_a_batch(run, monkeypatch):
 def test_a_batch_too_small_to_train_with(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     answer = run("info", "resnet14", "--size", 32)
-    assert row(answer.out, "training, besides: kept for the backward pass") == ["\N{EN DASH}"]
+    assert row(answer.out, "training, additionally: kept for the backward pass") == ["\N{EN DASH}"]
 
 
 def test_several_models_have_a_column_each(run, monkeypatch):
@@ -57,7 +57,7 @@ def test_a_plot(run, tmp_path, ending):
     file = tmp_path / f"fields.{ending}"
     answer = run("info", *TINY, "--plot", file, "--samples", 2, "--size", 16)
     assert (answer.status, answer.err) == (0, "")
-    assert f"{file}: effective fields with fresh weights, mean of 2 noise images." in answer.out
+    assert f"{file}: effective fields with random weights, mean of 2 noise images." in answer.out
     if ending == "png":
         assert width_of(file) == 1400
     else:
@@ -106,21 +106,21 @@ def test_the_side_of_a_image_that_a_network_takes(name, size, side):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["resnet20_tiny", "resnet21_tiny"], "Model 'resnet21_tiny' is not known: did you mean 'resnet20_tiny'?"),
+        (["resnet20_tiny", "resnet21_tiny"], "Unknown model 'resnet21_tiny': did you mean 'resnet20_tiny'?"),
         (["resnet50", "--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
         (["resnet50", "--size", "0"], "size 0 is out of range: give 1 or more."),
         (["resnet50", "--options", "name", "x"], "Model 'resnet50' has no option 'name': "),
         (["resnet50", "--options", "adapt_input", "True"], "Model 'resnet50' has no option 'adapt_input': "),
         (["resnet50", "--options", "layers", "3"], "Option layers 3 of model 'resnet50' does not fit: give a list."),
         (["inception_v3", "--size", "8"], "is too small for this network"),
-        (["resnet20_tiny", "--plot", "fields.jpg"], "has the ending '.jpg': choose .png or .svg."),
-        (["resnet20_tiny", "--plot", "fields"], "has the ending '': choose .png or .svg."),
-        (["resnet20_tiny", "--plot", "nowhere/fields.png"], "There is no folder nowhere for the plot: make it, or"),
+        (["resnet20_tiny", "--plot", "fields.jpg"], "has the suffix '.jpg': choose .png or .svg."),
+        (["resnet20_tiny", "--plot", "fields"], "has the suffix '': choose .png or .svg."),
+        (["resnet20_tiny", "--plot", "nowhere/fields.png"], "There is no folder nowhere for the plot: create it"),
         (["resnet20_tiny", "--plot", "a.png", "--samples", "0"], "samples 0 is out of range: give 1 to 10000."),
         (["resnet20_tiny", "--plot", "a.png", "--images", "nowhere"], "There is no file or folder nowhere"),
         (["resnet20_tiny", "--plot", "a.png", "--weights", "no.pth"], "no.pth"),
-        ([*TINY, "--plot", "a.png", "--weights", "in1k"], "1 weights for 2 models: give one for each"),
-        (["resnet20_tiny", "--images", "x"], "--images and --weights are for the effective fields: add --plot"),
+        ([*TINY, "--plot", "a.png", "--weights", "in1k"], "There are 1 --weights for 2 models: give one per model"),
+        (["resnet20_tiny", "--images", "x"], "--images and --weights are used by the plot only: add --plot"),
         (["resnet20_tiny", "--plot", "a.png", "--options", "dims", "1"], "resnet20_tiny does not take images"),
         (
             ["resnet20_tiny", "ecapa_tdnn_512"],

@@ -68,14 +68,14 @@ def test_a_narrow_terminal_is_not_exceeded(run, monkeypatch, columns):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["res2net50_26w4s"], "Model 'res2net50_26w4s' is not known: did you mean 'res2net50_26w_4s'?"),
+        (["res2net50_26w4s"], "Unknown model 'res2net50_26w4s': did you mean 'res2net50_26w_4s'?"),
         (["resnet50", "--options", "scales", "8"], "Model 'resnet50' has no option 'scales': did you mean 'scale'?"),
         (["resnet50", "--options", "scale", "text"], "Option scale 'text' of model 'resnet50' does not fit: give a"),
         (["resnet50", "--output-stride", "7"], "Output stride 7 is not possible here: choose one of [32, 16, 8, 4]."),
         (["resnet50", "--size", "-3"], "size -3 is out of range: give 1 or more."),
         (["resnet50", "--in-channels", "0"], "0 input channels: give at least"),
         (["resnet50", "--num-clases", "4"], "`res2net info` has no option '--num-clases': did you mean '--num-class"),
-        ([], "`res2net info` lacks what it works on: see `res2net info --help`."),
+        ([], "`res2net info` needs at least one model: see `res2net info --help`."),
     ],
 )
 def test_info_of_what_does_not_exist(refused, words, sentence):

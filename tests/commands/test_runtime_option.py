@@ -94,16 +94,16 @@ def test_broken_images(run, refused, exported, make_images):
 @pytest.mark.parametrize("verb", ["eval", "predict"])
 def test_what_does_not_fit_is_refused(refused, exported, images, trained, tmp_path, verb):
     path = exported("onnx")
-    assert "Runtime 'onxx' is not known: did you mean 'onnx'?" in refused(verb, images, *with_runtime("onxx", path))
+    assert "Unknown runtime 'onxx': did you mean 'onnx'?" in refused(verb, images, *with_runtime("onxx", path))
     assert "is for onnx and not for pt2" in refused(verb, images, *with_runtime("pt2", path))
-    assert "Runtime 'aoti' is not known" in refused(verb, images, *with_runtime("aoti", path))
+    assert "Unknown runtime 'aoti'" in refused(verb, images, *with_runtime("aoti", path))
     assert "There is no file" in refused(verb, images, *with_runtime("onnx", tmp_path / "none.onnx"))
     assert "is missing, which describes" in refused(verb, images, *with_runtime("onnx", trained.best))
     more = {
         ("--model", "resnet50"): "holds its model itself: leave out --model.",
         ("--accelerator", "gpu"): "--runtime onnx runs on the processor: leave out --accelerator.",
-        ("--precision", "bf16"): "onnx computes in fp32 here: choose --runtime openvino for bf16.",
-        ("--precision", "fp17"): "Precision of a runtime 'fp17' is not known",
+        ("--precision", "bf16"): "onnx has no bf16: choose --runtime openvino, or --precision fp32.",
+        ("--precision", "fp17"): "Unknown precision of a runtime 'fp17'",
     }
     for options, sentence in more.items():
         assert sentence in refused(verb, images, *with_runtime("onnx", path), *options)

@@ -83,10 +83,10 @@ def test_other_families(run, model):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--like", "resnet5", "--scale", 4], "Model 'resnet5' is not known: did you mean 'resnet50'?"),
-        (["--like", "resnet50", "--scale", 4, "--model", "res2net"], "Model 'res2net' is not known: did you mean"),
+        (["--like", "resnet5", "--scale", 4], "Unknown model 'resnet5': did you mean 'resnet50'?"),
+        (["--like", "resnet50", "--scale", 4, "--model", "res2net"], "Unknown model 'res2net': did you mean"),
         (["--like", "resnet50", "--scale", 0], "scale 0 is out of range: give 1 to 1024."),
-        (["--like", "resnet50", "--scale", 4, "--of", "mac"], "Cost 'mac' is not known: did you mean 'macs'?"),
+        (["--like", "resnet50", "--scale", 4, "--of", "mac"], "Unknown --of 'mac': did you mean 'macs'?"),
         (["--like", "resnet50", "--scale", 4, "--size", -1], "size -1 is out of range: give 1 or more."),
         (["--like", "resnet50", "--scale", 4, "--size", 0], "size 0 is out of range: give 1 or more."),
         (["--like", "ecapa_tdnn_512", "--scale", 4], "ecapa_tdnn_512 takes a signal and res2net50_26w_4s an image"),

@@ -94,7 +94,7 @@ def test_a_resumed_run_knows_its_task(refused, trained, tmp_path):
     shutil.copytree(trained.folder, tmp_path / "run")
     config = tmp_path / "run" / "config.yaml"
     config.write_text(config.read_text().replace("task_name: classify", "task_name: classifi"))
-    assert "'classifi' is not known: did you mean 'classify'?" in refused("train", "--resume", tmp_path / "run")
+    assert "'classifi': did you mean 'classify'?" in refused("train", "--resume", tmp_path / "run")
     sentence = refused("train", "classify", "--resume", tmp_path / "run")
     assert sentence.startswith(f"{tmp_path / 'run'} is a run of the task classifi: go on with")
 

@@ -105,7 +105,7 @@ def test_mistakes(refused, scans, tmp_path):
     assert "is for signals of 1 dimensions" in refused(*train, scans, *TINY, "--model", "ecapa_tdnn_512")
     assert "input channels does not fit volumes" in refused(*train, scans, *TINY, "--slices", 3)
     assert "have no labels but of voxels" in refused("train", "classify", "volumes", *TINY[:2])
-    assert "Label 'label_map' is not known" in refused(*train, "shapes", *TINY)
+    assert "Unknown label 'label_map'" in refused(*train, "shapes", *TINY)
     with_nan = write_set(tmp_path / "nan")
     for index in range(4):
         path = with_nan / "imagesTr" / f"case_{index}.nii.gz"

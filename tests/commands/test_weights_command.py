@@ -3,13 +3,25 @@
 import json
 import pickle
 import re
+from typing import get_args
 
 import pytest
 import torch
 from safetensors import safe_open
 
 from res2net.backbones.registry import build
-from res2net.weights import Preprocessing, download, from_native, read_checkpoint, records, save, to_native
+from res2net.commands.weights import Program
+from res2net.weights import (
+    FORMATS,
+    SAME_NAMES,
+    Preprocessing,
+    download,
+    from_native,
+    read_checkpoint,
+    records,
+    save,
+    to_native,
+)
 from res2net.zoo import create_model, load_model
 
 
@@ -69,10 +81,10 @@ def test_a_file_of_this_library_to_every_program(run, small, tmp_path, program):
     again, _ = load_model(target)
     x = torch.randn(1, 3, 64, 64)
     assert torch.equal(again.eval()(x), network(x))
-    assert f"{len(network.state_dict())} tensors of a res2net50d of 5 classes under names of official" in answer.out
-    assert "needs the graph official" in answer.out
+    assert f"{len(network.state_dict())} tensors of a res2net50d with 5 classes in the format official" in answer.out
+    assert "graph: official" in answer.out
     assert ("left out" in answer.out) == (program == "paddle")
-    assert ("give other logits" in answer.out) == (program in ("mmdet", "detectron2", "paddle"))
+    assert ("give different logits" in answer.out) == (program in ("mmdet", "detectron2", "paddle"))
 
 
 @pytest.mark.parametrize("graph", ["paddle", "mmdet", "detectron2"])
@@ -83,8 +95,8 @@ def test_weights_that_need_another_graph_keep_it_under_any_names(run, small, tmp
         target = tmp_path / f"{program}.safetensors"
         out = run("weights", "convert", path, target, "--to", program).out
         assert metadata(target)["graph"] == graph
-        assert f"needs the graph {graph}" in out
-        assert ("give other logits" in out) == (program not in ("res2net", graph))
+        assert f"graph: {graph}" in out
+        assert ("give different logits" in out) == (program not in ("res2net", graph))
         loaded = create_model("res2net50d", target).eval()
         assert torch.equal(loaded(x), network(x))
 
@@ -125,10 +137,10 @@ def test_what_is_left_out_of_a_dla_is_told(run, whole, tmp_path):
     tensors, path = whole("dla60_res2net", "official", "mine.pth")
     official, timm = tmp_path / "official.safetensors", tmp_path / "timm.safetensors"
     answer = run("weights", "convert", path, official, "--to", "official", "--model", "dla60_res2net")
-    assert f"{len(tensors) + 18} tensors under names of official" in answer.out
+    assert f"{len(tensors) + 18} tensors in the format official" in answer.out
     assert "left out" not in answer.out
     answer = run("weights", "convert", official, timm, "--to", "timm")
-    assert re.search(r"left out, since nothing there uses them: level\d.*project\.\S+ and 16 more", answer.out)
+    assert re.search(r"left out because they are unused there: level\d.*project\.\S+ and 16 more", answer.out)
     assert same(read_checkpoint(timm).tensors, tensors)
 
 
@@ -136,7 +148,7 @@ def test_a_file_of_paddle_that_the_records_know_by_its_name(run, whole, tmp_path
     tensors, path = whole("res2net50d", "paddle", "Res2Net50_vd_26w_4s_ssld_pretrained.pdparams")
     answer = run("weights", "convert", path, tmp_path / "a.safetensors", "--to", "res2net")
     assert (answer.status, answer.err) == (0, "")
-    assert "of a res2net50d of 1000 classes under names of paddle; it needs the graph paddle" in answer.out
+    assert "of a res2net50d with 1000 classes in the format paddle; graph: paddle" in answer.out
     assert "Licence: Apache-2.0" in answer.out
     said = metadata(tmp_path / "a.safetensors")
     assert (said["model"], said["graph"]) == ("res2net50d", "paddle")
@@ -152,7 +164,7 @@ def test_a_file_that_says_nothing_needs_the_name_of_its_model(run, refused, whol
     assert sentence == f"{path} does not say which model it holds: add --model NAME (`res2net models` lists them)."
     answer = run(*words, "--model", "res2net50_14w_8s")
     assert answer.status == 0
-    assert "Nothing is said about preprocessing" in answer.out
+    assert "The checkpoint has no preprocessing" in answer.out
     assert same(read_checkpoint(tmp_path / "a.safetensors").tensors, tensors)
 
 
@@ -187,7 +199,7 @@ def test_options_that_do_not_fit_the_file(refused, small, tmp_path, option, valu
 
 def test_a_name_without_its_hash_is_no_published_file(refused, small, tmp_path):
     _, path = small(file_name="res2net50_v1b_26w_4s-3cf99910.pth")
-    assert "does not say which model" in refused("weights", "convert", path, tmp_path / "a.safetensors", "--to", "timm")
+    assert "does not name its model" in refused("weights", "convert", path, tmp_path / "a.safetensors", "--to", "timm")
 
 
 def test_published_files_are_recognised_by_name_and_hash(tmp_path, monkeypatch):
@@ -223,15 +235,15 @@ def test_a_file_is_only_replaced_on_request(run, refused, small, tmp_path):
     ("change", "message"),
     [
         ({"source": "{tmp}/ni.safetensors"}, r"There is no file {tmp}/ni.safetensors: did you mean 'in.safetensors'?"),
-        ({"source": "in1k"}, "in1k is no file: to convert published weights of that name, add --model NAME."),
-        ({"to": "padle"}, "Format 'padle' is not known: did you mean 'paddle'?"),
+        ({"source": "in1k"}, "in1k is not a file: to convert published weights with that tag, add --model NAME."),
+        ({"to": "padle"}, "Unknown --to 'padle': did you mean 'paddle'?"),
         ({"target": "{tmp}/a.pth"}, "{tmp}/a.pth does not end in .safetensors"),
-        ({"target": "{tmp}"}, "{tmp} is a folder: name a file in it"),
+        ({"target": "{tmp}"}, "{tmp} is a folder: give the name of a file"),
         ({"model": "res2net101d"}, "{tmp}/in.safetensors holds a 'res2net50d', not a 'res2net101d'"),
-        ({"model": "res2net50"}, "Model 'res2net50' is not known: did you mean"),
-        ({"to": "maskrcnn"}, "The fork of maskrcnn-benchmark has only Res2Nets whose stem is one convolution"),
+        ({"model": "res2net50"}, "Unknown model 'res2net50': did you mean"),
+        ({"to": "maskrcnn"}, "The fork of maskrcnn-benchmark has only Res2Nets with a stem of one convolution"),
         ({"to": "torchvision"}, "torchvision has no Res2Net"),
-        ({"to": ""}, "`res2net weights convert` lacks --to: see `res2net weights --help`."),
+        ({"to": ""}, "`res2net weights convert` needs --to FORMAT: see `res2net weights --help`."),
     ],
 )
 def test_what_cannot_be_converted(refused, small, tmp_path, change, message):
@@ -249,7 +261,7 @@ def test_what_cannot_be_converted(refused, small, tmp_path, change, message):
     [
         ({"blocks.0.weight": torch.ones(1)}, "are of no known format: rename them to those of timm"),
         ({"conv1.weight": torch.ones(64, 3, 7, 7)}, "is of another model: of its tensors"),
-        ({"bb_0_0.neck.weight": torch.ones(1)}, "'bb_0_0.neck.weight' has no place there"),
+        ({"bb_0_0.neck.weight": torch.ones(1)}, "no tensor 'bb_0_0.neck.weight'"),
     ],
 )
 def test_files_of_something_else(refused, tmp_path, tensors, message):
@@ -268,15 +280,15 @@ def test_code_in_a_file_is_not_run(refused, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "`res2net weights` lacks what it works on"),
-        (["convrt", "a", "b"], "Action 'convrt' is not known: did you mean 'convert'?"),
-        (["convert"], "`res2net weights convert` lacks the file to read"),
-        (["convert", "a.pth", "--to", "timm"], "`res2net weights convert` lacks the file to write"),
+        ([], "`res2net weights` lacks one of {convert,list}"),
+        (["convrt", "a", "b"], "Unknown action 'convrt': did you mean 'convert'?"),
+        (["convert"], "`res2net weights convert` needs a file to read"),
+        (["convert", "a.pth", "--to", "timm"], "`res2net weights convert` needs a file to write"),
         (
             ["convert", "a.pth", "b.safetensors", "--too", "timm"],
             "`res2net weights` has no option '--too': did",
         ),
-        (["list", "a", "b"], "`res2net weights list` takes a pattern of names and nothing else"),
+        (["list", "a", "b"], "`res2net weights list` takes only a pattern of model names"),
         (["list", "res2net5d"], "No model with published weights matches 'res2net5d': did you mean 'res2net50d'?"),
     ],
 )
@@ -292,3 +304,7 @@ def test_the_list_of_published_weights(run, monkeypatch):
     assert "paddle_ssld" in some
     assert "85.13" in some
     assert "res2net50d" not in some
+
+
+def test_all_programs_can_be_chosen():
+    assert set(get_args(Program)) == {*FORMATS, *SAME_NAMES}

@@ -129,11 +129,11 @@ def test_in_bf16_the_classes_stay_close(task, paths):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "bf61"}, r"^Precision 'bf61' is not known: did you mean 'bf16'\?"),
-        ({"accelerator": "cpus"}, r"^Accelerator 'cpus' is not known: did you mean 'cpu'\?"),
+        ({"precision": "bf61"}, r"^Unknown precision 'bf61': did you mean 'bf16'\?"),
+        ({"accelerator": "cpus"}, r"^Unknown accelerator 'cpus': did you mean 'cpu'\?"),
         ({"accelerator": "gpu"}, r"^This machine has no gpu that torch can use: choose --accelerator auto\.$"),
         ({"accelerator": "mps"}, r"^This machine has no mps that torch can use: choose --accelerator auto\.$"),
-        ({"bad_images": "ignore"}, r"^Treatment of bad images 'ignore' is not known"),
+        ({"bad_images": "ignore"}, r"^Unknown treatment of bad images 'ignore'"),
     ],
 )
 def test_what_cannot_be(task, paths, options, message, monkeypatch):

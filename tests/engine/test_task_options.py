@@ -14,5 +14,5 @@ def test_they_are_those_of_the_task(name):
 
 
 def test_an_unknown_task():
-    with pytest.raises(InputError, match="Task 'clasify' is not known: did you mean 'classify'"):
+    with pytest.raises(InputError, match="Unknown task 'clasify': did you mean 'classify'"):
         options_type("clasify")

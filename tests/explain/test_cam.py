@@ -161,7 +161,7 @@ def test_networks_of_others_name_their_layer(images):
 @pytest.mark.parametrize(
     ("classes", "layer", "message"),
     [
-        (None, "layer5", "Layer 'layer5' is not known: did you mean 'layer"),
+        (None, "layer5", "Unknown layer 'layer5': did you mean 'layer"),
         (None, "fc", "The output of layer 'fc' has no positions"),
         (None, "layer1.0.convs", "The layer 'layer1.0.convs' does not run by itself"),
         (7, None, "Classes 7 do not fit: give one of 0 to 6 for each of 3 images"),

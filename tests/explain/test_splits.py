@@ -71,7 +71,7 @@ def test_the_network_stays_as_it_is(images):
 
 def test_a_wrong_name_is_told(images):
     model = create_model("res2net26_26w_4s", **OPTIONS)
-    with pytest.raises(InputError, match=r"Block 'layer1.7' is not known: did you mean 'layer1\.\d'"):
+    with pytest.raises(InputError, match=r"Unknown block 'layer1.7': did you mean 'layer1\.\d'"):
         split_activations(model, images, "layer1.7")
-    with pytest.raises(InputError, match="Block 'layer1' is not known"):
+    with pytest.raises(InputError, match="Unknown block 'layer1'"):
         split_activations(model, images, "layer1")

@@ -99,7 +99,7 @@ def test_a_program_of_torch_needs_no_torchao_to_run(in_int8):
 @pytest.mark.parametrize("format_name", INT8_FORMATS)
 def test_without_images_it_is_refused(network, tmp_path, format_name):
     path = tmp_path / f"network{FORMATS[format_name]}"
-    with pytest.raises(InputError, match="Int8 needs images to measure ranges of values on"):
+    with pytest.raises(InputError, match="Int8 needs images to measure the ranges of activations"):
         export_network(network, torch.randn(1, 3, SIZE, SIZE), path, format_name, calibration=[])
     assert not path.exists()
 
@@ -116,5 +116,5 @@ def test_a_missing_package_is_named(network, batches, tmp_path, monkeypatch, for
 
 
 def test_a_library_for_this_machine_has_no_int8(network, batches, tmp_path):
-    with pytest.raises(InputError, match="Format with int8 'aoti' is not known"):
+    with pytest.raises(InputError, match="Unknown format with int8 'aoti'"):
         export_network(network, batches[0], tmp_path / "network.aoti.pt2", "aoti", calibration=batches)

@@ -144,11 +144,11 @@ def test_what_does_not_fit_is_refused(exported, tmp_path):
         load_runtime(tmp_path / "none.onnx")
     with pytest.raises(InputError, match="is for onnx and not for pt2: choose --runtime onnx"):
         load_runtime(exported("onnx"), "pt2")
-    with pytest.raises(InputError, match="onnx computes in fp32 here: choose --runtime openvino for bf16"):
+    with pytest.raises(InputError, match="onnx has no bf16: choose --runtime openvino"):
         load_runtime(exported("onnx"), precision="bf16")
-    with pytest.raises(InputError, match="Runtime 'onxx' is not known: did you mean 'onnx'"):
+    with pytest.raises(InputError, match="Unknown runtime 'onxx': did you mean 'onnx'"):
         load_runtime(exported("onnx"), "onxx")
-    with pytest.raises(InputError, match=r"takes images of \(3, 32, 32\), not of \(3, 48, 48\)"):
+    with pytest.raises(InputError, match=r"Images of \(3, 48, 48\) do not fit .* give images of \(3, 32, 32\)"):
         load_runtime(exported("onnx"))(torch.randn(1, 3, 48, 48))
 
 
@@ -191,7 +191,7 @@ def test_a_program_of_torch_runs_no_code_from_its_pickles(exported, tmp_path):
         return pickle.dumps(Trap(caught)) if name in names else content
 
     rewritten(path, trap)
-    with pytest.raises(InputError, match="is damaged or not for this pt2"):
+    with pytest.raises(InputError, match="is damaged or not for this version of pt2"):
         load_runtime(path)
     assert not caught.exists()
 
@@ -203,7 +203,7 @@ def test_a_program_of_torch_runs_no_code_from_its_expressions(exported, tmp_path
         return content.replace(b"Symbol('s", b"exit() or Symbol('s")
 
     rewritten(path, trap)
-    with pytest.raises(InputError, match="has an expression that is no arithmetic"):
+    with pytest.raises(InputError, match="has an expression that is not arithmetic"):
         load_runtime(path)
 
 

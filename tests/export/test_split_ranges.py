@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from res2net.export import FORMATS, export_network
-from res2net.export.core import openvino_core
+from res2net.export.runtimes import openvino_core
 from res2net.export.split_ranges import CUTS, join_ranges
 
 openvino = pytest.importorskip("openvino")

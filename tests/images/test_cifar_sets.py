@@ -71,7 +71,7 @@ def test_damaged_files_are_told(tmp_path, real_data, file):
 
 
 def test_only_10_and_100_classes_exist(tmp_path):
-    with pytest.raises(InputError, match="Number of CIFAR classes 20 is not known"):
+    with pytest.raises(InputError, match="Unknown number of CIFAR classes 20"):
         Cifar(tmp_path, classes=20, train=True)
 
 

@@ -52,7 +52,7 @@ def test_without_a_transform_samples_are_those_of_the_data_set(three_files):
 
 
 def test_a_misspelt_treatment_is_told(three_files):
-    with pytest.raises(InputError, match="'skipp' is not known: did you mean 'skip'"):
+    with pytest.raises(InputError, match="'skipp': did you mean 'skip'"):
         Transformed(three_files, bad_images="skipp")
 
 

@@ -250,5 +250,5 @@ def test_sources_without_files_ignore_the_choice():
 
 def test_a_misspelt_choice_is_told(tmp_path):
     for make in (lambda: open_source("shapes", DataSettings(decode="scale")), lambda: Transformed([], decode="scale")):
-        with pytest.raises(InputError, match="Way to decode 'scale' is not known: did you mean 'scaled'"):
+        with pytest.raises(InputError, match="Unknown way to decode 'scale': did you mean 'scaled'"):
             make()

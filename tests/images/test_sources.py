@@ -102,5 +102,5 @@ def test_a_file_is_no_source(pets):
 
 
 def test_a_misspelt_treatment_of_bad_images_is_told(pets):
-    with pytest.raises(InputError, match=r"'ignore' is not known.*allowed: stop, skip"):
+    with pytest.raises(InputError, match=r"'ignore': .*allowed: stop, skip"):
         open_source(pets, DataSettings(bad_images="ignore"))

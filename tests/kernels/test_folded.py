@@ -9,7 +9,7 @@ from naive import naive_chain
 from torch import nn
 
 from res2net.errors import InputError
-from res2net.kernels import Layout, folded_chain, folded_chain_op
+from res2net.kernels import ChainOptions, Layout, folded_chain, folded_chain_op
 from res2net.nn import Res2Conv
 
 ORDERS = ("official", "paper", "arxiv-v1")
@@ -50,8 +50,8 @@ def test_it_is_the_module_in_evaluation(scale, mode, order, pass_through):
             nn.init.uniform_(norm.running_var, 0.5, 2)
         x = torch.randn(2, 4 * scale, 7, 6)
         chosen = "identity" if module.pass_through == "conv" else module.pass_through
-        options = {"stride": stride, "pass_through": chosen if module.layout.passes else None}
-        y = folded_chain(x, *folded(module), module.layout, **options)
+        options = ChainOptions(stride, pass_through=chosen if module.layout.passes else None)
+        y = folded_chain(x, *folded(module), module.layout, options)
         with torch.no_grad():
             torch.testing.assert_close(y, module.eval()(x), rtol=1e-4, atol=1e-5)
 
@@ -73,26 +73,31 @@ def test_it_is_equation_1(order, hierarchical, options):
     naive = {name: value for name, value in options.items() if name not in ("pass_through", "pool_counts_padding")}
     pool = True if options.get("pass_through") == "pool" else None
     expected = naive_chain(*arguments, **naive, pool=pool, counts=options.get("pool_counts_padding", True))
-    torch.testing.assert_close(folded_chain(*arguments, **options), expected)
+    torch.testing.assert_close(folded_chain(*arguments, ChainOptions(**options)), expected)
 
 
 @pytest.mark.parametrize(
     ("layout", "options", "message"),
     [
         (Layout(4, 3), {"act": "rely"}, "did you mean 'relu'"),
-        (Layout(4, 3), {"pass_through": "conv"}, "Pass-through 'conv'"),
+        (Layout(4, 3), {"pass_through": "conv"}, "Unknown pass-through 'conv'"),
         (Layout(4, 3), {"stride": 2}, "hierarchical layout"),
         (Layout(4, 3, hierarchical=False), {"stride": 2, "pass_through": "identity"}, "give 'pool'"),
         (Layout(4, 3), {"dilation": 0}, "Dilation 0"),
         (Layout(4, 3), {"groups": 3}, "Weights of shape"),
         (Layout(4, 4), {}, r"give \(N, 16, H, W\)"),
         (Layout(4, 3, passes=False), {}, "3 convolutions"),
-        (Layout(4, 3), {"backend": "cuda"}, "Backend 'cuda'"),
     ],
 )
 def test_what_does_not_fit_is_told(layout, options, message):
     with pytest.raises(InputError, match=message):
-        folded_chain_op(*example(Layout(4, 3)), layout, **options)
+        folded_chain_op(*example(Layout(4, 3)), layout, ChainOptions(**options))
+
+
+def test_an_unknown_backend():
+    layout = Layout(4, 3)
+    with pytest.raises(InputError, match="Unknown backend 'cuda'"):
+        folded_chain_op(*example(layout), layout, backend="cuda")
 
 
 def test_tensors_that_do_not_fit_are_told():
@@ -111,13 +116,13 @@ class Chain(nn.Module):
 
     def __init__(self, layout, **options):
         super().__init__()
-        self.layout, self.options = layout, options
+        self.layout, self.options = layout, ChainOptions(**options)
         _, weights, biases = example(layout)
         self.register_buffer("weights", weights)
         self.register_buffer("biases", biases)
 
     def forward(self, x):
-        return folded_chain_op(2 * x, self.weights, self.biases, self.layout, **self.options) + 1
+        return folded_chain_op(2 * x, self.weights, self.biases, self.layout, self.options) + 1
 
 
 CASES = {
@@ -130,10 +135,8 @@ CASES = {
 @pytest.mark.parametrize(("layout", "options"), CASES.values(), ids=CASES)
 @pytest.mark.parametrize("size", [(9, 7), (1, 1)])
 def test_the_operator_keeps_the_rules_of_torch(layout, options, size):
-    arguments = {"stride": 1, "dilation": 1, "groups": 1, "act": "relu", "pass_through": None}
-    arguments = {**arguments, "pool_counts_padding": True, **options}
     splits = (layout.width, layout.scale, layout.hierarchical, layout.split_order, layout.passes)
-    given = (*example(layout, size=size), *splits, *arguments.values(), "reference", False)
+    given = (*example(layout, size=size), *splits, *ChainOptions(**options), "reference", False)
     torch.library.opcheck(torch.ops.res2net.folded_chain.default, given)
 
 
@@ -142,7 +145,7 @@ def test_the_operator_keeps_the_rules_of_torch(layout, options, size):
 def test_it_compiles_whole(layout, options, backend):
     torch.compiler.reset()
     x, weights, biases = example(layout)
-    expected = folded_chain(2 * x, weights, biases, layout, **options) + 1
+    expected = folded_chain(2 * x, weights, biases, layout, ChainOptions(**options)) + 1
     compiled = torch.compile(Chain(layout, **options), fullgraph=True, backend=backend)
     torch.testing.assert_close(compiled(x), expected)
 

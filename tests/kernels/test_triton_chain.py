@@ -12,7 +12,7 @@ import torch
 from naive import naive_chain
 
 from res2net.errors import InputError
-from res2net.kernels import Layout, folded_chain, folded_chain_op, tap_major
+from res2net.kernels import ChainOptions, Layout, folded_chain, folded_chain_op, tap_major
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 
@@ -71,9 +71,9 @@ def test_every_layout(interpreted, order, hierarchical, passes, dtype):
     layout = Layout(7, 3, hierarchical, order, passes)
     stride = 1 if hierarchical else 2
     arguments = (*example(layout, dtype=dtype), layout)
-    y = interpreted(*arguments, stride=stride)
+    y = interpreted(*arguments, ChainOptions(stride))
     assert y.dtype == dtype
-    assert distance(y, folded_chain(*arguments, stride=stride)) < LIMITS[dtype]
+    assert distance(y, folded_chain(*arguments, ChainOptions(stride))) < LIMITS[dtype]
     assert distance(y, naive_chain(*arguments, stride=stride)) < LIMITS[dtype]
 
 
@@ -106,8 +106,8 @@ SHAPES = {
 def test_every_shape(interpreted, layout, shapes, options):
     arguments = (*example(layout, **shapes), layout)
     options = {"groups": shapes.get("groups", 1), **options}
-    y = interpreted(*arguments, **options)
-    assert distance(y, folded_chain(*arguments, **options)) < LIMITS[torch.float32]
+    y = interpreted(*arguments, ChainOptions(**options))
+    assert distance(y, folded_chain(*arguments, ChainOptions(**options))) < LIMITS[torch.float32]
     naive = {name: value for name, value in options.items() if name not in ("pass_through", "pool_counts_padding")}
     pool = {"pool": True, "identity": False}.get(options.get("pass_through"))
     expected = naive_chain(*arguments, **naive, pool=pool, counts=options.get("pool_counts_padding", True))
@@ -131,7 +131,7 @@ def test_shapes_drawn_at_random(interpreted):
         options = {"dilation": draw(1, 2), "groups": groups, "act": draw("relu", "none")}
         options["stride"] = 1 if layout.hierarchical else draw(1, 2)
         arguments = (*example(layout, dtype=dtype, kernel=kernel, **shapes), layout)
-        y = interpreted(*arguments, **options)
+        y = interpreted(*arguments, ChainOptions(**options))
         assert distance(y, naive_chain(*arguments, **options)) < LIMITS[dtype], (layout, shapes, dtype, options)
 
 
@@ -153,7 +153,7 @@ def test_any_memory_is_taken(interpreted):
 def test_an_empty_batch_is_empty(interpreted):
     layout = Layout(7, 3, hierarchical=False)
     x, weights, biases = example(layout, batch=0)
-    assert interpreted(x, weights, biases, layout, stride=2).shape == (0, 21, 5, 4)
+    assert interpreted(x, weights, biases, layout, ChainOptions(stride=2)).shape == (0, 21, 5, 4)
 
 
 def test_neighbouring_splits_do_not_leak(interpreted):

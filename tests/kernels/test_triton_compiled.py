@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from res2net.kernels import Layout
+from res2net.kernels import ChainOptions, Layout
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 
@@ -50,7 +50,7 @@ def compiled(monkeypatch, tmp_path):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(torch.cuda, "device_of", lambda x: contextlib.nullcontext())
 
-    def compile_all(capability, dtype, layout, *, size=14, groups=1, **options):
+    def compile_all(capability, dtype, layout, *, size=14, groups=1, tf32=False, **options):
         kernels = []
         start = type(kernel).run
 
@@ -67,7 +67,8 @@ def compiled(monkeypatch, tmp_path):
                 x = torch.empty(256, layout.scale * width, size, size, dtype=dtype, device="cuda")
                 weights = torch.empty(branches, width, width // groups, 3, 3, dtype=dtype, device="cuda")
                 biases = torch.empty(branches, width, dtype=dtype, device="cuda")
-                triton_chain.folded_chain_triton(x, weights, biases, layout, groups=groups, **options)
+                given = ChainOptions(groups=groups, **options)
+                triton_chain.folded_chain_triton(x, weights, biases, layout, given, tf32=tf32)
         finally:
             kernel.device_caches.clear()
         return kernels

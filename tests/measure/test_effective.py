@@ -6,7 +6,7 @@ from torch import nn
 
 from res2net.backbones.registry import build
 from res2net.errors import InputError
-from res2net.measure import EffectiveField, effective_field, receptive_field, settle, stage_fields
+from res2net.measure import EffectiveField, calibrate_norms, effective_field, receptive_field, stage_fields
 
 TINY = {"channels": (4, 4), "stem_channels": 4, "base_width": 32, "layers": (1, 2), "num_classes": 0}
 
@@ -49,7 +49,7 @@ def test_a_network_sees_nothing_outside_its_theoretical_field(name, stage):
     torch.manual_seed(0)
     model = build(name, **TINY)
     images = torch.randn(3, 3, 161, 161)
-    settle(model, images)
+    calibrate_norms(model, images)
     found = effective_field(model, images, stage)
     theory = stage_fields(model)[stage]
     middle = -(-161 // theory.stride) // 2 * theory.stride
@@ -70,7 +70,7 @@ def test_a_fresh_network_is_closed_until_it_is_settled():
     images = torch.randn(4, 3, 97, 97)
     closed = effective_field(model, images)
     modes = [module.training for module in model.modules()]
-    settle(model, images)
+    calibrate_norms(model, images)
     assert [module.training for module in model.modules()] == modes
     assert {module.momentum for module in model.modules() if isinstance(module, nn.BatchNorm2d)} == {0.1}
     opened = effective_field(model, images)

@@ -269,7 +269,7 @@ def test_turns_behind_an_enlarged_map():
 
     field = receptive_field(Container())
     assert field.stride == 1
-    assert len(field.turns) == 4
+    assert len(field.phases) == 4
     x = ones(1, 48, 48)
     output = positive(model)(x)
     for place in range(16, 24):
@@ -283,10 +283,13 @@ def test_turns_behind_an_enlarged_map():
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: x.flip(3), r"receptive field of 'flip' is not known: this function is none of those"),
+        (
+            lambda x: x.flip(3),
+            r"receptive field of 'flip' is not known: the receptive field of this function is not registered",
+        ),
         (lambda x: x.softmax(3), "of 'softmax' is not known"),
         (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), "of 'interpolate' is not known"),
-        (lambda x: F.interpolate(x, scale_factor=2), "behind an enlargement 2 times is not known"),
+        (lambda x: F.interpolate(x, scale_factor=2), "behind an upsampling by 2 is not known"),
         (lambda x: x.permute(0, 2, 3, 1), "of 'permute' is not known"),
         (lambda x: x[..., :40], "of '__getitem__' is not known"),
         (lambda x: x + F.avg_pool2d(x, 2).sum() + F.interpolate(F.avg_pool2d(x, 2), x.shape[2:]).flip(2), "'flip'"),
@@ -311,7 +314,9 @@ def test_unknown_containers():
     class Mystery(nn.Module):
         pass
 
-    with pytest.raises(InputError, match=r"receptive field of a Mystery is not known: no layer in it is known; give"):
+    with pytest.raises(
+        InputError, match=r"receptive field of a Mystery is not known: it has no layer of a known type; give"
+    ):
         receptive_field(nn.Conv2d(3, 4, 3), nn.Sequential(Mystery()))
     with pytest.raises(InputError, match=r"A Mystery has no stages: give a backbone"):
         stage_fields(Mystery())

@@ -1,6 +1,7 @@
 """The residual bottleneck, against torchvision's and a loop written from the published code."""
 
 import copy
+from typing import get_args
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck
 
 from res2net.errors import InputError
+from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck, initialise, shortcut_layers
 from res2net.nn.layers import NORMS
-from res2net.nn.res2conv import MODES, PASS_THROUGH, SPLIT_ORDERS
+from res2net.nn.res2conv import Mode, PassThrough
 
 SMALL = {"base_width": 32, "scale": 4}
 """Splits of `planes // 2` channels."""
@@ -66,7 +68,7 @@ def test_scale_1_is_torchvisions_bottleneck(lively, stride, groups, base_width):
         assert torch.equal(block.state_dict()[name], tensor)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", get_args(Mode))
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_official_and_paper_order_are_one_function_of_permuted_weights(lively, dims, scale, mode):
@@ -155,7 +157,7 @@ def blocks(draw):
     dims = draw(st.integers(1, 3))
     mode, stride = draw(st.sampled_from([("hierarchical", 1), ("stage", 1), ("stage", 2)]))
     planes = draw(st.sampled_from([4, 6, 8]))
-    pass_through = draw(st.sampled_from([None, "pool", "conv"] if stride > 1 else [None, *PASS_THROUGH]))
+    pass_through = draw(st.sampled_from([None, "pool", "conv"] if stride > 1 else [None, *get_args(PassThrough)]))
     expansion = draw(st.integers(1, 4))
     shortcut = shortcut_layers("conv", 5, planes * expansion, stride=stride, dims=dims)
     return Res2Bottleneck(
@@ -174,7 +176,7 @@ def blocks(draw):
         stride=stride,
         dilation=draw(st.integers(1, 2)),
         mode=mode,
-        split_order=draw(st.sampled_from(SPLIT_ORDERS)),
+        split_order=draw(st.sampled_from(get_args(SplitOrder))),
         pass_through=pass_through,
         pool_counts_padding=draw(st.booleans()),
     )
@@ -203,8 +205,8 @@ def test_the_size_is_divided_by_the_stride_and_every_weight_learns(block, size):
         ({"drop_path": 1.0}, "Drop path 1.0 does not fit: give a probability"),
         ({"drop_path": -0.1}, "Drop path -0.1 does not fit: give a probability"),
         ({"stride": 2}, "Stride 2 does not fit the hierarchical mode"),
-        ({"norm": "bn"}, "Normalisation 'bn' is not known"),
-        ({"act": "swish"}, "Activation 'swish' is not known"),
+        ({"norm": "bn"}, "Unknown normalisation 'bn'"),
+        ({"act": "swish"}, "Unknown activation 'swish'"),
     ],
 )
 def test_options_that_do_not_fit(options, message):

@@ -72,7 +72,7 @@ def test_other_dimensions(dims):
         lambda: norm_layer("batch", 4, dims),
         lambda: norm_layer("instance", 4, dims),
     ):
-        with pytest.raises(InputError, match=r"Number of dimensions .* is not known: .*allowed: 1, 2, 3"):
+        with pytest.raises(InputError, match=r"Unknown number of dimensions .*: .*allowed: 1, 2, 3"):
             make()
 
 
@@ -118,7 +118,7 @@ def test_activations_leave_their_input_alone_when_asked_to(act):
 
 
 def test_unknown_names_come_with_the_nearest():
-    with pytest.raises(InputError, match=r"Normalisation 'bacth' is not known: did you mean 'batch'\?"):
+    with pytest.raises(InputError, match=r"Unknown normalisation 'bacth': did you mean 'batch'\?"):
         norm_layer("bacth", 8, 2)
-    with pytest.raises(InputError, match=r"Activation 'relu7' is not known: did you mean 'relu6?'\?"):
+    with pytest.raises(InputError, match=r"Unknown activation 'relu7': did you mean 'relu6?'\?"):
         activation("relu7")

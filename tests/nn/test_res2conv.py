@@ -1,6 +1,7 @@
 """The Res2 convolution, against a loop written from the paper."""
 
 import copy
+from typing import get_args
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from res2net.errors import InputError
 from res2net.nn import Res2Conv
-from res2net.nn.res2conv import ORDERS
+from res2net.nn.res2conv import Order
 
 SIZE = (7, 6, 5)
 
@@ -149,7 +150,7 @@ def test_scale_1_is_a_plain_convolution(lively, mode, pass_through):
     assert module(x).shape == (2, 4, 4, 3)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", get_args(Order))
 def test_orders_of_convolution_normalisation_and_activation(lively, order):
     module = lively(Res2Conv(3, scale=2, order=order, split_order="paper")).eval()
     x = signal(module)
@@ -186,7 +187,7 @@ def test_names_of_weights_are_the_official_ones():
 
 @pytest.mark.parametrize("mode", ["hierarchical", "stage"])
 @pytest.mark.parametrize("norm", ["batch", "none"])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", get_args(Order))
 @pytest.mark.parametrize("act", ["relu", "silu"])
 def test_working_in_place_changes_nothing(order, norm, mode, act):
     module = Res2Conv(3, order=order, norm=norm, mode=mode, act=act)
@@ -213,19 +214,19 @@ def test_working_in_place_changes_nothing(order, norm, mode, act):
         ({"scale": "4"}, "Scale '4' does not fit: give a positive integer"),
         ({"cardinality": -2}, "Cardinality -2 does not fit: give a positive integer"),
         ({"width": 6, "cardinality": 4}, "Width 6 is not divisible by cardinality 4: choose one that is"),
-        ({"dims": 4}, r"Number of dimensions 4 is not known: .*allowed: 1, 2, 3"),
-        ({"dims": 0}, r"Number of dimensions 0 is not known: .*allowed: 1, 2, 3"),
+        ({"dims": 4}, r"Unknown number of dimensions 4: .*allowed: 1, 2, 3"),
+        ({"dims": 0}, r"Unknown number of dimensions 0: .*allowed: 1, 2, 3"),
         ({"kernel_size": 2}, "Kernel size 2 is even: choose an odd one"),
         ({"kernel_size": (3, 3, 3)}, r"Kernel size \(3, 3, 3\) does not fit: give one positive integer, or 2 of them"),
         ({"stride": 0}, "Stride 0 does not fit: give one positive integer, or 2 of them"),
         ({"dilation": 1.5}, "Dilation 1.5 does not fit: give one positive integer, or 2 of them"),
-        ({"mode": "stages"}, r"Mode 'stages' is not known: did you mean 'stage'\?"),
-        ({"order": "norm-conv-act"}, r"Order 'norm-conv-act' is not known: did you mean '.*-.*-.*'\?"),
-        ({"split_order": "offical"}, r"Split order 'offical' is not known: did you mean 'official'\?"),
-        ({"pass_through": "pooling"}, r"Pass-through 'pooling' is not known: did you mean 'pool'\?"),
-        ({"padding_mode": "zeroes"}, r"Padding mode 'zeroes' is not known: did you mean 'zeros'\?"),
-        ({"norm": "batchnorm"}, r"Normalisation 'batchnorm' is not known: did you mean 'batch'\?"),
-        ({"act": "rleu"}, r"Activation 'rleu' is not known: did you mean 'relu'\?"),
+        ({"mode": "stages"}, r"Unknown mode 'stages': did you mean 'stage'\?"),
+        ({"order": "norm-conv-act"}, r"Unknown order 'norm-conv-act': did you mean '.*-.*-.*'\?"),
+        ({"split_order": "offical"}, r"Unknown split order 'offical': did you mean 'official'\?"),
+        ({"pass_through": "pooling"}, r"Unknown pass-through 'pooling': did you mean 'pool'\?"),
+        ({"padding_mode": "zeroes"}, r"Unknown padding mode 'zeroes': did you mean 'zeros'\?"),
+        ({"norm": "batchnorm"}, r"Unknown normalisation 'batchnorm': did you mean 'batch'\?"),
+        ({"act": "rleu"}, r"Unknown activation 'rleu': did you mean 'relu'\?"),
         ({"stride": 2}, "Stride 2 does not fit the hierarchical mode, which adds splits: use mode='stage'"),
         ({"stride": (1, 2)}, r"Stride \(1, 2\) does not fit the hierarchical mode"),
         (

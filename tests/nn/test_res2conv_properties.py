@@ -1,14 +1,17 @@
 """What holds for a Res2 convolution whatever its options are."""
 
+from typing import get_args
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from res2net.kernels import SplitOrder
 from res2net.measure import split_fields
 from res2net.nn import Res2Conv
 from res2net.nn.layers import ACTIVATIONS, NORMS
-from res2net.nn.res2conv import MODES, ORDERS, PASS_THROUGH, SPLIT_ORDERS
+from res2net.nn.res2conv import Mode, Order, PassThrough
 
 # The same examples in every run, so that a failure is of the change that was made.
 many = settings(max_examples=100, deadline=None, derandomize=True)
@@ -21,8 +24,8 @@ def options(draw, norms=NORMS):
     dims = draw(st.integers(1, 3))
     scale = draw(st.integers(1, 5))
     cardinality = draw(st.integers(1, 2))
-    mode = draw(st.sampled_from(MODES))
-    pass_through = draw(st.sampled_from([None, *PASS_THROUGH]))
+    mode = draw(st.sampled_from(get_args(Mode)))
+    pass_through = draw(st.sampled_from([None, *get_args(PassThrough)]))
 
     def one_or_each(values):
         return draw(st.one_of(st.sampled_from(values), st.tuples(*[st.sampled_from(values)] * dims)))
@@ -38,9 +41,9 @@ def options(draw, norms=NORMS):
         "cardinality": cardinality,
         "norm": draw(st.sampled_from(norms)),
         "act": draw(st.sampled_from(list(ACTIVATIONS))),
-        "order": draw(st.sampled_from(ORDERS)),
+        "order": draw(st.sampled_from(get_args(Order))),
         "mode": mode,
-        "split_order": draw(st.sampled_from(SPLIT_ORDERS)),
+        "split_order": draw(st.sampled_from(get_args(SplitOrder))),
         "pass_through": pass_through,
         "pool_counts_padding": draw(st.booleans()),
         "bias": draw(st.booleans()),

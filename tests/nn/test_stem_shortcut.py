@@ -1,5 +1,7 @@
 """Stems and shortcuts: their layers, their sizes, the names of their weights."""
 
+from typing import get_args
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,18 +9,18 @@ from torch import nn
 
 from res2net.errors import InputError
 from res2net.nn import shortcut_layers, stem_layers
-from res2net.nn.shortcut import SHORTCUTS
-from res2net.nn.stem import STEMS
+from res2net.nn.shortcut import Shortcut
+from res2net.nn.stem import STEM_STRIDES
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
-@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("stem", STEM_STRIDES)
 def test_a_stem_has_the_stride_that_it_declares(stem, dims):
     layers, pool = stem_layers(stem, 5, 8, dims=dims)
     size = (33, 18, 21)[:dims]
     x = layers(torch.randn(2, 5, *size))
-    assert x.shape == (2, 8, *(-(-side // -(-STEMS[stem] // 2)) for side in size))
-    assert pool(x).shape == (2, 8, *(-(-side // STEMS[stem]) for side in size))
+    assert x.shape == (2, 8, *(-(-side // -(-STEM_STRIDES[stem] // 2)) for side in size))
+    assert pool(x).shape == (2, 8, *(-(-side // STEM_STRIDES[stem]) for side in size))
 
 
 def test_the_deep_stem_is_the_published_one():
@@ -46,7 +48,7 @@ def test_the_pooling_of_a_dilated_shortcut_keeps_the_size():
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("shortcut", SHORTCUTS)
+@pytest.mark.parametrize("shortcut", get_args(Shortcut))
 def test_sizes_of_shortcuts(shortcut, stride, dims):
     size = (7, 8, 9)[:dims]
     for dilated in (False, True):
@@ -62,7 +64,7 @@ def test_names_of_weights_are_the_official_ones(shortcut, first, stride):
 
 
 def test_unknown_names_come_with_the_nearest():
-    with pytest.raises(InputError, match=r"Stem 'depe' is not known: did you mean 'deep'\?"):
+    with pytest.raises(InputError, match=r"Unknown stem 'depe': did you mean 'deep'\?"):
         stem_layers("depe", 3, 64)
-    with pytest.raises(InputError, match=r"Shortcut 'avgpool' is not known: did you mean 'avg_pool'\?"):
+    with pytest.raises(InputError, match=r"Unknown shortcut 'avgpool': did you mean 'avg_pool'\?"):
         shortcut_layers("avgpool", 3, 8, stride=1)

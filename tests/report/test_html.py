@@ -163,7 +163,7 @@ def test_mistakes_are_told(tmp_path):
         report.add_images([], ["a"], "b")
     with pytest.raises(InputError, match="is no image to draw"):
         report.add_figure(torch.zeros(3, 4, 4), "a")
-    with pytest.raises(InputError, match="Kind of image 'gif' is not known"):
+    with pytest.raises(InputError, match="Unknown kind of image 'gif'"):
         report.add_figure(curves({}, "x", "y"), "a", kind="gif")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="Cannot write"):

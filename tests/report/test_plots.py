@@ -152,7 +152,7 @@ class TestLinesWithErrors:
             ([1, 2], {}, r"'a' has values of shape \(1, 2\) and there are 4 bins"),
             (np.zeros((0, 4)), {}, "'a' has values of shape"),
             ([1, 2, 3, 4], {"counts": [1]}, "'counts' has values of shape"),
-            ([1, 2, 3, 4], {"spread": "stdd"}, "Spread 'stdd' is not known: did you mean 'std'"),
+            ([1, 2, 3, 4], {"spread": "stdd"}, "Unknown spread 'stdd': did you mean 'std'"),
             ([1, 2, 3, 4], {"edges": [1, 2, 2, 3, 4]}, "no borders of bins: give two or more above 0 that rise"),
             ([1, 2, 3, 4], {"edges": [0, 1, 2, 3, 4]}, "above 0"),
             ([1, 2, 3, 4], {"edges": [1]}, "no borders of bins"),
@@ -235,5 +235,5 @@ def test_figures_become_png_and_svg_files_that_do_not_change():
     assert b"<svg" in svg
     assert b"<script" not in svg
     assert b"<dc:date>" not in svg
-    with pytest.raises(InputError, match="Kind of image 'pgn' is not known: did you mean 'png'"):
+    with pytest.raises(InputError, match="Unknown kind of image 'pgn': did you mean 'png'"):
         render(figure, "pgn")

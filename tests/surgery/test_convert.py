@@ -299,7 +299,7 @@ def test_shared_convolutions_stay_shared():
     [
         ({"scale": 1}, "Scale 1 is out of range: give 2 or more."),
         ({"scale": 2.5}, "Scale 2.5 does not fit: give a positive integer."),
-        ({"budget": "mac"}, "Budget 'mac' is not known: did you mean 'macs'?"),
+        ({"budget": "mac"}, "Unknown budget 'mac': did you mean 'macs'?"),
         ({"base_width": 0}, "Base width 0 does not fit"),
         ({"split_order": "papers"}, "did you mean 'paper'?"),
         ({"example_input": ()}, "The example input has no tensor"),

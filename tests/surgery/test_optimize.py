@@ -239,7 +239,7 @@ def test_training_statistics_are_not_folded():
 
 
 def test_what_is_refused():
-    with pytest.raises(InputError, match="Target 'eagr' is not known: did you mean 'eager'"):
+    with pytest.raises(InputError, match="Unknown target 'eagr': did you mean 'eager'"):
         optimize(create_model("res2net14_26w_4s"), "eagr")
     with pytest.raises(InputError, match="does not run with an input of"):
         optimize(create_model("res2net14_26w_4s"), example_input=torch.randn(1, 5, 64, 64))

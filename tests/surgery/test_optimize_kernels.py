@@ -210,7 +210,7 @@ def test_weights_are_in_channels_last_memory_when_eager_alone():
 
 def test_kernels_that_do_not_run_here_are_refused(monkeypatch):
     model = create_model("res2net14_26w_4s")
-    with pytest.raises(InputError, match="Kernels 'tritn' is not known: did you mean 'triton'"):
+    with pytest.raises(InputError, match="Unknown kernels 'tritn': did you mean 'triton'"):
         optimize(model, kernels="tritn")
     with pytest.raises(InputError, match="'onednn' does not fit target='export'"):
         optimize(model, "export", kernels="onednn")

@@ -31,7 +31,7 @@ def test_a_task_offers_all_that_the_contract_asks_for(name):
 
 
 def test_an_unknown_task_names_the_nearest():
-    with pytest.raises(InputError, match=r"^Task 'clasify' is not known: did you mean 'classify'\? \(allowed: .*\)\.$"):
+    with pytest.raises(InputError, match=r"^Unknown task 'clasify': did you mean 'classify'\? \(allowed: .*\)\.$"):
         task_type("clasify")
 
 

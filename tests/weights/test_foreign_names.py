@@ -217,21 +217,21 @@ def test_each_format_names_a_graph():
 @pytest.mark.parametrize(
     ("name", "options", "format_name", "message"),
     [
-        ("res2net26_26w_4s", {}, "mmdet", "only where the stem is deep"),
-        ("res2net26_26w_4s", {}, "detectron2", "only Res2Nets of a deep stem and pooled shortcuts"),
-        ("resnet26d", {}, "detectron2", "only Res2Nets of a deep stem and pooled shortcuts"),
-        ("res2net26_26w_4s", {"stem": "deep"}, "detectron2", r"'layer1\.0\.downsample\.0\.weight' has no place there"),
-        ("res2net26_26w_4s", {"stem": "deep"}, "paddle", r"'layer1\.0\.downsample\.0\.weight' has no place there"),
-        ("res2net26_26w_4s", {"shortcut": "avg_pool"}, "paddle", r"'layer1\.0\.downsample\.2\.weight' has no place"),
-        ("res2net26_26w_4s", {"shortcut": "avg_pool"}, "maskrcnn", r"'layer1\.0\.downsample\.2\.weight' has no place"),
-        ("res2net26_26w_4s", {"se_reduction": 4}, "paddle", r"'layer1\.0\.se\.fc1\.weight' has no place there"),
-        ("res2net50d", {"se_reduction": 4}, "mmpretrain", r"'layer1\.0\.se\.fc1\.weight' has no place there"),
-        ("res2net50d", {"se_reduction": 4}, "mmdet", r"'layer1\.0\.se\.fc1\.weight' has no place there"),
-        ("res2net50d", {}, "maskrcnn", "only Res2Nets whose stem is one convolution"),
-        ("resnet26", {}, "paddle", "PaddleClas names only Res2Nets so"),
+        ("res2net26_26w_4s", {}, "mmdet", "only for networks with a deep stem"),
+        ("res2net26_26w_4s", {}, "detectron2", "only Res2Nets with a deep stem and pooled shortcuts"),
+        ("resnet26d", {}, "detectron2", "only Res2Nets with a deep stem and pooled shortcuts"),
+        ("res2net26_26w_4s", {"stem": "deep"}, "detectron2", r"no tensor 'layer1\.0\.downsample\.0\.weight'"),
+        ("res2net26_26w_4s", {"stem": "deep"}, "paddle", r"no tensor 'layer1\.0\.downsample\.0\.weight'"),
+        ("res2net26_26w_4s", {"shortcut": "avg_pool"}, "paddle", r"no tensor 'layer1\.0\.downsample\.2\.weight'"),
+        ("res2net26_26w_4s", {"shortcut": "avg_pool"}, "maskrcnn", r"no tensor 'layer1\.0\.downsample\.2\.weight'"),
+        ("res2net26_26w_4s", {"se_reduction": 4}, "paddle", r"no tensor 'layer1\.0\.se\.fc1\.weight'"),
+        ("res2net50d", {"se_reduction": 4}, "mmpretrain", r"no tensor 'layer1\.0\.se\.fc1\.weight'"),
+        ("res2net50d", {"se_reduction": 4}, "mmdet", r"no tensor 'layer1\.0\.se\.fc1\.weight'"),
+        ("res2net50d", {}, "maskrcnn", "only Res2Nets with a stem of one convolution"),
+        ("resnet26", {}, "paddle", "PaddleClas uses this format for Res2Nets only"),
         ("res2net26_26w_4s", {}, "torchvision", "torchvision has no Res2Net"),
         ("resnet26d", {}, "torchvision", "no deep stem"),
-        ("res2net26_26w_4s", {}, "padle", r"Format 'padle' is not known: did you mean 'paddle'\?"),
+        ("res2net26_26w_4s", {}, "padle", r"Unknown format 'padle': did you mean 'paddle'\?"),
     ],
 )
 def test_what_a_program_does_not_have_is_refused(tiny, name, options, format_name, message):
@@ -243,7 +243,7 @@ def test_what_a_program_does_not_have_is_refused(tiny, name, options, format_nam
 @pytest.mark.parametrize("format_name", ["paddle", "detectron2", "mmdet"])
 def test_a_tensor_that_a_format_does_not_have_is_named(tiny, format_name):
     theirs = from_native(tiny("res2net50d").state_dict(), format_name) | {"neck.0.weight": torch.ones(1)}
-    with pytest.raises(InputError, match=r"the tensor 'neck\.0\.weight' has no place there"):
+    with pytest.raises(InputError, match=r"no tensor 'neck\.0\.weight'"):
         to_native(theirs)
 
 

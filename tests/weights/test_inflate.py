@@ -102,11 +102,14 @@ def test_the_named_network_takes_the_weights_of_res2net50():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_classes": 7}, r"fc.weight has shape \(5, 64\), which does not become \(7, 64\) by repeating it"),
-        ({"in_channels": 1}, r"conv1.weight has shape \(8, 3, 7, 7\), which does not become \(8, 1, 7, 7, 7\)"),
+        ({"num_classes": 7}, r"fc.weight has shape \(5, 64\), which cannot be repeated along one axis to \(7, 64\)"),
+        (
+            {"in_channels": 1},
+            r"conv1.weight has shape \(8, 3, 7, 7\), which cannot be repeated along one axis to \(8, 1, 7, 7, 7\)",
+        ),
         ({"layers": (2, 2)}, r"The weights lack \d+ of the model's tensors \(such as layer1.1.convs.0.weight\)"),
-        ({"layers": (1, 1)}, r"The weights have \d+ tensors too many \(such as layer2.1.convs.0.weight\)"),
-        ({"num_classes": 0}, r"The weights have 2 tensors too many \(such as fc.weight\)"),
+        ({"layers": (1, 1)}, r"The weights have \d+ unexpected tensors \(such as layer2.1.convs.0.weight\)"),
+        ({"num_classes": 0}, r"The weights have 2 unexpected tensors \(such as fc.weight\)"),
     ],
 )
 def test_other_networks_are_refused(options, message):
@@ -119,5 +122,5 @@ def test_other_networks_are_refused(options, message):
 
 def test_weights_of_a_volume_are_no_weights_of_a_image():
     flat, deep = pair()
-    with pytest.raises(InputError, match=r"conv1.weight has shape .* which does not become"):
+    with pytest.raises(InputError, match=r"conv1.weight has shape .* which cannot be repeated along one axis to"):
         inflate(deep.state_dict(), flat)

@@ -156,7 +156,7 @@ def test_another_model_is_refused_with_numbers_and_examples(tiny, other, message
 
 def test_the_file_and_the_model_it_names_are_told(tiny, tmp_path):
     save(tmp_path / "a.safetensors", tiny("resnet26").state_dict(), {"model": "resnet26"})
-    with pytest.raises(InputError, match=r"a\.safetensors is of another model: .*it says it is of 'resnet26'"):
+    with pytest.raises(InputError, match=r"a\.safetensors is of another model: .*its metadata names 'resnet26'"):
         load(tiny(), read_checkpoint(tmp_path / "a.safetensors"))
 
 
@@ -196,7 +196,7 @@ def test_describe_refuses_another_network(tiny):
 def test_what_has_the_name_of_a_layer_and_is_none(tiny, name):
     model = tiny()
     tensors = model.state_dict() | {name: torch.tensor(1.0)}
-    with pytest.raises(InputError, match=rf"'{name}' of the checkpoint has shape \(\), as no layer"):
+    with pytest.raises(InputError, match=rf"'{name}' of the checkpoint has shape \(\), which no layer has"):
         describe(tensors, model)
     with pytest.raises(InputError, match=r"another shape or type|a classifier of 0 classes"):
         load(model, Checkpoint(tensors))

@@ -145,7 +145,7 @@ def test_half_a_file_is_refused(tmp_path, kind, share):
     else:
         torch.save(tensors, path, _use_new_zipfile_serialization=kind == "torch")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(InputError, match="damaged, incomplete or no checkpoint"):
+    with pytest.raises(InputError, match="damaged, incomplete or not a checkpoint"):
         read_checkpoint(path)
 
 
@@ -156,7 +156,7 @@ def test_half_a_file_is_refused(tmp_path, kind, share):
 def test_other_files_are_refused(tmp_path, content, suffix):
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="damaged, incomplete or no checkpoint"):
+    with pytest.raises(InputError, match="damaged, incomplete or not a checkpoint"):
         read_checkpoint(path)
 
 
@@ -176,7 +176,7 @@ def test_a_missing_file_names_its_neighbour(tmp_path):
     (tmp_path / "best.pth").touch()
     with pytest.raises(InputError, match=r"no file .*bset\.pth: did you mean 'best\.pth'\?"):
         read_checkpoint(tmp_path / "bset.pth")
-    with pytest.raises(InputError, match="nothing in its folder has such a name"):
+    with pytest.raises(InputError, match="no file in its folder has a similar name"):
         read_checkpoint(tmp_path / "xyz")
     with pytest.raises(InputError, match=r"the folder .*nowhere does not exist"):
         read_checkpoint(tmp_path / "nowhere" / "a.pth")

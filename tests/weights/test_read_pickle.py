@@ -174,7 +174,7 @@ def test_every_way_to_name_a_function_is_watched(tmp_path, opcode):
 @pytest.mark.parametrize("state", [b"}S'x'\nI1\ns", b"(N}S'__doc__'\nI1\nst"], ids=["attributes", "slots"])
 def test_what_may_be_named_cannot_be_changed(tmp_path, named, state):
     (tmp_path / "a.pdparams").write_bytes(b"\x80\x02c" + named + b"\n" + state + b"b.")
-    with pytest.raises(InputError, match="damaged, incomplete or no checkpoint"):
+    with pytest.raises(InputError, match="damaged, incomplete or not a checkpoint"):
         read_checkpoint(tmp_path / "a.pdparams")
     assert not hasattr(OrderedDict, "x")
     assert same(read_checkpoint(write(tmp_path / "b.pdparams", ARRAYS)).tensors, ARRAYS)
@@ -186,7 +186,7 @@ def test_a_truncated_file(tmp_path, share, protocol):
     data = pickle.dumps({"a": np.random.default_rng(0).normal(size=1000), "b": np.ones(1000)}, protocol=protocol)
     path = tmp_path / "a.pdparams"
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(InputError, match="damaged, incomplete or no checkpoint: download or save it again"):
+    with pytest.raises(InputError, match="damaged, incomplete or not a checkpoint: download or save it again"):
         read_checkpoint(path)
 
 
@@ -220,7 +220,7 @@ def test_flipped_bits_give_tensors_or_one_sentence(tmp_path):
     ids=["objects", "text", "complex", "structure", "dates"],
 )
 def test_arrays_of_something_else_than_numbers(tmp_path, array):
-    with pytest.raises(InputError, match="damaged, incomplete or no checkpoint"):
+    with pytest.raises(InputError, match="damaged, incomplete or not a checkpoint"):
         read_checkpoint(write(tmp_path / "a.pdparams", {"w": array}))
 
 
@@ -236,14 +236,14 @@ def test_a_shape_that_is_not_that_of_the_content(tmp_path, shape, size):
             function, arguments, (version, _, kind, by_column, data) = array().__reduce__()
             return function, arguments, (version, shape, kind, by_column, data[:size])
 
-    with pytest.raises(InputError, match="damaged, incomplete or no checkpoint"):
+    with pytest.raises(InputError, match="damaged, incomplete or not a checkpoint"):
         read_checkpoint(write(tmp_path / "a.pdparams", {"w": Lying()}))
 
 
 def test_a_dictionary_that_contains_itself(tmp_path):
     content = {"w": np.ones(1)}
     content["model"] = content
-    with pytest.raises(InputError, match="damaged, incomplete or no checkpoint"):
+    with pytest.raises(InputError, match="damaged, incomplete or not a checkpoint"):
         read_checkpoint(write(tmp_path / "a.pdparams", content))
 
 

@@ -77,7 +77,7 @@ def test_a_record_is_usable_or_says_in_a_sentence_why_not(record):
         return
     with pytest.raises(InputError, match=re.escape(record.address)) as raised:
         check_usable(record)
-    assert " yet: choose others." in str(raised.value)
+    assert " yet: choose other weights." in str(raised.value)
 
 
 def test_the_main_models_are_usable():
@@ -105,7 +105,7 @@ def test_the_nets_of_paddle_and_of_mmdetection_are_usable():
 )
 def test_weights_that_cannot_be_used_say_why(change, message):
     record = dataclasses.replace(find_record("res2net50d"), **change)
-    with pytest.raises(InputError, match=f"exist at https.*{message} yet: choose others"):
+    with pytest.raises(InputError, match=f"exist at https.*{message} yet: choose other weights"):
         check_usable(record)
 
 

@@ -1,1 +1,1 @@
-"""Our backbones inside other libraries, one file a library; each is imported by its own name."""
+"""Our backbones in other libraries, one module for each library, to be imported by its own name."""

@@ -1,6 +1,6 @@
 """Our backbones in the registry of Detectron2 (https://github.com/facebookresearch/detectron2).
 
-It has no release in a package registry, so this is tested against a stand-in for its registry and classes only.
+Detectron2 has no release in a package registry, so this is tested against a stand-in for its registry and classes.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
+from res2net.optional import needs
 from res2net.zoo import create_model
 
 __all__ = ["PyramidBackbone", "build_multi_scale_backbone", "register"]
@@ -20,18 +20,18 @@ INSTALL = "pip install 'git+https://github.com/facebookresearch/detectron2'"
 
 
 class PyramidBackbone(nn.Module):
-    """The part of a Detectron2 backbone that does not need its classes: `forward` gives maps by name.
+    """The part of a Detectron2 backbone that does not need its classes: `forward` gives feature maps by name.
 
     The names are "stem", "stage1", "stage2", ...; strides are of the image.
 
     Args:
-        backbone: the network; its classifier is not used.
-        out_features: names of the maps to give.
+        backbone: the network, whose classifier is not used.
+        out_features: names of the maps to return.
 
     Shape: `(N, in_channels, H, W)` to maps `(N, channels, ceil(H / stride), ceil(W / stride))`.
 
     Raises:
-        InputError: there are no such maps.
+        InputError: a map does not exist.
     """
 
     def __init__(self, backbone: Backbone, out_features: list[str]) -> None:
@@ -43,7 +43,7 @@ class PyramidBackbone(nn.Module):
 
     @property
     def size_divisibility(self) -> int:
-        """Sides of images are padded to a multiple of this."""
+        """The sides of images are padded to a multiple of this."""
         return self.backbone.output_stride
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -58,21 +58,21 @@ def stage_names(backbone: Backbone) -> list[str]:
 
 
 def build_multi_scale_backbone(cfg: Any, input_shape: Any) -> nn.Module:
-    """A Detectron2 backbone from a configuration: the function that `register` adds.
+    """Build a Detectron2 backbone from a configuration; this is the function that `register` adds.
 
     It reads `MODEL.RES2NET.NAME`, `.WEIGHTS` (a tag or a file, "" for none), `.OUT_FEATURES` and `.OPTIONS`, and
-    `MODEL.BACKBONE.FREEZE_AT`, how many stages are not trained.
+    `MODEL.BACKBONE.FREEZE_AT`, the number of frozen stages.
 
     Raises:
         MissingLibraryError: Detectron2 is not installed.
-        InputError: as `res2net.create_model`, or there are no such maps.
+        InputError: as in `res2net.create_model`, or a map does not exist.
     """
-    with needs("detectron2", INSTALL):
+    with needs("This adapter", "detectron2", install=INSTALL):
         from detectron2.layers import ShapeSpec
         from detectron2.modeling.backbone import Backbone as Base
 
-    class MultiScaleBackbone(PyramidBackbone, Base):  # type: ignore[misc] # its classes are not known to mypy
-        """Detectron2 asks for an instance of its own class."""
+    class MultiScaleBackbone(PyramidBackbone, Base):  # type: ignore[misc] # mypy does not see its classes
+        """A backbone that is an instance of Detectron2's own class, as it requires."""
 
         def output_shape(self) -> dict[str, Any]:
             """Channels and stride of each map."""
@@ -88,7 +88,7 @@ def build_multi_scale_backbone(cfg: Any, input_shape: Any) -> nn.Module:
 def register(registry: Any) -> None:
     """Add `build_multi_scale_backbone` to a registry of Detectron2, `detectron2.modeling.BACKBONE_REGISTRY`.
 
-    A configuration then has `MODEL.BACKBONE.NAME = "build_multi_scale_backbone"` and a new node:
+    A configuration then needs `MODEL.BACKBONE.NAME = "build_multi_scale_backbone"` and a new node:
 
         cfg.MODEL.RES2NET = CfgNode(
             {

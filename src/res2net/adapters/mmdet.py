@@ -1,6 +1,6 @@
 """Our backbones in the registry of MMDetection (https://github.com/open-mmlab/mmdetection), or of any MM library.
 
-It has no release for the present torch, so this is tested against a stand-in for its registry only.
+MMDetection has no release for current torch versions, so this is tested against a stand-in for its registry.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from pathlib import Path
 from typing import Any, Self
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from res2net.backbones.checks import check_stages
+from res2net.backbones.stages import check_stages
+from res2net.nn import evaluate_norms
 from res2net.zoo import create_model
 
 __all__ = ["MultiScaleBackbone", "register"]
 
 
 class MultiScaleBackbone(nn.Module):
-    """A backbone as the detectors of MMDetection take it: `forward` gives a tuple of maps, finest first.
+    """A backbone for the detectors of MMDetection, whose `forward` gives a tuple of feature maps, finest first.
 
     Args:
         name: one of `res2net.list_models()`.
         weights: a tag or a file, as in `res2net.create_model`.
-        out_indices: which stages, counted from the stem, 0.
-        frozen_stages: how many stages are not trained, the stem first.
+        out_indices: indices of the stages to return; 0 is the stem.
+        frozen_stages: number of frozen stages, the stem first.
         norm_eval: whether batch normalisations keep their statistics in training.
-        options: of the model, such as `{"output_stride": 16}`.
+        options: options of the model, such as `{"output_stride": 16}`.
 
     Shape: `(N, in_channels, H, W)` to maps `(N, channels, ceil(H / stride), ceil(W / stride))`.
 
     Raises:
-        InputError: as `res2net.create_model`, or there are no such stages.
+        InputError: as in `res2net.create_model`, or a stage does not exist.
     """
 
     def __init__(
@@ -53,15 +53,13 @@ class MultiScaleBackbone(nn.Module):
         self.backbone.freeze(frozen_stages)
 
     def init_weights(self) -> None:
-        """Nothing: the weights are there since the network was made. MMDetection calls it before training."""
+        """Do nothing, since the network already has its weights; MMDetection calls this before training."""
 
     def train(self, mode: bool = True) -> Self:
-        """Set training or evaluation; with `norm_eval`, batch normalisations stay in evaluation."""
+        """Set the training or evaluation mode; with `norm_eval`, batch normalisations stay in evaluation mode."""
         super().train(mode)
         if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            evaluate_norms(self)
         return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -73,7 +71,7 @@ class MultiScaleBackbone(nn.Module):
 def register(registry: Any, name: str = "MultiScaleBackbone") -> None:
     """Add `MultiScaleBackbone` to a registry of MMEngine, such as `mmdet.registry.MODELS`.
 
-    In a configuration it is then
+    A configuration then has
     `backbone=dict(type="MultiScaleBackbone", name="res2net50_26w_4s", weights="in1k", frozen_stages=2)`, where the
     neck has `in_channels=[256, 512, 1024, 2048]`.
     """

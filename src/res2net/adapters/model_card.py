@@ -1,4 +1,4 @@
-"""The model card of a network on the Hugging Face hub (https://huggingface.co/docs/hub/model-cards)."""
+"""Model cards for the Hugging Face hub (https://huggingface.co/docs/hub/model-cards)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from res2net.weights import Preprocessing
 __all__ = ["model_card"]
 
 LICENCES = {"Apache-2.0": "apache-2.0", "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0", "MIT": "mit"}
-"""What the hub calls licences, by what they begin with."""
+"""Identifiers of licences on the hub, by the prefix of our names for them."""
 
 USE = """```python
 from transformers import AutoModelForImageClassification
@@ -32,31 +32,31 @@ def model_card(
     metrics: Mapping[str, float] | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> str:
-    """The text of a `README.md`: what the hub reads at the top, then licence, metrics, images and use.
+    """Write the text of a `README.md`: metadata for the hub, then licence, metrics, preprocessing and usage.
 
     Args:
-        name: of the model.
-        classes: of its classifier.
-        licence: of the weights; it is said when there is none.
-        source: who made the weights.
-        metrics: percent or other numbers, by name and by who measured them.
-        preprocessing: how images are prepared.
+        name: name of the model.
+        classes: number of classes.
+        licence: licence of the weights; the card says so when there is none.
+        source: who published the weights.
+        metrics: metrics by name and by who measured them.
+        preprocessing: preprocessing of images.
     """
     front = ["---", "library_name: transformers", "pipeline_tag: image-classification"]
     if licence is not None:
-        known = next((ours for begin, ours in LICENCES.items() if licence.startswith(begin)), "other")
-        front.append(f"license: {known}")
+        identifier = next((known for prefix, known in LICENCES.items() if licence.startswith(prefix)), "other")
+        front.append(f"license: {identifier}")
     parts = [
         "\n".join([*front, "tags:", "- res2net", "- image-classification", "---"]),
         f"# {name}",
         f"{variant(name).about}. {classes:,} classes." + (f" Weights of {source}." if source else ""),
-        f"## Licence of the weights\n\n{licence or 'Not stated: ask who made them.'}",
+        f"## Licence of the weights\n\n{licence or 'Not stated: ask their publisher.'}",
     ]
     if metrics:
         rows = {what: f"{value:g}" for what, value in sorted(metrics.items())}
-        parts.append(f"## Metrics\n\nAs their publisher or training told them.\n\n{_table('metric', rows)}")
+        parts.append(f"## Metrics\n\nAs reported by their publisher or training.\n\n{_table('metric', rows)}")
     if preprocessing is not None:
-        parts.append(f"## Images\n\n{_table('preparation', {k: str(v) for k, v in preprocessing.to_dict().items()})}")
+        parts.append(f"## Images\n\n{_table('preprocessing', {k: str(v) for k, v in preprocessing.to_dict().items()})}")
     return "\n\n".join([*parts, f"## Use\n\n{USE}"])
 
 

@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
-from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.registry import build, variant, variant_names
 from res2net.errors import InputError, check_choice
+from res2net.optional import needs
 from res2net.weights import records
 from res2net.weights.load import why_unusable
 from res2net.zoo import create_model
 
-with needs("segmentation_models_pytorch"):
+with needs("This adapter", "segmentation_models_pytorch", extra="adapters"):
     import segmentation_models_pytorch as smp
     from segmentation_models_pytorch.encoders import encoders
     from segmentation_models_pytorch.encoders._base import EncoderMixin
@@ -26,24 +25,24 @@ with needs("segmentation_models_pytorch"):
 __all__ = ["ARCHITECTURES", "PREFIX", "PyramidEncoder", "make_decoder", "register"]
 
 PREFIX = "res2net/"
-"""What our names begin with among the encoders."""
+"""Prefix of our names among the encoders."""
 ARCHITECTURES = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "upernet")
-"""Of the library, whose decoders read any pyramid."""
+"""Architectures of the library whose decoders accept any pyramid."""
 DILATED = ("unet", "pspnet", "pan", "upernet")
-"""Those that also read stages that share the output stride."""
+"""Architectures that also accept stages with the same stride."""
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
-"""Of U-Nets, as many of the last as there are stages."""
+"""Decoder channels of U-Nets, of which the last are used, one for each stage."""
 DECLARED = PREFIX + "declared"
 
 
 def register() -> list[str]:
-    """Add the backbones for images to the encoders, and give their names there.
+    """Add the backbones for images to the encoders, and return their names there.
 
-    A name is `res2net/` and our name, and with the weights of a record also `.` and its tag, as in
-    `smp.Unet("res2net/res2net50_26w_4s.in1k", encoder_weights=None)`. `encoder_weights` is None in any case: the
-    library takes its own weights from one hub only. Images are prepared as `res2net.weights.find_record` says.
+    A name is `res2net/` and our name, for published weights followed by `.` and their tag, as in
+    `smp.Unet("res2net/res2net50_26w_4s.in1k", encoder_weights=None)`. `encoder_weights` is always None, since the
+    library takes its own weights from one hub only. `res2net.weights.find_record` has the preprocessing of images.
 
-    To call it again adds what was added to our backbones meanwhile.
+    Another call adds backbones that were registered since.
     """
     names: dict[str, tuple[str, str | None]] = {}
     for name in variant_names():
@@ -56,19 +55,19 @@ def register() -> list[str]:
     return list(names)
 
 
-class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class is not known to mypy
-    """A backbone that gives the image and a map of each stage, as decoders of segmentation_models.pytorch take it.
+class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # mypy does not see the class
+    """A backbone that returns the image and a map of each stage for the decoders of segmentation_models.pytorch.
 
     Args:
         name: one of `res2net.list_models()`.
         weights: a tag or a file, as in `res2net.create_model`.
-        depth: how many stages, the stem first; the others are taken out.
-        output_stride: 32, 16 or 8 (what the model allows).
+        depth: number of stages, the stem first; the others are removed.
+        output_stride: 32, 16 or 8, as far as the model allows.
 
     Shape: `(N, in_channels, H, W)` to the image and `depth` maps `(N, channels, H / stride, W / stride)`.
 
     Raises:
-        InputError: as `res2net.create_model`, or the network has not so many stages, each of half the size.
+        InputError: as in `res2net.create_model`, or the network has fewer stages, or stages that do not halve the size.
     """
 
     def __init__(self, name: str, weights: str | None = None, *, depth: int = 5, output_stride: int = 32) -> None:
@@ -78,9 +77,9 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class
         self.set_in_channels(3)
 
     def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:
-        """Make the network for images of so many channels; weights of a record are changed to fit.
+        """Build the network for this number of image channels, to which published weights are adapted.
 
-        The library calls it when it makes an encoder; whether there are weights is known here without `pretrained`.
+        The library calls this when it makes an encoder. `pretrained` has no effect: the name has the weights.
         """
         options: dict[str, Any] = {} if self._output_stride == 32 else {"output_stride": self._output_stride}
         options |= {"num_classes": 0, "in_channels": in_channels, "adapt_classifier": True, "adapt_input": True}
@@ -92,13 +91,12 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class
                 f"{self.name} has stages of strides {found} and decoders of depth {self._depth} read strides "
                 f"{', '.join(map(str, expected))}: choose another network or encoder_depth."
             )
-        keep_stages(backbone, self._depth)
-        self.backbone = backbone
+        self.backbone = backbone.keep_stages(self._depth)
         self._in_channels = in_channels
         self._out_channels = [in_channels, *(stage.channels for stage in backbone.stages)]
 
     def make_dilated(self, output_stride: int) -> None:
-        """Nothing: the network was made with its output stride. The library calls it when it makes an encoder."""
+        """Do nothing, since the network already has its output stride; the library calls this for every encoder."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """`(N, in_channels, H, W)` to the image itself and the maps, finest first."""
@@ -107,24 +105,24 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # the class
 
 @cache
 def _halves_at_each_stage(family: Callable[..., Backbone]) -> bool:
-    """Whether the first variant of a family is for images and halves their size at each stage from the stem on."""
+    """Whether the first variant of a family is for images, whose size each stage halves from the stem on."""
     with torch.device("meta"):
         model = build(next(name for name in variant_names() if variant(name).build is family))
     return model.dims == 2 and all(stage.stride == 2**level for level, stage in enumerate(model.stages, start=1))
 
 
 def make_decoder(architecture: str, stages: Sequence[Stage], num_classes: int) -> tuple[nn.Module, nn.Module]:
-    """The decoder of an architecture for the stages of a backbone, and the layers behind it that make the logits.
+    """Build the decoder of an architecture for the stages of a backbone, and the layers that make its logits.
 
-    The decoder takes a list of maps, the image first, whose values it does not read.
+    The decoder takes a list of maps, of which the first is the image, whose values it does not use.
 
     Args:
-        architecture: one of `ARCHITECTURES`.
-        stages: up to five, of strides 2, 4, 8 and so on, finest first; the last may share the output stride.
-        num_classes: values of a pixel.
+        architecture: name of the architecture.
+        stages: up to five stages of strides 2, 4, 8 and so on, finest first; the last may share the output stride.
+        num_classes: number of logits of a pixel.
 
     Raises:
-        InputError: the stages are not such, or the architecture cannot read them.
+        InputError: the stages have other strides, or the architecture does not accept them.
     """
     check_choice("Architecture", architecture, ARCHITECTURES)
     strides = [stage.stride for stage in stages]
@@ -157,8 +155,8 @@ def make_decoder(architecture: str, stages: Sequence[Stage], num_classes: int) -
     return model.decoder, model.segmentation_head
 
 
-class _Declared(nn.Module, EncoderMixin):  # type: ignore[misc] # the class is not known to mypy
-    """No encoder, but what one says of itself: the library makes decoders for it."""
+class _Declared(nn.Module, EncoderMixin):  # type: ignore[misc] # mypy does not see the class
+    """A stand-in that declares the channels of an encoder, for which the library makes decoders."""
 
     def __init__(self, channels: Sequence[int], depth: int = 5, output_stride: int = 32) -> None:
         super().__init__()
@@ -166,7 +164,7 @@ class _Declared(nn.Module, EncoderMixin):  # type: ignore[misc] # the class is n
         self._out_channels = [3, *channels[:depth]]
 
     def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:
-        """Nothing: there is no convolution."""
+        """Do nothing, since there is no convolution."""
 
     def make_dilated(self, output_stride: int) -> None:
-        """Nothing: there is no convolution."""
+        """Do nothing, since there is no convolution."""

@@ -1,7 +1,7 @@
 """Our backbones in the registry of timm (https://github.com/huggingface/pytorch-image-models).
 
-A name there is `res2net_` and our name, since timm has networks of its own by some of our names, takes what is before
-a colon and what has a slash for a place on a disk or a hub, and what is behind a dot for a tag of weights.
+Names there are `res2net_` and our name, since timm has its own networks under some of our names, and reads colons and
+slashes as locations on a disk or a hub, and dots as the beginning of a weight tag.
 """
 
 from __future__ import annotations
@@ -15,43 +15,42 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
-from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
-from res2net.backbones.checks import check_stages
 from res2net.backbones.registry import build, variant, variant_names
+from res2net.backbones.stages import check_stages
 from res2net.errors import InputError, check_choice
+from res2net.optional import needs
 from res2net.weights import Checkpoint, WeightRecord, check_usable, fetch, find_record, read_checkpoint, records
 from res2net.weights.load import why_unusable
 from res2net.zoo import create_model
 
-with needs("timm"):
+with needs("This adapter", "timm", extra="adapters"):
     from timm import models as timm_models
     from timm.models._pretrained import PretrainedCfg
 
 __all__ = ["PREFIX", "TimmModel", "register"]
 
 PREFIX = "res2net_"
-"""What our names begin with in the registry of timm."""
+"""Prefix of our names in the registry of timm."""
 
 default_cfgs: dict[str, Any] = {}
-"""Weights and their preparation of images, by our name in timm: where timm looks for them."""
+"""Weights and their preprocessing by name in timm, which looks for them here."""
 
 
 def register() -> list[str]:
-    """Add the backbones to the registry of timm, and give their names there.
+    """Add the backbones to the registry of timm, and return their names there.
 
-    They are those for images with a classifier on the global average; networks that we have from timm are not.
+    These are the backbones for images with a classifier on the global average, without those that come from timm.
 
     `timm.create_model` then takes these names, with the tags of our records as in
     `res2net_res2net50_26w_4s.mmpretrain_in1k`, and our options: `num_classes`, `in_chans`, `output_stride`,
     `drop_path_rate`, `drop_rate` (our `dropout`), `global_pool` ("avg" or ""), `features_only` with `out_indices`,
-    and others by our name. With `pretrained=True` the weights of our record are downloaded as by
-    `res2net.create_model`, or read from the file of `pretrained_cfg_overlay={"file": ...}` in any format we know.
+    and others under our name. With `pretrained=True` the published weights are downloaded as by
+    `res2net.create_model`, or read from the file in `pretrained_cfg_overlay={"file": ...}`, in any format of ours.
 
-    To call it again does nothing, or adds what was added to our backbones meanwhile.
+    Another call adds backbones that were registered since.
     """
-    names = [name for name in variant_names() if _fits(name)]
+    names = [name for name in variant_names() if _is_supported(name)]
     for name in names:
         if not timm_models.is_model(PREFIX + name):
             _register(PREFIX + name, name)
@@ -59,30 +58,27 @@ def register() -> list[str]:
 
 
 class TimmModel(Backbone):
-    """What a network of timm has to offer, on one of our backbones. `as_timm` mixes it into the class of a backbone.
+    """The interface of timm's networks on one of our backbones; `as_timm` mixes it into the class of a backbone.
 
-    The names of parameters stay ours, so a checkpoint of timm's training is one of ours, and the reverse.
+    The names of parameters stay the same, so checkpoints of timm's training and of ours are interchangeable.
     """
-
-    global_pool: nn.Module
-    dropout: nn.Module
 
     @property
     def in_chans(self) -> int:
-        """Channels of the image."""
+        """Number of channels of the image."""
         return self.in_channels
 
     @property
     def num_features(self) -> int:
-        """Channels of the last stage."""
+        """Number of channels of the last stage."""
         return self.stages[-1].channels
 
     head_hidden_size = num_features
-    """Channels that the classifier sees."""
+    """Number of input channels of the classifier."""
 
     @property
     def feature_info(self) -> list[dict[str, Any]]:
-        """Of each stage, the channels, the stride, and the name of the module that it comes from."""
+        """The channels, the stride, and the name of the module of each stage."""
         names = {module: name for name, module in self.named_modules()}
         return [
             {"num_chs": stage.channels, "reduction": stage.stride, "module": names[modules[-1]]}
@@ -94,9 +90,9 @@ class TimmModel(Backbone):
         return self.features(x)[-1]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """The last features to logits `(N, num_classes)`; without a classifier or `pre_logits` to `(N, C)`.
+        """The last features to logits `(N, num_classes)`; without a classifier or with `pre_logits` to `(N, C)`.
 
-        Where `global_pool` is "", to `(N, C, H, W)` instead of `(N, C)`.
+        Where `global_pool` is "", the features stay `(N, C, H, W)`.
         """
         x = self.global_pool(x)
         if isinstance(self.global_pool, nn.Identity):
@@ -124,9 +120,9 @@ class TimmModel(Backbone):
 
         Args:
             x: `(N, in_chans, H, W)`.
-            indices: which stages, negative from the end; a number for so many of the last; None for all.
-            norm: there is no last normalisation, so it changes nothing.
-            stop_early: the last of these stages stands for the last features.
+            indices: indices of stages, negative from the end; a number for that many last stages; None for all.
+            norm: no effect, since there is no last normalisation.
+            stop_early: return the last of these stages as the last features.
             output_fmt: only "NCHW".
             intermediates_only: leave out the last features.
         """
@@ -139,15 +135,15 @@ class TimmModel(Backbone):
     def prune_intermediate_layers(
         self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Take out what stages `indices` do not need, and give their numbers from 0.
+        """Remove modules that the stages `indices` do not need, and return these indices, counted from 0.
 
         Args:
             indices: as in `forward_intermediates`.
-            prune_norm: there is no last normalisation, so it changes nothing.
-            prune_head: take out the classifier too.
+            prune_norm: no effect, since there is no last normalisation.
+            prune_head: remove the classifier, too.
         """
         chosen = self._chosen(indices)
-        keep_stages(self, max(chosen) + 1)
+        self.keep_stages(max(chosen) + 1)
         if prune_head:
             self.reset_classifier(0)
         return chosen
@@ -157,7 +153,7 @@ class TimmModel(Backbone):
         return self.get_submodule(self.classifier_name)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Put in a new classifier, none for 0 classes, and another pooling if asked for ("avg" or "")."""
+        """Replace the classifier, by none for 0 classes, and optionally the pooling ("avg" or "")."""
         if global_pool is not None:
             check_choice("Global pooling", global_pool, ["avg", ""])
             self.global_pool = nn.AdaptiveAvgPool2d(1) if global_pool else nn.Identity()
@@ -170,7 +166,7 @@ class TimmModel(Backbone):
         self.variant_options = {**self.variant_options, "num_classes": num_classes}
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Training with less memory is an option of ours: `InputError` names it."""
+        """Raise `InputError` that names our own option for training with less memory."""
         if enable:
             raise InputError("Gradient checkpointing is chosen when a model is made: pass recompute=True.")
 
@@ -182,12 +178,12 @@ class TimmModel(Backbone):
         return [levels[index] for index in indices]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The class is made when it is needed, so it cannot be found by its name.
+        # The class is made on demand, so pickle cannot find it by name.
         return _empty, (type(self).__bases__[1],), self.__dict__
 
 
 def as_timm(model: Backbone) -> TimmModel:
-    """The same model, in place, with the methods that timm asks for."""
+    """Add the methods that timm needs to a model, in place."""
     family: Any = type(model)
     model.__class__ = _mixed(family)
     assert isinstance(model, TimmModel)
@@ -204,8 +200,8 @@ def _empty(family: Any) -> TimmModel:
 
 
 @cache
-def _fits(name: str) -> bool:
-    """Whether a backbone is for images and has the head that `TimmModel` knows."""
+def _is_supported(name: str) -> bool:
+    """Whether a backbone is for images and has the head that `TimmModel` needs."""
     dims = variant(name).options.get("dims")
     model = _template(variant(name).build)
     return (dims or model.dims) == 2 and hasattr(model, "global_pool") and hasattr(model, "dropout")
@@ -213,7 +209,7 @@ def _fits(name: str) -> bool:
 
 @cache
 def _template(family: Callable[..., Backbone]) -> Backbone:
-    """The first variant of a family, without memory for its weights."""
+    """Build the first variant of a family on the meta device."""
     with torch.device("meta"):
         return build(next(name for name in variant_names() if variant(name).build is family))
 
@@ -227,7 +223,7 @@ def _register(timm_name: str, name: str) -> None:
 
     create.__name__ = create.__qualname__ = timm_name
     create.__doc__ = f"{variant(name).about}: `res2net.create_model({name!r})` for timm."
-    # timm adds the name to `__all__` of this module, so it is to be found here.
+    # timm adds the name to `__all__` of this module, so it must be an attribute.
     setattr(sys.modules[__name__], timm_name, create)
     timm_models.register_model(create)
 
@@ -241,15 +237,15 @@ def _cfg(name: str, record: WeightRecord | None = None) -> Any:
             input_size=(options["in_channels"], 224, 224),
             interpolation="bilinear",
         )
-    preparation = record.preprocessing
+    preprocessing = record.preprocessing
     return PretrainedCfg(
         url=record.address,
         num_classes=record.num_classes or options["num_classes"],
-        input_size=(len(preparation.mean), preparation.size, preparation.size),
-        interpolation=preparation.interpolation,
-        crop_pct=preparation.crop,
-        mean=preparation.mean,
-        std=preparation.std,
+        input_size=(len(preprocessing.mean), preprocessing.size, preprocessing.size),
+        interpolation=preprocessing.interpolation,
+        crop_pct=preprocessing.crop,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
         license=record.licence,
         origin_url=record.address,
     )
@@ -273,7 +269,7 @@ def _create(
     overlay |= pretrained_cfg_overlay or {}
     cfg = timm_models.resolve_pretrained_cfg(timm_name, pretrained_cfg, overlay)
     checkpoint = None
-    # What timm saved itself, it also loads.
+    # timm loads its own checkpoints.
     if pretrained and not (cfg.source or cfg.state_dict):
         pretrained, checkpoint = False, _find_checkpoint(name, cfg, cache_dir)
     return timm_models.build_model_with_cfg(
@@ -289,7 +285,7 @@ def _create(
 
 
 def _find_checkpoint(name: str, cfg: Any, cache_dir: str | None) -> Checkpoint:
-    """The file that a configuration of timm names, or the published one of its tag."""
+    """Read the file that a configuration of timm names, or the published weights of its tag."""
     if cfg.file:
         return read_checkpoint(cfg.file)
     record = find_record(name, cfg.tag or "in1k")
@@ -313,7 +309,7 @@ def _build(
         options["dropout"] = drop_rate
     model = as_timm(create_model(name, checkpoint, adapt_classifier=True, adapt_input=True, **options))
     vars(model)["_traits"] = {"first_conv": model.input_layer_name}
-    # Options that came with the weights, such as their graph: a copy that timm saves and loads needs them too.
+    # Options that came with the weights, such as their graph, are also needed by a copy that timm saves and loads.
     vars(model)["_model_args"] = {n: value for n, value in model.variant_options.items() if n not in options}
     if global_pool != "avg":
         model.reset_classifier(num_classes, global_pool)

@@ -1,4 +1,4 @@
-"""Our backbones under the detectors of torchvision (https://docs.pytorch.org/vision/stable/models.html)."""
+"""Our backbones for the detectors of torchvision (https://docs.pytorch.org/vision/stable/models.html)."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
-from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
-from res2net.backbones.checks import check_stages
+from res2net.backbones.stages import check_stages
+from res2net.nn import freeze_norms
+from res2net.optional import needs
 from res2net.zoo import create_model
 
-with needs("torchvision", "pip install torchvision"):
-    from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
+with needs("This adapter", "torchvision", install="pip install torchvision"):
+    from torchvision.ops import FeaturePyramidNetwork
     from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
-__all__ = ["BackboneWithFPN", "backbone_with_fpn", "freeze_norms", "pyramid_on"]
+__all__ = ["BackboneWithFPN", "backbone_with_fpn", "pyramid_on"]
 
 
 class BackboneWithFPN(nn.Module):
-    """A backbone with the feature pyramid network of torchvision on it (Lin et al., CVPR 2017).
+    """A backbone with torchvision's feature pyramid network (Lin et al., CVPR 2017).
 
-    It is what the detectors of torchvision take as their `backbone`: it has `out_channels`, and gives its maps by
-    name: "0", "1", ... of the chosen stages, finest first, and those of the extra block.
+    The detectors of torchvision accept it as their `backbone`: it has `out_channels`, and returns maps by name: "0",
+    "1", ... for the chosen stages, finest first, and those of the extra block.
 
     Args:
-        backbone: the network; its classifier is not used, and stages behind the last of `levels` are taken out.
-        levels: which of its stages, counted from the stem, 0; by default all but the stem.
-        out_channels: channels of every map.
+        backbone: the network, whose classifier is not used; stages behind the last of `levels` are removed.
+        levels: indices of the stages to use, where 0 is the stem; by default all but the stem.
+        out_channels: number of channels of every map.
         extra_blocks: makes coarser maps; by default one of half the size, "pool" (`LastLevelMaxPool`).
-        norm_layer: normalisation in the pyramid, made of its channels; none by default, as in torchvision.
+        norm_layer: makes a normalisation of the pyramid from its channels; by default none, as in torchvision.
 
     Shape: `(N, in_channels, H, W)` to maps `(N, out_channels, ceil(H / stride), ceil(W / stride))`.
 
     Raises:
-        InputError: there are no such stages.
+        InputError: a stage does not exist.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ def pyramid_on(
     count = len(backbone.stages)
     chosen = tuple(range(1, count) if levels is None else levels)
     check_stages(chosen, count)
-    keep_stages(backbone, max(chosen) + 1)
+    backbone.keep_stages(max(chosen) + 1)
     widths = [backbone.stages[level].channels for level in chosen]
     extra = extra_blocks or LastLevelMaxPool()
     return chosen, FeaturePyramidNetwork(widths, channels, extra_blocks=extra, norm_layer=norm_layer)
@@ -105,22 +105,22 @@ def backbone_with_fpn(
     norm_layer: Callable[..., nn.Module] | None = None,
     **options: Any,
 ) -> BackboneWithFPN:
-    """A backbone by name, with a feature pyramid network on it, for the detectors of torchvision.
+    """Build a backbone by name with a feature pyramid network for the detectors of torchvision.
 
     Args:
         name: one of `res2net.list_models()`.
         weights: a tag or a file, as in `res2net.create_model`.
-        frozen_stages: how many stages are not trained, the stem first (`Backbone.freeze`).
-        frozen_norms: whether batch normalisations never learn, as in torchvision's own detectors (with few images in
-            a batch their statistics would be poor): they become `FrozenBatchNorm2d`.
-        levels: as in `BackboneWithFPN`; also the following.
-        out_channels: channels of every map.
-        extra_blocks: makes coarser maps.
-        norm_layer: normalisation in the pyramid.
-        options: of `res2net.create_model`, such as `in_channels` or `output_stride`.
+        frozen_stages: number of frozen stages, the stem first (`Backbone.freeze`).
+        frozen_norms: whether to replace batch normalisations by `FrozenBatchNorm2d`, as in torchvision's own detectors,
+            since the statistics of small batches are poor.
+        levels: as in `BackboneWithFPN`.
+        out_channels: as in `BackboneWithFPN`.
+        extra_blocks: as in `BackboneWithFPN`.
+        norm_layer: as in `BackboneWithFPN`.
+        options: options of `res2net.create_model`, such as `in_channels` or `output_stride`.
 
     Raises:
-        InputError: as `res2net.create_model`, or there are no such stages.
+        InputError: as in `res2net.create_model`, or a stage does not exist.
     """
     backbone = create_model(name, weights, num_classes=0, adapt_classifier=True, **options).freeze(frozen_stages)
     if frozen_norms:
@@ -128,12 +128,3 @@ def backbone_with_fpn(
     return BackboneWithFPN(
         backbone, levels=levels, out_channels=out_channels, extra_blocks=extra_blocks, norm_layer=norm_layer
     )
-
-
-def freeze_norms(model: nn.Module) -> None:
-    """Replace, in place, batch normalisations by ones that never learn, torchvision's `FrozenBatchNorm2d`."""
-    norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    for name, norm in norms.items():
-        frozen = FrozenBatchNorm2d(norm.num_features, norm.eps)
-        frozen.load_state_dict(norm.state_dict())
-        model.set_submodule(name, frozen)

@@ -1,7 +1,7 @@
 """Our backbones as models of Hugging Face's transformers (https://github.com/huggingface/transformers).
 
-They are saved as safetensors with a configuration, the preparation of images and a model card, in a folder or on
-the hub; and they serve as backbones of its detectors and segmenters.
+They are saved as safetensors with a configuration, the preprocessing of images and a model card, in a folder or on the
+hub, and they serve as backbones of its detectors and segmenters.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from res2net.adapters.missing import needs
 from res2net.adapters.model_card import model_card
 from res2net.backbones.base import Backbone
 from res2net.backbones.registry import build
 from res2net.errors import InputError
+from res2net.optional import needs
 from res2net.weights import Preprocessing, WeightRecord, atomic_write
 
-with needs("transformers"):
+with needs("This adapter", "transformers", extra="adapters"):
     import huggingface_hub
     from transformers import (
         AutoBackbone,
@@ -40,27 +40,27 @@ with needs("transformers"):
 __all__ = ["Res2NetBackbone", "Res2NetConfig", "Res2NetForImageClassification", "register"]
 
 RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
-"""Numbers of Pillow's filters."""
+"""Pillow's numbers of the interpolation filters."""
 
 
 def register() -> None:
-    """Tell transformers of these classes: `AutoConfig`, `AutoBackbone` and `AutoModelForImageClassification` know them.
+    """Register the classes with `AutoConfig`, `AutoBackbone` and `AutoModelForImageClassification`.
 
-    To call it again does nothing.
+    Further calls have no effect.
     """
     AutoConfig.register(Res2NetConfig.model_type, Res2NetConfig, exist_ok=True)
     AutoBackbone.register(Res2NetConfig, Res2NetBackbone, exist_ok=True)
     AutoModelForImageClassification.register(Res2NetConfig, Res2NetForImageClassification, exist_ok=True)
 
 
-class Res2NetConfig(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[misc] # not known to mypy
-    """Which network, and what its model card says.
+class Res2NetConfig(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[misc] # mypy does not see it
+    """The configuration of a network, and the facts for its model card.
 
-    Stages have the names "stem", "stage1", "stage2", ...; a backbone gives those of `out_features` or `out_indices`,
+    Stages have the names "stem", "stage1", "stage2", ...; a backbone returns those of `out_features` or `out_indices`,
     by default the last. `num_labels` is the network's own number of classes unless given.
 
     Raises:
-        InputError: an unknown network or option (the nearest is named), or an option that does not fit a file.
+        InputError: the network or an option is unknown (the message names the nearest), or an option cannot be saved.
     """
 
     model_type = "res2net"
@@ -68,24 +68,24 @@ class Res2NetConfig(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[misc
     network: str = "res2net50_26w_4s"
     """One of `res2net.list_models()`."""
     network_options: dict[str, Any] | None = None
-    """Options of that model."""
+    """Options of the network."""
     num_channels: int = 3
-    """Channels of the image."""
+    """Number of channels of the image."""
     preprocessing: dict[str, Any] | None = None
-    """How images are prepared: `Preprocessing.to_dict()`."""
+    """Preprocessing of images, as `Preprocessing.to_dict()`."""
     licence: str | None = None
-    """Of the weights."""
+    """Licence of the weights."""
     source: str | None = None
-    """Who made the weights."""
+    """Who published the weights."""
     metrics: dict[str, float] | None = None
-    """By name and by who measured them."""
+    """Metrics by name and by who measured them."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.network_options = dict(self.network_options or {})
         try:
             json.dumps(self.network_options)
         except TypeError as error:
-            raise InputError(f"Options {self.network_options} do not fit a file ({error}): give names.") from error
+            raise InputError(f"Options {self.network_options} cannot be saved ({error}): give names.") from error
         with torch.device("meta"):
             network = build(self.network, in_channels=self.num_channels, **self.network_options)
         for derived in ("stage_names", "hidden_sizes"):
@@ -99,8 +99,8 @@ class Res2NetConfig(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[misc
         super().__post_init__(**kwargs)
 
 
-class _Res2NetModel(PreTrainedModel):  # type: ignore[misc] # not known to mypy
-    """What both models share: the network, its first weights, and what is saved."""
+class _Res2NetModel(PreTrainedModel):  # type: ignore[misc] # mypy does not see it
+    """The base of both models: the network and its initial weights."""
 
     config_class = Res2NetConfig
     main_input_name = "pixel_values"
@@ -112,7 +112,7 @@ class _Res2NetModel(PreTrainedModel):  # type: ignore[misc] # not known to mypy
         network = build(config.network, **options)
         self._keys_to_ignore_on_load_unexpected = [rf"^network\.{re.escape(network.classifier_name)}\."]
         for module in network.modules():
-            # A network on the meta device gets its weights from a file, and what the file lacks from `_init_weights`.
+            # On the meta device weights come from a file, and those that the file lacks from `_init_weights`.
             module._is_hf_initialized = not any(tensor.is_meta for tensor in module.parameters())  # type: ignore[assignment]
         return network
 
@@ -123,7 +123,7 @@ class _Res2NetModel(PreTrainedModel):  # type: ignore[misc] # not known to mypy
             init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-class Res2NetBackbone(BackboneMixin, _Res2NetModel):  # type: ignore[misc] # not known to mypy
+class Res2NetBackbone(BackboneMixin, _Res2NetModel):  # type: ignore[misc] # mypy does not see it
     """A pyramid of features for the detectors and segmenters of transformers.
 
     Shape: `(N, num_channels, H, W)` to maps `(N, channels, ceil(H / stride), ceil(W / stride))`.
@@ -140,7 +140,7 @@ class Res2NetBackbone(BackboneMixin, _Res2NetModel):  # type: ignore[misc] # not
     def forward(
         self, pixel_values: Tensor, output_hidden_states: bool | None = None, return_dict: bool | None = None
     ) -> Any:
-        """The maps of `config.out_features`, and with `output_hidden_states` those of all stages."""
+        """Compute the maps of `config.out_features`, and with `output_hidden_states` those of all stages."""
         pyramid = dict(zip(self.stage_names, self.network.features(pixel_values), strict=True))
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         output = BackboneOutput(
@@ -174,22 +174,24 @@ class Res2NetForImageClassification(_Res2NetModel):
         source: str | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> Self:
-        """A model with the weights of a network of ours.
+        """Make a model with the weights of one of our networks.
 
         Args:
-            network: with a classifier.
-            record: of its weights, where they are published ones; the following replace what it says.
-            class_names: of the classes, in their order.
-            preprocessing: how images are prepared.
-            licence: of the weights.
-            source: who made the weights.
-            metrics: by name and by who measured them.
+            network: a network with a classifier.
+            record: the record of published weights; the arguments below override its values.
+            class_names: names of the classes, in order.
+            preprocessing: preprocessing of images.
+            licence: licence of the weights.
+            source: who published the weights.
+            metrics: metrics by name and by who measured them.
 
         Raises:
-            InputError: the network has no classifier, or another number of classes than there are names.
+            InputError: the network has no classifier, or the number of names is not that of its classes.
         """
         if not network.num_classes:
-            raise InputError("The network has no classifier: make it with num_classes above 0, or use Res2NetBackbone.")
+            raise InputError(
+                "The network has no classifier: build it with num_classes above 0, or use Res2NetBackbone."
+            )
         if class_names is not None and len(class_names) != network.num_classes:
             raise InputError(f"{len(class_names)} names do not fit {network.num_classes} classes: give one for each.")
         if record is not None:
@@ -214,7 +216,7 @@ class Res2NetForImageClassification(_Res2NetModel):
         return model.train(network.training)
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None, return_dict: bool | None = None) -> Any:
-        """Logits, and with `labels` the loss that transformers computes of them."""
+        """Compute the logits, and with `labels` also the loss of transformers."""
         logits = self.network(pixel_values)
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
         output = ImageClassifierOutputWithNoAttention(loss=loss, logits=logits)
@@ -222,11 +224,11 @@ class Res2NetForImageClassification(_Res2NetModel):
         return output.to_tuple() if plain else output
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
-        """Write `config.json`, `model.safetensors`, the preparation of images and the model card into a folder.
+        """Write `config.json`, `model.safetensors`, the preprocessing of images and the model card into a folder.
 
         Args:
-            save_directory: the folder; it is made.
-            options: of `PreTrainedModel.save_pretrained`.
+            save_directory: the folder, which is created if needed.
+            options: options of `PreTrainedModel.save_pretrained`.
         """
         super().save_pretrained(save_directory, **options)
         config, folder = self.config, Path(save_directory)
@@ -253,15 +255,15 @@ class Res2NetForImageClassification(_Res2NetModel):
         revision: str | None = None,
         create_pr: bool = False,
     ) -> str:
-        """Save to a repository of the hub, which is made if needed; the model card is ours. Returns its address.
+        """Save to a repository of the hub with our model card, and return its address.
 
         Args:
-            repo_id: `owner/name`.
-            commit_message: of the commit.
+            repo_id: `owner/name` of the repository, which is created if needed.
+            commit_message: message of the commit.
             private: whether a new repository is private.
-            token: of the account; by default the stored one.
+            token: token of the account; by default the stored one.
             revision: branch to write to.
-            create_pr: whether to propose the change instead.
+            create_pr: whether to open a pull request instead.
         """
         api = huggingface_hub.HfApi(token=token)
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
@@ -277,7 +279,7 @@ class Res2NetForImageClassification(_Res2NetModel):
 
 
 def _image_processor(preprocessing: Preprocessing) -> dict[str, Any]:
-    """The settings of an image processor of transformers that prepares images so."""
+    """The settings of an image processor of transformers with the same preprocessing."""
     size = preprocessing.size
     return {
         "image_processor_type": "BitImageProcessor",

@@ -1,1 +1,1 @@
-"""Backbones, one file a family; adding a file adds its variants everywhere."""
+"""Backbones, one file for each family; a new file adds its variants everywhere."""

@@ -1,18 +1,19 @@
-"""What every backbone offers: stages, a pyramid of features, logits, and freezing."""
+"""The contract of every backbone: stages, a pyramid of features, logits, and freezing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from res2net.errors import InputError
+from res2net.nn import evaluate_norms, initialise
+from res2net.nn.layers import adaptive_avg_pool, check_probability
 
-__all__ = ["Backbone", "Stage", "usual_side"]
+__all__ = ["Backbone", "Stage", "default_image_size"]
 
 
 @dataclass(frozen=True)
@@ -24,46 +25,66 @@ class Stage:
 
 
 class Backbone(nn.Module):
-    """A network that turns an image into a pyramid of features, and with a classifier into logits.
+    """A network that turns an image into a pyramid of features and, with a classifier, into logits.
 
-    A family implements `stages` and `stage_modules`. Where it has `global_pool`, `dropout` and `fc`, which make logits
-    of the last features, it needs no `forward` of its own.
+    A family calls this constructor, adds its layers, and ends with `finish`, which adds the head; or it sets `stages`
+    and `output_stride` and implements `forward` itself. It also implements `stage_modules`.
+
+    Args:
+        num_classes: number of classes of the classifier; 0 for no classifier.
+        in_channels: number of channels of the image.
+        dims: number of dimensions of the signal: 1, 2 (images) or 3.
+        dropout: probability of dropping a feature before the classifier in training.
+
+    Raises:
+        InputError: a number is out of range.
     """
-
-    global_pool: nn.Module
-    dropout: nn.Module
-    fc: nn.Module
 
     stages: tuple[Stage, ...]
     """The levels of the pyramid, finest first; the first is the stem."""
-    in_channels: int
-    num_classes: int
-    """Classes of the classifier; 0 when there is none."""
     output_stride: int
     """Stride of the last stage."""
-    dims: int = 2
-    """Dimensions of the signal: 2 for images."""
     exact_sizes: bool = True
-    """Whether features of any image have `ceil(size / stride)` positions; where not, about as many."""
+    """Whether the features of any image have exactly `ceil(size / stride)` positions."""
     size_multiple: int = 1
-    """What the sides of an image are multiples of."""
+    """The sides of an image must be multiples of this."""
     variant_name: str = ""
-    """The name it was built by, and with which options: so it can be built again."""
+    """The name in the registry that it was built by."""
     variant_options: Mapping[str, Any] = MappingProxyType({})
+    """The options that it was built with, so that it can be built again."""
     classifier_name: str = "fc"
     """Name of the layer that makes the logits."""
 
-    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """For each stage, the modules that lead to it from the stage before."""
-        raise NotImplementedError
+    def __init__(self, num_classes: int, in_channels: int, *, dims: int = 2, dropout: float = 0.0) -> None:
+        super().__init__()
+        if num_classes < 0 or in_channels < 1:
+            raise InputError(f"{num_classes} classes and {in_channels} input channels: give at least 0 and at least 1.")
+        check_probability("Dropout", dropout)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.dims = dims
+        self._dropout = dropout
 
-    def head_modules(self) -> tuple[nn.Module, ...]:
-        """Modules with weights between the last stage and the classifier; most networks have none."""
-        return ()
+    def finish(self, stages: Iterable[Stage], *, zero_init_last: bool = True) -> None:
+        """Declare the stages, add the head (global average, dropout, classifier), and draw the initial weights."""
+        self.stages = tuple(stages)
+        self.output_stride = self.stages[-1].stride
+        self.global_pool = adaptive_avg_pool(self.dims)
+        self.dropout = nn.Dropout(self._dropout)
+        self.fc = self.classifier(self.stages[-1].channels, self.num_classes) if self.num_classes else nn.Identity()
+        initialise(self, zero_init_last=zero_init_last)
+
+    def classifier(self, channels: int, num_classes: int) -> nn.Module:
+        """Make the layer that turns pooled features into logits."""
+        return nn.Linear(channels, num_classes)
+
+    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
+        """For each stage, the modules between the stage before it and its output, in order."""
+        raise NotImplementedError
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """For each stage a name to show: `stem`, `layer1`, ..."""
+        """A name of each stage for people: `stem`, `layer1`, ..."""
         return ("stem", *(f"layer{index}" for index in range(1, len(self.stages))))
 
     @property
@@ -72,7 +93,7 @@ class Backbone(nn.Module):
         return "conv1"
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The pyramid: for each of `stages`, `(N, channels, ceil(size / stride))`, finest first."""
+        """The pyramid: for each of `stages` a map `(N, channels, *ceil(size / stride))`, finest first."""
         pyramid = []
         for modules in self.stage_modules():
             for module in modules:
@@ -92,9 +113,9 @@ class Backbone(nn.Module):
         return self.fc(self.dropout(self.global_pool(x).flatten(1)))
 
     def freeze(self, stages: int) -> Self:
-        """Stop training the first `stages` levels (the stem is the first): weights and statistics stay as they are.
+        """Freeze the weights and the statistics of the first `stages` levels (the stem is the first).
 
-        `freeze(0)` frees everything.
+        `freeze(0)` unfreezes everything.
         """
         if not 0 <= stages <= len(self.stages):
             raise InputError(f"Cannot freeze {stages} stages: this network has {len(self.stages)}, the stem included.")
@@ -106,21 +127,29 @@ class Backbone(nn.Module):
         return self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set training or evaluation; normalisations of frozen stages stay in evaluation."""
+        """Set the training or evaluation mode; normalisations of frozen stages stay in evaluation mode."""
         super().train(mode)
-        for module in self._frozen_modules():
-            for norm in module.modules():
-                if isinstance(norm, _BatchNorm):
-                    norm.eval()
+        evaluate_norms(*self._frozen_modules())
         return self
 
     def _frozen_modules(self) -> Iterator[nn.Module]:
         for stage in self.stage_modules()[: getattr(self, "_frozen_stages", 0)]:
             yield from stage
 
+    def keep_stages(self, count: int) -> Self:
+        """Remove the modules behind the first `count` stages; `features` then repeats the last map that is kept.
 
-def usual_side(model: Backbone) -> int:
-    """Pixels of a side, where nothing is asked for."""
+        A family with its own `features` keeps all of its modules.
+        """
+        if type(self).features is Backbone.features:
+            unused = {module for modules in self.stage_modules()[count:] for module in modules}
+            for name in [name for name, module in self.named_modules() if module in unused]:
+                self.set_submodule(name, nn.Identity())
+        return self
+
+
+def default_image_size(model: Backbone) -> int:
+    """The side of an image in pixels where the user gives none."""
     if model.dims == 3:
         return 64
     return 32 if model.dims == 2 and model.stages[-1].stride < 8 else 224

@@ -10,16 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_sizes
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.nn import Res2Bottleneck, initialise
+from res2net.kernels import SplitOrder
+from res2net.nn import Res2Bottleneck
 from res2net.nn.layers import (
     Activation,
     Norm,
     activation,
-    adaptive_avg_pool,
     avg_pool,
     check_positive,
     conv,
@@ -29,14 +28,14 @@ from res2net.nn.layers import (
 __all__ = ["BigLittleNet"]
 
 EXPANSION = 4
-"""Of a block's output over its planes."""
+"""Ratio of the output channels of a block to its planes."""
 
 
 class BigLittleStem(nn.Module):
-    """What stands for the pooling of a ResNet's stem: two branches, their sum, a 1x1 convolution.
+    """The layer in place of the pooling of a ResNet's stem: two branches, their sum, and a 1x1 convolution.
 
-    The big branch is one 3x3 convolution of stride 2; the little one has two, of `channels // alpha` channels, and a
-    1x1 convolution to `channels`.
+    The big branch is one 3x3 convolution of stride 2; the little branch has two with `channels // alpha` channels, and
+    a 1x1 convolution to `channels`.
 
     Shape: `(N, channels, *size)` to `(N, channels, *ceil(size / 2))`.
     """
@@ -64,25 +63,24 @@ class BigLittleStem(nn.Module):
 
 
 class BigLittleModule(nn.Module):
-    """A stage of two branches (Chen et al., section 3, Fig. 1), joined and led through a fusion block.
+    """A stage of two branches whose sum passes a fusion block (Chen et al., section 3, Fig. 1).
 
     The big branch has all channels and all but one of the blocks at half the size; it ends without activation and is
-    enlarged by repeating positions. The little branch has the full size, one part in `alpha` of the channels and about
-    one part in `beta` of the blocks; a 1x1 convolution brings it to all channels. The fusion block has the stage's
-    stride.
+    upsampled by repeating positions. The little branch has the full size, 1 / `alpha` of the channels and about
+    1 / `beta` of the blocks; a 1x1 convolution brings it to all channels. The fusion block has the stride of the stage.
 
     Args:
-        block: makes a block from its channels in, its planes, `stride`, `dilation`, `mode` and `drop_path`.
-        layers: blocks of the stage, two or more.
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+        block: makes a block from its input channels, planes, `stride`, `dilation`, `mode` and `drop_path`.
+        layers: number of blocks of the stage, two or more.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
         steps: stride of the fusion block, and dilation of all blocks.
-        drop_paths: of the blocks, in turn: big branch, little branch, fusion.
-        alpha: divides the channels of the little branch.
-        beta: divides its number of blocks.
+        drop_paths: drop rates of the blocks in order: big branch, little branch, fusion.
+        alpha: divisor of the channels of the little branch.
+        beta: divisor of the number of blocks of the little branch.
         dims: dimensions of the signal.
-        norm: of the 1x1 convolutions outside of blocks.
-        act: behind the sum.
+        norm: normalisation of the 1x1 convolutions outside of blocks.
+        act: activation of the sum.
 
     Shape: `(N, in_channels, *size)` to `(N, out_channels, *ceil(size / step))`.
     """
@@ -105,7 +103,7 @@ class BigLittleModule(nn.Module):
         super().__init__()
         few = out_channels // alpha
         inside = replace(steps, step=1, dilation=steps.first_dilation, reduces=False)
-        branch = partial(blocks_in_turn, block, drop_paths=drop_paths, dims=dims, norm=norm)
+        branch = partial(block_sequence, block, drop_paths=drop_paths, dims=dims, norm=norm)
         self.big = branch(layers - 1, in_channels, out_channels, replace(inside, step=2, reduces=True))
         last = self.big[-1]
         assert isinstance(last, Res2Bottleneck)
@@ -123,11 +121,11 @@ class BigLittleModule(nn.Module):
 
 
 def little_layers(layers: int, beta: int) -> int:
-    """Blocks of the little branch of a stage of so many blocks; the fusion block counts as one of the little ones."""
+    """Number of blocks of the little branch of a stage, of which the fusion block counts as one."""
     return max(1, layers // beta - 1)
 
 
-def blocks_in_turn(
+def block_sequence(
     block: Callable[..., Res2Bottleneck],
     count: int,
     in_channels: int,
@@ -138,10 +136,11 @@ def blocks_in_turn(
     dims: int,
     norm: Norm,
 ) -> nn.Sequential:
-    """Blocks of `out_channels`, the first with the stride of `steps`, and with a shortcut of layers where it needs one.
+    """Make blocks of `out_channels` in sequence, the first of which has the stride of `steps`.
 
-    That shortcut is an average pooling where the size is halved, and a 1x1 convolution where channels change. Where
-    dilation replaces the stride the pooling stays, at stride 1, so that the names of weights stay as well.
+    The shortcut of the first block is an average pooling where the size is halved, and a 1x1 convolution where the
+    number of channels changes. Where dilation replaces the stride the pooling stays, at stride 1, so that the names of
+    weights stay the same.
     """
     blocks = []
     for index in range(count):
@@ -169,38 +168,38 @@ def blocks_in_turn(
 
 
 class BigLittleNet(Backbone):
-    """bLResNet and bLRes2Net: a stem, big-little stages, a stage of blocks in turn, the average and a classifier.
+    """bLResNet and bLRes2Net: a stem, big-little stages, a plain stage, the global average and a classifier.
 
-    All stages but the last are `BigLittleModule`s, of strides 2, 2, 1 in that of 50 layers: layer2 and layer3 have the
-    same stride, 16. Blocks that halve the size are "stage" blocks, without additions between the splits, as in the
-    official Res2Net-DLA; all others are hierarchical. Which ones the authors of bLRes2Net took is not published.
+    All stages but the last are `BigLittleModule`s, with strides 2, 2 and 1 at 50 layers, so that layer2 and layer3 have
+    the same stride, 16. Blocks that halve the size are "stage" blocks, without additions between the splits, as in the
+    official Res2Net-DLA; all others are hierarchical. The authors of bLRes2Net have not published their choice.
 
     Args:
-        layers: blocks of each stage, as of the ResNet that it is made from.
+        layers: number of blocks of each stage, as in the ResNet that it is made from.
         channels: planes of each stage; a stage has four times as many output channels.
-        alpha: divides the channels of the little branches.
-        beta: divides their number of blocks.
-        num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
-        in_channels: channels of the image.
-        output_stride: stride of the last stage (32, 16, 8); dilation replaces the strides beyond it. Big branches work
-            at half the size all the same.
-        dims: dimensions of the signal, 1, 2 or 3.
-        stem_channels: channels of the stem.
+        alpha: divisor of the channels of the little branches.
+        beta: divisor of the number of blocks of the little branches.
+        num_classes: number of classes of the classifier; 0 for no classifier: `forward` returns the last features.
+        in_channels: number of channels of the image.
+        output_stride: stride of the last stage (32, 16, 8); dilation replaces the strides beyond it. Big branches
+            still work at half the size.
+        dims: number of dimensions of the signal: 1, 2 or 3.
+        stem_channels: number of channels of the stem.
         scale: as in `Res2Bottleneck`.
         base_width: as in `Res2Bottleneck`.
         cardinality: as in `Res2Bottleneck`.
         split_order: as in `Res2Bottleneck`.
-        norm: as in `Res2Bottleneck`; also of all other convolutions.
-        act: as in `Res2Bottleneck`; also outside of blocks.
+        norm: as in `Res2Bottleneck`; also used outside of blocks.
+        act: as in `Res2Bottleneck`; also used outside of blocks.
         recompute: as in `Res2Bottleneck`.
-        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
-        dropout: probability to drop a feature before the classifier while training.
+        drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
+        dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero, as the official code does.
 
     Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
 
     Raises:
-        InputError: an option is out of range, or two do not fit together.
+        InputError: an option is out of range, or two options do not fit together.
     """
 
     def __init__(
@@ -218,7 +217,7 @@ class BigLittleNet(Backbone):
         scale: int = 1,
         base_width: int = 64,
         cardinality: int = 1,
-        split_order: str = "official",
+        split_order: SplitOrder = "official",
         norm: Norm = "batch",
         act: Activation = "relu",
         recompute: bool = False,
@@ -226,12 +225,8 @@ class BigLittleNet(Backbone):
         dropout: float = 0.0,
         zero_init_last: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
         check_structure(layers, channels, stem_channels, alpha, beta)
-        check_sizes(num_classes, in_channels, dropout)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
-        self.dims = dims
         self.conv1 = conv(dims, in_channels, stem_channels, 7, stride=2)
         self.bn1 = norm_layer(norm, stem_channels, dims)
         self.act1 = activation(act)
@@ -259,23 +254,19 @@ class BigLittleNet(Backbone):
             if index < len(layers) - 1:
                 stage: nn.Module = module(count, given, wanted, step, drop_paths)
             else:
-                stage = blocks_in_turn(block, count, given, wanted, step, drop_paths, dims=dims, norm=norm)
+                stage = block_sequence(block, count, given, wanted, step, drop_paths, dims=dims, norm=norm)
             self.add_module(f"layer{index + 1}", stage)
         levels = (Stage(width, step.stride) for width, step in zip(widths[1:], steps, strict=True))
-        self.stages = (Stage(stem_channels, 2), Stage(stem_channels, STEM_STRIDE), *levels)
-        self.output_stride = steps[-1].stride
-        self.global_pool = adaptive_avg_pool(dims)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(widths[-1], num_classes) if num_classes else nn.Identity()
-        initialise(self, zero_init_last=zero_init_last)
+        stem = (Stage(stem_channels, 2), Stage(stem_channels, STEM_STRIDE))
+        self.finish((*stem, *levels), zero_init_last=zero_init_last)
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """The stem is two stages: its convolution, and its two branches."""
+        """Names of the stages; the stem is two: its convolution, and its two branches."""
         return ("conv1", "stem", *(f"layer{index}" for index in range(1, len(self.stages) - 1)))
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The convolution, the branches of the stem, and each layer."""
+        """The modules of the convolution, of the branches of the stem, and of each layer."""
         layers = [self.get_submodule(name) for name in self.stage_names[1:]]
         return ((self.conv1, self.bn1, self.act1), *((layer,) for layer in layers))
 
@@ -284,14 +275,14 @@ STEM_STRIDE = 4
 
 
 def natural_strides(stages: int) -> list[int]:
-    """Strides of the stages: each doubles that before, but for the last big-little stage, which keeps it."""
+    """Natural strides of the stages: each doubles that before, except that of the last big-little stage."""
     strides = [STEM_STRIDE * 2**index for index in range(1, stages - 1)]
     before = strides[-1] if strides else STEM_STRIDE
     return [*strides, before, 2 * before]
 
 
 def check_structure(layers: Sequence[int], channels: Sequence[int], stem_channels: int, alpha: int, beta: int) -> None:
-    """`InputError` unless there are blocks for both branches of each stage, and channels that can be divided."""
+    """Raise `InputError` unless there are blocks for both branches of each stage, and `alpha` divides the channels."""
     if len(layers) < 2 or len(layers) != len(channels):
         raise InputError(
             f"{len(layers)} stages of layers and {len(channels)} of channels: give as many of each, at least two."

@@ -1,4 +1,4 @@
-"""The ResNeXt-29 and Res2NeXt-29 family for 32x32 images (paper, section 4.3, Table 4)."""
+"""ResNeXt-29 and Res2NeXt-29 for 32x32 images (section 4.3 and Table 4 of the paper)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def cifar_resnext(
     recompute: bool = False,
     zero_init_last: bool = True,
 ) -> ResNet:
-    """A (SE-) ResNeXt or Res2NeXt of `depth = 9 n + 2` layers: 3 stages of n blocks at strides 1, 2 and 4.
+    """Build a (SE-) ResNeXt or Res2NeXt of `depth = 9 n + 2` layers, in 3 stages of n blocks at strides 1, 2 and 4.
 
     A split has `cardinality * base_width` channels, doubled from stage to stage. The first block of each stage
-    convolves all its splits, each on its own: with that the parameters are those of Table 4, counted with 10 classes.
-    Options are those of `ResNet`.
+    convolves all of its splits independently, which gives the numbers of parameters in Table 4 (with 10 classes). Other
+    options are those of `ResNet`.
     """
     if depth < 11 or (depth - 2) % 9:
         raise InputError(f"Depth {depth} does not fit: choose 9 n + 2, such as 29, 56 or 164.")
@@ -68,6 +68,6 @@ register(
 )
 register(
     cifar_resnext,
-    "the same with squeeze-and-excitation (Table 4)",
+    "ResNeXt-29 and Res2NeXt-29 with squeeze-and-excitation (Table 4)",
     {f"cifar_se{name}": {**options, "se_reduction": 16} for name, options in _TABLE_4.items()},
 )

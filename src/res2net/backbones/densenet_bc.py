@@ -1,4 +1,4 @@
-"""DenseNet-BC for 32x32 images (Huang et al., CVPR 2017): a row of the paper's Table 4."""
+"""DenseNet-BC for 32x32 images (Huang et al., CVPR 2017), a row of Table 4 of the Res2Net paper."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_no_drop_path, check_sizes
 from res2net.backbones.dilated import DilatedAvgPool
 from res2net.backbones.registry import register
-from res2net.backbones.stages import StageSteps, stage_steps
+from res2net.backbones.stages import StageSteps, check_no_drop_path, stage_steps
 from res2net.errors import InputError
-from res2net.nn import initialise
-from res2net.nn.layers import activation, adaptive_avg_pool, avg_pool, check_positive, conv, norm_layer
+from res2net.nn.layers import activation, avg_pool, check_positive, conv, norm_layer
 
 __all__ = ["DenseNetBC"]
 
 
 class DenseLayer(nn.Module):
-    """A 1x1 and a 3x3 convolution, each after its normalisation and ReLU; its output stands behind its input.
+    """A 1x1 and a 3x3 convolution, each after its normalisation and ReLU, whose output is concatenated to the input.
 
     Args:
-        in_channels: channels of the input.
-        growth_rate: channels added; the 1x1 convolution has four times as many.
-        dilation: of the 3x3 convolution.
+        in_channels: number of input channels.
+        growth_rate: number of channels added; the 1x1 convolution has four times as many.
+        dilation: dilation of the 3x3 convolution.
 
     Shape: `(N, in_channels, H, W)` to `(N, in_channels + growth_rate, H, W)`.
     """
@@ -46,17 +44,18 @@ class DenseLayer(nn.Module):
 class DenseNetBC(Backbone):
     """DenseNet-BC-`depth` with three dense blocks at strides 1, 2 and 4, and a linear classifier.
 
-    Between the blocks a 1x1 convolution halves the channels and an average pooling of 2x2 the size. DenseNet-BC-190
-    with k = 40 has 25.62 M parameters with 10 classes, which is the published 25.6 M, and 25.82 M with 100.
+    Between the blocks a 1x1 convolution halves the channels and an average pooling of 2x2 halves the size.
+    DenseNet-BC-190 with k = 40 has 25.62 M parameters with 10 classes, which is the published 25.6 M, and 25.82 M with
+    100.
 
     Args:
-        depth: layers, 6 n + 4 for n dense layers in each block.
-        growth_rate: channels that a dense layer adds, k.
-        num_classes: classes of the classifier; 0 for none.
-        in_channels: channels of the image.
+        depth: number of layers, 6 n + 4 for n dense layers in each block.
+        growth_rate: number of channels that a dense layer adds, k.
+        num_classes: number of classes of the classifier; 0 for no classifier.
+        in_channels: number of channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
         drop_path_rate: only 0: there are no residual branches.
-        dropout: probability to drop a feature before the classifier while training.
+        dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 
@@ -75,14 +74,12 @@ class DenseNetBC(Backbone):
         drop_path_rate: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dropout=dropout)
         if not isinstance(depth, int) or depth < 10 or (depth - 4) % 6:
             raise InputError(f"Depth {depth} does not fit: choose 6 n + 4, such as 100, 190 or 250.")
         check_positive("Growth rate", growth_rate)
         check_no_drop_path(drop_path_rate)
-        check_sizes(num_classes, in_channels, dropout)
         layers = (depth - 4) // 6
-        self.num_classes, self.in_channels = num_classes, in_channels
         channels = 2 * growth_rate
         self.conv1 = conv(2, in_channels, channels, 3)
         levels = [Stage(channels, 1)]
@@ -95,23 +92,19 @@ class DenseNetBC(Backbone):
             self.add_module(f"block{block}", dense)
             channels += growth_rate * layers
             levels.append(Stage(channels, steps.stride))
-        self.stages, self.output_stride = tuple(levels), levels[-1].stride
         self.bn = norm_layer("batch", channels, 2)
         self.act = activation("relu")
-        self.global_pool = adaptive_avg_pool(2)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
-        initialise(self)
+        self.finish(levels)
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The first convolution; the blocks, each with the transition before it; the last normalisation and ReLU."""
+        """The modules of the first convolution and of each block; the last also has the final norm and ReLU."""
         first, second, third = (self.get_submodule(f"block{index}") for index in (1, 2, 3))
         to_second, to_third = (self.get_submodule(f"transition{index}") for index in (1, 2))
         return ((self.conv1,), (first,), (to_second, second), (to_third, third, self.bn, self.act))
 
 
 def transition(in_channels: int, out_channels: int, steps: StageSteps) -> nn.Sequential:
-    """Fewer channels at half the size, or dilated; incomplete windows are kept and their padding does not count."""
+    """Make a transition, which halves the size or dilates; incomplete windows are kept and padding does not count."""
     pool = avg_pool(2, 2, stride=2, ceil_mode=True, count_include_pad=False)
     return nn.Sequential(
         norm_layer("batch", in_channels, 2),

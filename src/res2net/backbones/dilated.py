@@ -1,4 +1,4 @@
-"""Layers with dilation in the place of layers with strides."""
+"""Dilated layers in place of strided ones."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["DilatedAvgPool", "DilatedMaxPool", "dilate"]
 
 
 class DilatedMaxPool(nn.Module):
-    """The maximum of some positions in each dimension, `dilation` apart, at stride 1; what lies outside does not count.
+    """A dilated maximum pooling at stride 1, in which positions outside of the signal do not count.
 
-    It takes the place of a pooling with a stride where dilation replaces that stride: of the positions that the pooling
-    would keep, it gives the same maxima.
+    It replaces a strided pooling where dilation replaces the stride: at the positions that the strided pooling would
+    keep, it gives the same maxima.
 
     Args:
-        dims: dimensions of the signal.
-        dilation: between the positions that are compared.
-        kernel_size: how many they are in each dimension.
-        padding: how many of them come before the position itself.
+        dims: number of dimensions of the signal.
+        dilation: distance between the positions that are compared.
+        kernel_size: number of positions that are compared in each dimension.
+        padding: number of these positions before the position itself.
 
     Shape: `(N, C, *size)` to the same.
     """
@@ -40,9 +40,9 @@ class DilatedMaxPool(nn.Module):
 
 
 class DilatedAvgPool(nn.Module):
-    """The mean of 2 positions in each dimension, `dilation` apart, at stride 1; what lies outside does not count.
+    """A dilated average pooling of 2 positions in each dimension at stride 1, without positions outside of the signal.
 
-    It takes the place of an average pooling of kernel and stride 2, as `DilatedMaxPool` that of the maximum.
+    It replaces an average pooling of kernel and stride 2 as `DilatedMaxPool` replaces a maximum pooling.
 
     Shape: `(N, C, *size)` to the same.
     """
@@ -66,9 +66,9 @@ def dilate(network: nn.Module, names: Iterable[str], output_stride: int) -> None
     """Replace, in place, the strides beyond `output_stride` by dilation; weights and their names stay.
 
     Args:
-        network: whose layers work one after the other, in their order.
-        names: of its parts, in turn, that are changed.
-        output_stride: a stride that one of its layers has in the image.
+        network: a network whose layers run in the order of their definition.
+        names: names of the parts to change, in order.
+        output_stride: a stride of one of its layers, in positions of the image.
     """
     stride, dilation = 1, 1
     for name in names:
@@ -88,7 +88,7 @@ def dilate(network: nn.Module, names: Iterable[str], output_stride: int) -> None
                 assert isinstance(layer.padding, int)
                 network.set_submodule(path, DilatedMaxPool(2, dilation, layer.kernel_size, layer.padding))
             elif beyond:
-                assert (layer.kernel_size, step) == (2, 2), "only this average is known with dilation"
+                assert (layer.kernel_size, step) == (2, 2), "only an average of kernel and stride 2 can be dilated"
                 network.set_submodule(path, DilatedAvgPool(2, dilation))
             dilation *= step if beyond else 1
 

@@ -9,18 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_sizes
 from res2net.backbones.dilated import DilatedMaxPool
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.nn import Res2Bottleneck, initialise
+from res2net.kernels import SplitOrder
+from res2net.nn import Res2Bottleneck
 from res2net.nn.layers import (
     MAX_POOL,
     Activation,
     Norm,
     activation,
-    adaptive_avg_pool,
     check_positive,
     conv,
     norm_layer,
@@ -29,11 +28,11 @@ from res2net.nn.layers import (
 __all__ = ["DLA"]
 
 EXPANSION = 2
-"""Of a block's output over its planes."""
+"""Ratio of the output channels of a block to its planes."""
 
 
 class Root(nn.Module):
-    """The node that joins what a tree has gathered: concatenation, 1x1 convolution, normalisation, activation."""
+    """The aggregation node of a tree: concatenation, 1x1 convolution, normalisation and activation."""
 
     def __init__(self, in_channels: int, out_channels: int, *, dims: int, norm: Norm, act: Activation) -> None:
         super().__init__()
@@ -42,28 +41,28 @@ class Root(nn.Module):
         self.act = activation(act)
 
     def forward(self, gathered: Sequence[Tensor]) -> Tensor:
-        """Maps of one size, `in_channels` together, to `(N, out_channels, *size)`."""
+        """Maps of the same size with `in_channels` in total to `(N, out_channels, *size)`."""
         return self.act(self.bn(self.conv(torch.cat(tuple(gathered), 1))))
 
 
 class Tree(nn.Module):
-    """Hierarchical deep aggregation (Yu et al., section 3.2, Fig. 2f): `2 ** depth` blocks, joined by roots.
+    """Hierarchical deep aggregation (Yu et al., section 3.2, Fig. 2f): `2 ** depth` blocks, aggregated by roots.
 
-    A tree of depth 1 is two blocks and a root; a deeper one is two trees, the second of which also gathers the output
-    of the first. The first block takes its residual from outside: the input pooled and projected.
+    A tree of depth 1 is two blocks and a root; a deeper one is two trees, the second of which also aggregates the
+    output of the first. The residual of the first block is the input, pooled and projected.
 
     Args:
-        depth: of the tree.
-        block: makes a block from its channels in, its planes, `stride`, `dilation`, `mode` and `drop_path`.
-        root: makes a root from its channels in and out.
-        in_channels: channels of the input.
-        out_channels: channels of every block and of the output.
-        steps: of the first block and of those behind it.
-        drop_paths: of the blocks, in turn.
+        depth: depth of the tree.
+        block: makes a block from its input channels, planes, `stride`, `dilation`, `mode` and `drop_path`.
+        root: makes a root from its input and output channels.
+        in_channels: number of input channels.
+        out_channels: number of output channels of the tree and of every block.
+        steps: strides and dilations of the blocks.
+        drop_paths: drop rates of the blocks, in order.
         dims: dimensions of the signal.
-        norm: of the projection.
-        keeps_input: whether the roots also gather the input.
-        gathered_channels: channels of what `forward` is given to gather.
+        norm: normalisation of the projection.
+        keeps_input: whether the roots also aggregate the input.
+        gathered_channels: number of channels of the maps that `forward` is given in addition.
 
     Shape: `(N, in_channels, *size)` to `(N, out_channels, *ceil(size / step))`.
     """
@@ -117,7 +116,7 @@ class Tree(nn.Module):
         self.root = root(2 * out_channels + gathered_channels, out_channels)
 
     def forward(self, x: Tensor, gathered: Sequence[Tensor] = ()) -> Tensor:
-        """The tree's output; `gathered` are maps of its size from the trees around it."""
+        """Compute the output of the tree; `gathered` are maps of its size from the trees around it."""
         bottom = self.downsample(x)
         if self.keeps_input:
             gathered = (*gathered, bottom)
@@ -129,43 +128,43 @@ class Tree(nn.Module):
 
 
 def tree_pool(dims: int, steps: StageSteps) -> nn.Module:
-    """The pooling that brings a tree's input to the size of its output; incomplete windows are kept."""
+    """Make the pooling that brings the input of a tree to the size of its output, with incomplete windows kept."""
     if steps.step == 1:
         return DilatedMaxPool(dims, steps.first_dilation)
     return MAX_POOL[dims](steps.step, stride=steps.step, ceil_mode=True)
 
 
 class DLA(Backbone):
-    """Three levels of convolutions, trees of `Res2Bottleneck`s, the global average and a classifier.
+    """Deep layer aggregation: three levels of convolutions, trees of `Res2Bottleneck`s, and a classifier.
 
-    Parameters have the names of timm and of the official code, of which the projections that nothing computes with
-    are left out. Where a tree halves the size, its first block is a "stage" block, without additions between the
-    splits; all others are hierarchical (official Res2Net-DLA). Unlike the official code, it takes images of any
-    size: poolings keep incomplete windows.
+    Parameters have the names of timm and of the official code, whose unused projections are left out. Where a tree
+    halves the size, its first block is a "stage" block, without additions between the splits; all others are
+    hierarchical (official Res2Net-DLA). Unlike the official code it accepts images of any size, since poolings keep
+    incomplete windows.
 
     Args:
-        levels: convolutions of the first two levels, and the depth of the tree of each other.
-        channels: output channels of each level; those of trees are even.
-        num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
-        in_channels: channels of the image.
+        levels: number of convolutions of each of the first two levels, and depth of the tree of each other level.
+        channels: number of output channels of each level; even for trees.
+        num_classes: number of classes of the classifier; 0 for no classifier: `forward` returns the last features.
+        in_channels: number of channels of the image.
         output_stride: stride of the last level (32, 16, 8, 4); dilation replaces the strides beyond it. The weights
             are the same at any output stride.
-        dims: dimensions of the signal, 1, 2 or 3.
+        dims: number of dimensions of the signal: 1, 2 or 3.
         scale: as in `Res2Bottleneck`.
         base_width: as in `Res2Bottleneck`; a block has half as many planes as output channels.
         cardinality: as in `Res2Bottleneck`.
         split_order: as in `Res2Bottleneck`.
-        norm: as in `Res2Bottleneck`; also of all other convolutions.
-        act: as in `Res2Bottleneck`; also behind all other convolutions.
+        norm: as in `Res2Bottleneck`; also used outside of blocks.
+        act: as in `Res2Bottleneck`; also used outside of blocks.
         recompute: as in `Res2Bottleneck`.
-        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
-        dropout: probability to drop a feature before the classifier while training.
+        drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
+        dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero; the official code does not.
 
     Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
 
     Raises:
-        InputError: an option is out of range, or two do not fit together.
+        InputError: an option is out of range, or two options do not fit together.
     """
 
     def __init__(
@@ -180,7 +179,7 @@ class DLA(Backbone):
         scale: int = 1,
         base_width: int = 64,
         cardinality: int = 1,
-        split_order: str = "official",
+        split_order: SplitOrder = "official",
         norm: Norm = "batch",
         act: Activation = "relu",
         recompute: bool = False,
@@ -188,12 +187,8 @@ class DLA(Backbone):
         dropout: float = 0.0,
         zero_init_last: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
         check_levels(levels, channels)
-        check_sizes(num_classes, in_channels, dropout)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
-        self.dims = dims
         convolutions = partial(convolution_level, dims=dims, norm=norm, act=act)
         self.base_layer = convolutions(1, in_channels, channels[0], kernel_size=7)
         self.level0 = convolutions(levels[0], channels[0], channels[0])
@@ -229,25 +224,24 @@ class DLA(Backbone):
             )
             self.add_module(f"level{index}", level)
         strides = (2, *(step.stride for step in steps))
-        self.stages = tuple(Stage(width, stride) for width, stride in zip(channels[1:], strides, strict=True))
-        self.output_stride = strides[-1]
-        self.global_pool = adaptive_avg_pool(dims)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = conv(dims, channels[-1], num_classes, bias=True) if num_classes else nn.Identity()
-        initialise(self, zero_init_last=zero_init_last)
+        self.finish(map(Stage, channels[1:], strides), zero_init_last=zero_init_last)
+
+    def classifier(self, channels: int, num_classes: int) -> nn.Module:
+        """Make the classifier, a 1x1 convolution."""
+        return conv(self.dims, channels, num_classes, bias=True)
 
     @property
     def input_layer_name(self) -> str:
-        """The 7x7 convolution."""
+        """Name of the 7x7 convolution, which sees the image."""
         return "base_layer.0"
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """The levels; the stem is all up to `level1`."""
+        """Names of the stages; the stem ends with `level1`."""
         return ("stem", *(f"level{index}" for index in range(2, len(self.stages) + 1)))
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The stem, which is three levels of convolutions, and each tree."""
+        """The modules of the stem, which is three levels of convolutions, and of each tree."""
         trees = [self.get_submodule(name) for name in self.stage_names[1:]]
         return ((self.base_layer, self.level0, self.level1), *((tree,) for tree in trees))
 
@@ -257,7 +251,7 @@ class DLA(Backbone):
 
 
 def check_levels(levels: Sequence[int], channels: Sequence[int]) -> None:
-    """`InputError` unless there is a positive depth and a positive number of channels for each level."""
+    """Raise `InputError` unless each level has a positive depth and a positive number of channels."""
     if len(levels) < 3 or len(levels) != len(channels):
         raise InputError(
             f"{len(levels)} levels of {len(channels)} channels do not fit: give as many of each, at least three."
@@ -282,7 +276,7 @@ def convolution_level(
     kernel_size: int = 3,
     stride: int = 1,
 ) -> nn.Sequential:
-    """Convolutions, each with its normalisation and activation; the first has the stride."""
+    """Make convolutions, each with its normalisation and activation; the first has the stride."""
     layers: list[nn.Module] = []
     for _ in range(count):
         layers += [

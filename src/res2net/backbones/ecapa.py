@@ -1,4 +1,4 @@
-"""ECAPA-TDNN: Res2 convolutions along time, for the embedding of a voice (Desplanques et al., Interspeech 2020)."""
+"""ECAPA-TDNN: Res2 convolutions along time for speaker embeddings (Desplanques et al., Interspeech 2020)."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_fixed_stride, check_sizes
 from res2net.backbones.registry import register
+from res2net.backbones.stages import check_fixed_stride, rising
 from res2net.errors import InputError
 from res2net.nn import Res2Conv, SqueezeExcitation, initialise
-from res2net.nn.bottleneck import stochastic_depth
-from res2net.nn.layers import activation, check_positive, conv, norm_layer
+from res2net.nn.layers import activation, check_positive, conv, norm_layer, stochastic_depth
 
 __all__ = ["AttentiveStatistics", "EcapaTdnn"]
 
 DILATIONS = (2, 3, 4)
-"""Of the Res2 convolution of each block."""
+"""Dilation of the Res2 convolution of each block."""
 HIDDEN = 128
-"""Channels of the hidden layers of the squeeze-and-excitations and of the attention."""
+"""Number of channels of the hidden layers of squeeze-and-excitation and attention."""
 AGGREGATED = 1536
-"""Channels of a frame, made of the outputs of all blocks, that the attention sees."""
+"""Number of channels of a frame after the aggregation of the outputs of all blocks."""
 VARIANCE_FLOOR = 1e-5
-"""Least variance that a root is taken of, whose slope would not be finite at 0."""
+"""Lower bound of the variance under the square root, whose derivative is infinite at 0."""
 
 
 def dense_layer(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn.Sequential:
-    """A convolution along time, ReLU, normalisation; the size stays."""
+    """Make a convolution along time, ReLU and normalisation, which keep the size."""
     return nn.Sequential(
         conv(1, in_channels, out_channels, kernel_size, bias=True),
         activation("relu"),
@@ -35,13 +34,13 @@ def dense_layer(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn
 
 
 class SERes2Block(nn.Module):
-    """1x1, dilated Res2 convolution, 1x1, squeeze-and-excitation, and a residual connection (the source's Fig. 1).
+    """1x1, dilated Res2 and 1x1 convolution, squeeze-and-excitation, and a residual connection (Fig. 1 of the source).
 
     Args:
-        channels: in and out.
-        dilation: of the Res2 convolution.
-        scale: splits of the Res2 convolution; the first passes through, as in the paper's Eq. 1.
-        drop_path: probability to drop the residual branch of a sample while training.
+        channels: number of input and of output channels.
+        dilation: dilation of the Res2 convolution.
+        scale: number of splits of the Res2 convolution; the first passes through, as in Eq. 1 of the paper.
+        drop_path: probability of dropping the residual branch of a sample in training.
 
     Shape: `(N, channels, T)` to the same.
     """
@@ -68,13 +67,13 @@ class SERes2Block(nn.Module):
 
 
 class AttentiveStatistics(nn.Module):
-    """Mean and standard deviation over time, each channel with its own attention (the source's section 3.1).
+    """Mean and standard deviation over time, weighted by an attention for each channel (section 3.1 of the source).
 
-    The attention of a frame is computed from the frame and from the plain mean and deviation of all frames.
+    The attention of a frame is computed from the frame and from the unweighted statistics of all frames.
 
     Args:
-        channels: of a frame.
-        hidden: channels between the two layers of the attention.
+        channels: number of channels of a frame.
+        hidden: number of channels between the two layers of the attention.
 
     Shape: `(N, channels, T)` to `(N, 2 * channels)`.
     """
@@ -86,7 +85,7 @@ class AttentiveStatistics(nn.Module):
         self.scores = conv(1, hidden, channels, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Frames `(N, channels, T)` to the weighted mean, then the deviation: `(N, 2 * channels)`."""
+        """Frames `(N, channels, T)` to the weighted mean and standard deviation, `(N, 2 * channels)`."""
         uniform = x.new_full((), 1 / x.shape[2])
         context = statistics(x, uniform).unsqueeze(2).expand(-1, -1, x.shape[2])
         scores = self.scores(self.act(self.hidden(torch.cat((x, context), 1))))
@@ -94,37 +93,35 @@ class AttentiveStatistics(nn.Module):
 
 
 def statistics(x: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean and standard deviation over time: `(N, C, T)` to `(N, 2 C)`; the weights of all frames add to 1."""
+    """Weighted mean and standard deviation over time, `(N, C, T)` to `(N, 2 C)`, with weights that sum to 1."""
     mean = (x * weights).sum(2)
     variance = ((x - mean.unsqueeze(2)).square() * weights).sum(2)
     return torch.cat((mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()), 1)
 
 
 class EcapaTdnn(Backbone):
-    """A convolution of 5 frames, three `SERes2Block`s, and the embedding of their features by attentive statistics.
+    """ECAPA-TDNN: a convolution of 5 frames, three `SERes2Block`s, and an embedding from attentive statistics.
 
-    The stages are frames: `features` gives the first convolution and each block, all at stride 1. `embed` gives the
-    embedding of a whole signal, and `forward` the logits of a linear classifier on it. Without the classifier `forward`
-    returns the last features, as every backbone; the embedding is there all the same.
+    `features` gives the first convolution and each block, all at stride 1. `embed` gives the embedding of a whole
+    signal, and `forward` the logits of a linear classifier on it. Without a classifier `forward` returns the last
+    features, like every backbone; `embed` works all the same.
 
     Args:
-        channels: of the frames; 512 and 1024 in the source.
-        embedding: numbers of an embedding.
-        num_classes: speakers of the classifier (5994 in the training part of VoxCeleb2); 0 for none.
-        in_channels: features of a frame.
+        channels: number of channels of a frame; 512 and 1024 in the source.
+        embedding: number of dimensions of the embedding.
+        num_classes: number of speakers of the classifier (5994 in the training part of VoxCeleb2); 0 for no classifier.
+        in_channels: number of input features of a frame.
         output_stride: only 1 is possible.
         scale: as in `SERes2Block`.
-        summed_inputs: whether a block receives the sum of the outputs of all before it (the source's section 3.3), or
-            of the one before it only.
-        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
+        summed_inputs: whether a block receives the sum of the outputs of all layers before it (section 3.3 of the
+            source) instead of the last one only.
+        drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
 
     Shape: `(N, in_channels, T)` to `(N, num_classes)`.
 
     Raises:
         InputError: an option is out of range.
     """
-
-    dims = 1
 
     def __init__(
         self,
@@ -138,20 +135,19 @@ class EcapaTdnn(Backbone):
         summed_inputs: bool = True,
         drop_path_rate: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dims=1)
         for what, value in (("Channels", channels), ("Embedding", embedding), ("Scale", scale)):
             check_positive(what, value)
         if channels % scale:
             raise InputError(f"Scale {scale} does not divide {channels} channels: choose one that does.")
         check_fixed_stride(output_stride, 1, "this network has no stride that dilation could replace")
-        check_sizes(num_classes, in_channels)
-        self.num_classes, self.in_channels, self.output_stride = num_classes, in_channels, 1
+        self.output_stride = 1
         self.summed_inputs = summed_inputs
         self.stages = (Stage(channels, 1),) * 4
         self.stem = dense_layer(in_channels, channels, 5)
         self.blocks = nn.ModuleList(
-            SERes2Block(channels, dilation=dilation, scale=scale, drop_path=drop_path_rate * index / 2)
-            for index, dilation in enumerate(DILATIONS)
+            SERes2Block(channels, dilation=dilation, scale=scale, drop_path=rate)
+            for dilation, rate in zip(DILATIONS, rising(drop_path_rate, len(DILATIONS)), strict=True)
         )
         self.aggregation = nn.Sequential(conv(1, 3 * channels, AGGREGATED, bias=True), activation("relu"))
         self.pool = AttentiveStatistics(AGGREGATED)
@@ -163,16 +159,12 @@ class EcapaTdnn(Backbone):
 
     @property
     def input_layer_name(self) -> str:
-        """The convolution of 5 frames."""
+        """Name of the convolution of 5 frames, which sees the signal."""
         return "stem.0"
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The first convolution, and each block; what a block receives, `features` tells."""
+        """The modules of the first convolution and of each block; `features` defines what a block receives."""
         return ((self.stem,), *((block,) for block in self.blocks))
-
-    def head_modules(self) -> tuple[nn.Module, ...]:
-        """What makes the embedding of the features."""
-        return (self.aggregation, self.pool, self.bn, self.embedding, self.embedding_bn)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """`(N, in_channels, T)` to the outputs of the first convolution and of each block, `(N, channels, T)`."""

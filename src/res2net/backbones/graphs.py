@@ -1,37 +1,40 @@
-"""Where published implementations disagree: layers of the same shapes, connected in another way."""
+"""Graphs of published implementations, which connect layers of the same shapes in different ways."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from res2net.errors import check_choice
+from res2net.nn.res2conv import Mode, PassThrough
 
-__all__ = ["GRAPHS", "Graph", "choose_graph"]
+__all__ = ["GRAPHS", "Graph", "GraphName", "choose_graph"]
+
+GraphName: TypeAlias = Literal["official", "mmdet", "paddle", "detectron2", "maskrcnn"]
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Options of the blocks in which implementations differ.
+    """Options of blocks in which implementations differ.
 
-    A "first block" is the first of a stage. All of them but that of layer1 have a stride of their own, also where
-    dilation replaces it.
+    A "first block" is the first block of a stage. All of them but that of layer1 have a stride, also where dilation
+    replaces it.
     """
 
     about: str
-    """Who computes so."""
-    layer1_mode: str = "stage"
-    """Of the first block of layer1: "stage" has no additions between its splits, "hierarchical" has them."""
-    layer1_pass_through: str = "pool"
-    """What the last split of that block goes through."""
-    stage_pass_through: str = "pool"
+    """The implementations that compute this graph."""
+    layer1_mode: Mode = "stage"
+    """Mode of the first block of layer1."""
+    layer1_pass_through: PassThrough = "pool"
+    """What the last split of the first block of layer1 goes through."""
+    stage_pass_through: PassThrough = "pool"
     """What the last split of the other first blocks goes through."""
     pool_counts_padding: bool = True
     """Whether that pooling counts the zeros around the image."""
     stride_in_1x1: bool = False
-    """Whether the first 1x1 convolution of a block has its stride, and not the 3x3 convolutions."""
+    """Whether the stride of a block is in its first 1x1 convolution instead of the 3x3 convolutions."""
 
     def first_block(self) -> Mapping[str, Any]:
         """Options of the first block of a stage that has a stride."""
@@ -46,15 +49,15 @@ class Graph:
         return {"pool_counts_padding": self.pool_counts_padding, "stride_in_1x1": self.stride_in_1x1}
 
 
-GRAPHS: dict[str, Graph] = {
+GRAPHS: dict[GraphName, Graph] = {
     "official": Graph("the official code, timm, MMPretrain, Jittor"),
-    # As its source says, which pools only beside a stride; no published file has confirmed it.
+    # Its source pools only beside a stride; no published checkpoint has confirmed it.
     "mmdet": Graph("MMDetection", layer1_pass_through="identity"),
-    # Its "stage" blocks are those of stride 2, and its average pooling is exclusive.
+    # Only its blocks of stride 2 are "stage" blocks, and its average pooling excludes padding.
     "paddle": Graph(
         "PaddleClas", layer1_mode="hierarchical", layer1_pass_through="identity", pool_counts_padding=False
     ),
-    # The stride is in front of the 3x3 convolutions: none of them has one, and nothing is pooled.
+    # Strides come before the 3x3 convolutions, so none of these has one and nothing is pooled.
     "detectron2": Graph(
         "the authors' fork of Detectron2",
         layer1_pass_through="identity",
@@ -63,24 +66,24 @@ GRAPHS: dict[str, Graph] = {
     ),
     "maskrcnn": Graph("the authors' fork of maskrcnn-benchmark", stride_in_1x1=True),
 }
-"""By name. The same weights in another graph give other logits, without any error."""
+"""The graphs by name. The same weights in another graph give other logits, without any error."""
 
 
 def choose_graph(
-    name: str,
+    name: GraphName,
     *,
-    layer1_mode: str | None = None,
-    layer1_pass_through: str | None = None,
-    stage_pass_through: str | None = None,
+    layer1_mode: Mode | None = None,
+    layer1_pass_through: PassThrough | None = None,
+    stage_pass_through: PassThrough | None = None,
     pool_counts_padding: bool | None = None,
     stride_in_1x1: bool | None = None,
 ) -> Graph:
-    """The graph of that name, with other options where they are given.
+    """The graph of that name, with the options that are given in place of its own.
 
-    A `stage_pass_through` that is given holds for layer1 too, unless `layer1_pass_through` is.
+    `stage_pass_through` also applies to layer1 unless `layer1_pass_through` is given.
 
     Raises:
-        InputError: there is no graph of that name; the nearest is named.
+        InputError: the name is unknown; the message names the nearest.
     """
     check_choice("Graph", name, GRAPHS)
     given: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Networks that the paper compares with, taken from timm: Inception, DenseNet, VGG and HRNet."""
+"""Networks of timm that the paper compares with: Inception, DenseNet, VGG and HRNet."""
 
 from __future__ import annotations
 
@@ -7,47 +7,47 @@ from typing import Any
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_fixed_stride, check_no_drop_path, check_sizes
 from res2net.backbones.dilated import dilate
 from res2net.backbones.registry import register
-from res2net.backbones.stages import check_output_stride
+from res2net.backbones.stages import check_fixed_stride, check_no_drop_path, check_output_stride
 from res2net.errors import InputError
 
 __all__ = ["TimmBackbone"]
 
 SMALLEST = {"inception_v3": 75}
-"""Least side of an image; 32 where nothing is said."""
+"""Smallest side of an image; 32 for other networks."""
 BRANCHED = ("hrnet",)
-"""Beginnings of the names of networks with several resolutions side by side."""
+"""Prefixes of the names of networks with parallel branches of several resolutions."""
 FIXED_STRIDES = {
-    "hrnet": "branches of strides 4, 8, 16 and 32 exchange their maps side by side, and `features` gives all of them",
-    "inception": "some of its poolings are calls inside of timm's code and no layers, which dilation could replace",
+    "hrnet": "its parallel branches of strides 4, 8, 16 and 32 exchange maps, and `features` gives all of them",
+    "inception": "some of its poolings are function calls inside of timm's code, which dilation cannot replace",
 }
-"""Why dilation does not replace strides, by the beginning of a network's name."""
+"""Why dilation cannot replace strides, by prefix of the name of a network."""
 
 
 class TimmBackbone(Backbone):
-    """A network of timm with its pyramid as timm's `feature_info` declares it.
+    """A network of timm, with the pyramid that timm's `feature_info` declares.
 
-    It is held as `network`; weights have timm's names behind `network.`, and files with timm's names can be loaded.
-    Sizes of features differ from `ceil(size / stride)`: these networks drop incomplete windows, and Inception does not
-    pad. An HRNet keeps all resolutions to its end: its stages are computed together, and its sides are multiples of
-    32; `freeze` there counts the stem, the first layer, and the three stages of the source.
+    The network is the attribute `network`; weights have timm's names behind `network.`, and files with timm's names can
+    be loaded. Sizes of features differ from `ceil(size / stride)`, since these networks drop incomplete windows and
+    Inception does not pad. An HRNet keeps all resolutions to its end: its stages are computed together, and the sides
+    of its images are multiples of 32; its stages for `freeze` are the stem, the first layer, and the three stages of
+    the source.
 
     Args:
-        architecture: timm's name.
-        num_classes: classes of the classifier; 0 for none: what stands between the last features and the classifier
-            is then left out as well.
-        in_channels: channels of the image.
+        architecture: name of the network in timm.
+        num_classes: number of classes of the classifier; 0 for no classifier and no layers between the last features
+            and the classifier.
+        in_channels: number of channels of the image.
         output_stride: stride of the last stage; below the network's own, dilation replaces the strides of VGG and
-            DenseNet (also in VGG's 7x7 convolution before the classifier). HRNet and Inception have only their own.
-        drop_path_rate: only 0: timm builds these networks without it.
-        dropout: probability to drop a feature before the classifier while training.
+            DenseNet (also in VGG's 7x7 convolution before the classifier). HRNet and Inception only have their own.
+        drop_path_rate: only 0 is possible, since these networks have no stochastic depth.
+        dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 
     Raises:
-        InputError: an option is out of range; at the call, an image that is too small or not divisible.
+        InputError: an option is out of range; in `forward`, an image is too small or its sides are not divisible.
     """
 
     exact_sizes = False
@@ -63,13 +63,12 @@ class TimmBackbone(Backbone):
         drop_path_rate: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
-        check_sizes(num_classes, in_channels, dropout)
+        super().__init__(num_classes, in_channels, dropout=dropout)
         check_no_drop_path(drop_path_rate)
         import timm  # it takes seconds to import, and few networks need it
 
         network: Any = timm.create_model(architecture, num_classes=num_classes, in_chans=in_channels, drop_rate=dropout)
-        self.num_classes, self.in_channels, self.network = num_classes, in_channels, network
+        self.network = network
         stages = [Stage(level["num_chs"], level["reduction"]) for level in network.feature_info]
         self.output_stride = stages[-1].stride if output_stride is None else output_stride
         for beginning, because in FIXED_STRIDES.items():
@@ -98,25 +97,21 @@ class TimmBackbone(Backbone):
             self.output_stride,
         )
         if hasattr(network, "pre_logits"):
-            # VGG enlarges maps below the kernel of this convolution, which dilation spreads.
+            # VGG upsamples maps that are smaller than the kernel of this convolution, which dilation spreads.
             before = network.pre_logits
             before.input_kernel_size = (before.input_kernel_size - 1) * before.fc1.dilation[0] + 1
 
     @property
     def input_layer_name(self) -> str:
-        """The first convolution, as timm names it."""
+        """Name of the first convolution, according to timm."""
         return f"network.{self.network.default_cfg['first_conv']}"
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The modules up to each level of the pyramid; of an HRNet the stages of computation."""
+        """The modules up to each level of the pyramid; for an HRNet the stages of computation."""
         return tuple(tuple(self.network.get_submodule(name) for name in names) for names in self.names_of_stages)
 
-    def head_modules(self) -> tuple[nn.Module, ...]:
-        """What comes after the last stage, the classifier included; nothing without a classifier."""
-        return tuple(getattr(self.network, name) for name in self.names_of_head if self.num_classes)
-
     def features(self, x: Tensor) -> list[Tensor]:
-        """The pyramid, `(N, channels, about size / stride)` for each of `stages`, finest first."""
+        """The pyramid: for each of `stages` a map of about `size / stride`, finest first."""
         self.check_image(x)
         if not self.branched:
             return super().features(x)
@@ -133,7 +128,7 @@ class TimmBackbone(Backbone):
         return self.network(x)
 
     def check_image(self, x: Tensor) -> None:
-        """`InputError` for an image whose size the network does not take."""
+        """Raise `InputError` for an image whose size the network does not accept."""
         height, width = x.shape[2:]
         if min(height, width) < self.smallest:
             raise InputError(
@@ -146,7 +141,7 @@ class TimmBackbone(Backbone):
 
 
 def chained_stages(network: Any) -> list[list[str]]:
-    """The names of the modules up to each level of `feature_info`, one after the other; then those of the head."""
+    """Names of the modules of each stage of a sequential network, and at the end of those of the head."""
     names: list[str] = []
     for name, module in network.named_children():
         names += [f"features.{inner}" for inner, _ in module.named_children()] if name == "features" else [name]
@@ -159,7 +154,7 @@ def chained_stages(network: Any) -> list[list[str]]:
 
 
 def branched_stages() -> list[list[str]]:
-    """The same for an HRNet (Wang et al., TPAMI 2021); the last branch, widened, is the last level."""
+    """Names of the modules of each stage of an HRNet (Wang et al., TPAMI 2021), and at the end of those of the head."""
     return [
         ["conv1", "bn1", "act1"],
         ["conv2", "bn2", "act2", "layer1"],
@@ -171,9 +166,9 @@ def branched_stages() -> list[list[str]]:
 
 
 for _about, _parameters in {
-    "VGG (Simonyan and Zisserman, ICLR 2015), of timm": {"vgg16": 138_357_544},
-    "Inception v3 (Szegedy et al., CVPR 2016), of timm": {"inception_v3": 23_834_568},
-    "DenseNet (Huang et al., CVPR 2017), of timm": {"densenet161": 28_681_000},
-    "HRNet v2 (Wang et al., TPAMI 2021), of timm": {"hrnet_w18": 21_299_004, "hrnet_w48": 77_469_864},
+    "VGG (Simonyan and Zisserman, ICLR 2015), from timm": {"vgg16": 138_357_544},
+    "Inception v3 (Szegedy et al., CVPR 2016), from timm": {"inception_v3": 23_834_568},
+    "DenseNet (Huang et al., CVPR 2017), from timm": {"densenet161": 28_681_000},
+    "HRNet v2 (Wang et al., TPAMI 2021), from timm": {"hrnet_w18": 21_299_004, "hrnet_w48": 77_469_864},
 }.items():
     register(TimmBackbone, _about, {name: {"architecture": name} for name in _parameters}, _parameters)

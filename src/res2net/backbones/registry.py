@@ -1,39 +1,37 @@
-"""The table of all backbones: each file of this folder registers its family when it is imported."""
+"""The registry of backbones: each module of this package registers its family when it is imported."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from res2net.backbones.base import Backbone
-from res2net.errors import InputError, check_choice, check_options
+from res2net.errors import InputError, check_options
+from res2net.registry import Registry
 
-__all__ = ["Variant", "build", "register", "variant", "variant_names"]
-
-_VARIANTS: dict[str, Variant] = {}
+__all__ = ["VARIANTS", "Variant", "build", "register", "variant", "variant_names"]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A named backbone: the class (or function) that builds it, the options that make it, and a line about it."""
+    """A named backbone: the class or function that builds it, the options that make it, and a line about it."""
 
     build: Callable[..., Backbone]
     options: Mapping[str, Any]
     about: str
     parameters: int | None = None
-    """How many it has as it is, where that is written down because it takes seconds to build one and count."""
+    """Number of parameters, declared where building the network to count them takes seconds."""
 
     @property
     def option_names(self) -> list[str]:
-        """The options that its builder takes."""
+        """Names of the options that the builder takes."""
         return list(inspect.signature(self.build).parameters)
+
+
+VARIANTS: Registry[Variant] = Registry("Model", package=__package__)
 
 
 def register(
@@ -42,37 +40,35 @@ def register(
     table: Mapping[str, Mapping[str, Any]],
     parameters: Mapping[str, int] | None = None,
 ) -> None:
-    """Add a family: for each name of `table`, the options that `build` makes the variant with.
+    """Add a family to the registry.
 
-    `parameters` tells how many a variant has, where building it takes long.
+    Args:
+        build: the class or function that builds the networks.
+        about: a line about the family.
+        table: for each name, the options of `build` that make the variant.
+        parameters: numbers of parameters by name, where building a network takes long.
     """
     for name, options in table.items():
-        if name in _VARIANTS:
-            raise ValueError(f"backbone {name!r} is registered twice")
         check_options(name, options, inspect.signature(build).parameters)
-        _VARIANTS[name] = Variant(build, dict(options), about, (parameters or {}).get(name))
-
-
-@cache
-def _all_variants() -> Mapping[str, Variant]:
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"{__package__}.{module.name}")
-    return _VARIANTS
-
-
-def variant_names(pattern: str = "*") -> list[str]:
-    """The names of all variants that match a shell-style pattern, in the order of their tables."""
-    return [name for name in _all_variants() if fnmatch(name, pattern)]
+        VARIANTS.add(name, Variant(build, dict(options), about, (parameters or {}).get(name)))
 
 
 def variant(name: str) -> Variant:
     """The variant of that name; `InputError` names the nearest."""
-    check_choice("Model", name, _all_variants())
-    return _all_variants()[name]
+    return VARIANTS[name]
+
+
+def variant_names(pattern: str = "*") -> list[str]:
+    """Names of the variants that match a shell-style pattern, in the order of their tables."""
+    return [name for name in VARIANTS if fnmatch(name, pattern)]
 
 
 def build(name: str, **options: Any) -> Backbone:
-    """Build a variant, with `options` over its own; `InputError` for an option or a switch that it does not take."""
+    """Build a variant; `options` override those of its table.
+
+    Raises:
+        InputError: the variant or an option is unknown (the message names the nearest), or a switch is not a bool.
+    """
     chosen = variant(name)
     check_options(f"Model {name!r}", options, chosen.option_names)
     defaults = inspect.signature(chosen.build).parameters

@@ -1,4 +1,4 @@
-"""ResNet, ResNeXt, SE-ResNet, ResNet-d and their Res2 versions: one class, a table of variants."""
+"""ResNet, ResNeXt, SE-ResNet, ResNet-d and their Res2 versions: one class and a table of variants."""
 
 from __future__ import annotations
 
@@ -8,62 +8,64 @@ from functools import partial
 from torch import nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_sizes
-from res2net.backbones.graphs import choose_graph
+from res2net.backbones.graphs import GraphName, choose_graph
 from res2net.backbones.registry import register
 from res2net.backbones.stages import rising, stage_steps
 from res2net.errors import InputError
-from res2net.nn import Res2Bottleneck, initialise, shortcut_layers, stem_layers
-from res2net.nn.layers import Activation, Norm, activation, adaptive_avg_pool, check_positive, norm_layer
-from res2net.nn.stem import STEMS
+from res2net.kernels import SplitOrder
+from res2net.nn import Res2Bottleneck, shortcut_layers, stem_layers
+from res2net.nn.bottleneck import BlockOrder
+from res2net.nn.layers import Activation, Norm, activation, check_positive, norm_layer
+from res2net.nn.res2conv import Mode, PassThrough
+from res2net.nn.shortcut import Shortcut
+from res2net.nn.stem import STEM_STRIDES, Stem
 
 __all__ = ["ResNet"]
 
 
 class ResNet(Backbone):
-    """A stem, stages of `Res2Bottleneck`s, the global average and a linear classifier.
+    """A residual network: a stem, stages of `Res2Bottleneck`s, the global average and a linear classifier.
 
-    The first block of every stage is a "stage" block, without additions between the splits (official code); other
-    implementations connect some first blocks in another way (`graph`).
-    Parameters have the names of torchvision, timm and the official code.
+    The first block of every stage is a "stage" block, without additions between the splits, as in the official code;
+    other implementations connect some first blocks in another way (`graph`). Parameters have the names of torchvision,
+    timm and the official code.
 
     Args:
-        layers: blocks of each stage.
+        layers: number of blocks of each stage.
         channels: planes of each stage; a stage has four times as many output channels.
-        num_classes: classes of the classifier; 0 for none, `forward` then returns the last features.
-        in_channels: channels of the image.
+        num_classes: number of classes of the classifier; 0 for no classifier: `forward` returns the last features.
+        in_channels: number of channels of the image.
         output_stride: stride of the last stage (32, 16, 8, ...); below the network's own, which is the default,
             dilation replaces strides.
-        dims: dimensions of the signal, 1, 2 or 3.
-        stem: one of `res2net.nn.stem.STEMS`.
-        stem_channels: channels of the stem.
+        dims: number of dimensions of the signal: 1, 2 or 3.
+        stem: "conv7", "deep" (v1b / d) or "conv3" (small images).
+        stem_channels: number of channels of the stem.
         shortcut: "conv" or "avg_pool" (v1b / d).
         scale: as in `Res2Bottleneck`.
         base_width: as in `Res2Bottleneck`.
         cardinality: as in `Res2Bottleneck`.
         se_reduction: as in `Res2Bottleneck`.
         split_order: as in `Res2Bottleneck`.
-        norm: as in `Res2Bottleneck`; also of the stem and the shortcuts.
-        act: as in `Res2Bottleneck`; also of the stem.
-        order: as in `Res2Bottleneck`; also of the stem.
+        norm: as in `Res2Bottleneck`; also used in the stem and the shortcuts.
+        act: as in `Res2Bottleneck`; also used in the stem.
+        order: as in `Res2Bottleneck`; also used in the stem.
         recompute: as in `Res2Bottleneck`.
-        graph: how first blocks are connected, one of `res2net.backbones.graphs.GRAPHS`: "official", "mmdet", "paddle",
-            "detectron2" or "maskrcnn". Weights need the graph that they were trained in. The five options below
-            replace single options of the graph.
-        layer1_mode: of the first block of layer1: "stage" or "hierarchical".
-        layer1_pass_through: what the last split of that block goes through: "pool", "conv" or "identity".
-        stage_pass_through: the same of the first blocks of the other stages ("identity" needs `stride_in_1x1`), and of
-            layer1 where that is not given.
+        graph: which implementation's connections the first blocks have (`res2net.backbones.graphs.GRAPHS`). Weights
+            need the graph that they were trained in. The five options below override single options of the graph.
+        layer1_mode: mode of the first block of layer1.
+        layer1_pass_through: what the last split of the first block of layer1 goes through.
+        stage_pass_through: what the last split of the first blocks of the other stages goes through ("identity" needs
+            `stride_in_1x1`), and also that of layer1 unless `layer1_pass_through` is given.
         pool_counts_padding: whether that pooling counts the zeros around the image.
-        stride_in_1x1: whether a block's stride is in its first 1x1 convolution and not in the 3x3 convolutions.
-        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
-        dropout: probability to drop a feature before the classifier while training.
+        stride_in_1x1: whether the stride of a block is in its first 1x1 convolution instead of the 3x3 convolutions.
+        drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
+        dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero.
 
     Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
 
     Raises:
-        InputError: an option is out of range, or two do not fit together.
+        InputError: an option is out of range, or two options do not fit together.
     """
 
     def __init__(
@@ -75,33 +77,29 @@ class ResNet(Backbone):
         in_channels: int = 3,
         output_stride: int | None = None,
         dims: int = 2,
-        stem: str = "conv7",
+        stem: Stem = "conv7",
         stem_channels: int = 64,
-        shortcut: str = "conv",
+        shortcut: Shortcut = "conv",
         scale: int = 1,
         base_width: int = 64,
         cardinality: int = 1,
         se_reduction: int | None = None,
-        split_order: str = "official",
-        graph: str = "official",
-        layer1_mode: str | None = None,
-        layer1_pass_through: str | None = None,
-        stage_pass_through: str | None = None,
+        split_order: SplitOrder = "official",
+        graph: GraphName = "official",
+        layer1_mode: Mode | None = None,
+        layer1_pass_through: PassThrough | None = None,
+        stage_pass_through: PassThrough | None = None,
         pool_counts_padding: bool | None = None,
         stride_in_1x1: bool | None = None,
         norm: Norm = "batch",
         act: Activation = "relu",
-        order: str = "conv-norm-act",
+        order: BlockOrder = "conv-norm-act",
         drop_path_rate: float = 0.0,
         dropout: float = 0.0,
         recompute: bool = False,
         zero_init_last: bool = True,
     ) -> None:
-        super().__init__()
-        check_sizes(num_classes, in_channels, dropout)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
-        self.dims = dims
+        super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
         self.order = order
         self.conv1, self.maxpool = stem_layers(
             stem, in_channels, stem_channels, dims=dims, norm=norm, act=act, order=order
@@ -138,7 +136,7 @@ class ResNet(Backbone):
             layers,
             channels,
             stem_channels,
-            stem_stride=STEMS[stem],
+            stem_stride=STEM_STRIDES[stem],
             output_stride=output_stride,
             drop_path_rate=drop_path_rate,
             first_block_of_layer1=partial(block, **connections.first_block_of_layer1()),
@@ -146,20 +144,15 @@ class ResNet(Backbone):
         )
         for index, layer in enumerate(layer_modules, start=1):
             self.add_module(f"layer{index}", layer)
-        self.stages = (Stage(stem_channels, -(-STEMS[stem] // 2)), *levels)
-        self.output_stride = levels[-1].stride
-        self.global_pool = adaptive_avg_pool(dims)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(levels[-1].channels, num_classes) if num_classes else nn.Identity()
-        initialise(self, zero_init_last=zero_init_last)
+        self.finish((Stage(stem_channels, -(-STEM_STRIDES[stem] // 2)), *levels), zero_init_last=zero_init_last)
 
     @property
     def input_layer_name(self) -> str:
-        """Name of the convolution that sees the image: `conv1`, or the first of a deep stem."""
+        """Name of the convolution that sees the image: `conv1`, or the first one of a deep stem."""
         return "conv1.0" if isinstance(self.conv1, nn.Sequential) else "conv1"
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The stem, the first layer with the stem's pooling, and the other layers."""
+        """The modules of the stem, of the first layer with the stem's pooling, and of the other layers."""
         layers = [self.get_submodule(f"layer{index}") for index in range(1, len(self.stages))]
         after = (self.bn1, self.act1) if self.order == "conv-norm-act" else (self.act1, self.bn1)
         return ((self.conv1, *after), (self.maxpool, layers[0]), *((layer,) for layer in layers[1:]))
@@ -179,11 +172,29 @@ def residual_stages(
     first_block_of_layer1: Callable[..., Res2Bottleneck] | None = None,
     stride_in_1x1: bool = False,
 ) -> tuple[list[nn.Sequential], list[Stage]]:
-    """The stages of a residual network and their levels; each but the first halves the size.
+    """Make the stages of a residual network, each of which but the first halves the size.
 
-    Strides beyond `output_stride` are replaced by dilation (`stage_steps`). With `stride_in_1x1` a stage's first block
-    is dilated like its others: its k x k convolutions came after the stride. `first_block_of_layer1` is made in place
-    of `first_block` where the stage has no stride of its own.
+    Strides beyond `output_stride` are replaced by dilation (`stage_steps`).
+
+    Args:
+        first_block: makes the first block of a stage from its input channels, planes, stride, dilation and drop path.
+        block: makes the other blocks from the same options without the stride.
+        shortcut: makes the shortcut of a first block from its input and output channels, stride and dilation.
+        layers: number of blocks of each stage.
+        channels: planes of each stage.
+        in_channels: number of channels of the stem.
+        stem_stride: stride of the stem, its pooling included.
+        output_stride: stride of the last stage; by default the natural one.
+        drop_path_rate: drop rate of the last block.
+        first_block_of_layer1: makes the first block of a stage without a stride; by default `first_block`.
+        stride_in_1x1: whether strides are in the first 1x1 convolutions. Then the first block of a dilated stage is
+            dilated like its others, since its k x k convolutions come after the stride.
+
+    Returns:
+        The stages, and the channels and the stride of each.
+
+    Raises:
+        InputError: the lists differ in length, or the output stride is not possible.
     """
     if not layers or len(layers) != len(channels):
         raise InputError(
@@ -199,7 +210,7 @@ def residual_stages(
         make_first = first_block if step.reduces else first_block_of_layer1 or first_block
         dilation = step.dilation if stride_in_1x1 else step.first_dilation
         first = make_first(in_channels, planes, stride=step.step, dilation=dilation, drop_path=next(drop_paths))
-        # Also where dilation replaces the stride: a network has the same weights at any output stride.
+        # A stage that is dilated instead has one too, so that weights are the same at any output stride.
         if step.reduces or in_channels != first.out_channels:
             first.downsample = shortcut(in_channels, first.out_channels, stride=step.step, dilated=step.dilation > 1)
         in_channels = first.out_channels
@@ -212,7 +223,7 @@ def residual_stages(
 
 
 LAYERS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-LAYERS_200_VD = (3, 12, 48, 3)  # of PaddleClas; the ResNet-200 of He et al. (2016) has (3, 24, 36, 3)
+LAYERS_200_VD = (3, 12, 48, 3)  # as in PaddleClas; the ResNet-200 of He et al. (2016) has (3, 24, 36, 3)
 V1D = {"stem": "deep", "shortcut": "avg_pool"}
 
 
@@ -303,10 +314,25 @@ register(
 )
 register(
     ResNet,
-    "The same in three dimensions, for quick trials on small volumes; with a U-Net's decoder, which has the same "
+    "20 layers in three dimensions, for quick trials on small volumes; with a U-Net's decoder, which has the same "
     "blocks, the plain one costs 5 % more",
     {
         "resnet3d20_tiny": {**TINY, "base_width": 48, "dims": 3},
         "res2net3d20_26w_4s_tiny": {**TINY, "base_width": 26, "scale": 4, "dims": 3},
     },
+)
+# Johnson et al., ECCV 2016: full resolution, two reductions, and all other blocks at stride 4; InstanceNorm (Ulyanov et
+# al., 2016), which sees one image alone. Residual branches do not start at zero, as in those networks.
+GENERATOR = {"stem": "conv3", "norm": "instance", "zero_init_last": False}
+GENERATOR_FULL = {**GENERATOR, "layers": (1, 1, 9), "channels": (16, 32, 64), "stem_channels": 64}
+GENERATOR_TINY = {**GENERATOR, "layers": (1, 1, 4), "channels": (8, 16, 32), "stem_channels": 16}
+register(
+    ResNet,
+    "Encoder of a generator for image-to-image translation (Johnson et al., ECCV 2016): 9 blocks at stride 4",
+    {"resnet_generator": GENERATOR_FULL, "res2_generator": {**GENERATOR_FULL, "base_width": 26, "scale": 4}},
+)
+register(
+    ResNet,
+    "Encoder of a generator with 4 blocks and half of the channels; the two cost the same within 2 %",
+    {"resnet_generator_tiny": GENERATOR_TINY, "res2_generator_tiny": {**GENERATOR_TINY, "base_width": 26, "scale": 4}},
 )

@@ -1,4 +1,4 @@
-"""Where the strides of a network's stages are, which of them dilation replaces, and how drop rates rise."""
+"""Strides, dilations and drop rates of the stages of a network, and checks of the options that set them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 from res2net.errors import InputError
 
-__all__ = ["StageSteps", "check_output_stride", "rising", "stage_steps"]
+__all__ = [
+    "StageSteps",
+    "check_fixed_stride",
+    "check_no_drop_path",
+    "check_output_stride",
+    "check_stages",
+    "rising",
+    "stage_steps",
+]
 
 
 @dataclass(frozen=True)
@@ -15,34 +23,34 @@ class StageSteps:
     """The strides and dilations of one stage."""
 
     stride: int
-    """Of its output, in positions of the image."""
+    """Stride of the stage's output, in positions of the image."""
     step: int
-    """Stride of its first block."""
+    """Stride of the first block."""
     first_dilation: int
-    """Dilation of its first block, which is that of the stage before."""
+    """Dilation of the first block, which is that of the stage before."""
     dilation: int
-    """Dilation of its other blocks."""
+    """Dilation of the other blocks."""
     reduces: bool
-    """Whether it makes maps smaller, or would if dilation had not replaced its stride."""
+    """Whether the stage makes maps smaller, or would if dilation had not replaced its stride."""
 
     def after_first(self) -> StageSteps:
-        """Those of the blocks behind the first."""
+        """The strides and dilations of the blocks behind the first."""
         return replace(self, step=1, first_dilation=self.dilation, reduces=False)
 
 
 def stage_steps(strides: Sequence[int], stride_before: int, output_stride: int | None = None) -> list[StageSteps]:
-    """The steps of stages that have these strides by nature.
+    """Strides and dilations of the stages of a network, given their natural strides.
 
-    A stage that would pass `output_stride` keeps its size and dilates instead: its first block has the dilation of
+    A stage that would exceed `output_stride` keeps its size and dilates instead: its first block has the dilation of
     the stage before, the others twice that (Yu et al., CVPR 2017). Weights are the same at any output stride.
 
     Args:
-        strides: of the stages, in positions of the image; each a multiple of the one before.
-        stride_before: of what the first stage works on.
+        strides: natural strides of the stages, in positions of the image; each a multiple of the one before.
+        stride_before: stride of the input of the first stage.
         output_stride: one of `strides`; by default the last.
 
     Raises:
-        InputError: another output stride.
+        InputError: the output stride is not one of `strides`.
     """
     output_stride = strides[-1] if output_stride is None else output_stride
     check_output_stride(output_stride, strides)
@@ -56,13 +64,31 @@ def stage_steps(strides: Sequence[int], stride_before: int, output_stride: int |
     return steps
 
 
+def rising(rate: float, blocks: int) -> Iterator[float]:
+    """The drop rate of each block: it rises linearly from 0 at the first block to `rate` at the last."""
+    return (rate * index / max(1, blocks - 1) for index in range(blocks))
+
+
 def check_output_stride(output_stride: int, strides: Sequence[int]) -> None:
-    """`InputError` unless it is one of `strides`, those of the stages."""
+    """Raise `InputError` unless the output stride is one of the natural strides of the stages."""
     if output_stride not in strides:
         possible = sorted(set(strides), reverse=True)
         raise InputError(f"Output stride {output_stride} is not possible here: choose one of {possible}.")
 
 
-def rising(rate: float, blocks: int) -> Iterator[float]:
-    """The drop rate of each block: from 0 at the first, linearly to `rate` at the last."""
-    return (rate * index / max(1, blocks - 1) for index in range(blocks))
+def check_fixed_stride(output_stride: int | None, natural: int, because: str) -> None:
+    """Raise `InputError` unless the output stride is the network's own, where dilation cannot replace strides."""
+    if output_stride not in (None, natural):
+        raise InputError(f"Output stride {output_stride} is not possible here: {because}, so choose {natural}.")
+
+
+def check_no_drop_path(drop_path_rate: float) -> None:
+    """Raise `InputError` unless the rate is 0, for networks without residual branches that could be dropped."""
+    if drop_path_rate != 0:
+        raise InputError(f"Drop path {drop_path_rate} does not fit: this network drops no residual branch, so give 0.")
+
+
+def check_stages(chosen: Sequence[int], count: int, *, from_end: bool = False) -> None:
+    """Raise `InputError` unless `chosen` names some of `count` stages by index; `from_end` allows negative ones."""
+    if not chosen or not all((-count if from_end else 0) <= stage < count for stage in chosen):
+        raise InputError(f"Stages {list(chosen)} do not exist: choose among 0 to {count - 1}, the stem first.")

@@ -1,22 +1,19 @@
-"""Wide ResNet for 32x32 images (Zagoruyko and Komodakis, BMVC 2016): a row of the paper's Table 4."""
+"""Wide ResNet for 32x32 images (Zagoruyko and Komodakis, BMVC 2016), a row of Table 4 of the Res2Net paper."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.checks import check_sizes
 from res2net.backbones.registry import register
 from res2net.backbones.stages import StageSteps, rising, stage_steps
 from res2net.errors import InputError
-from res2net.nn import initialise
-from res2net.nn.bottleneck import stochastic_depth
-from res2net.nn.layers import activation, adaptive_avg_pool, check_positive, conv, norm_layer
+from res2net.nn.layers import activation, check_positive, check_probability, conv, norm_layer, stochastic_depth
 
 __all__ = ["WideResNet"]
 
 CHANNELS = (16, 32, 64)
-"""Of each stage, at widening factor 1."""
+"""Number of channels of each stage at widening factor 1."""
 
 
 class WideBlock(nn.Module):
@@ -25,11 +22,11 @@ class WideBlock(nn.Module):
     Where the channels change, the shortcut is a 1x1 convolution of the activated input.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
         steps: stride of the first convolution, and dilation of both.
-        dropout: probability to drop a number between the convolutions while training.
-        drop_path: probability to drop the residual branch of a sample while training.
+        dropout: probability of dropping a value between the convolutions in training.
+        drop_path: probability of dropping the residual branch of a sample in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, out_channels, ceil(H / step), ceil(W / step))`.
     """
@@ -65,14 +62,14 @@ class WideResNet(Backbone):
     10 classes and 36.54 M with 100: both are the published 36.5 M.
 
     Args:
-        depth: layers, 6 n + 4 for n blocks in each stage.
-        widen: factor of the channels 16, 32, 64 of the stages.
-        num_classes: classes of the classifier; 0 for none.
-        in_channels: channels of the image.
+        depth: number of layers, 6 n + 4 for n blocks in each stage.
+        widen: widening factor of the channels 16, 32, 64 of the stages.
+        num_classes: number of classes of the classifier; 0 for no classifier.
+        in_channels: number of channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
-        drop_path_rate: probability to drop the last block while training; it rises linearly from 0 at the first.
-        block_dropout: probability of the dropout inside the blocks while training (the source uses 0.3, or none).
-        dropout: probability to drop a feature before the classifier while training.
+        drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
+        block_dropout: probability of dropping a value inside the blocks in training (the paper uses 0 or 0.3).
+        dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 
@@ -92,14 +89,12 @@ class WideResNet(Backbone):
         block_dropout: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, in_channels, dropout=dropout)
         if not isinstance(depth, int) or depth < 10 or (depth - 4) % 6:
             raise InputError(f"Depth {depth} does not fit: choose 6 n + 4, such as 16, 28 or 40.")
         check_positive("Widening factor", widen)
-        check_sizes(num_classes, in_channels, dropout)
-        check_sizes(num_classes, in_channels, block_dropout)
+        check_probability("Dropout", block_dropout)
         blocks = (depth - 4) // 6
-        self.num_classes, self.in_channels = num_classes, in_channels
         self.conv1 = conv(2, in_channels, CHANNELS[0], 3)
         rates = rising(drop_path_rate, 3 * blocks)
         channels = CHANNELS[0]
@@ -111,16 +106,12 @@ class WideResNet(Backbone):
                 layer.append(WideBlock(channels, width * widen, steps, dropout=block_dropout, drop_path=next(rates)))
                 channels, steps = width * widen, steps.after_first()
             self.add_module(f"layer{stage}", layer)
-        self.stages, self.output_stride = tuple(levels), levels[-1].stride
         self.bn = norm_layer("batch", channels, 2)
         self.act = activation("relu")
-        self.global_pool = adaptive_avg_pool(2)
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
-        initialise(self)
+        self.finish(levels)
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The first convolution, the first two layers, and the last with the normalisation and ReLU after it."""
+        """The modules of the first convolution and of each layer; the last also has the final norm and ReLU."""
         layers = [self.get_submodule(f"layer{index}") for index in (1, 2, 3)]
         return ((self.conv1,), (layers[0],), (layers[1],), (layers[2], self.bn, self.act))
 

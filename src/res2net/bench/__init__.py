@@ -1,6 +1,6 @@
-"""How fast networks run: every way to run them, measured in turn in one process, beside what the machine can do."""
+"""Benchmarks of networks in all runtimes, interleaved in one process, relative to the peak of the machine."""
 
-from res2net.bench.cases import PRECISIONS, RUNTIMES, Case, Setting, plan
+from res2net.bench.cases import PRECISIONS, RUNTIMES, Case, Precision, Setting, plan
 from res2net.bench.results import Benchmark, Result
 from res2net.bench.run import export_all, run_benchmark
 from res2net.bench.subjects import Subject, open_subject
@@ -11,6 +11,7 @@ __all__ = [
     "RUNTIMES",
     "Benchmark",
     "Case",
+    "Precision",
     "Result",
     "Samples",
     "Setting",

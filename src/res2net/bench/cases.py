@@ -1,55 +1,63 @@
-"""What is measured: which model, by which program, in which precision, on how many images."""
+"""The cases of a benchmark: model, runtime, precision, batch size and image size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from res2net.errors import InputError, check_choice, check_range
+from res2net.registry import Registry
 
-__all__ = ["PRECISIONS", "RUNTIMES", "Case", "Setting", "plan"]
+__all__ = ["PRECISIONS", "RUNTIMES", "Case", "Device", "Precision", "Setting", "plan"]
 
-PRECISIONS = ("fp32", "bf16", "int8")
+Precision = Literal["fp32", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a way to run a network can do."""
+    """What a runtime supports."""
 
-    precisions: tuple[str, ...]
+    precisions: tuple[Precision, ...]
+    """The precisions that it computes in."""
     format: str | None = None
-    """Of `res2net.export`, where it runs a file."""
+    """The format of `res2net.export` that it runs; None if it runs the network itself."""
     trains: bool = False
+    """Whether it can train."""
 
 
-RUNTIMES = {
-    "eager": Runtime(("fp32", "bf16"), trains=True),
-    "optimized": Runtime(("fp32", "bf16")),
-    "compiled": Runtime(("fp32", "bf16"), trains=True),
-    "onnx": Runtime(("fp32", "int8"), "onnx"),
-    "openvino": Runtime(("fp32", "bf16", "int8"), "openvino"),
-    "pt2": Runtime(("fp32",), "pt2"),
-}
+RUNTIMES: Registry[Runtime] = Registry("Runtime")
+"""The runtimes by name, in the order of tables and plots."""
+RUNTIMES.add("eager", Runtime(("fp32", "bf16"), trains=True))
+RUNTIMES.add("optimized", Runtime(("fp32", "bf16")))
+RUNTIMES.add("compiled", Runtime(("fp32", "bf16"), trains=True))
+RUNTIMES.add("onnx", Runtime(("fp32", "int8"), "onnx"))
+RUNTIMES.add("openvino", Runtime(("fp32", "bf16", "int8"), "openvino"))
+RUNTIMES.add("pt2", Runtime(("fp32",), "pt2"))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that is measured."""
+    """A measurement: one model in one runtime and precision."""
 
     model: str
+    """Name of the model."""
     runtime: str
-    """One of `RUNTIMES`."""
-    precision: str
-    """One of `PRECISIONS`."""
+    """Name of a runtime of `RUNTIMES`."""
+    precision: Precision
+    """Precision of the computation."""
     batch: int
+    """Images per call."""
     size: int
-    """Side of the images, pixels."""
+    """Side of the images in pixels."""
     training: bool = False
-    """A step of training, and not an inference."""
+    """Whether a training step is measured instead of inference."""
 
     @property
     def group(self) -> tuple[bool, int]:
-        """Cases with the same are compared."""
+        """The key of the cases that this one is compared with."""
         return self.training, self.batch
 
     def __str__(self) -> str:
@@ -59,44 +67,44 @@ class Case:
 
 @dataclass(frozen=True)
 class Setting:
-    """What all cases have in common."""
+    """The settings that all cases share."""
 
     threads: int
-    """Of the processor."""
+    """CPU threads."""
     channels_last: bool = True
-    """Memory format of networks and images in torch."""
-    device: str = "cpu"
-    """cpu or cuda."""
+    """Whether networks and images in torch are in channels-last memory format."""
+    device: Device = "cpu"
+    """Device of networks and images in torch."""
 
 
 def plan(
     models: Sequence[str],
     runtimes: Sequence[str],
-    precisions: Sequence[str],
+    precisions: Sequence[Precision],
     *,
     batches: Sequence[int],
     size: int,
     train: tuple[int, int] | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
 ) -> tuple[list[Case], list[str]]:
-    """All cases, those that are compared with each other together; and what was left out, in words.
+    """List all cases, group by group, and describe the combinations that are left out.
 
     Args:
-        models: names.
-        runtimes: of `RUNTIMES`.
-        precisions: of `PRECISIONS`; those that a runtime lacks are left out.
-        batches: images at a time.
-        size: side of the images, pixels.
-        train: batch and side of the images for a step of training, if there is one.
-        device: cpu or cuda.
+        models: names of the models.
+        runtimes: names of `RUNTIMES`.
+        precisions: names of `PRECISIONS`; those that a runtime does not support are left out.
+        batches: batch sizes for inference.
+        size: side of the images in pixels.
+        train: batch size and side of the images for training steps; None to measure none.
+        device: the device.
 
     Raises:
-        InputError: something is not known, or there is nothing to measure.
+        InputError: a name is unknown, or there is nothing to measure.
     """
     for name in runtimes:
-        check_choice("Runtime", name, RUNTIMES)
+        check_choice("runtime", name, RUNTIMES)
     for precision in precisions:
-        check_choice("Precision", precision, PRECISIONS)
+        check_choice("precision", precision, Precision)
     if not runtimes or not precisions:
         raise InputError("There is nothing to measure: give at least one of --runtimes and one of --precisions.")
     for batch in batches:
@@ -105,10 +113,10 @@ def plan(
         raise InputError("There is nothing to measure: give --batch-sizes, or --train.")
     for name in runtimes:
         if device == "cuda" and RUNTIMES[name].format:
-            raise InputError(f"Runtime {name} is for the processor: choose eager, optimized or compiled on a GPU.")
+            raise InputError(f"Runtime {name} runs on the CPU only: choose eager, optimized or compiled on a GPU.")
         if not set(precisions) & set(RUNTIMES[name].precisions):
-            allowed = " and ".join(RUNTIMES[name].precisions)
-            raise InputError(f"Runtime {name} has no {' or '.join(precisions)}: it computes in {allowed}.")
+            allowed = " or ".join(RUNTIMES[name].precisions)
+            raise InputError(f"Runtime {name} has no {' or '.join(precisions)}: choose {allowed}.")
     left = [
         f"{precision} with {', '.join(lacking)}"
         for precision in precisions
@@ -119,7 +127,7 @@ def plan(
     if train is not None:
         training = [(p, r) for p, r in pairs if RUNTIMES[r].trains]
         if not training:
-            raise InputError("No runtime of these trains: add eager or compiled to --runtimes, or leave out --train.")
+            raise InputError("None of the runtimes can train: add eager or compiled, or leave out --train.")
         cases += [Case(m, r, p, *train, training=True) for p, r in training for m in models]
         if lacking := [name for name in runtimes if not RUNTIMES[name].trains]:
             left.append(f"training with {', '.join(lacking)}")

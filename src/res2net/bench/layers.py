@@ -1,4 +1,4 @@
-"""Where the time of a network goes in OpenVINO: by layer and by kind of layer."""
+"""Profiles of networks in OpenVINO, by layer and by type of layer."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from typing import Any
 from res2net.bench.cases import Case, Setting
 from res2net.bench.runtimes import runtime_precision
 from res2net.bench.subjects import Subject, random_images
-from res2net.export.core import openvino_core, openvino_hints
-from res2net.export.needs import needs_export
+from res2net.export.runtimes import openvino_core, openvino_hints
+from res2net.optional import needs
 from res2net.report import Column, Table
 
 __all__ = ["Layer", "kind_table", "layer_table", "profile_layers"]
 
 CALLS = 20
 SHOWN = 30
-"""Layers in the table: those that take the longest."""
+"""Number of layers in the table, the slowest ones."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A step of the network as OpenVINO runs it."""
+    """A layer of a network as OpenVINO executes it."""
 
     name: str
-    """Of the layer that it is named after; it may do the work of several."""
+    """Name of the original layer; an executed layer may fuse several."""
     kind: str
-    """Such as Convolution, Reorder or Concatenation."""
+    """Type of the layer, such as Convolution, Reorder or Concatenation."""
     kernel: str
-    """What computes it."""
+    """Name of the implementation."""
     seconds: float
-    """The median of several calls."""
+    """Median time of several calls."""
     operations: float
-    """Multiplications and additions of convolutions and matrix products, at least 0."""
+    """Multiplications and additions, for convolutions and matrix products; 0 for others."""
 
 
 def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -> list[Layer]:
-    """The layers of a case in the order in which they run; those that take no time are left out.
+    """Measure the layers of a case in the order of execution; those that take no time are left out.
 
     Args:
-        case: one of OpenVINO's.
-        subject: its network.
-        setting: of all cases.
-        file: of `export_case`.
+        case: a case whose runtime is OpenVINO.
+        subject: the network of the case.
+        setting: the settings of the benchmark.
+        file: the exported network, from `export_case`.
 
     Raises:
         InputError: OpenVINO is not installed.
     """
-    with needs_export("OpenVINO"):
+    with needs("OpenVINO", extra="export"):
         import openvino
     core = openvino_core()
     model = core.read_model(str(file))
@@ -65,7 +65,7 @@ def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -
         request.infer([images], share_inputs=True, share_outputs=True)
         for step in request.get_profiling_info() if turn else ():
             if step.status != openvino.ProfilingInfo.Status.EXECUTED:
-                continue  # it became part of another
+                continue  # it was fused into another layer
             steps[step.node_name] = step
             times[step.node_name].append(step.real_time.total_seconds())
     costs = operations_by_name(model)
@@ -82,7 +82,7 @@ def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -
 
 
 def operations_by_name(model: Any) -> dict[str, float]:
-    """Multiplications and additions of each convolution and matrix product of a network of OpenVINO."""
+    """Multiplications and additions of each convolution and matrix product of an OpenVINO model, by name."""
     costs = {}
     for node in model.get_ops():
         kind = node.get_type_name()
@@ -99,7 +99,7 @@ def operations_by_name(model: Any) -> dict[str, float]:
 
 
 def original_names(model: Any) -> dict[str, tuple[str, ...]]:
-    """The layers that each step of a network as it runs was made of."""
+    """The original layers of each layer of an executed OpenVINO model."""
     found = {}
     for node in model.get_ops():
         info = node.get_rt_info()
@@ -109,7 +109,7 @@ def original_names(model: Any) -> dict[str, tuple[str, ...]]:
 
 
 def kind_table(layers: Sequence[Layer], title: str, peak: float | None = None) -> Table:
-    """Time and operations by kind of layer, the slowest first, with the percentage of a peak that it reaches."""
+    """Time and operations by type of layer, the slowest first, with the percentage of the peak performance."""
     kinds: dict[str, list[Layer]] = defaultdict(list)
     for layer in layers:
         kinds[layer.kind].append(layer)
@@ -124,7 +124,7 @@ def kind_table(layers: Sequence[Layer], title: str, peak: float | None = None) -
 
 
 def layer_table(layers: Sequence[Layer], title: str, peak: float | None = None) -> Table:
-    """The layers that take the longest, in the order in which they run."""
+    """The slowest layers, in the order of execution."""
     total = sum(layer.seconds for layer in layers)
     slowest = set(sorted(range(len(layers)), key=lambda index: -layers[index].seconds)[:SHOWN])
     rows = [
@@ -147,7 +147,7 @@ COSTS = (
 def costs(
     seconds: float, total: float, operations: float, peak: float | None
 ) -> tuple[float | None, float | None, float | None, float | None, float | None]:
-    """The cells of `COSTS`."""
+    """The cells of the columns `COSTS`."""
     rate = operations / seconds if operations and seconds else None
     return (
         1e3 * seconds,
@@ -159,5 +159,5 @@ def costs(
 
 
 def short(name: str) -> str:
-    """What torch calls the operation that a layer was made of: the first part of its name in OpenVINO."""
+    """The name of the operation in torch: the first part of the name in OpenVINO."""
     return name.partition("/")[0]

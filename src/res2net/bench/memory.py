@@ -1,4 +1,4 @@
-"""The memory that a case takes, in a process of its own."""
+"""Peak memory of a case, measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ STATUS = Path("/proc/self/status")
 
 
 def peak_memory(case: Case, setting: Setting, file: Path | None) -> float:
-    """MiB that a process takes at most while a case runs, less what it takes with its libraries alone.
+    """Measure the peak memory of a process while it runs a case, in MiB, minus the memory of the imported libraries.
 
-    It has the weights, in the form that the runtime gives them, activations, and for training gradients and what the
-    optimizer keeps. On a GPU it is what torch holds there.
+    It consists of the weights, in the layout of the runtime, the activations, and in training the gradients and the
+    state of the optimizer. On a GPU it is the memory that torch allocates there.
 
     Args:
-        case: what is run.
-        setting: of all cases.
-        file: of `export_case`.
+        case: the case to run.
+        setting: the settings of the benchmark.
+        file: the exported network, from `export_case`.
 
     Raises:
-        InputError: the process was ended, as where memory is short.
+        InputError: the process was killed, for example because memory ran out.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
             return pool.submit(measure, case, setting, file).result()
         except BrokenProcessPool as error:
-            raise InputError(f"The process that measures memory was ended ({case}): leave out --memory.") from error
+            raise InputError(f"The process that measures memory was killed ({case}): leave out --memory.") from error
 
 
 def measure(case: Case, setting: Setting, file: Path | None) -> float:
-    """The same, in the process that is measured."""
+    """Run a case and measure the peak memory, in the process that is measured."""
     torch.set_num_threads(setting.threads)
     if case.runtime in PACKAGES:
         importlib.import_module(PACKAGES[case.runtime])
@@ -57,10 +57,10 @@ def measure(case: Case, setting: Setting, file: Path | None) -> float:
         run = make_run(case, subject, setting)
         del subject
     else:
-        # It is there beside the file, which does not need it.
+        # The network in torch is in memory as well, but the file does not need it.
         before = resident("VmRSS")
         run = make_run(case, subject, setting, file)
-    forget_peak(setting)
+    reset_peak(setting)
     for _ in range(CALLS):
         run()
     if setting.device == "cuda":
@@ -69,8 +69,8 @@ def measure(case: Case, setting: Setting, file: Path | None) -> float:
     return resident("VmHWM") - before
 
 
-def forget_peak(setting: Setting) -> None:
-    """Let the peak begin at what is there now, where the system can."""
+def reset_peak(setting: Setting) -> None:
+    """Reset the peak to the memory in use now, where the system supports it."""
     if setting.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     try:
@@ -80,11 +80,11 @@ def forget_peak(setting: Setting) -> None:
 
 
 def resident(field: str) -> float:
-    """MiB of memory of this process: VmRSS is now, VmHWM is the peak. Without /proc both are the peak."""
+    """Memory of this process in MiB: now (`VmRSS`) or the peak (`VmHWM`). Without /proc both are the peak."""
     if STATUS.exists():
         line = next(line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(field))
         return int(line.split()[1]) / 1024
-    import resource  # not on every system
+    import resource  # does not exist on every system
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

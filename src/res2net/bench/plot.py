@@ -1,4 +1,4 @@
-"""Latency against size or accuracy, as a figure."""
+"""A figure of latency against the number of parameters or the accuracy."""
 
 from __future__ import annotations
 
@@ -24,32 +24,30 @@ __all__ = ["latency_figure"]
 LOOKS = {name: COLOURS[index] for index, name in enumerate(RUNTIMES)}
 SHAPES = {name: MARKERS[index] for index, name in enumerate(PRECISIONS)}
 ROW = 0.45
-"""Inches from one row to the next, at least."""
+"""Least distance of two rows, in inches."""
 LANES = 0.26
-"""Inches that the runtimes of a row take."""
+"""Height of the runtimes within a row, in inches."""
 TALL = 1.5 * ROW
-"""Inches from the lowest row to the highest for each gap between rows, where they need no more."""
+"""Mean distance of rows in inches, unless they need more."""
 STEPS = np.array([1, 1.5, 2, 3, 5, 7])
 
 
 def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | None = None) -> Figure:
-    """Each model in a row: how long it takes in each runtime and precision.
+    """Plot the latency of each model, one per row, in each runtime and precision.
 
-    Rows stand as their parameters or accuracies do, except that those with nearly the same are moved apart; the axis
-    tells the number of each.
-
-    Colour is the runtime, shape the precision; filled are our models, hollow those of timm. A point is the median, and
-    its bar goes from one quartile to the other.
+    The height of a row is the model's accuracy or number of parameters, which its tick shows; rows that would overlap
+    are moved apart. The colour is the runtime and the marker the precision; our models are filled, timm's hollow. A
+    point is the median, its bar the interquartile range.
 
     Args:
-        results: of one group.
-        accuracy: of each model, percent; without it, or where one is missing, the height is the number of parameters.
+        results: the results of one group.
+        accuracy: accuracy of each model in percent; if it is None or incomplete, rows are placed by parameters.
 
     Raises:
         InputError: there are no results.
     """
     if not results:
-        raise InputError("There are no results to draw: measure an inference or a step of training.")
+        raise InputError("There are no results to plot: measure inference or training.")
     case = results[0].case
     names = list(dict.fromkeys(result.case.model for result in results))
     known = accuracy is not None and all(name in accuracy for name in names)
@@ -57,7 +55,7 @@ def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | No
     for result in results:
         name = result.case.model
         values[row_name(name)] = accuracy[name] if accuracy and known else result.counts.parameters / 1e6
-    rows = row_places(values)
+    rows = row_heights(values)
     figure = new_figure(1.4 + max(rows.values()) - min(rows.values()))
     axes = figure.subplots()
     what = "training step" if case.training else "latency"
@@ -72,10 +70,10 @@ def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | No
     time_axis(axes, results)
     axes.set_yticks(list(rows.values()), [f"{values[name]:.1f}" for name in rows])
     axes.set_ylim(min(rows.values()) - ROW / 2, max(rows.values()) + ROW / 2)
-    for name, place in rows.items():
+    for name, height in rows.items():
         axes.annotate(
             drawable(shorten(name, 22)),
-            (1.02, place),
+            (1.02, height),
             xycoords=("axes fraction", "data"),
             fontsize=9,
             color=INK,
@@ -87,21 +85,21 @@ def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | No
 
 
 def row_name(model: str) -> str:
-    """A model of timm stands in the row of ours."""
+    """The row of a model: a model of timm shares the row of ours."""
     return model.removeprefix(TIMM)
 
 
-def row_places(values: Mapping[str, float]) -> dict[str, float]:
-    """Where each row stands, inches."""
+def row_heights(values: Mapping[str, float]) -> dict[str, float]:
+    """The height of each row, in inches."""
     names = sorted(values, key=lambda name: values[name])
     numbers = np.array([values[name] for name in names])
     span = numbers[-1] - numbers[0]
-    places = (numbers - numbers[0]) / span * TALL * (len(names) - 1) if span else np.zeros(len(names))
-    return dict(zip(names, apart(places, ROW).tolist(), strict=True))
+    positions = (numbers - numbers[0]) / span * TALL * (len(names) - 1) if span else np.zeros(len(names))
+    return dict(zip(names, apart(positions, ROW).tolist(), strict=True))
 
 
 def point(axes: Axes, result: Result, height: float) -> None:
-    """The median with its quartiles."""
+    """Draw the median with its quartiles."""
     time, case = result.time, result.case
     colour = LOOKS[case.runtime]
     axes.errorbar(
@@ -120,7 +118,7 @@ def point(axes: Axes, result: Result, height: float) -> None:
 
 
 def time_axis(axes: Axes, results: Sequence[Result]) -> None:
-    """Room around the points, and round numbers of milliseconds below them."""
+    """Set the limits of the time axis, and ticks at round numbers of milliseconds."""
     low = 1e3 * min(result.time.low for result in results)
     high = 1e3 * max(result.time.high for result in results)
     margin = max(1.06, (high / low) ** 0.05)
@@ -135,11 +133,11 @@ def time_axis(axes: Axes, results: Sequence[Result]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def apart(places: NDArray[np.float64], least: float) -> NDArray[np.float64]:
-    """Rising places, moved as little as needed to be so far from each other: groups that touch are spread as one."""
-    groups: list[tuple[float, int]] = []  # middle, and how many
-    for place in places:
-        middle, many = float(place), 1
+def apart(positions: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    """Move ascending positions apart, as little as needed for a least distance: touching groups are spread as one."""
+    groups: list[tuple[float, int]] = []  # centre and size
+    for position in positions:
+        middle, many = float(position), 1
         while groups:
             before, others = groups[-1]
             if middle - before >= least * (many + others) / 2:
@@ -151,7 +149,7 @@ def apart(places: NDArray[np.float64], least: float) -> NDArray[np.float64]:
 
 
 def handles(results: Sequence[Result]) -> dict[str, Any]:
-    """What colours and shapes mean, of those that are there."""
+    """The entries of the legend: the runtimes and precisions in the results."""
     runtimes = [name for name in RUNTIMES if any(result.case.runtime == name for result in results)]
     precisions = [name for name in PRECISIONS if any(result.case.precision == name for result in results)]
     found: dict[str, Any] = {
@@ -163,8 +161,8 @@ def handles(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def notes(names: Sequence[str]) -> str:
-    """What the looks mean beside colour and shape."""
-    text = "medians, with bars from quartile to quartile"
+    """The title of the legend: the meaning of bars and hollow markers."""
+    text = "medians; bars: interquartile range"
     timm = [name.startswith(TIMM) for name in names]
     if all(timm):
         return f"{text}; models of timm"

@@ -1,4 +1,4 @@
-"""What was measured, as tables, JSON and words."""
+"""Results of a benchmark, as tables, JSON and text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
 
-from res2net.bench.cases import Case, Setting
+from res2net.bench.cases import Case, Precision, Setting
 from res2net.bench.timing import Samples, Spread, ratio
 from res2net.measure import Counts
 from res2net.report import Column, Table
@@ -15,46 +15,48 @@ from res2net.report import Column, Table
 __all__ = ["Benchmark", "Result"]
 
 WIDE = 0.1
-"""Distance of the quartiles over the median above which a measurement is doubted."""
+"""Interquartile range, relative to the median, above which a warning is given."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One case with what was found."""
+    """The result of one case."""
 
     case: Case
+    """The case that was measured."""
     counts: Counts
-    """Of one image, in the network as it was made."""
+    """Parameters and MACs of the original network, for one image."""
     samples: Samples
+    """Measured times."""
     base: Samples
-    """Those of the first case that it is compared with."""
+    """Measured times of the first case of the group."""
     peak: float | None = None
-    """Operations a second that the machine reaches in this precision."""
+    """Peak performance of the machine in this precision, in operations per second."""
     memory: float | None = None
-    """MiB."""
+    """Peak memory in MiB."""
 
     @property
     def time(self) -> Spread:
-        """Seconds of one call."""
+        """Seconds per call."""
         return self.samples.spread
 
     @property
     def ratio(self) -> Spread | None:
-        """Time over that of the first case, by round."""
+        """Time relative to the first case of the group, by round."""
         return ratio(self.samples, self.base)
 
     @property
     def operations(self) -> float:
-        """Multiplications and additions of convolutions and linear layers; a step of training takes three times."""
+        """Multiplications and additions of convolutions and linear layers; training counts three times."""
         return 2.0 * self.counts.macs * self.case.batch * (3 if self.case.training else 1)
 
     @property
     def of_peak(self) -> float | None:
-        """Percentage of the machine's peak: the fastest round against the fastest product of matrices."""
+        """Percentage of the machine's peak: the fastest round relative to the fastest matrix product."""
         return 100 * self.operations / self.time.least / self.peak if self.peak else None
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers and every sample, ready for JSON."""
+        """All values and every sample, as a dictionary for JSON."""
         base = self.ratio
         return asdict(self.case) | {
             "parameters": self.counts.parameters,
@@ -72,39 +74,43 @@ class Result:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All results of one run, those that are compared together."""
+    """All results of one run, ordered by group."""
 
     results: Sequence[Result]
-    peaks: Mapping[str, float]
-    """Operations a second that the machine reached, by precision."""
+    """Results of all cases that were measured."""
+    peaks: Mapping[Precision, float]
+    """Peak performance of the machine by precision, in operations per second."""
     setting: Setting
+    """Settings of the benchmark."""
     machine: Mapping[str, Any]
+    """Description of the machine."""
     warnings: Sequence[str] = field(default_factory=list)
+    """Reasons to doubt the results."""
     finished: bool = True
-    """Whether all rounds came to their end."""
+    """Whether all rounds were completed."""
 
     def groups(self) -> Iterator[list[Result]]:
-        """Results that are compared with each other."""
+        """Iterate over the groups of results that are compared with each other."""
         for _, group in groupby(self.results, key=lambda result: result.case.group):
             yield list(group)
 
     def tables(self) -> Iterator[Table]:
-        """One for each group."""
+        """Iterate over the tables, one per group."""
         for group in self.groups():
             yield result_table(group)
 
     def peak_line(self) -> str:
-        """What the machine reaches, in words."""
+        """A sentence with the peak performance of the machine."""
         if not self.peaks:
-            return "The machine's peak was not measured."
+            return "The peak of the machine was not measured."
         parts = [
             f"{precision} {peak / 1e9:,.0f} G{'O' if precision == 'int8' else 'FLO'}P/s"
             for precision, peak in self.peaks.items()
         ]
-        return f"The machine's peak, by a product of matrices in the same rounds: {', '.join(parts)}."
+        return f"Peak of the machine, by a matrix product in the same rounds: {', '.join(parts)}."
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """The whole benchmark, as a dictionary for JSON."""
         return {
             "machine": dict(self.machine),
             "setting": asdict(self.setting),
@@ -116,7 +122,7 @@ class Benchmark:
 
 
 def result_table(group: Sequence[Result]) -> Table:
-    """The table of results that are compared with each other."""
+    """The table of one group of results."""
     case = group[0].case
     what = "Training step" if case.training else "Latency"
     title = f"{what}, {case.batch} image{'s' if case.batch > 1 else ''} of {case.size} px; ratio: time over the first"
@@ -156,12 +162,12 @@ def result_table(group: Sequence[Result]) -> Table:
 
 
 def doubts(results: Sequence[Result]) -> list[str]:
-    """A sentence where samples of a case lie far apart."""
+    """Warnings about cases whose samples vary much."""
     wide = [result for result in results if result.time.relative > WIDE]
     if not wide:
         return []
     worst = max(wide, key=lambda result: result.time.relative)
     return [
-        f"The quartiles of {len(wide)} of {len(results)} cases are more than {WIDE:.0%} of the median apart, most of "
-        f"{worst.case} ({worst.time.relative:.0%}): do not trust small differences."
+        f"The interquartile range of {len(wide)} of {len(results)} cases is above {WIDE:.0%} of the median, at most "
+        f"{worst.time.relative:.0%} ({worst.case}): do not trust small differences."
     ]

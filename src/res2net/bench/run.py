@@ -1,4 +1,4 @@
-"""A benchmark from its cases to its results."""
+"""The run of a benchmark: from cases to results."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from res2net.bench.cases import PRECISIONS, Case, Setting
-from res2net.bench.machine import Watch, describe_machine
+from res2net.bench.cases import PRECISIONS, Case, Precision, Setting
+from res2net.bench.machine import OPERATIONS, LoadMonitor, Peak, describe_machine, peak_run
 from res2net.bench.memory import peak_memory
-from res2net.bench.peak import OPERATIONS, Peak, peak_run
 from res2net.bench.results import Benchmark, Result, doubts
 from res2net.bench.runtimes import export_case, make_run
 from res2net.bench.subjects import Subject
 from res2net.bench.timing import Samples, interleaved
-from res2net.report.progress import progress_bar
+from res2net.report.progress import progress_bar, track
 
 __all__ = ["Files", "export_all", "run_benchmark"]
 
 Files = Mapping[Case, Path | None]
+"""The exported network of each case; None for cases that run the network itself."""
 
 
 def run_benchmark(
@@ -37,20 +37,20 @@ def run_benchmark(
     memory: bool = False,
     console: Console | None = None,
 ) -> Benchmark:
-    """Measure all cases in turn, and the machine's peak with them.
+    """Measure all cases, interleaved with each other and with the peak performance of the machine.
 
     Args:
-        cases: of `plan`.
+        cases: the cases, from `plan`.
         subjects: the networks by name.
-        setting: of all cases.
-        files: of `export_all`.
-        repetitions: rounds.
-        seconds: a case that has taken longer sits out the other rounds.
-        memory: also measure the memory of each case, in processes of their own.
-        console: where progress is shown.
+        setting: the settings of the benchmark.
+        files: the exported networks, from `export_all`.
+        repetitions: number of rounds.
+        seconds: time limit of a case: one that has taken longer skips the remaining rounds.
+        memory: also measure the peak memory of each case, each in a process of its own.
+        console: the console for progress bars; by default none are shown.
 
     Returns:
-        What was measured; Ctrl-C while it is measured ends it early.
+        The results; after Ctrl-C, those of the rounds until then.
 
     Raises:
         InputError: a network does not run in a runtime.
@@ -59,24 +59,24 @@ def run_benchmark(
     precisions = [precision for precision in PRECISIONS if any(case.precision == precision for case in cases)]
     with threads(setting.threads):
         runs: dict[Case | Peak, Callable[[], Any]] = {}
-        for case in shown("prepare", cases, console):
+        for case in track("prepare", cases, console):
             runs[case] = make_run(case, subjects[case.model], setting, files[case])
         runs |= {Peak(precision): peak_run(precision, setting.device) for precision in precisions}
         wait = torch.cuda.synchronize if setting.device == "cuda" else lambda: None
-        # A bar that is drawn while something is measured would take a part of its time.
+        # The bar is redrawn between measurements only, so that it takes no time from them.
         with progress_bar(console, auto_refresh=False) as bar:
             task = bar.add_task("measure", total=repetitions * len(runs), note="")
 
             def done(key: Case | Peak) -> None:
                 bar.update(task, advance=1, note=str(key), refresh=True)
 
-            watch = Watch()
+            monitor = LoadMonitor()
             found, finished = interleaved(runs, repetitions, seconds=seconds, wait=wait, done=done)
-            warning = watch.warning()
+            warning = monitor.warning()
     measured = [case for case in cases if found[case].seconds]
     memories: dict[Case, float] = {}
     if memory and finished:
-        memories = {case: peak_memory(case, setting, files[case]) for case in shown("memory", measured, console)}
+        memories = {case: peak_memory(case, setting, files[case]) for case in track("memory", measured, console)}
     peaks = {
         precision: OPERATIONS[setting.device] / found[Peak(precision)].spread.least
         for precision in precisions
@@ -91,10 +91,10 @@ def collected(
     cases: Sequence[Case],
     subjects: Mapping[str, Subject],
     samples: Mapping[Case, Samples],
-    peaks: Mapping[str, float],
+    peaks: Mapping[Precision, float],
     memories: Mapping[Case, float],
 ) -> list[Result]:
-    """The results, each beside the first case of its group."""
+    """Collect the results, each with the samples of the first case of its group."""
     first: dict[tuple[bool, int], Samples] = {}
     counts = {(case.model, case.size): subjects[case.model].count(case.size) for case in dict.fromkeys(cases)}
     return [
@@ -114,27 +114,17 @@ def collected(
 def export_all(
     cases: Sequence[Case], subjects: Mapping[str, Subject], console: Console | None = None
 ) -> Iterator[Files]:
-    """The file of each case, or None where it needs none; they are there as long as the context lasts."""
+    """Export the network of each case that needs it; the files are deleted at the end of the `with` block."""
     with tempfile.TemporaryDirectory() as folder:
         files: dict[Case, Path | None] = {}
-        for case in shown("export", cases, console or Console(quiet=True)):
+        for case in track("export", cases, console or Console(quiet=True)):
             files[case] = export_case(case, subjects[case.model], Path(folder))
         yield files
 
 
-def shown(what: str, cases: Sequence[Case], console: Console) -> Iterator[Case]:
-    """The cases, with a bar that moves on with them."""
-    with progress_bar(console) as bar:
-        task = bar.add_task(what, total=len(cases), note="")
-        for case in cases:
-            bar.update(task, note=str(case))
-            yield case
-            bar.advance(task)
-
-
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Lets torch use so many threads, and no other number."""
+    """Set the number of torch's threads within a `with` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

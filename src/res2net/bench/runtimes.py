@@ -1,4 +1,4 @@
-"""A case as something to call: the network rewritten, compiled or exported for it, and run once."""
+"""Preparation of cases: the network is rewritten, compiled or exported, and returned as a function to call."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from res2net.bench.cases import RUNTIMES, Case, Setting
 from res2net.bench.subjects import Subject, random_images
 from res2net.errors import InputError
 from res2net.export import FORMATS, Artefact, export_network, load_runtime
-from res2net.export.needs import quiet
 from res2net.export.parts import whole_batches
+from res2net.export.runtimes import Precision
 from res2net.images import Shapes, eval_transform
+from res2net.optional import quiet
 from res2net.surgery import optimize
 from res2net.weights import Preprocessing
 
@@ -27,22 +28,26 @@ Run = Callable[[], object]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CALIBRATION = 32
-"""Images on which the ranges of values in int8 are measured."""
+"""Number of images on which the ranges of activations for int8 are measured."""
 SPECIALISED = {"recompile_limit": 2**16, "accumulated_recompile_limit": 2**16, "fail_on_recompile_limit_hit": True}
-"""Networks of one class share the compiler's memory: else it would run the ninth without compiling it."""
+"""Settings of torch's compiler. Networks of one class share its cache; at the default limit, the ninth would not be
+compiled."""
 
 
 def make_run(case: Case, subject: Subject, setting: Setting, file: Path | None = None) -> Run:
-    """What to call for a case, after its first call.
+    """Prepare a case and call it once.
 
     Args:
-        case: what is measured.
+        case: the case.
         subject: its network.
-        setting: of all cases.
-        file: of `export_case`, for a runtime that runs files.
+        setting: the settings of the benchmark.
+        file: the exported network, from `export_case`, for a runtime that runs files.
+
+    Returns:
+        The function to measure.
 
     Raises:
-        InputError: the network does not run so.
+        InputError: the network does not run in this runtime and precision.
     """
     try:
         with quiet(), compiler():
@@ -55,28 +60,28 @@ def make_run(case: Case, subject: Subject, setting: Setting, file: Path | None =
             run()
     except InputError:
         raise
-    except Exception as error:  # compilers and runtimes each have their own ways to say no
+    except Exception as error:  # each compiler and runtime has its own exceptions
         raise InputError(unfit(case, error)) from error
     return run
 
 
 def unfit(case: Case, error: Exception) -> str:
-    """That a network does not run, in one sentence."""
+    """The message for a network that does not run."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
     return f"{case.model} does not run with {case.runtime} in {case.precision} ({reason}): leave out one of them."
 
 
 def compiler() -> AbstractContextManager[None]:
-    """The compiler's settings: each network for itself, and weights that never change where there are no gradients."""
+    """Settings of torch's compiler: networks are specialised, and weights without gradients are constants."""
     stack = ExitStack()
     stack.enter_context(torch._dynamo.config.patch(SPECIALISED))
     stack.enter_context(torch._inductor.config.patch(freezing=True))
-    return stack  # type: ignore[return-value] # it gives itself, which nobody takes
+    return stack  # type: ignore[return-value] # nobody uses the value of the context
 
 
 def inference(case: Case, subject: Subject, setting: Setting) -> Run:
-    """A forward pass in torch."""
-    images = placed(random_images(case.batch, subject.channels, case.size), setting).to(DTYPES[case.precision])
+    """Prepare a forward pass in torch."""
+    images = on_device(random_images(case.batch, subject.channels, case.size), setting).to(DTYPES[case.precision])
     network = torch_network(case, subject, setting)
 
     def run() -> object:
@@ -87,7 +92,7 @@ def inference(case: Case, subject: Subject, setting: Setting) -> Run:
 
 
 def torch_network(case: Case, subject: Subject, setting: Setting) -> Callable[[Tensor], Any]:
-    """The network as one of torch's runtimes has it."""
+    """Prepare the network for one of torch's runtimes."""
     example = random_images(case.batch, subject.channels, case.size)
     if case.runtime == "optimized":
         return optimize(subject.model, "eager", example_input=example).to(setting.device, DTYPES[case.precision])
@@ -95,18 +100,18 @@ def torch_network(case: Case, subject: Subject, setting: Setting) -> Callable[[T
         network = optimize(subject.model, "export", example_input=example)
     else:
         network = copy.deepcopy(subject.model)
-    network = placed(network.to(DTYPES[case.precision]), setting).requires_grad_(False)
+    network = on_device(network.to(DTYPES[case.precision]), setting).requires_grad_(False)
     return torch.compile(network, dynamic=False) if case.runtime == "compiled" else network
 
 
 def training_step(case: Case, subject: Subject, setting: Setting) -> Run:
-    """Forward, loss, backward, SGD with momentum."""
-    model = placed(copy.deepcopy(subject.model), setting)
-    images = placed(random_images(case.batch, subject.channels, case.size), setting)
+    """Prepare a training step: forward, loss, backward, SGD with momentum."""
+    model = on_device(copy.deepcopy(subject.model), setting)
+    images = on_device(random_images(case.batch, subject.channels, case.size), setting)
     with torch.no_grad():
         logits = model(images[:1])
     if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise InputError(f"{case.model} gives no logits to train on: leave out --train.")
+        raise InputError(f"{case.model} has no logits to train with: leave out --train.")
     labels = torch.arange(case.batch, device=images.device) % logits.shape[1]
     optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9)
     model.train()
@@ -123,16 +128,16 @@ def training_step(case: Case, subject: Subject, setting: Setting) -> Run:
     return step
 
 
-def placed(thing: Any, setting: Setting) -> Any:
-    """A network or images, on the device and in the memory format of the setting."""
+def on_device(value: Any, setting: Setting) -> Any:
+    """Move a network or images to the device and memory format of the settings."""
     memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
-    return thing.to(setting.device).to(memory_format=memory_format)
+    return value.to(setting.device).to(memory_format=memory_format)
 
 
 def export_case(case: Case, subject: Subject, folder: Path) -> Path | None:
-    """Write the file that a case runs; None where it runs none. A file serves several precisions.
+    """Export the network of a case; returns None if its runtime runs no file. Cases share files where they can.
 
-    Ours are rewritten first; networks of timm are exported as they are.
+    Our networks are optimised before export; networks of timm are exported unchanged.
     """
     name = RUNTIMES[case.runtime].format
     if name is None:
@@ -176,12 +181,12 @@ def calibration_batches(case: Case, subject: Subject) -> list[Tensor]:
 
 
 def exported_run(case: Case, subject: Subject, setting: Setting, file: Path) -> Run:
-    """A network in a file, by the program that runs it."""
+    """Prepare an exported network in its runtime."""
     network = load_runtime(file, case.runtime, precision=runtime_precision(case), threads=setting.threads)
     images = random_images(case.batch, subject.channels, case.size)
     return lambda: network(images)
 
 
-def runtime_precision(case: Case) -> str:
-    """In which a runtime computes what is not in int8."""
+def runtime_precision(case: Case) -> Precision:
+    """The precision of what is not in int8."""
     return "bf16" if case.precision == "bf16" else "fp32"

@@ -1,4 +1,4 @@
-"""The networks that are measured: ours, timm's, and those of checkpoints."""
+"""The networks of a benchmark: models of this library, of timm, and of checkpoints."""
 
 from __future__ import annotations
 
@@ -8,54 +8,55 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from res2net.backbones.base import usual_side
+from res2net.backbones.base import default_image_size
 from res2net.errors import InputError, check_choice, nearest
-from res2net.measure import Counts, count, settle
+from res2net.measure import Counts, calibrate_norms, count
 from res2net.weights import records
 from res2net.zoo import create_model, list_models, load_model, preprocessing_of
 
 __all__ = ["TIMM", "Subject", "open_subject", "published_top1", "random_images"]
 
 TIMM = "timm:"
-"""What stands before the name of a model of timm."""
+"""Prefix of the names of timm's models."""
 SETTLING = 4
-"""Random images from which a fresh network has the statistics of its normalisations."""
+"""Number of random images from which an untrained network gets the statistics of its normalisations."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network, in evaluation."""
+    """A network to measure, in evaluation mode."""
 
     name: str
-    """As it was asked for."""
+    """Name as given by the user."""
     model: nn.Module
+    """The network."""
     channels: int
-    """Of its images."""
+    """Channels of its images."""
     side: int
-    """Pixels of a side of its images, where nothing is asked for."""
+    """Default side of its images in pixels."""
     ours: bool
-    """Whether it is rewritten before it is compiled or exported, and not of timm."""
+    """Whether it is a model of this library, which is optimised before it is compiled or exported."""
     fresh: bool
     """Whether its weights are random."""
 
     def count(self, size: int) -> Counts:
-        """What one image of that side costs in the network as it was made, before it is rewritten."""
+        """Count parameters and MACs of the original network for one image of that side."""
         try:
             return count(self.model, (self.channels, size, size))
         except InputError as error:
             raise InputError(f"{self.name}: {error}") from error
 
     def settle(self, size: int) -> None:
-        """Give a fresh network numbers as a trained one has them: weights that are zero could take no time."""
+        """Give an untrained network realistic activations: multiplications by zero could take less time."""
         if self.fresh:
-            settle(self.model, random_images(SETTLING, self.channels, size))
+            calibrate_norms(self.model, random_images(SETTLING, self.channels, size))
 
 
 def open_subject(name: str) -> Subject:
-    """A model of ours by its name, of timm by `timm:NAME`, or a checkpoint of `res2net train` by its file.
+    """Open a model of this library by name, a model of timm by `timm:NAME`, or a checkpoint of `res2net train`.
 
     Raises:
-        InputError: there is none, or it is not for images.
+        InputError: there is no such model or file, or it is not for images.
     """
     torch.manual_seed(0)
     if name.startswith(TIMM):
@@ -63,20 +64,20 @@ def open_subject(name: str) -> Subject:
     if Path(name).suffix or Path(name).is_file():
         model, checkpoint = load_model(name)
         preprocessing = preprocessing_of(checkpoint)
-        side = preprocessing.size if preprocessing else usual_side(model)
+        side = preprocessing.size if preprocessing else default_image_size(model)
         fresh = False
     else:
-        check_choice("Model", name, list_models())
+        check_choice("model", name, list_models())
         model = create_model(name)
-        side = usual_side(model)
+        side = default_image_size(model)
         fresh = True
     if model.dims != 2:
-        raise InputError(f"{name} is not for images: choose a network of two dimensions.")
+        raise InputError(f"{name} is not for images: choose a network with two dimensions.")
     return Subject(name, model.eval(), model.in_channels, side, ours=True, fresh=fresh)
 
 
 def timm_subject(name: str) -> Subject:
-    """A model of timm with fresh weights."""
+    """Create a model of timm with random weights."""
     import timm
 
     wanted = name.removeprefix(TIMM)
@@ -89,12 +90,12 @@ def timm_subject(name: str) -> Subject:
 
 
 def random_images(batch: int, channels: int, size: int) -> Tensor:
-    """Random images, always the same: `(batch, channels, size, size)`."""
+    """Random images `(batch, channels, size, size)`, the same in every call."""
     return torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(0))
 
 
 def published_top1(name: str) -> float | None:
-    """Top-1 accuracy on ImageNet of the first published weights of a model, percent; None where there are none."""
+    """Top-1 accuracy on ImageNet in percent of the first published weights of a model; None if there are none."""
     for record in records(name.removeprefix(TIMM)):
         for what, value in record.metrics.items():
             if what.startswith("top-1 accuracy"):

@@ -1,4 +1,4 @@
-"""Time several things fairly: all of them in turn, many times, in one process."""
+"""Fair timing of several functions: interleaved, in many rounds, in one process."""
 
 from __future__ import annotations
 
@@ -15,52 +15,54 @@ __all__ = ["Samples", "Spread", "interleaved", "ratio"]
 Key = TypeVar("Key", bound=Hashable)
 
 SHORTEST = 0.3
-"""Seconds that a sample takes at least: what is faster is called several times in a row."""
+"""Least duration of a sample in seconds: faster functions are called several times in a row."""
 MOST_CALLS = 1000
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Several numbers, summarised."""
+    """The distribution of several values."""
 
     median: float
+    """The median."""
     low: float
     """The lower quartile."""
     high: float
     """The upper quartile."""
     least: float
+    """The minimum."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of at least one number."""
+        """Summarise at least one value."""
         low, median, high = np.percentile(values, [25, 50, 75])
         return cls(float(median), float(low), float(high), min(values))
 
     @property
     def relative(self) -> float:
-        """Distance of the quartiles over the median."""
+        """The interquartile range divided by the median."""
         return (self.high - self.low) / self.median
 
 
 @dataclass
 class Samples:
-    """How long one thing took."""
+    """The measured times of one function."""
 
     calls: int = 1
-    """Calls in a row that one sample is the mean of."""
+    """Calls in a row per sample."""
     seconds: dict[int, float] = field(default_factory=dict)
-    """Of one call, by round."""
+    """Seconds per call, by round."""
     spent: float = 0.0
-    """Seconds that all rounds took together."""
+    """Total seconds of all rounds."""
 
     @property
     def spread(self) -> Spread:
-        """The summary of all rounds."""
+        """The distribution over all rounds."""
         return Spread.of(list(self.seconds.values()))
 
 
 def ratio(samples: Samples, base: Samples) -> Spread | None:
-    """Time over the time of another in the same round, so that a machine that slows down slows both."""
+    """The distribution of the time relative to another function, in the same rounds, when the machine was as fast."""
     ratios = [seconds / base.seconds[turn] for turn, seconds in samples.seconds.items() if turn in base.seconds]
     return Spread.of(ratios) if ratios else None
 
@@ -75,22 +77,22 @@ def interleaved(
     done: Callable[[Key], Any] = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[dict[Key, Samples], bool]:
-    """Time every case once in each round, in turn, every other round backwards.
+    """Time every case once per round, one after the other, in reverse order in every other round.
 
-    Before a sample the case runs a while untimed: what ran before it has left its own data in the caches, and its
-    threads may still be waiting for work.
+    Before each sample the case runs untimed for a while: the previous case has left its own data in the caches, and
+    its threads may still be waiting for work.
 
     Args:
-        cases: what is called.
-        repetitions: rounds.
-        seconds: a case that has taken longer, all rounds together, sits out the rest.
-        shortest: seconds that a sample takes at least.
-        wait: called before each look at the clock; on a GPU it waits until all is done.
+        cases: the functions by key.
+        repetitions: number of rounds.
+        seconds: time limit of a case over all rounds: one that has taken longer skips the remaining rounds.
+        shortest: least duration of a sample in seconds.
+        wait: called before each reading of the clock; on a GPU it waits until all work is done.
         done: called after each sample with its key.
-        clock: in seconds.
+        clock: returns the time in seconds.
 
     Returns:
-        The samples of each case, and whether all rounds came to their end, or Ctrl-C ended them.
+        The samples of each case, and whether all rounds were completed; Ctrl-C ends them early.
     """
     found: dict[Key, Samples] = {key: Samples() for key in cases}
 
@@ -104,10 +106,10 @@ def interleaved(
 
     try:
         for key, samples in found.items():
-            timed(key, 1)  # the first call is no measure of the others
+            timed(key, 1)  # the first call is not representative
             samples.calls = min(MOST_CALLS, max(1, math.ceil(shortest / max(timed(key, 1), 1e-9))))
         for turn in range(repetitions):
-            # Neighbours in the order may warm or cool each other.
+            # A case may affect the one after it.
             for key in list(cases)[:: -1 if turn % 2 else 1]:
                 samples = found[key]
                 if samples.spent <= seconds:

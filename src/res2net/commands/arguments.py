@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import tyro
 import yaml
 
-from res2net.errors import InputError, nearest
+from res2net.errors import InputError, check_choice, nearest
 from res2net.task import task_names
 
 if TYPE_CHECKING:
@@ -157,13 +157,19 @@ def _before(error: BaseException) -> Iterator[BaseException]:
 
 
 def _sentence(complaint: str, verb: str, words: Sequence[str]) -> str:
-    """What tyro tells in a box of several lines, as one sentence."""
+    """The message that tyro prints in a box of several lines, as one sentence."""
     plain = re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯]|[-─]{5,}", "", complaint)
     message = " ".join(plain.split())
     more = f"see `res2net {verb} --help`."
+    if found := re.search(r"invalid choice '(.*)' for argument '(\S+)'\. Expected one of \((.*?)\)\.", message):
+        # Raises the sentence, which names the nearest. The default None stands for no choice.
+        check_choice(found[2], found[1], [choice for choice in re.findall(r"'(.*?)'", found[3]) if choice != "None"])
     if "Missing from" in message:
-        names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+)\b", plain, re.MULTILINE)
-        lacking = [name if name.startswith("--") else "what it works on" for name in names]
+        names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+|\{[\w,-]+\})(?!\S)", plain, re.MULTILINE)
+        lacking = [
+            name if name.startswith("--") else f"one of {name}" if name.startswith("{") else "what it works on"
+            for name in names
+        ]
         return f"`res2net {verb}` lacks {' and '.join(lacking)}: {more}"
     if found := re.search(r"Missing value for argument '(--[\w-]+)", message):
         return f"{found[1]} needs a value: {more}"

@@ -1,4 +1,4 @@
-"""`res2net bench`: how fast models run, in every way to run them."""
+"""`res2net bench`: latency, throughput and memory of models in all runtimes."""
 
 from __future__ import annotations
 
@@ -8,74 +8,73 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import parse
-from res2net.errors import InputError, check_choice, check_range
+from res2net.errors import InputError, check_range
 
 if TYPE_CHECKING:
-    from res2net.bench import Benchmark, Case, Setting, Subject
+    from res2net.bench import Benchmark, Case, Precision, Setting, Subject
     from res2net.bench.run import Files
 
 __all__ = ["run"]
 
-ABOUT = """Measure how fast models run: latency, throughput, training steps and memory, all cases in turn in one
-process, beside what the machine can do at most."""
-ACCELERATORS = ("auto", "cpu", "gpu")
-NARROWEST = 150
-"""Columns of a terminal that the tables take, if it has fewer."""
+ABOUT = """Measure how fast models run: latency, throughput, training steps and memory, all cases interleaved in one
+process, relative to the peak performance of the machine."""
+MIN_COLUMNS = 150
+"""Least width of the tables in characters, also in narrower terminals."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is measured, and how."""
+    """Options of `res2net bench`."""
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    """Names of models (`res2net models`), of timm's as `timm:NAME`, or checkpoints of `res2net train`."""
+    """Names of models (`res2net models`), models of timm as `timm:NAME`, or checkpoints of `res2net train`."""
     runtimes: str = "eager,optimized"
-    """Of eager, optimized, compiled, onnx, openvino, pt2; with commas between them."""
+    """Runtimes, separated by commas: eager, optimized, compiled, onnx, openvino, pt2."""
     precisions: str = "fp32"
-    """Of fp32, bf16, int8; each runtime leaves out those that it has not."""
+    """Precisions, separated by commas: fp32, bf16, int8. Each runtime skips those that it does not support."""
     batch_sizes: str = "1"
-    """Images at a time, such as 1,8; an empty text measures no inference."""
+    """Batch sizes, separated by commas, such as 1,8. An empty text skips inference."""
     size: int | None = None
-    """Side of the images, pixels; by default the largest that one of the models has by itself."""
+    """Side of the images in pixels; by default the largest default of the models."""
     train: bool = False
-    """Also measure a step of training: forward, loss, backward, SGD."""
+    """Also measure a training step: forward, loss, backward, SGD."""
     train_batch: int = 16
-    """Images of that step."""
+    """Batch size of the training step."""
     train_size: int | None = None
-    """Side of them, pixels; by default that of the others."""
+    """Side of the images of the training step in pixels; by default that for inference."""
     memory: bool = False
-    """Also measure the memory of each case, in processes of their own."""
+    """Also measure the peak memory of each case, each in a process of its own."""
     layers: bool = False
-    """Also tell the time of each layer in OpenVINO; it needs openvino among --runtimes."""
+    """Also print the time of each layer in OpenVINO, which must be among --runtimes."""
     repetitions: int = 15
-    """Rounds in which every case has its turn."""
+    """Number of rounds; each measures every case once."""
     seconds: float = 60.0
-    """A case that has taken longer, in all rounds, sits out the others."""
+    """Time limit of a case in seconds: one that has taken longer skips the remaining rounds."""
     threads: int | None = None
-    """Of the processor; by default as many as torch takes."""
+    """Number of CPU threads; by default that of torch."""
     channels_last: bool = True
-    """Memory format of networks and images in torch."""
-    accelerator: str = "auto"
-    """cpu, gpu, or auto."""
+    """Use the channels-last memory format in torch."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where torch computes; auto takes a GPU if there is one."""
     json: str | None = None
-    """Write all results, with every sample and the machine, to this file."""
+    """JSON file to write all results to, with every sample and a description of the machine."""
     plot: str | None = None
-    """Draw the latency of the first batch size into this file, .png or .svg."""
+    """File for a plot of the latency at the first batch size, .png or .svg."""
     accuracy: str | None = None
-    """With --plot: a JSON file with the top-1 accuracy of each model in percent; by default of published weights."""
+    """JSON file with the top-1 accuracy of each model in percent, for --plot; by default that of published weights."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Measure, print, and write; returns 1 where Ctrl-C ended it early."""
+    """Run the benchmark, print and write its results; returns 1 if Ctrl-C ended it early."""
     chosen = parse(Arguments, "bench", arguments, ABOUT)
     if not chosen.models:
-        raise InputError("`res2net bench` lacks what it works on: see `res2net bench --help`.")
+        raise InputError("`res2net bench` needs at least one model: see `res2net bench --help`.")
     check_numbers(chosen)
     check_files(chosen)
 
@@ -90,21 +89,21 @@ def run(arguments: Sequence[str]) -> int:
     cases, left_out = plan(
         names,
         words(chosen.runtimes),
-        words(chosen.precisions),
+        cast("list[Precision]", words(chosen.precisions)),  # `plan` checks them
         batches=numbers(chosen.batch_sizes),
         size=size,
         train=(chosen.train_batch, train_size) if chosen.train else None,
         device=setting.device,
     )
     if chosen.layers and not any(case.runtime == "openvino" for case in cases):
-        raise InputError("--layers is told by OpenVINO: add openvino to --runtimes.")
+        raise InputError("--layers needs OpenVINO: add openvino to --runtimes.")
     for subject in subjects.values():
         for side in {case.size for case in cases}:
-            subject.count(side)  # it says where a size does not fit
+            subject.count(side)  # raises for a size that does not fit
         subject.settle(size)
 
     progress, console = Console(stderr=True), Console()
-    console = Console(width=max(NARROWEST, console.width))
+    console = Console(width=max(MIN_COLUMNS, console.width))
     if left_out:
         progress.print(f"Left out: {'; '.join(left_out)}.", highlight=False, soft_wrap=True)
     with export_all(cases, subjects, progress) as files:
@@ -125,25 +124,25 @@ def run(arguments: Sequence[str]) -> int:
     if chosen.plot and found.results:
         draw(Path(chosen.plot), found, names, accuracies)
     if not found.finished:
-        progress.print("Stopped: these are the rounds until then.", highlight=False)
+        progress.print("Stopped early: the results are those of the finished rounds.", highlight=False)
     return 0 if found.finished else 1
 
 
 def words(text: str) -> list[str]:
-    """What stands between commas, each once."""
+    """Split a text at commas, without repetitions."""
     return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 def numbers(text: str) -> list[int]:
-    """Whole numbers between commas."""
+    """Parse integers separated by commas."""
     try:
         return [int(word) for word in words(text)]
     except ValueError:
-        raise InputError(f"--batch-sizes {text!r} does not fit: give whole numbers with commas, such as 1,8.") from None
+        raise InputError(f"--batch-sizes {text!r} are not whole numbers: separate them by commas, as in 1,8.") from None
 
 
 def check_numbers(chosen: Arguments) -> None:
-    """Raise `InputError` where a number is out of range."""
+    """Raise `InputError` if a number is out of range."""
     for name in ("train_batch", "repetitions"):
         check_range(name.replace("_", " "), getattr(chosen, name), 1)
     check_range("train batch", chosen.train_batch, 2 if chosen.train else 1)
@@ -151,50 +150,49 @@ def check_numbers(chosen: Arguments) -> None:
     for name in ("size", "train_size", "threads"):
         if getattr(chosen, name) is not None:
             check_range(name.replace("_", " "), getattr(chosen, name), 1)
-    check_choice("Accelerator", chosen.accelerator, ACCELERATORS)
 
 
 def check_files(chosen: Arguments) -> None:
-    """Raise `InputError` where a file cannot be written in the end, before minutes are spent."""
+    """Raise `InputError` if an output file cannot be written, before the measurement starts."""
     if chosen.plot and Path(chosen.plot).suffix not in (".png", ".svg"):
-        raise InputError(f"{chosen.plot} is no name of a plot: let it end in .png or .svg.")
+        raise InputError(f"--plot {chosen.plot} has another suffix than .png or .svg: rename it.")
     if chosen.accuracy and not chosen.plot:
-        raise InputError("--accuracy is for the plot: add --plot FILE.png.")
+        raise InputError("--accuracy is used by the plot only: add --plot FILE.png.")
     for file in (chosen.json, chosen.plot):
         if file and not Path(file).parent.is_dir():
-            raise InputError(f"There is no folder {Path(file).parent} to write {file} to: make it first.")
+            raise InputError(f"There is no folder {Path(file).parent} for {file}: create it first.")
         if file and Path(file).is_dir():
-            raise InputError(f"{file} is a folder: name a file in it to write.")
+            raise InputError(f"{file} is a folder: give the name of a file.")
 
 
 def read_accuracy(file: str | None) -> dict[str, float]:
-    """Top-1 accuracy by model."""
+    """Read the file of top-1 accuracies by model."""
     if file is None:
         return {}
     try:
-        said = json.loads(Path(file).read_text(encoding="utf-8"))
-        return {str(name): float(value) for name, value in said.items()}
+        accuracies = json.loads(Path(file).read_text(encoding="utf-8"))
+        return {str(name): float(value) for name, value in accuracies.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f'{file} does not tell accuracies ({error}): give a JSON file such as {{"resnet50": 76.1}}.'
+            f'{file} is not a JSON file of accuracies ({error}): write it like {{"resnet50": 76.1}}.'
         ) from error
 
 
 def make_setting(chosen: Arguments) -> Setting:
-    """Device, threads and memory format."""
+    """Choose the device, the number of threads and the memory format."""
     import torch
 
     from res2net.bench import Setting
 
-    there = torch.cuda.is_available()
-    if chosen.accelerator == "gpu" and not there:
-        raise InputError("This machine has no gpu that torch can use: choose --accelerator cpu.")
-    gpu = there and chosen.accelerator != "cpu"
+    available = torch.cuda.is_available()
+    if chosen.accelerator == "gpu" and not available:
+        raise InputError("This machine has no GPU that torch can use: choose --accelerator cpu.")
+    gpu = available and chosen.accelerator != "cpu"
     return Setting(chosen.threads or torch.get_num_threads(), chosen.channels_last, "cuda" if gpu else "cpu")
 
 
 def show(found: Benchmark, console: Console) -> None:
-    """Print the tables, the machine and what is to be doubted."""
+    """Print the machine, the tables and the warnings."""
     machine = found.machine
     if not found.results:
         return
@@ -213,7 +211,7 @@ def show(found: Benchmark, console: Console) -> None:
 def show_layers(
     found: Benchmark, subjects: Mapping[str, Subject], files: Files, console: Console
 ) -> dict[Case, list[Any]]:
-    """Print the layers of each model in OpenVINO in each precision, with the first batch size."""
+    """Measure and print the layers of each model and precision in OpenVINO, at the first batch size."""
     from res2net.bench.layers import kind_table, layer_table, profile_layers
 
     seen = set()
@@ -227,12 +225,12 @@ def show_layers(
         layers[case] = profile_layers(case, subjects[case.model], found.setting, file)
         of = f"of {case.model} in {case.precision}, batch {case.batch}"
         console.print(layer_table(layers[case], f"Slowest layers {of}", result.peak).to_rich())
-        console.print(kind_table(layers[case], f"Kinds of layers {of}", result.peak).to_rich())
+        console.print(kind_table(layers[case], f"Types of layers {of}", result.peak).to_rich())
     return layers
 
 
 def write_json(path: Path, found: Benchmark, layers: Mapping[Case, Sequence[Any]], arguments: Sequence[str]) -> None:
-    """Write everything that was found."""
+    """Write all results to a JSON file."""
     from dataclasses import asdict
 
     from res2net.weights import atomic_write
@@ -247,7 +245,7 @@ def write_json(path: Path, found: Benchmark, layers: Mapping[Case, Sequence[Any]
 
 
 def draw(path: Path, found: Benchmark, names: Sequence[str], accuracies: Mapping[str, float]) -> None:
-    """Draw the first group of results."""
+    """Plot the first group of results."""
     from res2net.bench.plot import latency_figure
     from res2net.bench.subjects import published_top1
     from res2net.report import render

@@ -7,33 +7,33 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from res2net.backbones.base import Backbone, usual_side
+from res2net.backbones.base import Backbone, default_image_size
 from res2net.errors import InputError
 from res2net.measure import Counts, Memory, ReceptiveField, human, mean_field
 from res2net.report import Column, Table
 from res2net.weights import WeightRecord
 
-__all__ = ["SIGNALS", "common_dims", "cost_table", "memory_table", "stage_table", "usual_side", "weights_table"]
+__all__ = ["SIGNALS", "common_dims", "cost_table", "default_image_size", "memory_table", "stage_table", "weights_table"]
 
 SIGNALS = {1: "signal", 2: "image", 3: "volume"}
-"""What a network takes, by dimensions."""
+"""Names of the inputs of networks, by number of dimensions."""
 MIB = 2**20
 
 
 def common_dims(models: Mapping[str, Backbone]) -> int:
-    """The dimensions of what all models take; `InputError` where they differ."""
+    """The number of dimensions of all models; raises `InputError` if they differ."""
     first, *others = models
     for name in others:
         if models[name].dims != models[first].dims:
             raise InputError(
                 f"{first} takes a {SIGNALS[models[first].dims]} and {name} a {SIGNALS[models[name].dims]}, which "
-                "cannot be compared: choose models that take the same."
+                "cannot be compared: choose models for the same kind of input."
             )
     return models[first].dims
 
 
 def cost_table(counts: Mapping[str, Counts], size: int, dims: int = 2) -> Table:
-    """Parameters, MACs and activations for one image, of each model by name."""
+    """A table of parameters, MACs and activations for one image, of each model by name."""
     rows = {
         "parameters": [count.parameters for count in counts.values()],
         "multiply-accumulates (convolutions, linear)": [count.macs for count in counts.values()],
@@ -48,11 +48,11 @@ def cost_table(counts: Mapping[str, Counts], size: int, dims: int = 2) -> Table:
 
 
 def memory_table(memories: Mapping[str, Memory], size: int, batch_size: int, dims: int = 2) -> Table:
-    """Weights, inference and training of a batch, of each model by name."""
+    """A table of the memory for weights, inference and training with one batch, of each model by name."""
     rows: dict[str, list[int | None]] = {
         "weights (parameters, buffers)": [memory.weights for memory in memories.values()],
-        "inference, besides: peak of activations": [memory.inference for memory in memories.values()],
-        "training, besides: kept for the backward pass": [memory.training for memory in memories.values()],
+        "inference, additionally: peak of activations": [memory.inference for memory in memories.values()],
+        "training, additionally: kept for the backward pass": [memory.training for memory in memories.values()],
     }
     what = SIGNALS[dims] if batch_size == 1 else f"{SIGNALS[dims]}s"
     title = f"Memory with {batch_size} {what} of {' x '.join([str(size)] * dims)}"
@@ -66,7 +66,7 @@ def memory_table(memories: Mapping[str, Memory], size: int, batch_size: int, dim
 
 
 def stage_table(model: Backbone, size: int, seen: Sequence[ReceptiveField], title: str = "Stages") -> Table:
-    """Channels, stride, size and receptive field of each stage."""
+    """A table of channels, stride, size and receptive field of each stage."""
     unit = "px" if model.dims == 2 else ""
     columns = (
         *(Column("stage"), Column("channels"), Column("stride", unit), Column("size", unit)),
@@ -81,7 +81,7 @@ def stage_table(model: Backbone, size: int, seen: Sequence[ReceptiveField], titl
 
 
 def sides(model: Backbone, size: int) -> list[int]:
-    """The last side of each stage's features; `model` is on the meta device."""
+    """The size of each stage's features along the last axis; `model` is on the meta device."""
     if model.exact_sizes:
         return [-(-size // stage.stride) for stage in model.stages]
     x = torch.empty(1, model.in_channels, *(size,) * model.dims, device="meta")
@@ -90,7 +90,7 @@ def sides(model: Backbone, size: int) -> list[int]:
 
 
 def weights_table(found: Sequence[WeightRecord], title: str = "Published weights") -> Table:
-    """Published weights and what their publishers claim."""
+    """A table of published weights with the metrics that their publishers claim."""
     rows = [
         (
             record.tag,

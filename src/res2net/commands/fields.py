@@ -1,4 +1,4 @@
-"""The plot of `res2net info --plot`: receptive fields of all paths, and effective ones."""
+"""The plot of `res2net info --plot`: receptive fields of all paths, and effective receptive fields."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from rich.console import Console
 from torch import Tensor
 
 from res2net.backbones.base import Backbone
-from res2net.engine.progress import progress_bar
 from res2net.errors import InputError, check_range
-from res2net.measure import effective_field, settle, stage_fields
+from res2net.measure import calibrate_norms, effective_field, stage_fields
 from res2net.report import Fields, fields_figure, render
+from res2net.report.progress import track
 from res2net.weights import Preprocessing, atomic_write
 from res2net.zoo import create_model, find_checkpoint, preprocessing_of
 
 __all__ = ["check_plot", "draw_fields"]
 
-KINDS = (".png", ".svg")
+SUFFIXES = (".png", ".svg")
 SETTLING = 8
-"""Images that normalisations of fresh weights take their statistics from."""
+"""Number of images from which untrained networks get the statistics of their normalisations."""
 
 
 def check_plot(path: str, models: Mapping[str, Backbone], samples: int, weights: Sequence[str]) -> None:
-    """Raise `InputError` where a plot cannot be drawn, before anything is computed."""
-    ending = Path(path).suffix
-    if ending.lower() not in KINDS:
-        raise InputError(f"The plot {path} has the ending {ending!r}: choose {' or '.join(KINDS)}.")
+    """Raise `InputError` if a plot cannot be drawn, before anything is computed."""
+    suffix = Path(path).suffix
+    if suffix.lower() not in SUFFIXES:
+        raise InputError(f"The plot {path} has the suffix {suffix!r}: choose {' or '.join(SUFFIXES)}.")
     if not Path(path).parent.is_dir():
-        raise InputError(f"There is no folder {Path(path).parent} for the plot: make it, or choose another.")
+        raise InputError(f"There is no folder {Path(path).parent} for the plot: create it first.")
     check_range("samples", samples, 1, 10_000)
     if weights and len(weights) != len(models):
-        raise InputError(f"{len(weights)} weights for {len(models)} models: give one for each, in their order.")
+        raise InputError(f"There are {len(weights)} --weights for {len(models)} models: give one per model.")
     for name, model in models.items():
         if model.dims != 2:
-            raise InputError(f"{name} does not take images: only what images show can be drawn.")
-        stage_fields(model)  # raises where a layer is not known
+            raise InputError(f"{name} does not take images: --plot needs models for images.")
+        stage_fields(model)  # raises for unknown layers
 
 
 def draw_fields(
@@ -53,39 +53,36 @@ def draw_fields(
     weights: Sequence[str],
     console: Console,
 ) -> None:
-    """Measure the fields of models and write the figure.
-
-    Images have the side of `image_side`.
-    """
-    drawn: dict[str, Fields] = {}
-    with torch.random.fork_rng(devices=[]), progress_bar(Console(stderr=True)) as bar:
-        task = bar.add_task("effective fields", total=len(names), note="models")
-        for index, name in enumerate(names):
+    """Measure the fields of models on images with the side of `image_side`, and write the figure."""
+    fields: dict[str, Fields] = {}
+    with torch.random.fork_rng(devices=[]):
+        for name in track("effective fields", names, Console(stderr=True)):
             torch.manual_seed(0)
-            checkpoint = find_checkpoint(name, weights[index]) if weights else None
+            checkpoint = find_checkpoint(name, weights[names.index(name)]) if weights else None
             model = create_model(name, checkpoint, **options)
             side = image_side(model, size)
-            preprocessing = (preprocessing_of(checkpoint) if checkpoint else None) or usual(model.in_channels)
+            preprocessing = (preprocessing_of(checkpoint) if checkpoint else None) or default_preprocessing(
+                model.in_channels
+            )
             if images is None:
                 inputs = torch.randn(samples, model.in_channels, side, side)
             else:
                 inputs = real_images(images, samples, replace(preprocessing, size=side))
             if checkpoint is None:
-                settle(model, inputs[:SETTLING] if len(inputs) > 1 else inputs.expand(2, -1, -1, -1))
-            drawn[name] = Fields(stage_fields(model)[-1].paths, effective_field(model, inputs))
-            bar.advance(task)
-    figure = fields_figure(drawn)
+                calibrate_norms(model, inputs[:SETTLING] if len(inputs) > 1 else inputs.expand(2, -1, -1, -1))
+            fields[name] = Fields(stage_fields(model)[-1].paths, effective_field(model, inputs))
+    figure = fields_figure(fields)
     atomic_write(path, lambda file: file.write(render(figure, Path(path).suffix[1:].lower())))
     count, kind = len(inputs), "noise images" if images is None else f"images of {images}"
-    state = "the given weights" if weights else "fresh weights"
-    said = f"{path}: effective fields with {state}, mean of {count} {kind}."
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    state = "the given weights" if weights else "random weights"
+    message = f"{path}: effective fields with {state}, mean of {count} {kind}."
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def image_side(model: Backbone, size: int) -> int:
-    """`size` or a little more: an odd side of which one position of the last stage is exactly the middle.
+    """The least odd side, `size` or more, at which one position of the last stage is exactly in the centre.
 
-    Where a network takes multiples only, it is the next of these, and the position nearly in the middle.
+    For a network that takes only multiples of a size, it is the next multiple, and the position is near the centre.
     """
     if model.size_multiple > 1:
         return -(-size // model.size_multiple) * model.size_multiple
@@ -93,14 +90,13 @@ def image_side(model: Backbone, size: int) -> int:
     return -(-(size - 1) // step) * step + 1
 
 
-def usual(channels: int) -> Preprocessing:
-    """How images are prepared where no weights say it."""
-    usual = Preprocessing()
-    return usual if channels == 3 else Preprocessing(mean=(0.5,) * channels, std=(0.25,) * channels)
+def default_preprocessing(channels: int) -> Preprocessing:
+    """The preprocessing for networks without weights."""
+    return Preprocessing() if channels == 3 else Preprocessing(mean=(0.5,) * channels, std=(0.25,) * channels)
 
 
 def real_images(path: str, samples: int, preprocessing: Preprocessing) -> Tensor:
-    """`(N, C, side, side)`: the first images of a folder, or one image."""
+    """Load the first images of a folder, or one image, as `(N, C, side, side)`."""
     from res2net.images.decode import read_image
     from res2net.images.folder import list_images
     from res2net.images.transforms import eval_transform

@@ -1,4 +1,4 @@
-"""`res2net info`: what models cost and how far they see."""
+"""`res2net info`: parameters, MACs, memory, stages and receptive fields of models."""
 
 from __future__ import annotations
 
@@ -14,50 +14,60 @@ from res2net.errors import InputError, check_range
 
 __all__ = ["run"]
 
-ABOUT = """Tell a model's parameters, MACs, memory, stages and receptive fields; or compare several models."""
+ABOUT = "Print the parameters, MACs, memory, stages and receptive fields of models, side by side if there are several."
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Which models, and how they are built."""
+    """Options of `res2net info`."""
 
     models: tyro.conf.Positional[tuple[str, ...]]
-    """Names of architectures; `res2net models` lists them."""
+    """Names of models; `res2net models` lists them."""
     size: int | None = None
-    """Side of the image in pixels; by default 32 for a network of stride 4, else 224 (volumes: 64)."""
+    """Side of the image in pixels; by default 32 for networks of stride 4, 64 for volumes, else 224."""
     batch_size: int = 1
-    """Images that the memory is told for."""
+    """Batch size for which the memory is estimated."""
     num_classes: int | None = None
+    """Classes of the classifier; 0 removes it."""
     in_channels: int | None = None
+    """Channels of the image."""
     output_stride: int | None = None
+    """Stride of the last stage; dilation replaces the strides beyond it."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
-    """Options of the architecture, as pairs: `--options scale 8 base_width 14`."""
+    """Options of the architecture: `--options scale 8 base_width 14`."""
     plot: str | None = None
-    """Draw the receptive fields into this file, .png or .svg: those of all paths, and the effective ones, which are
-    measured with gradients."""
+    """File for a plot of the receptive fields, .png or .svg: those of all paths, and the effective ones, which are
+    measured by gradients."""
     samples: int = 16
-    """Images that the effective fields are the mean of."""
+    """Number of images over which the effective fields are averaged."""
     images: str | None = None
-    """An image, or a folder of which the first ones are taken, for the effective fields; by default noise."""
+    """Image, or folder of images, for the effective fields; by default noise."""
     weights: tuple[str, ...] = ()
-    """A tag such as "in1k" or a checkpoint file for each model, for the effective fields; by default fresh weights."""
+    """Tag such as "in1k", or checkpoint file, of each model for the effective fields; by default random weights."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print tables of the cost of models, of their stages, and of their published weights; draw their fields."""
+    """Print tables of costs, stages and published weights, and plot receptive fields."""
     chosen = parse(Arguments, "info", arguments, ABOUT)
     if not chosen.models:
-        raise InputError("`res2net info` lacks what it works on: see `res2net info --help`.")
+        raise InputError("`res2net info` needs at least one model: see `res2net info --help`.")
     check_range("batch size", chosen.batch_size, 1)
     if chosen.size is not None:
         check_range("size", chosen.size, 1)
     if chosen.plot is None and (chosen.images is not None or chosen.weights):
-        raise InputError("--images and --weights are for the effective fields: add --plot FILE.png.")
+        raise InputError("--images and --weights are used by the plot only: add --plot FILE.png.")
 
     import torch
 
     from res2net.backbones.registry import variant
-    from res2net.commands.costs import common_dims, cost_table, memory_table, stage_table, usual_side, weights_table
+    from res2net.commands.costs import (
+        common_dims,
+        cost_table,
+        default_image_size,
+        memory_table,
+        stage_table,
+        weights_table,
+    )
     from res2net.measure import count, count_memory, stage_fields
     from res2net.weights import records
     from res2net.zoo import check_model_options, create_model
@@ -74,7 +84,7 @@ def run(arguments: Sequence[str]) -> None:
         from res2net.commands.fields import check_plot, draw_fields
 
         check_plot(chosen.plot, models, chosen.samples, chosen.weights)
-    size = chosen.size or max(usual_side(model) for model in models.values())
+    size = chosen.size or max(default_image_size(model) for model in models.values())
     inputs = {name: (model.in_channels, *(size,) * dims) for name, model in models.items()}
     console = Console()
     for name in names:

@@ -17,7 +17,7 @@ __all__ = ["run"]
 
 @dataclass(frozen=True)
 class Arguments:
-    """Which models."""
+    """Options of `res2net models`."""
 
     pattern: tyro.conf.Positional[str] = "*"
     """Shell-style pattern of names, such as "res2net50*"."""
@@ -49,9 +49,9 @@ def _parameters(name: str) -> str:
     from res2net.measure import human
     from res2net.zoo import create_model
 
-    told = variant(name).parameters
-    if told is not None:
-        return human(told)
+    declared = variant(name).parameters
+    if declared is not None:
+        return human(declared)
     with torch.device("meta"):
         model = create_model(name)
     return human(sum(parameter.numel() for parameter in model.parameters()))

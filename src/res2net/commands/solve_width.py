@@ -1,55 +1,53 @@
-"""`res2net solve-width`: the base width with which a model costs as much as another."""
+"""`res2net solve-width`: the base width at which a model costs as much as another one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
 from res2net.commands.arguments import parse
-from res2net.errors import InputError, check_choice, check_range
+from res2net.errors import InputError, check_range
 
 if TYPE_CHECKING:
     from res2net.measure import Counts
 
 __all__ = ["run"]
 
-ABOUT = """Find the base width with which a model of another scale costs as much as a model that is there, as the paper
-chose 26w 4s, 14w 8s and 48w 2s for ResNet-50."""
+ABOUT = """Find the base width at which a model with another scale costs as much as a given model, as the paper chose
+26w 4s, 14w 8s and 48w 2s for ResNet-50."""
 
-COSTS = ("macs", "parameters")
 NEIGHBOURS = 2
-"""Rows of the table above and below the one that was found."""
+"""Rows of the table above and below the solution."""
 FIRST, MOST = 16, 4096
-"""The base widths among which the nearest is sought: up to the first, or twice that and so on, at most the last."""
+"""Bounds of the search: base widths up to the first, which doubles as long as needed, at most to the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What is to cost as much as what."""
+    """Options of `res2net solve-width`."""
 
     like: str
-    """Name of the model whose cost is the budget, such as resnet50."""
+    """Name of the model whose cost is matched, such as resnet50."""
     scale: int
-    """Splits of the model that is sought."""
-    of: str = "macs"
-    """The cost that is matched: macs or parameters."""
+    """Number of splits of the new model."""
+    of: Literal["macs", "parameters"] = "macs"
+    """Cost that is matched."""
     model: str = "res2net50_26w_4s"
-    """The model that is sought, but for its scale and base width."""
+    """Name of the model that gets the new scale and base width."""
     size: int | None = None
-    """Side of the image in pixels; by default 32 for a network of stride 4, else 224."""
+    """Side of the image in pixels; by default 32 for networks of stride 4, else 224."""
     num_classes: int | None = None
-    """Of both; by default their own."""
+    """Classes of both models; by default their own."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
-    """More options of the model that is sought, as pairs: `--options cardinality 8`."""
+    """More options of the new model: `--options cardinality 8`."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print the base width, and a table of its neighbours."""
+    """Print the base width, and a table of costs around it."""
     chosen = parse(Arguments, "solve-width", arguments, ABOUT)
-    check_choice("Cost", chosen.of, COSTS)
     check_range("scale", chosen.scale, 1, 1024)
     if chosen.size is not None:
         check_range("size", chosen.size, 1)
@@ -58,7 +56,7 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.backbones.base import Backbone
     from res2net.backbones.registry import variant
-    from res2net.commands.costs import SIGNALS, common_dims, usual_side
+    from res2net.commands.costs import SIGNALS, common_dims, default_image_size
     from res2net.measure import count, nearest_width
     from res2net.report import Column, Table
     from res2net.zoo import check_model_options, create_model
@@ -70,7 +68,7 @@ def run(arguments: Sequence[str]) -> None:
                 "such as res2net50_26w_4s."
             )
         if option in chosen.options:
-            instead = "give --scale" if option == "scale" else "it is what is sought"
+            instead = "give --scale" if option == "scale" else "it is what this command solves for"
             raise InputError(f"--options cannot set {option}: {instead}.")
     check_model_options(chosen.model, chosen.options)
     asked: dict[str, Any] = {} if chosen.num_classes is None else {"num_classes": chosen.num_classes}
@@ -81,7 +79,7 @@ def run(arguments: Sequence[str]) -> None:
 
     budget_model = built(chosen.like)
     common_dims({chosen.like: budget_model, chosen.model: built(chosen.model, **chosen.options)})
-    size = chosen.size or usual_side(budget_model)
+    size = chosen.size or default_image_size(budget_model)
     budget = count(budget_model, (budget_model.in_channels, *(size,) * budget_model.dims))
     known: dict[int, Counts] = {}
 
@@ -127,7 +125,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def least_width(price: Callable[[int], int]) -> int:
-    """The smallest base width that leaves every split a channel; other mistakes are raised."""
+    """The smallest base width at which every split has a channel; other errors are raised."""
     width = 1
     while True:
         try:
@@ -141,7 +139,7 @@ def least_width(price: Callable[[int], int]) -> int:
 
 
 def row(name: str, counts: Counts, budget: Counts) -> tuple[str | float, ...]:
-    """A row of the table: what the model costs, and how much that is above the budget."""
+    """A row of the table: the cost of a model, and its difference from the budget in percent."""
     from res2net.measure import human
 
     cells: list[str | float] = [name]

@@ -1,60 +1,70 @@
-"""`res2net weights`: convert checkpoints between the formats of programs; list published ones."""
+"""`res2net weights`: convert checkpoints between formats, and list published ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 from rich.console import Console
 
 from res2net.commands.arguments import parse
-from res2net.errors import InputError, check_choice, nearest
+from res2net.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from res2net.weights import Checkpoint
 
 __all__ = ["run"]
 
-ABOUT = "Convert weights, `res2net weights convert IN OUT --to FORMAT`, or list published ones, `res2net weights list`."
-ACTIONS = ("convert", "list")
+ABOUT = "Convert weights with `res2net weights convert IN OUT --to FORMAT`, or list published ones with `... list`."
+# Written here as well as in `res2net.weights`, which imports torch.
+Program = Literal[
+    "res2net",
+    "timm",
+    "torchvision",
+    "jittor",
+    "official",
+    "mmpretrain",
+    "mmdet",
+    "detectron2",
+    "maskrcnn",
+    "paddle",
+]
 MORE = "see `res2net weights --help`."
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is done with which weights."""
+    """Options of `res2net weights`."""
 
-    action: tyro.conf.Positional[str]
-    """convert, or list."""
+    action: tyro.conf.Positional[Literal["convert", "list"]]
+    """Convert a checkpoint, or list published ones."""
     source: tyro.conf.Positional[str] = ""
-    """convert: a checkpoint file; or, with --model, a tag such as "in1k". list: a pattern of names of models."""
+    """For convert, a checkpoint file or, with --model, a tag such as "in1k"; for list, a pattern of model names."""
     target: tyro.conf.Positional[str] = ""
-    """convert: the file to write, .safetensors."""
-    to: str = ""
-    """Whose names the tensors get: res2net, timm, official, torchvision, jittor, mmpretrain, mmdet, detectron2,
-    maskrcnn or paddle."""
+    """For convert, the .safetensors file to write."""
+    to: Program | None = None
+    """Format, or program, whose tensor names are written."""
     model: str | None = None
-    """Name of the architecture, where the weights do not say it."""
+    """Name of the architecture, if the checkpoint does not contain it."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
-    """Options of the architecture that the weights do not say, as pairs: `--options scale 8 base_width 14`."""
+    """Options of the architecture that the checkpoint does not contain: `--options scale 8 base_width 14`."""
     overwrite: bool = False
-    """Replace the file to write, if there is one."""
+    """Overwrite an existing file."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Convert or list."""
+    """Convert a checkpoint, or list published ones."""
     chosen = parse(Arguments, "weights", arguments, ABOUT)
-    check_choice("Action", chosen.action, ACTIONS)
     if chosen.action == "list":
         if chosen.target or chosen.to or chosen.model or chosen.options or chosen.overwrite:
-            raise InputError(f"`res2net weights list` takes a pattern of names and nothing else: {MORE}")
+            raise InputError(f"`res2net weights list` takes only a pattern of model names: {MORE}")
         return list_published(chosen.source or "*")
-    for what, value in (("the file to read", chosen.source), ("the file to write", chosen.target), ("--to", chosen.to)):
-        if not value:
-            raise InputError(f"`res2net weights convert` lacks {what}: {MORE}")
+    if not chosen.source or not chosen.target or not chosen.to:
+        needed = "a file to read" if not chosen.source else "a file to write" if not chosen.target else "--to FORMAT"
+        raise InputError(f"`res2net weights convert` needs {needed}: {MORE}")
     target = Path(chosen.target)
     return convert(chosen.source, target, chosen.to, chosen.model, chosen.options, overwrite=chosen.overwrite)
 
@@ -62,7 +72,7 @@ def run(arguments: Sequence[str]) -> None:
 def convert(
     source: str, target: Path, program: str, name: str | None, options: Mapping[str, Any], *, overwrite: bool
 ) -> None:
-    """Write the weights of `source` to `target` under the names of a program, and print what became of them."""
+    """Write the weights of `source` to `target` under the names of a program, and print a summary."""
     import torch
 
     from res2net.weights import FORMATS, Preprocessing, from_native, save, to_native
@@ -75,25 +85,25 @@ def convert(
     name, checkpoint = open_checkpoint(source, name)
     check_model_options(name, options)
     with torch.device("meta"):
-        # All tensors have their place in it, or an error says what differs.
+        # Loading raises an error unless all tensors belong to this model.
         model = create_model(name, checkpoint, **options)
     native = to_native(checkpoint.tensors, model.state_dict())
     tensors = from_native(native.tensors, program)
     graph = str(model.variant_options.get("graph", "official"))
     preprocessing = preprocessing_of(checkpoint)
-    said = checkpoint.metadata
+    metadata = checkpoint.metadata
     save(
         target,
         tensors,
         {
-            **(said if said.get("model") == name else {}),
+            **(metadata if metadata.get("model") == name else {}),
             "model": name,
             "options": dict(model.variant_options),
             "graph": graph,
             "format": format_name,
             "preprocessing": (preprocessing or Preprocessing()).to_dict(),
-            "source": said.get("source") or Path(source).name,
-            **({"licence": said["licence"]} if "licence" in said else {}),
+            "source": metadata.get("source") or Path(source).name,
+            **({"licence": metadata["licence"]} if "licence" in metadata else {}),
         },
     )
 
@@ -102,36 +112,36 @@ def convert(
     if not any(name.endswith(counters) for name in tensors):
         left_out += [name for name in native.tensors if name.endswith(counters)]
     lines = [
-        f"{source}: {len(checkpoint.tensors)} tensors of a {name} of {model.num_classes or 'no'} classes under names "
-        f"of {native.format}; it needs the graph {graph}",
-        f"{target}: {len(tensors)} tensors under names of {program}"
-        + (f"; left out, since nothing there uses them: {shortened(left_out)}" if left_out else ""),
+        f"{source}: {len(checkpoint.tensors)} tensors of a {name} with {model.num_classes or 'no'} classes in the "
+        f"format {native.format}; graph: {graph}",
+        f"{target}: {len(tensors)} tensors in the format {program}"
+        + (f"; left out because they are unused there: {shortened(left_out)}" if left_out else ""),
     ]
     if preprocessing is None:
-        lines.append("Nothing is said about preprocessing: that of most ImageNet weights is noted in the file.")
-    if licence := said.get("licence"):
+        lines.append("The checkpoint has no preprocessing: that of most ImageNet weights is written to the file.")
+    if licence := metadata.get("licence"):
         lines.append(f"Licence: {licence}.")
     if program != "res2net" and is_res2net(native.tensors) and FORMATS[format_name].graph != graph:
         lines.append(
-            f"{program} computes the graph {FORMATS[format_name].graph}, in which these weights give other logits; "
-            f"`res2net` reads in the file that they need {graph}."
+            f"{program} computes the graph {FORMATS[format_name].graph}, in which these weights give different logits; "
+            f"`res2net` reads from the file that they need {graph}."
         )
     for line in lines:
         Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Raise `InputError` unless a safetensors file may be written there."""
+    """Raise `InputError` unless a safetensors file can be written there."""
     if path.is_dir():
-        raise InputError(f"{path} is a folder: name a file in it to write.")
+        raise InputError(f"{path} is a folder: give the name of a file.")
     if path.suffix != ".safetensors":
-        raise InputError(f"{path} does not end in .safetensors, which is what is written: name it so.")
+        raise InputError(f"{path} does not end in .safetensors, the only format that is written: rename it.")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists: choose another name, or add --overwrite.")
 
 
 def open_checkpoint(source: str, name: str | None) -> tuple[str, Checkpoint]:
-    """The name of the model, and the tensors with all that is known about them."""
+    """Find the name of the model, and the checkpoint with all known metadata."""
     from res2net.backbones.registry import variant_names
     from res2net.weights import Checkpoint, read_checkpoint
     from res2net.weights.download import recognise
@@ -142,15 +152,15 @@ def open_checkpoint(source: str, name: str | None) -> tuple[str, Checkpoint]:
     elif Path(source).suffix or Path(source).exists():
         checkpoint = read_checkpoint(source)
     else:
-        raise InputError(f"{source} is no file: to convert published weights of that name, add --model NAME.")
-    held = checkpoint.metadata.get("model")
-    if held in variant_names():
-        return name or str(held), checkpoint
+        raise InputError(f"{source} is not a file: to convert published weights with that tag, add --model NAME.")
+    declared = checkpoint.metadata.get("model")
+    if declared in variant_names():
+        return name or str(declared), checkpoint
     record = recognise(source)
     if record is not None and name in (None, record.model):
         return record.model, Checkpoint(checkpoint.tensors, record.to_metadata(), checkpoint.path)
     if name is None:
-        raise InputError(f"{source} does not say which model it holds: add --model NAME (`res2net models` lists them).")
+        raise InputError(f"{source} does not name its model: add --model NAME (`res2net models` lists them).")
     return name, checkpoint
 
 
@@ -173,10 +183,10 @@ def list_published(pattern: str) -> None:
 
 
 def top1(metrics: Mapping[str, float]) -> float | None:
-    """The accuracy that was measured or claimed."""
+    """The first top-1 accuracy among metrics; None if there is none."""
     return next((value for what, value in metrics.items() if what.startswith("top-1 accuracy")), None)
 
 
 def shortened(names: Sequence[str]) -> str:
-    """The first of many names, and how many there are."""
+    """The first two names, and the number of others."""
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")

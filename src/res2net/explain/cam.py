@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError, check_choice
-from res2net.measure.evaluation import evaluation
+from res2net.nn import evaluation
 
 __all__ = ["class_activation_maps"]
 

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from res2net.errors import check_choice
-from res2net.measure.evaluation import evaluation
-from res2net.nn import Res2Bottleneck, Res2Conv
+from res2net.nn import Res2Bottleneck, Res2Conv, evaluation
 
 __all__ = ["split_activations"]
 

@@ -1,4 +1,4 @@
-"""Networks as files that other programs run, each compared with the network it was made from."""
+"""Export: networks as files for other runtimes, each compared with the original network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks in whole numbers of 8 bits: ranges of values are measured on images, weights are not trained."""
+"""Post-training quantization to int8, with activation ranges measured on images."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from res2net.errors import InputError
-from res2net.export.needs import needs_export, quiet
+from res2net.optional import needs, quiet
 
-__all__ = ["Calibration", "quantized", "quantized_module"]
+__all__ = ["Calibration", "quantize", "quantize_module"]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a network comes into int8."""
+    """How a network is quantized to int8."""
 
     images: Iterable[Tensor]
-    """In batches `(N, C, H, W)`, on which ranges of values are measured."""
+    """Batches `(N, C, H, W)` on which the ranges of activations are measured."""
     optimized: bool
-    """Whether splits and concatenations are brought into 8 bits where the runtime would leave them in 32."""
+    """Whether splits and concatenations are kept in 8 bits where the runtime would compute them in 32."""
 
 
-def quantized(model: Any, images: Iterable[Tensor], *, input_name: str | None = None) -> Any:
-    """The same network of OpenVINO or ONNX with its convolutions and matrix products in int8, by NNCF.
+def quantize(model: Any, images: Iterable[Tensor], *, input_name: str | None = None) -> Any:
+    """Quantize the convolutions and matrix products of an OpenVINO or ONNX model to int8 with NNCF.
 
-    A range holds all values of all images. The mean over batches, NNCF's own choice, would leave out much of what
-    batches of one image have.
+    The range of an activation covers all its values on all images. NNCF's default, the mean over batches, would clip
+    many values when batches have one image.
 
     Args:
-        model: as OpenVINO or ONNX has it.
-        images: batches `(N, C, H, W)` of the network's own batch size, such as those that it will see.
-        input_name: of an ONNX network.
+        model: the model of OpenVINO or ONNX.
+        images: batches `(N, C, H, W)` of the model's batch size, typical of its later input.
+        input_name: the name of the input of an ONNX model.
 
     Raises:
         InputError: there are no images, or NNCF is not installed.
     """
-    with needs_export("Int8"):
+    with needs("Int8", extra="export"):
         import nncf
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-    arrays = [batch.numpy() for batch in some(images)]
+    arrays = [batch.numpy() for batch in nonempty(images)]
     items = [{input_name: array} for array in arrays] if input_name else arrays
     ranges = nncf.AdvancedQuantizationParameters(activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX)
     with quiet(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
@@ -58,45 +58,45 @@ def quantized(model: Any, images: Iterable[Tensor], *, input_name: str | None = 
         )
 
 
-def quantized_module(module: GraphModule, images: Iterable[Tensor]) -> GraphModule:
-    """The same for the module of an exported program, by torchao's quantizer for processors.
+def quantize_module(module: GraphModule, images: Iterable[Tensor]) -> GraphModule:
+    """Quantize the module of an exported program to int8 with torchao's quantizer for x86 CPUs.
 
-    Weights become int8, and behind each of them, and around each layer, stands the arithmetic between whole numbers and
-    fp32. Torch's compiler makes whole-number convolutions of these; run as they are, they compute the same in fp32.
+    Weights are stored in int8, with dequantization after each of them and quantization around each layer. Torch's
+    compiler turns these into int8 convolutions; without it, the same values are computed in fp32.
 
     Args:
         module: `program.module()`; it is changed.
-        images: as in `quantized`.
+        images: batches `(N, C, H, W)` of the program's batch size, typical of its later input.
 
     Raises:
         InputError: there are no images, or torchao is not installed.
     """
-    with needs_export("Int8 of pt2"), quiet():
+    with needs("Int8 of pt2", extra="export"), quiet():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
         from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
     scheme = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
     measured = prepare_pt2e(module, scheme)
     with torch.no_grad():
-        for batch in some(images):
+        for batch in nonempty(images):
             measured(batch)
         made: GraphModule = convert_pt2e(measured)
-    leave_out_unused(made)
+    remove_unused_tensors(made)
     return made
 
 
-def leave_out_unused(module: GraphModule) -> None:
-    """Remove the tensors that no step of the graph uses: weights in fp32 whose place others have taken."""
+def remove_unused_tensors(module: GraphModule) -> None:
+    """Remove the tensors that no node of the graph uses, such as fp32 weights that were replaced by int8 ones."""
     used = {node.target for node in module.graph.nodes if node.op == "get_attr"}
     for name in [name for name, _ in (*module.named_parameters(), *module.named_buffers()) if name not in used]:
         owner, _, last = name.rpartition(".")
         delattr(module.get_submodule(owner), last)
 
 
-def some(images: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same batches; `InputError` where there are none."""
+def nonempty(images: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Pass on the batches; raise `InputError` if there are none."""
     empty = True
     for batch in images:
         yield batch
         empty = False
     if empty:
-        raise InputError("Int8 needs images to measure ranges of values on: give a folder with some (--calibrate).")
+        raise InputError("Int8 needs images to measure the ranges of activations: give some with --calibrate.")

@@ -1,4 +1,4 @@
-"""What is exported of a task, and the images that it is tried with."""
+"""The feature pyramid as a module to export, and batches of images to compare and calibrate with."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from res2net.images.samples import Skipped, Transformed
 __all__ = ["Pyramid", "file_batches", "whole_batches"]
 
 Prepare = Callable[[Any], Tensor]
-"""An image to what a network takes: `(C, H, W)`."""
+"""A function that turns an image into the input of a network, `(C, H, W)`."""
 
 
 class Pyramid(nn.Module):
-    """A backbone that gives its features: `(N, C, H, W)` to one map for each stage, finest first."""
+    """A backbone whose outputs are its features: `(N, C, H, W)` to one map per stage, finest first."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The pyramid."""
+        """Compute the pyramid."""
         return self.backbone.features(images)
 
 
@@ -41,14 +41,14 @@ def file_batches(
     *,
     read: Callable[[str | Path], Any] = read_image,
 ) -> Iterator[Tensor]:
-    """Images of files, in whole batches; `read` takes the path of one."""
+    """Batches of images from files, which `read` opens."""
     files = Transformed(ReadFiles(paths, read), None, bad_images)
     samples = (files[index] for index in range(len(files)))
     return whole_batches((sample[0] for sample in samples if not isinstance(sample, Skipped)), prepare, batch)
 
 
 def whole_batches(images: Iterable[object], prepare: Prepare, batch: int) -> Iterator[Tensor]:
-    """Batches of a size; the last is filled up with its own images."""
+    """Batches of exactly `batch` images; the last is filled up by repeating its own images."""
     waiting: list[Tensor] = []
     empty = True
     for image in images:
@@ -59,4 +59,4 @@ def whole_batches(images: Iterable[object], prepare: Prepare, batch: int) -> Ite
     if waiting:
         yield torch.stack([waiting[index % len(waiting)] for index in range(batch)])
     elif empty:
-        raise InputError("There is no image that can be read: give other images.")
+        raise InputError("None of the images can be read: give other images.")

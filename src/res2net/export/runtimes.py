@@ -1,7 +1,8 @@
-"""Programs that run exported networks, all with the same call: images in, tensors out."""
+"""Runtimes for exported networks: programs that run them, all with the same call, images in and tensors out."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -9,35 +10,52 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact, read_artefact
-from res2net.export.core import openvino_core, openvino_hints
-from res2net.export.needs import needs_export
+from res2net.optional import needs
+from res2net.registry import Registry
 
-__all__ = ["PRECISIONS", "RUNTIMES", "SAFE_RUNTIMES", "Runtime", "load_runtime"]
+__all__ = [
+    "PRECISIONS",
+    "RUNTIMES",
+    "SAFE_RUNTIMES",
+    "Precision",
+    "Runtime",
+    "SafeRuntime",
+    "load_runtime",
+    "openvino_core",
+    "openvino_hints",
+]
 
-Run = Callable[[Tensor], Sequence[Tensor]]
+Run: TypeAlias = Callable[[Tensor], Sequence[Tensor]]
+"""A network: images `(N, C, H, W)` to its outputs."""
+Precision = Literal["fp32", "bf16"]
+"""The precision of what is not in int8; only OpenVINO has bf16."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+SafeRuntime = Literal["openvino", "onnx", "pt2"]
+"""Runtimes whose files contain no machine code, so that files of other people can be run."""
+SAFE_RUNTIMES: tuple[SafeRuntime, ...] = get_args(SafeRuntime)
+RUNTIMES: Registry[Callable[[Path, Precision, int | None], Run]] = Registry("Runtime")
+"""Functions that open the file of a network for a runtime, by name. All but OpenVINO run their own format only."""
 
-PRECISIONS = ("fp32", "bf16")
-"""In which a runtime computes what is not in whole numbers; only OpenVINO has bf16."""
 WORDS = (
     r"Symbol\('[su]\d+'|(positive|nonnegative|negative|integer)=|True|False|(Floor|Clean|Ceil)Div|Mod|Max|Min|[su]?\d+|"
     r"(Strict)?(Greater|Less)Than|(Une|E)quality|Integer"
 )
 HARMLESS = re.compile(rf"({WORDS}|[\s+\-*/%(),<>=])*")
-"""Arithmetic of sizes in an exported program. Torch has Python evaluate it, so nothing else may be there."""
+"""Arithmetic of sizes in an exported program. Torch evaluates it as Python, so nothing else is allowed there."""
 
 
 class Runtime(nn.Module):
-    """An exported network that stands in the place of the network.
+    """An exported network that takes the place of the original module.
 
-    Shape: images `(N, C, H, W)` to its output, or to a list where it has several. A network for a fixed number of
-    images is run as often as needed, the last time with zeros.
+    Shape: images `(N, C, H, W)` to the output, or to a list of several. A network for batches of a fixed size is run
+    as often as needed, with zeros to fill up the last batch.
     """
 
     def __init__(self, run: Run, artefact: Artefact) -> None:
@@ -47,16 +65,18 @@ class Runtime(nn.Module):
         self.num_classes = len(artefact.class_names)
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """Images to what the network makes of them."""
+        """Run the network on images."""
         wanted = tuple(self.artefact.input_shape[1:])
         if tuple(images.shape[1:]) != wanted:
-            raise InputError(f"The exported network takes images of {wanted}, not of {tuple(images.shape[1:])}.")
+            raise InputError(
+                f"Images of {tuple(images.shape[1:])} do not fit the exported network: give images of {wanted}."
+            )
         pieces = [self.run(batch) for batch in self.batches(images.float().cpu())]
         outputs = [torch.cat(parts)[: len(images)] for parts in zip(*pieces, strict=True)]
         return outputs if len(outputs) > 1 else outputs[0]
 
     def batches(self, images: Tensor) -> Iterator[Tensor]:
-        """The images in batches that the network takes."""
+        """Split the images into batches of the size that the network takes."""
         if self.artefact.dynamic_batch:
             yield images
             return
@@ -68,39 +88,70 @@ class Runtime(nn.Module):
 
 
 def load_runtime(
-    path: str | Path, runtime: str | None = None, *, precision: str = "fp32", threads: int | None = None
+    path: str | Path, runtime: str | None = None, *, precision: Precision = "fp32", threads: int | None = None
 ) -> Runtime:
-    """Make an exported network ready to run.
+    """Load an exported network.
 
     Args:
-        path: of the file that `res2net export` wrote, with its description beside it.
-        runtime: one of `RUNTIMES`; by default the one that the file is for.
-        precision: one of `PRECISIONS`.
-        threads: of the processor; by default all.
+        path: the file that `res2net export` wrote, with its description in a JSON file beside it.
+        runtime: a name of `RUNTIMES`, by default the one of the file's format.
+        precision: precision of what is not in int8.
+        threads: CPU threads, by default all.
 
     Raises:
-        InputError: the files are missing or damaged, or do not fit the runtime.
+        InputError: the files are missing or damaged, or are not for this runtime or precision.
     """
     artefact = read_artefact(path)
     runtime = runtime or artefact.format
-    check_choice("Runtime", runtime, RUNTIMES)
-    check_choice("Precision of a runtime", precision, PRECISIONS)
+    open_network = RUNTIMES[runtime]
+    check_choice("precision of a runtime", precision, Precision)
     # OpenVINO reads ONNX too.
     if runtime != artefact.format and (runtime, artefact.format) != ("openvino", "onnx"):
         raise InputError(f"{path} is for {artefact.format} and not for {runtime}: choose --runtime {artefact.format}.")
     if precision != "fp32" and runtime != "openvino":
-        raise InputError(f"{runtime} computes in fp32 here: choose --runtime openvino for {precision}.")
+        raise InputError(f"{runtime} has no {precision}: choose --runtime openvino, or --precision fp32.")
     try:
-        return Runtime(RUNTIMES[runtime](Path(path), precision, threads), artefact)
+        return Runtime(open_network(Path(path), precision, threads), artefact)
     except InputError:
         raise
-    except Exception as error:  # each program has its own ways to say that a file is damaged
+    except Exception as error:  # each runtime has its own exceptions for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} is damaged or not for this {runtime} ({reason}): export again.") from error
+        raise InputError(f"{path} is damaged or not for this version of {runtime} ({reason}): export again.") from error
 
 
-def openvino_runner(path: Path, precision: str, threads: int | None) -> Run:
-    """OpenVINO on the processor."""
+@functools.cache
+def openvino_core() -> Any:
+    """The `openvino.Core` of this process, with its CPU plugin loaded. It is never destroyed.
+
+    The plugin installs an alternate signal stack for the thread, and restores the previous one when it is destroyed.
+    If two plugins are not destroyed in the reverse order of their creation, the thread is left with a stack that no
+    longer exists, and the next signal, such as the end of a child process, crashes the program.
+
+    Raises:
+        InputError: OpenVINO is not installed.
+    """
+    with needs("OpenVINO", extra="export"):
+        import openvino
+    core = openvino.Core()
+    core.get_property("CPU", "FULL_DEVICE_NAME")  # loads the plugin
+    return core
+
+
+def openvino_hints(precision: Precision, threads: int | None) -> dict[str, Any]:
+    """The settings of OpenVINO for low latency, with all threads if `threads` is None.
+
+    The precision is set explicitly, since OpenVINO uses bf16 by default on some CPUs.
+    """
+    hints: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    return hints if threads is None else hints | {"INFERENCE_NUM_THREADS": threads}
+
+
+@RUNTIMES.register("openvino")
+def open_openvino(path: Path, precision: Precision, threads: int | None) -> Run:
+    """Open a network with OpenVINO on the CPU."""
     network = openvino_core().compile_model(str(path), "CPU", openvino_hints(precision, threads))
     request = network.create_infer_request()
 
@@ -111,9 +162,10 @@ def openvino_runner(path: Path, precision: str, threads: int | None) -> Run:
     return run
 
 
-def onnx_runner(path: Path, _precision: str, threads: int | None) -> Run:
-    """ONNX Runtime on the processor."""
-    with needs_export("ONNX"):
+@RUNTIMES.register("onnx")
+def open_onnx(path: Path, _precision: Precision, threads: int | None) -> Run:
+    """Open a network with ONNX Runtime on the CPU."""
+    with needs("ONNX", extra="export"):
         import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
@@ -122,24 +174,26 @@ def onnx_runner(path: Path, _precision: str, threads: int | None) -> Run:
     return lambda images: [torch.from_numpy(found) for found in session.run(None, {name: images.numpy()})]
 
 
-def pt2_runner(path: Path, _precision: str, _threads: int | None) -> Run:
-    """The exported program in torch."""
-    import torch.ao.quantization.fx._decomposed  # makes the steps of int8 known
+@RUNTIMES.register("pt2")
+def open_pt2(path: Path, _precision: Precision, _threads: int | None) -> Run:
+    """Open an exported program with torch."""
+    import torch.ao.quantization.fx._decomposed  # registers the operators of int8
     import torchvision  # noqa: F401 # and those of detectors
 
     check_program(path)
     with only_weights():
         program = torch.export.load(path)
-    return torch_runner(program.module(check_guards=False))  # guards are code
+    return torch_network(program.module(check_guards=False))  # guards are code
 
 
-def aoti_runner(path: Path, _precision: str, _threads: int | None) -> Run:
-    """The compiled library. It is machine code: only what was made here is run."""
-    return torch_runner(torch._inductor.aoti_load_package(str(path)))
+@RUNTIMES.register("aoti")
+def open_aoti(path: Path, _precision: Precision, _threads: int | None) -> Run:
+    """Open a compiled library with torch. It is machine code: run only libraries that were compiled here."""
+    return torch_network(torch._inductor.aoti_load_package(str(path)))
 
 
-def torch_runner(call: Callable[[Tensor], Any]) -> Run:
-    """A callable of torch."""
+def torch_network(call: Callable[[Tensor], Any]) -> Run:
+    """Wrap a callable of torch, which returns one tensor or several."""
 
     def run(images: Tensor) -> Sequence[Tensor]:
         with torch.no_grad():
@@ -150,13 +204,13 @@ def torch_runner(call: Callable[[Tensor], Any]) -> Run:
 
 
 def check_program(path: Path) -> None:
-    """`InputError` where an exported program has expressions that are more than arithmetic."""
+    """Raise `InputError` if an exported program contains expressions that are not plain arithmetic."""
 
     def check(value: Any) -> None:
         if isinstance(value, dict):
             text = value.get("expr_str", "")
             if not isinstance(text, str) or not HARMLESS.fullmatch(text):
-                raise InputError(f"{path} has an expression that is no arithmetic ({text!r}): do not use this file.")
+                raise InputError(f"{path} has an expression that is not arithmetic ({text!r}): do not use this file.")
             for part in value.values():
                 check(part)
         elif isinstance(value, list):
@@ -171,7 +225,7 @@ def check_program(path: Path) -> None:
 
 @contextmanager
 def only_weights() -> Iterator[None]:
-    """Lets torch read tensors and nothing else, also where it asks for more."""
+    """Restrict `torch.load` to tensors within a `with` block, also where its caller asks for more."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(name)
     os.environ[name] = "1"
@@ -182,14 +236,3 @@ def only_weights() -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
-
-
-RUNTIMES: dict[str, Callable[[Path, str, int | None], Run]] = {
-    "openvino": openvino_runner,
-    "onnx": onnx_runner,
-    "pt2": pt2_runner,
-    "aoti": aoti_runner,
-}
-"""Each runtime by name; all but OpenVINO run files of their own format only."""
-SAFE_RUNTIMES = ("openvino", "onnx", "pt2")
-"""Those whose files hold no machine code, and so may come from elsewhere."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from res2net.errors import InputError, check_choice, check_range
 
-__all__ = ["FORMATS", "INT8_FORMATS", "ExportSettings"]
+__all__ = ["FORMATS", "INT8_FORMATS", "ExportSettings", "Int8Format"]
 
 FORMATS = {"pt2": ".pt2", "onnx": ".onnx", "openvino": ".xml", "aoti": ".aoti.pt2"}
 """Each format with the ending of its files; OpenVINO writes the weights beside, in a file that ends in `.bin`."""
-INT8_FORMATS = ("pt2", "onnx", "openvino")
+Int8Format = Literal["pt2", "onnx", "openvino"]
+INT8_FORMATS: tuple[Int8Format, ...] = get_args(Int8Format)
 """The formats that can be quantized."""
 
 

@@ -1,28 +1,33 @@
-"""Splits in whole numbers: one range for a tensor before it is cut, where each piece would have had its own."""
+"""Splits and concatenations of quantized networks that stay in 8 bits.
+
+`join_ranges` is for OpenVINO and `mark_concatenations` for ONNX.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["join_ranges"]
+__all__ = ["join_ranges", "mark_concatenations"]
 
 CUTS = ("Slice", "StridedSlice", "Split", "VariadicSplit")
+"""The operations that cut a tensor into pieces, in OpenVINO and ONNX."""
 LEVELS = 256
+"""Values of 8 bits."""
 
 
 def join_ranges(model: Any) -> int:
-    """Give each tensor that is cut into pieces of 8 bits one range for all of them, in place.
+    """Quantize each tensor before it is split, in place, if all its pieces are quantized after the split.
 
-    Where ranges are measured behind each cut, what comes before it writes, and the cut copies, numbers of 32 bits.
-    With one range before it, both handle numbers of 8 bits. The range is the widest of the pieces, and of what pieces
-    are concatenated with, which must have the same one. Only ranges that begin at zero are joined, as they are behind
-    a ReLU: there it costs at most the resolution that the narrower pieces had beyond the widest.
+    With a range for each piece, the layer before the split writes 32-bit values and the split copies them; with one
+    range before the split, both handle 8-bit values. The shared range is the widest of the pieces and of the tensors
+    that they are concatenated with, which must share it. Only ranges that start at zero are joined, such as those after
+    a ReLU: the only cost is that the narrower pieces are resolved as coarsely as the widest.
 
     Args:
-        model: of OpenVINO, with `FakeQuantize` where numbers become 8 bits.
+        model: an OpenVINO model with `FakeQuantize` operations.
 
     Returns:
-        How many tensors have one range now.
+        The number of tensors whose pieces now share a range.
     """
     joined = 0
     for node in model.get_ordered_ops():
@@ -34,7 +39,7 @@ def join_ranges(model: Any) -> int:
 
 
 def join(output: Any) -> bool:
-    """The same for one tensor; whether it was cut so."""
+    """Join the ranges of the pieces of one tensor; returns whether it was done."""
     from openvino import opset13
 
     readers = list(output.get_target_inputs())
@@ -58,23 +63,23 @@ def join(output: Any) -> bool:
         for reader in node.output(0).get_target_inputs():
             reader.replace_source_output(node.input_value(0))
     for node in beside:
-        for place in (2, 4):
-            node.input(place).replace_source_output(high.output(0))
+        for index in (2, 4):
+            node.input(index).replace_source_output(high.output(0))
     return True
 
 
 def concatenated_with(nodes: list[Any]) -> list[Any]:
-    """What the concatenations that read the nodes are made of."""
+    """The inputs of the concatenations that read the nodes."""
     readers = [reader.get_node() for node in nodes for reader in node.output(0).get_target_inputs()]
     together = [reader for reader in readers if reader.get_type_name() == "Concat"]
     return [value.get_node() for reader in together for value in reader.input_values()]
 
 
 def starts_at_zero(node: Any) -> bool:
-    """Whether numbers become 8 bits here, in one range from zero for the whole tensor, and keep their values."""
+    """Whether a node quantizes a whole tensor to 8 bits in one range that starts at zero, without rescaling it."""
     if node.get_type_name() != "FakeQuantize" or node.get_attributes()["levels"] != LEVELS:
         return False
-    bounds = [node.input_value(place).get_node() for place in range(1, 5)]
+    bounds = [node.input_value(index).get_node() for index in range(1, 5)]
     if any(bound.get_type_name() != "Constant" or bound.get_data().size != 1 for bound in bounds):
         return False
     low, high, low_out, high_out = (float(bound.get_data().item()) for bound in bounds)
@@ -82,5 +87,66 @@ def starts_at_zero(node: Any) -> bool:
 
 
 def upper_end(node: Any) -> float:
-    """The end of the range in which numbers become 8 bits."""
+    """The upper end of the range of a `FakeQuantize`."""
     return float(node.input_value(2).get_node().get_data().item())
+
+
+def mark_concatenations(model: Any) -> int:
+    """Quantize and dequantize the output of each concatenation of 8-bit tensors that share a range, in place.
+
+    No value changes, but ONNX Runtime computes in int8 only between such operations: without them, it would compute
+    the concatenation, and the convolution after it, in 32 bits.
+
+    Args:
+        model: an ONNX model with `QuantizeLinear` and `DequantizeLinear` operations.
+
+    Returns:
+        The number of such concatenations.
+    """
+    from onnx import helper
+
+    producers = {name: node for node in model.graph.node for name in node.output}
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    steps = []
+    marked = 0
+    for node in model.graph.node:
+        steps.append(node)
+        shared = shared_range(node, producers, constants) if node.op_type == "Concat" else None
+        if shared is None:
+            continue
+        name = node.output[0]
+        node.output[0], whole = f"{name}_32_bits", f"{name}_8_bits"
+        steps.append(helper.make_node("QuantizeLinear", [node.output[0], *shared], [whole], f"QuantizeLinear_{name}"))
+        steps.append(helper.make_node("DequantizeLinear", [whole, *shared], [name], f"DequantizeLinear_{name}"))
+        marked += 1
+    del model.graph.node[:]
+    model.graph.node.extend(steps)
+    return marked
+
+
+def shared_range(node: Any, producers: dict[str, Any], constants: dict[str, Any]) -> tuple[str, str] | None:
+    """The names of the scale and the zero point that all inputs of a concatenation share; None if they share none."""
+    found = [range_of(name, producers) for name in node.input]
+    known = [names for names in found if names is not None and all(name in constants for name in names)]
+    if len(known) < len(found):
+        return None
+    values = {tuple(value_of(constants[name]) for name in names) for names in known}
+    return known[0] if len(values) == 1 and None not in next(iter(values)) else None
+
+
+def range_of(name: str, producers: dict[str, Any]) -> tuple[str, str] | None:
+    """The names of the scale and the zero point of a dequantized tensor, or of a piece of one; None for others."""
+    node = producers.get(name)
+    while node is not None and node.op_type in CUTS:
+        node = producers.get(node.input[0])
+    if node is None or node.op_type != "DequantizeLinear" or len(node.input) < 3:
+        return None
+    return node.input[1], node.input[2]
+
+
+def value_of(constant: Any) -> tuple[str, bytes] | None:
+    """A constant of one value in a form that compares by value; None for several values, such as one per channel."""
+    from onnx import numpy_helper
+
+    array = numpy_helper.to_array(constant)
+    return (str(array.dtype), array.tobytes()) if array.size == 1 else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact
 from res2net.export.exporter import EXPORTERS
-from res2net.export.runtimes import SAFE_RUNTIMES, load_runtime
+from res2net.export.runtimes import SAFE_RUNTIMES, Precision, load_runtime
 from res2net.options import from_dict
 from res2net.task.base import TASKS, Task
 
@@ -32,8 +33,8 @@ def restore_exported(
         InputError: as `load_runtime`, the network is of another task, or it returns features and no results.
     """
     if runtime is not None:
-        check_choice("Runtime", runtime, SAFE_RUNTIMES)
-    network = load_runtime(path, runtime, precision=precision)
+        check_choice("runtime", runtime, SAFE_RUNTIMES)
+    network = load_runtime(path, runtime, precision=cast("Precision", precision))  # which checks it
     artefact = network.artefact
     if not artefact.class_names:
         raise InputError(f"{path} returns features and no results: export the network without --features.")

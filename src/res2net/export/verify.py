@@ -1,4 +1,4 @@
-"""Whether two networks return the same for the same images."""
+"""Agreement of two networks on the same images."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ INT8_FEATURES_LIMIT = 0.5
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the outputs of a network agree with those of another."""
+    """How far the outputs of a network agree with those of a reference network."""
 
     images: int
+    """Number of images."""
     largest: float
-    """Largest difference of two numbers."""
+    """Largest absolute difference of two values."""
     relative: float
-    """That difference over the largest number, in size, of the other network."""
+    """`largest` divided by the largest absolute value of the reference."""
     top1: float | None
-    """Share of the images, or of their pixels, with the same likeliest class, in percent; None without logits."""
+    """Share of the images, or of their pixels, with the same most likely class, in percent; None without logits."""
 
     def to_dict(self) -> dict[str, float]:
-        """All numbers, ready for JSON."""
+        """All values that are not None, as a dictionary for JSON."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def summary(self, images: str) -> str:
@@ -62,13 +63,13 @@ class Agreement:
 
 
 def compare_outputs(network: nn.Module, other: nn.Module, batches: Iterable[Tensor], *, logits: bool) -> Agreement:
-    """Compare what two networks make of images.
+    """Compare the outputs of two networks.
 
     Args:
-        network: the one in question.
-        other: the one that is right.
-        batches: of images `(N, C, H, W)`.
-        logits: whether there is one output, of logits.
+        network: the network to check.
+        other: the reference network.
+        batches: batches of images `(N, C, H, W)`.
+        logits: whether the only output is logits, so that classes are compared as well.
     """
     count = 0
     same = largest = size = 0.0
@@ -76,16 +77,16 @@ def compare_outputs(network: nn.Module, other: nn.Module, batches: Iterable[Tens
         for images in batches:
             ours, theirs = as_list(network(images)), as_list(other(images))
             for one, two in zip(ours, theirs, strict=True):
-                # A number that is not finite must not get lost in a maximum.
+                # `max` would drop a NaN.
                 difference = (one.float() - two.float()).abs().max().item()
                 largest = max(largest, difference if difference == difference else float("inf"))
                 size = max(size, two.float().abs().max().item())
             count += len(images)
-            if logits:  # of an image, or of each of its pixels
+            if logits:  # of images `(N, K)`, or of their pixels `(N, K, H, W)`
                 same += float((ours[0].argmax(1) == theirs[0].argmax(1)).double().view(len(images), -1).mean(1).sum())
     return Agreement(count, largest, largest / max(size, 1e-30), 100 * same / count if logits else None)
 
 
 def as_list(outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
-    """One output, or several, as a list."""
+    """Wrap a single output in a list."""
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)

@@ -1,4 +1,4 @@
-"""Writers of exported networks, one for each format."""
+"""Writers of exported networks, one per format."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from res2net.errors import check_choice
-from res2net.export.concat_ranges import mark_concatenations
-from res2net.export.core import openvino_core
-from res2net.export.int8 import Calibration, quantized, quantized_module
-from res2net.export.needs import needs_export, quiet
-from res2net.export.settings import FORMATS, INT8_FORMATS
-from res2net.export.split_ranges import join_ranges
+from res2net.export.int8 import Calibration, quantize, quantize_module
+from res2net.export.runtimes import openvino_core
+from res2net.export.settings import Int8Format
+from res2net.export.split_ranges import join_ranges, mark_concatenations
+from res2net.optional import needs, quiet
+from res2net.registry import Registry
 from res2net.surgery import optimize
 
-__all__ = ["export_network", "exported_program"]
+__all__ = ["WRITERS", "export_network", "exported_program"]
+
+Writer: TypeAlias = Callable[[ExportedProgram, Path, Sequence[str], Calibration | None], None]
+"""A function that writes a program to a file, with the names of its outputs, in int8 if a calibration is given."""
+WRITERS: Registry[Writer] = Registry("Format")
+"""The writers by name of the format."""
 
 
 def export_network(
@@ -36,50 +41,51 @@ def export_network(
     calibration: Iterable[Tensor] | None = None,
     optimized: bool = True,
 ) -> None:
-    """Write a network to a file of a format.
+    """Write a network to a file.
 
     Args:
-        network: from images to a tensor or a list of tensors; it is not changed.
-        images: images `(N, C, H, W)`; their size is that of the exported network.
-        path: of the file to write; OpenVINO's weights go beside it.
-        format: one of `FORMATS`.
-        names: of what comes out.
-        dynamic_batch: take any number of images.
-        calibration: images in batches like `images`: where given, the network is in int8, with the ranges of values
-            that these have; only for `INT8_FORMATS`.
-        optimized: rewrite the network first (`res2net.optimize`), and what is made of it in int8 (`join_ranges`,
-            `mark_concatenations`).
+        network: the network, from images to a tensor or a list of tensors; it is not changed.
+        images: example images `(N, C, H, W)`; the exported network takes images of their size.
+        path: the file to write; OpenVINO's weights go into a second file beside it.
+        format: a name of `FORMATS`.
+        names: the names of the outputs.
+        dynamic_batch: let the exported network take any number of images.
+        calibration: batches of images of the shape of `images`. If given, the network is quantized to int8 with the
+            ranges of activations on these images; only for `INT8_FORMATS`.
+        optimized: rewrite the network before export (`res2net.optimize`), and the quantized one after it
+            (`join_ranges`, `mark_concatenations`).
 
     Raises:
-        InputError: an unknown format, or one whose packages are not installed.
+        InputError: the format is unknown, or its packages are not installed.
     """
-    check_choice("Format", format, FORMATS)
+    write = WRITERS[format]
     if calibration is not None:
-        check_choice("Format with int8", format, INT8_FORMATS)
+        check_choice("format with int8", format, Int8Format)
     if optimized:
         network = optimize(network, "export", example_input=images)
     with quiet():
         program = exported_program(network.eval(), images, dynamic_batch)
         measured = None if calibration is None else Calibration(calibration, optimized)
-        WRITERS[format](program, path, names, measured)
+        write(program, path, names, measured)
 
 
 def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = False) -> ExportedProgram:
-    """The network as torch exports it, for images of this size."""
-    # A batch of one would be taken for a number that never changes.
+    """Export a network with `torch.export`, for images of this size."""
+    # Torch would treat a batch size of one as a constant.
     example = torch.cat([images, images])[:2] if dynamic_batch else images
     shapes = ({0: Dim("batch", min=1)},) if dynamic_batch else None
     with torch.no_grad():
         return torch.export.export(network, (example,), dynamic_shapes=shapes)
 
 
+@WRITERS.register("pt2")
 def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], calibration: Calibration | None) -> None:
-    """An exported program of torch."""
+    """Write an exported program of torch."""
     if calibration is not None:
-        made = quantized_module(program.module(check_guards=False), calibration.images)
+        made = quantize_module(program.module(check_guards=False), calibration.images)
         images = program.example_inputs[0][0]
         program = exported_program(made, images, dynamic_batch=bool(program.range_constraints))
-    # Images and paths of this machine are nobody else's business, and take their place.
+    # The example images and the paths of this machine are private, and take up space.
     program.example_inputs = None
     for node in program.graph.nodes:
         for name in ("stack_trace", "nn_module_stack", "from_node"):
@@ -87,14 +93,16 @@ def write_pt2(program: ExportedProgram, path: Path, _names: Sequence[str], calib
     torch.export.save(program, path)
 
 
+@WRITERS.register("aoti")
 def write_aoti(program: ExportedProgram, path: Path, _names: Sequence[str], _calibration: Calibration | None) -> None:
-    """A library that torch compiled for this machine."""
+    """Compile a library for this machine with torch."""
     torch._inductor.aoti_compile_and_package(program, package_path=str(path))
 
 
+@WRITERS.register("onnx")
 def write_onnx(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Calibration | None) -> None:
-    """ONNX, in one file."""
-    with needs_export("ONNX"):
+    """Write an ONNX model in one file."""
+    with needs("ONNX", extra="export"):
         import onnxscript  # noqa: F401
     with redirect_stdout(io.StringIO()):
         made = torch.onnx.export(
@@ -106,57 +114,50 @@ def write_onnx(program: ExportedProgram, path: Path, names: Sequence[str], calib
         return
     import onnx
 
-    model = quantized(made.model_proto, calibration.images, input_name="images")
+    model = quantize(made.model_proto, calibration.images, input_name="images")
     if calibration.optimized:
         mark_concatenations(model)
     onnx.save(model, str(path))
 
 
+@WRITERS.register("openvino")
 def write_openvino(program: ExportedProgram, path: Path, names: Sequence[str], calibration: Calibration | None) -> None:
-    """OpenVINO's two files."""
-    with needs_export("OpenVINO"):
+    """Write the two files of an OpenVINO model."""
+    with needs("OpenVINO", extra="export"):
         import openvino
     model = openvino_model(program, names)
     if calibration is not None:
-        openvino_core()  # before NNCF makes one, so that ours outlives it
-        model = quantized(model, calibration.images)
+        openvino_core()  # created before NNCF's, so that it outlives that
+        model = quantize(model, calibration.images)
         if calibration.optimized:
             join_ranges(model)
     openvino.save_model(model, str(path), compress_to_fp16=False)
 
 
 def openvino_model(program: ExportedProgram, names: Sequence[str]) -> Any:
-    """The network as OpenVINO has it."""
+    """Convert an exported program to an OpenVINO model."""
     import openvino
 
     if has_suppression(program):
-        # OpenVINO has a rule for it in ONNX alone.
+        # OpenVINO converts non-maximum suppression from ONNX only.
         with tempfile.TemporaryDirectory() as folder:
             between = Path(folder, "between.onnx")
             write_onnx(program, between, names, None)
             return openvino.convert_model(str(between))
     model = openvino.convert_model(program)
     model.inputs[0].get_tensor().set_names({"images"})
-    model.reshape(input_shape(program))  # which it leaves open, and so plans for any
+    model.reshape(input_shape(program))  # the conversion leaves all sizes dynamic
     for output, name in zip(model.outputs, names, strict=True):
         output.get_tensor().set_names({name})
     return model
 
 
 def has_suppression(program: ExportedProgram) -> bool:
-    """Whether boxes are suppressed by torchvision in it, as detectors do."""
+    """Whether a program uses torchvision's operators, such as the non-maximum suppression of detectors."""
     return any("torchvision" in str(node.target) for node in program.graph.nodes if node.op == "call_function")
 
 
 def input_shape(program: ExportedProgram) -> list[int]:
-    """The shape of the images, with -1 for a size that may change."""
+    """The shape of the input, with -1 for dynamic sizes."""
     (images,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
     return [size if isinstance(size, int) else -1 for size in images.meta["val"].shape]
-
-
-WRITERS: dict[str, Callable[[ExportedProgram, Path, Sequence[str], Calibration | None], None]] = {
-    "pt2": write_pt2,
-    "onnx": write_onnx,
-    "openvino": write_openvino,
-    "aoti": write_aoti,
-}

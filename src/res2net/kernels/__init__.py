@@ -1,14 +1,16 @@
-"""The Res2 chain as functions of tensors: the readable reference, and fast paths with the same signature."""
+"""The Res2 chain as functions of tensors: a readable reference, and fast paths with the same signature."""
 
-from res2net.kernels.chain import Layout, chain, chain_backward, chain_in_place
-from res2net.kernels.folded import folded_chain, tap_major
+from res2net.kernels.chain import Layout, SplitOrder, chain, chain_backward, chain_in_place
+from res2net.kernels.folded import ChainOptions, folded_chain, tap_major
 from res2net.kernels.folded_op import folded_chain_op
 from res2net.kernels.recompute import BatchNorm, Convolution, interior, interior_recomputed
 
 __all__ = [
     "BatchNorm",
+    "ChainOptions",
     "Convolution",
     "Layout",
+    "SplitOrder",
     "chain",
     "chain_backward",
     "chain_in_place",

@@ -1,60 +1,62 @@
-"""The Res2 chain: which split goes where (Gao et al., TPAMI 2021, section 3.1, Eq. 1)."""
+"""The Res2 chain: how splits are connected (Gao et al., TPAMI 2021, section 3.1, Eq. 1)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-__all__ = ["Layout", "chain", "chain_backward", "chain_in_place"]
+__all__ = ["Layout", "SplitOrder", "Step", "chain", "chain_backward", "chain_in_place"]
 
-Step = Callable[[Tensor], Tensor]
+Step: TypeAlias = Callable[[Tensor], Tensor]
+SplitOrder: TypeAlias = Literal["official", "paper", "arxiv-v1"]
+"""Which split passes through: the last one in "official", the first one in "paper" and "arxiv-v1"."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the channels are cut into splits and how the splits are connected."""
+    """How channels are cut into splits and how the splits are connected."""
 
     width: int
-    """Channels of a split."""
+    """Number of channels of a split."""
     scale: int
     """Number of splits; 1 is a plain convolution."""
     hierarchical: bool = True
     """Whether a split receives the output of the split before it."""
-    split_order: str = "official"
-    """"official": the last split passes; "paper" and "arxiv-v1": the first."""
+    split_order: SplitOrder = "official"
     passes: bool = True
-    """Whether one split passes without a convolution."""
+    """Whether one split passes through without a convolution."""
 
     @cached_property
     def passed(self) -> int | None:
-        """Position of the split that passes."""
+        """Index of the split that passes through; None if all are convolved."""
         if not self.passes or self.scale == 1:
             return None
         return self.scale - 1 if self.split_order == "official" else 0
 
     @cached_property
     def convolved(self) -> tuple[int, ...]:
-        """Positions of the splits that are convolved, in turn."""
-        return tuple(position for position in range(self.scale) if position != self.passed)
+        """Indices of the splits that are convolved, in order."""
+        return tuple(index for index in range(self.scale) if index != self.passed)
 
     @cached_property
     def starts_with_passed(self) -> bool:
-        """Whether the first convolution also receives the split that passes (the first arXiv version's Eq. 1)."""
+        """Whether the first convolution also receives the split that passes through (Eq. 1 of arXiv version 1)."""
         return self.hierarchical and self.split_order == "arxiv-v1"
 
 
 def chain(x: Tensor, branches: Sequence[Step], layout: Layout, pass_through: Step | None = None) -> Tensor:
-    """`(N, scale * width, *size)` through one of `branches` a split, each on top of the output before it.
+    """Apply a branch to each convolved split, added to the output of the split before it.
 
     Args:
-        x: the splits side by side.
-        branches: what each convolved split goes through, in turn.
-        layout: of the splits.
-        pass_through: what the split that passes goes through; by default nothing.
+        x: the splits side by side, `(N, scale * width, *size)`.
+        branches: the function of each convolved split, in order.
+        layout: how the splits are connected.
+        pass_through: the function of the split that passes through; by default the identity.
     """
     if layout.scale == 1:
         return branches[0](x)
@@ -62,24 +64,24 @@ def chain(x: Tensor, branches: Sequence[Step], layout: Layout, pass_through: Ste
     before = splits[layout.passed] if layout.passed is not None and layout.starts_with_passed else None
     if layout.passed is not None and pass_through is not None:
         splits[layout.passed] = pass_through(splits[layout.passed])
-    for position, branch in zip(layout.convolved, branches, strict=True):
-        split = splits[position]
+    for index, branch in zip(layout.convolved, branches, strict=True):
+        split = splits[index]
         if before is not None:
             split = before + split
-        splits[position] = branch(split)
-        before = splits[position] if layout.hierarchical else None
+        splits[index] = branch(split)
+        before = splits[index] if layout.hierarchical else None
     return torch.cat(splits, 1)
 
 
 def chain_in_place(x: Tensor, branches: Sequence[Step], layout: Layout) -> Tensor:
-    """`chain` without a gradient where the output takes the place of `x`: for branches that keep the shape of a split.
+    """Compute `chain` in place, without a gradient, for branches that keep the shape of a split.
 
-    What splits and concatenation would copy stays where it is.
+    It saves the copies that splitting and concatenation make.
     """
     splits = x.split(layout.width, 1)
     before = splits[layout.passed] if layout.passed is not None and layout.starts_with_passed else None
-    for position, branch in zip(layout.convolved, branches, strict=True):
-        split = splits[position]
+    for index, branch in zip(layout.convolved, branches, strict=True):
+        split = splits[index]
         y = branch(split if before is None else before + split)
         split.copy_(y)
         before = y if layout.hierarchical else None
@@ -89,22 +91,23 @@ def chain_in_place(x: Tensor, branches: Sequence[Step], layout: Layout) -> Tenso
 def chain_backward(
     gradient: Tensor, branches: Sequence[Step], layout: Layout, pass_through: Step | None = None
 ) -> Tensor:
-    """The gradient of `chain` for its input, from that for its output.
+    """Compute the gradient with respect to the input of `chain` from the gradient with respect to its output.
 
     Args:
-        gradient: for the output of `chain`.
+        gradient: the gradient with respect to the output.
+        branches: for each convolved split, the function from the gradient of its output to that of its input; they are
+            called last to first.
         layout: as in `chain`.
-        branches: for each convolved split, the gradient for its output to that for its input; called last to first.
-        pass_through: the same for the split that passes.
+        pass_through: the same function for the split that passes through.
     """
     if layout.scale == 1:
         return branches[0](gradient)
     splits = list(gradient.split(layout.width, 1))
     after: Tensor | None = None
-    for position, branch in reversed(list(zip(layout.convolved, branches, strict=True))):
-        split = splits[position] if after is None else splits[position] + after
-        splits[position] = branch(split)
-        after = splits[position] if layout.hierarchical else None
+    for index, branch in reversed(list(zip(layout.convolved, branches, strict=True))):
+        split = splits[index] if after is None else splits[index] + after
+        splits[index] = branch(split)
+        after = splits[index] if layout.hierarchical else None
     if layout.passed is not None:
         if pass_through is not None:
             splits[layout.passed] = pass_through(splits[layout.passed])

@@ -1,20 +1,21 @@
-"""The folded Res2 chain as one operator of torch: `torch.export`, `torch.compile` and CUDA graphs take it whole."""
+"""The folded Res2 chain as one operator of torch, which `torch.export`, `torch.compile` and CUDA graphs keep whole."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import Literal, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor
 
 from res2net.errors import InputError, check_choice
-from res2net.kernels.chain import Layout
-from res2net.kernels.folded import check_folded, folded_chain, output_shape
+from res2net.kernels.chain import Layout, SplitOrder
+from res2net.kernels.folded import DEFAULTS, Act, ChainOptions, PassThrough, check_folded, folded_chain, output_shape
 
-__all__ = ["BACKENDS", "folded_chain_op", "triton_problem"]
+__all__ = ["BACKENDS", "Backend", "folded_chain_op", "triton_problem"]
 
-BACKENDS = ("reference", "triton")
+Backend: TypeAlias = Literal["reference", "triton"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
 def folded_chain_op(
@@ -22,34 +23,35 @@ def folded_chain_op(
     weights: Tensor,
     biases: Tensor,
     layout: Layout,
+    options: ChainOptions = DEFAULTS,
     *,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-    act: str = "relu",
-    pass_through: str | None = None,
-    pool_counts_padding: bool = True,
-    backend: str = "reference",
+    backend: Backend = "reference",
     tf32: bool = False,
 ) -> Tensor:
-    """`folded_chain` by a backend, as the operator `res2net::folded_chain`; the output is in channels-last memory.
+    """Compute `folded_chain` as the operator `res2net::folded_chain`, with its output in channels-last memory.
 
-    `backend="reference"` computes anywhere, `"triton"` on a GPU where triton is installed. With `tf32` the latter
-    rounds products of fp32 to tf32, while the reference follows torch's own setting. The other arguments are those of
-    `folded_chain`. There is no gradient.
+    It is not differentiable.
+
+    Args:
+        x: as in `folded_chain`.
+        weights: as in `folded_chain`.
+        biases: as in `folded_chain`.
+        layout: as in `folded_chain`.
+        options: as in `folded_chain`.
+        backend: "reference" computes anywhere, "triton" on a GPU where triton is installed.
+        tf32: whether the Triton kernel rounds products of fp32 to tf32; the reference follows torch's own setting.
 
     Raises:
         InputError: an option or a shape does not fit, or the backend does not run here.
     """
     check_choice("Backend", backend, BACKENDS)
-    check_folded(x, weights, biases, layout, stride, dilation, groups, act, pass_through)
+    check_folded(x, weights, biases, layout, options)
     splits = (layout.width, layout.scale, layout.hierarchical, layout.split_order, layout.passes)
-    steps = (stride, dilation, groups, act, pass_through, pool_counts_padding)
-    return torch.ops.res2net.folded_chain(x, weights, biases, *splits, *steps, backend, tf32)
+    return torch.ops.res2net.folded_chain(x, weights, biases, *splits, *options, backend, tf32)
 
 
 def triton_problem(device: torch.device) -> str | None:
-    """Why `backend="triton"` does not compute there; None on a GPU, and anywhere with TRITON_INTERPRET=1."""
+    """Why `backend="triton"` does not run on a device; None on a GPU, and anywhere with TRITON_INTERPRET=1."""
     if find_spec("triton") is None:
         return "triton is not installed"
     import triton
@@ -76,23 +78,18 @@ def _folded_chain(
     backend: str,
     tf32: bool,
 ) -> Tensor:
-    layout = Layout(width, scale, hierarchical, split_order, passes)
-    options: dict[str, Any] = {
-        "stride": stride,
-        "dilation": dilation,
-        "groups": groups,
-        "act": act,
-        "pass_through": pass_through,
-        "pool_counts_padding": pool_counts_padding,
-    }
+    # The schema of an operator has numbers and strings only.
+    layout = Layout(width, scale, hierarchical, cast(SplitOrder, split_order), passes)
+    pass_through = cast(PassThrough | None, pass_through)
+    options = ChainOptions(stride, dilation, groups, cast(Act, act), pass_through, pool_counts_padding)
     if backend == "reference":
-        y = folded_chain(x, weights, biases, layout, **options)
+        y = folded_chain(x, weights, biases, layout, options)
         return y.contiguous(memory_format=torch.channels_last)
     try:
         from res2net.kernels.triton_chain import folded_chain_triton
     except ImportError as missing:
         raise InputError(f"backend='triton' needs {missing.name}, which is not installed: use 'reference'.") from None
-    return folded_chain_triton(x, weights, biases, layout, **options, tf32=tf32)
+    return folded_chain_triton(x, weights, biases, layout, options, tf32=tf32)
 
 
 @_folded_chain.register_fake

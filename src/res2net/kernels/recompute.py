@@ -1,4 +1,4 @@
-"""The inside of a bottleneck in training, and the same with less memory: what is cheap is computed again."""
+"""The interior of a bottleneck in training, and a version with less memory that recomputes what is cheap."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["BatchNorm", "Convolution", "interior", "interior_recomputed"]
 
 
 class BatchNorm(NamedTuple):
-    """A batch normalisation in training: each tensor `(C,)`."""
+    """The tensors `(C,)` and numbers of a batch normalisation in training."""
 
     weight: Tensor
     bias: Tensor
@@ -29,7 +29,7 @@ class BatchNorm(NamedTuple):
 
 
 class Convolution(NamedTuple):
-    """A convolution without bias: weight `(C_out, C_in / groups, *kernel)`, and a number for each dimension."""
+    """A convolution without bias: its weight `(C_out, C_in / groups, *kernel)`, and a number for each dimension."""
 
     weight: Tensor
     stride: tuple[int, ...]
@@ -51,18 +51,18 @@ def interior(
     layout: Layout,
     pass_through: Step | None = None,
 ) -> Tensor:
-    """What lies between the two 1x1 convolutions of a bottleneck in training, and the second of them.
+    """Compute the interior of a bottleneck in training, from the first 1x1 convolution to the second.
 
     Args:
-        x: `(N, scale * width, *size)`, the output of the first 1x1 convolution.
-        norm: the normalisation after it, which a ReLU follows.
-        branches: the convolution and the normalisation of each split that has them; a ReLU follows.
+        x: the output of the first 1x1 convolution, `(N, scale * width, *size)`.
+        norm: the normalisation after it, which is followed by a ReLU.
+        branches: the convolution and the normalisation of each convolved split, which are followed by a ReLU.
         last: the second 1x1 convolution.
-        layout: of the splits.
-        pass_through: what the split that passes goes through.
+        layout: how the splits are connected.
+        pass_through: the function of the split that passes through.
 
     Returns:
-        `(N, C_out, *size / stride)`, the output of `last`. Running statistics are updated.
+        The output of `last`, `(N, C_out, *size / stride)`. Running statistics are updated.
     """
 
     def normalised(x: Tensor, norm: BatchNorm) -> Tensor:
@@ -86,11 +86,11 @@ def interior_recomputed(
     layout: Layout,
     pass_through: Step | None = None,
 ) -> Tensor:
-    """`interior`, which keeps only outputs of convolutions for the backward pass.
+    """Compute `interior` while keeping only the outputs of convolutions for the backward pass.
 
-    Outputs of normalisations and ReLUs, sums of splits and their concatenation are made again from those, with the
-    statistics of the forward pass: no convolution and no average over a batch is computed twice. The gradients are
-    those of `interior`, to rounding. They cannot be differentiated again.
+    The backward pass recomputes outputs of normalisations and ReLUs, sums of splits and their concatenation with the
+    statistics of the forward pass: no convolution and no average over a batch is computed twice. Gradients equal those
+    of `interior` up to rounding. Second derivatives are not available.
     """
     norms = (norm, *(branch_norm for _, branch_norm in branches))
     convolutions = (*(convolution for convolution, _ in branches), last)
@@ -110,16 +110,16 @@ def convolved(x: Tensor, convolution: Convolution) -> Tensor:
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Mixed precision switched off; the meta device has none."""
+    """A context without mixed precision, which the meta device does not have."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 class _NormStep:
-    """A batch normalisation and a ReLU, whose output is made again from its input when it is needed."""
+    """A batch normalisation and a ReLU whose output is recomputed from its input when it is needed."""
 
     def __init__(self, norm: BatchNorm, saved: Sequence[Tensor] = ()) -> None:
         self.norm = norm
-        self.saved = saved  # the input, its mean, its inverse deviation, and what the device's library reserves
+        self.saved = saved  # input, mean, inverse deviation, and the buffer of the device's library
 
     def forward(self, x: Tensor) -> Tensor:
         y, *statistics = aten._batch_norm_with_update(
@@ -128,7 +128,7 @@ class _NormStep:
         self.saved = (x, *statistics)
         return cast(Tensor, y.relu_())
 
-    def again(self) -> Tensor:
+    def recompute(self) -> Tensor:
         x, mean, inverse_deviation, _ = self.saved
         scale = self.norm.weight * inverse_deviation
         shift = torch.addcmul(self.norm.bias, mean, scale, value=-1)
@@ -140,7 +140,7 @@ class _NormStep:
         x, mean, inverse_deviation, reserve = self.saved
         weight, _, running_mean, running_var, _, eps = self.norm
         gradient = aten.threshold_backward(gradient, self.output, 0)
-        gradient, self.of_weight, self.of_bias = aten.batch_norm_backward(
+        gradient, self.weight_gradient, self.bias_gradient = aten.batch_norm_backward(
             gradient, x, weight, running_mean, running_var, mean, inverse_deviation, True, eps, [True] * 3, reserve
         )
         return gradient
@@ -157,11 +157,11 @@ class _ConvolutionStep:
 
     def backward(self, gradient: Tensor, x: Tensor) -> Tensor:
         weight, stride, padding, dilation, groups = self.convolution
-        gradient, of_weight, _ = aten.convolution_backward(
+        gradient, weight_gradient, _ = aten.convolution_backward(
             *(gradient, x, weight.to(x.dtype), None, stride, padding, dilation, False, [0] * len(stride), groups),
             [True, True, False],
         )
-        self.of_weight = of_weight.to(weight.dtype)
+        self.weight_gradient = weight_gradient.to(weight.dtype)
         return gradient
 
 
@@ -175,21 +175,21 @@ class _BranchStep:
     def forward(self, x: Tensor) -> Tensor:
         return self.norm.forward(self.convolution.forward(x))
 
-    def again(self, x: Tensor) -> Tensor:
+    def recompute(self, x: Tensor) -> Tensor:
         self.input = x
-        return self.norm.again()
+        return self.norm.recompute()
 
     def backward(self, gradient: Tensor) -> Tensor:
         return self.convolution.backward(self.norm.backward(gradient), self.input)
 
 
 class _PassStep:
-    """What a split passes through, differentiated by torch: cheap, and without parameters."""
+    """The function of the split that passes through, differentiated by autograd: cheap and without parameters."""
 
     def __init__(self, function: Step) -> None:
         self.function = function
 
-    def again(self, x: Tensor) -> Tensor:
+    def recompute(self, x: Tensor) -> Tensor:
         self.input = x.detach().requires_grad_()
         with torch.enable_grad():
             self.output = self.function(self.input)
@@ -200,7 +200,7 @@ class _PassStep:
 
 
 class _Interior(torch.autograd.Function):
-    """Saves the input of each normalisation, with its statistics."""
+    """The autograd function, which saves the input and the statistics of each normalisation."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, static: tuple[Any, ...], *parameters: Tensor) -> Tensor:
@@ -224,14 +224,14 @@ class _Interior(torch.autograd.Function):
         branches = [_BranchStep(*parts) for parts in zip(inner, others, strict=True)]
         with without_autocast(gradient.device):
             passing = _PassStep(pass_through or (lambda x: x))
-            x = chain(first.again(), [branch.again for branch in branches], layout, passing.again)
+            x = chain(first.recompute(), [branch.recompute for branch in branches], layout, passing.recompute)
             gradient = last.backward(gradient, x)
-            del x  # its splits are kept as outputs
+            del x  # the steps keep its splits
             gradient = chain_backward(gradient, [branch.backward for branch in branches], layout, passing.backward)
             gradient = first.backward(gradient)
         return (
             *(gradient, None),
-            *(norm.of_weight for norm in (first, *others)),
-            *(norm.of_bias for norm in (first, *others)),
-            *(convolution.of_weight for convolution in (*inner, last)),
+            *(norm.weight_gradient for norm in (first, *others)),
+            *(norm.bias_gradient for norm in (first, *others)),
+            *(convolution.weight_gradient for convolution in (*inner, last)),
         )

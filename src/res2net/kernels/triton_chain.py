@@ -1,14 +1,15 @@
-"""The folded Res2 chain on a GPU: convolutions that read and write slices of channels, in Triton.
+"""The folded Res2 chain on a GPU: convolutions in Triton that read and write slices of channels.
 
-Each split is an implicit matrix product, of pixels x (taps * channels) and (taps * channels) x channels. It reads x_i
-and y_(i-1) where they lie in memory and adds them on the way, adds the bias, applies the ReLU and writes y_i where it
-belongs: splits, sums and concatenation are never stored. The splits of a stage are one launch, since they are
-independent. A split of the hierarchy needs the neighbourhood of the output before it: there each is a launch of its
-own. The split that passes is written by the first launch.
+Each split is an implicit matrix product of (pixels, taps * channels) and (taps * channels, channels). It reads x_i and
+y_(i-1) in place, adds them, adds the bias, applies the ReLU and writes y_i into its slice of the output, so that
+splits, sums and the concatenation are never stored. The splits of a "stage" layout are independent and share one
+launch. In a hierarchical layout each split needs the neighbourhood of the output before it and has its own launch. The
+first launch also writes the split that passes through.
 
-Widths such as 26 are no multiple of what matrix units take: blocks are padded in registers by masks, which is exact.
+Widths such as 26 are not multiples of the sizes of matrix units: blocks are padded in registers by masks, which is
+exact.
 
-This module needs triton, and is imported by those who ask for it alone.
+This module needs triton and is only imported on request.
 """
 
 from __future__ import annotations
@@ -22,42 +23,42 @@ from torch import Tensor
 
 from res2net.errors import InputError
 from res2net.kernels.chain import Layout
-from res2net.kernels.folded import check_folded, default_pass_through, output_shape, tap_major
+from res2net.kernels.folded import DEFAULTS, ChainOptions, check_folded, output_shape, tap_major
 
 __all__ = ["Blocks", "choose_blocks", "folded_chain_triton", "launches"]
 
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 INT32_ELEMENTS = 2**31
-"""Tensors of as many elements are addressed by 64 bits."""
+"""Tensors with at least this many elements need 64-bit addresses."""
 
 
 class Blocks(NamedTuple):
-    """How a launch is cut: one program computes `pixels` x `outputs` values, `inputs` channels at a time."""
+    """The tile sizes of a launch: one program computes `pixels` x `outputs` values from `inputs` channels at a time."""
 
     pixels: int
     outputs: int
     inputs: int
     warps: int
     stages: int
-    """Steps whose loads are under way at once."""
+    """Number of software-pipelined steps."""
 
 
 def choose_blocks(pixels: int, width: int, element_size: int, *, tf32: bool = False) -> Blocks:
-    """Blocks that leave room for at least 8 warps on each processor of Ampere or Hopper, and spill no register.
+    """Choose blocks that allow at least 8 warps on each multiprocessor of Ampere and Hopper without spilling registers.
 
-    All channels of a split are one block up to 128, so that the input is read once for each tap. Exact fp32 has no
-    matrix unit, and gets small blocks.
+    All channels of a split form one block up to 128 channels, so that the input is read once for each tap. Exact fp32
+    does not use matrix units and gets small blocks.
 
     Args:
-        pixels: N * H * W of the output.
-        width: channels of a split, divided by the groups.
+        pixels: number of pixels of the output, N * H * W.
+        width: number of channels of a split, divided by the groups.
         element_size: bytes of a value.
         tf32: whether fp32 is rounded to tf32.
     """
     padded = max(16, triton.next_power_of_2(width))
     if element_size == 4 and not tf32:
         return Blocks(64, min(padded, 64), 16, 4, 2)
-    # Two programs for each of Hopper's 132 processors are wanted first.
+    # Large blocks are used from two programs for each of Hopper's 132 multiprocessors.
     large = padded >= 64 and pixels >= 128 * 264
     return Blocks(128 if large else 64, min(padded, 128), min(padded, 32), 8 if large else 4, 3)
 
@@ -74,7 +75,7 @@ def _addresses(
     width: tl.tensor,
     CHANNELS: tl.constexpr,
 ) -> tl.tensor:
-    """Offsets and mask of a block `(pixels, channels)` of an image in channels-last memory."""
+    """Compute offsets and mask of a block `(pixels, channels)` of an image in channels-last memory."""
     inside = inside & (line >= 0) & (line < height) & (column >= 0) & (column < width)
     offsets = (((image * height + line) * width + column) * CHANNELS)[:, None] + channel[None, :]
     return offsets, inside[:, None] & known[None, :]
@@ -84,7 +85,7 @@ SIZES = ("images", "height", "width", "out_height", "out_width")
 POSITIONS = ("first", "offset", "before_at", "passed")
 
 
-@triton.jit(do_not_specialize=[*SIZES, *POSITIONS])  # one program for all sizes of images
+@triton.jit(do_not_specialize=[*SIZES, *POSITIONS])  # one compiled kernel for all image sizes
 def _chain_kernel(
     x: tl.tensor,
     before: tl.tensor,
@@ -119,10 +120,11 @@ def _chain_kernel(
     OUTPUTS: tl.constexpr,
     INPUTS: tl.constexpr,
 ) -> None:
-    """`BRANCHES` splits from branch `first` on, and with `PASSES` the one that passes: one program a block.
+    """Compute `BRANCHES` splits from branch `first` on and, with `PASSES`, the split that passes through.
 
-    Branch b is of the split at `offset` + b. It also takes the split at `before_at` of `before` (`HAS_BEFORE`). The
-    split that passes is averaged over `WINDOW` x `WINDOW` pixels.
+    Each program computes one block. Branch b convolves the split at index `offset` + b, to which it adds the split at
+    index `before_at` of `before` if `HAS_BEFORE`. The split that passes through is averaged over `WINDOW` x `WINDOW`
+    pixels.
     """
     CHANNELS: tl.constexpr = SCALE * SPLIT
     GROUP: tl.constexpr = SPLIT // GROUPS
@@ -131,7 +133,7 @@ def _chain_kernel(
     TAPS: tl.constexpr = KERNEL * KERNEL
     SLOTS: tl.constexpr = BRANCHES + PASSES
 
-    # Splits and groups of the same pixels run side by side: they share what the cache has read.
+    # Splits and groups of the same pixels run side by side, so that they share the cache.
     program = tl.program_id(0)
     slot = program % SLOTS
     block = program // SLOTS % OUTPUT_BLOCKS
@@ -176,7 +178,7 @@ def _chain_kernel(
             value = tl.load(x + position * SPLIT + offsets, mask, 0.0)
             if HAS_BEFORE:
                 previous = tl.load(before + before_at * SPLIT + offsets, mask, 0.0)
-                # Rounded as a stored sum is.
+                # Round the sum as if it were stored.
                 value = (value.to(tl.float32) + previous.to(tl.float32)).to(value.dtype)
             row = (branch * TAPS + tap) * SPLIT + output
             weight = tl.load(
@@ -187,7 +189,7 @@ def _chain_kernel(
             total = tl.dot(value, weight, total, input_precision=PRECISION)
         total += tl.load(biases + branch * SPLIT + output, known_output, 0.0).to(tl.float32)[None, :]
         if RELU:
-            total = tl.where(total < 0, 0.0, total)  # what is no number stays so
+            total = tl.where(total < 0, 0.0, total)  # keeps NaN
 
     offsets, mask = _addresses(
         image, out_line, out_column, real, position * SPLIT + output, known_output, out_height, out_width, CHANNELS
@@ -196,22 +198,22 @@ def _chain_kernel(
 
 
 class Launch(NamedTuple):
-    """One start of the kernel."""
+    """One launch of the kernel."""
 
     first: int
     """First branch."""
     branches: int
-    """How many, side by side."""
+    """Number of branches that run side by side."""
     passes: bool
-    """Whether the split that passes is written too."""
+    """Whether it also writes the split that passes through."""
     before: str
-    """What the branch also reads a split of: "x", "out" or nothing, ""."""
+    """The tensor whose split is added: "x", "out", or "" for none."""
     before_at: int
-    """Position of that split."""
+    """Index of that split."""
 
 
 def launches(layout: Layout) -> list[Launch]:
-    """The starts of the kernel that compute a layout, in turn."""
+    """The launches that compute a layout, in order."""
     count = len(layout.convolved)
     passes = layout.passed is not None
     if not layout.hierarchical:
@@ -227,26 +229,29 @@ def folded_chain_triton(
     weights: Tensor,
     biases: Tensor,
     layout: Layout,
+    options: ChainOptions = DEFAULTS,
     *,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-    act: str = "relu",
-    pass_through: str | None = None,
-    pool_counts_padding: bool = True,
     tf32: bool = False,
     blocks: Blocks | None = None,
 ) -> Tensor:
-    """`folded_chain` on a GPU, in fp32, bf16 or fp16 with sums in fp32; the output is in channels-last memory.
+    """Compute `folded_chain` on a GPU in fp32, bf16 or fp16 with fp32 sums, into channels-last memory.
 
-    It is fastest when `x` is in channels-last memory and `weights` in that of `tap_major`: others are copied first.
-    With `tf32` products of fp32 are rounded to tf32, to run on matrix units. `blocks` says how the launches are cut, by
-    default as `choose_blocks` does. The other arguments are those of `folded_chain`. There is no gradient.
+    It is fastest with `x` in channels-last memory and `weights` in the order of `tap_major`; others are copied first.
+    It is not differentiable.
+
+    Args:
+        x: as in `folded_chain`.
+        weights: as in `folded_chain`.
+        biases: as in `folded_chain`.
+        layout: as in `folded_chain`.
+        options: as in `folded_chain`.
+        tf32: whether products of fp32 are rounded to tf32, to run on matrix units.
+        blocks: tile sizes of the launches; by default those of `choose_blocks`.
 
     Raises:
         InputError: an option or a shape does not fit, or there is no GPU (nor TRITON_INTERPRET=1).
     """
-    check_folded(x, weights, biases, layout, stride, dilation, groups, act, pass_through)
+    check_folded(x, weights, biases, layout, options)
     if not (x.is_cuda or triton.knobs.runtime.interpret):
         raise InputError(f"backend='triton' runs on a GPU, and the input is on {x.device}: use backend='reference'.")
     if x.dtype not in PRECISIONS:
@@ -256,6 +261,7 @@ def folded_chain_triton(
     x = x.contiguous(memory_format=torch.channels_last)
     weights = tap_major(weights)
     biases = biases.contiguous()
+    stride, groups = options.stride, options.groups
     shape = output_shape(x, stride)
     out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     if out.numel() == 0:
@@ -263,47 +269,45 @@ def folded_chain_triton(
 
     pixels = shape[0] * shape[2] * shape[3]
     group = layout.width // groups
-    cut = blocks or choose_blocks(pixels, group, x.element_size(), tf32=tf32)
-    tiles = triton.cdiv(pixels, cut.pixels) * triton.cdiv(group, cut.outputs) * groups
+    tiling = blocks or choose_blocks(pixels, group, x.element_size(), tf32=tf32)
+    tiles = triton.cdiv(pixels, tiling.pixels) * triton.cdiv(group, tiling.outputs) * groups
     size = weights.shape[-1]
-    pool = (pass_through or default_pass_through(layout)) == "pool"
-    options = {
+    fixed = {
         "SCALE": layout.scale,
         "SPLIT": layout.width,
         "GROUPS": groups,
         "KERNEL": size,
         "STRIDE": stride,
-        "DILATION": dilation,
-        "WINDOW": size if pool else 1,
-        "COUNTS_PADDING": pool_counts_padding,
-        "RELU": act == "relu",
+        "DILATION": options.dilation,
+        "WINDOW": size if options.pools(layout) else 1,
+        "COUNTS_PADDING": options.pool_counts_padding,
+        "RELU": options.act == "relu",
         "LARGE": max(x.numel(), out.numel()) >= INT32_ELEMENTS,
         "PRECISION": "tf32" if tf32 else "ieee",
-        "WIDEN": triton.knobs.runtime.interpret,  # the interpreter multiplies bf16 as if it were integers
+        "WIDEN": triton.knobs.runtime.interpret,  # the interpreter multiplies bf16 as integers
     }
     with torch.cuda.device_of(x):
         for launch in launches(layout):
             before = x if launch.before == "x" else out
             numbers = (shape[0], *x.shape[2:], *shape[2:], launch.first, layout.convolved[0], launch.before_at)
-            start = _chain_kernel[(tiles * (launch.branches + launch.passes),)]
-            start(
+            _chain_kernel[(tiles * (launch.branches + launch.passes),)](
                 *(x, before, weights, biases, out, *numbers, layout.passed or 0),
-                **constants(launch, cut),
-                **options,
-                num_warps=cut.warps,
-                num_stages=cut.stages,
+                **constants(launch, tiling),
+                **fixed,
+                num_warps=tiling.warps,
+                num_stages=tiling.stages,
                 enable_fp_fusion=True,
             )
     return out
 
 
-def constants(launch: Launch, cut: Blocks) -> dict[str, object]:
-    """What a start and its blocks make constant in the kernel."""
+def constants(launch: Launch, blocks: Blocks) -> dict[str, object]:
+    """The compile-time constants of a launch with given blocks."""
     return {
         "BRANCHES": launch.branches,
         "HAS_BEFORE": bool(launch.before),
         "PASSES": launch.passes,
-        "PIXELS": cut.pixels,
-        "OUTPUTS": cut.outputs,
-        "INPUTS": cut.inputs,
+        "PIXELS": blocks.pixels,
+        "OUTPUTS": blocks.outputs,
+        "INPUTS": blocks.inputs,
     }

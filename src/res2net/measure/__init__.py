@@ -1,11 +1,10 @@
-"""What a network costs and how far it sees."""
+"""The cost of a network, and its receptive fields."""
 
-from res2net.measure.counts import Counts, count, human
-from res2net.measure.effective import EffectiveField, effective_field, settle
+from res2net.measure.counts import Counts, count, human, nearest_width
+from res2net.measure.effective import EffectiveField, calibrate_norms, effective_field
+from res2net.measure.field import PathCounts, ReceptiveField, mean_field
 from res2net.measure.memory import Memory, count_memory
-from res2net.measure.paths import PathCounts, mean_field
-from res2net.measure.receptive import ReceptiveField, field_of, receptive_field, split_fields, stage_fields
-from res2net.measure.solve import nearest_width
+from res2net.measure.receptive import field_of, receptive_field, split_fields, stage_fields
 
 __all__ = [
     "Counts",
@@ -13,6 +12,7 @@ __all__ = [
     "Memory",
     "PathCounts",
     "ReceptiveField",
+    "calibrate_norms",
     "count",
     "count_memory",
     "effective_field",
@@ -21,7 +21,6 @@ __all__ = [
     "mean_field",
     "nearest_width",
     "receptive_field",
-    "settle",
     "split_fields",
     "stage_fields",
 ]

@@ -1,9 +1,10 @@
-"""Parameters, multiply-accumulates and activations of any network, without computing anything."""
+"""Parameters, multiply-accumulates and activations of any network, and the width that meets a budget of them."""
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,29 +14,30 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils.flop_counter import FlopCounterMode
 
 from res2net.errors import InputError
+from res2net.nn.layers import check_positive
 
-__all__ = ["Counts", "count", "human"]
+__all__ = ["Counts", "count", "human", "nearest_width"]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What one sample costs."""
+    """The cost of one sample."""
 
     parameters: int
-    """Numbers that are learned."""
+    """Number of learnable parameters."""
     macs: int
-    """Multiply-accumulates of convolutions and matrix products; two operations each."""
+    """Multiply-accumulates of convolutions and matrix products, each of which is two operations."""
     activations: int
-    """Elements of the outputs of convolutions and linear layers (Radosavovic et al., CVPR 2020)."""
+    """Number of elements of the outputs of convolutions and linear layers (Radosavovic et al., CVPR 2020)."""
 
 
 def count(model: nn.Module, input_size: tuple[int, ...]) -> Counts:
-    """Count exactly what `model` does in evaluation with one sample of `input_size`, `(C, *size)`.
+    """Count exactly what a network costs in evaluation with one sample of `input_size`, `(C, *size)`.
 
-    It runs on the meta device, which knows shapes only, in a copy without weights: `model` is not touched.
+    A copy without weights runs on the meta device, which computes shapes only; `model` is not changed.
 
     Raises:
-        InputError: the network does not take an input of that size.
+        InputError: the network does not accept an input of that size.
     """
     twin = without_weights(model)
     activations = 0
@@ -57,8 +59,8 @@ def count(model: nn.Module, input_size: tuple[int, ...]) -> Counts:
 
 
 def without_weights(model: nn.Module) -> nn.Module:
-    """A copy in evaluation whose parameters and buffers are on the meta device, and so take no memory."""
-    # Told beforehand what their copies are, `deepcopy` does not copy the tensors.
+    """Copy a network in evaluation mode, with parameters and buffers on the meta device, where they take no memory."""
+    # With these entries in its memo, `deepcopy` does not copy the tensors.
     copies: dict[int, object] = {id(tensor): tensor.to("meta") for tensor in model.buffers()}
     for tensor in model.parameters():
         copies[id(tensor)] = nn.Parameter(tensor.detach().to("meta"), requires_grad=False)
@@ -66,16 +68,19 @@ def without_weights(model: nn.Module) -> nn.Module:
 
 
 def run_without_weights(twin: nn.Module, input_size: tuple[int, ...], batch_size: int = 1) -> tuple[Tensor, Any]:
-    """An input `(batch_size, *input_size)` on the meta device, and what a network from `without_weights` makes of it.
+    """Run a network from `without_weights` on the meta device.
+
+    Returns:
+        The input `(batch_size, *input_size)`, and the output.
 
     Raises:
-        InputError: the network does not take an input of that size.
+        InputError: the network does not accept an input of that size.
     """
     if len(input_size) < 2 or any(not isinstance(size, int) or size < 1 for size in input_size):
         raise InputError(f"Input size {input_size!r} does not fit: give (channels, *size), all positive integers.")
     dtype = next((tensor.dtype for tensor in twin.parameters() if tensor.is_floating_point()), None)
     try:
-        # The device is also for tensors that the network makes itself.
+        # The network may also create tensors itself.
         with torch.device("meta"):
             x = torch.empty(batch_size, *input_size, dtype=dtype)
             return x, twin(x)
@@ -85,9 +90,33 @@ def run_without_weights(twin: nn.Module, input_size: tuple[int, ...], batch_size
 
 
 def human(number: int) -> str:
-    """A count in three digits: `950`, `25.7 M`, `4.26 G`."""
+    """Format a count with three digits: `950`, `25.7 M`, `4.26 G`."""
     if number < 1000:
         return str(number)
     rounded = float(f"{number:.3g}")
     thousands = int(math.log10(rounded)) // 3
     return f"{rounded / 1000**thousands:#.3g}".rstrip(".") + f" {' kMGTPE'[thousands]}"
+
+
+def nearest_width(cost: Callable[[int], float], budget: float, most: int = 4096) -> int:
+    """Find the integer from 1 to `most` whose cost is nearest `budget`; of two equally near ones, the smaller.
+
+    Args:
+        cost: the cost of a width, which must not fall as the width grows. It is called about `log2(most)` times.
+        budget: the wanted cost, above 0.
+        most: the largest width to try.
+
+    Raises:
+        InputError: the budget is not above 0, or `most` is not a positive integer.
+    """
+    check_positive("Largest width", most)
+    if not budget > 0:
+        raise InputError(f"Budget {budget!r} does not fit: give a number above 0.")
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        if cost(middle) < budget:
+            low = middle
+        else:
+            high = middle
+    return low if abs(cost(low) - budget) <= abs(cost(high) - budget) else high

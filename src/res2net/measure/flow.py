@@ -1,4 +1,4 @@
-"""Which layer's output goes where: a network run once, and what it did."""
+"""Recording which layer's output goes where, by running a network once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ARITHMETIC = tuple(f"__{sign}{name}__" for name in ("add", "mul", "sub") for sig
 SUMS = ("add", "add_", "mul", "mul_", "sub")
 OTHERS = ("relu6", "gelu", "tanh", "selu", "softplus", "dropout", "dropout2d", "contiguous", "clone")
 POINTWISE = frozenset({*IN_PLACE_TOO, *IN_PLACE, *ARITHMETIC, *SUMS, *OTHERS})
-"""Names of functions that treat each number alone, or with the one at its place in another tensor."""
+"""Names of elementwise functions of one or two tensors."""
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 PLAIN = (
@@ -42,15 +42,15 @@ PLAIN = (
 
 @dataclass(eq=False)
 class Value:
-    """A tensor that was made while the network ran."""
+    """A tensor of the run."""
 
     shape: tuple[int, ...]
     producer: Node | None
-    """None for the input, and for tensors that come from elsewhere, as parameters do."""
+    """None for the input and for tensors from elsewhere, such as parameters."""
     users: list[Node] = field(default_factory=list)
     is_output: bool = False
     raw: bool = False
-    """Whether it comes from the input through no convolution or linear layer."""
+    """Whether no convolution or linear layer lies between the input and this tensor."""
 
 
 @dataclass(eq=False)
@@ -58,15 +58,15 @@ class Node:
     """One call of a layer or a function."""
 
     name: str
-    """Of the layer in the network, or of the function."""
+    """Name of the layer in the network, or of the function."""
     module: nn.Module | None
     inputs: list[Value]
     outputs: list[Value]
     function: Callable[..., Any] | None = None
     arguments: tuple[Any, ...] = ()
-    """Those of a function, without the tensors."""
+    """Positional arguments of a function, without the tensors."""
     named: Mapping[str, Any] = field(default_factory=dict)
-    """Those that are given by name."""
+    """Keyword arguments of a function, without the tensors."""
 
     @property
     def output(self) -> Value:
@@ -76,19 +76,19 @@ class Node:
 
 @dataclass
 class Flow:
-    """What a network did with one input."""
+    """The recorded calls of a network for one input."""
 
     nodes: list[Node]
     macs: int
-    """Multiply-accumulates of all samples of the input; 0 where they are not counted."""
+    """Multiply-accumulates for the whole input; 0 where they are not counted."""
     outputs: list[Value]
-    """The tensors that came out."""
+    """The output tensors."""
     calls: Counter[str]
-    """How often each layer ran."""
+    """Number of calls of each layer."""
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Of the tensors that came out."""
+        """Shapes of the output tensors."""
         return [value.shape for value in self.outputs]
 
     def node(self, name: str) -> Node | None:
@@ -97,12 +97,12 @@ class Flow:
 
 
 def is_norm(module: nn.Module | None) -> bool:
-    """Whether it is a normalisation with weights for each channel."""
+    """Whether a module is a normalisation with weights for each channel."""
     return isinstance(module, NORMS)
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Whether a call is one step: a known layer, or one with weights and without children."""
+    """Whether a call is recorded as one step: a known layer, or one with weights and without children."""
     if isinstance(module, _ConvNd | nn.Linear) or is_norm(module):
         return True
     if next(module.children(), None) is not None:
@@ -124,25 +124,25 @@ def tensors(values: Any) -> list[Tensor]:
 
 
 class Recorder(TorchFunctionMode):
-    """Notes every call of a layer, and every call of a function of torch outside of one."""
+    """Records every call of a layer, and every call of a torch function outside of a layer."""
 
     def __init__(self, is_layer: Callable[[nn.Module], bool]) -> None:
         super().__init__()
         self.is_layer = is_layer
         self.nodes: list[Node] = []
         self.values: dict[int, Value] = {}
-        self.kept: list[Any] = []  # the numbers of tensors stay unique while the tensors live
+        self.kept: list[Any] = []  # ids stay unique while the tensors live
         self.depth = 0
 
     def value(self, tensor: Tensor) -> Value:
-        """What is known of a tensor; something from elsewhere if it is new."""
+        """The record of a tensor; a new one, without a producer, if it is unknown."""
         if id(tensor) not in self.values:
             self.kept.append(tensor)
             self.values[id(tensor)] = Value(tuple(tensor.shape), None)
         return self.values[id(tensor)]
 
     def add(self, name: str, called: Any, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any) -> None:
-        """Note a call of a layer or of a function."""
+        """Record a call of a layer or of a function."""
         made = tensors(output)
         if not made:
             return
@@ -173,7 +173,7 @@ class Recorder(TorchFunctionMode):
         return output
 
     def hooks(self, model: nn.Module) -> Iterable[Any]:
-        """Watch the layers; gives what takes the hooks away again."""
+        """Register hooks on the layers; yields their handles."""
         for name, module in model.named_modules():
             if not self.is_layer(module):
                 continue
@@ -198,16 +198,16 @@ def record(
     is_layer: Callable[[nn.Module], bool] = is_layer,
     count_macs: bool = True,
 ) -> Flow:
-    """Run `model` once on `inputs`, and tell what it did.
+    """Run a network once and record its calls.
 
-    Unlike symbolic tracing this takes any code: conditions, loops and changes in place are simply carried out.
+    Unlike symbolic tracing this works with any code: conditions, loops and in-place changes are simply executed.
 
     Args:
-        model: whose layers are watched.
-        inputs: of the call.
-        call: what is called, by default the model.
-        is_layer: whether a call of a module is one step; of others, what they call is noted.
-        count_macs: whether multiply-accumulates are counted, which takes as long again.
+        model: the network whose layers are recorded.
+        inputs: positional arguments of the call.
+        call: the function to call; by default the model.
+        is_layer: whether a call of a module is recorded as one step; of other modules, the calls inside are recorded.
+        count_macs: whether to count multiply-accumulates, which takes as long again.
     """
     recorder = Recorder(is_layer)
     for tensor in tensors(inputs):
@@ -219,7 +219,7 @@ def record(
         flops = FlopCounterMode(display=False)
         if count_macs:
             stack.enter_context(flops)
-        # Tensors that the network makes itself are on the device of the input.
+        # The network may create tensors itself: they are on the device of the input.
         stack.enter_context(tensors(inputs)[0].device)
         stack.enter_context(recorder)
         output = (call or model)(*inputs)

@@ -1,4 +1,4 @@
-"""The memory that a network takes: its weights, inference, and what training keeps; without computing anything."""
+"""The memory of a network: its weights, inference, and what training keeps for the backward pass."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ __all__ = ["Memory", "count_memory"]
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that a network takes, in the type of its own weights.
+    """Bytes of the tensors of a network, in the data type of its weights.
 
-    Only tensors count. What libraries use inside an operation, and what an allocator keeps in reserve, comes on top.
+    Workspaces that libraries use inside an operation and the reserve of an allocator come on top.
     """
 
     weights: int
     """Parameters and buffers."""
     inference: int
-    """The most that the input and the outputs of operations take at one moment of a forward pass without gradients."""
+    """Peak of the input and the outputs of operations in a forward pass without gradients."""
     training: int | None
-    """What is there after a forward pass in training: the input, the output, and all that the backward pass needs of
-    the operations between them. Gradients and the state of an optimizer come on top. None where the network cannot
-    be trained with this input, as when a batch normalisation has one value for each channel."""
+    """What is in memory after a forward pass in training: the input, the output, and everything that the backward pass
+    needs. Gradients and the state of an optimizer come on top. None where the network cannot be trained with this
+    input, as when a batch normalisation has a single value per channel."""
 
 
 def count_memory(model: nn.Module, input_size: tuple[int, ...], batch_size: int = 1) -> Memory:
-    """Count the memory that `model` takes with a batch of inputs of `input_size`, `(C, *size)`.
+    """Count the memory of a network with a batch of inputs of `input_size`, `(C, *size)`.
 
-    It runs on the meta device, which knows shapes only, in a copy without weights: `model` is not touched. What
-    counts is each storage that an operation makes, from then until nothing refers to it; views of one storage and
-    operations in place cost nothing. Parameters and stages that are frozen stay so.
+    A copy without weights runs on the meta device, which computes shapes only; `model` is not changed. Each storage
+    counts from the operation that allocates it until nothing refers to it; views and in-place operations are free.
+    Frozen parameters and stages stay frozen.
 
     Raises:
-        InputError: the network does not take an input of that size, or the batch is empty.
+        InputError: the network does not accept an input of that size, or the batch is empty.
     """
     check_range("Batch size", batch_size, 1)
     twin = without_weights(model)
     with torch.no_grad():
-        inference, _ = _most_and_left(twin, input_size, batch_size)
+        inference, _ = _peak_and_kept(twin, input_size, batch_size)
     for copied, original in zip(twin.parameters(), model.parameters(), strict=True):
         copied.requires_grad_(original.requires_grad)
     twin.train()
     training: int | None
     try:
         with torch.enable_grad():
-            _, training = _most_and_left(twin, input_size, batch_size)
+            _, training = _peak_and_kept(twin, input_size, batch_size)
     except InputError as error:
-        # A normalisation refuses a batch of too few values; anything else is a mistake.
+        # A normalisation rejects a batch of too few values; anything else is an error.
         if not isinstance(error.__cause__, ValueError):
             raise
         training = None
@@ -65,30 +65,30 @@ def count_memory(model: nn.Module, input_size: tuple[int, ...], batch_size: int 
     return Memory(sum(_size(tensor.untyped_storage()) for tensor in weights), inference, training)
 
 
-def _most_and_left(twin: nn.Module, input_size: tuple[int, ...], batch_size: int) -> tuple[int, int]:
-    """The most bytes that were alive in a forward pass, and those that are afterwards, with its output."""
+def _peak_and_kept(twin: nn.Module, input_size: tuple[int, ...], batch_size: int) -> tuple[int, int]:
+    """Bytes at the peak of a forward pass, and those that are alive after it, with its output."""
     with _LiveStorages((*twin.parameters(), *twin.buffers())) as storages:
         kept = run_without_weights(twin, input_size, batch_size)
-        left = storages.now
+        after = storages.now
         del kept
-    return storages.most, left
+    return storages.peak, after
 
 
 class _LiveStorages(TorchDispatchMode):
-    """Follows the storages of all tensors that operations make, until they are freed.
+    """Tracks the storages of all tensors that operations allocate, until they are freed.
 
     Args:
-        known: tensors that are there already and do not count.
+        excluded: tensors that exist already and do not count.
     """
 
-    def __init__(self, known: Iterable[Tensor]) -> None:
+    def __init__(self, excluded: Iterable[Tensor]) -> None:
         super().__init__()
         self.now = 0
         """Bytes of the storages that are alive."""
-        self.most = 0
-        """The most that this has been."""
-        self._known = [tensor.untyped_storage() for tensor in known]
-        self._alive = {id(storage) for storage in self._known}
+        self.peak = 0
+        """The largest value of `now`."""
+        self._excluded = [tensor.untyped_storage() for tensor in excluded]
+        self._alive = {id(storage) for storage in self._excluded}
 
     def __torch_dispatch__(
         self,
@@ -97,20 +97,20 @@ class _LiveStorages(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Do the operation and look at its outputs."""
+        """Run an operation and track its outputs."""
         outputs = func(*args, **(kwargs or {}))
         for output in tree_leaves(outputs):
             if isinstance(output, Tensor):
-                self._follow(output.untyped_storage())
+                self._track(output.untyped_storage())
         return outputs
 
-    def _follow(self, storage: UntypedStorage) -> None:
-        # A storage is one object as long as it lives, also where only a graph of gradients holds it.
+    def _track(self, storage: UntypedStorage) -> None:
+        # A storage is the same object while it lives, also where only the autograd graph refers to it.
         if id(storage) in self._alive:
             return
         self._alive.add(id(storage))
         self.now += _size(storage)
-        self.most = max(self.most, self.now)
+        self.peak = max(self.peak, self.now)
         weakref.finalize(storage, self._free, id(storage), _size(storage)).atexit = False
 
     def _free(self, key: int, size: int) -> None:

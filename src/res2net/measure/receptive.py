@@ -1,4 +1,4 @@
-"""Theoretical receptive fields: how many positions of its input one position of an output has seen."""
+"""Theoretical receptive fields: the positions of an input that one position of an output depends on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from res2net.nn.shortcut import SameAvgPool
 __all__ = ["HasFeatures", "ReceptiveField", "field_of", "receptive_field", "split_fields", "stage_fields"]
 
 SIDES = (256, 320, 384)
-"""Of what a network is run with to see what it does, by axis: unequal, and divisible by most strides."""
+"""Sides of the input that a network is run with: all different, and divisible by most strides."""
 POOLS: dict[Any, Callable[..., nn.Module]] = {
     function: layer
     for dims, pools in enumerate(
@@ -33,33 +33,33 @@ POOLS: dict[Any, Callable[..., nn.Module]] = {
     for kind, layer in zip(("avg", "max"), pools, strict=True)
     for function in (getattr(F, f"{kind}_pool{dims}d"), getattr(torch, f"{kind}_pool{dims}d", None))
 }
-"""Functions that pool, and the layers that take the same arguments."""
+"""Pooling functions, and the layers that take the same arguments."""
 RESHAPING = {
     *("cat", "concat", "chunk", "split", "narrow", "unbind", "__getitem__", "view", "reshape", "flatten"),
     *("transpose", "permute", "unsqueeze", "squeeze", "stack", "expand", "expand_as", "mean", "amax", "sum"),
 }
-"""Functions that leave positions where they are, if the axis keeps its size."""
+"""Functions that do not move positions if the axis keeps its size."""
 GATES = ("mul", "mul_", "__mul__", "__imul__", "__rmul__")
 POOLED = ("mean", "amax", "sum")
 
 
 @runtime_checkable
 class HasFeatures(Protocol):
-    """A backbone: it gives the output of each of its stages."""
+    """A backbone, which gives the output of each of its stages."""
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """One for each stage, finest first."""
+        """The output of each stage, finest first."""
 
 
 def receptive_field(*modules: nn.Module, axis: int = -1) -> ReceptiveField:
-    """The receptive field of `modules`, one after the other, along one axis of the signal (-1 is the last).
+    """The receptive field of `modules` in sequence along one axis of the signal (-1 is the last).
 
-    Containers of any code are run once without weights, to see which layer's output goes where; they take one tensor.
-    Every channel is taken to see all channels of the layer before. What a global average sees is not counted, neither
-    in the gate of a squeeze-and-excitation nor in a normalisation nor before a classifier: it is the whole input.
+    Modules with code of their own, which must take one tensor, are run once without weights to record which output goes
+    where. Every channel is assumed to see all channels of the layer before. A global average, which sees the whole
+    input, does not count: in the gate of a squeeze-and-excitation, in a normalisation or before a classifier.
 
     Raises:
-        InputError: a module or a function in it whose receptive field is not known.
+        InputError: the receptive field of a module, or of a function that it calls, is not known.
     """
     return reduce(ReceptiveField.then, (field_of(module, axis) for module in modules), ReceptiveField())
 
@@ -68,25 +68,26 @@ def stage_fields(backbone: nn.Module, axis: int = -1) -> list[ReceptiveField]:
     """The receptive field of each stage of a backbone in its image, finest first; see `receptive_field`."""
     if not isinstance(backbone, HasFeatures):
         raise InputError(f"A {type(backbone).__name__} has no stages: give a backbone, or use receptive_field.")
-    return followed(backbone, axis)
+    return traced(backbone, axis)
 
 
 def split_fields(module: Res2Conv, axis: int = -1) -> list[int]:
-    """For each split of a Res2 convolution's output, in the order of its channels, how many positions it has seen.
+    """Receptive field of each split of a Res2 convolution's output, in the order of its channels.
 
-    Positions are those of the module's own input, in a bottleneck those of its first convolution's output.
+    Positions are those of the input of the Res2 convolution; in a bottleneck this is the output of the first 1x1
+    convolution.
     """
-    return [view.largest for view in _split_views(module, axis)]
+    return [field.largest for field in _split_fields(module, axis)]
 
 
 @singledispatch
 def field_of(module: nn.Module, axis: int) -> ReceptiveField:
     """The receptive field of one module along one axis of the signal.
 
-    Layers are known by their type: `@field_of.register` above a function of the module and the axis adds one. All
-    other modules are run, which gives the field of their last output.
+    Layers are known by their type: `@field_of.register` on a function of the module and the axis adds a type. Other
+    modules are run, which gives the field of their last output.
     """
-    return followed(module, axis)[-1]
+    return traced(module, axis)[-1]
 
 
 @field_of.register
@@ -135,52 +136,52 @@ def _(_module: nn.Module, _axis: int) -> ReceptiveField:
 
 @field_of.register
 def _(module: Res2Conv, axis: int) -> ReceptiveField:
-    return reduce(ReceptiveField.beside, _split_views(module, axis))
+    return reduce(ReceptiveField.joined_with, _split_fields(module, axis))
 
 
 @field_of.register
 def _(module: Res2Bottleneck, axis: int) -> ReceptiveField:
-    splits = reduce(ReceptiveField.beside, _split_views(module, axis))
+    splits = reduce(ReceptiveField.joined_with, _split_fields(module, axis))
     before = receptive_field(module.conv1, module.bn1, module.act1, axis=axis)
     after = receptive_field(module.conv3, module.bn3, module.se, axis=axis)
     branch = before.then(splits).then(after)
-    return branch.beside(field_of(module.downsample, axis)).then(field_of(module.act3, axis))
+    return branch.joined_with(field_of(module.downsample, axis)).then(field_of(module.act3, axis))
 
 
-def _split_views(module: Res2Conv, axis: int) -> list[ReceptiveField]:
-    """The receptive field of each split in the module's input, in the order of the output's channels (Eq. 1)."""
+def _split_fields(module: Res2Conv, axis: int) -> list[ReceptiveField]:
+    """The receptive field of each split in the order of the output's channels (Eq. 1)."""
     layout = module.layout
-    views = [ReceptiveField()] * layout.scale
+    fields = [ReceptiveField()] * layout.scale
     before = ReceptiveField() if layout.passed is not None and layout.starts_with_passed else None
     if layout.passed is not None and module.pool is not None:
-        views[layout.passed] = field_of(module.pool, axis)
-    for position, branch in zip(layout.convolved, module.branches(), strict=True):
-        seen = ReceptiveField() if before is None else before.beside(ReceptiveField())
-        views[position] = seen.then(receptive_field(*branch, axis=axis))
-        before = views[position] if layout.hierarchical else None
-    return views
+        fields[layout.passed] = field_of(module.pool, axis)
+    for index, branch in zip(layout.convolved, module.branches(), strict=True):
+        seen = ReceptiveField() if before is None else before.joined_with(ReceptiveField())
+        fields[index] = seen.then(receptive_field(*branch, axis=axis))
+        before = fields[index] if layout.hierarchical else None
+    return fields
 
 
 def _window(span: int, padding: int, stride: int) -> ReceptiveField:
-    """A sliding window from its first position to `span` further."""
+    """The receptive field of a sliding window whose positions reach from the first one to `span` further."""
     return ReceptiveField(-padding, span - padding, span + 1, stride)
 
 
 def _along(value: int | tuple[int, ...], axis: int) -> int:
-    """An option that is one number for all axes or one for each."""
+    """The value along an axis of an option that is one number for all axes or one for each."""
     return value if isinstance(value, int) else value[axis]
 
 
-def followed(module: nn.Module, axis: int) -> list[ReceptiveField]:
-    """The receptive fields of what a module of any code gives, or a backbone as its features: it is run once.
+def traced(module: nn.Module, axis: int) -> list[ReceptiveField]:
+    """The receptive fields of the outputs of any module, or of the features of a backbone, by running it once.
 
     Raises:
-        InputError: it cannot be run with one tensor, or does something whose receptive field is not known.
+        InputError: it cannot be run with one tensor, or it calls something whose receptive field is not known.
     """
     twin = without_weights(module)
     for name, layer in list(twin.named_modules()):
         if name and isinstance(layer, _NormBase):
-            twin.set_submodule(name, nn.Identity())  # it sees as much, and is faster
+            twin.set_submodule(name, nn.Identity())  # the receptive field is the same, and it is faster
     channels, dims = first_channels(module)
     with torch.device("meta"):
         x = torch.empty(1, channels, *SIDES[:dims], dtype=next((t.dtype for t in twin.parameters()), None))
@@ -189,11 +190,11 @@ def followed(module: nn.Module, axis: int) -> list[ReceptiveField]:
         flow = record(twin, (x,), call=call, is_layer=is_known, count_macs=False)
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise unknown(f"a {type(module).__name__}", f"it does not take {tuple(x.shape)}") from error
-    return Follower(flow, dims + axis if axis < 0 else axis, dims).outputs()
+    return Propagation(flow, dims + axis if axis < 0 else axis, dims).outputs()
 
 
 def first_channels(module: nn.Module) -> tuple[int, int]:
-    """The channels that a network takes and their dimensions, as its first layer says it."""
+    """The number of channels and of dimensions of a network's input, according to its first layer."""
     for layer in module.modules():
         if isinstance(layer, Res2Bottleneck):
             return first_channels(layer.conv1)
@@ -204,30 +205,30 @@ def first_channels(module: nn.Module) -> tuple[int, int]:
         for dims, kind in enumerate((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), 1):
             if isinstance(layer, kind):
                 return layer.num_features, dims
-    raise unknown(f"a {type(module).__name__}", "no layer in it is known")
+    raise unknown(f"a {type(module).__name__}", "it has no layer of a known type")
 
 
 def is_known(module: nn.Module) -> bool:
-    """Whether a call is one step. Residual blocks are not: some receive what they add from outside."""
+    """Whether a call is recorded as one step. Residual blocks are not: some receive their residual from outside."""
     known = field_of.dispatch(type(module)) is not field_of.dispatch(nn.Module)
     return isinstance(module, _ConvTransposeNd) or (known and not isinstance(module, nn.Sequential | Res2Conv))
 
 
 def unknown(what: str, why: str) -> InputError:
-    """The error of something whose receptive field is not known."""
+    """The error for something whose receptive field is not known."""
     return InputError(
         f"The receptive field of {what} is not known: {why}; give the layers inside it one by one, or register the "
         "type with res2net.measure.field_of."
     )
 
 
-class Follower:
-    """Leads receptive fields through what a network did.
+class Propagation:
+    """Propagates receptive fields through the recorded calls of a network.
 
     Args:
-        flow: of one input.
-        axis: of its signal, from 0.
-        dims: of its signal.
+        flow: the recorded calls for one input.
+        axis: axis of the signal, from 0.
+        dims: number of dimensions of the signal.
     """
 
     def __init__(self, flow: Flow, axis: int, dims: int) -> None:
@@ -236,10 +237,10 @@ class Follower:
         self.ndim = dims + 2
         self.fields: dict[Value, ReceptiveField] = {}
         self.everywhere: set[Value] = set()
-        """Values that have seen the whole input; their fields tell what they have seen beside that."""
+        """Values that have seen the whole input through a global average; their fields leave that out."""
 
     def outputs(self) -> list[ReceptiveField]:
-        """The receptive fields of what came out."""
+        """The receptive fields of the outputs of the network."""
         for node in self.flow.nodes:
             for value in node.inputs:
                 if value.producer is None and value.raw:
@@ -257,34 +258,34 @@ class Follower:
         return [self.fields[value] for value in self.flow.outputs]
 
     def joined(self, node: Node, values: Sequence[Value]) -> ReceptiveField:
-        """What the inputs of a call have seen together."""
+        """The joint receptive field of the inputs of a call."""
         fields = [self.fields[value] for value in values]
         if values[0] in self.everywhere:
             return max(fields, key=lambda field: field.largest)
         if len({field.stride for field in fields}) > 1:
             raise unknown(f"{node.name!r}", "it joins maps of several strides")
         if node.name in GATES:
-            # A map and its gate are one way, as an activation is.
+            # A map and its gate count as one path, like an activation.
             fields = [field for index, field in enumerate(fields) if field not in fields[:index]]
-        return reduce(ReceptiveField.beside, fields)
+        return reduce(ReceptiveField.joined_with, fields)
 
     def pools_everything(self, node: Node, inputs: Sequence[Value]) -> bool:
-        """Whether a call gives one value for the whole map, as a global average does."""
+        """Whether a call reduces the whole map to one value, as a global average does."""
         if isinstance(node.module, _AdaptiveAvgPoolNd | _AdaptiveMaxPoolNd) or node.name.startswith("adaptive_"):
             return True
         return node.name in POOLED and not self.keeps_positions(inputs, node.output)
 
     def keeps_positions(self, inputs: Iterable[Value], output: Value) -> bool:
-        """Whether the signal has the same last axes, from that which is followed."""
+        """Whether the axis that is followed and those after it keep their sizes."""
         return all(len(value.shape) > 2 and value.shape[self.axis :] == output.shape[self.axis :] for value in inputs)
 
     def step(self, node: Node, inputs: Sequence[Value], found: ReceptiveField) -> ReceptiveField:
-        """What the output of a call has seen, of which the inputs have seen `found`."""
+        """The receptive field of the output of a call whose inputs have the receptive field `found`."""
         if isinstance(node.module, _ConvTransposeNd):
             times, kernel, padding, spread = (
                 getattr(node.module, name)[self.axis] for name in ("stride", "kernel_size", "padding", "dilation")
             )
-            return found.enlarged(times, (kernel - 1) * spread + 1, padding)
+            return found.upsampled(times, (kernel - 1) * spread + 1, padding)
         if node.module is not None:
             return found.then(field_of(node.module, self.axis))
         if node.function in POOLS:
@@ -295,9 +296,9 @@ class Follower:
         if node.name == "interpolate" and node.named.get("mode", "nearest").startswith("nearest"):
             times = node.output.shape[self.axis] / inputs[0].shape[self.axis]
             if times >= 1 and times.is_integer():
-                return found.enlarged(int(times))
+                return found.upsampled(int(times))
         if node.name in POINTWISE or (
             node.name in RESHAPING and all(self.keeps_positions(inputs, value) for value in node.outputs)
         ):
             return found
-        raise unknown(f"{node.name!r}", "this function is none of those whose receptive fields are known")
+        raise unknown(f"{node.name!r}", "the receptive field of this function is not registered")

@@ -2,9 +2,19 @@
 
 from res2net.nn.attention import SqueezeExcitation
 from res2net.nn.bottleneck import Res2Bottleneck
-from res2net.nn.initialise import initialise
 from res2net.nn.res2conv import Res2Conv
 from res2net.nn.shortcut import shortcut_layers
 from res2net.nn.stem import stem_layers
+from res2net.nn.training import evaluate_norms, evaluation, freeze_norms, initialise
 
-__all__ = ["Res2Bottleneck", "Res2Conv", "SqueezeExcitation", "initialise", "shortcut_layers", "stem_layers"]
+__all__ = [
+    "Res2Bottleneck",
+    "Res2Conv",
+    "SqueezeExcitation",
+    "evaluate_norms",
+    "evaluation",
+    "freeze_norms",
+    "initialise",
+    "shortcut_layers",
+    "stem_layers",
+]

@@ -10,19 +10,19 @@ __all__ = ["SqueezeExcitation"]
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale each channel by a gate computed from the means of all channels (Hu et al., CVPR 2018).
+    """Squeeze-and-excitation: each channel is scaled by a gate computed from the means of all channels.
 
-    torchvision has this module for two dimensions only.
+    Source: Hu et al., CVPR 2018. torchvision has this module for two dimensions only.
 
     Args:
-        channels: channels in and out.
+        channels: number of input and of output channels.
         reduction: the hidden layer has `channels // reduction` channels, at least one.
-        dims: dimensions of the signal, 1, 2 or 3.
+        dims: number of dimensions of the signal: 1, 2 or 3.
 
     Shape: `(N, channels, *size)` to the same.
 
     Raises:
-        InputError: the reduction is no positive integer, or `dims` is another number.
+        InputError: the reduction is not a positive integer, or the number of dimensions is not 1, 2 or 3.
     """
 
     def __init__(self, channels: int, reduction: int = 16, *, dims: int = 2) -> None:
@@ -35,6 +35,6 @@ class SqueezeExcitation(nn.Module):
         self.gate = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, channels, *size)` to the same shape, each channel scaled by a number between 0 and 1."""
+        """`(N, channels, *size)` to the same shape, each channel scaled by a factor between 0 and 1."""
         mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
         return x * self.gate(self.fc2(self.act(self.fc1(mean))))

@@ -1,62 +1,71 @@
-"""The residual bottleneck on a Res2 convolution."""
+"""The residual bottleneck with a Res2 convolution."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
-from res2net.kernels import BatchNorm, Convolution, interior_recomputed
+from res2net.kernels import BatchNorm, Convolution, SplitOrder, interior_recomputed
 from res2net.nn.attention import SqueezeExcitation
-from res2net.nn.layers import Activation, IntOrTuple, Norm, activation, check_positive, conv, norm_layer
-from res2net.nn.res2conv import Branch, Res2Conv
+from res2net.nn.layers import (
+    Activation,
+    IntOrTuple,
+    Norm,
+    activation,
+    check_positive,
+    conv,
+    norm_layer,
+    stochastic_depth,
+)
+from res2net.nn.res2conv import Branch, Mode, PassThrough, Res2Conv
 
-__all__ = ["Res2Bottleneck"]
+__all__ = ["BlockOrder", "Res2Bottleneck"]
 
-BLOCK_ORDERS = ("conv-norm-act", "conv-act-norm")
+BlockOrder: TypeAlias = Literal["conv-norm-act", "conv-act-norm"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Res2Bottleneck(Res2Conv):
-    """1x1 convolution, Res2 convolution, 1x1 convolution, and a residual connection (paper, section 3.1, Fig. 2b).
+    """The bottleneck block of Res2Net: 1x1, Res2 and 1x1 convolution, and a residual connection (Fig. 2b of the paper).
 
     At scale 1 it is the plain bottleneck of ResNet (He et al., CVPR 2016, with the stride in the 3x3 convolution), so
-    baselines and Res2Nets are the same code. The names of parameters are those of the published checkpoints:
-    `conv1, bn1, convs.i, bns.i, conv3, bn3, se, downsample`; at scale 1 `conv2, bn2` as everywhere.
+    baselines and Res2Nets share their code. The names of parameters are those of the published checkpoints:
+    `conv1, bn1, convs.i, bns.i, conv3, bn3, se, downsample`, and at scale 1 `conv2, bn2` as in every ResNet.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         planes: the block has `expansion * planes` output channels.
         base_width: a split has `floor(planes * base_width / 64) * cardinality` channels.
         scale: number of splits; 1 is the plain bottleneck.
-        cardinality: groups of the k x k convolutions.
-        expansion: of the output over `planes`.
-        downsample: the shortcut's layers; None is the identity.
-        se_reduction: reduction of a squeeze-and-excitation after the last normalisation; None has none.
-        drop_path: probability to drop the residual branch of a sample while training (Huang et al., ECCV 2016).
-        recompute: save memory in training: outputs of normalisations and ReLUs are made again in the backward pass
-            (`res2net.kernels.interior_recomputed`), with the same gradients. It needs batch normalisation, then ReLU.
-            Hooks on the layers between the two 1x1 convolutions are not called then.
-        norm: as in `Res2Conv`; also of the 1x1 convolutions.
-        act: as in `Res2Conv`; also of the block.
-        order: of convolution, normalisation and activation: "conv-norm-act", or "conv-act-norm" (Res2NetPlus), where
-            the last convolution still has its normalisation alone, and the activation comes after the addition.
+        cardinality: number of groups of the k x k convolutions.
+        expansion: ratio of output channels to `planes`.
+        downsample: the layers of the shortcut; None for the identity.
+        se_reduction: reduction of a squeeze-and-excitation after the last normalisation; None for none.
+        drop_path: probability of dropping the residual branch of a sample in training (Huang et al., ECCV 2016).
+        recompute: save memory in training by computing the outputs of normalisations and ReLUs again in the backward
+            pass (`res2net.kernels.interior_recomputed`), with the same gradients. It needs batch normalisation followed
+            by ReLU, and does not call hooks on the layers between the two 1x1 convolutions.
+        norm: as in `Res2Conv`; also used for the 1x1 convolutions.
+        act: as in `Res2Conv`; also used for the 1x1 convolutions.
+        order: order of convolution, normalisation and activation. In "conv-act-norm" (Res2NetPlus) the last convolution
+            is still followed by its normalisation alone, and the activation by the addition.
         dims: as in `Res2Conv`.
         kernel_size: as in `Res2Conv`.
-        stride: of the block; the k x k convolutions have it, unless `stride_in_1x1`.
+        stride: stride of the block, in the k x k convolutions unless `stride_in_1x1`.
         dilation: as in `Res2Conv`.
         mode: as in `Res2Conv`.
         split_order: as in `Res2Conv`.
         pass_through: as in `Res2Conv`.
         pool_counts_padding: as in `Res2Conv`.
-        stride_in_1x1: whether the first 1x1 convolution has the stride, and the k x k convolutions have none.
+        stride_in_1x1: whether the stride is in the first 1x1 convolution instead of the k x k convolutions.
 
     Shape: `(N, in_channels, *size)` to `(N, expansion * planes, *ceil(size / stride))`.
 
     Raises:
-        InputError: an option is out of range, or two do not fit together.
+        InputError: an option is out of range, or two options do not fit together.
     """
 
     def __init__(
@@ -74,14 +83,14 @@ class Res2Bottleneck(Res2Conv):
         recompute: bool = False,
         norm: Norm = "batch",
         act: Activation = "relu",
-        order: str = "conv-norm-act",
+        order: BlockOrder = "conv-norm-act",
         dims: int = 2,
         kernel_size: IntOrTuple = 3,
         stride: IntOrTuple = 1,
         dilation: IntOrTuple = 1,
-        mode: str = "hierarchical",
-        split_order: str = "official",
-        pass_through: str | None = None,
+        mode: Mode = "hierarchical",
+        split_order: SplitOrder = "official",
+        pass_through: PassThrough | None = None,
         pool_counts_padding: bool = True,
         stride_in_1x1: bool = False,
     ) -> None:
@@ -92,7 +101,7 @@ class Res2Bottleneck(Res2Conv):
             raise InputError(
                 f"Base width {base_width} leaves no channel at {planes} planes: choose at least {-(-64 // planes)}."
             )
-        check_choice("Order of a block", order, BLOCK_ORDERS)
+        check_choice("Order of a block", order, BlockOrder)
         if recompute and (norm, act) != ("batch", "relu"):
             raise InputError(
                 f"Recomputing does not fit norm={norm!r} and act={act!r}: it needs norm='batch' and act='relu'."
@@ -134,18 +143,18 @@ class Res2Bottleneck(Res2Conv):
         self.act3 = activation(act)
 
     def branches(self) -> Sequence[Branch]:
-        """The convolution, normalisation and activation of each convolved split, first to last."""
+        """The convolution, normalisation and activation of each convolved split, in order."""
         return [(self.conv2, self.bn2, self.act2)] if self.scale == 1 else super().branches()
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """`(N, in_channels, *size)` to `(N, out_channels, *ceil(size / stride))`.
 
-        What comes out of the branch is added to `residual`, of the output's shape, which is not changed; by default to
-        the shortcut of `x`.
+        The output of the residual branch is added to `residual`, which has the shape of the output and is not changed;
+        by default to the shortcut of `x`.
         """
         y = self.conv1(x)
-        # Frozen normalisations need no gradient, and those of several processes are layers of their own.
-        if self.recompute and all(trains_alone(norm) for norm in self.inner_norms()):
+        # Frozen normalisations have no gradient to compute, and synchronised ones are layers of their own.
+        if self.recompute and all(uses_batch_statistics(norm) for norm in self.inner_norms()):
             y = self.interior_recomputed(y)
         else:
             y = self.bn1(self.act1(y)) if self.order == "conv-act-norm" else self.act1(self.bn1(y))
@@ -159,35 +168,24 @@ class Res2Bottleneck(Res2Conv):
         return [self.bn1, *(norm for _, norm, _ in self.branches())]
 
     def interior_recomputed(self, x: Tensor) -> Tensor:
-        """From the output of `conv1` to that of `conv3`."""
+        """Compute the output of `conv3` from that of `conv1` with less memory for the backward pass."""
         norms = [batch_norm_tensors(norm) for norm in self.inner_norms()]
         convolutions = [convolution_tensors(conv) for conv, _, _ in self.branches()]
         branches = list(zip(convolutions, norms[1:], strict=True))
         return interior_recomputed(x, norms[0], branches, convolution_tensors(self.conv3), self.layout, self.pool)
 
 
-def trains_alone(norm: nn.Module) -> bool:
-    """Whether it is a batch normalisation that takes its statistics from this process's batch."""
+def uses_batch_statistics(norm: nn.Module) -> bool:
+    """Whether a normalisation takes its statistics from the batch of this process."""
     return type(norm) in BATCH_NORMS and norm.training
 
 
 def batch_norm_tensors(norm: Any) -> BatchNorm:
-    """The tensors of a batch normalisation, which counts one batch more."""
+    """The tensors of a batch normalisation, whose count of batches is increased by one."""
     norm.num_batches_tracked.add_(1)
     return BatchNorm(norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps)
 
 
 def convolution_tensors(conv: Any) -> Convolution:
-    """The weight and the numbers of a convolution."""
+    """The weight, stride, padding, dilation and groups of a convolution."""
     return Convolution(conv.weight, conv.stride, conv.padding, conv.dilation, conv.groups)
-
-
-def stochastic_depth(probability: float) -> nn.Module:
-    """Drop whole samples with `probability` while training; the identity at 0."""
-    if not 0 <= probability < 1:
-        raise InputError(f"Drop path {probability} does not fit: give a probability, 0 <= p < 1.")
-    if probability == 0:
-        return nn.Identity()
-    from torchvision.ops import StochasticDepth  # it takes seconds to import, and few networks need it
-
-    return StochasticDepth(probability, mode="row")

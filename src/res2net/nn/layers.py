@@ -1,9 +1,9 @@
-"""The layers of torch by number of dimensions, and normalisations and activations by name."""
+"""Layers of torch for any number of dimensions, and normalisations and activations by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,26 +18,33 @@ __all__ = [
     "adaptive_avg_pool",
     "avg_pool",
     "check_positive",
+    "check_probability",
     "conv",
     "max_pool",
     "norm_layer",
     "per_dimension",
+    "stochastic_depth",
 ]
 
 IntOrTuple: TypeAlias = int | tuple[int, ...]
-Norm: TypeAlias = str | Callable[[int], nn.Module]
-Activation: TypeAlias = str | Callable[[], nn.Module]
+NormName: TypeAlias = Literal["batch", "instance", "group", "layer", "none"]
+Norm: TypeAlias = NormName | Callable[[int], nn.Module]
+"""A normalisation by name, or a function that makes one for a number of channels."""
+ActivationName: TypeAlias = Literal["relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "mish", "hardswish", "none"]
+Activation: TypeAlias = ActivationName | Callable[[], nn.Module]
+"""An activation by name, or a function that makes one."""
+PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
 Layers: TypeAlias = dict[int, Callable[..., nn.Module]]
 
 
 class SmallAvgPool3d(nn.AvgPool3d):
-    """An average pooling that takes volumes smaller than its kernel, as those of one and two dimensions do.
+    """An average pooling that accepts volumes smaller than its kernel, as those of one and two dimensions do.
 
-    Torch compares the volume with the kernel before it pads: it would refuse the last stage of 16 frames.
+    Torch compares the volume with the kernel before padding, and so rejects the last stage of 16 frames.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, C, D, H, W)` to the average of each window."""
+        """`(N, C, D, H, W)` to the averages of the windows, `(N, C, *size)`."""
         sides = x.shape[2:]
         kernel, stride, padding = (
             (value,) * 3 if isinstance(value, int) else tuple(value)
@@ -65,8 +72,7 @@ ADAPTIVE_AVG_POOL: Layers = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3
 BATCH_NORM: Layers = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 INSTANCE_NORM: Layers = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
-# By name, given whether to work in place.
-ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
+ACTIVATIONS: dict[ActivationName, Callable[[bool], nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "leaky_relu": lambda inplace: nn.LeakyReLU(inplace=inplace),
@@ -77,12 +83,16 @@ ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
     "hardswish": nn.Hardswish,
     "none": lambda _inplace: nn.Identity(),
 }
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
-NORMS = ("batch", "instance", "group", "layer", "none")
+"""For each name, a function of whether to work in place that makes the activation."""
+NORMS: tuple[NormName, ...] = get_args(NormName)
 
 
 def per_dimension(value: IntOrTuple, dims: int, what: str) -> tuple[int, ...]:
-    """`value` as one positive integer for each of `dims` dimensions; `InputError` when it is not that."""
+    """Expand an option to one positive integer for each of `dims` dimensions.
+
+    Raises:
+        InputError: it is neither a positive integer nor as many of them as there are dimensions.
+    """
     check_dims(dims)
     values = tuple(value) if isinstance(value, Sequence) else (value,) * dims
     if len(values) != dims or any(not isinstance(item, int) or item < 1 for item in values):
@@ -91,14 +101,20 @@ def per_dimension(value: IntOrTuple, dims: int, what: str) -> tuple[int, ...]:
 
 
 def check_dims(dims: int) -> None:
-    """`InputError` unless `dims` is 1, 2 or 3."""
+    """Raise `InputError` unless `dims` is 1, 2 or 3."""
     check_choice("Number of dimensions", dims, CONV)
 
 
 def check_positive(what: str, value: object) -> None:
-    """`InputError` unless `value` is a positive integer."""
+    """Raise `InputError` unless `value` is a positive integer."""
     if not isinstance(value, int) or value < 1:
         raise InputError(f"{what} {value!r} does not fit: give a positive integer.")
+
+
+def check_probability(what: str, value: float) -> None:
+    """Raise `InputError` unless `value` is at least 0 and less than 1."""
+    if not 0 <= value < 1:
+        raise InputError(f"{what} {value} does not fit: give a probability, 0 <= p < 1.")
 
 
 def conv(
@@ -111,10 +127,10 @@ def conv(
     dilation: IntOrTuple = 1,
     groups: int = 1,
     bias: bool = False,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
 ) -> nn.Module:
-    """A convolution in `dims` dimensions, padded so that stride 1 keeps the size (odd kernels)."""
-    check_choice("Padding mode", padding_mode, PADDING_MODES)
+    """Make a convolution in `dims` dimensions with an odd kernel, padded so that stride 1 keeps the size."""
+    check_choice("Padding mode", padding_mode, PaddingMode)
     check_positive("Input channels", in_channels)
     check_positive("Output channels", out_channels)
     kernel = per_dimension(kernel_size, dims, "Kernel size")
@@ -146,7 +162,7 @@ def avg_pool(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> nn.Module:
-    """An average pooling in `dims` dimensions."""
+    """Make an average pooling in `dims` dimensions."""
     check_dims(dims)
     return AVG_POOL[dims](
         kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad
@@ -154,22 +170,22 @@ def avg_pool(
 
 
 def max_pool(dims: int, kernel_size: int, *, stride: int, padding: int) -> nn.Module:
-    """A maximum pooling in `dims` dimensions."""
+    """Make a maximum pooling in `dims` dimensions."""
     check_dims(dims)
     return MAX_POOL[dims](kernel_size, stride=stride, padding=padding)
 
 
 def adaptive_avg_pool(dims: int) -> nn.Module:
-    """The global average in `dims` dimensions: `(N, C, ...)` to `(N, C, 1, ...)`."""
+    """Make the global average in `dims` dimensions: `(N, C, *size)` to `(N, C, 1, ...)`."""
     check_dims(dims)
     return ADAPTIVE_AVG_POOL[dims](1)
 
 
 def norm_layer(norm: Norm, channels: int, dims: int) -> nn.Module:
-    """A normalisation of `channels` channels, by name (see `NORMS`) or made by a function of the channels.
+    """Make a normalisation of `channels` channels, by name or by a function of the number of channels.
 
-    "group" has at most 32 groups, the largest such divisor of `channels` (Wu and He, 2018); "layer" normalises
-    all channels and positions of a sample together, which is one group; "instance" learns a scale and a shift.
+    "group" has the largest number of groups up to 32 that divides `channels` (Wu and He, 2018); "layer" normalises all
+    channels and positions of a sample together, as one group; "instance" learns a scale and a shift.
     """
     if not isinstance(norm, str):
         return norm(channels)
@@ -187,8 +203,18 @@ def norm_layer(norm: Norm, channels: int, dims: int) -> nn.Module:
 
 
 def activation(act: Activation, *, inplace: bool = True) -> nn.Module:
-    """A new activation, by name (see `ACTIVATIONS`) or made by a function without arguments."""
+    """Make an activation, by name or by a function without arguments."""
     if not isinstance(act, str):
         return act()
     check_choice("Activation", act, ACTIVATIONS)
     return ACTIVATIONS[act](inplace)
+
+
+def stochastic_depth(probability: float) -> nn.Module:
+    """Make a layer that drops whole samples with `probability` in training (Huang et al., ECCV 2016)."""
+    check_probability("Drop path", probability)
+    if probability == 0:
+        return nn.Identity()
+    from torchvision.ops import StochasticDepth  # it takes seconds to import, and few networks need it
+
+    return StochasticDepth(probability, mode="row")

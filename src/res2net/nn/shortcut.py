@@ -1,6 +1,8 @@
-"""Shortcuts: what the residual branch is added to where the size or the channels change."""
+"""Shortcuts of residual blocks that change the size or the number of channels."""
 
 from __future__ import annotations
+
+from typing import Literal, TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,13 +10,13 @@ from torch import Tensor, nn
 from res2net.errors import check_choice
 from res2net.nn.layers import Norm, avg_pool, conv, norm_layer
 
-__all__ = ["SHORTCUTS", "shortcut_layers"]
+__all__ = ["Shortcut", "shortcut_layers"]
 
-SHORTCUTS = ("conv", "avg_pool")
+Shortcut: TypeAlias = Literal["conv", "avg_pool"]
 
 
 class SameAvgPool(nn.Module):
-    """The average of 2 positions in each dimension, at stride 1; zeros follow the last position."""
+    """The average of 2 neighbours in each dimension at stride 1, with zeros behind the last position."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()
@@ -27,7 +29,7 @@ class SameAvgPool(nn.Module):
 
 
 def shortcut_layers(
-    shortcut: str,
+    shortcut: Shortcut,
     in_channels: int,
     out_channels: int,
     *,
@@ -36,14 +38,14 @@ def shortcut_layers(
     dims: int = 2,
     norm: Norm = "batch",
 ) -> nn.Sequential:
-    """The layers of a shortcut: a 1x1 convolution that has the stride, or an average pooling that has it before one.
+    """Make the layers of a shortcut: a strided 1x1 convolution, or an average pooling and a 1x1 convolution.
 
-    The pooling is that of v1b / d: kernel and stride alike, incomplete windows kept, padding not counted. Where a
-    `dilated` stage keeps its resolution, the pooling keeps it too.
+    The pooling is that of v1b / d: its kernel size is the stride, incomplete windows are kept, and padding does not
+    count. In a stage that is `dilated` instead of strided, the pooling has stride 1.
 
     Shape: `(N, in_channels, *size)` to `(N, out_channels, *ceil(size / stride))`.
     """
-    check_choice("Shortcut", shortcut, SHORTCUTS)
+    check_choice("Shortcut", shortcut, Shortcut)
     norm_out = norm_layer(norm, out_channels, dims)
     if shortcut == "conv":
         return nn.Sequential(conv(dims, in_channels, out_channels, stride=stride), norm_out)

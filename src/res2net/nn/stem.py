@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from torch import nn
 
 from res2net.errors import check_choice
+from res2net.nn.bottleneck import BlockOrder
 from res2net.nn.layers import Activation, Norm, activation, conv, max_pool, norm_layer
 
-__all__ = ["STEMS", "stem_layers"]
+__all__ = ["STEM_STRIDES", "Stem", "stem_layers"]
 
-STEMS = {"conv7": 4, "deep": 4, "conv3": 1}
-"""Each stem by name, with its stride: `conv7` of ResNet, `deep` (three 3x3) of v1b / d, `conv3` for small images."""
+Stem: TypeAlias = Literal["conv7", "deep", "conv3"]
+"""The stem of ResNet, that of v1b / d (three 3x3 convolutions), or that for small images (one)."""
+STEM_STRIDES: dict[Stem, int] = {"conv7": 4, "deep": 4, "conv3": 1}
+"""Stride of each stem, its pooling included."""
 
 
 def stem_layers(
-    stem: str,
+    stem: Stem,
     in_channels: int,
     channels: int,
     *,
     dims: int = 2,
     norm: Norm = "batch",
     act: Activation = "relu",
-    order: str = "conv-norm-act",
+    order: BlockOrder = "conv-norm-act",
 ) -> tuple[nn.Module, nn.Module]:
-    """The convolution and the pooling of a stem; normalisation and activation come between them.
+    """Make the convolution and the pooling of a stem, between which normalisation and activation belong.
+
+    The deep stem is that of He et al., "Bag of tricks" (CVPR 2019): its first two convolutions have half of the
+    channels, and each is followed by its normalisation and activation in the given order.
 
     Shape: the convolution maps `(N, in_channels, *size)` to `(N, channels, ...)` at stride 2 (`conv3`: 1), the
-    pooling keeps the channels and halves the size (`conv3`: keeps it). The deep stem is the one of He et al.,
-    "Bag of tricks" (CVPR 2019): its first two convolutions have half of the channels, each with normalisation and
-    activation in `order` ("conv-norm-act" or "conv-act-norm").
+    pooling halves the size (`conv3`: keeps it).
     """
-    check_choice("Stem", stem, STEMS)
+    check_choice("Stem", stem, Stem)
     if stem == "conv3":
         return conv(dims, in_channels, channels, 3), nn.Identity()
     pool = max_pool(dims, 3, stride=2, padding=1)

@@ -139,6 +139,6 @@ def cam_figure(comparison: Comparison) -> Figure:
     rows, captions = [], []
     for place, (image, target) in enumerate(samples):
         rows.append([image, *(overlay(image, maps[name][place]) for name in tasks)])
-        seen = ["{} ({:.0f} %)".format(*likeliest[name][place]) for name in tasks]
+        seen = [f"{likeliest[name][place][0]} ({likeliest[name][place][1]:.0f} %)" for name in tasks]
         captions.append([f"{task.class_names[target['label']]}, {100 * target['size']:.0f} %", *seen])
     return image_rows(rows, ["image", *tasks], captions, heat_legend="weight for the true class")

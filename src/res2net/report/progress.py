@@ -1,17 +1,22 @@
-"""A bar that moves on while something takes its time."""
+"""Progress bars in the terminal."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "track"]
+
+T = TypeVar("T")
 
 
 def progress_bar(console: Console, *, auto_refresh: bool = True) -> Progress:
-    """A bar with what is done, images a second, and the time left; nothing where the output is no terminal.
+    """A bar with the number of finished steps, a note and the remaining time; hidden if the output is not a terminal.
 
-    Without `auto_refresh` it is drawn when `refresh` is called, and takes no time at others.
+    Without `auto_refresh` it is redrawn only when `refresh` is called, and takes no time otherwise.
     """
     return Progress(
         TextColumn("{task.description}"),
@@ -23,5 +28,15 @@ def progress_bar(console: Console, *, auto_refresh: bool = True) -> Progress:
         console=console,
         transient=True,
         auto_refresh=auto_refresh,
-        disable=not console.is_terminal,  # in a file, bars are noise
+        disable=not console.is_terminal,  # a bar in a log file is noise
     )
+
+
+def track(description: str, items: Sequence[T], console: Console) -> Iterator[T]:
+    """Iterate over items while a bar shows the current one and how many are done."""
+    with progress_bar(console) as bar:
+        task = bar.add_task(description, total=len(items), note="")
+        for item in items:
+            bar.update(task, note=str(item))
+            yield item
+            bar.advance(task)

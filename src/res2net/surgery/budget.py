@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import nn
 
+from res2net.measure import nearest_width
 from res2net.measure.flow import Node
-from res2net.measure.solve import nearest_width
 from res2net.surgery.find import Style, Taken
 from res2net.surgery.replace import Form, Size
 from res2net.surgery.spaces import Space

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from res2net.errors import InputError, check_choice, check_range
+from res2net.kernels import SplitOrder
 from res2net.measure.counts import without_weights
 from res2net.measure.flow import Flow, record, tensors
 from res2net.nn.layers import check_positive
-from res2net.nn.res2conv import SPLIT_ORDERS
 from res2net.surgery.budget import BUDGETS, Unit, solve
 from res2net.surgery.find import resized_norm
 from res2net.surgery.plan import Choice, Options, described, plan
@@ -37,7 +37,7 @@ def convert(
     only: Choice | None = None,
     stage: Choice | None = None,
     stem: bool = False,
-    split_order: str = "official",
+    split_order: SplitOrder = "official",
     example_input: Tensor | Inputs | None = None,
 ) -> tuple[Model, Conversion]:
     """Put Res2 convolutions in the place of the k x k convolutions of any network.
@@ -73,7 +73,7 @@ def convert(
     check_range("Scale", scale, 2)
     check_positive("Scale", scale)
     check_choice("Budget", budget, BUDGETS)
-    check_choice("Split order", split_order, SPLIT_ORDERS)
+    check_choice("Split order", split_order, SplitOrder)
     if base_width is not None:
         check_positive("Base width", base_width)
     options = Options(scale, budget, base_width, only, stage, stem, split_order)

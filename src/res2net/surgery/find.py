@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from res2net.measure.flow import Flow, Node, Value, is_norm
-from res2net.nn.layers import activation
+from res2net.nn.layers import ActivationName, activation
 
 __all__ = ["Follow", "Style", "Taken", "followers", "resized_norm", "style_of"]
 
 # Activations that change nothing when they are applied twice; the means of their outputs also stay as they are.
 REPEATABLE = (nn.ReLU, nn.Hardtanh, nn.Identity)  # a ReLU6 is a Hardtanh
-FUNCTIONS = ("relu", "relu6", "silu", "mish", "hardswish")
+FUNCTIONS: tuple[ActivationName, ...] = ("relu", "relu6", "silu", "mish", "hardswish")
 SHAPED: dict[str, Callable[..., nn.Module]] = {
     "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,

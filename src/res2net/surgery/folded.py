@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res2net.kernels import Layout, folded_chain_op, tap_major
+from res2net.kernels import ChainOptions, Layout, folded_chain_op, tap_major
+from res2net.kernels.folded import Act
+from res2net.kernels.folded_op import Backend
 
 __all__ = ["FoldedChain", "folds"]
 
-ACTIVATIONS: dict[type[nn.Module], str] = {nn.ReLU: "relu", nn.Identity: "none"}
+ACTIVATIONS: dict[type[nn.Module], Act] = {nn.ReLU: "relu", nn.Identity: "none"}
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
 Step = tuple[Any, nn.Module]
@@ -36,19 +38,23 @@ class FoldedChain(nn.Module):
     bias: Tensor
     """`(branches, width)`."""
 
-    def __init__(self, steps: Sequence[Step], layout: Layout, pool: nn.Module | None, backend: str) -> None:
+    def __init__(self, steps: Sequence[Step], layout: Layout, pool: nn.Module | None, backend: Backend) -> None:
         super().__init__()
         conv, act = steps[0]
         self.layout, self.backend = layout, backend
-        self.size, self.stride, self.dilation = conv.kernel_size[0], conv.stride[0], conv.dilation[0]
-        self.groups = conv.groups
-        self.act = ACTIVATIONS[type(act)]
-        self.pass_through = "identity" if pool is None else "pool"
-        self.pool_counts_padding = getattr(pool, "count_include_pad", True)
+        self.size = conv.kernel_size[0]
+        self.options = ChainOptions(
+            stride=conv.stride[0],
+            dilation=conv.dilation[0],
+            groups=conv.groups,
+            act=ACTIVATIONS[type(act)],
+            pass_through="identity" if pool is None else "pool",
+            pool_counts_padding=getattr(pool, "count_include_pad", True),
+        )
         weights = torch.stack([conv.weight.detach() for conv, _ in steps])
         biases = [conv.weight.new_zeros(layout.width) if conv.bias is None else conv.bias for conv, _ in steps]
         by_tap = tap_major(weights).permute(0, 3, 4, 1, 2)
-        self.register_buffer("weight", by_tap.reshape(len(steps), -1, layout.width // self.groups))
+        self.register_buffer("weight", by_tap.reshape(len(steps), -1, layout.width // conv.groups))
         self.register_buffer("bias", torch.stack(biases).detach())
 
     @property
@@ -59,23 +65,11 @@ class FoldedChain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Each split through its convolution, on top of the split before it."""
-        return folded_chain_op(
-            x,
-            self.weights,
-            self.bias,
-            self.layout,
-            stride=self.stride,
-            dilation=self.dilation,
-            groups=self.groups,
-            act=self.act,
-            pass_through=self.pass_through,
-            pool_counts_padding=self.pool_counts_padding,
-            backend=self.backend,
-        )
+        return folded_chain_op(x, self.weights, self.bias, self.layout, self.options, backend=self.backend)
 
     def extra_repr(self) -> str:
         """The options."""
-        return f"{self.layout}, kernel {self.size}, stride {self.stride}, act={self.act}, backend={self.backend}"
+        return f"{self.layout}, kernel {self.size}, {self.options}, backend={self.backend}"
 
 
 def folds(steps: Sequence[Step], layout: Layout, pool: nn.Module | None) -> bool:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from res2net.kernels import SplitOrder
 from res2net.measure.flow import Flow, Node, Value
 from res2net.nn import Res2Conv
 from res2net.surgery.budget import Unit
@@ -36,7 +37,7 @@ class Options:
     only: Choice | None
     stage: Choice | None
     stem: bool
-    split_order: str
+    split_order: SplitOrder
     resize: bool = True
     """Whether layers around a convolution may be resized."""
 

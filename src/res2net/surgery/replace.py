@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from res2net.kernels import SplitOrder
 from res2net.nn import Res2Conv
+from res2net.nn.layers import PaddingMode
 from res2net.nn.layers import conv as new_conv
 from res2net.surgery.find import Style
 from res2net.surgery.kinds import conv_like, padding_of
@@ -33,7 +35,7 @@ class Form:
     dilation: tuple[int, ...]
     groups: int
     bias: bool
-    padding_mode: str
+    padding_mode: PaddingMode
     pads: tuple[tuple[int, int], ...]
     """For each axis, padding before and after, beyond that which keeps the size; negative is cut off."""
 
@@ -136,7 +138,7 @@ class MultiScaleConv(nn.Module):
 
 
 def replacement(
-    form: Form, size: Size, style: Style, *, stage: bool, ends: tuple[bool, bool], split_order: str
+    form: Form, size: Size, style: Style, *, stage: bool, ends: tuple[bool, bool], split_order: SplitOrder
 ) -> nn.Module:
     """What takes the place of a convolution: a `Res2Conv`, or one in a `MultiScaleConv` where that is not enough."""
     res2 = Res2Conv(

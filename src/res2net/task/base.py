@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from res2net.adapters.torchvision import freeze_norms
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.images.sources import DataSettings, DataSource
 from res2net.images.transforms import Transform
+from res2net.nn import freeze_norms
 from res2net.options import from_dict
 from res2net.registry import Registry
 from res2net.report import Report

@@ -1,4 +1,4 @@
-"""Weights: where published ones come from, how files are read and written, and how they get into a network."""
+"""Weights of networks: records of published ones, downloads, formats, safe reading, strict loading, atomic writing."""
 
 from res2net.weights.download import cache_folder, fetch
 from res2net.weights.formats import FORMATS, SAME_NAMES, Format, Native, from_native, to_native

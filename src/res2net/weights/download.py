@@ -1,13 +1,11 @@
-"""Download published checkpoints once, with their licence shown, resumed after a cut, and checked."""
+"""Download published checkpoints: once, resumed after an interruption, and verified."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -15,56 +13,55 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from filelock import FileLock
+
 from res2net.errors import InputError, check_choice
 from res2net.weights.records import WeightRecord, records
 from res2net.weights.save import write_problem
 
-if sys.platform != "win32":
-    import fcntl
-
 __all__ = ["cache_folder", "fetch", "recognise"]
 
 TIMEOUT = 30.0  # seconds without a byte
-WAITS = (1.0, 2.0, 4.0)  # seconds before each new attempt after a cut
+WAITS = (1.0, 2.0, 4.0)  # seconds before each retry
 CHUNK = 1 << 18  # bytes
 
 
 class _InterruptedError(Exception):
-    """The connection broke; what arrived is kept."""
+    """The connection broke; the part that arrived is kept."""
 
 
 class _UnreachableError(_InterruptedError):
-    """There was no connection at all."""
+    """The server could not be reached at all."""
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `$RES2NET_CACHE`, or `res2net` in `$XDG_CACHE_HOME`, or `~/.cache/res2net`."""
+    """The folder of downloads: `$RES2NET_CACHE`, or `res2net` in `$XDG_CACHE_HOME`, or `~/.cache/res2net`."""
     if chosen := os.environ.get("RES2NET_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "res2net"
 
 
 def fetch(record: WeightRecord, *, cache: str | Path | None = None) -> Path:
-    """The file of a published checkpoint, downloaded when it is not in the folder `cache` yet, and checked.
+    """Return the file of a published checkpoint, verified, and download it if it is not in the cache yet.
 
-    The licence is shown before a download. A download that was cut goes on where it stopped, in the same call and in
+    The licence is printed before a download. An interrupted download resumes where it stopped, in the same call and in
     later ones. Several processes may ask for the same file: one downloads, the others wait.
 
     Args:
-        record: which checkpoint.
-        cache: by default `cache_folder()`.
+        record: the record of the checkpoint.
+        cache: the folder of downloads, by default `cache_folder()`.
 
     Raises:
-        InputError: no network, a broken connection, a file that is not the published one, a disk that cannot be
-            written. The sentence says what to do.
+        InputError: the server cannot be reached, the connection broke, the file is not the published one, or the disk
+            cannot be written.
     """
-    check_choice("Scheme of the address", urlsplit(record.address).scheme, ("https", "http"))
+    check_choice("scheme of the address", urlsplit(record.address).scheme, ("https", "http"))
     folder = Path(cache).expanduser() if cache is not None else cache_folder()
     path = folder / record.file_name
     try:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            with _locked(folder / f".{path.name}.lock"):
+            with FileLock(folder / f".{path.name}.lock"):
                 if not path.exists():
                     _download(record, path)
                     return path
@@ -76,9 +73,9 @@ def fetch(record: WeightRecord, *, cache: str | Path | None = None) -> Path:
 
 
 def recognise(path: str | Path) -> WeightRecord | None:
-    """The record of a published file that was downloaded by hand: by its name, and its hash where there is one.
+    """Find the record of a published file that was downloaded by hand, by its name and, where known, its hash.
 
-    None for other files, also for those that cannot be read.
+    Returns None for other files, and for files that cannot be read.
     """
     path = Path(path)
     found = next((record for record in records() if record.file_name == path.name), None)
@@ -90,7 +87,7 @@ def recognise(path: str | Path) -> WeightRecord | None:
 
 def _download(record: WeightRecord, path: Path) -> None:
     """Download to `<name>.part` beside `path`, check, and rename."""
-    # Only a download needs them: models are made where rich is not installed.
+    # Imported late: models can be created where rich is not installed.
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -105,8 +102,8 @@ def _download(record: WeightRecord, path: Path) -> None:
     if wrong := _wrong_hash(record, part):
         _forget(part)
         raise InputError(
-            f"The file at {record.address} is not the published one ({wrong}) and was deleted: run again, or take it "
-            "from a mirror you trust."
+            f"The file at {record.address} is not the published one ({wrong}) and was deleted: run again, or download "
+            "it from a mirror you trust."
         )
     part.replace(path)
     _forget(part)
@@ -119,8 +116,8 @@ def _transfer_with_retries(record: WeightRecord, path: Path, part: Path, show: C
         except _UnreachableError as error:
             if attempt == 0:
                 raise InputError(
-                    f"Cannot reach {urlsplit(record.address).netloc} ({error}): download {record.address} where there "
-                    f"is a connection and put it at {path}."
+                    f"Cannot reach {urlsplit(record.address).netloc} ({error}): download {record.address} on a machine "
+                    f"with a connection and copy it to {path}."
                 ) from error
             reason = str(error)
         except _InterruptedError as error:
@@ -129,13 +126,13 @@ def _transfer_with_retries(record: WeightRecord, path: Path, part: Path, show: C
             time.sleep(wait)
     kept = part.stat().st_size / 1e6 if part.exists() else 0.0
     raise InputError(
-        f"The download of {record.address} broke {len(WAITS) + 1} times ({reason}): {kept:.1f} MB are kept in {part}, "
-        "and running again resumes."
+        f"The download of {record.address} broke {len(WAITS) + 1} times ({reason}): run again to resume from the "
+        f"{kept:.1f} MB in {part}."
     )
 
 
 def _transfer(address: str, part: Path, show: Callable[..., None]) -> None:
-    """One request for what is missing of `part`; `_InterruptedError` when it ends early."""
+    """Request the bytes that `part` lacks and append them; raise `_InterruptedError` when the response ends early."""
     have = part.stat().st_size if part.exists() else 0
     response = _open(address, part, have)
     if response is None:
@@ -144,7 +141,7 @@ def _transfer(address: str, part: Path, show: Callable[..., None]) -> None:
         resumed = response.status == 206
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             _forget(part)
-            raise _InterruptedError("the server sent another piece than the missing one")
+            raise _InterruptedError("the server sent another range than the requested one")
         if not resumed:
             have = 0
             _version_file(part).write_text(_version(response))
@@ -161,13 +158,13 @@ def _transfer(address: str, part: Path, show: Callable[..., None]) -> None:
 
 
 def _open(address: str, part: Path, have: int) -> HTTPResponse | None:
-    """The response to a request for the bytes from `have` on; None when there are no more."""
+    """Request the bytes from offset `have` on; return None when there are none left."""
     headers = {"User-Agent": "res2net"}
     if have:
         headers["Range"] = f"bytes={have}-"
         version = _version_file(part).read_text() if _version_file(part).exists() else ""
         if version:
-            headers["If-Range"] = version  # a file that changed meanwhile comes whole
+            headers["If-Range"] = version  # a file that changed in the meantime is sent whole
     try:
         return urlopen(Request(address, headers=headers), timeout=TIMEOUT)  # noqa: S310 - `fetch` checked the scheme
     except HTTPError as error:
@@ -176,12 +173,12 @@ def _open(address: str, part: Path, have: int) -> HTTPResponse | None:
                 if error.headers.get("Content-Range") == f"bytes */{have}":
                     return None
                 _forget(part)
-                raise _InterruptedError("the part did not fit the file") from error
+                raise _InterruptedError("the part is longer than the file") from error
             if error.code == 429 or error.code >= 500:
                 raise _InterruptedError(f"the server answered {error.code} {error.reason}") from error
             raise InputError(
-                f"The server answered {error.code} {error.reason} for {address}: look for {address.rsplit('/', 1)[-1]} "
-                f"elsewhere and put it at {part.with_suffix('')}."
+                f"The server answered {error.code} {error.reason} for {address}: find {address.rsplit('/', 1)[-1]} "
+                f"elsewhere and copy it to {part.with_suffix('')}."
             ) from error
     except URLError as error:
         raise _UnreachableError(str(error.reason)) from error
@@ -190,7 +187,7 @@ def _open(address: str, part: Path, have: int) -> HTTPResponse | None:
 
 
 def _read(response: HTTPResponse) -> bytes:
-    # Errors of the network are told from those of the disk by where they are raised.
+    # A wrapper of its own, so that network errors are not confused with disk errors.
     try:
         return response.read(CHUNK)
     except (OSError, HTTPException) as error:
@@ -198,7 +195,7 @@ def _read(response: HTTPResponse) -> bytes:
 
 
 def _version(response: HTTPResponse) -> str:
-    """What identifies the content of an address: a strong entity tag, or the date of the last change (RFC 9110)."""
+    """The identity of the content at an address: a strong entity tag, or the last modification date (RFC 9110)."""
     tag = response.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
@@ -213,7 +210,7 @@ def _forget(part: Path) -> None:
 
 
 def _wrong_hash(record: WeightRecord, path: Path) -> str:
-    """How the SHA-256 of a file differs from the record's; empty when it fits or the publisher gives none."""
+    """Describe how the SHA-256 of a file differs from the record's; empty if it matches or the record has none."""
     if record.sha256 is None:
         return ""
     with path.open("rb") as file:
@@ -221,13 +218,3 @@ def _wrong_hash(record: WeightRecord, path: Path) -> str:
     if found.startswith(record.sha256.lower()):
         return ""
     return f"sha256 {found[: len(record.sha256)]} instead of {record.sha256}"
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time; on systems without such locks, all at once."""
-    with path.open("w") as file:
-        if sys.platform != "win32":
-            with contextlib.suppress(OSError):  # network disks may have none
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,9 +1,10 @@
-"""Put a checkpoint into a network: every tensor accounted for, or nothing changed."""
+"""Strict loading of a checkpoint into a network: every tensor is accounted for, or nothing changes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,18 +22,18 @@ __all__ = ["LoadReport", "check_usable", "describe", "load", "why_unusable"]
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of each tensor of a checkpoint and of a network, by name."""
+    """The names of all tensors of a checkpoint and a network, by how loading treated them."""
 
     format: str
-    """The format that the checkpoint was in."""
+    """The format of the checkpoint."""
     loaded: tuple[str, ...]
-    """Taken over as they are."""
+    """Tensors that were copied unchanged."""
     adapted: tuple[str, ...]
-    """Taken over after a change: the first convolution, for another number of input channels."""
+    """Tensors that were changed before copying: the first convolution, for another number of input channels."""
     kept: tuple[str, ...]
-    """Left as they were in the network: a classifier of another size, counters of batches."""
+    """Tensors of the network that stay as they were: a classifier of another size, counters of batches."""
     dropped: tuple[str, ...]
-    """Of the checkpoint, without a use: a classifier of another size, layers that nothing computes with."""
+    """Tensors of the checkpoint that are not used: a classifier of another size, layers that are never applied."""
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} tensors loaded ({self.format})"]
@@ -44,21 +45,25 @@ class LoadReport:
 
 
 def load(
-    model: Backbone, checkpoint: Checkpoint, *, adapt_classifier: bool = False, adapt_input: bool | str = False
+    model: Backbone,
+    checkpoint: Checkpoint,
+    *,
+    adapt_classifier: bool = False,
+    adapt_input: bool | Literal["zeros"] = False,
 ) -> LoadReport:
-    """Copy a checkpoint of any known format into `model`, in place. After an error the model is as it was.
+    """Copy a checkpoint of any known format into a network, in place. After an error the network is unchanged.
 
     Only counters of batches (`num_batches_tracked`) may be missing, as in files from before torch 0.4.1.
 
     Args:
         model: the network.
-        checkpoint: the tensors.
-        adapt_classifier: where the classifiers differ in size, or only one side has one, the model keeps its own.
-        adapt_input: where the images differ in channels, change the first convolution as `adapt_channels` does; with
-            "zeros" new channels start without any effect instead.
+        checkpoint: the checkpoint.
+        adapt_classifier: keep the network's own classifier if the checkpoint has none, or one of another size.
+        adapt_input: if the numbers of input channels differ, change the first convolution as `adapt_channels` does;
+            with "zeros", new channels start with zero weights.
 
     Raises:
-        InputError: the format is not known, or the checkpoint is of another network.
+        InputError: the format is unknown, or the checkpoint is of another network.
     """
     expected = model.state_dict()
     native = to_native(checkpoint.tensors, expected)
@@ -77,7 +82,7 @@ def load(
         if not adapt_classifier:
             problems.append(
                 f"has {_classifier(given, prefix)} and the model {_classifier(expected, prefix)}: pass "
-                "adapt_classifier=True (--adapt-classifier) to keep the model's own, or build the model to fit"
+                "adapt_classifier=True (--adapt-classifier) to keep the model's own, or build the model to match"
             )
         given = {name: tensor for name, tensor in given.items() if name not in theirs}
         kept += ours
@@ -89,7 +94,7 @@ def load(
         if not adapt_input:
             problems.append(
                 f"is for images of {given[first].shape[1]} channels and the model for {channels}: pass "
-                "adapt_input=True to change the first convolution, or build the model to fit"
+                "adapt_input=True to change the first convolution, or build the model to match"
             )
         given = given | {first: adapt_channels(given[first], channels, zeros=adapt_input == "zeros")}
         adapted.append(first)
@@ -106,11 +111,11 @@ def load(
 
 
 def adapt_channels(weight: Tensor, channels: int, *, zeros: bool = False) -> Tensor:
-    """A convolution's weight for another number of input channels.
+    """Change a convolution's weight to another number of input channels.
 
-    More channels repeat the old ones in turn, each divided by how often it occurs; fewer channels are sums of the old
-    ones in turn (one channel: of all). Either way the response to an image whose channels are all equal is unchanged.
-    With `zeros`, more channels have no weight, so that the response is unchanged whatever they hold.
+    More channels repeat the old ones cyclically, each divided by its number of copies; fewer channels are cyclic sums
+    of the old ones (a single channel: the sum of all). The response to an image whose channels are all equal stays the
+    same. With `zeros`, additional channels have zero weights, so the response does not depend on them.
 
     Shape: `(C_out, C_in, *kernel)` to `(C_out, channels, *kernel)`.
     """
@@ -126,14 +131,14 @@ def adapt_channels(weight: Tensor, channels: int, *, zeros: bool = False) -> Ten
 
 
 def describe(tensors: Mapping[str, Tensor], model: Backbone) -> tuple[int, int]:
-    """The classes (0 without a classifier) and input channels to build a network with that fits a checkpoint.
+    """Read the number of classes (0 without a classifier) and of input channels from a checkpoint.
 
     Args:
-        tensors: under our names (`to_native`).
-        model: any network of the same kind, which may be on the meta device; only its names are used.
+        tensors: the checkpoint's tensors under our names (`to_native`).
+        model: any network of the same architecture, possibly on the meta device; only its names are used.
 
     Raises:
-        InputError: the checkpoint has no first convolution of that name, or a classifier that is no layer.
+        InputError: the checkpoint has no first convolution of that name, or a tensor of an impossible shape.
     """
     classifier, first = f"{model.classifier_name}.weight", f"{model.input_layer_name}.weight"
     if first not in tensors:
@@ -142,13 +147,13 @@ def describe(tensors: Mapping[str, Tensor], model: Backbone) -> tuple[int, int]:
         if name in tensors and tensors[name].ndim < 2:
             shape = tuple(tensors[name].shape)
             raise InputError(
-                f"{name!r} of the checkpoint has shape {shape}, as no layer has: it is of another network."
+                f"{name!r} of the checkpoint has shape {shape}, which no layer has: it is of another network."
             )
     return (len(tensors[classifier]) if classifier in tensors else 0), tensors[first].shape[1]
 
 
 def why_unusable(record: WeightRecord) -> str:
-    """Why this version cannot compute with published weights; empty where it can."""
+    """Explain why this version cannot use published weights; an empty string if it can."""
     if record.format not in FORMATS:
         return f"their format, {record.format}, cannot be read"
     if record.model not in variant_names():
@@ -158,9 +163,11 @@ def why_unusable(record: WeightRecord) -> str:
 
 
 def check_usable(record: WeightRecord) -> None:
-    """Raise `InputError`, which says why, for published weights that this version cannot compute with."""
+    """Raise `InputError` with the reason if this version cannot use published weights."""
     if reason := why_unusable(record):
-        raise InputError(f"The weights {record.name} exist at {record.address}, but {reason} yet: choose others.")
+        raise InputError(
+            f"The weights {record.name} exist at {record.address}, but {reason} yet: choose other weights."
+        )
 
 
 def _fits_but_for_channels(given: Tensor, expected: Tensor) -> bool:
@@ -180,10 +187,10 @@ def _classifier(tensors: Mapping[str, Tensor], prefix: str) -> str:
 def _check_same_network(
     where: str, checkpoint: Checkpoint, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> None:
-    """Raise `InputError`, which counts the differences and gives examples, unless names and shapes are the same."""
+    """Raise `InputError` with counts and examples of the differences unless all names and shapes match."""
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
-    # Integers among the weights are a quantized network: copied as numbers they would be silently wrong.
+    # Integer weights belong to a quantized network: copied as floats they would be silently wrong.
     misfits = [
         f"{name} is {_kind(given[name])} and not {_kind(tensor)}"
         for name, tensor in expected.items()
@@ -193,7 +200,7 @@ def _check_same_network(
     differences = [f"{len(names)} {what} (such as {names[0]})" for names, what in found if names]
     if differences:
         named = checkpoint.metadata.get("model") or checkpoint.metadata.get("arch")
-        hint = f"it says it is of {named!r}, so create that" if named else "create the model that it was saved from"
+        hint = f"its metadata names {named!r}: create that" if named else "create the model that it was saved from"
         raise InputError(f"{where} is of another model: of its tensors {', '.join(differences)}; {hint}.")
 
 

@@ -1,7 +1,7 @@
-"""Pickles of NumPy arrays, as PaddleClas and Detectron2 publish, read without running anything from them.
+"""A safe reader of pickled NumPy arrays, the format of PaddleClas and Detectron2.
 
-A pickle is a program that calls what it names. Here it may name builtin containers and the functions that NumPy's
-arrays are rebuilt with, and those are replaced by functions of this file, which check what they are given.
+A pickle is a program that calls the functions it names. Here it may name only builtin containers and the functions
+that rebuild NumPy arrays, and the latter are replaced by functions of this file that check their arguments.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from torch import Tensor
 __all__ = ["RefusedError", "read_pickle"]
 
 DEEPEST = 4
-"""Containers within containers; more is no checkpoint, but for instance one that contains itself."""
+"""The deepest nesting of containers in a checkpoint; a container that contains itself is deeper."""
 TYPES = frozenset(("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1"))
-"""Kind and bytes of numbers, in NumPy's letters."""
+"""The allowed types of numbers, as NumPy's letter and number of bytes."""
 PADDLE_TABLE = "StructuredToParameterName@@"
-"""What Paddle keeps beside the tensors: its own names of them."""
+"""The entry in which Paddle keeps its own names of the tensors."""
 
 
 class RefusedError(Exception):
-    """A pickle names something that is not allowed, which is the text."""
+    """A pickle names a function or class that is not allowed; its name is the message."""
 
 
 class _Type:
-    """What an array says about its numbers."""
+    """The stand-in for `numpy.dtype`: the type and byte order of an array."""
 
     def __init__(self, code: str, *_: object) -> None:
         if code not in TYPES:
@@ -47,7 +47,7 @@ class _Type:
 
 
 class _Array:
-    """An array, empty until its content comes."""
+    """The stand-in for `numpy.ndarray`, empty until its state is set."""
 
     tensor: Tensor
 
@@ -57,7 +57,7 @@ class _Array:
 
 
 class _Allowed:
-    """A function that a pickle may call but not change."""
+    """A function that a pickle may call but not modify."""
 
     __slots__ = ("function",)
 
@@ -72,9 +72,9 @@ class _Allowed:
 
 
 def _tensor(data: object, kind: object, shape: object, order: object) -> Tensor:
-    content = data.encode("latin-1") if isinstance(data, str) else data  # a string in pickles of Python 2
+    content = data.encode("latin-1") if isinstance(data, str) else data  # Python 2 pickles bytes as text
     if not isinstance(content, bytes | bytearray) or not isinstance(kind, _Type) or order not in ("C", "F"):
-        raise ValueError("an array of something else than numbers")
+        raise ValueError("an array that does not hold numbers")
     if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"shape {shape!r}")
     dtype = np.dtype(kind.order + kind.code)
@@ -91,19 +91,19 @@ def _from_buffer(data: object, kind: object, shape: object, order: object) -> _A
 
 
 def _encode(text: object, encoding: object) -> bytes:
-    """Bytes are written so by protocol 2."""
+    """The stand-in for `_codecs.encode`, by which protocol 2 writes bytes."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise ValueError("text in another encoding")
     return text.encode("latin-1")
 
 
 def _nothing(*_: object) -> NoReturn:
-    raise ValueError("the type of arrays is named and not called")
+    raise ValueError("the array type was called, but may only be named")
 
 
 _ALLOWED: dict[str, Any] = {
     **{f"{module}.{kind.__name__}": kind for module in ("builtins", "__builtin__") for kind in (dict, list, tuple)},
-    **{f"{module}.bytes": _Allowed(lambda: b"") for module in ("builtins", "__builtin__")},  # protocol 2, of no bytes
+    **{f"{module}.bytes": _Allowed(lambda: b"") for module in ("builtins", "__builtin__")},  # empty bytes in protocol 2
     "collections.OrderedDict": OrderedDict,
     "_codecs.encode": _Allowed(_encode),
     "numpy.ndarray": _Allowed(_nothing),
@@ -114,7 +114,7 @@ _ALLOWED: dict[str, Any] = {
 
 
 class _Content(io.BytesIO):
-    """A file in memory, from which nothing larger than itself can be read, and no half of a name."""
+    """A file in memory that never yields more than it holds, and no truncated line."""
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
@@ -124,7 +124,7 @@ class _Content(io.BytesIO):
 
 
 class _Unpickler(pickle._Unpickler):
-    # The one of pickle that is written in Python: a damaged number makes the other one ask for any amount of memory.
+    # The Python implementation: in a damaged file, the C one may allocate any amount of memory.
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         name = f"{module_name}.{global_name}"
@@ -134,18 +134,18 @@ class _Unpickler(pickle._Unpickler):
 
 
 def read_pickle(path: Path) -> Any:
-    """The containers in a pickle, with a tensor for each array; Paddle's table of names is left out.
+    """Read the containers of a pickle, with a tensor for each array and without Paddle's table of names.
 
     Raises:
-        RefusedError: it names something else than containers and arrays, of which nothing was run.
-        Exception: of any type, where the file is damaged, incomplete or no pickle.
+        RefusedError: the pickle names something other than containers and arrays; nothing of it was run.
+        Exception: any type of exception, if the file is damaged, incomplete or not a pickle.
     """
     return _plain(_Unpickler(_Content(path.read_bytes()), encoding="latin-1").load(), DEEPEST)
 
 
 def _plain(value: object, depth: int) -> Any:
     if not depth:
-        raise ValueError("too many containers within each other")
+        raise ValueError("containers are nested too deeply")
     if isinstance(value, _Array):
         return value.tensor
     if isinstance(value, dict):

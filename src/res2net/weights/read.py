@@ -1,4 +1,4 @@
-"""Read checkpoint files of any origin without ever running code from them."""
+"""A safe reader of checkpoint files of any origin: no code from them is run."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from res2net.weights.save import METADATA_KEY
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
-# Entries under which training programs keep the tensors, the averaged ones first (timm's order).
+# Keys under which training programs store the tensors; averaged weights come first, as in timm.
 ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model", "params", "weights")
-# What wrappers put before every name: data parallel training, compilation, Lightning modules.
+# Prefixes that wrappers add to all names: data parallel training, compilation, Lightning modules.
 PREFIXES = ("module.", "_orig_mod.", "task.", "model.", "net.", "network.")
-# How files of torch begin, those of torch 1.6 and later and those before; other pickles are of other programs.
+# The first bytes of files of torch 1.6 and later, and of earlier ones; other pickles are of other programs.
 TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file, by name, and what the file says about itself."""
+    """The tensors of a file, by name, and its metadata."""
 
     tensors: dict[str, Tensor]
     metadata: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
-    """The file it was read from; None for one that was made in memory."""
+    """The file that was read; None for a checkpoint made in memory."""
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a safetensors file, a file of `torch.save`, or a pickle of NumPy arrays such as `.pdparams`.
 
-    Which of them it is shows in its content. No code of it is ever run.
+    The content, not the suffix, determines the format. No code from the file is ever run.
 
-    The dictionary of tensors is taken out of what training programs put around it, and prefixes that all its names
-    share are taken off; files of `save` come back exactly. Metadata are those of `save`, or the plain values
-    (`epoch`, `arch`, ...) that a training program put beside the tensors.
+    The state dict is taken out of the containers of training programs, and prefixes that all its names share are
+    removed; files of `save` come back exactly. The metadata is that of `save`, or the plain values (`epoch`, `arch`,
+    ...) that a training program stored beside the tensors.
 
     Raises:
-        InputError: the file is missing, damaged, incomplete, no checkpoint, or contains more than tensors.
+        InputError: the file is missing, damaged, incomplete, not a checkpoint, or contains more than tensors.
     """
     path = Path(path)
     try:
@@ -73,7 +73,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
         raise _unreadable(path) from error
     if not tensors:
@@ -86,9 +86,9 @@ def _read_safetensors(path: Path) -> Checkpoint:
 def _read_torch(path: Path) -> Checkpoint:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the file's age and origin are no concern of the reader
+            warnings.simplefilter("ignore")  # they concern the author of the file, not its reader
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a file can hold anything, and torch raises a dozen types for it
+    except Exception as error:  # torch raises many types of exception for damaged files
         if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise _objects(path, refused[1]) from error
         raise _unreadable(path) from error
@@ -113,7 +113,7 @@ def _checkpoint(path: Path, content: object) -> Checkpoint:
 
 
 def _tensors(path: Path, content: object) -> dict[str, Tensor]:
-    """The dictionary of tensors in what `torch.load` gave."""
+    """The state dict within the content of a file."""
     while isinstance(content, dict):
         inner = next((content[name] for name in ENTRIES if isinstance(content.get(name), dict)), None)
         if inner is None:
@@ -131,7 +131,7 @@ def _tensors(path: Path, content: object) -> dict[str, Tensor]:
 
 
 def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # A compiled part of a network has the mark in the middle of its names.
+    # A compiled part of a network has this prefix in the middle of its names.
     names = {name: name.replace("_orig_mod.", "") for name in tensors}
     while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in names.values())), None):
         names = {name: short.removeprefix(prefix) for name, short in names.items()}
@@ -139,7 +139,7 @@ def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    """What another program wrote under our key is no reason to refuse the tensors: it is then empty."""
+    """The metadata in JSON, or nothing: what another program wrote under our key is no reason to reject the tensors."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -149,17 +149,17 @@ def _json_object(text: str) -> dict[str, Any]:
 
 def _objects(path: Path, name: str) -> InputError:
     return InputError(
-        f"{path} contains Python objects ({name}) that could run code and is not read: save only the network's "
+        f"{path} contains Python objects ({name}) that could run code, so it is not read: save only the network's "
         "state_dict() where the file was made."
     )
 
 
 def _unreadable(path: Path) -> InputError:
-    return InputError(f"{path} is damaged, incomplete or no checkpoint: download or save it again.")
+    return InputError(f"{path} is damaged, incomplete or not a checkpoint: download or save it again.")
 
 
 def _neighbour(path: Path) -> str:
     if not path.parent.is_dir():
         return f"the folder {path.parent} does not exist."
     files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
-    return nearest(path.name, files) or "nothing in its folder has such a name."
+    return nearest(path.name, files) or "no file in its folder has a similar name."

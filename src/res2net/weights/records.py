@@ -1,40 +1,41 @@
-"""Published checkpoints: where each comes from, what it is, and what its publisher claims about it."""
+"""Records of published checkpoints: address, licence, format, preprocessing, and the metrics their publishers claim."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from res2net.errors import InputError, check_choice, check_options, nearest
 
-__all__ = ["Preprocessing", "WeightRecord", "find_record", "records"]
+__all__ = ["Interpolation", "Preprocessing", "WeightRecord", "find_record", "records"]
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image is prepared for a network; by default as for nearly every ImageNet checkpoint.
+    """The preprocessing of images for a network; the default is that of nearly every ImageNet checkpoint.
 
-    The shorter side is resized to `size / crop` pixels, a square of `size` pixels is cut from the centre, values are
-    scaled to 0 ... 1, and each channel has `mean` subtracted and is divided by `std`.
+    The shorter side is resized to `size / crop` pixels, the central square of `size` pixels is cropped, values are
+    scaled to 0..1, and each channel is normalised by `mean` and `std`.
 
     Raises:
         InputError: a value is out of range.
     """
 
     size: int = 224
-    """Side of the square that the network sees, pixels."""
+    """Side of the square input of the network, in pixels."""
     crop: float = 0.875
-    """That side as a fraction of the resized shorter side, above 0 and at most 1."""
-    interpolation: str = "bilinear"
+    """`size` as a fraction of the resized shorter side, above 0 and at most 1."""
+    interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    """One for each channel, of values between 0 and 1."""
+    """Mean of each channel, of values in 0..1."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Standard deviation of each channel, of values in 0..1."""
 
     def __post_init__(self) -> None:
-        check_choice("Interpolation", self.interpolation, INTERPOLATIONS)
+        check_choice("interpolation", self.interpolation, Interpolation)
         if not isinstance(self.size, int) or self.size < 1:
             raise InputError(f"Size {self.size!r} does not fit: give a positive number of pixels.")
         if not _is_number(self.crop) or not 0 < self.crop <= 1:
@@ -46,12 +47,12 @@ class Preprocessing:
             raise InputError(f"Std {self.std} does not fit mean {self.mean}: give as many numbers, all above 0.")
 
     def to_dict(self) -> dict[str, Any]:
-        """All values, ready for JSON."""
+        """All values as a dictionary for JSON."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """The inverse of `to_dict`; `InputError` when a value is missing, unknown or out of range."""
+        """Invert `to_dict`; raise `InputError` if a value is missing, unknown or out of range."""
         names = [entry.name for entry in fields(cls)]
         check_options("Preprocessing", values, names)
         if missing := [name for name in names if name not in values]:
@@ -67,28 +68,31 @@ class WeightRecord:
     model: str
     """Name of the architecture."""
     tag: str
-    """Which of the model's checkpoints: `in1k` is the one of the authors."""
+    """Name of the checkpoint among those of the model: `in1k` is the one of the authors of Res2Net."""
     address: str
+    """URL of the file."""
     sha256: str | None
-    """Hexadecimal digits of the file's SHA-256, from the first on.
+    """The first hexadecimal digits of the file's SHA-256.
 
-    None where the publisher gives none (PaddleClas): then a download is known to be complete by its length, and to be
-    of the model by the name and the shape of every tensor, but not to be the very file that was published.
+    None where the publisher gives none (PaddleClas): then the length shows that a download is complete, and the names
+    and shapes of the tensors that it is of this model, but nothing that it is the very file that was published.
     """
     licence: str
+    """Licence of the weights, as the publisher states it."""
     source: str
-    """Who published the file."""
+    """The publisher of the file."""
     metrics: Mapping[str, float]
-    """ImageNet validation, percent, by name and by who measured it: `top-1 accuracy, timm`."""
+    """ImageNet validation metrics in percent, by name and by who measured them: `top-1 accuracy, timm`."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    """Preprocessing of the images in evaluation."""
     num_classes: int | None = 1000
-    """Classes of its classifier; None where the publisher does not say."""
+    """Classes of the classifier; None where the publisher does not say."""
     format: str = "official"
-    """How its tensors are named: a format of `res2net.weights.formats`."""
+    """Format of the tensor names: a name of `res2net.weights.FORMATS`."""
     graph: str = "official"
-    """Which graph of `res2net.backbones.graphs` it was trained in: layers of others have the same shapes."""
+    """Graph of `res2net.backbones.graphs` in which it was trained; the layers of other graphs have the same shapes."""
     hub_id: str | None = None
-    """The same weights on the Hugging Face hub."""
+    """Name of the same weights on the Hugging Face hub."""
 
     @property
     def name(self) -> str:
@@ -101,7 +105,7 @@ class WeightRecord:
         return self.address.rsplit("/", 1)[-1]
 
     def to_metadata(self) -> dict[str, Any]:
-        """What a checkpoint made from this file says about itself: preprocessing, graph, source and licence."""
+        """The metadata of checkpoints made from this file: preprocessing, graph, source and licence."""
         return {
             "preprocessing": self.preprocessing.to_dict(),
             "graph": self.graph,
@@ -111,18 +115,18 @@ class WeightRecord:
 
 
 def records(model: str | None = None) -> list[WeightRecord]:
-    """All published checkpoints, or those of one model (which may have none)."""
+    """List the published checkpoints of all models, or of one, which may have none."""
     return [record for record in _RECORDS if model in (None, record.model)]
 
 
 def find_record(model: str, tag: str = "in1k") -> WeightRecord:
-    """The published checkpoint of that model and tag; `InputError` names those that exist."""
+    """Find the published checkpoint of a model by its tag; raise `InputError` if there is none."""
     tags = {record.tag: record for record in records(model)}
     if not tags:
         names = list(dict.fromkeys(record.model for record in _RECORDS))
         hint = nearest(model, names) or "train it, or choose another model"
         raise InputError(f"Model {model!r} has no published weights: {hint} (these have some: {', '.join(names)}).")
-    check_choice(f"Weight tag of {model}", tag, tags)
+    check_choice(f"weight tag of {model}", tag, tags)
     return tags[tag]
 
 

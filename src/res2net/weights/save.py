@@ -1,4 +1,4 @@
-"""Files that are either written whole or not at all, and checkpoints written so."""
+"""Atomic writing of checkpoints and other files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from res2net.errors import InputError
 __all__ = ["METADATA_KEY", "atomic_write", "save", "write_problem"]
 
 METADATA_KEY = "res2net"
-"""The entry of a safetensors file's header that holds our metadata as JSON."""
+"""The key in the header of a safetensors file under which our metadata is stored as JSON."""
 
 
 def save(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a safetensors file with `metadata`, which must fit JSON, in its header.
+    """Write a safetensors file with `metadata`, which must be representable in JSON, in its header.
 
-    The file appears whole or not at all: after any failure the previous file of that name is as it was. Tensors that
+    The file is written whole or not at all: after any failure the previous file of that name is unchanged. Tensors that
     share memory are written as separate copies.
 
     Raises:
@@ -41,9 +41,9 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
 
 
 def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a file that takes the place of `path` only when all of it is on the disk.
+    """Let `write` fill a temporary file that replaces `path` only when all of it is on the disk.
 
-    Missing folders are made. After any failure the previous file is as it was and nothing else is left.
+    Missing folders are created. After any failure the previous file is unchanged and no temporary file is left.
 
     Raises:
         InputError: the file cannot be written: full disk, no permission.
@@ -60,13 +60,13 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     except OSError as error:
         raise write_problem(path, error) from error
     finally:
-        # Still there only after a failure. Where the folder itself is the problem, there is nothing to remove.
+        # The file exists only after a failure. If the folder itself is the problem, there is nothing to remove.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def write_problem(path: Path, error: OSError, advice: str = "choose another place") -> InputError:
-    """The sentence for a file that could not be written, with what to do about it."""
+    """Make the error for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(f"No space left on the disk for {path}: free some, or {advice}.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

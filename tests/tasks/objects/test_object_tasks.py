@@ -279,7 +279,7 @@ def test_objects_are_pasted_only_in_training():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"detector": "faster"}, "Detector 'faster' is not known: did you mean 'faster_rcnn'"),
+        ({"detector": "faster"}, "Unknown detector 'faster': did you mean 'faster_rcnn'"),
         ({"max_size": 1}, "max size 1 is out of range"),
         ({"flip": 2}, "flip 2 is out of range"),
         ({"min_sizes": (0,)}, "min sizes 0 is out of range"),

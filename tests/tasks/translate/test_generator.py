@@ -72,7 +72,7 @@ def test_adversarial_losses_are_their_formulas():
     assert float(adversarial_loss("least-squares", verdicts, real=True)) == pytest.approx(sum(squares) / 4)
     made = [math.log1p(math.exp(value)) for value in verdicts.flatten().tolist()]
     assert float(adversarial_loss("cross-entropy", verdicts, real=False)) == pytest.approx(sum(made) / 4)
-    with pytest.raises(InputError, match="Adversarial loss 'hinge' is not known"):
+    with pytest.raises(InputError, match="Unknown adversarial loss 'hinge'"):
         adversarial_loss("hinge", verdicts, real=True)
 
 

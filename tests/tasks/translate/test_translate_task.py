@@ -283,8 +283,8 @@ def test_files_drawings_and_report(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"direction": "sideways"}, "Direction 'sideways' is not known"),
-        ({"adversarial_loss": "hinge"}, "Adversarial loss 'hinge' is not known"),
+        ({"direction": "sideways"}, "Unknown direction 'sideways'"),
+        ({"adversarial_loss": "hinge"}, "Unknown adversarial loss 'hinge'"),
         ({"l1": 0, "adversarial": 0}, "Nothing is learnt without a loss"),
         ({"l1": -1}, "l1 -1 is out of range"),
         ({"perceptual": 1.0}, "--perceptual and --perceptual-weights belong together"),

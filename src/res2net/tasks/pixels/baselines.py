@@ -16,7 +16,7 @@ SEEN = 200
 """Training images from which a predictor that sees no image takes what is usual."""
 
 
-def constant(untrained: Task, source: DataSource) -> dict[str, Task]:
+def constant(untrained: Any, source: DataSource) -> dict[str, Task]:
     """A predictor that gives every pixel of every image the same values, those that are usual in the training."""
     return without_looking(untrained, "constant", Constant(untrained.constant(few_samples(source))))
 

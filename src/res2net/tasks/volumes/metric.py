@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from res2net.tasks.volumes.data.needs import needs_volumes, quiet_monai
+from res2net.tasks.volumes.data.nifti import needs_volumes
 
 __all__ = ["VolumeScores", "volume_dice", "volume_hausdorff"]
 
@@ -95,7 +96,9 @@ def volume_hausdorff(found: Tensor, truth: Tensor, classes: int, spacing: Sequen
     both = ours[0, 1:].flatten(1).any(1) & theirs[0, 1:].flatten(1).any(1)
     for index in both.nonzero()[:, 0].tolist():
         pair = (ours[:, index + 1 : index + 2], theirs[:, index + 1 : index + 2])
-        with quiet_monai():
+        with warnings.catch_warnings():
+            # MONAI warns of its own use of its own functions.
+            warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
             found_distance = compute_hausdorff_distance(
                 *pair, include_background=True, percentile=PERCENTILE, spacing=list(spacing)
             )

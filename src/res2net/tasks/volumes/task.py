@@ -17,7 +17,7 @@ from res2net.report import Column, Report, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
 from res2net.task.inputs import Inputs
 from res2net.tasks.volumes.data import Patches, PrepareVolume, Volume, read_volumes
-from res2net.tasks.volumes.data.needs import needs_volumes
+from res2net.tasks.volumes.data.nifti import needs_volumes
 from res2net.tasks.volumes.data.patches import PatchAugment, central_patch
 from res2net.tasks.volumes.data.prepare import resampled, usual_intensities, usual_spacing
 from res2net.tasks.volumes.inputs import VolumeInputs

@@ -1,78 +1,68 @@
-"""The names that different programs give to the same tensors, and the way from each to ours and back."""
+"""Formats: the names that different programs give to the same tensors, and conversions to our names and back."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 
 from torch import Tensor
 
 from res2net.errors import InputError, check_choice
-from res2net.weights.formats.detection import DETECTRON2, MASKRCNN
-from res2net.weights.formats.openmmlab import MMDET, MMPRETRAIN
-from res2net.weights.formats.paddle import PADDLE
-from res2net.weights.formats.rename import Format, is_res2net
+from res2net.weights.formats import detection, openmmlab, paddle  # noqa: F401 - they register their formats
+from res2net.weights.formats.rename import FORMATS, Format, Tensors, is_res2net
 
 __all__ = ["FORMATS", "SAME_NAMES", "Format", "Native", "format_named", "from_native", "to_native"]
 
-Tensors = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Native:
-    """Tensors under our names."""
-
-    format: str
-    """What they were in."""
-    tensors: dict[str, Tensor]
-    dropped: tuple[str, ...]
-    """Those of the file that no network computes with."""
-
-
-FORMATS: dict[str, Format] = {
-    "detectron2": DETECTRON2,
-    "paddle": PADDLE,
-    "mmpretrain": MMPRETRAIN,
-    "mmdet": MMDET,
-    "maskrcnn": MASKRCNN,
-    "official": Format(
+# Registered last, since it recognises names that other formats have as well.
+FORMATS.add(
+    "official",
+    Format(
         "the official code, timm, torchvision and this library",
         lambda names: any(name in names for name in ("conv1.weight", "conv1.0.weight", "base_layer.0.weight")),
         dict,
         dict,
     ),
-}
-"""By name, in the order in which they are tried: those with marks of their own come first."""
+)
 
 SAME_NAMES = ("timm", "torchvision", "jittor", "res2net")
-"""Programs whose names are those of the official code."""
-
-
+"""Programs that use the names of the official code."""
 UNUSED_HEAD = "network.AuxLogits."
-"""Beginning of the names of Inception's second classifier, which is for training only and which timm leaves out."""
+"""Prefix of Inception's auxiliary classifier, which is for training only and which timm leaves out."""
+
+
+@dataclass(frozen=True)
+class Native:
+    """The tensors of a checkpoint under our names."""
+
+    format: str
+    """The format of the checkpoint."""
+    tensors: dict[str, Tensor]
+    """The tensors by our names."""
+    dropped: tuple[str, ...]
+    """Our names of the checkpoint's tensors that no network uses."""
 
 
 def format_named(name: str) -> str:
-    """The format that a program of this name uses; `InputError` when none is known."""
-    check_choice("Format", name, [*FORMATS, *SAME_NAMES])
+    """The name of the format that a program uses; raise `InputError` for an unknown program."""
+    check_choice("format", name, [*FORMATS, *SAME_NAMES])
     return "official" if name in SAME_NAMES else name
 
 
 def to_native(tensors: Tensors, native_names: Collection[str] = ()) -> Native:
-    """Recognise the format of `tensors` and give them our names, which are those of the official code and timm.
+    """Recognise the format of tensors and rename them to our names, which are those of the official code and timm.
 
     Args:
-        tensors: of a checkpoint.
-        native_names: names of the network they are for; helps where a family has names of its own.
+        tensors: the tensors of a checkpoint.
+        native_names: the names of the network they are for, which identify families with names of their own.
 
     Raises:
-        InputError: the format is not known, or a tensor has no place in it.
+        InputError: the format is unknown, or a tensor does not belong to it.
     """
     tensors = _of_wrapped_network(tensors, native_names)
     name = next((name for name, known in FORMATS.items() if known.recognise(tensors)), None)
-    # A family may by chance have the mark of a format among names of its own.
+    # The names of a family may by chance contain those by which a format is recognised.
     if all(given in native_names for given in tensors) or (
         name is None and any(own in tensors for own in native_names)
     ):
@@ -85,20 +75,20 @@ def to_native(tensors: Tensors, native_names: Collection[str] = ()) -> Native:
         )
     renamed = FORMATS[name].to_native(tensors)
     if len(renamed) < len(tensors):
-        raise InputError(f"The checkpoint has some tensors twice under names of {name}: save one network only.")
+        raise InputError(f"Several of the checkpoint's tensors have the same name in {name}: save one network only.")
     unused = _unused_projections(renamed) + [key for key in renamed if key.startswith(UNUSED_HEAD)]
     return Native(name, {key: value for key, value in renamed.items() if key not in unused}, tuple(unused))
 
 
 def from_native(tensors: Tensors, format_name: str) -> dict[str, Tensor]:
-    """Tensors under our names, renamed to those of another format or program.
+    """Rename tensors from our names to those of another format or program.
 
-    Counters of batches are left out where the program has none (PaddleClas). For "official", but not for programs that
-    only share its names, a DLA gets the projections that the official code has and never applies, so that it loads the
-    file strictly: each is a copy of the one that its tree does apply.
+    Counters of batches are dropped where the program has none (PaddleClas). For "official", but not for programs that
+    only share its names, a DLA gets the projections that the official code defines and never applies, as copies of the
+    applied ones, so that the official code can load the file strictly.
 
     Raises:
-        InputError: no such format is known, or its program does not have this network.
+        InputError: the format is unknown, or its program does not have this network.
     """
     known = FORMATS[format_named(format_name)]
     if format_name == "torchvision" and (is_res2net(tensors) or "conv1.0.weight" in tensors):
@@ -108,15 +98,15 @@ def from_native(tensors: Tensors, format_name: str) -> dict[str, Tensor]:
 
 
 def _of_wrapped_network(tensors: Tensors, native_names: Collection[str]) -> Tensors:
-    """Tensors under timm's names, with those that they have where the network is held as a part: `TimmBackbone`."""
+    """Add the prefix that timm's names have in a `TimmBackbone`, which holds the network as a submodule."""
     held = any(f"network.{name}" in native_names for name in tensors)
     return {f"network.{name}": tensor for name, tensor in tensors.items()} if held else tensors
 
 
 def _unused_projections(names: Collection[str]) -> list[str]:
-    """DLA's trees of trees have a projection that is never applied: official files hold it, timm and we leave it out.
+    """Find the projections of DLA that are never applied: official files contain them, timm and we leave them out.
 
-    The projection of a tree is used by its first child only where that is a block and not a tree itself.
+    The first child of a tree uses the tree's projection only if it is a block, not a tree itself.
     """
     unused = []
     for name in names:
@@ -127,7 +117,7 @@ def _unused_projections(names: Collection[str]) -> list[str]:
 
 
 def _with_unused_projections(tensors: Tensors) -> dict[str, Tensor]:
-    """Tensors with those that `_unused_projections` finds in official files: copies of those that are applied."""
+    """Add the projections that `_unused_projections` finds in official files, as copies of the applied ones."""
     found = dict(tensors)
     for name, tensor in tensors.items():
         if used := re.fullmatch(r"(level\d\.)((?:tree1\.)+)(project\..+)", name):

@@ -1,15 +1,15 @@
-"""The authors' forks of Detectron2 and maskrcnn-benchmark."""
+"""The formats of the authors' forks of Detectron2 and maskrcnn-benchmark."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from res2net.errors import InputError
-from res2net.weights.formats.rename import Format, Rules, Tensors, is_res2net, rename_all
+from res2net.weights.formats.rename import FORMATS, Format, Rules, Tensors, is_res2net, rename_all
 
-__all__ = ["DETECTRON2", "MASKRCNN"]
+__all__: list[str] = []
 
-_BLOCK = r"(\d+)\.(\d+)\."  # of a stage
+_BLOCK = r"(\d+)\.(\d+)\."  # stage and block
 
 _FROM_DETECTRON2: Rules = [
     (r"stem\.(conv1|bn1)\.(.+)", r"\1.\2"),
@@ -18,7 +18,7 @@ _FROM_DETECTRON2: Rules = [
     (rf"res{_BLOCK}(convs|bns)\.(.+)", lambda m: f"layer{int(m[1]) - 1}.{m[2]}.{m[3]}.{m[4]}"),
     (rf"res{_BLOCK}shortcut\.1\.weight", lambda m: f"layer{int(m[1]) - 1}.{m[2]}.downsample.1.weight"),
     (rf"res{_BLOCK}shortcut\.1\.norm\.(.+)", lambda m: f"layer{int(m[1]) - 1}.{m[2]}.downsample.2.{m[3]}"),
-    # The fork's converter puts the classifier of a checkpoint into the stem, where its networks look for none.
+    # The fork's converter moves the classifier of a checkpoint into the stem, where its networks ignore it.
     (r"(?:linear|stem\.fc)\.(.+)", r"fc.\1"),
 ]
 _TO_DETECTRON2: Rules = [
@@ -39,18 +39,21 @@ def _from_detectron2(tensors: Tensors) -> dict[str, Tensor]:
 def _to_detectron2(tensors: Tensors) -> dict[str, Tensor]:
     if not is_res2net(tensors) or "conv1.0.weight" not in tensors:
         raise InputError(
-            "The fork of Detectron2 has only Res2Nets of a deep stem and pooled shortcuts (v1b / d), which this "
+            "The fork of Detectron2 has only Res2Nets with a deep stem and pooled shortcuts (v1b / d), which this "
             "network is not: choose another format."
         )
     return rename_all(tensors, _TO_DETECTRON2, "The fork of Detectron2 has only Res2Nets v1b / d")
 
 
-DETECTRON2 = Format(
-    "the authors' fork of Detectron2",
-    lambda names: any(name.startswith("res2.0.") for name in names),
-    _from_detectron2,
-    _to_detectron2,
+FORMATS.add(
     "detectron2",
+    Format(
+        "the authors' fork of Detectron2",
+        lambda names: any(name.startswith("res2.0.") for name in names),
+        _from_detectron2,
+        _to_detectron2,
+        "detectron2",
+    ),
 )
 
 _SAME = (r"(layer\d+\.\d+\.(?:conv[13]|bn[13]|convs\.\d+|bns\.\d+|downsample\.[01])\..+|fc\..+)", r"\1")
@@ -64,17 +67,20 @@ def _from_maskrcnn(tensors: Tensors) -> dict[str, Tensor]:
 def _to_maskrcnn(tensors: Tensors) -> dict[str, Tensor]:
     if not is_res2net(tensors) or "conv1.weight" not in tensors:
         raise InputError(
-            "The fork of maskrcnn-benchmark has only Res2Nets whose stem is one convolution, which this network is "
+            "The fork of maskrcnn-benchmark has only Res2Nets with a stem of one convolution, which this network is "
             "not: choose another format."
         )
     rules: Rules = [(r"(conv1|bn1)\.(.+)", r"stem.\1.\2"), _SAME]
     return rename_all(tensors, rules, "The fork of maskrcnn-benchmark has stem and layers")
 
 
-MASKRCNN = Format(
-    "the authors' fork of maskrcnn-benchmark",
-    lambda names: "stem.conv1.weight" in names and any(name.startswith("layer1.0.") for name in names),
-    _from_maskrcnn,
-    _to_maskrcnn,
+FORMATS.add(
     "maskrcnn",
+    Format(
+        "the authors' fork of maskrcnn-benchmark",
+        lambda names: "stem.conv1.weight" in names and any(name.startswith("layer1.0.") for name in names),
+        _from_maskrcnn,
+        _to_maskrcnn,
+        "maskrcnn",
+    ),
 )

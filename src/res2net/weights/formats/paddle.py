@@ -1,4 +1,4 @@
-"""PaddleClas: every convolution is a module with its normalisation, and linear layers are transposed."""
+"""The format of PaddleClas: a convolution and its normalisation are one module, and linear layers are transposed."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Callable
 from torch import Tensor
 
 from res2net.errors import InputError
-from res2net.weights.formats.rename import Format, Rules, Tensors, is_res2net, rename_all
+from res2net.weights.formats.rename import FORMATS, Format, Rules, Tensors, is_res2net, rename_all
 
-__all__ = ["PADDLE"]
+__all__: list[str] = []
 
-_REFUSAL = "PaddleClas has only Res2Nets of one plain or deep stem"
+_REFUSAL = "PaddleClas has only Res2Nets with a plain or a deep stem"
 _LETTERED = 6
-"""The third stage of its nets of 50 layers has so many blocks, named by letters; in deeper ones they have numbers."""
+"""Blocks of the third stage that are named by letters; in networks with more, they have numbers."""
 
 _STATISTICS = {"weight": "weight", "bias": "bias", "running_mean": "_mean", "running_var": "_variance"}
 _OURS = {theirs: ours for ours, theirs in _STATISTICS.items()}
 _NORM = rf"({'|'.join(_STATISTICS)})"
 _THEIR_NORM = rf"_batch_norm\.({'|'.join(_OURS)})"
 _DEEP = {"0": "1", "3": "2", "6": "3"}
-"""The convolutions of a deep stem, and their names: conv1_1 to conv1_3."""
+"""Our indices of the convolutions of a deep stem, and the numbers in their names, conv1_1 to conv1_3."""
 
 
 def _to_paddle(tensors: Tensors) -> dict[str, Tensor]:
     if not is_res2net(tensors):
-        raise InputError("PaddleClas names only Res2Nets so, which this network is not: choose another format.")
+        raise InputError("PaddleClas uses this format for Res2Nets only, and this is not one: choose another format.")
     blocks = [int(found[1]) for name in tensors if (found := re.match(r"layer3\.(\d+)\.", name))]
     numbered = max(blocks, default=0) >= _LETTERED
 
@@ -61,7 +61,7 @@ def _to_paddle(tensors: Tensors) -> dict[str, Tensor]:
         (rf"{own}downsample\.{int(deep) + 1}\.{_NORM}", norm(lambda m: f"{block(m)}.short")),
         (r"fc\.(weight|bias)", r"out.\1"),
     ]
-    # Paddle counts no batches.
+    # Paddle has no counters of batches.
     counted = {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
     return _transposed(rename_all(counted, rules, _REFUSAL), "out.weight")
 
@@ -97,11 +97,18 @@ def _from_paddle(tensors: Tensors) -> dict[str, Tensor]:
 
 
 def _transposed(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    if name in tensors and tensors[name].ndim == 2:  # what else it is, loading tells
+    if name in tensors and tensors[name].ndim == 2:  # loading reports other shapes
         tensors[name] = tensors[name].t().contiguous()
     return tensors
 
 
-PADDLE = Format(
-    "PaddleClas", lambda names: any(name.startswith("bb_0_0.") for name in names), _from_paddle, _to_paddle, "paddle"
+FORMATS.add(
+    "paddle",
+    Format(
+        "PaddleClas",
+        lambda names: any(name.startswith("bb_0_0.") for name in names),
+        _from_paddle,
+        _to_paddle,
+        "paddle",
+    ),
 )

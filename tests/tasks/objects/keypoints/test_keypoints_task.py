@@ -240,7 +240,7 @@ def test_data_without_key_points_are_refused(make, scenes):
     ("options", "sentence"),
     [
         ({"crop": (64, 50)}, r"The crop \(64, 50\) does not fit: give a height and a width, multiples of 4"),
-        ({"detector": "mask_rcnn"}, "Detector 'mask_rcnn' is not known"),
+        ({"detector": "mask_rcnn"}, "Unknown detector 'mask_rcnn'"),
         ({"rotation": 100.0}, "rotation 100.0 is out of range"),
         ({"sigma": 0.0}, "sigma 0.0 is out of range"),
     ],
@@ -251,7 +251,7 @@ def test_options_that_do_not_fit(options, sentence):
 
 
 def test_a_refinement_that_is_not_known(make):
-    with pytest.raises(InputError, match="Refine 'tailor' is not known: did you mean 'taylor'"):
+    with pytest.raises(InputError, match="Unknown refinement 'tailor': did you mean 'taylor'"):
         make(refine="tailor")
 
 

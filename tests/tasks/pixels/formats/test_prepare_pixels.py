@@ -112,7 +112,7 @@ def test_what_is_refused(coco, tmp_path):
     for out, label, more, said in (
         ("full", "semantic", {}, "exists and is not empty: give the name of a new folder"),
         ("none/made", "semantic", {}, "There is no folder"),
-        ("made", "depth", {}, "Label 'depth' is not known"),
+        ("made", "depth", {}, "Unknown label 'depth'"),
         ("made", "semantic", {"classes": ["beee"]}, "did you mean 'bee'"),
         ("made", "saliency", {"least": 2}, "least 2 is out of range"),
     ):

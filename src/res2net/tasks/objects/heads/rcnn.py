@@ -9,7 +9,6 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
-from res2net.adapters.trim import keep_stages
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.detector import DETECTORS
@@ -174,7 +173,7 @@ class LastStage(nn.Module):
                 "a detector on a pyramid."
             )
         self.stage = nn.Sequential(*backbone.stage_modules()[-1])
-        keep_stages(backbone, len(backbone.stages) - 1)
+        backbone.keep_stages(len(backbone.stages) - 1)
 
     def forward(self, regions: Tensor) -> Tensor:
         """The mean of the features of each region."""

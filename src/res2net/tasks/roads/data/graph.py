@@ -12,15 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from res2net.adapters.missing import needs
+from res2net.optional import needs
 
 if TYPE_CHECKING:
     import networkx as nx
 
-__all__ = ["EXTRA", "RoadGraph", "junction_map", "road_map"]
-
-EXTRA = "pip install 'res2net[roads]'"
-"""The command that installs the libraries that roads need."""
+__all__ = ["RoadGraph", "junction_map", "road_map"]
 
 Points = NDArray[np.float64]
 
@@ -153,7 +150,7 @@ class RoadGraph:
         Raises:
             InputError: scikit-image is not installed.
         """
-        with needs("skimage", EXTRA, what="To simplify roads"):
+        with needs("Simplifying roads", "skimage", extra="roads"):
             from skimage.measure import approximate_polygon
         points: list[NDArray[np.float64]] = []
         number: dict[tuple[float, float], int] = {}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from res2net.adapters.missing import needs
-from res2net.tasks.roads.data.graph import EXTRA, RoadGraph
+from res2net.optional import needs
+from res2net.tasks.roads.data.graph import RoadGraph
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -31,7 +31,7 @@ def graph_of_mask(
     """
     import networkx as nx
 
-    with needs("skimage", EXTRA, what="To make a graph of a map of roads"):
+    with needs("Tracing roads", "skimage", extra="roads"):
         from skimage.graph import pixel_graph
         from skimage.morphology import skeletonize
     # Compared, since Pillow gives truth as 255, with which scikit-image reads memory that is not its own.

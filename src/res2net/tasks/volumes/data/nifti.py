@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from res2net.images.decode import BadImage
 from res2net.images.folder import list_files
-from res2net.tasks.volumes.data.needs import needs_volumes, quiet_nibabel
+from res2net.optional import needs, quiet
 from res2net.weights import atomic_write
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Volume",
     "lies_elsewhere",
     "list_volumes",
+    "needs_volumes",
     "read_label_map",
     "read_volume",
     "volume_name",
@@ -32,6 +35,28 @@ __all__ = [
 ENDINGS = (".nii.gz", ".nii")
 UNITS = {"meter": 1000.0, "micron": 0.001}
 """Millimetres in what nibabel calls so."""
+
+
+@contextlib.contextmanager
+def needs_volumes() -> Iterator[None]:
+    """Turn a failed import of a library for volumes into an `InputError` that says how to install it.
+
+    MONAI imports much that is not needed here, so what that logs and warns of is suppressed.
+    """
+    with quiet(), needs("The volumes task", "monai", "nibabel", "scipy", extra="volumes"):
+        yield
+
+
+@contextlib.contextmanager
+def quiet_nibabel() -> Iterator[None]:
+    """Suppress what nibabel logs about odd headers; what matters it raises."""
+    logger = logging.getLogger("nibabel.global")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from res2net.export import FORMATS, export_network
-from res2net.export.concat_ranges import mark_concatenations
+from res2net.export.split_ranges import mark_concatenations
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -19,7 +19,7 @@ def test_patterns_choose_names():
     [("res2net50_26w4s", "res2net50_26w_4s"), ("RESNET50", "resnet50"), ("res2next-50", "res2next50")],
 )
 def test_an_unknown_name_comes_with_the_nearest(name, nearest):
-    with pytest.raises(InputError, match=rf"Model '{name}' is not known: did you mean '{nearest}'\?") as caught:
+    with pytest.raises(InputError, match=rf"Unknown model '{name}': did you mean '{nearest}'\?") as caught:
         build(name)
     assert "\n" not in str(caught.value)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from res2net.backbones.registry import build, variant_names
 from res2net.measure import ReceptiveField, mean_field, receptive_field, stage_fields
-from res2net.measure.paths import joined, one_after_another
+from res2net.measure.field import chained_paths, joined_paths
 from res2net.nn import Res2Bottleneck, Res2Conv
 
 
@@ -88,8 +88,8 @@ def test_the_smallest_path_is_the_smallest_view(name):
 
 
 def test_polynomials():
-    assert one_after_another({1: 1, 3: 2}, {1: 1, 5: 1}, stride=2) == {1: 1, 3: 2, 9: 1, 11: 2}
-    assert joined({1: 1, 3: 2}, {3: 1}) == {1: 1, 3: 3}
+    assert chained_paths({1: 1, 3: 2}, {1: 1, 5: 1}, stride=2) == {1: 1, 3: 2, 9: 1, 11: 2}
+    assert joined_paths({1: 1, 3: 2}, {3: 1}) == {1: 1, 3: 3}
     assert math.isnan(mean_field({}))
 
 
@@ -98,7 +98,7 @@ def test_paths_that_are_not_known_stay_so():
     assert unknown.paths == {}
     known = receptive_field(nn.Conv2d(1, 1, 3))
     assert known.paths == {3: 1}
-    assert unknown.then(known).paths == known.then(unknown).paths == unknown.beside(known).paths == {}
+    assert unknown.then(known).paths == known.then(unknown).paths == unknown.joined_with(known).paths == {}
 
 
 def test_a_bottleneck_has_its_shortcut():
