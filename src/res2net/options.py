@@ -14,10 +14,18 @@ __all__ = ["check_literals", "from_dict"]
 
 
 def from_dict(kind: Any, values: Any, where: str = "The configuration") -> Any:
-    """A dataclass from plain values, strictly: unknown names and values of another type raise `InputError`."""
+    """Make a dataclass from plain values, strictly.
+
+    A class attribute `renamed` of the dataclass maps names of fields in earlier versions to those of today.
+
+    Raises:
+        InputError: a name is unknown, or a value is of another type.
+    """
     kind_class, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
     if not isinstance(values, dict):
         raise InputError(f"{where} is {values!r}: give options with their values.")
+    renamed = getattr(kind_class, "renamed", {})
+    values = {renamed.get(name, name): value for name, value in values.items()}
     fields = {entry.name: entry for entry in dataclasses.fields(kind_class)}
     check_options(where, values, fields)
     hints = typing.get_type_hints(kind_class)  # without what is for the command line alone
