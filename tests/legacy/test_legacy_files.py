@@ -1,7 +1,6 @@
-"""What an earlier version wrote is still understood: checkpoints, exported files, and runs that were stopped.
+"""Checkpoints, exported files and stopped runs that version 0.1.0 wrote still load, predict the same and resume.
 
-`files/` was made by `files/make_legacy.py`, and `files/README.md` tells what is in it. Everything goes through the
-command line, whose words are meant to stay.
+`files/README.md` describes the files. Everything goes through the command line.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ EXPECTED = json.loads((FILES / "expected.json").read_text())
 CLOSE = {"checkpoints": 1e-4, "exports": 1e-3}
 """Largest difference of numbers, absolute or relative."""
 LEVELS = {"translate": 1, "saliency": 1, "roads": 1, "depth": 2}
-"""Largest difference of a value in a saved picture, by the task; labels and masks are the same."""
+"""Largest difference of a value in a saved image, by task; labels and masks are equal."""
 SLOW = {"checkpoints/volumes.safetensors", "exports/volumes.onnx", "translate"}
-"""Files that take more than some seconds, and a run."""
+"""Files and a run that take more than a few seconds."""
 LIBRARIES = {"openvino": ("openvino",), "onnx": ("onnxruntime",), "pt2": ()}
 ABSOLUTE = 1e-9
 
 
 @pytest.fixture(autouse=True)
 def among_the_files(monkeypatch):
-    """Sources in the files are relative to their folder, and the numbers are those of one thread."""
+    """Run in the folder of the files, to which their sources are relative, with one thread as they were made."""
     monkeypatch.chdir(FILES)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -50,7 +49,7 @@ def predictions():
 
 
 def check(found, expected, close, where="the answer"):
-    """Raise unless all that was told is told now; there may be more entries."""
+    """Assert that everything expected was found; there may be more entries."""
     if isinstance(expected, dict):
         assert isinstance(found, dict), where
         assert not expected.keys() - found.keys(), where
@@ -86,7 +85,7 @@ def test_predictions(file, capsys, tmp_path):
 
 
 def check_saved(path, expected, levels):
-    """Some of the values of a picture or volume."""
+    """Compare some of the values of an image or a volume."""
     if path.suffix == ".gz":
         import nibabel
 
@@ -124,7 +123,7 @@ def runs():
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in runs()]
 )
-def test_runs_go_on(name, capsys, tmp_path):
+def test_runs_resume(name, capsys, tmp_path):
     expected = json.loads((FILES / "runs" / f"{name}.expected.json").read_text())
     folder = tmp_path / name
     shutil.copytree(FILES / "runs" / name, folder)
@@ -153,10 +152,10 @@ def read_metrics(folder):
 
 
 def digest(path):
-    """Of the bytes of all tensors, in the order of their names."""
+    """Digest the names and bytes of all tensors, in the order of their names."""
     total = hashlib.sha256()
     for name, tensor in sorted(load_file(path).items()):
-        total.update(name.encode())
+        total.update(name.replace("decoder.image.", "decoder.picture.").encode())  # as version 0.1.0 called it
         total.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
 

@@ -173,6 +173,10 @@ def _sentence(complaint: str, verb: str, words: Sequence[str]) -> str:
         return f"`res2net {verb}` lacks {' and '.join(lacking)}: {more}"
     if found := re.search(r"Missing value for argument '(--[\w-]+)", message):
         return f"{found[1]} needs a value: {more}"
+    if found := re.search(r"invalid choice '(.*?)' for argument '(--[\w-]+)'\. Expected one of \((.*?)\)", message):
+        choices = [choice for choice in re.findall(r"'(.*?)'", found[3]) if choice != "None"]
+        hint = nearest(found[1], choices) or "choose one"
+        return f"{found[2]} {found[1]!r} is not known: {hint} (allowed: {', '.join(choices)})."
     if found := re.search(r"Error parsing (--[\w-]+):.* Argument helptext: \1 (?:\{None\}\|)?(\w*)", message):
         advice = f"give {KINDS[found[2]]}." if found[2] in KINDS else more
         return f"{found[1]} {value_of(found[1], words)!r} does not fit: {advice}"

@@ -64,7 +64,7 @@ def test_the_objects_of_a_prediction_are_written_after_the_last_image(make, phot
         assert not file.exists()
         found.append(one)
     entries = json.loads(file.read_text())
-    assert len(entries) == sum(len(one.result) for one in found) > 0
+    assert len(entries) == sum(len(one.result.boxes) for one in found) > 0
     assert {one["image_id"] for one in entries} == {7, 42, 9}
     assert {one["category_id"] for one in entries} <= set(range(20, 36))
     first = found[0].result.to_dict()["objects"][0]
@@ -93,7 +93,7 @@ def test_key_points_are_looked_for_in_given_boxes(make, photos, boxes):
     chosen = keypoints.PredictOptions(boxes=boxes, box_score=0.5)
     found = list(chosen.predict(task, photos, batch_size=2, accelerator="cpu"))
     assert [one.name for one in found] == [str(path) for path in photos]
-    assert [len(one.result) for one in found] == [2, 0, 0]
+    assert [len(one.result.boxes) for one in found] == [2, 0, 0]
     assert found[0].result.boxes.tolist() == [[5, 5, 35, 35], [30, 4, 50, 34]]
     assert found[0].result.to_dict()["objects"][0]["label"] == CLASS_NAMES[0]
     assert found[1].result.draw().size == (600, 400)  # it remembers its image
@@ -107,7 +107,7 @@ def test_a_broken_image_with_boxes_is_skipped(make, photos, boxes):
     found = list(chosen.predict(task, photos, bad_images="skip", accelerator="cpu"))
     assert [one.result is None for one in found] == [True, False, False]
     assert found[0].reason
-    assert len(found[2].result) == 1
+    assert len(found[2].result.boxes) == 1
 
 
 def test_a_network_that_finds_its_own_boxes_takes_none(make, photos, boxes):

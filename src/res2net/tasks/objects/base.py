@@ -147,7 +147,7 @@ class ObjectTask(Task):
 
     def caption(self, result: Any, target: Mapping[str, Any]) -> str:
         """A line on a result and its ground truth."""
-        return f"{len(result.shown())} found, {len(target['labels'])} there"
+        return f"{len(result.shown().boxes)} found, {len(target['labels'])} there"
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """The metrics in detail, and images with what was found."""

@@ -66,9 +66,6 @@ class Objects(Result):
             **options,
         )
 
-    def __len__(self) -> int:
-        return len(self.boxes)
-
     @property
     def masks(self) -> Tensor | None:
         """The mask of each object, `(m, H, W)` bool; None where there are no masks."""
@@ -85,7 +82,7 @@ class Objects(Result):
 
     def shown(self) -> Self:
         """The objects that are drawn: those with a score of `least_score` or more, and all of a ground truth."""
-        scores = [1.0] * len(self) if self.scores is None else self.scores.tolist()
+        scores = [1.0] * len(self.boxes) if self.scores is None else self.scores.tolist()
         return self.select([index for index, score in enumerate(scores) if score >= self.least_score])
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,7 +125,7 @@ class Objects(Result):
             shown.labels,
             scores=shown.scores,
             masks=shown.masks,
-            keypoints=points if len(shown) else None,
+            keypoints=points if len(shown.boxes) else None,
             skeleton=self.skeleton,
             names=self.names,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -65,6 +66,7 @@ class ImageDecoder(Decoder):
         # Small, so that no pixel begins where the sigmoid is flat.
         assert isinstance(last.weight, Tensor)
         nn.init.normal_(last.weight, std=0.02)
+        self.register_load_state_dict_pre_hook(rename_picture)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps, finest first, to a value for each channel and pixel."""
@@ -72,6 +74,13 @@ class ImageDecoder(Decoder):
         for step, index in zip(self.steps, self.seen, strict=True):
             x = step(x, None if index is None else maps[index])
         return [self.image(x)]
+
+
+def rename_picture(module: nn.Module, state: dict[str, Tensor], prefix: str, *_others: Any) -> None:
+    """Accept weights of version 0.1.0, which called the last convolution `picture`; `state` is changed in place."""
+    for name in ("weight", "bias"):
+        if f"{prefix}picture.{name}" in state:
+            state[f"{prefix}image.{name}"] = state.pop(f"{prefix}picture.{name}")
 
 
 class Doubled(nn.Module):
