@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import parse, split_task, value_of
+from res2net.commands.arguments import split_task
+from res2net.commands.parser import parse, value_of
 from res2net.commands.task_data import about_data
 from res2net.engine.config import TrainConfig, read_yaml
 from res2net.engine.task_options import options_type
