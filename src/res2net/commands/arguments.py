@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
 import yaml
 
-from res2net.errors import InputError, check_choice, nearest
+from res2net.errors import InputError, nearest
 from res2net.task import task_names
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 import re
 import types
 import typing
@@ -150,7 +151,7 @@ def _metavar(hint: Any) -> str:
 
 def _print_help(kind: Any, verb: str, brief: bool, settings: dict[str, Any]) -> None:
     """Print help and end the program."""
-    hidden: list[str] = []
+    hidden: set[str] = set()
     try:
         tyro.cli(kind, args=["--help"], registry=_help_registry(hidden, brief=brief), **settings)
     finally:
@@ -158,7 +159,7 @@ def _print_help(kind: Any, verb: str, brief: bool, settings: dict[str, Any]) -> 
             print(f"These are the most used options: `res2net {verb} --help-all` lists {len(hidden)} more.")
 
 
-def _help_registry(hidden: list[str], *, brief: bool) -> ConstructorRegistry:
+def _help_registry(hidden: set[str], *, brief: bool) -> ConstructorRegistry:
     """Rules by which tyro shows fields.
 
     Args:
@@ -187,7 +188,7 @@ def _help_registry(hidden: list[str], *, brief: bool) -> ConstructorRegistry:
             if _is_dataclass(hint):
                 fields.append(_with(field, tyro.conf.arg(name="")) if brief else field)
             elif everyday is not None and field.name not in everyday:
-                hidden.append(field.name)
+                hidden.add(field.name)
                 fields.append(_with(field, tyro.conf.Suppress))
             else:
                 fields.append(_shown(field))
@@ -250,9 +251,17 @@ def _sentence(complaint: str, verb: str, words: Sequence[str], options: dict[str
         option = found[1]
         hint = options.get(option, str)
         if typing.get_origin(hint) is dict:
-            return f"{option} needs NAME VALUE pairs: {more}"
-        return f"{option} {value_of(option, words)!r} does not fit: give {_described(hint)}."
+            *_, last = _given(option, words)
+            return f"{option} needs NAME VALUE pairs; {last!r} has no value."
+        return f"{option} {' '.join(_given(option, words))!r} does not fit: give {_described(hint)}."
     return f"{message.rstrip('.')}: {more}"
+
+
+def _given(option: str, words: Sequence[str]) -> list[str]:
+    """All words between an option and the next one."""
+    last = max(index for index, word in enumerate(words) if word.partition("=")[0].replace("_", "-") == option)
+    _, equals, value = words[last].partition("=")
+    return [value] if equals else list(itertools.takewhile(lambda word: not word.startswith("--"), words[last + 1 :]))
 
 
 def _described(hint: Any) -> str:

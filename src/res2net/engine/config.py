@@ -182,7 +182,8 @@ def _check_fitting(optim: OptimConfig) -> None:
     for option, value in (("--hold", optim.hold), ("--lr-end", optim.lr_end)):
         if value and optim.schedule not in FALLING:
             raise InputError(
-                f"{option} applies to the schedules {' and '.join(FALLING)}, and this is {optim.schedule}: leave out one."
+                f"{option} applies to the schedules {' and '.join(FALLING)}, and this is {optim.schedule}: leave out "
+                "one."
             )
 
 
@@ -190,9 +191,7 @@ def _check_milestones(optim: OptimConfig) -> None:
     given = optim.milestones
     shown = ", ".join(map(str, given))
     if given and optim.schedule != "step":
-        raise InputError(
-            f"Milestones {shown} apply to the schedule step, and this is {optim.schedule}: leave out one."
-        )
+        raise InputError(f"Milestones {shown} apply to the schedule step, and this is {optim.schedule}: leave out one.")
     if any(later <= earlier for earlier, later in pairwise((0, *given))) or any(one >= optim.epochs for one in given):
         raise InputError(
             f"Milestones {shown} do not fit a run of {optim.epochs} epochs: give rising numbers from 1 to "
