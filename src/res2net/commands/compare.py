@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import RunningArguments, TrainedArguments, load_trained, parse, split_task
+from res2net.commands.arguments import RunningArguments, TrainedArguments, load_trained, split_task
 from res2net.commands.data import check_out
+from res2net.commands.parser import parse
 from res2net.errors import InputError, check_choice, check_range
 
 if TYPE_CHECKING:

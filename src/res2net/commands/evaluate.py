@@ -9,7 +9,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import TrainedArguments, load_trained, parse, split_task
+from res2net.commands.arguments import TrainedArguments, load_trained, split_task
+from res2net.commands.parser import parse
 from res2net.commands.task_data import about_data
 from res2net.engine.task_options import eval_options_type
 from res2net.errors import check_range

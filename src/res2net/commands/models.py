@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import parse
+from res2net.commands.parser import parse
 from res2net.errors import InputError, nearest
 
 __all__ = ["run"]

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import TrainedArguments, load_trained, parse, split_task
+from res2net.commands.arguments import TrainedArguments, load_trained, split_task
+from res2net.commands.parser import parse
 from res2net.engine.task_options import predict_options_type
 from res2net.errors import InputError
 from res2net.task import task_names

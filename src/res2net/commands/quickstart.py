@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from res2net.commands.arguments import parse
+from res2net.commands.parser import parse
 from res2net.errors import InputError
 
 __all__ = ["run"]

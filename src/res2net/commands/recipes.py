@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import parse
+from res2net.commands.parser import parse
 from res2net.commands.train import parse_run, stopped
 from res2net.errors import InputError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from res2net.commands.arguments import parse
+from res2net.commands.parser import parse
 from res2net.errors import InputError, check_range
 
 if TYPE_CHECKING:

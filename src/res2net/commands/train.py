@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import parse, split_task, value_of
-from res2net.commands.task_data import about_data
+from res2net.commands.arguments import split_task
+from res2net.commands.parser import parse, value_of
 from res2net.engine.config import TrainConfig, read_yaml
 from res2net.engine.task_options import options_type
 from res2net.errors import InputError
@@ -33,11 +33,11 @@ class Arguments(Generic[Options]):
     """How a run is started."""
 
     run: Annotated[TrainConfig[Options], tyro.conf.arg(name="")]
-    config: str | None = None
+    config: Annotated[str | None, "FILE"] = None
     """Take options from this YAML file; command-line options override it."""
-    recipe: str | None = None
-    """Take options, and the task, from this recipe, which `res2net recipes` lists; command-line options override it."""
-    resume: str | None = None
+    recipe: Annotated[str | None, "NAME"] = None
+    """Take options and the task from this recipe (`res2net recipes` lists them); command-line options override it."""
+    resume: Annotated[str | None, "FOLDER"] = None
     """Resume the run in this folder bit-exactly; takes no other options."""
 
 
@@ -100,7 +100,7 @@ def parse_run(
         cast(type[Arguments[Any]], Arguments[options]),  # type: ignore[valid-type]
         verb if task == "classify" else f"{verb} {task}",
         words,
-        f"Train on {about_data(task)}.",
+        f"Train on {options.data_help}.",
         Arguments(default),
     )
     if not parsed.run.source and parsed.resume is None:

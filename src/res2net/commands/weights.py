@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import parse
+from res2net.commands.parser import parse
 from res2net.errors import InputError, nearest
 
 if TYPE_CHECKING:

@@ -1,14 +1,20 @@
-"""The choices that several commands and functions share, each written once. Nothing here needs torch."""
+"""Choices that several commands and functions share. Nothing here needs torch."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
-__all__ = ["ACCELERATORS", "PRECISIONS", "Accelerator", "Precision"]
+__all__ = ["ACCELERATORS", "PRECISIONS", "Accelerator", "BadAnnotations", "BadImages", "Decode", "Precision"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
-"""How a network computes: in 32 bits, or in mixed precision."""
+"""Numbers that a network computes in: 32 bits, or mixed precision."""
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
-"""What a network computes on."""
+"""The device that a network runs on."""
+BadImages = Literal["stop", "skip"]
+"""What to do with an image that cannot be read."""
+BadAnnotations = Literal["stop", "skip"]
+"""What to do with annotations that cannot be right."""
+Decode = Literal["full", "scaled"]
+"""How JPEG files are decoded: as they are, or at the scale that is needed, which is faster for large photos."""
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 ACCELERATORS: tuple[str, ...] = get_args(Accelerator)

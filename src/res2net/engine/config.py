@@ -7,34 +7,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import tyro
 import yaml
 
-from res2net.engine.choices import ACCELERATORS, PRECISIONS
+from res2net.engine.choices import Accelerator, BadAnnotations, BadImages, Decode, Precision
 from res2net.engine.task_options import options_type
-from res2net.errors import InputError, check_choice, check_options, check_range
-from res2net.options import from_dict
+from res2net.errors import InputError, check_options, check_range
+from res2net.options import check_literals, from_dict
 
 __all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "read_yaml", "run_config", "to_yaml"]
 
 TaskOptions = TypeVar("TaskOptions")
 
-OPTIMIZERS = ("sgd", "adam", "adamw", "lamb")
-SCHEDULES = ("cosine", "step", "poly", "one-cycle", "constant")
+Optimizer = Literal["sgd", "adam", "adamw", "lamb"]
+Schedule = Literal["cosine", "step", "poly", "one-cycle", "constant"]
 FALLING = ("cosine", "poly")
-"""The schedules that fall all the time once they have begun."""
+"""Schedules that decay throughout the run."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which network."""
+    """The network."""
 
-    model: Annotated[str, tyro.conf.arg(aliases=("--backbone",))] = "res2net50_26w_4s"
-    """Name of the architecture; `res2net models` lists them."""
-    weights: str | None = None
-    """Start from published weights ("in1k") or from a checkpoint file, instead of from scratch."""
+    everyday: ClassVar[tuple[str, ...]] = ("model", "weights")
+    """The options that short help shows; so in the other classes."""
+
+    model: Annotated[str, tyro.conf.arg(aliases=("--backbone",)), "NAME"] = "res2net50_26w_4s"
+    """Architecture; `res2net models` lists them."""
+    weights: Annotated[str | None, "FILE|TAG"] = None
+    """Start from published weights ("in1k") or from a checkpoint file instead of from scratch."""
     adapt_classifier: bool = False
     """Start a new classifier where the weights have another number of classes."""
     adapt_input: bool = False
@@ -45,100 +48,106 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images, in which batches."""
+    """The images and their batches."""
+
+    everyday: ClassVar[tuple[str, ...]] = ("batch_size", "size", "val_fraction", "workers")
 
     batch_size: int = 64
-    """Images of a step."""
+    """Images per step."""
     size: int | None = None
-    """Side of the square that the network sees, pixels. By default what the weights or the data call for."""
+    """Side of the square that the network sees, pixels; by default what suits the weights or the data."""
     val_fraction: float = 0.2
-    """Share kept for validation, where the data are not split."""
-    bad_images: str = "stop"
-    """An image that cannot be read: "stop" there, or "skip" and count it."""
-    decode: str = "full"
-    """JPEG files: "full", or "scaled" to what is needed, faster for large photos and nearly the same pixels."""
+    """Share of the data kept for validation where the data set has no split."""
+    bad_images: BadImages = "stop"
+    """At an image that cannot be read, stop, or skip and count it."""
+    decode: Decode = "full"
+    """Decode JPEG files in full, or scaled to the size that is needed: faster for large photos, with nearly the same
+    pixels."""
     workers: int | None = None
-    """Processes that prepare images; by default one for each processor but one, none for images in memory."""
-    bad_annotations: str = "stop"
-    """Annotations of objects that cannot be right: "stop" and count them, or "skip" those."""
+    """Processes that load images; by default one for each processor but one, and none for images in memory."""
+    bad_annotations: BadAnnotations = "stop"
+    """At annotations that cannot be right, stop and count them, or skip them."""
     overfit: int = 0
-    """Train on the first so many images and validate on the same, to see whether a network learns; 0 is off."""
+    """Train and validate on the first N images, to check that the network can learn; 0 is off."""
 
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """How the weights are learnt."""
+    """Optimisation."""
+
+    everyday: ClassVar[tuple[str, ...]] = ("epochs", "optimizer", "lr", "schedule")
 
     epochs: int = 30
-    optimizer: str = "sgd"
-    """sgd, adam (whose decay is a part of the gradient), adamw, or lamb."""
+    """Passes over the training images."""
+    optimizer: Optimizer = "sgd"
+    """The optimizer; weight decay is part of the gradient in adam, and decoupled in adamw."""
     lr: float = 0.05
     """Learning rate after warm-up."""
     weight_decay: float = 1e-4
+    """Weight decay."""
     decay_all: bool = True
-    """Decay biases and normalisations as well, as the paper's recipe does."""
+    """Decay biases and normalisations too, as in the paper's recipe."""
     momentum: float = 0.9
-    """Of sgd, with every schedule."""
+    """Momentum of sgd."""
     nesterov: bool = False
-    schedule: str = "cosine"
-    """cosine, step, poly, one-cycle, or constant."""
+    """Use Nesterov momentum with sgd."""
+    schedule: Schedule = "cosine"
+    """How the learning rate changes over the run."""
     warmup: float = 0.0
-    """Epochs in which the learning rate rises linearly, before the schedule (within it for one-cycle)."""
+    """Epochs in which the learning rate rises linearly, before the schedule (one-cycle: within it)."""
     step_epochs: int = 30
-    """Epochs between two steps of the step schedule."""
+    """Epochs between two steps of the schedule step."""
     milestones: tuple[int, ...] = ()
-    """The epochs after which the step schedule steps, counted from the start of the run, in place of step epochs."""
+    """Epochs after which the schedule step makes a step, in place of --step-epochs."""
     step_factor: float = 0.1
-    """What a step multiplies the learning rate by."""
+    """Factor of the learning rate at a step."""
     poly_power: float = 0.9
-    """Power of the share of the run that is left, by which the poly schedule multiplies the learning rate."""
+    """Power of the schedule poly: the learning rate is multiplied by the remaining share of the run to this power."""
     accumulate: int = 1
-    """Batches whose gradients are added up for one update."""
+    """Batches whose gradients are summed for one update."""
     clip: float = 0.0
-    """Largest norm of the gradient; 0 does not clip."""
+    """Maximum norm of the gradient; 0 does not clip."""
     ema: float = 0.0
-    """Decay of the running average of the weights that is evaluated and saved, such as 0.999; 0 is off."""
+    """Decay of the moving average of the weights that is evaluated and saved, such as 0.999; 0 is off."""
     betas: tuple[float, float] | None = None
-    """Decays of the running means of adam, adamw and lamb; by default 0.9 and 0.999, where the first goes against the
-    learning rate of one-cycle."""
+    """Betas of adam, adamw and lamb; by default 0.9 and 0.999, where one-cycle moves the first against the learning
+    rate."""
     hold: float = 0.0
-    """Epochs at the full learning rate after the warm-up, before that of cosine or poly begins to fall."""
+    """Epochs at the full learning rate after warm-up, before cosine or poly begins to decay."""
     lr_end: float = 0.0
-    """Share of the learning rate that cosine and poly fall to."""
+    """Final learning rate of cosine and poly, as a share of --lr."""
 
 
 @dataclass(frozen=True)
 class TrainConfig(Generic[TaskOptions]):
     """A training run."""
 
+    everyday: ClassVar[tuple[str, ...]] = ("source", "seed", "precision", "accelerator", "out")
+
     task_name: Annotated[str, tyro.conf.Suppress]
-    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
-    """The data set: a path, or a name such as "shapes"."""
+    source: tyro.conf.Positional[str]
+    """The data set: a path, or the name of an embedded one."""
     task: TaskOptions
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     seed: int = 0
-    precision: str = "fp32"
-    """fp32, bf16 or fp16 (mixed precision)."""
+    """Seed of all random numbers."""
+    precision: Precision = "fp32"
+    """Full precision, or mixed precision."""
     channels_last: bool = True
-    """Keep images as (N, H, W, C) in memory, which is faster nearly everywhere."""
+    """Keep images in memory as (N, H, W, C), which is faster nearly everywhere."""
     compile: bool = False
     """Compile the network with torch.compile."""
-    accelerator: str = "auto"
-    """cpu, gpu, mps, or auto."""
-    out: str | None = None
+    accelerator: Accelerator = "auto"
+    """The device to train on."""
+    out: Annotated[str | None, "FOLDER"] = None
     """Folder of the run; by default runs/MODEL-SOURCE-NUMBER."""
 
     def __post_init__(self) -> None:
         optim, data = self.optim, self.data
-        check_choice("Optimizer", optim.optimizer, OPTIMIZERS)
-        check_choice("Schedule", optim.schedule, SCHEDULES)
-        check_choice("Precision", self.precision, PRECISIONS)
-        check_choice("Accelerator", self.accelerator, ACCELERATORS)
-        check_choice("Treatment of bad images", data.bad_images, ("stop", "skip"))
-        check_choice("Treatment of bad annotations", data.bad_annotations, ("stop", "skip"))
-        check_choice("Way to decode", data.decode, ("full", "scaled"))
+        for options in (self, data, optim):
+            check_literals(options)
         for name, value, low, high in (
             ("epochs", optim.epochs, 1, 10**6),
             ("lr", optim.lr, 1e-12, 1e6),
@@ -169,11 +178,12 @@ class TrainConfig(Generic[TaskOptions]):
 
 def _check_fitting(optim: OptimConfig) -> None:
     if optim.betas is not None and optim.optimizer == "sgd":
-        raise InputError("Betas are of adam, adamw and lamb, and the optimizer is sgd: leave out --betas.")
+        raise InputError("--betas applies to adam, adamw and lamb, and the optimizer is sgd: leave out --betas.")
     for option, value in (("--hold", optim.hold), ("--lr-end", optim.lr_end)):
         if value and optim.schedule not in FALLING:
             raise InputError(
-                f"{option} is of the schedules {' and '.join(FALLING)}, and this is {optim.schedule}: leave out one."
+                f"{option} applies to the schedules {' and '.join(FALLING)}, and this is {optim.schedule}: leave out "
+                "one."
             )
 
 
@@ -181,7 +191,7 @@ def _check_milestones(optim: OptimConfig) -> None:
     given = optim.milestones
     shown = ", ".join(map(str, given))
     if given and optim.schedule != "step":
-        raise InputError(f"Milestones {shown} are of the schedule step, and this is {optim.schedule}: leave out one.")
+        raise InputError(f"Milestones {shown} apply to the schedule step, and this is {optim.schedule}: leave out one.")
     if any(later <= earlier for earlier, later in pairwise((0, *given))) or any(one >= optim.epochs for one in given):
         raise InputError(
             f"Milestones {shown} do not fit a run of {optim.epochs} epochs: give rising numbers from 1 to "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from res2net.errors import check_range
 
@@ -16,6 +16,12 @@ __all__ = ["ClassifyOptions"]
 @dataclass(frozen=True)
 class ClassifyOptions:
     """How classification is trained; where nothing is given, what is usual for the data."""
+
+    data_help: ClassVar[str] = (
+        "a folder with one folder of images per class (or train/ and val/ with these), a CIFAR folder, "
+        'ImageNet as downloaded, or the synthetic data set "shapes"'
+    )
+    everyday: ClassVar[tuple[str, ...]] = ("mixup", "cutmix", "rand_augment", "label_smoothing")
 
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from res2net.errors import check_range
 from res2net.options import check_literals
@@ -18,6 +19,8 @@ class ObjectOptions:
     Raises:
         InputError: a value is out of range or not known.
     """
+
+    everyday: ClassVar[tuple[str, ...]] = ("detector", "max_size", "flip", "freeze", "freeze_norms")
 
     detector: str = ""
     """The network that finds the objects."""

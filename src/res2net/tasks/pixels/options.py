@@ -18,6 +18,8 @@ class PixelOptions:
     adjustable: ClassVar[tuple[str, ...]] = ("resize", "window", "overlap", "scales", "flip_test")
     """The options that may change after training."""
 
+    everyday: ClassVar[tuple[str, ...]] = ("decoder", "output_stride", "crop", "freeze", "freeze_norms")
+
     decoder: str = "deeplabv3plus"
     """deeplabv3plus; or unet, unetplusplus, manet, linknet, fpn, pspnet, pan, upernet (segmentation_models.pytorch)."""
     channels: int = 256

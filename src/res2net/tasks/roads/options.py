@@ -22,6 +22,12 @@ class RoadsOptions:
 
     renamed: ClassVar[Mapping[str, str]] = {"steps_per_picture": "steps_per_image"}
 
+    data_help: ClassVar[str] = (
+        "folders images/ and graphs/ (JSON, GeoJSON or RoadTracer text, in pixels) or masks/ with files of the same "
+        'names, or the synthetic data set "roads"'
+    )
+    everyday: ClassVar[tuple[str, ...]] = ("tracing", "window", "step", "road_threshold")
+
     tracing: Tracing = "next-point"
     """next-point walks the graph from point to point (VecRoad), skeleton thins the road map."""
     channels: int = 128

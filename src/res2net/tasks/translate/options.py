@@ -20,6 +20,12 @@ class TranslateOptions:
 
     adjustable: ClassVar[tuple[str, ...]] = ("window", "overlap")
 
+    data_help: ClassVar[str] = (
+        "folders A/ and B/ with images of the same names, images of two halves side by side, or the synthetic data "
+        'set "shapes-masks"'
+    )
+    everyday: ClassVar[tuple[str, ...]] = ("direction", "l1", "adversarial", "enlarge", "flip")
+
     direction: Literal["forward", "backward"] = "forward"
     """forward makes the image in B, or on the right, of the one in A, or on the left; backward does the reverse."""
     l1: float = 100.0

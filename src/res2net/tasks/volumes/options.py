@@ -16,6 +16,12 @@ class VolumesOptions:
 
     adjustable: ClassVar[tuple[str, ...]] = ("overlap",)
 
+    data_help: ClassVar[str] = (
+        "NIfTI files in imagesTr/ and labelsTr/ (Medical Segmentation Decathlon) or images/ and labels/, or the "
+        'synthetic data set "volumes"'
+    )
+    everyday: ClassVar[tuple[str, ...]] = ("depth", "slices", "spacing", "window", "patches")
+
     depth: int | None = None
     """Slices of a patch; its height and width are --size. By default as many as these."""
     slices: int = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from res2net.errors import InputError
 from res2net.tasks.objects.options import ObjectOptions
@@ -15,6 +15,11 @@ __all__ = ["DetectOptions", "EvalOptions", "PredictOptions"]
 @dataclass(frozen=True)
 class DetectOptions(ObjectOptions):
     """How objects are found, and how that is trained."""
+
+    data_help: ClassVar[str] = (
+        'images with boxes in COCO, PASCAL VOC, YOLO or Penn-Fudan format, or the synthetic data set "shapes"'
+    )
+    everyday: ClassVar[tuple[str, ...]] = ("detector", "max_size", "flip", "freeze", "freeze_norms", "metric")
 
     detector: Literal["faster_rcnn", "faster_rcnn_c4", "retinanet", "fcos", "cascade_rcnn"] = "faster_rcnn"
     """The network that finds the objects; faster_rcnn_c4 is the one in the paper of Res2Net."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from res2net.errors import InputError, check_range
 
@@ -16,6 +17,8 @@ class DetectorOptions:
     Raises:
         InputError: a value is out of range.
     """
+
+    everyday: ClassVar[tuple[str, ...]] = ()
 
     levels: tuple[int, ...] | None = None
     """Stages of the backbone that the pyramid is made of, the stem is 0; None: what is usual for the detector."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from res2net.errors import check_range
 from res2net.tasks.objects.options import ObjectOptions
@@ -15,6 +15,11 @@ __all__ = ["EvalOptions", "InstanceOptions", "PredictOptions"]
 @dataclass(frozen=True)
 class InstanceOptions(ObjectOptions):
     """How objects and their masks are found, and how that is trained."""
+
+    data_help: ClassVar[str] = (
+        'images with object masks in COCO, PASCAL VOC, YOLO or Penn-Fudan format, or the synthetic data set "shapes"'
+    )
+    everyday: ClassVar[tuple[str, ...]] = ("detector", "max_size", "flip", "copy_paste", "freeze", "freeze_norms")
 
     detector: Literal["mask_rcnn", "cascade_mask_rcnn"] = "mask_rcnn"
     """The network that finds the objects."""

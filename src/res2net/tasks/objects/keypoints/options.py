@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from res2net.errors import InputError, check_range
 from res2net.tasks.objects.options import ObjectOptions
@@ -26,6 +26,9 @@ class KeypointsOptions(ObjectOptions):
 
     Sizes of images and what is about detectors is for keypoint_rcnn, what is about crops for simple_baseline.
     """
+
+    data_help: ClassVar[str] = 'images with key points in COCO format, or the synthetic data set "shapes"'
+    everyday: ClassVar[tuple[str, ...]] = ("detector", "crop", "freeze", "freeze_norms")
 
     detector: Literal["simple_baseline", "keypoint_rcnn"] = "simple_baseline"
     """simple_baseline (the paper's) looks into one box at a time, in evaluation by default those of the data set;

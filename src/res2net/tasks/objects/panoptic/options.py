@@ -17,6 +17,10 @@ class PanopticOptions(ObjectOptions):
 
     adjustable: ClassVar[tuple[str, ...]] = ("segment_score", "segment_overlap", "stuff_area", "scale_stuff_area")
 
+    data_help: ClassVar[str] = (
+        'images with things and stuff in COCO panoptic format, or the synthetic data set "shapes"'
+    )
+
     detector: Literal["panoptic_fpn"] = "panoptic_fpn"
     """The network that finds things and stuff."""
     stuff_channels: int = 128

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from res2net.engine import verb_options
 from res2net.errors import InputError, check_range
@@ -20,6 +20,11 @@ __all__ = ["ClickOptions", "PredictOptions"]
 @dataclass(frozen=True)
 class ClickOptions(PixelOptions):
     """The network that sees clicks, the clicks of training and evaluation, and the loss."""
+
+    data_help: ClassVar[str] = (
+        'images with object masks in COCO, PASCAL VOC, YOLO or Penn-Fudan format, or the synthetic data set "shapes"'
+    )
+    everyday: ClassVar[tuple[str, ...]] = ("decoder", "output_stride", "crop", "most_clicks", "freeze_norms")
 
     output_stride: int | None = 16
     """Stride of the backbone's last map, 32, 16 or 8; none for the network's own."""

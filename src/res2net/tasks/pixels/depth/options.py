@@ -18,6 +18,12 @@ class DepthOptions(PixelOptions):
     # Without `resize`: the network judges distances by how large things are in the pixels of its training.
     adjustable: ClassVar[tuple[str, ...]] = ("window", "overlap", "scales", "flip_test", "least", "most")
 
+    data_help: ClassVar[str] = (
+        "folders images/ and depth/ with files of the same names (16-bit PNG in mm or .npy in metres; depth.json "
+        'states another scale), or the synthetic data set "shapes"'
+    )
+    everyday: ClassVar[tuple[str, ...]] = ("decoder", "output_stride", "crop", "most", "freeze", "freeze_norms")
+
     scale: tuple[float, float] = (1.0, 1.5)
     """Smallest and largest random factor by which a training image is resized before it is cropped."""
     zoom_depth: bool = True

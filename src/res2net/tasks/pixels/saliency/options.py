@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from res2net.errors import check_range
 from res2net.tasks.pixels.options import PixelOptions
@@ -14,6 +14,11 @@ __all__ = ["SaliencyOptions"]
 @dataclass(frozen=True)
 class SaliencyOptions(PixelOptions):
     """The decoder and the loss of salient object detection."""
+
+    data_help: ClassVar[str] = (
+        "folders images/ and masks/ (white is salient) with files of the same names, as in DUTS, ECSSD, HKU-IS, "
+        'MSRA-B and SOD, or the synthetic data set "shapes"'
+    )
 
     decoder: str = "poolnet"
     """poolnet, poolnet_edges (which also learns outlines), dss, or a decoder of the task segment."""

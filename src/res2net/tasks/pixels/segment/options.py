@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from res2net.errors import InputError, check_range
 from res2net.tasks.pixels.options import PixelOptions
@@ -13,6 +14,11 @@ __all__ = ["SegmentOptions"]
 @dataclass(frozen=True)
 class SegmentOptions(PixelOptions):
     """The loss of semantic segmentation."""
+
+    data_help: ClassVar[str] = (
+        "folders images/ and masks/ with files of the same names (PNG with the class of each pixel, 255 for none; "
+        'class names in classes.txt), ADE20K, PASCAL VOC, Cityscapes, COCO stuff, or the synthetic data set "shapes"'
+    )
 
     class_weights: tuple[float, ...] = ()
     """Weight of each class in the loss; by default all are equal."""

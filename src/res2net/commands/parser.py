@@ -1,0 +1,286 @@
+"""Parse the words behind a verb into a dataclass, with short help and one sentence for a mistake."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import re
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+
+from res2net.errors import InputError, check_choice, nearest
+
+__all__ = ["parse", "value_of"]
+
+T = TypeVar("T")
+
+HELP = ("-h", "--help", "--help-all")
+METAVARS = {int: "N", float: "X", str: "TEXT", bool: "{True,False}"}
+NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+COUNTS = {1: "one", 2: "two", 3: "three"}
+EXAMPLES = {"--weights": "runs/NAME/best.safetensors"}
+"""An example of an option that is required."""
+
+
+def parse(kind: type[T], verb: str, arguments: Sequence[str], about: str, default: T | None = None) -> T:
+    """Parse words into a dataclass; options of nested dataclasses have no prefix.
+
+    `--help` prints help and ends the program. It shows the fields that a dataclass names in its class attribute
+    `everyday`, or all where it has none; `--help-all` shows all.
+
+    Args:
+        kind: the dataclass.
+        verb: the words of the command before `arguments`, for help and messages.
+        arguments: the words to parse.
+        about: what the command does, for help.
+        default: where options that are not given come from.
+
+    Raises:
+        InputError: an option is unknown (the message names the nearest), missing, or does not fit.
+    """
+    words = list(arguments)
+    options = dict(_options_of(kind))
+    settings: dict[str, Any] = {
+        "prog": f"res2net {verb}",
+        "description": about,
+        "default": default if default is not None else tyro.MISSING_NONPROP,
+        "config": (tyro.conf.OmitArgPrefixes,),
+        "return_unknown_args": True,
+    }
+    if any(word in HELP for word in words):
+        _print_help(kind, verb, "--help-all" not in words, settings)
+    _check_choices(words, options)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            value, unknown = tyro.cli(kind, args=words, **settings)
+    except SystemExit as end:
+        # A mistake that a dataclass found has its sentence already; tyro was about to print it.
+        found = next((error for error in _handled_before(end) if isinstance(error, InputError)), None)
+        raise found or InputError(_sentence(complaint.getvalue(), verb, words, options)) from None
+    if unknown:
+        raise InputError(_about_unknown(unknown[0], verb, words, options))
+    return value
+
+
+def value_of(option: str, words: Sequence[str]) -> str | None:
+    """The value of an option before anything is parsed; None where it is not given."""
+    values = list(_values_of(option, words))
+    return values[0] if values else None
+
+
+def _values_of(option: str, words: Sequence[str]) -> Iterator[str]:
+    for index, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if not name.startswith("--") or name.replace("_", "-") != option:
+            continue
+        if equals:
+            yield value
+        else:
+            yield from words[index + 1 : index + 2]
+
+
+def _options_of(kind: Any) -> Iterator[tuple[str, Any]]:
+    """Name and type of each option of a dataclass and of those nested in it; a positional has the name of its field."""
+    origin = typing.get_origin(kind) or kind
+    chosen = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(kind), strict=False))
+    hints = typing.get_type_hints(origin, include_extras=True)
+    for field in dataclasses.fields(origin):
+        hint, metadata = _without_metadata(hints[field.name])
+        hint = chosen.get(hint, hint)
+        if typing.get_origin(hint) and dataclasses.is_dataclass(typing.get_origin(hint)):
+            hint = hint[tuple(chosen.get(one, one) for one in typing.get_args(hint))]
+        if _is_dataclass(hint):
+            yield from _options_of(hint)
+        elif tyro.conf.Positional in metadata:
+            yield field.name.upper(), hint
+        elif tyro.conf.Suppress not in metadata:
+            yield f"--{field.name.replace('_', '-')}", hint
+
+
+def _without_metadata(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without what `Annotated` adds to it, and that."""
+    metadata: tuple[Any, ...] = ()
+    while typing.get_origin(hint) is Annotated:
+        hint, *more = typing.get_args(hint)
+        metadata += tuple(more)
+    return hint, metadata
+
+
+def _is_dataclass(hint: Any) -> bool:
+    return dataclasses.is_dataclass(typing.get_origin(hint) or hint)
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    """The types that a union allows, but for None."""
+    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+    return tuple(one for one in typing.get_args(hint) if one is not type(None)) if union else (hint,)
+
+
+def _check_choices(words: Sequence[str], options: dict[str, Any]) -> None:
+    """Raise `InputError` where an option with a fixed set of choices has another value."""
+    for option, hint in options.items():
+        choices = [one for member in _members(hint) if typing.get_origin(member) is Literal for one in member.__args__]
+        for value in _values_of(option, words) if choices else ():
+            if value != "None" and not value.startswith("--"):
+                check_choice(option, value, choices)
+
+
+def _metavar(hint: Any) -> str:
+    """What stands for the value of an option in help."""
+    (hint, *_) = _members(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return f"{{{','.join(map(str, arguments))}}}"
+    if origin is dict:
+        return "NAME VALUE ..."
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return f"{_metavar(arguments[0])} ..."
+    if origin is tuple:
+        return " ".join(map(_metavar, arguments))
+    return METAVARS.get(hint, "VALUE")
+
+
+def _print_help(kind: Any, verb: str, brief: bool, settings: dict[str, Any]) -> None:
+    """Print help and end the program."""
+    hidden: set[str] = set()
+    try:
+        tyro.cli(kind, args=["--help"], registry=_help_registry(hidden, brief=brief), **settings)
+    finally:
+        if hidden:
+            print(f"These are the most used options: `res2net {verb} --help-all` lists {len(hidden)} more.")
+
+
+def _help_registry(hidden: set[str], *, brief: bool) -> ConstructorRegistry:
+    """Rules by which tyro shows fields.
+
+    Args:
+        hidden: receives the names of the fields that are left out.
+        brief: show the everyday fields alone, all of them in one group.
+    """
+    registry = ConstructorRegistry()
+    inside = False
+
+    @registry.struct_rule
+    def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+        nonlocal inside
+        if inside or not dataclasses.is_dataclass(info.type):
+            return None
+        inside = True
+        try:
+            spec = ConstructorRegistry.get_struct_spec(info)
+        finally:
+            inside = False
+        if not isinstance(spec, StructConstructorSpec):
+            return None
+        everyday = getattr(info.type, "everyday", None) if brief else None
+        fields = []
+        for field in spec.fields:
+            hint, _ = _without_metadata(field.type)
+            if _is_dataclass(hint):
+                fields.append(_with(field, tyro.conf.arg(name="")) if brief else field)
+            elif everyday is not None and field.name not in everyday:
+                hidden.add(field.name)
+                fields.append(_with(field, tyro.conf.Suppress))
+            else:
+                fields.append(_shown(field))
+        return dataclasses.replace(spec, fields=tuple(fields))
+
+    return registry
+
+
+def _with(field: StructFieldSpec, *more: Any) -> StructFieldSpec:
+    changed: Any = Annotated[(field.type, *more)]
+    return dataclasses.replace(field, type=changed)
+
+
+def _shown(field: StructFieldSpec) -> StructFieldSpec:
+    """A field as help shows it: with a short name of its value, and without a default that is empty.
+
+    The name is a text in `Annotated`, such as `Annotated[str | None, "PATH"]`, or follows from the type.
+    """
+    hint, metadata = _without_metadata(field.type)
+    metavar = None if hint is bool else field.name.upper() if tyro.conf.Positional in metadata else _metavar(hint)
+    metavar = next((one for one in metadata if isinstance(one, str)), metavar)
+    is_empty = field.default is None or field.default in ("", (), {})
+    return _with(field, tyro.conf.arg(metavar=metavar, help_behavior_hint="" if is_empty else None))
+
+
+def _handled_before(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions that were being handled when this one was raised, the latest first."""
+    while error.__context__ is not None:
+        error = error.__context__
+        yield error
+
+
+def _about_unknown(word: str, verb: str, words: Sequence[str], options: dict[str, Any]) -> str:
+    """The sentence on a word that nothing takes."""
+    more = f"see `res2net {verb} --help`."
+    name = word.partition("=")[0]
+    if name.startswith("-"):
+        return f"`res2net {verb}` has no option {name!r}: {nearest(name, options) or more}"
+    for index in (index for index, other in enumerate(words) if other == word):
+        start = next((start for start in range(index - 1, -1, -1) if words[start].startswith("--")), None)
+        hint = None if start is None else options.get(words[start].replace("_", "-"))
+        if start is not None and hint is not None and index - start > 1 and re.fullmatch(r"[-+\d.e]+", word):
+            counted = re.sub("^a (whole )?number$", "one number", _described(hint))
+            return f"{words[start]} takes {counted}, and {word!r} is one more: {more}"
+    return f"{word!r} is one word too many: {more}"
+
+
+def _sentence(complaint: str, verb: str, words: Sequence[str], options: dict[str, Any]) -> str:
+    """The message of tyro, a box of several lines, as one sentence."""
+    plain = re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯]|[-─]{5,}", "", complaint)
+    message = " ".join(plain.split())
+    more = f"see `res2net {verb} --help`."
+    if "Missing from" in message or "required arguments" in message:
+        names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+)\b", plain, re.MULTILINE)
+        lacking = [_needed(name, options) for name in names]
+        return f"`res2net {verb}` needs {' and '.join(lacking)}: {more}"
+    if found := re.search(r"Missing value for argument '(--[\w-]+)", message):
+        return f"{found[1]} needs a value: {more}"
+    if found := re.search(r"Error parsing (--[\w-]+)", message):
+        option = found[1]
+        hint = options.get(option, str)
+        if typing.get_origin(hint) is dict:
+            *_, last = _given(option, words)
+            return f"{option} needs NAME VALUE pairs; {last!r} has no value."
+        return f"{option} {' '.join(_given(option, words))!r} does not fit: give {_described(hint)}."
+    return f"{message.rstrip('.')}: {more}"
+
+
+def _given(option: str, words: Sequence[str]) -> list[str]:
+    """All words between an option and the next one."""
+    last = max(index for index, word in enumerate(words) if word.partition("=")[0].replace("_", "-") == option)
+    _, equals, value = words[last].partition("=")
+    return [value] if equals else list(itertools.takewhile(lambda word: not word.startswith("--"), words[last + 1 :]))
+
+
+def _described(hint: Any) -> str:
+    """The values that an option takes, in words."""
+    (hint, *_) = _members(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return PLURALS.get(arguments[0], "values")
+    if origin is tuple:
+        return f"{COUNTS.get(len(arguments), len(arguments))} {PLURALS.get(arguments[0], 'values')}"
+    return NAMES.get(hint, "a value")
+
+
+def _needed(name: str, options: dict[str, Any]) -> str:
+    """An option that is missing, and what it takes."""
+    if name not in options:
+        return next((one for one in options if not one.startswith("--")), name)
+    if name in EXAMPLES:
+        return f"{name} FILE, e.g. {EXAMPLES[name]}"
+    return f"{name} {_metavar(options[name])}"
