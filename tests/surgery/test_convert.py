@@ -77,7 +77,7 @@ def test_the_report_tells_everything(bottlenecks):
     }
     text = str(report)
     assert "layer2.0.conv2: 3x3, 128 to 128, stride 2 -> 4 splits of" in text
-    assert "layer4.0.conv2: 3x3, 512 to 512, stride 2 left: not chosen by the option only" in text
+    assert "layer4.0.conv2: 3x3, 512 to 512, stride 2 kept: not selected by the option `only`" in text
     assert f"{report.before.parameters:,} -> {report.after.parameters:,}" in text
 
 
