@@ -302,7 +302,7 @@ def test_shared_convolutions_stay_shared():
         ({"budget": "mac"}, "Unknown budget 'mac': did you mean 'macs'?"),
         ({"base_width": 0}, "Base width 0 does not fit"),
         ({"split_order": "papers"}, "did you mean 'paper'?"),
-        ({"example_input": ()}, "The example input has no tensor"),
+        ({"example_input": ()}, "The example input contains no tensor"),
         ({"example_input": torch.randn(1, 4, 8, 8)}, "give example_input"),
     ],
 )
