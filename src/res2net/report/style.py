@@ -17,9 +17,9 @@ from res2net.report.text import FAMILIES, drawable, fallbacks, quiet_fonts, shor
 __all__ = [
     "DPI",
     "INK",
-    "ImageKind",
     "QUIET",
     "WIDTH",
+    "ImageKind",
     "clean",
     "finish",
     "legend",
