@@ -3,7 +3,7 @@
     uv run --group test python benchmarks/dense_nets.py
 
 Images of each network's usual size, in processes of their own. Networks, with the size of their images, are in
-`NETWORKS`; options are told by `--help`.
+`NETWORKS`; see `--help` for the options.
 """
 
 from __future__ import annotations

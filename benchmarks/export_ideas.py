@@ -2,8 +2,8 @@
 
     uv run --group test python benchmarks/export_ideas.py
 
-Every idea is the same function, which is checked; prints the least and the median of the passes. Options are told by
-`--help`.
+Every idea is the same function, which is checked; prints the least and the median of the passes. See `--help` for
+the options.
 """
 
 from __future__ import annotations

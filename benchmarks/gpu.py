@@ -4,7 +4,7 @@
 
 It needs torch, torchvision, timm and triton. Everything is timed in one process, cases in turn, by medians of CUDA
 events, in bf16 and channels-last memory; "graph" and "compiled" inference is replayed as CUDA graphs in both libraries.
-When `--minutes` are over, what remains is skipped and said so; results are written after every case, and a case that
+When `--minutes` are over, the other cases are skipped and reported. Results are written after every case; one that
 fails does not end the others. Without a GPU the script itself can be tried, with tiny networks:
 
     TRITON_INTERPRET=1 python benchmarks/gpu.py --dry --device cpu
@@ -110,18 +110,18 @@ class Run:
                 raise OutOfTimeError
             signal.signal(signal.SIGALRM, out_of_time)
             signal.setitimer(signal.ITIMER_REAL, self.left())
-            said = work() or ""
+            message = work() or ""
         except OutOfTimeError:
-            outcome["status"], said = "skipped", "no time is left"
+            outcome["status"], message = "skipped", "no time is left"
         except Exception as error:
-            said = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"[:300]
+            message = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"[:300]
             outcome |= {"status": "failed", "trace": traceback.format_exc()[-3000:]}
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        outcome |= {"said": said, "took_s": round(time.monotonic() - start, 1)}
+        outcome |= {"said": message, "took_s": round(time.monotonic() - start, 1)}
         if outcome["status"] != "done":
-            self.content["problems"].append(f"{what}: {outcome['status']}: {said}")
-        print(f"[{self.left():.0f} s left] {what}: {outcome['status']} {said}", flush=True)
+            self.content["problems"].append(f"{what}: {outcome['status']}: {message}")
+        print(f"[{self.left():.0f} s left] {what}: {outcome['status']} {message}", flush=True)
         self.flush()
         return outcome
 
@@ -293,7 +293,7 @@ def check(precision: str, dtype: torch.dtype, run: Run) -> None:
 
 
 def chains(chosen: argparse.Namespace, batch: int) -> gpu_kernels.Arguments:
-    """What `gpu_kernels` is told."""
+    """The options of `gpu_kernels`."""
     return gpu_kernels.Arguments(
         device=chosen.device,
         batch=1 if chosen.dry else batch,
@@ -358,7 +358,7 @@ def report(run: Run) -> str:
     wrong = [check["case"] for check in content["checks"] if not check["right"]]
     parts.append(f"\n{len(content['checks'])} checks, wrong: {', '.join(wrong) or 'none'}")
     parts += [f"- {problem}" for problem in content["problems"]]
-    title = "Targets, which a dry run tells nothing of: its networks differ" if chosen.dry else "Targets"
+    title = "Targets (not meaningful in a dry run, whose networks differ)" if chosen.dry else "Targets"
     parts.append(text_table(title, ("ratio of images/s", "at least", "reached", ""), targets(run)))
     return "\n".join(parts)
 

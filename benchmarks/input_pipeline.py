@@ -4,7 +4,7 @@
 
 Every case reads the same files, decodes, crops and resizes them (training: random resized crop and flip; evaluation:
 resize and centre crop), and normalises float batches. Prints images a second, medians and quartiles, and ours by
-theirs. Without `--data` the images are drawn, with noise of every scale, 500x375 and 1600x1200.
+theirs. Without `--data` the images are synthetic, with noise of every scale, 500x375 and 1600x1200.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from res2net.report import Column, Table
 from res2net.weights.records import Preprocessing
 
 DRAWN = ((500, 375), (1600, 1200))
-"""Sizes of the images that are drawn: of ImageNet's photos, and of a small camera's."""
+"""Sizes of the synthetic images: those of ImageNet's photos, and of a small camera's."""
 LIBRARIES = ("res2net", "res2net, scaled", "torchvision", "timm")
 
 Key = tuple[str, str, int, str]
@@ -51,7 +51,7 @@ class Arguments:
     """What is timed, and how often."""
 
     data: str | None = None
-    """A folder that has a folder of JPEG files for each class, in place of drawn ones."""
+    """A folder with a folder of JPEG files per class, instead of synthetic images."""
     images: int = 128
     """Drawn for each size."""
     repetitions: int = 7

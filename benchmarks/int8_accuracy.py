@@ -3,7 +3,7 @@
     uv run --group test python benchmarks/int8_accuracy.py runs/NAME/best.safetensors PATH/TO/CIFAR100
 
 Prints top-1, its difference to the network that torch runs, how often the likeliest class is the same, the size of the
-files and the speed of the evaluation. Options are told by `--help`.
+files and the speed of the evaluation. See `--help` for the options.
 """
 
 from __future__ import annotations
@@ -111,10 +111,10 @@ def main() -> None:
     chosen = tyro.cli(Arguments, description=__doc__)
     console = Console(width=max(100, Console().width))
     task, checkpoint = restore_task(chosen.checkpoint)
-    said = checkpoint.metadata
-    options = {"val_fraction": said.get("val_fraction", 0.2), "seed": said.get("seed", 0)}
+    metadata = checkpoint.metadata
+    options = {"val_fraction": metadata.get("val_fraction", 0.2), "seed": metadata.get("seed", 0)}
     source = open_source(chosen.source, **options)
-    check_classes(said.get("class_names"), task, source)
+    check_classes(metadata.get("class_names"), task, source)
     _, val_set = source.transformed(task.transform(True), task.transform(False))
     images: Any = val_set if chosen.limit is None else Subset(val_set, range(min(chosen.limit, len(val_set))))
 

@@ -3,7 +3,7 @@
     uv run --group test python benchmarks/mask_rcnn.py
 
 One image of 800x1333 with ten objects, forward and backward, interleaved in one process; the peak of memory of each
-in a process of its own. Options are told by `--help`.
+in a process of its own. See `--help` for the options.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     uv run --group test python benchmarks/train_and_infer.py
 
 Prints medians, their spread and the ratios (timm's time over ours: above 1 ours is faster), and the peak memory of a
-training step. Options are told by `--help`.
+training step. See `--help` for the options.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     uv run --group test python benchmarks/training_ideas.py
 
 Prints where the time of a plain step goes, then medians and the ratio of the plain step's time to that with each idea
-(above 1 the idea is faster), with quartiles over the rounds. Options are told by `--help`.
+(above 1 the idea is faster), with quartiles over the rounds. See `--help` for the options.
 """
 
 from __future__ import annotations

@@ -86,7 +86,16 @@ def test_what_does_not_exist(name, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"act": 3}, "Option act 3 of model 'res2net26_26w_4s' does not fit: give a string or a function."),
+        (
+            {"act": 3},
+            "Option act 3 of model 'res2net26_26w_4s' does not fit: choose one (allowed: relu, relu6, leaky_relu, elu, "
+            "gelu, silu, mish, hardswish, none or a function).",
+        ),
+        (
+            {"graph": "padle"},
+            "Option graph 'padle' of model 'res2net26_26w_4s' does not fit: did you mean 'paddle'? (allowed: official, "
+            "mmdet, paddle, detectron2, maskrcnn).",
+        ),
         ({"dropout": "x"}, "Option dropout 'x' of model 'res2net26_26w_4s' does not fit: give a number."),
         ({"layers": "abcd"}, "Option layers 'abcd' of model 'res2net26_26w_4s' does not fit: give a list."),
     ],

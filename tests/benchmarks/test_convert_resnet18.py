@@ -21,4 +21,4 @@ def test_the_table_compares_them(few_shapes):
     assert [row[0] for row in table.rows] == ["resnet18", "converted"]
     text = console.export_text()
     assert "layer1.0.conv1" in text
-    assert "the stem: it sees the input itself" in text
+    assert "part of the stem: it reads the input" in text

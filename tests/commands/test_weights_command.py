@@ -161,7 +161,7 @@ def test_a_file_that_says_nothing_needs_the_name_of_its_model(run, refused, whol
     tensors, path = whole("res2net50_14w_8s", "mmpretrain", "mine.pth")
     words = ["weights", "convert", path, tmp_path / "a.safetensors", "--to", "timm"]
     sentence = refused(*words)
-    assert sentence == f"{path} does not say which model it holds: add --model NAME (`res2net models` lists them)."
+    assert sentence == f"{path} does not name its model: add --model NAME (`res2net models` lists them)."
     answer = run(*words, "--model", "res2net50_14w_8s")
     assert answer.status == 0
     assert "The checkpoint has no preprocessing" in answer.out

@@ -154,7 +154,7 @@ def test_no_images_and_blank_maps(network):
 def test_networks_of_others_name_their_layer(images):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     assert class_activation_maps(model, images, layer="1").shape == (3, 64, 48)
-    with pytest.raises(InputError, match="A Sequential does not tell its last stage: give the name of a layer"):
+    with pytest.raises(InputError, match="A Sequential has no known last stage: give the name of a layer"):
         class_activation_maps(model, images)
 
 
@@ -162,8 +162,8 @@ def test_networks_of_others_name_their_layer(images):
     ("classes", "layer", "message"),
     [
         (None, "layer5", "Unknown layer 'layer5': did you mean 'layer"),
-        (None, "fc", "The output of layer 'fc' has no positions"),
-        (None, "layer1.0.convs", "The layer 'layer1.0.convs' does not run by itself"),
+        (None, "fc", "The output of layer 'fc' has no spatial axes"),
+        (None, "layer1.0.convs", "The layer 'layer1.0.convs' is not called itself"),
         (7, None, "Classes 7 do not fit: give one of 0 to 6 for each of 3 images"),
         (-1, None, "Classes -1 do not fit"),
         ([1, 2], None, r"Classes \[1, 2\] do not fit"),

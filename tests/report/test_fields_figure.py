@@ -59,13 +59,13 @@ def test_the_gradient_within_a_square():
 
 
 def test_mistakes_are_told():
-    with pytest.raises(InputError, match="There are no networks to draw"):
+    with pytest.raises(InputError, match="There are no networks to plot"):
         fields_figure({})
     for wrong in (
         Fields({}, network().effective),
         Fields({1: 1}, EffectiveField(torch.ones(3) / 3, (1,))),
     ):
-        with pytest.raises(InputError, match="The receptive fields of a cannot be drawn"):
+        with pytest.raises(InputError, match="The receptive fields of a cannot be plotted"):
             fields_figure({"a": wrong})
 
 

@@ -159,9 +159,9 @@ def test_names_of_any_script_survive(tmp_path):
 
 def test_mistakes_are_told(tmp_path):
     report = Report("title")
-    with pytest.raises(InputError, match="0 images have 1 captions: give one for each"):
+    with pytest.raises(InputError, match="There are 1 captions for 0 images: give one for each"):
         report.add_images([], ["a"], "b")
-    with pytest.raises(InputError, match="is no image to draw"):
+    with pytest.raises(InputError, match="is not an image"):
         report.add_figure(torch.zeros(3, 4, 4), "a")
     with pytest.raises(InputError, match="Unknown kind of image 'gif'"):
         report.add_figure(curves({}, "x", "y"), "a", kind="gif")

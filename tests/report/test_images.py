@@ -68,9 +68,9 @@ class TestGrid:
             image_grid([image], ["a", "b"])
         with pytest.raises(InputError, match="0 columns do not fit"):
             image_grid([image], columns=0)
-        with pytest.raises(InputError, match=r"\(3, 64, 64\) of torch.float32 is no image .* `denormalise`"):
+        with pytest.raises(InputError, match=r"\(3, 64, 64\) of torch.float32 is not an image: .* `denormalise`"):
             image_grid([image.float()])
-        with pytest.raises(InputError, match="200 rows of images are more than a sheet can hold"):
+        with pytest.raises(InputError, match="200 rows of images are too many for a sheet"):
             image_grid([Image.new("L", (8, 8))] * 200, columns=1)
         with pytest.raises(InputError, match="0 x 4 pixels cannot be drawn"):
             image_grid([torch.zeros(3, 4, 0, dtype=torch.uint8)])

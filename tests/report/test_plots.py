@@ -75,7 +75,7 @@ class TestCurves:
         assert texts_of(curves({"a": ([1], [0])}, "x", "y", log_y=True).axes[0]) == ["no values"]
 
     def test_mistakes_are_told(self):
-        with pytest.raises(InputError, match="The curve 'a' has 2 x and 1 y: give as many of each"):
+        with pytest.raises(InputError, match="The curve 'a' has 2 x and 1 y values: give equal numbers"):
             curves({"a": ([1, 2], [1])}, "x", "y")
         with pytest.raises(InputError, match="no panels"):
             curve_panels([], "x")
@@ -149,14 +149,14 @@ class TestLinesWithErrors:
     @pytest.mark.parametrize(
         ("values", "options", "message"),
         [
-            ([1, 2], {}, r"'a' has values of shape \(1, 2\) and there are 4 bins"),
+            ([1, 2], {}, r"'a' has values of shape \(1, 2\) for 4 bins"),
             (np.zeros((0, 4)), {}, "'a' has values of shape"),
             ([1, 2, 3, 4], {"counts": [1]}, "'counts' has values of shape"),
             ([1, 2, 3, 4], {"spread": "stdd"}, "Unknown spread 'stdd': did you mean 'std'"),
-            ([1, 2, 3, 4], {"edges": [1, 2, 2, 3, 4]}, "no borders of bins: give two or more above 0 that rise"),
+            ([1, 2, 3, 4], {"edges": [1, 2, 2, 3, 4]}, "not edges of bins: give two or more above 0 in ascending"),
             ([1, 2, 3, 4], {"edges": [0, 1, 2, 3, 4]}, "above 0"),
-            ([1, 2, 3, 4], {"edges": [1]}, "no borders of bins"),
-            ([1, 2, 3, 4], {"edges": [1, 2, 3, 4, np.inf]}, "no borders of bins"),
+            ([1, 2, 3, 4], {"edges": [1]}, "not edges of bins"),
+            ([1, 2, 3, 4], {"edges": [1, 2, 3, 4, np.inf]}, "not edges of bins"),
         ],
     )
     def test_mistakes_are_told(self, values, options, message):
@@ -212,7 +212,7 @@ class TestConfusionMatrix:
         assert array.shape == (200, 200)
         assert array[0, 160] == 50
         assert array.sum() == 200 * 100 + 50
-        assert figure.axes[1].get_ylabel().endswith("the greatest of 5 x 5 classes")
+        assert figure.axes[1].get_ylabel().endswith("maximum of 5 x 5 classes")
 
     def test_blocks_at_the_border_may_be_smaller(self):
         array = confusion_matrix(np.eye(201), ["x"] * 201).axes[0].images[0].get_array()

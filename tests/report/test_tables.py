@@ -99,7 +99,7 @@ def test_other_cells():
 
 
 def test_mistakes_are_told():
-    with pytest.raises(InputError, match="A row of the table 'x' has 2 cells and there are 1 columns"):
+    with pytest.raises(InputError, match="A row of the table 'x' has 2 cells for 1 columns"):
         Table("x", [Column("a")], [[1, 2]])
     with pytest.raises(InputError, match="Unknown best value 'hihg': did you mean 'high'"):
         Column("a", best="hihg")

@@ -77,7 +77,7 @@ def test_the_report_tells_everything(bottlenecks):
     }
     text = str(report)
     assert "layer2.0.conv2: 3x3, 128 to 128, stride 2 -> 4 splits of" in text
-    assert "layer4.0.conv2: 3x3, 512 to 512, stride 2 left: not chosen by the option only" in text
+    assert "layer4.0.conv2: 3x3, 512 to 512, stride 2 kept: not selected by the option `only`" in text
     assert f"{report.before.parameters:,} -> {report.after.parameters:,}" in text
 
 
@@ -302,7 +302,7 @@ def test_shared_convolutions_stay_shared():
         ({"budget": "mac"}, "Unknown budget 'mac': did you mean 'macs'?"),
         ({"base_width": 0}, "Base width 0 does not fit"),
         ({"split_order": "papers"}, "did you mean 'paper'?"),
-        ({"example_input": ()}, "The example input has no tensor"),
+        ({"example_input": ()}, "The example input contains no tensor"),
         ({"example_input": torch.randn(1, 4, 8, 8)}, "give example_input"),
     ],
 )

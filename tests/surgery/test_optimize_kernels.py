@@ -212,7 +212,7 @@ def test_kernels_that_do_not_run_here_are_refused(monkeypatch):
     model = create_model("res2net14_26w_4s")
     with pytest.raises(InputError, match="Unknown kernels 'tritn': did you mean 'triton'"):
         optimize(model, kernels="tritn")
-    with pytest.raises(InputError, match="'onednn' does not fit target='export'"):
+    with pytest.raises(InputError, match="kernels='onednn' cannot be exported"):
         optimize(model, "export", kernels="onednn")
     with pytest.raises(InputError, match=r"needs oneDNN and a CPU, and the network is on meta"):
         optimize(model.to("meta"), kernels="onednn")
@@ -223,7 +223,7 @@ def test_kernels_that_do_not_run_here_are_refused(monkeypatch):
 
 @with_triton
 def test_triton_needs_a_gpu():
-    with pytest.raises(InputError, match="needs triton and a GPU, and the network is on cpu: choose 'torch'"):
+    with pytest.raises(InputError, match="needs triton and a GPU, and the network is on cpu: use 'torch'"):
         optimize(create_model("res2net14_26w_4s"), kernels="triton")
 
 

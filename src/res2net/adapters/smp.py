@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
-from res2net.backbones.registry import build, variant, variant_names
+from res2net.backbones.registry import family_example, variant, variant_names
 from res2net.errors import InputError, check_choice
 from res2net.optional import needs
 from res2net.weights import records
@@ -103,11 +101,9 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # mypy does
         return [x, *self.backbone.features(x)[: self._depth]]
 
 
-@cache
 def _halves_at_each_stage(family: Callable[..., Backbone]) -> bool:
     """Whether the first variant of a family is for images, whose size each stage halves from the stem on."""
-    with torch.device("meta"):
-        model = build(next(name for name in variant_names() if variant(name).build is family))
+    model = family_example(family)
     return model.dims == 2 and all(stage.stride == 2**level for level, stage in enumerate(model.stages, start=1))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone
-from res2net.backbones.registry import build, variant, variant_names
+from res2net.backbones.registry import build, family_example, variant, variant_names
 from res2net.backbones.stages import check_stages
 from res2net.errors import InputError, check_choice
 from res2net.optional import needs
@@ -203,15 +203,8 @@ def _empty(family: Any) -> TimmModel:
 def _is_supported(name: str) -> bool:
     """Whether a backbone is for images and has the head that `TimmModel` needs."""
     dims = variant(name).options.get("dims")
-    model = _template(variant(name).build)
+    model = family_example(variant(name).build)
     return (dims or model.dims) == 2 and hasattr(model, "global_pool") and hasattr(model, "dropout")
-
-
-@cache
-def _template(family: Callable[..., Backbone]) -> Backbone:
-    """Build the first variant of a family on the meta device."""
-    with torch.device("meta"):
-        return build(next(name for name in variant_names() if variant(name).build is family))
 
 
 def _register(timm_name: str, name: str) -> None:

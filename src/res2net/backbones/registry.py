@@ -6,13 +6,16 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from typing import Any
+
+import torch
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError, check_options
 from res2net.registry import Registry
 
-__all__ = ["VARIANTS", "Variant", "build", "register", "variant", "variant_names"]
+__all__ = ["VARIANTS", "Variant", "build", "family_example", "register", "variant", "variant_names"]
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,10 @@ def build(name: str, **options: Any) -> Backbone:
     model = chosen.build(**{**chosen.options, **options})
     model.variant_name, model.variant_options = name, dict(options)
     return model
+
+
+@cache
+def family_example(family: Callable[..., Backbone]) -> Backbone:
+    """Build the first variant of a family on the meta device, to see what its networks look like."""
+    with torch.device("meta"):
+        return build(next(name for name in VARIANTS if VARIANTS[name].build is family))

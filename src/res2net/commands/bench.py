@@ -19,6 +19,7 @@ from res2net.errors import InputError, check_range
 if TYPE_CHECKING:
     from res2net.bench import Benchmark, Case, Precision, Setting, Subject
     from res2net.bench.run import Files
+    from res2net.report.style import ImageKind
 
 __all__ = ["run"]
 
@@ -253,5 +254,5 @@ def draw(path: Path, found: Benchmark, names: Sequence[str], accuracies: Mapping
 
     known = {name: value for name in names if (value := accuracies.get(name, published_top1(name))) is not None}
     figure = latency_figure(next(found.groups()), known)
-    content = render(figure, path.suffix.removeprefix("."))
+    content = render(figure, cast("ImageKind", path.suffix.removeprefix(".")))
     atomic_write(path, lambda file: file.write(content))

@@ -25,8 +25,9 @@ def common_dims(models: Mapping[str, Backbone]) -> int:
     first, *others = models
     for name in others:
         if models[name].dims != models[first].dims:
+            kinds = ["an image" if models[one].dims == 2 else f"a {SIGNALS[models[one].dims]}" for one in (first, name)]
             raise InputError(
-                f"{first} takes a {SIGNALS[models[first].dims]} and {name} a {SIGNALS[models[name].dims]}, which "
+                f"{first} takes {kinds[0]} and {name} {kinds[1]}, which "
                 "cannot be compared: choose models for the same kind of input."
             )
     return models[first].dims

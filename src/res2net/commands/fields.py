@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -16,6 +16,7 @@ from res2net.errors import InputError, check_range
 from res2net.measure import calibrate_norms, effective_field, stage_fields
 from res2net.report import Fields, fields_figure, render
 from res2net.report.progress import track
+from res2net.report.style import ImageKind
 from res2net.weights import Preprocessing, atomic_write
 from res2net.zoo import create_model, find_checkpoint, preprocessing_of
 
@@ -72,7 +73,7 @@ def draw_fields(
                 calibrate_norms(model, inputs[:SETTLING] if len(inputs) > 1 else inputs.expand(2, -1, -1, -1))
             fields[name] = Fields(stage_fields(model)[-1].paths, effective_field(model, inputs))
     figure = fields_figure(fields)
-    atomic_write(path, lambda file: file.write(render(figure, Path(path).suffix[1:].lower())))
+    atomic_write(path, lambda file: file.write(render(figure, cast("ImageKind", Path(path).suffix[1:].lower()))))
     count, kind = len(inputs), "noise images" if images is None else f"images of {images}"
     state = "the given weights" if weights else "random weights"
     message = f"{path}: effective fields with {state}, mean of {count} {kind}."

@@ -1,4 +1,4 @@
-"""What a network looks at: class activation maps, and what each split of a Res2 block sees."""
+"""Explanations: class activation maps, and activations of the splits of Res2 blocks."""
 
 from res2net.explain.cam import class_activation_maps
 from res2net.explain.splits import split_activations

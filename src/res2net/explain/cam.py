@@ -1,4 +1,4 @@
-"""Class activation maps: where in an image a network sees a class."""
+"""Class activation maps, which show where in an image a network finds evidence for a class."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ def class_activation_maps(
     classes: int | Sequence[int] | Tensor | None = None,
     layer: str | None = None,
 ) -> Tensor:
-    """Grad-CAM (Selvaraju et al., ICCV 2017, Eq. 1 and 2), computed by captum, in evaluation mode.
+    """Compute Grad-CAM (Selvaraju et al., ICCV 2017, Eq. 1 and 2) with captum, in evaluation mode.
 
-    The layer's channels are added with weights, the class's mean gradients; what speaks against the class is cut off.
-    The map is then enlarged to the image and divided by its greatest value. A map of zeros stays so.
+    The map is the sum of the layer's channels, weighted by the mean gradients of the class, without negative values. It
+    is enlarged to the size of the image and divided by its maximum; a map of zeros stays zero.
 
     Args:
-        model: a network with a classifier; its modes, gradients and weights stay as they are.
-        images: `(N, C, *size)`, as the network takes them.
-        classes: the class of each image, or one for all; by default the predicted ones.
-        layer: name of the module whose output is looked at; by default the last stage of a backbone.
+        model: a network with a classifier; its modes, gradients and weights are not changed.
+        images: the input of the network, `(N, C, *size)`.
+        classes: the class of each image, or one class for all; by default the predicted classes.
+        layer: name of the layer whose output is used; by default the last stage of a backbone.
 
     Returns:
-        `(N, *size)`, 0..1.
+        The maps `(N, *size)`, 0..1.
 
     Raises:
-        InputError: an unknown layer (the nearest is named), a class that the network does not have, a network without
-            a classifier, or a layer whose output has no positions.
+        InputError: an unknown layer (the message names the nearest), a class that does not exist, a network without a
+            classifier, or a layer whose output has no spatial axes.
     """
-    from captum.attr import LayerGradCam  # only explanations need it
+    from captum.attr import LayerGradCam  # imported late, since only explanations need it
 
     module = _layer(model, layer)
     if not len(images):
@@ -51,15 +51,15 @@ def class_activation_maps(
         logits = model(x)
         return logits.gather(1, _chosen(classes, logits)[:, None])[:, 0]
 
-    # A caller that switched gradients off shall get its maps all the same: they are switched on, and the images
-    # copied, which within `inference_mode` may be of a kind that has no gradients.
+    # Gradients are enabled even if the caller disabled them, and the images copied, since tensors created in
+    # `inference_mode` cannot have gradients.
     with evaluation(model), torch.inference_mode(False), torch.enable_grad():
         try:
             maps = LayerGradCam(scores, module).attribute(images.detach().clone(), relu_attributions=True)
-        except AssertionError as error:  # captum's way to say that its hook never ran
-            raise InputError(f"The layer {layer!r} does not run by itself: choose one inside it.") from error
+        except AssertionError as error:  # captum raises it if its hook never ran
+            raise InputError(f"The layer {layer!r} is not called itself: choose one inside it.") from error
     if not isinstance(maps, Tensor) or maps.ndim != images.ndim:
-        raise InputError(f"The output of layer {layer!r} has no positions: choose a layer before the global pooling.")
+        raise InputError(f"The output of layer {layer!r} has no spatial axes: choose a layer before global pooling.")
     maps = F.interpolate(maps.detach(), images.shape[2:], mode=INTERPOLATION[images.ndim])[:, 0]
     greatest = maps.flatten(1).amax(1).clamp_min(torch.finfo(maps.dtype).tiny)
     return maps / greatest.view(-1, *(1,) * (maps.ndim - 1))
@@ -68,21 +68,23 @@ def class_activation_maps(
 def _layer(model: nn.Module, name: str | None) -> nn.Module:
     if name is not None:
         modules = dict(model.named_modules())
-        check_choice("Layer", name, modules)
+        check_choice("layer", name, modules)
         return modules[name]
     if not isinstance(model, Backbone):
-        raise InputError(f"A {type(model).__name__} does not tell its last stage: give the name of a layer.")
+        raise InputError(f"A {type(model).__name__} has no known last stage: give the name of a layer.")
     return model.stage_modules()[-1][-1]
 
 
 def _chosen(classes: int | Sequence[int] | Tensor | None, logits: Tensor) -> Tensor:
-    """The class of each image `(N,)`, checked."""
+    """The class of each image, `(N,)`."""
     if logits.ndim != 2:
         raise InputError(f"The network returns {tuple(logits.shape)}, not logits (N, classes): give it a classifier.")
     if classes is None:
         return logits.argmax(1)
     chosen = torch.as_tensor(classes, dtype=torch.int64, device=logits.device)
-    count, known = logits.shape
-    if chosen.ndim > 1 or chosen.numel() not in (1, count) or not ((chosen >= 0) & (chosen < known)).all():
-        raise InputError(f"Classes {classes} do not fit: give one of 0 to {known - 1} for each of {count} images.")
+    count, num_classes = logits.shape
+    if chosen.ndim > 1 or chosen.numel() not in (1, count) or not ((chosen >= 0) & (chosen < num_classes)).all():
+        raise InputError(
+            f"Classes {classes} do not fit: give one of 0 to {num_classes - 1} for each of {count} images."
+        )
     return chosen.expand(count)

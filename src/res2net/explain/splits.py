@@ -1,4 +1,4 @@
-"""What each split of a Res2 block sees."""
+"""Activations of the splits of a Res2 block."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ __all__ = ["split_activations"]
 
 
 def split_activations(model: nn.Module, images: Tensor, block: str) -> list[Tensor]:
-    """The output of every split of a Res2 convolution or bottleneck, averaged over its channels.
+    """Compute the output of every split of a Res2 convolution or bottleneck, averaged over its channels.
 
     Args:
-        model: the network, which is run in evaluation mode and stays as it is.
-        images: `(N, C, *size)`, as the network takes them.
+        model: the network; it runs in evaluation mode and is not changed.
+        images: the input of the network, `(N, C, *size)`.
         block: name of the block, such as "layer3.1".
 
     Returns:
-        For each split `(N, *size of the block)`, in the order of the channels, as `res2net.measure.split_fields` tells
-        how far each sees: with `split_order="official"` the split that passes through is the last.
+        A map `(N, *size of the block)` per split, in the order of the channels and of `res2net.measure.split_fields`:
+        with `split_order="official"`, the split that passes through is the last.
 
     Raises:
-        InputError: the network has no Res2 block of that name; the nearest is named.
+        InputError: the network has no Res2 block of that name; the message names the nearest.
     """
     blocks = {name: module for name, module in model.named_modules() if isinstance(module, Res2Conv)}
-    check_choice("Block", block, blocks)
+    check_choice("block", block, blocks)
     module = blocks[block]
     seen: list[Tensor] = []
 
     def read(splits: Tensor) -> None:
-        # Averaged at once: what follows may work in place.
+        # Averaged immediately, since later layers may work in place.
         seen.extend(split.mean(1) for split in splits.split(module.width, 1))
 
     if isinstance(module, Res2Bottleneck):

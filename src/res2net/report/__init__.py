@@ -1,4 +1,4 @@
-"""What people look at: tables, plots, images with captions, and one-file HTML reports."""
+"""Tables, plots, annotated images, and self-contained HTML reports."""
 
 from res2net.report.fields import Fields, fields_figure
 from res2net.report.html import Report

@@ -1,4 +1,4 @@
-"""Receptive fields of several networks in one figure: what their paths could see, and what changes their outputs."""
+"""A figure of the receptive fields of several networks: of all paths, and effective ones."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from res2net.report.text import drawable, shorten
 __all__ = ["Fields", "fields_figure"]
 
 BARS = 48
-"""About so many groups of paths along the axis."""
+"""Maximum number of bins along the axis, as far as `WIDTHS` allows."""
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Of those groups, in pixels."""
+"""Possible widths of the bins, in pixels."""
 HEAT = ("#ffffff", "#9ecae9", "#0072b2", "#08264a")
 MAPS = 3
-"""Maps in a row, at most."""
+"""Maximum number of maps in a row."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Fields:
     """The receptive fields of one network.
 
     Args:
-        paths: of each receptive field in pixels, the number of paths.
-        effective: of an image.
+        paths: the number of paths by size of their receptive field in pixels.
+        effective: the effective receptive field for images.
     """
 
     paths: PathCounts
@@ -43,19 +43,19 @@ class Fields:
 
 
 def fields_figure(networks: Mapping[str, Fields]) -> Figure:
-    """The distribution of paths, the share of the gradient around the centre, and a map of the gradient of each.
+    """Plot the distribution of paths, the share of the gradient around the centre, and a map of the gradient.
 
     Args:
-        networks: at least one, by name.
+        networks: the receptive fields of at least one network, by name.
 
     Raises:
-        InputError: there is no network, the paths of one are not known, or its effective field is not of an image.
+        InputError: there is no network, or one without paths or without an effective field for images.
     """
     if not networks:
-        raise InputError("There are no networks to draw: give at least one.")
+        raise InputError("There are no networks to plot: give at least one.")
     for name, fields in networks.items():
         if not fields.paths or fields.effective.gradient.ndim != 2:
-            raise InputError(f"The receptive fields of {name} cannot be drawn: give its paths, and those of an image.")
+            raise InputError(f"The receptive fields of {name} cannot be plotted: give its paths and a field of images.")
     columns = min(MAPS, max(2, len(networks)))
     rows = -(-len(networks) // columns)
     side = min(2.6, (WIDTH - 1.2) / columns)
@@ -73,12 +73,12 @@ def fields_figure(networks: Mapping[str, Fields]) -> Figure:
     bar.set_label(drawable("gradient, % of its maximum"), fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=8, colors=INK, length=0)
     bar.outline.set_visible(False)
-    legend(figure, handles, "dotted: the mean of the paths, and the square that holds half of the gradient")
+    legend(figure, handles, "dotted: mean of the paths, and square with half of the gradient")
     return finish(figure)
 
 
 def most_end_at(paths: PathCounts, share: float = 0.999) -> int:
-    """The least receptive field that this share of the paths does not exceed; the longest are few and far out."""
+    """The receptive field that a share of the paths does not exceed; the few longest paths are outliers."""
     total, seen = sum(paths.values()), 0
     for size, count in sorted(paths.items()):
         seen += count
@@ -88,7 +88,7 @@ def most_end_at(paths: PathCounts, share: float = 0.999) -> int:
 
 
 def _paths(axes: Axes, networks: Mapping[str, Fields]) -> dict[str, Any]:
-    """Steps: the share of paths in each group of receptive fields."""
+    """Plot a histogram of the paths by receptive field, for each network."""
     largest = max(most_end_at(fields.paths) for fields in networks.values())
     width = next((width for width in WIDTHS if largest / width <= BARS), WIDTHS[-1])
     clean(axes, "receptive field of a path, px", f"paths, % in each {width} px" if width > 1 else "paths, %")
@@ -97,9 +97,9 @@ def _paths(axes: Axes, networks: Mapping[str, Fields]) -> dict[str, Any]:
     for name, look in line_styles(networks).items():
         paths = networks[name].paths
         total = sum(paths.values())
-        # Divided as whole numbers: a network can have more paths than a float can count.
+        # Integer division: a network can have more paths than a float can represent.
         shares = np.array([100 * count / total for count in paths.values()])
-        heights, _ = np.histogram(list(paths), edges, weights=shares)  # without the few beyond the axis
+        heights, _ = np.histogram(list(paths), edges, weights=shares)  # without the outliers
         axes.stairs(heights, edges, fill=True, color=look["color"], alpha=0.12)
         axes.stairs(heights, edges, color=look["color"], linestyle=look["linestyle"], linewidth=1.6)
         axes.axvline(float(np.dot(list(paths), shares)) / 100, color=look["color"], linestyle=":", linewidth=1.3)
@@ -112,7 +112,7 @@ def _paths(axes: Axes, networks: Mapping[str, Fields]) -> dict[str, Any]:
 
 
 def _shares(axes: Axes, networks: Mapping[str, Fields]) -> None:
-    """Curves: the share of the gradient within a square around the centre."""
+    """Plot the share of the gradient within a square around the centre, for each network."""
     clean(axes, "side of a square around the centre, px", "gradient within, %")
     for name, look in line_styles(networks).items():
         effective = networks[name].effective
@@ -128,7 +128,7 @@ def _shares(axes: Axes, networks: Mapping[str, Fields]) -> None:
 
 
 def _map(axes: Axes, name: str, effective: EffectiveField, *, first: bool) -> Any:
-    """The gradient at each pixel, around the centre."""
+    """Plot a map of the gradient at each pixel, relative to the centre."""
     clean(axes, "px from the centre", "px from the centre" if first else "")
     axes.grid(False)
     axes.set_title(drawable(shorten(name, 20)), fontsize=9.5, color=INK)
@@ -137,7 +137,7 @@ def _map(axes: Axes, name: str, effective: EffectiveField, *, first: bool) -> An
     image = axes.imshow(
         100 * gradient / gradient.max(),
         cmap=LinearSegmentedColormap.from_list("heat", HEAT),
-        # The square root shows what is faint.
+        # The square root makes small values visible.
         norm=PowerNorm(0.5, 0, 100),
         extent=(-0.5 - left, width - 0.5 - left, height - 0.5 - top, -0.5 - top),
         interpolation="antialiased",

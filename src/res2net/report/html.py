@@ -1,4 +1,4 @@
-"""A report as one HTML file that holds everything it shows, and loads and runs nothing."""
+"""Reports as self-contained HTML files, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from PIL import Image
 from res2net._version import __version__
 from res2net.errors import InputError
 from res2net.report.images import ImageLike, as_image, fit
-from res2net.report.style import DPI, render
+from res2net.report.style import DPI, ImageKind, render
 from res2net.report.tables import Table
 from res2net.weights import atomic_write
 
 __all__ = ["Report"]
 
 SMALL = 256
-"""Images of at most so many pixels a side are stored without loss; larger ones as JPEG."""
+"""Images up to this side in pixels are stored as PNG, larger ones as JPEG."""
 CELL_SHARE = 0.55
-"""Of the width of the widest image, which images side by side have at least; wider on a page with room."""
+"""Minimum width of images side by side, as a share of the widest image; they grow on a wide page."""
 CELLS = (120, 350)
-"""Least and most of that width, pixels."""
+"""Limits of that minimum width, in pixels."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """An image within the file: its data address, and its size on the page in pixels."""
+    """An image embedded in the file, with its size on the page in pixels."""
 
     address: str
+    """Data URL."""
     width: int
     height: int
 
@@ -43,11 +44,11 @@ class Embedded:
 class Report:
     """A page of sections, paragraphs, tables and images, in the order in which they are added.
 
-    Every text is shown as it is: it cannot bring markup, scripts or references into the page.
+    All text is escaped: it cannot add markup, scripts or references to the page.
 
     Args:
         title: the heading of the page.
-        subtitle: what stands below it, such as the model, the data and the date.
+        subtitle: the line below it, such as the model, the data and the date.
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:
@@ -56,7 +57,7 @@ class Report:
         self._blocks: list[dict[str, Any]] = []
 
     def add_section(self, heading: str) -> None:
-        """Begin a section. A page of more than two has a table of contents."""
+        """Begin a section. A page with more than two sections has a table of contents."""
         self._blocks.append({"kind": "section", "text": heading, "anchor": f"section-{len(self._blocks)}"})
 
     def add_paragraph(self, text: str) -> None:
@@ -67,17 +68,17 @@ class Report:
         """Add a table."""
         self._blocks.append({"kind": "table", "table": table.to_html()})
 
-    def add_figure(self, figure: Figure | ImageLike, caption: str, *, alt: str = "", kind: str = "png") -> None:
-        """Add a figure or an image; a small one is enlarged with its pixels visible.
+    def add_figure(self, figure: Figure | ImageLike, caption: str, *, alt: str = "", kind: ImageKind = "png") -> None:
+        """Add a figure or an image; small images are enlarged by a whole number.
 
         Args:
             figure: a matplotlib figure, a Pillow image or a uint8 tensor `(3, H, W)`.
-            caption: what it shows; stands below it.
-            alt: what it shows, for those who cannot see it; by default the caption.
-            kind: of a matplotlib figure: "png", at twice its size, or "svg", sharp at any.
+            caption: the text below it.
+            alt: the alternative text for screen readers; by default the caption.
+            kind: the format of a matplotlib figure, "png" at twice the resolution or "svg".
 
         Raises:
-            InputError: the kind is not known, or a tensor is no image.
+            InputError: the kind is unknown, or a tensor is not an image.
         """
         if isinstance(figure, Figure):
             embedded = _figure(figure, kind)
@@ -92,22 +93,22 @@ class Report:
         """Add images side by side.
 
         Args:
-            images: any number; small ones are enlarged with their pixels visible.
-            captions: one for each; a line break starts a new line.
-            caption: what all of them show.
-            in_row: so many belong together in a row; by default as many as the screen has room for.
+            images: the images; small ones are enlarged with visible pixels.
+            captions: a caption for each image, of one or more lines.
+            caption: a caption for all images.
+            in_row: images per row; by default as many as fit on the screen.
 
         Raises:
-            InputError: there are not as many captions as images, or a tensor is no image.
+            InputError: the numbers of captions and images differ, or a tensor is not an image.
         """
         if len(captions) != len(images):
-            raise InputError(f"{len(images)} images have {len(captions)} captions: give one for each.")
+            raise InputError(f"There are {len(captions)} captions for {len(images)} images: give one for each.")
         converted = [as_image(image) for image in images]
         shown = [
             {**vars(_image(image)), "caption": text, "small": max(image.size) <= SMALL // 2}
             for image, text in zip(converted, captions, strict=True)
         ]
-        # Large images are scenes, in which small things are to be seen.
+        # Large images contain small details, so they are shown larger.
         widest = max((image.width for image in converted), default=0)
         cell = min(max(round(CELL_SHARE * widest), CELLS[0]), CELLS[1])
         each = "0" if in_row else f"min(100%, {cell}px)"
@@ -115,7 +116,7 @@ class Report:
         self._blocks.append({"kind": "images", "images": shown, "caption": caption, "columns": columns})
 
     def html(self) -> str:
-        """The page."""
+        """Render the page."""
         source = resources.files(__package__).joinpath("report.html.jinja").read_text("utf-8")
         environment = jinja2.Environment(
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -125,17 +126,17 @@ class Report:
         )
 
     def write(self, path: str | Path) -> None:
-        """Write the page to one file, whole or not at all.
+        """Write the page to a file, whole or not at all.
 
         Raises:
             InputError: the file cannot be written: full disk, no permission.
         """
-        # A name of a file that is no valid text cannot be encoded: its odd characters become question marks.
+        # File names can contain bytes that are not valid text; these become question marks.
         content = self.html().encode("utf-8", errors="replace")
         atomic_write(path, lambda file: file.write(content))
 
 
-def _figure(figure: Figure, kind: str) -> Embedded:
+def _figure(figure: Figure, kind: ImageKind) -> Embedded:
     content = render(figure, kind)
     media = "image/svg+xml" if kind == "svg" else "image/png"
     width, height = figure.get_size_inches() * DPI

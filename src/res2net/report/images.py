@@ -1,4 +1,4 @@
-"""Images side by side with captions, and heat maps laid over them."""
+"""Sheets of images with captions, and overlays of heat maps."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ ImageLike: TypeAlias = Tensor | Image.Image
 """A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow image."""
 
 FINE = 2
-"""Pixels of a sheet for each pixel at `DPI`, so that it is sharp on fine screens."""
+"""Pixels of a sheet per pixel at `DPI`, so that it is sharp on high-resolution screens."""
 MARGIN = 6
 FONT = 9.0
 LINE = 15
-"""Height of a line of a caption."""
+"""Line height of captions in pixels."""
 HEAT = "plasma"
 TALLEST = 2**15
-"""Pixels that a sheet may be high; matplotlib draws none of twice as many."""
+"""Maximum height of a sheet in pixels; matplotlib's limit is twice as high."""
 
 
 def as_image(image: ImageLike) -> Image.Image:
-    """An image in colour for Pillow.
+    """Convert an image to an RGB image of Pillow.
 
     Raises:
-        InputError: it is no image: another shape or type, or without pixels.
+        InputError: the shape or type is not that of an image, or it has no pixels.
     """
     if isinstance(image, Image.Image):
         converted = image.convert("RGB")
@@ -46,20 +46,20 @@ def as_image(image: ImageLike) -> Image.Image:
         converted = Image.fromarray(pixels)
     else:
         raise InputError(
-            f"A tensor {tuple(image.shape)} of {image.dtype} is no image to draw: give uint8 of shape (3, H, W), "
-            "as `denormalise` returns."
+            f"A tensor {tuple(image.shape)} of {image.dtype} is not an image: give uint8 of shape (3, H, W), as "
+            "`denormalise` returns."
         )
     if not converted.width or not converted.height:
         raise InputError(
-            f"An image of {converted.width} x {converted.height} pixels cannot be drawn: give one that has some."
+            f"An image of {converted.width} x {converted.height} pixels cannot be drawn: give one with pixels."
         )
     return converted
 
 
 def fit(image: Image.Image, side: int) -> Image.Image:
-    """The image as large as fits a square of `side` pixels.
+    """Resize an image to fit a square of `side` pixels.
 
-    Small ones grow by a whole number and keep their pixels visible; large ones shrink smoothly.
+    Small images are enlarged by a whole number with visible pixels; large ones are shrunk smoothly.
     """
     longest = max(image.size)
     if longest <= side:
@@ -70,14 +70,14 @@ def fit(image: Image.Image, side: int) -> Image.Image:
 
 
 def overlay(image: ImageLike, heat: Tensor, *, strength: float = 0.75) -> Image.Image:
-    """A heat map over a grey version of its image, in the colours that `heat_legend` of a sheet explains.
+    """Blend a heat map with a grey version of its image; the `heat_legend` of a sheet shows its colours.
 
-    Where there is no heat the image stays clear: the colour's share is `strength * sqrt(heat)`.
+    The opacity of the colours is `strength * sqrt(heat)`, so that the image stays clear where there is no heat.
 
     Args:
         image: the image.
-        heat: `(H, W)` of the image, 0..1; NaN counts as 0.
-        strength: share of the colour where the heat is greatest, 0..1.
+        heat: the heat map `(H, W)`, of the size of the image, 0..1; NaN counts as 0.
+        strength: the maximum opacity, 0..1.
 
     Raises:
         InputError: the sizes differ.
@@ -88,7 +88,7 @@ def overlay(image: ImageLike, heat: Tensor, *, strength: float = 0.75) -> Image.
             f"A heat map {tuple(heat.shape)} does not fit an image of {image.height} x {image.width} pixels: "
             "give one value for each pixel."
         )
-    # Not quite black and not quite white, which would hide or outshine the colours.
+    # Greys without the darkest and the brightest, on which the colours would be hard to see.
     grey = 70 + 0.6 * np.asarray(image.convert("L"), dtype=np.float64)[..., None]
     warmth = heat.detach().cpu().double().nan_to_num(0).clamp(0, 1).numpy()
     share = strength * np.sqrt(warmth)[..., None]
@@ -97,16 +97,14 @@ def overlay(image: ImageLike, heat: Tensor, *, strength: float = 0.75) -> Image.
 
 
 def captioned(image: ImageLike, caption: str) -> Image.Image:
-    """An image with a caption below it, for many images one by one.
-
-    Matplotlib, which takes most of the time of a sheet, draws nothing but the letters.
+    """Add a caption below an image; faster than a sheet, since matplotlib draws only the text.
 
     Args:
-        image: of any size; `fit` gives it the width of a figure.
-        caption: a line break starts a new line, long lines are cut in two.
+        image: an image of any size; `fit` resizes it to the width of a figure.
+        caption: the caption, of one or more lines; long lines are wrapped once.
 
     Raises:
-        InputError: a tensor is no image.
+        InputError: a tensor is not an image.
     """
     width = int(WIDTH * DPI)
     image = fit(as_image(image), width - 2 * MARGIN)
@@ -131,18 +129,16 @@ def image_grid(
     *,
     heat_legend: str = "",
 ) -> Figure:
-    """Images row by row with a caption below each.
-
-    Small images are enlarged by a whole number, so that their pixels stay what they are.
+    """Draw a grid of images with captions; small images are enlarged by a whole number with visible pixels.
 
     Args:
-        images: any number, of any sizes.
-        captions: one for each, or none at all; a line break starts a new line, long lines are cut in two.
-        columns: images in a row.
-        heat_legend: what the colours of `overlay` mean, such as "evidence for the class"; empty for no legend.
+        images: any number of images of any sizes.
+        captions: a caption for each image, or none at all; long lines are wrapped once.
+        columns: images per row.
+        heat_legend: the meaning of the colours of `overlay`, such as "evidence for the class"; empty for no legend.
 
     Raises:
-        InputError: the numbers of images and captions differ, there is no column, or too many rows.
+        InputError: the numbers of images and captions differ, there is no column, or there are too many rows.
     """
     if columns < 1 or (captions and len(captions) != len(images)):
         raise InputError(
@@ -162,17 +158,17 @@ def image_rows(
     side: int | None = None,
     heat_legend: str = "",
 ) -> Figure:
-    """Rows of images that belong together, under the titles of their columns: image, ResNet, Res2Net.
+    """Draw rows of related images under the titles of their columns, such as image, ResNet, Res2Net.
 
     Args:
-        rows: as many images in each as there are titles.
-        column_titles: above the columns.
-        captions: for each row as many as it has images, or none at all.
-        side: of the square of an image, pixels at `DPI`; by default the columns share the width of a page.
-        heat_legend: as in `image_grid`.
+        rows: rows of one image per column.
+        column_titles: the titles of the columns.
+        captions: a caption for each image of each row, or none at all.
+        side: maximum side of an image in pixels at `DPI`; by default the columns share the width of a page.
+        heat_legend: the meaning of the colours of `overlay`; empty for no legend.
 
     Raises:
-        InputError: the numbers do not fit, or there are too many rows.
+        InputError: the numbers of images, captions and titles do not match, or there are too many rows.
     """
     columns = len(column_titles)
     if not columns or any(len(row) != columns for row in (*rows, *captions)) or len(captions) not in (0, len(rows)):
@@ -193,7 +189,7 @@ def _sheet(
     heat_legend: str = "",
     side: int | None = None,
 ) -> Figure:
-    """All images pasted into one, and texts at their places. Lengths are pixels at `DPI`."""
+    """Compose a sheet: all images pasted into one, with text at its position. Lengths are pixels at `DPI`."""
     width = int(WIDTH * DPI) if side is None else columns * (side + MARGIN)
     step = width / columns
     side = max(1, int(step - MARGIN))
@@ -227,7 +223,7 @@ def _sheet(
         y += 34
     height = int(y) + 1
     if height * FINE > TALLEST:
-        raise InputError(f"{len(rows)} rows of images are more than a sheet can hold: give fewer, or more columns.")
+        raise InputError(f"{len(rows)} rows of images are too many for a sheet: give fewer images, or more columns.")
 
     paper = Image.new("RGB", (width * FINE, height * FINE), "white")
     for image, left, top in placed:
@@ -245,11 +241,11 @@ def _sheet(
 
 
 def _caption_lines(text: str, width: float) -> list[str]:
-    """The lines of a caption that is at most `width` pixels wide at `DPI`."""
-    ems = 0.95 * width * 72 / DPI / FONT  # letters are rounded to whole pixels, most of them up
+    """Wrap a caption to a width in pixels at `DPI`."""
+    ems = 0.95 * width * 72 / DPI / FONT  # widths of letters are rounded to whole pixels, mostly up
     return [part for line in text.split("\n") for part in lines_of(line, ems)]
 
 
 def _heat_bar(width: int, height: int) -> Image.Image:
-    """The colours from 0 to 1, as `overlay` shows them over middle grey."""
+    """The colour bar of `overlay`, from 0 to 1 over a medium grey."""
     return overlay(Image.new("L", (width, height), 128), torch.linspace(0, 1, width).expand(height, -1))

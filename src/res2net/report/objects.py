@@ -1,4 +1,4 @@
-"""Objects drawn on their image: boxes with names, masks, skeletons; and images divided into segments."""
+"""Drawings of objects on images: boxes with names, masks, skeletons, and segmentations."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from res2net.report.tags import Tag, draw_tags, line_width
 __all__ = ["draw_objects", "draw_segments"]
 
 SIDE = 640
-"""Smaller images grow by a whole number to at most so many pixels, so that names can be read."""
+"""Smaller images are enlarged by a whole number, at most to this side in pixels, so that names are legible."""
 CLEAR = 0.45
-"""Share of the colour in a mask."""
+"""Opacity of masks."""
 DARK = (16, 16, 16)
-"""Around lines, which are seen on any background so."""
+"""Colour of the outlines of lines, which makes them visible on any background."""
 BACKGROUND = "background"
-"""Segments of a class of this name have no colour: the others are seen better so."""
+"""The class whose segments are not coloured, so that others stand out."""
 FINE = 3000
-"""Pixels that slanted lines are drawn at before they shrink smoothly, where the image is smaller."""
+"""Side in pixels at which slanted lines are drawn before they are shrunk, for antialiasing."""
 
 
 def draw_objects(
@@ -42,23 +42,23 @@ def draw_objects(
     scores: Tensor | Sequence[float] | None = None,
     skeleton: Sequence[tuple[int, int]] = (),
 ) -> Image.Image:
-    """An image with its n objects, each in the colour of its class; n may be 0.
+    """Draw n objects on an image, each in the colour of its class; n may be 0.
 
-    Images of which the longer side is at most half of `SIDE` are enlarged by a whole number.
+    Images whose longer side is at most half of `SIDE` are enlarged by a whole number.
 
     Args:
         image: the image, in any mode.
-        boxes: `(n, 4)` as `(x1, y1, x2, y2)` in pixels; what is outside of the image is not drawn.
-        labels: `(n,)` class indices.
-        names: of all classes.
-        masks: `(n, H, W)` of the image, bool or probabilities.
-        keypoints: `(n, k, 3)` of x, y and visibility: 2 is drawn full, 1 (hidden) hollow, 0 not at all; `(n, k, 2)`
-            are all visible.
-        scores: `(n,)` 0..1, written behind the name; objects of higher scores are drawn on top of others.
-        skeleton: pairs of key points, counted from 0, that lines connect.
+        boxes: boxes `(n, 4)` as `(x1, y1, x2, y2)` in pixels, clipped to the image.
+        labels: class indices `(n,)`.
+        names: the names of all classes.
+        masks: masks `(n, H, W)` of the size of the image, bool or probabilities.
+        keypoints: key points `(n, k, 3)` as x, y and visibility: 2 is drawn filled, 1 (hidden) hollow, 0 not at all;
+            or `(n, k, 2)`, all visible.
+        scores: scores `(n,)` in 0..1, printed after the names; labels with higher scores are on top.
+        skeleton: pairs of indices of key points that are connected by lines.
 
     Raises:
-        InputError: sizes do not fit each other, or a class or key point is not known.
+        InputError: shapes do not match, or a class or key point does not exist.
     """
     canvas = as_image(image)
     corners, classes, chances = _checked(boxes, labels, scores, names)
@@ -71,7 +71,7 @@ def draw_objects(
     points = None if keypoints is None else _checked_points(keypoints, count, skeleton)
     canvas, factor = _enlarged(canvas)
     colours = [class_colour(label) for label in classes]
-    # Large things first, which else would hide small ones.
+    # Large objects first, so that they do not hide small ones.
     areas = (corners[:, 2:] - corners[:, :2]).prod(1)
     order = np.argsort(-areas, kind="stable")
     if masks is not None:
@@ -91,18 +91,18 @@ def draw_objects(
 
 
 def draw_segments(image: ImageLike, segments: Sequence[tuple[Tensor, int]], names: Sequence[str]) -> Image.Image:
-    """An image divided into segments, as of a panoptic segmentation: each with its outline and the name of its class.
+    """Draw the segments of an image, such as those of a panoptic segmentation, with outlines and class names.
 
-    Segments of one class have shades of one colour; those of a class "background" stay clear. Small images are
+    Segments of one class have shades of one colour; those of a class "background" are not coloured. Small images are
     enlarged as in `draw_objects`.
 
     Args:
         image: the image, in any mode.
-        segments: for each the mask `(H, W)`, bool, and its class index; where two overlap the later one counts.
-        names: of all classes, those of things and of stuff.
+        segments: the bool mask `(H, W)` and the class index of each segment; where segments overlap, the last one wins.
+        names: the names of all classes, things and stuff.
 
     Raises:
-        InputError: a mask has another size than the image, or a class is not known.
+        InputError: a mask has another size than the image, or a class does not exist.
     """
     canvas = as_image(image)
     owner = np.zeros((canvas.height, canvas.width), dtype=np.int64)
@@ -140,7 +140,7 @@ def draw_segments(image: ImageLike, segments: Sequence[tuple[Tensor, int]], name
 def _checked(
     boxes: Any, labels: Any, scores: Any, names: Sequence[str]
 ) -> tuple[NDArray[np.float64], list[int], NDArray[np.float64] | None]:
-    """Boxes `(n, 4)`, classes, and scores `(n,)`."""
+    """Convert and check boxes `(n, 4)`, classes, and scores `(n,)`."""
     corners = _numbers(boxes).astype(np.float64)
     if not corners.size:
         corners = corners.reshape(0, 4)
@@ -166,7 +166,7 @@ def _check_class(label: int, names: Sequence[str]) -> None:
 
 
 def _checked_points(keypoints: Tensor, count: int, skeleton: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
-    """Key points `(n, k, 3)`."""
+    """Convert and check key points, `(n, k, 3)`."""
     points = _numbers(keypoints).astype(np.float64)
     if points.ndim != 3 or len(points) != count or points.shape[2] not in (2, 3):
         raise InputError(
@@ -189,14 +189,14 @@ def _numbers(values: Any) -> NDArray[Any]:
 
 
 def _enlarged(image: Image.Image) -> tuple[Image.Image, int]:
-    """An image to draw on, and how many of its pixels are one of the given image's."""
+    """A copy of the image, enlarged if it is small, and the factor."""
     factor = max(1, SIDE // max(image.size))
     size = (image.width * factor, image.height * factor)
     return (image.resize(size, Image.Resampling.NEAREST) if factor > 1 else image.copy()), factor
 
 
 def _visible(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """First and last pixels of a box, within the image: left, top, right and bottom."""
+    """The first and last pixels of a box within the image: left, top, right, bottom."""
     last = np.array(size) - 1
     left, top = np.clip(np.floor(box[:2]), 0, last)
     right, bottom = np.clip(np.ceil(box[2:]) - 1, 0, last)
@@ -204,13 +204,13 @@ def _visible(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int,
 
 
 def _draw_box(canvas: Image.Image, place: tuple[int, int, int, int], colour: Colour) -> None:
-    """A line on the inner side of the box; of small boxes around it, so that something is left to see."""
+    """Draw a box inside its edges; a small box is drawn around them, so that its content stays visible."""
     width = line_width(canvas.size)
     rim = max(1, width // 3)
     left, top, right, bottom = place
     if min(right - left, bottom - top) < 4 * width:
         left, top, right, bottom = left - width, top - width, right + width, bottom + width
-        # At the border the lines move into the image.
+        # At the border of the image, the lines move inside.
         left, top = max(0, left), max(0, top)
         right, bottom = min(canvas.width - 1, right), min(canvas.height - 1, bottom)
     draw = ImageDraw.Draw(canvas)
@@ -219,7 +219,7 @@ def _draw_box(canvas: Image.Image, place: tuple[int, int, int, int], colour: Col
 
 
 def _with_masks(canvas: Image.Image, masks: Sequence[tuple[NDArray[np.bool_], Colour]], factor: int) -> Image.Image:
-    """The image under its masks, with an outline around each."""
+    """Blend masks with an image, with an outline around each."""
     pixels = np.asarray(canvas).copy()
     for mask, colour in masks:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -236,7 +236,7 @@ def _with_masks(canvas: Image.Image, masks: Sequence[tuple[NDArray[np.bool_], Co
 
 
 def _near(places: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
-    """Where a place, or what is outside of the field, is at most so many pixels away in both directions."""
+    """Where a set pixel, or the border, is at most `distance` pixels away along both axes."""
     around = torch.from_numpy(np.pad(places, 1, constant_values=True))[None, None].float()
     for kernel in ((2 * distance + 1, 1), (1, 2 * distance + 1)):
         around = F.max_pool2d(around, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
@@ -244,7 +244,7 @@ def _near(places: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
 
 
 def _seams(owner: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
-    """Lines of that width where another owner begins to the right or below."""
+    """Lines of a given width where the segment changes to the right or below."""
     seams = np.zeros(owner.shape, dtype=bool)
     for step in range(1, width + 1):
         seams[:, :-step] |= owner[:, step:] != owner[:, :-step]
@@ -253,7 +253,7 @@ def _seams(owner: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
 
 
 def _inmost(mask: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """A pixel `(x, y)` far from the border of a mask, nearest to the middle of those; None for an empty mask."""
+    """A pixel `(x, y)` far inside a mask, for its label; None for an empty mask."""
     step = max(1, max(mask.shape) // 96)
     inside = torch.from_numpy(mask[step // 2 :: step, step // 2 :: step].copy())[None, None].float()
     if not inside.any():
@@ -270,7 +270,7 @@ def _inmost(mask: NDArray[np.bool_]) -> tuple[int, int] | None:
 def _with_skeletons(
     canvas: Image.Image, points: NDArray[np.float64], skeleton: Sequence[tuple[int, int]], colours: Sequence[Colour]
 ) -> Image.Image:
-    """The image under lines and joints; those are drawn larger and then shrink, which makes them smooth."""
+    """Draw skeletons on an image, at a higher resolution that is then reduced for antialiasing."""
     fine = max(1, FINE // max(canvas.size))
     layer = Image.new("RGBA", (canvas.width * fine, canvas.height * fine))
     draw = ImageDraw.Draw(layer)
@@ -293,7 +293,7 @@ def _with_skeletons(
 def _draw_joint(
     draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rim: int, colour: Colour, *, hollow: bool
 ) -> None:
-    """A disc in a dark rim, or a ring through which the image is seen."""
+    """Draw a disc with a dark outline, or a ring for a hidden joint."""
     outer, inner = radius + rim, radius - max(rim, radius / 3)
     draw.ellipse((x - outer, y - outer, x + outer, y + outer), fill=DARK)
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)

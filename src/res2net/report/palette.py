@@ -1,4 +1,4 @@
-"""Colours of classes, told apart by as many people as can be: also without a sense of red, of green or of blue."""
+"""Colours of classes, distinguishable with normal and with deficient colour vision."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Colour: TypeAlias = tuple[int, int, int]
 """Red, green and blue, 0..255."""
 
 COUNT = 160
-"""Colours before they begin again."""
-# Okabe and Ito (2008), in an order in which neighbours differ in lightness as well.
+"""Number of colours before they repeat."""
+# Okabe and Ito (2008), in an order in which neighbours also differ in lightness.
 FIRST: tuple[Colour, ...] = (
     (86, 180, 233),
     (213, 94, 0),
@@ -28,11 +28,11 @@ FIRST: tuple[Colour, ...] = (
 )
 LEVELS = (*range(0, 256, 32), 255)
 LIGHTNESS = (0.5, 0.93)
-"""Of OKLab: darker and lighter lines are lost on dark and light parts of an image."""
+"""Limits of the lightness in OKLab: other colours are invisible on dark or bright parts of an image."""
 GREYEST = 0.05
-"""Least chroma: images have greys of their own."""
+"""Minimum chroma: greys are too common in images."""
 
-# Björn Ottosson (2020), "A perceptual color space for image processing": linear sRGB to cones, and those to OKLab.
+# Björn Ottosson (2020), "A perceptual color space for image processing": linear sRGB to cones to OKLab.
 CONES = (
     (0.4122214708, 0.5363325363, 0.0514459929),
     (0.2119034982, 0.6806995451, 0.1073969566),
@@ -43,7 +43,7 @@ OKLAB = (
     (1.9779984951, -2.4285922050, 0.4505937099),
     (0.0259040371, 0.7827717662, -0.8086757660),
 )
-# Machado, Oliveira and Fernandes (2009), severity 1: how linear sRGB looks without one kind of cones.
+# Machado, Oliveira and Fernandes (2009), severity 1: linear sRGB as seen without one type of cone.
 WITHOUT_CONES = (
     ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
     ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
@@ -52,12 +52,12 @@ WITHOUT_CONES = (
 
 
 def class_colour(index: int) -> Colour:
-    """The colour of a class, the same however many classes there are; after `COUNT` they begin again."""
+    """The colour of a class, which does not depend on the number of classes; colours repeat after `COUNT`."""
     return _palette()[index % COUNT]
 
 
 def shade(colour: Colour, step: int) -> Colour:
-    """A colour a little darker or lighter, for several things of one class: step 0 is the colour itself."""
+    """A darker or lighter shade of a colour, for several objects of one class; step 0 is the colour itself."""
     share = (0.0, -0.25, 0.35, -0.4, 0.55)[step % 5]
     towards = 255 if share > 0 else 0
     red, green, blue = (round(value + abs(share) * (towards - value)) for value in colour)
@@ -72,7 +72,7 @@ def ink_on(colour: Colour) -> Colour:
 
 @cache
 def _palette() -> tuple[Colour, ...]:
-    """`FIRST`, and then always the colour that is farthest from all before it."""
+    """`FIRST`, followed greedily by the colour farthest from all before it."""
     grid = np.array(list(itertools.product(LEVELS, repeat=3)))
     lab = _seen(grid)[0]
     bright = (lab[:, 0] >= LIGHTNESS[0]) & (lab[:, 0] <= LIGHTNESS[1])
@@ -88,19 +88,19 @@ def _palette() -> tuple[Colour, ...]:
 
 
 def _distance(views: NDArray[np.float64], one: int) -> NDArray[np.float64]:
-    """How far all colours are from one: for most people, and as much again for those who see it worst."""
+    """Distances of all colours to one: with normal vision, plus the least distance with deficient vision."""
     apart = np.linalg.norm(views - views[:, one : one + 1], axis=2)
     return apart[0] + apart[1:].min(0)
 
 
 def _seen(colours: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`(n, 3)` to OKLab `(4, n, 3)`: as most people see them, and without each kind of cones."""
+    """Convert sRGB `(n, 3)` to OKLab `(4, n, 3)`, with normal vision and without each type of cone."""
     linear = _linear(colours)
     views = [linear, *(linear @ np.array(matrix).T for matrix in WITHOUT_CONES)]
     return np.stack([np.cbrt(np.clip(view, 0, 1) @ np.array(CONES).T) @ np.array(OKLAB).T for view in views])
 
 
 def _linear(colours: NDArray[np.int64]) -> NDArray[np.float64]:
-    """SRGB 0..255 to light, 0..1 (IEC 61966-2-1)."""
+    """Convert sRGB 0..255 to linear light 0..1 (IEC 61966-2-1)."""
     share = colours / 255
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)

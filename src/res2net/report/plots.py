@@ -1,11 +1,11 @@
-"""Curves, means with errors, and confusion matrices, as matplotlib figures that read well 700 pixels wide."""
+"""Plots of curves, means with errors, and confusion matrices, legible at 700 pixels width."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -24,31 +24,31 @@ __all__ = ["Panel", "Series", "Values", "confusion_matrix", "curve_panels", "cur
 
 Values: TypeAlias = Tensor | NDArray[Any] | Sequence[Any]
 Series: TypeAlias = Mapping[str, tuple[Values, Values]]
-"""Name to x and y, of one length."""
+"""Curves: names to x and y of equal length."""
 Numbers: TypeAlias = NDArray[np.float64]
 
-SPREADS = ("std", "range")
+Spread = Literal["std", "range"]
 PLAIN = FuncFormatter(lambda value, _: f"{value:.4g}")
 MARKED = 20
-"""Up to so many points of a line are marked."""
+"""Maximum number of points of a curve that are drawn with markers."""
 SHARES = ("#ffffff", "#9ecae9", "#0072b2", "#08264a")
 """Colours of a confusion matrix, from 0 to 100 %."""
 LABELLED = 40
-"""Up to so many classes are all named."""
+"""Maximum number of classes of which all are named."""
 NUMBERED = 12
-"""Up to so many classes have numbers in their cells, or bins above their bars."""
+"""Maximum number of classes, or bins, that are annotated with numbers."""
 POOLED = 200
-"""Above so many classes several share a cell, which would else be too small to be seen."""
+"""Maximum number of classes with a cell each; more classes share cells, which would be too small to see."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One of several axes with curves.
+    """Axes with curves.
 
     Args:
-        series: the curves, name to x and y.
-        y_label: what y is, with its unit.
-        log_y: whether the axis is logarithmic; values that are not positive are then left out.
+        series: the curves by name.
+        y_label: the label of the y axis, with its unit.
+        log_y: whether the y axis is logarithmic; values that are not positive are then left out.
     """
 
     series: Series
@@ -57,7 +57,7 @@ class Panel:
 
 
 def curves(series: Series, x_label: str, y_label: str, *, log_y: bool = False) -> Figure:
-    """Lines over a common axis, such as the loss by epoch. NaN leaves a gap.
+    """Plot curves over a common axis, such as the loss by epoch. NaN leaves a gap.
 
     Raises:
         InputError: x and y of a curve differ in length.
@@ -66,13 +66,13 @@ def curves(series: Series, x_label: str, y_label: str, *, log_y: bool = False) -
 
 
 def curve_panels(panels: Sequence[Panel], x_label: str) -> Figure:
-    """Several axes with curves, two in a row. A name has the same colour in all of them, and one legend tells it.
+    """Plot several axes with curves, two in a row, with one legend and the same colours in all of them.
 
     Raises:
         InputError: there is no panel, or x and y of a curve differ in length.
     """
     if not panels:
-        raise InputError("There are no panels to draw: give at least one.")
+        raise InputError("There are no panels to plot: give at least one.")
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     figure = new_figure(0.2 + (3.4 if columns == 1 else 2.9) * rows)
@@ -85,11 +85,11 @@ def curve_panels(panels: Sequence[Panel], x_label: str) -> Figure:
         for name, (x, y) in panel.series.items():
             xs, ys = _numbers(x).ravel(), _numbers(y).ravel()
             if len(xs) != len(ys):
-                raise InputError(f"The curve {name!r} has {len(xs)} x and {len(ys)} y: give as many of each.")
+                raise InputError(f"The curve {name!r} has {len(xs)} x and {len(ys)} y values: give equal numbers.")
             if panel.log_y:
                 ys = np.where(ys > 0, ys, np.nan)
             seen = np.isfinite(xs) & np.isfinite(ys)
-            # Few points are marked: one alone has no line to be seen by.
+            # Few points get markers: a single point would be invisible without one.
             look = looks[name] if seen.sum() <= MARKED else {**looks[name], "marker": ""}
             (handles[name],) = axes.plot(xs, ys, linewidth=1.8, markersize=4.5, **look)
             drawn.append(xs[seen])
@@ -117,36 +117,36 @@ def lines_with_errors(
     x_label: str,
     y_label: str,
     *,
-    spread: str = "std",
+    spread: Spread = "std",
     counts: Values | None = None,
     counted: str = "images",
     log_x: bool = True,
 ) -> Figure:
-    """Means over seeds by bins of x, such as the accuracy of several models by object size.
+    """Plot means over seeds by bins of x, such as the accuracy of several models by object size.
 
-    A line joins the means; bars are the spread over the seeds, and faint dots the seeds themselves. The legend says
-    how many seeds there are and what the bars are. NaN, as of a bin without images, is left out.
+    Lines join the means, error bars show the spread over the seeds, and faint dots the individual seeds. The legend
+    gives the number of seeds and the meaning of the bars. NaN, as in a bin without images, is left out.
 
     Args:
-        series: name to values `(seeds, bins)`, or `(bins,)` for one seed.
-        edges: the borders of the bins, one more than bins, rising.
-        x_label: what is binned, with its unit.
-        y_label: what the values are, with their unit.
-        spread: "std", the standard deviation of a sample (n - 1), or "range", from the least to the greatest.
-        counts: what each bin holds, drawn below.
-        counted: what is counted there.
-        log_x: whether x is logarithmic.
+        series: values `(seeds, bins)` by name, or `(bins,)` for one seed.
+        edges: the ascending edges of the bins, one more than bins.
+        x_label: the label of the x axis, with its unit.
+        y_label: the label of the y axis, with its unit.
+        spread: "std", the standard deviation of a sample (n - 1), or "range", from minimum to maximum.
+        counts: counts of the bins, for a bar chart below.
+        counted: what is counted.
+        log_x: whether the x axis is logarithmic.
 
     Raises:
-        InputError: the numbers of bins differ, the edges do not rise, or the spread is not known.
+        InputError: the numbers of bins differ, the edges do not ascend, or the spread is unknown.
     """
-    check_choice("Spread", spread, SPREADS)
+    check_choice("spread", spread, Spread)
     borders = _numbers(edges).ravel()
     bins = len(borders) - 1
     rising = np.isfinite(borders).all() and (np.diff(borders) > 0).all()
     if bins < 1 or not rising or (log_x and borders[0] <= 0):
         limit = " above 0" if log_x else ""
-        raise InputError(f"Edges {borders.tolist()} are no borders of bins: give two or more{limit} that rise.")
+        raise InputError(f"Edges {borders.tolist()} are not edges of bins: give two or more{limit} in ascending order.")
     values = {name: _checked(name, np.atleast_2d(_numbers(value)), bins) for name, value in series.items()}
 
     figure = new_figure(3.7 if counts is None else 4.6)
@@ -162,7 +162,7 @@ def lines_with_errors(
     handles: dict[str, Any] = {}
     for index, (name, look) in enumerate(line_styles(values).items()):
         seeds = values[name]
-        # Side by side within the bin: the bars of models that are equally good would hide each other.
+        # Side by side within the bin, so that equal values do not hide each other.
         step = 0.4 / max(1, len(values))
         middle = centre + width * step * (index + 0.5 - len(values) / 2)
         mean, low, high = _summary(seeds, spread)
@@ -196,24 +196,25 @@ def lines_with_errors(
 
 
 def confusion_matrix(matrix: Values, class_names: Sequence[str]) -> Figure:
-    """How often images of each class (rows) are taken for which (columns), in percent of the row.
+    """Plot a confusion matrix in percent of the true class (rows), by predicted class (columns).
 
-    Colour grows with the square root, so that rare confusions show. Of many classes only some are named, and above
-    `POOLED` a cell shows the greatest share among several neighbouring classes.
+    The colour scale is a square root, so that rare confusions are visible. Of many classes only some are named, and
+    above `POOLED` classes a cell shows the maximum over several neighbouring classes.
 
     Args:
-        matrix: counts or shares `(classes, classes)`, row: true, column: predicted. A row without images is grey.
-        class_names: one for each class.
+        matrix: counts or shares `(classes, classes)`; rows are true classes, columns predicted ones. Rows without
+            images are grey.
+        class_names: the name of each class.
 
     Raises:
-        InputError: the matrix is not square, holds negative or infinite numbers, or the names are not as many.
+        InputError: the matrix is not square, contains negative or infinite values, or does not match the names.
     """
     counts = _numbers(matrix)
     classes = len(class_names)
     if not classes or counts.shape != (classes, classes) or ((counts < 0) | np.isinf(counts)).any():
         raise InputError(
             f"A confusion matrix of shape {counts.shape} does not fit {classes} class names: give counts, 0 or more, "
-            "with a row and a column for each of at least one name."
+            "with a row and a column per name, and at least one name."
         )
     total = counts.sum(1, keepdims=True)
     percent = 100 * np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
@@ -248,7 +249,7 @@ def confusion_matrix(matrix: Values, class_names: Sequence[str]) -> Figure:
             colour = "white" if number > 30 else INK
             axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
     bar = figure.colorbar(cells, ax=axes, shrink=0.7, ticks=[0, 1, 5, 20, 50, 100])
-    unit = f"; the greatest of {block} x {block} classes" if block > 1 else ""
+    unit = f"; maximum of {block} x {block} classes" if block > 1 else ""
     bar.set_label(f"share of the true class (%){unit}", fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=9, colors=INK, length=0)
     bar.outline.set_visible(False)
@@ -263,14 +264,14 @@ def _numbers(values: Values) -> Numbers:
 
 def _checked(name: str, values: Numbers, bins: int) -> Numbers:
     if values.ndim != 2 or values.shape[1] != bins or not len(values):
-        raise InputError(f"{name!r} has values of shape {values.shape} and there are {bins} bins: give (seeds, bins).")
+        raise InputError(f"{name!r} has values of shape {values.shape} for {bins} bins: give (seeds, bins).")
     return values
 
 
-def _summary(seeds: Numbers, spread: str) -> tuple[Numbers, Numbers, Numbers]:
-    """Mean over the seeds that have a value, and how far the bar reaches below and above it."""
+def _summary(seeds: Numbers, spread: Spread) -> tuple[Numbers, Numbers, Numbers]:
+    """The mean over the seeds with a value, and the lengths of the error bar below and above it."""
     with warnings.catch_warnings():
-        # A bin without any value, or with one, has no mean or deviation: that is what NaN is for.
+        # Bins without values have a mean of NaN, and those with one value a deviation of NaN.
         warnings.simplefilter("ignore", RuntimeWarning)
         mean = np.nanmean(seeds, 0)
         if spread == "range":
@@ -280,7 +281,7 @@ def _summary(seeds: Numbers, spread: str) -> tuple[Numbers, Numbers, Numbers]:
 
 
 def _count_bars(axes: Axes, borders: Numbers, counts: Numbers) -> None:
-    """What each bin holds, as a bar as wide as the bin with the number above it."""
+    """Draw the counts of the bins as bars of the width of the bin, with numbers above them."""
     counts = np.nan_to_num(counts)
     axes.bar(borders[:-1], counts, np.diff(borders), align="edge", color="#c9c9c9", edgecolor="white")
     middle = np.sqrt(borders[:-1] * borders[1:]) if axes.get_xscale() == "log" else (borders[:-1] + borders[1:]) / 2
@@ -293,7 +294,7 @@ def _count_bars(axes: Axes, borders: Numbers, counts: Numbers) -> None:
 
 
 def _block_maxima(values: Numbers, block: int) -> Numbers:
-    """The greatest of each `block x block` cells, `(n, n)` to `(ceil(n / block), ...)`; NaN where there is none."""
+    """The maximum of each block of cells, `(n, n)` to `(ceil(n / block), ...)`; NaN for blocks without values."""
     if block == 1:
         return values
     padded = np.pad(values, (0, -len(values) % block), constant_values=np.nan)

@@ -1,11 +1,11 @@
-"""One look for all figures: sizes, colours, axes, and how they become files."""
+"""The common style of all figures: sizes, colours, axes, and rendering to files."""
 
 from __future__ import annotations
 
 import io
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +19,7 @@ __all__ = [
     "INK",
     "QUIET",
     "WIDTH",
+    "ImageKind",
     "clean",
     "finish",
     "legend",
@@ -31,24 +32,24 @@ __all__ = [
 WIDTH = 7.0
 """Width of a figure in inches; 700 pixels at `DPI`."""
 DPI = 100
-FORMATS = ("png", "svg")
+ImageKind = Literal["png", "svg"]
 
 INK = "#222222"
 QUIET = "#666666"
 GRID = "#e4e4e4"
-# Okabe and Ito (2008), which people with any colour vision tell apart; without yellow, which white paper swallows.
+# Okabe and Ito (2008), distinguishable with any colour vision; without yellow, which is invisible on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#444444")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.")
 
 
 def new_figure(height: float) -> Figure:
-    """A white figure of `WIDTH` and that height in inches, whose parts make room for each other."""
+    """Create a white figure of `WIDTH` and a height in inches, with constrained layout."""
     return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
 def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour, dashes and marker of each name, which differ in more than the colour after the first few."""
+    """A colour, a dash style and a marker for each name; after the first few names, also the dashes differ."""
     looks = itertools.product(DASHES, zip(COLOURS, MARKERS, strict=True))
     return {
         name: {"color": color, "linestyle": dashes, "marker": marker}
@@ -57,7 +58,7 @@ def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def clean(axes: Axes, x_label: str, y_label: str) -> None:
-    """Labels, a light grid behind the data, and no frame around it."""
+    """Set labels, a light grid behind the data, and no frame."""
     axes.set_xlabel(drawable(x_label), fontsize=10, color=INK)
     axes.set_ylabel(drawable(y_label), fontsize=10, color=INK)
     axes.set_facecolor("white")
@@ -69,7 +70,7 @@ def clean(axes: Axes, x_label: str, y_label: str) -> None:
 
 
 def legend(figure: Figure, handles: Mapping[str, Any], title: str = "") -> None:
-    """The names of `handles` above the axes, in as many columns as fit, and room for them."""
+    """Add a legend above the axes, in as many columns as fit, and enlarge the figure for it."""
     if not handles:
         return
     names = [drawable(shorten(name, 40)) for name in handles]
@@ -94,26 +95,26 @@ def legend(figure: Figure, handles: Mapping[str, Any], title: str = "") -> None:
 
 
 def nothing(axes: Axes, text: str) -> None:
-    """Say in the middle of empty axes why they are empty."""
+    """Write a text in the middle of empty axes."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=11, color=QUIET)
 
 
 def finish(figure: Figure) -> Figure:
-    """Give every text the font, and those of this system that have what it lacks."""
+    """Set the font of every text, with the fallback fonts of this system that it needs."""
     for text in figure.findobj(Text):
         text.set_fontfamily([FAMILIES[0], *fallbacks(text.get_text())])
     return figure
 
 
-def render(figure: Figure, kind: str = "png", *, scale: int = 2) -> bytes:
-    """A figure as a file: "png" of `scale * DPI` pixels an inch, or "svg" with its letters as outlines.
+def render(figure: Figure, kind: ImageKind = "png", *, scale: int = 2) -> bytes:
+    """Render a figure as PNG with `scale * DPI` pixels per inch, or as SVG with text as outlines.
 
     Raises:
-        InputError: the kind is not known.
+        InputError: the kind is unknown.
     """
-    check_choice("Kind of image", kind, FORMATS)
+    check_choice("kind of image", kind, ImageKind)
     buffer = io.BytesIO()
-    # Without the date the same figure gives the same file.
+    # Without the date, equal figures give equal files.
     metadata = {"Date": None} if kind == "svg" else {}
     with quiet_fonts():
         figure.savefig(buffer, format=kind, dpi=DPI * scale, metadata=metadata)

@@ -1,4 +1,4 @@
-"""A table described once, for the terminal and for HTML."""
+"""Tables for the terminal and for HTML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import rich.box
@@ -21,9 +21,9 @@ from res2net.report.text import printable
 __all__ = ["Cell", "Column", "Table"]
 
 Cell: TypeAlias = str | float | bool | None
-"""Numbers of numpy count as numbers. None and NaN are values that are missing."""
+"""The value of a cell, which can be a number of numpy. None and NaN are missing values."""
 
-MISSING = "–"  # noqa: RUF001 - the dash that tables have in an empty place
+MISSING = "–"  # noqa: RUF001 - the usual dash for missing values
 
 
 @dataclass(frozen=True)
@@ -31,32 +31,32 @@ class Column:
     """A column of a `Table`.
 
     Args:
-        heading: what the values are.
-        unit: what they are counted in, such as "%" or "ms".
-        digits: decimals of numbers that are no integers.
-        best: "high" or "low" where the best number is to stand out; None where there is none.
+        heading: the heading.
+        unit: the unit of the values, such as "%" or "ms".
+        digits: decimals of non-integers.
+        best: "high" or "low" to print the highest or lowest number in bold.
 
     Raises:
-        InputError: `best` is neither.
+        InputError: `best` is none of these.
     """
 
     heading: str
     unit: str = ""
     digits: int = 2
-    best: str | None = None
+    best: Literal["high", "low"] | None = None
 
     def __post_init__(self) -> None:
-        check_choice("Best value", self.best, (None, "high", "low"))
+        check_choice("best value", self.best, (None, "high", "low"))
 
 
 @dataclass(frozen=True)
 class Table:
-    """A title, columns, and rows with one cell for each column.
+    """A table with a title, columns, and rows of one cell per column.
 
-    A column without strings is numeric: aligned to the right, and its best number, if the column has one, is bold.
+    A column of numbers only is aligned to the right, with its best number in bold if the column asks for it.
 
     Raises:
-        InputError: a row has more or fewer cells than there are columns.
+        InputError: the number of cells of a row differs from the number of columns.
     """
 
     title: str
@@ -67,8 +67,8 @@ class Table:
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise InputError(
-                    f"A row of the table {self.title!r} has {len(row)} cells and there are {len(self.columns)} "
-                    "columns: give one cell for each."
+                    f"A row of the table {self.title!r} has {len(row)} cells for {len(self.columns)} columns: give one "
+                    "cell for each."
                 )
 
     def to_rich(self) -> rich.table.Table:
@@ -80,7 +80,7 @@ class Table:
         )
         for index, column in enumerate(self.columns):
             unit = f" ({column.unit})" if column.unit else ""
-            # A `Text` is shown as it is: in a string, brackets would be markup.
+            # Brackets in a string would be markup; in a `Text` they are not.
             heading = Text(printable(column.heading + unit))
             table.add_column(
                 heading,
@@ -117,7 +117,7 @@ class Table:
                 shown: str = _shown(cell, column)
                 if (row_index, index) in marks:
                     shown = Markup("<strong>{}</strong>").format(shown)
-                # The first column names its row, unless it is a number.
+                # The first column is the heading of its row, unless it is a number.
                 head = index == 0 and not number[0]
                 element = Markup('<th scope="row">{}{}</th>') if head else Markup("<td{}>{}</td>")
                 parts.append(element.format(number[index], shown))
@@ -126,7 +126,7 @@ class Table:
         return Markup("").join(parts)
 
     def _names_rows(self) -> bool:
-        """Whether the first column holds names that need no more than a third of the terminal: they are not broken."""
+        """Whether the first column contains names of at most a third of the terminal, which are never wrapped."""
         longest = shutil.get_terminal_size().columns // 3
         cells = [row[0] for row in self.rows]
         return all(isinstance(cell, str) and len(cell) <= longest and " " not in cell for cell in cells)
@@ -136,7 +136,7 @@ class Table:
         return bool(cells) and all(_is_number(cell) for cell in cells)
 
     def _marks(self) -> set[tuple[int, int]]:
-        """Row and column of the best numbers: several where they look the same."""
+        """Row and column of the best numbers, several per column if they are equal when rounded."""
         marks = set()
         for index, column in enumerate(self.columns):
             if column.best is None or not self._numeric(index):

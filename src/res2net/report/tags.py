@@ -1,4 +1,4 @@
-"""Names on an image, each on a filled tag close to what it names, within the image, and off the other tags."""
+"""Labels on an image: each is a filled tag near its object, inside the image, away from other tags."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ from res2net.report.text import pillow_font, shorten
 __all__ = ["Tag", "draw_tags", "line_width", "text_height"]
 
 SMALLEST = 11
-"""Pixels of letters, at least; smaller ones are not read."""
+"""Minimum text height in pixels; smaller text is not legible."""
 CROWD = 0.12
-"""Share of the image that tags take, before their letters shrink to `CROWDED` of their height at most."""
+"""Share of the image that tags may cover before their text shrinks."""
 CROWDED = 0.75
+"""The smallest factor by which the text shrinks."""
 PIXEL = np.array([0, 0, 1, 1])
-"""Added to a box, it makes its last pixels the first beyond it."""
+"""Added to an inclusive box, it makes its right and bottom edges exclusive."""
 NEAR = 2.5
-"""Heights of a tag that it may stand off its box."""
+"""Maximum distance of a tag from its box, in heights of a tag, if there are few tags."""
 
 
 @dataclass(frozen=True)
 class Tag:
-    """A name, and the box in pixels of the image (left, top, right, bottom) that it belongs to.
-
-    One that is `centred` stands on the middle of the box, as far as no other stands there.
-    """
+    """A label for a box of an image."""
 
     text: str
+    """The text."""
     colour: Colour
+    """The background colour."""
     box: tuple[float, float, float, float]
+    """The box in pixels: left, top, right, bottom."""
     centred: bool = False
+    """Whether the tag is centred on the box, as far as there is room, instead of at its edge."""
 
 
 def text_height(size: tuple[int, int]) -> int:
-    """Pixels of letters in an image of that width and height, which a person sees as large as a screen or page."""
+    """Text height in pixels for an image of that width and height, which is viewed at the size of a screen or page."""
     return max(SMALLEST, round(min(max(size) / 44, min(size) / 8)))
 
 
 def line_width(size: tuple[int, int]) -> int:
-    """Pixels of a line around a thing in an image of that width and height."""
+    """Line width in pixels for an image of that width and height."""
     return max(2, round(max(size) / 300))
 
 
 def draw_tags(image: Image.Image, tags: Sequence[Tag]) -> list[tuple[int, int, int, int]]:
-    """Write on the image itself; the first get the best places.
+    """Draw tags on an image, in place; the first ones get the best positions.
 
     Returns:
-        Of each tag the pixels that it takes: left, top, right, bottom; the last two are not its own any more.
+        The box of each tag in pixels: left, top, right, bottom, of which the last two are exclusive.
     """
     height = text_height(image.size)
     if tags:
@@ -68,15 +70,15 @@ def draw_tags(image: Image.Image, tags: Sequence[Tag]) -> list[tuple[int, int, i
         (min(image.width, round(font.getlength(text)) + 2 * pad), min(image.height, ascent + descent + 2))
         for font, text in zip(fonts, texts, strict=True)
     ]
-    places = _places(tags, size, image.size)
+    boxes = _boxes(tags, size, image.size)
     draw = ImageDraw.Draw(image)
-    # The first are drawn last, on top.
-    for tag, text, font, place in reversed(list(zip(tags, texts, fonts, places, strict=True))):
-        left, top, right, bottom = place
+    # The first tags are drawn last, on top of the others.
+    for tag, text, font, box in reversed(list(zip(tags, texts, fonts, boxes, strict=True))):
+        left, top, right, bottom = box
         ink = ink_on(tag.colour)
         draw.rectangle((left, top, right - 1, bottom - 1), fill=tag.colour, outline=_between(tag.colour, ink))
         draw.text((left + pad, top + 1 + ascent), text, fill=ink, font=font, anchor="ls")
-    return places
+    return boxes
 
 
 def _font(text: str, height: int) -> ImageFont.FreeTypeFont:
@@ -88,39 +90,39 @@ def _between(colour: Colour, ink: Colour) -> Colour:
     return red, green, blue
 
 
-def _places(
+def _boxes(
     tags: Sequence[Tag], sizes: Sequence[tuple[int, int]], image: tuple[int, int]
 ) -> list[tuple[int, int, int, int]]:
-    """For each tag in turn the place that hides the least of the tags before it, and of those the closest."""
+    """Choose for each tag in turn the box that hides the least of the tags before it, and the closest of these."""
     taken = np.zeros((0, 4), dtype=np.int64)
     small = np.array([tag.box for tag, (width, height) in zip(tags, sizes, strict=True) if _small(tag, width, height)])
     for tag, (width, height) in zip(tags, sizes, strict=True):
         corners, far = _candidates(tag, width, height, len(taken))
         corners = np.clip(corners, 0, np.array(image) - (width, height))
-        places = np.concatenate([corners, corners + np.array([width, height])], axis=1)
-        hidden = _shared(places, taken) + 0.5 * _shared(places, small.reshape(-1, 4) + PIXEL)
-        # Two of the same place would look like one.
-        same = (places[:, None] == taken[None]).all(2).any(1)
+        boxes = np.concatenate([corners, corners + np.array([width, height])], axis=1)
+        hidden = _shared(boxes, taken) + 0.5 * _shared(boxes, small.reshape(-1, 4) + PIXEL)
+        # Two tags in the same position would look like one.
+        same = (boxes[:, None] == taken[None]).all(2).any(1)
         best = int(np.lexsort((far, hidden, same))[0])
-        taken = np.concatenate([taken, places[best : best + 1]])
+        taken = np.concatenate([taken, boxes[best : best + 1]])
     return [(int(left), int(top), int(right), int(bottom)) for left, top, right, bottom in taken]
 
 
-def _shared(places: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-    """How many pixels of each of the places `(m, 4)` others `(k, 4)` have as well, `(m,)`."""
-    low = np.maximum(places[:, None, :2], others[None, :, :2])
-    high = np.minimum(places[:, None, 2:], others[None, :, 2:])
+def _shared(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+    """The area in pixels that each box `(m, 4)` shares with other boxes `(k, 4)`: `(m,)`."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     return np.asarray(np.clip(high - low, 0, None).prod(2).sum(1))
 
 
 def _small(tag: Tag, width: int, height: int) -> bool:
-    """Whether a tag of that size hides much of the thing that it names."""
+    """Whether a tag of that size would hide much of its box."""
     left, top, right, bottom = tag.box
     return not tag.centred and (right - left < 1.2 * width or bottom - top < 3 * height)
 
 
 def _candidates(tag: Tag, width: int, height: int, before: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Upper left corners `(m, 2)` where a tag can stand, and how bad each is by itself, `(m,)`."""
+    """Candidates for the upper left corner of a tag, `(m, 2)`, and their penalties `(m,)`."""
     left, top, right, bottom = tag.box
     if tag.centred:
         first = [((left + right - width) / 2, (top + bottom - height) / 2)]
@@ -129,7 +131,7 @@ def _candidates(tag: Tag, width: int, height: int, before: int) -> tuple[NDArray
         inside = [(left, top), (right - width, top), (left, bottom - height), (right - width, bottom - height)]
         within = [*outside[:1], *inside[:2], *outside[1:], *inside[2:]]
         first = outside if _small(tag, width, height) else within
-    # Beyond those, a grid of half tags around the first, wider when there are many tags already.
+    # More candidates on a grid of half tags around the first, wider if there are many tags already.
     reach = 2 * NEAR + before // 10
     rows = np.arange(-reach, reach + 1 + 2 * max(0.0, bottom - top) // height) / 2 * height
     columns = np.array([0, -0.5, 0.5, -1, 1]) * width

@@ -1,4 +1,4 @@
-"""Names that come from outside, made safe and short enough for terminals and figures."""
+"""Text of unknown origin, made printable and short enough for terminals and figures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "text_width",
 ]
 
-# The first comes with matplotlib; of the others, for scripts that it lacks, those that a system has are used.
+# The first comes with matplotlib; the others are used for scripts that it lacks, if they are installed.
 FAMILIES = (
     "DejaVu Sans",
     "Noto Sans CJK JP",
@@ -46,36 +46,36 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
 def printable(text: str) -> str:
-    """Any text on one line: white space becomes spaces, and what cannot be printed or encoded becomes U+FFFD."""
+    """Put any text on one line: white space becomes spaces, and unprintable characters become U+FFFD."""
     return "".join(char if char.isprintable() else UNKNOWN for char in " ".join(text.split()))
 
 
 def drawable(text: str) -> str:
-    """A text for matplotlib, drawn as it is: no formulas, and U+FFFD for what no font of this system has."""
+    """Escape a text for matplotlib: no formulas, and U+FFFD for characters that no font of this system has."""
     fonts = (FAMILIES[0], *fallbacks(text))
     known = "".join(char if any(char in _characters(font) for font in fonts) else UNKNOWN for char in printable(text))
     return known.replace("$", r"\$")
 
 
 def fallbacks(text: str) -> list[str]:
-    """The fonts of this system to try for characters that the first of `FAMILIES` lacks; none when it has them all."""
-    # No font has a line break: it is no letter.
+    """The fallback fonts of this system; none if the first of `FAMILIES` has all characters of a text."""
+    # Line breaks are not in any font.
     return [] if _characters(FAMILIES[0]).issuperset(text.replace("\n", "")) else _installed()
 
 
 def pillow_font(text: str, height: int) -> ImageFont.FreeTypeFont:
-    """A font for Pillow, of letters so many pixels high: the one of this system that has most characters of a text."""
+    """The font of this system with the most characters of a text, for Pillow, with a height in pixels."""
     families = (FAMILIES[0], *fallbacks(text))
     return _sized(max(families, key=lambda family: sum(char in _characters(family) for char in text)), height)
 
 
 def text_width(text: str) -> float:
-    """Width in em, the font's size."""
+    """The width of a text in em."""
     return sum(_advance(char) for char in text)
 
 
 def shorten(text: str, width: float) -> str:
-    """The text if it is at most `width` em wide, else its beginning with an ellipsis."""
+    """Shorten a text to at most `width` em, with an ellipsis."""
     text = printable(text)
     if text_width(text) <= width:
         return text
@@ -90,7 +90,7 @@ def shorten(text: str, width: float) -> str:
 
 
 def lines_of(text: str, width: float, most: int = 2) -> list[str]:
-    """The text cut between words into at most `most` lines of at most `width` em; the last is shortened to fit."""
+    """Wrap a text into at most `most` lines of at most `width` em; the last one is shortened to fit."""
     words = printable(text).split()
     lines: list[str] = []
     while words and len(lines) < most - 1:
@@ -103,7 +103,7 @@ def lines_of(text: str, width: float, most: int = 2) -> list[str]:
 
 @contextmanager
 def quiet_fonts() -> Iterator[None]:
-    """Silence matplotlib's notice that a font has no regular weight: another weight of it does as well."""
+    """Suppress matplotlib's messages about fonts without a regular weight: another weight is used."""
     logger = logging.getLogger("matplotlib.font_manager")
     level = logger.level
     logger.setLevel(logging.ERROR)

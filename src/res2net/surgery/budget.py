@@ -1,4 +1,4 @@
-"""How wide the splits are: a budget kept over the whole network."""
+"""Widths of the splits, such that the whole network stays within a budget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import starmap
 from operator import mul
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import nn
 
@@ -18,34 +18,42 @@ from res2net.surgery.find import Style, Taken
 from res2net.surgery.replace import Form, Size
 from res2net.surgery.spaces import Space
 
-__all__ = ["BUDGETS", "Unit", "solve"]
+__all__ = ["Budget", "Metric", "Unit", "solve"]
 
-BUDGETS = ("parameters", "macs", "width")
-CLOSE = 1e-3
-"""Relative distance from the budget that is not improved further."""
+Budget = Literal["parameters", "macs", "width"]
+Metric = Literal["parameters", "macs"]
+TOLERANCE = 1e-3
+"""Relative difference from the budget at which the search stops."""
 
 
 @dataclass(eq=False)
 class Unit:
-    """A convolution that is replaced, with everything that changes with it."""
+    """A convolution that is replaced, with all layers that change with it."""
 
     name: str
+    """Name of the convolution."""
     form: Form
+    """Channels, kernel and padding of the convolution."""
     style: Style
+    """Normalisation and activation of the replacement."""
     scale: int
+    """Number of splits."""
     taps: int
-    """Weights of one channel for one channel, in the convolution as it is."""
+    """Number of taps of the original kernel."""
     stage: bool
+    """Whether the splits are independent (`mode="stage"` of `Res2Conv`)."""
     node: Node | None = None
+    """The call of the convolution; None if it did not run."""
     ends: tuple[bool, bool] = (False, False)
+    """Whether 1x1 convolutions are added before and after the splits."""
     between: tuple[Space, ...] = ()
-    """The channels before and behind it, where these are resized."""
+    """The channel spaces before and after it, if they are resized."""
     taken: Taken | None = None
-    """The normalisation and activation that its splits take over."""
+    """The normalisation and activation that the splits take over."""
     share: int | None = None
-    """Channels of a group in a split; None where a split is one group."""
+    """Channels per group in a split; None if a split is one group."""
     step: int = 1
-    """The width is a multiple of it."""
+    """The width is a multiple of this number."""
     number: int = 1
     """The width in steps."""
     free: bool = True
@@ -53,29 +61,29 @@ class Unit:
 
     @property
     def size(self) -> Size:
-        """The numbers of the replacement."""
+        """The size of the replacement."""
         return self.size_of(self.number)
 
     def size_of(self, number: int) -> Size:
-        """The numbers of the replacement at a width of `number` steps."""
+        """The size of the replacement at a width of `number` steps."""
         width = number * self.step
         return Size(self.scale, width, width // (self.share or width))
 
     @cached_property
     def positions(self) -> tuple[int, int]:
-        """Of the input and of the output; 1 where it did not run."""
+        """Numbers of positions of the input and of the output; 1 if the convolution did not run."""
         if self.node is None:
             return 1, 1
         return math.prod(self.node.inputs[0].shape[2:]), math.prod(self.node.output.shape[2:])
 
     @cached_property
     def extras(self) -> tuple[float, int]:
-        """Weights of a normalisation for each channel, and of an activation."""
+        """Weights of a normalisation per channel, and of an activation."""
         norm = sum(tensor.numel() for tensor in self.style.norm(16).parameters()) / 16
         return norm, sum(tensor.numel() for tensor in self.style.act().parameters())
 
-    def around(self, metric: str) -> list[float]:
-        """What one channel costs in the layers that are resized, for each of the spaces."""
+    def neighbour_costs(self, metric: Metric) -> list[float]:
+        """The cost of one channel in the layers that are resized, for each space."""
         costs = []
         for space in self.between:
             cost = 0.0
@@ -89,12 +97,12 @@ class Unit:
         return costs
 
     @cached_property
-    def channel_costs(self) -> dict[str, list[float]]:
-        """What one channel costs in the layers that are resized, by metric, for each of the spaces."""
-        return {metric: self.around(metric) for metric in ("parameters", "macs")}
+    def channel_costs(self) -> dict[Metric, list[float]]:
+        """The cost of one channel in the layers that are resized, by metric, for each space."""
+        return {metric: self.neighbour_costs(metric) for metric in get_args(Metric)}
 
-    def before(self, metric: str) -> float:
-        """What everything that changes costs in the network as it is."""
+    def before(self, metric: Metric) -> float:
+        """The cost of all layers that change, in the original network."""
         form = self.form
         weights = form.out_channels * (form.in_channels // form.groups) * self.taps
         channels = (form.in_channels, form.out_channels)
@@ -106,8 +114,8 @@ class Unit:
             cost += weights_per_channel(self.taken.norm.module) * form.out_channels
         return cost
 
-    def cost(self, number: int, metric: str) -> float:
-        """What everything that changes costs at a width of `number` steps."""
+    def cost(self, number: int, metric: Metric) -> float:
+        """The cost of all layers that change, at a width of `number` steps."""
         form, size = self.form, self.size_of(number)
         width, channels = size.width, size.channels
         weights = (self.scale - 1) * width * (width // size.cardinality) * math.prod(form.kernel_size)
@@ -123,15 +131,15 @@ class Unit:
 
 
 def weights_per_channel(module: nn.Module | None) -> float:
-    """Of a normalisation."""
+    """Number of weights of a normalisation per channel."""
     weight = getattr(module, "weight", None)
     if module is None or weight is None:
         return 0
     return sum(tensor.numel() for tensor in module.parameters(recurse=False)) / weight.numel()
 
 
-def per_channel(node: Node, space: Space, metric: str) -> float:
-    """What one channel of a space costs in a 1x1 convolution or linear layer that makes or reads it."""
+def per_channel(node: Node, space: Space, metric: Metric) -> float:
+    """The cost of one channel of a space in a 1x1 convolution or linear layer that produces or consumes it."""
     layer: Any = node.module
     outputs, inputs = layer.weight.shape[:2]
     cost = 0.0
@@ -143,8 +151,8 @@ def per_channel(node: Node, space: Space, metric: str) -> float:
     return cost
 
 
-def solve(units: Sequence[Unit], metric: str) -> None:
-    """Choose the widths so that all units together cost what they did, each about what it did."""
+def solve(units: Sequence[Unit], metric: Metric) -> None:
+    """Choose the widths such that the units together cost as much as before, and each about as much."""
     free = [unit for unit in units if unit.free]
     if not free:
         return
@@ -155,10 +163,10 @@ def solve(units: Sequence[Unit], metric: str) -> None:
     for unit in free:
         most = max(8, 4 * max(unit.form.in_channels, unit.form.out_channels))
         unit.number = nearest_width(partial(unit.cost, metric=metric), share * unit.before(metric), most)
-    # Whole channels are coarse where layers are narrow: single steps of single units make up for it.
+    # In narrow layers, whole channels are coarse: adjust the total by single steps of single units.
     excess = sum(unit.cost(unit.number, metric) for unit in free) - budget
     for _ in range(4 * len(free)):
-        if abs(excess) <= CLOSE * budget:
+        if abs(excess) <= TOLERANCE * budget:
             return
         step = -1 if excess > 0 else 1
         changes = [

@@ -1,4 +1,4 @@
-"""`convert`: any network becomes multi-scale."""
+"""`convert`: make any network multi-scale."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from res2net.kernels import SplitOrder
 from res2net.measure.counts import without_weights
 from res2net.measure.flow import Flow, record, tensors
 from res2net.nn.layers import check_positive
-from res2net.surgery.budget import BUDGETS, Unit, solve
+from res2net.surgery.budget import Budget, Unit, solve
 from res2net.surgery.find import resized_norm
-from res2net.surgery.plan import Choice, Options, described, plan
+from res2net.surgery.plan import Choice, Options, describe, plan
 from res2net.surgery.replace import initialise_new, replacement, resized_neighbour
 from res2net.surgery.report import Conversion, Cost, Kept, Replaced
 
@@ -25,14 +25,14 @@ __all__ = ["convert"]
 Inputs = tuple[Any, ...]
 Model = TypeVar("Model", bound=nn.Module)
 SIZES = {1: (1000,), 2: (224, 224), 3: (16, 112, 112)}
-"""Of the example input, by number of dimensions."""
+"""Sizes of the default example input, by number of dimensions."""
 
 
 def convert(
     model: Model,
     scale: int = 4,
     *,
-    budget: str = "parameters",
+    budget: Budget = "parameters",
     base_width: int | None = None,
     only: Choice | None = None,
     stage: Choice | None = None,
@@ -40,40 +40,40 @@ def convert(
     split_order: SplitOrder = "official",
     example_input: Tensor | Inputs | None = None,
 ) -> tuple[Model, Conversion]:
-    """Put Res2 convolutions in the place of the k x k convolutions of any network.
+    """Replace the k x k convolutions of any network by Res2 convolutions.
 
-    Between two 1x1 convolutions, as in a bottleneck, a `Res2Conv` takes the place and the neighbours get its channels
-    (Gao et al., TPAMI 2021, section 3.1, Fig. 2). Elsewhere the channels around stay: a 1x1 convolution before and one
-    behind make room for the splits. Grouped and depthwise convolutions become grouped and depthwise splits.
-    Normalisations and activations are of the network's own kind. Where there is a stride, the splits are not added
-    (`mode="stage"` of `Res2Conv`).
+    Between two 1x1 convolutions, as in a bottleneck, a `Res2Conv` replaces the convolution and the neighbours are
+    resized to its channels (Gao et al., TPAMI 2021, section 3.1, Fig. 2). Elsewhere the neighbours stay, and 1x1
+    convolutions are added before and after the splits. Grouped and depthwise convolutions become grouped and depthwise
+    splits. Normalisations and activations are of the types that the network uses. Strided convolutions become
+    independent splits (`mode="stage"` of `Res2Conv`).
 
     Args:
-        model: with convolutions in 1, 2 or 3 dimensions; it is not changed. Layers that stay keep their weights,
-            those that are new or resized start anew.
-        scale: splits, 2 or more. Grouped convolutions whose channels do not divide have fewer.
-        budget: what stays as it was, in the whole network: "parameters", "macs", or "width", by which the splits
-            together have as many channels as the convolution.
+        model: a network with convolutions in 1, 2 or 3 dimensions; it is not changed. Layers that are kept keep their
+            weights; new and resized layers are initialised.
+        scale: number of splits, at least 2. Grouped convolutions whose channels are not divisible by it have fewer.
+        budget: the cost that the whole network keeps: "parameters", "macs", or "width", with which the splits together
+            have as many channels as the convolution.
         base_width: instead of a budget, a split has `floor(channels * base_width / 64)` channels, as in the paper.
-        only: the convolutions that are replaced: patterns of names such as `"layer4.*"`, or a function of the name
-            and the convolution. By default all.
-        stage: the convolutions whose splits are not added, also at stride 1, told in the same way. The published
-            networks have the first block of each stage so.
-        stem: whether convolutions that see the input itself are replaced too.
-        split_order: as in `Res2Conv`.
-        example_input: what the network is run with once, to see what follows what: a tensor, or a tuple of arguments.
-            By default an image, a signal or a volume of a usual size.
+        only: the convolutions to replace, as patterns of names such as `"layer4.*"`, or as a function of the name and
+            the convolution. By default all.
+        stage: the convolutions with independent splits also at stride 1, selected in the same way. In the published
+            networks these are in the first block of each stage.
+        stem: whether to replace convolutions that read the input of the network.
+        split_order: the `split_order` of `Res2Conv`.
+        example_input: a tensor, or a tuple of arguments, that the network is run with once to record its data flow. By
+            default an image, a signal or a volume of a common size.
 
     Returns:
-        The new network, in the mode of the given one, and what was done.
+        The new network, in the mode of the given one, and a report.
 
     Raises:
         InputError: an option is out of range, or the network does not run with the example input.
     """
     check_range("Scale", scale, 2)
     check_positive("Scale", scale)
-    check_choice("Budget", budget, BUDGETS)
-    check_choice("Split order", split_order, SplitOrder)
+    check_choice("budget", budget, Budget)
+    check_choice("split order", split_order, SplitOrder)
     if base_width is not None:
         check_positive("Base width", base_width)
     options = Options(scale, budget, base_width, only, stage, stem, split_order)
@@ -82,33 +82,33 @@ def convert(
     units, kept = plan(twin, flow, options)
     new, after = converted(model, units, options, inputs)
     if after is None or after.shapes != flow.shapes:
-        # Something in the network knows its number of channels in a way that the record does not show.
+        # Some layer depends on the number of channels in a way that the recorded flow does not show.
         units, kept = plan(twin, flow, Options(**{**vars(options), "resize": False}))
         new, after = converted(model, units, options, inputs)
     if after is None or after.shapes != flow.shapes:
-        raise InputError("The converted network does not run: choose fewer convolutions to replace (`only`).")
+        raise InputError("The converted network does not run: select fewer convolutions with `only`.")
     return new, report(model, new, units, kept, (flow.macs, after.macs))
 
 
 def example_inputs(model: nn.Module, given: Tensor | Inputs | None) -> Inputs:
-    """The arguments that the network is run with, `given` or made up."""
+    """The arguments that the network is run with: the given ones, or an empty input of a common size."""
     if given is not None:
         inputs = (given,) if isinstance(given, Tensor) else tuple(given)
         if not tensors(inputs):
-            raise InputError("The example input has no tensor: give one, or a tuple of arguments with one.")
+            raise InputError("The example input contains no tensor: give a tensor, or a tuple of arguments with one.")
         return inputs
     first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
     if first is None:
         raise InputError("The network has no convolution: there is nothing to convert.")
     size = (first.in_channels, *SIZES[len(first.kernel_size)])
-    known = getattr(model, "default_cfg", None)  # of timm's models
-    if isinstance(known, dict) and len(known.get("input_size", ())) == len(size):
-        size = (first.in_channels, *known["input_size"][1:])
+    config = getattr(model, "default_cfg", None)  # timm's models have one
+    if isinstance(config, dict) and len(config.get("input_size", ())) == len(size):
+        size = (first.in_channels, *config["input_size"][1:])
     return (torch.empty(1, *size, device="meta", dtype=first.weight.dtype),)
 
 
 def observed(model: nn.Module, inputs: Inputs) -> tuple[nn.Module, Flow]:
-    """A copy of the network, and what it does: without computing anything if it can."""
+    """Record the data flow of a copy of the network, on the meta device if possible."""
     twin = without_weights(model)
     try:
         return twin, record(twin, moved(inputs, "meta"))
@@ -127,7 +127,7 @@ def observed(model: nn.Module, inputs: Inputs) -> tuple[nn.Module, Flow]:
 
 
 def moved(inputs: Inputs, device: str) -> Inputs:
-    """The same arguments on another device; from the meta device, zeros."""
+    """Move arguments to another device; tensors on the meta device become zeros."""
 
     def move(value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -140,7 +140,7 @@ def moved(inputs: Inputs, device: str) -> Inputs:
 
 
 def converted(model: Model, units: list[Unit], options: Options, inputs: Inputs) -> tuple[Model, Flow | None]:
-    """A copy of the network with the replacements in it, and what it does; None where it does not run."""
+    """Convert a copy of the network and record its data flow, which is None if it does not run."""
     solve(units, "macs" if options.budget == "macs" else "parameters")
     new = copy.deepcopy(model)
     for unit in units:
@@ -152,7 +152,7 @@ def converted(model: Model, units: list[Unit], options: Options, inputs: Inputs)
 
 
 def install(model: nn.Module, unit: Unit, options: Options) -> None:
-    """Put a replacement into the network, and resize what is around it."""
+    """Replace a convolution in the network, and resize its neighbours."""
     conv = model.get_submodule(unit.name)
     weight: Tensor = conv.weight  # type: ignore[assignment]
     with torch.device(weight.device):
@@ -180,17 +180,17 @@ def install(model: nn.Module, unit: Unit, options: Options) -> None:
 
 
 def put(model: nn.Module, name: str, layer: nn.Module) -> None:
-    """Put a layer in the place of another, wherever that one is."""
+    """Replace a layer everywhere in the network, in the same mode."""
     old = model.get_submodule(name)
     layer.train(old.training)
-    places = [place for place, module in model.named_modules(remove_duplicate=False) if module is old]
-    for place in places:
-        parent, _, attribute = place.rpartition(".")
+    paths = [path for path, module in model.named_modules(remove_duplicate=False) if module is old]
+    for path in paths:
+        parent, _, attribute = path.rpartition(".")
         setattr(model.get_submodule(parent), attribute, layer)
 
 
 def report(model: nn.Module, new: nn.Module, units: list[Unit], kept: list[Kept], macs: tuple[int, int]) -> Conversion:
-    """What was done."""
+    """Report the conversion."""
     replaced = []
     for unit in units:
         conv: Any = model.get_submodule(unit.name)
@@ -200,7 +200,7 @@ def report(model: nn.Module, new: nn.Module, units: list[Unit], kept: list[Kept]
             after += ", depthwise" if size.cardinality == size.width else f", {size.cardinality} groups"
         if any(unit.ends):
             after += " between 1x1 convolutions"
-        replaced.append(Replaced(unit.name, described(conv), after, conv.weight.numel()))
+        replaced.append(Replaced(unit.name, describe(conv), after, conv.weight.numel()))
     parameters = (sum(tensor.numel() for tensor in one.parameters()) for one in (model, new))
-    before, behind = (Cost(*pair) for pair in zip(parameters, macs, strict=True))
-    return Conversion(tuple(replaced), tuple(kept), before, behind)
+    before, after_all = (Cost(*pair) for pair in zip(parameters, macs, strict=True))
+    return Conversion(tuple(replaced), tuple(kept), before, after_all)

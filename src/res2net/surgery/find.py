@@ -1,4 +1,4 @@
-"""What stands around a convolution: its normalisation and activation, and those of the network's kind."""
+"""The normalisation and activation of a convolution, and new ones of the same type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from res2net.nn.layers import ActivationName, activation
 
 __all__ = ["Follow", "Style", "Taken", "followers", "resized_norm", "style_of"]
 
-# Activations that change nothing when they are applied twice; the means of their outputs also stay as they are.
+# Activations that can be applied twice without an effect, also after averaging their outputs.
 REPEATABLE = (nn.ReLU, nn.Hardtanh, nn.Identity)  # a ReLU6 is a Hardtanh
 FUNCTIONS: tuple[ActivationName, ...] = ("relu", "relu6", "silu", "mish", "hardswish")
 SHAPED: dict[str, Callable[..., nn.Module]] = {
@@ -26,9 +26,9 @@ SHAPED: dict[str, Callable[..., nn.Module]] = {
     "gelu": lambda approximate="none": nn.GELU(approximate),
     "hardtanh": nn.Hardtanh,
 }
-"""Activations whose functions have more arguments than the tensor: a slope, limits, an approximation."""
-FAR = 12
-"""Calls behind or before a convolution among which its kind of normalisation and activation is looked for."""
+"""Activations whose functions have arguments besides the tensor: a slope, limits, an approximation."""
+MAX_DISTANCE = 12
+"""Number of calls after or before a convolution that are searched for a normalisation and an activation."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,22 @@ class Style:
     """The normalisation and the activation of the splits."""
 
     norm: Callable[[int], nn.Module]
+    """Creates a normalisation for a number of channels."""
     act: Callable[[], nn.Module]
+    """Creates an activation."""
 
 
 @dataclass(frozen=True)
 class Follow:
-    """What is applied to the output of a convolution and to nothing else."""
+    """The calls that only the output of a convolution goes through."""
 
     norm: Node | None = None
+    """The normalisation."""
     act: Node | None = None
-    """None also where the normalisation has an activation of its own."""
+    """The activation; None also if the normalisation includes one."""
 
     def taken(self, flow: Flow) -> Taken | None:
-        """What the splits take over, if they can: both go, or the activation does no harm where it stays."""
+        """The layers that the splits take over; None unless both can be removed, or the activation can be repeated."""
         if self.norm is None or flow.calls[self.norm.name] > 1:
             return None
         if own_activation(self.norm.module) is not None:
@@ -57,40 +60,41 @@ class Follow:
             return None
         if self.act.module is not None and flow.calls[self.act.name] == 1:
             return Taken(self.norm, None if is_norm(self.act.module) else self.act.name)
-        return Taken(self.norm, None) if isinstance(made_activation(self.act), REPEATABLE) else None
+        return Taken(self.norm, None) if isinstance(activation_of(self.act), REPEATABLE) else None
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A normalisation and an activation that the splits apply themselves."""
+    """A normalisation and an activation that the splits apply instead."""
 
     norm: Node
+    """The normalisation, which is removed."""
     act: str | None
-    """The layer that goes; None where it is part of the normalisation, or stays."""
+    """Name of the activation that is removed; None if it belongs to the normalisation, or stays."""
 
 
 class ChannelNorm(nn.LayerNorm):
     """A layer normalisation over the channels of each position.
 
-    Shape: `(N, C, *size)` to the same.
+    Shape: `(N, C, *size)` to the same shape.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise each position."""
+        """Normalise the channels of each position."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 def followers(node: Node) -> Follow:
-    """The normalisation and the activation directly behind a call, as far as nothing else reads what they read."""
+    """Find the normalisation and the activation directly after a call, if nothing else reads their inputs."""
     norm = only_user(node.output)
     if norm is None or not is_norm(norm.module):
-        return Follow(None, norm if norm is not None and made_activation(norm) is not None else None)
+        return Follow(None, norm if norm is not None and activation_of(norm) is not None else None)
     act = only_user(norm.output)
-    return Follow(norm, act if act is not None and made_activation(act) is not None else None)
+    return Follow(norm, act if act is not None and activation_of(act) is not None else None)
 
 
 def only_user(value: Value) -> Node | None:
-    """The call that reads a tensor, if there is one only; an identity is passed by."""
+    """The only call that reads a tensor, identities aside; None if there are others."""
     while len(value.users) == 1 and not value.is_output:
         user = value.users[0]
         if not isinstance(user.module, nn.Identity):
@@ -100,18 +104,18 @@ def only_user(value: Value) -> Node | None:
 
 
 def own_activation(norm: nn.Module | None) -> nn.Module | None:
-    """The activation that is part of a normalisation, as in timm's `BatchNormAct2d`."""
+    """The activation that a normalisation includes, as timm's `BatchNormAct2d`; None without one."""
     act = getattr(norm, "act", None)
     return act if isinstance(act, nn.Module) and not isinstance(act, nn.Identity) else None
 
 
-def made_activation(node: Node) -> nn.Module | None:
+def activation_of(node: Node) -> nn.Module | None:
     """The activation that a call applies; None if it is something else."""
     module = node.module
     if module is None:
         name = node.name.removesuffix("_")
         if name in SHAPED:
-            # What is neither a number nor a word is the switch to work in place.
+            # Numbers and strings only: a bool is the `inplace` switch.
             given = [value for value in node.arguments if type(value) in (int, float, str)]
             named = {key: value for key, value in node.named.items() if type(value) in (int, float, str)}
             return SHAPED[name](*given, **named)
@@ -127,22 +131,24 @@ def made_activation(node: Node) -> nn.Module | None:
 
 
 def style_of(node: Node | None, model: nn.Module, dims: int) -> Style:
-    """The normalisation and activation nearest behind a convolution, else before it, else the commonest."""
+    """The normalisation and activation nearest after a convolution, else before it, else the most common ones."""
     norm = act = None
     if node is not None:
-        norm = around(node, lambda one: one.module if is_norm(one.module) else None)
-        act = around(node, made_activation, past_layers=True)
+        norm = nearest_module(node, lambda one: one.module if is_norm(one.module) else None)
+        act = nearest_module(node, activation_of, past_layers=True)
     norm = norm or commonest([module for module in model.modules() if is_norm(module)])
     act = act or commonest([module for module in model.modules() if isinstance(module, nn.ReLU | nn.SiLU | nn.GELU)])
     return Style(norm_like(norm, dims), activation_like(act or nn.ReLU()))
 
 
-def around(node: Node, find: Callable[[Node], nn.Module | None], *, past_layers: bool = False) -> nn.Module | None:
-    """The first thing found behind a call, or else before it, without looking past layers with weights."""
+def nearest_module(
+    node: Node, find: Callable[[Node], nn.Module | None], *, past_layers: bool = False
+) -> nn.Module | None:
+    """Search after a call, then before it, for a module, without passing layers with weights unless `past_layers`."""
     for behind in (True, False):
         waiting = deque([node])
         seen = {id(node)}
-        while waiting and len(seen) < FAR:
+        while waiting and len(seen) < MAX_DISTANCE:
             here = waiting.popleft()
             found = find(here) if here is not node else None
             if found is not None:
@@ -163,7 +169,7 @@ def around(node: Node, find: Callable[[Node], nn.Module | None], *, past_layers:
 
 
 def commonest(modules: list[nn.Module]) -> nn.Module | None:
-    """One of the type that occurs most often."""
+    """A module of the most common type."""
     if not modules:
         return None
     kind = Counter(type(module) for module in modules).most_common(1)[0][0]
@@ -171,7 +177,7 @@ def commonest(modules: list[nn.Module]) -> nn.Module | None:
 
 
 def norm_like(norm: Any, dims: int) -> Callable[[int], nn.Module]:
-    """A function that makes normalisations of the kind of `norm`, without its activation."""
+    """A function that creates normalisations of the type of `norm`, without its activation."""
     if norm is None:
         return lambda _channels: nn.Identity()
     if isinstance(norm, nn.LayerNorm):
@@ -180,27 +186,17 @@ def norm_like(norm: Any, dims: int) -> Callable[[int], nn.Module]:
     if isinstance(norm, nn.GroupNorm):
         share = norm.num_channels // norm.num_groups if norm.num_groups > 1 else 0
         return lambda channels: nn.GroupNorm(groups_of(channels, share), channels, norm.eps)
-    if isinstance(norm, nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d):
-        kinds = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
-        settings: Any = (norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-        return lambda channels: kinds[dims](channels, *settings)
+    settings = (norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
     if isinstance(norm, nn.SyncBatchNorm):
         group = norm.process_group
-        return lambda channels: nn.SyncBatchNorm(
-            channels, norm.eps, norm.momentum, norm.affine, norm.track_running_stats, group
-        )
-    batch = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-    return lambda channels: batch[dims](
-        channels,
-        norm.eps,
-        norm.momentum,
-        norm.affine,
-        norm.track_running_stats,
-    )
+        return lambda channels: nn.SyncBatchNorm(channels, *settings, group)
+    instance = isinstance(norm, nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d)
+    kind: Any = getattr(nn, f"{'Instance' if instance else 'Batch'}Norm{dims}d")
+    return lambda channels: kind(channels, *settings)
 
 
 def groups_of(channels: int, share: int) -> int:
-    """Groups of about `share` channels that divide `channels`; one group for 0."""
+    """The number of groups, a divisor of `channels`, with about `share` channels each; one group for 0."""
     if not share:
         return 1
     divisors = [groups for groups in range(1, channels + 1) if channels % groups == 0]
@@ -208,14 +204,14 @@ def groups_of(channels: int, share: int) -> int:
 
 
 def activation_like(act: nn.Module) -> Callable[[], nn.Module]:
-    """A function that makes activations of the kind of `act`."""
+    """A function that creates activations of the type of `act`."""
     if isinstance(act, nn.PReLU):
         return nn.PReLU
     return lambda: copy.deepcopy(act)
 
 
 def resized_norm(norm: nn.Module, channels: int) -> nn.Module:
-    """A normalisation like `norm` for another number of channels, as new."""
+    """Create a freshly initialised normalisation like `norm` for another number of channels."""
     new = copy.deepcopy(norm)
     if isinstance(new, nn.GroupNorm):
         share = new.num_channels // new.num_groups if new.num_groups > 1 else 0

@@ -1,4 +1,4 @@
-"""Batch normalisations folded into the convolutions before them: the same function in evaluation, to rounding."""
+"""Folding of batch normalisations into the preceding convolutions: the same function in evaluation, up to rounding."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["fold_norms"]
 
 
 def fold_norms(model: nn.Module, flow: Flow) -> None:
-    """Fold, in place, each batch normalisation that alone reads a convolution or linear layer.
+    """Fold batch normalisations into the convolutions and linear layers that only they read, in place.
 
     Args:
-        model: in evaluation.
-        flow: what a network with the same layers did.
+        model: a network in evaluation mode.
+        flow: the recorded data flow of a network with the same layers.
     """
     for node in flow.nodes:
         norm_node = followers(node).norm if folds_into(node) else None
@@ -37,7 +37,7 @@ def fold_norms(model: nn.Module, flow: Flow) -> None:
 
 
 def folds_into(node: Node) -> bool:
-    """Whether a call is of a layer that can take a scale and a shift of its outputs."""
+    """Whether the layer of a call can absorb a scale and a shift of its outputs."""
     module = node.module
     if isinstance(module, nn.Linear):
         return type(module) is nn.Linear and len(node.output.shape) == 2

@@ -1,4 +1,4 @@
-"""The Res2 chain as one operator with its weights side by side, for GPUs."""
+"""The Res2 chain as one operator with stacked weights, for GPUs."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ ACTIVATIONS: dict[type[nn.Module], Act] = {nn.ReLU: "relu", nn.Identity: "none"}
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
 Step = tuple[Any, nn.Module]
-"""A convolution and its activation."""
+"""A convolution and the activation after it."""
 
 
 class FoldedChain(nn.Module):
-    """The Res2 chain by `res2net.kernels.folded_chain_op`, for inference only: gradients do not pass.
+    """The Res2 chain by `res2net.kernels.folded_chain_op`, for inference only: it is not differentiable.
 
     Args:
-        steps: the convolution and the activation of each convolved split, first to last; `folds` them.
-        layout: of the splits.
-        pool: what the split that is not convolved goes through; None where it stays as it is.
-        backend: of the operator, "triton" or "reference".
+        steps: the convolution and the activation of each convolved split, in order; `folds` must accept them.
+        layout: the layout of the splits.
+        pool: the pooling of the split that is not convolved; None if it passes unchanged.
+        backend: the backend of the operator, "triton" or "reference".
 
     Shape: `(N, scale * width, H, W)` to the same channels, in channels-last memory.
     """
 
     weight: Tensor
-    """`(branches, k * k * width, width / groups)`: the order of the kernel, which no memory format changes."""
+    """Weights `(branches, k * k * width, width / groups)`, in the order that the kernel reads in any memory format."""
     bias: Tensor
-    """`(branches, width)`."""
+    """Biases `(branches, width)`."""
 
     def __init__(self, steps: Sequence[Step], layout: Layout, pool: nn.Module | None, backend: Backend) -> None:
         super().__init__()
@@ -59,23 +59,23 @@ class FoldedChain(nn.Module):
 
     @property
     def weights(self) -> Tensor:
-        """`(branches, width, width / groups, k, k)`: the same memory as the operator takes it."""
+        """A view of the weights in the shape that the operator takes, `(branches, width, width / groups, k, k)`."""
         by_tap = self.weight.unflatten(1, (self.size, self.size, self.layout.width))
         return by_tap.permute(0, 3, 4, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Each split through its convolution, on top of the split before it."""
+        """Compute the chain."""
         return folded_chain_op(x, self.weights, self.bias, self.layout, self.options, backend=self.backend)
 
     def extra_repr(self) -> str:
-        """The options."""
+        """The layout and options, for `print`."""
         return f"{self.layout}, kernel {self.size}, {self.options}, backend={self.backend}"
 
 
 def folds(steps: Sequence[Step], layout: Layout, pool: nn.Module | None) -> bool:
-    """Whether `FoldedChain` takes these: alike convolutions in 2 dimensions, padded by zeros to keep the size."""
+    """Whether `FoldedChain` accepts these steps: equal 2-D convolutions, zero-padded to keep the size."""
     first, act = steps[0]
-    # A chain of one split is a plain convolution, which torch's own libraries compute best.
+    # A chain of one split is a plain convolution, for which torch's libraries are fastest.
     if layout.scale == 1 or type(first) is not nn.Conv2d or type(act) not in ACTIVATIONS:
         return False
     kernel, stride, dilation = first.kernel_size, first.stride, first.dilation
@@ -92,10 +92,10 @@ def folds(steps: Sequence[Step], layout: Layout, pool: nn.Module | None) -> bool
 
 
 def pools(pool: Any, conv: nn.Conv2d) -> bool:
-    """Whether the pooling is none, or that of the operator: of the kernel and the stride of the convolutions."""
+    """Whether the operator supports the pooling: none, or an average with the kernel and stride of the convolutions."""
     if pool is None:
         return True
     pairs = [(n, n) if isinstance(n, int) else tuple(n) for n in (pool.kernel_size, pool.stride, pool.padding)]
-    around = tuple(size // 2 for size in conv.kernel_size)
+    padding = tuple(size // 2 for size in conv.kernel_size)
     exact = type(pool) is nn.AvgPool2d and not pool.ceil_mode and pool.divisor_override is None
-    return exact and pairs == [conv.kernel_size, conv.stride, around]
+    return exact and pairs == [conv.kernel_size, conv.stride, padding]

@@ -1,4 +1,4 @@
-"""Layers for inference that are one step each: a convolution with what follows it, a chain, a bottleneck."""
+"""Fused layers for inference: a convolution with its activation, a Res2 chain, a bottleneck."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Chain", "ConvAct", "FusedBottleneck", "PackedConv", "StageChain", "g
 
 onednn: Any = torch.ops.mkldnn
 LAYOUTS = 3
-"""Shapes of inputs for which weights are kept in a layout of their own."""
+"""Number of input shapes for which weights are kept in an optimal layout."""
 
-# What oneDNN applies to the output of a convolution before it is written: name, numbers and kind.
+# The operations that oneDNN fuses with a convolution: their name, scalars and algorithm.
 ATTRIBUTES: dict[type[nn.Module], Callable[[Any], tuple[str, list[float], str]]] = {
     nn.Identity: lambda _: ("none", [], ""),
     nn.ReLU: lambda _: ("relu", [], ""),
@@ -35,7 +35,7 @@ ATTRIBUTES: dict[type[nn.Module], Callable[[Any], tuple[str, list[float], str]]]
 
 
 class ConvAct(nn.Module):
-    """A convolution, the addition of another tensor if there is one, and an activation, in plain layers."""
+    """A convolution, an optional addition of another tensor, and an activation, in plain layers."""
 
     def __init__(self, conv: nn.Module, act: nn.Module) -> None:
         super().__init__()
@@ -43,26 +43,26 @@ class ConvAct(nn.Module):
         self.act = act
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        """`(N, C, *size)` to the convolution's shape, which is that of `other`."""
+        """Compute `act(conv(x) + other)`: `(N, C, *size)` to the shape of `other`, that of the convolution."""
         y = self.conv(x)
         return self.act(y if other is None else y + other)
 
     def added_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """As `forward`; the result may take the place of `other`."""
+        """Compute `act(conv(x) + other)`; the result may overwrite `other`."""
         return self(x, other)
 
 
 class PackedConv(nn.Module):
-    """A convolution with its weights in the layout that oneDNN chose for them, and an activation, on the CPU.
+    """A convolution with its weights in the optimal layout of oneDNN, and an activation, on the CPU.
 
-    It works with channels last, and is for inference only: gradients do not pass. The layout depends on the shape of
-    the input, and one that does not fit costs more than it saves: the first `LAYOUTS` shapes have one of their own.
+    It computes in channels-last memory, and is for inference only: it is not differentiable. The optimal layout depends
+    on the input shape, and another one is slow: the first `LAYOUTS` shapes have a layout of their own.
 
     Args:
-        conv: of 2 or 3 dimensions, padded with zeros, in fp32 or bf16.
-        act: what follows; one of `ATTRIBUTES`.
+        conv: a convolution of 2 or 3 dimensions with zero padding, in fp32 or bf16.
+        act: the activation after it, of a type in `ATTRIBUTES`.
 
-    Shape: as the convolution.
+    Shape: that of the convolution.
     """
 
     bias: Tensor | None
@@ -78,19 +78,19 @@ class PackedConv(nn.Module):
         self.set_weight(conv.weight.detach())
 
     def set_weight(self, weight: Tensor) -> None:
-        """Take over a dense weight."""
+        """Set the weight from a dense tensor."""
         if weight.device.type != "cpu":
-            raise InputError("A model that was optimised for the CPU stays there: move it first, then optimise it.")
+            raise InputError("A model that was optimised for the CPU cannot be moved: optimise it after the move.")
         self.packed = self.pack(weight, None)
         self.layouts: dict[tuple[int, ...], Tensor] = {}
 
     def pack(self, weight: Tensor, shape: tuple[int, ...] | None) -> Tensor:
-        """Bring a dense weight into the layout of the machine, for inputs of that shape."""
+        """Convert a dense weight to the optimal layout for inputs of that shape."""
         weight = weight.contiguous(memory_format=self.memory_format)
         return onednn._reorder_convolution_weight(weight, self.padding, self.stride, self.dilation, self.groups, shape)
 
     def packed_for(self, shape: tuple[int, ...]) -> Tensor:
-        """The weight in the layout for inputs of that shape."""
+        """The weight in the layout for inputs of that shape, converted at the first call."""
         found = self.layouts.get(shape)
         if found is None and len(self.layouts) < LAYOUTS:
             found = self.pack(self.weight, shape)
@@ -101,23 +101,23 @@ class PackedConv(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """A copy of the weight, dense: `(C_out, C_in / groups, *kernel)`."""
+        """A dense copy of the weight, `(C_out, C_in / groups, *kernel)`."""
         return self.packed.to_dense()
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        """`(N, C, *size)` to the convolution's shape, which is that of `other`, added before the activation."""
+        """Compute `act(conv(x) + other)`: `(N, C, *size)` to the shape of `other`, that of the convolution."""
         x, *where = self.operands(x)
         if other is None:
             return onednn._convolution_pointwise(x, *where, self.attribute, self.numbers, self.kind)
         return self.finished(onednn._convolution_pointwise(x, other, *where, "add", 1.0, self.relu, [], ""))
 
     def added_to(self, other: Tensor, x: Tensor) -> Tensor:
-        """As `forward`; the result takes the place of `other`."""
+        """Compute `act(conv(x) + other)`; the result overwrites `other`."""
         where = self.operands(x)
         return self.finished(onednn._convolution_pointwise_(other, *where, "add", 1.0, self.relu, [], ""))
 
     def operands(self, x: Tensor) -> tuple[Any, ...]:
-        """What each operator of oneDNN takes first."""
+        """The first arguments of oneDNN's operators."""
         if x.stride(1) != 1:
             x = x.contiguous(memory_format=self.memory_format)
         weight = self.packed_for(tuple(x.shape))
@@ -125,11 +125,11 @@ class PackedConv(nn.Module):
 
     @property
     def relu(self) -> str | None:
-        """The activation behind an addition, where it is the one that oneDNN has there."""
+        """The name of the activation after an addition, if oneDNN can fuse it: only ReLU."""
         return "relu" if self.attribute == "relu" else None
 
     def finished(self, y: Tensor) -> Tensor:
-        """The sum, with the activation if it has none yet."""
+        """Apply the activation to a sum, unless oneDNN already did."""
         return y if self.relu else self.act(y)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedConv:
@@ -158,7 +158,7 @@ class PackedConv(nn.Module):
 
 
 def packs(conv: nn.Module, act: nn.Module | None = None) -> bool:
-    """Whether `PackedConv` takes this convolution, with this activation."""
+    """Whether `PackedConv` supports this convolution and activation."""
     return (
         isinstance(conv, nn.Conv2d | nn.Conv3d)
         and conv.padding_mode == "zeros"
@@ -170,7 +170,7 @@ def packs(conv: nn.Module, act: nn.Module | None = None) -> bool:
 
 
 class Chain(nn.Module):
-    """The Res2 chain of convolutions that have their activation with them.
+    """The Res2 chain of fused convolutions.
 
     Shape: `(N, scale * width, *size)` to the same channels.
     """
@@ -185,14 +185,14 @@ class Chain(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        """Each split through its convolution, on top of the split before it."""
+        """Compute the chain."""
         if self.in_place:
             return chain_in_place(x, list(self.convs), self.layout)
         return chain(x, list(self.convs), self.layout, self.pool)
 
 
 class StageChain(nn.Module):
-    """The Res2 chain of the stage mode, where no split waits for another: one grouped convolution for all of them.
+    """The Res2 chain in stage mode, where splits are independent: one grouped convolution for all of them.
 
     Shape: `(N, scale * width, *size)` to `(N, scale * width, *ceil(size / stride))`.
     """
@@ -206,7 +206,7 @@ class StageChain(nn.Module):
         self.sizes = [layout.width, rest] if layout.passed == 0 else [rest, layout.width]
 
     def forward(self, x: Tensor) -> Tensor:
-        """All splits but the one that passes through the convolution."""
+        """Convolve all splits except the one that passes through."""
         if self.passed is None:
             return self.conv(x)
         splits = list(x.split(self.sizes, 1))
@@ -218,7 +218,7 @@ class StageChain(nn.Module):
 
 
 def grouped(convs: Sequence[Any]) -> nn.Module:
-    """Convolutions of the same numbers side by side, as one."""
+    """Join equal convolutions into one grouped convolution."""
     first, count = convs[0], len(convs)
     made: Any = conv_like(first, count * first.in_channels, count * first.out_channels, count * first.groups)
     with torch.no_grad():
@@ -229,9 +229,9 @@ def grouped(convs: Sequence[Any]) -> nn.Module:
 
 
 class FusedBottleneck(nn.Module):
-    """A bottleneck of layers that have their activations with them: the last adds the shortcut.
+    """A bottleneck of fused layers, the last of which adds the shortcut.
 
-    Shape: as the bottleneck.
+    Shape: that of the bottleneck.
     """
 
     def __init__(self, conv1: nn.Module, inner: nn.Module, conv3: nn.Module, downsample: nn.Module) -> None:
@@ -239,7 +239,7 @@ class FusedBottleneck(nn.Module):
         self.conv1, self.inner, self.conv3, self.downsample = conv1, inner, conv3, downsample
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """As the bottleneck: `residual` takes the place of the shortcut."""
+        """Compute the bottleneck; `residual` replaces the shortcut."""
         y = self.inner(self.conv1(x))
         if residual is None and not isinstance(self.downsample, nn.Identity):
             return self.conv3.added_to(self.downsample(x), y)  # type: ignore[operator]

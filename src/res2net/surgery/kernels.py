@@ -1,8 +1,9 @@
-"""What computes the convolutions and chains of an optimised network, and in which memory."""
+"""The kernels of an optimised network, and the memory format of its weights."""
 
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import torch
 from torch import nn
@@ -12,37 +13,38 @@ from res2net.errors import InputError, check_choice
 from res2net.kernels.folded_op import triton_problem
 from res2net.surgery.kinds import CHANNELS_LAST
 
-__all__ = ["KERNELS", "channels_last", "device_of", "usable_kernels"]
+__all__ = ["Kernels", "Target", "channels_last", "device_of", "usable_kernels"]
 
-KERNELS = ("onednn", "torch", "triton", "reference")
+Kernels = Literal["onednn", "torch", "triton", "reference"]
+Target = Literal["eager", "export"]
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the first of its tensors is."""
+    """The device of the first tensor of a model."""
     tensors = itertools.chain(model.parameters(), model.buffers())
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-def usable_kernels(kernels: str | None, target: str, device: torch.device) -> str:
-    """The given kernels or the default ones; `InputError` where they do not run."""
+def usable_kernels(kernels: Kernels | None, target: Target, device: torch.device) -> Kernels:
+    """The given kernels, or the default ones; raises `InputError` if they do not run on the device."""
     packs_here = device.type == "cpu" and torch.backends.mkldnn.is_available()
     if kernels is None:
         return "onednn" if packs_here and target == "eager" else "torch"
-    check_choice("Kernels", kernels, KERNELS)
+    check_choice("kernels", kernels, Kernels)
     if kernels == "onednn" and target == "export":
-        raise InputError("kernels='onednn' does not fit target='export', whose layers are plain: use 'torch'.")
+        raise InputError("kernels='onednn' cannot be exported: use kernels='torch', or target='eager'.")
     if kernels == "onednn" and not packs_here:
         raise InputError(f"kernels='onednn' needs oneDNN and a CPU, and the network is on {device}: use 'torch'.")
     problem = triton_problem(device) if kernels == "triton" else None
     if problem is not None:
-        raise InputError(f"kernels='triton' needs triton and a GPU, and {problem}: choose 'torch', or go to a GPU.")
+        raise InputError(f"kernels='triton' needs triton and a GPU, and {problem}: use 'torch'.")
     return kernels
 
 
 def channels_last(model: nn.Module) -> None:
-    """Bring, in place, weights of convolutions into channels-last memory, in which their outputs are then, too."""
+    """Convert the weights of convolutions to channels-last memory, in place, and with them their outputs."""
     for module in model.modules():
         if isinstance(module, _ConvNd) and module.weight.ndim in CHANNELS_LAST:
             weight = module.weight.data
-            # A kernel of one pixel is in both memories at once: only new strides tell which is meant.
+            # The strides of a 1x1 kernel fit both formats, so `to` would not change them.
             module.weight.data = torch.empty_like(weight, memory_format=CHANNELS_LAST[weight.ndim]).copy_(weight)

@@ -1,4 +1,4 @@
-"""What a convolution computes, told by its class; and others of its kind."""
+"""Classes of convolutions: which of them compute a plain convolution, with which padding, and copies of other sizes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import nn
 __all__ = ["CHANNELS_LAST", "conv_like", "is_plain", "padding_of"]
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-"""The memory format with channels last, by the number of dimensions of a tensor or weight."""
+"""The channels-last memory format by the number of dimensions of a tensor or weight."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 SAME = ("Conv2dSame", "Conv2dSameExport")
-"""Classes of timm that pad as TensorFlow does; by name, so that timm need not be there."""
+"""Names of timm's classes that pad as TensorFlow does; names, so that timm need not be installed."""
 
 
 def is_plain(conv: nn.Module) -> bool:
-    """Whether it computes what torch's own class does, up to the padding, with weights of its own."""
+    """Whether a convolution computes what torch's class does, up to padding, with weights of its own."""
     if hasattr(conv, "parametrizations"):
         return False
     return type(conv).__name__ in SAME or any(
@@ -28,14 +28,14 @@ def is_plain(conv: nn.Module) -> bool:
 
 
 def padding_of(conv: Any) -> tuple[int | str, ...]:
-    """For each axis how much is padded on both sides, or "same": so much that a stride `s` makes `n` `ceil(n / s)`."""
+    """The padding on both sides of each axis, or "same" for outputs of size `ceil(n / stride)`."""
     if conv.padding == "same" or type(conv).__name__ in SAME:
         return ("same",) * len(conv.kernel_size)
     return (0,) * len(conv.kernel_size) if conv.padding == "valid" else tuple(conv.padding)
 
 
 def conv_like(conv: Any, in_channels: int, out_channels: int, groups: int) -> nn.Module:
-    """A convolution of torch like another, but for its numbers of channels and groups, as new."""
+    """Create a freshly initialised convolution like another, with other numbers of channels and groups."""
     kind = next(kind for kind in CONVOLUTIONS if isinstance(conv, kind))
     return kind(
         in_channels,

@@ -1,4 +1,4 @@
-"""Which convolutions are replaced, and by what."""
+"""The plan of a conversion: which convolutions are replaced, and by what."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from res2net.kernels import SplitOrder
 from res2net.measure.flow import Flow, Node, Value
 from res2net.nn import Res2Conv
-from res2net.surgery.budget import Unit
-from res2net.surgery.find import followers, style_of
+from res2net.surgery.budget import Budget, Unit
+from res2net.surgery.find import followers, groups_of, style_of
 from res2net.surgery.kinds import is_plain
 from res2net.surgery.replace import Form
 from res2net.surgery.report import Kept, Reason
 from res2net.surgery.spaces import Space, spaces
 
-__all__ = ["Choice", "Options", "described", "is_chosen", "plan"]
+__all__ = ["Choice", "Options", "describe", "is_chosen", "plan"]
 
 Choice: TypeAlias = str | Iterable[str] | Callable[[str, nn.Module], bool]
-"""Names of convolutions: patterns as `"layer?.0.*"`, or a function of the name and the convolution."""
+"""A selection of convolutions: patterns of names such as `"layer?.0.*"`, or a function of name and convolution."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How networks are converted: as in `convert`."""
+    """The options of `convert`."""
 
     scale: int
-    budget: str
+    budget: Budget
     base_width: int | None
     only: Choice | None
     stage: Choice | None
     stem: bool
     split_order: SplitOrder
     resize: bool = True
-    """Whether layers around a convolution may be resized."""
+    """Whether the neighbours of a convolution may be resized."""
 
 
 def is_chosen(choice: Choice, name: str, module: nn.Module) -> bool:
-    """Whether a choice takes this convolution."""
+    """Whether a selection includes this convolution."""
     if callable(choice):
         return choice(name, module)
     patterns = (choice,) if isinstance(choice, str) else tuple(choice)
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def described(conv: _ConvNd) -> str:
-    """Such as `3x3, 64 to 128, stride 2`."""
+def describe(conv: _ConvNd) -> str:
+    """Describe a convolution, as in `3x3, 64 to 128, stride 2`."""
     text = f"{'x'.join(str(size) for size in conv.kernel_size)}, {conv.in_channels} to {conv.out_channels}"
     if conv.groups > 1:
         text += ", depthwise" if conv.groups == conv.in_channels else f", {conv.groups} groups"
@@ -62,19 +62,19 @@ def described(conv: _ConvNd) -> str:
 
 
 def k_convs(model: nn.Module) -> Iterator[tuple[str, _ConvNd]]:
-    """The convolutions with a kernel above 1."""
+    """Iterate over the convolutions with a kernel above 1."""
     for name, module in model.named_modules():
         if isinstance(module, _ConvNd) and max(module.kernel_size) > 1:
             yield name, module
 
 
 def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], list[Kept]]:
-    """What is replaced, with widths that are to be solved, and what is kept.
+    """Decide which convolutions are replaced, with widths still to be solved, and which are kept.
 
     Args:
         model: the network that `flow` was recorded with.
-        flow: what it does.
-        options: what is asked for.
+        flow: its recorded data flow.
+        options: the options of the conversion.
     """
     multi_scale = {
         f"{name}.{inner}"
@@ -89,7 +89,7 @@ def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], li
         reason = Reason.MULTI_SCALE if name in multi_scale else why_not(name, conv, node, options)
         unit = None if reason else unit_of(name, conv, node, model, options)
         if unit is None:
-            kept.append(Kept(name, described(conv), reason or Reason.INDIVISIBLE, conv.weight.numel()))
+            kept.append(Kept(name, describe(conv), reason or Reason.INDIVISIBLE, conv.weight.numel()))
             continue
         around = spaces_around(node, of, claimed) if node is not None and options.resize else ()
         arrange(unit, around, flow, options)
@@ -100,7 +100,7 @@ def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], li
 
 
 def why_not(name: str, conv: _ConvNd, node: Node | None, options: Options) -> Reason | None:
-    """Why a convolution cannot be replaced, as far as it tells by itself."""
+    """The reason why a convolution is not replaced; None if it can be."""
     if node is not None and node.inputs[0].raw and not options.stem:
         return Reason.STEM
     if options.only is not None and not is_chosen(options.only, name, conv):
@@ -113,7 +113,7 @@ def why_not(name: str, conv: _ConvNd, node: Node | None, options: Options) -> Re
 
 
 def unit_of(name: str, conv: _ConvNd, node: Node | None, model: nn.Module, options: Options) -> Unit | None:
-    """A replacement that keeps its channels; None where a grouped convolution does not divide into splits."""
+    """The replacement of a convolution; None if a grouped convolution is not divisible into splits."""
     form = Form.of(conv)
     scale = options.scale
     if form.groups >= scale and form.in_channels == form.out_channels:
@@ -127,13 +127,13 @@ def unit_of(name: str, conv: _ConvNd, node: Node | None, model: nn.Module, optio
 
 
 def spaces_around(node: Node, of: dict[Value, Space], claimed: set[str]) -> tuple[Space, ...]:
-    """The channels before and behind a convolution, if they are those of 1x1 convolutions and can be resized."""
-    before, behind = of[node.inputs[0]], of[node.output]
-    around = (before,) if before is behind else (before, behind)
+    """The channel spaces before and after a convolution, if they belong to 1x1 convolutions and can be resized."""
+    before, after = of[node.inputs[0]], of[node.output]
+    around = (before,) if before is after else (before, after)
     layers = [name for space in around for name in (*space.producers, *space.consumers)]
     if (
         any(space.fixed or space.kernels != {node.name} for space in around)
-        or not (before.producers and behind.consumers)
+        or not (before.producers and after.consumers)
         or len(set(layers)) < len(layers)
         or claimed & set(layers)
     ):
@@ -142,7 +142,7 @@ def spaces_around(node: Node, of: dict[Value, Space], claimed: set[str]) -> tupl
 
 
 def arrange(unit: Unit, around: tuple[Space, ...], flow: Flow, options: Options) -> None:
-    """Choose the form of a replacement, and its width where it is given."""
+    """Choose the structure of a replacement, and its width if the options give it."""
     form, wanted, keeps = unit.form, form_width(unit, options), options.budget == "width"
     divides = form.in_channels == form.out_channels and form.in_channels % unit.scale == 0
     in_place = not around and divides and (form.groups >= unit.scale or (keeps and options.base_width is None))
@@ -150,7 +150,7 @@ def arrange(unit: Unit, around: tuple[Space, ...], flow: Flow, options: Options)
         unit.taken = followers(unit.node).taken(flow)
     if in_place:
         unit.number, unit.free = form.in_channels // unit.scale, False
-        unit.share = unit.number // cardinality_of(unit.number, form.in_channels // form.groups)
+        unit.share = unit.number // groups_of(unit.number, form.in_channels // form.groups)
         return
     if form.groups > 1:
         unit.share, unit.step = whole_groups(form, unit.scale, between=bool(around))
@@ -162,10 +162,10 @@ def arrange(unit: Unit, around: tuple[Space, ...], flow: Flow, options: Options)
 
 
 def whole_groups(form: Form, scale: int, *, between: bool) -> tuple[int | None, int]:
-    """Channels of a group in a split, None where a split is one group; and what the width is a multiple of.
+    """Channels per group in a split, None if a split is one group; and the number that the width is a multiple of.
 
-    Unless the splits are between dense layers, 1x1 convolutions of the same groups stand around them: all channels
-    divide into these groups.
+    Unless the splits are between dense layers, 1x1 convolutions with the same groups are added around them, so all
+    their channels must be divisible by the groups.
     """
     if form.groups < scale:
         return None, 1 if between else form.groups // math.gcd(form.groups, scale)
@@ -174,15 +174,7 @@ def whole_groups(form: Form, scale: int, *, between: bool) -> tuple[int | None, 
 
 
 def form_width(unit: Unit, options: Options) -> int | None:
-    """The width of a split where the options give it."""
+    """The width of a split, if the options give it."""
     if options.base_width is not None:
         return unit.form.out_channels * options.base_width // 64
     return max(1, round(unit.form.out_channels / unit.scale)) if options.budget == "width" else None
-
-
-def cardinality_of(width: int, share: int) -> int:
-    """Groups of about `share` channels that divide `width`."""
-    if share == width:
-        return 1
-    divisors = [groups for groups in range(1, width + 1) if width % groups == 0]
-    return min(divisors, key=lambda groups: abs(width / groups - share))

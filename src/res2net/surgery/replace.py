@@ -1,4 +1,4 @@
-"""The layers that take the place of a convolution and of those around it."""
+"""Replacements of a convolution and its neighbours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Form", "MultiScaleConv", "Size", "initialise_new", "replacement", "r
 
 @dataclass(frozen=True)
 class Form:
-    """A convolution without its weights; kernels are odd, an even one is one larger."""
+    """The options of a convolution; an even kernel is enlarged by one."""
 
     dims: int
     in_channels: int
@@ -37,11 +37,11 @@ class Form:
     bias: bool
     padding_mode: PaddingMode
     pads: tuple[tuple[int, int], ...]
-    """For each axis, padding before and after, beyond that which keeps the size; negative is cut off."""
+    """Padding before and after each axis, beyond the padding that keeps the size; a negative one is a crop."""
 
     @classmethod
     def of(cls, conv: _ConvNd) -> Form:
-        """That of a convolution."""
+        """The options of a given convolution."""
         odd = tuple(size + 1 - size % 2 for size in conv.kernel_size)
         axes = zip(padding_of(conv), conv.kernel_size, conv.stride, conv.dilation, strict=True)
         return cls(
@@ -64,11 +64,11 @@ class Form:
 
 
 def beyond(padding: int | str, size: int, step: int, spread: int) -> tuple[int, int]:
-    """Along an axis, the padding before and after a kernel beyond that which keeps the size with an odd kernel."""
+    """Padding before and after an axis, beyond the padding with which an odd kernel keeps the size."""
     if isinstance(padding, int):
         before = after = padding
     elif step > 1:
-        # TensorFlow puts the odd zero behind where the size is even; with as many on both sides none depends on it.
+        # For even sizes, TensorFlow pads one zero more at the end; equal padding on both sides avoids that.
         return 0, 0
     else:
         before = spread * (size - 1) // 2
@@ -79,7 +79,7 @@ def beyond(padding: int | str, size: int, step: int, spread: int) -> tuple[int, 
 
 @dataclass(frozen=True)
 class Size:
-    """The numbers of a replacement."""
+    """The size of a replacement."""
 
     scale: int
     width: int
@@ -87,24 +87,24 @@ class Size:
 
     @property
     def channels(self) -> int:
-        """Of all splits together."""
+        """Channels of all splits together."""
         return self.scale * self.width
 
 
 class MultiScaleConv(nn.Module):
-    """A `Res2Conv` with the channels and the padding of the convolution whose place it takes.
+    """A `Res2Conv` with the channels and the padding of the convolution that it replaces.
 
-    No activation stands between the 1x1 convolution before and the splits: it would make the gradients of a deep
-    network explode at the start, since every convolution becomes three layers.
+    There is no activation between the first 1x1 convolution and the splits: since every convolution becomes three
+    layers, it would make the gradients of a deep network explode at initialisation.
 
     Args:
-        res2: what is computed.
-        form: of the convolution.
-        style: of the layers before.
-        ends: whether a 1x1 convolution and a normalisation stand before, and a 1x1 convolution behind, both with the
-            groups of the convolution; where not, the channels are those of `res2`.
+        res2: the Res2 convolution.
+        form: the options of the original convolution.
+        style: the normalisation after the first 1x1 convolution.
+        ends: whether a 1x1 convolution with a normalisation is added before, and a 1x1 convolution after the splits,
+            both with the groups of the original; without them, the channels are those of `res2`.
 
-    Shape: as the convolution.
+    Shape: that of the original convolution.
     """
 
     def __init__(self, res2: Res2Conv, form: Form, style: Style, ends: tuple[bool, bool]) -> None:
@@ -122,7 +122,7 @@ class MultiScaleConv(nn.Module):
         self.in_channels, self.out_channels = form.in_channels, form.out_channels
         self.kernel_size, self.stride, self.dilation = form.kernel_size, form.stride, form.dilation
         self.padding_mode = "constant" if form.padding_mode == "zeros" else form.padding_mode
-        # With a stride, what is cut off decides which positions are computed, so it goes first.
+        # With a stride, cropping determines which positions are computed, so it comes first.
         self.first: list[int] = []
         self.last: list[int] = []
         for pads, step in reversed(list(zip(form.pads, form.stride, strict=True))):
@@ -130,7 +130,7 @@ class MultiScaleConv(nn.Module):
             self.last += [n if n < 0 and step == 1 else 0 for n in pads]
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the convolution."""
+        """Compute the replacement, with the shape of the original convolution."""
         if any(self.first):
             x = F.pad(x, self.first, mode=self.padding_mode)
         x = self.conv_out(self.res2(self.norm_in(self.conv_in(x))))
@@ -140,7 +140,7 @@ class MultiScaleConv(nn.Module):
 def replacement(
     form: Form, size: Size, style: Style, *, stage: bool, ends: tuple[bool, bool], split_order: SplitOrder
 ) -> nn.Module:
-    """What takes the place of a convolution: a `Res2Conv`, or one in a `MultiScaleConv` where that is not enough."""
+    """Create the replacement of a convolution: a `Res2Conv`, within a `MultiScaleConv` where needed."""
     res2 = Res2Conv(
         size.width,
         scale=size.scale,
@@ -162,7 +162,7 @@ def replacement(
 
 
 def resized_neighbour(layer: Any, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
-    """A 1x1 convolution or linear layer like `layer` with other numbers of channels, as new."""
+    """Create a freshly initialised 1x1 convolution or linear layer like `layer` with other numbers of channels."""
     if not isinstance(layer, nn.Linear):
         return conv_like(layer, inputs or layer.in_channels, outputs or layer.out_channels, groups=1)
     sizes = (inputs or layer.in_features, outputs or layer.out_features, layer.bias is not None)
@@ -170,7 +170,7 @@ def resized_neighbour(layer: Any, *, inputs: int | None = None, outputs: int | N
 
 
 def initialise_new(modules: Sequence[nn.Module]) -> None:
-    """Draw the weights of convolutions in `modules`: Kaiming-normal over the outputs of a group, biases zero."""
+    """Initialise the convolutions in `modules`: Kaiming-normal weights by the outputs of a group, biases zero."""
     for module in modules:
         for layer in module.modules():
             if isinstance(layer, _ConvNd):

@@ -1,4 +1,4 @@
-"""What a conversion did, and why it left the rest."""
+"""The report of a conversion: which convolutions were replaced, and why others were kept."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ __all__ = ["Conversion", "Cost", "Kept", "Reason", "Replaced"]
 
 
 class Reason(Enum):
-    """Why a convolution was not replaced."""
+    """The reason why a convolution was not replaced."""
 
-    STEM = "the stem: it sees the input itself"
-    NOT_CHOSEN = "not chosen by the option only"
+    STEM = "part of the stem: it reads the input"
+    NOT_CHOSEN = "not selected by the option `only`"
     MULTI_SCALE = "already part of a multi-scale module"
     TRANSPOSED = "a transposed convolution"
-    OWN_FORWARD = "a class of convolution that computes in its own way"
-    INDIVISIBLE = "grouped, with channels that do not divide into splits"
+    OWN_FORWARD = "a class of convolution with its own forward"
+    INDIVISIBLE = "grouped, with channels that are not divisible into splits"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs."""
+    """The cost of a network."""
 
     parameters: int
-    """Numbers that are learned."""
+    """Number of parameters."""
     macs: int
     """Multiply-accumulates of convolutions and matrix products for the example input."""
 
@@ -35,28 +35,32 @@ class Replaced:
     """A convolution that was replaced."""
 
     name: str
+    """Name of the layer."""
     before: str
-    """Such as `3x3, 64 to 64`."""
+    """Description of the convolution, such as `3x3, 64 to 64`."""
     after: str
-    """Such as `4 splits of 26`."""
+    """Description of the replacement, such as `4 splits of 26`."""
     parameters: int
-    """Weights of the convolution that is gone."""
+    """Number of weights of the convolution."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A convolution that was left as it is."""
+    """A convolution that was kept."""
 
     name: str
+    """Name of the layer."""
     before: str
+    """Description of the convolution, such as `3x3, 64 to 64`."""
     reason: Reason
+    """Why it was kept."""
     parameters: int
-    """Its weights."""
+    """Number of weights of the convolution."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What `convert` did."""
+    """The report of `convert`."""
 
     replaced: Sequence[Replaced]
     kept: Sequence[Kept]
@@ -65,14 +69,14 @@ class Conversion:
 
     @property
     def share(self) -> float:
-        """Of the weights of k x k convolutions outside the stem, the share that was replaced, 0..1."""
+        """Share of the weights of k x k convolutions outside the stem that were replaced, 0..1."""
         done = sum(one.parameters for one in self.replaced)
         left = sum(one.parameters for one in self.kept if one.reason is not Reason.STEM)
         return done / (done + left) if done + left else 0.0
 
     def __str__(self) -> str:
         lines = [f"{one.name}: {one.before} -> {one.after}" for one in self.replaced]
-        lines += [f"{one.name}: {one.before} left: {one.reason.value}" for one in self.kept]
+        lines += [f"{one.name}: {one.before} kept: {one.reason.value}" for one in self.kept]
         lines.append(f"{100 * self.share:.1f} % of the weights of k x k convolutions outside the stem replaced")
         for what in ("parameters", "macs"):
             before, after = getattr(self.before, what), getattr(self.after, what)

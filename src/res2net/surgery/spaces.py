@@ -1,4 +1,4 @@
-"""Channels that belong together: what must be resized with a layer when its channels are."""
+"""Channel spaces: the layers that must be resized together when their common channels change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from res2net.surgery.kinds import is_plain
 
 __all__ = ["Space", "spaces"]
 
-# Functions that treat each channel alone, and so work with any number of channels.
+# Functions that treat channels independently, and so work with any number of channels.
 POOLS = tuple(f"{kind}_pool{dims}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for dims in (1, 2, 3))
 CHANNELWISE = POINTWISE | {*POOLS, "interpolate", "fn"}
 CHANNELWISE_LAYERS = (
@@ -31,21 +31,22 @@ OVER_CHANNELS = (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU, nn.MultiheadAtte
 
 @dataclass(eq=False)
 class Space:
-    """Tensors that have the same channels, and the layers that make, read or normalise them."""
+    """Tensors that share their channels, with the layers that produce, consume or normalise them."""
 
     fixed: bool = False
-    """Whether something depends on the number of channels in a way that is not known here."""
+    """Whether something else depends on the number of channels, so that it cannot change."""
     producers: dict[str, Node] = field(default_factory=dict)
-    """Dense 1x1 convolutions and linear layers that make them, by name."""
+    """Dense 1x1 convolutions and linear layers that produce the tensors, by name."""
     consumers: dict[str, Node] = field(default_factory=dict)
-    """Those that read them."""
+    """Dense 1x1 convolutions and linear layers that read the tensors, by name."""
     norms: dict[str, Node] = field(default_factory=dict)
+    """Normalisations of the tensors, by name."""
     kernels: set[str] = field(default_factory=set)
-    """Convolutions with a kernel above 1 that make or read them."""
+    """Names of convolutions with a kernel above 1 that produce or read the tensors."""
 
 
 class Finder:
-    """Joins tensors into spaces."""
+    """Groups tensors into spaces with a union-find structure."""
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
@@ -57,12 +58,12 @@ class Finder:
         return value
 
     def join(self, values: list[Value]) -> None:
-        """These have the same channels."""
+        """Put tensors into one space."""
         for one, other in pairwise(values):
             self.parents[self.root(one)] = self.root(other)
 
     def spaces(self) -> dict[Value, Space]:
-        """The space of every tensor."""
+        """Compute the space of every tensor."""
         for node in self.flow.nodes:
             if self.is_channelwise(node):
                 self.join([value for value in (*node.inputs, *node.outputs) if math.prod(value.shape) > 1])
@@ -77,7 +78,7 @@ class Finder:
         return of
 
     def enter(self, node: Node, of: dict[Value, Space]) -> None:
-        """Note in its spaces what a call does."""
+        """Enter a call into the spaces of its tensors."""
         touched = {id(of[value]): of[value] for value in (*node.inputs, *node.outputs)}.values()
         module = node.module
         if module is not None and self.flow.calls[node.name] > 1 and next(module.parameters(), None) is not None:
@@ -101,7 +102,7 @@ class Finder:
                 space.fixed = True
 
     def is_channelwise(self, node: Node) -> bool:
-        """Whether each channel of the output depends on the same one of each input."""
+        """Whether each channel of the output depends only on the same channel of the inputs."""
         module, shapes = node.module, [value.shape for value in (*node.inputs, *node.outputs)]
         shapes = [shape for shape in shapes if math.prod(shape) > 1]
         if not node.inputs or any(len(shape) < 2 or shape[1] != shapes[0][1] for shape in shapes):
@@ -123,14 +124,14 @@ class Finder:
 
 
 def is_dense(node: Node) -> bool:
-    """Whether it is a 1x1 convolution without groups, or a linear layer on `(N, C)`."""
+    """Whether a call is of a 1x1 convolution without groups, or of a linear layer on `(N, C)`."""
     if isinstance(node.module, nn.Linear):
         return len(node.inputs[0].shape) == 2 and type(node.module) is nn.Linear
     return isinstance(node.module, _ConvNd) and is_plain(node.module) and node.module.groups == 1
 
 
 def spatial(node: Node) -> bool:
-    """Whether a mean is over positions only."""
+    """Whether a mean is over spatial axes only."""
     count = len(node.inputs[0].shape)
     for item in (*node.arguments, *node.named.values()):
         axes = (item,) if isinstance(item, int) and not isinstance(item, bool) else item
@@ -140,5 +141,5 @@ def spatial(node: Node) -> bool:
 
 
 def spaces(flow: Flow) -> dict[Value, Space]:
-    """For each tensor, the channels it has, and what depends on them."""
+    """Compute the channel space of each tensor of a recorded data flow."""
     return Finder(flow).spaces()
