@@ -17,7 +17,7 @@ from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainCon
 from res2net.registry import Registry
 from res2net.task import task_modules
 
-__all__ = ["RECIPES", "Recipe", "find_recipe", "overfit", "recipe", "recipes", "short_run", "small_model"]
+__all__ = ["RECIPES", "Recipe", "find_recipe", "overfit", "recipe", "recipes", "small_run"]
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ def find_recipe(name: str) -> Recipe:
     return recipes()[name]
 
 
-def small_model(name: str = "res2net20_26w_4s_tiny") -> ModelConfig:
+def _small_model(name: str = "res2net20_26w_4s_tiny") -> ModelConfig:
     """A network that learns in few epochs from scratch."""
     # In so few steps residual branches that start at zero hardly begin to learn; the official code has none.
     return ModelConfig(model=name, options={"zero_init_last": False})
 
 
-def short_run(epochs: int) -> OptimConfig:
+def _short_run(epochs: int) -> OptimConfig:
     """What suits a small network and few epochs: AdamW and one cycle."""
     return OptimConfig(
         epochs=epochs,
@@ -89,13 +89,27 @@ def short_run(epochs: int) -> OptimConfig:
     )
 
 
+def small_run(
+    task: str, options: Any, epochs: int, *, source: str = "shapes", model: str = "", batch_size: int = 16
+) -> TrainConfig[Any]:
+    """A small network learns an embedded data set from scratch, on a laptop."""
+    return TrainConfig(
+        task_name=task,
+        source=source,
+        task=options,
+        model=_small_model(model) if model else _small_model(),
+        data=DataConfig(batch_size=batch_size),
+        optim=_short_run(epochs),
+    )
+
+
 def overfit(task: str, options: Any, images: int, size: int, epochs: int, lr: float = 3e-3) -> TrainConfig[Any]:
     """A sanity check: a tiny network overfits a few images and is evaluated on the same."""
     return TrainConfig(
         task_name=task,
         source="",
         task=options,
-        model=small_model(),
+        model=_small_model(),
         data=DataConfig(batch_size=2, size=size, workers=0, overfit=images),
         optim=OptimConfig(
             epochs=epochs, optimizer="adamw", lr=lr, weight_decay=0.01, schedule="one-cycle", warmup=0.1 * epochs

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from res2net.engine.config import DataConfig, OptimConfig
+from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.tasks.objects.heads.options import DetectorOptions
 
-__all__ = ["OVERFIT_HEAD", "USUAL", "coco_data", "small_head", "steps"]
+__all__ = ["OVERFIT_HEAD", "USUAL", "coco_run", "small_head", "steps"]
 
 WARMUP = 500 / (118_287 // 16)
 """Epochs of COCO's training split in which there are 500 updates."""
@@ -24,6 +24,20 @@ def coco_data() -> DataConfig:
 def steps(epochs: int, *milestones: int, warmup: float = WARMUP) -> OptimConfig:
     """SGD whose rate is divided by ten at the milestones."""
     return OptimConfig(epochs=epochs, lr=0.02, weight_decay=1e-4, schedule="step", milestones=milestones, warmup=warmup)
+
+
+def coco_run(
+    task: str, options: Any, optim: OptimConfig, *, model: str = "res2net50_26w_4s", data: DataConfig | None = None
+) -> TrainConfig[Any]:
+    """Fine-tune published weights on COCO, or on other data where the user gives them."""
+    return TrainConfig(
+        task_name=task,
+        source="",
+        task=options,
+        model=ModelConfig(model=model, weights="in1k"),
+        data=data or coco_data(),
+        optim=optim,
+    )
 
 
 ANCHORS = (12.0, 24.0, 48.0, 96.0, 192.0)

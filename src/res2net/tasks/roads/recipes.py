@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.engine.recipes import recipe, short_run, small_model
+from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.roads.options import RoadsOptions
 
 
@@ -66,11 +66,10 @@ def synthetic_roads() -> TrainConfig[RoadsOptions]:
     - time: at most 10 minutes on 2 cores
     - score: APLS 83.3 % traced and 82.1 % thinned (resnet20_tiny: 83.3 and 81.5 %), seed 0
     """
-    return TrainConfig(
-        task_name="roads",
+    return small_run(
+        "roads",
+        RoadsOptions(channels=48, branch_channels=32, next_channels=48, window=64, steps_per_image=8),
+        6,
         source="roads",
-        task=RoadsOptions(channels=48, branch_channels=32, next_channels=48, window=64, steps_per_image=8),
-        model=small_model(),
-        data=DataConfig(batch_size=8),
-        optim=short_run(6),
+        batch_size=8,
     )

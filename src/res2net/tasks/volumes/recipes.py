@@ -14,7 +14,7 @@ again for each patch. All validation volumes are looked at after each epoch, so 
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.engine.recipes import recipe, short_run, small_model
+from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.volumes.options import VolumesOptions
 
 _MIRRORED = (0.5, 0.5, 0.5)
@@ -130,11 +130,11 @@ def synthetic_volumes() -> TrainConfig[VolumesOptions]:
     - score: mean Dice of four classes 90.7 % in 3-D (plain: 88.5 %; a constant: 2.8 %), and 53.7 % in 2.5-D, which
       misses the goal; seed 0
     """
-    return TrainConfig(
-        task_name="volumes",
+    return small_run(
+        "volumes",
+        VolumesOptions(depth=24, channels=64, patches=4),
+        6,
         source="volumes",
-        task=VolumesOptions(depth=24, channels=64, patches=4),
-        model=small_model("res2net3d20_26w_4s_tiny"),
-        data=DataConfig(batch_size=4),
-        optim=short_run(6),
+        model="res2net3d20_26w_4s_tiny",
+        batch_size=4,
     )

@@ -14,10 +14,10 @@ R-CNN leaves them out. Images without objects are kept, where other programs dro
 
 from __future__ import annotations
 
-from res2net.engine.config import DataConfig, ModelConfig, TrainConfig
-from res2net.engine.recipes import overfit, recipe, short_run, small_model
+from res2net.engine.config import DataConfig, TrainConfig
+from res2net.engine.recipes import overfit, recipe, small_run
 from res2net.tasks.objects.detect.options import DetectOptions
-from res2net.tasks.objects.recipes import OVERFIT_HEAD, USUAL, coco_data, small_head, steps
+from res2net.tasks.objects.recipes import OVERFIT_HEAD, USUAL, coco_run, small_head, steps
 
 
 @recipe()
@@ -28,14 +28,7 @@ def faster_rcnn_c4() -> TrainConfig[DetectOptions]:
     - time: not run here
     - score: not run here; the paper's is box AP 33.7, AP50 53.6 (ResNet-50: 31.1, 51.4)
     """
-    return TrainConfig(
-        task_name="detect",
-        source="",
-        task=DetectOptions(detector="faster_rcnn_c4", **USUAL),
-        model=ModelConfig(model="res2net50_26w_4s", weights="in1k"),
-        data=coco_data(),
-        optim=steps(12, 8, 11),
-    )
+    return coco_run("detect", DetectOptions(detector="faster_rcnn_c4", **USUAL), steps(12, 8, 11))
 
 
 @recipe()
@@ -46,14 +39,7 @@ def faster_rcnn_1x() -> TrainConfig[DetectOptions]:
     - time: not run here
     - score: not run here, and none is published for this network; MMDetection's is box AP 43.0 for Res2Net-101, 2x
     """
-    return TrainConfig(
-        task_name="detect",
-        source="",
-        task=DetectOptions(detector="faster_rcnn", **USUAL),
-        model=ModelConfig(model="res2net50_26w_4s", weights="in1k"),
-        data=coco_data(),
-        optim=steps(12, 8, 11),
-    )
+    return coco_run("detect", DetectOptions(detector="faster_rcnn", **USUAL), steps(12, 8, 11))
 
 
 @recipe()
@@ -64,14 +50,7 @@ def cascade_rcnn_20e() -> TrainConfig[DetectOptions]:
     - time: not run here
     - score: not run here; MMDetection's is box AP 45.7
     """
-    return TrainConfig(
-        task_name="detect",
-        source="",
-        task=DetectOptions(detector="cascade_rcnn", **USUAL),
-        model=ModelConfig(model="res2net101d", weights="in1k"),
-        data=coco_data(),
-        optim=steps(20, 16, 19),
-    )
+    return coco_run("detect", DetectOptions(detector="cascade_rcnn", **USUAL), steps(20, 16, 19), model="res2net101d")
 
 
 @recipe()
@@ -84,14 +63,12 @@ def faster_rcnn_voc07() -> TrainConfig[DetectOptions]:
     - time: not run here
     - score: not run here; the paper's is AP 74.4 (ResNet-50: 72.1), with which `box_AP50_11_point` compares
     """
-    return TrainConfig(
-        task_name="detect",
-        source="",
-        task=DetectOptions(detector="faster_rcnn_c4", metric="voc07", **(USUAL | {"max_size": 1000})),
-        model=ModelConfig(model="res2net50_26w_4s", weights="in1k"),
+    # 5,011 images: 313 updates an epoch.
+    return coco_run(
+        "detect",
+        DetectOptions(detector="faster_rcnn_c4", metric="voc07", **(USUAL | {"max_size": 1000})),
+        steps(18, 12, 16, warmup=100 / 313),
         data=DataConfig(batch_size=16, size=600),
-        # 5,011 images: 313 updates an epoch.
-        optim=steps(18, 12, 16, warmup=100 / 313),
     )
 
 
@@ -114,14 +91,7 @@ def shapes_detect() -> TrainConfig[DetectOptions]:
     - time: at most 15 minutes on 2 cores
     - score: box AP50 98.4 % (resnet20_tiny: 98.7 %), seed 0
     """
-    return TrainConfig(
-        task_name="detect",
-        source="shapes",
-        task=DetectOptions(head=small_head()),
-        model=small_model(),
-        data=DataConfig(batch_size=16),
-        optim=short_run(5),
-    )
+    return small_run("detect", DetectOptions(head=small_head()), 5)
 
 
 @recipe(goals={"box_AP50": 80.0})
@@ -132,11 +102,4 @@ def shapes_retinanet() -> TrainConfig[DetectOptions]:
     - time: at most 15 minutes on 2 cores
     - score: box AP50 97.5 % (resnet20_tiny: 97.3 %), seed 0
     """
-    return TrainConfig(
-        task_name="detect",
-        source="shapes",
-        task=DetectOptions(detector="retinanet", head=small_head(maps=5)),
-        model=small_model(),
-        data=DataConfig(batch_size=16),
-        optim=short_run(5),
-    )
+    return small_run("detect", DetectOptions(detector="retinanet", head=small_head(maps=5)), 5)

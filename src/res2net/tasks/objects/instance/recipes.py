@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from res2net.engine.config import DataConfig, ModelConfig, TrainConfig
-from res2net.engine.recipes import overfit, recipe, short_run, small_model
+from res2net.engine.config import TrainConfig
+from res2net.engine.recipes import overfit, recipe, small_run
 from res2net.tasks.objects.instance.options import InstanceOptions
-from res2net.tasks.objects.recipes import OVERFIT_HEAD, USUAL, coco_data, small_head, steps
+from res2net.tasks.objects.recipes import OVERFIT_HEAD, USUAL, coco_run, small_head, steps
 
 
 @recipe()
@@ -16,14 +16,7 @@ def mask_rcnn_1x() -> TrainConfig[InstanceOptions]:
     - time: not run here
     - score: not run here, and none is published for so few epochs; see `mask_rcnn_2x`
     """
-    return TrainConfig(
-        task_name="instance",
-        source="",
-        task=InstanceOptions(detector="mask_rcnn", **USUAL),
-        model=ModelConfig(model="res2net50_26w_4s", weights="in1k"),
-        data=coco_data(),
-        optim=steps(12, 8, 11),
-    )
+    return coco_run("instance", InstanceOptions(detector="mask_rcnn", **USUAL), steps(12, 8, 11))
 
 
 @recipe()
@@ -35,14 +28,7 @@ def mask_rcnn_2x() -> TrainConfig[InstanceOptions]:
     - score: not run here; the paper's is box AP 39.6, mask AP 35.6 (ResNet-50: 37.5, 33.9); with
       `--model res2net101_26w_4s` 41.8 and 37.1
     """
-    return TrainConfig(
-        task_name="instance",
-        source="",
-        task=InstanceOptions(detector="mask_rcnn", **USUAL),
-        model=ModelConfig(model="res2net50_26w_4s", weights="in1k"),
-        data=coco_data(),
-        optim=steps(24, 16, 22),
-    )
+    return coco_run("instance", InstanceOptions(detector="mask_rcnn", **USUAL), steps(24, 16, 22))
 
 
 @recipe()
@@ -53,13 +39,8 @@ def cascade_mask_rcnn_20e() -> TrainConfig[InstanceOptions]:
     - time: not run here
     - score: not run here; MMDetection's is box AP 46.4, mask AP 40.0
     """
-    return TrainConfig(
-        task_name="instance",
-        source="",
-        task=InstanceOptions(detector="cascade_mask_rcnn", **USUAL),
-        model=ModelConfig(model="res2net101d", weights="in1k"),
-        data=coco_data(),
-        optim=steps(20, 16, 19),
+    return coco_run(
+        "instance", InstanceOptions(detector="cascade_mask_rcnn", **USUAL), steps(20, 16, 19), model="res2net101d"
     )
 
 
@@ -83,11 +64,4 @@ def shapes_instance() -> TrainConfig[InstanceOptions]:
     - time: at most 15 minutes on 2 cores
     - score: box AP50 96.6 %, mask AP50 96.0 % (resnet20_tiny: 96.0 and 95.8 %), seed 0
     """
-    return TrainConfig(
-        task_name="instance",
-        source="shapes",
-        task=InstanceOptions(head=small_head()),
-        model=small_model(),
-        data=DataConfig(batch_size=16),
-        optim=short_run(3),
-    )
+    return small_run("instance", InstanceOptions(head=small_head()), 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.engine.recipes import overfit, recipe, short_run, small_model
+from res2net.engine.recipes import overfit, recipe, small_run
 from res2net.tasks.objects.keypoints.options import KeypointsOptions
 
 
@@ -51,12 +51,10 @@ def shapes_keypoints() -> TrainConfig[KeypointsOptions]:
     - time: at most 15 minutes on 2 cores
     - score: key point AP50 98.3 % (resnet20_tiny: 98.0 %), seed 0
     """
-    return TrainConfig(
-        task_name="keypoints",
-        source="shapes",
-        # A square that is turned far looks like another one that is turned the other way.
-        task=KeypointsOptions(crop=(64, 64), channels=64, sigma=1.5, rotate=0.0, crop_scale=0.15),
-        model=small_model(),
-        data=DataConfig(batch_size=64),
-        optim=short_run(2),
+    # A square that is turned far looks like another one that is turned the other way.
+    return small_run(
+        "keypoints",
+        KeypointsOptions(crop=(64, 64), channels=64, sigma=1.5, rotate=0.0, crop_scale=0.15),
+        2,
+        batch_size=64,
     )

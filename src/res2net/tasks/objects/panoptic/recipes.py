@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from res2net.engine.config import DataConfig, TrainConfig
-from res2net.engine.recipes import recipe, short_run, small_model
+from res2net.engine.config import TrainConfig
+from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.objects.panoptic.options import PanopticOptions
 from res2net.tasks.objects.recipes import small_head
 
@@ -16,11 +16,4 @@ def shapes_panoptic() -> TrainConfig[PanopticOptions]:
     - time: at most 15 minutes on 2 cores
     - score: PQ 74.6 % (resnet20_tiny: 74.9 %), seed 0
     """
-    return TrainConfig(
-        task_name="panoptic",
-        source="shapes",
-        task=PanopticOptions(head=small_head(), stuff_channels=32),
-        model=small_model(),
-        data=DataConfig(batch_size=16),
-        optim=short_run(2),
-    )
+    return small_run("panoptic", PanopticOptions(head=small_head(), stuff_channels=32), 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.engine.recipes import recipe, short_run, small_model
+from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.pixels.click.options import ClickOptions
 
 
@@ -53,12 +53,7 @@ def shapes_click() -> TrainConfig[ClickOptions]:
     - time: 13 minutes on 2 cores; 9 minutes with `--precision bf16`
     - score: 4.08 clicks to an IoU of 85 % (4.36 in bf16; a disc around each click: 18.5; untrained: 20), seed 0
     """
-    return TrainConfig(
-        task_name="click",
-        source="shapes",
-        # At this size the finest maps of DeepLabv3+ are too coarse for the last clicks.
-        task=ClickOptions(scale=(0.75, 1.5), decoder="unet", channels=32, previous_mask=True, eval_objects=300),
-        model=small_model(),
-        data=DataConfig(batch_size=16),
-        optim=short_run(2),
+    # At this size the finest maps of DeepLabv3+ are too coarse for the last clicks.
+    return small_run(
+        "click", ClickOptions(scale=(0.75, 1.5), decoder="unet", channels=32, previous_mask=True, eval_objects=300), 2
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.engine.recipes import recipe, short_run, small_model
+from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.pixels.depth.options import DepthOptions
 
 
@@ -63,12 +63,5 @@ def shapes_depth() -> TrainConfig[DepthOptions]:
     - time: at most 10 minutes on 2 cores
     - score: delta1 88.6 %, AbsRel 13.2 % (resnet20_tiny: 88.9 and 15.6 %; a constant: 86.2 and 114.9 %), seed 0
     """
-    return TrainConfig(
-        task_name="depth",
-        source="shapes",
-        # The wall of every scene is equally far away, at any scale.
-        task=DepthOptions(channels=64, scale=(1.0, 1.0)),
-        model=small_model(),
-        data=DataConfig(batch_size=16),
-        optim=short_run(4),
-    )
+    # The wall of every scene is equally far away, at any scale.
+    return small_run("depth", DepthOptions(channels=64, scale=(1.0, 1.0)), 4)

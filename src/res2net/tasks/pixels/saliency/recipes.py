@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.engine.recipes import overfit, recipe, short_run, small_model
+from res2net.engine.recipes import overfit, recipe, small_run
 from res2net.tasks.pixels.saliency.options import SaliencyOptions
 
 # Whole images, mirrored; those of MSRA-B and DUTS are at most 400 pixels long, and what is missing is not learnt.
@@ -105,11 +105,4 @@ def shapes_saliency() -> TrainConfig[SaliencyOptions]:
     - time: at most 10 minutes on 2 cores
     - score: max F 92.8 % (ResNet: 92.2 %; a constant: 17.0 %), seed 0
     """
-    return TrainConfig(
-        task_name="saliency",
-        source="shapes",
-        task=SaliencyOptions(scale=(0.75, 1.5), channels=16),
-        model=small_model(),
-        data=DataConfig(batch_size=16),
-        optim=short_run(1),
-    )
+    return small_run("saliency", SaliencyOptions(scale=(0.75, 1.5), channels=16), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.engine.recipes import overfit, recipe, short_run, small_model
+from res2net.engine.recipes import overfit, recipe, small_run
 from res2net.tasks.pixels.segment.options import SegmentOptions
 
 
@@ -50,11 +50,4 @@ def shapes_segment() -> TrainConfig[SegmentOptions]:
     - time: at most 10 minutes on 2 cores
     - score: mean IoU 78.4 % (resnet20_tiny: 80.5 %; a constant: 17.2 %), seed 0
     """
-    return TrainConfig(
-        task_name="segment",
-        source="shapes",
-        task=SegmentOptions(scale=(0.75, 1.5), channels=64),
-        model=small_model(),
-        data=DataConfig(batch_size=16),
-        optim=short_run(6),
-    )
+    return small_run("segment", SegmentOptions(scale=(0.75, 1.5), channels=64), 6)
