@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from res2net.options import type_advice
 from res2net.weights import (
     Checkpoint,
     Preprocessing,
+    WeightRecord,
     check_usable,
     describe,
     fetch,
@@ -163,14 +164,23 @@ def open_checkpoint(weights: str | Path, name: str | None = None) -> tuple[str, 
     return saved_name, checkpoint
 
 
-def find_checkpoint(name: str, weights: str | Path) -> Checkpoint:
-    """Read the checkpoint behind `weights`: a file if it looks like one, else the published weights of that tag."""
+def find_checkpoint(name: str, weights: str | Path, *, download: Callable[[WeightRecord], Path] = fetch) -> Checkpoint:
+    """Read the checkpoint behind `weights`: a file if it looks like one, else the published weights of that tag.
+
+    Args:
+        name: of the model.
+        weights: a file or a tag.
+        download: returns the file of published weights.
+
+    Raises:
+        InputError: there is no such file or tag, or the file cannot be read.
+    """
     variant(name)
     if _is_file(weights) or (str(weights) not in {record.tag for record in records(name)} and Path(weights).exists()):
         return read_checkpoint(weights)
     record = find_record(name, str(weights))
     check_usable(record)
-    checkpoint = read_checkpoint(fetch(record))
+    checkpoint = read_checkpoint(download(record))
     return Checkpoint(checkpoint.tensors, record.to_metadata(), checkpoint.path)
 
 

@@ -6,18 +6,18 @@ from dataclasses import replace
 import pytest
 
 from res2net import create_model
-from res2net.engine import compare as module
 from res2net.engine.compare import Comparison, compare
 from res2net.engine.train import Trained
 from res2net.task.base import Evaluation
-from res2net.tasks.classify.task import Classify
+from res2net.tasks.classify.task import Classify, ClassifyOptions
 from res2net.weights import Preprocessing
 
 
 def trained(model, top1, seconds, speed, size=64):
     """A made-up run of two epochs."""
     network = create_model(model, num_classes=2, in_channels=1)
-    task = Classify(network, ["cat", "dog"], Preprocessing(size=size, mean=(0.5,), std=(0.25,)))
+    preprocessing = Preprocessing(size=size, mean=(0.5,), std=(0.25,))
+    task = Classify(network, preprocessing, ClassifyOptions(), {"class_names": ["cat", "dog"]})
     rows = [{"seconds": seconds / 4, "images_per_s": 1.0}, {"seconds": 3 * seconds / 4, "images_per_s": speed}]
     return Trained(None, rows, Evaluation({"top1": top1}, {}), task)
 
@@ -65,18 +65,17 @@ def test_one_seed_has_no_deviation():
     assert table.rows[0][3:5] == (50.0, None)
 
 
-def test_the_models_take_turns_with_the_same_seeds(small_run, console, tmp_path, monkeypatch):
+def test_the_models_take_turns_with_the_same_seeds(small_run, console, tmp_path):
     asked = []
 
     def note(config, *, console):
         asked.append(config)
         return config
 
-    monkeypatch.setattr(module, "train", note)
     base = small_run()
     # Two recipes of one model are told apart as well.
     configs = {"slow": base, "fast": replace(base, optim=replace(base.optim, lr=1.0))}
-    found = compare(configs, (3, 5), tmp_path / "all", console)
+    found = compare(configs, (3, 5), tmp_path / "all", console, run=note)
     assert [(config.optim.lr, config.seed) for config in asked] == [(0.05, 3), (1.0, 3), (0.05, 5), (1.0, 5)]
     assert len({config.out for config in asked}) == 4
     assert all(config.out.startswith(str(tmp_path / "all")) for config in asked)

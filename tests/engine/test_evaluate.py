@@ -1,18 +1,19 @@
 """An evaluation depends on the weights and the images alone."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from res2net import create_model
-from res2net.engine import evaluate as module
 from res2net.engine.evaluate import evaluate, workers_for
 from res2net.errors import InputError
 from res2net.images import DataSettings, open_source
 from res2net.images.folder import ImageFiles
 from res2net.images.loader import eval_loader
-from res2net.tasks.classify.task import Classify
+from res2net.tasks.classify.task import Classify, ClassifyOptions
 from res2net.weights import Preprocessing
 
 
@@ -20,7 +21,8 @@ def make_task(classes, size):
     torch.manual_seed(0)
     model = create_model("res2net20_26w_4s_tiny", num_classes=classes, zero_init_last=False)
     names = [f"class {index}" for index in range(classes)]
-    return Classify(model, names, Preprocessing(size=size, crop=1.0, mean=(0.5,) * 3, std=(0.25,) * 3))
+    preprocessing = Preprocessing(size=size, crop=1.0, mean=(0.5,) * 3, std=(0.25,) * 3)
+    return Classify(model, preprocessing, ClassifyOptions(), {"class_names": names})
 
 
 def loader(task, source, batch_size, workers=0):
@@ -28,8 +30,8 @@ def loader(task, source, batch_size, workers=0):
 
 
 @pytest.fixture
-def shapes_task(few_shapes):
-    return make_task(16, 64), open_source("shapes")
+def shapes_task():
+    return make_task(16, 64), open_source("shapes:80,40")
 
 
 def test_the_batch_size_changes_nothing(shapes_task):
@@ -124,8 +126,8 @@ def test_what_this_machine_cannot_do(shapes_task, monkeypatch):
 
 
 @pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 1), (5, 4), (64, 8)])
-def test_workers_leave_a_processor_free(few_shapes, folder, monkeypatch, processors, workers):
-    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _process: range(processors), raising=False)
+def test_workers_leave_a_processor_free(folder, monkeypatch, processors, workers):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: range(processors), raising=False)
     files = open_source(folder)
     assert isinstance(files.train, ImageFiles)
     assert workers_for(files) == workers

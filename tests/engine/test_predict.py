@@ -1,7 +1,5 @@
 """Prediction of files: one answer for each, in their order."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,8 @@ from res2net.engine.predict import predict, results_table
 from res2net.errors import InputError
 from res2net.images.decode import BadImage, read_image
 from res2net.report import Column
-from res2net.task.base import Task
-from res2net.tasks.classify.task import Classify
+from res2net.task.result import Prediction, Result
+from res2net.tasks.classify.task import Classify, ClassifyOptions
 from res2net.weights import Preprocessing
 
 
@@ -21,7 +19,7 @@ from res2net.weights import Preprocessing
 def task():
     torch.manual_seed(0)
     model = create_model("res2net20_26w_4s_tiny", num_classes=3, zero_init_last=False)
-    return Classify(model, ["cat", "dog", "owl"], Preprocessing(size=32))
+    return Classify(model, Preprocessing(size=32), ClassifyOptions(), {"class_names": ["cat", "dog", "owl"]})
 
 
 @pytest.fixture
@@ -48,27 +46,28 @@ def alone(task, path):
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 32])
 def test_every_file_has_one_answer_in_order(task, paths, batch_size):
     found = list(predict(task, paths, batch_size=batch_size, bad_images="skip", accelerator="cpu"))
-    assert [path for path, _, _ in found] == paths
-    for number, (path, result, reason) in enumerate(found):
+    assert [one.name for one in found] == [str(path) for path in paths]
+    for number, (path, (_, result, reason)) in enumerate(zip(paths, found, strict=True)):
         if number in (2, 6):
             assert result is None
             assert reason == ("the file is empty" if number == 6 else reason)
             assert reason
         else:
             name, probability = alone(task, path)
-            assert (result[0]["class"], reason) == (name, "")
-            assert result[0]["probability"] == pytest.approx(probability, rel=1e-4)
-    assert len({result[0]["probability"] for _, result, _ in found if result}) == 5  # they can be told apart
+            assert (result.classes[0], reason) == (name, "")
+            assert result.probabilities[0] == pytest.approx(probability, rel=1e-4)
+            assert result.path == path
+    assert len({result.probabilities[0] for _, result, _ in found if result}) == 5  # they can be told apart
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 32])
 def test_the_same_file_may_be_given_twice(task, paths, batch_size):
     twice = [paths[2], paths[0], paths[2], paths[2], paths[0], paths[1]]
     found = list(predict(task, twice, batch_size=batch_size, bad_images="skip", accelerator="cpu"))
-    assert [path for path, _, _ in found] == twice
+    assert [one.name for one in found] == [str(path) for path in twice]
     assert [result is None for _, result, _ in found] == [True, False, True, True, False, False]
     assert [bool(reason) for _, _, reason in found] == [True, False, True, True, False, False]
-    assert found[1][1][0]["probability"] == pytest.approx(found[4][1][0]["probability"], rel=1e-4)
+    assert found[1].result.probabilities[0] == pytest.approx(found[4].result.probabilities[0], rel=1e-4)
 
 
 def test_a_broken_image_stops_by_default(task, paths):
@@ -79,27 +78,30 @@ def test_a_broken_image_stops_by_default(task, paths):
 def test_results_come_while_later_images_wait(task, paths):
     """So that the answers for many images need no memory, and a broken one does not cost those before it."""
     answers = predict(task, paths, batch_size=2, accelerator="cpu")
-    assert [next(answers)[0] for _ in range(2)] == paths[:2]
+    assert [next(answers).name for _ in range(2)] == [str(path) for path in paths[:2]]
     with pytest.raises(BadImage):
         next(answers)
 
 
-class Detect(Task):
-    """Not a task: as many rows as objects, which may be none."""
+class Things(Result):
+    """As many rows as objects, which may be none."""
 
     columns = (Column("thing"), Column("left", "px"), Column("top", "px"))
 
-    def tabulate(self, result):
-        return [(name, *corner) for name, corner in result]
+    def __init__(self, *things):
+        self.things = things
+
+    def rows(self):
+        return [(name, *corner) for name, corner in self.things]
 
 
 def test_any_task_has_its_results_in_a_table():
     found = [
-        (Path("a.png"), [("cat", (1, 2)), ("dog", (3, 4))], ""),
-        (Path("b.png"), [], ""),
-        (Path("c.png"), None, "the file is empty"),
+        Prediction("a.png", Things(("cat", (1, 2)), ("dog", (3, 4)))),
+        Prediction("b.png", Things()),
+        Prediction("c.png", None, "the file is empty"),
     ]
-    table = results_table(Detect(), found)
+    table = results_table(found)
     assert [column.heading for column in table.columns] == ["image", "thing", "left", "top"]
     assert table.rows == [
         ("a.png", "cat", 1, 2),
@@ -107,7 +109,8 @@ def test_any_task_has_its_results_in_a_table():
         ("b.png", None, None, None),
         ("c.png", "not read: the file is empty", None, None),
     ]
-    assert results_table(Detect(), []).rows == []
+    assert results_table([]).rows == []
+    assert results_table([], "volume").columns[0].heading == "volume"
 
 
 def test_nothing_to_predict(task):
@@ -117,12 +120,12 @@ def test_nothing_to_predict(task):
 def test_in_bf16_the_classes_stay_close(task, paths):
     good = [path for number, path in enumerate(paths) if number not in (2, 6)]
     exact, rounded = (
-        [result for _, result, _ in predict(task, good, accelerator="cpu", precision=precision)]
+        [one.result for one in predict(task, good, accelerator="cpu", precision=precision)]
         for precision in ("fp32", "bf16")
     )
-    assert exact != rounded
+    assert [one.rows() for one in exact] != [one.rows() for one in rounded]
     for one, other in zip(exact, rounded, strict=True):
-        chances = [{entry["class"]: entry["probability"] for entry in result} for result in (one, other)]
+        chances = [dict(zip(result.classes, result.probabilities, strict=True)) for result in (one, other)]
         assert chances[0] == pytest.approx(chances[1], abs=0.03)
 
 

@@ -3,13 +3,15 @@
 import os
 import signal
 import time
+from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from res2net.engine.callbacks import AGAIN, GracefulStop, Keeper, StoppedError
-from res2net.engine.checkpoints import AtomicCheckpointIO, read_state
+from res2net.engine.checkpoints import read_state
 from res2net.engine.folder import RunFolder
 from res2net.engine.lightning import quiet
 from res2net.engine.train import train
@@ -21,19 +23,6 @@ OPTIONS = {
     "model": {"options": {"drop_path_rate": 0.3, "dropout": 0.2}},
 }
 OPTIM = {"epochs": 3, "ema": 0.9, "warmup": 1.0, "clip": 5.0}
-
-
-def stop_after(monkeypatch, batches):
-    """Let a signal arrive during that batch of the next run."""
-    original, seen = GracefulStop.on_train_batch_end, [0]
-
-    def batch_end(self, *arguments):
-        seen[0] += 1
-        if seen[0] == batches:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, *arguments)
-
-    monkeypatch.setattr(GracefulStop, "on_train_batch_end", batch_end)
 
 
 def scores(rows):
@@ -52,13 +41,11 @@ def scores(rows):
         (6, {"accumulate": 2}),  # in the middle of an update, which is ended first
     ],
 )
-def test_stopped_anywhere_and_resumed(small_run, console, monkeypatch, batch, optim):
+def test_stopped_anywhere_and_resumed(small_run, console, ctrl_c, batch, optim):
     whole = train(small_run("whole", optim=OPTIM | optim, **OPTIONS), console=console)
     config = small_run("stopped", optim=OPTIM | optim, **OPTIONS)
-    with monkeypatch.context() as patch:
-        stop_after(patch, batch)
-        with pytest.raises(StoppedError):
-            train(config, console=console)
+    with pytest.raises(StoppedError):
+        train(config, console=console, callbacks=[ctrl_c(batch)])
     resumed = train(config, resume=RunFolder.existing(config.out), console=console)
     assert scores(resumed.rows) == scores(whole.rows)
     for name in ("last", "best"):
@@ -102,26 +89,24 @@ def test_a_signal_that_lightning_hears_first_does_not_end_in_silence():
 def test_a_full_disk_leaves_the_checkpoint_before(small_run, console, monkeypatch):
     """The disk fills up while the second epoch is saved."""
     config = small_run(optim={"epochs": 3})
-    original, saves = AtomicCheckpointIO.save_checkpoint, [0]
-    written = {}
-
-    def save(self, checkpoint, path, storage_options=None):
-        saves[0] += 1
-        if saves[0] == 2:
-            written["before"] = RunFolder(path.parent).state.read_bytes()
-            monkeypatch.setattr(os, "fsync", full)
-        original(self, checkpoint, path, storage_options)
+    folder = RunFolder(Path(config.out))
 
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(AtomicCheckpointIO, "save_checkpoint", save)
-        with pytest.raises(InputError, match="No space left on the disk"):
-            train(config, console=console)
+    class FillDisk(L.Callback):
+        before = b""
+
+        def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+            if folder.state.exists():
+                self.before = folder.state.read_bytes()
+                monkeypatch.setattr(os, "fsync", full)
+
+    fill = FillDisk()
+    with pytest.raises(InputError, match="No space left on the disk"):
+        train(config, console=console, callbacks=[fill])
     monkeypatch.undo()
-    folder = RunFolder.existing(config.out)
-    assert folder.state.read_bytes() == written["before"]
+    assert RunFolder.existing(config.out).state.read_bytes() == fill.before
     assert not [path for path in folder.path.iterdir() if path.name.endswith(".tmp")]
     assert read_state(folder.state)["place"] == {"epoch": 1, "batch": 0}
 
@@ -151,19 +136,15 @@ def test_a_state_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / "attacked").exists()
 
 
-def test_the_best_score_survives_a_stop(small_run, console, monkeypatch):
+def test_the_best_score_survives_a_stop(small_run, console, ctrl_c):
     config = small_run(optim={"epochs": 2})
-    with monkeypatch.context() as patch:
-        stop_after(patch, 7)
-        with pytest.raises(StoppedError):
-            train(config, console=console)
+    with pytest.raises(StoppedError):
+        train(config, console=console, callbacks=[ctrl_c(7)])
     kept = {}
-    load = Keeper.on_load_checkpoint
 
-    def loaded(self, trainer, module, checkpoint):
-        load(self, trainer, module, checkpoint)
-        kept.update(self.best)
+    class Look(L.Callback):
+        def on_train_start(self, trainer, pl_module):
+            kept.update(next(one for one in trainer.callbacks if isinstance(one, Keeper)).best)
 
-    monkeypatch.setattr(Keeper, "on_load_checkpoint", loaded)
-    resumed = train(config, resume=RunFolder.existing(config.out), console=console)
+    resumed = train(config, resume=RunFolder.existing(config.out), console=console, callbacks=[Look()])
     assert kept == resumed.rows[0]

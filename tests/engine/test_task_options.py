@@ -5,12 +5,12 @@ import pytest
 from res2net.engine.task_options import options_type
 from res2net.errors import InputError
 from res2net.task import task_names
-from res2net.task.base import task_type
+from res2net.task.base import TASKS
 
 
 @pytest.mark.parametrize("name", task_names())
 def test_they_are_those_of_the_task(name):
-    assert options_type(name) is task_type(name).Options
+    assert options_type(name) is TASKS[name].Options
 
 
 def test_an_unknown_task():

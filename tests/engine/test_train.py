@@ -9,10 +9,10 @@ import yaml
 from safetensors.torch import load_file
 
 import res2net
-from res2net.engine.checkpoints import restore_task
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig, read_yaml
 from res2net.engine.evaluate import evaluate
 from res2net.engine.report import write_run_report
+from res2net.engine.restore import restore_task
 from res2net.engine.train import train
 from res2net.errors import InputError
 from res2net.images import open_source
@@ -37,7 +37,7 @@ def trained(small_run, console):
 
 def test_the_folder_holds_everything(trained, small_run):
     folder = trained.folder
-    write_run_report(trained, open_source("shapes"), small_run())
+    write_run_report(trained, open_source("shapes:80,40"), small_run())
     names = {path.name for path in folder.path.iterdir()}
     expected = {"config.yaml", "metrics.csv", "tensorboard", "best.safetensors", "last.safetensors", "last.ckpt"}
     assert names == expected | {"report.html"}
@@ -63,7 +63,7 @@ def test_metrics_are_one_row_an_epoch(trained):
 def test_evaluating_the_best_weights_again_gives_the_score_that_the_run_printed(trained):
     best = max(trained.rows, key=lambda row: row["val_top1"])
     task, checkpoint = restore_task(trained.folder.best)
-    loader = eval_loader(open_source("shapes").transformed(task.transform(True), task.transform(False))[1], 16)
+    loader = eval_loader(open_source("shapes:80,40").transformed(task.transform(True), task.transform(False))[1], 16)
     again = evaluate(task, loader, accelerator="cpu").metrics
     for metrics in (again, trained.evaluation.metrics, checkpoint.metadata["metrics"]):
         assert metrics["top1"] == best["val_top1"]
@@ -135,16 +135,16 @@ def test_folders_are_numbered_by_default(small_run, console, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     config = replace(small_run(optim={"epochs": 1}), out=None)
     folders = [train(config, console=console).folder.path.name for _ in range(2)]
-    assert folders == ["res2net20_26w_4s_tiny-shapes-1", "res2net20_26w_4s_tiny-shapes-2"]
+    assert folders == ["res2net20_26w_4s_tiny-shapes-80-40-1", "res2net20_26w_4s_tiny-shapes-80-40-2"]
     saved = yaml.safe_load((tmp_path / "runs" / folders[0] / "config.yaml").read_text())
     assert saved["optim"]["epochs"] == 1
 
 
-def test_one_image_is_too_few_for_a_normalisation_over_the_batch(tmp_path, few_shapes, console):
+def test_one_image_is_too_few_for_a_normalisation_over_the_batch(tmp_path, console):
     """That of DeepLab's pooling has one value of each channel then."""
     config = TrainConfig(
         "segment",
-        "shapes",
+        "shapes:80,40",
         SegmentOptions(channels=8, crop=(32, 32)),
         ModelConfig("res2net20_26w_4s_tiny"),
         DataConfig(batch_size=1, workers=0),

@@ -1,14 +1,12 @@
 """Networks that learn in turns: each by its own optimizer, resumed exactly."""
 
-import os
-import signal
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from res2net.engine.callbacks import GracefulStop, StoppedError
+from res2net.engine.callbacks import StoppedError
 from res2net.engine.checkpoints import read_state
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.engine.folder import RunFolder
@@ -37,21 +35,11 @@ def run_of(tmp_path):
 
 
 @pytest.mark.parametrize(("batch", "optim"), [(2, {"ema": 0.9}), (3, {}), (4, {"schedule": "one-cycle"})])
-def test_a_run_that_was_stopped_goes_on_exactly(run_of, console, monkeypatch, batch, optim):
+def test_a_run_that_was_stopped_goes_on_exactly(run_of, console, ctrl_c, batch, optim):
     whole = train(run_of("whole", **optim), console=console)
     config = run_of("stopped", **optim)
-    original, seen = GracefulStop.on_train_batch_end, [0]
-
-    def batch_end(self, *arguments):
-        seen[0] += 1
-        if seen[0] == batch:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(GracefulStop, "on_train_batch_end", batch_end)
-        with pytest.raises(StoppedError):
-            train(config, console=console)
+    with pytest.raises(StoppedError):
+        train(config, console=console, callbacks=[ctrl_c(batch)])
     resumed = train(config, resume=RunFolder.existing(config.out), console=console)
     numbers = [name for name in whole.rows[0] if name not in ("seconds", "images_per_s")]
     assert [[row[name] for name in numbers] for row in resumed.rows] == [

@@ -21,7 +21,9 @@ from res2net.images.transforms import TrainAugment
 from res2net.measure import count
 from res2net.recipes.quickstart import MODELS, SEEDS, by_size, quickstart, verdict, write_report
 from res2net.task.base import Evaluation
-from res2net.tasks.classify.task import SIZES, count_by_size
+from res2net.tasks.classify.report import SIZES, count_by_size
+
+SOURCE = "shapes:64,4"
 
 
 def test_both_models_cost_the_same():
@@ -140,14 +142,13 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory, shapes_with):
+def comparison(tmp_path_factory):
     """Both models, two seeds, one epoch of so few images that some groups of sizes have none."""
     configs = {
-        name: replace(quickstart(model, epochs=1), data=DataConfig(batch_size=32), accelerator="cpu")
+        name: replace(quickstart(model, epochs=1), source=SOURCE, data=DataConfig(batch_size=32), accelerator="cpu")
         for name, model in MODELS.items()
     }
-    with shapes_with(train=64, val=4):
-        yield compare(configs, SEEDS, tmp_path_factory.mktemp("runs"), Console(quiet=True))
+    return compare(configs, SEEDS, tmp_path_factory.mktemp("runs"), Console(quiet=True))
 
 
 def test_runs_are_what_was_asked_for(comparison):
@@ -174,7 +175,7 @@ def test_the_table_says_what_the_runs_scored(comparison):
 
 def test_the_report_is_one_page_with_everything_in_it(comparison, tmp_path):
     assert 0 in count_by_size(comparison.runs["ResNet"][0].evaluation)
-    path = write_report(comparison, tmp_path / "folder")
+    path = write_report(comparison, tmp_path / "folder", SOURCE)
     assert path == tmp_path / "folder" / "report.html"
     assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
     html = path.read_text("utf-8")

@@ -43,18 +43,36 @@ def test_other_fonts_are_tried_only_where_the_first_does_not_do():
     assert "DejaVu Sans" not in fallbacks("中")
 
 
+@pytest.fixture
+def forget():
+    """What was looked up among the fonts of this system is forgotten before the test and after it."""
+
+    def clear():
+        for function in vars(text_module).values():
+            if hasattr(function, "cache_clear"):
+                function.cache_clear()
+
+    clear()
+    yield
+    clear()
+
+
+@pytest.mark.usefixtures("forget")
 def test_a_font_without_a_regular_weight_is_used_in_silence(monkeypatch, caplog):
-    """Not every system has one, so one is made up: a font of this system under another name."""
+    """Not every system has one, so one is made up: a font of this system under the name of the first fallback."""
+    name = text_module.FAMILIES[1]
     regular = font_manager.fontManager.findfont("DejaVu Sans")
-    entry = font_manager.FontEntry(fname=regular, name="Only Medium", weight=500)
-    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist, entry])
-    monkeypatch.setattr(text_module, "_installed", lambda: ["Only Medium"])
+    entry = font_manager.FontEntry(fname=regular, name=name, weight=500)
+    others = [font for font in font_manager.fontManager.ttflist if font.name not in text_module.FAMILIES[1:]]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*others, entry])
+    font_manager.fontManager._findfont_cached.cache_clear()
+    assert fallbacks("\u4e2d") == [name]
     figure = Figure()
     figure.text(0.5, 0.5, drawable("\u4e2d"))
     render(finish(figure))
     assert caplog.text == ""
-    font_manager.fontManager.findfont("Only Medium", fallback_to_default=False)
-    assert "Only Medium" in caplog.text  # it does speak elsewhere
+    font_manager.fontManager.findfont(name, fallback_to_default=False)
+    assert name in caplog.text  # it does speak elsewhere
 
 
 def test_widths_are_those_of_the_font():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,11 @@ class Comparison:
 
 
 def compare(
-    configs: Mapping[str, TrainConfig[Any]], seeds: Sequence[int], folder: Path, console: Console
+    configs: Mapping[str, TrainConfig[Any]],
+    seeds: Sequence[int],
+    folder: Path,
+    console: Console,
+    run: Callable[..., Trained] = train,
 ) -> Comparison:
     """Train every configuration with every seed, in turn, so that a machine that slows down slows all of them.
 
@@ -77,6 +81,7 @@ def compare(
         seeds: of the runs. All models see the same data; a folder that is not split yet is split by the seed.
         folder: the runs' folders are made in it.
         console: where progress is shown.
+        run: trains a configuration, as `train` does.
     """
     runs: dict[str, list[Trained]] = {name: [] for name in configs}
     models = [config.model.model for config in configs.values()]
@@ -85,7 +90,7 @@ def compare(
             console.print(f"\n[bold]{name}, seed {seed}[/bold]", highlight=False)
             label = config.model.model if models.count(config.model.model) == 1 else name.replace("/", "-")
             out = folder / f"{label}-seed{seed}"
-            runs[name].append(train(replace(config, seed=seed, out=str(out)), console=console))
+            runs[name].append(run(replace(config, seed=seed, out=str(out)), console=console))
     return Comparison(runs, tuple(seeds))
 
 

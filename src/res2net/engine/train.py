@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,13 +42,20 @@ class Trained:
     task: Task
 
 
-def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console: Console | None = None) -> Trained:
+def train(
+    config: TrainConfig[Any],
+    *,
+    resume: RunFolder | None = None,
+    console: Console | None = None,
+    callbacks: Sequence[L.Callback] = (),
+) -> Trained:
     """Train, evaluate the best weights, and leave everything in the run's folder.
 
     Args:
         config: of the run.
         resume: the folder of a run that was stopped; it goes on exactly, and `config` is its own.
         console: where progress is shown.
+        callbacks: more callbacks of Lightning; they see a step before a stop is looked for.
 
     Raises:
         InputError: something in the configuration or the data is wrong; what was saved before stays.
@@ -81,10 +89,10 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
     if config.compile:
         task.model.compile()
     keeper = Keeper(folder, config, console)
-    callbacks: list[L.Callback] = [keeper, RunProgress(console), RandomState()]
+    every: list[L.Callback] = [keeper, RunProgress(console), RandomState()]
     if config.optim.ema:
-        callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
-    callbacks.append(GracefulStop(folder, loader, console))
+        every.append(EMAWeightAveraging(decay=config.optim.ema))
+    every += [*callbacks, GracefulStop(folder, loader, console)]
     trainer = make_trainer(
         config.accelerator,
         config.precision,
@@ -92,7 +100,7 @@ def train(config: TrainConfig[Any], *, resume: RunFolder | None = None, console:
         accumulate_grad_batches=config.optim.accumulate,
         # Where networks take turns, the module clips: Lightning leaves that to it.
         gradient_clip_val=(config.optim.clip or None) if module.automatic_optimization else None,
-        callbacks=callbacks,
+        callbacks=every,
         logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
         plugins=[AtomicCheckpointIO()],
     )

@@ -16,7 +16,8 @@ from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainCon
 from res2net.explain import class_activation_maps
 from res2net.images.sources import open_source
 from res2net.report import Column, Report, Table, curves, image_rows, overlay
-from res2net.tasks.classify.task import SIZES, ClassifyOptions, accuracy_by_size, count_by_size, size_figure
+from res2net.tasks.classify.options import ClassifyOptions
+from res2net.tasks.classify.report import SIZES, accuracy_by_size, count_by_size, size_figure
 
 __all__ = ["MODELS", "SEEDS", "by_size", "quickstart", "verdict", "write_report"]
 
@@ -89,8 +90,8 @@ def verdict(comparison: Comparison) -> str:
     )
 
 
-def write_report(comparison: Comparison, folder: Path) -> Path:
-    """Write the page with the comparison, the accuracy by object size and the class activation maps."""
+def write_report(comparison: Comparison, folder: Path, source: str = "shapes") -> Path:
+    """Write the page with the comparison on a source, the accuracy by object size and the class activation maps."""
     runs = comparison.runs
     epochs = len(next(iter(runs.values()))[0].rows)
     report = Report(
@@ -116,29 +117,28 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     report.add_figure(curves(series, "epoch", "top-1 accuracy, %"), "Validation accuracy by epoch.")
     report.add_section("What the networks look at")
     report.add_figure(
-        cam_figure(comparison), "Class activation maps (Grad-CAM) of the true class, last stage, first seed."
+        cam_figure(comparison, source), "Class activation maps (Grad-CAM) of the true class, last stage, first seed."
     )
     path = folder / "report.html"
     report.write(path)
     return path
 
 
-def cam_figure(comparison: Comparison) -> Figure:
+def cam_figure(comparison: Comparison, source: str) -> Figure:
     """An image of each group of sizes beside what each model sees of its true class."""
     tasks = {name: runs[0].task for name, runs in comparison.runs.items()}
     task = next(iter(tasks.values()))
-    val = open_source("shapes").val
+    val = open_source(source).val
     sizes = [val[index][1]["size"] for index in range(len(val))]
     groups = [[i for i, size in enumerate(sizes) if low <= size < high] for low, high in pairwise(SIZES)]
-    chosen = [group[0] for group in groups if group]
-    samples = [val[index] for index in chosen]
+    samples = [val[group[0]] for group in groups if group]
     images = torch.stack([task.transform(False)(image, {})[0] for image, _ in samples])
     labels = [target["label"] for _, target in samples]
     maps = {name: class_activation_maps(one.model, images, labels) for name, one in tasks.items()}
     likeliest = {name: [found.rows()[0] for found in one.eval().predict(images)] for name, one in tasks.items()}
     rows, captions = [], []
-    for place, (image, target) in enumerate(samples):
-        rows.append([image, *(overlay(image, maps[name][place]) for name in tasks)])
-        seen = [f"{likeliest[name][place][0]} ({likeliest[name][place][1]:.0f} %)" for name in tasks]
+    for index, (image, target) in enumerate(samples):
+        rows.append([image, *(overlay(image, maps[name][index]) for name in tasks)])
+        seen = [f"{likeliest[name][index][0]} ({likeliest[name][index][1]:.0f} %)" for name in tasks]
         captions.append([f"{task.class_names[target['label']]}, {100 * target['size']:.0f} %", *seen])
     return image_rows(rows, ["image", *tasks], captions, heat_legend="weight for the true class")

@@ -27,6 +27,6 @@ def echo():
 
     def make(classes=8, **options):
         names = [f"class {index}" for index in range(classes)]
-        return Classify(Echo(classes), names, Preprocessing(size=8), options=ClassifyOptions(**options))
+        return Classify(Echo(classes), Preprocessing(size=8), ClassifyOptions(**options), {"class_names": names})
 
     return make

@@ -1,5 +1,6 @@
 """Classification: losses, predictions, metrics and images, against what can be computed by hand."""
 
+import json
 import math
 
 import numpy as np
@@ -9,12 +10,15 @@ import torch.nn.functional as F
 from PIL import Image
 
 from res2net import create_model
+from res2net.engine.checkpoints import save_task
+from res2net.engine.config import TrainConfig
+from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import open_source
-from res2net.report import Report
-from res2net.task import classify
+from res2net.report import Report, confusion_matrix
 from res2net.task.base import Evaluation
-from res2net.tasks.classify.task import SIZES, Classify, ClassifyOptions, accuracy_by_size, count_by_size
+from res2net.tasks.classify.report import SIZES, accuracy_by_size, class_matrix, count_by_size
+from res2net.tasks.classify.task import Classify, ClassifyOptions, ClassScores, assumed_class_names
 from res2net.weights import Preprocessing
 
 
@@ -121,7 +125,7 @@ def test_top_5_takes_more_than_five_classes(echo, classes, names):
     found = metric.compute()
     assert found.keys() == names
     assert float(found["top1"]) == 1
-    assert task.monitor in found
+    assert task.scoring.monitor in found
 
 
 @pytest.mark.parametrize("classes", [2, 5, 8])
@@ -134,19 +138,18 @@ def test_a_prediction_is_the_likeliest_classes_first(echo, classes):
         odds = {f"class {index}": math.exp(value) for index, value in enumerate(row.tolist())}
         total = sum(odds.values())
         expected = sorted(odds, key=odds.get, reverse=True)[:5]
-        assert [entry["class"] for entry in result] == expected
-        for entry in result:
-            assert entry["probability"] == pytest.approx(odds[entry["class"]] / total, rel=1e-5)
-        assert (sum(entry["probability"] for entry in result) == pytest.approx(1)) is (classes <= 5)
+        assert list(result.classes) == expected
+        for name, probability in zip(result.classes, result.probabilities, strict=True):
+            assert probability == pytest.approx(odds[name] / total, rel=1e-5)
+        assert (sum(result.probabilities) == pytest.approx(1)) is (classes <= 5)
 
 
 def test_probabilities_are_computed_in_full_precision(echo):
     logits = torch.zeros(1, 8)
-    probabilities = [entry["probability"] for entry in echo().predict(images(logits).bfloat16())[0]]
-    assert probabilities == [0.125] * 5
+    assert list(echo().predict(images(logits).bfloat16())[0].probabilities) == [0.125] * 5
     logits[0, 0] = 8.0
-    (first, *_), exact = echo().predict(images(logits).bfloat16())[0], logits.softmax(1)[0, 0]
-    assert first["probability"] == pytest.approx(float(exact), rel=1e-6)
+    (first, *_), exact = echo().predict(images(logits).bfloat16())[0].probabilities, logits.softmax(1)[0, 0]
+    assert first == pytest.approx(float(exact), rel=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
@@ -172,7 +175,7 @@ def test_evaluation_resizes_crops_the_centre_and_normalises(echo):
         torch.testing.assert_close(image[channel].as_subclass(torch.Tensor), torch.full((8, 8), expected))
 
 
-def test_options_go_before_what_is_usual_for_the_data():
+def test_options_override_what_is_usual_for_the_data():
     source = open_source("shapes")
     assert Classify.build(tiny, source, source.preprocessing, ClassifyOptions()).augment == source.augment
     chosen = ClassifyOptions(rand_augment=2, magnitude=5, color_jitter=0.1, erase=0.2, flip=0.0, crop_area=0.5)
@@ -190,9 +193,28 @@ def test_a_task_takes_the_classes_of_its_source():
     task = Classify.build(tiny, source, source.preprocessing, ClassifyOptions())
     assert task.class_names == tuple(source.class_names)
     assert task(torch.randn(2, 3, 64, 64)).shape == (2, 16)
-    restored = Classify.restore(task.model, task.class_names, task.preprocessing)
+
+
+def test_a_checkpoint_holds_the_task(tmp_path):
+    source = open_source("shapes")
+    task = Classify.build(tiny, source, source.preprocessing, ClassifyOptions()).eval()
+    config = TrainConfig("classify", "shapes", ClassifyOptions())
+    save_task(tmp_path / "best.safetensors", task, {"top1": 12.5}, config)
+    restored, checkpoint = restore_task(tmp_path / "best.safetensors")
+    assert restored.class_names == task.class_names
+    assert restored.preprocessing == task.preprocessing
+    assert restored.facts == task.facts == {"class_names": list(source.class_names)}
+    assert checkpoint.metadata["metrics"] == {"top1": 12.5}
     images = torch.randn(2, 3, 64, 64)
-    assert restored.eval().predict(images) == task.eval().predict(images)
+    assert [one.to_dict() for one in restored.predict(images)] == [one.to_dict() for one in task.predict(images)]
+
+
+def test_a_backbone_alone_is_a_classifier_whose_class_names_are_assumed():
+    task = Classify.restore("resnet20_tiny", None)
+    assert task.class_names[:2] == ("tench", "goldfish")  # of ImageNet, where there are a thousand
+    assert assumed_class_names(3) == ["class 0", "class 1", "class 2"]
+    assert task.facts["class_names_assumed"]
+    assert not task.training
 
 
 @pytest.mark.parametrize(
@@ -214,25 +236,37 @@ def test_an_option_out_of_range_is_named_in_one_sentence(option, value):
 
 def test_a_model_for_other_classes_is_refused():
     with pytest.raises(InputError, match=r"^The model has 7 classes and the data 2: .*--adapt-classifier"):
-        Classify(tiny(num_classes=7), ["cat", "dog"], Preprocessing())
+        Classify(tiny(num_classes=7), Preprocessing(), ClassifyOptions(), {"class_names": ["cat", "dog"]})
 
 
 def test_one_class_is_nothing_to_tell_apart():
-    with pytest.raises(InputError, match="needs two classes, and there is cat alone"):
-        Classify(tiny(num_classes=1), ["cat"], Preprocessing())
+    with pytest.raises(InputError, match="needs two classes, and there is only cat: add some"):
+        Classify(tiny(num_classes=1), Preprocessing(), ClassifyOptions(), {"class_names": ["cat"]})
 
 
-RESULT = [{"class": "cat", "probability": 0.75}, {"class": "dog", "probability": 0.25}]
+RESULT = ClassScores(["cat", "dog"], [0.75, 0.25])
 
 
-def test_a_result_is_tabulated_as_classes_with_percentages(echo):
-    task = echo()
-    assert task.tabulate(RESULT) == [("cat", 75.0), ("dog", 25.0)]
-    assert [(column.heading, column.unit) for column in task.columns] == [("class", ""), ("probability", "%")]
+def test_a_result_is_tabulated_as_classes_with_percentages():
+    assert RESULT.rows() == [("cat", 75.0), ("dog", 25.0)]
+    assert [(column.heading, column.unit) for column in RESULT.columns] == [("class", ""), ("probability", "%")]
 
 
-def test_drawing_puts_the_classes_below_the_image(echo):
-    drawn = echo().draw(Image.new("RGB", (64, 64), "red"), RESULT)
+def test_a_result_as_json(tmp_path):
+    wanted = {"classes": [{"class": "cat", "probability": 0.75}, {"class": "dog", "probability": 0.25}]}
+    assert RESULT.to_dict() == wanted
+    assert RESULT.save(tmp_path / "found.one") == [tmp_path / "found.one.json"]
+    assert json.loads((tmp_path / "found.one.json").read_text()) == wanted
+
+
+def test_the_ground_truth_is_the_class_without_a_probability(echo):
+    truth = echo().truth(None, {"label": 3})
+    assert (list(truth.classes), list(truth.probabilities)) == (["class 3"], [])
+    assert truth.panel(Image.new("RGB", (64, 64))).height > 64
+
+
+def test_drawing_puts_the_classes_below_the_image():
+    drawn = RESULT.draw(Image.new("RGB", (64, 64), "red"))
     pixels = np.asarray(drawn)
     red = np.flatnonzero((pixels == (255, 0, 0)).all(2).any(1))
     assert len(red) > 0.8 * drawn.height
@@ -275,20 +309,19 @@ class Source:
         self.val = [(Image.new("RGB", (32, 32), (number, 0, 0)), {}) for number in range(length)]
 
 
-def test_the_report_shows_confusions_classes_and_the_hardest_images(echo, monkeypatch):
+def test_the_report_shows_confusions_classes_and_the_hardest_images(echo):
     random = np.random.default_rng(0)
     label, predicted = random.integers(3, size=(2, 40))  # the fourth class has no images
     loss = random.permutation(40).astype(np.float32)
     index = random.permutation(40)
     records = {"loss": loss, "label": label, "predicted": predicted, "probability": np.full(40, 0.25), "index": index}
     shown = {}
-    figure = classify.confusion_matrix
-
-    def keep_matrix(matrix, names):
-        shown["matrix"] = matrix
-        return figure(matrix, names)
 
     class KeepingReport(Report):
+        def add_figure(self, figure, caption):
+            shown["figure"] = figure.axes[0].images[0].get_array()
+            super().add_figure(figure, caption)
+
         def add_table(self, table):
             shown["rows"] = table.rows
             super().add_table(table)
@@ -297,14 +330,16 @@ def test_the_report_shows_confusions_classes_and_the_hardest_images(echo, monkey
             shown["images"], shown["captions"] = [image.getpixel((0, 0))[0] for image in images], captions
             super().add_images(images, captions, caption)
 
-    monkeypatch.setattr(classify, "confusion_matrix", keep_matrix)
     report = KeepingReport("title")
     echo(4).write_report(report, evaluation(records), Source(40))
 
     matrix = np.zeros((4, 4), int)
     for wanted, got in zip(label, predicted, strict=True):
         matrix[wanted, got] += 1
-    assert shown["matrix"].tolist() == matrix.tolist()
+    assert class_matrix(evaluation(records), 4).tolist() == matrix.tolist()
+    names = [f"class {index}" for index in range(4)]
+    expected = confusion_matrix(torch.from_numpy(matrix), names).axes[0].images[0].get_array()
+    np.testing.assert_array_equal(shown["figure"], expected)
     rows = [(f"class {c}", matrix[c].sum(), 100 * matrix[c, c] / matrix[c].sum()) for c in range(3)]
     assert [row[0] for row in shown["rows"]] == [row[0] for row in sorted(rows, key=lambda row: row[2])]
     for name, count, share in rows:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS, Exporter
 from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import TrainAugment, Transform, batch_mix, eval_transform, train_transform
-from res2net.report import Column, Report, Table, confusion_matrix, lines_with_errors
-from res2net.report.images import as_image
+from res2net.report import Report
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
 from res2net.task.inputs import Inputs
 from res2net.tasks.classify.options import ClassifyOptions
@@ -30,22 +24,13 @@ from res2net.tasks.classify.result import ClassScores
 from res2net.weights import Checkpoint, Preprocessing
 from res2net.zoo import create_model, preprocessing_of
 
-__all__ = [
-    "SIZES",
-    "ClassScores",
-    "Classify",
-    "ClassifyOptions",
-    "accuracy_by_size",
-    "count_by_size",
-    "size_figure",
-]
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
+
+__all__ = ["ClassScores", "Classify", "ClassifyOptions"]
 
 TOP = 5
 """Classes in a prediction."""
-HARDEST = 24
-"""Images in a report, those with the largest loss."""
-SIZES = (0.06, 0.1, 0.16, 0.26, 0.42, 0.9)
-"""Borders between groups of object sizes, as shares of the image's side."""
 
 
 class _Scoring(Scoring):
@@ -139,6 +124,9 @@ class Classify(Task):
 
     def metric(self) -> MetricCollection:
         """`top1`, and `top5` where there are more than five classes."""
+        from torchmetrics import MetricCollection
+        from torchmetrics.classification import MulticlassAccuracy
+
         classes = len(self.class_names)
         ranks = [rank for rank in (1, TOP) if rank < classes]
         return MetricCollection(
@@ -173,33 +161,9 @@ class Classify(Task):
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Accuracy by class and by object size, the confusion matrix, and the hardest images."""
-        records = evaluation.records
-        label, predicted = records["label"], records["predicted"]
-        classes = len(self.class_names)
-        matrix = torch.bincount(label * classes + predicted, minlength=classes**2).view(classes, classes)
-        if "size" in records:
-            figure = size_figure({self.model.variant_name: [evaluation]})
-            report.add_figure(figure, "Accuracy by the size of the object.")
-        report.add_section("Confusions")
-        report.add_figure(confusion_matrix(matrix, self.class_names), "True classes and what they were taken for.")
-        report.add_section("Classes")
-        rows = [
-            (name, int(count), 100 * int(right) / int(count))
-            for name, count, right in zip(self.class_names, matrix.sum(1), matrix.diagonal(), strict=True)
-            if count
-        ]
-        rows.sort(key=lambda row: row[2])
-        columns = (Column("class"), Column("images"), Column("top-1 accuracy", "%", digits=1))
-        report.add_table(Table("The least accurate first", columns, rows[:100]))
-        report.add_section("Hardest images")
-        hardest = records["loss"].topk(min(HARDEST, len(label))).indices.tolist()
-        images = [as_image(source.val[int(records["index"][place])][0]) for place in hardest]
-        captions = [
-            f"{self.class_names[label[place]]}\ntaken for {self.class_names[predicted[place]]} "
-            f"({100 * float(records['probability'][place]):.0f} %)"
-            for place in hardest
-        ]
-        report.add_images(images, captions, "Images with the largest loss: the true class, and what was predicted.")
+        from res2net.tasks.classify.report import write_report  # plots take time to import
+
+        write_report(report, evaluation, source, self.class_names, self.model.variant_name)
 
 
 @EXPORTERS.register("classify")
@@ -227,32 +191,3 @@ def assumed_class_names(classes: int) -> list[str]:
 
         return list(ResNet50_Weights.IMAGENET1K_V2.meta["categories"])
     return [f"class {index}" for index in range(classes)]
-
-
-def accuracy_by_size(evaluation: Evaluation) -> list[float]:
-    """Top-1 accuracy in percent for each group of `SIZES`; NaN for a group without images."""
-    records = evaluation.records
-    right = (records["label"] == records["predicted"]).float()
-    return [100 * float(right[group].mean()) for group in _groups(evaluation)]
-
-
-def count_by_size(evaluation: Evaluation) -> list[int]:
-    """Images in each group of `SIZES`."""
-    return [int(group.sum()) for group in _groups(evaluation)]
-
-
-def size_figure(evaluations: Mapping[str, Sequence[Evaluation]]) -> Figure:
-    """Top-1 accuracy against object size of each model, by name, with error bars over its evaluations."""
-    return lines_with_errors(
-        {name: [accuracy_by_size(one) for one in several] for name, several in evaluations.items()},
-        [100 * edge for edge in SIZES],
-        "size of the object, % of the image's side",
-        "top-1 accuracy, %",
-        counts=count_by_size(next(iter(evaluations.values()))[0]),
-    )
-
-
-def _groups(evaluation: Evaluation) -> list[Tensor]:
-    size = evaluation.records["size"]
-    # The largest size is within the last group.
-    return [(size >= low) & ((size < high) | (high == SIZES[-1])) for low, high in pairwise(SIZES)]

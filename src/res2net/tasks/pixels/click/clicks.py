@@ -11,7 +11,12 @@ from torch import Tensor
 
 from res2net.errors import InputError
 
-__all__ = ["Clicked", "check_click", "clicks_tensor", "parse_click"]
+__all__ = ["GOALS", "WATCHED", "Clicked", "check_click", "clicks_tensor", "parse_click"]
+
+GOALS = (85, 90)
+"""Intersections over union, in percent, until which clicks are counted."""
+WATCHED = (1, 3, 5)
+"""Numbers of clicks after which the IoU is reported."""
 
 
 class Clicked(NamedTuple):

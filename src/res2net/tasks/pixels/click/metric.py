@@ -11,13 +11,10 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from res2net.errors import InputError
+from res2net.tasks.pixels.click.clicks import GOALS, WATCHED
 
-__all__ = ["GOALS", "MOST", "WATCHED", "ClicksToIoU"]
+__all__ = ["MOST", "ClicksToIoU"]
 
-GOALS = (85, 90)
-"""Intersections over union, in percent, until which clicks are counted."""
-WATCHED = (1, 3, 5)
-"""Numbers of clicks after which the IoU is told."""
 MOST = 20
 """Clicks on an object at most; one that never reaches a goal counts as so many (Xu et al., CVPR 2016)."""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
 from torchvision import tv_tensors
 
 from res2net.errors import InputError
@@ -24,9 +23,8 @@ from res2net.report import Column, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, device_of
 from res2net.tasks.objects.formats.open import read_objects
 from res2net.tasks.pixels.base import PixelTask, create_encoder
-from res2net.tasks.pixels.click.clicks import Clicked, check_click, clicks_tensor
+from res2net.tasks.pixels.click.clicks import GOALS, WATCHED, Clicked, check_click, clicks_tensor
 from res2net.tasks.pixels.click.data import SingleObjects, next_click
-from res2net.tasks.pixels.click.metric import GOALS, WATCHED, ClicksToIoU
 from res2net.tasks.pixels.click.network import (
     FirstClickBranch,
     FirstClickNetwork,
@@ -42,6 +40,9 @@ from res2net.tasks.pixels.click.views import ClickViews
 from res2net.tasks.pixels.exporter import PixelExporter
 from res2net.tasks.pixels.heads.binary_losses import mask_cross_entropy
 from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["Click", "ClickOptions", "ClickSession", "ObjectMask"]
 
@@ -252,6 +253,8 @@ class Click(PixelTask):
 
     def metric(self) -> Metric:
         """Clicks to an IoU, and the IoU after some clicks."""
+        from res2net.tasks.pixels.click.metric import ClicksToIoU
+
         return ClicksToIoU(self.options.most_clicks)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:

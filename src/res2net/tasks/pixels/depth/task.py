@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
@@ -18,10 +17,12 @@ from res2net.report import Column, Table
 from res2net.task.base import TASKS, Evaluation, Scoring
 from res2net.tasks.pixels.base import PixelTask
 from res2net.tasks.pixels.depth.losses import root_log_loss, scale_invariant_log_loss
-from res2net.tasks.pixels.depth.metric import DepthErrors
 from res2net.tasks.pixels.depth.options import DepthOptions
 from res2net.tasks.pixels.depth.result import DepthMap
 from res2net.tasks.pixels.exporter import PixelExporter
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["Depth", "DepthMap", "DepthOptions"]
 
@@ -110,6 +111,8 @@ class Depth(PixelTask):
 
     def metric(self) -> Metric:
         """The errors of the field, between the nearest and the farthest distance that count."""
+        from res2net.tasks.pixels.depth.metric import DepthErrors
+
         return DepthErrors(self.options.least, self.options.most)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from res2net.errors import InputError
 from res2net.tasks.objects.metrics.image_metric import ImageMetric, entry, pairs
+from res2net.tasks.pixels.saliency.result import LEVELS, levels_of
 
-__all__ = ["BETA_SQUARED", "LEVELS", "SaliencyMeasures", "levels_of"]
+__all__ = ["BETA_SQUARED", "SaliencyMeasures"]
 
 BETA_SQUARED = 0.3
 """Weight of precision beside recall in the F-measure (Achanta et al., CVPR 2009)."""
-LEVELS = 256
-"""Grey levels of a saliency map, each of which is a threshold once."""
 EPS = np.spacing(1.0)
 SMOOTHING = np.exp(-(np.arange(-3.0, 4.0) ** 2) / (2 * 5.0**2))
 SMOOTHING /= SMOOTHING.sum()
@@ -104,22 +103,6 @@ class SaliencyMeasures(ImageMetric):
             "adaptive_E": single["adaptive_E"],
             "max_F_of_means": float(of_means.max()),
         }
-
-
-def levels_of(saliency: Tensor) -> Tensor:
-    """A saliency map as grey levels, uint8, as a file holds them: from 0 to 1 rounded to 0 to 255.
-
-    Raises:
-        InputError: values are not from 0 to 1.
-    """
-    if saliency.dtype == torch.uint8:
-        return saliency
-    if not saliency.is_floating_point():
-        raise InputError(f"A saliency map is {saliency.dtype}: give numbers from 0 to 1, or uint8.")
-    least, most = (float(value) for value in saliency.aminmax()) if saliency.numel() else (0.0, 0.0)
-    if not 0 <= least <= most <= 1:
-        raise InputError(f"A saliency map goes from {least:g} to {most:g}: give numbers from 0 to 1, or uint8.")
-    return (saliency.float() * (LEVELS - 1)).round().to(torch.uint8)
 
 
 def _measure(levels: Bytes, mask: Mask, *, stretch: bool) -> dict[str, Numbers]:

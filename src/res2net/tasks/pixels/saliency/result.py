@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
+from res2net.errors import InputError
 from res2net.images.run_lengths import run_lengths
 from res2net.report import Column
 from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
 from res2net.tasks.pixels.saliency.cutouts import cut_out, in_a_row, on_checkerboard
 
-__all__ = ["Matte"]
+__all__ = ["LEVELS", "Matte", "levels_of"]
 
+LEVELS = 256
+"""Grey levels of a saliency map; each of them is a threshold of its measures once."""
 THRESHOLD = 128
 """The level from which on a pixel counts as salient, where yes or no is asked."""
 
@@ -81,3 +86,19 @@ class Matte(Result):
         if self._read is not None:
             written.append(write_png(stem.with_name(f"{stem.name}-cutout.png"), self.cut_out()))
         return written
+
+
+def levels_of(saliency: Tensor) -> Tensor:
+    """A saliency map as grey levels, uint8, as a file holds them: from 0 to 1 rounded to 0 to 255.
+
+    Raises:
+        InputError: values are not from 0 to 1.
+    """
+    if saliency.dtype == torch.uint8:
+        return saliency
+    if not saliency.is_floating_point():
+        raise InputError(f"A saliency map is {saliency.dtype}: give numbers from 0 to 1, or uint8.")
+    least, most = (float(value) for value in saliency.aminmax()) if saliency.numel() else (0.0, 0.0)
+    if not 0 <= least <= most <= 1:
+        raise InputError(f"A saliency map goes from {least:g} to {most:g}: give numbers from 0 to 1, or uint8.")
+    return (saliency.float() * (LEVELS - 1)).round().to(torch.uint8)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from res2net.export.exporter import EXPORTERS
 from res2net.images.samples import Samples
@@ -17,9 +16,11 @@ from res2net.task.base import TASKS, Evaluation, Scoring
 from res2net.tasks.pixels.base import PixelTask
 from res2net.tasks.pixels.exporter import PixelExporter
 from res2net.tasks.pixels.heads.binary_losses import edge_cross_entropy, iou_loss, mask_cross_entropy
-from res2net.tasks.pixels.saliency.metric import SaliencyMeasures, levels_of
 from res2net.tasks.pixels.saliency.options import SaliencyOptions
-from res2net.tasks.pixels.saliency.result import Matte
+from res2net.tasks.pixels.saliency.result import Matte, levels_of
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["Matte", "Saliency", "SaliencyOptions"]
 
@@ -79,6 +80,8 @@ class Saliency(PixelTask):
 
     def metric(self) -> Metric:
         """The measures of the field, as PySODMetrics has them."""
+        from res2net.tasks.pixels.saliency.metric import SaliencyMeasures
+
         return SaliencyMeasures()
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
@@ -18,9 +17,11 @@ from res2net.task.maps import pixel_cross_entropy
 from res2net.tasks.pixels.base import PixelTask
 from res2net.tasks.pixels.exporter import PixelExporter
 from res2net.tasks.pixels.heads.network import PixelNetwork
-from res2net.tasks.pixels.segment.metric import SegmentationScores
 from res2net.tasks.pixels.segment.options import SegmentOptions
 from res2net.tasks.pixels.segment.result import ClassMap
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 __all__ = ["ClassMap", "Segment", "SegmentOptions"]
 
@@ -71,6 +72,8 @@ class Segment(PixelTask):
 
     def metric(self) -> Metric:
         """Mean IoU of regions and of boundaries, accuracy, and the IoU of each class."""
+        from res2net.tasks.pixels.segment.metric import SegmentationScores
+
         return SegmentationScores(self.class_names, by_class=True)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
