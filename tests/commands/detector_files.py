@@ -7,8 +7,9 @@ import torch
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
+from res2net.engine.checkpoints import task_metadata
 from res2net.images.shapes.dataset import Shapes
-from res2net.task.base import task_type
+from res2net.task.base import TASKS
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.weights import Preprocessing, save
 from res2net.zoo import create_model
@@ -42,21 +43,25 @@ def checkpoint(folder, task, detector, chosen=None, names=NAMES, keypoints=None,
     """
     torch.manual_seed(0)
     head = DetectorOptions(**HEAD, **options, anchor_sizes=ANCHORS.get(detector, (16.0, 32.0)))
-    chosen = task_type(task).Options(detector=detector, head=head, max_size=96, **(chosen or {}))
+    kind = TASKS[task]
+    chosen = kind.Options(detector=detector, head=head, max_size=96, **(chosen or {}))
     points = None if keypoints is None else asdict(keypoints)
     facts = {"class_names": list(names), "keypoints": points, "stuff_names": list(stuff_names)}
-    backbone = create_model("res2net50_26w_4s", **BACKBONE)
-    built = task_type(task).around(backbone, Preprocessing(size=64), chosen, facts).eval()
+
+    def create(**more):
+        return create_model("res2net50_26w_4s", **{**more, **BACKBONE})
+
+    built = kind(kind.network(create, chosen, facts), Preprocessing(size=64), chosen, facts).eval()
     enlarge(built.model)
-    said = {"task": task, "model": "res2net50_26w_4s", "options": BACKBONE, "class_names": list(names)}
-    said |= {"preprocessing": built.preprocessing.to_dict(), "batch_size": 2, "seed": 0, "val_fraction": 0.5}
+    metadata = {"task": task, "model": "res2net50_26w_4s", "options": BACKBONE, "class_names": list(names)}
+    metadata |= {"preprocessing": built.preprocessing.to_dict(), "batch_size": 2, "seed": 0, "val_fraction": 0.5}
     path = folder / f"{detector}.safetensors"
-    save(path, built.model.state_dict(), said | built.metadata())
+    save(path, built.model.state_dict(), metadata | task_metadata(built))
     return path
 
 
 def write_scenes(folder, sizes):
-    """Drawn images of those heights and widths."""
+    """Synthetic images of those heights and widths."""
     source = Shapes(len(sizes), size=160, things=(2, 4), sizes=(0.2, 0.6))
     for index, (height, width) in enumerate(sizes):
         pixels = source[index][0][:, :height, :width].permute(1, 2, 0).numpy()

@@ -8,10 +8,11 @@ import torch
 from detector_files import NAMES, checkpoint, the_same, write_scenes
 from PIL import Image
 
-from res2net.engine.checkpoints import restore_task
+from res2net.engine.restore import restore_task
 from res2net.export import FORMATS, RUNTIMES, read_artefact
+from res2net.export.exporter import EXPORTERS
 from res2net.images import collate
-from res2net.task.base import task_type
+from res2net.task.base import TASKS
 
 # Torchvision's rule for shapes of suppressed boxes, and what exporters say of their own code.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -74,7 +75,7 @@ def found_by(run, made, checkpoints):
 def test_a_detector_is_exported(made, checkpoints, task, detector, to):
     path, answer = made(task, detector, to)
     assert (answer.status, answer.err) == (0, "")
-    assert "8 drawn images, 120 detections: " in answer.out
+    assert "8 synthetic images, 120 detections: " in answer.out
     artefact = read_artefact(path)
     wide = (detector, to) in SIZES
     assert artefact.input_shape == ([2, 3, 64, 96] if wide else [1, 3, 64, 64])
@@ -105,17 +106,18 @@ def test_other_images_are_fitted_in(found_by, made, checkpoints, tmp_path, task,
     sizes = [(64, 96), (160, 80), (160, 40)]
     found = found_by(write_scenes(tmp_path, sizes), task, detector, to)
     artefact = read_artefact(made(task, detector, to)[0])
-    network = restore_task(checkpoints(task, detector), None, task)[0].model
-    said = dict(artefact.task_metadata) | {"input_size": [64, 64], "outputs": artefact.outputs}
-    said["category_ids"] = [3, 5, 9]
-    alike = task_type(task).restore(network, NAMES, artefact.preprocessing, said)
+    original = restore_task(checkpoints(task, detector), None, task)[0]
+    facts = artefact.task_metadata | {"class_names": NAMES, "category_ids": [3, 5, 9]}
+    alike = TASKS[task](original.model, artefact.preprocessing, original.options, facts)
+    EXPORTERS[task](alike).restore(original.model, artefact.outputs, (64, 64))
     assert alike.category_ids == (3, 5, 9)  # for results in the data set's numbers
     for index, (height, width) in enumerate(sizes):
         image = Image.open(tmp_path / f"{index}.png")
         images, targets = collate([alike.transform(False)(image, {"index": index})])
         assert targets["size_now"][0] == (64 * height // max(height, width), 64 * width // max(height, width))
         with torch.no_grad():
-            (expected,) = alike.predict(images, targets)
+            (result,) = alike.predict(images, targets)
+        expected = result.to_dict()["objects"]
         the_same(found[index], expected, len(expected))
         assert len(expected) > 2
         for one in expected:
@@ -175,9 +177,12 @@ def test_a_detector_that_finds_nothing_is_not_written(refused, tmp_path):
 
 
 REFUSED = [
-    (["--to", "aoti"], "Unknown format of a detector 'aoti'"),
-    (["--to", "onnx", "--dynamic-batch"], "A detector takes a fixed number of images: leave out --dynamic-batch"),
-    (["--to", "onnx", "--int8", "--calibrate", "."], "Detectors are exported in fp32 alone: leave out --int8"),
+    (["--to", "aoti"], "Unknown format of detect 'aoti'"),
+    (
+        ["--to", "onnx", "--dynamic-batch"],
+        "detect takes a fixed number of images once exported: leave out --dynamic-batch",
+    ),
+    (["--to", "onnx", "--int8", "--calibrate", "."], "detect can be exported in fp32 only: leave out --int8"),
     (["--to", "onnx", "--size", "100"], "multiples of 32, and 100 is not: choose a --size such as 96."),
     (["--to", "onnx", "--size", "64", "90"], "multiples of 32, and 90 is not: choose a --size such as 96."),
 ]
@@ -193,14 +198,9 @@ def test_wrong_options_are_refused(refused, checkpoints, tmp_path, monkeypatch, 
 def test_a_backbone_alone_is_refused(refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sentence = refused("export", "detect", "res2net20_26w_4s_tiny", "--to", "onnx")
-    assert sentence == "A backbone alone finds no objects: give a file of `res2net train detect`."
-
-
-def test_a_task_that_is_not_exported(refused, monkeypatch):
-    monkeypatch.setattr(task_type("panoptic"), "outputs", ())
-    sentence = refused("export", "panoptic", "a.safetensors", "--to", "onnx")
-    assert sentence.startswith("What was trained to panoptic cannot be exported: choose one of classify, ")
-    assert "panoptic" not in sentence.partition(":")[2]
+    assert sentence == (
+        "res2net20_26w_4s_tiny is a backbone without a head for detect: give a file of `res2net train detect`."
+    )
 
 
 def test_options_of_the_task_that_do_not_fit_are_refused(refused, made, images, tmp_path):
@@ -211,7 +211,7 @@ def test_options_of_the_task_that_do_not_fit_are_refused(refused, made, images, 
     for changed, sentence in [
         ({"task_metadata": 3}, "is damaged (task_metadata 3)"),
         ({"task_metadata": {}}, "What the exported network tells of its task is None"),
-        ({"outputs": ["boxes"]}, "The exported network gives boxes, and detect needs boxes, scores, labels"),
+        ({"outputs": ["boxes"]}, "The exported network returns boxes, and detect needs boxes, scores, labels"),
     ]:
         (tmp_path / "copy.onnx.json").write_text(json.dumps(said | changed))
         assert sentence in refused("predict", "detect", images, "--weights", path, "--runtime", "onnx")

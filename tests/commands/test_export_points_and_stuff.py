@@ -95,12 +95,12 @@ def test_a_network_is_exported(made, checkpoints, detector, to):
     assert artefact.source == checkpoints(detector).name
     said = artefact.agreement
     if detector == "simple_baseline":
-        assert "32 drawn images: largest difference " in answer.out
+        assert "32 synthetic images: largest difference " in answer.out
         assert artefact.input_shape == [1, 3, 64, 32]
         assert said["relative"] < 1e-4
         assert "top1" not in said
         return
-    assert "8 drawn images, 120 detections: " in answer.out
+    assert "8 synthetic images, 120 detections: " in answer.out
     assert artefact.input_shape == [1, 3, 64, 64]
     assert said["detections"] == 120
     assert said["equal"] >= 99
@@ -135,14 +135,13 @@ def the_same_segments(ours, theirs):
 
 
 @pytest.mark.parametrize("detector", ["simple_baseline", "keypoint_rcnn"])
-def test_eval_finds_the_key_points_of_the_checkpoint(ask, shapes_with, tmp_path, detector):
+def test_eval_finds_the_key_points_of_the_checkpoint(ask, tmp_path, detector):
     """In the boxes of the data set, or in its own; with an incomplete last batch."""
     results = []
-    with shapes_with(train=4, val=3):
-        for name, to in (("ours", "onnx"), ("theirs", None)):
-            ask("eval", "shapes", detector, to, "--results", tmp_path / f"{name}.json")
-            entries = json.loads((tmp_path / f"{name}.json").read_text())
-            results.append([entry | {"label": entry["category_id"], "box": ()} for entry in entries])
+    for name, to in (("ours", "onnx"), ("theirs", None)):
+        ask("eval", "shapes:4,3", detector, to, "--results", tmp_path / f"{name}.json")
+        entries = json.loads((tmp_path / f"{name}.json").read_text())
+        results.append([entry | {"label": entry["category_id"], "box": ()} for entry in entries])
     ours, theirs = results
     assert len(ours) == len(theirs) > 5
     for one in ours:
@@ -230,4 +229,4 @@ def test_a_description_has_to_tell_what_is_found(refused, made, images, tmp_path
     del said["task_metadata"][missing]
     (tmp_path / "copy.onnx.json").write_text(json.dumps(said))
     sentence = refused("predict", DETECTORS[detector][0], images, "--weights", copy, "--runtime", "onnx")
-    assert sentence == f"The exported network does not tell its {missing}: export it again."
+    assert sentence == f"The file of the exported network does not state its {missing}: export it again."

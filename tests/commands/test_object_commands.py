@@ -176,13 +176,9 @@ def test_broken_images_have_no_results(found_things, coco, run, tmp_path):
 
 
 def test_results_that_cannot_be_written(refused, weights, images, found_things, coco, tmp_path):
-    """Tasks without objects, and a folder for a file."""
-    assert refused("eval", images, *weights, "--results", tmp_path / "x.json") == (
-        "The task classify has no results in COCO's format: leave out --results."
-    )
-    assert refused("predict", images, *weights, "--coco", tmp_path / "x.json") == (
-        "The task classify finds no objects: leave out --coco."
-    )
+    """Tasks without objects have no such options; and a folder for a file."""
+    assert "has no option '--results'" in refused("eval", images, *weights, "--results", tmp_path / "x.json")
+    assert "has no option '--coco'" in refused("predict", images, *weights, "--coco", tmp_path / "x.json")
     own, _ = found_things
     assert refused("eval", "instance", coco, "--weights", own, *EVAL, "--results", tmp_path).startswith(
         f"{tmp_path} is a folder: give the name of a file"

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from detector_files import checkpoint
 from object_sets import CATEGORIES, write_coco
 from PIL import Image
 
-from res2net.images.shapes.dataset import Shapes
+from res2net.images.shapes.dataset import POINTS, Shapes
 
 SMALL = [
     *("--fpn-channels", 16, "--head-channels", 32, "--proposals", 20, "--proposals-train", 40),
@@ -20,7 +21,7 @@ CASES = {
 
 
 @pytest.fixture
-def image(tmp_path):
+def photo(tmp_path):
     pixels, _ = Shapes(1, size=96, things=2)[0]
     path = tmp_path / "image.png"
     Image.fromarray(pixels.permute(1, 2, 0).numpy()).resize((120, 90)).save(path)
@@ -28,21 +29,20 @@ def image(tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_train_eval_and_predict(run, tiny, shapes_with, tmp_path, full_image, case):
+def test_train_eval_and_predict(run, tiny, tmp_path, photo, case):
     task, options, name, said = CASES[case]
     folder = tmp_path / "run"
-    with shapes_with(train=4, val=3):
-        answer = run("train", task, "shapes", *tiny(out=folder, size=64), *options)
-        assert (answer.status, answer.err) == (0, "")
-        line = next(line for line in answer.out.splitlines() if line.startswith("epoch"))
-        assert said in line
-        assert f"res2net eval {task} shapes --weights" in answer.out
-        assert said in (folder / "report.html").read_text()
-        weights = ["--weights", folder / "best.safetensors", "--accelerator", "cpu"]
-        again = run("eval", task, "shapes", *weights)
-        assert (again.status, again.err) == (0, "")
-        assert said in " ".join(again.out.split())
-    found = run("predict", task, full_image, *weights, "--json", "--draw", tmp_path / "drawn")
+    answer = run("train", task, "shapes:4,3", *tiny(out=folder, size=64), *options)
+    assert (answer.status, answer.err) == (0, "")
+    line = next(line for line in answer.out.splitlines() if line.startswith("epoch"))
+    assert said in line
+    assert f"res2net eval {task} shapes:4,3 --weights" in answer.out
+    assert said in (folder / "report.html").read_text()
+    weights = ["--weights", folder / "best.safetensors", "--accelerator", "cpu"]
+    again = run("eval", task, "shapes:4,3", *weights)
+    assert (again.status, again.err) == (0, "")
+    assert said in " ".join(again.out.split())
+    found = run("predict", task, photo, *weights, "--json", "--draw", tmp_path / "drawn")
     assert (found.status, found.err) == (0, "")
     (entry,) = json.loads(found.out)
     assert isinstance(entry[name], list)
@@ -51,7 +51,7 @@ def test_train_eval_and_predict(run, tiny, shapes_with, tmp_path, full_image, ca
     (drawn,) = (tmp_path / "drawn").iterdir()
     with Image.open(drawn) as image:
         assert image.size == (600, 450)
-    assert run("predict", task, full_image, *weights).status == 0
+    assert run("predict", task, photo, *weights).status == 0
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_evaluation_within_the_boxes_of_a_detector(run, people, tmp_path):
     assert [entry["score"] for entry in one] == pytest.approx([entry["score"] for entry in two], abs=1e-5)
 
 
-def test_boxes_that_do_not_fit_are_told_in_a_sentence(refused, people, weights, images, tmp_path):
+def test_boxes_that_do_not_fit_are_told_in_a_sentence(refused, people, tmp_path):
     root, trained = people
     file = tmp_path / "boxes.json"
     box = {"image_id": 105, "category_id": 3, "bbox": [5, 5, 30, 40], "score": 0.5}
@@ -147,13 +147,17 @@ def test_boxes_that_do_not_fit_are_told_in_a_sentence(refused, people, weights, 
     annotations = root / "annotations" / "person_keypoints_val.json"
     sentence = refused("eval", "keypoints", root, *trained, "--boxes", annotations)
     assert "has annotations: give COCO's results of a detector, or leave out --boxes" in sentence
-    sentence = "Only keypoints with simple_baseline looks into given boxes: leave out --boxes."
-    assert refused("eval", images, *weights, "--boxes", file) == sentence
 
 
-def test_only_networks_that_look_into_boxes_take_them(refused, weights, images):
+def test_only_networks_that_look_into_boxes_take_them(refused, weights, images, tmp_path):
+    """Other tasks have no such option; the detector that finds its own boxes refuses it."""
+    for verb in ("eval", "predict"):
+        assert "has no option '--boxes'" in refused(verb, images, *weights, "--boxes", "boxes.json")
+    file = checkpoint(tmp_path, "keypoints", "keypoint_rcnn", keypoints=POINTS)
     sentence = "Only keypoints with simple_baseline looks into given boxes: leave out --boxes."
-    assert refused("predict", images, *weights, "--boxes", "boxes.json") == sentence
+    options = ["--weights", file, "--accelerator", "cpu", "--boxes", "boxes.json"]
+    assert refused("predict", "keypoints", images, *options) == sentence
+    assert refused("eval", "keypoints", "shapes:4,3", *options) == sentence
 
 
 def test_images_without_key_points_are_refused(refused, tiny, images):
