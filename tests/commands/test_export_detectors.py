@@ -210,7 +210,7 @@ def test_options_of_the_task_that_do_not_fit_are_refused(refused, made, images, 
     said = json.loads(written.with_name(f"{written.name}.json").read_text())
     for changed, sentence in [
         ({"task_metadata": 3}, "is damaged (task_metadata 3)"),
-        ({"task_metadata": {}}, "What the exported network tells of its task is None"),
+        ({"task_metadata": {"task_options": 3}}, "is 3: give options with their values"),
         ({"outputs": ["boxes"]}, "The exported network returns boxes, and detect needs boxes, scores, labels"),
     ]:
         (tmp_path / "copy.onnx.json").write_text(json.dumps(said | changed))
