@@ -11,8 +11,7 @@ from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, load_trained, split_task
 from res2net.commands.parser import parse
-from res2net.commands.task_data import about_data
-from res2net.engine.task_options import eval_options_type
+from res2net.engine.task_options import eval_options_type, options_type
 from res2net.errors import check_range
 
 __all__ = ["run"]
@@ -54,7 +53,7 @@ def run(arguments: Sequence[str]) -> None:
         Arguments[options],  # type: ignore[valid-type]
         "eval" if name == "classify" else f"eval {name}",
         words,
-        f"Evaluate weights on the validation part of {about_data(name)}.",
+        f"Evaluate weights on the validation part of {options_type(name).data_help}.",
         default,
     )
 
