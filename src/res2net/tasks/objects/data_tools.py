@@ -12,8 +12,8 @@ from res2net.report import Column, Table
 from res2net.task.result import Result
 from res2net.tasks.objects.formats import OBJECT_FORMATS, ObjectImages, find_formats, read_splits
 from res2net.tasks.objects.formats.survey import check_images, survey
-from res2net.tasks.objects.panoptic.result import PanopticSegments
 from res2net.tasks.objects.result import Objects
+from res2net.tasks.objects.segments import PanopticSegments
 
 __all__ = ["ObjectsPart"]
 

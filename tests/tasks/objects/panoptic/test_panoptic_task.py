@@ -21,8 +21,8 @@ from res2net.images.shapes.silhouettes import SILHOUETTES
 from res2net.tasks.objects.data.panoptic import segments_to_coco
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.panoptic.metric import segments_of
-from res2net.tasks.objects.panoptic.result import PanopticSegments
 from res2net.tasks.objects.panoptic.task import Panoptic, PanopticOptions
+from res2net.tasks.objects.segments import PanopticSegments
 
 HEAD = DetectorOptions(
     anchor_sizes=(12.0, 24.0, 48.0, 96.0),

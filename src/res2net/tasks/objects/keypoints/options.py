@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from res2net.images.sources import DataSource
     from res2net.task.base import Task
     from res2net.task.result import Prediction
-    from res2net.tasks.objects.keypoints.topdown import TopDown
 
 __all__ = ["EvalOptions", "KeypointsOptions", "PredictOptions"]
 
@@ -77,7 +76,7 @@ class PredictOptions(ObjectPredictOptions):
         return self._predict_in_boxes(task, inputs, _top_down(task), self.boxes, **settings)
 
     def _predict_in_boxes(
-        self, task: Task, inputs: Sequence[Any], way: TopDown, file: str, **settings: Any
+        self, task: Task, inputs: Sequence[Any], way: Any, file: str, **settings: Any
     ) -> Iterator[Prediction]:
         from itertools import islice
 
@@ -124,9 +123,8 @@ class EvalOptions(ObjectEvalOptions):
         return _top_down(task).use_boxes(source, found)
 
 
-def _top_down(task: Any) -> TopDown:
+def _top_down(task: Any) -> Any:
     """The way top-down of a task; `InputError` where it has none."""
     if task.top_down is None:
         raise InputError("Only keypoints with simple_baseline looks into given boxes: leave out --boxes.")
-    way: TopDown = task.top_down
-    return way
+    return task.top_down

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,16 +11,14 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.transform import resize_boxes
 
 from res2net.errors import InputError, check_range
+from res2net.tasks.objects.segments import Segment
 
-__all__ = ["STUFF_AREA", "Segment", "merge_segments"]
+__all__ = ["STUFF_AREA", "merge_segments"]
 
 STUFF_AREA = 4096
 """Pixels that a segment of stuff has at least (the published code), in an image of the usual size of COCO's."""
 USUAL_AREA = 640 * 480
 """Pixels of such an image."""
-
-Segment = dict[str, Any]
-"""`id` of its pixels in the map; `label`, index of a class of things if `thing`, else of stuff; `score`; `area`."""
 
 
 def merge_segments(

@@ -16,9 +16,12 @@ from res2net.report import Column
 from res2net.report.objects import draw_segments
 from res2net.report.tables import Cell
 from res2net.task.result import Result
-from res2net.tasks.objects.panoptic.segments_head import Segment
 
-__all__ = ["PanopticSegments"]
+__all__ = ["PanopticSegments", "Segment"]
+
+
+Segment = dict[str, Any]
+"""`id` of its pixels in the map; `label`, index of a class of things if `thing`, else of stuff; `score`; `area`."""
 
 
 @dataclass(eq=False)
