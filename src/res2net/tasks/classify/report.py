@@ -44,10 +44,10 @@ def write_report(
     columns = (Column("class"), Column("images"), Column("top-1 accuracy", "%", digits=1))
     report.add_table(Table("The least accurate first", columns, rows[:100]))
     report.add_section("Hardest images")
-    hardest = records["loss"].topk(min(HARDEST, len(label))).indices.tolist()
+    hardest: list[int] = records["loss"].topk(min(HARDEST, len(label))).indices.tolist()
     images = [as_image(source.val[int(records["index"][index])][0]) for index in hardest]
     captions = [
-        f"{class_names[label[index]]}\ntaken for {class_names[predicted[index]]} "
+        f"{class_names[int(label[index])]}\ntaken for {class_names[int(predicted[index])]} "
         f"({100 * float(records['probability'][index]):.0f} %)"
         for index in hardest
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +28,6 @@ from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
     from res2net.tasks.objects.keypoints.oks import PersonOksAP
-    from res2net.tasks.objects.keypoints.task import Keypoints
 
 __all__ = ["TopDown", "heatmap_network"]
 
@@ -56,7 +55,7 @@ class TopDown:
     least_score = 0.0
     least_point_score = SEEN
 
-    def __init__(self, task: Keypoints) -> None:
+    def __init__(self, task: Any) -> None:
         self.task = task
         self.boxes = "ground truth"
         """Whose boxes the evaluation looks into, one of `res2net.tasks.objects.keypoints.oks.BOXES`."""

@@ -17,8 +17,8 @@ from res2net.tasks.objects.base import ObjectTask
 from res2net.tasks.objects.exporter import DetectorExporter
 from res2net.tasks.objects.panoptic.options import PanopticOptions
 from res2net.tasks.objects.panoptic.panoptic_head import panoptic_fpn
-from res2net.tasks.objects.panoptic.segments_head import Segment, merge_segments
-from res2net.tasks.objects.segments import PanopticSegments
+from res2net.tasks.objects.panoptic.segments_head import merge_segments
+from res2net.tasks.objects.segments import PanopticSegments, Segment
 from res2net.tasks.objects.whole_images import WholeImages
 from res2net.weights import Preprocessing
 
