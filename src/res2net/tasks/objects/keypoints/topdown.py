@@ -26,9 +26,6 @@ from res2net.tasks.objects.keypoints.simple_baseline import STRIDE, SimpleBaseli
 from res2net.tasks.objects.result import Objects
 from res2net.weights import Preprocessing
 
-if TYPE_CHECKING:
-    from res2net.tasks.objects.keypoints.oks import PersonOksAP
-
 __all__ = ["TopDown", "heatmap_network"]
 
 SEEN = 0.2
