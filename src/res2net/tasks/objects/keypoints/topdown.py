@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from res2net.tasks.objects.keypoints.poses import oks_nms
 from res2net.tasks.objects.keypoints.simple_baseline import STRIDE, SimpleBaseline, heatmap_loss
 from res2net.tasks.objects.result import Objects
 from res2net.weights import Preprocessing
+
+if TYPE_CHECKING:
+    from res2net.tasks.objects.keypoints.oks import PersonOksAP
 
 __all__ = ["TopDown", "heatmap_network"]
 
