@@ -41,6 +41,8 @@ class Exporter:
     """Names of what the network returns."""
     required_facts: ClassVar[Sequence[str]] = ()
     """The facts of the task without which an exported network cannot be used."""
+    may_lack_options: ClassVar[bool] = False
+    """Whether an exported file need not state the options of its task, since they are of the training alone."""
     formats: ClassVar[Sequence[str]] = ("pt2", "onnx", "openvino", "aoti")
     """The formats that the network can be written in."""
     int8: ClassVar[bool] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact
@@ -43,8 +43,11 @@ def restore_exported(
             f"{path} was trained for {artefact.task}, not for {name}: name the task {artefact.task} instead."
         )
     kind = TASKS[artefact.task]
-    options = from_dict(kind.Options, artefact.task_metadata.get("task_options", {}), f"The task options of {path}")
+    make_exporter = EXPORTERS[artefact.task]
+    absent: dict[str, Any] | None = {} if getattr(make_exporter, "may_lack_options", False) else None
+    stated = artefact.task_metadata.get("task_options", absent)
+    options = from_dict(kind.Options, stated, f"The task options of {path}")
     facts = {**artefact.task_metadata, "class_names": list(artefact.class_names)}
     task = kind(network, artefact.preprocessing, options, facts)
-    EXPORTERS[artefact.task](task).restore(network, artefact.outputs, tuple(artefact.input_shape[2:]))
+    make_exporter(task).restore(network, artefact.outputs, tuple(artefact.input_shape[2:]))
     return task, artefact

@@ -194,7 +194,7 @@ class Task(nn.Module):
                 f"{checkpoint.path} holds no network for {cls.name}: give a file of `res2net train {cls.name}`, "
                 f"or start one from this backbone with `res2net train {cls.name} --weights`."
             )
-        options = from_dict(cls.Options, metadata.get("task_options", {}), f"The task options of {checkpoint.path}")
+        options = from_dict(cls.Options, metadata.get("task_options"), f"The task options of {checkpoint.path}")
 
         def create(**chosen: Any) -> Backbone:
             return create_model(model, **{**chosen, **metadata["options"]})

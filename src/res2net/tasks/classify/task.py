@@ -170,6 +170,8 @@ class Classify(Task):
 class ClassifyExporter(Exporter):
     """A classifier with logits of square images."""
 
+    may_lack_options = True
+
     def set_size(self, size: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Take squares of another size; `InputError` for other rectangles."""
         task = self.task
