@@ -1,4 +1,4 @@
-"""The examples of the documentation work, and its commands exist."""
+"""The examples of the documentation work, its commands exist, and its reference names what there is."""
 
 import contextlib
 import importlib
@@ -7,22 +7,29 @@ import shlex
 import sys
 import types
 from pathlib import Path
-from unittest import mock
 
 import pytest
-from res2net.commands.data_prepare import Arguments as PrepareArguments
+import tyro
 
 from res2net.backbones.registry import VARIANTS
 from res2net.cli import COMMANDS
-from res2net.commands.arguments import parse, split_task
+from res2net.commands.arguments import parse, split_task, value_of
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
-from res2net.task import base as tasks
+from res2net.engine.data_tools import CONVERSIONS, import_data_tools
+from res2net.engine.recipes import RECIPES, find_recipe, recipes
+from res2net.engine.task_options import eval_options_type, options_type, predict_options_type
+from res2net.images import SOURCES
+from res2net.task import task_names
+from res2net.task.base import TASKS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
 MARK = r"(?:<!-- (?P<mark>not run|not checked) -->\n+)?"
 BLOCK = re.compile(rf"^{MARK}```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+OF_TASKS = {"train": options_type, "predict": predict_options_type, "eval": eval_options_type}
+"""Verbs whose options depend on the task."""
 
 
 def blocks(page, *languages):
@@ -46,8 +53,11 @@ def commands(page):
 
 @contextlib.contextmanager
 def nothing_stays_registered():
-    tasks.task_type("classify")
-    with VARIANTS.restored(), mock.patch.dict(tasks._TASKS):
+    # What is imported within the block for the first time would be forgotten for good.
+    recipes()
+    for task in task_names():
+        TASKS[task]
+    with VARIANTS.restored(), TASKS.restored(), SOURCES.restored(), RECIPES.restored():
         yield
 
 
@@ -58,7 +68,7 @@ def test_examples_work(page, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look for the module of a class
     with nothing_stays_registered():
         for line, code, mark in blocks(page, "python"):
-            # Tracebacks then tell the line of the page.
+            # Tracebacks then give the line of the page.
             compiled = compile("\n" * (line - 1) + code, str(page), "exec", dont_inherit=True)
             if mark is None:
                 exec(compiled, module.__dict__)
@@ -70,16 +80,67 @@ def test_commands_exist(words):
     if verb in ("--help", "--version"):
         return
     assert verb in COMMANDS
-    task, rest = split_task(rest) if verb in ("train", "eval", "predict", "compare", "export") else ("", rest)
-    if verb == "train":
-        kind = TrainConfig[options := tasks.task_type(task).Options]
-        default = TrainArguments(kind(task_name=task, source="", task=options()))
-        parse(TrainArguments[options], verb, rest, "", default)
-    elif (verb, *rest[:1]) == ("data", "prepare"):
-        parse(PrepareArguments, "data prepare", rest[1:], "")
-    else:
-        module = importlib.import_module(COMMANDS[verb].target.split(":")[0])
-        parse(module.Arguments, verb, rest, "")
+    if verb in ("train", "reproduce"):
+        recipe = rest.pop(0) if verb == "reproduce" else value_of("--recipe", rest)
+        task, rest = split_task(rest)
+        default = find_recipe(recipe).configure() if recipe else None
+        options = options_type(default.task_name if default else task)
+        default = default or TrainConfig[options](task_name=task, source="", task=options())
+        parse(TrainArguments[options], verb, rest, "", TrainArguments(default))
+        return
+    if verb == "data" and rest[0] != "check":
+        import_data_tools()
+        parse(CONVERSIONS[rest[0]].Arguments, f"data {rest[0]}", rest[1:], "")
+        return
+    task, rest = split_task(rest) if verb in (*OF_TASKS, "compare", "export") else ("", rest)
+    kind = importlib.import_module(COMMANDS[verb].target.split(":")[0]).Arguments
+    default = None
+    if verb in OF_TASKS:
+        kind = kind[options := OF_TASKS[verb](task)]
+        source = "sources" if verb == "predict" else "source"
+        default = kind(weights=tyro.MISSING_NONPROP, options=options(), **{source: tyro.MISSING_NONPROP})
+    parsed = parse(kind, verb, rest, "", default)
+    if verb == "recipes" and parsed.name:
+        find_recipe(parsed.name)
+
+
+REFERENCES = sorted({name for page in DOCS for name in re.findall(r"(?m)^::: (\S+)$", page.read_text(encoding="utf-8"))})
+"""The names that the pages show from docstrings."""
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_the_reference_names_what_there_is(name):
+    module, _, attribute = name.rpartition(".")
+    found = getattr(importlib.import_module(module), attribute)
+    assert found.__doc__
+
+
+def test_every_link_within_the_documentation_leads_somewhere():
+    anchors = {page.name: {heading_anchor(line) for line in headings(page)} for page in DOCS}
+    for page in DOCS:
+        for target in re.findall(r"\]\(([\w.]*\.md)?(?:#([\w.-]+))?\)", page.read_text(encoding="utf-8")):
+            name, anchor = target[0] or page.name, target[1]
+            assert name in anchors, f"{page.name} links to {name}"
+            # An anchor with a dot is that of a name in the reference.
+            if anchor and "." not in anchor:
+                assert anchor in anchors[name], f"{page.name} links to {name}#{anchor}"
+
+
+def headings(page):
+    """The headings of a page, without the lines of its blocks."""
+    return re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+
+
+def heading_anchor(heading):
+    """The anchor that the site gives a heading."""
+    return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower())
+
+
+def test_every_task_has_a_page():
+    text = "".join(page.read_text(encoding="utf-8") for page in DOCS)
+    for task in task_names():
+        assert f'res2net.train("{task}"' in text
+        assert re.search(rf"res2net predict {task} " if task != "classify" else "res2net predict ", text)
 
 
 def test_the_layout_is_the_order_of_imports():
