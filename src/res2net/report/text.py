@@ -1,4 +1,7 @@
-"""Text of unknown origin, made printable and short enough for terminals and figures."""
+"""Text of unknown origin, made printable and short enough for terminals and figures.
+
+Only what needs a font imports matplotlib, which takes time.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib import font_manager
 from PIL import ImageFont
 
 __all__ = [
@@ -115,11 +116,15 @@ def quiet_fonts() -> Iterator[None]:
 
 @cache
 def _font() -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 100)
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 100)
 
 
 @cache
 def _sized(family: str, height: int) -> ImageFont.FreeTypeFont:
+    from matplotlib import font_manager
+
     with quiet_fonts():
         return ImageFont.truetype(font_manager.findfont(family), height)
 
@@ -131,11 +136,15 @@ def _advance(char: str) -> float:
 
 @cache
 def _installed() -> list[str]:
+    from matplotlib import font_manager
+
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return [family for family in FAMILIES[1:] if family in installed]
 
 
 @cache
 def _characters(family: str) -> frozenset[str]:
+    from matplotlib import font_manager
+
     with quiet_fonts():
         return frozenset(map(chr, font_manager.get_font(font_manager.findfont(family)).get_charmap()))
