@@ -1,6 +1,6 @@
-"""Python in three lines: load what was trained or exported, predict, evaluate, export; and train.
+"""The Python interface: `load` what was trained or exported, then predict, evaluate or export it; and `train`.
 
-The command line stands on these functions, so both do exactly the same.
+The command line calls these functions, so both give the same numbers.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from res2net.engine.restore import adjust, check_classes, restore_task
-from res2net.engine.task_options import predict_options_type
+from res2net.engine.task_options import eval_options_type, predict_options_type
 from res2net.errors import InputError, check_options, check_range
+from res2net.options import from_dict
 from res2net.task.base import Task, backbone_of
 from res2net.task.result import Prediction, Result
 
@@ -28,19 +29,19 @@ if TYPE_CHECKING:
 __all__ = ["BEST", "Model", "list_inputs", "load", "train"]
 
 BEST = "best.safetensors"
-"""The weights in the folder of a run."""
+"""The file of a run with its best weights."""
 
 
 class Model:
-    """A trained task, ready to predict: from a checkpoint, or on an exported network.
+    """A trained task that predicts, evaluates and exports; `res2net.load` makes one.
 
     Args:
-        task: with its weights.
+        task: the task with its weights.
         metadata: what its file states, such as the classes and how it was trained.
-        path: of the file.
+        path: the file that it was loaded from.
         accelerator: "cpu", "gpu", "mps" or "auto".
         precision: "fp32", "bf16" or "fp16".
-        exported: whether the network is an exported one, which its runtime keeps on the CPU and in its own precision.
+        exported: whether the network is an exported one, which its runtime runs on the CPU and in its own precision.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Model:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes that it tells apart."""
+        """The names of the classes that it was trained on."""
         return self.task.class_names
 
     def predict(
@@ -74,14 +75,21 @@ class Model:
         """Predict inputs and return their results in order.
 
         Args:
-            what: the path of a file, a folder (at any depth), a glob pattern, a Pillow image, a NumPy array
-                `(H, W)` or `(H, W, 3)` of uint8, a uint8 or float tensor `(C, H, W)`, or a list of these.
-            batch_size: inputs at a time; by default what suits the task.
-            bad_images: "stop" raises `BadImage` at a file that cannot be read, "skip" leaves it out.
-            options: of the task alone, as `res2net predict TASK --help` lists them, such as `clicks`.
+            what: the path of a file or of a folder, which is searched at any depth; a glob pattern; a Pillow image; a
+                NumPy array `(H, W)` or `(H, W, 3)`; a tensor `(H, W)` or `(C, H, W)` with 1 or 3 channels; or a list
+                or an iterator of these. Arrays and tensors hold RGB or grey values, as uint8 from 0 to 255 or as
+                floating-point numbers from 0 to 1.
+            batch_size: number of inputs in a batch; by default what suits the task.
+            bad_images: "stop" raises `BadImage` for a file that cannot be read; "skip" leaves it out, so that there
+                are fewer results than inputs: `stream` tells which are missing.
+            options: options that this task alone has, as `res2net predict TASK --help` lists them, such as
+                `clicks=["120,80,+"]`.
+
+        Returns:
+            One result for each input. It knows its input: `result.path`, `result.image`, `result.draw()`.
 
         Raises:
-            InputError: there is no such file, it cannot be read, or an option does not exist or fit.
+            InputError: an input does not exist, cannot be read or is not an image, or an option is wrong.
         """
         return [
             one.result
@@ -92,10 +100,13 @@ class Model:
     def stream(
         self, what: Any, *, batch_size: int | None = None, bad_images: str = "stop", **options: Any
     ) -> Iterator[Prediction]:
-        """Predict as `predict` does, one result after the other, so that many need no memory; skipped inputs too."""
-        kind = predict_options_type(self.task.name)
-        check_options(f"predict with {self.task.name}", options, kind.__dataclass_fields__)
-        return self.run(list_inputs(self.task, what), kind(**options), batch_size=batch_size, bad_images=bad_images)
+        """Predict as `predict` does, but yield one prediction after the other, so that they need not all fit in memory.
+
+        Arguments and errors are those of `predict`. A file that was skipped is among the predictions, with a `reason`
+        instead of a `result`.
+        """
+        chosen = from_dict(predict_options_type(self.task.name), _plain(options), f"Predict with {self.task.name}")
+        return self.run(list_inputs(self.task, what), chosen, batch_size=batch_size, bad_images=bad_images)
 
     def run(
         self,
@@ -105,7 +116,7 @@ class Model:
         batch_size: int | None = None,
         bad_images: str = "stop",
     ) -> Iterator[Prediction]:
-        """Predict inputs that are listed already, with the task's own options."""
+        """Predict what `list_inputs` returned, with the options of the task as an object; otherwise as `stream`."""
         if batch_size is not None:
             check_range("batch size", batch_size, 1)
         return options.predict(
@@ -127,7 +138,15 @@ class Model:
         bad_images: str = "stop",
         bad_annotations: str = "stop",
     ) -> DataSource:
-        """Open data to evaluate on; what is not given is as in the training.
+        """Open data to evaluate on.
+
+        Args:
+            source: a path, or a name such as "shapes".
+            val_fraction: share kept for validation, where the data are not split; by default as in the training.
+            seed: seed of that split; by default that of the training.
+            decode: "full" or "scaled", as in `DataSettings`; by default as in the training.
+            bad_images: "stop" or "skip".
+            bad_annotations: "stop" or "skip".
 
         Raises:
             InputError: there is no such source, or its classes are not those of the training.
@@ -152,33 +171,54 @@ class Model:
         *,
         batch_size: int | None = None,
         workers: int | None = None,
-        options: EvalOptions | None = None,
         console: Console | None = None,
+        **options: Any,
     ) -> Evaluation:
         """Evaluate on the validation samples of a source, exactly as the evaluations within a run.
 
         Args:
             source: a path, a name such as "shapes", or what `open` returned.
-            batch_size: by default that of the training.
-            workers: processes that prepare images; by default what suits the source.
-            options: of the task alone.
+            batch_size: number of samples in a batch; by default that of the training.
+            workers: number of processes that prepare samples; by default what suits the source.
             console: where progress is shown; None shows nothing.
+            options: options that this task alone has, as `res2net eval TASK --help` lists them.
+
+        Returns:
+            The metrics by name in `metrics`, and values of each sample in `records`.
 
         Raises:
-            InputError: the source does not fit, or an image cannot be read.
+            InputError: the source does not exist or does not fit, an image cannot be read, or an option is wrong.
         """
-        from res2net.engine.evaluate import evaluate, workers_for
-        from res2net.engine.verb_options import EvalOptions
-        from res2net.images.loader import eval_loader
         from res2net.images.sources import DataSource
 
-        chosen = options or EvalOptions()
+        chosen: EvalOptions = from_dict(
+            eval_options_type(self.task.name), _plain(options), f"Evaluate with {self.task.name}"
+        )
+        chosen.prepare(self.task)
         opened = source if isinstance(source, DataSource) else self.open(source)
+        return self.run_evaluation(opened, chosen, batch_size=batch_size, workers=workers, console=console)
+
+    def run_evaluation(
+        self,
+        source: DataSource,
+        options: EvalOptions,
+        *,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        console: Console | None = None,
+    ) -> Evaluation:
+        """Evaluate on what `open` returned, with the prepared options of the task as an object; as `evaluate`."""
+        from res2net.engine.evaluate import evaluate, workers_for
+        from res2net.images.loader import eval_loader
+
+        for name, value, least in (("batch size", batch_size, 1), ("workers", workers, 0)):
+            if value is not None:
+                check_range(name, value, least)
         metric = self.task.metric()
         loader = eval_loader(
-            chosen.samples(self.task, opened),
+            options.samples(self.task, source),
             batch_size or int(self.metadata.get("batch_size", 64)),
-            workers=workers_for(opened) if workers is None else workers,
+            workers=workers_for(source) if workers is None else workers,
         )
         evaluation = evaluate(
             self.task,
@@ -189,35 +229,39 @@ class Model:
             metric=metric,
             console=console,
         )
-        chosen.finish(self.task, opened, metric)
+        options.finish(self.task, source, metric)
         return evaluation
 
     def export(
         self, to: str, out: str | Path | None = None, *, console: Console | None = None, **settings: Any
     ) -> Exported:
-        """Export the network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the two.
+        """Export the network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the file with it.
 
         Args:
             to: "pt2", "onnx", "openvino" or "aoti".
-            out: the file; by default the model's name in the current folder.
+            out: the file to write; by default the name of the model in the current folder.
             console: where progress is shown; None shows nothing.
-            settings: of `res2net.export.ExportSettings`, such as `int8=True, calibrate="FOLDER"`.
+            settings: the other fields of `res2net.export.ExportSettings`, such as `int8=True, calibrate="FOLDER"`.
+
+        Returns:
+            The path of the file, and how well it agrees with the network.
 
         Raises:
-            InputError: the network cannot be exported so, or the file differs from it.
+            InputError: the network cannot be exported in this way, or the file differs from it.
         """
-        from res2net.export.make import export_task
         from res2net.export.settings import ExportSettings
 
-        check_options("export", settings, ExportSettings.__dataclass_fields__)
-        chosen = ExportSettings(to=to, out=None if out is None else str(out), **settings)
+        check_options("Export", settings, ExportSettings.__dataclass_fields__)
         if self.exported:
             raise InputError(f"{self.path} is an exported network already: export the checkpoint it was made from.")
+        chosen = ExportSettings(to=to, out=None if out is None else str(out), **_plain(settings))
+        from res2net.export.make import export_task
+
         return export_task(self.task, {"source": self.path.name, **self.metadata}, chosen, console)
 
     @property
     def name(self) -> str:
-        """What it is called beside others: its backbone, or the file of an exported network."""
+        """Its name beside other models: that of its backbone, or of the file of an exported network."""
         return self.path.stem if self.exported else backbone_of(self.task).variant_name
 
 
@@ -241,19 +285,23 @@ def load(
         runtime: of an exported file: "openvino", "onnx" or "pt2"; by default the one that the file is for.
         accelerator: "cpu", "gpu", "mps" or "auto"; exported networks run on the CPU.
         precision: "fp32", "bf16" or "fp16"; by default that of the training, and fp32 for exported networks.
-        task_options: options of the task's evaluation and prediction that differ from those of the training.
+        task_options: options of the task that may change after training, with their new values.
+
+    Returns:
+        The model, whose network is in evaluation mode.
 
     Raises:
         InputError: the file is missing or damaged, or does not fit what else was given.
     """
     from res2net.export.artefact import sidecar
+    from res2net.export.settings import FORMATS
 
     path = Path(file)
     if model is None and path.is_dir():
         if not (path / BEST).is_file():
             raise InputError(f"{path} is not the folder of a finished run (it has no {BEST}): give a file.")
         path = path / BEST
-    if runtime is None and not sidecar(path).is_file():
+    if runtime is None and not (sidecar(path).is_file() or path.name.endswith(tuple(FORMATS.values()))):
         restored, checkpoint = restore_task(path if model is None else file, model, task)
         adjust(restored, task_options or {})
         chosen = precision or str(checkpoint.metadata.get("precision", "fp32"))
@@ -270,17 +318,18 @@ def load(
 
 
 def list_inputs(task: Task, what: Any) -> list[Any]:
-    """The files and images that `what` stands for, each file once; see `Model.predict`.
+    """List the files and the images in memory that `what` stands for; see `Model.predict`.
 
     Raises:
-        InputError: there is nothing.
+        InputError: there are none, a file does not exist, or something is not an image.
     """
-    if isinstance(what, list | tuple):
+    if isinstance(what, list | tuple | Iterator):
         found = [one for each in what for one in list_inputs(task, each)]
-        paths = [one for one in found if isinstance(one, Path)]
         if not found:
-            raise InputError("Nothing to predict: give an image, or a folder of images.")
-        return list(dict.fromkeys(found)) if len(paths) == len(found) else found
+            raise InputError(
+                f"There is nothing to predict: give {task.inputs.name}, or a folder of {task.inputs.name}."
+            )
+        return found
     if isinstance(what, str | Path):
         if glob.has_magic(str(what)) and not Path(what).exists():
             matches = sorted(glob.glob(str(what), recursive=True))  # noqa: PTH207 - patterns may be absolute
@@ -295,14 +344,15 @@ def train(task: str, source: str | Path, *, console: Console | None = None, **op
     """Train a task: the same run as `res2net train TASK SOURCE`, bit for bit.
 
     Args:
-        task: such as "classify" or "detect".
+        task: the name of the task, such as "classify" or "detect".
         source: a path, or a name such as "shapes".
         console: where progress is shown; by default the terminal.
-        options: those of the command by their names, such as `model="resnet50", epochs=10, batch_size=32, size=224`;
-            `res2net train TASK --help` lists them.
+        options: the options of the command by their names, such as `model="resnet50", epochs=10, batch_size=32,
+            size=224`; `res2net train TASK --help` lists them.
 
     Returns:
-        The folder of the run, the table of its epochs, the evaluation of its best weights, and the trained task.
+        The folder of the run, the table of its epochs, the evaluation of its best weights, and the trained task. To
+        predict with it: `res2net.load(trained.folder.best)`.
 
     Raises:
         InputError: an option does not exist or fit, or the data cannot be read.
@@ -312,7 +362,12 @@ def train(task: str, source: str | Path, *, console: Console | None = None, **op
     from res2net.engine.train import open_data
     from res2net.engine.train import train as run
 
-    config = run_config(task, str(source), options)
+    config = run_config(task, str(source), _plain(options))
     trained = run(config, console=console)
     write_run_report(trained, open_data(config), config)
     return trained
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with paths as text, as configurations hold them."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}

@@ -74,8 +74,8 @@ def run(arguments: Sequence[str]) -> None:
         bad_annotations=chosen.bad_annotations,
     )
     console = Console()
-    evaluation = model.evaluate(
-        source, batch_size=chosen.batch_size, workers=chosen.workers, options=chosen.options, console=console
+    evaluation = model.run_evaluation(
+        source, chosen.options, batch_size=chosen.batch_size, workers=chosen.workers, console=console
     )
     count = len(evaluation.records["index"]) + len(evaluation.skipped)
     scoring = model.task.scoring

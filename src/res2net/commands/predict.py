@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> None:
     if not chosen.sources:
         raise InputError("Nothing to predict: give an image, or a folder of images.")
     model = load_trained(chosen, name, chosen.precision)
-    paths = list_inputs(model.task, list(chosen.sources))
+    paths = list(dict.fromkeys(list_inputs(model.task, list(chosen.sources))))  # each file once
     predictions = model.run(paths, chosen.options, batch_size=chosen.batch_size, bad_images=chosen.bad_images)
     with progress_bar(Console(stderr=True)) as bar:
         progress = bar.add_task(model.task.inputs.name, total=len(paths), note="")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,15 +42,19 @@ class InputSamples:
 
     def read(self, index: int) -> Any:
         """The image at an index; a file is read again each time."""
-        one = self.inputs[index]
-        return self._read(one) if isinstance(one, str | Path) else one
+        return read_input(self._read, self.inputs[index])
 
     def prediction(self, index: int, result: Result | None, reason: str = "") -> Prediction:
         """The prediction for the input at an index, whose result remembers the input."""
         one = self.inputs[index]
         if result is not None:
-            result.bind(partial(self.read, index), Path(one) if isinstance(one, str | Path) else None)
+            result.bind(partial(read_input, self._read, one), Path(one) if isinstance(one, str | Path) else None)
         return Prediction(self.paths[index], result, reason)
+
+
+def read_input(read: Callable[[str | Path], Any], one: Any) -> Any:
+    """One input as an image: what `read` makes of its file, or itself where it is in memory."""
+    return read(one) if isinstance(one, str | Path) else one
 
 
 def predict(

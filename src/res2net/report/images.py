@@ -1,4 +1,4 @@
-"""Images of any kind as Pillow images, and overlays of heat maps. Nothing here imports matplotlib until it draws colours."""
+"""Images of any kind as Pillow images, and overlays of heat maps."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def overlay(image: ImageLike, heat: Tensor, *, strength: float = 0.75) -> Image.
     Raises:
         InputError: the sizes differ.
     """
-    from matplotlib import colormaps
+    from matplotlib import colormaps  # it takes time to import
 
     image = as_image(image)
     if tuple(heat.shape) != (image.height, image.width):

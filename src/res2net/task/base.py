@@ -18,7 +18,6 @@ from res2net.images.transforms import Transform
 from res2net.nn import freeze_norms
 from res2net.options import from_dict
 from res2net.registry import Registry
-from res2net.report import Report
 from res2net.task import task_modules
 from res2net.task.inputs import IMAGES, Inputs
 from res2net.task.result import Result
@@ -27,6 +26,8 @@ from res2net.zoo import create_model, preprocessing_of
 
 if TYPE_CHECKING:
     from torchmetrics import Metric, MetricCollection
+
+    from res2net.report import Report
 
 __all__ = ["TASKS", "CreateBackbone", "Evaluation", "Scoring", "Task", "Turn", "backbone_of", "device_of", "frozen"]
 

@@ -55,25 +55,30 @@ class Inputs:
         Floating-point values are rounded to 8 bits, as those of files are.
 
         Raises:
-            InputError: it is no image.
+            InputError: it is not an image.
         """
         if isinstance(value, Image.Image):
             return value
-        pixels = torch.as_tensor(value) if isinstance(value, np.ndarray) else value
-        if isinstance(value, np.ndarray) and pixels.ndim == 3:
-            pixels = pixels.permute(2, 0, 1)
-        if not isinstance(pixels, Tensor):
+        if not isinstance(value, np.ndarray | Tensor):
+            what = "None" if value is None else f"An object of the type {type(value).__name__}"
             raise InputError(
-                f"A {type(value).__name__} is no image: give a path, a Pillow image, an array (H, W, 3) or a tensor "
-                "(3, H, W)."
+                f"{what} is not an image: give a path, a Pillow image, an array (H, W, 3) or a tensor (3, H, W)."
             )
+        if isinstance(value, Tensor):
+            pixels = value.detach().cpu()
+        elif value.dtype == np.uint8 or np.issubdtype(value.dtype, np.floating):
+            # A copy, since arrays may be read-only or run backwards.
+            pixels = torch.from_numpy(np.array(value, np.uint8 if value.dtype == np.uint8 else np.float64))
+            pixels = pixels.permute(2, 0, 1) if pixels.ndim == 3 else pixels
+        else:
+            pixels = torch.empty(0)
         if pixels.ndim == 2:
             pixels = pixels[None]
         if pixels.is_floating_point() and pixels.numel() and pixels.min() >= 0 and pixels.max() <= 1:
             pixels = (pixels * 255).round().to(torch.uint8)
         if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.dtype != torch.uint8:
             raise InputError(
-                f"An array of shape {tuple(value.shape)} and type {value.dtype} is no image: give (H, W, 3) as an "
+                f"An array of shape {tuple(value.shape)} and type {value.dtype} is not an image: give (H, W, 3) as an "
                 "array or (3, H, W) as a tensor, of uint8 or of floating-point numbers from 0 to 1."
             )
         return as_image(pixels)

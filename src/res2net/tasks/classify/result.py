@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from res2net.report import Column, captioned
+from res2net.report import Column
 from res2net.report.tables import Cell
 from res2net.task.result import Result
 
@@ -39,6 +39,8 @@ class ClassScores(Result):
 
     def draw(self, image: Any = None) -> Image.Image:
         """The image with its likeliest classes below it."""
+        from res2net.report import captioned  # matplotlib takes time to import
+
         lines = [f"{name}  {100 * value:.1f} %" for name, value in zip(self.classes, self.probabilities, strict=False)]
         caption = "\n".join(lines[:SHOWN] or self.classes)
         return captioned(self._canvas(image), caption)

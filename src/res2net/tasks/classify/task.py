@@ -16,7 +16,6 @@ from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS, Exporter
 from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import TrainAugment, Transform, batch_mix, eval_transform, train_transform
-from res2net.report import Report
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
 from res2net.task.inputs import Inputs
 from res2net.tasks.classify.options import ClassifyOptions
@@ -26,6 +25,8 @@ from res2net.zoo import create_model, preprocessing_of
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
+
+    from res2net.report import Report
 
 __all__ = ["ClassScores", "Classify", "ClassifyOptions"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from res2net.images.keypoints import Keypoints
 from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
 from res2net.options import from_dict
-from res2net.report import Column, Report, Table
+from res2net.report import Column, Table
 from res2net.report.images import as_image
 from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
 from res2net.task.result import Result
@@ -24,6 +24,9 @@ from res2net.tasks.objects.options import ObjectOptions
 from res2net.tasks.objects.result import Objects
 from res2net.tasks.objects.whole_images import Way, WholeImages
 from res2net.weights import Preprocessing
+
+if TYPE_CHECKING:
+    from res2net.report import Report
 
 __all__ = ["ObjectTask", "keypoints_of", "size_table"]
 

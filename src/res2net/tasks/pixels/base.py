@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from res2net.backbones.base import Backbone
 from res2net.images.samples import Samples
 from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
-from res2net.report import Report, Table
+from res2net.report import Table
 from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
 from res2net.task.maps import resized
 from res2net.task.truth import WithTruth
@@ -26,6 +26,9 @@ from res2net.tasks.pixels.data.pixel_transforms import (
 from res2net.tasks.pixels.formats.open import read_pixels
 from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork
 from res2net.tasks.pixels.heads.windows import averaged, sliding_window
+
+if TYPE_CHECKING:
+    from res2net.report import Report
 
 __all__ = ["PixelTask", "create_encoder"]
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from res2net.export.exporter import EXPORTERS, Exporter
 from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
-from res2net.report import Report
 from res2net.report.images import as_image
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
 from res2net.tasks.pixels.heads.fixed import FixedPixels
@@ -31,6 +30,7 @@ from res2net.tasks.roads.tiles import explored_in_tiles
 from res2net.tasks.roads.tracing import TracingOptions, trace_roads
 
 if TYPE_CHECKING:
+    from res2net.report import Report
     from res2net.tasks.roads.metrics.road_metric import RoadMetric
 
 __all__ = ["RoadResult", "RoadScenes", "Roads", "RoadsExporter", "RoadsOptions"]

@@ -16,7 +16,6 @@ from res2net.errors import check_range
 from res2net.export.exporter import EXPORTERS
 from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
-from res2net.report import Report, image_rows
 from res2net.report.images import as_image
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Turn
 from res2net.task.truth import WithTruth
@@ -35,6 +34,8 @@ from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
+
+    from res2net.report import Report
 
 __all__ = ["ShapeMasks", "Translate", "TranslateExporter", "TranslateOptions", "TranslatedImage"]
 
@@ -179,6 +180,8 @@ class Translate(PixelTask):
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Validation images, the images that were made of them, and the true ones."""
+        from res2net.report import image_rows  # matplotlib takes time to import
+
         rows = []
         for image, target in (source.val[index] for index in range(min(SHOWN, len(source.val)))):
             made = self.find(image, target).panel(image)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from res2net.errors import InputError
 from res2net.task.inputs import Inputs
 from res2net.tasks.volumes.data.nifti import Volume, list_volumes, read_volume
 from res2net.tasks.volumes.drawing import crossing, draw_volume
@@ -35,6 +36,15 @@ class VolumeInputs(Inputs):
     def read(self, path: str | Path) -> Volume:
         """Read the scan in a NIfTI file; `BadImage` where that fails."""
         return read_volume(path)
+
+    def from_memory(self, value: Any) -> Volume:
+        """Take a `Volume` that is in memory; `InputError` for anything else, which states no spacing of voxels."""
+        if not isinstance(value, Volume):
+            raise InputError(
+                f"An object of the type {type(value).__name__} is not a volume: give the path of a NIfTI file, or what "
+                "`read_volume` returned."
+            )
+        return value
 
     def show(self, image: Any, truth: Any = None) -> Image.Image:
         """Three slices at right angles, through the last class of the ground truth where that is known."""

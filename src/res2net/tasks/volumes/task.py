@@ -13,7 +13,7 @@ from torch import Tensor
 from res2net.export.exporter import EXPORTERS, Exporter
 from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
-from res2net.report import Column, Report, Table
+from res2net.report import Column, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
 from res2net.task.inputs import Inputs
 from res2net.tasks.volumes.data import Patches, PrepareVolume, Volume, read_volumes
@@ -29,6 +29,8 @@ from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
+
+    from res2net.report import Report
 
 __all__ = ["LabelVolume", "Volumes", "VolumesExporter", "VolumesOptions"]
 

@@ -1,19 +1,16 @@
-"""Distances as colours."""
+"""Distances as colours. Only drawing imports matplotlib, which takes time."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from res2net.errors import InputError
 from res2net.report.images import ImageLike, as_image
-from res2net.report.style import DPI, INK, WIDTH, render
 
 __all__ = ["depth_colours", "draw_depth"]
 
@@ -32,8 +29,10 @@ def depth_colours(depth: NDArray[Any], least: float, most: float) -> Image.Image
         least: metres of the lightest colour.
         most: metres of the darkest colour.
     """
+    from matplotlib import colormaps
+
     share = (depth - least) / max(most - least, 1e-9)
-    colours = mpl.colormaps[MAP](np.clip(share, 0, 1))
+    colours = colormaps[MAP](np.clip(share, 0, 1))
     colours[~_known(depth)] = UNKNOWN
     return Image.fromarray((colours[..., :3] * 255).round().astype(np.uint8))
 
@@ -52,6 +51,12 @@ def draw_depth(
     Raises:
         InputError: the sizes differ.
     """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+    from res2net.report.style import DPI, INK, WIDTH, render
+
     canvas = as_image(image)
     if depth.shape != (canvas.height, canvas.width):
         raise InputError(
@@ -69,7 +74,7 @@ def draw_depth(
     coloured.imshow(depth_colours(depth, low, high))
     for axes in (plain, coloured):
         axes.set_axis_off()
-    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), MAP)
+    scale = ScalarMappable(Normalize(low, high), MAP)
     bar = figure.colorbar(scale, ax=(plain, coloured), shrink=0.95, pad=0.02)
     bar.set_label("metres", color=INK)
     bar.ax.invert_yaxis()  # near below would be far away in most images

@@ -1,0 +1,100 @@
+"""Trained tasks from checkpoints: which are restored, what may change afterwards, and which data fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from res2net import create_model
+from res2net.engine.restore import adjust, check_classes, restore_task, task_metadata
+from res2net.errors import InputError
+from res2net.images.sources import open_source
+from res2net.tasks.classify.task import Classify, ClassifyOptions
+from res2net.weights import Preprocessing, save
+
+CHECKPOINTS = Path(__file__).parents[1] / "legacy" / "files" / "checkpoints"
+
+
+def classifier(names, **facts):
+    model = create_model("resnet20_tiny", num_classes=len(names))
+    return Classify(model, Preprocessing(), ClassifyOptions(), {"class_names": names, **facts})
+
+
+@pytest.mark.parametrize("name", ["classify", "detect", "segment"])
+def test_the_file_names_its_task(name):
+    task, checkpoint = restore_task(CHECKPOINTS / f"{name}.safetensors")
+    assert task.name == checkpoint.metadata["task"] == name
+    assert not task.training
+    stated = task_metadata(task)
+    assert stated["class_names"] == checkpoint.metadata["class_names"]
+    assert stated["task_options"].items() >= (checkpoint.metadata.get("task_options") or {}).items() or name != "detect"
+
+
+def test_another_task_than_that_of_the_file():
+    with pytest.raises(InputError, match=r"was trained for detect, not for segment: name the task detect instead\.$"):
+        restore_task(CHECKPOINTS / "detect.safetensors", name="segment")
+
+
+def test_a_backbone_has_no_head(tmp_path):
+    save(tmp_path / "backbone.safetensors", create_model("resnet20_tiny").state_dict(), {"model": "resnet20_tiny"})
+    with pytest.raises(InputError, match=r"holds no network for detect: .*or start one from this backbone with"):
+        restore_task(tmp_path / "backbone.safetensors", name="detect")
+
+
+def test_tensors_that_are_not_those_of_the_network(tmp_path):
+    _, checkpoint = restore_task(CHECKPOINTS / "segment.safetensors")
+    fewer = dict(list(checkpoint.tensors.items())[1:])
+    save(tmp_path / "cut.safetensors", fewer, checkpoint.metadata)
+    with pytest.raises(InputError, match=r"does not hold the network it describes \(.*\)\.$"):
+        restore_task(tmp_path / "cut.safetensors")
+
+
+def test_options_that_may_change_after_training():
+    task, _ = restore_task(CHECKPOINTS / "detect.safetensors")
+    assert task.options.metric == "coco"
+    adjust(task, {"metric": "voc07"})
+    assert task.options.metric == "voc07"
+    unchanged = task.options
+    adjust(task, {})
+    assert task.options is unchanged
+    with pytest.raises(InputError, match=r"'metrc': did you mean 'metric'\?"):
+        adjust(task, {"metrc": "coco"})
+    with pytest.raises(InputError, match="'detector'"):  # an option of the training alone
+        adjust(task, {"detector": "retinanet"})
+    with pytest.raises(InputError, match="metric"):
+        adjust(task, {"metric": "voc2007"})
+
+
+def test_a_task_without_such_options():
+    with pytest.raises(InputError, match=r"classify has no options that can change after training: leave out"):
+        adjust(classifier(["cat", "dog"]), {"flip": 0.5})
+
+
+def test_the_classes_of_data_are_those_of_the_training():
+    source = open_source("shapes:2,2")
+    names = list(source.class_names)
+    check_classes(classifier(names), source)
+    with pytest.raises(InputError, match=r"know 2 classes and shapes has 16: evaluate on data with"):
+        check_classes(classifier(["cat", "dog"]), source)
+    with pytest.raises(InputError, match=rf"other classes than those of shapes \(such as {names[0]!r}\)"):
+        check_classes(classifier(["cat", *names[1:]]), source)
+    with pytest.raises(InputError, match="other classes"):
+        check_classes(classifier(names), replace(source, class_names=names[::-1]))
+
+
+def test_of_assumed_names_only_their_number_counts():
+    source = open_source("shapes:2,2")
+    task = classifier([f"class {index}" for index in range(16)])
+    assert task.facts["class_names_assumed"]
+    check_classes(task, source)
+    with pytest.raises(InputError, match="know 3 classes"):
+        check_classes(classifier(["class 0", "class 1", "class 2"]), source)
+
+
+def test_weights_of_a_named_model_have_assumed_classes(tmp_path):
+    torch.save(create_model("resnet20_tiny", num_classes=3).state_dict(), tmp_path / "weights.pth")
+    task, _ = restore_task(tmp_path / "weights.pth", "resnet20_tiny")
+    assert (task.name, task.class_names) == ("classify", ("class 0", "class 1", "class 2"))
