@@ -106,11 +106,11 @@ class Classify(Task):
     @classmethod
     def restore(cls, model: str, checkpoint: Checkpoint | None) -> Self:
         """Make the task of trained, published or fresh weights; where nobody named the classes, names are assumed."""
-        network = create_model(model, checkpoint).eval()
+        network = create_model(model, checkpoint)
         metadata = checkpoint.metadata if checkpoint else {}
         names = metadata.get("class_names") or assumed_class_names(network.num_classes)
         preprocessing = (preprocessing_of(checkpoint) if checkpoint else None) or Preprocessing()
-        return cls(network, preprocessing, ClassifyOptions(), {"class_names": names})
+        return cls(network, preprocessing, ClassifyOptions(), {"class_names": names}).eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits `(N, classes)`."""

@@ -1,0 +1,122 @@
+"""The Python interface: training, evaluating and exporting give what the commands give."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+import res2net
+from res2net.cli import main
+from res2net.engine.config import read_yaml
+from res2net.errors import InputError
+
+FILES = Path(__file__).parent / "legacy" / "files"
+IMAGE = FILES / "images" / "0.png"
+
+
+def message(call):
+    """The one sentence with which a call is refused."""
+    with pytest.raises(InputError) as caught:
+        call()
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of `res2net.train`, and of the command with the same options."""
+    folder = tmp_path_factory.mktemp("runs")
+    by_python = res2net.train(
+        "classify",
+        "shapes:40,24",
+        model="res2net20_26w_4s_tiny",
+        options={"zero_init_last": False},
+        epochs=1,
+        batch_size=8,
+        size=32,
+        workers=0,
+        mixup=0.2,
+        accelerator="cpu",
+        out=folder / "python",
+        console=Console(quiet=True),
+    )
+    words = (
+        "--model res2net20_26w_4s_tiny --options zero_init_last False --epochs 1 --batch-size 8 --size 32 --workers 0"
+    )
+    words += f" --mixup 0.2 --accelerator cpu --out {folder / 'command'}"
+    assert not main(["train", "shapes:40,24", *words.split()])
+    return by_python, folder / "command"
+
+
+def test_training_is_that_of_the_command(run):
+    by_python, command = run
+    ours, theirs = (read_yaml(folder / "config.yaml") for folder in (by_python.folder.path, command))
+    assert ours | {"out": theirs["out"]} == theirs
+    one, other = (load_file(folder / "best.safetensors") for folder in (by_python.folder.path, command))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert by_python.folder.report.is_file()
+    assert len(by_python.rows) == 1
+
+
+def test_an_evaluation_gives_the_numbers_of_the_run_and_of_the_command(run, capsys):
+    by_python, _ = run
+    trained = res2net.load(by_python.folder.path, accelerator="cpu")
+    found = trained.evaluate("shapes:40,24")
+    assert found.metrics == pytest.approx(by_python.evaluation.metrics, rel=1e-6)
+    assert trained.evaluate(trained.open("shapes:40,24")).metrics == found.metrics
+    capsys.readouterr()
+    assert not main(["eval", "shapes:40,24", "--weights", str(by_python.folder.best), "--accelerator", "cpu"])
+    printed = capsys.readouterr().out
+    for name, value in found.metrics.items():
+        assert re.search(rf"\b{name}\s+{value:.3f}\b", printed)
+
+
+def test_evaluations_that_do_not_fit(run):
+    trained = res2net.load(run[0].folder.path)
+    assert "no file or folder 'shaps'" in message(lambda: trained.evaluate("shaps"))
+    assert "has no option 'metrics'" in message(lambda: trained.evaluate("shapes:8,8", metrics="top1"))
+    assert "batch size 0 is out of range" in message(lambda: trained.evaluate("shapes:8,8", batch_size=0))
+
+
+def test_an_evaluation_with_options_of_a_task_alone():
+    detect = res2net.load(FILES / "checkpoints" / "detect.safetensors")
+    assert "box_AP50" in detect.evaluate(FILES / "objects", metric="coco").metrics
+    assert "box_AP50" not in detect.evaluate(FILES / "objects", metric="voc07").metrics
+    assert "did you mean 'metric'?" in message(lambda: detect.evaluate(FILES / "objects", metrc="coco"))
+
+
+def test_an_export_writes_a_file_that_predicts_the_same(run, tmp_path):
+    trained = res2net.load(run[0].folder.path, accelerator="cpu")
+    exported = trained.export("pt2", tmp_path / "network.pt2")
+    assert exported.path == tmp_path / "network.pt2"
+    assert exported.agreement.relative < 1e-4
+    (one,), (other,) = (loaded.predict(IMAGE) for loaded in (res2net.load(exported.path), trained))
+    assert one.classes == other.classes
+    assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
+    assert "exists: choose another name" in message(lambda: trained.export("pt2", exported.path))
+    assert "is an exported network already" in message(lambda: res2net.load(exported.path).export("onnx"))
+    assert "did you mean 'calibrate'?" in message(lambda: trained.export("pt2", callibrate="images"))
+    assert "did you mean 'onnx'?" in message(lambda: trained.export("onx"))
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "text"),
+    [
+        ("clasify", {}, "did you mean 'classify'?"),
+        ("classify", {"epocs": 3}, "did you mean 'epochs'?"),
+        ("classify", {"mixxup": 0.1}, "did you mean 'mixup'?"),
+        ("detect", {"detectr": "retinanet"}, "did you mean 'detector'?"),
+        ("classify", {"epochs": "ten"}, "epochs 'ten'"),
+        ("classify", {"model": "resnet5"}, "did you mean 'resnet50'?"),
+    ],
+)
+def test_training_options_that_do_not_fit(tmp_path, task, options, text):
+    assert text in message(lambda: res2net.train(task, "shapes:8,4", out=tmp_path / "run", **options))
+    assert not (tmp_path / "run").exists()
