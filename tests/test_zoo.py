@@ -272,7 +272,18 @@ def test_the_graph_of_published_weights(tmp_path, monkeypatch):
         create_model("res2net50d", "paddle_ssld", **TINY, graph="official")
 
 
-@pytest.mark.parametrize("record", [r for r in records() if r.format == "paddle"], ids=lambda record: record.name)
+QUICK = ("res2net50_26w_4s.paddle_in1k", "res2net50d.paddle_in1k")
+"""A network with each stem; the others differ in numbers of blocks and splits, and in tags."""
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(record, id=record.name, marks=() if record.name in QUICK else pytest.mark.slow)
+        for record in records()
+        if record.format == "paddle"
+    ],
+)
 def test_every_published_net_of_paddle_is_created_from_its_file(tmp_path, monkeypatch, record):
     """Random arrays stand for the published ones; all have the names and shapes that PaddleClas gives them."""
     with torch.device("meta"):

@@ -158,11 +158,11 @@ def test_a_file_of_paddle_that_the_records_know_by_its_name(run, whole, tmp_path
 
 
 def test_a_file_that_says_nothing_needs_the_name_of_its_model(run, refused, whole, tmp_path):
-    tensors, path = whole("res2net50_14w_8s", "mmpretrain", "mine.pth")
+    tensors, path = whole("res2net14_26w_4s", "mmpretrain", "mine.pth")
     words = ["weights", "convert", path, tmp_path / "a.safetensors", "--to", "timm"]
     sentence = refused(*words)
     assert sentence == f"{path} does not name its model: add --model NAME (`res2net models` lists them)."
-    answer = run(*words, "--model", "res2net50_14w_8s")
+    answer = run(*words, "--model", "res2net14_26w_4s")
     assert answer.status == 0
     assert "The checkpoint has no preprocessing" in answer.out
     assert same(read_checkpoint(tmp_path / "a.safetensors").tensors, tensors)

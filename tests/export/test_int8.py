@@ -29,7 +29,7 @@ def in_int8(network, batches, described, tmp_path_factory):
     """A function that gives the file of a format in int8."""
 
     @functools.cache
-    def export(format_name, dynamic_batch=False):
+    def export(format_name, dynamic_batch=True):
         path = tmp_path_factory.mktemp("int8") / f"network{FORMATS[format_name]}"
         export_network(network, batches[0], path, format_name, dynamic_batch=dynamic_batch, calibration=batches)
         described(format_name, network, (2, 3, SIZE, SIZE), dynamic_batch=dynamic_batch, int8=True).write(path)
@@ -38,7 +38,7 @@ def in_int8(network, batches, described, tmp_path_factory):
     return export
 
 
-@pytest.mark.parametrize("dynamic_batch", [False, True], ids=["fixed", "dynamic"])
+@pytest.mark.parametrize("dynamic_batch", [pytest.param(False, marks=pytest.mark.slow), True], ids=["fixed", "dynamic"])
 @pytest.mark.parametrize("format_name", INT8_FORMATS)
 def test_the_classes_are_those_of_the_network(network, in_int8, batches, format_name, dynamic_batch):
     path = in_int8(format_name, dynamic_batch)
@@ -49,7 +49,7 @@ def test_the_classes_are_those_of_the_network(network, in_int8, batches, format_
     assert 1e-4 < agreement.relative < 0.3  # it is in int8, and right
 
 
-@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+@pytest.mark.parametrize("format_name", [pytest.param("onnx", marks=pytest.mark.slow), "openvino"])
 def test_ranges_do_not_depend_on_the_size_of_batches(network, batches, described, tmp_path, format_name):
     def outputs(count):
         strengths = torch.linspace(0.2, 3, 8).view(-1, 1, 1, 1)
@@ -69,7 +69,7 @@ def test_the_files_are_smaller(exported, in_int8, format_name):
         return sum(part.stat().st_size for part in path.parent.glob(f"{path.stem}.*") if part.suffix != ".json")
 
     # The graph takes its part of so small a network.
-    assert weights(in_int8(format_name)) < 0.9 * weights(exported(format_name))
+    assert weights(in_int8(format_name)) < 0.9 * weights(exported(format_name, True))
 
 
 def test_features_of_a_program_of_torch(network, batches, described, tmp_path):
@@ -104,7 +104,10 @@ def test_without_images_it_is_refused(network, tmp_path, format_name):
     assert not path.exists()
 
 
-@pytest.mark.parametrize(("format_name", "package"), [("pt2", "torchao"), ("onnx", "nncf"), ("openvino", "nncf")])
+@pytest.mark.parametrize(
+    ("format_name", "package"),
+    [("pt2", "torchao"), pytest.param("onnx", "nncf", marks=pytest.mark.slow), ("openvino", "nncf")],
+)
 def test_a_missing_package_is_named(network, batches, tmp_path, monkeypatch, format_name, package):
     for name in list(sys.modules):
         if name == package or name.startswith(f"{package}."):

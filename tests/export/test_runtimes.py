@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from res2net.errors import InputError
+from res2net.export import FORMATS as SUFFIXES
 from res2net.export import compare_outputs, load_runtime, read_artefact
 from res2net.export.parts import Pyramid
 from res2net.export.write import export_network
@@ -58,13 +59,13 @@ def test_openvino_reads_onnx_and_computes_in_bf16(exported, network):
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_features_are_those_of_the_network(network, described, tmp_path, format_name):
-    path = tmp_path / "features"
+    path = tmp_path / f"features{SUFFIXES[format_name]}"
     images = torch.randn(1, 3, SIZE, SIZE)
     pyramid = Pyramid(network)
-    export_network(pyramid, images, path.with_suffix(".xml"), "openvino", names=network.stage_names)
-    described("openvino", network, (1, 3, SIZE, SIZE), outputs=network.stage_names).write(path.with_suffix(".xml"))
-    runtime = load_runtime(path.with_suffix(".xml"))
-    assert compare_outputs(runtime, pyramid, [torch.randn(3, 3, SIZE, SIZE)], logits=False).relative < 1e-5
+    export_network(pyramid, images, path, format_name, names=network.stage_names)
+    described(format_name, network, (1, 3, SIZE, SIZE), outputs=network.stage_names).write(path)
+    agreement = compare_outputs(load_runtime(path), pyramid, [torch.randn(3, 3, SIZE, SIZE)], logits=False)
+    assert agreement.relative < 1e-5
 
 
 @pytest.mark.slow

@@ -87,8 +87,18 @@ def spilled(kernel, folder):
     return int(re.search(r"STACK:(\d+)", told)[1])
 
 
-@pytest.mark.parametrize("capability", [AMPERE, HOPPER])
-@pytest.mark.parametrize(("width", "scale", "size"), [(26, 4, 56), (52, 4, 28), (104, 4, 14), (208, 4, 7), (14, 8, 56)])
+STAGES = [(26, 4, 56), (52, 4, 28), (104, 4, 14), (208, 4, 7), (14, 8, 56)]
+QUICK = [(AMPERE, 104), (HOPPER, 26)]
+
+
+@pytest.mark.parametrize(
+    ("capability", "width", "scale", "size"),
+    [
+        pytest.param(capability, *stage, marks=() if (capability, stage[0]) in QUICK else pytest.mark.slow)
+        for stage in STAGES
+        for capability in (AMPERE, HOPPER)
+    ],
+)
 def test_every_stage_of_a_network_fits_and_uses_matrix_units(compiled, tmp_path, capability, width, scale, size):
     kernels = compiled(capability, torch.bfloat16, Layout(width, scale), size=size)
     assert len(kernels) == scale - 1
@@ -101,7 +111,7 @@ def test_every_stage_of_a_network_fits_and_uses_matrix_units(compiled, tmp_path,
     assert len({kernel.hash for kernel in kernels}) == 2
 
 
-@pytest.mark.parametrize("capability", [AMPERE, HOPPER])
+@pytest.mark.parametrize("capability", [AMPERE, pytest.param(HOPPER, marks=pytest.mark.slow)])
 def test_the_blocks_of_a_stage_are_one_program(compiled, tmp_path, capability):
     layout = Layout(52, 4, hierarchical=False)
     (kernel,) = compiled(capability, torch.float16, layout, stride=2, size=28, pool_counts_padding=False)
@@ -109,15 +119,20 @@ def test_the_blocks_of_a_stage_are_one_program(compiled, tmp_path, capability):
     assert spilled(kernel, tmp_path) == 0
 
 
-@pytest.mark.parametrize("capability", [AMPERE, HOPPER])
-def test_fp32_is_rounded_to_tf32_only_on_request(compiled, tmp_path, capability):
-    for width in (26, 104):
-        exact, fast = (compiled(capability, torch.float32, Layout(width, 2), tf32=tf32)[0] for tf32 in (False, True))
-        assert "mma" not in exact.asm["ptx"]
-        assert "tf32" in fast.asm["ptx"]
-        for kernel in (exact, fast):
-            assert kernel.metadata.shared <= SHARED_MEMORY
-            assert spilled(kernel, tmp_path) == 0
+@pytest.mark.parametrize(
+    ("capability", "width"),
+    [
+        (HOPPER, 26),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((AMPERE, 26), (AMPERE, 104), (HOPPER, 104))),
+    ],
+)
+def test_fp32_is_rounded_to_tf32_only_on_request(compiled, tmp_path, capability, width):
+    exact, fast = (compiled(capability, torch.float32, Layout(width, 2), tf32=tf32)[0] for tf32 in (False, True))
+    assert "mma" not in exact.asm["ptx"]
+    assert "tf32" in fast.asm["ptx"]
+    for kernel in (exact, fast):
+        assert kernel.metadata.shared <= SHARED_MEMORY
+        assert spilled(kernel, tmp_path) == 0
 
 
 def test_groups_and_odd_widths_compile(compiled):

@@ -72,6 +72,11 @@ def convnext():
     return tv.ConvNeXt(blocks, num_classes=10)
 
 
+def r3d():
+    stem, block = tv.video.resnet.BasicStem, tv.video.resnet.BasicBlock
+    return tv.video.VideoResNet(block, [tv.video.resnet.Conv3DSimple] * 4, [1, 1, 1, 1], stem, num_classes=10)
+
+
 SHALLOW = [1, 2, 1, 1]
 IMAGE = (2, 3, 64, 64)
 
@@ -105,7 +110,7 @@ NETWORKS = {
     "se-resnet": (partial(timm.create_model, "seresnet18", num_classes=10), IMAGE),
     "xception": (partial(timm.create_model, "legacy_xception", num_classes=10), (2, 3, 96, 96)),
     "r(2+1)d": (partial(tv.video.r2plus1d_18, num_classes=10), (2, 3, 8, 48, 48)),
-    "r3d": (partial(tv.video.r3d_18, num_classes=10), (2, 3, 8, 48, 48)),
+    "r3d": (r3d, (2, 3, 4, 32, 32)),
     "tdnn": (Tdnn, (2, 24, 100)),
     "inception v3": (partial(tv.inception_v3, num_classes=10, aux_logits=False, init_weights=False), (2, 3, 139, 139)),
     "mnasnet": (partial(tv.mnasnet0_5, num_classes=10), IMAGE),
@@ -116,7 +121,13 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(params=NETWORKS)
+# Large, and made of what the others are made of.
+LARGE = ("csp darknet", "efficientnet of timm", "fastvit", "hrnet", "inception v3", "r(2+1)d", "regnet y", "xception")
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in NETWORKS],
+)
 def network(request):
     """A function that makes the network, and the shape of its input."""
     torch.manual_seed(0)
