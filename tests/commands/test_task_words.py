@@ -2,12 +2,12 @@
 
 import pytest
 
-from res2net.commands.task_data import ABOUT_DATA
+from res2net.engine.task_options import options_type
 from res2net.task import task_names
 
 
 def test_the_data_of_each_task_are_described():
-    assert sorted(ABOUT_DATA) == sorted(task_names())
+    assert all(options_type(task).data_help for task in task_names())
 
 
 @pytest.mark.parametrize(
