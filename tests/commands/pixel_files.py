@@ -9,7 +9,7 @@ from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
 from res2net.images.shapes.dataset import shapes_source
 from res2net.images.sources import DataSource
-from res2net.task.base import task_type
+from res2net.task.base import TASKS
 from res2net.tasks.roads.synthetic.scenes import RoadScenes
 from res2net.tasks.translate.synthetic import ShapeMasks
 from res2net.tasks.volumes.synthetic.bodies import Bodies
@@ -41,7 +41,7 @@ def source_of(task):
         bodies = Bodies(2)
         usual = Preprocessing(size=16, crop=1.0, mean=(0.5,), std=(0.25,))
         return DataSource("volumes", bodies, bodies, bodies.class_names, usual)
-    return shapes_source(task_type(task).labels)
+    return shapes_source(TASKS[task].labels)
 
 
 def enlarge(network):
@@ -58,7 +58,7 @@ def enlarge(network):
 def checkpoint(folder, task, **options):
     """The file of a network that nobody trained."""
     torch.manual_seed(0)
-    kind = task_type(task)
+    kind = TASKS[task]
     chosen = kind.Options(**SMALL[task] | options)
     source = source_of(task)
 

@@ -102,7 +102,7 @@ def test_nothing_but_broken_images(refused, make_images, tiny, weights, tmp_path
     for path in folder.glob("*/*.*"):
         path.write_text("no image")
     sentence = refused("train", folder, *tiny(out=tmp_path / "run", bad_images="skip"))
-    assert sentence.startswith("No image to validate on could be read: mend ")
+    assert sentence.startswith("No image to validate on could be read: fix ")
     assert "No image" in refused("eval", folder, *weights, "--bad-images", "skip")
 
 

@@ -136,10 +136,9 @@ def test_volumes_of_which_nothing_is_known(run, volumes, tmp_path):
 
 
 @pytest.fixture
-def segmenters(shapes_with, tmp_path):
-    with shapes_with(train=4, val=3):
-        source = shapes_source(Segment.labels)
-        yield write_weights(tmp_path, Segment, source, source.preprocessing, SegmentOptions(channels=16))
+def segmenters(tmp_path):
+    source = shapes_source(Segment.labels)
+    yield write_weights(tmp_path, Segment, source, source.preprocessing, SegmentOptions(channels=16))
 
 
 def test_options_of_evaluation(run, refused, segmenters, tmp_path):
@@ -169,7 +168,7 @@ def test_images_that_cannot_be_read(run, refused, segmenters, tmp_path):
             assert 2 * 400 < sheet.height < 2 * 720
     for file in folder.glob("?.png"):
         file.write_bytes(b"hello")
-    assert "No image could be read: mend " in refused(*words, "--bad-images", "skip", "--overwrite")
+    assert "No image could be read: fix " in refused(*words, "--bad-images", "skip", "--overwrite")
 
 
 def test_broken_images_are_no_measure_of_a_difference(run, refused, trained, tmp_path):

@@ -32,10 +32,9 @@ def photos(tmp_path):
 
 
 @pytest.mark.parametrize("decoder", ["dss", "poolnet_edges"])
-def test_train_predict_and_export(run, tiny, shapes_with, tmp_path, photos, decoder):
+def test_train_predict_and_export(run, tiny, tmp_path, photos, decoder):
     folder = tmp_path / "run"
-    with shapes_with(train=4, val=3):
-        answer = run("train", "saliency", "shapes", *tiny(out=folder, size=64), "--decoder", decoder, "--channels", 16)
+    answer = run("train", "saliency", "shapes:4,3", *tiny(out=folder, size=64), "--decoder", decoder, "--channels", 16)
     assert (answer.status, answer.err) == (0, "")
     line = next(line for line in answer.out.splitlines() if line.startswith("epoch"))
     assert "max_F" in line
@@ -71,12 +70,10 @@ def test_train_predict_and_export(run, tiny, shapes_with, tmp_path, photos, deco
     assert len(json.loads(again.out)) == 7
 
 
-def test_a_decoder_that_is_misspelt_is_told(refused, tiny, shapes_with):
-    with shapes_with(train=4, val=3):
-        said = refused("train", "saliency", "shapes", *tiny(size=64), "--decoder", "poolnett")
+def test_a_decoder_that_is_misspelt_is_told(refused, tiny):
+    said = refused("train", "saliency", "shapes:4,3", *tiny(size=64), "--decoder", "poolnett")
     assert "did you mean 'poolnet'" in said
 
 
-def test_dss_tells_one_thing_of_a_pixel(refused, tiny, shapes_with):
-    with shapes_with(train=4, val=3):
-        assert "DSS tells one thing" in refused("train", "segment", "shapes", *tiny(size=64), "--decoder", "dss")
+def test_dss_tells_one_thing_of_a_pixel(refused, tiny):
+    assert "DSS tells one thing" in refused("train", "segment", "shapes:4,3", *tiny(size=64), "--decoder", "dss")

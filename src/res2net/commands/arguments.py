@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import yaml
 
+from res2net.engine.choices import Accelerator, BadImages
 from res2net.errors import InputError, nearest
+from res2net.export.settings import SafeRuntime
 from res2net.task import task_names
 
 if TYPE_CHECKING:
@@ -23,34 +25,35 @@ __all__ = ["RunningArguments", "TrainedArguments", "load_trained", "split_task"]
 class RunningArguments:
     """How trained networks are run."""
 
-    bad_images: str = "stop"
-    """An image that cannot be read: "stop" there, or "skip" it and say so."""
-    accelerator: str = "auto"
-    """cpu, gpu, mps, or auto."""
-    runtime: str | None = None
-    """For weights that `res2net export` wrote: openvino, onnx or pt2; by default the one that the file is for."""
+    bad_images: BadImages = "stop"
+    """At an image that cannot be read, stop, or skip and report it."""
+    accelerator: Accelerator = "auto"
+    """The device to run on."""
+    runtime: SafeRuntime | None = None
+    """Runtime of an exported file; by default the one that it was exported for."""
     task_options: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Options of the task's evaluation that are not as in the training, as pairs: `window 513 scales [0.75,1,1.25]`
-    looks at large images piece by piece, and in three sizes."""
+    """Options of the task that differ from the training, as pairs: `window 513 scales [0.75,1,1.25]` evaluates large
+    images in windows, at three scales."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedArguments(RunningArguments):
-    """What the verbs that use trained weights have in common."""
+    """The weights of the verbs that use one trained network."""
 
-    weights: str
-    """A checkpoint of `res2net train`; or, with --model, another checkpoint or a tag such as "in1k"."""
-    model: str | None = None
-    """Name of the architecture, where the weights do not say it."""
+    weights: Annotated[str, "FILE"]
+    """A checkpoint, the folder of a run or an exported file; or with --model another checkpoint or a tag such as
+    "in1k"."""
+    model: Annotated[str | None, "NAME"] = None
+    """Architecture, where the weights do not state it."""
 
 
 def load_trained(chosen: TrainedArguments, task: str, precision: str | None) -> Model:
-    """The trained task that a user chose.
+    """Load the trained task that a user chose.
 
     Args:
         chosen: the options of the command.
-        task: the task that is expected.
-        precision: None for that of the training.
+        task: the expected task.
+        precision: None for the precision of the training.
 
     Raises:
         InputError: the weights are missing or damaged, or do not fit what else was given.
@@ -60,7 +63,7 @@ def load_trained(chosen: TrainedArguments, task: str, precision: str | None) -> 
     try:
         task_options = {name: yaml.safe_load(value) for name, value in chosen.task_options.items()}
     except yaml.YAMLError as error:
-        raise InputError("A value of --task-options is no number, list or word: give such as `window 513`.") from error
+        raise InputError("--task-options takes names with numbers, lists or words, such as `window 513`.") from error
     return load(
         chosen.weights,
         model=chosen.model,
@@ -73,10 +76,10 @@ def load_trained(chosen: TrainedArguments, task: str, precision: str | None) -> 
 
 
 def split_task(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The task, `classify` unless the first word names one, and the other words.
+    """Split off the task, which is `classify` unless the first word names another.
 
     Raises:
-        InputError: two words stand first, and the first is nearly the name of a task.
+        InputError: there are two words before the options, and the first nearly names a task.
     """
     words = list(arguments)
     if words and words[0] in task_names():

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import tyro
 from rich.console import Console
@@ -33,7 +33,7 @@ MIN_COLUMNS = 150
 class Arguments:
     """Options of `res2net bench`."""
 
-    models: tyro.conf.Positional[tuple[str, ...]]
+    models: Annotated[tyro.conf.Positional[tuple[str, ...]], "MODEL ..."]
     """Names of models (`res2net models`), models of timm as `timm:NAME`, or checkpoints of `res2net train`."""
     runtimes: str = "eager,optimized"
     """Runtimes, separated by commas: eager, optimized, compiled, onnx, openvino, pt2."""
@@ -63,11 +63,11 @@ class Arguments:
     """Use the channels-last memory format in torch."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where torch computes; auto takes a GPU if there is one."""
-    json: str | None = None
+    json: Annotated[str | None, "FILE"] = None
     """JSON file to write all results to, with every sample and a description of the machine."""
-    plot: str | None = None
+    plot: Annotated[str | None, "FILE"] = None
     """File for a plot of the latency at the first batch size, .png or .svg."""
-    accuracy: str | None = None
+    accuracy: Annotated[str | None, "FILE"] = None
     """JSON file with the top-1 accuracy of each model in percent, for --plot; by default that of published weights."""
 
 

@@ -1,11 +1,11 @@
-"""`res2net compare`: images, what is true of them, and what several models make of them, in one sheet."""
+"""`res2net compare`: images, their ground truth and the results of several models in one sheet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -13,7 +13,8 @@ from rich.console import Console
 from res2net.commands.arguments import RunningArguments, TrainedArguments, load_trained, split_task
 from res2net.commands.data import check_out
 from res2net.commands.parser import parse
-from res2net.errors import InputError, check_choice, check_range
+from res2net.engine.choices import Pick
+from res2net.errors import InputError, check_range
 
 if TYPE_CHECKING:
     from res2net.api import Model
@@ -23,48 +24,46 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-ABOUT = """Draw a sheet as in the figures of papers: images, what is true of them, and what each of several trained
-models makes of them. The columns are the models, and below each image stands what the task's metric is of that
-image alone."""
+ABOUT = """Draw a sheet like the figures of papers: each row shows an image, its ground truth and the results of several
+trained models, with the score of the image alone below each result."""
 BEST = "best.safetensors"
 SIDE = 320
-"""Side of an image; the sheet has twice as many pixels, 640, to which small images with objects are enlarged."""
+"""Side of an image in the sheet, points; the sheet has two pixels per point."""
 MOST = 40
-"""Rows of a sheet."""
+"""Largest number of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(RunningArguments):
-    """What is compared on what."""
+    """Models, and the images to compare them on."""
 
     source: tyro.conf.Positional[str]
-    """A data set, of which the validation images are drawn; or an image or a folder of images without truth."""
-    models: tuple[str, ...]
-    """Checkpoints of `res2net train`, or the folders of its runs, or with --runtime also files of `res2net export`, two
-    or more, with spaces or commas between them."""
-    names: tuple[str, ...] = ()
-    """What the models are called above their columns; by default as their backbones, or as their runs or files."""
-    out: str = "comparison.png"
-    """The sheet: an image (.png), or a page (.html)."""
+    """A data set, whose validation images are used; or an image or a folder of images without ground truth."""
+    models: Annotated[tuple[str, ...], "FILE ..."]
+    """Two or more checkpoints, folders of runs or exported files, separated by spaces or commas."""
+    names: Annotated[tuple[str, ...], "NAME ..."] = ()
+    """Titles of the models' columns; by default the names of the backbones, runs or files."""
+    out: Annotated[str, "FILE"] = "comparison.png"
+    """The sheet to write: an image (.png) or a page (.html)."""
     overwrite: bool = False
-    """Replace that file, if there is one."""
+    """Replace an existing file."""
     count: int = 6
-    """Images."""
-    pick: str = "first"
-    """The first images, random ones, or those where the scores of the models differ most: first, random, differ."""
+    """Number of images."""
+    pick: Pick = "first"
+    """Show the first images, random ones, or those where the scores of the models differ most."""
     among: int = 200
-    """`--pick differ` looks at so many images, chosen at random."""
+    """Number of random images among which `--pick differ` chooses."""
     seed: int = 0
-    """Of random choices."""
+    """Seed of random choices."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Compare, draw and tell the scores."""
+    """Compare the models, write the sheet and print the scores."""
     name, words = split_task(arguments)
     chosen = parse(Arguments, "compare", words, ABOUT)
     files = separated(chosen.models)
     if len(files) < 2:
-        raise InputError(f"compare needs at least two models, and {len(files)} is given: add to --models.")
+        raise InputError(f"compare needs at least two models, and got {len(files)}: add to --models.")
     check_range("count", chosen.count, 1, MOST)
     check_range("among", chosen.among, 1)
     out = Path(chosen.out)
@@ -72,30 +71,27 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.engine.module import describe_skipped
     from res2net.engine.progress import progress_bar
-    from res2net.engine.sheet import PICKS, Readable, Scores, choose, compare_images
-    from res2net.images.samples import BAD_IMAGES
+    from res2net.engine.sheet import Readable, Scores, choose, compare_images
 
-    check_choice("Way to choose images", chosen.pick, PICKS)
-    check_choice("Treatment of bad images", chosen.bad_images, BAD_IMAGES)
     models = load_all(files, name, chosen)
     tasks = [model.task for model in models]
     titles = titles_of([model.name for model in models], files, separated(chosen.names))
     source, unknown = open_compared(chosen.source, models, chosen.bad_images)
     console = Console()
     if unknown:
-        console.print(f"Without the truth: {unknown}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"Without ground truth: {unknown}", markup=False, highlight=False, soft_wrap=True)
     scores = None if unknown else Scores(tasks, source)
     total = len(source.val)
     readable = Readable(source)
     with progress_bar(Console(stderr=True)) as bar:
         watched = bar.add_task("scores", total=min(total, chosen.among), note="", visible=chosen.pick == "differ")
 
-        def difference(place: int) -> float:
+        def difference(index: int) -> float:
             assert scores is not None
             bar.advance(watched)
-            return scores.difference(place)
+            return scores.difference(index)
 
-        places = choose(
+        indices = choose(
             chosen.count,
             total,
             chosen.pick,
@@ -105,11 +101,11 @@ def run(arguments: Sequence[str]) -> None:
             usable=readable if chosen.bad_images == "skip" else None,
         )
         skipped = [f"{path} ({reason})" for path, reason in readable.broken.items()]
-        if skipped and not places:
+        if skipped and not indices:
             raise InputError(f"No image could be read: fix {skipped[0]} and the others.")
-        drawing = bar.add_task("images", total=len(places), note="")
+        drawing = bar.add_task("images", total=len(indices), note="")
         rows = []
-        for row in compare_images(tasks, source, places, scores):
+        for row in compare_images(tasks, source, indices, scores):
             rows.append(row)
             bar.advance(drawing)
     title = f"{name}: {', '.join(titles)} on {source.name}"
@@ -128,16 +124,16 @@ def separated(words: Sequence[str]) -> list[str]:
 
 
 def load_all(files: Sequence[str], name: str, chosen: RunningArguments) -> list[Model]:
-    """The trained models.
+    """Load the trained models.
 
     Raises:
-        InputError: they know different classes, or what was chosen does not fit them.
+        InputError: they have different classes, or the options do not fit them.
     """
     from res2net.engine.predict import accelerator_device
 
     models: list[Model] = []
     for file in files:
-        # A runtime is for those that are exported; the others are checkpoints.
+        # --runtime applies to the exported files among the models.
         trained = TrainedArguments(weights=file, accelerator=chosen.accelerator, task_options=chosen.task_options)
         model = load_trained(trained, name, None)
         if chosen.runtime is not None and model.exported:
@@ -148,8 +144,8 @@ def load_all(files: Sequence[str], name: str, chosen: RunningArguments) -> list[
             first, here = (one.task.facts.get(fact, ()) for one in (models[0], model))
             if list(first) != list(here):
                 raise InputError(
-                    f"{files[0]} and {file} know different classes ({shown(first)}; {shown(here)}): compare models "
-                    "that were trained on the same ones."
+                    f"{files[0]} and {file} have different classes ({shown(first)}; {shown(here)}): compare models "
+                    "that were trained on the same classes."
                 )
     if chosen.runtime is not None and not any(model.exported for model in models):
         raise InputError("None of the models is a file of `res2net export`: leave out --runtime.")
@@ -157,15 +153,17 @@ def load_all(files: Sequence[str], name: str, chosen: RunningArguments) -> list[
 
 
 def shown(names: Sequence[str]) -> str:
-    """The first of some names, and how many there are."""
+    """The first three names, and the number of all."""
     return ", ".join(names[:3]) + (f" ... {len(names)} in all" if len(names) > 3 else "") or "none"
 
 
 def titles_of(backbones: Sequence[str], files: Sequence[str], names: Sequence[str]) -> list[str]:
-    """What the models are called: as is said, else as their backbones or, where these are the same, their runs."""
+    """The titles that were given, or the backbones; where these are the same, the runs or the files."""
     if names:
         if len(names) != len(files):
-            raise InputError(f"There are {len(files)} models and {len(names)} names: give one for each in --names.")
+            raise InputError(
+                f"There are {len(files)} models and {len(names)} names: give one name per model in --names."
+            )
         return list(names)
     paths = [Path(file).absolute() for file in files]
     runs = [path.parent.name if path.name == BEST else path.stem for path in paths]
@@ -174,10 +172,10 @@ def titles_of(backbones: Sequence[str], files: Sequence[str], names: Sequence[st
 
 
 def open_compared(text: str, models: Sequence[Model], bad_images: str = "stop") -> tuple[DataSource, str]:
-    """The source of the images, split as in the training of the first model; and why their truth is not known.
+    """Open the images, split as in the training of the first model, and state why they have no ground truth, if so.
 
     Raises:
-        InputError: it is no data set that fits the task, and has no images itself.
+        InputError: it is neither a data set for the task nor images.
     """
     from res2net.engine.predict import InputSamples
     from res2net.engine.restore import check_classes
@@ -203,7 +201,7 @@ def open_compared(text: str, models: Sequence[Model], bad_images: str = "stop") 
 
 
 def score_table(rows: Sequence[Compared], titles: Sequence[str], scores: Scores) -> Table:
-    """The scores of the images in the sheet."""
+    """The table of the scores of the images in the sheet."""
     from res2net.report import Column, Table
 
     names = dict.fromkeys(score[0] for row in rows for score in row.scores if score is not None)
@@ -214,11 +212,11 @@ def score_table(rows: Sequence[Compared], titles: Sequence[str], scores: Scores)
 
 
 def write(rows: Sequence[Compared], titles: Sequence[str], title: str, table: Table | None, out: Path) -> None:
-    """Write an image of all rows, or a page with them."""
+    """Write an image or a page with all rows."""
     from res2net.report import Report, image_rows, render
     from res2net.weights import atomic_write
 
-    heads = ["image", *([] if table is None else ["truth"]), *titles]
+    heads = ["image", *([] if table is None else ["ground truth"]), *titles]
     images = [[row.image, *([] if row.truth is None else [row.truth]), *row.found] for row in rows]
     captions = [
         [row.name, *([] if row.truth is None else [""]), *(caption(score) for score in row.scores)] for row in rows
@@ -231,11 +229,11 @@ def write(rows: Sequence[Compared], titles: Sequence[str], title: str, table: Ta
     if table is not None:
         report.add_table(table)
     for row, below in zip(images, captions, strict=True):
-        told = [f"{head}\n{text}" if text else head for head, text in zip(heads, below, strict=True)]
-        report.add_images(row, told, below[0], len(row))
+        below_each = [f"{head}\n{text}" if text else head for head, text in zip(heads, below, strict=True)]
+        report.add_images(row, below_each, below[0], len(row))
     report.write(out)
 
 
 def caption(score: tuple[str, float] | None) -> str:
-    """A line below an image."""
+    """The score below an image."""
     return "" if score is None else f"{score[0]} {score[1]:.1f} %"

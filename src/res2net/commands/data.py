@@ -1,11 +1,11 @@
-"""`res2net data`: check a data set (what is in it, how it looks, what is wrong), or convert it."""
+"""`res2net data`: check a data set, or convert it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-ABOUT = """Look at a data set before you train on it: `res2net data check PATH` recognises its format, counts what is in
-it, and names what is wrong; with --out it draws images with their labels. `res2net data prepare PATH --to semantic
---out FOLDER` makes labels of pixels out of masks of objects: `res2net data prepare --help`."""
+ABOUT = """Check a data set before training: `res2net data check PATH` recognises its format, counts images and labels and
+lists problems; with --out it draws images with their labels. `res2net data prepare PATH --to semantic --out FOLDER`
+converts object masks to label maps (see `res2net data prepare --help`)."""
 KINDS = (".html", ".png")
 SHOWN = 20
-"""Classes and faults that the terminal lists; a page lists all."""
+"""Largest number of classes and problems in the terminal; a page lists all."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is looked at."""
+    """The data set, and the file to draw it to."""
 
     action: tyro.conf.Positional[str]
-    """check."""
+    """check, or a conversion such as prepare."""
     source: tyro.conf.Positional[str]
     """A folder or file: COCO, PASCAL VOC, YOLO, Penn-Fudan, label maps, folders of classes, or CIFAR."""
-    out: str | None = None
-    """A page (.html) or an image (.png) to write, with labels drawn on some of the images."""
+    out: Annotated[str | None, "FILE"] = None
+    """A page (.html) or an image (.png) to write, which shows some images with their labels."""
     count: int = 12
-    """How many images it shows."""
+    """Number of images to show."""
     overwrite: bool = False
-    """Replace that file, if there is one."""
+    """Replace an existing file."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Convert, or check, print and draw; 1 where something is wrong with the data."""
+    """Check a data set, print and draw it, or convert it; returns 1 if the data have problems."""
     words = list(arguments)
     if words and words[0] != "check" and not words[0].startswith("-"):
         return convert(words[0], words[1:])
@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def convert(name: str, words: Sequence[str]) -> int:
-    """Make a data set out of another, in one of the ways that tasks register."""
+    """Make a data set from another by one of the conversions that tasks register."""
     from res2net.engine.data_tools import CONVERSIONS, import_data_tools
 
     import_data_tools()

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, load_trained, split_task
 from res2net.commands.parser import parse
+from res2net.engine.choices import BadAnnotations, Decode, Precision
 from res2net.engine.task_options import eval_options_type, options_type
 from res2net.errors import check_range
 
@@ -21,29 +22,29 @@ Options = TypeVar("Options")
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(TrainedArguments, Generic[Options]):
-    """What is evaluated on what."""
+    """Weights and the data to evaluate them on."""
 
     source: tyro.conf.Positional[str]
-    """The data set, of which the validation part is taken: a path, or a name such as "shapes"."""
+    """The data set, whose validation part is used: a path, or the name of an embedded one."""
     batch_size: int | None = None
-    """By default that of the training."""
-    precision: str | None = None
-    """fp32, bf16 or fp16; by default that of the training, and fp32 for exported networks."""
+    """Images per batch; by default as in the training."""
+    precision: Precision | None = None
+    """Precision; by default as in the training, and fp32 for exported files."""
     val_fraction: float | None = None
-    """Share kept for validation, where the data are not split; by default as in the training."""
+    """Share of the data kept for validation where the data set has no split; by default as in the training."""
     seed: int | None = None
-    """Seed of that split; by default that of the training."""
-    decode: str | None = None
-    """JPEG files: "full", or "scaled" to what is needed; by default as in the training."""
+    """Seed of that split; by default as in the training."""
+    decode: Decode | None = None
+    """Decode JPEG files in full, or scaled to the size that is needed; by default as in the training."""
     workers: int | None = None
-    """Processes that prepare images."""
-    bad_annotations: str = "stop"
-    """Annotations of objects that cannot be right: "stop" and count them, or "skip" those."""
+    """Processes that load images; by default one for each processor but one, and none for images in memory."""
+    bad_annotations: BadAnnotations = "stop"
+    """At annotations that cannot be right, stop and count them, or skip them."""
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default=None)  # type: ignore[assignment]
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Evaluate and print the metrics."""
+    """Evaluate weights and print the metrics."""
     name, words = split_task(arguments)
     options = eval_options_type(name)
     default = Arguments[options](  # type: ignore[valid-type]

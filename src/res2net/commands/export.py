@@ -1,10 +1,11 @@
-"""`res2net export`: a network as a file that another program runs, compared with the network it was made from."""
+"""`res2net export`: write a network to a file for another program, and compare the file with the network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -18,21 +19,21 @@ __all__ = ["run"]
 
 ABOUT = "Write a network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the two."
 FRESH = "fresh weights"
-"""What is stated of weights that nobody trained."""
+"""Source of the weights in the metadata of a network that is not trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(ExportSettings):
-    """What is exported how."""
+    """A network, and the file to export it to."""
 
     source: tyro.conf.Positional[str]
-    """A checkpoint of `res2net train`, or the name of a model."""
-    weights: str | None = None
-    """With the name of a model: a checkpoint file, or a tag such as "in1k"."""
+    """A checkpoint, or the name of a model."""
+    weights: Annotated[str | None, "FILE|TAG"] = None
+    """Weights for the name of a model: a checkpoint file, or a tag such as "in1k"."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Export, compare, and print."""
+    """Export a network, compare the file with it, and print the differences."""
     name, words = split_task(arguments)
     chosen = parse(Arguments, "export", words, ABOUT)
 
@@ -58,7 +59,7 @@ def run(arguments: Sequence[str]) -> None:
     else:
         task = TASKS[name].restore(chosen.source, None)
         metadata = {"source": FRESH}
-        Console(stderr=True).print("The weights are fresh: name trained ones by --weights.", highlight=False)
+        Console(stderr=True).print("The weights are not trained: give trained ones with --weights.", highlight=False)
     console = Console()
     path = export_task(task, metadata, settings, console).path
     console.print(f"{path} and {path.name}.json", highlight=False, markup=False, soft_wrap=True)

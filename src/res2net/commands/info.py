@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -21,7 +21,7 @@ ABOUT = "Print the parameters, MACs, memory, stages and receptive fields of mode
 class Arguments:
     """Options of `res2net info`."""
 
-    models: tyro.conf.Positional[tuple[str, ...]]
+    models: Annotated[tyro.conf.Positional[tuple[str, ...]], "MODEL ..."]
     """Names of models; `res2net models` lists them."""
     size: int | None = None
     """Side of the image in pixels; by default 32 for networks of stride 4, 64 for volumes, else 224."""
@@ -35,14 +35,14 @@ class Arguments:
     """Stride of the last stage; dilation replaces the strides beyond it."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Options of the architecture: `--options scale 8 base_width 14`."""
-    plot: str | None = None
+    plot: Annotated[str | None, "FILE"] = None
     """File for a plot of the receptive fields, .png or .svg: those of all paths, and the effective ones, which are
     measured by gradients."""
     samples: int = 16
     """Number of images over which the effective fields are averaged."""
-    images: str | None = None
+    images: Annotated[str | None, "PATH"] = None
     """Image, or folder of images, for the effective fields; by default noise."""
-    weights: tuple[str, ...] = ()
+    weights: Annotated[tuple[str, ...], "FILE|TAG ..."] = ()
     """Tag such as "in1k", or checkpoint file, of each model for the effective fields; by default random weights."""
 
 

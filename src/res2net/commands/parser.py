@@ -210,7 +210,7 @@ def _shown(field: StructFieldSpec) -> StructFieldSpec:
     hint, metadata = _without_metadata(field.type)
     metavar = None if hint is bool else field.name.upper() if tyro.conf.Positional in metadata else _metavar(hint)
     metavar = next((one for one in metadata if isinstance(one, str)), metavar)
-    is_empty = field.default is None or field.default in ("", (), {})
+    is_empty = field.default is None or field.default in ("", (), {}) or "..." in (metavar or "")
     return _with(field, tyro.conf.arg(metavar=metavar, help_behavior_hint="" if is_empty else None))
 
 

@@ -1,4 +1,4 @@
-"""`res2net predict`: predict images, or every image of folders."""
+"""`res2net predict`: predict images, or all images in folders."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, load_trained, split_task
 from res2net.commands.parser import parse
+from res2net.engine.choices import Precision
 from res2net.engine.task_options import predict_options_type
 from res2net.errors import InputError
 from res2net.task import task_names
 
 __all__ = ["run"]
 
-ABOUT = f"""Predict images, or every image of folders. The first word may name the task, which is classify unless it
-does: {", ".join(task_names())}."""
+ABOUT = f"""Predict images, or all images in folders. The first word names the task ({", ".join(task_names())}); without
+it, the task is classify."""
 
 Options = TypeVar("Options")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(TrainedArguments, Generic[Options]):
-    """What is predicted with what."""
+    """Weights and the images to predict with them."""
 
-    sources: tyro.conf.Positional[tuple[str, ...]]
-    """Images, or folders of images (at any depth); for volumes NIfTI files."""
+    sources: Annotated[tyro.conf.Positional[tuple[str, ...]], "PATH ..."]
+    """Images, or folders of images (searched recursively)."""
     json: bool = False
     """Print JSON instead of a table."""
-    draw: str | None = None
-    """Also write each image with its result drawn on it into this folder."""
-    save: str | None = None
-    """Also write each result into this folder as files of its own, such as masks or depth maps, in the size of the
-    image."""
+    draw: Annotated[str | None, "FOLDER"] = None
+    """Write each image with its result drawn on it into this folder."""
+    save: Annotated[str | None, "FOLDER"] = None
+    """Write each result into this folder as files, such as masks or depth maps, in the size of the image."""
     batch_size: int | None = None
-    """Images at a time; by default 32, and 1 where images are predicted in their own size."""
-    precision: str = "fp32"
-    """fp32, bf16 or fp16."""
+    """Images per batch; by default what suits the task."""
+    precision: Precision = "fp32"
+    """Precision."""
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default=None)  # type: ignore[assignment]
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Predict and print."""
+    """Predict inputs, print the results and write them to files."""
     name, words = split_task(arguments)
     options = predict_options_type(name)
     default = Arguments[options](  # type: ignore[valid-type]
@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.task.result import write_png
 
     if not chosen.sources:
-        raise InputError("Nothing to predict: give an image, or a folder of images.")
+        raise InputError("Nothing to predict: give an image or a folder of images.")
     model = load_trained(chosen, name, chosen.precision)
     paths = list(dict.fromkeys(list_inputs(model.task, list(chosen.sources))))  # each file once
     predictions = model.run(paths, chosen.options, batch_size=chosen.batch_size, bad_images=chosen.bad_images)
@@ -101,5 +101,5 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def stem_of(path: Path) -> str:
-    """The name of a file without its ending, also of a compressed one."""
+    """The name of a file without its ending, which may be double, as .nii.gz."""
     return Path(path.name.removesuffix(".gz")).stem

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
 
@@ -17,24 +18,24 @@ from res2net.errors import InputError
 
 __all__ = ["run"]
 
-ABOUT = """Train a small ResNet and a Res2Net of the same cost on images that are drawn on the spot, compare them by
-object size, and show what they look at. Needs no data and no network; about four minutes on two cores."""
+ABOUT = """Train a small ResNet and a Res2Net of the same cost on synthetic images, compare them by object size and show
+what they look at. Needs no data and no network connection; takes about four minutes on two cores."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """How much, and where to."""
+    """Length and folder of the runs."""
 
     seeds: int = 2
-    """Runs of each model."""
+    """Number of runs per model."""
     epochs: int = 3
-    """Epochs of each run."""
-    out: str | None = None
+    """Epochs per run."""
+    out: Annotated[str | None, "FOLDER"] = None
     """Folder of the runs and the report; by default runs/quickstart-NUMBER."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Train, compare, write the report, and say what to do next; 1 when it was stopped."""
+    """Train and compare, write the report, and print what to do next; returns 1 if it was stopped."""
     chosen = parse(Arguments, "quickstart", arguments, ABOUT)
     if not 1 <= chosen.seeds <= 100 or not 1 <= chosen.epochs <= 1000:
         raise InputError(f"{chosen.seeds} seeds and {chosen.epochs} epochs do not fit: give 1 to 100 and 1 to 1000.")
@@ -47,8 +48,8 @@ def run(arguments: Sequence[str]) -> int:
 
     console = Console()
     console.print(
-        "Two networks of the same cost, a ResNet and a Res2Net, learn to name what they see: a silhouette filled with "
-        "a texture, from 6 % to 90 % of the image's side.",
+        "Two networks of the same cost, a ResNet and a Res2Net, learn to classify silhouettes filled with textures, "
+        "whose sizes range from 6 % to 90 % of the image's side.",
         highlight=False,
     )
     configs = {name: quickstart(model, epochs=chosen.epochs) for name, model in MODELS.items()}
@@ -57,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         comparison = compare(configs, seeds, folder, console)
     except StoppedError as stop:
         again = f"res2net train --resume {shlex.quote(str(stop))}"
-        print(f"Stopped and saved. This one run goes on with:\n  {again}", file=sys.stderr)
+        print(f"Stopped and saved. Resume this run with:\n  {again}", file=sys.stderr)
         return 1
     report = write_report(comparison, folder)
     console.print()

@@ -1,4 +1,4 @@
-"""`res2net recipes` and `res2net reproduce`: list the runs that are described completely, and repeat one."""
+"""`res2net recipes` and `res2net reproduce`: list complete configurations of runs, and repeat one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from res2net.errors import InputError
 
 __all__ = ["reproduce", "run"]
 
-ABOUT = """List the recipes, runs that `res2net reproduce NAME` repeats and `res2net train --recipe NAME SOURCE` starts,
-or write one as YAML, to be changed and given to `res2net train TASK SOURCE --config FILE`."""
+ABOUT = """List the recipes, or print one as YAML, to be edited and passed to `res2net train TASK SOURCE --config FILE`.
+`res2net train --recipe NAME SOURCE` trains by a recipe, and `res2net reproduce NAME` repeats it."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Which recipe."""
+    """The recipe."""
 
     name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="NAME")] = None
-    """The recipe to print in full: what it is, with time and score, and its configuration as YAML."""
+    """The recipe to print: its description, expected time and score, and its configuration."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print the table of all recipes, or one of them."""
+    """Print the table of all recipes, or one recipe."""
     name = parse(Arguments, "recipes", arguments, ABOUT).name
 
     from res2net.engine.config import to_yaml
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def reproduce(arguments: Sequence[str]) -> int:
-    """Repeat a recipe and print its table; 1 when it was stopped and can be resumed."""
+    """Repeat a recipe and print its table; returns 1 if it was stopped and can be resumed."""
     words = list(arguments)
     if not words or words[0] in ("-h", "--help"):
         print(

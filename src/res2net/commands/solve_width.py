@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
 
@@ -29,13 +29,13 @@ FIRST, MOST = 16, 4096
 class Arguments:
     """Options of `res2net solve-width`."""
 
-    like: str
+    like: Annotated[str, "MODEL"]
     """Name of the model whose cost is matched, such as resnet50."""
     scale: int
     """Number of splits of the new model."""
     of: Literal["macs", "parameters"] = "macs"
     """Cost that is matched."""
-    model: str = "res2net50_26w_4s"
+    model: Annotated[str, "MODEL"] = "res2net50_26w_4s"
     """Name of the model that gets the new scale and base width."""
     size: int | None = None
     """Side of the image in pixels; by default 32 for networks of stride 4, else 224."""

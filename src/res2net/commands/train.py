@@ -30,7 +30,7 @@ Options = TypeVar("Options")
 
 @dataclass(frozen=True)
 class Arguments(Generic[Options]):
-    """How a run is started."""
+    """How a run starts."""
 
     run: Annotated[TrainConfig[Options], tyro.conf.arg(name="")]
     config: Annotated[str | None, "FILE"] = None
@@ -42,7 +42,7 @@ class Arguments(Generic[Options]):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Start a run, or resume one; 1 when it was stopped and can be resumed."""
+    """Start a run, or resume one; returns 1 if it was stopped and can be resumed."""
     task, words = split_task(arguments)
     named = words != list(arguments)
     resumed = value_of("--resume", words)
@@ -84,8 +84,8 @@ def parse_run(
     given = value_of("--config", words)
     if given is not None and ready is not None:
         raise InputError(
-            "A recipe and a configuration are both whole runs: leave out --recipe or --config, "
-            "or write the recipe to a file with `res2net recipes NAME` and change it there."
+            "--recipe and --config exclude each other, since each describes a whole run: leave out one, or write the "
+            "recipe to a file with `res2net recipes NAME` and edit it."
         )
     if given is not None:
         values = read_yaml(given)
@@ -135,14 +135,14 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
 
 
 def stopped(stop: Exception) -> int:
-    """Print how to resume a run that was stopped; the exit status."""
+    """Print how to resume a run that was stopped, and return the exit status."""
     # Not to where the output goes: after Ctrl-C `tee` and the like are gone.
     print(f"Stopped and saved. Resume with:\n  res2net train --resume {shlex.quote(str(stop))}", file=sys.stderr)
     return 1
 
 
 def _task_of(folder: str | None, task: str, *, named: bool) -> str:
-    """The task of the run in a folder, where there is one; another that was named is refused."""
+    """The task of the run in a folder, if there is one; raises `InputError` if another task was named."""
     if folder is None:
         return task
     from res2net.engine.folder import RunFolder
@@ -152,12 +152,12 @@ def _task_of(folder: str | None, task: str, *, named: bool) -> str:
         return task
     found = read_yaml(config).get("task_name", task)
     if named and found != task:
-        raise InputError(f"{folder} is a run of the task {found}: go on with `res2net train --resume {folder}`.")
+        raise InputError(f"{folder} is a run of the task {found}: resume it with `res2net train --resume {folder}`.")
     return str(found)
 
 
 def _recipe(name: str | None, task: str, *, named: bool) -> TrainConfig[Any] | None:
-    """The configuration of a recipe, where one is named; it is refused for another task that was named."""
+    """The configuration of a recipe, if one is named; raises `InputError` if another task was named."""
     if name is None:
         return None
     from res2net.engine.recipes import find_recipe
@@ -169,11 +169,11 @@ def _recipe(name: str | None, task: str, *, named: bool) -> TrainConfig[Any] | N
 
 
 def _check_nothing_else(parsed: Arguments[Any], default: TrainConfig[Any], saved: TrainConfig[Any]) -> None:
-    """A resumed run goes on exactly, so options that would change it are refused; the same source may be named."""
+    """Raise `InputError` if options would change a resumed run, whose source may be named again."""
     given = dataclasses.replace(parsed.run, source=default.source)
     others = parsed.config is not None or parsed.recipe is not None
     if others or given != default or parsed.run.source not in ("", saved.source):
         raise InputError(
-            f"A resumed run goes on as it began: give --resume {parsed.resume} alone, "
+            f"A resumed run keeps its options: give --resume {parsed.resume} alone, "
             f"or start a new run with --weights {Path(parsed.resume or '') / 'best.safetensors'}."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -47,7 +47,7 @@ class Arguments:
     """For convert, the .safetensors file to write."""
     to: Program | None = None
     """Format, or program, whose tensor names are written."""
-    model: str | None = None
+    model: Annotated[str | None, "MODEL"] = None
     """Name of the architecture, if the checkpoint does not contain it."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
     """Options of the architecture that the checkpoint does not contain: `--options scale 8 base_width 14`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-__all__ = ["ACCELERATORS", "PRECISIONS", "Accelerator", "BadAnnotations", "BadImages", "Decode", "Precision"]
+__all__ = ["ACCELERATORS", "PRECISIONS", "Accelerator", "BadAnnotations", "BadImages", "Decode", "Pick", "Precision"]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 """Numbers that a network computes in: 32 bits, or mixed precision."""
@@ -16,5 +16,7 @@ BadAnnotations = Literal["stop", "skip"]
 """What to do with annotations that cannot be right."""
 Decode = Literal["full", "scaled"]
 """How JPEG files are decoded: as they are, or at the scale that is needed, which is faster for large photos."""
+Pick = Literal["first", "random", "differ"]
+"""The images that are compared: the first, random ones, or those where the scores of models differ most."""
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 ACCELERATORS: tuple[str, ...] = get_args(Accelerator)

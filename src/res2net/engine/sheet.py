@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from res2net.engine.choices import Pick
 from res2net.engine.module import evaluation_of
 from res2net.errors import InputError, check_choice
 from res2net.images.decode import BadImage
@@ -20,10 +21,8 @@ from res2net.images.loader import eval_loader
 from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task, device_of
 
-__all__ = ["PICKS", "Compared", "Readable", "Scores", "choose", "compare_images", "evaluate_image"]
+__all__ = ["Compared", "Readable", "Scores", "choose", "compare_images", "evaluate_image"]
 
-PICKS = ("first", "random", "differ")
-"""Ways to choose images; see `choose`."""
 BATCH = 32
 """Samples at a time, where an image has several, such as crops of people."""
 
@@ -111,7 +110,7 @@ class Scores:
 def choose(
     count: int,
     total: int,
-    pick: str,
+    pick: Pick,
     *,
     seed: int = 0,
     among: int = 200,
@@ -132,7 +131,7 @@ def choose(
     Raises:
         InputError: there is no such way to choose, or no differences are known.
     """
-    check_choice("Way to choose images", pick, PICKS)
+    check_choice("pick", pick, Pick)
     if pick == "first":
         return list(islice(filter(usable or (lambda _: True), range(total)), count))
     shuffled = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).tolist()

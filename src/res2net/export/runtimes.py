@@ -23,10 +23,8 @@ from res2net.registry import Registry
 __all__ = [
     "PRECISIONS",
     "RUNTIMES",
-    "SAFE_RUNTIMES",
     "Precision",
     "Runtime",
-    "SafeRuntime",
     "load_runtime",
     "openvino_core",
     "openvino_hints",
@@ -37,9 +35,6 @@ Run: TypeAlias = Callable[[Tensor], Sequence[Tensor]]
 Precision = Literal["fp32", "bf16"]
 """The precision of what is not in int8; only OpenVINO has bf16."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-SafeRuntime = Literal["openvino", "onnx", "pt2"]
-"""Runtimes whose files contain no machine code, so that files of other people can be run."""
-SAFE_RUNTIMES: tuple[SafeRuntime, ...] = get_args(SafeRuntime)
 RUNTIMES: Registry[Callable[[Path, Precision, int | None], Run]] = Registry("Runtime")
 """Functions that open the file of a network for a runtime, by name. All but OpenVINO run their own format only."""
 

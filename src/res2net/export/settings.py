@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
+from res2net.engine.choices import BadImages
 from res2net.errors import InputError, check_choice, check_range
+from res2net.options import check_literals
 
-__all__ = ["FORMATS", "INT8_FORMATS", "ExportSettings", "Int8Format"]
+__all__ = ["FORMATS", "INT8_FORMATS", "SAFE_RUNTIMES", "ExportSettings", "Format", "Int8Format", "SafeRuntime"]
 
+Format = Literal["pt2", "onnx", "openvino", "aoti"]
 FORMATS = {"pt2": ".pt2", "onnx": ".onnx", "openvino": ".xml", "aoti": ".aoti.pt2"}
 """Each format with the ending of its files; OpenVINO writes the weights beside, in a file that ends in `.bin`."""
 Int8Format = Literal["pt2", "onnx", "openvino"]
 INT8_FORMATS: tuple[Int8Format, ...] = get_args(Int8Format)
 """The formats that can be quantized."""
+SafeRuntime = Literal["openvino", "onnx", "pt2"]
+"""Runtimes whose files contain no machine code, so that files of other people can be run."""
+SAFE_RUNTIMES: tuple[SafeRuntime, ...] = get_args(SafeRuntime)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,33 +30,32 @@ class ExportSettings:
         InputError: a value is unknown or out of range, or two do not go together.
     """
 
-    to: str
-    """pt2 (torch), onnx, openvino, or aoti (compiled by torch for this machine)."""
-    out: str | None = None
-    """The file to write; by default the model's name with the format's ending, in this folder."""
+    to: Format
+    """Format: pt2 runs in torch, onnx in ONNX Runtime, openvino in OpenVINO; aoti is compiled by torch for this
+    machine."""
+    out: Annotated[str | None, "FILE"] = None
+    """The file to write; by default the model's name with the ending of the format, in the current folder."""
     batch_size: int = 1
-    """Images at a time."""
+    """Images per batch."""
     dynamic_batch: bool = False
-    """Take any number of images at a time."""
+    """Accept batches of any size."""
     size: int | tuple[int, int] | None = None
-    """Side of the images, pixels, or height and width; by default that of the weights."""
+    """Side of the images, or height and width, pixels; by default the size of the weights."""
     features: bool = False
-    """Export the pyramid of features instead of the task's outputs."""
+    """Export the feature pyramid instead of the task's outputs."""
     int8: bool = False
-    """Quantize to 8-bit integers, for pt2, onnx and openvino; needs --calibrate."""
-    calibrate: str | None = None
-    """Folder of a few hundred images on which the ranges of values are measured."""
-    images: str | None = None
-    """Folder of images on which the file is compared with the network; by default those of --calibrate, or synthetic
-    ones."""
-    bad_images: str = "stop"
-    """An image that cannot be read: "stop" there, or "skip" it."""
+    """Quantize to 8-bit integers (pt2, onnx and openvino); needs --calibrate."""
+    calibrate: Annotated[str | None, "FOLDER"] = None
+    """A few hundred images on which the ranges of activations are measured."""
+    images: Annotated[str | None, "FOLDER"] = None
+    """Images on which the file is compared with the network; by default those of --calibrate, or synthetic ones."""
+    bad_images: BadImages = "stop"
+    """At an image that cannot be read, stop, or skip it."""
     overwrite: bool = False
     """Replace existing files."""
 
     def __post_init__(self) -> None:
-        check_choice("Format", self.to, FORMATS)
-        check_choice("Treatment of bad images", self.bad_images, ("stop", "skip"))
+        check_literals(self)
         check_range("batch size", self.batch_size, 1)
         for side in self.sides or ():
             check_range("size", side, 1)

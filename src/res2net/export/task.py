@@ -8,7 +8,8 @@ from typing import Any, cast
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact
 from res2net.export.exporter import EXPORTERS
-from res2net.export.runtimes import SAFE_RUNTIMES, Precision, load_runtime
+from res2net.export.runtimes import Precision, load_runtime
+from res2net.export.settings import SAFE_RUNTIMES
 from res2net.options import from_dict
 from res2net.task.base import TASKS, Task
 
