@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from res2net.engine.train import Trained
     from res2net.engine.verb_options import EvalOptions, PredictOptions
     from res2net.export.make import Exported
+    from res2net.export.settings import Format
     from res2net.images.sources import DataSource
     from res2net.task.base import Evaluation
 
@@ -233,7 +234,7 @@ class Model:
         return evaluation
 
     def export(
-        self, to: str, out: str | Path | None = None, *, console: Console | None = None, **settings: Any
+        self, to: Format, out: str | Path | None = None, *, console: Console | None = None, **settings: Any
     ) -> Exported:
         """Export the network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the file with it.
 

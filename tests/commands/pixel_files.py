@@ -1,4 +1,4 @@
-"""Small networks of the dense tasks that nobody trained, as checkpoints for the command line."""
+"""Checkpoints of small untrained networks of dense tasks, for the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from torch import nn
 
 from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
-from res2net.images.shapes.dataset import shapes_source
 from res2net.images.sources import DataSource
 from res2net.task.base import TASKS
 from res2net.tasks.roads.synthetic.scenes import RoadScenes
@@ -31,7 +30,7 @@ MODELS = {"translate": "res2_generator_tiny", "volumes": "res2net3d20_26w_4s_tin
 
 
 def source_of(task):
-    """Two drawn images, or volumes, with what the task learns of them."""
+    """Two synthetic images or volumes with their ground truth."""
     if task == "roads":
         return DataSource("roads", *[RoadScenes(2, size=96, keep=True)] * 2, ("road",), Preprocessing(size=64))
     if task == "translate":
@@ -41,11 +40,11 @@ def source_of(task):
         bodies = Bodies(2)
         usual = Preprocessing(size=16, crop=1.0, mean=(0.5,), std=(0.25,))
         return DataSource("volumes", bodies, bodies, bodies.class_names, usual)
-    return shapes_source(TASKS[task].labels)
+    return TASKS[task].open("shapes:2,2")
 
 
 def enlarge(network):
-    """Weights of the last layers far from where training starts, so that values differ from place to place."""
+    """Change the weights of the last layers so that values differ from position to position."""
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d) and not name.startswith("backbone"):
             module.weight.data.normal_(std=2 * module.weight[0].numel() ** -0.5)
@@ -56,7 +55,7 @@ def enlarge(network):
 
 
 def checkpoint(folder, task, **options):
-    """The file of a network that nobody trained."""
+    """Write the checkpoint of an untrained network."""
     torch.manual_seed(0)
     kind = TASKS[task]
     chosen = kind.Options(**SMALL[task] | options)

@@ -135,8 +135,8 @@ def test_broken_images_are_told_among_the_predictions(run, make_images, weights,
     ("options", "sentence"),
     [
         (["--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
-        (["--precision", "fp17"], "Unknown precision 'fp17': did you mean 'fp16'?"),
-        (["--bad-images", "sikp"], "Unknown treatment of bad images 'sikp': did you mean 'skip'?"),
+        (["--precision", "fp17"], "Unknown --precision 'fp17': did you mean 'fp16'?"),
+        (["--bad-images", "sikp"], "Unknown --bad-images 'sikp': did you mean 'skip'?"),
         (["--jsno"], "`res2net predict` has no option '--jsno': did you mean '--json'?"),
     ],
 )

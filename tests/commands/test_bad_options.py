@@ -13,14 +13,15 @@ import pytest
         ({"lr": -0.1}, "lr -0.1 is out of range"),
         ({"batch_size": 1.5}, "--batch-size '1.5' does not fit: give a whole number."),
         ({"size": "big"}, "--size 'big' does not fit: give a whole number."),
+        ({"betas": "0.9"}, "--betas '0.9' does not fit: give two numbers."),
         ({"size": 0}, "size 0 is out of range: give 8 to 8192."),
         ({"workers": -1}, "workers -1 is out of range: give 0 to 1024."),
         ({"warmup": 5}, "warmup 5.0 is out of range: give 0 to 1."),
         ({"erase": 7}, "erase 7.0 is out of range: give 0 to 1."),
-        ({"optimizer": "sdg"}, "Unknown optimizer 'sdg': did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."),
-        ({"schedule": "cosin"}, "Unknown schedule 'cosin': did you mean 'cosine'?"),
-        ({"bad_images": "sikp"}, "Unknown treatment of bad images 'sikp': did you mean 'skip'?"),
-        ({"accelerator": "gpuu"}, "Unknown accelerator 'gpuu': did you mean 'gpu'?"),
+        ({"optimizer": "sdg"}, "Unknown --optimizer 'sdg': did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."),
+        ({"schedule": "cosin"}, "Unknown --schedule 'cosin': did you mean 'cosine'?"),
+        ({"bad_images": "sikp"}, "Unknown --bad-images 'sikp': did you mean 'skip'?"),
+        ({"accelerator": "gpuu"}, "Unknown --accelerator 'gpuu': did you mean 'gpu'?"),
         ({"precision": "fp16"}, "Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU."),
         ({"modle": "x"}, "`res2net train` has no option '--modle': did you mean '--model'?"),
         (
@@ -40,7 +41,7 @@ def test_an_option_that_the_model_does_not_take(refused, images, tiny, tmp_path)
     sentence = refused("train", images, *tiny(out=tmp_path / "run"), "--options", "scales", 8)
     assert sentence == "Model 'res2net20_26w_4s_tiny' has no option 'scales': did you mean 'scale'?"
     sentence = refused("train", images, *tiny(out=tmp_path / "run"), "--options", "scale")
-    assert sentence == "--options 'scale' does not fit: see `res2net train --help`."
+    assert sentence == "--options needs NAME VALUE pairs; 'scale' has no value."
     for option in ("num_classes", "in_channels"):
         sentence = refused("train", images, *tiny(out=tmp_path / "run"), "--options", option, 1)
         assert sentence == f"The options of the model cannot set {option}, which the data decide: leave it out."
@@ -53,26 +54,34 @@ def test_an_option_without_its_value(refused, images):
         assert refused("train", images, option) == f"{option} needs a value: see `res2net train --help`."
 
 
-def test_a_sentence_is_told_as_it_was_said(refused, images, tiny, monkeypatch):
+def test_a_sentence_keeps_the_spaces_of_a_value(refused, images, tiny, monkeypatch):
     """Names with spaces and lines of their own survive what tyro does to a text."""
     monkeypatch.setenv("COLUMNS", "40")
     name = "a  name   with spaces ───────── and a box │ " + "x" * 50
-    assert refused("train", images, *tiny(optimizer=name)).startswith(f"Unknown optimizer {name!r}: ")
+    assert refused("train", images, *tiny(optimizer=name)).startswith(f"Unknown --optimizer {name!r}: ")
 
 
-def test_a_word_too_many(refused, images, tiny):
+def test_one_word_too_many(refused, images, tiny):
     assert refused("train", images, "more", *tiny()) == "'more' is one word too many: see `res2net train --help`."
 
 
+def test_an_option_with_a_value_too_many(refused, images, tiny):
+    sentence = refused("train", images, *tiny(), "--size", 640, 480)
+    assert sentence == "--size takes one number, and '480' is one more: see `res2net train --help`."
+
+
 def test_no_source(refused, tiny):
-    assert refused("train", *tiny()) == "SOURCE is missing: give a folder of images, or the name shapes."
+    assert (
+        refused("train", *tiny())
+        == "SOURCE is missing: give a path, or the name of an embedded data set such as shapes."
+    )
 
 
 @pytest.mark.parametrize("columns", ["40", "500"])
 def test_the_sentence_does_not_depend_on_the_terminal(refused, images, tiny, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     assert refused("train", images, *tiny(optimizer="sdg")) == (
-        "Unknown optimizer 'sdg': did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."
+        "Unknown --optimizer 'sdg': did you mean 'sgd'? (allowed: sgd, adam, adamw, lamb)."
     )
 
 

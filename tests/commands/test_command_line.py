@@ -1,9 +1,12 @@
 """The frame of all commands: help, version, verbs."""
 
+import re
+
 import pytest
 
 from res2net import __version__
 from res2net.cli import COMMANDS
+from res2net.task import task_names
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
@@ -28,8 +31,8 @@ def test_version(run, option):
         ("info", ["--size", "--num-classes", "--options", "--batch-size", "--plot", "--images"]),
         ("weights", ["--to", "--model", "--options", "--overwrite"]),
         ("solve-width", ["--like", "--scale", "--of", "--model", "--size"]),
-        ("train", ["--model", "--epochs", "--lr", "--batch-size", "--config", "--resume", "--mixup", "--bad-images"]),
-        ("train", ["[OPTIONS] SOURCE", *(f" {group} options " for group in ("task", "model", "data", "optim"))]),
+        ("train", ["--model", "--epochs", "--lr", "--batch-size", "--config", "--resume", "--mixup"]),
+        ("train", ["[OPTIONS] SOURCE", "{sgd,adam,adamw,lamb}", "--weights FILE|TAG", "--out FOLDER", "--size N"]),
         ("eval", ["--weights", "--batch-size", "--val-fraction"]),
         ("predict", ["--weights", "--json", "--draw", "--bad-images"]),
     ],
@@ -40,6 +43,28 @@ def test_every_verb_tells_its_options(run, verb, options):
     assert f"usage: res2net {verb}" in answer.out
     for option in options:
         assert option in answer.out
+
+
+GROUPS = [f" {group} options " for group in ("task", "model", "data", "optim")]
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_help_of_training_is_one_screen(run, task, monkeypatch):
+    """The other options are in the long help."""
+    monkeypatch.setenv("COLUMNS", "100")
+    short, long = run("train", task, "--help").out, run("train", task, "--help-all").out
+    assert len(short.splitlines()) < 60
+    command = "train" if task == "classify" else f"train {task}"
+    hidden = int(re.search(rf"`res2net {command} --help-all` lists (\d+) more.", short)[1])
+    listed = [set(re.findall(r"^\W+?(--(?!no-)[\w-]+)", text, re.MULTILINE)) for text in (short, long)]
+    assert listed[0] < listed[1]
+    assert len(listed[1] - listed[0]) == hidden
+    assert all(group in long for group in GROUPS)
+    for text in (short, long):
+        assert "None" not in text
+        assert "STR" not in text
+        assert "(default: )" not in text
+    assert "--bad-images {stop,skip}" in long
 
 
 def test_an_unknown_verb(refused):

@@ -1,4 +1,4 @@
-"""`res2net compare`: images, what is true of them, and what several models make of them."""
+"""`res2net compare`: images, their ground truth and the results of several models."""
 
 import re
 import shutil
@@ -27,21 +27,19 @@ SIDE = 652
 """Pixels of a column."""
 
 
-@pytest.fixture
-def scenes(shapes_with):
-    yield
+SCENES = "shapes:4,5"
 
 
 @pytest.fixture
-def segmenters(scenes, tmp_path):
-    """Two networks that nobody trained."""
-    source, paths = shapes_source(Segment.labels), []
+def segmenters(tmp_path):
+    """Two untrained networks."""
+    source, paths = shapes_source(Segment.labels, (4, 5)), []
     for model in ("resnet20_tiny", "res2net20_26w_4s_tiny"):
         torch.manual_seed(0)
         create = partial(res2net.create_model, model, zero_init_last=False)
         task = Segment.build(create, source, source.preprocessing, SegmentOptions(channels=16)).eval()
         paths.append(tmp_path / f"{model}.safetensors")
-        save_task(paths[-1], task, {}, TrainConfig("segment", "shapes", task.options))
+        save_task(paths[-1], task, {}, TrainConfig("segment", SCENES, task.options))
     return paths
 
 
@@ -53,7 +51,7 @@ def rows_of(answer, ending="png"):
 
 def test_a_sheet_of_segmentation(run, segmenters, tmp_path):
     out = tmp_path / "sheet.png"
-    answer = run("compare", "segment", "shapes", "--models", ",".join(map(str, segmenters)), "--out", out, *CPU)
+    answer = run("compare", "segment", SCENES, "--models", ",".join(map(str, segmenters)), "--out", out, *CPU)
     assert (answer.status, answer.err) == (0, "")
     for title in ("resnet20_tiny (%)", "res2net20_26w_4s_tiny (%)", "mIoU, of each image alone"):
         assert title in answer.out
@@ -65,7 +63,7 @@ def test_a_sheet_of_segmentation(run, segmenters, tmp_path):
 
 def test_the_scores_are_those_of_an_evaluation_of_the_image(run, segmenters, tmp_path):
     """The first image alone is what `eval` sees where there is one image to validate on."""
-    answer = run("compare", "segment", "shapes", "--models", *segmenters, "--out", tmp_path / "sheet.png", *CPU)
+    answer = run("compare", "segment", SCENES, "--models", *segmenters, "--out", tmp_path / "sheet.png", *CPU)
     compared = rows_of(answer)["image 0"]
     for path, score in zip(segmenters, compared, strict=True):
         alone = run("eval", "segment", "shapes:4,1", "--weights", path, *CPU)
@@ -74,9 +72,9 @@ def test_the_scores_are_those_of_an_evaluation_of_the_image(run, segmenters, tmp
 
 def test_where_models_differ_most(run, segmenters, tmp_path):
     options = ["--models", *segmenters, "--names", "one", "other", *CPU]
-    every = rows_of(run("compare", "segment", "shapes", *options, "--out", tmp_path / "all.png"))
+    every = rows_of(run("compare", "segment", SCENES, *options, "--out", tmp_path / "all.png"))
     chosen = ["--out", tmp_path / "2.png", "--count", 2, "--pick", "differ"]
-    answer = run("compare", "segment", "shapes", *options, *chosen)
+    answer = run("compare", "segment", SCENES, *options, *chosen)
     assert "one (%)" in answer.out
     differences = {name: abs(first - second) for name, (first, second) in every.items()}
     expected = sorted(differences, key=lambda name: -differences[name])[:2]
@@ -87,14 +85,14 @@ def test_where_models_differ_most(run, segmenters, tmp_path):
 def test_random_images_depend_on_the_seed(run, segmenters, tmp_path):
     def picked(seed, out):
         options = ["--count", 2, "--pick", "random", "--seed", seed, "--out", tmp_path / out, *CPU]
-        return list(rows_of(run("compare", "segment", "shapes", "--models", *segmenters, *options)))
+        return list(rows_of(run("compare", "segment", SCENES, "--models", *segmenters, *options)))
 
     assert picked(1, "1.png") == picked(1, "2.png") != picked(2, "3.png")
 
 
 def test_a_page(run, segmenters, tmp_path):
     out = tmp_path / "sheet.html"
-    answer = run("compare", "segment", "shapes", "--models", *segmenters, "--count", 2, "--out", out, *CPU)
+    answer = run("compare", "segment", SCENES, "--models", *segmenters, "--count", 2, "--out", out, *CPU)
     assert (answer.status, answer.err) == (0, "")
     page = out.read_text()
     assert "segment: resnet20_tiny, res2net20_26w_4s_tiny on shapes" in page
@@ -104,12 +102,12 @@ def test_a_page(run, segmenters, tmp_path):
 
 
 @pytest.mark.parametrize("task", DETECTORS)
-def test_tasks_that_find_objects(run, scenes, tmp_path, task):
+def test_tasks_that_find_objects(run, tmp_path, task):
     detector, options = DETECTORS[task]
     first = checkpoint(tmp_path, task, detector, names=SILHOUETTES, **options)
     second = shutil.copy(first, tmp_path / "copy.safetensors")
     out = tmp_path / "sheet.png"
-    answer = run("compare", task, "shapes", "--models", f"{first},{second}", "--count", 2, "--out", out, *CPU)
+    answer = run("compare", task, SCENES, "--models", f"{first},{second}", "--count", 2, "--out", out, *CPU)
     assert (answer.status, answer.err) == (0, "")
     assert f"{detector} (%)" in answer.out
     assert "copy (%)" in answer.out
@@ -121,15 +119,15 @@ def test_tasks_that_find_objects(run, scenes, tmp_path, task):
     assert columns[1].tobytes() not in (columns[0].tobytes(), columns[2].tobytes())
 
 
-def test_simple_baseline_beside_true_points(run, scenes, tmp_path):
+def test_simple_baseline_beside_true_points(run, tmp_path):
     torch.manual_seed(0)
     small = ["--model", "res2net20_26w_4s_tiny", "--crop", 64, 48, "--channels", 16, "--workers", 0, "--epochs", 1]
     folder = tmp_path / "run"
-    trained = run("train", "keypoints", "shapes", *small, "--batch-size", 4, "--out", folder, *CPU)
+    trained = run("train", "keypoints", SCENES, *small, "--batch-size", 4, "--out", folder, *CPU)
     assert trained.status == 0, trained.err
     shutil.copytree(folder, tmp_path / "again")
     options = ["--models", folder, tmp_path / "again", "--count", 2, "--out", tmp_path / "sheet.png", *CPU]
-    answer = run("compare", "keypoints", "shapes", *options)
+    answer = run("compare", "keypoints", SCENES, *options)
     assert (answer.status, answer.err) == (0, "")
     assert "run (%)" in answer.out
     (tmp_path / "photos").mkdir()
@@ -158,7 +156,7 @@ def test_images_of_which_nothing_is_known(run, segmenters, tmp_path):
         out = tmp_path / f"{rows}.png"
         answer = run("compare", "segment", source, "--models", *segmenters, "--out", out, *CPU)
         assert (answer.status, answer.err) == (0, "")
-        assert "Without the truth: " in answer.out
+        assert "Without ground truth: " in answer.out
         assert "mIoU" not in answer.out
         with Image.open(out) as sheet:
             assert sheet.width == 3 * SIDE
@@ -168,16 +166,16 @@ def test_images_of_which_nothing_is_known(run, segmenters, tmp_path):
 @pytest.mark.parametrize(
     ("source", "options", "sentence"),
     [
-        ("shapes", {"models": "{0}"}, "There are two models or more to compare, and 1 is given: add to --models."),
-        ("shapes", {"models": "{0},nowhere"}, "nowhere"),
-        ("shapes", {"models": "{0},{2}"}, "was trained to detect, not to segment"),
-        ("shapes", {"names": "a,b,c"}, "There are 2 models and 3 names: give one for each in --names."),
-        ("shapes", {"out": "{0}"}, "has the ending '.safetensors': choose .html or .png."),
-        ("shapes", {"out": "{3}"}, "exists: choose another name, or add --overwrite."),
-        ("shapes", {"pick": "difer"}, "Unknown way to choose images 'difer': did you mean 'differ'?"),
-        ("shapes", {"count": 0}, "count 0 is out of range: give 1 to 40."),
+        (SCENES, {"models": "{0}"}, "compare needs at least two models, and got 1: add to --models."),
+        (SCENES, {"models": "{0},nowhere"}, "nowhere"),
+        (SCENES, {"models": "{0},{2}"}, "was trained for detect, not for segment"),
+        (SCENES, {"names": "a,b,c"}, "There are 2 models and 3 names: give one name per model in --names."),
+        (SCENES, {"out": "{0}"}, "has the ending '.safetensors': choose .html or .png."),
+        (SCENES, {"out": "{3}"}, "exists: choose another name, or add --overwrite."),
+        (SCENES, {"pick": "difer"}, "Unknown --pick 'difer': did you mean 'differ'?"),
+        (SCENES, {"count": 0}, "count 0 is out of range: give 1 to 40."),
         ("{1}", {}, "has no images: known endings are"),
-        ("shaps", {}, "There is no file or folder 'shaps', and no data of that name: did you mean 'shapes'?"),
+        ("shaps", {}, "There is no file or folder 'shaps', and no data set of that name: did you mean 'shapes'?"),
         ("{3}", {"pick": "differ"}, "Nothing is known of these images by which models could differ"),
         ("{0}", {}, "it is not an image of a known format"),
     ],
@@ -193,13 +191,13 @@ def test_what_is_refused(refused, segmenters, tmp_path, source, options, sentenc
     assert not (tmp_path / "sheet.png").exists()
 
 
-def test_models_of_other_classes(refused, scenes, tmp_path):
+def test_models_of_other_classes(refused, tmp_path):
     (tmp_path / "other").mkdir()
     first = checkpoint(tmp_path, "detect", "faster_rcnn", names=SILHOUETTES)
     second = checkpoint(tmp_path / "other", "detect", "faster_rcnn")
-    sentence = refused("compare", "detect", "shapes", "--models", first, second, "--out", tmp_path / "a.png", *CPU)
-    assert "know different classes (square, triangle, cross ... 4 in all; cat, dog, owl)" in sentence
+    sentence = refused("compare", "detect", SCENES, "--models", first, second, "--out", tmp_path / "a.png", *CPU)
+    assert "have different classes (square, triangle, cross ... 4 in all; cat, dog, owl)" in sentence
     options = ["--models", second, second, "--out", tmp_path / "a.png", *CPU]
-    assert f"The weights know {len(NAMES)} classes and shapes has 4" in refused("compare", "detect", "shapes", *options)
-    assert "lacks --models" in refused("compare", "detect", "shapes")
+    assert f"The weights know {len(NAMES)} classes and shapes has 4" in refused("compare", "detect", SCENES, *options)
+    assert "needs --models FILE ..." in refused("compare", "detect", SCENES)
     assert "did you mean 'segment'?" in refused("compare", "segmnt", "shapes", "--models", first, second)

@@ -16,7 +16,6 @@ import res2net
 from conftest import write_images
 from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
-from res2net.images import open_source
 from res2net.images.shapes.dataset import shapes_source
 from res2net.tasks.pixels.segment.task import Segment, SegmentOptions
 from res2net.tasks.roads.data.files import nodes_and_edges
@@ -29,7 +28,7 @@ from res2net.weights import Preprocessing
 
 
 def write_weights(folder, task_type, source, preprocessing, options, *, names=("one", "other"), **model):
-    """Two networks of a task that nobody trained."""
+    """Write two untrained networks of a task."""
     paths = []
     for seed, name in enumerate(names):
         torch.manual_seed(seed)
@@ -55,7 +54,7 @@ def roads(tmp_path_factory):
             graph = json.dumps(nodes_and_edges(target["graph"]))
             (root / split / "graphs" / f"town{index}.json").write_text(graph)
     options = RoadsOptions(channels=8, branch_channels=8, next_channels=8, window=64, road_threshold=0.01)
-    source = open_source(root, labels=Roads.labels)
+    source = Roads.open(root)
     return root, write_weights(tmp_path_factory.mktemp("nets"), Roads, source, Preprocessing(size=96), options)
 
 
@@ -63,7 +62,7 @@ def roads(tmp_path_factory):
 def volumes(tmp_path_factory):
     """A folder of four volumes, and two networks."""
     root = write_set(tmp_path_factory.mktemp("scans"))
-    source = open_source(root, labels=Volumes.labels)
+    source = Volumes.open(root)
     preprocessing = Preprocessing(size=16, mean=(0.5,), std=(0.25,))
     model = {"name": "res2net3d20_26w_4s_tiny", "in_channels": 1}
     folder = tmp_path_factory.mktemp("nets")
@@ -83,7 +82,7 @@ def test_roads(run, roads, tmp_path):
     assert columns[0] != columns[1]
     alone = run("compare", "roads", root / "val" / "images", "--models", *models, "--out", out, "--overwrite", *CPU)
     assert (alone.status, alone.err) == (0, "")
-    assert "Without the truth: " in alone.out
+    assert "Without ground truth: " in alone.out
     with Image.open(out) as sheet:
         assert sheet.width == 3 * SIDE
 
@@ -116,7 +115,8 @@ def test_volumes_and_their_exported_network(run, refused, volumes, tmp_path):
     assert scores[0] == pytest.approx(scores[1], abs=0.2)
     with Image.open(out) as sheet:
         assert sheet.width == 4 * SIDE
-    assert "is an exported network: add --runtime onnx." in refused(*words, "--overwrite")
+    detected = run(*words, "--overwrite", "--task-options", "overlap", 0.25)
+    assert (detected.status, detected.err, detected.out) == (0, "", answer.out)
     assert "Unknown option to change after training 'overlop': did you mean 'overlap'?" in refused(
         *words, "--overwrite", "--runtime", "onnx", "--task-options", "overlop", 0.25
     )
@@ -130,19 +130,19 @@ def test_volumes_of_which_nothing_is_known(run, volumes, tmp_path):
     words = ["compare", "volumes", tmp_path / "scans", "--models", *models, "--out", tmp_path / "sheet.png", *CPU]
     answer = run(*words, "--bad-images", "skip")
     assert (answer.status, answer.err) == (0, "")
-    assert "Without the truth: " in answer.out
+    assert "Without ground truth: " in answer.out
     assert "1 broken image was skipped: " in answer.out
     assert "another.nii.gz" in answer.out
 
 
 @pytest.fixture
 def segmenters(tmp_path):
-    source = shapes_source(Segment.labels)
-    yield write_weights(tmp_path, Segment, source, source.preprocessing, SegmentOptions(channels=16))
+    source = shapes_source(Segment.labels, (4, 3))
+    return write_weights(tmp_path, Segment, source, source.preprocessing, SegmentOptions(channels=16))
 
 
 def test_options_of_evaluation(run, refused, segmenters, tmp_path):
-    words = ["compare", "segment", "shapes", "--models", *segmenters, *CPU]
+    words = ["compare", "segment", "shapes:4,3", "--models", *segmenters, *CPU]
     plain = rows_of(run(*words, "--out", tmp_path / "plain.png"))
     chosen = run(*words, "--out", tmp_path / "resized.png", "--task-options", "resize", 48)
     assert (chosen.status, chosen.err) == (0, "")
@@ -150,7 +150,7 @@ def test_options_of_evaluation(run, refused, segmenters, tmp_path):
     assert rows_of(chosen) != plain
     sentence = "None of the models is a file of `res2net export`: leave out --runtime."
     assert sentence in refused(*words, "--out", tmp_path / "a.png", "--runtime", "onnx")
-    assert "Unknown treatment of bad images 'leave'" in refused(*words, "--bad-images", "leave")
+    assert "Unknown --bad-images 'leave'" in refused(*words, "--bad-images", "leave")
 
 
 def test_images_that_cannot_be_read(run, refused, segmenters, tmp_path):

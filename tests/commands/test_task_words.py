@@ -6,8 +6,9 @@ from res2net.engine.task_options import options_type
 from res2net.task import task_names
 
 
-def test_the_data_of_each_task_are_described():
-    assert all(options_type(task).data_help for task in task_names())
+@pytest.mark.parametrize("task", task_names())
+def test_each_task_describes_its_data(task):
+    assert options_type(task).data_help
 
 
 @pytest.mark.parametrize(
@@ -15,12 +16,12 @@ def test_the_data_of_each_task_are_described():
 )
 def test_help_is_of_the_task(run, verb, first, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    told = " ".join(run(verb, "roads", "--help").out.split())
-    assert f"usage: res2net {verb} roads" in told
-    assert f"{first} folders images and graphs" in told
+    text = " ".join(run(verb, "roads", "--help").out.split())
+    assert f"usage: res2net {verb} roads" in text
+    assert f"{first} folders images/ and graphs/" in text
 
 
 def test_help_of_predict_names_the_tasks(run):
-    told = " ".join(run("predict", "depth", "--help").out.split())
-    assert "usage: res2net predict depth" in told
-    assert all(name in told for name in task_names())
+    text = " ".join(run("predict", "depth", "--help").out.split())
+    assert "usage: res2net predict depth" in text
+    assert all(name in text for name in task_names())

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-ABOUT = """Check a data set before training: `res2net data check PATH` recognises its format, counts images and labels and
-lists problems; with --out it draws images with their labels. `res2net data prepare PATH --to semantic --out FOLDER`
+ABOUT = """Check a data set before training: `res2net data check PATH` recognises its format, counts images and labels
+and lists problems; --out FILE shows images with their labels. `res2net data prepare PATH --to semantic --out FOLDER`
 converts object masks to label maps (see `res2net data prepare --help`)."""
 KINDS = (".html", ".png")
 SHOWN = 20

@@ -1,4 +1,8 @@
-"""Parse the words behind a verb into a dataclass, with short help and one sentence for a mistake."""
+"""Parse the words behind a verb into a dataclass, with short help and one sentence for a mistake.
+
+A field shows as `--name N`, `X`, `TEXT` or `{a,b}` in help, by its type; a text in its annotation, such as
+`Annotated[str | None, "PATH"]`, replaces this.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
@@ -88,8 +92,17 @@ def _values_of(option: str, words: Sequence[str]) -> Iterator[str]:
             yield from words[index + 1 : index + 2]
 
 
-def _options_of(kind: Any) -> Iterator[tuple[str, Any]]:
-    """Name and type of each option of a dataclass and of those nested in it; a positional has the name of its field."""
+class _Option(NamedTuple):
+    """An option, or a positional argument."""
+
+    hint: Any
+    """Its type, without metadata."""
+    metavar: str
+    """What stands for its value in help."""
+
+
+def _options_of(kind: Any) -> Iterator[tuple[str, _Option]]:
+    """The options of a dataclass and of those nested in it by name; positional arguments have names in capitals."""
     origin = typing.get_origin(kind) or kind
     chosen = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(kind), strict=False))
     hints = typing.get_type_hints(origin, include_extras=True)
@@ -100,10 +113,10 @@ def _options_of(kind: Any) -> Iterator[tuple[str, Any]]:
             hint = hint[tuple(chosen.get(one, one) for one in typing.get_args(hint))]
         if _is_dataclass(hint):
             yield from _options_of(hint)
-        elif tyro.conf.Positional in metadata:
-            yield field.name.upper(), hint
         elif tyro.conf.Suppress not in metadata:
-            yield f"--{field.name.replace('_', '-')}", hint
+            is_positional = tyro.conf.Positional in metadata
+            name = field.name.upper() if is_positional else f"--{field.name.replace('_', '-')}"
+            yield name, _Option(hint, _metavar_of(field.name, hint, metadata))
 
 
 def _without_metadata(hint: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -125,17 +138,23 @@ def _members(hint: Any) -> tuple[Any, ...]:
     return tuple(one for one in typing.get_args(hint) if one is not type(None)) if union else (hint,)
 
 
-def _check_choices(words: Sequence[str], options: dict[str, Any]) -> None:
+def _check_choices(words: Sequence[str], options: dict[str, _Option]) -> None:
     """Raise `InputError` where an option with a fixed set of choices has another value."""
-    for option, hint in options.items():
+    for option, (hint, _) in options.items():
         choices = [one for member in _members(hint) if typing.get_origin(member) is Literal for one in member.__args__]
         for value in _values_of(option, words) if choices else ():
             if value != "None" and not value.startswith("--"):
                 check_choice(option, value, choices)
 
 
+def _metavar_of(name: str, hint: Any, metadata: Sequence[Any]) -> str:
+    """What stands for the value of a field: a text in `Annotated`, the name of a positional, or what its type says."""
+    usual = name.upper() if tyro.conf.Positional in metadata else _metavar(hint)
+    return next((one for one in metadata if isinstance(one, str)), usual)
+
+
 def _metavar(hint: Any) -> str:
-    """What stands for the value of an option in help."""
+    """What stands for a value of a type."""
     (hint, *_) = _members(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
@@ -203,13 +222,9 @@ def _with(field: StructFieldSpec, *more: Any) -> StructFieldSpec:
 
 
 def _shown(field: StructFieldSpec) -> StructFieldSpec:
-    """A field as help shows it: with a short name of its value, and without a default that is empty.
-
-    The name is a text in `Annotated`, such as `Annotated[str | None, "PATH"]`, or follows from the type.
-    """
+    """A field as help shows it: with a short name of its value, and without a default that is empty."""
     hint, metadata = _without_metadata(field.type)
-    metavar = None if hint is bool else field.name.upper() if tyro.conf.Positional in metadata else _metavar(hint)
-    metavar = next((one for one in metadata if isinstance(one, str)), metavar)
+    metavar = None if hint is bool else _metavar_of(field.name, hint, metadata)
     is_empty = field.default is None or field.default in ("", (), {}) or "..." in (metavar or "")
     return _with(field, tyro.conf.arg(metavar=metavar, help_behavior_hint="" if is_empty else None))
 
@@ -221,7 +236,7 @@ def _handled_before(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _about_unknown(word: str, verb: str, words: Sequence[str], options: dict[str, Any]) -> str:
+def _about_unknown(word: str, verb: str, words: Sequence[str], options: dict[str, _Option]) -> str:
     """The sentence on a word that nothing takes."""
     more = f"see `res2net {verb} --help`."
     name = word.partition("=")[0]
@@ -229,14 +244,14 @@ def _about_unknown(word: str, verb: str, words: Sequence[str], options: dict[str
         return f"`res2net {verb}` has no option {name!r}: {nearest(name, options) or more}"
     for index in (index for index, other in enumerate(words) if other == word):
         start = next((start for start in range(index - 1, -1, -1) if words[start].startswith("--")), None)
-        hint = None if start is None else options.get(words[start].replace("_", "-"))
-        if start is not None and hint is not None and index - start > 1 and re.fullmatch(r"[-+\d.e]+", word):
-            counted = re.sub("^a (whole )?number$", "one number", _described(hint))
+        option = None if start is None else options.get(words[start].replace("_", "-"))
+        if start is not None and option is not None and index - start > 1 and re.fullmatch(r"[-+\d.e]+", word):
+            counted = re.sub("^a (whole )?number$", "one number", _described(option.hint))
             return f"{words[start]} takes {counted}, and {word!r} is one more: {more}"
     return f"{word!r} is one word too many: {more}"
 
 
-def _sentence(complaint: str, verb: str, words: Sequence[str], options: dict[str, Any]) -> str:
+def _sentence(complaint: str, verb: str, words: Sequence[str], options: dict[str, _Option]) -> str:
     """The message of tyro, a box of several lines, as one sentence."""
     plain = re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯]|[-─]{5,}", "", complaint)
     message = " ".join(plain.split())
@@ -248,12 +263,11 @@ def _sentence(complaint: str, verb: str, words: Sequence[str], options: dict[str
     if found := re.search(r"Missing value for argument '(--[\w-]+)", message):
         return f"{found[1]} needs a value: {more}"
     if found := re.search(r"Error parsing (--[\w-]+)", message):
-        option = found[1]
-        hint = options.get(option, str)
+        name = found[1]
+        given, hint = _given(name, words), options[name].hint
         if typing.get_origin(hint) is dict:
-            *_, last = _given(option, words)
-            return f"{option} needs NAME VALUE pairs; {last!r} has no value."
-        return f"{option} {' '.join(_given(option, words))!r} does not fit: give {_described(hint)}."
+            return f"{name} needs NAME VALUE pairs; {given[-1]!r} has no value."
+        return f"{name} {' '.join(given)!r} does not fit: give {_described(hint)}."
     return f"{message.rstrip('.')}: {more}"
 
 
@@ -277,10 +291,8 @@ def _described(hint: Any) -> str:
     return NAMES.get(hint, "a value")
 
 
-def _needed(name: str, options: dict[str, Any]) -> str:
-    """An option that is missing, and what it takes."""
+def _needed(name: str, options: dict[str, _Option]) -> str:
+    """What is missing: an option and its value, perhaps with an example, or a positional argument."""
     if name not in options:
-        return next((one for one in options if not one.startswith("--")), name)
-    if name in EXAMPLES:
-        return f"{name} FILE, e.g. {EXAMPLES[name]}"
-    return f"{name} {_metavar(options[name])}"
+        return next((one.metavar for other, one in options.items() if not other.startswith("--")), name)
+    return f"{name} {options[name].metavar}" + (f", e.g. {EXAMPLES[name]}" if name in EXAMPLES else "")
