@@ -203,8 +203,10 @@ def _help_registry(hidden: set[str], *, brief: bool) -> ConstructorRegistry:
         everyday = getattr(info.type, "everyday", None) if brief else None
         fields = []
         for field in spec.fields:
-            hint, _ = _without_metadata(field.type)
-            if _is_dataclass(hint):
+            hint, metadata = _without_metadata(field.type)
+            if tyro.conf.Suppress in metadata:
+                fields.append(field)
+            elif _is_dataclass(hint):
                 fields.append(_with(field, tyro.conf.arg(name="")) if brief else field)
             elif everyday is not None and field.name not in everyday:
                 hidden.add(field.name)
