@@ -13,7 +13,8 @@ import tyro
 
 from res2net.backbones.registry import VARIANTS
 from res2net.cli import COMMANDS
-from res2net.commands.arguments import parse, split_task, value_of
+from res2net.commands.arguments import split_task
+from res2net.commands.parser import parse, value_of
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
 from res2net.engine.data_tools import CONVERSIONS, import_data_tools
