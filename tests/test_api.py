@@ -21,7 +21,7 @@ from res2net.task.result import Result
 FILES = Path(__file__).parent / "legacy" / "files"
 CHECKPOINTS = FILES / "checkpoints"
 IMAGE = FILES / "images" / "0.png"
-HEAVY = ("lightning", "matplotlib", "torchmetrics", "tensorboard", "timm", "captum", "jinja2", "scipy", "tyro")
+HEAVY = ("lightning", "matplotlib", "torchmetrics", "tensorboard", "timm", "captum", "jinja2", "scipy", "skimage")
 
 
 @pytest.fixture(scope="module")
@@ -299,17 +299,32 @@ def test_options_of_a_task_alone(tmp_path):
 # Starting quickly.
 
 
-@pytest.mark.parametrize("name", ["classify", "detect", "depth"])
-def test_a_prediction_imports_nothing_that_it_does_not_need(name):
-    """Neither a library that takes long to import nor another task; in a process of its own."""
+def imported(statements):
+    """The heavy libraries and the tasks that a process has imported after it ran these statements."""
     ask = f"""
-import sys, numpy as np, res2net
-res2net.load({str(CHECKPOINTS / f"{name}.safetensors")!r}).predict(np.zeros((64, 64, 3), np.uint8))
+import sys
+{statements}
 print([library for library in {HEAVY} if library in sys.modules])
 print([module for module in sys.modules if module.startswith("res2net.tasks.") and module.endswith(".task")])
 """
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
-    heavy, tasks = done.stdout.splitlines()
+    heavy, tasks = done.stdout.splitlines()[-2:]
+    return heavy, tasks
+
+
+@pytest.mark.parametrize("name", ["classify", "detect", "depth"])
+def test_a_prediction_imports_nothing_that_it_does_not_need(name):
+    """Neither a library that takes long to import nor another task."""
+    file = str(CHECKPOINTS / f"{name}.safetensors")
+    heavy, tasks = imported(
+        f"import numpy as np, res2net; res2net.load({file!r}).predict(np.zeros((64, 64, 3), np.uint8))"
+    )
     assert heavy == "[]"
     assert tasks.count(".task'") == 1
     assert f".{name}.task" in tasks
+
+
+def test_nor_does_the_command():
+    words = ["predict", str(IMAGE), "--weights", str(CHECKPOINTS / "classify.safetensors"), "--json"]
+    heavy, tasks = imported(f"from res2net.cli import main; assert not main({words!r})")
+    assert (heavy, tasks) == ("[]", "['res2net.tasks.classify.task']")

@@ -102,12 +102,12 @@ def test_numbers_as_people_write_them(tmp_path):
         ({"optim": {"epocs": 3}}, "optim has no option 'epocs': did you mean 'epochs'?"),
         ({"task": {"label_smooting": 0.1}}, "task has no option 'label_smooting': did you mean 'label_smoothing'?"),
         ({"data": {"batchsize": 3}}, "data has no option 'batchsize': did you mean 'batch_size'?"),
-        ({"precision": "bf61"}, "Unknown precision 'bf61': did you mean 'bf16'? (allowed: fp32, bf16, fp16)."),
-        ({"optim": {"optimizer": "adams"}}, "Unknown optimizer 'adams': did you mean 'adam'?"),
-        ({"optim": {"schedule": "cosin"}}, "Unknown schedule 'cosin': did you mean 'cosine'?"),
-        ({"accelerator": "gpus"}, "Unknown accelerator 'gpus': did you mean 'gpu'?"),
-        ({"data": {"bad_images": "skipp"}}, "Unknown treatment of bad images 'skipp': did you mean 'skip'?"),
-        ({"data": {"decode": "scale"}}, "Unknown way to decode 'scale': did you mean 'scaled'?"),
+        ({"precision": "bf61"}, "precision 'bf61' in the configuration does not fit: did you mean 'bf16'? (allowed: fp32, bf16, fp16)."),
+        ({"optim": {"optimizer": "adams"}}, "optimizer 'adams' in optim does not fit: did you mean 'adam'?"),
+        ({"optim": {"schedule": "cosin"}}, "schedule 'cosin' in optim does not fit: did you mean 'cosine'?"),
+        ({"accelerator": "gpus"}, "accelerator 'gpus' in the configuration does not fit: did you mean 'gpu'?"),
+        ({"data": {"bad_images": "skipp"}}, "bad_images 'skipp' in data does not fit: did you mean 'skip'?"),
+        ({"data": {"decode": "scale"}}, "decode 'scale' in data does not fit: did you mean 'scaled'?"),
     ],
 )
 def test_an_unknown_name_tells_the_nearest(options, text):
@@ -160,21 +160,21 @@ def test_milestones_rise_within_the_run(milestones):
 
 def test_milestones_of_another_schedule():
     assert message(optim={"milestones": [3]}) == (
-        "Milestones 3 are of the schedule step, and this is cosine: leave out one."
+        "Milestones 3 apply to the schedule step, and this is cosine: leave out one."
     )
 
 
 @pytest.mark.parametrize(
     ("optim", "text"),
     [
-        ({"betas": [0.5, 0.9]}, "Betas are of adam, adamw and lamb, and the optimizer is sgd: leave out --betas."),
+        ({"betas": [0.5, 0.9]}, "--betas applies to adam, adamw and lamb, and the optimizer is sgd: leave out --betas."),
         (
             {"hold": 1.0, "schedule": "step"},
-            "--hold is of the schedules cosine and poly, and this is step: leave out one.",
+            "--hold applies to the schedules cosine and poly, and this is step: leave out one.",
         ),
         (
             {"lr_end": 0.1, "schedule": "one-cycle"},
-            "--lr-end is of the schedules cosine and poly, and this is one-cycle: leave out one.",
+            "--lr-end applies to the schedules cosine and poly, and this is one-cycle: leave out one.",
         ),
     ],
 )

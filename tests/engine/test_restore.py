@@ -65,7 +65,7 @@ def test_options_that_may_change_after_training():
         adjust(task, {"flip_tst": True})
     with pytest.raises(InputError, match=r"Unknown option to change after training 'decoder'"):
         adjust(task, {"decoder": "deeplabv3plus"})
-    with pytest.raises(InputError, match="flip_test 'yes' in what is chosen by --task-options is not bool"):
+    with pytest.raises(InputError, match="flip_test 'yes' in what is chosen by --task-options does not fit"):
         adjust(task, {"flip_test": "yes"})
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from res2net.engine.callbacks import AGAIN, GracefulStop, Keeper, StoppedError
+from res2net.engine.callbacks import SECOND_SIGNAL_DELAY, GracefulStop, RunRecorder, StoppedError
 from res2net.engine.checkpoints import read_state
 from res2net.engine.folder import RunFolder
 from res2net.engine.lightning import quiet
@@ -64,7 +64,7 @@ def test_a_second_ctrl_c_stops_at_once(console, tmp_path):
     stop._ask(signal.SIGINT, None)
     assert stop.asked
     stop._ask(signal.SIGINT, None)  # `timeout` and others send a signal twice
-    time.sleep(1.1 * AGAIN)
+    time.sleep(1.1 * SECOND_SIGNAL_DELAY)
     stop._ask(signal.SIGTERM, None)
     with pytest.raises(KeyboardInterrupt):
         stop._ask(signal.SIGINT, None)
@@ -144,7 +144,7 @@ def test_the_best_score_survives_a_stop(small_run, console, ctrl_c):
 
     class Look(L.Callback):
         def on_train_start(self, trainer, pl_module):
-            kept.update(next(one for one in trainer.callbacks if isinstance(one, Keeper)).best)
+            kept.update(next(one for one in trainer.callbacks if isinstance(one, RunRecorder)).best)
 
     resumed = train(config, resume=RunFolder.existing(config.out), console=console, callbacks=[Look()])
     assert kept == resumed.rows[0]

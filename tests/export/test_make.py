@@ -132,7 +132,7 @@ def test_classifiers_take_squares(task):
 def test_a_batch_is_filled_up_with_its_own_images():
     batches = list(whole_batches(range(5), lambda number: torch.full((1, 2, 2), float(number)), 3))
     assert [batch[:, 0, 0, 0].tolist() for batch in batches] == [[0, 1, 2], [3, 4, 3]]
-    with pytest.raises(InputError, match="no image that can be read"):
+    with pytest.raises(InputError, match="None of the images can be read"):
         list(whole_batches([], lambda number: number, 3))
 
 

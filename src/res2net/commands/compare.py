@@ -70,8 +70,8 @@ def run(arguments: Sequence[str]) -> None:
     check_out(out, chosen.overwrite)
 
     from res2net.engine.module import describe_skipped
-    from res2net.engine.progress import progress_bar
     from res2net.engine.sheet import Readable, Scores, choose, compare_images
+    from res2net.report.progress import progress_bar
 
     models = load_all(files, name, chosen)
     tasks = [model.task for model in models]

@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.api import list_inputs
     from res2net.engine.predict import results_table
-    from res2net.engine.progress import progress_bar
+    from res2net.report.progress import progress_bar
     from res2net.task.result import write_png
 
     if not chosen.sources:

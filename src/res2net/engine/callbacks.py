@@ -23,21 +23,21 @@ from res2net.engine.module import TaskModule
 from res2net.images.loader import TrainLoader
 from res2net.task.base import Task
 
-__all__ = ["GracefulStop", "Keeper", "RandomState", "StoppedError"]
+__all__ = ["GracefulStop", "RandomState", "RunRecorder", "StoppedError"]
 
-AGAIN = 0.1
-"""Seconds from which a second Ctrl-C is one of its own."""
+SECOND_SIGNAL_DELAY = 0.1
+"""Seconds after the first Ctrl-C from which another one counts as a second one."""
 
 
 class StoppedError(Exception):
     """A person or the cluster asked the run to stop; its state is saved in the folder that is its text."""
 
 
-class Keeper(L.Callback):
-    """Keeps the table of epochs, the best and the last weights, and the state to resume from.
+class RunRecorder(L.Callback):
+    """Records the table of epochs, the best and the last weights, and the state to resume from.
 
-    It comes before a weight average in the list of callbacks, so that it saves the averaged weights, which are in
-    place until the evaluation ends.
+    It comes before a weight average in the list of callbacks, so that it saves the averaged weights, which are in the
+    network until the evaluation ends.
     """
 
     def __init__(self, folder: RunFolder, config: TrainConfig[Any], console: Console) -> None:
@@ -182,7 +182,7 @@ class GracefulStop(L.Callback):
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Note who listens to the signals, before Lightning puts itself there."""
+        """Note the handlers of the signals, before Lightning sets its own."""
         if threading.current_thread() is threading.main_thread():  # elsewhere the caller decides what a signal does
             self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -218,7 +218,7 @@ class GracefulStop(L.Callback):
             self._stop()
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Note the place in the data."""
+        """Note how far the epoch is in the data."""
         done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
         epoch = trainer.current_epoch
         ended = done >= len(self.loader)
@@ -241,7 +241,7 @@ class GracefulStop(L.Callback):
         now = time.monotonic()
         if self.asked:
             # Programs such as `timeout` send a signal twice; only a person who presses again means "at once".
-            if number == signal.SIGINT and now - self._asked_at > AGAIN:
+            if number == signal.SIGINT and now - self._asked_at > SECOND_SIGNAL_DELAY:
                 raise KeyboardInterrupt
             return
         self.asked, self._asked_at = True, now

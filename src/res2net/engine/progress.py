@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 
 from res2net.report.progress import progress_bar
 
-__all__ = ["RunProgress", "progress_bar"]
+__all__ = ["RunProgress"]
 
 
 class RunProgress(L.Callback):

@@ -1,4 +1,4 @@
-"""What several models make of the same images, beside what is true."""
+"""What several models find in the same images, beside the ground truth."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ Score = tuple[str, float] | None
 
 @dataclass(frozen=True)
 class Compared:
-    """An image with what the models make of it, in their order."""
+    """An image with what the models find in it, in their order."""
 
     name: str
     image: Image.Image
     truth: Image.Image | None
-    """None where it is not known."""
+    """None where the ground truth is not known."""
     found: Sequence[Image.Image]
     scores: Sequence[Score]
-    """By `Scoring.score_of_one`; all None where the truth is not known."""
+    """By `Scoring.score_of_one`; all None where the ground truth is not known."""
 
 
 def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
@@ -62,17 +62,17 @@ def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
 
 
 class Readable:
-    """Tells whether the image at a place can be read, and remembers those that cannot."""
+    """Tells whether the image at an index can be read, and remembers those that cannot."""
 
     def __init__(self, source: DataSource) -> None:
         self._samples = source.val
         self.broken: dict[str, str] = {}
         """Path and reason of each."""
 
-    def __call__(self, place: int) -> bool:
+    def __call__(self, index: int) -> bool:
         """Read the image."""
         try:
-            self._samples[place]
+            self._samples[index]
         except BadImage as error:
             self.broken[error.path] = error.reason
             return False
@@ -80,7 +80,7 @@ class Readable:
 
 
 class Scores:
-    """The scores of models on images of a source, each measured once."""
+    """The scores of models on images of a source, each computed once."""
 
     def __init__(self, tasks: Sequence[Task], source: DataSource) -> None:
         self.tasks, self.source = tasks, source
@@ -96,13 +96,13 @@ class Scores:
             evaluation = evaluate_image(task, self.source, index)
         except BadImage:
             raise
-        except InputError:  # such as an image in which nobody has a key point
+        except InputError:  # such as an image in which nobody has a keypoint
             return None
         name, value = task.scoring.score_of_one(evaluation)
         return None if math.isnan(value) else (name, value)
 
     def difference(self, index: int) -> float:
-        """How far the best model is from the worst; less than nothing where there are no scores."""
+        """How far the best model is from the worst; negative where there are no scores."""
         values = [score[1] for score in self[index] if score is not None]
         return max(values) - min(values) if len(values) == len(self.tasks) else -1.0
 
@@ -117,16 +117,16 @@ def choose(
     difference: Callable[[int], float] | None = None,
     usable: Callable[[int], bool] | None = None,
 ) -> list[int]:
-    """The places of images in a data set.
+    """Choose images of a data set and return their indices.
 
     Args:
-        count: at most so many.
-        total: images in the data set.
+        count: maximum number of images.
+        total: number of images in the data set.
         pick: "first", "random", or "differ": those with the largest difference, the largest first.
-        seed: of random choices.
-        among: "differ" looks at no more than so many, chosen at random.
-        difference: of the image at a place, for "differ".
-        usable: whether the image at a place may be chosen; by default all may.
+        seed: seed of random choices.
+        among: maximum number of images that "differ" looks at, chosen at random.
+        difference: how much the models differ on the image at an index, for "differ".
+        usable: whether the image at an index may be chosen; by default all may.
 
     Raises:
         InputError: there is no such way to choose, or no differences are known.
@@ -139,37 +139,37 @@ def choose(
         return sorted(islice(filter(usable or (lambda _: True), shuffled), count))
     if difference is None:
         raise InputError("Nothing is known of these images by which models could differ: choose first or random.")
-    differences = {place: difference(place) for place in sorted(shuffled[:among]) if usable is None or usable(place)}
-    return sorted(differences, key=lambda place: -differences[place])[:count]
+    differences = {index: difference(index) for index in sorted(shuffled[:among]) if usable is None or usable(index)}
+    return sorted(differences, key=lambda index: -differences[index])[:count]
 
 
 def compare_images(
-    tasks: Sequence[Task], source: DataSource, places: Sequence[int], scores: Scores | None
+    tasks: Sequence[Task], source: DataSource, indices: Sequence[int], scores: Scores | None
 ) -> Iterator[Compared]:
-    """What models make of validation images of a source.
+    """Draw what models find in validation images of a source.
 
     Args:
         tasks: with trained weights, all of the same kind and for the same classes.
-        source: of the images.
-        places: of the images among the validation images.
-        scores: of these; None where the truth is not known.
+        source: the data set.
+        indices: indices of the images among the validation images.
+        scores: their scores; None where the ground truth is not known.
 
     Raises:
-        InputError: an image cannot be read, or the task cannot draw what is true.
+        InputError: an image cannot be read, or the task cannot draw the ground truth.
     """
-    for place in places:
-        image, target = source.val[place]
+    for index in indices:
+        image, target = source.val[index]
         truth = None if scores is None else tasks[0].truth(image, target)
         yield Compared(
-            name_of(source.val, place),
+            name_of(source.val, index),
             tasks[0].inputs.show(image, truth),
             None if truth is None else truth.panel(image, truth),
             [task.find(image, target).panel(image, truth) for task in tasks],
-            [None] * len(tasks) if scores is None else scores[place],
+            [None] * len(tasks) if scores is None else scores[index],
         )
 
 
-def name_of(samples: Any, place: int) -> str:
-    """The name of an image's file, where it has one, else its place."""
+def name_of(samples: Any, index: int) -> str:
+    """The name of the file of an image, or its index where it has none."""
     paths = getattr(samples, "paths", None)
-    return f"image {place}" if paths is None else Path(paths[place]).name
+    return f"image {index}" if paths is None else Path(paths[index]).name

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
 from res2net.backbones.base import Backbone
-from res2net.engine.callbacks import GracefulStop, Keeper, RandomState
+from res2net.engine.callbacks import GracefulStop, RandomState, RunRecorder
 from res2net.engine.checkpoints import AtomicCheckpointIO, read_state
 from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate, workers_for
@@ -88,8 +88,8 @@ def train(
     module = TaskModule(task, config.optim, channels_last=config.channels_last, min_batch=min_batch)
     if config.compile:
         task.model.compile()
-    keeper = Keeper(folder, config, console)
-    every: list[L.Callback] = [keeper, RunProgress(console), RandomState()]
+    recorder = RunRecorder(folder, config, console)
+    every: list[L.Callback] = [recorder, RunProgress(console), RandomState()]
     if config.optim.ema:
         every.append(EMAWeightAveraging(decay=config.optim.ema))
     every += [*callbacks, GracefulStop(folder, loader, console)]
@@ -119,7 +119,7 @@ def train(
             channels_last=config.channels_last,
             console=console,
         )
-    return Trained(folder, keeper.rows, evaluation, best)
+    return Trained(folder, recorder.rows, evaluation, best)
 
 
 def open_data(config: TrainConfig[Any]) -> DataSource:
