@@ -105,7 +105,9 @@ def test_commands_exist(words):
         find_recipe(parsed.name)
 
 
-REFERENCES = sorted({name for page in DOCS for name in re.findall(r"(?m)^::: (\S+)$", page.read_text(encoding="utf-8"))})
+REFERENCES = sorted(
+    {name for page in DOCS for name in re.findall(r"(?m)^::: (\S+)$", page.read_text(encoding="utf-8"))}
+)
 """The names that the pages show from docstrings."""
 
 
