@@ -31,7 +31,7 @@ __all__ = [
     "train",
 ]
 
-# Imported at the first use: the command line answers `--help` without torch.
+# Imported on first use, so that `res2net --help` does not have to import torch.
 _MODULES = {
     **dict.fromkeys(("Model", "load", "train"), "api"),
     **dict.fromkeys(("convert", "optimize"), "surgery"),

@@ -1,4 +1,4 @@
-"""What every task offers: how it learns, and what it makes of images."""
+"""The base class of all tasks: how a task is built, trained, evaluated, and run on images."""
 
 from __future__ import annotations
 
@@ -38,81 +38,83 @@ CreateBackbone = Callable[..., Backbone]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation of a task found."""
+    """The outcome of evaluating a task on a data set."""
 
     metrics: Mapping[str, float]
-    """Metrics by name: scores in percent, losses and what has a unit as they are."""
+    """Metrics by name: scores in percent; losses and metrics with a unit unscaled."""
     records: Mapping[str, Tensor]
-    """By name, one value for each sample, `(N,)`; `index` is its index in the data set."""
+    """Per-sample values by name, each `(N,)`; `index` holds the index of each sample in the data set."""
     skipped: Sequence[str] = ()
     """Paths of images that could not be read."""
     seconds: float = 0.0
+    """How long the evaluation took."""
     units: Mapping[str, str] = field(default_factory=dict)
     """Units of the metrics that are neither a loss nor in percent, such as mm."""
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How the metrics of a task are read."""
+    """How to interpret and display the metrics of a task."""
 
     monitor: str
     """The metric that decides which checkpoint is the best; higher is better."""
     headline: Sequence[str] = ()
-    """The metrics that the line of an epoch shows; by default all."""
+    """The metrics printed after each epoch; by default all."""
     lower_is_better: Sequence[str] = ()
-    """The metrics of which less is better."""
+    """The metrics for which a lower value is better."""
     units: Mapping[str, str] = field(default_factory=dict)
     """Units of metrics by shell-style patterns of their names; all others are computed from 0 to 1 and shown in
     percent."""
     note: str = ""
-    """What the scores depend on that their names do not say, such as "in detected boxes"; it is shown with them."""
+    """A condition of the scores that their names leave out, such as "in detected boxes"; shown next to them."""
     samples: str = "images"
-    """What is scored, in the plural."""
+    """What the samples are called, in the plural."""
 
     def unit(self, metric: str) -> str:
-        """The unit of a metric."""
+        """The unit of a metric; "%" by default."""
         return next((unit for pattern, unit in self.units.items() if fnmatch(metric, pattern)), "%")
 
     def score_of_one(self, evaluation: Evaluation) -> tuple[str, float]:
-        """Name and value, in percent, of the score of one sample, from the evaluation of that sample alone."""
+        """Name and value, in percent, of the score of a single sample, given an evaluation of just that sample."""
         return self.monitor, evaluation.metrics[self.monitor]
 
 
 class Turn(NamedTuple):
-    """One of several networks that learn in turns."""
+    """One of several networks that are updated in turn on each batch, such as a generator and a discriminator."""
 
     learner: nn.Module
-    """What an optimizer of its own updates; all other weights take no gradients meanwhile."""
+    """The module to update; it has its own optimizer, and all other weights are frozen during its turn."""
     losses: Callable[[Tensor, Mapping[str, Any]], dict[str, Tensor]]
-    """From images and targets to the parts of its loss by name."""
+    """Maps images and targets to the terms of its loss by name."""
 
 
 class Task(nn.Module):
-    """A network with its data, losses, metric and results. It never knows the trainer, the command line or a runtime.
+    """A network with its data, losses, metric and results. It is independent of the trainer, command line and runtimes.
 
-    A task is made for data (`build`) or from a checkpoint (`restore`); both put the `network` around a backbone. What
-    `describe` says of the data of the training is kept in checkpoints as `facts`.
+    A task is created for a data set (`build`) or from a checkpoint (`restore`); both call `network` to construct the
+    model on a backbone. Training minimises `losses`, evaluation calls `validate`, and prediction applies `transform`
+    and then `predict`. What `describe` returns for the training data is stored in checkpoints as `facts`.
 
     Args:
-        model: the network; its weights are what a checkpoint holds.
+        model: the network; checkpoints store its weights.
         preprocessing: how images are prepared.
         options: an instance of `Options`.
-        facts: what `describe` returned for the data of the training; `class_names` at least.
+        facts: what `describe` returned for the training data; at least `class_names`.
     """
 
     name: ClassVar[str]
     """The name of its folder, and of the task on the command line."""
     Options: ClassVar[type[Any]]
-    """A dataclass of what a user can choose for this task alone.
+    """A dataclass of the options that are specific to this task.
 
     `Options.adjustable`, where it exists, names the options that may be changed after training.
     """
     inputs: Inputs = IMAGES
-    """What its samples are."""
+    """What kind of samples the task takes, and how they are read."""
     fact_names: ClassVar[Sequence[str]] = ("class_names",)
-    """The names of what `describe` returns."""
+    """The keys of the dictionary that `describe` returns."""
     scoring: Scoring
-    """How its metrics are read."""
+    """How to interpret and display its metrics."""
 
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
         super().__init__()
@@ -122,7 +124,7 @@ class Task(nn.Module):
         self.facts = {name: facts[name] for name in self.fact_names if name in facts}
         self.class_names: tuple[str, ...] = tuple(facts["class_names"])
 
-    # How a task comes into being.
+    # Construction.
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
@@ -130,38 +132,38 @@ class Task(nn.Module):
 
         Args:
             source: a path, or a name such as "shapes".
-            settings: how it is opened.
-            options: an instance of `Options`, by default its defaults, where they decide what is read.
+            settings: how to open it.
+            options: an instance of `Options`; only tasks whose options affect what is read use it.
 
         Raises:
-            InputError: there is no such source, or it is in no format that the task knows.
+            InputError: there is no such source, or the task does not support its format.
         """
         raise NotImplementedError
 
     @classmethod
     def describe(cls, source: DataSource) -> dict[str, Any]:
-        """What the data of the training decide about the network, ready for JSON; `class_names` at least."""
+        """The properties of the training data that the network depends on, as JSON values; at least `class_names`."""
         return {"class_names": list(source.class_names)}
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> nn.Module:
-        """Make the network on a backbone of `create`, with fresh weights of the head.
+        """Construct the network on a backbone made by `create`, with a newly initialised head.
 
         Raises:
-            InputError: the options, the facts and the backbone do not fit each other.
+            InputError: the options, the facts and the backbone do not fit together.
         """
         raise NotImplementedError
 
     @classmethod
     def build(cls, create: CreateBackbone, source: DataSource, preprocessing: Preprocessing, options: Any) -> Self:
-        """Make the task for the data of a source, ready to be trained.
+        """Create an untrained task for a data source.
 
         Raises:
-            InputError: the backbone has other dimensions than the inputs, or does not fit the task.
+            InputError: the backbone does not have the dimensions of the inputs, or does not fit the task.
         """
 
-        def checked(**chosen: Any) -> Backbone:
-            backbone = create(**chosen)
+        def create_checked(**arguments: Any) -> Backbone:
+            backbone = create(**arguments)
             if backbone.dims not in cls.inputs.dims:
                 wanted = " or ".join(f"{dims}-D" for dims in cls.inputs.dims)
                 raise InputError(
@@ -171,19 +173,19 @@ class Task(nn.Module):
             return backbone
 
         facts = cls.describe(source)
-        return cls(cls.network(checked, options, facts), preprocessing, options, facts)
+        return cls(cls.network(create_checked, options, facts), preprocessing, options, facts)
 
     @classmethod
     def restore(cls, model: str, checkpoint: Checkpoint | None) -> Self:
-        """Make the trained task of a checkpoint.
+        """Restore a trained task from a checkpoint.
 
         Args:
             model: name of the backbone.
-            checkpoint: with the weights of the whole network, and in its metadata the options and the facts; None for
-                fresh weights, where a backbone alone is a network for the task.
+            checkpoint: the weights of the whole network, with the options and the facts in its metadata; None for
+                newly initialised weights, which only tasks that need no head accept.
 
         Raises:
-            InputError: the checkpoint is of another task, or does not hold the network it describes.
+            InputError: the checkpoint belongs to another task, or does not contain the network it describes.
         """
         if checkpoint is None:
             raise InputError(
@@ -197,8 +199,8 @@ class Task(nn.Module):
             )
         options = from_dict(cls.Options, metadata.get("task_options"), f"The task options of {checkpoint.path}")
 
-        def create(**chosen: Any) -> Backbone:
-            return create_model(model, **{**chosen, **metadata["options"]})
+        def create(**arguments: Any) -> Backbone:
+            return create_model(model, **{**arguments, **metadata["options"]})
 
         network = cls.network(create, options, metadata)
         try:
@@ -208,76 +210,76 @@ class Task(nn.Module):
             raise InputError(f"{checkpoint.path} does not hold the network it describes ({reason}).") from error
         return cls(network, preprocessing_of(checkpoint) or Preprocessing(), options, metadata).eval()
 
-    # How it learns.
+    # Training and evaluation.
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The parts of the training loss by name; their sum is minimised."""
+        """The terms of the training loss by name; their sum is minimised."""
         raise NotImplementedError
 
     def turns(self) -> Sequence[Turn]:
-        """The networks that learn from each batch, one after the other; by default the task as a whole."""
+        """The networks to update on each batch, in order; by default a single turn for the whole task."""
         return (Turn(self, self.losses),)
 
     def metric(self) -> Metric | MetricCollection:
-        """A new metric for `validate` to update; it computes a dictionary of numbers."""
+        """A new metric for `validate` to update; its `compute` returns a dictionary of numbers."""
         raise NotImplementedError
 
     def validate(
         self, images: Tensor, targets: Mapping[str, Any], metric: Metric | MetricCollection
     ) -> dict[str, Tensor]:
-        """Update `metric` with a batch, and return values of each sample by name, `(N,)`, such as `loss`."""
+        """Update `metric` with a batch, and return per-sample values by name, each `(N,)`, such as `loss`."""
         raise NotImplementedError
 
-    # What it sees and what it finds.
+    # Inputs and predictions.
 
     def transform(self, train: bool) -> Transform:
-        """The transform from `(image, target)` of a data set to what the network sees."""
+        """The transform that maps an `(image, target)` pair of a data set to the input of the network."""
         raise NotImplementedError
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
-        """The training and the validation samples as the network sees them, for loaders with `collate`.
+        """The transformed training and validation samples of a source, for loaders that use `collate`.
 
         Raises:
-            InputError: the source is not of the kind that the network was made for.
+            InputError: the source does not fit the network.
         """
         return source.transformed(self.transform(True), self.transform(False))
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> Sequence[Result]:
-        """The result of each image of a batch; `targets` is what the transform noted of the images."""
+        """Predict a batch of transformed images; `targets` is the batch of what the transform returned beside them."""
         raise NotImplementedError
 
     def find(self, image: Any, target: Mapping[str, Any]) -> Result:
-        """The result of one sample of a data set, before any transform."""
+        """Predict a single sample of a data set: apply the evaluation transform, then `predict`."""
         prepared, noted = self.transform(False)(image, {**target, "index": 0})
         with torch.inference_mode():
             (result,) = self.eval().predict(
-                prepared[None].to(device_of(self)), {name: [one] for name, one in noted.items()}
+                prepared[None].to(device_of(self)), {name: [value] for name, value in noted.items()}
             )
         return result
 
     def truth(self, image: Any, target: Mapping[str, Any]) -> Result:
-        """The ground truth of a sample of a data set, as the result that a perfect network would find."""
+        """The ground truth of a sample, in the form of the result that a perfect network would predict."""
         raise NotImplementedError
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
-        """Add to the report of a run what is particular to the task."""
+        """Add the sections that are specific to the task to the report of a training run."""
         raise NotImplementedError
 
 
 def backbone_of(task: Task) -> Backbone:
-    """The part of a task's network that makes features: the network itself, or its `backbone`."""
+    """The feature extractor of a task: its network, if that is a backbone, else the network's `backbone`."""
     backbone = task.model if isinstance(task.model, Backbone) else task.model.backbone
     assert isinstance(backbone, Backbone)
     return backbone
 
 
 def frozen(backbone: Backbone, options: Any) -> Backbone:
-    """The backbone of which no more is trained than the options say.
+    """Freeze parts of a backbone as the options of a task require, and return it.
 
     Args:
-        backbone: changed in place.
-        options: `freeze`, the number of stages that are not trained, the stem first; `freeze_norms`, whether its batch
-            normalisations never learn.
+        backbone: modified in place.
+        options: with `freeze`, the number of stages to freeze, counted from the stem, and `freeze_norms`, whether to
+            freeze all batch normalisations.
     """
     if options.freeze_norms:
         freeze_norms(backbone)
@@ -292,4 +294,4 @@ def device_of(task: Task) -> torch.device:
 TASKS: Registry[type[Task]] = Registry(
     "Task", modules=lambda: {name: f"{module}.task" for name, module in task_modules().items()}
 )
-"""All tasks by name; asking for one imports that one alone."""
+"""All tasks by name; a task is imported when it is first looked up."""

@@ -1,4 +1,4 @@
-"""A network that looks at nothing, to compare trained ones with."""
+"""A network that ignores its input, as a baseline."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["Constant"]
 
 
 class Constant(nn.Module):
-    """Gives every pixel, or voxel, the same values.
+    """Predicts the same values for every pixel or voxel.
 
     Args:
-        values: `(K,)`.
+        values: the values to predict, `(K,)`.
     """
 
     def __init__(self, values: Tensor) -> None:

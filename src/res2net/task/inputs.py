@@ -1,4 +1,4 @@
-"""What the samples of a task are: images, or something else that is read from files."""
+"""The kinds of samples that a task takes: images, or another kind of file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Inputs:
     name: str = "images"
     """What they are called in the plural."""
     dims: Sequence[int] = (2,)
-    """Dimensions of the backbones that can look at them."""
+    """Dimensions of the backbones that accept them."""
     example_file: str = "PATH/TO/IMAGE.jpg"
     """A file name for examples of commands."""
     batch_size: int = 1
-    """How many are predicted at a time by default: one where they keep their own sizes."""
+    """Default batch size of predictions: 1 where images keep their own sizes."""
 
     def list_files(self, path: str | Path) -> list[Path]:
         """The file itself, whatever its ending, or all files below a folder that can be read.
@@ -84,7 +84,7 @@ class Inputs:
         return as_image(pixels)
 
     def show(self, image: Any, truth: Any = None) -> Image.Image:
-        """Draw an input without a result, to stand beside results; `truth` may decide which part is shown."""
+        """Draw an input without a result, for side-by-side views; `truth` may influence which part is shown."""
         return as_image(image)
 
 

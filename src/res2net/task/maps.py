@@ -25,52 +25,52 @@ def pixel_cross_entropy(
 
     Args:
         logits: `(N, K, H, W)`.
-        wanted: `(N, H, W)`, classes from 0 to K - 1, and 255 where nothing is known.
-        weights: of each class, by which the mean is weighted; none: all count the same.
-        ohem: with a probability above 0, learn only from hard pixels, see `hard_pixels`.
-        ohem_kept: least share of pixels that count then.
+        wanted: the target classes `(N, H, W)`, from 0 to K - 1, and 255 for unlabelled pixels.
+        weights: weight of each class in the mean; empty for equal weights.
+        ohem: a probability above 0 to learn only from hard pixels, see `hard_pixels`.
+        ohem_kept: minimum share of the labelled pixels that counts as hard.
     """
     logits = logits.float()
     wanted = wanted.long()
-    scale = None if not weights else torch.tensor(weights, device=logits.device, dtype=logits.dtype)
-    losses = F.cross_entropy(logits, wanted, weight=scale, ignore_index=UNLABELLED, reduction="none")
+    class_weights = None if not weights else torch.tensor(weights, device=logits.device, dtype=logits.dtype)
+    losses = F.cross_entropy(logits, wanted, weight=class_weights, ignore_index=UNLABELLED, reduction="none")
     counted = wanted != UNLABELLED
     if ohem:
         counted = hard_pixels(logits.detach(), wanted, ohem, ohem_kept)
-    # The mean of a weighted cross entropy is that of torch: by the weights, not by the pixels.
-    share = counted.to(losses.dtype)
-    if scale is not None:
-        share = share * scale[wanted.masked_fill(~counted, 0)]
-    return (losses * counted).sum() / share.sum().clamp(min=1e-12)
+    # As in torch, the weighted mean divides by the sum of the weights, not by the number of pixels.
+    pixel_weights = counted.to(losses.dtype)
+    if class_weights is not None:
+        pixel_weights = pixel_weights * class_weights[wanted.masked_fill(~counted, 0)]
+    return (losses * counted).sum() / pixel_weights.sum().clamp(min=1e-12)
 
 
 def hard_pixels(logits: Tensor, wanted: Tensor, probability: float, kept: float) -> Tensor:
-    """Online hard example mining: the labelled pixels whose true class has at most that probability.
+    """Online hard example mining: select the labelled pixels whose true class has at most the given probability.
 
-    Where these are fewer than the share `kept` of the labelled pixels, the hardest of that share are taken.
+    If these are less than the share `kept` of the labelled pixels, the hardest pixels are selected up to that share.
 
     Args:
         logits: `(N, K, H, W)`.
-        wanted: `(N, H, W)` with 255 where nothing is known.
+        wanted: the target classes `(N, H, W)`, with 255 for unlabelled pixels.
         probability: 0 to 1.
-        kept: least share of labelled pixels, 0 to 1.
+        kept: minimum share of labelled pixels to select, 0 to 1.
 
     Returns:
-        `(N, H, W)`, bool.
+        A mask `(N, H, W)`.
     """
     labelled = wanted != UNLABELLED
-    true = logits.softmax(1).gather(1, wanted.masked_fill(~labelled, 0)[:, None])[:, 0]
-    true = true.masked_fill(~labelled, 2.0)
+    confidence = logits.softmax(1).gather(1, wanted.masked_fill(~labelled, 0)[:, None])[:, 0]
+    confidence = confidence.masked_fill(~labelled, 2.0)
     count = int(labelled.sum())
     if not count:
         return labelled
-    least = min(count, max(1, round(kept * count)))
-    border = max(probability, float(true.flatten().kthvalue(least).values))
-    return labelled & (true <= border)
+    minimum = min(count, max(1, round(kept * count)))
+    threshold = max(probability, float(confidence.flatten().kthvalue(minimum).values))
+    return labelled & (confidence <= threshold)
 
 
 def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """`(N, C, h, w)` to `(N, C, *size)`, bilinearly, corners of the outer pixels on each other."""
+    """Resize `(N, C, h, w)` to `(N, C, *size)` by bilinear interpolation with `align_corners=False`."""
     if tuple(x.shape[-2:]) == tuple(size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""What was found in one input, and how it shows itself."""
+"""The result of predicting one input, and how it is drawn, tabulated and saved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Prediction", "Result", "write_png"]
 
 
 class Result:
-    """What a task found in one input.
+    """The result of a task for one input.
 
     A result of `Model.predict` remembers its input, so that `draw()` and `save(stem)` need no image.
     """
@@ -50,11 +50,11 @@ class Result:
         return self._read()
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything that fits into JSON; arrays are left out, or are run lengths."""
+        """The result as JSON values; arrays are left out or run-length encoded."""
         raise NotImplementedError
 
     def rows(self) -> Sequence[Sequence[Cell]]:
-        """The rows of a table, a cell for each of `columns`; none where nothing was found."""
+        """The rows of a table, with one cell for each of `columns`; no rows if nothing was detected."""
         raise NotImplementedError
 
     def draw(self, image: Any = None) -> Image.Image:
@@ -66,14 +66,14 @@ class Result:
         return as_image(self.image if image is None else image)
 
     def panel(self, image: Any, truth: Result | None = None) -> Image.Image:
-        """Draw the result to stand beside its image, the ground truth and the results of other models.
+        """Draw the result for a side-by-side view with its image, the ground truth and the results of other models.
 
-        `truth` may only decide which part of the input is shown.
+        `truth` may only influence which part of the input is shown.
         """
         return self.draw(as_image(image))
 
     def save(self, stem: str | Path) -> list[Path]:
-        """Write the result to files whose names begin with that of `stem`, and return their paths.
+        """Write the result to files whose names start with `stem`, and return their paths.
 
         Raises:
             InputError: a file cannot be written.

@@ -1,4 +1,4 @@
-"""What is true of an image, kept as it is in the file beside what the network sees."""
+"""Keep the untransformed annotations of a sample, so that scores are computed at the resolution of the file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["WithTruth"]
 
 
 class WithTruth:
-    """A transform of evaluation that leaves what is true as it is in the file, under `truth`, for exact numbers."""
+    """Wraps an evaluation transform and adds the untransformed annotations of the sample under `truth`."""
 
     def __init__(self, transform: Transform) -> None:
         self.transform = transform
 
     def __call__(self, image: Any, target: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The image as the network sees it, and what is noted of it, with all that is true."""
-        index = {name: target[name] for name in ("index", "image_id") if name in target}
-        prepared, noted = self.transform(image, index)
-        return prepared, noted | {"truth": {name: value for name, value in target.items() if name not in index}}
+        """The transformed image, and what the transform returned beside it, with the annotations as `truth`."""
+        identifiers = {name: target[name] for name in ("index", "image_id") if name in target}
+        prepared, noted = self.transform(image, identifiers)
+        return prepared, noted | {"truth": {name: value for name, value in target.items() if name not in identifiers}}

@@ -1,4 +1,4 @@
-"""What the tasks share that give a value to each pixel: the network, views of images, inference and the report."""
+"""The base class of tasks that predict values for each pixel: network, transforms, inference and report."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 __all__ = ["PixelTask", "create_encoder"]
 
 SHOWN = 8
-"""Images in a report."""
+"""Maximum number of validation images in a report."""
 BATCH_PIXELS = 1 << 22
-"""The network sees at most this many pixels of images of one size at a time, as of 16 with 512 x 512, and always at
-least one image."""
+"""Maximum number of pixels in a forward pass at inference, such as 16 images of 512 x 512; a larger image runs on its
+own."""
 
 
 class PixelTask(Task):
-    """An encoder and a decoder with their data.
+    """A task whose network is an encoder with a decoder.
 
-    A task states how many values a pixel has, what is learnt, and what is shown.
+    Subclasses define the number of values of a pixel, the losses and metrics, and what a report shows.
     """
 
     labels: ClassVar[tuple[str, ...]] = ("semantic",)
-    """The entries of a target that the task needs; see `PixelImages`."""
+    """The target entries that the task needs; see `PixelImages`."""
 
     model: PixelNetwork
     within: tuple[int, int] | None = None
-    """Height and width of the images of an exported network, into which all have to fit."""
+    """Input height and width of an exported network, which no image may exceed; None for any size."""
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
@@ -64,23 +64,23 @@ class PixelTask(Task):
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
-        """Make the backbone with a decoder."""
+        """Construct the backbone and the decoder."""
         backbone = create_encoder(create, options)
         decoder = DECODERS[options.decoder](backbone.stages, cls.count_values(facts), options.channels)
         return PixelNetwork(backbone, decoder)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` to logits `(N, K, H, W)`."""
+        """Map images `(N, C, H, W)` to logits `(N, K, H, W)`."""
         return self.model(images)
 
     def transform(self, train: bool) -> Transform:
-        """Random views in training, the whole image in evaluation."""
+        """Random crops for training, whole images for evaluation."""
         if train:
             return self.train_transform()
         return WithTruth(pixel_eval_transform(self.preprocessing, self.options.resize, self.within))
 
     def train_transform(self) -> PixelTransform:
-        """The random views that the options describe."""
+        """The random augmentation that the options configure."""
         options = self.options
         return pixel_train_transform(
             self.preprocessing,
@@ -94,51 +94,51 @@ class PixelTask(Task):
         )
 
     def activated(self, logits: Tensor) -> Tensor:
-        """Turn logits `(N, K, H, W)` into the values that are averaged where a pixel is seen several times."""
+        """Turn logits `(N, K, H, W)` into the values that are averaged over windows, scales and mirror images."""
         return logits.float().softmax(1)
 
     def values(self, images: Tensor, targets: Mapping[str, Any]) -> Iterator[Tensor]:
-        """The values of the pixels of each image, `(K, height, width)`, in the size of its file.
+        """Yield the predicted values `(K, height, width)` of each image of a batch, at the resolution of its file.
 
-        They come one after the other, so that no more than a few are in memory.
+        They are yielded one by one, so that only a few full-resolution maps are in memory at a time.
         """
         file_sizes = iter(targets["original_size"])
         start = 0
-        for (height, width), alike in groupby(tuple(map(int, size)) for size in targets["size_now"]):
-            stop = start + len(list(alike))
+        for (height, width), same_size in groupby(tuple(map(int, size)) for size in targets["size_now"]):
+            stop = start + len(list(same_size))
             count = max(1, BATCH_PIXELS // (height * width))
             while start < stop:
-                # An image beside larger ones has zeros around it, which it would not have alone.
+                # Crop the padding, so that the values do not depend on the other images of the batch.
                 group = images[start : min(start + count, stop), ..., :height, :width]
                 start += len(group)
-                for one in self.averaged_values(group):
+                for values in self.averaged_values(group):
                     size = next(file_sizes)
-                    yield resized(one[None], (int(size[0]), int(size[1])))[0]
+                    yield resized(values[None], (int(size[0]), int(size[1])))[0]
 
     def averaged_values(self, images: Tensor) -> Tensor:
-        """The values `(N, K, H, W)` of images of one size, over the windows, sizes and mirror images of the options."""
+        """The values `(N, K, H, W)` of images of one size, averaged over windows, scales and flips."""
         options = self.options
 
-        def whole(views: Tensor) -> Tensor:
+        def run_network(views: Tensor) -> Tensor:
             return self.activated(self(views))
 
-        def pieces(views: Tensor) -> Tensor:
+        def run_windows(views: Tensor) -> Tensor:
             if not options.window:
-                return whole(views)
-            return sliding_window(whole, views, options.window, options.overlap)
+                return run_network(views)
+            return sliding_window(run_network, views, options.window, options.overlap)
 
-        return averaged(pieces, images, options.scales, options.flip_test)
+        return averaged(run_windows, images, options.scales, options.flip_test)
 
     def constant(self, samples: Samples) -> Tensor:
-        """The logits `(K,)` that fit all pixels of the samples best: the best prediction without seeing an image."""
+        """The constant logits `(K,)` that fit the pixels of all samples best, for a baseline that ignores its input."""
         raise NotImplementedError
 
     def score_table(self, evaluation: Evaluation) -> Table:
-        """The scores of an evaluation in detail, for its report."""
+        """A table of detailed scores for the report, such as the IoU of each class."""
         raise NotImplementedError
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
-        """Scores in detail, and validation images with their ground truth and their predictions."""
+        """Add the detailed scores, and validation images with their ground truth and predictions."""
         report.add_table(self.score_table(evaluation))
         report.add_section("Images")
         images, captions = [], []
@@ -151,11 +151,11 @@ class PixelTask(Task):
                 self.find(image, target).panel(image, truth),
             ]
             captions += [f"image {index}", "ground truth", "prediction"]
-        report.add_images(images, captions, "Validation images, their ground truth, and what was predicted.", 3)
+        report.add_images(images, captions, "Validation images, their ground truth, and the predictions.", 3)
 
 
-def create_encoder(create: CreateBackbone, options: Any, **chosen: Any) -> Backbone:
-    """The backbone with the output stride that is chosen, of which no more is trained than the options say."""
+def create_encoder(create: CreateBackbone, options: Any, **arguments: Any) -> Backbone:
+    """Create the backbone without a classifier, with the output stride and the frozen stages of the options."""
     if options.output_stride is not None:
-        chosen["output_stride"] = options.output_stride
-    return frozen(create(num_classes=0, **chosen), options)
+        arguments["output_stride"] = options.output_stride
+    return frozen(create(num_classes=0, **arguments), options)

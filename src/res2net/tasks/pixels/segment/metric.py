@@ -1,4 +1,4 @@
-"""Intersection over union of classes of pixels: of whole regions, and of their boundaries."""
+"""Metrics of semantic segmentation: intersection over union of regions and of boundaries, and accuracy."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ BOUNDARY = 0.02
 
 
 class SegmentationScores(Metric):
-    """`mIoU`, `boundary_mIoU`, `pixel_accuracy` and `mean_accuracy` of all pixels of a data set, and the IoU by class.
+    """`mIoU`, `boundary_mIoU`, `pixel_accuracy` and `mean_accuracy` over all pixels of a data set, and IoU by class.
 
-    An IoU is that of the pixels of all images together, as PASCAL VOC has it; the mean is over the classes that
-    occur in the truth or in what was found. Boundary IoU (Cheng et al., CVPR 2021) is the same, of the pixels of each
-    class that are near the border of its region or of the image.
+    The IoU of a class is computed over the pixels of all images together, as in PASCAL VOC; the mean is over the
+    classes that occur in the ground truth or in the predictions. Boundary IoU (Cheng et al., CVPR 2021) is the same
+    computed on the pixels of each class that are near the border of its region or of the image.
 
-    torchmetrics' `MeanIoU` takes the mean over images, and cannot leave out pixels.
+    torchmetrics' `MeanIoU` averages over images instead, and cannot ignore pixels.
 
     Args:
-        class_names: of the values of maps.
-        by_class: also give `IoU/NAME` for each class that occurs.
+        class_names: names of the classes, in the order of their indices.
+        by_class: also compute `IoU/NAME` for each class that occurs.
     """
 
     is_differentiable = False
@@ -53,7 +53,7 @@ class SegmentationScores(Metric):
         self.add_state("united", torch.zeros(count, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, found: Tensor, true: Tensor) -> None:
-        """Add an image: two maps of classes `(H, W)`; in the true one 255 is unlabelled.
+        """Add an image: its predicted and its true class map, `(H, W)`; 255 in the true map means unlabelled.
 
         Raises:
             InputError: the sizes differ, or a class is out of range.
@@ -71,7 +71,7 @@ class SegmentationScores(Metric):
                     f"{UNLABELLED} in the truth where nothing is known."
                 )
         true = true.to(found.device)
-        # A pixel that counts nowhere is no class of its own, and its boundary none.
+        # Unlabelled pixels count neither as a class nor as a part of a boundary.
         labelled = true != UNLABELLED
         if count > 1:
             self.confusion += multiclass_confusion_matrix(found[labelled], true[labelled], count)
@@ -85,7 +85,7 @@ class SegmentationScores(Metric):
             self.united[label] += (near | true_near).sum()
 
     def compute(self) -> dict[str, Any]:
-        """The numbers, 0 to 1; NaN where no pixel was labelled."""
+        """The scores, 0 to 1; NaN if no pixel was labelled."""
         hits = self.confusion.diagonal().double()
         true, found = self.confusion.sum(1).double(), self.confusion.sum(0).double()
         iou = hits / (true + found - hits)
@@ -101,23 +101,23 @@ class SegmentationScores(Metric):
 
 
 def boundary_width(height: int, width: int) -> int:
-    """Pixels of the width of a boundary: 2 % of the diagonal, 1 at least."""
+    """The width of a boundary in pixels: 2 % of the image's diagonal, at least 1."""
     return max(1, round(BOUNDARY * math.hypot(height, width)))
 
 
 def boundary(mask: Tensor, width: int) -> Tensor:
-    """The pixels of a mask `(H, W)` that are at most `width` steps away from what is outside of it, or of the image.
+    """The pixels of a mask `(H, W)` that are at most `width` steps away from a pixel outside the mask or the image.
 
-    It is the mask without what is left of it after `width` erosions by a square of 3 x 3.
+    This is the mask minus its erosion by `width` steps with a 3 x 3 square.
     """
     outside = F.pad((~mask)[None, None].float(), (width,) * 4, value=1.0)
-    # Two passes of lines are one of a square, and `width` erosions by 3 x 3 are one by 2 x width + 1.
+    # `width` erosions by 3 x 3 equal one by a square of side 2 * width + 1, which is separable into two lines.
     side = 2 * width + 1
     near = F.max_pool2d(F.max_pool2d(outside, (side, 1), 1), (1, side), 1)
     return mask & near[0, 0].bool()
 
 
 def _mean(values: Tensor) -> float:
-    """Of the numbers among them; NaN of none."""
-    counted = values[~values.isnan()]
-    return float(counted.mean()) if len(counted) else math.nan
+    """The mean of the values that are not NaN; NaN if there are none."""
+    valid = values[~values.isnan()]
+    return float(valid.mean()) if len(valid) else math.nan

@@ -36,7 +36,7 @@ def overfit_segment() -> TrainConfig[SegmentOptions]:
     - command: `res2net train --recipe overfit_segment PATH/TO/FOLDER`, a folder of `res2net data prepare`
     - time: a minute on a core
     - score: mean IoU 73.5 % on the same eight images of Penn-Fudan, 40.2 % after the first epoch; 12.9 and 0.2 % on
-      eight of COCO, whose 81 classes are few pixels each
+      eight of COCO, whose 81 classes cover few pixels each
     """
     options = SegmentOptions(channels=64, scale=(1.0, 1.0), crop=(128, 128), flip=0.0, resize=128)
     return overfit("segment", options, images=8, size=128, epochs=40)

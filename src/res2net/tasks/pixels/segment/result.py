@@ -35,15 +35,15 @@ class ClassMap(Result):
 
     @property
     def shares(self) -> list[tuple[int, float]]:
-        """The classes that occur and their shares of the pixels, 0..1, the largest first."""
+        """The classes that occur and their shares of the pixels, 0 to 1, largest first."""
         counts = np.bincount(self.classes.ravel(), minlength=UNLABELLED + 1)[:UNLABELLED]
         present = sorted(np.flatnonzero(counts).tolist(), key=lambda label: -counts[label])
         return [(label, float(counts[label] / self.classes.size)) for label in present]
 
     def to_dict(self) -> dict[str, Any]:
-        """`classes`: for each class that occurs its name as `label`, its index as `class`, and `share`.
+        """Under `classes`, for each class that occurs: its `label` (name), `class` (index), `share` and `segmentation`.
 
-        `segmentation` holds its pixels in COCO's run lengths.
+        `segmentation` holds the mask of the class, run-length encoded as in COCO.
         """
         return {
             "classes": [
@@ -58,16 +58,16 @@ class ClassMap(Result):
         }
 
     def rows(self) -> Sequence[Sequence[Cell]]:
-        """A class a row, the largest first."""
+        """One row per class, largest share first."""
         return [(self.class_names[label], 100 * share) for label, share in self.shares]
 
     def draw(self, image: Any = None) -> Image.Image:
-        """The image divided into the regions of its classes; unlabelled pixels stay clear."""
+        """Draw the regions of the classes over the image; unlabelled pixels stay uncoloured."""
         segments = [(torch.from_numpy(self.classes == label), label) for label, _ in self.shares]
         return draw_segments(self._canvas(image), segments, self.class_names)
 
     def save(self, stem: str | Path) -> list[Path]:
-        """Write `STEM-classes.png`, whose pixels are the classes, with a palette, as PASCAL VOC has them."""
+        """Write `STEM-classes.png`, a palette image whose pixel values are the classes, as in PASCAL VOC."""
         image = Image.fromarray(self.classes)
         image.putpalette([value for label in range(256) for value in class_colour(label)])
         stem = Path(stem)

@@ -1,4 +1,4 @@
-"""Semantic segmentation: each pixel has a class; mean intersection over union."""
+"""Semantic segmentation: predict the class of each pixel; scored by mean intersection over union."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["ClassMap", "Segment", "SegmentOptions"]
 
 @TASKS.register("segment")
 class Segment(PixelTask):
-    """One class for each pixel."""
+    """Semantic segmentation: predict one class for each pixel."""
 
     name = "segment"
     Options = SegmentOptions
@@ -36,7 +36,7 @@ class Segment(PixelTask):
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
-        """Make the backbone with a decoder.
+        """Construct the backbone and the decoder.
 
         Raises:
             InputError: there are fewer than 2 classes or too many, or not as many class weights as classes.
@@ -51,7 +51,7 @@ class Segment(PixelTask):
         return super().network(create, options, facts)
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Cross entropy of the labelled pixels, for each map of the decoder."""
+        """Cross entropy of the labelled pixels, for each output of the decoder."""
         options = self.options
         classes = targets["semantic"].as_subclass(Tensor)
         losses = [
@@ -63,7 +63,7 @@ class Segment(PixelTask):
         return {f"loss_{index}" if index else "loss": loss for index, loss in enumerate(losses)}
 
     def constant(self, samples: Samples) -> Tensor:
-        """Logits of the class that most pixels of the samples have."""
+        """The logarithm of the number of pixels of each class, so that the most frequent class is predicted."""
         counts = torch.zeros(UNLABELLED + 1, dtype=torch.int64)
         for index in range(len(samples)):
             classes = samples[index][1]["semantic"].as_subclass(Tensor).long()
@@ -77,7 +77,7 @@ class Segment(PixelTask):
         return SegmentationScores(self.class_names, by_class=True)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each image `right`, the share of its labelled pixels whose class is predicted."""
+        """Update the metric, and return as `right` the share of correctly classified labelled pixels of each image."""
         right = []
         for values, truth in zip(self.values(images, targets), targets["truth"], strict=True):
             predicted, true = values.argmax(0), truth["semantic"].as_subclass(Tensor).to(values.device)
@@ -87,7 +87,7 @@ class Segment(PixelTask):
         return {"right": torch.stack(right)}
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[ClassMap]:
-        """The map of classes of each image, in the size of its file."""
+        """The class map of each image, at the resolution of its file."""
         assert targets is not None
         return [
             ClassMap(values.argmax(0).to(torch.uint8).cpu().numpy(), self.class_names)
@@ -99,7 +99,7 @@ class Segment(PixelTask):
         return ClassMap(target["semantic"].as_subclass(Tensor).to(torch.uint8).numpy(), self.class_names)
 
     def score_table(self, evaluation: Evaluation) -> Table:
-        """The IoU of each class that occurs, the worst first."""
+        """The IoU of each class that occurs, lowest first."""
         prefix = "IoU/"
         rows = [
             (name.removeprefix(prefix), value)
