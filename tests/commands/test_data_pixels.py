@@ -54,7 +54,7 @@ def test_black_and_white_masks_are_of_what_is_salient(write, check):
     answer = check(write(np.where(NUMBERS == 2, np.uint8(255), np.uint8(0))))
     found = rows(answer.out)
     assert (found["salient"], found["not salient"]) == (["800"], ["1,600"])
-    assert "is images and masks of what is salient; nothing" in answer.out
+    assert "is images and masks of what is salient: no problems found." in answer.out
 
 
 def test_depth_is_told_in_metres(write, check, tmp_path):
@@ -91,7 +91,7 @@ def test_prepare_and_check(real_data, run, check, refused, tmp_path):
 
 
 def test_prepare_refuses(refused, tmp_path):
-    assert "lacks --to" in refused("data", "prepare", tmp_path, "--out", tmp_path / "x")
+    assert "needs --to {semantic,saliency}" in refused("data", "prepare", tmp_path, "--out", tmp_path / "x")
     assert "There is no file or folder" in refused(
         "data", "prepare", tmp_path / "none", "--to", "semantic", "--out", tmp_path / "x"
     )

@@ -39,11 +39,11 @@ def test_eval_of_another_split(run, images, weights):
     [
         (["--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
         (["--workers", "-1"], "workers -1 is out of range: give 0 or more."),
-        (["--precision", "fp17"], "Unknown precision 'fp17': did you mean 'fp16'?"),
+        (["--precision", "fp17"], "Unknown --precision 'fp17': did you mean 'fp16'?"),
         (["--val-fraction", "2"], "The validation fraction 2.0 is out of range: give a number between 0 and 1."),
-        (["--bad-images", "sikp"], "Unknown treatment of bad images 'sikp': did you mean 'skip'?"),
-        (["--decode", "scale"], "Unknown way to decode 'scale': did you mean 'scaled'?"),
-        (["--accelerator", "gpuu"], "Unknown accelerator 'gpuu': did you mean 'gpu'?"),
+        (["--bad-images", "sikp"], "Unknown --bad-images 'sikp': did you mean 'skip'?"),
+        (["--decode", "scale"], "Unknown --decode 'scale': did you mean 'scaled'?"),
+        (["--accelerator", "gpuu"], "Unknown --accelerator 'gpuu': did you mean 'gpu'?"),
         (["--weight", "x"], "`res2net eval` has no option '--weight': did you mean '--weights'?"),
     ],
 )
@@ -52,11 +52,13 @@ def test_eval_refuses(refused, images, weights, options, sentence):
 
 
 def test_weights_are_needed(refused, images):
-    assert refused("eval", images) == "`res2net eval` lacks --weights: see `res2net eval --help`."
-    assert refused("predict", images) == "`res2net predict` lacks --weights: see `res2net predict --help`."
+    for verb in ("eval", "predict"):
+        assert refused(verb, images) == (
+            f"`res2net {verb}` needs --weights FILE, e.g. runs/NAME/best.safetensors: see `res2net {verb} --help`."
+        )
 
 
-def test_predict_a_image(run, images, weights):
+def test_predict_an_image(run, images, weights):
     image = images / "red" / "0.png"
     answer = run("predict", image, *weights, "--json")
     assert (answer.status, answer.err) == (0, "")
@@ -88,7 +90,7 @@ def test_predict_images_and_folders_each_image_once(run, refused, images, weight
     files = [one["file"] for one in json.loads(answer.out)]
     assert files[0] == str(some[0])
     assert sorted(files) == sorted(one["file"] for one in json.loads(folder.out))
-    assert refused("predict", *weights) == "Nothing to look at: give an image, or a folder of images."
+    assert refused("predict", *weights) == "Nothing to predict: give an image or a folder of images."
 
 
 def test_five_of_many_classes(run, make_images, tiny, tmp_path):
@@ -136,7 +138,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_image_of_any_kind_is_predicted_as_the_plain_one(run, weights, tmp_path, kind):
+def test_an_image_of_any_kind_is_predicted_as_the_plain_one(run, weights, tmp_path, kind):
     grey = grey_image()
     Image.fromarray(grey).convert("RGB").save(tmp_path / "plain.png")
     image, options = KINDS[kind](grey)

@@ -227,7 +227,14 @@ def _shown(field: StructFieldSpec) -> StructFieldSpec:
     """A field as help shows it: with a short name of its value, and without a default that is empty."""
     hint, metadata = _without_metadata(field.type)
     metavar = None if hint is bool else _metavar_of(field.name, hint, metadata)
-    is_empty = field.default is None or field.default in ("", (), {}) or "..." in (metavar or "")
+    # A positional without words is an empty tuple.
+    is_empty = field.default in (None, "", (), {}) or (
+        tyro.conf.Positional in metadata and typing.get_origin(hint) is tuple
+    )
+    text = field.helptext
+    # Tyro keeps some line breaks of a docstring.
+    one_line = " ".join(((text() if callable(text) else text) or "").split())
+    field = dataclasses.replace(field, helptext=one_line)
     return _with(field, tyro.conf.arg(metavar=metavar, help_behavior_hint="" if is_empty else None))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from res2net.engine.verb_options import EvalOptions, PredictOptions
 
@@ -21,8 +21,8 @@ __all__ = ["ObjectEvalOptions", "ObjectPredictOptions"]
 class ObjectPredictOptions(PredictOptions):
     """Options of prediction."""
 
-    coco: str | None = None
-    """Also write the objects to this file in COCO's format of results; the number at the end of an image's name is its
+    coco: Annotated[str | None, "FILE"] = None
+    """Write the objects to this file in COCO results format; the number at the end of an image's name is its
     image_id."""
 
     def predict(self, task: Task, inputs: Sequence[Any], **settings: Any) -> Iterator[Prediction]:
@@ -59,8 +59,8 @@ class ObjectPredictOptions(PredictOptions):
 class ObjectEvalOptions(EvalOptions):
     """Options of evaluation."""
 
-    results: str | None = None
-    """Also write what was found to this file, in COCO's format of results."""
+    results: Annotated[str | None, "FILE"] = None
+    """Write the results to this file in COCO format."""
 
     def finish(self, task: Task, source: DataSource, metric: Any) -> None:
         """Write the file of results.

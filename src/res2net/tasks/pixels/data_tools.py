@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import matplotlib as mpl
 import numpy as np
 import tyro
 from PIL import Image
 
+from res2net.engine.choices import BadAnnotations
 from res2net.engine.data_tools import (
     CHECKS,
     CONVERSIONS,
@@ -121,24 +123,24 @@ class PixelsPart:
 
 @dataclass(frozen=True)
 class PrepareArguments:
-    """What is made from what."""
+    """A data set, and the label maps to make from it."""
 
     source: tyro.conf.Positional[str]
-    """A data set with masks of objects: a folder or file."""
-    to: str
-    """semantic (the classes of the objects, and background) or saliency (large objects, whatever their class)."""
-    out: str
-    """The folder to write, which must not be there yet."""
-    classes: tuple[str, ...] = ()
-    """Only objects of these classes; all else is background. By default all classes."""
+    """A data set with object masks: a folder or file."""
+    to: Literal["semantic", "saliency"]
+    """Make label maps of the classes and the background, or masks of large objects of any class."""
+    out: Annotated[str, "FOLDER"]
+    """The folder to write; it must not exist yet."""
+    classes: Annotated[tuple[str, ...], "NAME ..."] = ()
+    """Use objects of these classes only, and make all others background; by default all classes."""
     least: float = 0.03
-    """Share of the image that an object must cover to be salient."""
+    """Minimum share of the image that a salient object covers."""
     val_fraction: float = 0.2
-    """Share of the validation where the data set is not split."""
+    """Share of the data kept for validation where the data set has no split."""
     seed: int = 0
-    """Of that split."""
-    bad_annotations: str = "stop"
-    """What wrong annotations and broken images do: stop, or skip to leave them out."""
+    """Seed of that split."""
+    bad_annotations: BadAnnotations = "stop"
+    """At wrong annotations and broken images, stop, or skip them."""
 
 
 def prepare(chosen: PrepareArguments) -> str:

@@ -21,30 +21,30 @@ class DetectorOptions:
     everyday: ClassVar[tuple[str, ...]] = ()
 
     levels: tuple[int, ...] | None = None
-    """Stages of the backbone that the pyramid is made of, the stem is 0; None: what is usual for the detector."""
+    """Stages of the backbone below the feature pyramid, where 0 is the stem; by default what suits the detector."""
     anchor_sizes: tuple[float, ...] | None = None
-    """Side of the anchors in pixels, one for each map, finest first; None: the papers', 32 to 512 for strides 4 to 64
+    """Side of the anchors of each map, finest first, pixels; by default as in the papers, 32 to 512 for strides 4 to 64
     (8 times the stride)."""
     fpn_channels: int = 256
-    """Channels of each map of the pyramid, and of the convolutions on it."""
+    """Channels of the feature pyramid, and of the convolutions on it."""
     head_channels: int = 1024
-    """Channels of the two fully connected layers that look at a region."""
+    """Channels of the two fully connected layers that classify a region."""
     score_threshold: float = 0.05
-    """Detections with a lower score are dropped."""
+    """Minimum score of a detection."""
     nms_threshold: float = 0.5
-    """Of two detections of a class whose intersection over union is larger, the one with the lower score is dropped."""
+    """Intersection over union of two detections of a class above which only the higher-scoring one is kept."""
     detections: int = 100
-    """How many are kept in an image at most."""
+    """Maximum detections per image."""
     proposals_train: int = 2000
-    """Regions that the first stage takes in training: of each map before non-maximum suppression, of all after it."""
+    """Regions that the first stage proposes in training: per map before non-maximum suppression, in all after it."""
     proposals: int = 1000
-    """The same in evaluation."""
+    """Regions that the first stage proposes in evaluation, counted likewise."""
     anchors_per_image: int = 256
-    """Anchors of an image that the loss of the first stage is computed of."""
+    """Anchors per image that the loss of the first stage is computed on."""
     rois_per_image: int = 512
-    """Regions of an image that the loss of the second stage is computed of."""
+    """Regions per image that the loss of the second stage is computed on."""
     num_keypoints: int = 0
-    """Key points of an object; 0: the detector finds none."""
+    """Key points per object; 0 finds none."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from res2net.errors import InputError, check_range
 from res2net.tasks.objects.options import ObjectOptions
@@ -64,9 +64,9 @@ class KeypointsOptions(ObjectOptions):
 class PredictOptions(ObjectPredictOptions):
     """Options of `res2net predict keypoints`."""
 
-    boxes: str | None = None
-    """With simple_baseline: look into the boxes of this file, COCO's results of a detector (such as
-    `predict detect --coco` writes) or COCO's annotations, in place of whole images."""
+    boxes: Annotated[str | None, "FILE"] = None
+    """With simple_baseline, predict inside the boxes of this file instead of whole images: COCO results of a detector,
+    as `res2net predict detect --coco FILE` writes them, or COCO annotations."""
     box_score: float = 0.0
     """Minimum score of these boxes."""
 
@@ -100,9 +100,9 @@ class PredictOptions(ObjectPredictOptions):
 class EvalOptions(ObjectEvalOptions):
     """Options of `res2net eval keypoints`."""
 
-    boxes: str | None = None
-    """With simple_baseline: look into the boxes of this file, COCO's results of a detector (such as
-    `predict detect --coco` writes), in place of those of the data."""
+    boxes: Annotated[str | None, "FILE"] = None
+    """With simple_baseline, evaluate inside the boxes of this file instead of the ground truth boxes: COCO results of a
+    detector, as `res2net predict detect --coco FILE` writes them."""
     box_score: float = 0.0
     """Minimum score of these boxes."""
 
