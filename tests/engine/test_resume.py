@@ -61,13 +61,13 @@ def test_signals_are_as_before_after_a_run(small_run, console):
 
 def test_a_second_ctrl_c_stops_at_once(console, tmp_path):
     stop = GracefulStop(RunFolder(tmp_path), None, console)
-    stop._ask(signal.SIGINT, None)
+    stop._request_stop(signal.SIGINT, None)
     assert stop.asked
-    stop._ask(signal.SIGINT, None)  # `timeout` and others send a signal twice
+    stop._request_stop(signal.SIGINT, None)  # `timeout` and others send a signal twice
     time.sleep(1.1 * SECOND_SIGNAL_DELAY)
-    stop._ask(signal.SIGTERM, None)
+    stop._request_stop(signal.SIGTERM, None)
     with pytest.raises(KeyboardInterrupt):
-        stop._ask(signal.SIGINT, None)
+        stop._request_stop(signal.SIGINT, None)
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, RuntimeError("reentrant call"), SystemExit(1)])
@@ -77,7 +77,7 @@ def test_a_run_saves_also_when_nobody_listens(console, tmp_path, monkeypatch, er
 
     monkeypatch.setattr(console, "print", print_to_nobody)
     stop = GracefulStop(RunFolder(tmp_path), None, console)
-    stop._ask(signal.SIGINT, None)
+    stop._request_stop(signal.SIGINT, None)
     assert stop.asked
 
 

@@ -1,4 +1,4 @@
-"""What happens around the training loop: scores, checkpoints, a graceful stop, exact random numbers."""
+"""Callbacks of the training loop: metrics and checkpoints, graceful stops, and the state of random numbers."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from res2net.task.base import Task
 __all__ = ["GracefulStop", "RandomState", "RunRecorder", "StoppedError"]
 
 SECOND_SIGNAL_DELAY = 0.1
-"""Seconds after the first Ctrl-C from which another one counts as a second one."""
+"""Minimum time in seconds between two Ctrl-C for the second one to stop the run at once."""
 
 
 class StoppedError(Exception):
-    """A person or the cluster asked the run to stop; its state is saved in the folder that is its text."""
+    """The run stopped after Ctrl-C or SIGTERM; the message is the run's folder, where its state has been saved."""
 
 
 class RunRecorder(L.Callback):
-    """Records the table of epochs, the best and the last weights, and the state to resume from.
+    """Writes the metrics of each epoch, the best and the last weights, and the state to resume from.
 
-    It comes before a weight average in the list of callbacks, so that it saves the averaged weights, which are in the
-    network until the evaluation ends.
+    It must precede `EMAWeightAveraging` in the list of callbacks, so that it saves the averaged weights, which are in
+    the network until the evaluation ends.
     """
 
     def __init__(self, folder: RunFolder, config: TrainConfig[Any], console: Console) -> None:
@@ -50,13 +50,13 @@ class RunRecorder(L.Callback):
         self._lr = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start counting."""
+        """Reset the counters of the epoch."""
         self._loss, self._images, self._batches, self._seconds = torch.zeros((), dtype=torch.float64), 0, 0, 0.0
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Start the clock, also after resuming in the middle of an epoch."""
+        """Start the clock at the first batch, also when a run resumes within an epoch."""
         self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
         if self._since == 0.0:
             self._since = time.monotonic()
@@ -64,7 +64,7 @@ class RunRecorder(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch."""
+        """Add the loss and the images of the batch to the counters."""
         if outputs:
             loss: Tensor = torch.as_tensor(outputs["loss"]).detach()
             self._loss = self._loss.to(loss.device) + loss * self.config.optim.accumulate
@@ -91,7 +91,7 @@ class RunRecorder(L.Callback):
             logger.log_metrics({name: value for name, value in row.items() if name != "epoch"}, trainer.global_step)
         score = f"val_{pl_module.task.scoring.monitor}"
         before, now = self.best.get(score, math.nan), row.get(score, math.nan)
-        # A score is NaN while there is nothing to measure it on.
+        # A score is NaN if the validation data have nothing to compute it on.
         best = not self.best or now > before or (math.isnan(before) and not math.isnan(now))
         if best:
             self.best = row
@@ -100,7 +100,7 @@ class RunRecorder(L.Callback):
             save_task(self.folder.last, pl_module.task, dict(evaluation.metrics), self.config)
             if best:
                 save_task(self.folder.best, pl_module.task, dict(evaluation.metrics), self.config)
-            line = self._line(row, trainer.max_epochs or 0, best, pl_module.task)
+            line = self._epoch_line(row, trainer.max_epochs or 0, best, pl_module.task)
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -109,7 +109,7 @@ class RunRecorder(L.Callback):
         trainer.save_checkpoint(self.folder.state)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Remember how far the epoch is."""
+        """Add the table of epochs and the counters of the current epoch."""
         elapsed = time.monotonic() - self._since if self._since else 0.0
         checkpoint["res2net"] = {
             "rows": self.rows,
@@ -121,12 +121,12 @@ class RunRecorder(L.Callback):
         }
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore what `on_save_checkpoint` added."""
         state = checkpoint["res2net"]
         self.rows, self.best, self._loss = state["rows"], state["best"], state["loss"]
         self._images, self._batches, self._seconds = state["images"], state["batches"], state["seconds"]
 
-    def _line(self, row: dict[str, float], epochs: int, best: bool, task: Task) -> str:
+    def _epoch_line(self, row: dict[str, float], epochs: int, best: bool, task: Task) -> str:
         scoring = task.scoring
         names = [name for name in row if name.startswith("val_") and name != "val_loss"]
         scores = "  ".join(
@@ -143,24 +143,24 @@ class RunRecorder(L.Callback):
 
 
 class RandomState(L.Callback):
-    """Puts the state of torch's random numbers into checkpoints and takes it up again at the first batch."""
+    """Saves the state of torch's random number generators in checkpoints, and restores it before the first batch."""
 
     def __init__(self) -> None:
         self._restored: dict[str, Any] | None = None
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Save it."""
+        """Add the states of the generators of the CPU and of all GPUs."""
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         checkpoint["random"] = {"cpu": torch.get_rng_state(), "cuda": cuda}
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep it until training begins: what comes before may draw numbers too."""
+        """Hold the states back until training begins, since the setup may consume random numbers too."""
         self._restored = checkpoint["random"]
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Take it up."""
+        """Restore the states before the first batch."""
         if self._restored is not None:
             torch.set_rng_state(self._restored["cpu"])
             if self._restored["cuda"]:
@@ -169,75 +169,75 @@ class RandomState(L.Callback):
 
 
 class GracefulStop(L.Callback):
-    """Ctrl-C, or a cluster's SIGTERM, ends the step, saves the state and stops; a second Ctrl-C stops at once.
+    """On Ctrl-C or SIGTERM, finishes the step, saves the state and stops the run; a second Ctrl-C stops it at once.
 
-    It is the last in the list of callbacks, so that what it saves includes what the others did with the step.
+    It must be the last in the list of callbacks, so that the saved state includes what the others did after the step.
     """
 
     def __init__(self, folder: RunFolder, loader: TrainLoader, console: Console) -> None:
         self.folder, self.loader, self.console = folder, loader, console
         self.asked = False
         self._asked_at = 0.0
-        self._evaluates = False
+        self._validating = False
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Note the handlers of the signals, before Lightning sets its own."""
+        """Remember the signal handlers before Lightning replaces them."""
         if threading.current_thread() is threading.main_thread():  # elsewhere the caller decides what a signal does
             self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Listen."""
+        """Install the signal handlers."""
         for number in self._before:
-            signal.signal(number, self._ask)
+            signal.signal(number, self._request_stop)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Choose the order of the epoch; it is drawn after this."""
+        """Set the epoch of the loader, which determines the order of its batches."""
         self.loader.batches.set_epoch(trainer.current_epoch)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop within an epoch. After its last batch the epoch is ended first: its evaluation belongs to it."""
+        """Stop within an epoch. After its last batch the evaluation is still run, and `on_train_epoch_end` stops."""
         between_updates = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if self.asked and between_updates and batch_idx + 1 < len(self.loader):
             trainer.save_checkpoint(self.folder.state)
             self._stop()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note what a stop has to wait for."""
-        self._evaluates = True
+        """Note that a stop now waits for the evaluation."""
+        self._validating = True
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note that the next stop waits for a step again."""
-        self._evaluates = False
+        """Note that a stop now waits for the current step."""
+        self._validating = False
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop between epochs, or before the last evaluation; the state is saved already."""
+        """Stop between epochs, or before the final evaluation; the state has been saved already."""
         if self.asked:
             self._stop()
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Note how far the epoch is in the data."""
+        """Add the epoch and the batch at which the loader has to resume."""
         done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
         epoch = trainer.current_epoch
         ended = done >= len(self.loader)
         checkpoint["place"] = {"epoch": epoch + 1, "batch": 0} if ended else {"epoch": epoch, "batch": done}
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Leave the signals as they were."""
-        self._restore()
+        """Restore the original signal handlers."""
+        self._restore_handlers()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Leave the signals as they were after a run that ends early, too."""
-        self._restore()
+        """Restore the original signal handlers."""
+        self._restore_handlers()
 
-    def _restore(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if self.asked:
             # Programs such as `timeout` send a signal twice; only a person who presses again means "at once".
@@ -245,9 +245,9 @@ class GracefulStop(L.Callback):
                 raise KeyboardInterrupt
             return
         self.asked, self._asked_at = True, now
-        until = "evaluation" if self._evaluates else "step"
-        # Who reads the output may have been stopped by the same Ctrl-C, as in `res2net train ... | tee log`, and the
-        # signal may have come in the middle of another line: to save is worth more than to tell.
+        until = "evaluation" if self._validating else "step"
+        # Printing must never prevent saving. It fails if the same Ctrl-C ended the reader of the output, as in
+        # `res2net train ... | tee log`, or if the signal arrived while another line was being printed.
         with contextlib.suppress(OSError, RuntimeError, SystemExit):
             self.console.print(f"Stopping after this {until} (press Ctrl-C again to stop at once) ...")
 

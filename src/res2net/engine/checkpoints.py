@@ -1,4 +1,4 @@
-"""Checkpoint files: the state of a run for resuming, and weights with all that their users need to know."""
+"""Checkpoint files: the training state to resume from, and weights with the metadata to use them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["AtomicCheckpointIO", "read_state", "save_task"]
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes a run's state whole or not at all, and reads it without running code from it."""
+    """Writes the state of a run atomically, and reads it without executing code from the file."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write `checkpoint` to `path`; after a failure (a full disk) the file before is still there."""
+        """Write `checkpoint` to `path`; if that fails, for example on a full disk, the previous file is kept."""
         atomic_write(path, lambda file: torch.save(checkpoint, file))
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def read_state(path: Path | str) -> dict[str, Any]:
-    """The state of a run; `InputError` when the file is damaged or holds more than plain values."""
+    """Read the state of a run; raises `InputError` if the file is damaged or contains pickled objects."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever is wrong in the file, the answer is the same
@@ -48,7 +48,7 @@ def read_state(path: Path | str) -> dict[str, Any]:
 
 
 def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainConfig[Any]) -> None:
-    """Write a task's weights, with all that evaluation and prediction need to know in the header."""
+    """Write the weights of a task, with the metadata for evaluation and prediction in the header."""
     model = backbone_of(task)
     options = dict(model.variant_options) | {"num_classes": model.num_classes, "in_channels": model.in_channels}
     metadata = {

@@ -1,4 +1,4 @@
-"""Train several configurations with several seeds under equal budgets, and tell them apart."""
+"""Train several models with several seeds under equal budgets, and compare their scores and costs."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = ["Comparison", "compare"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The runs of several models, as many seeds of each."""
+    """The runs of several models, each trained with the same seeds."""
 
     runs: Mapping[str, Sequence[Trained]]
-    """By name of the model, in the order of `seeds`."""
+    """The runs of each model by its name, in the order of `seeds`."""
     seeds: Sequence[int]
 
     def scores(self, metric: str) -> dict[str, list[float]]:
-        """A metric of each run's best weights, by name of the model."""
+        """A metric of the best weights of each run, by model."""
         return {name: [run.evaluation.metrics[metric] for run in runs] for name, runs in self.runs.items()}
 
     def counts(self) -> dict[str, Counts]:
-        """What one image costs each model."""
-        found = {}
+        """The parameters and MACs of each model for one image."""
+        costs = {}
         for name, runs in self.runs.items():
             task = runs[0].task
             size, backbone = task.preprocessing.size, backbone_of(task)
-            found[name] = count(backbone, (backbone.in_channels, size, size))
-        return found
+            costs[name] = count(backbone, (backbone.in_channels, size, size))
+        return costs
 
     def table(self, metric: str) -> Table:
         """Cost, score (mean and standard deviation over the seeds) and time of each model."""
@@ -74,14 +74,16 @@ def compare(
     console: Console,
     run: Callable[..., Trained] = train,
 ) -> Comparison:
-    """Train every configuration with every seed, in turn, so that a machine that slows down slows all of them.
+    """Train every configuration with every seed.
+
+    The models take turns within each seed, so that a change in the speed of the machine affects all of them.
 
     Args:
-        configs: by name of the model; their `seed` and `out` are replaced.
-        seeds: of the runs. All models see the same data; a folder that is not split yet is split by the seed.
-        folder: the runs' folders are made in it.
+        configs: configurations by name of the model; their `seed` and `out` are replaced.
+        seeds: seeds of the runs. All models see the same data; a folder without a split is split by the seed.
+        folder: parent of the runs' folders.
         console: where progress is shown.
-        run: trains a configuration, as `train` does.
+        run: a function that trains a configuration, such as `train`.
     """
     runs: dict[str, list[Trained]] = {name: [] for name in configs}
     models = [config.model.model for config in configs.values()]

@@ -18,7 +18,7 @@ from res2net.task.base import Evaluation, Task
 
 __all__ = ["evaluate", "workers_for"]
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 
 
 def evaluate(
@@ -31,29 +31,29 @@ def evaluate(
     metric: Metric | MetricCollection | None = None,
     console: Console | None = None,
 ) -> Evaluation:
-    """Run a task over a loader and compute its metrics, exactly as the evaluations within a run.
+    """Run a task over a loader and compute its metrics, exactly as the evaluations during training do.
 
     Args:
-        task: with trained weights.
-        loader: of prepared images, in order.
+        task: the trained task.
+        loader: batches of transformed samples, in order.
         precision: "fp32", "bf16" or "fp16".
         accelerator: "cpu", "gpu", "mps" or "auto".
         channels_last: memory format of images.
-        metric: of the task, to be looked into afterwards; by default a new one.
+        metric: the metric to update, if it is needed afterwards; by default a new one of the task.
         console: where progress is shown; None shows nothing.
     """
     module = TaskModule(task, channels_last=channels_last, metric=metric)
-    found = _Found()
-    callbacks = [found, RunProgress(console)] if console else [found]
+    capture = _EvaluationCapture()
+    callbacks = [capture, RunProgress(console)] if console else [capture]
     trainer = make_trainer(accelerator, precision, callbacks=callbacks, logger=False)
     with quiet():
         trainer.validate(module, loader, verbose=False)
-    assert found.evaluation is not None
-    return found.evaluation
+    assert capture.evaluation is not None
+    return capture.evaluation
 
 
-class _Found(L.Callback):
-    """Takes what an evaluation found when it ends."""
+class _EvaluationCapture(L.Callback):
+    """Stores the result of an evaluation when it ends."""
 
     evaluation: Evaluation | None = None
 
@@ -63,12 +63,12 @@ class _Found(L.Callback):
 
 
 def workers_for(source: DataSource) -> int:
-    """Worker processes for data: one for each processor but one for files, none for images in memory.
+    """The number of loader processes: all processors but one (at most 8) for files, none for images in memory.
 
-    A data set of files has an attribute `reads_files` that is true.
+    A data set that reads files has an attribute `reads_files` that is true.
     """
     if not getattr(source.train, "reads_files", False):
         return 0
-    # Where a container gives fewer processors than the machine has, only some systems tell.
+    # Only some systems report how many processors a container may use.
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, max(1, processors - 1))
+    return min(MAX_WORKERS, max(1, processors - 1))

@@ -1,4 +1,4 @@
-"""The folder of a run: what lies in it, and how it is named."""
+"""The folder of a run: its files and its name."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["RunFolder"]
 
 
 class RunFolder:
-    """Paths of a run's files.
+    """The paths of a run's files.
 
     Args:
-        path: of the folder.
+        path: the folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,22 +28,22 @@ class RunFolder:
         self.config = path / "config.yaml"
         """The whole configuration."""
         self.metrics = path / "metrics.csv"
-        """One line an epoch; `tensorboard/` has the same and more, for TensorBoard."""
+        """One line per epoch; `tensorboard/` has the same metrics and the training losses within epochs."""
         self.best = path / "best.safetensors"
-        """Weights of the epoch with the best score, with all that evaluation and prediction need to know."""
+        """Weights of the epoch with the best score, with all metadata that evaluation and prediction need."""
         self.last = path / "last.safetensors"
-        """Weights of the last epoch, likewise."""
+        """Weights of the last epoch, with the same metadata."""
         self.state = path / "last.ckpt"
-        """Everything that resuming needs."""
+        """The state of training, from which a run is resumed."""
         self.report = path / "report.html"
         """Curves and images."""
 
     @classmethod
     def create(cls, config: TrainConfig[object]) -> RunFolder:
-        """Make the folder and write the configuration.
+        """Create the folder and write the configuration.
 
         Raises:
-            InputError: it cannot be written, or has a run in it already.
+            InputError: the folder cannot be written, or already contains a run.
         """
         if config.out is not None:
             folder = cls(Path(config.out))
@@ -63,7 +63,7 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: str | Path) -> RunFolder:
-        """The folder of a run that can be resumed; `InputError` when it is not one."""
+        """The folder of a run that can be resumed; raises `InputError` if it is not one."""
         folder = cls(Path(path))
         if not folder.config.is_file():
             raise InputError(f"{path} is not the folder of a run (it has no config.yaml): give one under runs/.")
@@ -75,7 +75,7 @@ class RunFolder:
         return folder
 
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Write the table of all epochs anew."""
+        """Write the metrics of all epochs, replacing the file."""
         columns = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO()
         table = csv.DictWriter(text, columns, lineterminator="\n")

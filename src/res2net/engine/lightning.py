@@ -1,4 +1,4 @@
-"""Lightning's trainer with this library's habits."""
+"""Lightning's trainer, configured for this library."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
-    """A trainer on one device, without Lightning's own bars, summaries and checkpoints.
+    """Create a trainer for one device, without Lightning's own progress bars, summaries and checkpoints.
 
     Args:
         accelerator: "cpu", "gpu", "mps" or "auto".
         precision: "fp32", "bf16" or "fp16".
-        options: of `lightning.Trainer`.
+        options: further arguments of `lightning.Trainer`.
 
     Raises:
-        InputError: there is no such precision or accelerator, or this machine has none or cannot compute so.
+        InputError: the precision or the accelerator is unknown, or this machine does not support it.
     """
     check_choice("Precision", precision, PRECISION)
     check_choice("Accelerator", accelerator, ACCELERATORS)
@@ -58,20 +58,19 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Lightning's notices to its developers; warnings that concern the user stay.
+    """Silence Lightning's messages that do not concern the user.
 
     Raises:
-        KeyboardInterrupt: Lightning wanted to end the whole program, as it does after a signal, in silence and even
-            with the status of success.
+        KeyboardInterrupt: Lightning tried to exit the program; after a signal it does so silently and with status 0.
     """
     names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PossibleUserWarning)
-        # A batch that broken images left too small is skipped on purpose.
+        # Batches that are too small because of broken images are skipped on purpose.
         warnings.filterwarnings("ignore", message="`training_step` returned `None`")
-        # Lightning 2.6 asks torch 2.15 for a type that the latter has renamed.
+        # Lightning 2.6 uses a type that torch 2.15 has renamed.
         warnings.filterwarnings("ignore", message=".*LeafSpec")
         try:
             for logger in loggers:

@@ -1,4 +1,4 @@
-"""A task as Lightning sees it."""
+"""The Lightning module of a task."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ["TaskModule", "describe_skipped", "evaluation_of"]
 Batch = tuple[Tensor, dict[str, Any]]
 
 ONE_VALUE = "more than 1 value per channel"
-"""What torch says where batch normalisation has nothing to take a mean of."""
+"""Part of torch's error message when batch normalisation in training gets a single value per channel."""
 
 
 class TaskModule(L.LightningModule):
-    """Runs a task in Lightning's loops and collects what an evaluation finds.
+    """Connects a task to Lightning's training and evaluation loops, and collects the results of evaluations.
 
     Args:
-        task: what is trained or evaluated.
-        optim: how it is trained; None for evaluation alone.
-        channels_last: memory format of images.
-        metric: updated by evaluations; by default a new one of the task.
-        min_batch: batches in which broken images leave fewer images than that are skipped in training.
+        task: the task to train or evaluate.
+        optim: how to train it; None to evaluate only.
+        channels_last: whether images are kept in the channels-last memory format.
+        metric: the metric that evaluations update; by default a new one of the task.
+        min_batch: training skips batches that have fewer images than this after broken images were left out.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TaskModule(L.LightningModule):
             )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """An optimizer for each learner, and its schedule over all updates of the run."""
+        """An optimizer for the learner of each turn, with a schedule over all updates of the run."""
         assert self.optim is not None
         steps = int(self.trainer.estimated_stepping_batches)
         configured: list[OptimizerLRSchedulerConfig] = []
@@ -75,7 +75,7 @@ class TaskModule(L.LightningModule):
         return configured
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Tensors go to the device; names of skipped images are noted."""
+        """Move tensors to the device, and record the images that were skipped."""
         images, targets = batch
         targets = dict(targets)
         self.skipped.update((skipped.path, skipped.reason) for skipped in targets.pop("skipped", ()))
@@ -87,12 +87,12 @@ class TaskModule(L.LightningModule):
         }
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """The loss of a batch; None, which skips it, where broken images left too few."""
+        """The loss of a batch, or None to skip a batch in which broken images left too few samples."""
         images, targets = batch
         if len(images) < self.min_batch:
             return None
         try:
-            return self._learn(images, targets)
+            return self._step(images, targets)
         except ValueError as error:
             if ONE_VALUE not in str(error):
                 raise
@@ -101,16 +101,17 @@ class TaskModule(L.LightningModule):
                 "--batch-size 2 or more."
             ) from error
 
-    def _learn(self, images: Tensor, targets: dict[str, Any]) -> Tensor:
+    def _step(self, images: Tensor, targets: dict[str, Any]) -> Tensor:
+        """The loss of a batch; where networks take turns, also update each of them."""
         if self.automatic_optimization:
-            return self._total(self._turns[0].losses(images, targets))
+            return self._total_loss(self._turns[0].losses(images, targets))
         totals = []
         optimizers, schedules = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizers, list)
         assert isinstance(schedules, list)
         for turn, optimizer, schedule in zip(self._turns, optimizers, schedules, strict=True):
             with self.toggled_optimizer(optimizer):
-                total = self._total(turn.losses(images, targets))
+                total = self._total_loss(turn.losses(images, targets))
                 optimizer.zero_grad()
                 self.manual_backward(total)
                 optimizer.step()
@@ -119,31 +120,31 @@ class TaskModule(L.LightningModule):
         return totals[0]
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip the gradients of a learner; with a single one, Lightning does it."""
+        """Clip the gradients of a turn's learner; with a single turn, Lightning does it."""
         if not self.automatic_optimization and self.optim is not None and self.optim.clip:
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.optim.clip)
 
-    def _total(self, losses: dict[str, Tensor]) -> Tensor:
-        """The sum of losses, which are noted by name."""
+    def _total_loss(self, losses: dict[str, Tensor]) -> Tensor:
+        """Log the terms of a loss by name, and return their sum."""
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()})
         return torch.stack(list(losses.values())).sum()
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the evaluation before."""
+        """Reset the metric and the records."""
         self.metric.reset()
         self._records = []
         self._started = time.monotonic()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the metric and keep one value of each kind for each image."""
+        """Update the metric and collect the per-sample values."""
         images, targets = batch
         if len(images):
             records = self.task.validate(images, targets, self.metric) | {"index": targets["index"]}
             self._records.append({name: value.detach().cpu() for name, value in records.items()})
 
     def evaluation(self) -> Evaluation:
-        """What the evaluation that just ended found; the mean loss is that of this process' images.
+        """The result of the evaluation that just ended; its mean loss covers the samples of this process.
 
         Raises:
             InputError: none of the images could be read.
@@ -162,7 +163,7 @@ def evaluation_of(
     skipped: Sequence[str] = (),
     seconds: float = 0.0,
 ) -> Evaluation:
-    """What the records of batches, and the metric that they filled, come to."""
+    """Combine the per-sample values of all batches and the computed metric into an `Evaluation`."""
     records = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     loss = {"loss": float(records["loss"].mean())} if "loss" in records else {}
     scores: dict[str, float] = {}
@@ -175,13 +176,13 @@ def evaluation_of(
 
 
 def memory_format(task: Task) -> torch.memory_format:
-    """That with the channels last, for networks of two or of three dimensions."""
-    deep = any(parameter.ndim == 5 for parameter in task.parameters())
-    return torch.channels_last_3d if deep else torch.channels_last
+    """The channels-last memory format for the number of dimensions of a task's network."""
+    is_3d = any(parameter.ndim == 5 for parameter in task.parameters())
+    return torch.channels_last_3d if is_3d else torch.channels_last
 
 
 def describe_skipped(skipped: Sequence[str]) -> str:
-    """A line that counts the images that were left out."""
+    """A sentence that counts the images that were skipped, with an example."""
     if len(skipped) == 1:
         return f"1 broken image was skipped: {skipped[0]}"
     return f"{len(skipped)} broken images were skipped, such as {skipped[0]}"

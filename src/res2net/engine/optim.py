@@ -1,4 +1,4 @@
-"""Optimizers and learning rate schedules by configuration; all of them are torch's and timm's."""
+"""Create the optimizer and the learning rate schedule of a configuration, from those of torch and timm."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ __all__ = ["make_optimizer", "make_schedule"]
 WARMUP_START = 0.01
 """The learning rate at the start of the warm-up, as a share of the full one."""
 BETAS = (0.9, 0.999)
-"""Of Adam and its kin, where none are chosen."""
+"""Default betas of Adam, AdamW and LAMB."""
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
-    """The optimizer of the parameters that are trained."""
+    """Create the optimizer of all parameters that require gradients."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [{"params": parameters}]
     if not config.decay_all:
-        # Biases and normalisations are the parameters of one dimension.
+        # Biases and normalisation parameters have one dimension.
         groups = [
             {"params": [p for p in parameters if p.ndim > 1]},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -55,13 +55,14 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
 
 
 def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRScheduler:
-    """The learning rate over a run of `steps` updates, set before each of them."""
+    """Create the learning rate schedule over a run of `steps` updates; it is stepped after each update."""
     per_epoch = steps / config.epochs
     warmup, hold = round(config.warmup * per_epoch), round(config.hold * per_epoch)
     rest = max(1, steps - warmup - hold)
     if config.schedule == "one-cycle":
         share = min(0.999, max(config.warmup / config.epochs, 2 / max(steps, 3)))
-        # A momentum that was chosen stays. The first beta of Adam, where nobody chose it, goes against the rate.
+        # As in torch, the first beta of Adam is cycled against the learning rate, unless the user set the betas.
+        # The momentum of SGD stays as configured.
         cycle = config.optimizer in ("adam", "adamw") and config.betas is None
         return OneCycleLR(optimizer, config.lr, total_steps=max(steps, 3), pct_start=share, cycle_momentum=cycle)
     main: LRScheduler
@@ -72,8 +73,8 @@ def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRSc
     elif config.schedule == "step":
         if config.milestones:
             # The schedule begins after the warm-up, and milestones count from the start of the run.
-            places = [max(0, round(epoch * per_epoch) - warmup) for epoch in config.milestones]
-            main = MultiStepLR(optimizer, places, config.step_factor)
+            milestones = [max(0, round(epoch * per_epoch) - warmup) for epoch in config.milestones]
+            main = MultiStepLR(optimizer, milestones, config.step_factor)
         else:
             main = StepLR(optimizer, max(1, round(config.step_epochs * per_epoch)), config.step_factor)
     else:
@@ -88,5 +89,5 @@ def make_schedule(optimizer: Optimizer, config: OptimConfig, steps: int) -> LRSc
 
 
 def _poly(step: int, *, steps: int, power: float, end: float) -> float:
-    """The share of the learning rate at an update; torch's schedule of this kind ends at 0 alone."""
+    """The factor of the learning rate at an update; torch's `PolynomialLR` can only decay to 0."""
     return end + (1 - end) * max(0.0, 1 - step / steps) ** power

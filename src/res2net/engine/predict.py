@@ -22,10 +22,10 @@ __all__ = ["InputSamples", "accelerator_device", "predict", "predict_samples", "
 
 
 class InputSamples:
-    """Inputs of which nothing is known, as a data set: `(image, {})`.
+    """Inputs without annotations, as a data set of pairs `(image, {})`.
 
     Args:
-        task: reads files.
+        task: the task, which knows how to read its files.
         inputs: paths of files, or images in memory as `Task.transform` takes them.
     """
 
@@ -41,20 +41,20 @@ class InputSamples:
         return self.read(index), {}
 
     def read(self, index: int) -> Any:
-        """The image at an index; a file is read again each time."""
+        """Read the image at an index; files are not cached."""
         return read_input(self._read, self.inputs[index])
 
     def prediction(self, index: int, result: Result | None, reason: str = "") -> Prediction:
-        """The prediction for the input at an index, whose result remembers the input."""
-        one = self.inputs[index]
+        """Wrap the result of the input at an index, so that the result can read its input again."""
+        item = self.inputs[index]
         if result is not None:
-            result.bind(partial(read_input, self._read, one), Path(one) if isinstance(one, str | Path) else None)
+            result.bind(partial(read_input, self._read, item), Path(item) if isinstance(item, str | Path) else None)
         return Prediction(self.paths[index], result, reason)
 
 
-def read_input(read: Callable[[str | Path], Any], one: Any) -> Any:
-    """One input as an image: what `read` makes of its file, or itself where it is in memory."""
-    return read(one) if isinstance(one, str | Path) else one
+def read_input(read: Callable[[str | Path], Any], item: Any) -> Any:
+    """Return an input as an image: read it if it is a path, else return it unchanged."""
+    return read(item) if isinstance(item, str | Path) else item
 
 
 def predict(
@@ -66,21 +66,21 @@ def predict(
     accelerator: str = "auto",
     precision: str = "fp32",
 ) -> Iterator[Prediction]:
-    """Run a task over inputs.
+    """Run a task over inputs: read and transform them, predict them in batches, and yield the results one by one.
 
     Args:
-        task: with trained weights.
+        task: the trained task.
         inputs: paths of files, or images in memory.
-        batch_size: inputs at a time; by default what suits the task.
-        bad_images: "stop" raises `BadImage` at a broken file, "skip" goes on.
+        batch_size: number of inputs in a batch; by default what suits the task.
+        bad_images: "stop" raises `BadImage` at a broken file, "skip" yields a prediction without a result.
         accelerator: "cpu", "gpu", "mps" or "auto".
         precision: "fp32", "bf16" or "fp16".
 
     Yields:
-        A `Prediction` for each input, in their order.
+        A `Prediction` for each input, in order.
 
     Raises:
-        InputError: a broken file, an unknown precision, or an accelerator that is not there.
+        InputError: a file is broken, the precision is unknown, or the accelerator is not available.
     """
     samples = InputSamples(task, inputs)
     found = predict_samples(
@@ -99,9 +99,10 @@ def predict_samples(
     accelerator: str = "auto",
     precision: str = "fp32",
 ) -> Iterator[tuple[Result | None, str]]:
-    """The result of each sample of a data set, or None and the reason why it was skipped; as `predict`.
+    """Yield the result of each sample of a data set, or None and the reason why the sample was skipped.
 
-    A data set of files has `paths`, by which skipped samples are told apart.
+    The other arguments are those of `predict`. A data set that reads files has an attribute `paths`, which is used to
+    find the reasons of skipped samples.
     """
     check_choice("Precision", precision, PRECISIONS)
     device = accelerator_device(accelerator)
@@ -117,7 +118,7 @@ def predict_samples(
                 found = task.predict(images.to(device), targets)
             results = dict(zip(targets["index"].tolist(), found, strict=True))
         reasons = {skipped.path: skipped.reason for skipped in targets["skipped"]}
-        # Not the number of reasons: a broken file may be given twice.
+        # The length of `reasons` would be too small, as the same broken file may occur twice.
         stop = start + len(results) + len(targets["skipped"])
         for index in range(start, stop):
             result = results.get(index)
@@ -126,33 +127,34 @@ def predict_samples(
 
 
 def results_table(found: Iterable[Prediction], name: str = "image") -> Table:
-    """The rows of all results; an input that was skipped has one row that states why.
+    """Tabulate the results of several inputs; a skipped input has one row with the reason.
 
     Args:
-        found: what `predict` yields.
+        found: the predictions that `predict` yields.
         name: heading of the first column.
     """
-    every: list[tuple[Prediction, Sequence[Sequence[Cell]]]] = []
+    predictions: list[tuple[Prediction, Sequence[Sequence[Cell]]]] = []
     columns: Sequence[Column] = (Column("result"),)
-    for one in found:
-        # The result itself is not kept: maps of many photos do not fit into memory.
-        if one.result is not None:
-            columns = one.result.columns
-        every.append((one._replace(result=None), one.result.rows() if one.result is not None else ()))
+    for prediction in found:
+        # Drop the result itself, since the maps of many photos would not fit into memory.
+        if prediction.result is not None:
+            columns = prediction.result.columns
+        result_rows = prediction.result.rows() if prediction.result is not None else ()
+        predictions.append((prediction._replace(result=None), result_rows))
     empty = (None,) * len(columns)
     rows: list[tuple[Cell, ...]] = []
-    for one, given in every:
-        lines = [(f"not read: {one.reason}", *empty[1:])] if one.reason else given or [empty]
-        rows += [(one.name if index == 0 else "", *line) for index, line in enumerate(lines)]
+    for prediction, result_rows in predictions:
+        lines = [(f"not read: {prediction.reason}", *empty[1:])] if prediction.reason else result_rows or [empty]
+        rows += [(prediction.name if index == 0 else "", *line) for index, line in enumerate(lines)]
     return Table("", (Column(name), *columns), rows)
 
 
 def accelerator_device(accelerator: str) -> torch.device:
-    """The device of "cpu", "gpu", "mps" or "auto"; `InputError` where it is not there."""
+    """The device of "cpu", "gpu", "mps" or "auto"; raises `InputError` if it is not available."""
     check_choice("Accelerator", accelerator, ACCELERATORS)
     if accelerator == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    there = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there[accelerator]:
+    available = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available[accelerator]:
         raise InputError(f"This machine has no {accelerator} that torch can use: choose --accelerator auto.")
     return torch.device("cuda" if accelerator == "gpu" else accelerator)

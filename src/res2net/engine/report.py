@@ -1,4 +1,4 @@
-"""The report of a run: what was trained on what, how it went, and what the task has to show."""
+"""The report of a training run: its scores, curves and configuration, and the sections that its task adds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ __all__ = ["metrics_table", "write_run_report"]
 
 
 def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[Any]) -> None:
-    """Write `report.html` into the run's folder; `InputError` when it cannot be written."""
+    """Write `report.html` into the run's folder.
+
+    Args:
+        trained: the outcome of the run.
+        source: the data it was trained on.
+        config: its configuration.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     task, rows = trained.task, trained.rows
     size = task.preprocessing.size
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
@@ -50,7 +59,7 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
 
 
 def metrics_table(title: str, evaluation: Evaluation) -> Table:
-    """The metrics of an evaluation: scores in percent, the loss and what has a unit as they are."""
+    """Tabulate the metrics of an evaluation, each with its unit."""
     units = {"loss": "", **evaluation.units}
     rows = [(name, value, units.get(name, "%")) for name, value in evaluation.metrics.items()]
     return Table(title, (Column("metric"), Column("value", digits=3), Column("unit")), rows)

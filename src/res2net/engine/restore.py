@@ -1,4 +1,4 @@
-"""Trained tasks from checkpoints. Nothing here needs the trainer, so that prediction starts quickly."""
+"""Restore trained tasks from checkpoints. The trainer is not imported here, so that prediction starts quickly."""
 
 from __future__ import annotations
 
@@ -22,30 +22,32 @@ def restore_task(weights: str | Path, model: str | None = None, name: str | None
     """Restore a trained task from its checkpoint, or from published weights of a named model.
 
     Args:
-        weights: a file of a run, or with `model` another checkpoint file or a tag such as "in1k".
-        model: name of the architecture, where the file does not state it.
-        name: the task, by default that of the file; `classify` where it states none.
+        weights: a checkpoint of a run, or with `model` another checkpoint file or a tag such as "in1k".
+        model: name of the architecture, if the file has no metadata about it.
+        name: name of the task; by default the one in the file's metadata, or `classify` if it has none.
 
     Raises:
-        InputError: there is no such file or weight, it is of another task, or it does not state enough.
+        InputError: there is no such file or tag, it belongs to another task, or its metadata are incomplete.
     """
-    held, checkpoint = open_checkpoint(weights, model)
-    stated = checkpoint.metadata.get("task")
-    if name is not None and stated not in (None, name):
-        raise InputError(f"{weights} was trained for {stated}, not for {name}: name the task {stated} instead.")
-    return TASKS[name or stated or "classify"].restore(held, checkpoint), checkpoint
+    model_name, checkpoint = open_checkpoint(weights, model)
+    trained_for = checkpoint.metadata.get("task")
+    if name is not None and trained_for not in (None, name):
+        raise InputError(
+            f"{weights} was trained for {trained_for}, not for {name}: name the task {trained_for} instead."
+        )
+    return TASKS[name or trained_for or "classify"].restore(model_name, checkpoint), checkpoint
 
 
 def task_metadata(task: Task) -> dict[str, Any]:
-    """What a checkpoint or an exported file states of its task, for `Task.restore`: its options and its facts."""
+    """The metadata of a task in checkpoints and exported files, which `Task.restore` needs: its options and facts."""
     return {"task_options": dataclasses.asdict(task.options), **task.facts}
 
 
 def adjust(task: Task, changes: Mapping[str, Any]) -> None:
-    """Change options of a trained task that its evaluation and prediction depend on.
+    """Change options of a trained task that only affect its evaluation and prediction.
 
     Raises:
-        InputError: the task has no such option that may change after training, or a value does not fit.
+        InputError: the task has no such option that may change after training, or a value is invalid.
     """
     if not changes:
         return
@@ -63,7 +65,7 @@ def adjust(task: Task, changes: Mapping[str, Any]) -> None:
 def check_classes(task: Task, source: DataSource) -> None:
     """Raise `InputError` unless the classes of a source are those of a trained task.
 
-    Where nobody named the classes of the weights, as of published ones, only their number is compared.
+    If the weights came without class names, as published ones do, only the number of classes is compared.
     """
     found = list(task.describe(source)["class_names"])
     if len(found) != len(task.class_names):

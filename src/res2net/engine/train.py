@@ -1,4 +1,4 @@
-"""Train a task by configuration: data, network, Lightning's loop, checkpoints."""
+"""Training runs: build the task of a configuration, train it with Lightning, and evaluate its best weights."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ __all__ = ["Trained", "make_task", "open_data", "train"]
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its folder, the table of its epochs, and the evaluation of its best weights."""
+    """The outcome of a finished run; `res2net.engine.report` turns it into the report."""
 
     folder: RunFolder
     rows: list[dict[str, float]]
+    """The metrics of each epoch, as in `metrics.csv`."""
     evaluation: Evaluation
+    """The evaluation of the best weights on the validation samples."""
     task: Task
+    """The task with its best weights."""
 
 
 def train(
@@ -49,17 +52,17 @@ def train(
     console: Console | None = None,
     callbacks: Sequence[L.Callback] = (),
 ) -> Trained:
-    """Train, evaluate the best weights, and leave everything in the run's folder.
+    """Train a task, then evaluate its best weights. Checkpoints, metrics and logs are written to the run's folder.
 
     Args:
-        config: of the run.
-        resume: the folder of a run that was stopped; it goes on exactly, and `config` is its own.
+        config: configuration of the run.
+        resume: the folder of an interrupted run to resume bit-exactly; `config` must be the configuration of that run.
         console: where progress is shown.
-        callbacks: more callbacks of Lightning; they see a step before a stop is looked for.
+        callbacks: additional Lightning callbacks; they run before the callback that handles Ctrl-C and SIGTERM.
 
     Raises:
-        InputError: something in the configuration or the data is wrong; what was saved before stays.
-        StoppedError: the run was asked to stop; its state is saved.
+        InputError: the configuration or the data are invalid; checkpoints written before are kept.
+        StoppedError: the run was asked to stop; its state has been saved.
     """
     console = console or Console()
     L.seed_everything(config.seed, verbose=False)
@@ -83,24 +86,24 @@ def train(
         markup=False,
         soft_wrap=True,
     )
-    # A single image is too few for batch normalisation, unless that is what was chosen.
+    # Batch normalisation needs at least two images, unless the user chose a batch size of 1.
     min_batch = min(2, batches.batch_size)
     module = TaskModule(task, config.optim, channels_last=config.channels_last, min_batch=min_batch)
     if config.compile:
         task.model.compile()
     recorder = RunRecorder(folder, config, console)
-    every: list[L.Callback] = [recorder, RunProgress(console), RandomState()]
+    all_callbacks: list[L.Callback] = [recorder, RunProgress(console), RandomState()]
     if config.optim.ema:
-        every.append(EMAWeightAveraging(decay=config.optim.ema))
-    every += [*callbacks, GracefulStop(folder, loader, console)]
+        all_callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
+    all_callbacks += [*callbacks, GracefulStop(folder, loader, console)]
     trainer = make_trainer(
         config.accelerator,
         config.precision,
         max_epochs=config.optim.epochs,
         accumulate_grad_batches=config.optim.accumulate,
-        # Where networks take turns, the module clips: Lightning leaves that to it.
+        # Lightning does not clip under manual optimisation; `TaskModule` does it there.
         gradient_clip_val=(config.optim.clip or None) if module.automatic_optimization else None,
-        callbacks=every,
+        callbacks=all_callbacks,
         logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
         plugins=[AtomicCheckpointIO()],
     )
@@ -123,7 +126,7 @@ def train(
 
 
 def open_data(config: TrainConfig[Any]) -> DataSource:
-    """The images of a run."""
+    """Open the data source of a run."""
     data = config.data
     settings = DataSettings(data.val_fraction, config.seed, data.bad_images, data.bad_annotations, data.decode)
     source = TASKS[config.task_name].open(config.source, settings, config.task)
@@ -131,7 +134,7 @@ def open_data(config: TrainConfig[Any]) -> DataSource:
 
 
 def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
-    """The task that a configuration describes, for the data of a source."""
+    """Create the untrained task that a configuration describes, for a data source."""
     model = config.model
     options: dict[str, Any] = dict(model.options)
     check_model_options(model.model, options)
@@ -150,13 +153,13 @@ def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
         preprocessing = replace(preprocessing, size=config.data.size)
 
     def create(num_classes: int, in_channels: int | None = None, output_stride: int | None = None) -> Backbone:
-        # A network without a classifier needs none of that of the weights; channels that a task adds are new to them.
-        chosen = options | ({"adapt_classifier": True} if num_classes == 0 else {})
+        # Without a classifier, drop that of the weights. Input channels that a task adds start with zero weights.
+        arguments = options | ({"adapt_classifier": True} if num_classes == 0 else {})
         if in_channels is not None and model.weights is not None:
-            chosen["adapt_input"] = "zeros"
+            arguments["adapt_input"] = "zeros"
         if output_stride is not None:
-            chosen["output_stride"] = output_stride
+            arguments["output_stride"] = output_stride
         channels = in_channels or len(preprocessing.mean)
-        return create_model(model.model, in_channels=channels, num_classes=num_classes, **chosen)
+        return create_model(model.model, in_channels=channels, num_classes=num_classes, **arguments)
 
     return TASKS[config.task_name].build(create, source, preprocessing, config.task)
