@@ -10,6 +10,9 @@ from res2net.errors import InputError
 from res2net.measure import stage_fields
 
 NAMES = variant_names()
+FIRST = {variant(name).about: name for name in reversed(NAMES)}.values()
+"""The first variant of each family; the others have more of the same layers."""
+FAMILIES = [pytest.param(name, marks=() if name in FIRST else pytest.mark.slow) for name in NAMES]
 SIZES = ((65, 97, 33), (100, 71, 64))
 
 # What a few networks do otherwise than the others; each name is here for a reason of its source.
@@ -48,14 +51,14 @@ def assert_declares_its_pyramid(model, x):
     assert strides == sorted(strides)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", NAMES)
-def test_stages_are_as_declared(name, size):
+@pytest.mark.parametrize("name", FAMILIES)
+def test_stages_are_as_declared(name):
     model = on_meta(name)
-    assert_declares_its_pyramid(model, image(model, size))
+    for size in SIZES:
+        assert_declares_its_pyramid(model, image(model, size))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_output_strides(name):
     natural = on_meta(name).output_stride
     for output_stride in {8, 16, 32} - {natural}:
@@ -70,7 +73,7 @@ def test_output_strides(name):
     assert on_meta(name, output_stride=natural).output_stride == natural
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_channels_of_the_image_and_no_classifier(name):
     model = on_meta(name, in_channels=5, num_classes=0)
     x = image(model, SIZES[0])
@@ -91,7 +94,7 @@ def test_every_weight_is_of_a_stage_or_of_the_classifier(name):
     assert (others > classifier) is (name in WITH_LAYERS_BEFORE_THE_CLASSIFIER)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_the_receptive_field_of_each_stage_is_known(name):
     model = on_meta(name)
     fields = stage_fields(model)
@@ -102,7 +105,7 @@ def test_the_receptive_field_of_each_stage_is_known(name):
     assert all(min(field.paths) == field.smallest for field in fields)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_logits_come_from_layers_of_one_place_each(name):
     """A layer used in several places, such as an activation, breaks what is measured or quantized by place."""
     calls = []

@@ -23,7 +23,7 @@ SMALL: dict[str, dict] = {
     "res2net20_26w_4s_tiny": {},
     "res2net14_26w_4s": {},
     "resnet14d": {},
-    "cifar_res2next29_6c24w_4s": {"layers": (1, 1, 1)},
+    "cifar_res2next29_6c24w_4s": {"depth": 11},
     "ecapa_tdnn_512": {},
     "res2net3d20_26w_4s_tiny": {},
     "blres2net50_26w_4s": {"layers": (2, 2, 2, 2)},
