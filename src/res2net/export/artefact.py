@@ -42,11 +42,11 @@ class Artefact:
     class_names: Sequence[str]
     preprocessing: Preprocessing
     int8: bool = False
-    """Whether convolutions are computed in whole numbers of 8 bits."""
+    """Whether convolutions are computed in 8-bit integers."""
     agreement: Mapping[str, float] = field(default_factory=dict)
-    """How it agreed with the network it was made of."""
+    """How it agreed with the network that it was made from."""
     task_metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What the task tells of itself, as in a checkpoint; none where it needs to tell nothing."""
+    """The options and the facts of the task, as in a checkpoint."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """What an evaluation takes from the training, as in a checkpoint: `batch_size`, `seed`, `val_fraction`."""
     source: str = ""
@@ -73,43 +73,43 @@ def read_artefact(path: str | Path) -> Artefact:
         raise InputError(f"There is no file {path}: give one that `res2net export` wrote.")
     beside = sidecar(path)
     try:
-        said = json.loads(beside.read_text(encoding="utf-8"))
-        known = {name: said[name] for name in Artefact.__dataclass_fields__ if name in said}
-        artefact = Artefact(**known | {"preprocessing": Preprocessing.from_dict(said["preprocessing"])})
+        content = json.loads(beside.read_text(encoding="utf-8"))
+        fields = {name: content[name] for name in Artefact.__dataclass_fields__ if name in content}
+        artefact = Artefact(**fields | {"preprocessing": Preprocessing.from_dict(content["preprocessing"])})
     except FileNotFoundError:
         raise InputError(f"{beside} is missing, which describes {path}: copy it too, or export again.") from None
     except (OSError, ValueError, TypeError, KeyError, InputError) as error:
         raise InputError(f"{beside} is damaged ({error}): export again.") from error
     check_choice("Format", artefact.format, FORMATS)
-    for name, right in RIGHT.items():
+    for name, valid in VALID.items():
         value = getattr(artefact, name)
-        if not right(value):
+        if not valid(value):
             raise InputError(f"{beside} is damaged ({name} {value!r}): export again.")
     return artefact
 
 
-def is_texts(value: Any) -> bool:
-    """Whether it is a list of texts."""
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+def is_strings(value: Any) -> bool:
+    """Whether a value is a list of strings."""
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def is_shape(value: Any) -> bool:
-    """Whether it is a list of at least three positive sizes."""
+    """Whether a value is a list of at least three positive sizes."""
     return isinstance(value, list) and len(value) > 2 and all(type(size) is int and size > 0 for size in value)
 
 
 def is_training(value: Any) -> bool:
-    """Whether it is what an evaluation takes from the training."""
+    """Whether a value is what an evaluation takes from the training."""
     return isinstance(value, dict) and all(type(value.get(name, 0)) in (int, float) for name in TRAINING)
 
 
-RIGHT: dict[str, Callable[[Any], bool]] = {
+VALID: dict[str, Callable[[Any], bool]] = {
     "task": lambda value: isinstance(value, str),
     "input_shape": is_shape,
     "dynamic_batch": lambda value: isinstance(value, bool),
-    "outputs": is_texts,
-    "class_names": is_texts,
+    "outputs": is_strings,
+    "class_names": is_strings,
     "task_metadata": lambda value: isinstance(value, dict),
     "training": is_training,
 }
-"""Tells of each value that is relied on whether it is right."""
+"""Whether a value is valid, for each field that is relied on."""
