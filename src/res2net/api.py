@@ -1,4 +1,4 @@
-"""The Python interface: `load` what was trained or exported, then predict, evaluate or export it; and `train`.
+"""The Python interface: `load` a trained or exported model to predict, evaluate or export it; or `train` a new one.
 
 The command line calls these functions, so both give the same numbers.
 """
@@ -38,11 +38,11 @@ class Model:
 
     Args:
         task: the task with its weights.
-        metadata: what its file states, such as the classes and how it was trained.
+        metadata: the metadata of its file, such as the class names and the training settings.
         path: the file that it was loaded from.
         accelerator: "cpu", "gpu", "mps" or "auto".
         precision: "fp32", "bf16" or "fp16".
-        exported: whether the network is an exported one, which its runtime runs on the CPU and in its own precision.
+        exported: whether the network was exported; its runtime then runs it on the CPU and in its own precision.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Model:
                 floating-point numbers from 0 to 1.
             batch_size: number of inputs in a batch; by default what suits the task.
             bad_images: "stop" raises `BadImage` for a file that cannot be read; "skip" leaves it out, so that there
-                are fewer results than inputs: `stream` tells which are missing.
-            options: options that this task alone has, as `res2net predict TASK --help` lists them, such as
+                are fewer results than inputs; use `stream` to see which are missing.
+            options: options specific to this task, as listed by `res2net predict TASK --help`, such as
                 `clicks=["120,80,+"]`.
 
         Returns:
@@ -101,10 +101,10 @@ class Model:
     def stream(
         self, what: Any, *, batch_size: int | None = None, bad_images: str = "stop", **options: Any
     ) -> Iterator[Prediction]:
-        """Predict as `predict` does, but yield one prediction after the other, so that they need not all fit in memory.
+        """Predict as `predict` does, but yield the predictions one by one, so that they need not all fit into memory.
 
-        Arguments and errors are those of `predict`. A file that was skipped is among the predictions, with a `reason`
-        instead of a `result`.
+        The arguments and errors are those of `predict`. A skipped file yields a prediction with a `reason` instead of a
+        `result`.
         """
         chosen = from_dict(predict_options_type(self.task.name), _plain(options), f"Predict with {self.task.name}")
         return self.run(list_inputs(self.task, what), chosen, batch_size=batch_size, bad_images=bad_images)
@@ -117,7 +117,7 @@ class Model:
         batch_size: int | None = None,
         bad_images: str = "stop",
     ) -> Iterator[Prediction]:
-        """Predict what `list_inputs` returned, with the options of the task as an object; otherwise as `stream`."""
+        """Predict the inputs that `list_inputs` returned; as `stream`, with the options of the task as an object."""
         if batch_size is not None:
             check_range("batch size", batch_size, 1)
         return options.predict(
@@ -143,9 +143,9 @@ class Model:
 
         Args:
             source: a path, or a name such as "shapes".
-            val_fraction: share kept for validation, where the data are not split; by default as in the training.
-            seed: seed of that split; by default that of the training.
-            decode: "full" or "scaled", as in `DataSettings`; by default as in the training.
+            val_fraction: share kept for validation if the data have no split; by default as in training.
+            seed: seed of that split; by default as in training.
+            decode: "full" or "scaled", as in `DataSettings`; by default as in training.
             bad_images: "stop" or "skip".
             bad_annotations: "stop" or "skip".
 
@@ -154,13 +154,13 @@ class Model:
         """
         from res2net.images.sources import DataSettings
 
-        stated = self.metadata
+        metadata = self.metadata
         settings = DataSettings(
-            val_fraction=float(stated.get("val_fraction", 0.2)) if val_fraction is None else val_fraction,
-            seed=int(stated.get("seed", 0)) if seed is None else seed,
+            val_fraction=float(metadata.get("val_fraction", 0.2)) if val_fraction is None else val_fraction,
+            seed=int(metadata.get("seed", 0)) if seed is None else seed,
             bad_images=bad_images,
             bad_annotations=bad_annotations,
-            decode=decode or str(stated.get("decode", "full")),
+            decode=decode or str(metadata.get("decode", "full")),
         )
         opened = self.task.open(source, settings, self.task.options)
         check_classes(self.task, opened)
@@ -175,17 +175,17 @@ class Model:
         console: Console | None = None,
         **options: Any,
     ) -> Evaluation:
-        """Evaluate on the validation samples of a source, exactly as the evaluations within a run.
+        """Evaluate on the validation samples of a source, exactly as the evaluations during training do.
 
         Args:
             source: a path, a name such as "shapes", or what `open` returned.
-            batch_size: number of samples in a batch; by default that of the training.
+            batch_size: number of samples in a batch; by default as in training.
             workers: number of processes that prepare samples; by default what suits the source.
             console: where progress is shown; None shows nothing.
-            options: options that this task alone has, as `res2net eval TASK --help` lists them.
+            options: options specific to this task, as listed by `res2net eval TASK --help`.
 
         Returns:
-            The metrics by name in `metrics`, and values of each sample in `records`.
+            The metrics by name in `metrics`, and per-sample values in `records`.
 
         Raises:
             InputError: the source does not exist or does not fit, an image cannot be read, or an option is wrong.
@@ -208,7 +208,7 @@ class Model:
         workers: int | None = None,
         console: Console | None = None,
     ) -> Evaluation:
-        """Evaluate on what `open` returned, with the prepared options of the task as an object; as `evaluate`."""
+        """Evaluate on the source that `open` returned; as `evaluate`, with the prepared options as an object."""
         from res2net.engine.evaluate import evaluate, workers_for
         from res2net.images.loader import eval_loader
 
@@ -236,7 +236,7 @@ class Model:
     def export(
         self, to: Format, out: str | Path | None = None, *, console: Console | None = None, **settings: Any
     ) -> Exported:
-        """Export the network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the file with it.
+        """Export the network to a file for torch, ONNX Runtime or OpenVINO, and verify the file against the network.
 
         Args:
             to: "pt2", "onnx", "openvino" or "aoti".
@@ -262,7 +262,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Its name beside other models: that of its backbone, or of the file of an exported network."""
+        """Its name in comparisons: that of its backbone, or of its file if the network was exported."""
         return self.path.stem if self.exported else backbone_of(self.task).variant_name
 
 
@@ -281,18 +281,18 @@ def load(
     Args:
         file: `runs/NAME/best.safetensors`, `runs/NAME`, `model.onnx`, `model.xml`, `model.pt2`; or with `model` another
             checkpoint file or a tag such as "in1k".
-        model: name of the architecture, where the file does not state it.
+        model: name of the architecture, if the file has no metadata about it.
         task: the task that is expected; by default that of the file.
-        runtime: of an exported file: "openvino", "onnx" or "pt2"; by default the one that the file is for.
+        runtime: runtime of an exported file: "openvino", "onnx" or "pt2"; by default the one that matches the file.
         accelerator: "cpu", "gpu", "mps" or "auto"; exported networks run on the CPU.
-        precision: "fp32", "bf16" or "fp16"; by default that of the training, and fp32 for exported networks.
-        task_options: options of the task that may change after training, with their new values.
+        precision: "fp32", "bf16" or "fp16"; by default as in training, and fp32 for exported networks.
+        task_options: new values of those options of the task that may be changed after training.
 
     Returns:
         The model, whose network is in evaluation mode.
 
     Raises:
-        InputError: the file is missing or damaged, or does not fit what else was given.
+        InputError: the file is missing or damaged, or does not fit the other arguments.
     """
     from res2net.export.artefact import sidecar
     from res2net.export.settings import FORMATS
@@ -319,7 +319,7 @@ def load(
 
 
 def list_inputs(task: Task, what: Any) -> list[Any]:
-    """List the files and the images in memory that `what` stands for; see `Model.predict`.
+    """List the files and in-memory images that `what` refers to; see `Model.predict`.
 
     Raises:
         InputError: there are none, a file does not exist, or something is not an image.
@@ -370,5 +370,5 @@ def train(task: str, source: str | Path, *, console: Console | None = None, **op
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with paths as text, as configurations hold them."""
+    """Convert paths among the options to strings, as in configurations."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}

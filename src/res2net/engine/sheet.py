@@ -1,4 +1,4 @@
-"""What several models find in the same images, beside the ground truth."""
+"""Compare the predictions and scores of several models on individual validation images."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ from res2net.task.base import Evaluation, Task, device_of
 __all__ = ["Compared", "Readable", "Scores", "choose", "compare_images", "evaluate_image"]
 
 BATCH = 32
-"""Samples at a time, where an image has several, such as crops of people."""
+"""Batch size for images that yield several samples, such as crops of people."""
 
 Score = tuple[str, float] | None
-"""Name and value in percent; None where an image has nothing that it could be measured on."""
+"""Name and value in percent; None if the image has nothing to score."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """An image with what the models find in it, in their order."""
+    """An image with its ground truth and the predictions of several models, drawn."""
 
     name: str
     image: Image.Image
     truth: Image.Image | None
-    """None where the ground truth is not known."""
+    """The ground truth; None if it is unknown."""
     found: Sequence[Image.Image]
+    """The prediction of each model."""
     scores: Sequence[Score]
-    """By `Scoring.score_of_one`; all None where the ground truth is not known."""
+    """The score of each model by `Scoring.score_of_one`; all None if the ground truth is unknown."""
 
 
 def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
-    """The metrics of a task on one validation image of a source alone.
+    """Evaluate a task on a single validation image of a source.
 
     Raises:
-        InputError: the task has nothing to look at there, or the source does not fit it.
+        InputError: the image has nothing to evaluate, such as no objects, or the source does not fit the task.
     """
     _, samples = task.eval().datasets(source.alone(index))
     device = device_of(task)
@@ -55,22 +56,22 @@ def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
     records = []
     for images, targets in eval_loader(samples, BATCH):
         targets.pop("skipped", None)
-        there = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in targets.items()}
+        moved = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in targets.items()}
         with torch.inference_mode():
-            records.append(task.validate(images.to(device), there, metric))
+            records.append(task.validate(images.to(device), moved, metric))
     return evaluation_of(task, records, metric)
 
 
 class Readable:
-    """Tells whether the image at an index can be read, and remembers those that cannot."""
+    """Checks whether the validation image at an index can be read, and records those that cannot."""
 
     def __init__(self, source: DataSource) -> None:
         self._samples = source.val
         self.broken: dict[str, str] = {}
-        """Path and reason of each."""
+        """The path of each broken image, with the reason."""
 
     def __call__(self, index: int) -> bool:
-        """Read the image."""
+        """Whether the image can be read."""
         try:
             self._samples[index]
         except BadImage as error:
@@ -80,16 +81,16 @@ class Readable:
 
 
 class Scores:
-    """The scores of models on images of a source, each computed once."""
+    """The scores of several models on single images of a source, computed on first access."""
 
     def __init__(self, tasks: Sequence[Task], source: DataSource) -> None:
         self.tasks, self.source = tasks, source
-        self._known: dict[int, list[Score]] = {}
+        self._cache: dict[int, list[Score]] = {}
 
     def __getitem__(self, index: int) -> list[Score]:
-        if index not in self._known:
-            self._known[index] = [self._score(task, index) for task in self.tasks]
-        return self._known[index]
+        if index not in self._cache:
+            self._cache[index] = [self._score(task, index) for task in self.tasks]
+        return self._cache[index]
 
     def _score(self, task: Task, index: int) -> Score:
         try:
@@ -102,7 +103,7 @@ class Scores:
         return None if math.isnan(value) else (name, value)
 
     def difference(self, index: int) -> float:
-        """How far the best model is from the worst; negative where there are no scores."""
+        """The difference between the best and the worst score of an image; -1 if a model has no score."""
         values = [score[1] for score in self[index] if score is not None]
         return max(values) - min(values) if len(values) == len(self.tasks) else -1.0
 

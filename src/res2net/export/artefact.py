@@ -1,4 +1,4 @@
-"""What lies beside an exported network: all that is needed to use it, as JSON."""
+"""The JSON file next to an exported network, with the metadata that are needed to use it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from res2net.weights import Preprocessing, atomic_write
 __all__ = ["TRAINING", "Artefact", "read_artefact", "sidecar"]
 
 TRAINING = ("batch_size", "seed", "val_fraction")
-"""What an evaluation takes from the training, so that it has the same images."""
+"""The training settings that an evaluation needs to use the same validation images."""
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """An exported network, described.
-
-    It stands in `FILE.json` beside the network's `FILE`.
-    """
+    """The metadata of an exported network, stored in `FILE.json` next to the network's `FILE`."""
 
     format: str
     """One of `FORMATS`."""
@@ -31,79 +28,79 @@ class Artefact:
     model: str
     """Name of the architecture."""
     options: Mapping[str, Any]
-    """Of the architecture."""
+    """Options of the architecture."""
     input_shape: Sequence[int]
-    """`(N, C, H, W)`, images that are prepared as `preprocessing` says."""
+    """Shape of the input, `(N, C, H, W)`, with images prepared by `preprocessing`."""
     dynamic_batch: bool
-    """Whether it takes any number of images, and not N only."""
+    """Whether the network accepts batches of any size instead of N only."""
     outputs: Sequence[str]
-    """Names of what comes out: "logits", "heatmaps", "boxes" and so on of a detector, or the stages of a pyramid of
-    features."""
+    """Names of the outputs, such as "logits", "heatmaps" or "boxes", or the names of the stages of a feature
+    pyramid."""
     class_names: Sequence[str]
     preprocessing: Preprocessing
     int8: bool = False
-    """Whether convolutions are computed in 8-bit integers."""
+    """Whether the network is quantized to 8-bit integers."""
     agreement: Mapping[str, float] = field(default_factory=dict)
-    """How it agreed with the network that it was made from."""
+    """How closely its outputs matched those of the original network."""
     task_metadata: Mapping[str, Any] = field(default_factory=dict)
-    """The options and the facts of the task, as in a checkpoint."""
+    """The options and facts of the task, as in a checkpoint; may be empty."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """What an evaluation takes from the training, as in a checkpoint: `batch_size`, `seed`, `val_fraction`."""
+    """The training settings that an evaluation needs: `batch_size`, `seed`, `val_fraction`."""
     source: str = ""
     """Where the weights come from."""
     licence: str = ""
     version: str = ""
-    """Of this library."""
+    """Version of this library."""
 
     def write(self, path: Path) -> None:
-        """Write it beside the network's file."""
+        """Write the JSON file next to the network's file."""
         content = asdict(self) | {"preprocessing": self.preprocessing.to_dict()}
         atomic_write(sidecar(path), lambda file: file.write(json.dumps(content, indent=2).encode()))
 
 
 def sidecar(path: Path) -> Path:
-    """The file that describes an exported network."""
+    """The path of the JSON file of an exported network."""
     return path.with_name(path.name + ".json")
 
 
 def read_artefact(path: str | Path) -> Artefact:
-    """The description beside an exported network; `InputError` where there is none or it does not fit."""
+    """Read the metadata of an exported network; raises `InputError` if they are missing or invalid."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no file {path}: give one that `res2net export` wrote.")
-    beside = sidecar(path)
+    metadata_path = sidecar(path)
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
-        fields = {name: content[name] for name in Artefact.__dataclass_fields__ if name in content}
-        artefact = Artefact(**fields | {"preprocessing": Preprocessing.from_dict(content["preprocessing"])})
+        metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
+        fields = {name: metadata[name] for name in Artefact.__dataclass_fields__ if name in metadata}
+        artefact = Artefact(**fields | {"preprocessing": Preprocessing.from_dict(metadata["preprocessing"])})
     except FileNotFoundError:
-        raise InputError(f"{beside} is missing, which describes {path}: copy it too, or export again.") from None
+        raise InputError(f"{metadata_path} is missing, which describes {path}: copy it too, or export again.") from None
     except (OSError, ValueError, TypeError, KeyError, InputError) as error:
-        raise InputError(f"{beside} is damaged ({error}): export again.") from error
+        raise InputError(f"{metadata_path} is damaged ({error}): export again.") from error
     check_choice("Format", artefact.format, FORMATS)
-    for name, valid in VALID.items():
+    for name, is_valid in VALIDATORS.items():
         value = getattr(artefact, name)
-        if not valid(value):
-            raise InputError(f"{beside} is damaged ({name} {value!r}): export again.")
+        if not is_valid(value):
+            raise InputError(f"{metadata_path} is damaged ({name} {value!r}): export again.")
     return artefact
 
 
 def is_strings(value: Any) -> bool:
     """Whether a value is a list of strings."""
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def is_shape(value: Any) -> bool:
-    """Whether a value is a list of at least three positive sizes."""
+    """Whether a value is a list of at least three positive integers."""
     return isinstance(value, list) and len(value) > 2 and all(type(size) is int and size > 0 for size in value)
 
 
 def is_training(value: Any) -> bool:
-    """Whether a value is what an evaluation takes from the training."""
+    """Whether a value is a dictionary in which the settings of `TRAINING`, if present, are numbers."""
     return isinstance(value, dict) and all(type(value.get(name, 0)) in (int, float) for name in TRAINING)
 
 
-VALID: dict[str, Callable[[Any], bool]] = {
+VALIDATORS: dict[str, Callable[[Any], bool]] = {
     "task": lambda value: isinstance(value, str),
     "input_shape": is_shape,
     "dynamic_batch": lambda value: isinstance(value, bool),
@@ -112,4 +109,4 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "task_metadata": lambda value: isinstance(value, dict),
     "training": is_training,
 }
-"""Whether a value is valid, for each field that is relied on."""
+"""Checks of the fields that the code relies on, by name."""

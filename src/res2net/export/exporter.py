@@ -1,4 +1,4 @@
-"""What export needs to know of a task: sizes, outputs, and how an exported network takes the place of the model."""
+"""How the networks of a task are exported, and how the task runs on an exported network."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ __all__ = ["EXPORTERS", "Agreement", "Exporter"]
 
 
 class Agreement(Protocol):
-    """How an exported network agrees with the network it was made from."""
+    """How closely the outputs of an exported network match those of the original."""
 
     def to_dict(self) -> dict[str, float]:
-        """All numbers, ready for JSON."""
+        """All numbers as a dictionary for JSON."""
 
     def summary(self, images: str) -> str:
-        """One line about it; `images` says what was compared, such as "synthetic images"."""
+        """A one-line summary; `images` names the images that were compared, such as "synthetic images"."""
 
     def check(self, *, int8: bool) -> None:
-        """Raise `InputError` where the two differ by more than rounding, or than int8 explains."""
+        """Raise `InputError` if the outputs differ by more than rounding, or int8 quantization, explains."""
 
 
 class Exporter:
     """How a task's network is exported, and how the task runs on an exported network.
 
     Args:
-        task: with its trained network; or with an exported one as its `model`, before `adapt`.
+        task: the task with its trained network; or, before `restore`, with the exported network as its `model`.
     """
 
     outputs: ClassVar[Sequence[str]] = ("logits",)
-    """Names of what the network returns."""
+    """Names of the network's outputs."""
     required_facts: ClassVar[Sequence[str]] = ()
-    """The facts of the task without which an exported network cannot be used."""
+    """The facts of the task that the metadata of an exported network must contain."""
     may_lack_options: ClassVar[bool] = False
-    """Whether an exported file need not state the options of its task, since they are of the training alone."""
+    """Whether the metadata may omit the options of the task, because they only affect training."""
     formats: ClassVar[Sequence[str]] = ("pt2", "onnx", "openvino", "aoti")
-    """The formats that the network can be written in."""
+    """The formats that the network can be exported to."""
     int8: ClassVar[bool] = True
-    """Whether it may be quantized."""
+    """Whether the network can be quantized."""
     dynamic_batch: ClassVar[bool] = True
-    """Whether it may take any number of images."""
+    """Whether the exported network can accept batches of any size."""
     compared: ClassVar[int] = 32
-    """Synthetic images on which the exported network is compared, where no others are given."""
+    """Number of synthetic images to compare the exported network on, if the user gives no images."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -62,24 +62,24 @@ class Exporter:
             size: height and width; by default what suits the task.
 
         Returns:
-            Height and width, and before them the slices of volumes.
+            Height and width; for volumes the number of slices, height and width.
 
         Raises:
-            InputError: the network cannot have that size.
+            InputError: the network does not support that size.
         """
         raise NotImplementedError
 
     def transform(self) -> Callable[[Any], Tensor]:
-        """After `set_size`, the transform from an image alone to what the exported network sees, `(C, H, W)`."""
+        """The transform from an image to the input of the exported network, `(C, H, W)`; call `set_size` first."""
         raise NotImplementedError
 
     @property
     def in_channels(self) -> int:
-        """Channels of the network's input: those of an image, and those that the task adds."""
+        """Number of input channels: those of an image and any that the task adds."""
         return len(self.task.preprocessing.mean)
 
     def examples(self, count: int) -> Iterable[Any]:
-        """Synthetic inputs, as `Inputs.read` returns them, on which the exported network can be compared."""
+        """Synthetic inputs to compare the exported network on, of the type that `Inputs.read` returns."""
         samples = Shapes(count, seed=0)
         return (samples[index][0] for index in range(count))
 
@@ -88,14 +88,14 @@ class Exporter:
         return compare_outputs(exported, original, batches, logits=list(self.outputs) == ["logits"])
 
     def adapt(self, network: nn.Module, size: tuple[int, ...]) -> nn.Module:
-        """The exported network, whose input has that size, in the form in which the task uses its model."""
+        """Wrap an exported network of this input size so that the task can use it as its model."""
         return network
 
     def restore(self, network: nn.Module, outputs: Sequence[str], size: tuple[int, ...]) -> None:
-        """Put an exported network into the place of the task's model.
+        """Replace the task's model by an exported network.
 
         Raises:
-            InputError: the network returns something else, or its file does not state a fact that the task needs.
+            InputError: the network has other outputs, or its metadata lack a fact that the task needs.
         """
         if tuple(outputs) != tuple(self.outputs):
             raise InputError(
@@ -113,4 +113,4 @@ class Exporter:
 EXPORTERS: Registry[Callable[[Task], Exporter]] = Registry(
     "Task that can be exported", modules=lambda: {name: f"{module}.task" for name, module in task_modules().items()}
 )
-"""What makes the `Exporter` of a task, by the name of the task."""
+"""Functions that create the `Exporter` of a task, by the name of the task."""

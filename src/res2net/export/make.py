@@ -1,4 +1,4 @@
-"""A task's network as a file that another program runs, compared with the network before it is kept."""
+"""Export the network of a task to a file, and verify the file against the network before it is kept."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["Exported", "export_task"]
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported network: its file, and how it agrees with the network it was made from."""
+    """An exported network: its file, and how closely its outputs match those of the original."""
 
     path: Path
     agreement: Agreement
@@ -42,17 +42,17 @@ class Exported:
 def export_task(
     task: Task, metadata: Mapping[str, Any], settings: ExportSettings, console: Console | None = None
 ) -> Exported:
-    """Export the network of a task, and compare the file with the network before it is kept.
+    """Export the network of a task, and verify the file against the network before it is kept.
 
     Args:
-        task: with the weights to export.
-        metadata: what is known about the weights, as a checkpoint states it: `source`, `licence`, and what an
-            evaluation takes from the training.
-        settings: how it is exported.
+        task: the task with the weights to export.
+        metadata: the metadata of the weights, as in a checkpoint: `source`, `licence`, and the settings of `TRAINING`.
+        settings: how to export the network.
         console: where progress is shown.
 
     Raises:
-        InputError: the task cannot be exported so, a file cannot be written, or the file differs from the network.
+        InputError: the task does not support these settings, a file cannot be written, or the outputs of the file
+            differ from those of the network.
     """
     exporter = EXPORTERS[task.name](task)
     backbone = backbone_of(task)
@@ -113,7 +113,7 @@ def export_task(
 
 
 def image_batches(exporter: Exporter, folder: str | None, settings: ExportSettings) -> Iterator[Tensor]:
-    """Prepared images of a folder, or synthetic ones, in whole batches; the last is filled up with its own images."""
+    """Transformed images of a folder, or synthetic ones, in full batches; the last repeats images to fill up."""
     transform, inputs = exporter.transform(), exporter.task.inputs
     if folder is None:
         return whole_batches(exporter.examples(exporter.compared), transform, settings.batch_size)
@@ -122,7 +122,7 @@ def image_batches(exporter: Exporter, folder: str | None, settings: ExportSettin
 
 
 def check_supported(exporter: Exporter, settings: ExportSettings) -> None:
-    """Raise `InputError` where a task's network cannot be exported in the way that was chosen."""
+    """Raise `InputError` if a task's network cannot be exported with these settings."""
     name = exporter.task.name
     if settings.features:
         if exporter.task.inputs.dims != (2,):
@@ -138,7 +138,7 @@ def check_supported(exporter: Exporter, settings: ExportSettings) -> None:
 
 
 def check_target(target: Path, settings: ExportSettings) -> None:
-    """Raise `InputError` unless the files may be written there: before the work, not after."""
+    """Raise `InputError` early, before the network is exported, if the files cannot be written to the target."""
     ending = FORMATS[settings.to]
     if target.is_dir():
         raise InputError(f"{target} is a folder: name a file in it to write.")
@@ -157,7 +157,7 @@ def check_target(target: Path, settings: ExportSettings) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Bring all files of a folder to another, each whole or not at all."""
+    """Copy all files of a folder to another, each of them atomically."""
     for file in sorted(source.iterdir()):
         with file.open("rb") as content:
             atomic_write(target / file.name, partial(shutil.copyfileobj, content))

@@ -1,4 +1,4 @@
-"""A task that runs on an exported network."""
+"""Restore a task that runs on an exported network."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ __all__ = ["restore_exported"]
 def restore_exported(
     path: str | Path, runtime: str | None = None, precision: str = "fp32", name: str | None = None
 ) -> tuple[Task, Artefact]:
-    """Restore the task of an exported network, which takes the place of the task's model.
+    """Restore the task of an exported network, with the network as the task's model.
 
     Args:
-        path: of the file that `res2net export` wrote.
-        runtime: one of `SAFE_RUNTIMES`; by default the one that the file is for.
-        precision: of what is not quantized.
-        name: the task that is expected; by default that of the file.
+        path: the file that `res2net export` wrote.
+        runtime: one of `SAFE_RUNTIMES`; by default the one that matches the file.
+        precision: precision of what is not quantized.
+        name: the expected task; by default that of the file.
 
     Returns:
-        The task, and what its file states.
+        The task, and the metadata of the file.
 
     Raises:
-        InputError: as `load_runtime`, the network is of another task, or it returns features and no results.
+        InputError: the network cannot be loaded (see `load_runtime`), belongs to another task, or returns features
+            instead of the outputs of the task.
     """
     if runtime is not None:
         check_choice("runtime", runtime, SAFE_RUNTIMES)
-    network = load_runtime(path, runtime, precision=cast("Precision", precision))  # which checks it
+    network = load_runtime(path, runtime, precision=cast("Precision", precision))  # checks the precision
     artefact = network.artefact
     if not artefact.class_names:
         raise InputError(f"{path} returns features and no results: export the network without --features.")
@@ -45,9 +46,9 @@ def restore_exported(
         )
     kind = TASKS[artefact.task]
     make_exporter = EXPORTERS[artefact.task]
-    absent: dict[str, Any] | None = {} if getattr(make_exporter, "may_lack_options", False) else None
-    stated = artefact.task_metadata.get("task_options", absent)
-    options = from_dict(kind.Options, stated, f"The task options of {path}")
+    default: dict[str, Any] | None = {} if getattr(make_exporter, "may_lack_options", False) else None
+    task_options = artefact.task_metadata.get("task_options", default)
+    options = from_dict(kind.Options, task_options, f"The task options of {path}")
     facts = {**artefact.task_metadata, "class_names": list(artefact.class_names)}
     task = kind(network, artefact.preprocessing, options, facts)
     make_exporter(task).restore(network, artefact.outputs, tuple(artefact.input_shape[2:]))

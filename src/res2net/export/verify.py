@@ -1,4 +1,4 @@
-"""Agreement of two networks on the same images."""
+"""Compare the outputs of two networks on the same images."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["Agreement", "compare_outputs"]
 
 
 LIMIT = 1e-4
-"""Largest relative difference of a file in fp32."""
+"""Largest accepted relative difference in fp32."""
 INT8_LIMIT = 90.0
-"""Least share of images with the same likeliest class in int8, in percent."""
+"""Smallest accepted share of images, in percent, for which int8 leaves the most likely class unchanged."""
 INT8_FEATURES_LIMIT = 0.5
-"""Largest relative difference in int8 of outputs that are no logits, such as features and heat maps."""
+"""Largest accepted relative difference in int8 of outputs other than logits, such as features and heat maps."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the outputs of a network agree with those of a reference network."""
+    """How closely the outputs of a network match those of a reference network."""
 
     images: int
     """Number of images."""
@@ -39,12 +39,12 @@ class Agreement:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def summary(self, images: str) -> str:
-        """One line about it; `images` says what was compared, such as "synthetic images"."""
+        """A one-line summary; `images` names the images that were compared, such as "synthetic images"."""
         line = f"{self.images} {images}: largest difference {self.largest:.2e}, relative {self.relative:.2e}"
         return line if self.top1 is None else f"{line}, same likeliest class {self.top1:.1f} %"
 
     def check(self, *, int8: bool) -> None:
-        """Raise `InputError` where the outputs differ by more than rounding, or than int8 explains."""
+        """Raise `InputError` if the outputs differ by more than rounding, or int8 quantization, explains."""
         if not int8 and self.relative > LIMIT:
             raise InputError(
                 f"The file differs from the network by {self.relative:.1e} of the largest output, and {LIMIT:.0e} is "
