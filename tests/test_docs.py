@@ -142,7 +142,6 @@ def heading_anchor(heading):
 def test_every_task_has_a_page():
     text = "".join(page.read_text(encoding="utf-8") for page in DOCS)
     for task in task_names():
-        assert f'res2net.train("{task}"' in text
         assert re.search(rf"res2net predict {task} " if task != "classify" else "res2net predict ", text)
 
 
