@@ -1,4 +1,4 @@
-"""Reading one image: any mode and orientation becomes an upright RGB image, anything else one sentence."""
+"""Read an image file of any mode and orientation as an upright RGB image, or raise `BadImage`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["DECODES", "EXTENSIONS", "BadImage", "Box", "Jpeg", "decode_image", "
 __all__ += ["open_image", "read_image", "read_turned"]
 
 DECODES = ("full", "scaled")
-"""Ways to decode: all of an image, or of a JPEG only the detail that is needed."""
+"""Ways to decode: at full resolution, or JPEG files only as finely as needed."""
 
 Box = tuple[float, float, float, float]
-"""Left, top, right and bottom edge of a rectangle, pixels."""
+"""Left, top, right and bottom edge of a rectangle, in pixels."""
 
 DETAIL = 2
-"""Least number of decoded pixels along each side of a pixel that is made of them.
+"""Minimum ratio of decoded to resized pixels along each axis.
 
-With 2, photos differ from fully decoded ones by 42 dB (PSNR) or more, where saving them once more as JPEG of quality 95
-costs 35 dB; with 1 they differ by 30 dB, which can be seen.
+With 2, resized photos match fully decoded ones with a PSNR of at least 42 dB, compared with 35 dB for recompressing
+them as JPEG of quality 95; with 1 it is 30 dB, a visible difference.
 """
 
-# Named, since Pillow would otherwise also try formats that start other programs (EPS) or hold no images of a camera.
+# Listed explicitly, since Pillow would otherwise also try formats that start other programs (EPS) or are no photos.
 _FORMATS = {
     "BMP": (".bmp",),
     "GIF": (".gif",),
@@ -44,11 +44,11 @@ _FORMATS = {
 }
 
 EXTENSIONS = tuple(extension for extensions in _FORMATS.values() for extension in extensions)
-"""Endings of files that count as images, in lower case."""
+"""File extensions of images, in lower case."""
 
 
 class BadImage(InputError):  # noqa: N818 - users say `except BadImage`, not of an error of theirs
-    """An image that cannot be read. `path` and `reason` say which and why, but not after a DataLoader's worker."""
+    """An image that cannot be read. `path` and `reason` are empty if the error was raised in a DataLoader worker."""
 
     def __init__(self, message: str, path: str = "", reason: str = "") -> None:
         super().__init__(message)
@@ -62,53 +62,53 @@ class BadImage(InputError):  # noqa: N818 - users say `except BadImage`, not of 
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """The image in a file, as `decode_image` decodes it.
+    """Read an image file and decode it with `decode_image`.
 
     Raises:
-        BadImage: there is no such file, or it is not a complete image in a known format.
+        BadImage: there is no such file, or it is not a complete image in a supported format.
     """
     return decode_image(_content(path), path)
 
 
 def read_turned(path: str | Path) -> tuple[Image.Image, int]:
-    """The image as `read_image` reads it, and how it was turned for that: 1 (not at all) to 8 as in EXIF.
+    """The image as `read_image` returns it, and its original EXIF orientation from 1 (upright) to 8.
 
     Raises:
-        BadImage: as of `read_image`.
+        BadImage: as in `read_image`.
     """
     data = _content(path)
     if not data:
         raise BadImage.at(path, "the file is empty")
     with _opened(data, path) as image:
-        image.load()  # some formats have their metadata behind the pixels
+        image.load()  # some formats store their metadata after the pixels
         orientation = _orientation(image)
         return _upright_rgb(image), orientation
 
 
 def open_image(path: str | Path) -> Image.Image | Jpeg:
-    """The image in a file: a JPEG not decoded yet, any other as `decode_image` decodes it.
+    """Open an image file: a JPEG as an undecoded `Jpeg`, any other format decoded by `decode_image`.
 
     Raises:
-        BadImage: there is no such file, or it is not an image in a known format.
+        BadImage: there is no such file, or it is not an image in a supported format.
     """
     data = _content(path)
     return Jpeg(data, path) if data.startswith(b"\xff\xd8\xff") else decode_image(data, path)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of the image in a file as `read_image` turns it, from its header: no pixel is decoded.
+    """Height and width of the upright image in a file, from its header, without decoding pixels.
 
     Raises:
-        BadImage: there is no such file, or it is not an image in a known format.
+        BadImage: there is no such file, or it is not an image in a supported format.
     """
     return image_header(path)[0]
 
 
 def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
-    """As `image_size`, and how `read_image` turns the image: 1 (not at all) to 8 as in EXIF.
+    """The size as in `image_size`, and the EXIF orientation from 1 (upright) to 8.
 
     Raises:
-        BadImage: there is no such file, or it is not an image in a known format.
+        BadImage: there is no such file, or it is not an image in a supported format.
     """
     try:
         with Path(path).open("rb") as file, _opened(file, path) as image:
@@ -120,13 +120,13 @@ def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
 
 
 def decode_image(data: bytes, path: str | Path) -> Image.Image:
-    """The image in the bytes of a file; `path` is only the name that an error tells.
+    """Decode an image from the bytes of a file; `path` is only used in error messages.
 
-    The result has mode RGB and is turned as its EXIF orientation says. Transparent pixels are laid on white, the paper
-    of drawings and documents. 16-bit grey is scaled to 8 bits. Of several frames the first is taken.
+    The result has mode RGB and is rotated upright by its EXIF orientation. Transparent images are composited on white,
+    as documents and drawings expect. 16-bit grey images are scaled to 8 bits. The first of several frames is used.
 
     Raises:
-        BadImage: the bytes are not a complete image in a known format, or it has more than twice
+        BadImage: the bytes are not a complete image in a supported format, or the image has more than twice
             `PIL.Image.MAX_IMAGE_PIXELS` pixels (179 million), where Pillow suspects a decompression bomb.
     """
     if not data:
@@ -136,17 +136,17 @@ def decode_image(data: bytes, path: str | Path) -> Image.Image:
 
 
 class Jpeg:
-    """A JPEG of which only the header is read, so that no more of its detail is decoded than its use needs.
+    """A JPEG whose pixels are decoded later, only at the scale that is needed.
 
-    The Huffman code has to be read in full, but libjpeg then computes the image at a half, a quarter or an eighth of
-    its size. `size` is the upright `(width, height)` in full detail.
+    The Huffman code has to be read in full, but libjpeg can then reconstruct the image at a half, a quarter or an
+    eighth of its size. `size` is the full upright size, `(width, height)`.
 
     Args:
         data: the bytes of the file.
-        path: the name that an error tells.
+        path: the name for error messages.
 
     Raises:
-        BadImage: as of `decode_image`, but that pixels are missing is only seen when they are decoded.
+        BadImage: as in `decode_image`, except that missing pixels are only noticed when they are decoded.
     """
 
     def __init__(self, data: bytes, path: str | Path) -> None:
@@ -156,9 +156,9 @@ class Jpeg:
             self.size = image.size if self.orientation < 5 else image.size[::-1]
 
     def cut(self, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
-        """The rectangle `box` of the upright image, resized to `size` (width, height).
+        """Crop the rectangle `box` from the upright image and resize it to `size` (width, height).
 
-        Where `box` has whole numbers and all detail is needed: exactly `read_image(path).crop(box).resize(size)`.
+        For an integer `box` at full scale, the result equals `read_image(path).crop(box).resize(size)`.
 
         Raises:
             BadImage: the pixels cannot be decoded.
@@ -169,7 +169,7 @@ class Jpeg:
             if scale > 1:
                 image.draft(None, (image.width // scale, image.height // scale))
             upright = _upright_rgb(image)
-        # Of a side that `scale` does not divide, libjpeg adds the rest as a pixel at its end, which may be turned.
+        # If `scale` does not divide a side, libjpeg rounds it up at its end, which the rotation may move to its start.
         add_left = math.ceil(self.size[0] / scale) - self.size[0] / scale if self.orientation in (2, 3, 6, 7) else 0.0
         add_top = math.ceil(self.size[1] / scale) - self.size[1] / scale if self.orientation in (3, 4, 7, 8) else 0.0
         edges = [edge / scale + add for edge, add in zip(box, (add_left, add_top) * 2, strict=True)]
@@ -181,12 +181,12 @@ class Jpeg:
 
 @contextlib.contextmanager
 def _opened(data: bytes | BinaryIO, path: str | Path) -> Iterator[Image.Image]:
-    """The image in `data`, bytes or an open file, before its pixels are decoded.
+    """Open the image in `data`, bytes or an open file, without decoding its pixels.
 
-    Whatever goes wrong within is told as `BadImage`.
+    Any error within the `with` block is raised as `BadImage`.
     """
-    # Pillow warns of large images and odd metadata, on which nobody can act. Only its own warnings are silenced:
-    # threads share the filters, and one could leave its filter behind.
+    # Pillow warns of large images and odd metadata, on which users cannot act. Only Pillow's warnings are silenced:
+    # threads share the filters, so one thread could leave its filter in place.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         try:
@@ -206,7 +206,7 @@ def _content(path: str | Path) -> bytes:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the image has to be turned, 1 to 8 as in EXIF; 1, not at all, also where the metadata cannot be read."""
+    """The EXIF orientation, 1 to 8; 1 (upright) if the metadata cannot be read."""
     with contextlib.suppress(Exception):
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         return orientation if orientation in range(1, 9) else 1
@@ -215,7 +215,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
     image.load()
-    # Metadata that cannot be rewritten must not cost the image: in place, the pixels are turned before that.
+    # If rewriting the metadata fails, the image is still usable: in place, Pillow rotates the pixels first.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
@@ -223,7 +223,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    # Pillow would copy one that is RGB already, which for a large photo may take as long as to decode it.
+    # Skip the conversion of RGB images: Pillow would copy them, which can take as long as decoding a large photo.
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the annotations of a data set, found in one pass and reported together."""
+"""Faults in the annotations of a data set, collected in one pass and reported together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from res2net.errors import InputError, check_choice
 __all__ = ["BAD_ANNOTATIONS", "FAULTS", "NOTES", "AnnotationReport", "Fault"]
 
 BAD_ANNOTATIONS = ("stop", "skip")
-"""What faults do: "stop" raises `InputError`, "skip" leaves what is wrong out."""
+"""How to handle faults: "stop" raises `InputError`, "skip" ignores the faulty annotations."""
 
 FAULTS = {
     "unreadable file": "unreadable files",
@@ -31,18 +31,18 @@ FAULTS = {
     "bad key points": "bad key points",
     "key point outside": "key points outside of their image",
 }
-"""Every kind of fault, and what several of a kind are called."""
+"""Every kind of fault, with its plural."""
 
 NOTES = {"no objects": "images without objects"}
-"""What is no fault and yet worth to know."""
+"""Observations that are not faults but worth reporting, with their plurals."""
 
 EXAMPLES = 5
-"""Faults of each kind that are kept with file and position; all are counted."""
+"""Maximum number of faults of each kind to keep as examples; all are counted."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: its kind, the file where it stands, and what is wrong there, such as "object 7 has the class 99"."""
+    """One fault: its kind, the file, and a description, such as "object 7 has the class 99"."""
 
     kind: str
     file: str
@@ -56,7 +56,7 @@ class AnnotationReport:
     """Faults and notes of one data set, counted by kind, with the first examples of each.
 
     Args:
-        path: the data set, as the user named it.
+        path: the data set, as the user gave it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -67,7 +67,7 @@ class AnnotationReport:
         self._first: Fault | None = None
 
     def add(self, kind: str, file: str | Path, what: str) -> None:
-        """Count a fault of a kind of `FAULTS`."""
+        """Add a fault; its kind is a key of `FAULTS`."""
         fault = Fault(kind, str(file), what)
         assert kind in FAULTS, kind
         self.counts[kind] += 1
@@ -77,7 +77,7 @@ class AnnotationReport:
             examples.append(fault)
 
     def note(self, kind: str) -> None:
-        """Count something of a kind of `NOTES`."""
+        """Add a note; its kind is a key of `NOTES`."""
         assert kind in NOTES, kind
         self.notes[kind] += 1
 
@@ -87,19 +87,19 @@ class AnnotationReport:
         return self.counts.total()
 
     def summary(self) -> str:
-        """Such as "3 degenerate boxes and 1 missing image", in the order of `FAULTS`."""
+        """A summary such as "3 degenerate boxes and 1 missing image", in the order of `FAULTS`."""
         parts = [
-            f"{self.counts[kind]} {kind if self.counts[kind] == 1 else several}"
-            for kind, several in FAULTS.items()
+            f"{self.counts[kind]} {kind if self.counts[kind] == 1 else plural}"
+            for kind, plural in FAULTS.items()
             if self.counts[kind]
         ]
         return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts) or "no faults"
 
     def settle(self, bad_annotations: str) -> None:
-        """Do what `bad_annotations` of `BAD_ANNOTATIONS` says.
+        """Handle the faults as `bad_annotations`, one of `BAD_ANNOTATIONS`, says.
 
         Raises:
-            InputError: there are faults, and it says "stop".
+            InputError: there are faults, and `bad_annotations` is "stop".
         """
         check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
         if self._first is None or bad_annotations == "skip":

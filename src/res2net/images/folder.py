@@ -1,4 +1,4 @@
-"""Images in folders: a folder for each class, a split into training and validation, and plain lists."""
+"""Images in folders: one folder per class, splits into training and validation, and lists of files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["ImageFiles", "ImageFolder", "ReadFiles", "list_files", "list_images"
 
 
 class ImageFiles(Dataset[Sample]):
-    """Files of images with their labels: `(PIL.Image, {"label": int})`; a bad image raises `BadImage`.
+    """Image files with a class label each: `(PIL.Image, {"label": int})`; a broken image raises `BadImage`.
 
     Args:
-        paths: of the images; strings, since large sets have millions.
-        targets: the label of each.
+        paths: paths of the images; strings, as large data sets have millions.
+        targets: the label of each image.
         class_names: the name of each class.
     """
 
@@ -41,25 +41,25 @@ class ImageFiles(Dataset[Sample]):
         return read_image(self.paths[index]), {"label": self.targets[index]}
 
     def undecoded(self, index: int) -> Sample:
-        """The sample with a `Jpeg` in place of the image, where it is one, for transforms that decode it."""
+        """The sample, with JPEG files as an undecoded `Jpeg`, for transforms that decode it themselves."""
         return open_image(self.paths[index]), {"label": self.targets[index]}
 
     def subset(self, indices: Iterable[int]) -> ImageFiles:
-        """The samples of these indices, in their order, with the same classes."""
+        """The samples with these indices, in that order, with the same classes."""
         chosen = list(indices)
         return ImageFiles([self.paths[i] for i in chosen], [self.targets[i] for i in chosen], self.class_names)
 
     def renamed(self, names: Mapping[str, str]) -> ImageFiles:
-        """The same samples, with each class that `names` knows called by its name there."""
+        """The same samples, with classes renamed by the mapping `names`; other classes keep their names."""
         return ImageFiles(self.paths, self.targets, [names.get(name, name) for name in self.class_names])
 
 
 class ReadFiles(Dataset[Sample]):
-    """Files of which nothing is known: `(read(path), {})`.
+    """Files without annotations, as pairs `(read(path), {})`.
 
     Args:
-        paths: of the files.
-        read: gives what is in a file, such as an image; for a bad file it raises `BadImage`.
+        paths: paths of the files.
+        read: a function that reads a file, for example as an image; it raises `BadImage` for a broken file.
     """
 
     def __init__(self, paths: Sequence[str | Path], read: Callable[[str | Path], Any] = read_image) -> None:
@@ -73,9 +73,9 @@ class ReadFiles(Dataset[Sample]):
 
 
 class ImageFolder(ImageFiles):
-    """A folder that has a folder for each class, in the order of their names; images lie at any depth below.
+    """A folder with one subfolder per class, in alphabetical order; images may be at any depth below.
 
-    Hidden files and folders do not count, nor do files without an ending of `EXTENSIONS` (in any case of letters).
+    Hidden files and folders are ignored, as are files whose extension is not in `EXTENSIONS` (in upper or lower case).
 
     Raises:
         InputError: there is no such folder, it has no class folders, or one of them has no images.
@@ -102,13 +102,14 @@ class ImageFolder(ImageFiles):
 
 
 def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
-    """Training and validation: of each class the same share, at least one image, goes to the validation.
+    """Split images into training and validation: the same share of each class, at least one image, is for validation.
 
-    The choice depends on the seed and on the path of each image below the folder, so it is the same on every machine.
+    The split depends on the seed and on the path of each image relative to the folder, so it is the same on every
+    machine.
 
     Args:
-        images: to be split.
-        val_fraction: share of the validation, above 0 and below 1.
+        images: the images to split.
+        val_fraction: share of the validation images, above 0 and below 1.
         seed: another seed gives another split.
 
     Raises:
@@ -127,12 +128,12 @@ def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int =
                 "add images, or make folders train and val."
             )
         names = [Path(images.paths[index]).relative_to(images.root).as_posix() for index in indices]
-        val.update(indices[chosen] for chosen in hashed_split(names, val_fraction, seed)[1])
+        val.update(indices[position] for position in hashed_split(names, val_fraction, seed)[1])
     return images.subset(i for i in range(len(images)) if i not in val), images.subset(sorted(val))
 
 
 def list_images(path: str | Path) -> list[Path]:
-    """The images to predict: a file itself, whatever its ending, or all images below a folder, sorted.
+    """List images: a file itself, whatever its extension, or all images below a folder, sorted.
 
     Raises:
         InputError: nothing is there.
@@ -141,11 +142,12 @@ def list_images(path: str | Path) -> list[Path]:
 
 
 def list_files(path: str | Path, endings: tuple[str, ...], one: str, many: str) -> list[Path]:
-    """A file itself, whatever its ending, or all files with one of the endings below a folder, sorted.
+    """List files: a file itself, whatever its extension, or all files below a folder with a given ending, sorted.
 
     Args:
-        path: of the file or the folder.
-        endings: in lower case; those of files may be in any case. Hidden files and folders do not count.
+        path: the file or the folder.
+        endings: accepted endings, in lower case; they are compared without regard to case. Hidden files and folders are
+            ignored.
         one: what a file is called in messages, such as "an image".
         many: the plural, such as "images".
 
@@ -164,12 +166,12 @@ def list_files(path: str | Path, endings: tuple[str, ...], one: str, many: str) 
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted by name, without hidden ones."""
+    """The subfolders of a folder, sorted by name, without hidden ones."""
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _walk(folder: Path, endings: tuple[str, ...] = EXTENSIONS) -> Iterator[str]:
-    """The files with one of the endings below a folder, links followed, in no order."""
+    """Yield the files below a folder with one of the endings, in no particular order; symbolic links are followed."""
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:

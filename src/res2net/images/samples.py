@@ -1,4 +1,4 @@
-"""What flows out of a data set: samples, broken images that were skipped, and batches."""
+"""Samples of data sets, placeholders for broken images, and collation into batches."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ __all__ = [
 ]
 
 UNLABELLED = 255
-"""In maps of classes: a pixel without a label, or in maps of stuff one of a thing."""
+"""The value of unlabelled pixels in class maps, and of pixels of things in stuff maps."""
 BAD_IMAGES = ("stop", "skip")
 
 OBJECT_ENTRIES = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult")
-"""Entries of a target that have a row for each object of the image: they are dropped and joined together."""
+"""Entries of a target that have one row per object of the image; transforms filter all of them together."""
 
 SIDE_MULTIPLE = 32
-"""Sides of a batch of images with objects are multiples of it: the coarsest stride of the usual pyramids."""
+"""Batches of images with objects are padded to multiples of this, the coarsest stride of common pyramids."""
 
 Sample = tuple[Any, dict[str, Any]]
-"""An image (`PIL.Image`, or a tensor `(C, H, W)`; for a transform also a `Jpeg` not decoded yet) and its target.
+"""An image and its target; the class of an image is `target["label"]`.
 
-The class of an image is `target["label"]`.
+The image is a `PIL.Image` or a tensor `(C, H, W)`; transforms also accept an undecoded `Jpeg`.
 """
 
 
 class Samples(Protocol):
-    """Any data set that gives samples by index."""
+    """Any data set with samples by index."""
 
     def __len__(self) -> int: ...
 
@@ -56,11 +56,11 @@ class Samples(Protocol):
 
 
 class Generated(Dataset[Sample]):
-    """Samples that a subclass makes on demand, each from its index alone.
+    """A synthetic data set, whose subclass generates each sample on demand from its index.
 
     Args:
         length: number of samples.
-        keep: keep samples in memory once they are made.
+        keep: keep generated samples in memory.
     """
 
     def __init__(self, length: int, *, keep: bool = False) -> None:
@@ -81,14 +81,14 @@ class Generated(Dataset[Sample]):
         return image, dict(target)
 
     def make(self, index: int) -> Sample:
-        """Make the sample of an index that is in range."""
+        """Generate the sample of an index, which is in range."""
         raise NotImplementedError
 
 
 def true_targets(dataset: Samples) -> Iterator[dict[str, Any]]:
-    """The target of each image of a data set.
+    """Yield the target of each image of a data set.
 
-    Where it has `target(index)`, that is asked in place of the samples, which takes reading every image.
+    If the data set has a method `target(index)`, it is used instead of indexing, which would read every image.
     """
     read = getattr(dataset, "target", None) or (lambda index: dataset[index][1])
     for index in range(len(dataset)):
@@ -97,21 +97,21 @@ def true_targets(dataset: Samples) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Stands in a data set for an image that could not be read."""
+    """Takes the place of a sample whose image could not be read."""
 
     path: str
     reason: str
 
 
 class Transformed(Dataset[Sample | Skipped]):
-    """A data set with a transform of `(image, target)`, and a rule for broken images; a target gets its `index`.
+    """Applies a transform to the samples of a data set and handles broken images; adds `index` to the targets.
 
     Args:
-        dataset: gives samples by index.
-        transform: such as those of `res2net.images.transforms`.
-        bad_images: "stop" lets `BadImage` through, "skip" puts a `Skipped` in the place of the sample.
-        decode: "scaled" hands the transform a `Jpeg` where a file is one, so that it decodes no more detail than it
-            needs, as those of `res2net.images.transforms` do; "full" hands it decoded images.
+        dataset: a data set with samples by index.
+        transform: a transform of `(image, target)`, such as those of `res2net.images.transforms`.
+        bad_images: "stop" raises `BadImage`, "skip" returns a `Skipped` instead of the sample.
+        decode: "scaled" passes JPEG files to the transform as an undecoded `Jpeg`, so that it decodes only as much
+            detail as it needs; "full" always passes decoded images.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Transformed(Dataset[Sample | Skipped]):
         self.bad_images = bad_images
         self.decode = decode
         self._read: Callable[[int], Sample] = dataset.__getitem__
-        if decode == "scaled":  # images in memory have nothing to decode
+        if decode == "scaled":  # data sets in memory have no `undecoded`
             self._read = getattr(dataset, "undecoded", dataset.__getitem__)
 
     def __len__(self) -> int:
@@ -146,27 +146,26 @@ class Transformed(Dataset[Sample | Skipped]):
 
 
 def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]]:
-    """Samples to a batch: images `(N, C, H, W)` and a dictionary of targets.
+    """Collate samples to a batch: images `(N, C, H, W)` and a dictionary of targets.
 
-    Numbers become a tensor `(N,)`, masks `(H, W)` and other tensors of one shape are stacked, all else becomes a list.
-    `targets["skipped"]` lists what was skipped; when that is all, the images have shape `(0,)` and there are no other
-    targets.
+    Numbers become a tensor `(N,)`; masks `(H, W)` and other tensors of equal shapes are stacked; everything else
+    becomes a list. `targets["skipped"]` lists the skipped images; if all were skipped, the images have shape `(0,)` and
+    there are no other targets.
 
-    Where a target has boxes, a size of its own (`size_now`), or key points `(objects, points, 2)` or masks
-    `(objects, H, W)`, all its tensors but masks `(H, W)` become lists, also when the numbers of objects happen to
-    agree. The images may then have different sizes: zeros are added at their right and bottom (and of volumes behind
-    the last slice), up to the largest size, each side rounded up to a multiple of `SIDE_MULTIPLE`. Nothing is added to
-    masks.
+    If the targets have boxes, `size_now`, keypoints `(objects, points, 2)` or masks `(objects, H, W)`, all tensors but
+    masks `(H, W)` become lists, even if the numbers of objects happen to be equal. The images may then have different
+    sizes: they are padded with zeros at the right and bottom (volumes also behind the last slice) to the largest size,
+    rounded up to a multiple of `SIDE_MULTIPLE`. Masks are not padded.
 
     Raises:
-        InputError: the images of the batch have different shapes, and no objects or different numbers of channels; or
-            the targets have different entries.
+        InputError: the images have different shapes and their targets have no objects, or they have different numbers
+            of channels; or the targets have different entries.
     """
     skipped = [sample for sample in samples if isinstance(sample, Skipped)]
     kept = [sample for sample in samples if not isinstance(sample, Skipped)]
     if not kept:
         return torch.empty(0), {"skipped": skipped}
-    # Torch's own collation writes straight into the memory that a worker shares, for plain tensors.
+    # For plain tensors, torch's own collation writes directly to the shared memory of the worker.
     images = [image.as_subclass(Tensor) for image, _ in kept]
     targets = [target for _, target in kept]
     by_object = any("size_now" in target or any(map(_counts_objects, target.values())) for target in targets)
@@ -186,8 +185,8 @@ def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]
 
 
 def _padded(images: list[Tensor]) -> list[Tensor]:
-    """The images with zeros at their right and bottom, so that all have one size."""
-    sides = range(images[0].ndim - 1, 0, -1)  # the last first, as torch has them
+    """Pad the images with zeros at the right and bottom to a common size."""
+    sides = range(images[0].ndim - 1, 0, -1)  # the last side first, as `F.pad` expects
     sizes = {
         side: math.ceil(max(image.shape[side] for image in images) / SIDE_MULTIPLE) * SIDE_MULTIPLE for side in sides
     }
@@ -196,14 +195,14 @@ def _padded(images: list[Tensor]) -> list[Tensor]:
 
 
 def _counts_objects(value: Any) -> bool:
-    """Whether the length of an entry of a target is the number of objects in the image."""
+    """Whether an entry of a target has one row per object."""
     if isinstance(value, tv_tensors.Mask | tv_tensors.KeyPoints):
         return value.ndim > 2
     return isinstance(value, tv_tensors.BoundingBoxes)
 
 
 def _join(values: list[Any], by_object: bool) -> Any:
-    """One entry of the targets of a batch: a tensor, or the list as it is."""
+    """Join the values of one target entry: stack them if possible, else return the list unchanged."""
     if all(isinstance(value, int | float) for value in values):
         return default_collate(values)
     if not all(isinstance(value, Tensor) for value in values) or len({value.shape for value in values}) > 1:

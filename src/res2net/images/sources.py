@@ -1,4 +1,4 @@
-"""`open_source`: from a name or a path to the samples of training and validation."""
+"""Open a data source, given by a name or a path, as training and validation samples."""
 
 from __future__ import annotations
 
@@ -34,41 +34,41 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DataSource:
-    """Images with their labels, split into training and validation, before any transform."""
+    """A data set: untransformed training and validation samples, their classes, and default settings."""
 
     name: str
     train: Samples
     val: Samples
     class_names: Sequence[str]
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    """What suits a network that is trained from scratch on it; one with published weights brings its own."""
+    """Preprocessing for networks that are trained from scratch; published weights come with their own."""
     augment: TrainAugment = field(default_factory=TrainAugment)
-    """The usual random changes for it."""
+    """The usual data augmentation for this data set."""
     bad_images: str = "stop"
-    """What a broken image does: "stop" or "skip"."""
+    """How to handle broken images: "stop" or "skip"."""
     keypoints: Keypoints | None = None
-    """The key points of its objects, where they have any."""
+    """The keypoints of its objects; None if they have none."""
     decode: str = "full"
     """How JPEG files are decoded for the transforms: "full" or "scaled"."""
     stuff_names: Sequence[str] = ()
-    """The classes of `semantic` in the targets of objects, where there is any stuff: what has no instances."""
+    """Names of the stuff classes of the `semantic` maps, if the data set has stuff (regions without instances)."""
     category_ids: Sequence[int] = ()
-    """The data set's own numbers of its classes, as COCO's files have them."""
+    """The ids of its classes in the files of the data set, as in COCO."""
     stuff_category_ids: Sequence[int] = ()
-    """The data set's own numbers of its classes of stuff."""
+    """The ids of its stuff classes in the files of the data set."""
 
     def overfit(self, count: int) -> DataSource:
-        """The first `count` training images, both to train and to validate on."""
+        """A source with the first `count` training images as both training and validation images."""
         few = subset_of(self.train, range(min(count, len(self.train))))
         return replace(self, train=few, val=few)
 
     def alone(self, index: int) -> DataSource:
-        """One validation image, both to train and to validate on."""
+        """A source with a single validation image as both training and validation image."""
         one = subset_of(self.val, [index])
         return replace(self, train=one, val=one)
 
     def transformed(self, train: Transform, evaluate: Transform) -> tuple[Transformed, Transformed]:
-        """The training and the validation samples through their transforms, for a DataLoader with `collate`."""
+        """The transformed training and validation samples, for a DataLoader that uses `collate`."""
         return (
             Transformed(self.train, train, self.bad_images, self.decode),
             Transformed(self.val, evaluate, self.bad_images, self.decode),
@@ -76,21 +76,21 @@ class DataSource:
 
 
 def subset_of(samples: Samples, chosen: Sequence[int]) -> Samples:
-    """The samples of these indices; a data set that has `subset`, as those of files do, stays what it is."""
-    fewer: Callable[[Sequence[int]], Samples] | None = getattr(samples, "subset", None)
-    return fewer(chosen) if fewer else Subset(samples, chosen)  # type: ignore[arg-type]
+    """The samples with these indices; a data set with a method `subset`, such as those of files, keeps its type."""
+    own_subset: Callable[[Sequence[int]], Samples] | None = getattr(samples, "subset", None)
+    return own_subset(chosen) if own_subset else Subset(samples, chosen)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """How a source is opened.
+    """How to open a source.
 
     Raises:
-        InputError: a value is not known.
+        InputError: a value is unknown.
     """
 
     val_fraction: float = 0.2
-    """Share of the validation in data that are not split yet."""
+    """Share of the samples kept for validation if the data have no split."""
     seed: int = 0
     """Seed of that split."""
     bad_images: str = "stop"
@@ -98,8 +98,8 @@ class DataSettings:
     bad_annotations: str = "stop"
     """Annotations or label maps with faults: "stop" raises `InputError`, "skip" leaves those out."""
     decode: str = "full"
-    """JPEG files: "full" decodes every detail; "scaled" decodes no more than the transform needs, which is faster for
-    large photos and changes pixels a little."""
+    """JPEG files: "full" decodes at full resolution; "scaled" only as much detail as the transform needs, which is
+    faster for large photos and changes pixels slightly."""
 
     def __post_init__(self) -> None:
         check_choice("Treatment of bad images", self.bad_images, BAD_IMAGES)
@@ -107,16 +107,17 @@ class DataSettings:
 
 
 Counts = tuple[int, int]
-"""How many training and validation samples a named source is to have."""
+"""Numbers of training and validation samples."""
 SourceBuilder = Callable[[tuple[str, ...], Counts | None], DataSource]
-"""Makes a named source whose targets have these entries, by default with its usual number of samples."""
+"""A function that builds a named source from the required target entries and the numbers of samples, or None for the
+defaults."""
 
 
 class SourceReader(Protocol):
     """Reads the data set at an existing path into a source whose targets have the entries `labels`.
 
     Raises:
-        InputError: the data set is in no known format.
+        InputError: the format of the data set is not supported.
     """
 
     def __call__(self, path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
@@ -124,7 +125,7 @@ class SourceReader(Protocol):
 
 
 SOURCES: Registry[SourceBuilder] = Registry("Source")
-"""The sources that have a name, such as "shapes"; a task registers those that only it can use."""
+"""Named sources, such as "shapes"; tasks register those that only they can use."""
 
 
 def open_source(
@@ -134,19 +135,19 @@ def open_source(
     labels: Sequence[str] = ("label",),
     reader: SourceReader | None = None,
 ) -> DataSource:
-    """Open a source by what it is: a registered name such as "shapes", or a path.
+    """Open a data source, given by a registered name such as "shapes" or by a path.
 
-    A name may state how many samples there are to train and to validate on, as "shapes:400,100" does. It takes
-    precedence over a folder of the same name, for which `./name` or a `Path` may be given.
+    A name may be followed by the numbers of training and validation samples, as in "shapes:400,100". Names take
+    precedence over folders of the same name; for such a folder, give `./name` or a `Path`.
 
     Args:
         source: a name or a path.
-        settings: how it is opened.
-        labels: the entries of a target that are needed, such as "label", "boxes" or "masks".
-        reader: reads what is at a path; by default `read_classes`, folders of images for classification.
+        settings: how to open it.
+        labels: the required target entries, such as "label", "boxes" or "masks".
+        reader: a function that reads a path; by default `read_classes`, for classification.
 
     Raises:
-        InputError: there is no such source, it is in no known format, or its numbers of samples are wrong.
+        InputError: there is no such source, its format is not supported, or the numbers of samples are invalid.
     """
     settings = settings or DataSettings()
     name, counts = split_counts(source) if isinstance(source, str) else ("", None)
@@ -164,25 +165,25 @@ def open_source(
 
 
 def split_counts(source: str) -> tuple[str, Counts | None]:
-    """The name of a source, and the numbers that follow a registered one after a colon.
+    """Split off the numbers of samples that may follow a registered name after a colon.
 
     Raises:
-        InputError: something else than two numbers above 0 follows.
+        InputError: the name is followed by something other than two positive numbers.
     """
-    name, colon, stated = source.partition(":")
+    name, colon, numbers = source.partition(":")
     if not colon or name not in SOURCES:
         return source, None
-    if not re.fullmatch(r"0*[1-9][0-9]{0,8},0*[1-9][0-9]{0,8}", stated):
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8},0*[1-9][0-9]{0,8}", numbers):
         raise InputError(
             f"{source!r} does not state how many samples {name} has: give two numbers above 0, to train and to "
             f"validate on, as in {name}:400,100."
         )
-    train, val = map(int, stated.split(","))
+    train, val = map(int, numbers.split(","))
     return name, (train, val)
 
 
 def read_classes(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
-    """Read images with a class each: a CIFAR folder, or one of the layouts of `open_folder`."""
+    """Read a classification data set: a CIFAR folder, or one of the layouts of `open_folder`."""
     cifar = find_cifar(path)
     if cifar is not None:
         root, classes = cifar
