@@ -4,10 +4,8 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 
-from res2net import zoo
 from res2net.adapters import smp as adapter
 from res2net.errors import InputError
-from res2net.weights import read_checkpoint
 from res2net.zoo import create_model, list_models
 
 NAME = "res2net14_26w_4s"
@@ -22,7 +20,7 @@ def test_names_are_ours_with_a_prefix_and_a_tag(names):
     assert adapter.register() == names
     assert set(names) <= set(smp.encoders.get_encoder_names())
     assert {name.removeprefix("res2net/").partition(".")[0] for name in names} <= set(list_models())
-    assert {"res2net/res2net50_26w_4s", "res2net/res2net50_26w_4s.in1k", "res2net/res2net50d.in1k"} <= set(names)
+    assert {"res2net/res2net50_26w_4s", "res2net/res2net50_26w_4s.paddle_in1k", "res2net/res2net50d.in1k"} <= set(names)
     assert not any("ecapa" in name for name in names)
 
 
@@ -73,15 +71,16 @@ def test_other_decoders_learn(decoder, options):
 
 
 @torch.no_grad()
-def test_weights_of_a_record(lively, monkeypatch, tmp_path):
+def test_weights_of_a_record(lively, write_published, monkeypatch, tmp_path):
     """A file stands for the published one; downloading is tested with the weights."""
-    source = create_model("res2net50_26w_4s").eval()
-    torch.save(lively(source), tmp_path / "published.pth")
-    monkeypatch.setattr(zoo, "find_checkpoint", lambda name, tag: read_checkpoint(tmp_path / "published.pth"))
+    source = create_model("res2net50_26w_4s", graph="paddle").eval()
+    lively(source)
+    write_published(source, "res2net50_26w_4s", tmp_path)
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
     x = torch.randn(1, 3, 32, 32)
-    model = smp.Unet("res2net/res2net50_26w_4s.in1k", encoder_weights=None).eval()
+    model = smp.Unet("res2net/res2net50_26w_4s.paddle_in1k", encoder_weights=None).eval()
     assert torch.equal(model.encoder(x)[-1], source.features(x)[-1])
-    grey = smp.Unet("res2net/res2net50_26w_4s.in1k", encoder_weights=None, in_channels=1).eval()
+    grey = smp.Unet("res2net/res2net50_26w_4s.paddle_in1k", encoder_weights=None, in_channels=1).eval()
     expected = source.features(x[:, :1].expand(-1, 3, -1, -1))[-1]
     torch.testing.assert_close(grey.encoder(x[:, :1])[-1], expected, rtol=1e-3, atol=1e-3)
     assert grey.encoder.out_channels[:2] == [1, 64]

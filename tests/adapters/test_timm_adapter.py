@@ -50,7 +50,8 @@ def test_tags_are_those_of_our_records():
     tags = {name.partition(".")[2] for name in timm.list_pretrained(f"{adapter.PREFIX}res2net50_26w_8s*")}
     assert {"in1k", "mmpretrain_in1k"} <= tags
     assert timm.list_pretrained(f"{adapter.PREFIX}res2net14*") == []
-    ours = timm.get_pretrained_cfg(f"{adapter.PREFIX}{NAME}.in1k")
+    ours = timm.get_pretrained_cfg(adapter.PREFIX + NAME)
+    assert ours.tag == "in1k"
     theirs = timm.get_pretrained_cfg(f"{NAME}.in1k")
     for field in ("input_size", "interpolation", "crop_pct", "mean", "std", "num_classes"):
         assert getattr(ours, field) == getattr(theirs, field)
@@ -167,38 +168,51 @@ def test_a_new_classifier():
 
 
 @torch.no_grad()
-def test_pretrained_weights_come_from_our_records(lively, tmp_path, monkeypatch):
+def test_pretrained_weights_come_from_our_records(lively, write_published, tmp_path, monkeypatch):
     """A small file stands for the published one; downloading is tested with the weights."""
-    source = create_model(NAME, num_classes=1000, **SMALL).eval()
-    path = tmp_path / "published.pth"
-    torch.save(from_native(lively(source), "mmpretrain"), path)
-    asked = []
-    monkeypatch.setattr(adapter, "fetch", lambda record, *, cache: asked.append((record.name, cache)) or path)
+    source = create_model(NAME, num_classes=1000, graph="paddle", **SMALL).eval()
+    other = create_model("res2net50_14w_8s", num_classes=1000, graph="paddle", **SMALL | {"base_width": 64}).eval()
+    lively(source)
+    lively(other)
+    write_published(source, NAME, tmp_path / "usual")
+    write_published(other, "res2net50_14w_8s", tmp_path / "there")
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "usual"))
     x = torch.randn(1, 3, 32, 32)
-    assert torch.equal(make(pretrained=True, **SMALL).eval()(x), source(x))
-    tagged = make("res2net50_26w_8s.mmpretrain_in1k", pretrained=True, cache_dir="there", scale=4, **SMALL)
-    assert torch.equal(tagged.eval()(x), source(x))
-    assert asked == [(f"{NAME}.in1k", None), ("res2net50_26w_8s.mmpretrain_in1k", "there")]
-    fewer = make(pretrained=True, num_classes=3, **SMALL).eval()
+    tagged = f"{NAME}.paddle_in1k"
+    assert torch.equal(make(tagged, pretrained=True, **SMALL).eval()(x), source(x))
+    there = make(
+        "res2net50_14w_8s.paddle_in1k", pretrained=True, cache_dir=tmp_path / "there", **SMALL | {"base_width": 64}
+    )
+    assert torch.equal(there.eval()(x), other(x))
+    fewer = make(tagged, pretrained=True, num_classes=3, **SMALL).eval()
     assert torch.equal(fewer.forward_features(x), source.features(x)[-1])
-    features = make(pretrained=True, features_only=True, out_indices=(4,), **SMALL).eval()
+    features = make(tagged, pretrained=True, features_only=True, out_indices=(4,), **SMALL).eval()
     assert torch.equal(features(x)[0], source.features(x)[-1])
-    grey = make(pretrained=True, in_chans=1, **SMALL).eval()
+    grey = make(tagged, pretrained=True, in_chans=1, **SMALL).eval()
     torch.testing.assert_close(grey(x[:, :1]), source(x[:, :1].expand(-1, 3, -1, -1)))
-    mine = make(pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **SMALL).eval()
-    assert torch.equal(mine(x), source(x))
-    assert len(asked) == 5
 
 
 @torch.no_grad()
-def test_weights_bring_the_graph_that_they_need(lively, tmp_path, monkeypatch):
+def test_a_file_takes_the_place_of_a_record(lively, tmp_path):
+    source = create_model(NAME, num_classes=1000, **SMALL).eval()
+    torch.save(from_native(lively(source), "mmpretrain"), tmp_path / "mine.pth")
+    x = torch.randn(1, 3, 32, 32)
+    mine = make(pretrained=True, pretrained_cfg_overlay={"file": str(tmp_path / "mine.pth")}, **SMALL).eval()
+    assert torch.equal(mine(x), source(x))
+
+
+@torch.no_grad()
+def test_weights_bring_the_graph_that_they_need(lively, write_published, tmp_path, monkeypatch):
     source = create_model("res2net50d", graph="paddle", num_classes=1000, **SMALL).eval()
-    torch.save(lively(source), tmp_path / "published.pth")
-    monkeypatch.setattr(adapter, "fetch", lambda record, *, cache: tmp_path / "published.pth")
+    weights = lively(source)
+    write_published(source, "res2net50d", tmp_path)
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path))
     model = make("res2net50d.paddle_in1k", pretrained=True, **SMALL).eval()
     x = torch.randn(1, 3, 32, 32)
     assert torch.equal(model(x), source(x))
-    assert not torch.equal(make("res2net50d.in1k", pretrained=True, **SMALL).eval()(x), source(x))
+    plain = make("res2net50d", **SMALL).eval()
+    plain.load_state_dict(weights)
+    assert not torch.equal(plain(x), source(x))
     save_for_hf(model, str(tmp_path / "hub"), safe_serialization=True)
     assert torch.equal(timm.create_model(f"local-dir:{tmp_path / 'hub'}", pretrained=True).eval()(x), source(x))
 

@@ -36,14 +36,10 @@ def distance(a, b):
     return ((a.double() - b.double()).abs().max() / b.double().abs().max()).item()
 
 
-def kernel_alone(*arguments, patches=(), **options):
-    """With names of the module patched for the call."""
-    from res2net.kernels import triton_chain
+def kernel_alone(*arguments, **options):
+    from res2net.kernels.triton_chain import folded_chain_triton
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in patches:
-            patch.setattr(triton_chain, name, value)
-        return triton_chain.folded_chain_triton(*arguments, **options)
+    return folded_chain_triton(*arguments, **options)
 
 
 def compiled_operator(*arguments):
@@ -180,7 +176,7 @@ def test_neighbouring_splits_do_not_leak(interpreted):
 def test_large_tensors_are_addressed_by_64_bits(interpreted, hierarchical):
     layout = Layout(7, 3, hierarchical)
     arguments = (*example(layout), layout)
-    y = interpreted(*arguments, patches=[("INT32_ELEMENTS", 0)])
+    y = interpreted(*arguments, int32_elements=0)
     assert distance(y, folded_chain(*arguments)) < LIMITS[torch.float32]
 
 

@@ -233,6 +233,7 @@ def folded_chain_triton(
     *,
     tf32: bool = False,
     blocks: Blocks | None = None,
+    int32_elements: int = INT32_ELEMENTS,
 ) -> Tensor:
     """Compute `folded_chain` on a GPU in fp32, bf16 or fp16 with fp32 sums, into channels-last memory.
 
@@ -247,6 +248,7 @@ def folded_chain_triton(
         options: as in `folded_chain`.
         tf32: whether products of fp32 are rounded to tf32, to run on matrix units.
         blocks: tile sizes of the launches; by default those of `choose_blocks`.
+        int32_elements: tensors with at least this many elements are addressed with 64 bits.
 
     Raises:
         InputError: an option or a shape does not fit, or there is no GPU (nor TRITON_INTERPRET=1).
@@ -282,7 +284,7 @@ def folded_chain_triton(
         "WINDOW": size if options.pools(layout) else 1,
         "COUNTS_PADDING": options.pool_counts_padding,
         "RELU": options.act == "relu",
-        "LARGE": max(x.numel(), out.numel()) >= INT32_ELEMENTS,
+        "LARGE": max(x.numel(), out.numel()) >= int32_elements,
         "PRECISION": "tf32" if tf32 else "ieee",
         "WIDEN": triton.knobs.runtime.interpret,  # the interpreter multiplies bf16 as integers
     }
