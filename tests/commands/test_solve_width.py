@@ -96,7 +96,7 @@ def test_other_families(run, model):
         (["--like", "ecapa_tdnn_512", "--scale", 4], "ecapa_tdnn_512 takes a signal and res2net50_26w_4s an image"),
         (["--like", "resnet50", "--scale", 4, "--options", "weights", "in1k"], "has no option 'weights'"),
         (["--like", "resnet50", "--scale", 4, "--model", "vgg16"], "has no option 'scale': choose a family that has"),
-        (["--like", "resnet50"], "`res2net solve-width` lacks --scale: see `res2net solve-width --help`."),
+        (["--like", "resnet50"], "`res2net solve-width` needs --scale N: see `res2net solve-width --help`."),
         (["--like", "resnet50", "--scale", 4, "--options", "scal", 3], "has no option 'scal': did you mean 'scale'?"),
         (["--like", "resnet50", "--scale", 4, "--options", "scale", 3], "--options cannot set scale: give --scale."),
     ],

@@ -280,7 +280,7 @@ def test_code_in_a_file_is_not_run(refused, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "`res2net weights` lacks one of {convert,list}"),
+        ([], "`res2net weights` needs convert or list: see `res2net weights --help`."),
         (["convrt", "a", "b"], "Unknown action 'convrt': did you mean 'convert'?"),
         (["convert"], "`res2net weights convert` needs a file to read"),
         (["convert", "a.pth", "--to", "timm"], "`res2net weights convert` needs a file to write"),

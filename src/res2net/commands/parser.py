@@ -266,9 +266,11 @@ def _sentence(complaint: str, verb: str, words: Sequence[str], options: dict[str
     message = " ".join(plain.split())
     more = f"see `res2net {verb} --help`."
     if "Missing from" in message or "required arguments" in message:
-        names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+)\b", plain, re.MULTILINE)
+        names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+\b|\{[\w,-]+\})", plain, re.MULTILINE)
         lacking = [_needed(name, options) for name in names]
         return f"`res2net {verb}` needs {' and '.join(lacking)}: {more}"
+    if found := re.search(r"invalid choice '([^']*)' for argument '(\w+)'", message):
+        check_choice(found[2], found[1], typing.get_args(options[found[2].upper()].hint))
     if found := re.search(r"Missing value for argument '(--[\w-]+)", message):
         return f"{found[1]} needs a value: {more}"
     if found := re.search(r"Error parsing (--[\w-]+)", message):
@@ -302,6 +304,8 @@ def _described(hint: Any) -> str:
 
 def _needed(name: str, options: dict[str, _Option]) -> str:
     """What is missing: an option and its value, perhaps with an example, or a positional argument."""
+    if name.startswith("{"):
+        return name.strip("{}").replace(",", " or ")
     if name not in options:
         return next((one.metavar for other, one in options.items() if not other.startswith("--")), name)
     return f"{name} {options[name].metavar}" + (f", e.g. {EXAMPLES[name]}" if name in EXAMPLES else "")
