@@ -16,15 +16,15 @@ from res2net.weights.records import Preprocessing
 __all__ = ["CIFAR_FOLDERS", "Cifar", "cifar_preprocessing", "find_cifar"]
 
 CIFAR_FOLDERS = {"cifar-10-batches-py": 10, "cifar-100-python": 100}
-"""The folders that the official archives hold, and their number of classes."""
+"""The folders in the official archives, with their number of classes."""
 
 _ARCHIVES = ("cifar-10-python.tar", "cifar-100-python.tar")
 
 
 class Cifar(Dataset[Sample]):
-    """60,000 images of 32x32 pixels (Krizhevsky, 2009): `(Image uint8 (3, 32, 32), {"label": int})`.
+    """CIFAR (Krizhevsky, 2009), 60,000 images of 32x32 pixels: `(Image uint8 (3, 32, 32), {"label": int})`.
 
-    `images` is all of them, `(N, 3, 32, 32)` uint8. The labels of CIFAR-100 are the fine ones.
+    `images` holds all images, `(N, 3, 32, 32)` uint8. CIFAR-100 uses the fine labels.
 
     Args:
         root: the folder that holds `cifar-10-batches-py` or `cifar-100-python`.
@@ -57,17 +57,19 @@ class Cifar(Dataset[Sample]):
 
 
 def cifar_preprocessing(classes: int) -> Preprocessing:
-    """Whole images, normalised by the mean and deviation of the training images of CIFAR-10 or CIFAR-100."""
+    """Whole images, normalised with the mean and standard deviation of the training images."""
     if classes == 10:
         return Preprocessing(size=32, crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
     return Preprocessing(size=32, crop=1.0, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762))
 
 
 def find_cifar(path: Path) -> tuple[Path, int] | None:
-    """The root of a CIFAR set and its number of classes, when the existing `path` is that root or the set's folder.
+    """The root of a CIFAR data set and its number of classes; None if there is none at the existing `path`.
+
+    `path` may be the root or the folder of the data set in it.
 
     Raises:
-        InputError: the set lies there as an archive, or both sets do.
+        InputError: `path` has the data set as an archive, or has both data sets.
     """
     name = path.absolute().name
     if name in CIFAR_FOLDERS and path.is_dir():
@@ -77,7 +79,7 @@ def find_cifar(path: Path) -> tuple[Path, int] | None:
         raise InputError(f"The folder {path} has both CIFAR-10 and CIFAR-100: give {' or '.join(CIFAR_FOLDERS)} in it.")
     if found:
         return path, found[0]
-    # Beside folders, which may be images, an archive says nothing.
+    # Archives are only of interest if there are no subfolders, which may hold images.
     files = [path] if path.is_file() else [] if subfolders(path) else sorted(path.iterdir())
     for archive in files:
         if archive.name.startswith(_ARCHIVES):

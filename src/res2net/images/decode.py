@@ -31,7 +31,7 @@ With 2, resized photos match fully decoded ones with a PSNR of at least 42 dB, c
 them as JPEG of quality 95; with 1 it is 30 dB, a visible difference.
 """
 
-# Listed explicitly, since Pillow would otherwise also try formats that start other programs (EPS) or are no photos.
+# Listed explicitly, since Pillow would otherwise also try formats that start other programs (EPS) or hold no photos.
 _FORMATS = {
     "BMP": (".bmp",),
     "GIF": (".gif",),
@@ -228,7 +228,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey_from_deep(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits, which Pillow would clip, to 8 bits. Pillow reads some of it as 32-bit integers (mode I)."""
+    """Scale 16-bit grey to 8 bits, which Pillow would clip. Pillow reads some of it as 32-bit integers (mode I)."""
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
         raise ValueError(f"its pixels (mode {image.mode}) have no agreed white: save it with 8 or 16 bits")

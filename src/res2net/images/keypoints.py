@@ -1,4 +1,4 @@
-"""What the key points of a data set are: names, the lines of the skeleton, left and right, and how exact each is."""
+"""The keypoints of a data set: their names, skeleton, left-right pairs, and annotation accuracy."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from res2net.errors import InputError
 __all__ = ["COCO_PERSON", "PIXEL_MIDDLE", "Keypoints"]
 
 PIXEL_MIDDLE = 0.5
-"""From the number of a pixel to its middle, where an image of w pixels reaches from 0 to w.
+"""Offset from the index of a pixel to the coordinate of its centre, where an image of w pixels spans 0 to w.
 
-Key points in COCO's files are numbers of pixels, from 0 to w - 1, while boxes reach from 0 to w, and so do the key
-points of targets and results here: the mirror image of pixel i is then exactly w - 1 - i. Detectron2 does the same.
+Keypoints in COCO's files are pixel indices from 0 to w - 1, while boxes span 0 to w. Here, keypoints of targets and
+results use the coordinates of boxes, as in Detectron2, so that the mirror image of pixel i is exactly w - 1 - i.
 """
 
 USUAL_SIGMA = 0.05
-"""For points of which nobody measured how exactly people place them; the mean of COCO's is 0.062."""
+"""Default sigma of keypoints whose annotation accuracy was not measured; the mean of COCO's sigmas is 0.062."""
 
 
 @dataclass(frozen=True)
 class Keypoints:
-    """The key points that each object of a data set has, in this order.
+    """The keypoints that each object of a data set has, in order.
 
     Args:
-        names: of the points.
-        skeleton: pairs of indices, from 0, between which a line is drawn.
-        flips: pairs of indices that swap when an image is mirrored: left and right.
-        sigmas: for each point the deviation of annotators by COCO's object key point similarity (OKS), as a share of
-            the square root of the object's area.
+        names: names of the points.
+        skeleton: pairs of indices, from 0, to connect by a line.
+        flips: pairs of indices, such as left and right, that are swapped when an image is mirrored.
+        sigmas: for each point, the standard deviation of annotations in COCO's object keypoint similarity (OKS), as a
+            share of the square root of the object's area.
 
     Raises:
-        InputError: an index is outside of the names, or the sigmas are not as many or not positive.
+        InputError: an index is out of range, or there is not one positive sigma per point.
     """
 
     names: tuple[str, ...]
@@ -61,7 +61,7 @@ class Keypoints:
 
     @classmethod
     def named(cls, names: tuple[str, ...], skeleton: tuple[tuple[int, int], ...] = ()) -> Keypoints:
-        """Points known by their names: COCO's for people where these are its, else flips are left_x and right_x."""
+        """Keypoints by their names: `COCO_PERSON` if these are its names; else left_x and right_x become flips."""
         if names == COCO_PERSON.names:
             return COCO_PERSON
         index_of = {name: index for index, name in enumerate(names)}

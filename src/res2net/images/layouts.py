@@ -1,4 +1,4 @@
-"""How training and validation images lie in folders: train and val, class folders only, ImageNet as downloaded."""
+"""Folder layouts of classification data sets: train and val, class folders only, and ImageNet as downloaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from res2net.images.folder import ImageFiles, ImageFolder, list_images, stratifi
 
 __all__ = ["open_folder"]
 
-# In lower case; the first that is there is taken.
+# Names of the folders in lower case; the first that exists is used.
 _TRAIN = ("train", "training")
 _VAL = ("val", "valid", "validation", "test", "testing")
 
@@ -26,19 +26,19 @@ _WORDS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
 
 def open_folder(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
-    """The training and the validation images of a folder in one of these layouts.
+    """Open the training and validation images of a folder in one of these layouts.
 
     - `train` and `val` (or `valid`, `validation`, `test`) with the same class folders.
     - Class folders only, or `train` only: split by `stratified_split`.
     - ImageNet as downloaded: `ILSVRC/Data/CLS-LOC/{train,val}`, or any `train` with class folders and `val` without,
       where `LOC_val_solution.csv` (ImageNet) or `val_annotations.txt` (Tiny ImageNet) names the classes of `val`.
 
-    Where a mapping such as `LOC_synset_mapping.txt` is there, classes have names for people and not WordNet ids.
+    If there is a mapping such as `LOC_synset_mapping.txt`, classes get readable names instead of WordNet ids.
 
     Args:
         root: the folder.
-        val_fraction: share of the validation where the folder is not split yet.
-        seed: of that split.
+        val_fraction: share of the validation images if the folder has no split.
+        seed: seed of that split.
 
     Raises:
         InputError: the folder is in none of the layouts, or the classes of `train` and `val` differ.
@@ -52,17 +52,17 @@ def open_folder(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -
     val_folder = next((inside[name] for name in _VAL if name in inside), None)
 
     everything = ImageFolder(train_folder or base)
-    _check_several(everything)
+    _check_class_count(everything)
     if train_folder and val_folder:
         train: ImageFiles = everything
         val = _open_val(val_folder, everything, (root, base, val_folder))
     else:
         train, val = stratified_split(everything, val_fraction, seed)
-    names = _names_for_people(everything.class_names, (root, base))
+    names = _readable_names(everything.class_names, (root, base))
     return train.renamed(names), val.renamed(names)
 
 
-def _check_several(images: ImageFolder) -> None:
+def _check_class_count(images: ImageFolder) -> None:
     if len(images.class_names) > 1:
         return
     only = images.root / images.class_names[0]
@@ -73,9 +73,9 @@ def _check_several(images: ImageFolder) -> None:
     )
 
 
-def _open_val(folder: Path, train: ImageFolder, places: Sequence[Path]) -> ImageFiles:
+def _open_val(folder: Path, train: ImageFolder, folders: Sequence[Path]) -> ImageFiles:
     classes = {entry.name for entry in subfolders(folder)}
-    truth = None if classes & set(train.class_names) else _first_file(_VAL_LISTS, places)
+    truth = None if classes & set(train.class_names) else _first_file(_VAL_LISTS, folders)
     if truth is not None:
         return _open_flat_val(folder, train, truth)
     if not classes:
@@ -89,11 +89,11 @@ def _open_val(folder: Path, train: ImageFolder, places: Sequence[Path]) -> Image
 
 
 def _open_flat_val(folder: Path, train: ImageFolder, truth: Path) -> ImageFiles:
-    """Images whose classes `truth` lists: a line starts with a file's name, its ending optional, and its class."""
+    """Images whose classes are listed in `truth`: each line starts with the name of a file and its class."""
     class_of: dict[str, str] = {}
     for line in truth.read_text(encoding="utf-8", errors="replace").splitlines():
-        name, found, *_ = [*re.split(r"[,\s]+", line.strip()), ""]
-        class_of[Path(name).stem] = found
+        name, class_name, *_ = [*re.split(r"[,\s]+", line.strip()), ""]
+        class_of[Path(name).stem] = class_name
     files = list_images(folder)
     unlisted = [file.name for file in files if file.stem not in class_of]
     if unlisted:
@@ -107,7 +107,7 @@ def _open_flat_val(folder: Path, train: ImageFolder, truth: Path) -> ImageFiles:
 
 
 def _check_same(train: ImageFolder, folder: Path, val_classes: Sequence[str]) -> None:
-    """Both halves must have the same classes, or labels would not mean the same."""
+    """Raise `InputError` unless training and validation have the same classes, and so the same labels."""
     only_train = sorted(set(train.class_names) - set(val_classes))
     only_val = sorted(set(val_classes) - set(train.class_names))
     if not only_train and not only_val:
@@ -120,9 +120,9 @@ def _check_same(train: ImageFolder, folder: Path, val_classes: Sequence[str]) ->
     raise InputError(f"The classes of training and validation differ: {'; '.join(parts)}. Give both the same classes.")
 
 
-def _names_for_people(classes: Sequence[str], places: Sequence[Path]) -> dict[str, str]:
-    """For each WordNet id in a mapping, its first name; where classes share it, with the id behind."""
-    mapping = _first_file(_WORDS, places)
+def _readable_names(classes: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
+    """The first name of each WordNet id in a mapping, followed by the id if several classes share the name."""
+    mapping = _first_file(_WORDS, folders)
     if mapping is None:
         return {}
     wanted = {name for name in classes if re.fullmatch(r"n\d{8}", name)}
@@ -135,6 +135,6 @@ def _names_for_people(classes: Sequence[str], places: Sequence[Path]) -> dict[st
     return {key: f"{name} ({key})" if uses[name] > 1 else name for key, name in names.items()}
 
 
-def _first_file(names: Sequence[str], places: Sequence[Path]) -> Path | None:
-    candidates = (place / name for name in names for place in places)
+def _first_file(names: Sequence[str], folders: Sequence[Path]) -> Path | None:
+    candidates = (folder / name for name in names for folder in folders)
     return next((file for file in candidates if file.is_file()), None)

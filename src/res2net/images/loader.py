@@ -1,6 +1,6 @@
-"""Batches in an order, and with random changes, that depend on nothing but the seed, the epoch and the index.
+"""Loaders whose order and random augmentation depend only on the seed, the epoch and the index of a sample.
 
-So a run gives the same batches with any number of worker processes, and one that was interrupted goes on exactly.
+So the batches are the same for any number of worker processes, and an interrupted run can be resumed exactly.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from res2net.images.samples import Sample, Skipped, collate
 __all__ = ["TrainBatches", "TrainLoader", "WorkerLoader", "eval_loader", "train_loader"]
 
 Key = tuple[int, int]
-"""The index of a sample, and the seed of its random changes."""
+"""The index of a sample, and the seed of its augmentation."""
 
 LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
-"""Signals that reach all processes of a terminal or of a job."""
+"""Signals that are sent to all processes of a terminal or a job, and that workers ignore."""
 
 
 class TrainBatches(Sampler[list[Key]]):
-    """Batches of a shuffled epoch; with several processes each gets its share of every batch.
+    """Samples the batches of a shuffled epoch; with several processes, each gets its share of every batch.
 
-    The last incomplete batch of an epoch is left out, unless it is the only one.
+    The last incomplete batch of an epoch is dropped, unless it is the only one.
 
     Args:
         length: number of samples.
-        batch_size: samples of a batch, of all processes together.
-        seed: of the order and of the samples' seeds.
+        batch_size: number of samples in a batch, over all processes.
+        seed: seed of the order and of the samples' seeds.
         rank: number of this process.
         world: number of processes.
     """
@@ -49,11 +49,11 @@ class TrainBatches(Sampler[list[Key]]):
         self._start = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration goes through."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Let the first iteration of that epoch begin with that batch."""
+        """Set the epoch of the next iteration, and the batch at which that epoch starts."""
         self.epoch, self._start = epoch, (epoch, batch)
 
     def __len__(self) -> int:
@@ -65,12 +65,12 @@ class TrainBatches(Sampler[list[Key]]):
         seeds = torch.randint(2**62, (self.length,), generator=random).tolist()
         first = self._start[1] if self._start[0] == self.epoch else 0
         for batch in range(first, len(self)):
-            places = range(batch * self.batch_size, (batch + 1) * self.batch_size)
-            yield [(order[place], seeds[place]) for place in places[self.rank :: self.world]]
+            positions = range(batch * self.batch_size, (batch + 1) * self.batch_size)
+            yield [(order[position], seeds[position]) for position in positions[self.rank :: self.world]]
 
 
 class SeededSamples(Dataset[Sample | Skipped]):
-    """Samples by index and seed: the seed rules torch's random numbers while the sample is made, and only then."""
+    """Samples by index and seed; torch's generator is seeded while the sample is prepared, and restored after."""
 
     def __init__(self, dataset: Dataset[Sample | Skipped]) -> None:
         self.dataset = dataset
@@ -78,17 +78,17 @@ class SeededSamples(Dataset[Sample | Skipped]):
     def __getitem__(self, key: Key) -> Sample | Skipped:
         index, seed = key
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # not of the accelerators, whose state would not come back
+            torch.default_generator.manual_seed(seed)  # CPU only: the state of accelerators would not be restored
             return self.dataset[index]
 
 
 class WorkerLoader(DataLoader[Any]):
-    """A loader whose processes leave Ctrl-C and SIGTERM to the one that started them, and end with it."""
+    """A loader whose workers ignore Ctrl-C and SIGTERM, which the main process handles, and exit with it."""
 
     def __iter__(self) -> Any:
-        """As of any loader; no signal reaches a process before it knows that it is to ignore it."""
+        """Iterate as any loader; signals are blocked until the workers have set up to ignore them."""
         if self.num_workers and self._iterator is None:
-            # Python itself would ask them by a SIGTERM to end, and wait for ever.
+            # At exit, Python would send SIGTERM to the workers, which ignore it, and wait forever.
             atexit.register(_close, weakref.ref(self))
             if hasattr(signal, "pthread_sigmask"):
                 before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_THE_PARENT)
@@ -99,35 +99,35 @@ class WorkerLoader(DataLoader[Any]):
         return super().__iter__()
 
     def close(self) -> None:
-        """End the processes; the next iteration starts new ones."""
+        """Stop the workers; the next iteration starts new ones."""
         iterator, self._iterator = self._iterator, None
         if isinstance(iterator, _MultiProcessingDataLoaderIter):
             iterator._shutdown_workers()
             for worker in iterator._workers:
-                worker.kill()  # one that is stuck in a file that cannot be read
+                worker.kill()  # in case a worker hangs while reading a file
 
 
 class TrainLoader(WorkerLoader):
-    """A loader that can go on in the middle of an epoch; `batches` says where it starts."""
+    """A loader that can resume within an epoch, at the batch that `batches.start_at` sets."""
 
     batches: TrainBatches
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the place in the epoch is known by who counts the finished batches. Lightning looks for this."""
+        """An empty state: callers track the position, but Lightning requires this method to resume within an epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing, as above."""
+        """Do nothing, as the state is empty."""
 
 
 def train_loader(dataset: Dataset[Any], batches: TrainBatches, *, workers: int = 0, pin: bool = False) -> TrainLoader:
-    """A loader of the training samples in the order of `batches`, each with its own seed.
+    """Create the loader of the training samples in the order of `batches`, each with its own seed.
 
     Args:
-        dataset: samples by index.
-        batches: which samples come when.
-        workers: processes that prepare samples; 0 prepares them in this one.
-        pin: keep batches in memory that a GPU reads fast.
+        dataset: the transformed samples.
+        batches: the order of the samples.
+        workers: number of worker processes; 0 prepares samples in the main process.
+        pin: copy batches to pinned memory, from which transfers to a GPU are faster.
     """
     loader = TrainLoader(
         SeededSamples(dataset),
@@ -137,7 +137,7 @@ def train_loader(dataset: Dataset[Any], batches: TrainBatches, *, workers: int =
         pin_memory=pin,
         persistent_workers=workers > 0,
         worker_init_fn=_leave_signals_to_the_parent,
-        generator=torch.Generator(),  # so that starting an epoch draws nothing from the global one
+        generator=torch.Generator(),  # so that starting an epoch does not advance the global generator
     )
     loader.batches = batches
     return loader
@@ -146,7 +146,7 @@ def train_loader(dataset: Dataset[Any], batches: TrainBatches, *, workers: int =
 def eval_loader(
     dataset: Dataset[Any], batch_size: int, *, workers: int = 0, pin: bool = False, rank: int = 0, world: int = 1
 ) -> WorkerLoader:
-    """A loader of all samples in their order; with several processes each gets every `world`-th."""
+    """Create a loader of all samples in order; with several processes, each gets every `world`-th sample."""
     return WorkerLoader(
         dataset,
         batch_size=max(1, batch_size // world),
@@ -161,7 +161,7 @@ def eval_loader(
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; the one that trains needs its workers until it has saved."""
+    """Ignore signals in a worker: after Ctrl-C, the main process needs its workers until it has saved the state."""
     for number in LEFT_TO_THE_PARENT:
         signal.signal(number, signal.SIG_IGN)
 
@@ -173,5 +173,5 @@ def _close(reference: weakref.ref[WorkerLoader]) -> None:
 
 
 def _mixed(seed: int, epoch: int) -> int:
-    """One number for both, far from those of neighbours."""
+    """Combine a seed and an epoch into one seed, with different results for neighbouring values."""
     return (seed * 0x9E3779B97F4A7C15 + epoch * 0xC2B2AE3D27D4EB4F + 1) % 2**63

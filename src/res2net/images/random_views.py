@@ -1,4 +1,4 @@
-"""Random parts and sizes of images, drawn from torch's numbers."""
+"""Random crops and numbers from torch's global generator."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["below", "random_cut", "random_part", "uniform"]
 
 
 def random_part(side: int, scale: float, most: int) -> tuple[int, int, int]:
-    """Start and length of what is seen of a side, and its length after resizing.
+    """Choose the part of a side that a scaled view shows: its start, its length, and its length after resizing.
 
-    What would not fit after resizing is cut off before: the same but for rounding, and less work.
+    If the scaled side exceeds `most`, it is cropped before resizing, which is equivalent up to rounding and cheaper.
     """
     if side * scale <= most:
         return 0, side, max(1, round(side * scale))
@@ -18,16 +18,16 @@ def random_part(side: int, scale: float, most: int) -> tuple[int, int, int]:
 
 
 def random_cut(side: int, length: int) -> tuple[int, int]:
-    """A random start, and the length, of a part of a side; 1 at least."""
+    """A random start for a part of a side, and its length, clipped to the side and to at least 1."""
     length = min(max(1, length), side)
     return below(side - length + 1), length
 
 
 def uniform(low: float, high: float) -> float:
-    """A random number between two."""
+    """A random number, uniform between `low` and `high`."""
     return low + (high - low) * float(torch.rand(()))
 
 
 def below(bound: int) -> int:
-    """A random whole number from 0 to `bound` - 1."""
+    """A random integer from 0 to `bound` - 1."""
     return int(torch.randint(bound, ()))

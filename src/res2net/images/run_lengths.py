@@ -1,4 +1,4 @@
-"""What a detector found, back in the coordinates of the image as it is in its file."""
+"""Map detections back to the coordinates of the original image, and encode masks as COCO run lengths."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["decoded_masks", "encoded_masks", "run_lengths", "to_original"]
 def to_original(
     detections: Mapping[str, Tensor], size_now: tuple[int, int], original_size: tuple[int, int]
 ) -> dict[str, Tensor]:
-    """Detections in one image with `boxes` `(m, 4)` and `keypoints` `(m, k, 2)` in pixels of its file.
+    """Map the `boxes` `(m, 4)` and `keypoints` `(m, k, 2)` of one image to pixels of the original image.
 
-    Each axis is scaled by its own number, since sides are rounded when an image is resized. Boxes end at the borders
-    of the image. All else stays, also masks within boxes, for `encoded_masks`.
+    Each axis has its own scale, since the sides are rounded when an image is resized. Boxes are clipped to the image.
+    All other entries are unchanged, also masks within boxes, which `encoded_masks` takes.
 
     Args:
-        detections: of one image, such as a detector's.
-        size_now: height and width that the detector saw, without padding.
+        detections: the detections of one image.
+        size_now: height and width of the image as the detector saw it, without padding.
         original_size: height and width of the image in its file.
     """
     mapped = dict(detections)
@@ -44,8 +44,8 @@ def encoded_masks(
 ) -> Iterator[dict[str, Any]]:
     """Masks within boxes as COCO's run-length encodings of the whole image, `{"size": [H, W], "counts": str}`.
 
-    Exactly the masks of torchvision's `paste_masks_in_image` above `threshold`. One is made at a time, and only
-    within its box, so that a hundred masks of a photo need little memory.
+    The masks equal those of torchvision's `paste_masks_in_image` above `threshold`. They are computed one by one and
+    only within their boxes, so that a hundred masks of a photo need little memory.
 
     Args:
         masks: probabilities `(m, s, s)`, each within its box.
@@ -61,18 +61,18 @@ def encoded_masks(
         rows, columns = min(bottom + 1, height) - y, min(right + 1, width) - x
         runs = [height * width]
         if rows > 0 and columns > 0:
-            here = (left - x, top - y, right - x, bottom - y)
-            part = (paste_mask_in_image(mask[0], here, rows, columns) > threshold).numpy()
+            local_box = (left - x, top - y, right - x, bottom - y)
+            part = (paste_mask_in_image(mask[0], local_box, rows, columns) > threshold).numpy()
             runs = _runs(part, y, x, original_size)
         counts = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)["counts"]
         yield {"size": [height, width], "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
 
 
 def _runs(part: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> list[int]:
-    """How many pixels, column by column, are outside, then inside, then outside ... of a mask that lies in `part`."""
+    """The run lengths, column by column and outside first, of a mask in an image of that size that lies in `part`."""
     height, width = size
     if len(part) < height:
-        part = np.pad(part, ((0, 1), (0, 0)))  # no run goes on from one column to the next
+        part = np.pad(part, ((0, 1), (0, 0)))  # so that no run continues in the next column
     flat = np.pad(part.T.reshape(-1), 1)
     column, row = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), len(part))
     changes = (left + column) * height + top + row
@@ -82,7 +82,7 @@ def _runs(part: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -
 
 
 def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """A mask `(H, W)` of a whole image as COCO's run-length encoding, ready for JSON."""
+    """Encode a mask `(H, W)` of a whole image as COCO run lengths, as JSON values."""
     encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     counts = encoded["counts"]
     text = counts.decode("ascii") if isinstance(counts, bytes) else counts
@@ -90,5 +90,5 @@ def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decoded_masks(encoded: Sequence[Mapping[str, Any]]) -> Tensor:
-    """COCO's run lengths of one image to bool masks `(n, H, W)`."""
+    """Decode the COCO run lengths of one image to bool masks `(n, H, W)`."""
     return torch.from_numpy(coco_mask.decode([dict(one) for one in encoded])).permute(2, 0, 1).bool()

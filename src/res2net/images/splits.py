@@ -11,17 +11,19 @@ __all__ = ["check_fraction", "hashed_split"]
 
 
 def check_fraction(val_fraction: float) -> None:
-    """Raise `InputError` unless a share of the validation is above 0 and below 1."""
+    """Raise `InputError` unless the share of the validation samples is between 0 and 1, exclusively."""
     if not 0 < val_fraction < 1:
         raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
 
 
 def hashed_split(keys: Sequence[str], val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """The indices of the training and of the validation, each in order; at least one each of two keys or more.
+    """Split samples by a hash of their keys into sorted training and validation indices.
+
+    With two keys or more, both parts have at least one sample.
 
     Args:
-        keys: of the samples; the seed and its key decide where a sample goes.
-        val_fraction: share of the validation, above 0 and below 1.
+        keys: a unique key of each sample, such as its path.
+        val_fraction: share of the validation samples, above 0 and below 1.
         seed: another seed gives another split.
 
     Raises:

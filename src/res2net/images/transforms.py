@@ -1,8 +1,8 @@
-"""From an image to what a network sees, for training and evaluation, and back for drawing.
+"""Transforms from an image to the input of a network, for training and evaluation, and back for drawing.
 
-Transforms take `(image, target)` or an image alone. Boxes, masks and key points of the target (torchvision's
-`tv_tensors`) go through the same geometry. An image is a `PIL.Image` or a tensor `(C, H, W)`, uint8 or float in 0..1;
-or a `Jpeg`, of which they decode what they need, with a target that has nothing to move.
+Transforms take `(image, target)` or an image alone. Boxes, masks and keypoints of the target (torchvision's
+`tv_tensors`) undergo the same geometric transform. An image is a `PIL.Image` or a tensor `(C, H, W)`, uint8 or float in
+0..1; or an undecoded `Jpeg`, if the target has no boxes, masks or keypoints.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Transform = Callable[..., Any]
 
 @dataclass(frozen=True)
 class TrainAugment:
-    """The random changes of training images, in the order in which they happen.
+    """Data augmentation of training images; the fields are in the order of the operations.
 
     Raises:
         InputError: a value is out of its range.
@@ -48,19 +48,19 @@ class TrainAugment:
     scale: tuple[float, float] = (0.08, 1.0)
     """Share of the image's area that the random resized crop takes (Szegedy et al., 2015)."""
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Width by height of that crop."""
+    """Aspect ratio (width / height) of that crop."""
     pad: int | None = None
-    """When given, in place of the random resized crop: a crop after padding by so many pixels, as for CIFAR."""
+    """If given, pad by this many pixels and crop, as for CIFAR, instead of the random resized crop."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     rand_augment: int = 0
-    """Operations of RandAugment (Cubuk et al., 2020); 0 is off. Not for boxes, masks and key points."""
+    """Number of RandAugment operations (Cubuk et al., 2020); 0 is off. Not for boxes, masks and keypoints."""
     magnitude: int = 9
     """Strength of those operations, 0 to 30."""
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation."""
     erase: float = 0.0
-    """Probability of erasing a rectangle (Zhong et al., 2020). Not for boxes, masks and key points."""
+    """Probability of erasing a rectangle (Zhong et al., 2020). Not for boxes, masks and keypoints."""
 
     def __post_init__(self) -> None:
         check_pair("scale", self.scale, 1.0)
@@ -77,8 +77,8 @@ class TrainAugment:
 def eval_transform(preprocessing: Preprocessing) -> Transform:
     """Resize the shorter side to `size / crop` (rounded down), crop the centre, normalise: float `(C, size, size)`.
 
-    Exactly what timm computes: a `PIL.Image` is resized by Pillow, and only then becomes a tensor. Of a `Jpeg` only
-    the centre is resized, from the detail that this needs.
+    The result is exactly that of timm: a `PIL.Image` is resized by Pillow before it becomes a tensor. For a `Jpeg`,
+    only the centre is resized, and it is decoded only as finely as needed.
     """
     size, resized = preprocessing.size, math.floor(preprocessing.size / preprocessing.crop)
     resize = v2.Resize(resized, interpolation=v2.InterpolationMode(preprocessing.interpolation))
@@ -88,10 +88,10 @@ def eval_transform(preprocessing: Preprocessing) -> Transform:
 
 
 def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None = None) -> Transform:
-    """A random crop and the changes of `augment` (by default those of `TrainAugment()`), normalised like evaluation.
+    """A random crop and the augmentation of `augment` (by default `TrainAugment()`), normalised as in evaluation.
 
     Raises:
-        InputError: colours are to be changed, but the network sees neither grey nor colour images.
+        InputError: colour augmentation is requested, but the network takes neither grey nor colour images.
     """
     augment = augment or TrainAugment()
     if len(preprocessing.mean) not in (1, 3) and (augment.rand_augment or augment.color_jitter):
@@ -126,11 +126,12 @@ def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None =
 def batch_mix(
     mixup_alpha: float, cutmix_alpha: float, num_classes: int
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
-    """Mixing of a batch: images `(N, C, H, W)` and labels `(N,)` to images and probabilities `(N, num_classes)`.
+    """Mixup and CutMix: from images `(N, C, H, W)` and labels `(N,)` to images and probabilities `(N, num_classes)`.
 
     Args:
-        mixup_alpha: of the Beta distribution of mixup (Zhang et al., 2018); 0 is off.
-        cutmix_alpha: of the Beta distribution of CutMix (Yun et al., 2019); 0 is off. With both, one is drawn.
+        mixup_alpha: parameter of the Beta distribution of mixup (Zhang et al., 2018); 0 is off.
+        cutmix_alpha: parameter of the Beta distribution of CutMix (Yun et al., 2019); 0 is off. With both, one of them
+            is chosen at random for each batch.
         num_classes: number of classes.
 
     Returns:
@@ -145,16 +146,16 @@ def batch_mix(
 
 
 def denormalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Normalised images `(..., C, H, W)` back to uint8, for drawing."""
+    """Convert normalised images `(..., C, H, W)` back to uint8, for drawing."""
     mean = images.new_tensor(preprocessing.mean).view(-1, 1, 1)
     std = images.new_tensor(preprocessing.std).view(-1, 1, 1)
     return (images * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8)
 
 
 class Normalise:
-    """From an image of any kind to normalised floats in the channels that the network sees.
+    """Converts an image of any kind to normalised floats with the number of channels that the network takes.
 
-    One step for all of it: for small images most of the time of a transform goes into being called.
+    This is a single step, since for small images the overhead of calling transforms dominates.
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
@@ -166,18 +167,18 @@ class Normalise:
         if pixels.is_floating_point():
             pixels = pixels.clone()
         else:
-            # Divided, as timm and torchvision's ToTensor do: v2.ToDtype multiplies by 1 / 255, off in the last bit.
+            # Divide, as timm and torchvision's ToTensor do: v2.ToDtype multiplies by 1 / 255, which rounds differently.
             pixels = pixels.to(torch.float32).div_(torch.iinfo(pixels.dtype).max)
         self._normalise(pixels)
         normalised = tv_tensors.Image(pixels)
         return (normalised, *target) if target else normalised
 
     def _normalise(self, pixels: Tensor) -> None:
-        """In place: new memory costs more than the arithmetic."""
+        """Normalise in place, since allocating memory would cost more than the arithmetic."""
         channels, _, width = pixels.shape
         if pixels.stride() == (1, channels * width, channels):
-            # A decoded image holds the channels of a pixel side by side: its rows are long, its planes have gaps,
-            # and along the rows this is four times as fast.
+            # A decoded image stores the channels of a pixel next to each other, so that going along its contiguous
+            # rows is four times as fast as going through its strided planes.
             rows = pixels.permute(1, 2, 0).flatten(1)
             rows.sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
         else:
@@ -185,9 +186,9 @@ class Normalise:
 
 
 class Quick:
-    """A random transform of torchvision, with the same draws, that is called directly for an image and its label.
+    """Calls a random transform of torchvision directly if the target has only labels, with the same random numbers.
 
-    To look for boxes, masks and key points, as torchvision does, takes longer than to crop a small image.
+    Torchvision's search for boxes, masks and keypoints takes longer than cropping a small image.
     """
 
     def __init__(self, transform: v2.Transform) -> None:
@@ -204,7 +205,7 @@ class Quick:
 
 
 class UnlessSized:
-    """A transform for images that are not squares of `size` pixels yet."""
+    """Applies a transform only to images that are not already squares of `size` pixels."""
 
     def __init__(self, size: int, transform: Transform) -> None:
         self.size, self.transform = size, transform
@@ -217,12 +218,13 @@ class UnlessSized:
 
 
 class CutJpeg:
-    """The first step for an image: a `Jpeg` is cut out, a decoded image is transformed.
+    """Crops and resizes a `Jpeg` while decoding it; applies an equivalent transform to decoded images.
 
     Args:
-        where: from the size `(width, height)` of a `Jpeg` to the rectangle to cut out and the size to resize it to.
-        interpolation: of that.
-        decoded: the transform of decoded images that does the same.
+        where: a function from the size `(width, height)` of a `Jpeg` to the rectangle to crop and its size after
+            resizing.
+        interpolation: interpolation mode of the resizing.
+        decoded: the equivalent transform for decoded images.
     """
 
     def __init__(
@@ -242,13 +244,13 @@ class CutJpeg:
 
 
 def _whole(size: tuple[int, int], resized: int) -> tuple[Box, tuple[int, int]]:
-    """Everything, and its size when the shorter side is `resized`; the longer one is rounded down, as torchvision's."""
+    """The whole image, resized so that the shorter side is `resized`; the longer is rounded down, as in torchvision."""
     shorter = min(size)
     return (0, 0, *size), (size[0] * resized // shorter, size[1] * resized // shorter)
 
 
 def _centre(size: tuple[int, int], resized: int, side: int) -> tuple[Box, tuple[int, int]]:
-    """What becomes the square of `side` pixels in the centre when the shorter side is `resized`."""
+    """The rectangle that becomes the central square of `side` pixels when the shorter side is resized to `resized`."""
     _, (width, height) = _whole(size, resized)
     # Rounded as torchvision's CenterCrop does.
     left, top = round((width - side) / 2), round((height - side) / 2)
@@ -257,14 +259,14 @@ def _centre(size: tuple[int, int], resized: int, side: int) -> tuple[Box, tuple[
 
 
 def _random(size: tuple[int, int], crop: v2.RandomResizedCrop) -> tuple[Box, tuple[int, int]]:
-    """A random resized crop, with the draws of torchvision for a decoded image of that size."""
-    drawn = crop.make_params([torch.empty(3, size[1], size[0], device="meta")])
-    left, top = drawn["left"], drawn["top"]
-    return (left, top, left + drawn["width"], top + drawn["height"]), (crop.size[1], crop.size[0])
+    """A random resized crop, with the random numbers that torchvision uses for a decoded image of that size."""
+    params = crop.make_params([torch.empty(3, size[1], size[0], device="meta")])
+    left, top = params["left"], params["top"]
+    return (left, top, left + params["width"], top + params["height"]), (crop.size[1], crop.size[0])
 
 
 def _in_channels(image: Tensor, channels: int) -> Tensor:
-    """Grey and colour become each other; `InputError` for another number of channels."""
+    """Convert between grey and colour if needed; raises `InputError` for other numbers of channels."""
     given = image.shape[-3]
     if given == channels:
         return image
@@ -276,14 +278,14 @@ def _in_channels(image: Tensor, channels: int) -> Tensor:
 
 
 def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
-    """Raise `InputError` unless `value` is a whole number from `low` to `high`."""
+    """Raise `InputError` unless `value` is an integer from `low` to `high`."""
     check_range(name, value, low, high)
     if not isinstance(value, int):
         raise InputError(f"{name} {value!r} does not fit: give a whole number.")
 
 
 def check_pair(name: str, pair: tuple[float, float], high: float) -> None:
-    """Raise `InputError` unless `pair` is two numbers above 0, the smaller first, the larger `high` at most."""
+    """Raise `InputError` unless `pair` is two positive numbers in ascending order, none above `high`."""
     if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= high:
         limit = "" if high == math.inf else f", {high} at most"
         raise InputError(f"{name} {pair!r} is out of range: give a smallest and a largest number above 0{limit}.")
