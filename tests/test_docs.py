@@ -27,7 +27,8 @@ from res2net.task.base import TASKS
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
-MARK = r"(?:<!-- (?P<mark>not run|not checked) -->\n+)?"
+MARK = r"(?:<!-- (?P<mark>not run|not checked|size) -->\n+)?"
+"""What a page says of a block: not to run it, or not to check its commands; `test_contributing.py` runs those of size."""
 BLOCK = re.compile(rf"^{MARK}```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 OF_TASKS = {"train": options_type, "predict": predict_options_type, "eval": eval_options_type}
 """Verbs whose options depend on the task."""
@@ -44,7 +45,7 @@ def blocks(page, *languages):
 def commands(page):
     """The words behind `res2net` in every command of a page, and where it stands."""
     for first, code, mark in blocks(page, "sh", "bash"):
-        if mark == "not checked":
+        if mark in ("not checked", "size"):
             continue
         for number, line in enumerate(code.replace("\\\n", " ").splitlines()):
             words = shlex.split(line, comments=True)
