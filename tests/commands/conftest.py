@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,7 +80,7 @@ def program():
 
 
 def write_images(root, classes=("green", "red"), each=4):
-    """A folder of tiny noisy images, PNG and JPEG in turn, for each class."""
+    """Write a folder of tiny noisy images, PNG and JPEG in turn, for each class."""
     random = np.random.default_rng(0)
     for channel, name in enumerate(classes):
         (root / name).mkdir(parents=True)
@@ -87,6 +89,19 @@ def write_images(root, classes=("green", "red"), each=4):
             pixels[..., channel % 3] += 120
             Image.fromarray(pixels).save(root / name / f"{index}.{'jpg' if index % 2 else 'png'}")
     return root
+
+
+def interrupt_at_step(patch, optimizer, count):
+    """Send this process the signal of Ctrl-C before a step of an optimizer."""
+    steps, original = [], optimizer.step
+
+    def step(self, *arguments, **options):
+        steps.append(self)
+        if len(steps) == count:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *arguments, **options)
+
+    patch.setattr(optimizer, "step", step)
 
 
 @pytest.fixture

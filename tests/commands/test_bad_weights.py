@@ -29,8 +29,22 @@ def test_a_missing_file(rejected, trained):
     assert rejected(path) == f"There is no file {path}: did you mean 'best.safetensors'?"
 
 
-def test_a_folder(rejected, trained):
-    assert rejected(f"{trained.folder}/") == f"{trained.folder} is a folder: give the checkpoint file in it."
+def test_the_folder_of_a_run_has_its_best_weights(run, trained, images):
+    for verb in ("eval", "predict"):
+        by_file, by_folder = (
+            run(verb, images, "--weights", chosen, "--accelerator", "cpu") for chosen in (trained.best, trained.folder)
+        )
+        assert (by_folder.status, by_folder.err) == (0, "")
+        # The last line of an evaluation is its speed.
+        assert by_folder.out.splitlines()[:-1] == by_file.out.splitlines()[:-1]
+
+
+def test_another_folder(refused, images, tiny, tmp_path):
+    sentence = f"{tmp_path} is not the folder of a finished run (it has no best.safetensors): give a file."
+    for verb in ("eval", "predict"):
+        assert refused(verb, images, "--weights", tmp_path) == sentence
+    sentence = refused("train", images, *tiny(weights=tmp_path, out=tmp_path / "run"))
+    assert sentence == f"{tmp_path} is a folder: give the checkpoint file in it."
 
 
 @pytest.mark.parametrize("name", ["best.safetensors", "last.ckpt"])

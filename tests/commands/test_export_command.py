@@ -65,7 +65,7 @@ def test_a_checkpoint_is_exported(export, trained, to):
     assert (answer.status, answer.err) == (0, "")
     beside = ["network.bin"] if to == "openvino" else []
     assert names_in(path.parent) == sorted([path.name, f"{path.name}.json", *beside])
-    assert "32 drawn images: largest difference" in answer.out
+    assert "32 synthetic images: largest difference" in answer.out
     assert "same likeliest class 100.0 %" in answer.out
     assert answer.out.endswith(f"{path} and {path.name}.json\n")
     artefact = read_artefact(path)
@@ -105,7 +105,7 @@ def test_in_int8(export, images, to):
 def test_by_the_name_of_a_model(run, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fresh = run("export", "res2net20_26w_4s_tiny", "--to", "onnx", "--size", 32)
-    assert (fresh.status, fresh.err) == (0, "The weights are fresh: name trained ones by --weights.\n")
+    assert (fresh.status, fresh.err) == (0, "The weights are not trained: give trained ones with --weights.\n")
     assert names_in(tmp_path) == ["res2net20_26w_4s_tiny.onnx", "res2net20_26w_4s_tiny.onnx.json"]
     options = ["--weights", trained.best, "--to", "onnx", "--out", "in/a/folder/named.onnx"]
     named = run("export", "res2net20_26w_4s_tiny", *options)
@@ -135,7 +135,9 @@ def test_int8_that_takes_other_classes_is_not_written(refused, trained, images, 
     folder, is_empty = nothing_written
     spoiled("onnx", torch.neg)
     words = ["--to", "onnx", "--out", folder / "a.onnx", "--int8", "--calibrate", images]
-    assert refused("export", trained.best, *words).startswith("In int8 only 0.0 % of the images have the same")
+    assert refused("export", trained.best, *words).startswith(
+        "In int8 only 0.0 % of the images keep their likeliest class"
+    )
     assert is_empty()
 
 
@@ -143,7 +145,7 @@ def test_features_in_int8_that_are_far_off_are_not_written(refused, trained, ima
     folder, is_empty = nothing_written
     spoiled("onnx", torch.neg)
     words = ["--to", "onnx", "--out", folder / "a.onnx", "--features", "--int8", "--calibrate", images]
-    assert refused("export", trained.best, *words).startswith("In int8 the features differ from those of the network")
+    assert refused("export", trained.best, *words).startswith("In int8 the outputs differ from those of the network")
     assert is_empty()
 
 
@@ -159,7 +161,7 @@ def test_files_that_are_there_stay(run, refused, trained, tmp_path, name):
 
 
 REFUSED = [
-    ("onxx", [], "Unknown format 'onxx': did you mean 'onnx'?"),
+    ("onxx", [], "Unknown --to 'onxx': did you mean 'onnx'?"),
     ("pt2", ["--out", "a.onnx"], "a.onnx does not end in .pt2, as files of pt2 do: name it so."),
     ("onnx", ["--out", "."], ". is a folder: name a file in it to write."),
     ("onnx", ["--int8"], "--int8 and --calibrate FOLDER belong together: give both, or none of them."),
@@ -171,7 +173,7 @@ REFUSED = [
     ("onnx", ["--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
     ("onnx", ["--size", "0"], "size 0 is out of range: give 1 or more."),
     ("onnx", ["--weights", "in1k"], "is a checkpoint itself: leave out --weights."),
-    ("onnx", ["--bad-images", "sikp"], "Unknown treatment of bad images 'sikp': did you mean 'skip'?"),
+    ("onnx", ["--bad-images", "sikp"], "Unknown --bad-images 'sikp': did you mean 'skip'?"),
     ("onnx", ["--dynamic", "x"], "`res2net export` has no option '--dynamic': did you mean '--dynamic-batch'?"),
 ]
 
@@ -184,8 +186,10 @@ def test_wrong_options_are_refused(refused, trained, tmp_path, monkeypatch, to, 
 
 
 def test_what_is_to_be_exported_is_needed(refused, trained):
-    assert refused("export", trained.best) == "`res2net export` lacks --to: see `res2net export --help`."
-    assert refused("export", "--to", "onnx").startswith("`res2net export` lacks what it works on")
+    assert refused("export", trained.best) == (
+        "`res2net export` needs --to {pt2,onnx,openvino,aoti}: see `res2net export --help`."
+    )
+    assert refused("export", "--to", "onnx").startswith("`res2net export` needs SOURCE: see")
 
 
 def test_a_place_where_nothing_can_be_written(refused, trained, tmp_path, monkeypatch):
@@ -201,9 +205,7 @@ def test_a_place_where_nothing_can_be_written(refused, trained, tmp_path, monkey
 @pytest.mark.parametrize("name", ["ecapa_tdnn_512", "res2net3d50_26w_4s"])
 def test_networks_of_other_dimensions_are_refused(refused, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    assert refused("export", name, "--to", "onnx").endswith(
-        f"{name} is not for images: choose a network of two dimensions."
-    )
+    assert refused("export", name, "--to", "onnx").endswith(f"{name} does not take images: choose another network.")
     assert names_in(tmp_path) == []
 
 
@@ -220,12 +222,12 @@ def test_checkpoints_of_other_programs(run, refused, tmp_path, monkeypatch):
     model = res2net.create_model("res2net20_26w_4s_tiny", num_classes=3)
     torch.save({"state_dict": model.state_dict()}, "theirs.pth")
     sentence = refused("export", "theirs.pth", "--to", "onnx")
-    assert sentence == "theirs.pth does not say which model it holds: `res2net export MODEL --weights theirs.pth`."
+    assert sentence == "theirs.pth does not state which model it holds: `res2net export MODEL --weights theirs.pth`."
     words = ["export", "res2net20_26w_4s_tiny", "--weights", "theirs.pth", "--to", "onnx", "--size", 32]
     assert run(*words, "--out", "ours.onnx").status == 0
     assert read_artefact("ours.onnx").class_names == ["class 0", "class 1", "class 2"]
     save("segment.safetensors", model.state_dict(), {"model": model.variant_name, "task": "segment"})
-    assert "was trained to segment, not to classify" in refused("export", "segment.safetensors", "--to", "onnx")
+    assert "was trained for segment, not for classify" in refused("export", "segment.safetensors", "--to", "onnx")
     torch.save({"other": torch.zeros(3)}, "nothing.pth")
     words[3] = "nothing.pth"
     refused(*words, "--out", "nothing.onnx")

@@ -3,14 +3,15 @@
 import re
 
 import pytest
+import torch
 
-from res2net.engine.callbacks import StoppedError
+from conftest import interrupt_at_step
 
 
-def test_it_trains_compares_explains_and_says_what_is_next(run, few_shapes, tmp_path, monkeypatch):
+def test_it_trains_compares_explains_and_says_what_is_next(run, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     folder = tmp_path / "first"
-    answer = run("quickstart", "--epochs", 1, "--seeds", 2, "--out", folder)
+    answer = run("quickstart", "--source", "shapes:80,40", "--epochs", 1, "--seeds", 2, "--out", folder)
     assert answer.status == 0, answer.err
     for name in ("ResNet", "Res2Net"):
         for seed in (0, 1):
@@ -29,9 +30,9 @@ def test_it_trains_compares_explains_and_says_what_is_next(run, few_shapes, tmp_
     assert best.is_file()
     after = answer.out.split("Next,")[1]
     assert "res2net train PATH/TO/IMAGES --model res2net50_26w_4s\n" in after
-    assert f"res2net eval shapes --weights {best}\n" in after
+    assert f"res2net eval shapes:80,40 --weights {best}\n" in after
     # The command that it proposes works.
-    again = run("eval", "shapes", "--weights", best, "--accelerator", "cpu")
+    again = run("eval", "shapes:80,40", "--weights", best, "--accelerator", "cpu")
     assert "40 images of shapes" in again.out
 
 
@@ -56,11 +57,10 @@ def test_a_folder_that_is_not_empty_is_kept(refused, tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
-def test_a_stopped_run_tells_how_to_go_on(run, tmp_path, monkeypatch):
-    def stopped(*_arguments):
-        raise StoppedError(tmp_path / "my run")
-
-    monkeypatch.setattr("res2net.engine.compare.compare", stopped)
-    answer = run("quickstart", "--out", tmp_path / "runs")
+def test_a_stopped_run_prints_how_to_resume(run, tmp_path, monkeypatch):
+    interrupt_at_step(monkeypatch, torch.optim.AdamW, 1)
+    answer = run("quickstart", "--source", "shapes:130,10", "--out", tmp_path / "my runs")
     assert answer.status == 1
-    assert answer.err.endswith(f"res2net train --resume '{tmp_path / 'my run'}'\n")
+    folder = tmp_path / "my runs" / "resnet20_tiny-seed0"
+    assert answer.err.endswith(f"res2net train --resume '{folder}'\n")
+    assert (folder / "last.ckpt").is_file()

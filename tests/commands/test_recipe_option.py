@@ -134,7 +134,7 @@ def test_what_does_not_fit_is_told(refused, coco, tmp_path):
     assert refused("train", "detect", coco, "--recipe", "mask_rcnn_1x") == sentence
     assert refused("train", "--recipe", "mask_rcnn_1x").startswith("SOURCE is missing")
     both = ["--recipe", "mask_rcnn_1x", "--config", tmp_path / "own.yaml"]
-    assert refused("train", coco, *both).startswith("A recipe and a configuration are both whole runs")
+    assert refused("train", coco, *both).startswith("--recipe and --config exclude each other")
     assert refused("train", coco, "--recipe", "mask_rcnn_1x", "--epochs", 6) == (
         "Milestones 8, 11 do not fit a run of 6 epochs: give rising numbers from 1 to 5."
     )
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_told(refused, coco, tmp_path):
 
 def test_a_resumed_run_takes_no_recipe(refused, trained):
     sentence = refused("train", "--resume", trained.folder, "--recipe", "mask_rcnn_1x")
-    assert sentence.startswith("A resumed run goes on as it began")
+    assert sentence.startswith("A resumed run keeps its options")
 
 
 def test_reproduce_prints_a_table_with_the_goal(run, tiny, tmp_path):

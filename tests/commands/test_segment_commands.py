@@ -53,7 +53,7 @@ def image(regions):
     return sorted((regions / "images" / "val").iterdir())[0]
 
 
-def test_people_of_real_images_are_learnt_by_heart(run, real_data, tmp_path):
+def test_overfits_people_of_real_images(run, real_data, tmp_path):
     answer = run("data", "prepare", real_data("penn_fudan"), "--to", "semantic", "--out", tmp_path / "people")
     assert answer.status == 0, answer.err
     words = ["--recipe", "overfit_segment", tmp_path / "people", "--accelerator", "cpu", "--out", tmp_path / "run"]
@@ -66,7 +66,7 @@ def test_people_of_real_images_are_learnt_by_heart(run, real_data, tmp_path):
     assert scores[-1] > 40
 
 
-def test_evaluation_tells_the_classes(run, regions, learnt, monkeypatch):
+def test_evaluation_names_the_classes(run, regions, learnt, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     answer = run("eval", "segment", regions, "--weights", learnt, "--accelerator", "cpu")
     assert answer.status == 0, answer.err
@@ -95,7 +95,7 @@ def test_options_may_be_changed_after_training(run, refused, learnt, image):
     assert "not known" in refused(*words, "decoder", "unet")
     assert "overlap 2" in refused(*words, "overlap", 2)
     assert "is not" in refused(*words, "window", "wide")
-    assert "no number, list or word" in refused(*words, "scales", "[0.5")
+    assert "takes names with numbers, lists or words" in refused(*words, "scales", "[0.5")
 
 
 def test_an_exported_network_finds_the_same(run, learnt, exported, regions, image, tmp_path):
@@ -123,10 +123,11 @@ def test_images_larger_than_an_exported_network(run, exported, tmp_path):
 def test_what_does_not_fit_is_told(refused, regions, images, tiny, learnt, image):
     assert "no data set with" in refused("train", "segment", images, *tiny())
     assert "did you mean 'unet'" in refused("train", "segment", regions, "--decoder", "unett", *tiny())
-    assert "trained to segment" in refused("eval", "detect", regions, "--weights", learnt)
-    assert refused("predict", "segment", image, "--weights", learnt, "--coco", "x.json").startswith("The task segment")
+    assert "trained for segment" in refused("eval", "detect", regions, "--weights", learnt)
+    sentence = refused("predict", "segment", image, "--weights", learnt, "--coco", "x.json")
+    assert sentence.startswith("`res2net predict segment` has no option '--coco'")
 
 
 def test_classes_in_files_are_no_images_of_a_classifier(refused, trained, images, tmp_path):
     told = refused("predict", images, "--weights", trained.best, "--save", tmp_path)
-    assert told == "The task classify finds no image of its own: take --draw or --json in place of --save."
+    assert told == "--save does not apply to classify: use --draw or --json."

@@ -39,6 +39,6 @@ def test_sigterm_to_all_processes_saves_and_leaves_none(images, tiny, tmp_path):
             run.kill()
     assert run.returncode == 1
     assert "Stopping after this" in out
-    assert err == f"Stopped and saved. Go on with:\n  res2net train --resume {folder}\n"
+    assert err == f"Stopped and saved. Resume with:\n  res2net train --resume {folder}\n"
     state = read_state(folder / "last.ckpt")
     assert state["place"]["epoch"] >= 1

@@ -1,15 +1,15 @@
-"""`res2net train`: what it prints and writes, files of options, stopping and going on."""
+"""`res2net train`: what it prints and writes, files of options, stopping and resuming."""
 
 import csv
 import os
 import re
 import shutil
-import signal
 
 import pytest
+import torch
 import yaml
 
-from res2net.engine.callbacks import GracefulStop
+from conftest import interrupt_at_step
 
 
 def config_of(folder):
@@ -37,7 +37,7 @@ def test_what_it_leaves(trained):
 
 
 def test_options_of_a_file_and_of_the_command_line(run, images, tmp_path):
-    """What stands on the command line goes before the file, and the file before the defaults."""
+    """Options on the command line override the file, and the file overrides the defaults."""
     file = tmp_path / "options.yaml"
     options = {
         "source": str(images),
@@ -62,19 +62,14 @@ def test_options_of_a_file_and_of_the_command_line(run, images, tmp_path):
     assert config_of(tmp_path / "again") == used | {"out": str(tmp_path / "again")}
 
 
-def test_a_stopped_run_tells_how_to_go_on(run, images, tiny, tmp_path, trained, monkeypatch):
-    original, folder = GracefulStop.on_train_batch_end, tmp_path / "my run"
-
-    def batch_end(self, trainer, module, outputs, batch, batch_idx):
-        if batch_idx == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, trainer, module, outputs, batch, batch_idx)
-
+def test_a_stopped_run_prints_how_to_resume(run, images, tiny, tmp_path, trained, monkeypatch):
+    """Ctrl-C in the second batch of three."""
+    folder = tmp_path / "my run"
     with monkeypatch.context() as patch:
-        patch.setattr(GracefulStop, "on_train_batch_end", batch_end)
+        interrupt_at_step(patch, torch.optim.SGD, 2)
         stopped = run("train", images, *tiny(epochs=2), "--out", folder)
     assert stopped.status == 1
-    assert stopped.err == f"Stopped and saved. Go on with:\n  res2net train --resume '{folder}'\n"
+    assert stopped.err == f"Stopped and saved. Resume with:\n  res2net train --resume '{folder}'\n"
     resumed = run("train", "--resume", folder)
     assert resumed.status == 0, resumed.err
     wanted, got = (
@@ -86,7 +81,7 @@ def test_a_stopped_run_tells_how_to_go_on(run, images, tiny, tmp_path, trained, 
 
 def test_a_resumed_run_takes_no_other_options(refused, trained):
     sentence = refused("train", "--resume", trained.folder, "--epochs", 3)
-    assert sentence.startswith("A resumed run goes on as it began: give --resume")
+    assert sentence.startswith("A resumed run keeps its options: give --resume")
     assert str(trained.best) in sentence
 
 
@@ -96,7 +91,7 @@ def test_a_resumed_run_knows_its_task(refused, trained, tmp_path):
     config.write_text(config.read_text().replace("task_name: classify", "task_name: classifi"))
     assert "'classifi': did you mean 'classify'?" in refused("train", "--resume", tmp_path / "run")
     sentence = refused("train", "classify", "--resume", tmp_path / "run")
-    assert sentence.startswith(f"{tmp_path / 'run'} is a run of the task classifi: go on with")
+    assert sentence.startswith(f"{tmp_path / 'run'} is a run of the task classifi: resume it with")
 
 
 def test_what_cannot_be_resumed(refused, trained, tmp_path):

@@ -1,4 +1,4 @@
-"""The commands on volumes: trained, evaluated, predicted, exported, and what is refused."""
+"""The commands on volumes: training, evaluation, prediction, export, and errors."""
 
 from __future__ import annotations
 

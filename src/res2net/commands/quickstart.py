@@ -30,6 +30,8 @@ class Arguments:
     """Number of runs per model."""
     epochs: int = 3
     """Epochs per run."""
+    source: Annotated[str, "NAME"] = "shapes"
+    """The synthetic images; shapes:TRAIN,VAL sets their numbers."""
     out: Annotated[str | None, "FOLDER"] = None
     """Folder of the runs and the report; by default runs/quickstart-NUMBER."""
 
@@ -52,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         "whose sizes range from 6 % to 90 % of the image's side.",
         highlight=False,
     )
-    configs = {name: quickstart(model, epochs=chosen.epochs) for name, model in MODELS.items()}
+    configs = {name: quickstart(model, epochs=chosen.epochs, source=chosen.source) for name, model in MODELS.items()}
     seeds = [SEEDS[0] + number for number in range(chosen.seeds)]
     try:
         comparison = compare(configs, seeds, folder, console)
@@ -60,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         again = f"res2net train --resume {shlex.quote(str(stop))}"
         print(f"Stopped and saved. Resume this run with:\n  {again}", file=sys.stderr)
         return 1
-    report = write_report(comparison, folder)
+    report = write_report(comparison, folder, chosen.source)
     console.print()
     console.print(comparison.table("top1").to_rich())
     console.print(by_size(comparison).to_rich())
@@ -73,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
         "  res2net train PATH/TO/IMAGES --model res2net50_26w_4s\n"
         "  res2net train PATH/TO/IMAGES --model res2net50_26w_4s --weights in1k --adapt-classifier"
         "    (fine-tune; non-commercial weights)\n"
-        f"  res2net eval shapes --weights {best}\n"
+        f"  res2net eval {chosen.source} --weights {best}\n"
         "  res2net models",
         markup=False,
         highlight=False,

@@ -26,7 +26,7 @@ MODELS = {"ResNet": "resnet20_tiny", "Res2Net": "res2net20_26w_4s_tiny"}
 SEEDS = (0, 1)
 
 
-def quickstart(model: str, *, epochs: int = 3) -> TrainConfig[ClassifyOptions]:
+def quickstart(model: str, *, epochs: int = 3, source: str = "shapes") -> TrainConfig[ClassifyOptions]:
     """One of the runs of `res2net quickstart`.
 
     - command: `res2net quickstart`
@@ -35,7 +35,7 @@ def quickstart(model: str, *, epochs: int = 3) -> TrainConfig[ClassifyOptions]:
     """
     return TrainConfig(
         task_name="classify",
-        source="shapes",
+        source=source,
         task=ClassifyOptions(),
         # In so few steps residual branches that start at zero hardly begin to learn; the official code has none.
         model=ModelConfig(model=model, options={"zero_init_last": False}),
@@ -96,7 +96,7 @@ def write_report(comparison: Comparison, folder: Path, source: str = "shapes") -
     epochs = len(next(iter(runs.values()))[0].rows)
     report = Report(
         "ResNet and Res2Net of the same cost",
-        f"shapes, {epochs} epochs, {len(comparison.seeds)} seeds, {time.strftime('%Y-%m-%d')}",
+        f"{source}, {epochs} epochs, {len(comparison.seeds)} seeds, {time.strftime('%Y-%m-%d')}",
     )
     report.add_paragraph(verdict(comparison))
     report.add_table(comparison.table("top1"))
