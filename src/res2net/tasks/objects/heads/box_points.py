@@ -1,8 +1,8 @@
-"""Key points read off heat maps that span boxes, in tensors of fixed shapes, so that a whole detector can be exported.
+"""Read keypoints off the heat maps of boxes, with fixed shapes, so that a whole detector can be exported.
 
-Mask R-CNN enlarges each heat map to the pixels of its box and takes the largest value. Where shapes are fixed each box
-could be as large as the image, which makes too many pixels: here a grid of them is looked at, and then all pixels
-around its highest peaks.
+Mask R-CNN resizes each heat map to the pixels of its box and takes the maximum. With fixed shapes, every box would have
+to be as large as the image. Instead, a coarse grid of pixels is evaluated first, and then all pixels around the highest
+peaks of the grid.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from torch import Tensor
 __all__ = ["points_in_boxes"]
 
 GRID = 112
-"""Pixels of a box that are looked at first, along each side: two for each value of a usual heat map."""
+"""Grid points along each side of a box: two per value of a 56 x 56 heat map."""
 PLACES = 4
-"""The highest peaks on that grid around which all pixels are looked at."""
+"""Number of peaks of the grid around which all pixels are evaluated."""
 SHARPNESS = -0.75
-"""The parameter of bicubic interpolation, as torch has it."""
+"""The parameter of bicubic interpolation, as in torch."""
 REACH = 2
-"""Values on each side of a position that bicubic interpolation takes."""
+"""Number of values on each side of a position that bicubic interpolation uses."""
 
 
 def points_in_boxes(heatmaps: Tensor, boxes: Tensor, longest: int) -> tuple[Tensor, Tensor]:
-    """The pixel of each box that has the largest value of each heat map, enlarged bicubically to the box.
+    """The pixel of each box with the maximum of each heat map, resized to the box by bicubic interpolation.
 
-    As torchvision's `heatmaps_to_keypoints`, but that of two almost equal peaks of a map it may take the other.
+    The result is that of torchvision's `heatmaps_to_keypoints`, except that it may choose the other of two almost equal
+    peaks.
 
     Args:
-        heatmaps: `(R, k, h, w)` float32, each over the whole of a box.
-        boxes: `(R, 4)` in pixels.
-        longest: pixels of the longest side that a box can have.
+        heatmaps: heat maps `(R, k, h, w)` in float32, each spanning a box.
+        boxes: boxes `(R, 4)` in pixels.
+        longest: maximum side of a box in pixels.
 
     Returns:
-        Points `(R, k, 2)`, the middles of these pixels, and the values there `(R, k)`.
+        The centres of these pixels `(R, k, 2)`, and the values there `(R, k)`.
     """
     extent = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1)
     counts = extent.ceil()
@@ -65,9 +66,9 @@ def points_in_boxes(heatmaps: Tensor, boxes: Tensor, longest: int) -> tuple[Tens
 
 
 def _enlarged(maps: Tensor, x: Tensor, y: Tensor, counts: Tensor) -> Tensor:
-    """The values of padded maps `(..., h, w)`, enlarged to `counts` `(..., 2)` pixels, at columns and rows `(..., n)`.
+    """Resize padded maps `(..., h, w)` to `counts` `(..., 2)` pixels, evaluated at columns `x` and rows `y` `(..., n)`.
 
-    Of the shape `(..., n, n)`.
+    The result has the shape `(..., n, n)`.
     """
     height, width = maps.shape[-2:]
     rows = _cubic(y, counts[..., 1:], height)
@@ -75,9 +76,9 @@ def _enlarged(maps: Tensor, x: Tensor, y: Tensor, counts: Tensor) -> Tensor:
 
 
 def _cubic(pixels: Tensor, count: Tensor, size: int) -> Tensor:
-    """For pixels `(..., n)` of `count` along a side, the weight of each value of a padded map, `(..., n, size)`."""
+    """The bicubic weights `(..., n, size)` of a padded map for pixels `(..., n)` of a side of `count` pixels."""
     position = (pixels + 0.5) * ((size - 2 * REACH) / count) - 0.5
-    apart = (position[..., None] + REACH - torch.arange(size, device=pixels.device)).abs()
-    near = ((SHARPNESS + 2) * apart - (SHARPNESS + 3)) * apart**2 + 1
-    far = (((apart - 5) * apart + 8) * apart - 4) * SHARPNESS
-    return torch.where(apart <= 1, near, torch.where(apart < 2, far, 0.0))
+    distance = (position[..., None] + REACH - torch.arange(size, device=pixels.device)).abs()
+    near = ((SHARPNESS + 2) * distance - (SHARPNESS + 3)) * distance**2 + 1
+    far = (((distance - 5) * distance + 8) * distance - 4) * SHARPNESS
+    return torch.where(distance <= 1, near, torch.where(distance < 2, far, 0.0))

@@ -1,4 +1,4 @@
-"""FCOS (Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019), of torchvision's parts."""
+"""FCOS (Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019), from torchvision's modules."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from res2net.tasks.objects.heads.options import DetectorOptions
 __all__ = ["FCOS", "build_fcos"]
 
 GROUPS = 32
-"""Of the normalisation in the head."""
+"""Groups of the normalisation in the head."""
 
 
 class FCOS(Dense):
-    """A score for each class, the distances to the four sides, and how central it is, at every position.
+    """Predicts class scores, the distances to the four sides of the box, and the centerness, at every position.
 
-    Its anchors are squares of one stride around the positions. The arguments are those of `Dense`.
+    Its anchors are squares around the positions whose side is the stride. The arguments are those of `Dense`.
     """
 
     center_sampling_radius = 1.5
-    """Strides from the middle of an object within which positions learn it."""
+    """Positions within this many strides of the centre of an object are trained to predict it."""
     box_coder = det_utils.BoxLinearCoder(normalize_by_size=True)
-    # Torchvision's matching, which asks nothing of a detector but `center_sampling_radius` and `head`.
+    # Torchvision's matching, which only uses `center_sampling_radius` and `head`.
     compute_loss = parts.FCOS.compute_loss
 
     def losses_of(
         self, targets: list[dict[str, Tensor]], outputs: dict[str, Tensor], anchors: list[Tensor]
     ) -> dict[str, Tensor]:
-        """`classification`, `bbox_regression` and `bbox_ctrness`."""
+        """The losses `classification`, `bbox_regression` and `bbox_ctrness`."""
         counts = [len(one) for one in anchors]
         return self.compute_loss(targets, outputs, [torch.cat(anchors)] * len(targets), counts)
 
     def scores_of(self, outputs: dict[str, Tensor]) -> Tensor:
-        """The geometric mean of the score of each class and of how central the position is, `(N, A, K)`."""
+        """The geometric mean of the score of each class and the centerness, `(N, A, K)`."""
         return (outputs["cls_logits"].sigmoid() * outputs["bbox_ctrness"].sigmoid()).sqrt()
 
     def decode(self, changes: Tensor, anchors: Tensor) -> Tensor:
-        """Distances to the sides in strides to boxes `(M, 4)`."""
+        """Decode distances to the sides, in strides, to boxes `(M, 4)`."""
         return self.box_coder.decode(changes, anchors)
 
 
 @DETECTORS.register("fcos")
 def build_fcos(backbone: Backbone, num_classes: int, options: DetectorOptions) -> FCOS:
-    """FCOS on a backbone; it needs no sizes of anchors.
+    """Build FCOS on a backbone; the option `anchor_sizes` is not used.
 
     Raises:
-        InputError: there are no such stages, or the channels cannot be normalised in groups.
+        InputError: the backbone does not have the chosen stages, or the channels cannot be normalised in groups.
     """
     if options.fpn_channels % GROUPS:
         raise InputError(

@@ -1,4 +1,4 @@
-"""A detector whose network takes images of one size, such as one that was exported."""
+"""A detector on a network with a fixed input size, such as an exported one."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from res2net.tasks.objects.heads.detector import Detector
 __all__ = ["MAPS", "FixedDetector"]
 
 MAPS = ("semantic",)
-"""Outputs that are of an image `(N, C, *size)`, and not of each detection."""
+"""Outputs that belong to the whole image, `(N, C, *size)`, rather than to a detection."""
 LEAST = 1e-2
-"""Pixels of the sides of a detection."""
+"""Minimum side of a detection, in pixels."""
 
 
 class FixedDetector(Detector):
-    """Finds objects in images of any size that fit into the one size that a network takes.
+    """Pads images to the input size of a network, and clips its detections to the image.
 
-    The network does not know where an image ends and the zeros beside it begin. What it finds is cut at the border of
-    the image here, after non-maximum suppression and not before it, and dropped where nothing is left. So only in
-    images that fill the size it always finds what the detector does that it was made of.
+    The network cannot distinguish an image from its padding. Detections are therefore clipped to the image here, after
+    non-maximum suppression rather than before it, and dropped if nothing is left. So the results are only guaranteed to
+    equal those of the original detector for images that fill the input size.
 
     Args:
-        network: images `(N, C, *size)` to the outputs in `names`, in fixed shapes as `Detector.forward` gives it.
-        size: height and width of these images.
-        num_classes: of the labels.
-        names: of the outputs: "boxes", "scores", "labels", and what there is besides: "masks", "keypoints" and
+        network: a function from images `(N, C, *size)` to the outputs in `names`, with the shapes of
+            `Detector.forward`.
+        size: height and width of the input.
+        num_classes: number of classes.
+        names: names of the outputs: "boxes", "scores", "labels", and optionally "masks", "keypoints" and
             "keypoint_scores", or "semantic".
     """
 
@@ -44,10 +45,10 @@ class FixedDetector(Detector):
         self.names = tuple(names)
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What is in each image, the best first; see `Detector.detect`.
+        """Detect the objects in each image, best first; see `Detector.detect`.
 
         Raises:
-            InputError: an image is larger than the size of the network.
+            InputError: an image is larger than the input size.
         """
         height, width = self.size
         for size in sizes:
@@ -56,44 +57,44 @@ class FixedDetector(Detector):
                     f"An image of {size[0]} x {size[1]} pixels does not fit into the {height} x {width} of the "
                     "exported detector: resize it."
                 )
-        images = images[..., :height, :width]  # what is cut off is padding
+        images = images[..., :height, :width]  # removes padding only
         images = F.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))
         results = []
         for size, *outputs in zip(sizes, *self(images), strict=True):
             found = dict(zip(self.names, outputs, strict=True))
-            here = found["scores"] > 0
-            result = {name: output[here] for name, output in found.items() if name not in MAPS}
+            valid = found["scores"] > 0
+            result = {name: output[valid] for name, output in found.items() if name not in MAPS}
             maps = {name: found[name][:, : size[0], : size[1]] for name in MAPS if name in found}
             results.append((result if tuple(size) == self.size else within(result, size)) | maps)
         return results
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What the network finds in images that have its size."""
+        """Run the network on images of its input size."""
         return cast("tuple[Tensor, ...]", tuple(self.network(images)))
 
 
 def within(found: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-    """Detections cut at the border of an image of that (height, width); masks lie within the boxes as they are then.
+    """Clip detections to an image of that (height, width), and drop those with an empty box.
 
-    Key points beside the image come to its border, and what has no side left is dropped.
+    Masks are resampled to the clipped boxes; keypoints outside the image are moved to its border.
     """
     boxes = clip_boxes_to_image(found["boxes"], size)
     if "keypoints" in found:
         border = found["keypoints"].new_tensor([size[1], size[0]])
         found = found | {"keypoints": found["keypoints"].clamp(min=0).minimum(border)}
-    cut = (boxes != found["boxes"]).any(1)
-    if "masks" in found and cut.any():
+    changed = (boxes != found["boxes"]).any(1)
+    if "masks" in found and changed.any():
         masks = found["masks"].clone()
-        masks[cut] = cut_masks(masks[cut], found["boxes"][cut], boxes[cut])
+        masks[changed] = cut_masks(masks[changed], found["boxes"][changed], boxes[changed])
         found = found | {"masks": masks}
-    left = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST).all(1)
-    return {name: output[left] for name, output in (found | {"boxes": boxes}).items()}
+    nonempty = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST).all(1)
+    return {name: output[nonempty] for name, output in (found | {"boxes": boxes}).items()}
 
 
 def cut_masks(masks: Tensor, boxes: Tensor, parts: Tensor) -> Tensor:
-    """Masks `(m, s, s)` within boxes `(m, 4)` as they are within parts `(m, 4)` of these boxes."""
+    """Resample masks `(m, s, s)` of boxes `(m, 4)` to parts `(m, 4)` of these boxes."""
     side = masks.shape[-1]
     corner, extent = boxes[:, None, :2], (boxes[:, None, 2:] - boxes[:, None, :2]).clamp(min=LEAST)
-    where = ((parts.unflatten(1, (2, 2)) - corner) / extent * side).flatten(1)  # in pixels of the masks
-    whose = torch.arange(len(masks), device=masks.device)[:, None].to(where)
-    return roi_align(masks[:, None], torch.cat([whose, where], 1), side, sampling_ratio=1, aligned=True)[:, 0]
+    rois = ((parts.unflatten(1, (2, 2)) - corner) / extent * side).flatten(1)  # in pixels of the masks
+    indices = torch.arange(len(masks), device=masks.device)[:, None].to(rois)
+    return roi_align(masks[:, None], torch.cat([indices, rois], 1), side, sampling_ratio=1, aligned=True)[:, 0]

@@ -1,4 +1,4 @@
-"""Faster R-CNN, Mask R-CNN and Keypoint R-CNN, put together of torchvision's parts."""
+"""Faster R-CNN, Mask R-CNN and Keypoint R-CNN, built from torchvision's modules."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 BOX_SIZE = 7
-"""Rows and columns of a region on a pyramid."""
+"""Side of the pooled features of a region on a pyramid."""
 CLOSER_SIZE = 14
-"""The same for masks, key points and the last stage of a backbone."""
+"""Side of the pooled features for masks, keypoints and the last stage of a backbone."""
 USUAL_ROIS_POSITIVE = 0.25
-"""Share of the regions that a loss is computed of which hold an object, at most."""
+"""Maximum share of regions with an object among those that the loss is computed on."""
 
 
 def box_heads(
@@ -44,14 +44,14 @@ def box_heads(
     match: float = 0.5,
     box_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
 ) -> RegionHeads:
-    """The second stage on a pyramid: two fully connected layers, classes with a background, and a box for each.
+    """The second stage on a pyramid: two fully connected layers that predict class scores and a box per class.
 
     Args:
         neck: the pyramid.
-        num_classes: without the background.
+        num_classes: number of classes, without the background.
         options: sizes and thresholds.
-        match: least intersection over union of a region with the object that it is to find.
-        box_weights: factors of the changes of x, y, width and height.
+        match: minimum intersection over union of a region and an object for the region to be trained to detect it.
+        box_weights: weights of the regression targets of x, y, width and height.
     """
     head = TwoMLPHead(neck.channels * BOX_SIZE**2, options.head_channels)
     predictor = FastRCNNPredictor(options.head_channels, 1 + num_classes)
@@ -82,7 +82,7 @@ def _heads(
 
 
 def add_masks(heads: RegionHeads, neck: PyramidNeck, num_classes: int) -> None:
-    """Lets the second stage find masks: four convolutions, one transposed, and a mask of each class."""
+    """Add a mask head to the second stage: four convolutions and a transposed one, with a mask per class."""
     channels = neck.channels
     heads.mask_roi_pool = region_pool(neck.strides, CLOSER_SIZE)
     heads.mask_head = MaskRCNNHeads(channels, (channels,) * 4, 1)
@@ -91,7 +91,7 @@ def add_masks(heads: RegionHeads, neck: PyramidNeck, num_classes: int) -> None:
 
 @DETECTORS.register("faster_rcnn")
 def faster_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Faster R-CNN on a feature pyramid (Lin et al., CVPR 2017), as torchvision's `fasterrcnn_resnet50_fpn`."""
+    """Build Faster R-CNN on a feature pyramid (Lin et al., CVPR 2017), as torchvision's `fasterrcnn_resnet50_fpn`."""
     neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
     return on_pyramid(backbone, neck, box_heads(neck, num_classes, options), num_classes, options)
 
@@ -99,16 +99,16 @@ def faster_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) 
 def on_pyramid(
     backbone: Backbone, neck: PyramidNeck, heads: SecondStage, num_classes: int, options: DetectorOptions
 ) -> TwoStage:
-    """A detector of two stages with a pyramid."""
+    """Build a two-stage detector on a feature pyramid."""
     rpn = region_proposals(neck.channels, [*neck.strides, 2 * neck.strides[-1]], options)
     return TwoStage(backbone, neck, rpn, heads, num_classes, options.proposals)
 
 
 @DETECTORS.register("mask_rcnn")
 def mask_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Mask R-CNN (He et al., ICCV 2017), as torchvision's `maskrcnn_resnet50_fpn`; also masks as `Detector` has them.
+    """Build Mask R-CNN (He et al., ICCV 2017), as torchvision's `maskrcnn_resnet50_fpn`.
 
-    The convolutions for masks have as many channels as the pyramid.
+    The convolutions of the mask head have as many channels as the pyramid.
     """
     neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
     heads = box_heads(neck, num_classes, options)
@@ -117,22 +117,22 @@ def mask_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) ->
 
 
 class _PlainPredictor(KeypointRCNNPredictor):  # type: ignore[misc] # torchvision has no types
-    """Heat maps in the usual order in memory, which torchvision's loss takes for granted."""
+    """Returns heat maps in contiguous memory, which torchvision's loss relies on."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(R, C, 14, 14)` to heat maps `(R, k, 56, 56)`."""
+        """Map features `(R, C, 14, 14)` to heat maps `(R, k, 56, 56)`."""
         return super().forward(x).contiguous()
 
 
 @DETECTORS.register("keypoint_rcnn")
 def keypoint_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Mask R-CNN's way to find key points (section 5 of its paper), as torchvision's `keypointrcnn_resnet50_fpn`.
+    """Build Keypoint R-CNN (section 5 of the Mask R-CNN paper), as torchvision's `keypointrcnn_resnet50_fpn`.
 
-    The convolutions for key points have twice as many channels as the pyramid. A key point of an object is looked for
-    the same way whatever the object's class.
+    The convolutions of the keypoint head have twice as many channels as the pyramid. The heat maps of keypoints do not
+    depend on the class of an object.
 
     Raises:
-        InputError: the number of key points is not given.
+        InputError: the option `num_keypoints` is not set.
     """
     if options.num_keypoints < 1:
         raise InputError("Keypoint R-CNN has 0 key points to find: give num keypoints, how many an object has.")
@@ -145,7 +145,7 @@ def keypoint_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions
 
 
 class OneMap(nn.Module):
-    """The features of all stages of a backbone to one of them, by the name "0"."""
+    """Selects the features of one stage of a backbone, under the name "0"."""
 
     def __init__(self, level: int) -> None:
         super().__init__()
@@ -157,12 +157,12 @@ class OneMap(nn.Module):
 
 
 class LastStage(nn.Module):
-    """The last stage of a backbone on regions of the map before it, `(R, C, 14, 14)` to `(R, channels)`.
+    """Applies the last stage of a backbone to regions of the map before it, `(R, C, 14, 14)` to `(R, channels)`.
 
-    It is taken out of the backbone.
+    The stage is moved out of the backbone.
 
     Raises:
-        InputError: the stages of the backbone do not just follow each other.
+        InputError: the backbone is not a plain sequence of stages.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -176,19 +176,20 @@ class LastStage(nn.Module):
         backbone.keep_stages(len(backbone.stages) - 1)
 
     def forward(self, regions: Tensor) -> Tensor:
-        """The mean of the features of each region."""
+        """The spatial mean of the features of each region."""
         return self.stage(regions).mean((2, 3))
 
 
 @DETECTORS.register("faster_rcnn_c4")
 def faster_rcnn_c4(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Faster R-CNN without a pyramid, as He et al. (CVPR 2016, appendix A) and the paper of Res2Net have it.
+    """Build Faster R-CNN without a pyramid, as in He et al. (CVPR 2016, appendix A) and the Res2Net paper.
 
-    Regions of 14 x 14 are taken from the last but one stage, of stride 16, and go through the last, whose stride leaves
-    7 x 7. The options of pyramids and fully connected layers do not matter; all sizes of anchors are on the one map.
+    Regions are pooled to 14 x 14 from the penultimate stage, of stride 16, and pass through the last stage, which
+    reduces them to 7 x 7. The options of pyramids and fully connected layers are ignored; anchors of all sizes are on
+    the single map.
 
     Raises:
-        InputError: the stages of the backbone do not just follow each other.
+        InputError: the backbone is not a plain sequence of stages.
     """
     level = len(backbone.stages) - 2
     previous, last = backbone.stages[level], backbone.stages[-1]

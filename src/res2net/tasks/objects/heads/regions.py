@@ -1,7 +1,7 @@
-"""The two stages of a detector in evaluation, from the parts of torchvision, in tensors of fixed shapes.
+"""Inference of the two stages of a detector with torchvision's modules, on tensors of fixed shapes for export.
 
-Torchvision's own evaluation of these parts gives the same, in lists of tensors whose lengths depend on the image, and
-is not for export.
+Torchvision's own inference gives the same results, but as lists of tensors whose lengths depend on the image, which
+cannot be exported.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = ["RegionHeads", "SecondStage", "Sizes", "propose", "region_pool"]
 Sizes = list[tuple[int, int]]
 """(height, width) of each image."""
 LEAST_PROPOSAL = 1e-3
-"""Pixels of the sides of a proposal."""
+"""Minimum side of a proposal, in pixels."""
 LEAST_DETECTION = 1e-2
-"""Pixels of the sides of a detection."""
+"""Minimum side of a detection, in pixels."""
 
 
 def region_pool(strides: list[int], size: int) -> MultiScaleRoIAlign:
-    """RoIAlign of the map that fits a region's size (Lin et al., CVPR 2017, equation 1), of maps "0", "1", ...
+    """RoIAlign on the maps "0", "1", ..., choosing the map by the size of a region (Lin et al., CVPR 2017, equation 1).
 
-    Torchvision's would guess the strides from the first images it sees.
+    The strides are set here, since torchvision would infer them from the first batch.
     """
     pool = MultiScaleRoIAlign([str(index) for index in range(len(strides))], size, sampling_ratio=2)
     pool.scales = [1 / stride for stride in strides]
@@ -43,17 +43,17 @@ def region_pool(strides: list[int], size: int) -> MultiScaleRoIAlign:
 def propose(
     rpn: RegionProposalNetwork, maps: Mapping[str, Tensor], padded: tuple[int, int], sizes: Sizes, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Regions that may hold an object.
+    """Propose regions that may contain an object.
 
     Args:
-        rpn: its parts, trained.
-        maps: the pyramid, each `(N, C, H, W)`.
+        rpn: the trained region proposal network.
+        maps: the feature pyramid, each map `(N, C, H, W)`.
         padded: (height, width) of the batch.
-        sizes: of the images.
-        count: how many are taken of each map before non-maximum suppression, and in all after it.
+        sizes: sizes of the images.
+        count: maximum number of proposals, per map before non-maximum suppression and in total after it.
 
     Returns:
-        Boxes `(N, P, 4)`, the best first, and which of them are proposals `(N, P)`; the others fill up.
+        Boxes `(N, P, 4)`, best first, and a mask `(N, P)` of the valid ones; the others are padding.
     """
     features = list(maps.values())
     anchors = _anchors(rpn, features, padded)
@@ -66,10 +66,10 @@ def propose(
         decoded = rpn.box_coder.decode_single(deltas.flatten(0, 1), anchor[indices].flatten(0, 1))
         decoded, large = clipped(decoded.unflatten(0, indices.shape), sizes, LEAST_PROPOSAL)
         score = score.float().masked_fill(~large, -math.inf)
-        logits.append(torch.stack([suppressed(*one, rpn.nms_thresh) for one in zip(decoded, score, strict=True)]))
+        logits.append(torch.stack([suppressed(*image, rpn.nms_thresh) for image in zip(decoded, score, strict=True)]))
         boxes.append(decoded)
-    every = zip(torch.cat(logits, 1), torch.cat(boxes, 1), strict=True)
-    best, proposals = zip(*(best_of(score, count, box) for score, box in every), strict=True)
+    per_image = zip(torch.cat(logits, 1), torch.cat(boxes, 1), strict=True)
+    best, proposals = zip(*(best_of(score, count, box) for score, box in per_image), strict=True)
     return torch.stack(proposals), torch.stack(best).isfinite()
 
 
@@ -81,69 +81,70 @@ def _anchors(rpn: RegionProposalNetwork, features: list[Tensor], padded: tuple[i
 
 
 class SecondStage(nn.Module):
-    """What is in the regions that the first stage proposes.
+    """The second stage of a detector, which classifies and refines the regions that the first stage proposes.
 
-    Calling it with the maps, the proposals, the sizes and the targets of images gives, in training, an empty list and
-    the losses by name, as torchvision's `RoIHeads` does.
+    In training, a call with the maps, proposals, sizes and targets of a batch returns an empty list and the losses by
+    name, as torchvision's `RoIHeads` does.
     """
 
     score_thresh: float
     """Detections with a lower score are dropped."""
     nms_thresh: float
-    """Largest intersection over union of two detections of a class."""
+    """Maximum intersection over union of two detections of the same class."""
     detections_per_img: int
-    """How many are kept in an image at most."""
+    """Maximum number of detections per image."""
 
     def has_mask(self) -> bool:
-        """Whether it finds masks."""
+        """Whether the stage predicts masks."""
         return False
 
     def has_keypoint(self) -> bool:
-        """Whether it finds key points."""
+        """Whether the stage predicts keypoints."""
         return False
 
     def classify(self, maps: Mapping[str, Tensor], regions: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
-        """For regions `(N, P, 4)`, the probability of each class `(N, P, K)`, and a box for each `(N, P, K, 4)`.
+        """For regions `(N, P, 4)`, the probability of each class `(N, P, K)`, and a box per class `(N, P, K, 4)`.
 
-        Where all classes share a box, `(N, P, 1, 4)`.
+        If the box does not depend on the class, it is `(N, P, 1, 4)`.
         """
         raise NotImplementedError
 
     def masks(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Probabilities `(R, 1 + K, 28, 28)` of a mask of each class, in the regions of all images."""
+        """Mask probabilities `(R, 1 + K, 28, 28)` of each class, for the regions of all images."""
         raise NotImplementedError
 
     def heat_maps(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Logits `(R, k, 56, 56)` of the position of each key point, in the regions of all images."""
+        """Logits `(R, k, 56, 56)` of the position of each keypoint, for the regions of all images."""
         raise NotImplementedError
 
     def find(self, maps: Mapping[str, Tensor], proposals: Tensor, valid: Tensor, sizes: Sizes) -> tuple[Tensor, ...]:
-        """Detections in the regions that `propose` gives.
+        """Detect objects in the regions that `propose` returned.
 
-        Boxes `(N, D, 4)`, scores `(N, D)` and labels `(N, D)`, and if it finds them masks `(N, D, 28, 28)` and heat
-        maps of key points `(N, D, k, 56, 56)`.
+        Returns:
+            Boxes `(N, D, 4)`, scores `(N, D)` and labels `(N, D)`; then masks `(N, D, 28, 28)` and heat maps of
+            keypoints `(N, D, k, 56, 56)`, if the stage predicts them.
         """
         scores, boxes = self.classify(maps, proposals, sizes)
         boxes, large = clipped(boxes, sizes, LEAST_DETECTION)
         scores = scores.masked_fill(~(valid[..., None] & large & (scores > self.score_thresh)), -math.inf)
         boxes = boxes.expand(*scores.shape, 4).flatten(1, 2)
         labels = torch.arange(scores.shape[-1], device=scores.device).expand(scores.shape[1:]).flatten()
-        found = [
+        detections = [
             best_detections(box, score, labels, nms_threshold=self.nms_thresh, count=self.detections_per_img)
             for box, score in zip(boxes, scores.flatten(1), strict=True)
         ]
-        boxes, scores, labels = (torch.stack(tensors) for tensors in zip(*found, strict=True))
-        closer = []
+        boxes, scores, labels = (torch.stack(tensors) for tensors in zip(*detections, strict=True))
+        extras = []
         if self.has_mask():
             masks = self.masks(maps, list(boxes), sizes)
-            closer.append(masks[torch.arange(len(masks), device=masks.device), labels.flatten() + 1])
+            extras.append(masks[torch.arange(len(masks), device=masks.device), labels.flatten() + 1])
         if self.has_keypoint():
-            closer.append(self.heat_maps(maps, list(boxes), sizes))
-        return boxes, scores, labels, *(result.unflatten(0, labels.shape) for result in closer)
+            extras.append(self.heat_maps(maps, list(boxes), sizes))
+        return boxes, scores, labels, *(result.unflatten(0, labels.shape) for result in extras)
 
 
 class RegionHeads(RoIHeads, SecondStage):  # type: ignore[misc] # torchvision has no types
-    """The second stage of torchvision: its parts and its training, and an evaluation of fixed shapes.
+    """Torchvision's second stage and its training, with inference on fixed shapes.
 
     The arguments are those of `RoIHeads`. The first class is the background.
     """
@@ -161,21 +162,21 @@ class RegionHeads(RoIHeads, SecondStage):  # type: ignore[misc] # torchvision ha
     select_training_samples: Callable[..., Any]
 
     def classify(self, maps: Mapping[str, Tensor], regions: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
-        """For regions `(N, P, 4)`, the probability of each class `(N, P, K)`, and a box for each `(N, P, K, 4)`."""
+        """For regions `(N, P, 4)`, the probability of each class `(N, P, K)`, and a box per class `(N, P, K, 4)`."""
         logits, deltas = self.regress(maps, list(regions), sizes)
         boxes = self.box_coder.decode_single(deltas.float(), regions.flatten(0, 1)).unflatten(1, (-1, 4))
         shape = regions.shape[:2]
         return logits.float().softmax(-1)[:, 1:].unflatten(0, shape), boxes[:, 1:].unflatten(0, shape)
 
     def regress(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> tuple[Tensor, Tensor]:
-        """Logits and changes of the boxes, for the regions `(P, 4)` of each image, one image after the other."""
+        """Class logits and box deltas of the regions `(P, 4)` of each image, concatenated over the images."""
         logits, deltas = self.box_predictor(self.box_head(self.box_roi_pool(maps, regions, sizes)))
         return logits, deltas
 
     def masks(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Probabilities `(R, 1 + K, 28, 28)` of a mask of each class, in the regions of all images."""
+        """Mask probabilities `(R, 1 + K, 28, 28)` of each class, for the regions of all images."""
         return self.mask_predictor(self.mask_head(self.mask_roi_pool(maps, regions, sizes))).sigmoid()
 
     def heat_maps(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Logits `(R, k, 56, 56)` of the position of each key point, in the regions of all images."""
+        """Logits `(R, k, 56, 56)` of the position of each keypoint, for the regions of all images."""
         return self.keypoint_predictor(self.keypoint_head(self.keypoint_roi_pool(maps, regions, sizes)))
