@@ -1,4 +1,4 @@
-"""Cascade R-CNN (Cai & Vasconcelos, CVPR 2018): a second stage in three steps, each with better boxes to start from."""
+"""Cascade R-CNN (Cai & Vasconcelos, CVPR 2018): a second stage of three steps, each refining the boxes of the last."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
 __all__ = ["CascadeHeads", "cascade_mask_rcnn", "cascade_rcnn"]
 
 MATCHES = (0.5, 0.6, 0.7)
-"""For each step, the least intersection over union of a region with the object that it is to find."""
+"""Minimum intersection over union of a region and an object to be matched, for each step."""
 BOX_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
-"""For each step, the factors of the changes of x, y, width and height: later ones are smaller."""
+"""Weights of the regression targets of x, y, width and height, for each step; later steps make smaller changes."""
 LOSS_WEIGHTS = (1.0, 0.5, 0.25)
-"""Of the losses of each step, as in the authors' code."""
+"""Weight of the losses of each step, as in the authors' code."""
 
 
 class CascadeHeads(SecondStage):
-    """The second stage in steps. In training each step samples from the boxes of the one before, and the objects.
+    """A second stage that consists of several steps.
 
-    In evaluation a box goes through all steps; the probabilities of its classes, and its masks, are the mean over them.
+    In training, each step samples from the boxes of the step before and the ground-truth boxes. In evaluation, boxes
+    pass through all steps, and class probabilities and masks are averaged over the steps.
 
     Args:
-        steps: each a second stage by itself, whose predictor gives one box whatever the class.
-        loss_weights: of the losses of each step.
+        steps: the steps, each a second stage whose predicted box does not depend on the class.
+        loss_weights: weight of the losses of each step.
     """
 
     def __init__(self, steps: Sequence[RegionHeads], loss_weights: Sequence[float] = LOSS_WEIGHTS) -> None:
@@ -46,8 +47,8 @@ class CascadeHeads(SecondStage):
         self.detections_per_img = steps[0].detections_per_img
 
     def has_mask(self) -> bool:
-        """Whether it finds masks."""
-        return next(self._each_step()).has_mask()
+        """Whether the stage predicts masks."""
+        return next(self._iterate_steps()).has_mask()
 
     def forward(
         self,
@@ -56,21 +57,24 @@ class CascadeHeads(SecondStage):
         image_shapes: Sizes,
         targets: list[Mapping[str, Tensor]] | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
-        """An empty list, as torchvision's has it in training, and the losses: those of a step end in its number.
+        """Compute the training losses; their names end in the number of the step.
 
         Args:
             features: the maps by name.
-            proposals: `(P, 4)` for each image.
-            image_shapes: of the images.
-            targets: of each image; labels count from 1.
+            proposals: proposals `(P, 4)` of each image.
+            image_shapes: sizes of the images.
+            targets: targets of each image, with labels from 1.
+
+        Returns:
+            An empty list, as in torchvision, and the losses by name.
         """
         losses: dict[str, Tensor] = {}
-        for number, (step, weight) in enumerate(zip(self._each_step(), self.loss_weights, strict=True), 1):
-            proposals, matches, labels, changes = step.select_training_samples(proposals, targets)
+        for number, (step, weight) in enumerate(zip(self._iterate_steps(), self.loss_weights, strict=True), 1):
+            proposals, matches, labels, box_targets = step.select_training_samples(proposals, targets)
             logits, deltas = step.regress(features, proposals, image_shapes)
-            # Torchvision's loss looks for a box of each class.
-            of_classes = deltas.repeat(1, logits.shape[1])
-            class_loss, box_loss = fastrcnn_loss(logits, of_classes, labels, changes)
+            # Torchvision's loss expects a box per class.
+            class_deltas = deltas.repeat(1, logits.shape[1])
+            class_loss, box_loss = fastrcnn_loss(logits, class_deltas, labels, box_targets)
             losses |= {f"loss_classifier_{number}": weight * class_loss, f"loss_box_reg_{number}": weight * box_loss}
             if self.has_mask():
                 mask_loss = _mask_loss(step, features, proposals, image_shapes, matches, labels, targets or [])
@@ -79,11 +83,11 @@ class CascadeHeads(SecondStage):
         return [], losses
 
     def classify(self, maps: Mapping[str, Tensor], regions: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
-        """For regions `(N, P, 4)`, the mean probability of each class `(N, P, K)`, and the last box `(N, P, 1, 4)`."""
+        """For regions `(N, P, 4)`, the mean class probabilities `(N, P, K)`, and the boxes of the last step."""
         probabilities = []
         boxes = regions
-        for step in self._each_step():
-            # What a step sees lies in the image; the box of the last is clipped where it is used.
+        for step in self._iterate_steps():
+            # Clip the input of each step to the image; the caller clips the boxes of the last step.
             boxes = torch.stack([clip_boxes_to_image(box, size) for box, size in zip(boxes, sizes, strict=True)])
             logits, deltas = step.regress(maps, list(boxes), sizes)
             probabilities.append(logits.float().softmax(-1)[:, 1:])
@@ -91,10 +95,10 @@ class CascadeHeads(SecondStage):
         return torch.stack(probabilities).mean(0).unflatten(0, regions.shape[:2]), boxes[:, :, None]
 
     def masks(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
-        """Probabilities `(R, 1 + K, 28, 28)` of a mask of each class: the mean over the steps."""
-        return torch.stack([step.masks(maps, regions, sizes) for step in self._each_step()]).mean(0)
+        """Mask probabilities `(R, 1 + K, 28, 28)` of each class, averaged over the steps."""
+        return torch.stack([step.masks(maps, regions, sizes) for step in self._iterate_steps()]).mean(0)
 
-    def _each_step(self) -> Iterator[RegionHeads]:
+    def _iterate_steps(self) -> Iterator[RegionHeads]:
         return cast("Iterator[RegionHeads]", iter(self.steps))
 
 
@@ -107,17 +111,17 @@ def _mask_loss(
     labels: list[Tensor],
     targets: Sequence[Mapping[str, Tensor]],
 ) -> Tensor:
-    """The loss of the regions which hold an object."""
+    """The mask loss of the regions that were matched with an object."""
     positive = [torch.where(label > 0)[0] for label in labels]
-    held = [region[here] for region, here in zip(regions, positive, strict=True)]
-    objects = [match[here] for match, here in zip(matches, positive, strict=True)]
-    logits = step.mask_predictor(step.mask_head(step.mask_roi_pool(maps, held, sizes)))
+    positive_regions = [region[indices] for region, indices in zip(regions, positive, strict=True)]
+    objects = [match[indices] for match, indices in zip(matches, positive, strict=True)]
+    logits = step.mask_predictor(step.mask_head(step.mask_roi_pool(maps, positive_regions, sizes)))
     masks, classes = [target["masks"] for target in targets], [target["labels"] for target in targets]
-    return maskrcnn_loss(logits, held, masks, classes, objects)
+    return maskrcnn_loss(logits, positive_regions, masks, classes, objects)
 
 
 def _refined(step: RegionHeads, deltas: Tensor, regions: list[Tensor], sizes: Sizes) -> list[Tensor]:
-    """The boxes that a step makes of its regions, within the images and without those of no area."""
+    """The refined boxes of a step, clipped to the images and without empty ones."""
     boxes = step.box_coder.decode_single(deltas.float(), torch.cat(regions)).split([len(some) for some in regions])
     inside = [clip_boxes_to_image(box, size) for box, size in zip(boxes, sizes, strict=True)]
     return [box[remove_small_boxes(box, LEAST_DETECTION)] for box in inside]
@@ -137,11 +141,11 @@ def _cascade(backbone: Backbone, num_classes: int, options: DetectorOptions, mas
 
 @DETECTORS.register("cascade_rcnn")
 def cascade_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Cascade R-CNN on a feature pyramid."""
+    """Build Cascade R-CNN on a feature pyramid."""
     return _cascade(backbone, num_classes, options, masks=False)
 
 
 @DETECTORS.register("cascade_mask_rcnn")
 def cascade_mask_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Cascade Mask R-CNN (Cai & Vasconcelos, TPAMI 2021), with a head for masks in every step, as in MMDetection."""
+    """Build Cascade Mask R-CNN (Cai & Vasconcelos, TPAMI 2021), with a mask head in every step, as in MMDetection."""
     return _cascade(backbone, num_classes, options, masks=True)

@@ -1,4 +1,4 @@
-"""Detectors of one stage: at every position of every map, what is there and where it ends."""
+"""One-stage detectors, which predict classes and boxes at every position of every map."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from res2net.tasks.objects.heads.two_stage import PyramidNeck
 __all__ = ["Dense", "dense_neck", "dense_strides"]
 
 LEAST = 1e-2
-"""Pixels of the sides of a detection."""
+"""Minimum side of a detection, in pixels."""
 
 
 def dense_neck(backbone: Backbone, options: DetectorOptions) -> PyramidNeck:
-    """The pyramid of RetinaNet (section 4): the last three stages, and two coarser maps by convolutions of stride 2.
+    """The pyramid of RetinaNet (section 4): the last three stages, and two coarser maps by strided convolutions.
 
     Raises:
-        InputError: there are no such stages.
+        InputError: the backbone does not have the chosen stages.
     """
     count, channels = len(backbone.stages), options.fpn_channels
     levels = tuple(range(max(1, count - 3), count)) if options.levels is None else options.levels
@@ -34,23 +34,23 @@ def dense_neck(backbone: Backbone, options: DetectorOptions) -> PyramidNeck:
 
 
 def dense_strides(neck: PyramidNeck) -> list[int]:
-    """The strides of the maps that `dense_neck` gives, finest first."""
+    """The strides of the maps of `dense_neck`, finest first."""
     return [*neck.strides, 2 * neck.strides[-1], 4 * neck.strides[-1]]
 
 
 class Dense(Detector):
-    """A detector of one stage, made of a head and anchors of torchvision.
+    """A one-stage detector with a head and anchors of torchvision.
 
-    `detect` and `forward` compute the same, and in training and evaluation alike. Of a subclass are the losses, and how
-    outputs become scores and boxes.
+    `detect` and `forward` compute the same detections, in training and in evaluation mode. Subclasses define the
+    losses, and how the outputs of the head are turned into scores and boxes.
 
     Args:
-        backbone: without classifier.
-        neck: the features of all its stages to maps by name, finest first.
-        head: a list of maps to outputs by name, `(N, A, ...)` each, where A counts the anchors of all maps; its losses.
-        anchor_generator: the boxes that the head changes.
-        num_classes: without a background.
-        options: thresholds; `proposals` is how many of the best of each map take part in non-maximum suppression.
+        backbone: the backbone, without a classifier.
+        neck: a module from the features of all stages to maps by name, finest first.
+        head: a module from a list of maps to outputs by name, each `(N, A, ...)` with A anchors over all maps.
+        anchor_generator: generates the anchors.
+        num_classes: number of classes, without a background.
+        options: thresholds; `proposals` is the number of candidates per map for non-maximum suppression.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Dense(Detector):
     def losses_of(
         self, targets: list[dict[str, Tensor]], outputs: dict[str, Tensor], anchors: list[Tensor]
     ) -> dict[str, Tensor]:
-        """The parts of the loss, from the outputs of the head and the anchors `(A_i, 4)` of each map."""
+        """The terms of the loss by name, from the outputs of the head and the anchors `(A_i, 4)` of each map."""
         raise NotImplementedError
 
     def scores_of(self, outputs: dict[str, Tensor]) -> Tensor:
@@ -81,25 +81,25 @@ class Dense(Detector):
         raise NotImplementedError
 
     def decode(self, changes: Tensor, anchors: Tensor) -> Tensor:
-        """Outputs `(M, 4)` and their anchors `(M, 4)` to boxes `(M, 4)`."""
+        """Decode box outputs `(M, 4)` and their anchors `(M, 4)` to boxes `(M, 4)`."""
         raise NotImplementedError
 
     def losses(
         self, images: Tensor, sizes: Sequence[tuple[int, int]], targets: Sequence[Mapping[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """`loss_classification`, `loss_bbox_regression`, and of FCOS `loss_bbox_ctrness`; see `Detector.losses`.
+        """`loss_classification`, `loss_bbox_regression`, and for FCOS `loss_bbox_ctrness`; see `Detector.losses`.
 
-        Boxes without an area are left out.
+        Empty boxes are ignored.
         """
-        outputs, anchors = self._look(images)
+        outputs, anchors = self._run_head(images)
         usable = []
         for target in targets:
-            area = (target["boxes"][:, 2:] > target["boxes"][:, :2]).all(1)
-            usable.append({"boxes": target["boxes"][area], "labels": target["labels"][area]})
+            nonempty = (target["boxes"][:, 2:] > target["boxes"][:, :2]).all(1)
+            usable.append({"boxes": target["boxes"][nonempty], "labels": target["labels"][nonempty]})
         return {f"loss_{name}": loss for name, loss in self.losses_of(usable, outputs, anchors).items()}
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What is in each image, the best first; see `Detector.detect`."""
+        """Detect the objects in each image, best first; see `Detector.detect`."""
         found = zip(*self._find(images, list(sizes)), strict=True)
         return [
             {"boxes": boxes[scores > 0], "scores": scores[scores > 0], "labels": labels[scores > 0]}
@@ -111,8 +111,8 @@ class Dense(Detector):
         height, width = images.shape[-2:]
         return self._find(images, [(height, width)] * len(images))
 
-    def _look(self, images: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The outputs of the head, in float32 as boxes are computed of them, and the anchors `(A_i, 4)` of each map."""
+    def _run_head(self, images: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The outputs of the head, in float32 for precise boxes, and the anchors `(A_i, 4)` of each map."""
         maps = list(self.neck(self.backbone.features(images)).values())
         outputs = {name: output.float() for name, output in self.head(maps).items()}
         height, width = images.shape[-2:]
@@ -122,22 +122,22 @@ class Dense(Detector):
         return outputs, [one.to(images.device) for one in anchors]
 
     def _find(self, images: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...]:
-        outputs, anchors = self._look(images)
-        counts = [len(one) for one in anchors]
+        outputs, anchors = self._run_head(images)
+        counts = [len(level) for level in anchors]
         scores, changes = self.scores_of(outputs).split(counts, 1), outputs["bbox_regression"].split(counts, 1)
-        parts = [self._best(*level, sizes) for level in zip(scores, changes, anchors, strict=True)]
-        every = [torch.cat(tensors, 1) for tensors in zip(*parts, strict=True)]
+        parts = [self._candidates(*level, sizes) for level in zip(scores, changes, anchors, strict=True)]
+        candidates = [torch.cat(tensors, 1) for tensors in zip(*parts, strict=True)]
         options = self.options
         best = [
-            best_detections(*one, nms_threshold=options.nms_threshold, count=options.detections)
-            for one in zip(*every, strict=True)
+            best_detections(*image, nms_threshold=options.nms_threshold, count=options.detections)
+            for image in zip(*candidates, strict=True)
         ]
         return tuple(torch.stack(tensors) for tensors in zip(*best, strict=True))
 
-    def _best(
+    def _candidates(
         self, scores: Tensor, changes: Tensor, anchors: Tensor, sizes: list[tuple[int, int]]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of one map, the best boxes `(N, P, 4)`, their scores `(N, P)`, minus infinity for none, and labels."""
+        """The best boxes `(N, P, 4)` of one map, their scores `(N, P)`, minus infinity for unused rows, and labels."""
         flat = scores.flatten(1)
         best, indices = flat.topk(min(self.options.proposals, flat.shape[1]))
         where, labels = indices // self.num_classes, indices % self.num_classes

@@ -1,4 +1,4 @@
-"""What every detector offers, and the registry of detectors: each file of this folder registers its own."""
+"""The base class of detectors, and their registry; each module of this folder registers its own."""
 
 from __future__ import annotations
 
@@ -17,66 +17,69 @@ __all__ = ["DETECTORS", "Build", "Detector", "build_detector"]
 class Detector(nn.Module):
     """A network that finds objects in images.
 
-    Images come as a batch `(N, C, H, W)`, padded at the right and at the bottom; `sizes` are the (height, width) of
-    each before. Boxes are `(x1, y1, x2, y2)` in pixels of the batch, labels count from 0 and have no background class.
-    `losses` and `detect` do what they say in training and in evaluation; the mode only matters to layers such as
-    batch normalisation.
+    Images come as a batch `(N, C, H, W)`, padded at the right and bottom; `sizes` are the (height, width) of each image
+    before padding. Boxes are `(x1, y1, x2, y2)` in pixels of the batch; labels start at 0, and there is no background
+    class. `losses` and `detect` work in training and in evaluation mode; the mode only affects layers such as batch
+    normalisation.
     """
 
     backbone: Backbone
-    """The network below; it has no classifier."""
+    """The backbone, without a classifier."""
     num_classes: int
 
     def losses(
         self, images: Tensor, sizes: Sequence[tuple[int, int]], targets: Sequence[Mapping[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """The parts of the training loss by name; their sum is minimised.
+        """The terms of the training loss by name; their sum is minimised.
 
         Args:
-            images: `(N, C, H, W)`.
+            images: the batch `(N, C, H, W)`.
             sizes: (height, width) of each image before padding.
-            targets: for each image, of n objects, where n may be 0: `boxes` `(n, 4)`, `labels` `(n,)`, and where the
-                detector finds them `masks` `(n, H, W)`, `keypoints` `(n, k, 3)` of x, y and visibility.
+            targets: for each image with n objects (n may be 0): `boxes` `(n, 4)`, `labels` `(n,)`, and if the detector
+                predicts them, `masks` `(n, H, W)` and `keypoints` `(n, k, 3)` with x, y and visibility.
         """
         raise NotImplementedError
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What is in each image, the best first.
+        """Detect the objects in each image, best first.
 
-        `boxes` `(m, 4)` within the image's size, `scores` `(m,)` descending, `labels` `(m,)` int64, and where the
-        detector finds them `masks` `(m, 28, 28)`, probabilities within the box, `keypoints` `(m, k, 2)` and
-        `keypoint_scores` `(m, k)`.
+        Returns:
+            For each image, `boxes` `(m, 4)` clipped to the image, `scores` `(m,)` descending, `labels` `(m,)` int64,
+            and if the detector predicts them, `masks` `(m, 28, 28)` (probabilities within the box), `keypoints`
+            `(m, k, 2)` and `keypoint_scores` `(m, k)`.
         """
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """For export, where shapes are fixed: what `detect` finds in images that fill the batch.
+        """As `detect`, but with fixed shapes for export and for images without padding.
 
-        `boxes` `(N, D, 4)`, `scores` `(N, D)` descending, `labels` `(N, D)`, and where the detector finds them `masks`
-        `(N, D, 28, 28)`, or `keypoints` `(N, D, k, 2)` and `keypoint_scores` `(N, D, k)`; rows without a detection
-        have score 0.
+        Returns:
+            `boxes` `(N, D, 4)`, `scores` `(N, D)` descending, `labels` `(N, D)`, and if the detector predicts them,
+            `masks` `(N, D, 28, 28)`, or `keypoints` `(N, D, k, 2)` and `keypoint_scores` `(N, D, k)`. Unused rows have
+            score 0.
         """
         raise NotImplementedError
 
 
 Build = Callable[[Backbone, int, DetectorOptions], Detector]
-"""A backbone without classifier, the number of classes and options to a detector."""
+"""A function from a backbone without a classifier, the number of classes and the options to a detector."""
 
 DETECTORS: Registry[Build] = Registry("Detector", package="res2net.tasks.objects.heads")
-"""What builds each detector, by name."""
+"""Functions that build the detectors, by name."""
 
 
 def build_detector(name: str, backbone: Backbone, num_classes: int, options: DetectorOptions | None = None) -> Detector:
-    """The detector of that name on a backbone, which becomes a part of it.
+    """Build a detector on a backbone, which becomes a part of it.
 
     Args:
         name: one of `DETECTORS`.
         backbone: a network for images; its classifier is not used.
-        num_classes: how many classes of objects there are, the background not counted.
+        num_classes: number of classes, without the background.
         options: sizes and thresholds.
 
     Raises:
-        InputError: there is no such detector, the nearest is named; or the backbone or the options do not fit.
+        InputError: there is no such detector (the message names the nearest), or the backbone or the options do
+            not fit.
     """
     build = DETECTORS[name]
     if num_classes < 1:

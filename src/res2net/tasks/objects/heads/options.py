@@ -1,4 +1,4 @@
-"""What a user can choose of any detector, without torch, so that a command line can list it at once."""
+"""The options of detectors. Nothing here needs torch, so that `--help` answers at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RetinaNet (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017), of torchvision's parts."""
+"""RetinaNet (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017), from torchvision's modules."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from res2net.tasks.objects.heads.options import DetectorOptions
 __all__ = ["RetinaNet", "build_retinanet"]
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
-"""Height over width of the anchors."""
+"""Aspect ratios (height / width) of the anchors."""
 OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
-"""Sizes of the anchors at a position, of the map's own."""
+"""Sizes of the anchors at a position, relative to the anchor size of the map."""
 
 
 class RetinaNet(Dense):
-    """A score for each class and a change of the box, at every anchor; the focal loss weighs down easy background.
+    """Predicts class scores and box deltas for every anchor; the focal loss down-weights easy background.
 
     The arguments are those of `Dense`.
     """
 
-    # As in section 4 of the paper; an object that no anchor fits so well has the one that fits it best.
+    # As in section 4 of the paper; an object without a matching anchor is matched with its best anchor.
     proposal_matcher = det_utils.Matcher(0.5, 0.4, allow_low_quality_matches=True)
     box_coder = det_utils.BoxCoder(weights=(1.0, 1.0, 1.0, 1.0))
-    # Torchvision's matching, which asks nothing of a detector but `proposal_matcher` and `head`.
+    # Torchvision's loss, which only uses `proposal_matcher` and `head` of a detector.
     compute_loss = parts.RetinaNet.compute_loss
 
     def losses_of(
         self, targets: list[dict[str, Tensor]], outputs: dict[str, Tensor], anchors: list[Tensor]
     ) -> dict[str, Tensor]:
-        """`classification` and `bbox_regression`."""
+        """The losses `classification` and `bbox_regression`."""
         return self.compute_loss(targets, outputs, [torch.cat(anchors)] * len(targets))
 
     def scores_of(self, outputs: dict[str, Tensor]) -> Tensor:
@@ -45,16 +45,16 @@ class RetinaNet(Dense):
         return outputs["cls_logits"].sigmoid()
 
     def decode(self, changes: Tensor, anchors: Tensor) -> Tensor:
-        """Shifts and growths of anchors to boxes `(M, 4)`."""
+        """Apply box deltas to anchors, giving boxes `(M, 4)`."""
         return self.box_coder.decode_single(changes, anchors)
 
 
 @DETECTORS.register("retinanet")
 def build_retinanet(backbone: Backbone, num_classes: int, options: DetectorOptions) -> RetinaNet:
-    """RetinaNet on a backbone; by default with anchors of 4 times the stride of each map.
+    """Build RetinaNet on a backbone; the default size of anchors is 4 times the stride of each map.
 
     Raises:
-        InputError: there are no such stages, or more or fewer anchor sizes than maps.
+        InputError: the backbone does not have the chosen stages, or the number of anchor sizes differs from the maps'.
     """
     neck = dense_neck(backbone, options)
     strides = dense_strides(neck)

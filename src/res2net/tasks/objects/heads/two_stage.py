@@ -1,6 +1,6 @@
-"""Faster R-CNN (Ren et al., NeurIPS 2015) and what came of it: regions are proposed, and then looked at.
+"""Two-stage detectors, such as Faster R-CNN (Ren et al., NeurIPS 2015): propose regions, then classify them.
 
-The parts are torchvision's. Its own detectors also resize and normalise images, which the data's transforms do here.
+The modules are torchvision's. Its own detectors also resize and normalise images; here, the transforms do that.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from res2net.tasks.objects.heads.regions import SecondStage, propose
 __all__ = ["PyramidNeck", "TwoStage", "region_proposals"]
 
 PAPER_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
-"""Sides of the anchors in pixels."""
+"""Sides of the anchors in pixels, on a single map."""
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
-"""Height over width of the anchors."""
+"""Aspect ratios (height / width) of the anchors."""
 
 
 class PyramidNeck(nn.Module):
-    """A feature pyramid network on stages of a backbone (Lin et al., CVPR 2017), and coarser maps.
+    """A feature pyramid network on stages of a backbone (Lin et al., CVPR 2017), with additional coarser maps.
 
     Args:
-        backbone: whose stages; those behind the last that is used are taken out of it.
-        channels: of every map.
-        levels: the stages, by default all but the stem.
-        extra_blocks: makes the coarser maps; by default one of half the last's size, "pool".
+        backbone: the backbone; stages after the last one used are removed from it.
+        channels: number of channels of every map.
+        levels: the stages to use, by default all but the stem.
+        extra_blocks: creates the coarser maps; by default a single one of half the size of the last, "pool".
 
     Shape: the features of all stages to maps `(N, channels, ceil(H / stride), ceil(W / stride))` by name: "0", "1", ...
     and the coarser ones, finest first.
@@ -64,18 +64,18 @@ class PyramidNeck(nn.Module):
 
 
 class TwoStage(Detector):
-    """A detector of two stages: proposals, and what is in them.
+    """A two-stage detector: the first stage proposes regions, the second classifies and refines them.
 
-    `detect` and `forward` compute the same, and in training and evaluation alike; but `detect` looks for the largest
-    value of a heat map in all pixels of a box, and `forward` as `points_in_boxes` does.
+    `detect` and `forward` compute the same detections, in training and in evaluation mode, except for keypoints:
+    `detect` finds the maximum of a heat map over all pixels of a box, `forward` as `points_in_boxes` does.
 
     Args:
-        backbone: without classifier.
-        neck: the features of all its stages to maps by name, finest first.
+        backbone: the backbone, without a classifier.
+        neck: a module from the features of all stages to maps by name, finest first.
         rpn: the first stage.
-        roi_heads: the second stage, for `num_classes` classes and a background before them.
-        num_classes: without the background.
-        proposals: how many regions the second stage looks at in evaluation.
+        roi_heads: the second stage, for `num_classes` classes preceded by the background.
+        num_classes: number of classes, without the background.
+        proposals: number of regions for the second stage in evaluation.
     """
 
     def __init__(
@@ -112,43 +112,43 @@ class TwoStage(Detector):
         sizes: Sequence[tuple[int, int]],
         targets: Sequence[Mapping[str, Tensor]],
     ) -> dict[str, Tensor]:
-        """`losses` where the maps of the images are known."""
+        """As `losses`, with maps that were computed before."""
         shapes = list(sizes)
-        counted = [{**target, "labels": target["labels"] + 1} for target in targets]
-        with _learning(self.rpn, self.roi_heads):
-            proposals, losses = self.rpn(ImageList(images, shapes), maps, counted)
-            _, more = self.roi_heads(maps, proposals, shapes, counted)
-        return losses | more
+        shifted = [{**target, "labels": target["labels"] + 1} for target in targets]  # label 0 is the background
+        with _training_flag(self.rpn, self.roi_heads):
+            proposals, first_losses = self.rpn(ImageList(images, shapes), maps, shifted)
+            _, second_losses = self.roi_heads(maps, proposals, shapes, shifted)
+        return first_losses | second_losses
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """What is in each image, the best first; see `Detector.detect`."""
+        """Detect the objects in each image, best first; see `Detector.detect`."""
         return self.detect_on(self.maps(images), images, sizes)
 
     def detect_on(
         self, maps: Mapping[str, Tensor], images: Tensor, sizes: Sequence[tuple[int, int]]
     ) -> list[dict[str, Tensor]]:
-        """`detect` where the maps of the images are known."""
+        """As `detect`, with maps that were computed before."""
         boxes, scores, labels, *extras = self.find_on(maps, images, list(sizes))
         results = []
-        for index, here in enumerate(scores > 0):
-            result = {"boxes": boxes[index][here], "scores": scores[index][here], "labels": labels[index][here]}
-            found = [extra[index][here] for extra in extras]
+        for index, valid in enumerate(scores > 0):
+            result = {"boxes": boxes[index][valid], "scores": scores[index][valid], "labels": labels[index][valid]}
+            valid_extras = [extra[index][valid] for extra in extras]
             if self.roi_heads.has_mask():
-                result["masks"] = found.pop(0)
+                result["masks"] = valid_extras.pop(0)
             if self.roi_heads.has_keypoint():
-                points, point_scores = heatmaps_to_keypoints(found.pop(0).float(), result["boxes"])
+                points, point_scores = heatmaps_to_keypoints(valid_extras.pop(0).float(), result["boxes"])
                 result |= {"keypoints": points[..., :2], "keypoint_scores": point_scores}
             results.append(result)
         return results
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """For export: see `Detector.forward`."""
+        """Detect with fixed shapes, for export; see `Detector.forward`."""
         height, width = images.shape[-2:]
         found = self.find_on(self.maps(images), images, [(height, width)] * len(images))
         if not self.roi_heads.has_keypoint():
             return found
         *others, heatmaps = found
-        # One image after the other: a large image's many key points take a lot of memory.
+        # Process images one by one, since the keypoints of a large image take a lot of memory.
         points = [
             points_in_boxes(one.float(), boxes, max(height, width))
             for one, boxes in zip(heatmaps, others[0], strict=True)
@@ -156,10 +156,11 @@ class TwoStage(Detector):
         return *others, *(torch.stack(tensors) for tensors in zip(*points, strict=True))
 
     def find_on(self, maps: Mapping[str, Tensor], images: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...]:
-        """What is in images of those (height, width) within the batch, where the maps are known.
+        """Detect objects with fixed shapes, given the maps and the (height, width) of each image within the batch.
 
-        Boxes `(N, D, 4)`, scores `(N, D)`, labels `(N, D)`, and if it has them masks `(N, D, 28, 28)` and heat maps of
-        key points, `(N, D, k, 56, 56)`, which span the boxes.
+        Returns:
+            Boxes `(N, D, 4)`, scores `(N, D)` and labels `(N, D)`; then masks `(N, D, 28, 28)` and heat maps of
+            keypoints `(N, D, k, 56, 56)`, which span the boxes, if the second stage predicts them.
         """
         height, width = images.shape[-2:]
         proposals, valid = propose(self.rpn, maps, (height, width), sizes, self.proposals)
@@ -167,25 +168,25 @@ class TwoStage(Detector):
 
 
 class PreciseAnchors(AnchorGenerator):  # type: ignore[misc] # torchvision has no types
-    """Anchors in float32 whatever the maps are: half precision cannot tell the pixels of a large image apart."""
+    """Keeps anchors in float32 for maps of any type, since half precision cannot resolve pixels of a large image."""
 
     def set_cell_anchors(self, dtype: torch.dtype, device: torch.device) -> None:
-        """The anchors of one position of each map."""
+        """Set the anchors of a single position of each map."""
         super().set_cell_anchors(torch.float32, device)
 
 
 class PreciseRPNHead(RPNHead):  # type: ignore[misc] # torchvision has no types
-    """The convolutions of the first stage; what they give, boxes are computed of, so it is float32."""
+    """The head of the first stage, with outputs in float32, since boxes are computed from them."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Objectness `(N, A, H, W)` and changes of the anchors `(N, 4 A, H, W)` of each map."""
+        """The objectness `(N, A, H, W)` and the box deltas `(N, 4 A, H, W)` of each map."""
         objectness, deltas = super().forward(x)
         return [map_.float() for map_ in objectness], [map_.float() for map_ in deltas]
 
 
 @contextmanager
-def _learning(*modules: nn.Module) -> Iterator[None]:
-    """Lets parts of torchvision give losses, which they do in training only; the layers in them keep their mode."""
+def _training_flag(*modules: nn.Module) -> Iterator[None]:
+    """Set only the modules' own training flag, so that torchvision computes losses; their layers keep their mode."""
     modes = [module.training for module in modules]
     for module in modules:
         module.training = True
@@ -197,19 +198,19 @@ def _learning(*modules: nn.Module) -> Iterator[None]:
 
 
 def region_proposals(channels: int, strides: Sequence[int], options: DetectorOptions) -> RegionProposalNetwork:
-    """The first stage, as in the paper: on a pyramid an anchor size for each map, on a single map all the sizes.
+    """The first stage, as in the paper: one anchor size per map on a pyramid, all sizes on a single map.
 
     Args:
-        channels: of each map.
-        strides: of the maps, finest first.
-        options: sizes and numbers.
+        channels: number of channels of each map.
+        strides: strides of the maps, finest first.
+        options: sizes and numbers of anchors and proposals.
 
     Raises:
-        InputError: there are more or fewer sizes of anchors than maps.
+        InputError: the number of anchor sizes differs from the number of maps.
     """
     pyramid = len(strides) > 1
-    usual = tuple(8.0 * stride for stride in strides) if pyramid else PAPER_SIZES
-    sizes = options.anchor_sizes or usual
+    default = tuple(8.0 * stride for stride in strides) if pyramid else PAPER_SIZES
+    sizes = options.anchor_sizes or default
     if pyramid and len(sizes) != len(strides):
         raise InputError(
             f"{len(sizes)} anchor sizes do not fit {len(strides)} maps of strides {list(strides)}: give one for each."

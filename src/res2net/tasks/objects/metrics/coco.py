@@ -17,7 +17,7 @@ from res2net.tasks.objects.metrics.masks import areas, encode, pack, unpack
 __all__ = ["KINDS", "CocoAP", "area_of"]
 
 KINDS = {"bbox": "box", "segm": "mask"}
-"""What can be measured, by COCO's name, and what its numbers begin with."""
+"""What can be evaluated, by COCO's name, and the prefix of its metrics."""
 
 _FIELDS: dict[str, Field] = {
     "scores": (torch.float32, ()),
@@ -37,25 +37,25 @@ _MASKS: dict[str, Field] = {
 
 
 class CocoAP(ImageMetric):
-    """COCO's twelve numbers of boxes, of masks, or of both, by faster-coco-eval.
+    """COCO's twelve metrics of boxes, of masks, or of both, computed by faster-coco-eval.
 
-    `compute` gives fractions from 0 to 1: `box_AP` (mean over IoU 0.50 to 0.95), `box_AP50`, `box_AP75`,
-    `box_AP_small`, `box_AP_medium`, `box_AP_large` (up to 32², up to 96² and more square pixels), `box_AR_1`,
-    `box_AR_10`, `box_AR_100` (recall with so many detections in an image), `box_AR_small`, `box_AR_medium` and
-    `box_AR_large`; the same of masks with `mask_`. A number without any object to measure it on, where COCO writes -1,
-    is NaN: its name stays, so that tables and logs keep their columns.
+    `compute` returns fractions from 0 to 1: `box_AP` (mean over IoU 0.50 to 0.95), `box_AP50`, `box_AP75`,
+    `box_AP_small`, `box_AP_medium`, `box_AP_large` (areas up to 32², up to 96², and larger), `box_AR_1`, `box_AR_10`,
+    `box_AR_100` (recall with at most that many detections per image), `box_AR_small`, `box_AR_medium` and
+    `box_AR_large`; and the same for masks with the prefix `mask_`. A metric without any object to compute it on, where
+    COCO writes -1, is NaN, so that tables and logs keep their columns.
 
-    As in COCO, an object with `crowd` asks for no detection and forgives any number of them, the size of an object is
-    its `area`, and the size of a detection that of its box for boxes and of its mask for masks. Numbers are COCO's
-    only where results and targets are in pixels of the image in its file.
+    As in COCO, a `crowd` object does not have to be detected, and detections that match it are ignored. The size of an
+    object is its `area`; the size of a detection is that of its box or mask. The metrics only equal COCO's if results
+    and targets are in pixels of the original image.
 
-    torchmetrics' MeanAveragePrecision does not serve: for masks alone it leaves images without objects out, with
-    what was found on them; its thresholds are rounded to float32; and masks reach it only as whole images.
+    torchmetrics' MeanAveragePrecision is not used because for masks alone it ignores images without objects and their
+    detections, it rounds thresholds to float32, and it only takes masks as whole images.
 
     Args:
         kinds: "bbox", "segm" or both.
-        class_names: of all classes.
-        class_metrics: also the AP of each class, named `box_AP/dog`.
+        class_names: names of all classes.
+        class_metrics: also compute the AP of each class, named `box_AP/dog`.
     """
 
     def __init__(self, kinds: Sequence[str], class_names: Sequence[str], class_metrics: bool = False) -> None:
@@ -77,11 +77,11 @@ class CocoAP(ImageMetric):
         Args:
             results: `scores` `(m,)`, `labels` `(m,)` from 0, and by kind `boxes` `(m, 4)` XYXY and `masks`: bool
                 `(m, H, W)` or a list of COCO's run lengths `{"size", "counts"}`.
-            targets: `image_id`, `labels` `(n,)`, `boxes` and `masks` as of results, and where the data set has them
-                `crowd` `(n,)` and `area` `(n,)`, in place of which the pixels of the mask count, or of the box.
+            targets: `image_id`, `labels` `(n,)`, `boxes` and `masks` as in results, and optionally `crowd` `(n,)` and
+                `area` `(n,)`; by default the area is that of the mask or of the box.
 
         Raises:
-            InputError: something is missing, or has another shape than that.
+            InputError: an entry is missing or has a wrong shape.
         """
         for image_id, result, target in pairs(results, targets):
             labels = entry(result, "labels", "result", (-1,))
@@ -107,7 +107,7 @@ class CocoAP(ImageMetric):
             self.keep(image_id, values)
 
     def compute(self) -> dict[str, float]:
-        """The numbers by name, from 0 to 1 or NaN."""
+        """The metrics by name, from 0 to 1 or NaN."""
         images: list[dict[str, Any]] = []
         objects: list[dict[str, Any]] = []
         detections: list[dict[str, Any]] = []
@@ -128,10 +128,10 @@ class CocoAP(ImageMetric):
         return values
 
     def detections(self) -> Iterator[dict[str, Any]]:
-        """All that was found, in COCO's format of results but for `category_id`, which is the index of the class.
+        """Yield all detections in COCO's results format, except that `category_id` is the index of the class.
 
-        https://cocodataset.org/#format-results: `image_id`, `category_id`, `score`, and by kind `bbox` (left, top,
-        width, height) and `segmentation` (run lengths).
+        The entries (https://cocodataset.org/#format-results) are `image_id`, `category_id`, `score`, and by kind `bbox`
+        (left, top, width, height) and `segmentation` (run lengths).
         """
         for image_id, arrays in self.kept():
             image: dict[str, Any] = {"id": image_id}
@@ -146,7 +146,7 @@ class CocoAP(ImageMetric):
                 yield found
 
     def _annotations(self, image: Mapping[str, Any], arrays: Mapping[str, Tensor], prefix: str) -> list[dict[str, Any]]:
-        """The objects of an image, or with an empty prefix its detections, in COCO's form."""
+        """The objects of an image, or its detections if the prefix is empty, in COCO's form."""
         columns: dict[str, list[Any]] = {"category_id": arrays[f"{prefix}labels"].tolist()}
         if prefix:
             columns |= {"iscrowd": arrays["crowd"].tolist(), "area": arrays["area"].tolist()}
@@ -167,12 +167,12 @@ class CocoAP(ImageMetric):
 def area_of(
     target: Mapping[str, Any], count: int, masks: tuple[tuple[int, int] | None, list[bytes]] | None = None
 ) -> Tensor:
-    """The `area` `(n,)` of the objects of a target: what the data set says, else of their masks, else of their boxes.
+    """The area `(n,)` of each object: `area` of the target if present, else the area of its mask, else of its box.
 
     Args:
-        target: of an image.
-        count: of its objects.
-        masks: those of the target where they are encoded already.
+        target: the target of an image.
+        count: the number of its objects.
+        masks: the encoded masks of the target, if they are available already.
     """
     if "area" in target:
         return of_objects(target, "area", "target", count)
@@ -195,7 +195,7 @@ def _masks(of: Mapping[str, Any], what: str, count: int) -> tuple[tuple[int, int
 def _packed(
     found: tuple[tuple[int, int] | None, list[bytes]], true: tuple[tuple[int, int] | None, list[bytes]]
 ) -> dict[str, Tensor]:
-    """The fields of masks."""
+    """The values of the fields in `_MASKS`."""
     (size, counts), (true_size, true_counts) = found, true
     if counts and true_counts and size != true_size:
         raise InputError(f"Masks of a result are {size} and of its target {true_size}: give both the image's size.")

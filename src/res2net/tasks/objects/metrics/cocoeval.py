@@ -1,4 +1,4 @@
-"""COCO's evaluation of boxes, masks and key points by faster-coco-eval, and the names of its numbers."""
+"""COCO's evaluation of boxes, masks and keypoints, computed by faster-coco-eval, and the names of its metrics."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ BOX_NUMBERS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
     *("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"),
 )
-"""Of boxes and masks, in the order of COCO's summary."""
+"""Names of the metrics of boxes and masks, in the order of COCO's summary."""
 KEYPOINT_NUMBERS = (
     *("AP", "AP50", "AP75", "AP_medium", "AP_large"),
     *("AR", "AR50", "AR75", "AR_medium", "AR_large"),
 )
-"""Of key points, in the order of COCO's summary."""
+"""Names of the metrics of keypoints, in the order of COCO's summary."""
 
 
 def evaluate(
@@ -31,25 +31,25 @@ def evaluate(
     class_names: Sequence[str],
     sigmas: Sequence[float] | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """COCO's summary of detections, and the AP of each class, all from 0 to 1.
+    """Compute COCO's summary of detections, and the AP of each class, all from 0 to 1.
 
     Args:
         kind: "bbox", "segm" or "keypoints".
-        images: of the whole set, also those without objects: `id`, and for masks `height` and `width`.
-        objects: annotations in COCO's form, `category_id` being the index of the class in `class_names`.
-        detections: the same with `score`.
-        class_names: of all classes.
-        sigmas: of each key point.
+        images: all images of the data set, also those without objects: `id`, and for masks `height` and `width`.
+        objects: annotations in COCO's form, where `category_id` is the index of the class in `class_names`.
+        detections: detections in COCO's form, with a `score`.
+        class_names: names of all classes.
+        sigmas: the OKS sigma of each keypoint.
 
     Returns:
-        The numbers by name, and those of classes by class; NaN where no object counts, as of a size that none has.
+        The metrics by name, and the AP by class; NaN if no object counts, for example for a size that no object has.
     """
     names = KEYPOINT_NUMBERS if kind == "keypoints" else BOX_NUMBERS
     if not objects:
         return dict.fromkeys(names, math.nan), dict.fromkeys(class_names, math.nan)
     categories = [{"id": index, "name": name} for index, name in enumerate(class_names)]
     truth, found = (
-        # Numbers of annotations begin at 1: 0 stands for no match.
+        # Ids of annotations start at 1, since 0 means no match.
         COCO(
             {
                 "images": list(images),
@@ -71,7 +71,7 @@ def evaluate(
 
 
 def _number(value: float) -> float:
-    """COCO writes -1 where there is nothing to measure."""
+    """Convert COCO's -1, which means that there is no value, to NaN."""
     return math.nan if value == -1 else float(value)
 
 

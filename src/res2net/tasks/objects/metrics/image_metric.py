@@ -1,4 +1,4 @@
-"""A metric that keeps what was found and what is there, image by image, until all images were seen."""
+"""Base class of metrics that collect detections and ground truth per image, and are computed over all images."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from res2net.errors import InputError
 __all__ = ["Field", "ImageMetric", "check_labels", "entry", "of_objects", "pairs"]
 
 Field = tuple[torch.dtype, tuple[int, ...]]
-"""The type of a tensor that is kept, and its shape behind the first dimension."""
+"""The type of a stored tensor, and its shape after the first dimension."""
 
 
 class ImageMetric(Metric):
     """The state of a metric that can only be computed from all images at once.
 
-    A subclass names its fields, adds an image with `keep` and reads all of them with `kept` or `columns`. Images
-    are told apart by their `image_id`: one that comes twice counts once (a sampler for several processes fills up with
-    images that it gave already), and the order in which images came makes no difference.
+    A subclass defines its fields, adds an image with `keep`, and reads all images with `kept` or `columns`. Images are
+    identified by their `image_id`: an image that is added twice counts once, since distributed samplers repeat images
+    to fill up the last batch. The order of the images does not matter.
 
-    All is kept in tensors, which torchmetrics gathers over processes, also where they hold different numbers of
+    The state consists of tensors, which torchmetrics gathers over processes, also if these have different numbers of
     images.
 
     Args:
-        fields: what is kept of each image, by name.
+        fields: type and shape of the values to store for each image, by name.
     """
 
     is_differentiable = False
@@ -55,7 +55,7 @@ class ImageMetric(Metric):
         _append(self.images, torch.tensor([[image_id, *lengths]], device=self.device))
 
     def kept(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Each image once, by `image_id`: that and its fields, on the CPU."""
+        """Yield each image once, in the order of `image_id`: the id and the fields, on the CPU."""
         images = self._joined("images")
         columns = {
             name: self._joined(name).split(images[:, 1 + index].tolist()) for index, name in enumerate(self.fields)
@@ -67,37 +67,35 @@ class ImageMetric(Metric):
             yield image_id, {name: column[index] for name, column in columns.items()}
 
     def columns(self) -> dict[str, Tensor]:
-        """Each field of all images behind one another, by `image_id`, on the CPU."""
+        """Each field, concatenated over all images in the order of `image_id`, on the CPU."""
         images = [image for _, image in self.kept()]
-        return {
-            name: torch.cat([self._nothing(name).cpu(), *(image[name] for image in images)]) for name in self.fields
-        }
+        return {name: torch.cat([self._empty(name).cpu(), *(image[name] for image in images)]) for name in self.fields}
 
     def _joined(self, name: str) -> Tensor:
-        state = getattr(self, name)  # one tensor where it was gathered from several processes
+        state = getattr(self, name)  # a single tensor if it was gathered from several processes
         if not isinstance(state, Tensor):
-            state = torch.cat(state or [self._nothing(name)])
+            state = torch.cat(state or [self._empty(name)])
         return state.cpu()
 
-    def _nothing(self, name: str) -> Tensor:
+    def _empty(self, name: str) -> Tensor:
         dtype, shape = (torch.int64, (1 + len(self.fields),)) if name == "images" else self.fields[name]
         return torch.empty(0, *shape, dtype=dtype, device=self.device)
 
     def _sync_dist(
         self, dist_sync_fn: Callable[..., Any] = gather_all_tensors, process_group: Any | None = None
     ) -> None:
-        # A process without images would send tensors of another type and shape than all others.
+        # A process without images would send tensors of another type and shape than the others.
         for name in ("images", *self.fields):
             if isinstance(getattr(self, name), list) and not getattr(self, name):
-                setattr(self, name, [self._nothing(name)])
+                setattr(self, name, [self._empty(name)])
         super()._sync_dist(dist_sync_fn, process_group)
 
 
 def _append(state: list[Tensor], value: Tensor) -> None:
-    """Add rows to a state, in few tensors, each more than twice as long as the next.
+    """Append rows to a state, merging tensors so that each is more than twice as long as the next.
 
-    Thousands of small ones would lie scattered between the large pieces of memory that come and go with each image,
-    which then cannot be used again: 2 GB in place of 25 MB after a thousand images with masks.
+    Thousands of small tensors, scattered between the large temporary blocks of each image, would fragment the memory:
+    2 GB instead of 25 MB after a thousand images with masks.
     """
     state.append(value)
     while len(state) > 1 and 2 * len(state[-1]) >= len(state[-2]):
@@ -107,10 +105,10 @@ def _append(state: list[Tensor], value: Tensor) -> None:
 def pairs(
     results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[int, Mapping[str, Any], Mapping[str, Any]]]:
-    """The `image_id`, the result and the target of each image.
+    """Yield the `image_id`, the result and the target of each image.
 
     Raises:
-        InputError: there are not as many results as targets, or a target has no `image_id`.
+        InputError: the numbers of results and targets differ, or a target has no `image_id`.
     """
     if len(results) != len(targets):
         raise InputError(f"There are {len(results)} results for {len(targets)} targets: give one for each image.")
@@ -121,10 +119,10 @@ def pairs(
 
 
 def entry(of: Mapping[str, Any], name: str, what: str, shape: tuple[int, ...]) -> Tensor:
-    """The tensor `name` of a result or a target, as a plain tensor; -1 in `shape` is any number of objects.
+    """The entry `name` of a result or a target as a plain tensor; -1 in `shape` means any number of objects.
 
     Raises:
-        InputError: it is missing or has another shape.
+        InputError: the entry is missing or has a wrong shape.
     """
     if name not in of:
         raise InputError(f"A {what} has no {name!r}: it has {', '.join(of) or 'nothing'}.")
@@ -138,7 +136,7 @@ def entry(of: Mapping[str, Any], name: str, what: str, shape: tuple[int, ...]) -
 
 
 def of_objects(of: Mapping[str, Any], name: str, what: str, count: int, shape: tuple[int, ...] = ()) -> Tensor:
-    """As `entry`, with `count` objects, which an `InputError` tells apart from a wrong shape."""
+    """As `entry`, for exactly `count` objects; a wrong number of objects has a message of its own."""
     value = entry(of, name, what, (-1, *shape))
     if len(value) != count:
         raise InputError(f"A {what} has {len(value)} {name!r} for {count} labels: give one for each object.")
@@ -146,7 +144,7 @@ def of_objects(of: Mapping[str, Any], name: str, what: str, count: int, shape: t
 
 
 def check_labels(labels: Tensor, class_names: Sequence[str], what: str) -> None:
-    """Raise `InputError` for a label that no class has."""
+    """Raise `InputError` if a label is out of range."""
     wrong = labels[(labels < 0) | (labels >= len(class_names))]
     if len(wrong):
         raise InputError(f"A {what} has label {int(wrong[0])}: labels go from 0 to {len(class_names) - 1}.")

@@ -1,4 +1,4 @@
-"""Masks as run lengths, COCO's compressed form: some hundred bytes in place of a whole image."""
+"""Masks in COCO's compressed run-length encoding, which takes some hundred bytes instead of a whole image."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["areas", "encode", "pack", "unpack"]
 
 
 def encode(masks: Tensor | Sequence[Mapping[str, Any]], what: str) -> tuple[tuple[int, int] | None, list[bytes]]:
-    """The size `(H, W)` of masks and the run lengths of each.
+    """Encode masks as run lengths.
 
     Args:
         masks: bool or uint8 `(n, H, W)`, or COCO's run lengths `{"size": [H, W], "counts": str or bytes}` of each.
-        what: has the masks, for a message.
+        what: what the masks belong to, for messages.
 
     Returns:
-        The size, None for an empty list; and the compressed counts of each mask.
+        The size `(H, W)` of the masks, None for an empty list, and the compressed counts of each mask.
 
     Raises:
-        InputError: masks are of another form or type, or of several sizes.
+        InputError: the masks have another form or type, or different sizes.
     """
     if isinstance(masks, Tensor):
         if masks.ndim != 3 or masks.dtype not in (torch.bool, torch.uint8):
@@ -35,7 +35,7 @@ def encode(masks: Tensor | Sequence[Mapping[str, Any]], what: str) -> tuple[tupl
                 "give bool of shape (objects, height, width), in the size of the image."
             )
         height, width = masks.shape[1:]
-        # The library wants columns one after another, the masks behind one another.
+        # The library expects masks in column-major order, one after the other.
         columns = masks.as_subclass(Tensor).permute(0, 2, 1).contiguous().to(torch.uint8).cpu().numpy()
         encoded = mask_api.encode(columns.transpose(2, 1, 0)) if len(columns) else []
         return (height, width), [_bytes(one["counts"]) for one in encoded]
@@ -50,20 +50,20 @@ def encode(masks: Tensor | Sequence[Mapping[str, Any]], what: str) -> tuple[tupl
 
 
 def areas(size: tuple[int, int], counts: Sequence[bytes]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The pixels of each mask, `(n,)`."""
+    """The number of pixels of each mask, `(n,)`."""
     if not counts:
         return np.zeros(0)
     return np.asarray(mask_api.area([{"size": list(size), "counts": one} for one in counts]), dtype=np.float64)
 
 
 def pack(counts: Sequence[bytes]) -> tuple[Tensor, Tensor]:
-    """The bytes of all masks behind one another, uint8, and the length of each."""
+    """Concatenate the bytes of all masks to a uint8 tensor; also return the length of each."""
     joined = np.frombuffer(bytearray(b"".join(counts)), dtype=np.uint8) if counts else np.zeros(0, np.uint8)
     return torch.from_numpy(joined), torch.tensor([len(one) for one in counts], dtype=torch.int64)
 
 
 def unpack(packed: Tensor, lengths: Tensor) -> list[bytes]:
-    """What `pack` made one of."""
+    """Undo `pack`."""
     joined = packed.numpy().tobytes()
     ends = lengths.cumsum(0).tolist()
     return [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -1,4 +1,4 @@
-"""PASCAL VOC's average precision of boxes, at eleven levels of recall (2007) and as an area (from 2010)."""
+"""PASCAL VOC's average precision of boxes: at eleven levels of recall (2007), and as an area (from 2010)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from res2net.tasks.objects.metrics.image_metric import ImageMetric, check_labels
 __all__ = ["VocAP", "area_below", "mean_of_levels"]
 
 OVERLAP = 0.5
-"""The least IoU of a detection and its object."""
+"""Minimum IoU of a detection and its object."""
 LEVELS = np.linspace(0, 1, 11)
-"""Of recall, with the devkit's own rounding: 0.3, 0.6 and 0.7 are a hair above 3, 6 and 7 tenths."""
+"""Levels of recall, with the rounding of the devkit: 0.3, 0.6 and 0.7 are slightly above their exact values."""
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -26,19 +26,19 @@ Numbers = np.ndarray[Any, np.dtype[np.float64]]
 class VocAP(ImageMetric):
     """PASCAL VOC's average precision of boxes at IoU 0.5, mean over classes.
 
-    `compute` gives fractions from 0 to 1: `box_AP50_11_point`, the mean of the precision at eleven levels of recall, as
-    in VOC 2007, and `box_AP50_area`, the area below precision and recall, as from 2010. Papers give either for VOC
-    2007, so both are here under their names. A class without objects is NaN and out of the mean.
+    `compute` returns fractions from 0 to 1: `box_AP50_11_point`, the mean of the precision at eleven levels of recall,
+    as in VOC 2007, and `box_AP50_area`, the area under the precision-recall curve, as from VOC 2010. Papers report
+    either for VOC 2007, so both are computed. The score of a class without objects is NaN, and the mean ignores it.
 
-    As in the devkit (`VOCevaldet.m`), a detection belongs to the object of its class that it overlaps most; the first
-    one of an object, by score, is right, and all further ones are wrong. An object that is `difficult` asks for no
-    detection and forgives any number of them, and so does a `crowd`, which COCO's data have. The devkit counts pixels,
-    `xmax - xmin + 1`; here boxes are edges, so a pixel box of an annotation file becomes
+    As in the devkit (`VOCevaldet.m`), a detection is matched with the object of its class that it overlaps most; the
+    highest-scoring detection of an object is correct, and all others are wrong. An object that is `difficult` (or
+    `crowd`, as in COCO's data) does not have to be detected, and detections that match it are ignored. The devkit
+    counts pixels, `xmax - xmin + 1`; here, boxes are given by their edges, so a pixel box of an annotation file becomes
     `(xmin - 1, ymin - 1, xmax, ymax)`, and overlaps are the same.
 
     Args:
-        class_names: of all classes.
-        class_metrics: also both numbers of each class, named `box_AP50_11_point/dog`.
+        class_names: names of all classes.
+        class_metrics: also compute both scores of each class, named `box_AP50_11_point/dog`.
     """
 
     def __init__(self, class_names: Sequence[str], class_metrics: bool = False) -> None:
@@ -46,8 +46,8 @@ class VocAP(ImageMetric):
             {
                 "scores": (torch.float32, ()),
                 "labels": (torch.int64, ()),
-                "right": (torch.int64, ()),  # 1 right, 0 wrong, -1 forgiven
-                "wanted": (torch.int64, ()),  # labels of objects that ask for a detection
+                "right": (torch.int64, ()),  # 1 correct, 0 wrong, -1 ignored
+                "wanted": (torch.int64, ()),  # labels of objects that have to be detected
             }
         )
         self.class_names = tuple(class_names)
@@ -58,11 +58,10 @@ class VocAP(ImageMetric):
 
         Args:
             results: `boxes` `(m, 4)` XYXY, `scores` `(m,)` and `labels` `(m,)` from 0.
-            targets: `image_id`, `boxes` `(n, 4)`, `labels` `(n,)`, and `difficult` and `crowd` `(n,)` where there are
-                such objects.
+            targets: `image_id`, `boxes` `(n, 4)`, `labels` `(n,)`, and optionally `difficult` and `crowd` `(n,)`.
 
         Raises:
-            InputError: something is missing, or has another shape than that.
+            InputError: an entry is missing or has a wrong shape.
         """
         for image_id, result, target in pairs(results, targets):
             labels = entry(result, "labels", "result", (-1,)).cpu()
@@ -77,15 +76,15 @@ class VocAP(ImageMetric):
             scores = of_objects(result, "scores", "result", found).cpu()
             boxes = of_objects(result, "boxes", "result", found, (4,)).cpu().double()
             object_boxes = of_objects(target, "boxes", "target", count, (4,)).cpu().double()
-            overlaps = box_iou(boxes, object_boxes).nan_to_num()  # two boxes without an area
+            overlaps = box_iou(boxes, object_boxes).nan_to_num()  # NaN for two empty boxes
             overlaps[labels[:, None] != object_labels] = -1
-            right = _judge(scores, overlaps, difficult)
+            right = _match(scores, overlaps, difficult)
             self.keep(
                 image_id, {"scores": scores, "labels": labels, "right": right, "wanted": object_labels[~difficult]}
             )
 
     def compute(self) -> dict[str, float]:
-        """The numbers by name, from 0 to 1 or NaN."""
+        """The metrics by name, from 0 to 1 or NaN."""
         scores, labels, right, wanted = (column.numpy() for column in self.columns().values())
         order = np.argsort(-scores, kind="stable")
         labels, right = labels[order], right[order]
@@ -104,8 +103,8 @@ class VocAP(ImageMetric):
         return values
 
 
-def _judge(scores: Tensor, overlaps: Tensor, difficult: Tensor) -> Tensor:
-    """For each detection of an image 1 where it is right, 0 where it is wrong, -1 where it is forgiven; `(m,)`."""
+def _match(scores: Tensor, overlaps: Tensor, difficult: Tensor) -> Tensor:
+    """Match the detections of an image with objects: 1 for correct, 0 for wrong, -1 for ignored detections, `(m,)`."""
     right = torch.zeros(len(scores), dtype=torch.int64)
     if not overlaps.numel():
         return right
@@ -115,18 +114,18 @@ def _judge(scores: Tensor, overlaps: Tensor, difficult: Tensor) -> Tensor:
     partner = nearest[order]
     # The first detection of each object, by score.
     earlier = torch.ones(len(order), len(order), dtype=torch.bool).tril(-1)
-    again = ((partner[:, None] == partner) & earlier).any(1)
-    right[order] = torch.where(difficult[partner], -1, (~again).long())
+    duplicate = ((partner[:, None] == partner) & earlier).any(1)
+    right[order] = torch.where(difficult[partner], -1, (~duplicate).long())
     return right
 
 
 def mean_of_levels(recall: Numbers, precision: Numbers) -> float:
-    """The mean over eleven levels of recall of the best precision from there on; 0 where a level is not reached."""
+    """The mean of the best precision at or above each of eleven levels of recall; 0 for levels that are not reached."""
     return float(np.mean([precision[recall >= level].max(initial=0.0) for level in LEVELS]))
 
 
 def area_below(recall: Numbers, precision: Numbers) -> float:
-    """The area below the curve, at each recall with the best precision from there on."""
+    """The area under the curve of the best precision at each recall or above."""
     steps = np.diff(recall, prepend=0.0)
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float((steps * best).sum())
