@@ -1,7 +1,7 @@
-"""Images and their objects seen through a rectangle: cut out, resized, mirrored, and what is left of each object.
+"""Crop, resize and mirror images together with their objects.
 
-Coordinates are those of edges: an image of width w reaches from 0 to w, and its first pixel from 0 to 1. So boxes and
-key points are scaled by the same number, and the mirror image of x is w - x for both.
+Coordinates refer to edges: an image of width w spans 0 to w, and its first pixel 0 to 1. So boxes and keypoints are
+scaled by the same factor, and the mirror image of x is w - x for both.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = [
 ]
 
 SMALLEST_SIDE = 1.0
-"""Pixels: no network can learn from a narrower box."""
+"""Minimum side of a box in pixels; narrower boxes are useless for training."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A rectangle of an image, what size it is resized to, and whether it is mirrored then; all in whole pixels."""
+    """A crop of an image, the size it is resized to, and whether it is then mirrored; all in integer pixels."""
 
     top: int
     left: int
@@ -50,17 +50,17 @@ class View:
 
 
 def image_size(image: Any) -> tuple[int, int]:
-    """Height and width of a `PIL.Image`, a `Jpeg` that is upright, or a tensor `(C, H, W)`."""
+    """Height and width of a `PIL.Image`, an upright `Jpeg`, or a tensor `(C, H, W)`."""
     if isinstance(image, Image.Image | Jpeg):
         return image.size[1], image.size[0]
     return image.shape[-2], image.shape[-1]
 
 
 def resized_size(height: int, width: int, shorter: int, longer: int) -> tuple[int, int]:
-    """Height and width when the shorter side becomes `shorter`, or less where the longer one would pass `longer`.
+    """Height and width after resizing the shorter side to `shorter`, or less if the longer one would exceed `longer`.
 
-    One side is exact, the other is rounded down, to 1 at least. This is the rule of Faster R-CNN's code; with whole
-    numbers, since by `width * (shorter / width)` some sides come out one pixel short.
+    One side is exact, the other is rounded down, to at least 1. This is the rule of Faster R-CNN's code, in integer
+    arithmetic, since `width * (shorter / width)` can be one pixel short.
     """
     short, long = sorted((height, width))
     goal, given = (longer, long) if long * shorter > longer * short else (shorter, short)
@@ -68,16 +68,16 @@ def resized_size(height: int, width: int, shorter: int, longer: int) -> tuple[in
 
 
 def fitting_size(height: int, width: int, most_height: int, most_width: int) -> tuple[int, int]:
-    """Height and width of the largest image of the same shape that fits; one side is exact, the other rounded down.
+    """Height and width of the largest image of the same aspect ratio that fits into the given size.
 
-    Each is 1 at least.
+    One side is exact, the other is rounded down, to at least 1.
     """
     goal, given = (most_height, height) if height * most_width > width * most_height else (most_width, width)
     return max(1, height * goal // given), max(1, width * goal // given)
 
 
 def viewed_image(image: Any, view: View, interpolation: v2.InterpolationMode) -> Any:
-    """What the view shows of an image: of a `PIL.Image` or a `Jpeg` a `PIL.Image`, of a tensor a tensor."""
+    """Apply a view to an image; a `PIL.Image` or a `Jpeg` gives a `PIL.Image`, a tensor gives a tensor."""
     height, width = image_size(image)
     if isinstance(image, Jpeg):
         edges = (view.left, view.top, view.left + view.width, view.top + view.height)
@@ -90,20 +90,20 @@ def viewed_image(image: Any, view: View, interpolation: v2.InterpolationMode) ->
 
 
 def viewed_target(target: dict[str, Any], view: View, flip_pairs: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
-    """What becomes of a target's boxes, masks, key points, `visibility` and `area` through the view.
+    """Apply a view to a target's boxes, masks, keypoints, `visibility` and `area`.
 
-    Nothing is cut off or dropped: boxes and key points may lie outside of the view, see `trimmed_objects`.
+    Nothing is clipped or dropped: boxes and keypoints may be outside of the view, see `trimmed_objects`.
 
     Args:
-        target: of the whole image.
-        view: what is seen.
-        flip_pairs: key points that swap in a mirror image, such as those of the left and the right hand.
+        target: the target of the whole image.
+        view: the view to apply.
+        flip_pairs: pairs of keypoints that are swapped in a mirror image, such as the left and the right hand.
 
     Raises:
-        InputError: an image has too few key points for `flip_pairs`.
+        InputError: an object has too few keypoints for `flip_pairs`.
     """
     origin = torch.tensor([float(view.left), float(view.top)])
-    # Multiplied before it is divided, what ends at a whole number is exact.
+    # Multiplying before dividing keeps results exact that are integers.
     now, original = torch.tensor([view.size[::-1], (view.width, view.height)])
     seen = dict(target)
     for key, value in target.items():
@@ -129,10 +129,10 @@ def viewed_target(target: dict[str, Any], view: View, flip_pairs: Sequence[tuple
 
 
 def trimmed_objects(target: dict[str, Any]) -> dict[str, Any]:
-    """A target with its boxes cut at the borders of the image, without objects of which nothing is left to learn.
+    """Clip the boxes of a target to the image, and drop objects of which nothing is left to learn from.
 
-    Dropped are objects whose box is then less than a pixel wide or high, or whose mask is empty. Key points outside of
-    the image get visibility 0. An `area` shrinks as its box does.
+    Objects are dropped if their clipped box is less than a pixel wide or high, or if their mask is empty. Keypoints
+    outside of the image get visibility 0. The `area` shrinks in proportion to the box.
     """
     trimmed = dict(target)
     keep: list[Tensor] = []
@@ -143,7 +143,7 @@ def trimmed_objects(target: dict[str, Any]) -> dict[str, Any]:
         if "area" in target:
             trimmed["area"] = target["area"] * sides.prod(-1) / original_sides.prod(-1).clamp_min(1e-6)
     if "masks" in target:
-        # As bytes, of which torch finds the greatest fifty times as fast as it asks whether any is true.
+        # As bytes, since `amax` is fifty times as fast as `any` on bools.
         keep.append(target["masks"].as_subclass(Tensor).view(torch.uint8).flatten(1).amax(1) > 0)
     if "keypoints" in target and "visibility" in target:
         height, width = target["keypoints"].canvas_size
@@ -154,7 +154,7 @@ def trimmed_objects(target: dict[str, Any]) -> dict[str, Any]:
 
 
 def kept_objects(target: dict[str, Any], keep: Tensor) -> dict[str, Any]:
-    """A target with those of its objects for which `keep` `(n,)` is True."""
+    """A target with only those objects for which `keep` `(n,)` is True."""
     if keep.all():
         return target
     rows = {key: target[key] for key in OBJECT_ENTRIES if key in target}
@@ -162,7 +162,7 @@ def kept_objects(target: dict[str, Any], keep: Tensor) -> dict[str, Any]:
 
 
 def as_kind_of(value: Tensor, like: Tensor) -> Tensor:
-    """A tensor as the kind of another: operations on `tv_tensors` give plain ones."""
+    """Wrap a tensor as the `tv_tensors` type of another, since operations on these return plain tensors."""
     return tv_tensors.wrap(value, like=like) if isinstance(like, tv_tensors.TVTensor) else value
 
 
@@ -173,17 +173,17 @@ def _sides(boxes: Tensor) -> Tensor:
 
 
 def _viewed_mask(mask: tv_tensors.Mask, view: View) -> tv_tensors.Mask:
-    """A mask `(..., H, W)` through the view, by its nearest pixels."""
+    """Apply a view to a mask `(..., H, W)`, by nearest-neighbour interpolation."""
     pixels = mask.as_subclass(Tensor)
     pixels = pixels[..., view.top : view.top + view.height, view.left : view.left + view.width]
-    # Torchvision would turn truth values into floats, four times their memory.
+    # Torchvision would convert bools to floats, which take four times the memory.
     resized = v2.functional.resize_mask(pixels.view(torch.uint8) if mask.dtype == torch.bool else pixels, view.size)
     resized = resized.view(mask.dtype)
     return tv_tensors.Mask(resized.flip(-1) if view.mirrored else resized)
 
 
 def _mirrored_order(points: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """For each of so many key points the index of its mirror image."""
+    """The index of the mirror image of each keypoint, for this number of points."""
     order = list(range(points))
     for left, right in flip_pairs:
         if max(left, right) >= points:

@@ -1,10 +1,10 @@
-"""From an image with objects to what a detector sees, for training and evaluation.
+"""Transforms from an image with objects to the input of a detector, for training and evaluation.
 
 Transforms take `(image, target)` or an image alone. An image is a `PIL.Image`, a tensor `(C, H, W)` (uint8, or float
 in 0..1) or a `Jpeg`. A target may have `boxes`, `labels`, `masks`, `keypoints`, `visibility`, `crowd`, `area` and
-`difficult`, each with one row for each of its objects, and masks of the whole image. It gets two tuples:
-`original_size`, height and width of the image in its file, and `size_now`, those after resizing and cutting out.
-Images keep their shape, so they differ in size: `collate` makes a batch of them.
+`difficult`, each with one row per object, and masks of the whole image. Transforms add two tuples: `original_size`, the
+height and width of the image in its file, and `size_now`, those after cropping and resizing. Images keep their aspect
+ratio, so their sizes differ: `collate` pads them to a batch.
 """
 
 from __future__ import annotations
@@ -39,36 +39,36 @@ from res2net.weights.records import Preprocessing
 __all__ = ["ObjectAugment", "ObjectTransform", "color_changes", "object_eval_transform", "object_train_transform"]
 
 MAX_SIZE = 1333
-"""Pixels of the longer side at most, with a shorter side of 800: what detectors are compared with on COCO."""
+"""Maximum length of the longer side in pixels; with a shorter side of 800, this is the usual setting on COCO."""
 
 
 @dataclass(frozen=True)
 class ObjectAugment:
-    """The random changes of training images with objects, in the order in which they happen.
+    """Data augmentation of training images with objects; the fields are in the order of the operations.
 
     Raises:
         InputError: a value is out of its range.
     """
 
     crop: tuple[float, float] | None = None
-    """Share of the height, and of the width, that a random crop keeps: the least and the most. None keeps all."""
+    """Minimum and maximum share of the height, and of the width, that a random crop keeps; None does not crop."""
     min_sizes: tuple[int, ...] = ()
-    """Lengths of the shorter side to draw from, pixels; none: the size of the preprocessing."""
+    """Lengths of the shorter side to choose from, in pixels; by default the size of the preprocessing."""
     max_size: int = MAX_SIZE
-    """Pixels of the longer side at most."""
+    """Maximum length of the longer side in pixels."""
     jitter: tuple[float, float] | None = None
-    """In place of `min_sizes` and `max_size`: the least and the greatest scale of large-scale jitter (Ghiasi et al.,
-    2021, who use 0.1 and 2). At scale 1 the image just fits into the square of `jitter_size`; what is larger is cut
-    at random, what is smaller is filled up with zeros."""
+    """Minimum and maximum scale of large-scale jitter (Ghiasi et al., 2021, who use 0.1 and 2), which replaces
+    `min_sizes` and `max_size`. At scale 1 the image just fits into the square of `jitter_size`; larger images are
+    cropped at random, smaller ones are padded with zeros."""
     jitter_size: int = 1024
-    """Side of that square, pixels."""
+    """Side of that square, in pixels."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     color_jitter: float = 0.0
     """Largest relative change of brightness, contrast and saturation."""
     photometric_distort: float = 0.0
-    """Probability of each of SSD's changes of colours (Liu et al., ECCV 2016, with 0.5): brightness, contrast,
-    saturation, hue and the order of the channels."""
+    """Probability of each of SSD's photometric distortions (Liu et al., ECCV 2016, who use 0.5): brightness, contrast,
+    saturation, hue and channel order."""
 
     def __post_init__(self) -> None:
         if self.crop is not None:
@@ -85,15 +85,15 @@ class ObjectAugment:
 
 
 class ObjectTransform:
-    """A transform of images with objects in two halves, between which objects of others can be pasted.
+    """A transform of images with objects, in two parts between which copy-paste can insert objects of other images.
 
     Args:
-        preprocessing: of the network; its interpolation and its normalisation are used here.
-        choose: from an image's height and width to what is seen of it.
-        train: whether boxes are cut at the border, and objects dropped of which nothing is left.
-        flip_pairs: key points that swap in a mirror image.
-        colors: change of the colours, before normalisation.
-        padded: height and width to which zeros are added at last, at the right and the bottom.
+        preprocessing: the preprocessing of the network, whose interpolation and normalisation are used.
+        choose: a function from the height and width of an image to the view to apply.
+        train: whether to clip boxes to the image, and to drop objects of which nothing is left.
+        flip_pairs: pairs of keypoints that are swapped in a mirror image.
+        colors: colour augmentation, applied before normalisation.
+        padded: height and width to which the result is padded with zeros, at the right and bottom.
     """
 
     def __init__(
@@ -112,18 +112,18 @@ class ObjectTransform:
         self.normalise = Normalise(preprocessing)
 
     def __call__(self, image: Any, *target: dict[str, Any]) -> Any:
-        """Both halves; without a target the image alone."""
+        """Apply both parts; without a target, return only the image."""
         image, *moved = self._seen(image, *target)
         image = self._for_network(image)
         return (image, *moved) if moved else image
 
     def geometry(self, image: Any, target: dict[str, Any]) -> Sample:
-        """The first half, all that moves objects: an image with the values that it had."""
+        """Apply the first part, which moves objects but does not change pixel values."""
         image, moved = self._seen(image, target)
         return image, moved
 
     def finish(self, image: Any, target: dict[str, Any]) -> Sample:
-        """The second half: colours, normalisation and the zeros around."""
+        """Apply the second part: colour augmentation, normalisation and padding."""
         return self._for_network(image), target
 
     def _seen(self, image: Any, *target: dict[str, Any]) -> tuple[Any, ...]:
@@ -138,7 +138,7 @@ class ObjectTransform:
         return image, moved | {"original_size": original, "size_now": view.size} | self._noted(view)
 
     def _noted(self, view: View) -> dict[str, Any]:
-        """What else a target notes of what is seen."""
+        """Further entries about the view to add to the target; none by default."""
         return {}
 
     def _for_network(self, image: Any) -> tv_tensors.Image:
@@ -157,16 +157,15 @@ def object_eval_transform(
     *,
     padded: bool = False,
 ) -> ObjectTransform:
-    """Resize the shorter side to `preprocessing.size`, or less where the longer one would pass `max_size`; normalise.
+    """Resize the shorter side to `preprocessing.size`, or less if the longer one would exceed `max_size`; normalise.
 
-    All objects stay, whatever their size, and so do boxes that pass the border. Nothing is cropped, whatever
-    `preprocessing.crop` says.
+    All objects are kept, whatever their size, and boxes are not clipped. `preprocessing.crop` is ignored.
 
     Args:
-        preprocessing: of the network.
-        max_size: pixels of the longer side at most.
-        within: height and width into which every image has to fit; what would be larger is made smaller.
-        padded: add zeros up to that size, at the right and the bottom.
+        preprocessing: the preprocessing of the network.
+        max_size: maximum length of the longer side in pixels.
+        within: maximum height and width; larger images are scaled down to fit.
+        padded: pad images with zeros to that size, at the right and bottom.
 
     Raises:
         InputError: `max_size` is less than the shorter side.
@@ -181,16 +180,16 @@ def object_train_transform(
     augment: ObjectAugment | None = None,
     flip_pairs: Sequence[tuple[int, int]] = (),
 ) -> ObjectTransform:
-    """The changes of `augment` (by default those of `ObjectAugment()`), normalised like evaluation.
+    """The augmentation of `augment` (by default `ObjectAugment()`), with images normalised as in evaluation.
 
     Args:
-        preprocessing: its size is the shorter side, where `augment` names none.
-        augment: the random changes.
-        flip_pairs: indices of the key points that swap in a mirror image.
+        preprocessing: the preprocessing of the network; its size is the shorter side if `augment` has no `min_sizes`.
+        augment: the augmentation.
+        flip_pairs: pairs of indices of keypoints that are swapped in a mirror image.
 
     Raises:
-        InputError: the longest allowed side is less than the shorter one, a key point is in two pairs, or colours are
-            to be changed, but the network sees neither grey nor colour images.
+        InputError: `max_size` is less than the shorter side, a keypoint is in two pairs, or colour augmentation is
+            requested but the network takes neither grey nor colour images.
     """
     augment = augment or ObjectAugment()
     sizes = augment.min_sizes or (preprocessing.size,)
@@ -210,10 +209,10 @@ def object_train_transform(
 
 
 def color_changes(channels: int, color_jitter: float, photometric_distort: float) -> Transform | None:
-    """The random changes of colours of that name in `ObjectAugment`, for what has that many channels; None for none.
+    """The colour augmentation of these fields of `ObjectAugment` for that many channels; None if both are 0.
 
     Raises:
-        InputError: these are neither grey nor colour images.
+        InputError: the images are neither grey nor colour images.
     """
     changes: list[v2.Transform] = []
     for name, value in (("color_jitter", color_jitter), ("photometric_distort", photometric_distort)):
@@ -234,7 +233,7 @@ def _whole_view(height: int, width: int, shorter: int, longer: int, within: tupl
 
 
 def _random_view(height: int, width: int, augment: ObjectAugment, sizes: Sequence[int]) -> View:
-    """What a training step sees of an image of that size."""
+    """Choose a random view of an image of that size for training."""
     top = left = 0
     if augment.crop is not None:
         (top, height), (left, width) = (

@@ -1,1 +1,1 @@
-"""Procedural images: silhouettes filled with textures, with the labels of every task."""
+"""A procedural data set: images of textured silhouettes, with the labels of every task."""

@@ -1,7 +1,7 @@
 """`shapes`: an embedded multi-scale data set, rendered on demand, with the labels of every task.
 
-A class is a coarse silhouette filled with a fine texture (`CLASS_NAMES`), so that both have to be seen, and things take
-from 6 % to 90 % of the image's side. The background has a texture of its own, which is independent of the class.
+A class is a coarse silhouette filled with a fine texture (`CLASS_NAMES`), so that a network has to recognise both, and
+objects span 6 % to 90 % of the side of the image. The background has its own texture, independent of the class.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ __all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "STUFF_NAMES", "Shape
 
 SPLITS = ("train", "val", "test")
 LENGTHS = (12_000, 2_000)
-"""Training and validation images of the source `shapes` with labels of the whole image."""
+"""Numbers of training and validation images of the source `shapes` with image-level labels."""
 SCENES = (4_000, 500)
-"""Training and validation images of the source `shapes` with labels of objects or pixels."""
+"""Numbers of training and validation images of the source `shapes` with labels of objects or pixels."""
 SCENE_SIZES = (0.15, 0.6)
-"""Sizes of the things in images with labels of objects: at 128 pixels the textures of smaller ones cannot be seen."""
+"""Sizes of the things in these images; the textures of smaller ones could not be resolved at 128 pixels."""
 PIXEL_CLASSES = ("background", *SILHOUETTES)
 """The classes of `semantic` in scenes without boxes."""
 POINTS = Keypoints(KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4)), flips=((2, 4),))
 STUFF_NAMES = ("red wall", "green wall", "blue wall")
-"""The backgrounds, by the strongest channel of their two colours' mean: their textures are hard to learn."""
+"""The stuff classes, given by the strongest channel of the mean colour of the background."""
 LABELS = (
     *("label", "size", "boxes", "labels", "masks", "semantic", "stuff", "saliency", "keypoints", "visibility"),
     "depth",
 )
-"""Everything that a target can hold; see `Shapes`."""
+"""All possible target entries; see `Shapes`."""
 
 
 class Shapes(Generated):
-    """Images of silhouettes filled with textures, the same for the same seed, split and index.
+    """Images of silhouettes filled with textures, determined by seed, split and index.
 
-    An item is `(image, target)`: a uint8 image `(3, size, size)`, and of these labels the ones asked for, where n is
-    the number of visible things, the farthest first:
+    An item is `(image, target)`: a uint8 image `(3, size, size)`, and those of these entries that `labels` asks for,
+    where n is the number of visible things, farthest first:
 
     - `label`: class of the largest thing, an index in `CLASS_NAMES`
-    - `size`: the longer side of that thing, as a share of the image's
-    - `boxes` `(n, 4)` in pixels, XYXY, around what is visible; `labels` `(n,)`
+    - `size`: the longer side of that thing, as a share of the side of the image
+    - `boxes` `(n, 4)` in pixels, XYXY, around the visible pixels; `labels` `(n,)`
     - `masks` `(n, size, size)`: visible pixels of each thing, bool
     - `semantic` `(size, size)`: 0 for the background, 1 + class elsewhere, uint8
     - `stuff` `(size, size)`: an index in `STUFF_NAMES` for the background, 255 for things, uint8
-    - `saliency` `(size, size)`: whether any thing is there, bool
+    - `saliency` `(size, size)`: whether a pixel belongs to any thing, bool
     - `keypoints` `(n, 5, 2)`: x and y in pixels of the points in `KEYPOINTS`
     - `visibility` `(n, 5)`: 2 where such a point is visible, 1 where another thing hides it, uint8
     - `depth` `(size, size)`: metres from the viewer, float32
@@ -67,12 +67,12 @@ class Shapes(Generated):
     Args:
         length: number of images.
         size: side of an image in pixels.
-        things: number of things in an image, or the least and the most.
-        sizes: the least and the greatest length of a thing's longer side, as shares of the image's.
-        split: "train", "val" or "test", which share no image.
+        things: number of things in an image, or its minimum and maximum.
+        sizes: minimum and maximum length of the longer side of a thing, as a share of the side of the image.
+        split: "train", "val" or "test", which have no image in common.
         seed: another seed gives other images.
-        textured: whether a class is a silhouette with its texture (`CLASS_NAMES`), or the silhouette alone.
-        labels: which of `LABELS` a target holds.
+        textured: whether a class is a textured silhouette (`CLASS_NAMES`), or just a silhouette.
+        labels: which of `LABELS` the targets contain.
         keep: keep rendered images and their targets in memory.
 
     Raises:
@@ -110,7 +110,7 @@ class Shapes(Generated):
         self.labels = tuple(labels)
 
     def scene(self, index: int) -> Scene:
-        """What stands where in the image of that index."""
+        """The layout of the image at an index."""
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         low, high = self.things
         return draw_scene(rng, low if low == high else int(rng.integers(low, high + 1)), self.sizes)
@@ -126,8 +126,8 @@ class Shapes(Generated):
         if "size" in self.labels:
             target["size"] = scene.things[-1].size
         if set(self.labels) - {"label", "size"}:
-            every = _dense_labels(scene, rendered, self._label)
-            target |= {label: every[label] for label in self.labels if label in every}
+            dense = _dense_labels(scene, rendered, self._label)
+            target |= {label: dense[label] for label in self.labels if label in dense}
         return image, target
 
     def _label(self, thing: Thing) -> int:
@@ -135,7 +135,7 @@ class Shapes(Generated):
 
 
 def _dense_labels(scene: Scene, image: Rendering, label: Callable[[Thing], int]) -> dict[str, Tensor]:
-    """All labels but those of the whole image."""
+    """All labels except the image-level ones."""
     masks = torch.from_numpy(image.masks)
     visible = masks.any(-1).any(-1)
     masks = masks[visible]
@@ -160,7 +160,7 @@ def _dense_labels(scene: Scene, image: Rendering, label: Callable[[Thing], int])
 
 
 def _boxes(masks: Tensor) -> Tensor:
-    """`(n, H, W)` to the boxes around the pixels of each, `(n, 4)`; the far edges are those of the last pixels."""
+    """The boxes `(n, 4)` around the pixels of masks `(n, H, W)`, including the last row and column."""
     boxes = []
     for mask in masks:
         rows, columns = torch.where(mask.any(1))[0], torch.where(mask.any(0))[0]
@@ -169,14 +169,14 @@ def _boxes(masks: Tensor) -> Tensor:
 
 
 def _visibility(keypoints: Tensor, masks: Tensor) -> Tensor:
-    """Of the points `(n, k, 2)`: 1 where a nearer thing's pixel lies over one, else 2."""
+    """The visibility of points `(n, k, 2)`: 1 if a nearer thing covers the point, else 2."""
     column, row = keypoints.long().clamp(0, masks.shape[-1] - 1).unbind(-1)
     hidden = [masks[index + 1 :, row[index], column[index]].any(0) for index in range(len(masks))]
     return 2 - torch.stack(hidden).to(torch.uint8)
 
 
 class _WithStuff(Dataset[Sample]):
-    """Images whose label `stuff` is called `semantic`, as it is in data sets with things and stuff."""
+    """Renames the target entry `stuff` to `semantic`, its name in data sets with things and stuff."""
 
     def __init__(self, images: Samples) -> None:
         self.images = images
@@ -222,14 +222,14 @@ def shapes_source(labels: tuple[str, ...] = ("label",), counts: Counts | None = 
         images["val"],
         _class_names(labels),
         Preprocessing(size=size, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
-        TrainAugment(pad=0),  # things are anywhere in the image already
+        TrainAugment(pad=0),  # no random crop, as things are at random positions anyway
         keypoints=POINTS if "keypoints" in labels else None,
         stuff_names=STUFF_NAMES if panoptic else (),
     )
 
 
 def _class_names(labels: Sequence[str]) -> Sequence[str]:
-    """The classes of the labels: of images, of objects, or of pixels."""
+    """The class names that belong to the labels: those of images, objects or pixels."""
     if "label" in labels:
         return CLASS_NAMES
     if "boxes" in labels:

@@ -1,4 +1,4 @@
-"""From a scene to pixels and to the labels of every task."""
+"""Render a scene to an image, masks and depth."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from res2net.images.shapes.textures import texture
 __all__ = ["Rendering", "render"]
 
 OVERSAMPLING = 4
-"""Samples of a pixel along x and along y, whose mean it becomes."""
+"""Number of samples per pixel along x and along y, which are averaged."""
 FINEST = 3.0
-"""No pattern repeats after fewer pixels than this."""
+"""Minimum period of a pattern in pixels."""
 NOISE = 0.01
-"""Standard deviation of the sensor's noise, of a range of 0 ... 1."""
+"""Standard deviation of the simulated sensor noise, for values from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """An image of `size` x `size` pixels and what is in it, the farthest thing first."""
+    """A rendered image of `size` x `size` pixels with its masks and depth; the farthest thing comes first."""
 
     image: NDArray[np.uint8]
     """`(size, size, 3)`, RGB."""
     masks: NDArray[np.bool_]
-    """`(n, size, size)`: the pixels that show mostly this thing."""
+    """`(n, size, size)`: the pixels that are mostly covered by each thing."""
     depth: NDArray[np.float32]
     """`(size, size)`, in metres."""
 
 
 def render(scene: Scene, size: int) -> Rendering:
-    """Draw a scene, anti-aliased, at `size` x `size` pixels."""
+    """Render a scene at `size` x `size` pixels, with anti-aliasing."""
     samples = size * OVERSAMPLING
     position = ((np.arange(samples) + 0.5) / samples).astype(np.float32)
     owner = np.zeros((samples, samples), dtype=np.uint8)
@@ -45,7 +45,7 @@ def render(scene: Scene, size: int) -> Rendering:
     image = np.zeros((size, size, 3), dtype=np.float32)
     coverage = np.zeros((len(patterns), size, size), dtype=np.float32)
     for index, (pattern, (rows, columns)) in enumerate(zip(patterns, windows, strict=True)):
-        mine = owner[rows, columns] == index
+        covered = owner[rows, columns] == index
         period = max(pattern.period, FINEST / size)
         values = texture(
             pattern.texture,
@@ -56,7 +56,7 @@ def render(scene: Scene, size: int) -> Rendering:
             seed=pattern.seed,
         )
         pixels = (_to_pixels(rows), _to_pixels(columns))
-        share, second = _pixel_means(mine), _pixel_means(mine & values)
+        share, second = _pixel_means(covered), _pixel_means(covered & values)
         coverage[index][pixels] = share
         colours = np.array(pattern.colours, dtype=np.float32)
         image[pixels] += (share - second)[..., None] * colours[0] + second[..., None] * colours[1]
@@ -71,13 +71,13 @@ def render(scene: Scene, size: int) -> Rendering:
 
 
 def _cover(thing: Thing, index: int, owner: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Write `index` into the samples that a thing covers; the window of whole pixels around them."""
+    """Write `index` into the samples that a thing covers; return the window of whole pixels around them."""
     samples = len(owner)
     corners = thing.corners * samples
     low = np.floor(corners.min(0) / OVERSAMPLING).clip(0).astype(int) * OVERSAMPLING
     high = (np.ceil(corners.max(0) / OVERSAMPLING).astype(int) * OVERSAMPLING).clip(None, samples)
     stencil = Image.new("1", (int(high[0] - low[0]), int(high[1] - low[1])))
-    # The centre of the first sample is at 0.5, and that of the stencil's first pixel at 0.
+    # The centre of the first sample is at 0.5, but that of the first pixel of the stencil is at 0.
     ImageDraw.Draw(stencil).polygon([(x, y) for x, y in corners - low - 0.5], fill=1)
     window = (slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])))
     owner[window][np.asarray(stencil)] = index
@@ -89,7 +89,7 @@ def _to_pixels(samples: slice) -> slice:
 
 
 def _pixel_means(samples: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """`(h * OVERSAMPLING, w * OVERSAMPLING)` to the means of the blocks that are pixels, `(h, w)`."""
+    """Average the samples `(h * OVERSAMPLING, w * OVERSAMPLING)` of each pixel, giving `(h, w)`."""
     height, width = samples.shape[0] // OVERSAMPLING, samples.shape[1] // OVERSAMPLING
     rows = samples.view(np.uint8).reshape(height, OVERSAMPLING, -1).sum(1, dtype=np.uint8)
     total = rows.reshape(height, width, OVERSAMPLING).sum(2, dtype=np.uint8)

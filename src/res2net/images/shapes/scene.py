@@ -1,4 +1,4 @@
-"""The layout of a synthetic image, drawn from a seed and not yet rendered."""
+"""The layout of a synthetic image, generated from a seed and not yet rendered."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Pattern:
     seed: int
     colours: tuple[Colour, Colour]
     origin: tuple[float, float] = (0.0, 0.0)
-    """From where it is laid; shares of the image's side. The seed shifts it further."""
+    """Origin of the texture, as a share of the side of the image; the seed shifts it further."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Thing:
 
     @property
     def distance(self) -> float:
-        """Metres from the viewer: all things are equally large in truth."""
+        """Distance from the viewer in metres, assuming that all things have the same true size."""
         return LARGEST / self.size
 
     @property
@@ -76,26 +76,26 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A background and the things before it, the farthest first."""
+    """A background and the things in front of it, farthest first."""
 
     background: Pattern
     light: tuple[float, float]
-    """How brightness grows along x and y over the whole image."""
+    """Increase of the brightness along x and y over the whole image."""
     things: tuple[Thing, ...]
     noise_seed: int
 
 
 def turned(points: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """Points `(n, 2)` turned about the origin by `angle` radians."""
+    """Rotate points `(n, 2)` about the origin by `angle` radians."""
     cos, sin = np.cos(angle), np.sin(angle)
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
 def draw_scene(rng: np.random.Generator, things: int, sizes: tuple[float, float] = (SMALLEST, LARGEST)) -> Scene:
-    """Draw a scene with up to `things` objects; one that would hide another by more than half is left out.
+    """Generate a scene with up to `things` objects; an object that would hide more than half of another is left out.
 
-    Classes are equally likely, the square roots of sizes are uniform between those of the two `sizes`, and positions
-    keep the whole box in the image.
+    Classes are equally likely, the square roots of sizes are uniform between those of the two `sizes`, and the whole
+    box of an object is in the image.
     """
     background = _pattern(rng, str(rng.choice(TEXTURES)), period=float(rng.uniform(0.04, 0.25)), contrast=0.12)
     light = (float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.2, 0.2)))

@@ -1,4 +1,4 @@
-"""Coarse outlines: polygons with an upright direction and named points, told apart by their overall form."""
+"""Silhouettes: upright polygons with named points, which differ in their overall shape."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _cross() -> Points:
     return np.concatenate([arm @ turn for turn in turns])
 
 
-# In a frame of -1 ... 1, x to the right and y down. None looks like itself when turned by less than 72 degrees.
+# In a frame of -1 ... 1, x to the right and y down. None maps to itself under rotations of less than 72 degrees.
 _OUTLINES: dict[str, Points] = {
     "square": np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], dtype=np.float64),
     "triangle": np.array([(0, -1), (1, 1), (-1, 1)], dtype=np.float64),
@@ -34,7 +34,7 @@ _OUTLINES: dict[str, Points] = {
 }
 SILHOUETTES = tuple(_OUTLINES)
 
-# Where the named points lie: the middle of a side, a tip, an end of an arm.
+# The named points: the middle of a side, a tip, or the end of an arm.
 _ANCHORS: dict[str, Points] = {
     "square": np.array([(0, 0), (0, -1), (1, 0), (0, 1), (-1, 0)], dtype=np.float64),
     "triangle": np.array([(0, 1 / 3), (0, -1), (1, 1), (0, 1), (-1, 1)], dtype=np.float64),

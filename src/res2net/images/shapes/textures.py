@@ -1,4 +1,4 @@
-"""Fine textures: patterns of two values in equal shares, so that no mean colour gives them away."""
+"""Fine textures: patterns of two values in equal shares, so that the mean colour does not reveal the texture."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def texture(name: str, x: Array, y: Array, *, period: float, angle: float, seed:
         x: positions to the right, in the unit of `period`.
         y: positions downwards, in the unit of `period`.
         period: distance after which the pattern repeats; a speckle is half as wide.
-        angle: by how much the pattern is turned, in radians.
-        seed: of the speckles, and of where the pattern starts.
+        angle: rotation of the pattern in radians.
+        seed: seed of the speckles and of the origin of the pattern.
     """
     start = np.random.default_rng(seed).random(2, dtype=np.float32)
     cos, sin = float(np.cos(angle) / period), float(np.sin(angle) / period)
