@@ -8,7 +8,7 @@ import pytest
     [
         ("vgg16", ("138,357,544", "image of 224 x 224", "layer5", "largest")),
         ("inception_v3", ("23,834,568", "109", "1,311", "largest")),
-        ("hrnet_w18", ("21,299,004", "image of 224 x 224", "2,847", "largest")),
+        pytest.param("hrnet_w18", ("21,299,004", "image of 224 x 224", "2,847", "largest"), marks=pytest.mark.slow),
         ("cifar_wrn28_10", ("36,536,884", "image of 32 x 32", "largest")),
         ("ecapa_tdnn_512", ("signal of 224", "131", "largest")),
         ("res2net3d50_26w_4s", ("36,962,296", "volume of 64 x 64 x 64", "largest")),

@@ -66,7 +66,7 @@ def test_the_table_of_neighbours(run, monkeypatch):
 
 def test_splits_that_would_have_no_channel_are_passed_over(run):
     """With 16 planes a split needs a base width of 4."""
-    words = ["--like", "resnet20_tiny", "--model", "res2net20_26w_4s_tiny", "--scale", 64, "--of", "parameters"]
+    words = ["--like", "resnet20_tiny", "--model", "res2net20_26w_4s_tiny", "--scale", 36, "--of", "parameters"]
     assert found(run("solve-width", *words)) == 4
 
 
