@@ -1,4 +1,4 @@
-"""What is minimised of maps that say yes or no of each pixel: a mask, and its outline."""
+"""Losses of binary maps: masks and their outlines."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from res2net.images.samples import UNLABELLED
 __all__ = ["edge_cross_entropy", "iou_loss", "mask_cross_entropy", "outline"]
 
 EDGE_FACTOR = 1.1
-"""Weight of pixels that are no edge, beside the share of those that are (published code of PoolNet)."""
+"""Factor of the weight of pixels that are not on an edge (published code of PoolNet)."""
 
 
 def mask_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) -> Tensor:
-    """The binary cross entropy of pixels of which something is known.
+    """The binary cross entropy of labelled pixels.
 
     Args:
         logits: `(N, 1, H, W)`.
-        wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
-        summed: the sum of each image and the mean over images, as in papers on salient objects; else the mean
-            over pixels, 0 where nothing is known.
+        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
+        summed: sum over the pixels of each image and average over images, as in papers on salient objects; else average
+            over labelled pixels, 0 if there are none.
     """
     known = wanted != UNLABELLED
     return _reduced(_cross_entropy(logits, (wanted == 1) & known) * known, known, summed)
 
 
 def edge_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) -> Tensor:
-    """The same of the outline of a mask, edges and other pixels balanced within the batch (Xie and Tu, ICCV 2015).
+    """The cross entropy of the outline of a mask, balanced within the batch (Xie and Tu, ICCV 2015).
 
-    An edge's weight is the share of the others, and theirs is 1.1 times the share of edges.
+    The weight of edge pixels is the share of the other pixels, and the weight of these is 1.1 times the share of edges.
 
     Args:
         logits: `(N, 1, H, W)`.
-        wanted: the mask `(N, H, W)`, 0, 1, and 255 where nothing is known.
+        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
         summed: as in `mask_cross_entropy`.
     """
     edge, known = outline(wanted)
@@ -44,29 +44,29 @@ def edge_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) 
 
 
 def iou_loss(logits: Tensor, wanted: Tensor) -> Tensor:
-    """One less the intersection over union of probabilities and mask, the mean over images.
+    """One minus the intersection over union of probabilities and mask, averaged over images.
 
-    Both are a pixel larger than they are, so that an empty mask teaches to find nothing.
+    One pixel is added to the intersection and to the union, so that an empty mask penalises predictions, too.
 
     Args:
         logits: `(N, 1, H, W)`.
-        wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
+        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
     """
     known = wanted != UNLABELLED
     found = logits[:, 0].float().sigmoid() * known
     true = ((wanted == 1) & known).to(found.dtype)
-    shared, both = (found * true).flatten(1).sum(1), (found + true).flatten(1).sum(1)
-    return (1 - (shared + 1) / (both - shared + 1)).mean()
+    intersection, total = (found * true).flatten(1).sum(1), (found + true).flatten(1).sum(1)
+    return (1 - (intersection + 1) / (total - intersection + 1)).mean()
 
 
 def outline(wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """The pixels on either side of the border of a mask, and those of which it is known whether they are such.
+    """The pixels on either side of the border of a mask, and those for which this can be determined.
 
     Args:
-        wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
+        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
 
     Returns:
-        Two of `(N, H, W)`, bool.
+        Two masks `(N, H, W)`.
     """
     values = wanted[:, None].float()
     most = F.max_pool2d(values, 3, 1, 1)

@@ -1,4 +1,4 @@
-"""DeepLabv3+ (Chen et al., ECCV 2018): spatial pyramid pooling on the last map, refined by one of stride 4."""
+"""DeepLabv3+ (Chen et al., ECCV 2018): spatial pyramid pooling on the last map, refined by a map of stride 4."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from res2net.tasks.pixels.heads.network import DECODERS, Decoder, stage_of_strid
 __all__ = ["DeepLabV3Plus"]
 
 RATES = (6, 12, 18)
-"""Dilations of the 3x3 convolutions for maps of stride 16; for stride 8 twice as large (section 4 of the paper)."""
+"""Dilation rates of the 3x3 convolutions for maps of stride 16; doubled for stride 8 (section 4 of the paper)."""
 DETAIL_STRIDE = 4
 DETAIL_CHANNELS = 48
-"""Of the finer map (section 4.1 of the paper), in proportion to 256 channels elsewhere."""
+"""Channels of the finer map per 256 channels of the decoder (section 4.1 of the paper)."""
 
 
 @DECODERS.register("deeplabv3plus")
 class DeepLabV3Plus(Decoder):
-    """Pooling at several rates, then two 3x3 convolutions together with a finer map (figure 2 of the paper).
+    """Atrous spatial pyramid pooling, then two 3x3 convolutions together with a finer map (figure 2 of the paper).
 
     Args:
-        stages: of the backbone; one has stride 4, and rates fit the stride of the last.
-        num_classes: values of a pixel.
-        channels: of the pooled and of the refined map.
+        stages: stages of the backbone; one has stride 4, and the dilation rates depend on the stride of the last.
+        num_classes: number of values of a pixel.
+        channels: channels of the pooled and of the refined map.
 
     Raises:
         InputError: no stage has stride 4.
@@ -51,7 +51,7 @@ class DeepLabV3Plus(Decoder):
         initialise(self)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The pyramid to logits of stride 4."""
+        """Decode the feature maps to logits of stride 4."""
         fine = self.reduce(maps[self.fine])
         coarse = resized(self.aspp(maps[-1]), (fine.shape[-2], fine.shape[-1]))
         return [self.refine(torch.cat([coarse, fine], 1))]

@@ -19,28 +19,28 @@ __all__ = ["DSS", "mean_logit"]
 
 @DECODERS.register("dss")
 class DSS(Decoder):
-    """A side output on each stage, which sees those of coarser stages, and their fusion.
+    """Side outputs on all stages, with short connections from coarser stages, and their fusion.
 
-    The layout is that of the published network on a ResNet: on the stem two convolutions of 3x3 pixels, on the
-    coarsest stage of 7x7, on the others of 5x5, each followed by a 1x1 convolution to one map. Short connections lead
-    from the two coarsest maps to all others, and from all to the finest; a 1x1 convolution joins what comes in. The
-    fusion is a weighted sum of all side outputs. The answer is the mean of the fusion's and the middle sides'
-    probabilities (as the published code; all but the finest and the coarsest).
+    The layout is that of the published network on a ResNet: two 3x3 convolutions on the stem, two 7x7 on the coarsest
+    stage and two 5x5 on the others, each followed by a 1x1 convolution to a single map. Short connections lead from the
+    two coarsest maps to all others, and from all maps to the finest, where a 1x1 convolution merges them. The fusion is
+    a weighted sum of all side outputs. The prediction is the mean probability of the fusion and of all side outputs but
+    the finest and the coarsest, as in the published code.
 
-    Side outputs are fused in the size of the finest map, not of the image. What the published code does beside is
-    left out: it learns its 1x1 layers at a tenth of the rate, and refines maps with a conditional random field.
+    Side outputs are fused at the size of the finest map rather than of the image. Unlike the published code, the 1x1
+    layers do not have a tenth of the learning rate, and maps are not refined by a conditional random field.
 
     Args:
-        stages: of the backbone, finest first; 3 or more.
-        num_classes: 1.
-        channels: of the branches on the middle stages; 256 in the paper. The finest has half, the last two have twice
-            as many.
+        stages: stages of the backbone, finest first; 3 or more.
+        num_classes: must be 1.
+        channels: channels of the branches on the middle stages, 256 in the paper; half on the finest, twice as many on
+            the last two.
 
-    Shape: maps `(N, channels, h, w)`, finest first, to logits `(N, 1, h, w)`: the answer, the fusion, and a side output
-        for each stage, finest first.
+    Shape: maps `(N, channels, h, w)`, finest first, to logits `(N, 1, h, w)`: the prediction, the fusion, and the side
+        output of each stage, finest first.
 
     Raises:
-        InputError: there are fewer than 3 stages, or more than one value of a pixel is asked for.
+        InputError: there are fewer than 3 stages, or `num_classes` is not 1.
     """
 
     def __init__(self, stages: Sequence[Stage], num_classes: int = 1, channels: int = 256) -> None:
@@ -54,33 +54,33 @@ class DSS(Decoder):
             for stage, width, kernel in zip(stages, side_channels(stages, channels), kernels, strict=True)
         )
         last = range(max(0, count - 2), count)
-        # From which coarser stages a stage is told what they see.
+        # For each stage, the coarser stages from which it has short connections.
         self.connections = tuple(
-            tuple(range(1, count)) if place == 0 else tuple(last) if place < count - 2 else () for place in range(count)
+            tuple(range(1, count)) if index == 0 else tuple(last) if index < count - 2 else () for index in range(count)
         )
         self.joins = nn.ModuleList(
             nn.Conv2d(1 + len(sources), 1, 1) if sources else nn.Identity() for sources in self.connections
         )
         self.fuse = nn.Conv2d(count, 1, 1)
-        self.learns = (None, *["mask"] * (1 + count))  # the answer is made of what is learnt
+        self.learns = (None, *["mask"] * (1 + count))  # the prediction is an average of maps that have a loss
         initialise_sides(self, channels)
         if not self.fuse.weight.is_meta:
             nn.init.constant_(self.fuse.weight, 1 / count)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps, finest first, to the answer and what is learnt from; see the class."""
+        """Decode maps, finest first, to the prediction and the outputs with a loss; see the class."""
         outputs = [side(x) for side, x in zip(self.sides, maps, strict=True)]
-        # The coarsest first: a finer stage is told what came in at the others.
-        for place, join in reversed(list(enumerate(self.joins))):
-            told = [resized(outputs[source], size_of(outputs[place])) for source in self.connections[place]]
-            outputs[place] = join(torch.cat([outputs[place], *told], 1))
+        # Start at the coarsest stage, so that finer stages get the merged outputs of coarser ones.
+        for index, join in reversed(list(enumerate(self.joins))):
+            coarser = [resized(outputs[source], size_of(outputs[index])) for source in self.connections[index]]
+            outputs[index] = join(torch.cat([outputs[index], *coarser], 1))
         fused = self.fuse(torch.cat([resized(output, size_of(outputs[0])) for output in outputs], 1))
         middle = [resized(output, size_of(fused)) for output in outputs[1:-1]]
         return [mean_logit([fused, *middle]), fused, *outputs]
 
 
 def side_output(in_channels: int, channels: int, kernel: int) -> nn.Sequential:
-    """Two convolutions and one to a single map."""
+    """Two convolutions, followed by a 1x1 convolution to a single map."""
     return nn.Sequential(
         nn.Conv2d(in_channels, channels, kernel, padding=kernel // 2),
         nn.ReLU(),
@@ -96,6 +96,6 @@ def size_of(x: Tensor) -> tuple[int, int]:
 
 
 def mean_logit(logits: Sequence[Tensor]) -> Tensor:
-    """The logit of the mean of probabilities, from their logits, all of one shape; exact also far from 0."""
-    every = torch.stack(list(logits))
-    return F.logsigmoid(every).logsumexp(0) - F.logsigmoid(-every).logsumexp(0)
+    """The logit of the mean probability, computed from logits of equal shapes; accurate also for large logits."""
+    stacked = torch.stack(list(logits))
+    return F.logsigmoid(stacked).logsumexp(0) - F.logsigmoid(-stacked).logsumexp(0)

@@ -1,4 +1,4 @@
-"""A network whose images have one size, such as one that was exported."""
+"""A pixel network with a fixed input size, such as an exported one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ __all__ = ["FixedPixels"]
 
 
 class FixedPixels(nn.Module):
-    """Gives a value to the pixels of images that fit into the one size that a network takes.
+    """Pads images to the input size of a network, and crops its logits to the size of the images.
 
-    Zeros are added at the right and the bottom, and what is found there is cut off. So in an image that does not fill
-    the size, values near these edges, and those of a decoder that looks at the whole image, differ from what the
-    network finds in the image alone.
+    Images are padded with zeros at the right and bottom. For an image that is smaller than the input size, logits near
+    these edges differ from those without padding, and so do all logits of a decoder with global context.
 
     Args:
-        network: images `(N, C, *size)` to logits `(N, K, *size)`.
-        size: height and width.
+        network: a network from images `(N, C, *size)` to logits `(N, K, *size)`.
+        size: height and width of the input.
     """
 
     def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
@@ -28,10 +27,10 @@ class FixedPixels(nn.Module):
         self.size = size
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` to logits `(N, K, H, W)`.
+        """Map images `(N, C, H, W)` to logits `(N, K, H, W)`.
 
         Raises:
-            InputError: images are larger than the size of the network.
+            InputError: the images are larger than the input size.
         """
         height, width = images.shape[-2:]
         if height > self.size[0] or width > self.size[1]:
@@ -39,7 +38,7 @@ class FixedPixels(nn.Module):
                 f"An image of {height} x {width} pixels does not fit into the {self.size[0]} x {self.size[1]} of the "
                 "exported network: resize it, export with a larger --size, or leave out scales above 1."
             )
-        filled = F.pad(images, (0, self.size[1] - width, 0, self.size[0] - height))
-        logits = self.network(filled)
+        padded = F.pad(images, (0, self.size[1] - width, 0, self.size[0] - height))
+        logits = self.network(padded)
         assert isinstance(logits, Tensor)
         return logits[..., :height, :width]

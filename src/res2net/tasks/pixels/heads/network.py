@@ -1,4 +1,4 @@
-"""A backbone with a decoder: an image to a value for each of its pixels."""
+"""Networks that predict values for each pixel: a backbone with a decoder."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ __all__ = ["DECODERS", "Decoder", "DecoderBuilder", "PixelNetwork", "stage_of_st
 
 
 class Decoder(nn.Module):
-    """From a pyramid to maps of values, one or several of which are learnt from.
+    """Turns a feature pyramid into one or several maps of logits.
 
     A decoder is constructed from the stages of a backbone and the number of values of a pixel.
     """
 
     size_multiple: int = 1
-    """What the sides of an image are multiples of."""
+    """The sides of an image have to be multiples of this."""
     learns: Sequence[str | None] = ()
-    """What each of the maps is learnt from: the "mask", the "edge" of it, or None for nothing; empty: all the same."""
+    """The target of each map: "mask", its "edge", or None for no loss; empty if all maps have the same target."""
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps `(N, channels, h, w)`, finest first, to logits `(N, K, h, w)`.
+        """Decode feature maps `(N, channels, h, w)`, finest first, to logits `(N, K, h, w)`.
 
-        The first is the answer; others are only learnt from (deep supervision). Each may have a size of its own.
+        The first map of logits is the prediction; others are only used for deep supervision. Their sizes may differ.
         """
         raise NotImplementedError
 
 
 DecoderBuilder = Callable[[Sequence[Stage], int, int], Decoder]
-"""Makes a decoder from the stages of a backbone, finest first, the number of values of a pixel, and its channels.
-
-Raises `InputError` where it cannot read these stages.
+"""A function that builds a decoder from the stages of a backbone (finest first), the number of values of a pixel, and
+the channels of the decoder. It raises `InputError` if the stages do not suit the decoder.
 """
 
 DECODERS: Registry[DecoderBuilder] = Registry("Decoder", package=__package__)
@@ -45,11 +44,11 @@ DECODERS: Registry[DecoderBuilder] = Registry("Decoder", package=__package__)
 
 
 class PixelNetwork(nn.Module):
-    """Encoder, decoder, and the maps enlarged to the image.
+    """A backbone and a decoder, whose maps are resized to the size of the image.
 
     Args:
-        backbone: without classifier.
-        decoder: for its stages.
+        backbone: the backbone, without a classifier.
+        decoder: a decoder built for the stages of the backbone.
     """
 
     def __init__(self, backbone: Backbone, decoder: Decoder) -> None:
@@ -58,25 +57,27 @@ class PixelNetwork(nn.Module):
         self.decoder = decoder
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)`, of any size, to logits `(N, K, H, W)`."""
-        return self._enlarged(images, self._maps(images)[:1])[0]
+        """Map images `(N, C, H, W)` of any size to logits `(N, K, H, W)`."""
+        return self._resize_to_images(images, self._decode_padded(images)[:1])[0]
 
     def every(self, images: Tensor) -> list[Tensor]:
-        """The answer and what is learnt from beside it, each `(N, K, H, W)`."""
-        return self._enlarged(images, self._maps(images))
+        """All outputs of the decoder, the prediction first, each resized to `(N, K, H, W)`; used by the losses."""
+        return self._resize_to_images(images, self._decode_padded(images))
 
     def decoded(self, images: Tensor) -> list[Tensor]:
-        """The maps of the decoder, of an image whose sides are multiples of what it needs."""
+        """The maps of the decoder, for images whose sides are multiples of the required size."""
         return self.decoder(self.backbone.features(images))
 
-    def _maps(self, images: Tensor) -> list[Tensor]:
+    def _decode_padded(self, images: Tensor) -> list[Tensor]:
+        """Pad the images to the required multiple and decode them."""
         multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
         if multiple > 1:
             height, width = images.shape[-2:]
             images = F.pad(images, (0, -width % multiple, 0, -height % multiple))
         return self.decoded(images)
 
-    def _enlarged(self, images: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+    def _resize_to_images(self, images: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Resize maps to the padded size of the images and crop the padding."""
         height, width = images.shape[-2:]
         multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
         padded = (height + -height % multiple, width + -width % multiple)
@@ -84,13 +85,13 @@ class PixelNetwork(nn.Module):
 
 
 def stage_of_stride(stages: Sequence[Stage], stride: int) -> int:
-    """The index of the last stage that has a stride.
+    """The index of the last stage with a given stride.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such stage.
     """
-    places = [place for place, stage in enumerate(stages) if stage.stride == stride]
-    if not places:
+    indices = [index for index, stage in enumerate(stages) if stage.stride == stride]
+    if not indices:
         found = ", ".join(str(stage.stride) for stage in stages)
         raise InputError(f"The decoder needs a stage of stride {stride}, and the network has {found}: choose another.")
-    return places[-1]
+    return indices[-1]

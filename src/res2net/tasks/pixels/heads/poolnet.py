@@ -1,4 +1,4 @@
-"""PoolNet: pooling for what is salient and where it ends (Liu et al., CVPR 2019)."""
+"""PoolNet: a pooling-based decoder for salient object detection (Liu et al., CVPR 2019)."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from res2net.tasks.pixels.heads.sides import initialise_sides, side_channels
 __all__ = ["EdgeBranch", "FeatureAggregation", "PoolNet", "PyramidPooling"]
 
 POOLED = (1, 3, 5)
-"""Sides of the maps that the pyramid pooling module pools to."""
+"""Output sizes of the pooling in the pyramid pooling module."""
 RATES = (2, 4, 8)
-"""Sides of what a feature aggregation module pools."""
+"""Kernel sizes of the pooling in a feature aggregation module."""
 EDGE_SHARE = 16
-"""Channels on the middle stages for each of a map of edges: 256 and 16 in the paper."""
+"""Ratio of the channels on the middle stages to those of edge maps: 256 and 16 in the paper."""
 
 
 @DECODERS.register("poolnet")
 class PoolNet(Decoder):
-    """A top-down path with feature aggregation modules, which is told at each level what the whole image shows.
+    """A top-down path with feature aggregation modules, which get global guidance from a pyramid pooling module.
 
     The layout is that of the published network on a ResNet, whose last stage has stride 1 and dilation 2 (output stride
     16).
 
-    With `edges` a branch learns edges from the same features, and what it finds is given to the last layer; no gradient
-    flows back from there. The paper learns them in turn with the salient objects from a data set of edges, or from the
-    outlines of salient objects ("SalEdge"), as here.
+    With `edges`, a branch also learns edges from the same features and passes them to the last layer, without gradients
+    from there. The paper trains edges in turn with salient objects on an edge data set, or jointly on the outlines of
+    the salient objects ("SalEdge"), as here.
 
     Args:
-        stages: of the backbone, finest first; 3 or more.
-        num_classes: values of a pixel.
-        channels: on the middle stages; 256 in the paper. The finest has half, the last two have twice as many.
-        edges: whether edges are learnt too.
+        stages: stages of the backbone, finest first; 3 or more.
+        num_classes: number of values of a pixel.
+        channels: channels on the middle stages, 256 in the paper; half on the finest, twice as many on the last two.
+        edges: whether to learn edges, too.
 
-    Shape: maps `(N, channels, h, w)`, finest first, to logits in the size of the finest: the answer
-        `(N, num_classes, h, w)`, and with `edges` those as fused and as found at each level, coarsest first,
+    Shape: maps `(N, channels, h, w)`, finest first, to logits in the size of the finest: the prediction
+        `(N, num_classes, h, w)`, and with `edges` the fused edges and those of each level, coarsest first,
         `(N, 1, h, w)`.
 
     Raises:
@@ -57,7 +57,7 @@ class PoolNet(Decoder):
             relu_after(nn.Conv2d(stage.channels, width, 1, bias=False))
             for stage, width in zip(stages, widths, strict=True)
         )
-        # From here on the coarsest comes first.
+        # From here on, the coarsest level comes first.
         levels = widths[::-1]
         self.ppm = PyramidPooling(stages[-1].channels, levels[0])
         self.infos = nn.ModuleList(
@@ -75,28 +75,28 @@ class PoolNet(Decoder):
         initialise_sides(self, channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps, finest first, to the answer and edges; see the class."""
-        whole = self.ppm(maps[-1])
-        told = [info(enlarged(whole, x)) for info, x in zip(self.infos, maps[-2::-1], strict=True)]
+        """Decode maps, finest first, to the prediction and edges; see the class."""
+        context = self.ppm(maps[-1])
+        guidance = [info(enlarged(context, x)) for info, x in zip(self.infos, maps[-2::-1], strict=True)]
         coarsest, *finer = [convert(x) for convert, x in zip(self.convert, maps, strict=True)][::-1]
-        merged, seen = coarsest, []
-        for aggregate, x, info in zip(list(self.deep_pool)[:-1], finer, told, strict=True):
+        merged, levels = coarsest, []
+        for aggregate, x, info in zip(list(self.deep_pool)[:-1], finer, guidance, strict=True):
             merged = aggregate(merged, x, info)
-            seen.append(merged)
+            levels.append(merged)
         merged = self.deep_pool[-1](merged)
         if self.edges is None:
             return [self.score(merged)]
-        features = self.edges(seen)
-        about = self.edges.about([x.detach() for x in features], merged)
-        return [self.score(torch.cat([merged, about], 1)), *self.edges.logits(features, merged)]
+        features = self.edges(levels)
+        edge_features = self.edges.about([x.detach() for x in features], merged)
+        return [self.score(torch.cat([merged, edge_features], 1)), *self.edges.logits(features, merged)]
 
 
 class PyramidPooling(nn.Module):
-    """What the whole image shows: means over parts of the coarsest map beside the map itself (PPM).
+    """Global context: the coarsest map concatenated with its averages over several grids (pyramid pooling module).
 
     Args:
-        in_channels: of the map.
-        channels: of what comes out.
+        in_channels: channels of the input.
+        channels: channels of the output.
 
     Shape: `(N, in_channels, h, w)` to `(N, channels, h, w)`.
     """
@@ -112,18 +112,18 @@ class PyramidPooling(nn.Module):
         self.after = relu_after(nn.Conv2d(count * channels, channels, 3, padding=1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, in_channels, h, w)` to `(N, channels, h, w)`."""
+        """Map `(N, in_channels, h, w)` to `(N, channels, h, w)`."""
         x = self.before(x)
         return self.after(torch.cat([x, *(enlarged(part(x), x) for part in self.parts)], 1))
 
 
 class FeatureAggregation(nn.Module):
-    """A map seen at several scales, and joined with a finer one and with what the whole image shows (FAM).
+    """Pools a map at several scales and adds a finer map and the global guidance (feature aggregation module).
 
     Args:
-        in_channels: of the map.
-        channels: of what comes out, and of what it is joined with.
-        merges: whether it is joined with anything.
+        in_channels: channels of the input.
+        channels: channels of the output, of the finer map and of the guidance.
+        merges: whether to add a finer map and guidance.
 
     Shape: `(N, in_channels, h, w)`, and with `merges` two of `(N, channels, h2, w2)`, to `(N, channels, h2, w2)`.
     """
@@ -136,11 +136,11 @@ class FeatureAggregation(nn.Module):
         self.conv_merged = nn.Conv2d(channels, channels, 3, padding=1, bias=False) if merges else None
 
     def forward(self, x: Tensor, finer: Tensor | None = None, info: Tensor | None = None) -> Tensor:
-        """Maps to a map; see the class."""
+        """Aggregate the maps; see the class."""
         height, width = x.shape[-2:]
         total = x
         for rate, conv in zip(RATES, self.convs, strict=True):
-            side = (min(rate, height), min(rate, width))  # a map can be smaller than what is pooled
+            side = (min(rate, height), min(rate, width))  # the map can be smaller than the kernel
             total = total + enlarged(conv(F.avg_pool2d(x, side, side)), x)
         total = self.relu(total)
         if self.conv_merged is None:
@@ -151,19 +151,19 @@ class FeatureAggregation(nn.Module):
 
 
 class EdgeBranch(nn.Module):
-    """Edges from the maps of the top-down path, and features of them for the salient object.
+    """Predicts edges from the maps of the top-down path, and computes edge features for the salient object.
 
     Args:
-        in_channels: of each map.
-        channels: of the features for the salient object.
-        edge_channels: of each map of edges.
+        in_channels: channels of each map.
+        channels: channels of the features for the salient object.
+        edge_channels: channels of the edge features of each map.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int, edge_channels: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            nn.Sequential(ResidualBlock(one), ResidualBlock(one), nn.Conv2d(one, edge_channels, 1, bias=False))
-            for one in in_channels
+            nn.Sequential(ResidualBlock(width), ResidualBlock(width), nn.Conv2d(width, edge_channels, 1, bias=False))
+            for width in in_channels
         )
         self.sides = nn.ModuleList(nn.Conv2d(edge_channels, 1, 1) for _ in in_channels)
         self.fuse = nn.Conv2d(len(in_channels), 1, 1)
@@ -174,23 +174,23 @@ class EdgeBranch(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps of the path to features of edges `(N, edge_channels, h, w)` of each."""
+        """The edge features `(N, edge_channels, h, w)` of each map of the top-down path."""
         return [block(x) for block, x in zip(self.blocks, maps, strict=True)]
 
     def about(self, features: Sequence[Tensor], like: Tensor) -> Tensor:
-        """What the features tell the salient object, `(N, channels, h, w)` in the size of `like`."""
+        """Edge features for the salient object, `(N, channels, h, w)` in the size of `like`."""
         return self.trans(torch.cat([enlarged(x, like) for x in features], 1))
 
     def logits(self, features: Sequence[Tensor], like: Tensor) -> list[Tensor]:
-        """Edges as fused and as found at each level, `(N, 1, h, w)` in the size of `like`."""
-        found = [enlarged(side(x), like) for side, x in zip(self.sides, features, strict=True)]
-        return [self.fuse(torch.cat(found, 1)), *found]
+        """Logits of the fused edges and of the edges at each level, `(N, 1, h, w)` in the size of `like`."""
+        levels = [enlarged(side(x), like) for side, x in zip(self.sides, features, strict=True)]
+        return [self.fuse(torch.cat(levels, 1)), *levels]
 
 
 class ResidualBlock(nn.Module):
-    """Convolutions in a quarter of the channels beside the map itself, and ReLU.
+    """A residual block with a bottleneck of a quarter of the channels.
 
-    Shape: `(N, channels, h, w)` to the same.
+    Shape: `(N, channels, h, w)` to the same shape.
     """
 
     def __init__(self, channels: int) -> None:
@@ -204,23 +204,23 @@ class ResidualBlock(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, channels, h, w)` to the same."""
+        """Map `(N, channels, h, w)` to the same shape."""
         return self.relu(x + self.branch(x))
 
 
 @DECODERS.register("poolnet_edges")
 def poolnet_with_edges(stages: Sequence[Stage], num_classes: int, channels: int) -> PoolNet:
-    """PoolNet that learns edges too."""
+    """Build PoolNet with the edge branch."""
     return PoolNet(stages, num_classes, channels, edges=True)
 
 
 def enlarged(x: Tensor, like: Tensor) -> Tensor:
-    """A map in the size of another, bilinearly, the middles of the corner pixels upon one another as in the paper."""
+    """Resize a map to the size of another, bilinearly with `align_corners=True` as in the paper."""
     if x.shape[-2:] == like.shape[-2:]:
         return x
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
 
 
 def relu_after(conv: nn.Conv2d) -> nn.Sequential:
-    """A convolution and its ReLU."""
+    """A convolution followed by a ReLU."""
     return nn.Sequential(conv, nn.ReLU())

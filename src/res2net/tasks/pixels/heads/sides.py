@@ -1,4 +1,4 @@
-"""What decoders that look at every stage of a backbone have in common."""
+"""Common parts of decoders with a branch on every stage of a backbone."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from res2net.errors import InputError
 __all__ = ["initialise_sides", "side_channels"]
 
 FULL = 256
-"""Channels of the branches on the middle stages in the papers."""
+"""Channels of the branches on the middle stages, as in the papers."""
 STD = 0.01
-"""Standard deviation of the initial weights of decoders of those channels (published code of DSS and PoolNet)."""
+"""Standard deviation of the initial weights with that many channels (published code of DSS and PoolNet)."""
 
 
 def side_channels(stages: Sequence[Stage], channels: int = FULL) -> tuple[int, ...]:
     """Channels of the branch on each stage: `channels` on the middle ones, half on the finest, twice on the last two.
 
-    With 256 these are the numbers of DSS and PoolNet for the five stages of a ResNet.
+    With 256 channels, these are the numbers of DSS and PoolNet on the five stages of a ResNet.
 
     Raises:
         InputError: there are fewer than 3 stages.
@@ -34,9 +34,9 @@ def side_channels(stages: Sequence[Stage], channels: int = FULL) -> tuple[int, .
 
 @torch.no_grad()
 def initialise_sides(decoder: nn.Module, channels: int = FULL) -> None:
-    """Draw the initial weights in place: a narrower decoder passes on as much as one of full width.
+    """Initialise the weights of a decoder in place, with a variance that does not depend on its width.
 
-    Nothing is drawn on the meta device.
+    Modules on the meta device are left alone.
     """
     if any(parameter.is_meta for parameter in decoder.parameters()):
         return

@@ -1,4 +1,4 @@
-"""The decoders of segmentation_models.pytorch (https://github.com/qubvel-org/segmentation_models.pytorch) as ours."""
+"""The decoders of segmentation_models.pytorch (https://github.com/qubvel-org/segmentation_models.pytorch)."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ ARCHITECTURES = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "p
 
 
 class LibraryDecoder(Decoder):
-    """A decoder of the library, with its own widths, and its last layers.
+    """A decoder and head of segmentation_models.pytorch, with the default widths of that library.
 
     Args:
-        architecture: its name there.
-        stages: of the backbone, of strides 2, 4, 8 and so on.
-        num_classes: values of a pixel.
+        architecture: the name of the decoder in the library.
+        stages: stages of the backbone, with strides 2, 4, 8 and so on.
+        num_classes: number of values of a pixel.
 
     Raises:
-        InputError: the stages do not fit, or the library is not installed.
+        InputError: the strides of the stages are unsuitable, or the library is not installed.
     """
 
     def __init__(self, architecture: str, stages: Sequence[Stage], num_classes: int) -> None:
         super().__init__()
-        from res2net.adapters.smp import make_decoder  # it takes seconds, and is an extra
+        from res2net.adapters.smp import make_decoder  # slow to import, and an optional dependency
 
-        # Maps have to double in size exactly, and the one halves its last map three times.
+        # Each map has to be exactly twice as large as the next, and PAN halves the last map three more times.
         self.size_multiple = 8 * stages[-1].stride if architecture == "pan" else 2 ** len(stages)
         self.decoder: nn.Module
         self.head: nn.Module
         self.decoder, self.head = make_decoder(architecture, stages, num_classes)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The pyramid to logits of the image's size."""
-        unread: Any = maps[0]  # stands for the image, which no decoder reads
-        return [self.head(self.decoder([unread, *maps]))]
+        """Decode the feature maps to logits of the size of the image."""
+        placeholder: Any = maps[0]  # takes the position of the image, which no decoder uses
+        return [self.head(self.decoder([placeholder, *maps]))]
 
 
 def _build(stages: Sequence[Stage], num_classes: int, channels: int, architecture: str) -> LibraryDecoder:
