@@ -1,4 +1,4 @@
-"""Export of networks that give a value to each pixel."""
+"""Export of networks that predict values for each pixel."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["PixelExporter"]
 
 
 class PixelExporter(Exporter):
-    """A network with a map of logits, of images of one size; smaller images are padded, larger ones are resized."""
+    """Exports a network with a map of logits for a fixed image size; smaller images are padded, larger ones resized."""
 
     task: PixelTask
 
     def set_size(self, size: tuple[int, ...] | None = None) -> tuple[int, ...]:
-        """Fix the size: by default that of the training's crops."""
+        """Fix the input size, by default to that of the training crops."""
         side = self.task.preprocessing.size
         height, width = size or self.task.options.crop or (side, side)
         self.task.within = (height, width)
         return self.task.within
 
     def transform(self) -> Callable[[Any], Tensor]:
-        """Resize where an image is too large, and pad with zeros up to the size of the network."""
+        """The transform that scales large images down and pads images to the input size with zeros."""
         task = self.task
         return pixel_eval_transform(task.preprocessing, task.options.resize, task.within, padded=True)
 
     def adapt(self, network: nn.Module, size: tuple[int, ...]) -> nn.Module:
-        """The network for images of any size that fit into its own."""
+        """Wrap the network so that it accepts images up to its input size."""
         return FixedPixels(network, (size[0], size[1]))

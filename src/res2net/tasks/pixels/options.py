@@ -1,4 +1,4 @@
-"""The options of all tasks that give a value to each pixel; not a task of its own."""
+"""The common options of tasks that predict values for each pixel."""
 
 from __future__ import annotations
 

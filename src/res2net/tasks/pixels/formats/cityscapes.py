@@ -1,7 +1,7 @@
 """Cityscapes: `leftImg8bit/train/CITY/x_leftImg8bit.png` and `gtFine/train/CITY/x_gtFine_labelIds.png`.
 
-The classes that are evaluated, and their numbers, are those of https://github.com/mcordts/cityscapesScripts
-(`helpers/labels.py`); all others have no label.
+The evaluated classes and their numbers are those of https://github.com/mcordts/cityscapesScripts (`helpers/labels.py`);
+all others are unlabelled.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ CITYSCAPES_CLASSES = {
     32: "motorcycle",
     33: "bicycle",
 }
-"""By their numbers in `labelIds`, which go up to 33."""
+"""The evaluated classes by their numbers in `labelIds` files, which go up to 33."""
 
 _IMAGES, _MAPS = "leftImg8bit", "gtFine"
 _HIGHEST = 33
 
 
 def has_cityscapes(path: Path) -> bool:
-    """Whether that is a root of Cityscapes."""
+    """Whether a path is a Cityscapes root."""
     return all((path / folder / split).is_dir() for folder in (_IMAGES, _MAPS) for split in ("train", "val"))
 
 
 def read_cityscapes(path: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Training and validation, with the 19 classes that are evaluated."""
+    """The training and validation split, with the 19 evaluated classes."""
     classes = numbered(CITYSCAPES_CLASSES, set(range(_HIGHEST + 1)) - CITYSCAPES_CLASSES.keys())
     splits = []
     for split in ("train", "val"):
-        images, maps = files_by_stem(path / _IMAGES / split), files_by_stem(path / _MAPS / split, (".png",))
+        image_files, map_files = files_by_stem(path / _IMAGES / split), files_by_stem(path / _MAPS / split, (".png",))
         pairs = []
-        for stem, image in images.items():
+        for stem, image in image_files.items():
             name = stem.removesuffix(f"_{_IMAGES}") + f"_{_MAPS}_labelIds"
-            if name in maps:
-                pairs.append((image, maps[name]))
+            if name in map_files:
+                pairs.append((image, map_files[name]))
             else:
                 report.add("missing mask file", image, f"there is no {name}.png in {path / _MAPS / split}")
-        one, other = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        splits.append(PixelFiles(f"{path} {split}", "semantic", classes.names, one, other, classes.coding()))
+        images, maps = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        splits.append(PixelFiles(f"{path} {split}", "semantic", classes.names, images, maps, classes.coding()))
     return splits

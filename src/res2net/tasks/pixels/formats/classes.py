@@ -1,4 +1,4 @@
-"""How the classes of label maps are numbered and called: lists beside them, or what is found in them."""
+"""The numbers and names of the classes of label maps, from a file in the data set or from the maps themselves."""
 
 from __future__ import annotations
 
@@ -19,56 +19,58 @@ from res2net.tasks.pixels.formats.codings import MOST_CLASSES, SemanticMaps
 __all__ = ["CLASS_FILES", "UNLABELLED_NAMES", "Classes", "find_class_file", "found_classes", "numbered", "read_classes"]
 
 CLASS_FILES = ("classes.json", "classes.txt", "objectInfo150.txt")
-"""Lists of classes, in the root of a data set; the last is that of ADE20K."""
+"""Files that list the classes, in the root of a data set; the last is that of ADE20K."""
 
 UNLABELLED_NAMES = ("unlabelled", "unlabeled", "void", "ignore")
-"""A class of such a name is none: its pixels are not learnt from."""
+"""Names that mark a class as unlabelled: its pixels are ignored in training and evaluation."""
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The names of classes, and for each number in the files the index of its class or `UNLABELLED`."""
+    """The names of the classes, and the class index (or `UNLABELLED`) of each value in the files."""
 
     names: tuple[str, ...]
     index_of: Mapping[int, int]
 
     def coding(self) -> SemanticMaps:
-        """What reads the files."""
+        """The coding that reads the label maps."""
         return SemanticMaps(self.index_of)
 
 
 def numbered(names: Mapping[int, str], unlabelled: Iterable[int] = ()) -> Classes:
-    """Classes by their numbers in the files: indices count in the order of the numbers, those without a label left out.
+    """Assign indices to classes in the order of their numbers in the files, leaving out unlabelled ones.
 
     Raises:
-        InputError: there are more than `MOST_CLASSES`, or two classes of one name.
+        InputError: there are more than `MOST_CLASSES` classes, or two classes have the same name.
     """
     ignored = {number for number, name in names.items() if name.lower() in UNLABELLED_NAMES} | set(unlabelled)
     kept = [number for number in sorted(names) if number not in ignored]
     if len(kept) > MOST_CLASSES:
         raise InputError(f"There are {len(kept)} classes of pixels, and at most {MOST_CLASSES} can be: join some.")
-    called = tuple(names[number] for number in kept)
-    twice = next((name for name in called if called.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"Two classes of pixels have the name {twice!r}: give each a name of its own.")
-    return Classes(called, {number: index for index, number in enumerate(kept)} | dict.fromkeys(ignored, UNLABELLED))
+    kept_names = tuple(names[number] for number in kept)
+    duplicate = next((name for name in kept_names if kept_names.count(name) > 1), None)
+    if duplicate is not None:
+        raise InputError(f"Two classes of pixels have the name {duplicate!r}: give each a name of its own.")
+    return Classes(
+        kept_names, {number: index for index, number in enumerate(kept)} | dict.fromkeys(ignored, UNLABELLED)
+    )
 
 
 def find_class_file(root: Path) -> Path | None:
-    """The list of classes of a data set, where there is one."""
+    """The file that lists the classes of a data set; None if there is none."""
     return next((root / name for name in CLASS_FILES if (root / name).is_file()), None)
 
 
 def read_classes(file: Path) -> Classes:
-    """The classes that one of `CLASS_FILES` lists.
+    """Read one of `CLASS_FILES`.
 
-    - `classes.txt`: a name on each line; the first has the number 0.
-    - `classes.json`: a list of names from 0, or `{"7": "road", "8": "pavement"}`; both may also stand as `"classes"`
-      beside `"unlabelled": [0]`, the numbers of pixels that have no label.
-    - `objectInfo150.txt`, ADE20K's: the classes have the numbers 1 to 150, and 0 is unlabelled.
+    - `classes.txt`: one name per line; the first has the number 0.
+    - `classes.json`: a list of names, numbered from 0, or a mapping `{"7": "road", "8": "pavement"}`; or an object with
+      either of them as `"classes"` and the numbers of unlabelled pixels as `"unlabelled": [0]`.
+    - `objectInfo150.txt` of ADE20K: the classes have the numbers 1 to 150, and 0 is unlabelled.
 
     Raises:
-        InputError: it is nothing of that.
+        InputError: the file is invalid.
     """
     if file.suffix == ".json":
         return _from_json(file)
@@ -80,16 +82,16 @@ def read_classes(file: Path) -> Classes:
 
 
 def _unique(names: Mapping[int, str]) -> dict[int, str]:
-    """Names that several classes share, with the number behind: ADE20K has some."""
-    called = list(names.values())
-    return {number: name if called.count(name) == 1 else f"{name} ({number})" for number, name in names.items()}
+    """Append the number to names that several classes share, as in ADE20K."""
+    values = list(names.values())
+    return {number: name if values.count(name) == 1 else f"{name} ({number})" for number, name in names.items()}
 
 
 def _from_json(file: Path) -> Classes:
     try:
         content = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no JSON ({error}): mend it.") from error
+        raise InputError(f"{file} is not valid JSON ({error}): fix it.") from error
     unlabelled: Any = []
     if isinstance(content, dict) and "classes" in content:
         content, unlabelled = content["classes"], content.get("unlabelled", [])
@@ -111,12 +113,12 @@ def _is_number(value: object) -> bool:
 
 
 def found_classes(maps: Sequence[str], *, zero_is_unlabelled: bool) -> Classes:
-    """Classes called by their numbers, up to the highest in any of the maps, all of which are read; 255 is none.
+    """Classes named by their numbers, up to the highest number in the maps, which are all read; 255 is unlabelled.
 
-    Maps that cannot be read do not count: whoever reads them later will tell.
+    Maps that cannot be read are ignored here, and reported when the data set is checked.
 
     Raises:
-        InputError: the highest number is above what classes can have.
+        InputError: the highest number is too large for a class.
     """
     highest, where = 0, ""
     for path in maps:

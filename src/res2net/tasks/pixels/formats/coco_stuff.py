@@ -1,7 +1,8 @@
-"""COCO stuff: maps of 80 things and 91 kinds of stuff beside COCO's images, `stuffthingmaps/train2017/x.png`.
+"""COCO stuff: maps of 80 thing classes and 91 stuff classes for COCO's images, `stuffthingmaps/train2017/x.png`.
 
-The data set: https://github.com/nightrome/cocostuff (Caesar et al., 2018). A pixel has the id of its category less one,
-so 0 is a person and 181 wood; 255 is unlabelled. Eleven ids of COCO are not in use, which leaves 171 classes.
+The data set: https://github.com/nightrome/cocostuff (Caesar et al., 2018). The value of a pixel is the id of its
+category minus one, so 0 is person and 181 wood; 255 is unlabelled. Eleven ids of COCO are unused, which leaves 171
+classes.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ _FIRST_STUFF = 92
 
 
 def has_coco_stuff(path: Path) -> bool:
-    """Whether that is a root of COCO with maps of stuff and things."""
+    """Whether a path is a COCO root with maps of stuff and things."""
     return bool(_folders(path, "train")) and bool(_folders(path, "val"))
 
 
 def _folders(path: Path, split: str) -> list[tuple[Path, Path]]:
-    """The images and the maps of a split, of whatever year."""
+    """The folders of images and maps of a split, for any year."""
     return [
         (images, maps)
         for maps in sorted((path / "stuffthingmaps").glob(f"{split}[0-9]*"))
@@ -48,16 +49,16 @@ def _folders(path: Path, split: str) -> list[tuple[Path, Path]]:
 
 
 def read_coco_stuff(path: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Training and validation, with 171 classes."""
-    # Here, since most data sets can do without it, and its import takes long.
+    """The training and validation split, with 171 classes."""
+    # Imported here because it is slow, and most data sets do not need it.
     from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
-    things = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]  # by id from 0, "N/A" where it is not in use
-    names = dict(enumerate(things[1:])) | {_FIRST_STUFF - 1 + place: name for place, name in enumerate(STUFF)}
+    things = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]  # by id from 0; unused ids are "N/A"
+    names = dict(enumerate(things[1:])) | {_FIRST_STUFF - 1 + index: name for index, name in enumerate(STUFF)}
     classes = numbered({number: name for number, name in names.items() if name != "N/A"})
     splits = []
     for split in ("train", "val"):
         pairs = pair_folders(*_folders(path, split)[0], report)
-        one, other = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        splits.append(PixelFiles(f"{path} {split}", "semantic", classes.names, one, other, classes.coding()))
+        images, maps = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        splits.append(PixelFiles(f"{path} {split}", "semantic", classes.names, images, maps, classes.coding()))
     return splits

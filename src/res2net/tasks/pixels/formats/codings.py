@@ -1,4 +1,4 @@
-"""What the numbers of a label map mean: classes, salient or not, metres. Files are read exactly, never by colour."""
+"""Decode label maps to classes, saliency or depth. Class maps are read by index, never by colour."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from res2net.tasks.objects.formats.masks import read_ids
 __all__ = ["MOST_CLASSES", "Coding", "DepthMaps", "SaliencyMasks", "SemanticMaps", "turned"]
 
 MOST_CLASSES = UNLABELLED
-"""Classes are numbered from 0, and 255 is taken."""
+"""Maximum number of classes, as 255 means unlabelled."""
 
 _UNLABELLED_DEEP = 65535
-"""The same in label maps of 16 bits."""
+"""The value of unlabelled pixels in 16-bit label maps."""
 
 _OUTSIDE = -1
 
 _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
-"""For each orientation of EXIF: whether to mirror left and right first, and the quarter turns to the left after it."""
+"""For each EXIF orientation, whether to mirror horizontally, and then the number of quarter turns to the left."""
 
 
 class Coding(Protocol):
     """Reads the label maps of a data set."""
 
     def read(self, path: str) -> NDArray[Any]:
-        """The labels `(H, W)` of a file, as they go into a target.
+        """The labels `(H, W)` of a file, in the form of a target entry.
 
         Raises:
-            BadImage: it cannot be read, or has numbers that mean nothing.
+            BadImage: the file cannot be read, or has invalid values.
         """
         ...
 
@@ -44,26 +44,26 @@ class Coding(Protocol):
         """Height and width of a label map, from its header.
 
         Raises:
-            BadImage: there is no such file, or it is of no known format.
+            BadImage: there is no such file, or its format is not supported.
         """
         ...
 
 
 class SemanticMaps:
-    """Numbers of classes: a palette's index or a grey value of 8 or 16 bits; 255 (of 16 bits also 65535) is unlabelled.
+    """Class maps: palette indices, or grey values of 8 or 16 bits; 255 (in 16 bits also 65535) means unlabelled.
 
     Args:
-        index_of: for each number in the files the index of its class, or `UNLABELLED`; other numbers are faults.
+        index_of: the index of the class, or `UNLABELLED`, for each value in the files; other values are faults.
     """
 
     def __init__(self, index_of: Mapping[int, int]) -> None:
-        known = {UNLABELLED: UNLABELLED, **index_of}
-        self.table = np.full(max(known) + 2, _OUTSIDE, dtype=np.int16)  # the last is for all numbers beyond
-        for number, index in known.items():
+        indices = {UNLABELLED: UNLABELLED, **index_of}
+        self.table = np.full(max(indices) + 2, _OUTSIDE, dtype=np.int16)  # the last entry is for all larger values
+        for number, index in indices.items():
             self.table[number] = index
 
     def read(self, path: str) -> NDArray[np.uint8]:
-        """`(H, W)` uint8: the index of each pixel's class; see `Coding`."""
+        """The index of the class of each pixel, `(H, W)` uint8; see `Coding`."""
         numbers = read_ids(path, rgb=False)
         if numbers.max(initial=0) >= _UNLABELLED_DEEP:
             numbers = np.where(numbers == _UNLABELLED_DEEP, UNLABELLED, numbers)
@@ -79,19 +79,19 @@ class SemanticMaps:
         return labels.astype(np.uint8)
 
     def size(self, path: str) -> tuple[int, int]:
-        """As of `Coding`."""
+        """Height and width; see `Coding`."""
         return _raw_size(path)
 
 
 class SaliencyMasks:
-    """Masks in which what is salient is white: above 128 of 255 as the field's toolboxes have it.
+    """Masks in which salient pixels are white: above 128 of 255, as in the usual evaluation toolboxes.
 
-    Masks of 0 and 1 count as they are, and so does a palette that has colours: whatever is not its first entry is
-    salient.
+    In masks with values 0 and 1, pixels of 1 are salient. In masks with a coloured palette, all pixels but those of the
+    first entry are salient.
     """
 
     def read(self, path: str) -> NDArray[np.bool_]:
-        """`(H, W)` bool; see `Coding`."""
+        """Whether each pixel is salient, `(H, W)` bool; see `Coding`."""
         try:
             with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF", "JPEG")) as image:
                 values = _whiteness(image)
@@ -106,12 +106,12 @@ class SaliencyMasks:
         return values > white * 128 / 255
 
     def size(self, path: str) -> tuple[int, int]:
-        """As of `Coding`."""
+        """Height and width; see `Coding`."""
         return _raw_size(path)
 
 
 def _whiteness(image: Image.Image) -> NDArray[Any]:
-    """One number for each pixel `(H, W)`."""
+    """The grey values `(H, W)` of an image, or for a coloured palette, whether a pixel is not of the first entry."""
     if image.mode == "P":
         palette = np.array(image.getpalette("RGB"), dtype=np.int64).reshape(-1, 3)
         indices = np.asarray(image)
@@ -119,24 +119,24 @@ def _whiteness(image: Image.Image) -> NDArray[Any]:
         return indices > 0 if np.ptp(used, axis=1).any() else np.asarray(image.convert("L"))
     if image.mode in ("1", "L") or image.mode.startswith("I"):
         return np.asarray(image)
-    return np.asarray(image.convert("RGB").convert("L"))  # without transparency, which lies over the colour
+    return np.asarray(image.convert("RGB").convert("L"))  # ignores transparency
 
 
 class DepthMaps:
-    """Distances: whole numbers of a PNG or TIFF divided by a scale, or an array in a `.npy` file.
+    """Depth maps: integers in a PNG or TIFF divided by a scale, or an array in a `.npy` file.
 
-    What is not above 0, or no number, is unknown and becomes 0.
+    Values that are not positive, or NaN, are unknown and become 0.
 
     Args:
-        scale: numbers of a file for each metre; None for the usual: 1000 (millimetres) where pixels have 16 bits or an
-            array has whole numbers, 1 where numbers have decimals. Maps of 8 bits need one.
+        scale: the value in a file that corresponds to one metre; by default 1000 (millimetres) for integers and 1 for
+            floating-point values. It is required for 8-bit maps.
     """
 
     def __init__(self, scale: float | None = None) -> None:
         self.scale = scale
 
     def read(self, path: str) -> NDArray[np.float32]:
-        """`(H, W)` float32 in metres, 0 where it is unknown; see `Coding`."""
+        """The depth in metres, `(H, W)` float32, 0 if unknown; see `Coding`."""
         values = _array(path)[...] if path.lower().endswith(".npy") else _deep(path)
         scale = self.scale
         if scale is None:
@@ -147,7 +147,7 @@ class DepthMaps:
         return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(0)).astype(np.float32)
 
     def size(self, path: str) -> tuple[int, int]:
-        """As of `Coding`."""
+        """Height and width; see `Coding`."""
         if path.lower().endswith(".npy"):
             height, width = _array(path).shape
             return int(height), int(width)
@@ -155,7 +155,7 @@ class DepthMaps:
 
 
 def _array(path: str) -> NDArray[Any]:
-    """The numbers `(H, W)` of a `.npy` file, not read yet; a last axis of one is dropped."""
+    """Open the array `(H, W)` of a `.npy` file without reading its values; a last axis of length one is dropped."""
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -170,7 +170,7 @@ def _array(path: str) -> NDArray[Any]:
 
 
 def _deep(path: str) -> NDArray[Any]:
-    """The numbers `(H, W)` of an image without loss, of as many bits as they have there."""
+    """The values `(H, W)` of an image in a lossless format, with their original type."""
     try:
         with Image.open(path, formats=("PNG", "TIFF", "PPM")) as image:
             values = np.asarray(image)
@@ -183,20 +183,21 @@ def _deep(path: str) -> NDArray[Any]:
 
 
 def _raw_size(path: str) -> tuple[int, int]:
-    """Height and width of an image's pixels as they lie in the file."""
+    """Height and width of the stored pixels, before rotation by the EXIF orientation."""
     (height, width), orientation = image_header(path)
     return (height, width) if orientation < 5 else (width, height)
 
 
 def turned(labels: NDArray[Any], orientation: int, size: tuple[int, int]) -> NDArray[Any]:
-    """A label map `(H, W)` turned as its image was, which has `size` (H, W) since.
+    """Rotate a label map `(H, W)` like its image.
 
-    Where a quarter turn is needed and the map has the turned size already, it was made from the turned image.
+    If the image needs a quarter turn and the map already has the size of the upright image, the map was made from the
+    upright image and is returned unchanged.
 
     Args:
-        labels: as they lie in the file.
-        orientation: of the image, 1 to 8 as in EXIF.
-        size: of the upright image.
+        labels: the labels as stored in the file.
+        orientation: the EXIF orientation of the image, 1 to 8.
+        size: height and width of the upright image.
     """
     if orientation >= 5 and labels.shape == size and size[0] != size[1]:
         return labels

@@ -1,8 +1,8 @@
-"""Folders of images beside folders of label maps: for any labels, and as the field's data sets have them.
+"""Folders of images and folders of label maps, as users and common data sets lay them out.
 
 Semantic segmentation: ADE20K (http://sceneparsing.csail.mit.edu/) has `images/training` and `annotations/training`.
 Saliency: DUTS has `DUTS-TR-Image` and `DUTS-TR-Mask`, ECSSD `images` and `ground_truth_mask`, HKU-IS `imgs` and `gt`,
-SOD and MSRA-B photos and masks side by side. Depth: `rgb` and `depth`, NYUv2 `rgb_x.jpg` and `sync_depth_x.png`.
+SOD and MSRA-B photos and masks in one folder. Depth: `rgb` and `depth`, NYUv2 `rgb_x.jpg` and `sync_depth_x.png`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from res2net.tasks.pixels.formats.pairs import (
 __all__ = ["SPLITS", "has_folders", "read_depth", "read_saliency", "read_semantic", "unpaired"]
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test", "testing")}
-"""What the folders and the lists of the splits are called, in lower case."""
+"""The names of the folders and lists of each split, in lower case."""
 
 # All in lower case.
 _IMAGES = ("images", "image", "imgs", "img", "rgb", "jpegimages", "pictures", "sync_rgb")
@@ -56,29 +56,31 @@ _MAP_ENDINGS = {
 _DUTS = {"train": "-tr", "val": "-te"}
 
 Reader = Callable[[AnnotationReport], list[Pair]]
-"""Pairs the files of a split, and tells which have no partner."""
+"""A function that pairs the images of a split with their maps, and reports files without a partner."""
 
 
 def has_folders(path: Path, label: str) -> bool:
-    """Whether a root has a folder of images and one of maps that can have such labels."""
+    """Whether a root has a folder of images and a folder of maps whose names suit that label."""
     return path.is_dir() and bool(_splits(path, label))
 
 
 def unpaired(root: Path, label: str) -> tuple[Path, Path] | None:
-    """A folder of images and one of maps, by their names, in a root that `has_folders` does not know.
+    """A folder of images and a folder of maps in a root for which `has_folders` is false, for a helpful message.
 
-    What lacks is that a map has the name of its image.
+    The folders have the expected names, but no map has the name of an image.
     """
     if not root.is_dir():
         return None
     inside = _inside(root)
     bases = [root, *(inside[name] for names in SPLITS.values() for name in names if name in inside)]
     pairs = (pair for base in bases for pair in _candidates(base, label))
-    return next(((one, two) for one, two in pairs if files_by_stem(one) and files_by_stem(two, MAP_ENDINGS)), None)
+    return next(
+        ((images, maps) for images, maps in pairs if files_by_stem(images) and files_by_stem(maps, MAP_ENDINGS)), None
+    )
 
 
 def _splits(root: Path, label: str) -> dict[str, Reader]:
-    """What pairs the files of each split, or of "" for the whole."""
+    """The reader of each split, or of "" for a data set without splits."""
     inside = _inside(root)
     found: dict[str, Reader] = {}
     for split, names in SPLITS.items():
@@ -104,17 +106,17 @@ def _inside(folder: Path) -> dict[str, Path]:
 
 
 def _candidates(base: Path, label: str) -> list[tuple[Path, Path]]:
-    """Folders of images and of maps within a folder, by their names, the likeliest first."""
+    """Pairs of folders of images and of maps within a folder, by their names, most likely first."""
     inside = _inside(base)
     images = [inside[name] for name in _IMAGES if name in inside]
     images += [folder for name, folder in inside.items() if name.endswith(_IMAGE_ENDINGS)]
     maps = [inside[name] for name in _MAPS[label] if name in inside]
     maps += [folder for name, folder in inside.items() if name.endswith(_MAP_ENDINGS[label])]
-    return [(one, other) for one in images for other in maps if one != other]
+    return [(image_folder, map_folder) for image_folder in images for map_folder in maps if image_folder != map_folder]
 
 
 def _reader(base: Path, label: str) -> Reader | None:
-    """What pairs the files within a folder."""
+    """The reader of the images and maps within a folder; None if there are none."""
     for images, maps in _candidates(base, label):
         if are_paired(images, maps):
             return partial(pair_folders, images, maps)
@@ -126,13 +128,13 @@ def _reader(base: Path, label: str) -> Reader | None:
 
 
 def _side_by_side(folder: Path) -> bool:
-    """Whether a folder itself has a photo and a mask of one stem."""
+    """Whether a folder contains a photo and a mask of the same name."""
     photos = [file for file in folder.iterdir() if file.suffix.lower() in (".jpg", ".jpeg")]
     return any(photo.with_suffix(".png").is_file() for photo in photos[:20])
 
 
 def _pairs(root: Path, label: str, report: AnnotationReport) -> list[list[Pair]]:
-    """The pairs of training and validation, or of the whole; lists such as `train.txt` split what folders do not."""
+    """The pairs of the training and validation split, from folders or lists such as `train.txt`, or of all images."""
     splits = _splits(root, label)
     if len(splits) == 2:
         return [splits[split](report) for split in SPLITS]
@@ -147,34 +149,34 @@ def _pairs(root: Path, label: str, report: AnnotationReport) -> list[list[Pair]]
 
 
 def read_semantic(root: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Images with the numbers of classes, named by a list of `CLASS_FILES` or by the numbers.
+    """Images with class maps; the names of the classes come from one of `CLASS_FILES`, or are their numbers.
 
-    In ADE20K's folders (`images/training` and `annotations/training`) without a list, 0 is unlabelled.
+    In ADE20K's folders (`images/training` and `annotations/training`) without such a file, 0 is unlabelled.
 
     Raises:
-        InputError: the list cannot be used.
+        InputError: the file is invalid.
     """
     pairs = _pairs(root, "semantic", report)
     file = find_class_file(root)
     if file is None:
-        every = [labels for split in pairs for _, labels in split]
+        all_maps = [labels for split in pairs for _, labels in split]
         ade = (root / "images" / "training").is_dir() and (root / "annotations" / "training").is_dir()
-        classes = found_classes(every, zero_is_unlabelled=ade)
+        classes = found_classes(all_maps, zero_is_unlabelled=ade)
     else:
         classes = read_classes(file)
     return _files(root, "semantic", classes.names, pairs, classes.coding())
 
 
 def read_saliency(root: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Images with masks of what stands out."""
+    """Images with masks of salient objects."""
     return _files(root, "saliency", ("salient",), _pairs(root, "saliency", report), SaliencyMasks())
 
 
 def read_depth(root: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Images with distances; `depth.json` may say the `scale`, numbers of a file for each metre.
+    """Images with depth maps; `depth.json` may contain the `scale`, the value that corresponds to one metre.
 
     Raises:
-        InputError: that file cannot be used.
+        InputError: that file is invalid.
     """
     return _files(root, "depth", ("depth",), _pairs(root, "depth", report), DepthMaps(_scale(root / "depth.json")))
 
@@ -185,7 +187,7 @@ def _scale(file: Path) -> float | None:
     try:
         content = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no JSON ({error}): mend it.") from error
+        raise InputError(f"{file} is not valid JSON ({error}): fix it.") from error
     scale = content.get("scale") if isinstance(content, dict) else None
     if isinstance(scale, int | float) and not isinstance(scale, bool) and math.isfinite(scale) and scale > 0:
         return float(scale)
@@ -195,10 +197,10 @@ def _scale(file: Path) -> float | None:
 def _files(
     root: Path, label: str, names: Sequence[str], splits: Sequence[Sequence[Pair]], coding: Coding
 ) -> list[PixelFiles]:
-    called = ("train", "val") if len(splits) == 2 else ("",)
+    split_names = ("train", "val") if len(splits) == 2 else ("",)
     return [
         PixelFiles(
-            f"{root} {split}".strip(), label, names, [one for one, _ in pairs], [two for _, two in pairs], coding
+            f"{root} {split}".strip(), label, names, [image for image, _ in pairs], [map_ for _, map_ in pairs], coding
         )
-        for split, pairs in zip(called, splits, strict=True)
+        for split, pairs in zip(split_names, splits, strict=True)
     ]

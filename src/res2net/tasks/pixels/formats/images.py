@@ -1,4 +1,4 @@
-"""Images of which every pixel has a label: semantic segmentation, salient objects, depth."""
+"""Images with a label for each pixel: semantic segmentation, salient objects, depth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from res2net.tasks.pixels.formats.codings import Coding, turned
 __all__ = ["LABELS", "PixelFiles", "PixelImages"]
 
 LABELS = ("semantic", "saliency", "depth")
-"""What the pixels of a data set can have; see `PixelImages`."""
+"""The possible labels of pixels; see `PixelImages`."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class PixelFiles:
     """The files of one split.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         label: one of `LABELS`.
-        class_names: of `semantic`; for the others what a pixel is asked for.
-        paths: of the images.
-        maps: of their labels, one for each image.
-        coding: reads these.
+        class_names: the classes of `semantic`; for other labels, the name of the predicted quantity.
+        paths: paths of the images.
+        maps: paths of the label maps, one per image.
+        coding: reads the label maps.
     """
 
     name: str
@@ -49,13 +49,13 @@ class PixelImages(Dataset[Sample]):
 
     The image is upright RGB, and the target has one entry, a `tv_tensors.Mask` `(H, W)` of the same size:
 
-    - `semantic` uint8: an index in `class_names`, and 255 for what has no label
-    - `saliency` bool: whether the pixel belongs to what stands out
-    - `depth` float32: metres from the camera, and 0 where it is unknown
+    - `semantic` uint8: an index in `class_names`, or 255 for unlabelled pixels
+    - `saliency` bool: whether the pixel belongs to a salient object
+    - `depth` float32: metres from the camera, or 0 if it is unknown
 
     Args:
-        files: of the images, and maybe of more.
-        chosen: the indices in `files` of the images; by default all.
+        files: the files of a split.
+        chosen: indices in `files` of the images to use; by default all.
     """
 
     reads_files = True
@@ -76,7 +76,7 @@ class PixelImages(Dataset[Sample]):
 
     @property
     def label(self) -> str:
-        """Which of `LABELS` a target has."""
+        """The label of the pixels, one of `LABELS`."""
         return self.files.label
 
     @property
@@ -86,11 +86,11 @@ class PixelImages(Dataset[Sample]):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The names of the classes; of saliency and of depth the one thing that a pixel is asked for."""
+        """The names of the classes; for saliency and depth, the name of the predicted quantity."""
         return self.files.class_names
 
     def subset(self, indices: Iterable[int]) -> PixelImages:
-        """The samples of these indices, in their order; the lists of files are shared."""
+        """The samples with these indices, in that order; the lists of files are shared."""
         return PixelImages(self.files, self.chosen[np.fromiter(indices, dtype=np.int64)])
 
     def _labels(self, image: int, orientation: int, size: tuple[int, int]) -> NDArray[Any]:
@@ -102,10 +102,10 @@ class PixelImages(Dataset[Sample]):
 
 
 def size_fault(found: tuple[int, int], expected: tuple[int, int]) -> str:
-    """Says that a label map has another size (H, W) than its image."""
+    """A message that a label map does not have the size (H, W) of its image."""
     return f"it has {found[1]} x {found[0]} pixels, and its image has {expected[1]} x {expected[0]}"
 
 
 def as_tensor(labels: NDArray[Any]) -> Tensor:
-    """Labels as a tensor of their own memory."""
+    """Convert labels to a tensor, copying them if they are not contiguous."""
     return torch.from_numpy(np.ascontiguousarray(labels))

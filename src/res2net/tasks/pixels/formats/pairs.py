@@ -1,4 +1,4 @@
-"""Images and the label maps that belong to them, by folders, by the stems of names, and by lists."""
+"""Pair images with their label maps, by folders, file names and lists."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Pair = tuple[str, str]
 """The path of an image, and that of its label map."""
 
 MAP_ENDINGS = (*EXTENSIONS, ".npy")
-"""Endings of files that can hold labels, in lower case."""
+"""Extensions of files that can hold labels, in lower case."""
 
 _ENDINGS = ("", "_mask", "-mask", "_gt", "_label", "_labels", "_depth", "_segmentation", "_seg")
 _STARTS = (("rgb_", "sync_depth_"), ("rgb_", "depth_"), ("rgb", "depth"), ("image", "mask"), ("image", "depth"))
 
 
 def files_by_stem(folder: Path, endings: Sequence[str] = EXTENSIONS) -> dict[str, str]:
-    """The files below a folder by path and stem; hidden ones do not count; the first of a stem does."""
+    """The files below a folder by relative path without extension; hidden files and duplicate stems are ignored."""
     found: dict[str, str] = {}
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -41,9 +41,9 @@ def are_paired(images: Path, maps: Path) -> bool:
 
 
 def pair_folders(image_folder: Path, maps: Path, report: AnnotationReport) -> list[Pair]:
-    """The images and the maps of two folders that have the same stems; what has no partner goes to the report.
+    """Pair the images and maps of two folders by their names; files without a partner are added to the report.
 
-    A map may also be called `x_mask` (`_gt`, `_label`, `_depth`, ...) for the image `x`, or `depth_x` for `rgb_x`.
+    The map of an image `x` may be called `x`, `x_mask` (`_gt`, `_label`, `_depth`, ...), or `depth_x` for `rgb_x`.
     """
     images, labels = files_by_stem(image_folder), files_by_stem(maps, MAP_ENDINGS)
     pairs: list[Pair] = []
@@ -61,16 +61,16 @@ def pair_folders(image_folder: Path, maps: Path, report: AnnotationReport) -> li
 
 
 def partners(stem: str) -> Iterable[str]:
-    """What the map of an image may be called."""
+    """Yield the possible names of the map of an image."""
     yield from (stem + ending for ending in _ENDINGS)
-    place = PurePosixPath(stem)
+    path = PurePosixPath(stem)
     for start, other in _STARTS:
-        if place.name.startswith(start):
-            yield str(place.with_name(other + place.name.removeprefix(start)))
+        if path.name.startswith(start):
+            yield str(path.with_name(other + path.name.removeprefix(start)))
 
 
 def pair_side_by_side(folder: Path, report: AnnotationReport) -> list[Pair]:
-    """Pairs of a folder in which `x.png` is the mask of the photo `x.jpg`."""
+    """Pair the files of a folder in which `x.png` is the mask of the photo `x.jpg`."""
     photos, masks = files_by_stem(folder, (".jpg", ".jpeg")), files_by_stem(folder, (".png", ".bmp"))
     for stem in photos.keys() - masks.keys():
         report.add("missing mask file", photos[stem], f"there is no {stem}.png beside it")
@@ -80,19 +80,19 @@ def pair_side_by_side(folder: Path, report: AnnotationReport) -> list[Pair]:
 
 
 def read_list(file: Path) -> list[str]:
-    """The stems in a list of images: of the first word of each line, without folder and ending."""
+    """Read a list of images: the first word of each line, without folder and extension."""
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     words = (line.split()[0] for line in lines if line.strip())
     return list(dict.fromkeys(_stem(PurePosixPath(word.replace("\\", "/")).name) for word in words))
 
 
 def _stem(name: str) -> str:
-    """A name without the ending of an image; other dots belong to it."""
+    """A name without the extension of an image; other dots are part of the name."""
     return name[: name.rindex(".")] if name.lower().endswith(EXTENSIONS) else name
 
 
 def listed_pairs(file: Path, pairs: Sequence[Pair], report: AnnotationReport) -> list[Pair]:
-    """Those of the pairs that a list names, in its order."""
+    """The pairs whose images are in a list, in the order of the list."""
     by_stem = {Path(path).stem: (path, labels) for path, labels in pairs}
     found = []
     for stem in read_list(file):

@@ -1,4 +1,4 @@
-"""PASCAL VOC's segmentation: palette PNGs, lists of the splits, and the augmented training list.
+"""PASCAL VOC segmentation: palette PNGs, lists of the splits, and the augmented training list.
 
 The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/. Published results train on 10,582 images: those
 of VOC 2012 and of the Semantic Boundaries Dataset (Hariharan et al., 2011), listed in `trainaug.txt`, with their maps
@@ -24,7 +24,7 @@ _MAPS = ("SegmentationClass", "SegmentationClassAug")
 
 
 def has_voc_segmentation(path: Path) -> bool:
-    """Whether that is a root of PASCAL VOC with maps of classes and lists of their images."""
+    """Whether a path is a PASCAL VOC root with class maps and lists of their images."""
     return bool(_years(path))
 
 
@@ -46,10 +46,10 @@ def _list(year: Path, split: str) -> Path | None:
 
 
 def read_voc_segmentation(path: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """`trainaug` with `SegmentationClassAug` where both are there, else `train`; and `val`.
+    """The split `trainaug` if it exists with `SegmentationClassAug`, else `train`; and the split `val`.
 
-    Without a list of the validation it is one split. Of several years the last counts, since it has the images of the
-    others.
+    Without a `val` list, there is a single split. If there are several years, the last is used, since it includes the
+    images of the others.
     """
     year = _years(path)[-1]
     augmented = next((file for name in _AUGMENTED if (file := _list(year, name))), None)
@@ -72,6 +72,6 @@ def read_voc_segmentation(path: Path, report: AnnotationReport) -> list[PixelFil
                 report.add("missing mask file", file, f"there is no {stem}.png in {year / _MAPS[0]}")
             else:
                 found.append((images[stem], maps[stem]))
-        one, other = [pair[0] for pair in found], [pair[1] for pair in found]
-        splits.append(PixelFiles(str(file), "semantic", classes.names, one, other, coding))
+        image_paths, map_paths = [pair[0] for pair in found], [pair[1] for pair in found]
+        splits.append(PixelFiles(str(file), "semantic", classes.names, image_paths, map_paths, coding))
     return splits
