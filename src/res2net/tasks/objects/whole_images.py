@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -14,16 +14,26 @@ from res2net.images.joint_transforms import (
     object_eval_transform,
     object_train_transform,
 )
+from res2net.images.keypoints import Keypoints
 from res2net.images.run_lengths import encoded_masks, to_original
 from res2net.images.samples import OBJECT_ENTRIES
 from res2net.images.sources import DataSource
 from res2net.images.transforms import Transform
 from res2net.task.truth import WithTruth
-
-if TYPE_CHECKING:
-    from res2net.tasks.objects.base import ObjectTask
+from res2net.weights import Preprocessing
 
 __all__ = ["Way", "WholeImages"]
+
+
+class Owner(Protocol):
+    """What `WholeImages` needs of its task."""
+
+    model: Any
+    preprocessing: Preprocessing
+    options: Any
+    class_names: tuple[str, ...]
+    keypoints: Keypoints | None
+    learned: ClassVar[Sequence[str]]
 
 
 class Way(Protocol):
@@ -73,7 +83,7 @@ class WholeImages:
     input_size: tuple[int, int] | None = None
     """Height and width of the input of an exported detector, into which every image has to fit."""
 
-    def __init__(self, task: ObjectTask) -> None:
+    def __init__(self, task: Owner) -> None:
         self.task = task
 
     @property

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class Panoptic(ObjectTask):
     name = "panoptic"
     Options = PanopticOptions
     labels = ("boxes", "labels", "masks", "crowd", "area", "semantic")
-    learned = ("boxes", "labels", "masks", "semantic")
+    learned: ClassVar[Sequence[str]] = ("boxes", "labels", "masks", "semantic")
     scoring = Scoring("PQ", ("PQ", "PQ_things", "PQ_stuff"))
 
     options: PanopticOptions
