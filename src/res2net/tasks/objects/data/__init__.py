@@ -1,1 +1,1 @@
-"""What training on objects needs beyond reading them."""
+"""Data sets and augmentation for tasks on objects, beyond reading files."""

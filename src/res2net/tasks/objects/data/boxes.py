@@ -27,22 +27,22 @@ class ObjectBox:
     """A box around an object of an image."""
 
     box: tuple[float, float, float, float]
-    """Left, top, right and bottom edge, pixels."""
+    """Left, top, right and bottom edge in pixels."""
     label: int
     """Index of its class."""
     score: float = 1.0
-    """Score of the detector, 0 to 1; 1 where people drew the box."""
+    """Score of the detector, 0 to 1; 1 for annotations."""
 
 
 class BoxedInputs(Dataset[Sample]):
-    """Inputs of a prediction, each once for every box: `(image, target)`.
+    """Inputs of a prediction as samples `(image, target)`, one per box.
 
-    A target holds the `box` `(4,)` XYXY in pixels, its `label` and its `box_score`. A file that cannot be read raises
+    A target has the `box` `(4,)` XYXY in pixels, its `label` and its `box_score`. A file that cannot be read raises
     `BadImage`.
 
     Args:
         inputs: files or images.
-        boxes: of each input; those without any are left out.
+        boxes: the boxes of each input; inputs without boxes are left out.
     """
 
     reads_files = True
@@ -62,14 +62,14 @@ class BoxedInputs(Dataset[Sample]):
 
 
 class BoxedSamples(Dataset[Sample]):
-    """The images of a data set, each once for every box: `(image, target)`.
+    """The images of a data set as samples `(image, target)`, one per box.
 
-    A target holds `box`, `label` and `box_score` as of `BoxedInputs`, the `image_id`, the `index` in this data
-    set, and `truth`: the target of the whole image as it is.
+    A target has `box`, `label` and `box_score` as in `BoxedInputs`, the `image_id`, the `index` in this data set, and
+    as `truth` the target of the whole image.
 
     Args:
-        dataset: of images.
-        boxes: of each image; those without any are not there.
+        dataset: a data set of images.
+        boxes: the boxes of each image; images without boxes are left out.
     """
 
     def __init__(self, dataset: Samples, boxes: Sequence[Sequence[ObjectBox]]) -> None:
@@ -93,7 +93,7 @@ class BoxedSamples(Dataset[Sample]):
 
 
 def image_numbers(dataset: Samples) -> list[int]:
-    """The `image_id` of each image of a data set: its own numbers where it has any, else from 0."""
+    """The `image_id` of each image of a data set; its index if the targets have none."""
     return [int(target.get("image_id", index)) for index, target in enumerate(true_targets(dataset))]
 
 
@@ -104,20 +104,20 @@ def read_boxes(
     categories: Sequence[int],
     least_score: float = 0.0,
 ) -> list[list[ObjectBox]]:
-    """The boxes of each image of some files.
+    """Read the boxes of some images from a file.
 
-    Images are found by their name in annotations, and by their number in results, which have no names. Boxes of other
-    categories and of crowds are left out.
+    Images are identified by their file name in annotations, and by their id in results, which have no names. Boxes of
+    other categories and of crowds are left out.
 
     Args:
-        file: in COCO's format of results, or of annotations.
-        paths: of the images.
-        image_ids: the number of each image in results.
-        categories: the number of each class in the file.
-        least_score: of a box, 0 to 1.
+        file: a file in COCO's results format, or with COCO annotations.
+        paths: paths of the images.
+        image_ids: the id of each image in results.
+        categories: the category id of each class in the file.
+        least_score: minimum score of a box, 0 to 1.
 
     Raises:
-        InputError: the file cannot be read, has something that is no box, or has no box for any of the images.
+        InputError: the file cannot be read, has an invalid box, or has no box for any of the images.
     """
     check_range("box score", least_score, 0, 1)
     content = _content(file)
@@ -128,24 +128,24 @@ def read_boxes(
     numbers = _named(content["images"], indices, file)
     boxes = _Reader(file, categories, least_score, scored=False).read(content["annotations"], list(numbers), "")
     found: list[list[ObjectBox]] = [[] for _ in paths]
-    for index, of_image in zip(numbers.values(), boxes, strict=True):
-        found[index] += of_image
+    for index, image_boxes in zip(numbers.values(), boxes, strict=True):
+        found[index] += image_boxes
     return found
 
 
 def read_detections(
     file: str | Path, image_ids: Sequence[int], categories: Sequence[int], least_score: float = 0.0
 ) -> list[list[ObjectBox]]:
-    """The boxes that a detector found in each image of a data set; those of other categories are left out.
+    """Read a detector's boxes for each image of a data set; boxes of other categories are left out.
 
     Args:
-        file: in COCO's format of results.
-        image_ids: the number of each image.
-        categories: the number of each class.
-        least_score: of a box, 0 to 1.
+        file: a file in COCO's results format.
+        image_ids: the id of each image.
+        categories: the category id of each class.
+        least_score: minimum score of a box, 0 to 1.
 
     Raises:
-        InputError: as `read_boxes`, or the file has annotations.
+        InputError: as in `read_boxes`, or the file has annotations.
     """
     check_range("box score", least_score, 0, 1)
     content = _content(file)
@@ -158,7 +158,7 @@ def read_detections(
 
 
 def _content(file: str | Path) -> Any:
-    """A list of results, or a dictionary with lists of images and annotations."""
+    """Read a list of results, or a dictionary with lists of images and annotations."""
     try:
         content = json.loads(Path(file).read_bytes())
     except OSError as error:
@@ -179,7 +179,7 @@ def _content(file: str | Path) -> Any:
 
 
 def _named(images: Sequence[Any], indices: Mapping[str, int], file: str | Path) -> dict[int, int]:
-    """The index of each image by its number in the file."""
+    """The index of each image by its id in the file."""
     found: dict[int, int] = {}
     for image in images:
         if not isinstance(image, dict) or not isinstance(image.get("id"), int):
@@ -192,7 +192,7 @@ def _named(images: Sequence[Any], indices: Mapping[str, int], file: str | Path) 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads entries of a file with boxes; see `read_boxes`."""
+    """Reads the entries of a file with boxes; see `read_boxes`."""
 
     file: str | Path
     categories: Sequence[int]
@@ -200,22 +200,22 @@ class _Reader:
     scored: bool = True
 
     def read(self, entries: Sequence[Any], image_ids: Sequence[int], whose: str) -> list[list[ObjectBox]]:
-        """The boxes of each image; `whose` says what an `image_id` is."""
+        """The boxes of each image; `whose` explains the `image_id` in messages."""
         label_of = {number: label for label, number in enumerate(self.categories)}
         index_of = {number: index for index, number in enumerate(image_ids)}
         boxes: list[list[ObjectBox]] = [[] for _ in image_ids]
-        known = here = 0
+        in_classes = in_images = 0
         for index, entry in enumerate(entries):
             found = self._box(entry, index, label_of)
-            known += found is not None
+            in_classes += found is not None
             if found is not None and entry["image_id"] in index_of:
-                here += 1
+                in_images += 1
                 if found.score >= self.least_score:
                     boxes[index_of[entry["image_id"]]].append(found)
-        if not known:
+        if not in_classes:
             shown = ", ".join(map(str, self.categories))
             raise InputError(f"{self.file} has no box of the category {shown}: give boxes of the classes of the data.")
-        if not here:
+        if not in_images:
             number = whose and f", whose image_id is {whose}"
             raise InputError(f"{self.file} has no box in these images: give boxes of the same images{number}.")
         if not any(boxes):
@@ -226,7 +226,7 @@ class _Reader:
         return boxes
 
     def _box(self, entry: Any, index: int, label_of: Mapping[int, int]) -> ObjectBox | None:
-        """The box of an entry; None where it is of another category or of a crowd."""
+        """The box of an entry; None if it is of another category or a crowd."""
         numbered = isinstance(entry, dict) and all(
             isinstance(entry.get(name), int) for name in ("image_id", "category_id")
         )

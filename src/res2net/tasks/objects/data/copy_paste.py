@@ -1,4 +1,4 @@
-"""Copy-paste: objects of one image are laid over another.
+"""Copy-paste augmentation: paste objects of one image into another.
 
 Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation", CVPR 2021, section 3.
 """
@@ -25,22 +25,22 @@ from res2net.images.samples import OBJECT_ENTRIES, UNLABELLED, Sample, Samples, 
 __all__ = ["CopyPaste", "pasted"]
 
 LEAST_PIXELS = 10
-"""Visible pixels below which an object that others cover is dropped."""
+"""Partly covered objects with fewer visible pixels are dropped."""
 
 
 class CopyPaste(Dataset[Sample | Skipped]):
-    """Transformed samples, over each of which lie some objects of another one, drawn at random.
+    """Transformed samples into which objects of another random sample are pasted.
 
-    Both images go through the geometry of the transform, each with its own draws, before objects are pasted, and
-    through the rest of it after. Each object of the other image but a crowd is taken with probability 1/2. All draws
-    are of torch's generator.
+    The geometric part of the transform is applied to both images independently before pasting, the rest of it after.
+    Each object of the other image that is not a crowd is pasted with probability 1/2. Random numbers come from torch's
+    global generator.
 
     Args:
-        dataset: gives samples with masks by index.
-        transform: for training, best with large-scale jitter, as in the paper.
-        probability: that anything is pasted into an image.
-        bad_images: "stop" lets `BadImage` through, "skip" returns a `Skipped` instead of the sample.
-        decode: "scaled" or "full", as of `Transformed`.
+        dataset: a data set whose targets have masks.
+        transform: the transform for training, best with large-scale jitter as in the paper.
+        probability: probability of pasting objects into an image.
+        bad_images: "stop" raises `BadImage`, "skip" returns a `Skipped` instead of the sample.
+        decode: "scaled" or "full", as in `Transformed`.
     """
 
     def __init__(
@@ -72,24 +72,24 @@ class CopyPaste(Dataset[Sample | Skipped]):
 
 
 def pasted(sample: Sample, other: Sample, chosen: Tensor, fill: Sequence[float] = (0.0,)) -> Sample:
-    """A sample with objects of another one laid over it, at the same pixels.
+    """Paste objects of one sample into another, at the same pixel positions.
 
-    Where the other image is higher or wider, the sample grows at its right and bottom. Masks lose what is covered.
-    An object that is partly covered gets the box around the rest of its mask and a smaller `area`, and is dropped when
-    fewer than 10 pixels are left; key points that were visible and lie under what is pasted get visibility 1. Masks of
-    the whole image take the other's values at the pasted pixels.
+    If the other image is higher or wider, the sample is padded at the right and bottom. Covered pixels are removed from
+    masks. A partly covered object gets the box of its remaining mask and a smaller `area`, and is dropped if fewer than
+    10 pixels remain; visible keypoints under pasted objects get visibility 1. Masks of the whole image take the values
+    of the other image at the pasted pixels.
 
     Args:
-        sample: image and target with `masks`, and what else objects have; neither is changed.
-        other: another one with the same entries.
-        chosen: which objects of `other` are pasted, bool `(n,)`.
-        fill: for each channel, or for all, the value where the sample grows, 0 to 1.
+        sample: an image and a target with `masks` and other entries of objects; it is not modified.
+        other: another sample with the same entries.
+        chosen: which objects of `other` to paste, bool `(n,)`.
+        fill: the value of padding, 0 to 1, per channel or for all channels.
 
     Returns:
-        The image as a tensor, its values scaled as before, and the target; its pasted objects come last.
+        The image as a tensor with the same range of values, and the target, in which pasted objects come last.
 
     Raises:
-        InputError: a target has no masks, or lacks entries that the other has.
+        InputError: a target has no masks, or the targets have different entries.
     """
     (image, target), (source, donor) = sample, other
     if "masks" not in target or target.keys() != donor.keys():
@@ -101,8 +101,8 @@ def pasted(sample: Sample, other: Sample, chosen: Tensor, fill: Sequence[float] 
         return sample
     size = tuple(map(max, image_size(image), image_size(source)))
     pixels, source_pixels = _same_channels(_pixels(image), _pixels(source))
-    pixels, source_pixels = _grown(pixels, size, fill), _grown(source_pixels, size, fill)
-    target, donor = _grown_target(target, size), _grown_target(kept_objects(donor, chosen), size)
+    pixels, source_pixels = _pad(pixels, size, fill), _pad(source_pixels, size, fill)
+    target, donor = _pad_target(target, size), _pad_target(kept_objects(donor, chosen), size)
     cover = _plain(donor["masks"]).view(torch.uint8).amax(0).bool()
     joined = _uncovered(target, cover)
     for key in target:
@@ -114,13 +114,13 @@ def pasted(sample: Sample, other: Sample, chosen: Tensor, fill: Sequence[float] 
 
 
 def _chosen(target: dict[str, Any]) -> Tensor:
-    """A random half of the objects that are no crowd, bool `(n,)`."""
+    """Choose each object that is not a crowd with probability 1/2, bool `(n,)`."""
     coins = torch.rand(len(target.get("masks", ()))) < 0.5
     return coins & ~target["crowd"] if "crowd" in target else coins
 
 
 def _uncovered(target: dict[str, Any], cover: Tensor) -> dict[str, Any]:
-    """What is left of a target where `cover` `(H, W)` lies over its image."""
+    """The target after the pixels of `cover` `(H, W)` were covered."""
     masks = _plain(target["masks"])
     visible = masks & ~cover
     before, after = _pixels_of(masks), _pixels_of(visible)
@@ -128,7 +128,7 @@ def _uncovered(target: dict[str, Any], cover: Tensor) -> dict[str, Any]:
     left = target | {"masks": tv_tensors.Mask(visible)}
     if "boxes" in target:
         boxes = _plain(target["boxes"]).clone()
-        # Torchvision's boxes end at the last pixel, not behind it.
+        # Torchvision's boxes end at the index of the last pixel, ours at its far edge.
         boxes[changed] = masks_to_boxes(visible[changed]) + boxes.new_tensor([0, 0, 1, 1])
         left["boxes"] = as_kind_of(boxes, target["boxes"])
     if "area" in target:
@@ -141,7 +141,7 @@ def _uncovered(target: dict[str, Any], cover: Tensor) -> dict[str, Any]:
 
 
 def _pixels_of(masks: Tensor) -> Tensor:
-    """How many pixels each mask has, `(n,)`; one by one, which is faster than to sum truth values."""
+    """The number of pixels of each mask, `(n,)`; counting one by one is faster than summing bools."""
     return torch.stack([masks.new_zeros((), dtype=torch.int64), *(mask.count_nonzero() for mask in masks)])[1:]
 
 
@@ -154,34 +154,34 @@ def _plain(value: Tensor) -> Tensor:
 
 
 def _same_channels(image: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in colour where one is."""
+    """Convert grey to colour if only one of the images is in colour."""
     if len(image) == len(other):
         return image, other
     return v2.functional.grayscale_to_rgb(image), v2.functional.grayscale_to_rgb(other)
 
 
-def _grown(image: Tensor, size: tuple[int, ...], fill: Sequence[float]) -> Tensor:
-    """An image `(C, H, W)` with `fill` at its right and bottom, up to `size`."""
+def _pad(image: Tensor, size: tuple[int, ...], fill: Sequence[float]) -> Tensor:
+    """Pad an image `(C, H, W)` with `fill` at the right and bottom, up to `size`."""
     if image_size(image) == size:
         return image
-    most = 1.0 if image.is_floating_point() else torch.iinfo(image.dtype).max
-    values = torch.tensor([value * most for value in fill])
+    white = 1.0 if image.is_floating_point() else torch.iinfo(image.dtype).max
+    values = torch.tensor([value * white for value in fill])
     values = values if image.is_floating_point() else values.round()
     if len(values) != len(image):
         values = values.mean().expand(len(image))
-    grown = values.to(image.dtype)[:, None, None].repeat(1, *size)
-    grown[:, : image.shape[-2], : image.shape[-1]] = image
-    return grown
+    padded = values.to(image.dtype)[:, None, None].repeat(1, *size)
+    padded[:, : image.shape[-2], : image.shape[-1]] = image
+    return padded
 
 
-def _grown_target(target: dict[str, Any], size: tuple[int, ...]) -> dict[str, Any]:
-    """A target for the image that grew to `size`: what was added has no object and no class."""
-    grown = dict(target)
+def _pad_target(target: dict[str, Any], size: tuple[int, ...]) -> dict[str, Any]:
+    """Pad the masks of a target to `size`; the padding has no objects and is unlabelled."""
+    padded = dict(target)
     for key, value in target.items():
         if isinstance(value, tv_tensors.Mask):
             edges = (0, size[1] - value.shape[-1], 0, size[0] - value.shape[-2])
             fill = UNLABELLED if key == "semantic" else 0
-            grown[key] = tv_tensors.Mask(F.pad(_plain(value), edges, value=fill)) if any(edges) else value
+            padded[key] = tv_tensors.Mask(F.pad(_plain(value), edges, value=fill)) if any(edges) else value
         elif isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.KeyPoints):
-            grown[key] = tv_tensors.wrap(_plain(value), like=value, canvas_size=size)
-    return grown
+            padded[key] = tv_tensors.wrap(_plain(value), like=value, canvas_size=size)
+    return padded

@@ -1,4 +1,4 @@
-"""Segments of an image in COCO's panoptic format and back: a PNG whose colours are ids, and a list of segments.
+"""Convert segments to and from COCO's panoptic format: a PNG whose colours are ids, and a list of segments.
 
 The format is described at https://cocodataset.org/#format-data.
 """
@@ -18,7 +18,7 @@ from res2net.errors import InputError
 __all__ = ["segments_from_coco", "segments_to_coco"]
 
 BASE = 256
-"""An id is R + 256 G + 256^2 B."""
+"""The id of a colour is R + 256 G + 256^2 B."""
 
 
 def segments_to_coco(
@@ -30,19 +30,19 @@ def segments_to_coco(
     image_id: int,
     file_name: str,
 ) -> tuple[Image.Image, dict[str, Any]]:
-    """The image of ids to be saved as a PNG, and the entry of `annotations` that goes with it.
+    """Convert segments to an image of ids, to be saved as a PNG, and its entry of `annotations`.
 
     Args:
-        ids: `(H, W)`: of each pixel the id of its segment, 0 where there is none.
-        segments: of each its `id`, `label`, and whether it is a `thing`, as of `merge_segments`;
-            `crowd` where it is one.
-        thing_categories: the id of the data set's category for each label of things.
-        stuff_categories: the same for labels of stuff.
-        image_id: of the image.
-        file_name: of the PNG.
+        ids: the segment id of each pixel, `(H, W)`; 0 for pixels without a segment.
+        segments: for each segment its `id`, `label`, whether it is a `thing`, as from `merge_segments`, and optionally
+            whether it is a `crowd`.
+        thing_categories: the category id of each thing label.
+        stuff_categories: the category id of each stuff label.
+        image_id: id of the image.
+        file_name: name of the PNG file.
 
     Raises:
-        InputError: an id of the map has no segment, an id does not fit into a colour, or a label has no category.
+        InputError: an id of the map has no segment, an id is not a valid colour, or a label has no category.
     """
     numbers = ids.detach().cpu().numpy()
     known = {int(segment["id"]): segment for segment in segments}
@@ -51,7 +51,7 @@ def segments_to_coco(
     for number, segment in known.items():
         rows, columns = np.nonzero(numbers == number)
         if not rows.size:
-            continue  # the format has no segments without pixels
+            continue  # the format does not allow segments without pixels
         left, top = int(columns.min()), int(rows.min())
         entries.append(
             {
@@ -72,12 +72,12 @@ def segments_from_coco(
     thing_categories: Sequence[int],
     stuff_categories: Sequence[int],
 ) -> tuple[Tensor, list[dict[str, Any]]]:
-    """The map of ids `(H, W)` int64 and the segments of a PNG and its entry; the way back from `segments_to_coco`.
+    """Convert a PNG and its entry to a map of ids `(H, W)` int64 and a list of segments; undoes `segments_to_coco`.
 
     A segment has `id`, `label`, `thing`, `area` and `crowd`.
 
     Raises:
-        InputError: the image has no three colours, an id of it is not in the entry, or a category is not known.
+        InputError: the image is not RGB, one of its ids is not in the entry, or a category is unknown.
     """
     if image.mode != "RGB":
         raise InputError(f"An image of mode {image.mode} has no ids of segments: give a PNG with red, green and blue.")

@@ -1,4 +1,4 @@
-"""`open_pixels`: from a path to images with a label for each pixel, whatever their format."""
+"""Open data sets with a label for each pixel, in any supported format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["PIXEL_FORMATS", "PixelFormat", "find_pixel_formats", "likely_pixel_f
 __all__ += ["read_pixel_splits", "read_pixels"]
 
 LOOKED_INTO = 2000
-"""Label maps whose pixels are checked before a run: all of small data sets, of large ones some from all over."""
+"""Maximum number of label maps per split whose pixels are checked before a run, spread evenly over the data set."""
 
 _FOLDERS = {"semantic": "images and masks", "saliency": "images and masks", "depth": "images and depth"}
 _EMPTY = {
@@ -44,10 +44,11 @@ class PixelFormat:
     """A format of data sets with a label for each pixel.
 
     Args:
-        about: its name for people.
-        label: which of `LABELS` it has.
-        find: whether a path is a data set in it; looks at names and not at contents.
-        read: the files of training and validation, or of one split; the report gets the faults.
+        about: its readable name.
+        label: the label it has, one of `LABELS`.
+        find: a function that decides whether a path is a data set in this format, by names rather than contents.
+        read: a function that lists the files of the training and validation split, or of a single split, and adds
+            faults to the report.
     """
 
     about: str
@@ -57,7 +58,7 @@ class PixelFormat:
 
 
 PIXEL_FORMATS: Registry[PixelFormat] = Registry("Format of label maps")
-"""All formats by name, in the order in which they are tried."""
+"""All formats by name, in the order in which to try them."""
 
 PIXEL_FORMATS.add(
     "voc_segmentation",
@@ -74,23 +75,23 @@ for _label, _about, _read in (
 
 
 def find_pixel_formats(path: str | Path) -> list[str]:
-    """The names of the formats that a path may have: masks can be read as classes and as what is salient."""
+    """The names of the formats that a path may have: masks can be read as class maps and as saliency masks."""
     path = Path(path)
     return [name for name, known in PIXEL_FORMATS.items() if path.exists() and known.find(path)]
 
 
 def likely_pixel_formats(path: str | Path) -> list[str]:
-    """As `find_pixel_formats`, but masks are either of classes or of what is salient.
+    """As `find_pixel_formats`, but decides whether masks are class maps or saliency masks.
 
-    They are of classes where a list of classes lies beside them, or one of some masks has more than black and white.
+    They are class maps if there is a file that lists the classes, or if one of up to 20 masks is not black and white.
     """
     found, path = find_pixel_formats(path), Path(path)
     if not {"semantic_folders", "saliency_folders"} <= set(found):
         return found
     splits = PIXEL_FORMATS["saliency_folders"].read(path, AnnotationReport(path))
-    maps = [files.maps[place] for files in splits for place in spread(len(files.maps), 20)]
-    of_classes = find_class_file(path) is not None or any(map(_has_classes, maps))
-    found.remove("saliency_folders" if of_classes else "semantic_folders")
+    maps = [files.maps[index] for files in splits for index in spread(len(files.maps), 20)]
+    are_class_maps = find_class_file(path) is not None or any(map(_has_classes, maps))
+    found.remove("saliency_folders" if are_class_maps else "semantic_folders")
     return found
 
 
@@ -103,7 +104,7 @@ def _has_classes(path: str) -> bool:
 
 
 def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
-    """Read a data set with one label for each pixel into a source; see `open_pixels`."""
+    """Read a data set with a label for each pixel for `open_source`; see `open_pixels`."""
     if len(labels) > 1:
         raise InputError(f"A data set of files has one label for each pixel, not {' and '.join(labels)}: name one.")
     train, val = open_pixels(
@@ -126,22 +127,22 @@ def open_pixels(
     bad_annotations: str = "stop",
     bad_images: str = "stop",
 ) -> tuple[PixelImages, PixelImages]:
-    """The training and the validation images of a data set with a label for each pixel, in one of `PIXEL_FORMATS`.
+    """Open the training and validation images of a data set with a label for each pixel, in one of `PIXEL_FORMATS`.
 
-    Before the first image is used, every file has its partner and every header was read, and up to `LOOKED_INTO` maps
-    of each split were read whole; `res2net data check` reads all.
+    All files are checked for a partner and a valid header, and the pixels of up to `LOOKED_INTO` maps of each split are
+    checked; `res2net data check` checks all.
 
     Args:
         path: a folder.
         label: one of `LABELS`.
-        val_fraction: share of the validation where the data set is not split.
-        seed: of that split.
-        bad_annotations: "stop" raises `InputError` where something is wrong, "skip" leaves those images out.
-        bad_images: "stop" counts an image that cannot be read as wrong; "skip" keeps it, for whoever reads it to skip
-            and to tell.
+        val_fraction: share of the validation images if the data set has no split.
+        seed: seed of that split.
+        bad_annotations: "stop" raises `InputError` if there are faults, "skip" leaves those images out.
+        bad_images: "stop" treats an unreadable image as a fault; "skip" keeps it, so that it is skipped and reported
+            when it is read.
 
     Raises:
-        InputError: there is no such data set, or something is wrong with it.
+        InputError: there is no such data set, or it has faults.
     """
     check_choice("Label", label, LABELS)
     check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
@@ -150,8 +151,8 @@ def open_pixels(
     report = AnnotationReport(path)
     checked = []
     for files in read_pixel_splits(path, _choose(path, label), report):
-        survey, places = PixelSurvey(), spread(len(files.paths), LOOKED_INTO)
-        good = good_images(files, report, survey, places, keep_unreadable=bad_images == "skip")
+        survey, indices = PixelSurvey(), spread(len(files.paths), LOOKED_INTO)
+        good = good_images(files, report, survey, indices, keep_unreadable=bad_images == "skip")
         checked.append((PixelImages(files, good), survey))
     report.settle(bad_annotations)
     for images, survey in checked:
@@ -162,7 +163,9 @@ def open_pixels(
 
 
 def read_pixel_splits(path: str | Path, format_name: str, report: AnnotationReport) -> list[PixelFiles]:
-    """Training and validation of a data set in a format, or one where it is not split; faults go to the report.
+    """Read the training and validation split of a data set in a format, or its only split; faults go to the report.
+
+    Images that are in both splits are removed from the training split.
 
     Raises:
         InputError: the data set cannot be read at all.
@@ -174,15 +177,15 @@ def read_pixel_splits(path: str | Path, format_name: str, report: AnnotationRepo
     both = set(train.paths) & set(val.paths)
     for image in sorted(both):
         report.add("image of both splits", image, "it is among the images of the training and of the validation")
-    kept = [place for place, image in enumerate(train.paths) if image not in both]
+    kept = [index for index, image in enumerate(train.paths) if image not in both]
     return [
-        replace(train, paths=[train.paths[place] for place in kept], maps=[train.maps[place] for place in kept]),
+        replace(train, paths=[train.paths[index] for index in kept], maps=[train.maps[index] for index in kept]),
         val,
     ]
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most so many of the places 0 to `count`, at equal distances."""
+    """At most `most` evenly spaced indices below `count`."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
 
 
@@ -192,10 +195,10 @@ def _choose(path: str | Path, label: str) -> str:
     found = [name for name in find_pixel_formats(path) if PIXEL_FORMATS[name].label == label]
     if not found:
         known = ", ".join(one.about for one in PIXEL_FORMATS.values() if one.label == label)
-        alone = unpaired(Path(path), label)
-        if alone is not None:
+        folders = unpaired(Path(path), label)
+        if folders is not None:
             raise InputError(
-                f"No image in {alone[0]} has a map in {alone[1]}: the map of x.jpg is called x.png or x_mask.png."
+                f"No image in {folders[0]} has a map in {folders[1]}: the map of x.jpg is called x.png or x_mask.png."
             )
         raise InputError(
             f"{path} is no data set with the label {label} for each pixel: give one in a known format ({known}; the "
@@ -219,7 +222,7 @@ def _check_usable(images: PixelImages, survey: PixelSurvey) -> None:
 
 
 def _split(images: PixelImages, root: Path, val_fraction: float, seed: int) -> tuple[PixelImages, PixelImages]:
-    """Training and validation: by the seed and the path of each image below the root, the same on every machine."""
+    """Split images into training and validation, by the seed and the relative path of each image."""
     if len(images) < 2:
         raise InputError(
             f"The data set {root} has {len(images)} image, and a split needs two: add images, or make train and val."

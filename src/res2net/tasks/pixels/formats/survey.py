@@ -1,4 +1,4 @@
-"""What is in label maps: the checks before they are used, and counts for people who look at a data set."""
+"""Check label maps before they are used, and count their contents for `res2net data check`."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ class PixelSurvey:
     """Counts of one split, which `good_images` fills.
 
     Args:
-        classes: how many pixels each class has; for saliency those that are not salient and those that are.
+        classes: the number of pixels of each class; for saliency, of pixels that are not salient and that are.
     """
 
     classes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     read: int = 0
-    """Maps whose pixels were counted."""
+    """Number of maps whose pixels were counted."""
     empty: int = 0
-    """Maps without one labelled pixel."""
+    """Number of maps without any labelled pixel."""
     single: int = 0
-    """Maps in which all labelled pixels have one class."""
+    """Number of maps in which all labelled pixels have the same class."""
     unlabelled: int = 0
-    """Pixels without a label, or of unknown depth."""
+    """Number of pixels without a label, or of unknown depth."""
     nearest: float = float("inf")
+    """The smallest depth in metres."""
     farthest: float = 0.0
-    """Metres."""
+    """The largest depth in metres."""
     metres: float = 0.0
-    """The sum of all depths."""
+    """The sum of all depths in metres."""
 
 
 def good_images(
@@ -50,23 +51,23 @@ def good_images(
     *,
     keep_unreadable: bool = False,
 ) -> list[int]:
-    """The places of the images with which nothing is wrong; what is wrong goes to the report.
+    """The indices of the images without faults; faults are added to the report.
 
     Args:
-        files: of the split.
-        report: gets the faults.
-        survey: gets what was counted.
-        contents: the places of the maps whose pixels are read; of all others only the header is. None reads all.
-        keep_unreadable: an image that cannot be read is no fault here: whoever reads it later will tell.
+        files: the files of the split.
+        report: the report to add faults to.
+        survey: the counts to update.
+        contents: indices of the maps whose pixels are read, while only the headers of others are; None reads all.
+        keep_unreadable: keep images that cannot be read, which are then reported when they are used.
     """
-    wanted = set(range(len(files.paths)) if contents is None else contents)
+    to_read = set(range(len(files.paths)) if contents is None else contents)
     good = []
-    for place, (path, labels) in enumerate(zip(files.paths, files.maps, strict=True)):
+    for index, (path, labels) in enumerate(zip(files.paths, files.maps, strict=True)):
         try:
             size, orientation = image_header(path)
         except BadImage as error:
             if keep_unreadable:
-                good.append(place)
+                good.append(index)
             else:
                 report.add("unreadable image", path, error.reason)
             continue
@@ -78,14 +79,14 @@ def good_images(
         if (height, width) != size and (orientation < 5 or (width, height) != size):
             report.add("wrong size", labels, size_fault((height, width), size))
             continue
-        if place in wanted:
+        if index in to_read:
             try:
                 found = turned(files.coding.read(labels), orientation, size)
             except BadImage as error:
                 report.add("label outside" if "is no class" in error.reason else "bad mask", labels, error.reason)
                 continue
             _count(files, found, survey)
-        good.append(place)
+        good.append(index)
     return good
 
 
