@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-
-from res2net.images.shapes import dataset as shapes
 
 
 def pytest_configure() -> None:
@@ -39,32 +36,3 @@ def real_data() -> Callable[[str], Path]:
         return folder
 
     return find
-
-
-@contextlib.contextmanager
-def smaller_shapes(train: int, val: int) -> Iterator[None]:
-    # Tests should name the source "shapes:80,40" instead, which needs no patch.
-    from res2net.tasks.translate import synthetic as masks
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, "LENGTHS", (train, val))
-        for module in (shapes, masks):
-            patch.setattr(module, "SCENES", (train, val))
-        shapes.shapes_source.cache_clear()
-        masks.shape_masks_source.cache_clear()
-        yield
-    shapes.shapes_source.cache_clear()
-    masks.shape_masks_source.cache_clear()
-
-
-@pytest.fixture(scope="session")
-def shapes_with() -> Callable[..., contextlib.AbstractContextManager[None]]:
-    """`with shapes_with(train=80, val=40):`, and within it `shapes` has so many images."""
-    return smaller_shapes
-
-
-@pytest.fixture
-def few_shapes(shapes_with: Callable[..., contextlib.AbstractContextManager[None]]) -> Iterator[None]:
-    """`shapes` with 80 and 40 images."""
-    with shapes_with(train=80, val=40):
-        yield
