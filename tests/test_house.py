@@ -138,8 +138,9 @@ print("at first", [module for module in modules.values() if module in sys.module
 for task in modules:
     if os.fork() == 0:
         TASKS[task]
-        print(task, [module for name, module in modules.items() if module in sys.modules and name != task])
-        sys.exit()
+        others = [module for name, module in modules.items() if module in sys.modules and name != task]
+        print(task, others, flush=True)
+        os._exit(0)
     assert os.wait()[1] == 0, task
 """
 
