@@ -1,4 +1,4 @@
-"""Data sets with objects: boxes, masks and key points, from the formats that people have."""
+"""Data sets with objects (boxes, masks and keypoints) in common formats."""
 
 from res2net.images.faults import BAD_ANNOTATIONS, FAULTS, NOTES, AnnotationReport, Fault
 from res2net.tasks.objects.formats.images import LABELS, Annotations, ObjectImages

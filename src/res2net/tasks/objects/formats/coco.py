@@ -1,4 +1,4 @@
-"""COCO's files of objects and of people's key points: one JSON for each split, images in folders beside it.
+"""COCO annotations of objects and of keypoints of people: one JSON file per split, and folders of images.
 
 The format: https://cocodataset.org/#format-data. A root has `annotations/instances_train2017.json` (and
 `person_keypoints_...`, `..._val2017.json`) and the folders `train2017` and `val2017`; programs that export COCO write
@@ -30,7 +30,7 @@ _MARKS = {"panoptic": b'"segments_info"', "keypoints": b'"keypoints"', "instance
 
 
 def find_files(path: Path, kind: str) -> dict[str, Path]:
-    """The files of a kind ("instances", "keypoints", "panoptic") by split: "train" and "val", or "" for the whole."""
+    """The files of a kind ("instances", "keypoints", "panoptic") by split: "train" and "val", or "" if not split."""
     if path.is_file():
         return {"": path} if path.suffix.lower() == ".json" and kind_of(path) == kind else {}
     folders = [path / "annotations", path]
@@ -48,7 +48,7 @@ def find_files(path: Path, kind: str) -> dict[str, Path]:
 
 
 def kind_of(file: Path) -> str:
-    """What a JSON file annotates, by its name or by what stands in it; empty where it is nothing of COCO."""
+    """The kind of annotations in a JSON file, by its name or its content; empty if it is not a COCO file."""
     for kind, start in _KINDS.items():
         if file.name.startswith(start):
             return kind
@@ -61,7 +61,7 @@ def kind_of(file: Path) -> str:
 
 
 def split_of(file: Path) -> str:
-    """Which of "train", "val" and "test" a file's name says, or its folder's for an exported one; else empty."""
+    """The split ("train", "val" or "test") in the name of a file, or of its folder for exported files; else empty."""
     name = file.parent.name if file.name == _EXPORTED else file.stem
     words = re.findall(r"[a-z]+", name.lower())
     for split, known in {
@@ -75,17 +75,17 @@ def split_of(file: Path) -> str:
 
 
 def has_instances(path: Path) -> bool:
-    """Whether there are objects in COCO's format."""
+    """Whether a path has objects in COCO's format."""
     return bool(find_files(path, "instances"))
 
 
 def has_keypoints(path: Path) -> bool:
-    """Whether there are people's key points in COCO's format."""
+    """Whether a path has keypoints of people in COCO's format."""
     return bool(find_files(path, "keypoints"))
 
 
 def read_instances(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """The splits, training first, or all where it is not split; masks only where `labels` has them, or is None."""
+    """Read the splits, training first, or a single split; masks are only read if `labels` has them or is None."""
     return [
         _read(file, report, with_masks=labels is None or "masks" in labels, with_points=False)
         for file in find_files(path, "instances").values()
@@ -93,7 +93,7 @@ def read_instances(path: Path, labels: Sequence[str] | None, report: AnnotationR
 
 
 def read_keypoints(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """As `read_instances`, with the key points of people."""
+    """As `read_instances`, with the keypoints of people."""
     return [
         _read(file, report, with_masks=labels is None or "masks" in labels, with_points=True)
         for file in find_files(path, "keypoints").values()
@@ -101,12 +101,12 @@ def read_keypoints(path: Path, labels: Sequence[str] | None, report: AnnotationR
 
 
 class Categories:
-    """COCO's categories: their ids have gaps, so classes are numbered anew in the order of the ids.
+    """COCO's categories: their ids have gaps, so classes are renumbered in the order of the ids.
 
     Args:
-        content: of the file.
-        file: where it lies.
-        report: gets duplicate ids.
+        content: content of the file.
+        file: path of the file.
+        report: the report to add faults to.
     """
 
     def __init__(self, content: Mapping[str, Any], file: Path, report: AnnotationReport) -> None:
@@ -124,11 +124,11 @@ class Categories:
         self.ids = sorted(self.known)
 
     def names(self, ids: Sequence[int]) -> list[str]:
-        """The names of these categories."""
+        """The names of the categories with these ids."""
         return [str(self.known[number].get("name", number)) for number in ids]
 
     def keypoints(self) -> Keypoints | None:
-        """The points of the first category that has any."""
+        """The keypoints of the first category that has any."""
         for number in self.ids:
             names = self.known[number].get("keypoints")
             if names:
@@ -141,7 +141,7 @@ class Categories:
 
 
 def read_json(file: Path, keys: Sequence[str], report: AnnotationReport) -> dict[str, Any] | None:
-    """The content of a file that has lists under `keys`, else None and a fault."""
+    """The content of a file, if it has lists under all `keys`; else None, and a fault is reported."""
     try:
         content = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -155,7 +155,7 @@ def read_json(file: Path, keys: Sequence[str], report: AnnotationReport) -> dict
 
 
 def image_paths(file: Path, images: Sequence[Any], folder: Path | None = None) -> tuple[Path, set[str]]:
-    """The folder of the images of a file, and the names in it; the first of the usual folders that has one of them."""
+    """The folder of the images of a file (the first of the usual folders that contains any), and the names in it."""
     split = file.stem.rpartition("_")[2]
     names = [str(image.get("file_name")) for image in images[:20] if isinstance(image, dict)]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
@@ -189,7 +189,7 @@ def _read(file: Path, report: AnnotationReport, *, with_masks: bool, with_points
 def images(
     images: Sequence[Any], file: Path, report: AnnotationReport, folder: Path | None = None
 ) -> list[tuple[str, tuple[int, int], int]]:
-    """Path, size (H, W) and id of each image that is there and described well."""
+    """Path, size (H, W) and id of each image that exists and has a valid entry."""
     base, present = image_paths(file, images, folder)
     seen: set[int] = set()
     found = []
@@ -214,12 +214,12 @@ def images(
 
 
 def stated_ids(images: Sequence[Any]) -> set[int]:
-    """The ids of all images that a file describes, well or not."""
+    """The ids of all images in a file, including invalid entries."""
     return {image["id"] for image in images if isinstance(image, dict) and isinstance(image.get("id"), int)}
 
 
 def _by_image(entries: Sequence[Any], file: Path, report: AnnotationReport) -> dict[Any, list[dict[str, Any]]]:
-    """The annotations of each image, without those whose id was there before."""
+    """The annotations of each image, without duplicate ids."""
     seen: set[Any] = set()
     found: dict[Any, list[dict[str, Any]]] = {}
     for index, entry in enumerate(entries):
@@ -269,7 +269,7 @@ def _add(
 
 
 def xyxy(box: object) -> list[float]:
-    """COCO's left, top, width and height as edges; empty where it is nothing like that."""
+    """Convert COCO's left, top, width and height to edges; an empty list if the box is invalid."""
     values = numbers(box)
     if len(values) != 4:
         return []

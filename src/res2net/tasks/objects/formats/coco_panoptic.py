@@ -1,4 +1,4 @@
-"""COCO panoptic: every pixel belongs to a thing or to stuff; a JSON of segments, and a PNG of their ids per image."""
+"""COCO panoptic: every pixel belongs to a thing or to stuff; a JSON of segments, and a PNG of segment ids per image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["StuffFiles", "has_panoptic", "read_panoptic"]
 
 
 class StuffFiles:
-    """The stuff in the files of `MaskFiles`: the ids of its segments and the index of the class of each.
+    """The stuff segments in the files of `MaskFiles`, with the class of each segment.
 
     Args:
-        files: the masks of the same images.
-        starts: `(N + 1,)`: the segments of image i are those from `starts[i]` up to `starts[i + 1]`.
+        files: the mask files of the images.
+        starts: offsets `(N + 1,)`; image i has the segments from `starts[i]` up to `starts[i + 1]`.
         numbers: the id of each segment.
-        labels: the index of its class.
+        labels: the class index of each segment.
     """
 
     def __init__(self, files: MaskFiles, starts: Sequence[int], numbers: Sequence[int], labels: Sequence[int]) -> None:
@@ -36,10 +36,10 @@ class StuffFiles:
         self.labels = np.asarray(labels, dtype=np.int64)
 
     def semantic(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """`(H, W)`: the index of the class of stuff of each pixel, else 255.
+        """The index of the stuff class of each pixel, `(H, W)`; 255 for other pixels.
 
         Raises:
-            BadImage: the file cannot be read, or is not of `size`.
+            BadImage: the file cannot be read, or does not have this size.
         """
         ids = self.files.ids(image, size)
         part = slice(self.starts[image], self.starts[image + 1])
@@ -52,13 +52,13 @@ class StuffFiles:
 
 
 def has_panoptic(path: Path) -> bool:
-    """Whether there are panoptic annotations in COCO's format."""
+    """Whether a path has panoptic annotations in COCO's format."""
     return bool(find_files(path, "panoptic"))
 
 
 def read_panoptic(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """The splits, training first, or all where it is not split."""
-    del labels  # nothing is cheaper with less of them
+    """Read the splits, training first, or a single split."""
+    del labels  # reading fewer labels would not be faster
     return [_read(file, report) for file in find_files(path, "panoptic").values()]
 
 
@@ -116,13 +116,13 @@ def _read(file: Path, report: AnnotationReport) -> Annotations:
 
 
 def _image_folder(file: Path) -> Path | None:
-    """`train2017` for `annotations/panoptic_train2017.json`, where it is there."""
+    """The folder `train2017` for `annotations/panoptic_train2017.json`, if it exists."""
     folder = file.parent.parent / file.stem.removeprefix("panoptic_")
     return folder if folder.is_dir() else None
 
 
 def _mask_folder(file: Path, entries: Sequence[Any]) -> Path:
-    """The folder of the PNG files: that of the name of the JSON, beside it or one above."""
+    """The folder of the PNG files, which has the name of the JSON file, next to it or one level up."""
     names = [str(entry.get("file_name")) for entry in entries[:20] if isinstance(entry, dict)]
     folders = [
         file.with_suffix(""),
@@ -147,7 +147,7 @@ def _by_image(entries: Sequence[Any], file: Path, report: AnnotationReport) -> d
 
 
 def _segments(entry: Mapping[str, Any], collector: Collector) -> list[Mapping[str, Any]]:
-    """The segments that have an id which none before them has."""
+    """The segments with valid ids, without duplicates."""
     seen: set[int] = set()
     found = []
     for segment in entry["segments_info"]:

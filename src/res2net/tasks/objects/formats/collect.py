@@ -1,4 +1,4 @@
-"""From the files of any format to `Annotations`: readers hand over what they find, here it is checked and packed."""
+"""Collect the objects that the readers of formats find, check them, and pack them into `Annotations`."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks
 __all__ = ["SLACK", "Collector", "files_below", "numbers", "whole_size"]
 
 SLACK = 1.0
-"""Pixels that a box or a key point may lie outside of its image, since programs round in different ways."""
+"""Tolerance in pixels for boxes and keypoints outside of their image, since programs round in different ways."""
 
 LARGEST = 1e9
-"""Number of an annotation that can mean anything."""
+"""Largest absolute value of a number in an annotation that is accepted."""
 
 LONGEST_SIDE = 2**16
-"""Pixels: no format of images in use has longer sides."""
+"""Largest accepted side of an image in pixels."""
 
 
 class Collector:
-    """Takes images and their objects one by one; what is wrong goes to the report and not into the result.
+    """Collects images and their objects one by one; faulty objects are reported and left out.
 
     Args:
-        name: of the data set.
-        report: gets the faults and notes.
-        keypoints: what the key points are, where objects have any.
-        with_masks: whether each object brings its mask.
+        name: name of the data set.
+        report: the report to add faults and notes to.
+        keypoints: the keypoints of the objects; None if they have none.
+        with_masks: whether each object has a mask.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Collector:
         self._masks = PackedMasks() if with_masks else None
 
     def start_image(self, path: str, size: tuple[int, int], *, image_id: int | None = None, file: object) -> None:
-        """Begin an image of `size` (H, W), to which the objects that follow belong.
+        """Start an image; objects that are added next belong to it.
 
         Args:
-            path: of the image.
+            path: path of the image.
             size: height and width in pixels.
-            image_id: by default the index of the image.
-            file: of the annotations, which reports of faults name.
+            image_id: id of the image; by default its index.
+            file: file of the annotations, to name in reports of faults.
         """
         self._paths.append(path)
         self._ids.append(len(self._paths) - 1 if image_id is None else image_id)
@@ -77,25 +77,25 @@ class Collector:
         points: object = None,
         mask: Sequence[Sequence[float]] | bytes = (),
     ) -> bool:
-        """Take one object of the image, unless something is wrong with it; says whether it was taken.
+        """Add an object to the current image, unless it is faulty; returns whether it was added.
 
         Args:
-            where: names it in a fault, such as "annotation 7".
+            where: name of the object in reports of faults, such as "annotation 7".
             label: index of its class.
-            box: XYXY in pixels.
-            area: in square pixels; that of the box where it is no number of 0 or more.
+            box: box in pixels, XYXY.
+            area: area in square pixels; if it is not a number of 0 or more, that of the box is used.
             crowd: whether it is a region of many objects.
-            difficult: whether it is not to be evaluated.
-            points: x, y and visibility of each key point, flat; x and y count pixels from 0, as COCO's files do.
-            mask: checked already, for `PackedMasks.add`.
+            difficult: whether to exclude it from the evaluation.
+            points: flat list of x, y and visibility of each keypoint; x and y are pixel indices, as in COCO's files.
+            mask: a mask for `PackedMasks.add`, which has been checked.
         """
         edges = numbers(box)
         if not self._box_fits(where, edges) or (self.keypoints is not None and not self._points_fit(where, points)):
             return False
         self._boxes.extend(edges)
         left, top, right, bottom = edges
-        stated = numbers([area])
-        self._area.append(stated[0] if stated and stated[0] >= 0 else (right - left) * (bottom - top))
+        given_area = numbers([area])
+        self._area.append(given_area[0] if given_area and given_area[0] >= 0 else (right - left) * (bottom - top))
         self._labels.append(label)
         self._crowd.append(crowd)
         self._difficult.append(difficult)
@@ -106,7 +106,7 @@ class Collector:
         return True
 
     def end_image(self) -> None:
-        """All objects of the image were given."""
+        """Finish the current image."""
         self._starts.append(len(self._labels))
         if self._starts[-1] == self._starts[-2]:
             self.report.note("no objects")
@@ -125,7 +125,7 @@ class Collector:
         category_ids: Sequence[int] = (),
         stuff_category_ids: Sequence[int] = (),
     ) -> Annotations:
-        """All that was taken, with what else a format knows."""
+        """The annotations that were collected, with further properties of the data set."""
         points = None
         if self.keypoints is not None:
             points = np.array(self._points, dtype=np.float32).reshape(-1, len(self.keypoints), 3)
@@ -152,7 +152,7 @@ class Collector:
         )
 
     def fault(self, kind: str, what: str) -> None:
-        """A fault in the annotations of this image."""
+        """Report a fault in the annotations of the current image."""
         self.report.add(kind, self.file, what)
 
     def _box_fits(self, where: str, edges: Sequence[float]) -> bool:
@@ -202,11 +202,11 @@ class Collector:
 
 
 def numbers(values: object) -> list[float]:
-    """The values as finite numbers of at most a billion; an empty list where they are not all such."""
+    """The values as finite numbers of at most a billion; an empty list if any of them is not."""
     if not isinstance(values, list | tuple):
         return []
     try:
-        found = array("d", values).tolist()  # it refuses text, and is much faster than a look at each value
+        found = array("d", values).tolist()  # rejects strings, and is much faster than checking each value
     except (TypeError, OverflowError):
         return []
     usable = bool(found) and min(found) >= -LARGEST and max(found) <= LARGEST and not math.isnan(sum(found))
@@ -214,11 +214,11 @@ def numbers(values: object) -> list[float]:
 
 
 def whole_size(height: object, width: object) -> tuple[int, int] | None:
-    """Height and width where both are whole numbers of pixels that an image can have."""
+    """Height and width if both are integers in the accepted range, else None."""
     sides = [side for side in (height, width) if isinstance(side, int) and 1 <= side <= LONGEST_SIDE]
     return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
 def files_below(folder: Path) -> set[str]:
-    """The names of the files in a folder, from one look at it: to ask for each would take long on a network."""
+    """The names of the files in a folder, listed at once, since checking each file is slow on a network drive."""
     return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()

@@ -1,4 +1,4 @@
-"""The common form of data sets with objects: images read on demand, and annotations in a few long arrays."""
+"""The common representation of data sets with objects: images read on demand, annotations in a few long arrays."""
 
 from __future__ import annotations
 
@@ -25,41 +25,40 @@ __all__ = ["LABELS", "Annotations", "ObjectImages", "StuffSource"]
 T = TypeVar("T")
 
 LABELS = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult", "semantic")
-"""Everything that a target can hold; see `ObjectImages`."""
+"""All possible target entries; see `ObjectImages`."""
 
 
 class StuffSource(Protocol):
-    """Gives the stuff of an image: what has no instances, such as sky."""
+    """Provides the stuff of an image, which has no instances, such as sky."""
 
     def semantic(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """`(H, W)`: the index of the class of each pixel, else `UNLABELLED`."""
+        """The index of the stuff class of each pixel, `(H, W)`; `UNLABELLED` for other pixels."""
         ...
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is known of N images and of their M objects, which lie image by image; shared by all splits of a set.
+    """The annotations of N images and their M objects, ordered by image; subsets of a data set share them.
 
     Args:
-        name: of the data set.
-        class_names: of the objects.
-        paths: of the images.
-        image_ids: `(N,)`, as the files have them, or the index of the image.
-        sizes: `(N, 2)` height and width in pixels.
-        starts: `(N + 1,)`: the objects of image i are those from `starts[i]` up to `starts[i + 1]`.
-        boxes: `(M, 4)` XYXY in pixels.
-        labels: `(M,)` index of the class.
-        area: `(M,)` in square pixels, as the files say, else of the box.
-        crowd: `(M,)` whether it is a region of many objects.
-        difficult: `(M,)` whether PASCAL VOC leaves it out of the evaluation.
-        points: `(M, k, 3)` x, y (0.5 in the middle of the first pixel) and visibility of key points, where there are
-            any.
-        masks: where there are any.
-        keypoints: what the points are.
-        stuff: where there is any.
-        stuff_names: the names of its classes.
-        category_ids: the numbers of the classes in the files, where those have numbers, as COCO's do.
-        stuff_category_ids: the same of the classes of stuff.
+        name: name of the data set.
+        class_names: names of the classes of objects.
+        paths: paths of the images.
+        image_ids: ids of the images `(N,)`, as in the files, or their indices.
+        sizes: heights and widths `(N, 2)` in pixels.
+        starts: offsets `(N + 1,)`; image i has the objects from `starts[i]` up to `starts[i + 1]`.
+        boxes: boxes `(M, 4)` in pixels, XYXY.
+        labels: class indices `(M,)`.
+        area: areas `(M,)` in square pixels, as in the files, or of the boxes.
+        crowd: whether each object is a region of many objects, `(M,)`.
+        difficult: whether PASCAL VOC excludes each object from the evaluation, `(M,)`.
+        points: x, y (the centre of the first pixel is at 0.5) and visibility of keypoints, `(M, k, 3)`; may be None.
+        masks: source of the masks; may be None.
+        keypoints: description of the keypoints; may be None.
+        stuff: source of the stuff maps; may be None.
+        stuff_names: names of the stuff classes.
+        category_ids: ids of the classes in the files, if those have ids, as in COCO.
+        stuff_category_ids: ids of the stuff classes in the files.
     """
 
     name: str
@@ -82,7 +81,7 @@ class Annotations:
     stuff_category_ids: Sequence[int] = ()
 
     def available(self) -> tuple[str, ...]:
-        """The labels of `LABELS` that there are."""
+        """The labels of `LABELS` that these annotations have."""
         missing = set()
         if self.masks is None:
             missing.add("masks")
@@ -96,24 +95,23 @@ class Annotations:
 class ObjectImages(Dataset[Sample]):
     """Images with objects: `(PIL.Image, target)`; an image that cannot be read raises `BadImage`.
 
-    A target holds `image_id`, and of these labels the ones asked for, where n is the number of objects:
+    A target has `image_id` and those of these entries that `labels` asks for, where n is the number of objects:
 
     - `boxes` `(n, 4)` in pixels, XYXY; `labels` `(n,)` int64, an index in `class_names`
     - `masks` `(n, H, W)` bool
-    - `keypoints` `(n, k, 2)` x and y in pixels, between edges as boxes: the middle of the first pixel is at 0.5;
-      `visibility` `(n, k)` uint8: 0 not labelled (the point then means
-      nothing), 1 labelled and hidden, 2 visible
-    - `crowd` `(n,)` bool: a region of many objects (COCO); `difficult` `(n,)` bool: not to be evaluated (VOC)
-    - `area` `(n,)` in square pixels as the data set says, else of the box
-    - `semantic` `(H, W)` int64: an index in `stuff_names`, and 255 for things and what has no label
+    - `keypoints` `(n, k, 2)` x and y in pixels, where the centre of the first pixel is at 0.5;
+      `visibility` `(n, k)` uint8: 0 not labelled (the point is then meaningless), 1 labelled but hidden, 2 visible
+    - `crowd` `(n,)` bool: a region of many objects (COCO); `difficult` `(n,)` bool: excluded from evaluation (VOC)
+    - `area` `(n,)` in square pixels, as in the data set, or that of the box
+    - `semantic` `(H, W)` int64: an index in `stuff_names`, or 255 for things and unlabelled pixels
 
     Args:
-        annotations: of the images, and maybe of more.
-        labels: which of `LABELS` a target holds.
-        chosen: the indices of the images in `annotations`; by default all.
+        annotations: the annotations of the data set.
+        labels: the target entries, of `LABELS`.
+        chosen: indices in `annotations` of the images to use; by default all.
 
     Raises:
-        InputError: the data set has not all the labels.
+        InputError: the data set lacks one of the labels.
     """
 
     reads_files = True
@@ -139,7 +137,7 @@ class ObjectImages(Dataset[Sample]):
         return self._sample(index, read_image)
 
     def undecoded(self, index: int) -> Sample:
-        """As by index, but a JPEG is not decoded yet: a `Jpeg`, for the transforms of images with objects."""
+        """The sample, with JPEG files as an undecoded `Jpeg`, for the transforms of images with objects."""
         return self._sample(index, open_image)
 
     def _sample(self, index: int, read: Callable[[str], Any]) -> Sample:
@@ -170,11 +168,11 @@ class ObjectImages(Dataset[Sample]):
 
     @property
     def keypoints(self) -> Keypoints | None:
-        """What the key points are, where there are any."""
+        """The keypoints of the objects; None if they have none."""
         return self.annotations.keypoints
 
     def size(self, index: int) -> tuple[int, int]:
-        """Height and width of an image, known without reading it."""
+        """Height and width of an image, without reading it."""
         height, width = self.annotations.sizes[self.chosen[index]].tolist()
         return height, width
 
@@ -184,7 +182,7 @@ class ObjectImages(Dataset[Sample]):
         return range(int(self.annotations.starts[image]), int(self.annotations.starts[image + 1]))
 
     def target(self, index: int) -> dict[str, Any]:
-        """The target of an image, which is not read for it.
+        """The target of an image, without reading the image.
 
         Raises:
             BadImage: a file of masks cannot be read.
@@ -210,11 +208,11 @@ class ObjectImages(Dataset[Sample]):
         return target | {label: makers[label]() for label in self.labels}
 
     def subset(self, indices: Iterable[int]) -> ObjectImages:
-        """The samples of these indices, in their order; the annotations are shared."""
+        """The samples with these indices, in that order; the annotations are shared."""
         return ObjectImages(self.annotations, self.labels, self.chosen[np.fromiter(indices, dtype=np.int64)])
 
 
 def _given(value: T | None) -> T:
-    """A part that `available` has listed."""
+    """Assert that an optional part of the annotations is present; `available` was checked before."""
     assert value is not None
     return value

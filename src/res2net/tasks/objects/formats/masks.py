@@ -1,4 +1,4 @@
-"""Masks of objects, kept as compact as their file has them and decoded when they are asked for."""
+"""Masks of objects, stored compactly and decoded on demand."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 
 
 class MaskSource(Protocol):
-    """Gives the masks of the objects of an image."""
+    """Provides the masks of the objects of an image."""
 
     def masks(self, image: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """The masks `(n, H, W)` of the objects `rows` of the data set, which lie in that image of it."""
+        """The masks `(n, H, W)` of an image; `rows` are the indices of its objects in the data set."""
         ...
 
 
 class PackedMasks:
-    """Polygons and run lengths of COCO for all objects of a data set, in a few long arrays.
+    """COCO's polygons and run lengths of all objects of a data set, in a few long arrays.
 
-    Processes that are forked share such arrays, which they would not share of lists. Coordinates with two decimals, as
-    COCO's are, take four bytes and come back as they were to the last bit; others take eight.
+    Unlike lists, such arrays are shared with forked processes. Coordinates with two decimals, as in COCO, take four
+    bytes and are restored bit-exactly; others take eight.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class PackedMasks:
         return len(self._object_ends) - 1
 
     def add(self, mask: Sequence[Sequence[float]] | bytes) -> None:
-        """Append the mask of the next object: polygons, each a flat list of x and y, or run lengths from `pack_rle`."""
+        """Add the mask of the next object: polygons, each a flat list of x and y, or run lengths from `pack_rle`."""
         if isinstance(mask, bytes):
             self._runs[len(self)] = mask
         else:
@@ -55,7 +55,7 @@ class PackedMasks:
         self._object_ends.append(len(self._ring_ends) - 1)
 
     def finish(self) -> PackedMasks:
-        """Pack what was added; nothing can be added after it."""
+        """Pack the masks; nothing can be added after that."""
         exact = np.frombuffer(self._growing, dtype=np.float64) if self._growing else np.empty(0)
         hundredths = np.rint(exact * 100)
         fits = np.abs(hundredths).max(initial=0) < 2**31 and bool(np.all(hundredths / 100 == exact))
@@ -74,7 +74,7 @@ class PackedMasks:
         return rle.merge(rle.frPyObjects([ring.tolist() for ring in scaled], height, width))
 
     def masks(self, image: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """As of `MaskSource`; rasterised as COCO does it."""
+        """The masks of an image, rasterised as in COCO; see `MaskSource`."""
         if not rows:
             return np.zeros((0, *size), dtype=np.bool_)
         decoded = rle.decode([self.encoded(row, size) for row in rows])
@@ -82,12 +82,12 @@ class PackedMasks:
 
 
 class MaskFiles:
-    """A file for each image, in which each object's pixels have a number of its own.
+    """Mask files, one per image, in which the pixels of each object have a number of their own.
 
     Args:
-        paths: the file of each image.
-        numbers: that of each object of the data set.
-        rgb: whether a number is R + 256 G + 256^2 B of a pixel (COCO panoptic), or the pixel's value.
+        paths: the mask file of each image.
+        numbers: the number of each object of the data set.
+        rgb: whether the number of a pixel is R + 256 G + 256^2 B (COCO panoptic), or its grey value or index.
     """
 
     def __init__(self, paths: Sequence[str], numbers: Sequence[int], *, rgb: bool) -> None:
@@ -96,10 +96,10 @@ class MaskFiles:
         self.rgb = rgb
 
     def ids(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """The numbers of an image's pixels, `(H, W)`.
+        """The numbers of the pixels of an image, `(H, W)`.
 
         Raises:
-            BadImage: the file cannot be read, or is not of `size`.
+            BadImage: the file cannot be read, or does not have this size.
         """
         found = read_ids(self.paths[image], rgb=self.rgb)
         if found.shape != size:
@@ -110,15 +110,15 @@ class MaskFiles:
         return found
 
     def masks(self, image: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """As of `MaskSource`."""
+        """The masks of an image; see `MaskSource`."""
         return self.ids(image, size) == self.numbers[rows.start : rows.stop, None, None]
 
 
 def read_ids(path: str | Path, *, rgb: bool) -> NDArray[np.int64]:
-    """The numbers that the pixels of a mask file stand for, `(H, W)`; `rgb` as in `MaskFiles`.
+    """Read the numbers of the pixels of a mask file, `(H, W)`; `rgb` as in `MaskFiles`.
 
     Raises:
-        BadImage: there is no such file, it is not an image in a format without loss, or not of one channel.
+        BadImage: there is no such file, its format is not lossless, or it has several channels without `rgb`.
     """
     try:
         with Image.open(path, formats=_LOSSLESS) as image:
@@ -134,9 +134,9 @@ def read_ids(path: str | Path, *, rgb: bool) -> NDArray[np.int64]:
 
 
 def pack_rle(found: object, size: tuple[int, int]) -> bytes | None:
-    """COCO's run lengths, compressed or a list, as the bytes of the compressed ones; None where they do not fit `size`.
+    """Convert COCO's run lengths, compressed or a list, to compressed bytes; None if they do not fit `size`.
 
-    They are checked here, since a decoder would write where they lead it.
+    They have to be checked here, since invalid run lengths would make the decoder write out of bounds.
     """
     if not isinstance(found, dict) or found.get("size") != list(size):
         return None
@@ -154,9 +154,9 @@ def pack_rle(found: object, size: tuple[int, int]) -> bytes | None:
 def _runs_fit(counts: str | bytes, pixels: int) -> bool:
     """Whether compressed run lengths are well formed and cover all pixels.
 
-    A number is made of groups of five bits, the lowest first, each in a character from "0"; the sixth bit says that
-    another group follows, the fifth of the last group is the sign. From the fourth number on they are differences to
-    the number two before.
+    A number consists of groups of five bits, lowest first, each encoded as a character from "0" on. The sixth bit of a
+    group means that another group follows; the fifth bit of the last group is the sign. From the fourth number on,
+    numbers are differences to the number two positions before.
     """
     try:
         raw = counts.encode("ascii") if isinstance(counts, str) else counts
@@ -179,7 +179,7 @@ def _runs_fit(counts: str | bytes, pixels: int) -> bool:
 
 
 def polygon_fault(rings: object, size: tuple[int, int]) -> str:
-    """What is wrong with the polygons of an object in an image of `size` (H, W); empty where nothing is."""
+    """A description of what is wrong with the polygons of an object in an image of `size` (H, W); empty if valid."""
     if not isinstance(rings, list) or not rings:
         return "has no polygons"
     for ring in rings:
@@ -189,7 +189,7 @@ def polygon_fault(rings: object, size: tuple[int, int]) -> str:
             farthest = np.abs(np.frombuffer(array("d", ring))).reshape(-1, 2).max(axis=0)
         except (TypeError, OverflowError):
             return "has a polygon of what is no number"
-        # Far more than any rounding; the time to rasterise grows with the length of a line.
+        # A generous bound, since the time to rasterise a polygon grows with the length of its lines.
         if not (farthest[0] <= 2 * size[1] and farthest[1] <= 2 * size[0]):
             return "has a polygon far outside of its image"
     return ""

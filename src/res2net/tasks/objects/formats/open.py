@@ -1,4 +1,4 @@
-"""From a path to images with objects for training and validation, whatever their format."""
+"""Open data sets with objects, in any supported format, as training and validation images."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ObjectFormat:
     """A format of data sets with objects.
 
     Args:
-        about: its name for people.
-        labels: which of `LABELS` it can have.
-        find: whether a path is a data set in it; looks at names more than at contents.
-        read: the training and the validation annotations, or one where they are not split. It is given the path, the
-            labels that are needed (None for all that there are), and the report that gets the faults.
+        about: its readable name.
+        labels: the labels it can have, of `LABELS`.
+        find: a function that decides whether a path is a data set in this format, mostly by names.
+        read: a function from the path, the required labels (None for all available) and the report for faults to the
+            training and validation annotations, or to a single split.
     """
 
     about: str
@@ -50,7 +50,7 @@ class ObjectFormat:
 
 
 OBJECT_FORMATS: Registry[ObjectFormat] = Registry("Format of data sets with objects")
-"""All formats by name, in the order in which they are tried."""
+"""All formats by name, in the order in which to try them."""
 
 OBJECT_FORMATS.add("coco", ObjectFormat("COCO", (*_BOXES, "masks"), has_instances, read_instances))
 OBJECT_FORMATS.add(
@@ -87,7 +87,7 @@ def read_objects(path: Path, labels: tuple[str, ...], settings: DataSettings) ->
 
 
 def find_formats(path: str | Path) -> list[str]:
-    """The names of the formats that a path has: COCO has up to three at once, and what is no such data set none."""
+    """The names of the formats of a path: up to three for COCO, none if it is not a data set with objects."""
     path = Path(path)
     return [name for name, known in OBJECT_FORMATS.items() if path.exists() and known.find(path)]
 
@@ -100,19 +100,19 @@ def open_objects(
     seed: int = 0,
     bad_annotations: str = "stop",
 ) -> tuple[ObjectImages, ObjectImages]:
-    """The training and the validation images of a data set with objects, in one of `OBJECT_FORMATS`.
+    """Open the training and validation images of a data set with objects, in one of `OBJECT_FORMATS`.
 
-    All annotations are checked before the first image is read.
+    All annotations are checked before any image is read.
 
     Args:
         path: a folder or a file.
-        labels: which of `LABELS` the targets hold; they also choose between COCO's files.
-        val_fraction: share of the validation where the data set is not split.
-        seed: of that split.
-        bad_annotations: "stop" raises `InputError` where annotations are wrong, "skip" leaves out what is wrong.
+        labels: the target entries, of `LABELS`; they also choose between the files of COCO.
+        val_fraction: share of the validation images if the data set has no split.
+        seed: seed of that split.
+        bad_annotations: "stop" raises `InputError` if there are faulty annotations, "skip" leaves them out.
 
     Raises:
-        InputError: there is no such data set, it lacks a label, or annotations are wrong.
+        InputError: there is no such data set, it lacks a label, or annotations are faulty.
     """
     for label in labels:
         check_choice("Label", label, LABELS)
@@ -132,13 +132,13 @@ def open_objects(
 def read_splits(
     path: str | Path, format_name: str, labels: Sequence[str] | None, report: AnnotationReport
 ) -> list[Annotations]:
-    """Training and validation of a data set in a format, or one where it is not split; faults go to the report.
+    """Read the training and validation split of a data set in a format, or its only split; faults go to the report.
 
     Args:
-        path: a folder or a file that `find_formats` knows.
+        path: a folder or a file in that format.
         format_name: one of `OBJECT_FORMATS`.
-        labels: which will be needed; None for all.
-        report: gets the faults.
+        labels: the required labels; None for all.
+        report: the report to add faults to.
 
     Raises:
         InputError: the data set cannot be read at all.
@@ -147,10 +147,10 @@ def read_splits(
 
 
 def split_images(images: ObjectImages, val_fraction: float = 0.2, seed: int = 0) -> tuple[ObjectImages, ObjectImages]:
-    """Training and validation: by the seed, and the id and the name of each image, so the same on every machine.
+    """Split images into training and validation, by the seed and the id and file name of each image.
 
     Raises:
-        InputError: there is one image only.
+        InputError: there are fewer than two images.
     """
     if len(images) < 2:
         raise InputError(
@@ -164,7 +164,7 @@ def split_images(images: ObjectImages, val_fraction: float = 0.2, seed: int = 0)
 
 
 def _choose(path: str | Path, labels: Sequence[str]) -> str:
-    """The first format of a path that has all the labels."""
+    """The first format of a path that can have all the labels."""
     if not Path(path).exists():
         raise InputError(f"There is no file or folder {str(path)!r}: give the path of a data set with objects.")
     found = find_formats(path)

@@ -1,4 +1,4 @@
-"""Penn-Fudan and others of its form: for each image a mask in which the pixels of every object have its number.
+"""Penn-Fudan and data sets like it: each image has a mask in which the pixels of every object have its number.
 
 The data set: https://www.cis.upenn.edu/~jshi/ped_html/, pedestrians in 170 images. A root has `PNGImages` (or
 `Images`) and `PedMasks`, where the mask of `x.png` is `x_mask.png`.
@@ -23,13 +23,13 @@ _IMAGES = ("PNGImages", "Images", "images")
 
 
 def has_penn_fudan(path: Path) -> bool:
-    """Whether that is a root of Penn-Fudan."""
+    """Whether a path is a Penn-Fudan root."""
     return (path / "PedMasks").is_dir() and any((path / name).is_dir() for name in _IMAGES)
 
 
 def read_penn_fudan(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """All images, which are not split; each mask is read, since boxes are only known from it."""
-    del labels  # boxes need the masks
+    """Read all images, as a single split; boxes are computed from the masks, which are all read."""
+    del labels  # even boxes require the masks
     folder = next(path / name for name in _IMAGES if (path / name).is_dir())
     masks = {Path(name).stem: path / "PedMasks" / name for name in sorted(files_below(path / "PedMasks"))}
     collector = Collector(str(path), report)

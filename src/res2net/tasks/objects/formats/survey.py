@@ -1,4 +1,4 @@
-"""What is in a data set with objects: counts for people who look at it before they train on it."""
+"""Count the contents of data sets with objects, for `res2net data check`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from res2net.tasks.objects.formats.masks import MaskFiles
 __all__ = ["LARGE", "SMALL", "Survey", "check_images", "survey"]
 
 SMALL, LARGE = 32**2, 96**2
-"""COCO's bounds in square pixels: small objects have less than the first, large ones the second or more."""
+"""COCO's thresholds of areas in square pixels: objects below the first are small, from the second on large."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Survey:
     difficult: int
     classes: tuple[int, ...]
     labelled_points: int | None
-    """Key points that are labelled, hidden or visible; None where there are no key points."""
+    """Number of labelled keypoints, hidden or visible; None if the data set has no keypoints."""
 
 
 def survey(annotations: Annotations) -> Survey:
-    """Count what is in a split; sizes by `area`, as COCO does."""
+    """Count the contents of a split; sizes are those of `area`, as in COCO."""
     area, points = annotations.area, annotations.points
     small, large = int((area < SMALL).sum()), int((area >= LARGE).sum())
     return Survey(
@@ -54,7 +54,7 @@ def survey(annotations: Annotations) -> Survey:
 
 
 def check_images(annotations: Annotations, report: AnnotationReport) -> None:
-    """Look into the header of every image, and of every file of masks, for its size; faults go to the report."""
+    """Check the size of every image and mask file by its header; faults go to the report."""
     _check_sizes(annotations.paths, annotations, report)
     if isinstance(annotations.masks, MaskFiles):
         _check_sizes(annotations.masks.paths, annotations, report)

@@ -1,4 +1,4 @@
-"""PASCAL VOC: an XML file of boxes for each image, and lists of the images of each split.
+"""PASCAL VOC: an XML file with boxes per image, and lists of the images of each split.
 
 The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/. A root is `VOCdevkit`, which has `VOC2007` or
 `VOC2012` or both, or one of these; each has `Annotations`, `JPEGImages` and lists in `ImageSets/Main`.
@@ -25,18 +25,18 @@ VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
     *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-"""The classes of VOC 2007 and 2012. Where a data set has others, all that occur count, in the order of their names."""
+"""The classes of VOC 2007 and 2012. Data sets with other classes have those that occur, in alphabetical order."""
 
 _IMAGES = ("JPEGImages", "images", "Images")
 
 
 def has_voc(path: Path) -> bool:
-    """Whether that is a root of PASCAL VOC."""
+    """Whether a path is a PASCAL VOC root."""
     return bool(_years(path))
 
 
 def _years(path: Path) -> list[Path]:
-    """The folders that have annotations, in the order of their names."""
+    """The folders with annotations, sorted by name."""
     inside = [path, path / "VOCdevkit"]
     inside += [folder for base in inside if base.is_dir() for folder in sorted(base.glob("VOC[0-9]*"))]
     return [folder for folder in inside if (folder / "Annotations").is_dir() and _image_folder(folder)]
@@ -47,12 +47,12 @@ def _image_folder(year: Path) -> Path | None:
 
 
 def read_voc(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """Training and validation, or all where it is not split.
+    """Read the training and validation split, or a single split if there are no lists.
 
-    Where the list `test` has annotations (VOC 2007) it is the validation, and `trainval` of every year the training;
-    else these are `val` and `train`.
+    If the images of the list `test` have annotations (VOC 2007), they are used for validation, and `trainval` of all
+    years for training; otherwise `val` and `train` are used.
     """
-    del labels  # there is nothing but boxes
+    del labels  # there are only boxes
     years = _years(path)
     tested = [year for year in years if _annotated(year, "test")]
     if tested:
@@ -69,7 +69,7 @@ def read_voc(path: Path, labels: Sequence[str] | None, report: AnnotationReport)
 
 
 def _list(year: Path, split: str) -> list[str]:
-    """The names in a list of images, the first word of each line; empty where there is no such list."""
+    """The names in a list of images, the first word of each line; empty if there is no such list."""
     file = year / "ImageSets" / "Main" / f"{split}.txt"
     if not file.is_file():
         return []
@@ -83,7 +83,7 @@ def _annotated(year: Path, split: str) -> bool:
 
 
 Entry = tuple[Path, ET.Element, str]
-"""A file of annotations, what it holds, and the path of its image."""
+"""The path of an annotation file, its content, and the path of its image."""
 
 
 def _parse(path: Path, members: Iterable[tuple[Path, str]], report: AnnotationReport) -> list[Entry]:
@@ -110,16 +110,16 @@ def _parse(path: Path, members: Iterable[tuple[Path, str]], report: AnnotationRe
 
 
 def parse_xml(content: bytes) -> ET.Element:
-    """The elements of an XML file that declares no document type, and so can neither expand nor fetch anything.
+    """Parse an XML file, rejecting document type declarations, which could expand or fetch entities.
 
     Raises:
-        ValueError: it is not valid XML, or has such a declaration.
+        ValueError: the file is not valid XML, or declares a document type.
     """
     try:
         element: ET.Element = fromstring(content, forbid_dtd=True)
     except DefusedXmlException as error:
         raise ValueError("it declares a document type, which is not read") from error
-    except (ET.ParseError, LookupError) as error:  # the latter for an encoding that nobody knows
+    except (ET.ParseError, LookupError) as error:  # the latter for unknown encodings
         raise ValueError(f"it is not valid XML: {error}") from error
     return element
 
@@ -148,9 +148,9 @@ def _collect(path: Path, entries: Iterable[Entry], classes: Sequence[str], repor
 
 
 def _size(content: ET.Element, image: str, file: Path, report: AnnotationReport) -> tuple[int, int] | None:
-    """The size that the file says, or where it says none (some programs write 0), that of the image."""
-    stated = [(content.findtext(f"size/{side}") or "").strip() for side in ("height", "width")]
-    sides = [int(side) if re.fullmatch(r"\d{1,6}", side) else 0 for side in stated]
+    """The size in the annotation file, or if it has none (some programs write 0), that of the image."""
+    texts = [(content.findtext(f"size/{side}") or "").strip() for side in ("height", "width")]
+    sides = [int(text) if re.fullmatch(r"\d{1,6}", text) else 0 for text in texts]
     size = whole_size(*sides)
     if size is not None:
         return size
@@ -162,7 +162,7 @@ def _size(content: ET.Element, image: str, file: Path, report: AnnotationReport)
 
 
 def _box(thing: ET.Element) -> list[float]:
-    """The edges of a box, which the file has as the first and the last pixel, counted from 1."""
+    """The edges of a box, which the file stores as the first and last pixel, counted from 1."""
     try:
         left, top, right, bottom = (
             float(thing.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax")

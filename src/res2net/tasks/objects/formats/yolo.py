@@ -1,8 +1,9 @@
-"""YOLO's text files: a line for each object, the class and its box, or its polygon, as shares of the image's sides.
+"""YOLO's text files: one line per object with its class and its box or polygon, relative to the size of the image.
 
 The format: https://docs.ultralytics.com/datasets/detect/. The labels of `.../images/x.jpg` are in `.../labels/x.txt`.
-A root has `images/train` and `labels/train`, or `train/images` and `train/labels` (`val` or `valid` likewise), or
-`images` and `labels` only; or a `data.yaml` says where the images are and how classes are called, else `classes.txt`.
+A root has `images/train` and `labels/train`, or `train/images` and `train/labels` (and the same for `val` or `valid`),
+or just `images` and `labels`; or a `data.yaml` with the folders of images and the names of the classes. Without it, the
+names come from `classes.txt`.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ _NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "labels/train/classe
 
 
 def has_yolo(path: Path) -> bool:
-    """Whether that is a root, or the YAML file, of a data set with labels of YOLO."""
+    """Whether a path is the root or the YAML file of a data set with YOLO labels."""
     if path.is_file():
         return path.suffix.lower() in (".yaml", ".yml")
     return _yaml_file(path) is not None or bool(_folders(path))
 
 
 def _yaml_file(root: Path) -> Path | None:
-    """`data.yaml`, or another that names the images for training."""
+    """The file `data.yaml`, or another YAML file with the keys `train` and `names`."""
     files = sorted(root.glob("*.y*ml"), key=lambda file: (file.stem != "data", file.name)) if root.is_dir() else []
     for file in files:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -44,24 +45,24 @@ def _yaml_file(root: Path) -> Path | None:
 
 
 def _folders(root: Path) -> dict[str, list[Path]]:
-    """The folders of images of each split, or of "" for the whole."""
+    """The folders of images of each split, or of "" for a data set without splits."""
     found: dict[str, list[Path]] = {}
     for split, names in _SPLITS.items():
         for name in names:
             pairs = [(root / "images" / name, root / "labels" / name), (root / name / "images", root / name / "labels")]
-            there = [images for images, labels in pairs if images.is_dir() and labels.is_dir()]
-            if there:
-                found.setdefault(split, there)
+            existing = [images for images, labels in pairs if images.is_dir() and labels.is_dir()]
+            if existing:
+                found.setdefault(split, existing)
     if not found and (root / "images").is_dir() and (root / "labels").is_dir():
         found[""] = [root / "images"]
     return found
 
 
 def read_yolo(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """Training and validation, or all where it is not split; masks where every object has a polygon.
+    """Read the training and validation split, or a single split; there are masks if every object has a polygon.
 
     Raises:
-        InputError: the YAML file cannot be used.
+        InputError: the YAML file is invalid.
     """
     file = path if path.is_file() else _yaml_file(path)
     names: list[str] | None
@@ -72,15 +73,16 @@ def read_yolo(path: Path, labels: Sequence[str] | None, report: AnnotationReport
     files = [splits["train"], splits["val"]] if len(splits) > 1 else list(splits.values())
     parsed = [[(image, _label_file(image)) for image in images] for images in files]
     lines = [[(image, label, _lines(label, report)) for image, label in split] for split in parsed]
-    every = [numbers for split in lines for _, _, found in split for _, numbers in found]
+    objects = [numbers for split in lines for _, _, found in split for _, numbers in found]
     if names is None:
-        names = [str(label) for label in range(int(max((numbers[0] for numbers in every), default=-1)) + 1)]
-    with_masks = bool(every) and all(len(numbers) > 5 for numbers in every) and (labels is None or "masks" in labels)
+        names = [str(label) for label in range(int(max((numbers[0] for numbers in objects), default=-1)) + 1)]
+    has_polygons = bool(objects) and all(len(numbers) > 5 for numbers in objects)
+    with_masks = has_polygons and (labels is None or "masks" in labels)
     return [_collect(path, split, names, with_masks, report) for split in lines]
 
 
 def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
-    """The images of each split and the names of the classes that a YAML file states."""
+    """The images of each split, and the names of the classes, from a YAML file."""
     try:
         content = yaml.safe_load(file.read_bytes())
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
@@ -90,12 +92,12 @@ def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
     if "kpt_shape" in content:
         raise InputError(f"{file} has key points, which are not read from YOLO's files: export them as COCO.")
     base = file.parent
-    stated = base / str(content.get("path") or "")
+    root = base / str(content.get("path") or "")
     splits = {}
     for split, keys in {"train": ("train",), "val": ("val", "valid", "test")}.items():
         value = next((content[key] for key in keys if content.get(key)), None)
-        stated_paths = value if isinstance(value, list) else [value] if value else []
-        found = [image for one in stated_paths for image in _images([_place(str(one), stated, base, file)])]
+        entries = value if isinstance(value, list) else [value] if value else []
+        found = [image for entry in entries for image in _images([_find_images(str(entry), root, base, file)])]
         if found:
             splits[split] = found
     if not splits:
@@ -115,10 +117,10 @@ def _names(names: object, file: Path) -> list[str] | None:
     raise InputError(f"The names in {file} are no list: write `names: [first, second]`.")
 
 
-def _place(name: str, stated: Path, base: Path, file: Path) -> Path:
-    """A folder or list of images; programs write paths that hold for their own machine, or one folder too high."""
+def _find_images(name: str, root: Path, base: Path, file: Path) -> Path:
+    """A folder or list of images; some programs write paths of their own machine, or with a wrong leading `../`."""
     plain = name.removeprefix("../")
-    candidates = [stated / name, base / name, base / plain, base / Path(name).name]
+    candidates = [root / name, base / name, base / plain, base / Path(name).name]
     found = next((path for path in candidates if path.exists()), None)
     if found is None:
         raise InputError(f"There is no {candidates[0]}, where {file} has images: fix `path` and {name!r} in it.")
@@ -126,7 +128,7 @@ def _place(name: str, stated: Path, base: Path, file: Path) -> Path:
 
 
 def _images(paths: Sequence[Path]) -> Iterator[str]:
-    """The images of folders and of text files that list them."""
+    """Yield the images in folders, and those listed in text files."""
     for path in paths:
         if path.is_file():
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -137,7 +139,7 @@ def _images(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def _listed(root: Path) -> list[str] | None:
-    """The names in a text file, one a line; None without such a file."""
+    """The names of the classes from a text file with one per line; None if there is no such file."""
     file = next((root / name for name in _NAMES if (root / name).is_file()), None)
     if file is None:
         return None
@@ -146,7 +148,7 @@ def _listed(root: Path) -> list[str] | None:
 
 
 def _label_file(image: str) -> Path:
-    """`.../labels/x.txt` for `.../images/x.jpg`: the last folder of that name counts."""
+    """The file `.../labels/x.txt` for `.../images/x.jpg`; only the last folder `images` is replaced."""
     path = Path(image)
     parts = list(path.parent.parts)
     indices = [index for index, part in enumerate(parts) if part == "images"]
@@ -156,11 +158,11 @@ def _label_file(image: str) -> Path:
 
 
 Line = tuple[int, list[float]]
-"""The number of a line, from 1, and its numbers: class, centre x, centre y, width, height; or class, x, y, x, y, ..."""
+"""The index of a line, from 1, and its numbers: class, centre x, centre y, width, height; or class, x, y, x, y, ..."""
 
 
 def _lines(file: Path, report: AnnotationReport) -> list[Line]:
-    """The objects of a file of labels; an image without objects may have none."""
+    """The objects of a label file; an image without objects does not need one."""
     if not file.is_file():
         return []
     found = []
@@ -213,7 +215,7 @@ def _collect(
 
 
 def _pixels(shares: Sequence[float], size: tuple[int, int]) -> tuple[list[float], list[float]]:
-    """The box in pixels, XYXY, and the flat polygon, empty where there is none."""
+    """The box in pixels, XYXY, and the polygon as a flat list, empty if the object has only a box."""
     height, width = size
     if len(shares) == 4:
         x, y, across, down = shares
