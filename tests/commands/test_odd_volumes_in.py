@@ -16,9 +16,9 @@ ANISOTROPIC = np.diag([0.5, 0.7, 9.0, 1.0])
 WRONG = {
     "flat.nii": "it has 2 dimensions (18 x 20), and a volume has three",
     "nan.nii": "1 of its 5,040 voxels are no numbers (NaN or infinite)",
-    "text.nii.gz": "it is damaged or no NIfTI file",
-    "far.nii": "its header says that its voxels lie 9000 x 9000 x 9000 mm apart",
-    "nowhere.nii": "its header does not say how far its voxels lie apart",
+    "text.nii.gz": "it is damaged or not a NIfTI file",
+    "far.nii": "by its header its voxels lie 9000 x 9000 x 9000 mm apart",
+    "nowhere.nii": "its header does not state the spacing of its voxels",
 }
 
 

@@ -103,8 +103,8 @@ def rgb(path):
         (lambda path: saved(path, ramp(5, 4)), r"it has 2 dimensions \(5 x 4\), and a volume has three"),
         (lambda path: saved(path, ramp(5, 4, 3, 2)), r"it has 4 dimensions \(5 x 4 x 3 x 2\), and a volume has three"),
         (nan, r"1 of its 64 voxels are no numbers \(NaN or infinite\)"),
-        (broken, "it is damaged or no NIfTI file"),
-        (lambda path: path.write_bytes(b"not a volume"), "it is damaged or no NIfTI file"),
+        (broken, "it is damaged or not a NIfTI file"),
+        (lambda path: path.write_bytes(b"not a volume"), "it is damaged or not a NIfTI file"),
         (rgb, "it has no voxels that are plain numbers"),
         (lambda path: None, "there is no such file"),
     ],
@@ -175,7 +175,7 @@ def test_an_odd_header_is_told_once(tmp_path, capfd):
     content = bytearray(saved(tmp_path / "a.nii", ramp(5, 4, 3)).read_bytes())
     content[70:72] = (9999).to_bytes(2, "little")  # the kind of number
     (tmp_path / "a.nii").write_bytes(content)
-    with pytest.raises(BadImage, match=r"damaged or no NIfTI file \(data code 9999"):
+    with pytest.raises(BadImage, match=r"damaged or not a NIfTI file \(data code 9999"):
         read_volume(tmp_path / "a.nii")
     assert capfd.readouterr() == ("", "")
 

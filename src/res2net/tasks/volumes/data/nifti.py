@@ -227,7 +227,7 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
         raise
     except Exception as error:  # damaged files make the reader raise nearly anything
         reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
-        raise bad_volume(path, f"it is damaged or no NIfTI file ({reason})") from error
+        raise bad_volume(path, f"it is damaged or not a NIfTI file ({reason})") from error
     if not array.size or array.dtype.kind not in "biuf":
         raise bad_volume(path, "it has no voxels that are plain numbers")
     affine = _affine(image)
