@@ -1,4 +1,4 @@
-"""The configuration of a run: typed, checked, written to YAML and read from it. Nothing here needs torch."""
+"""The configuration of a training run, with validation and YAML input and output. Nothing here needs torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ModelConfig:
     """The network."""
 
     everyday: ClassVar[tuple[str, ...]] = ("model", "weights")
-    """The options that short help shows; so in the other classes."""
+    """The options that the short help shows."""
 
     model: Annotated[str, tyro.conf.arg(aliases=("--backbone",)), "NAME"] = "res2net50_26w_4s"
     """Architecture; `res2net models` lists them."""
@@ -173,10 +173,11 @@ class TrainConfig(Generic[TaskOptions]):
             if value is not None:
                 check_range(name, value, low, high)
         _check_milestones(optim)
-        _check_fitting(optim)
+        _check_applicable(optim)
 
 
-def _check_fitting(optim: OptimConfig) -> None:
+def _check_applicable(optim: OptimConfig) -> None:
+    """Raise `InputError` if an option does not apply to the chosen optimizer or schedule."""
     if optim.betas is not None and optim.optimizer == "sgd":
         raise InputError("--betas applies to adam, adamw and lamb, and the optimizer is sgd: leave out --betas.")
     for option, value in (("--hold", optim.hold), ("--lr-end", optim.lr_end)):
@@ -200,16 +201,16 @@ def _check_milestones(optim: OptimConfig) -> None:
 
 
 def run_config(task: str, source: str, options: Mapping[str, Any], default: TrainConfig[Any] | None = None) -> Any:
-    """The configuration of a run from options by the names that they have on the command line.
+    """Create the configuration of a run from options by their command-line names.
 
     Args:
         task: name of the task.
         source: the data.
-        options: such as `{"model": "resnet50", "epochs": 10, "size": 224}`; those of the task are among them.
-        default: the options that are not given; by default the defaults.
+        options: options of the run and of the task, such as `{"model": "resnet50", "epochs": 10, "size": 224}`.
+        default: configuration for the options that are not given; by default each has its own default.
 
     Raises:
-        InputError: an option does not exist (the nearest is named), or does not fit.
+        InputError: an option does not exist (the message names the nearest), or its value is invalid.
     """
     kind: Any = TrainConfig[options_type(task)]  # type: ignore[misc]
     groups = {"model": ModelConfig, "data": DataConfig, "optim": OptimConfig, "task": options_type(task)}
@@ -226,12 +227,12 @@ def run_config(task: str, source: str, options: Mapping[str, Any], default: Trai
 
 
 def to_yaml(config: Any) -> str:
-    """A configuration as YAML, every value written out."""
+    """Convert a configuration to YAML, with all values written out."""
     return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The values in a YAML file; `InputError` when it cannot be read or holds no mapping."""
+    """Read the values of a YAML file; raises `InputError` if it cannot be read or is not a mapping."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What `res2net data` can do with data sets; the folders of tasks register it in their `data_tools.py`."""
+"""The checks and conversions of `res2net data`, which the folders of tasks register in their `data_tools.py`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 Cell = tuple[Image.Image, str]
-"""An image with its labels drawn on it, and a caption."""
+"""An image with its labels drawn on it, with a caption."""
 
 
 class Part(Protocol):
-    """A data set in one format, of which everything was read."""
+    """A data set, or the part of it that is in one format, after reading all of its annotations."""
 
     about: str
-    """The format in words."""
+    """The readable name of the format."""
 
     @property
     def faults(self) -> int:
@@ -46,11 +46,11 @@ class Part(Protocol):
         ...
 
     def tables(self, most: int | None) -> list[Table]:
-        """Counts, classes and faults; of classes at most so many, the most frequent."""
+        """Tables of counts, of classes (at most `most`, the most frequent ones) and of faults."""
         ...
 
     def images(self, count: int) -> list[Cell]:
-        """Images from all over the data set, those with objects first."""
+        """Images spread evenly over the data set, those with objects first."""
         ...
 
 
@@ -59,33 +59,33 @@ class DataCheck:
     """Recognises the formats of one family of data sets."""
 
     find: Callable[[Path], Sequence[Part]]
-    """What a path holds in these formats; nothing where it is in none of them."""
+    """A function that reads the parts of a path in these formats; it returns an empty list if there are none."""
     formats: str
-    """The formats in words, for a path that nobody recognises."""
+    """The readable names of the formats, for the message about an unknown format."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Makes a data set out of another: `res2net data NAME`."""
+    """Converts a data set to another one: `res2net data NAME`."""
 
     Arguments: type[Any]
     """A dataclass of its options."""
     about: str
     """What it does, for `--help`."""
     run: Callable[[Any], str]
-    """Takes the options, and returns a sentence about what was made."""
+    """A function that takes the options, writes the data set, and returns a sentence that describes it."""
 
 
 CHECKS: Registry[DataCheck] = Registry("Kind of data set")
-"""By the family of tasks."""
+"""Checks by family of tasks."""
 FALLBACK: Registry[Callable[[Path], Part]] = Registry("Kind of data set")
-"""What reads a path that none of `CHECKS` recognises; it raises `InputError` where it does not either."""
+"""Functions that read a path that none of `CHECKS` recognises, or raise `InputError`."""
 CONVERSIONS: Registry[Conversion] = Registry("Conversion")
-"""By the word behind `res2net data`."""
+"""Conversions by their name after `res2net data`."""
 
 
 def import_data_tools() -> None:
-    """Import the modules `data_tools` of all tasks and families, which fill the registries."""
+    """Import the module `data_tools.py` of all tasks and families, which fill the registries."""
     root = Path(__file__).parents[1]
     for path in sorted((root / "tasks").rglob("data_tools.py")):
         importlib.import_module(".".join(("res2net", *path.relative_to(root).with_suffix("").parts)))
@@ -111,14 +111,14 @@ def open_parts(source: str) -> list[Part]:
         raise InputError(f"{source} is no {known}, nor one of classes, for this reason: {error}") from error
 
 
-def spread(places: Sequence[int], count: int) -> list[int]:
-    """So many of the places, at equal distances."""
-    count = min(count, len(places))
-    return [places[number * len(places) // count] for number in range(count)]
+def spread(indices: Sequence[int], count: int) -> list[int]:
+    """At most `count` of the indices, evenly spaced."""
+    count = min(count, len(indices))
+    return [indices[number * len(indices) // count] for number in range(count)]
 
 
 def class_table(counts: dict[str, Counter[str]], splits: Sequence[str], what: str, most: int | None) -> Table:
-    """How many objects or images each class has, the most frequent first."""
+    """A table of the number of objects or images of each class, most frequent first."""
     ordered = sorted(counts.items(), key=lambda item: -item[1].total())
     rows: list[tuple[str | int, ...]] = [(name, *(found[split] for split in splits)) for name, found in ordered[:most]]
     left = len(ordered) - len(rows)
@@ -127,6 +127,6 @@ def class_table(counts: dict[str, Counter[str]], splits: Sequence[str], what: st
 
 
 def fault_table(report: AnnotationReport) -> Table:
-    """Each kind of fault, how many there are, and the first ones."""
+    """A table of the kinds of faults, with their number and the first examples."""
     rows = [(kind, count, "; ".join(map(str, report.examples[kind]))) for kind, count in report.counts.most_common()]
     return Table("What is wrong", [Column("fault"), Column("count"), Column("first")], rows)

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar with rates and time left, and a line for each epoch."""
+"""Progress bars of training and evaluation, with speed, loss and remaining time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["RunProgress"]
 
 
 class RunProgress(L.Callback):
-    """Bars for the epochs of a run and for the batches of the epoch, with images/s, loss and time left."""
+    """Shows progress bars for the run, the current epoch and evaluations, with images/s, loss and remaining time."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -30,7 +30,7 @@ class RunProgress(L.Callback):
         self._open()
         assert self.bar is not None
         epochs, batches = trainer.max_epochs or 1, int(trainer.num_training_batches)
-        # A run that goes on in the middle of an epoch has its last batch among those that are ready, not completed.
+        # When a run resumes within an epoch, Lightning counts its last batch as ready but not as completed.
         done = trainer.fit_loop.epoch_loop.batch_progress.current.ready % batches
         self._run = self.bar.add_task(
             "run", total=epochs * batches, completed=trainer.current_epoch * batches + done, note="batches"
@@ -39,19 +39,19 @@ class RunProgress(L.Callback):
         self._start_epoch(trainer, done)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the bar of an epoch anew; Lightning does not call this for an epoch that goes on in its middle."""
+        """Reset the bar of the epoch; Lightning does not call this when it resumes within an epoch."""
         self._start_epoch(trainer, 0)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bars on."""
+        """Advance the bars."""
         assert self.bar is not None
         assert self._epoch is not None
         assert self._run is not None
         self._images += len(batch[0]) * trainer.world_size
         rate = self._images / max(1e-9, time.monotonic() - self._since)
-        # Asking a GPU for the loss at every step would make it wait.
+        # Reading the loss from a GPU at every step would stall it.
         if outputs and (batch_idx % 10 == 0 or pl_module.device.type == "cpu"):
             loss = float(torch.as_tensor(outputs["loss"])) * trainer.accumulate_grad_batches  # Lightning divided it
             self.bar.update(self._epoch, note=f"{rate:,.0f} images/s, loss {loss:.3f}")
@@ -59,7 +59,7 @@ class RunProgress(L.Callback):
         self.bar.advance(self._run)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Show an evaluation's bar."""
+        """Add the bar of an evaluation."""
         self._open()
         assert self.bar is not None
         batches = trainer.num_val_batches or [0]
@@ -76,14 +76,14 @@ class RunProgress(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Move the evaluation's bar on."""
+        """Advance the bar of the evaluation."""
         assert self.bar is not None
         self._images += len(batch[0]) * trainer.world_size
         rate = self._images / max(1e-9, time.monotonic() - self._since)
         self.bar.update(self._validation, advance=1, note=f"{rate:,.0f} images/s")
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the evaluation's bar away."""
+        """Remove the bar of the evaluation."""
         assert self.bar is not None
         self.bar.remove_task(self._validation)
         if trainer.state.fn != "fit":
@@ -94,11 +94,11 @@ class RunProgress(L.Callback):
         self.close()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Close the bars, so that what went wrong can be read."""
+        """Close the bars, so that the error message is readable."""
         self.close()
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

@@ -1,4 +1,4 @@
-"""Recipes: runs as Python functions, each registered in the folder of its task. Nothing here needs torch.
+"""Recipes: complete run configurations as functions, registered in the folder of their task. Nothing here needs torch.
 
 A recipe is a function without arguments that returns a `TrainConfig`. The first line of its docstring states what it
 is; the lines after it give the command, the expected time and the expected score.
@@ -22,17 +22,17 @@ __all__ = ["RECIPES", "Recipe", "find_recipe", "overfit", "recipe", "recipes", "
 
 @dataclass(frozen=True)
 class Recipe:
-    """A run that anyone can repeat, and what it is measured by."""
+    """A reproducible run, with its goals and the baselines to compare it with."""
 
     configure: Callable[[], TrainConfig[Any]]
-    """Makes the configuration; its `source` is empty where the user gives the data."""
+    """A function that creates the configuration; its `source` is empty if the user has to provide the data."""
     goals: Mapping[str, float] = field(default_factory=dict)
-    """Values that metrics have to reach, set before anything was trained."""
+    """Values that metrics should reach, set before training."""
     baselines: str = ""
-    """`module:function` from the untrained task and its data to what is evaluated beside it, by name: tasks, such as a
-    predictor that sees no image, or the metrics of something that is no task."""
+    """`module:function` from the untrained task and its data to the baselines by name: tasks, such as one that predicts
+    a constant, or metrics that were computed in another way."""
     variants: str = ""
-    """`module:function` from a task to the ways, by name, in which it is evaluated before and after the training."""
+    """`module:function` from a task to variants of it by name, which are evaluated before and after training."""
 
     @property
     def about(self) -> str:
@@ -41,13 +41,13 @@ class Recipe:
 
 
 RECIPES: Registry[Recipe] = Registry("Recipe")
-"""All recipes by name, once `recipes` has imported them."""
+"""All recipes by name; `recipes` imports the modules that register them."""
 
 
 def recipe(
     *, goals: Mapping[str, float] | None = None, baselines: str = "", variants: str = ""
 ) -> Callable[[Callable[[], TrainConfig[Any]]], Callable[[], TrainConfig[Any]]]:
-    """Decorator: register a function under its name; the arguments are those of `Recipe`."""
+    """Decorator that registers a function as a recipe under its name; the arguments are those of `Recipe`."""
 
     def register(configure: Callable[[], TrainConfig[Any]]) -> Callable[[], TrainConfig[Any]]:
         name = str(getattr(configure, "__name__", ""))
@@ -58,7 +58,7 @@ def recipe(
 
 
 def recipes() -> Mapping[str, Recipe]:
-    """All recipes by name, of the modules `recipes` in the folders of tasks."""
+    """Import the module `recipes.py` of every task, and return all recipes by name."""
     for module in task_modules().values():
         if importlib.util.find_spec(f"{module}.recipes"):
             importlib.import_module(f"{module}.recipes")
@@ -66,18 +66,18 @@ def recipes() -> Mapping[str, Recipe]:
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name; `InputError` names the nearest."""
+    """The recipe with that name; if there is none, raises an `InputError` that names the nearest."""
     return recipes()[name]
 
 
 def _small_model(name: str = "res2net20_26w_4s_tiny") -> ModelConfig:
-    """A network that learns in few epochs from scratch."""
-    # In so few steps residual branches that start at zero hardly begin to learn; the official code has none.
+    """A small network that can be trained from scratch in a few epochs."""
+    # With so few steps, residual branches that are initialised to zero hardly learn; the official code has none.
     return ModelConfig(model=name, options={"zero_init_last": False})
 
 
 def _short_run(epochs: int) -> OptimConfig:
-    """What suits a small network and few epochs: AdamW and one cycle."""
+    """Optimisation for a small network and few epochs: AdamW with a one-cycle schedule."""
     return OptimConfig(
         epochs=epochs,
         optimizer="adamw",
@@ -92,7 +92,7 @@ def _short_run(epochs: int) -> OptimConfig:
 def small_run(
     task: str, options: Any, epochs: int, *, source: str = "shapes", model: str = "", batch_size: int = 16
 ) -> TrainConfig[Any]:
-    """A small network learns an embedded data set from scratch, on a laptop."""
+    """The configuration of a small network on an embedded data set, trained from scratch on a laptop."""
     return TrainConfig(
         task_name=task,
         source=source,
@@ -104,7 +104,7 @@ def small_run(
 
 
 def overfit(task: str, options: Any, images: int, size: int, epochs: int, lr: float = 3e-3) -> TrainConfig[Any]:
-    """A sanity check: a tiny network overfits a few images and is evaluated on the same."""
+    """The configuration of a sanity check: a tiny network overfits a few images, on which it is also evaluated."""
     return TrainConfig(
         task_name=task,
         source="",

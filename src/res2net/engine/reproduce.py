@@ -1,4 +1,4 @@
-"""Run a recipe: what the network learns, beside what it knew before and what needs no learning."""
+"""Reproduce a recipe: train its network, and compare it with its untrained state and with simple baselines."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ def reproduce(recipe: Recipe, config: TrainConfig[Any], console: Console) -> Tab
     """Evaluate the baselines and the untrained network, train it, write its report, and compare all of them.
 
     Args:
-        recipe: with its goals and baselines.
-        config: of the run: the recipe's, or one with some options changed.
+        recipe: the recipe, with its goals and baselines.
+        config: configuration of the run: that of the recipe, possibly with changed options.
         console: where progress is shown.
 
     Returns:
-        A row for each metric, a column for each network; or a row for each network, where it is evaluated in several
-        ways.
+        A table with a row for each metric and a column for each network and variant.
 
     Raises:
-        InputError: an option or the data do not fit.
-        StoppedError: the run was asked to stop; its state is saved.
+        InputError: an option or the data are invalid.
+        StoppedError: the run was asked to stop; its state has been saved.
     """
     source = open_data(config)
     torch.manual_seed(config.seed)
@@ -53,7 +52,7 @@ def reproduce(recipe: Recipe, config: TrainConfig[Any], console: Console) -> Tab
     console.print(f"Report: {trained.folder.report}", markup=False, highlight=False, soft_wrap=True)
     for way, task in variants(trained.task).items():
         name = f"trained{way and ', '}{way}"
-        # The task as it was trained has been evaluated already.
+        # `train` has already evaluated the unchanged task.
         scores[name] = trained.evaluation.metrics if task is trained.task else _metrics(task, source, config, console)
     return _table(recipe, config, trained.task, scores, sum(row["seconds"] for row in trained.rows), len(source.val))
 
@@ -68,7 +67,7 @@ def _no_baselines(untrained: Task, source: DataSource) -> Mapping[str, Any]:
 
 
 def _function(target: str) -> Any:
-    """The function of `module:function`; None for an empty text."""
+    """Import the function that `module:function` names; None for an empty string."""
     if not target:
         return None
     module, function = target.split(":")
@@ -109,7 +108,7 @@ def _table(
 
 
 def _verdict(values: list[float | None], goal: float | None, *, lower: bool) -> str:
-    """Whether all trained networks reached a goal, in a word."""
+    """Whether all trained variants reach the goal: "reached" or "missed", or an empty string without a goal."""
     if goal is None:
         return ""
     reached = all(value is not None and (value <= goal if lower else value >= goal) for value in values)

@@ -1,4 +1,4 @@
-"""The options of tasks, which need no torch, so that `res2net train --help` answers at once."""
+"""Find the options of tasks without importing torch, so that `res2net train --help` answers at once."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def options_type(task: str) -> type[Any]:
     """The dataclass of a task's options.
 
     Raises:
-        InputError: there is no such task; the nearest is named.
+        InputError: there is no such task; the message names the nearest.
     """
     kind: type[Any] = getattr(_module(task), f"{task.title()}Options")
     return kind
 
 
 def predict_options_type(task: str) -> type[Any]:
-    """The dataclass of the options that prediction has with this task, see `res2net.engine.verb_options`."""
+    """The dataclass of a task's options of `res2net predict`; see `res2net.engine.verb_options`."""
     return _verb_options(task, "PredictOptions")
 
 
 def eval_options_type(task: str) -> type[Any]:
-    """The dataclass of the options that evaluation has with this task, see `res2net.engine.verb_options`."""
+    """The dataclass of a task's options of `res2net eval`; see `res2net.engine.verb_options`."""
     return _verb_options(task, "EvalOptions")
 
 

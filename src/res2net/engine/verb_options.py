@@ -48,15 +48,15 @@ class EvalOptions:
     """Nothing beyond what all tasks have."""
 
     def prepare(self, task: Task) -> None:
-        """Set a trained task up, before its data are opened.
+        """Set up a trained task before its data are opened.
 
         Raises:
             InputError: the options do not fit the task.
         """
 
     def samples(self, task: Task, source: DataSource) -> Any:
-        """The samples to evaluate on, for a loader with `collate`."""
+        """The samples to evaluate on, for a loader that uses `collate`."""
         return task.datasets(source)[1]
 
     def finish(self, task: Task, source: DataSource, metric: Any) -> None:
-        """Do what is left after the evaluation that updated `metric`, such as writing a file."""
+        """Do what remains to be done after the evaluation that updated `metric`, such as writing a file."""

@@ -1,4 +1,4 @@
-"""Labels of pixels made out of the masks of objects: their classes, or what stands out since it is large."""
+"""Convert object masks to label maps: class maps, or saliency masks of the large objects."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from res2net.tasks.pixels.formats.classes import numbered
 __all__ = ["MADE", "Prepared", "prepare_pixels"]
 
 MADE = ("semantic", "saliency")
-"""The labels that masks of objects can become."""
+"""The labels that object masks can be converted to."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare_pixels` wrote: images of each split, classes of the pixels, images that were left out."""
+    """What `prepare_pixels` wrote: numbers of images, class names, and the number of images that were left out."""
 
     train: int
     val: int
@@ -46,24 +46,25 @@ def prepare_pixels(
     seed: int = 0,
     bad_annotations: str = "stop",
 ) -> Prepared:
-    """Write a data set with a label for each pixel, as folders `images` and `masks`, out of one with masks of objects.
+    """Convert a data set with object masks to one with label maps, in folders `images` and `masks`.
 
-    For "semantic" each object's mask has the number of its class, smaller objects lie on larger ones, crowds have no
-    label (255), and all else is background (0); `classes.json` has the names. For "saliency" the objects that cover at
-    least a share of the image are white; crowds are not, and images without such an object are left out.
+    For "semantic", the pixels of an object have the number of its class, smaller objects are drawn over larger ones,
+    crowds are unlabelled (255), and everything else is background (0); `classes.json` has the names. For "saliency",
+    objects that cover at least a given share of the image are white, except crowds, and images without such an object
+    are left out.
 
     Args:
-        path: a data set that `open_objects` reads, with masks.
+        path: a data set with masks that `open_objects` reads.
         label: one of `MADE`.
-        out: a folder that is not there yet, or is empty.
-        classes: only objects of these; by default of all.
-        least: share of the image that an object has to cover to be salient.
-        val_fraction: share of the validation where the data set is not split.
-        seed: of that split.
-        bad_annotations: "stop" raises `InputError` where annotations or images are wrong, "skip" leaves those out.
+        out: a new or empty folder.
+        classes: use only objects of these classes; by default of all.
+        least: minimum share of the image that a salient object covers.
+        val_fraction: share of the validation images if the data set has no split.
+        seed: seed of that split.
+        bad_annotations: "stop" raises `InputError` if annotations or images are faulty, "skip" leaves them out.
 
     Raises:
-        InputError: an option is wrong, the data set cannot be used, or something is at `out` already.
+        InputError: an option is invalid, the data set cannot be used, or `out` is not empty.
     """
     check_choice("Label", label, MADE)
     check_range("least", least, 0, 1)
@@ -95,7 +96,7 @@ def prepare_pixels(
 
 
 class _Maker:
-    """Makes maps of one label; `names` are the classes of their pixels."""
+    """Creates the label maps of one label; `names` are the classes of their pixels."""
 
     def __init__(self, label: str, class_names: Sequence[str], classes: Sequence[str], least: float) -> None:
         for name in classes:
@@ -104,14 +105,14 @@ class _Maker:
         self.label, self.least = label, least
         self.names = ("background", *wanted)
         if label == "semantic":
-            numbered(dict(enumerate(self.names)))  # it refuses too many, and two of one name
+            numbered(dict(enumerate(self.names)))  # raises an error for too many classes or duplicate names
         self.number_of = {label: wanted.index(name) + 1 for label, name in enumerate(class_names) if name in wanted}
 
     def write(self, images: ObjectImages, folder: Path, split: str, *, skip: bool) -> int:
-        """Write the images and maps of a split; says how many."""
-        places = [folder / kind / split for kind in ("images", "masks")]
-        for place in places:
-            place.mkdir(parents=True)
+        """Write the images and maps of a split, and return their number."""
+        image_folder, map_folder = (folder / kind / split for kind in ("images", "masks"))
+        image_folder.mkdir(parents=True)
+        map_folder.mkdir(parents=True)
         taken: set[str] = set()
         for index, path in enumerate(images.paths):
             try:
@@ -127,14 +128,14 @@ class _Maker:
             stem = Path(path).stem if Path(path).stem not in taken else f"{Path(path).stem}_{index}"
             taken.add(stem)
             if upright and path.lower().endswith(EXTENSIONS):
-                shutil.copyfile(path, places[0] / f"{stem}{Path(path).suffix}")
-            else:  # masks belong to the upright image
-                image.save(places[0] / f"{stem}.png")
-            Image.fromarray(made).save(places[1] / f"{stem}.png")
+                shutil.copyfile(path, image_folder / f"{stem}{Path(path).suffix}")
+            else:  # the masks are those of the upright image
+                image.save(image_folder / f"{stem}.png")
+            Image.fromarray(made).save(map_folder / f"{stem}.png")
         return len(taken)
 
     def _map(self, masks: NDArray[np.bool_], labels: Sequence[int], crowd: Sequence[bool]) -> NDArray[np.uint8] | None:
-        """The map `(H, W)` of an image's objects; None where it is not worth to learn from."""
+        """The label map `(H, W)` of an image's objects; None if the image has no salient object."""
         areas = masks.sum((1, 2))
         wanted = [row for row, label in enumerate(labels) if label in self.number_of]
         order = sorted(wanted, key=lambda row: -areas[row])
