@@ -1,7 +1,7 @@
-"""Parse the words behind a verb into a dataclass, with short help and one sentence for a mistake.
+"""Parse the arguments of a command into a dataclass, with short help and one-sentence error messages.
 
-A field shows as `--name N`, `X`, `TEXT` or `{a,b}` in help, by its type; a text in its annotation, such as
-`Annotated[str | None, "PATH"]`, replaces this.
+Help shows a field as `--name N`, `X`, `TEXT` or `{a,b}`, depending on its type; a string in its annotation, such as
+`Annotated[str | None, "PATH"]`, overrides this.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "True or
 PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
 COUNTS = {1: "one", 2: "two", 3: "three"}
 EXAMPLES = {"--weights": "runs/NAME/best.safetensors"}
-"""An example of an option that is required."""
+"""Example values of required options, for error messages."""
 
 
 def parse(kind: type[T], verb: str, arguments: Sequence[str], about: str, default: T | None = None) -> T:
-    """Parse words into a dataclass; options of nested dataclasses have no prefix.
+    """Parse arguments into a dataclass; options of nested dataclasses have no prefix.
 
-    `--help` prints help and ends the program. It shows the fields that a dataclass names in its class attribute
-    `everyday`, or all where it has none; `--help-all` shows all.
+    `--help` prints help and exits the program. It shows the fields that are listed in the class attribute `everyday`,
+    or all if there is none; `--help-all` shows all.
 
     Args:
         kind: the dataclass.
         verb: the words of the command before `arguments`, for help and messages.
-        arguments: the words to parse.
+        arguments: the arguments to parse.
         about: what the command does, for help.
-        default: where options that are not given come from.
+        default: provides the values of options that are not given.
 
     Raises:
-        InputError: an option is unknown (the message names the nearest), missing, or does not fit.
+        InputError: an option is unknown (the message names the nearest), missing, or has an invalid value.
     """
     words = list(arguments)
     options = dict(_options_of(kind))
@@ -67,16 +67,16 @@ def parse(kind: type[T], verb: str, arguments: Sequence[str], about: str, defaul
         with contextlib.redirect_stderr(complaint):
             value, unknown = tyro.cli(kind, args=words, **settings)
     except SystemExit as end:
-        # A mistake that a dataclass found has its sentence already; tyro was about to print it.
+        # An error raised by a dataclass already has a message, which tyro would have printed.
         found = next((error for error in _handled_before(end) if isinstance(error, InputError)), None)
-        raise found or InputError(_sentence(complaint.getvalue(), verb, words, options)) from None
+        raise found or InputError(_error_message(complaint.getvalue(), verb, words, options)) from None
     if unknown:
-        raise InputError(_about_unknown(unknown[0], verb, words, options))
+        raise InputError(_unknown_argument_message(unknown[0], verb, words, options))
     return value
 
 
 def value_of(option: str, words: Sequence[str]) -> str | None:
-    """The value of an option before anything is parsed; None where it is not given."""
+    """The value of an option in unparsed arguments; None if it is not given."""
     values = list(_values_of(option, words))
     return values[0] if values else None
 
@@ -98,7 +98,7 @@ class _Option(NamedTuple):
     hint: Any
     """Its type, without metadata."""
     metavar: str
-    """What stands for its value in help."""
+    """The placeholder of its value in help."""
 
 
 def _options_of(kind: Any) -> Iterator[tuple[str, _Option]]:
@@ -120,7 +120,7 @@ def _options_of(kind: Any) -> Iterator[tuple[str, _Option]]:
 
 
 def _without_metadata(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type without what `Annotated` adds to it, and that."""
+    """Split an annotation into the plain type and the metadata of `Annotated`."""
     metadata: tuple[Any, ...] = ()
     while typing.get_origin(hint) is Annotated:
         hint, *more = typing.get_args(hint)
@@ -169,7 +169,7 @@ def _metavar(hint: Any) -> str:
 
 
 def _print_help(kind: Any, verb: str, brief: bool, settings: dict[str, Any]) -> None:
-    """Print help and end the program."""
+    """Print help and exit the program."""
     hidden: set[str] = set()
     try:
         tyro.cli(kind, args=["--help"], registry=_help_registry(hidden, brief=brief), **settings)
@@ -179,11 +179,11 @@ def _print_help(kind: Any, verb: str, brief: bool, settings: dict[str, Any]) -> 
 
 
 def _help_registry(hidden: set[str], *, brief: bool) -> ConstructorRegistry:
-    """Rules by which tyro shows fields.
+    """The rules by which tyro shows fields.
 
     Args:
         hidden: receives the names of the fields that are left out.
-        brief: show the everyday fields alone, all of them in one group.
+        brief: show only the everyday fields, in a single group.
     """
     registry = ConstructorRegistry()
     inside = False
@@ -224,10 +224,10 @@ def _with(field: StructFieldSpec, *more: Any) -> StructFieldSpec:
 
 
 def _shown(field: StructFieldSpec) -> StructFieldSpec:
-    """A field as help shows it: with a short name of its value, and without a default that is empty."""
+    """A field with a short placeholder for its value, and without showing an empty default."""
     hint, metadata = _without_metadata(field.type)
     metavar = None if hint is bool else _metavar_of(field.name, hint, metadata)
-    # A positional without words is an empty tuple.
+    # A positional argument without values is an empty tuple.
     is_empty = field.default in (None, "", (), {}) or (
         tyro.conf.Positional in metadata and typing.get_origin(hint) is tuple
     )
@@ -239,14 +239,14 @@ def _shown(field: StructFieldSpec) -> StructFieldSpec:
 
 
 def _handled_before(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions that were being handled when this one was raised, the latest first."""
+    """Yield the exceptions that were being handled when this one was raised, latest first."""
     while error.__context__ is not None:
         error = error.__context__
         yield error
 
 
-def _about_unknown(word: str, verb: str, words: Sequence[str], options: dict[str, _Option]) -> str:
-    """The sentence on a word that nothing takes."""
+def _unknown_argument_message(word: str, verb: str, words: Sequence[str], options: dict[str, _Option]) -> str:
+    """The message about an argument that no option takes."""
     more = f"see `res2net {verb} --help`."
     name = word.partition("=")[0]
     if name.startswith("-"):
@@ -255,19 +255,19 @@ def _about_unknown(word: str, verb: str, words: Sequence[str], options: dict[str
         start = next((start for start in range(index - 1, -1, -1) if words[start].startswith("--")), None)
         option = None if start is None else options.get(words[start].replace("_", "-"))
         if start is not None and option is not None and index - start > 1 and re.fullmatch(r"[-+\d.e]+", word):
-            counted = re.sub("^a (whole )?number$", "one number", _described(option.hint))
+            counted = re.sub("^a (whole )?number$", "one number", _expected_values(option.hint))
             return f"{words[start]} takes {counted}, and {word!r} is one more: {more}"
     return f"{word!r} is one word too many: {more}"
 
 
-def _sentence(complaint: str, verb: str, words: Sequence[str], options: dict[str, _Option]) -> str:
-    """The message of tyro, a box of several lines, as one sentence."""
+def _error_message(complaint: str, verb: str, words: Sequence[str], options: dict[str, _Option]) -> str:
+    """Convert the error message of tyro, a box of several lines, to one sentence."""
     plain = re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯]|[-─]{5,}", "", complaint)
     message = " ".join(plain.split())
     more = f"see `res2net {verb} --help`."
     if "Missing from" in message or "required arguments" in message:
         names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+\b|\{[\w,-]+\})", plain, re.MULTILINE)
-        lacking = [_needed(name, options) for name in names]
+        lacking = [_missing_argument(name, options) for name in names]
         return f"`res2net {verb}` needs {' and '.join(lacking)}: {more}"
     if found := re.search(r"invalid choice '([^']*)' for argument '(\w+)'", message):
         check_choice(found[2], found[1], typing.get_args(options[found[2].upper()].hint))
@@ -275,22 +275,22 @@ def _sentence(complaint: str, verb: str, words: Sequence[str], options: dict[str
         return f"{found[1]} needs a value: {more}"
     if found := re.search(r"Error parsing (--[\w-]+)", message):
         name = found[1]
-        given, hint = _given(name, words), options[name].hint
+        given, hint = _given_values(name, words), options[name].hint
         if typing.get_origin(hint) is dict:
             return f"{name} needs NAME VALUE pairs; {given[-1]!r} has no value."
-        return f"{name} {' '.join(given)!r} does not fit: give {_described(hint)}."
+        return f"{name} {' '.join(given)!r} does not fit: give {_expected_values(hint)}."
     return f"{message.rstrip('.')}: {more}"
 
 
-def _given(option: str, words: Sequence[str]) -> list[str]:
-    """All words between an option and the next one."""
+def _given_values(option: str, words: Sequence[str]) -> list[str]:
+    """All arguments between an option and the next one."""
     last = max(index for index, word in enumerate(words) if word.partition("=")[0].replace("_", "-") == option)
     _, equals, value = words[last].partition("=")
     return [value] if equals else list(itertools.takewhile(lambda word: not word.startswith("--"), words[last + 1 :]))
 
 
-def _described(hint: Any) -> str:
-    """The values that an option takes, in words."""
+def _expected_values(hint: Any) -> str:
+    """A description of the values that an option takes."""
     (hint, *_) = _members(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
@@ -302,8 +302,8 @@ def _described(hint: Any) -> str:
     return NAMES.get(hint, "a value")
 
 
-def _needed(name: str, options: dict[str, _Option]) -> str:
-    """What is missing: an option and its value, perhaps with an example, or a positional argument."""
+def _missing_argument(name: str, options: dict[str, _Option]) -> str:
+    """Name a missing argument: an option with its value and possibly an example, or a positional argument."""
     if name.startswith("{"):
         return name.strip("{}").replace(",", " or ")
     if name not in options:
