@@ -134,7 +134,8 @@ def test_maps_by_windows_and_of_other_decoders(run, odd, tmp_path, task, decoder
 @pytest.mark.parametrize("task", ["segment", "translate"])
 def test_networks_for_other_signals_are_refused(refused, tiny, task, model):
     source = "shapes-masks" if task == "translate" else "shapes"
-    assert f"and the task {task} needs a 2-D one: choose another with --model." in refused("train", task, source, *tiny(model=model))
+    sentence = refused("train", task, source, *tiny(model=model))
+    assert f"and the task {task} needs a 2-D one: choose another with --model." in sentence
 
 
 def test_a_discriminator_needs_some_pixels(refused, tiny):

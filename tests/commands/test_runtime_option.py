@@ -1,4 +1,4 @@
-"""`res2net eval` and `res2net predict` with --runtime: exported networks in the place of checkpoints."""
+"""`res2net eval` and `res2net predict` of exported files, with and without --runtime."""
 
 import json
 import re
@@ -94,16 +94,16 @@ def test_broken_images(run, refused, exported, make_images):
 @pytest.mark.parametrize("verb", ["eval", "predict"])
 def test_what_does_not_fit_is_refused(refused, exported, images, trained, tmp_path, verb):
     path = exported("onnx")
-    assert "Unknown runtime 'onxx': did you mean 'onnx'?" in refused(verb, images, *with_runtime("onxx", path))
+    assert "Unknown --runtime 'onxx': did you mean 'onnx'?" in refused(verb, images, *with_runtime("onxx", path))
     assert "is for onnx and not for pt2" in refused(verb, images, *with_runtime("pt2", path))
-    assert "Unknown runtime 'aoti'" in refused(verb, images, *with_runtime("aoti", path))
+    assert "Unknown --runtime 'aoti'" in refused(verb, images, *with_runtime("aoti", path))
     assert "There is no file" in refused(verb, images, *with_runtime("onnx", tmp_path / "none.onnx"))
     assert "is missing, which describes" in refused(verb, images, *with_runtime("onnx", trained.best))
     more = {
         ("--model", "resnet50"): "holds its model itself: leave out --model.",
-        ("--accelerator", "gpu"): "--runtime onnx runs on the processor: leave out --accelerator.",
+        ("--accelerator", "gpu"): "is an exported network, which runs on the CPU: leave out --accelerator.",
         ("--precision", "bf16"): "onnx has no bf16: choose --runtime openvino, or --precision fp32.",
-        ("--precision", "fp17"): "Unknown precision of a runtime 'fp17'",
+        ("--precision", "fp17"): "Unknown --precision 'fp17'",
     }
     for options, sentence in more.items():
         assert sentence in refused(verb, images, *with_runtime("onnx", path), *options)
@@ -112,12 +112,18 @@ def test_what_does_not_fit_is_refused(refused, exported, images, trained, tmp_pa
 @pytest.mark.parametrize("verb", ["eval", "predict"])
 def test_features_have_no_results(refused, exported, images, verb):
     path = exported("onnx", "--features")
-    assert "gives features and no results" in refused(verb, images, *with_runtime("onnx", path))
+    assert "returns features and no results" in refused(verb, images, *with_runtime("onnx", path))
 
 
-def test_an_exported_file_without_the_runtime(refused, exported, images):
-    sentence = refused("predict", images, "--weights", exported("onnx"))
-    assert "--runtime onnx" in sentence
+@pytest.mark.parametrize("to", SAFE)
+def test_the_runtime_of_an_exported_file_is_detected(run, exported, images, to):
+    path = exported(to)
+    given = run("predict", images, *with_runtime(to, path), "--json")
+    detected = run("predict", images, "--weights", path, "--json")
+    assert (detected.status, detected.err, detected.out) == (0, "", given.out)
+    given, detected = run("eval", images, *with_runtime(to, path)), run("eval", images, "--weights", path)
+    assert (detected.status, detected.err) == (0, "")
+    assert metrics_in(detected.out) == metrics_in(given.out)
 
 
 def test_other_classes_are_refused(refused, exported, tmp_path):
