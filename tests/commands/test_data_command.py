@@ -110,7 +110,7 @@ def test_what_is_refused(refused, tmp_path, coco):
     assert refused("data", "check", tmp_path / "none").startswith("There is no file or folder ")
     (tmp_path / "empty").mkdir()
     sentence = refused("data", "check", tmp_path / "empty")
-    assert "is no data set with objects (COCO, " in sentence
+    assert "is neither a data set with objects (COCO, " in sentence
     assert sentence.endswith("put the images of each class into a folder of their own.") or "class folders" in sentence
     root = coco([0, 0, 9, 9])
     assert "did you mean 'check'?" in refused("data", "chekc", root)

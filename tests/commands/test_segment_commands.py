@@ -92,7 +92,7 @@ def test_options_may_be_changed_after_training(run, refused, learnt, image):
     words = ["predict", "segment", image, "--weights", learnt, "--accelerator", "cpu", "--task-options"]
     assert run(*words, "window", 32, "scales", "[0.5,1]", "flip_test", "true").status == 0
     assert "did you mean 'window'" in refused(*words, "windows", 32)
-    assert "not known" in refused(*words, "decoder", "unet")
+    assert "Unknown option to change after training 'decoder'" in refused(*words, "decoder", "unet")
     assert "overlap 2" in refused(*words, "overlap", 2)
     assert "is not" in refused(*words, "window", "wide")
     assert "takes names with numbers, lists or words" in refused(*words, "scales", "[0.5")

@@ -1,1 +1,1 @@
-"""The verbs of the command line, one file each; `run` takes what stands behind the verb."""
+"""The verbs of the command line, one file each; `run` takes the words after the verb."""

@@ -148,13 +148,13 @@ def _check_choices(words: Sequence[str], options: dict[str, _Option]) -> None:
 
 
 def _metavar_of(name: str, hint: Any, metadata: Sequence[Any]) -> str:
-    """What stands for the value of a field: a text in `Annotated`, the name of a positional, or what its type says."""
+    """The placeholder of a value in help: a string in `Annotated`, the name of a positional, or a name of the type."""
     usual = name.upper() if tyro.conf.Positional in metadata else _metavar(hint)
     return next((one for one in metadata if isinstance(one, str)), usual)
 
 
 def _metavar(hint: Any) -> str:
-    """What stands for a value of a type."""
+    """The placeholder of a value of a type."""
     (hint, *_) = _members(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:

@@ -67,7 +67,7 @@ def parse_run(
 
     Args:
         verb: of the command.
-        words: behind the verb and the task.
+        words: the words after the verb and the task.
         task: name of the task.
         ready: the configuration of a recipe, which the words may change.
 

@@ -107,8 +107,8 @@ def open_parts(source: str) -> list[Part]:
     try:
         return [read(path) for read in FALLBACK.values()]
     except InputError as error:
-        known = ", nor ".join(check.formats for check in CHECKS.values())
-        raise InputError(f"{source} is no {known}, nor one of classes, for this reason: {error}") from error
+        known = ", a ".join(check.formats for check in CHECKS.values())
+        raise InputError(f"{source} is neither a {known} nor a data set of classes: {error}") from error
 
 
 def spread(indices: Sequence[int], count: int) -> list[int]:
