@@ -27,8 +27,9 @@ from res2net.task.base import TASKS
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
-MARK = r"(?:<!-- (?P<mark>not run|not checked|size) -->\n+)?"
-"""What a page says of a block: not to run it, or not to check its commands; `test_contributing.py` runs `size`."""
+MARK = r"(?:<!-- (?P<mark>not run|not checked|size|file: [^>]+) -->\n+)?"
+"""What a page says of a block: not to run it, or not to check its commands; `test_contributing.py` runs `size`
+and files."""
 BLOCK = re.compile(rf"^{MARK}```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 OF_TASKS = {"train": options_type, "predict": predict_options_type, "eval": eval_options_type}
 """Verbs whose options depend on the task."""

@@ -94,7 +94,7 @@ def test_options_may_be_changed_after_training(run, refused, learnt, image):
     assert "did you mean 'window'" in refused(*words, "windows", 32)
     assert "Unknown option to change after training 'decoder'" in refused(*words, "decoder", "unet")
     assert "overlap 2" in refused(*words, "overlap", 2)
-    assert "is not" in refused(*words, "window", "wide")
+    assert "does not fit: give a whole number" in refused(*words, "window", "wide")
     assert "takes names with numbers, lists or words" in refused(*words, "scales", "[0.5")
 
 

@@ -81,7 +81,7 @@ def test_an_exported_network_finds_the_same(run, refused, scans, weights, tmp_pa
     (one,), (two,) = (json.loads(answer.out)[0]["classes"] for answer in (own, exported))
     assert two["voxels"] == pytest.approx(one["voxels"], abs=2)
     assert refused("export", "volumes", weights, "--to", "onnx", "--features", "--out", tmp_path / "f.onnx") == (
-        "The features of volumes are not exported: leave out --features."
+        "The features of volumes cannot be exported: leave out --features."
     )
 
 
@@ -102,9 +102,11 @@ def test_mistakes(refused, scans, tmp_path):
     train = ["train", "volumes"]
     assert "has no volumes with labels: it needs the folders" in refused(*train, tmp_path / "empty", *TINY)
     assert "There is no file or folder" in refused(*train, tmp_path / "nowhere", *TINY)
-    assert "is for signals of 1 dimensions" in refused(*train, scans, *TINY, "--model", "ecapa_tdnn_512")
+    assert "is a 1-D network, and the task volumes needs a 2-D or 3-D one" in refused(
+        *train, scans, *TINY, "--model", "ecapa_tdnn_512"
+    )
     assert "input channels does not fit volumes" in refused(*train, scans, *TINY, "--slices", 3)
-    assert "have no labels but of voxels" in refused("train", "classify", "volumes", *TINY[:2])
+    assert "has labels of voxels alone" in refused("train", "classify", "volumes", *TINY[:2])
     assert "Unknown label 'label_map'" in refused(*train, "shapes", *TINY)
     with_nan = write_set(tmp_path / "nan")
     for index in range(4):

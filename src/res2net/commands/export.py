@@ -59,7 +59,8 @@ def run(arguments: Sequence[str]) -> None:
     else:
         task = TASKS[name].restore(chosen.source, None)
         metadata = {"source": FRESH}
-        Console(stderr=True).print("The weights are not trained: give trained ones with --weights.", highlight=False)
     console = Console()
     path = export_task(task, metadata, settings, console).path
+    if metadata["source"] == FRESH:
+        Console(stderr=True).print("The weights are not trained: give trained ones with --weights.", highlight=False)
     console.print(f"{path} and {path.name}.json", highlight=False, markup=False, soft_wrap=True)

@@ -76,9 +76,9 @@ def test_a_image_of_another_size_or_without_its_end_is_told(photos):
 def test_real_photos(real_data):
     look = Preprocessing(size=60, **PLAIN)
     both = [
-        open_source(real_data("coco_mini"), labels=LABELS, decode=decode).transformed(
-            object_eval_transform(look), object_eval_transform(look)
-        )[1]
+        open_source(
+            real_data("coco_mini"), DataSettings(decode=decode), labels=LABELS, reader=read_objects
+        ).transformed(object_eval_transform(look), object_eval_transform(look))[1]
         for decode in ("full", "scaled")
     ]
     for index in range(4):

@@ -251,7 +251,7 @@ def test_options_that_do_not_fit(options, sentence):
 
 
 def test_a_refinement_that_is_not_known(make):
-    with pytest.raises(InputError, match="Unknown refinement 'tailor': did you mean 'taylor'"):
+    with pytest.raises(InputError, match="Unknown refine 'tailor': did you mean 'taylor'"):
         make(refine="tailor")
 
 
