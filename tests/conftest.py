@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,3 +39,53 @@ def real_data() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+FORKS = """
+import json, os, sys, traceback
+import torch, torchvision
+
+for line in sys.stdin:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(write, 1)
+        os.dup2(write, 2)
+        status = 1
+        try:
+            exec(json.loads(line), {"__name__": "__main__"})
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(status)
+    os.close(write)
+    with open(read, encoding="utf-8") as pipe:
+        printed = pipe.read()
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), printed]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Iterator[Callable[[str], str]]:
+    """`fresh(code)` is what code prints in a process that has imported torch and torchvision and nothing else.
+
+    Importing them takes seconds, so one process has done it, and each call is a fork of that one.
+    """
+    server: subprocess.Popen[str] | None = None
+
+    def run(code: str) -> str:
+        nonlocal server
+        if server is None:
+            command = [sys.executable, "-c", FORKS]
+            server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert server.stdin is not None
+        assert server.stdout is not None
+        print(json.dumps(code), file=server.stdin, flush=True)
+        status, printed = json.loads(server.stdout.readline())
+        assert status == 0, printed
+        return printed
+
+    yield run
+    if server is not None:
+        server.communicate()

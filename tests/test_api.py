@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -299,21 +297,25 @@ def test_options_of_a_task_alone(tmp_path):
 # Starting quickly.
 
 
-def imported(statements):
+@pytest.fixture
+def imported(fresh):
     """The heavy libraries and the tasks that a process has imported after it ran these statements."""
-    ask = f"""
+
+    def ask(statements):
+        printed = fresh(f"""
 import sys
 {statements}
 print([library for library in {HEAVY} if library in sys.modules])
 print([module for module in sys.modules if module.startswith("res2net.tasks.") and module.endswith(".task")])
-"""
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
-    heavy, tasks = done.stdout.splitlines()[-2:]
-    return heavy, tasks
+""")
+        heavy, tasks = printed.splitlines()[-2:]
+        return heavy, tasks
+
+    return ask
 
 
 @pytest.mark.parametrize("name", ["classify", "detect", "depth"])
-def test_a_prediction_imports_nothing_that_it_does_not_need(name):
+def test_a_prediction_imports_nothing_that_it_does_not_need(imported, name):
     """Neither a library that takes long to import nor another task."""
     file = str(CHECKPOINTS / f"{name}.safetensors")
     heavy, tasks = imported(
@@ -324,7 +326,7 @@ def test_a_prediction_imports_nothing_that_it_does_not_need(name):
     assert f".{name}.task" in tasks
 
 
-def test_nor_does_the_command():
+def test_nor_does_the_command(imported):
     words = ["predict", str(IMAGE), "--weights", str(CHECKPOINTS / "classify.safetensors"), "--json"]
     heavy, tasks = imported(f"from res2net.cli import main; assert not main({words!r})")
     assert (heavy, tasks) == ("[]", "['res2net.tasks.classify.task']")

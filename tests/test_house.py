@@ -126,30 +126,20 @@ def test_shared_folders_name_no_task(name):
     assert "res2net.tasks." not in MODULES[name].read_text(encoding="utf-8")
 
 
-# Each task is imported in a copy of a process that has imported torch, which takes seconds.
-IMPORT_TASKS = """
-import os
+IMPORT_TASK = """
 import sys
-import torch
 from res2net.task import task_modules
 from res2net.task.base import TASKS
-modules = {name: f"{module}.task" for name, module in task_modules().items()}
-print("at first", [module for module in modules.values() if module in sys.modules])
-for task in modules:
-    if os.fork() == 0:
-        TASKS[task]
-        others = [module for name, module in modules.items() if module in sys.modules and name != task]
-        print(task, others, flush=True)
-        os._exit(0)
-    assert os.wait()[1] == 0, task
+modules = {{name: f"{{module}}.task" for name, module in task_modules().items()}}
+assert not [module for module in modules.values() if module in sys.modules]
+TASKS[{task!r}]
+print([name for name, module in modules.items() if module in sys.modules])
 """
 
 
-def test_only_the_task_that_is_asked_for_is_imported():
-    command = [sys.executable, "-u", "-c", IMPORT_TASKS]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == [f"{name} []" for name in ("at first", *task_names())]
+@pytest.mark.parametrize("task", task_names())
+def test_only_the_task_that_is_asked_for_is_imported(fresh, task):
+    assert fresh(IMPORT_TASK.format(task=task)) == f"['{task}']\n"
 
 
 def test_the_contract_is_small():

@@ -1,7 +1,6 @@
 """Networks in int8 agree with those they were made of."""
 
 import functools
-import subprocess
 import sys
 
 import pytest
@@ -86,13 +85,12 @@ def test_the_network_itself_stays_as_it_is(network, batches, tmp_path):
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
-def test_a_program_of_torch_needs_no_torchao_to_run(in_int8):
+def test_a_program_of_torch_needs_no_torchao_to_run(in_int8, fresh):
     code = (
         "import sys, torch\nsys.modules['torchao'] = None\nfrom res2net.export import load_runtime\n"
         f"print(tuple(load_runtime({str(in_int8('pt2'))!r})(torch.zeros(2, 3, {SIZE}, {SIZE})).shape))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "(2, 7)\n"
+    assert fresh(code) == "(2, 7)\n"
 
 
 @pytest.mark.parametrize("format_name", INT8_FORMATS)

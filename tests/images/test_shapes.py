@@ -1,7 +1,5 @@
 """The procedural set: the same images everywhere, and labels that agree with the pixels and with each other."""
 
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -35,10 +33,9 @@ def test_a_image_depends_on_seed_split_and_index_alone():
     assert not torch.equal(data[2][0], data[3][0])
 
 
-def test_another_process_draws_the_same_image():
+def test_another_process_draws_the_same_image(fresh):
     code = "from res2net.images.shapes.dataset import Shapes; print(int(Shapes(9, size=32)[7][0].long().sum()))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert int(out) == int(Shapes(9, size=32)[7][0].long().sum())
+    assert int(fresh(code)) == int(Shapes(9, size=32)[7][0].long().sum())
 
 
 def test_kept_images_are_the_drawn_ones_and_their_targets_are_not_shared():
