@@ -233,20 +233,23 @@ def overfit(run, recipe, source, folder, score):
     return scores[0], scores[-1]
 
 
-def test_people_on_real_images_are_learnt_by_heart(run, real_data, tmp_path):
+@pytest.mark.slow
+def test_people_on_real_images_are_overfitted(run, real_data, tmp_path):
     begin, end = overfit(run, "overfit_instance", real_data("penn_fudan"), tmp_path / "run", "mask_AP50")
     assert begin < 10
     assert end > 90
 
 
-def test_things_on_real_images_are_learnt_by_heart(run, real_data, tmp_path):
+@pytest.mark.slow
+def test_things_on_real_images_are_overfitted(run, real_data, tmp_path):
     """29 and 35 objects, most of them of a few pixels, are in two of the four images."""
     begin, end = overfit(run, "overfit_detect", real_data("coco_mini"), tmp_path / "run", "box_AP50")
     assert begin < 5
     assert end > 40
 
 
-def test_key_points_on_real_images_are_learnt_by_heart(run, real_data, tmp_path):
+@pytest.mark.slow
+def test_key_points_on_real_images_are_overfitted(run, real_data, tmp_path):
     """Six people; one of them has its second point beyond its crop, so that 5 of 6 can be found."""
     begin, end = overfit(run, "overfit_keypoints", real_data("coco_mini"), tmp_path / "run", "keypoint_AP")
     assert begin < 5

@@ -53,6 +53,7 @@ def image(regions):
     return sorted((regions / "images" / "val").iterdir())[0]
 
 
+@pytest.mark.slow
 def test_overfits_people_of_real_images(run, real_data, tmp_path):
     answer = run("data", "prepare", real_data("penn_fudan"), "--to", "semantic", "--out", tmp_path / "people")
     assert answer.status == 0, answer.err
