@@ -82,7 +82,7 @@ def test_the_folder_of_a_run(model, tmp_path):
 @pytest.mark.parametrize(("ending", "library"), [("pt2", "torch"), ("onnx", "onnxruntime"), ("xml", "openvino")])
 def test_an_exported_file_predicts_as_its_checkpoint(model, ending, library):
     pytest.importorskip(library)
-    exported = res2net.load(FILES / "exports" / f"classify.{ending}")
+    exported = res2net.load(FILES / "exports" / f"classify.{ending}", trust=ending == "pt2")
     assert (exported.exported, exported.accelerator, exported.name) == (True, "cpu", "classify")
     assert exported.class_names == model.class_names
     # The exported network may have another fixed size than the checkpoint.
@@ -113,6 +113,7 @@ def test_weights_that_do_not_state_their_model(tmp_path):
         ("classify.safetensors", {"task_options": {"flip": 1.0}}, "has no options that can change after training"),
         ("../exports/classify.onnx", {"model": "resnet50"}, "holds its model itself"),
         ("../exports/classify.onnx", {"accelerator": "gpu"}, "runs on the CPU"),
+        ("../exports/classify.pt2", {}, "Opening"),
         ("../exports/classify.onnx", {"task": "detect"}, "was trained for classify, not for detect"),
     ],
 )

@@ -97,11 +97,11 @@ def test_an_export_writes_a_file_that_predicts_the_same(run, tmp_path):
     exported = trained.export("pt2", tmp_path / "network.pt2")
     assert exported.path == tmp_path / "network.pt2"
     assert exported.agreement.relative < 1e-4
-    (one,), (other,) = (loaded.predict(IMAGE) for loaded in (res2net.load(exported.path), trained))
+    (one,), (other,) = (loaded.predict(IMAGE) for loaded in (res2net.load(exported.path, trust=True), trained))
     assert one.classes == other.classes
     assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
     assert "exists: choose another name" in message(lambda: trained.export("pt2", exported.path))
-    assert "is an exported network already" in message(lambda: res2net.load(exported.path).export("onnx"))
+    assert "is an exported network already" in message(lambda: res2net.load(exported.path, trust=True).export("onnx"))
     assert "did you mean 'calibrate'?" in message(lambda: trained.export("pt2", callibrate="images"))
     assert "did you mean 'onnx'?" in message(lambda: trained.export("onx"))
 

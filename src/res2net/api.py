@@ -275,24 +275,28 @@ def load(
     accelerator: str = "auto",
     precision: str | None = None,
     task_options: Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> Model:
     """Load a trained task: a checkpoint, the folder of a run, an exported file, or published weights.
 
     Args:
-        file: `runs/NAME/best.safetensors`, `runs/NAME`, `model.onnx`, `model.xml`, `model.pt2`; or with `model` another
+        file: `runs/NAME/best.safetensors`, `runs/NAME`, `model.onnx`, `model.xml`; or with `model` another
             checkpoint file or a tag such as "in1k".
         model: name of the architecture, if the file has no metadata about it.
         task: the task that is expected; by default that of the file.
-        runtime: runtime of an exported file: "openvino", "onnx" or "pt2"; by default the one that matches the file.
+        runtime: runtime of an exported file: "openvino", "onnx", "pt2" or "aoti"; by default the one that matches the
+            file.
         accelerator: "cpu", "gpu", "mps" or "auto"; exported networks run on the CPU.
         precision: "fp32", "bf16" or "fp16"; by default as in training, and fp32 for exported networks.
         task_options: new values of those options of the task that may be changed after training.
+        trust: open a file even if that can run code that is in it, as with "pt2" and "aoti": only for files that you
+            made yourself or whose author you trust.
 
     Returns:
         The model, whose network is in evaluation mode.
 
     Raises:
-        InputError: the file is missing or damaged, or does not fit the other arguments.
+        InputError: the file is missing or damaged, does not fit the other arguments, or needs `trust`.
     """
     from res2net.export.artefact import sidecar
     from res2net.export.settings import FORMATS
@@ -313,7 +317,7 @@ def load(
         raise InputError(f"{path} is an exported network, which runs on the CPU: leave out --accelerator.")
     from res2net.export.task import restore_exported
 
-    restored, artefact = restore_exported(path, runtime, precision or "fp32", task)
+    restored, artefact = restore_exported(path, runtime, precision or "fp32", task, trust=trust)
     adjust(restored, task_options or {})
     return Model(restored, artefact.training, path, exported=True)
 

@@ -63,7 +63,7 @@ def found_by(run, made, checkpoints):
     def call(source, task, detector, to):
         words = ["--weights", checkpoints(task, detector), "--accelerator", "cpu"]
         if to is not None:
-            words = ["--weights", made(task, detector, to)[0], "--runtime", to]
+            words = ["--weights", made(task, detector, to)[0], "--runtime", to, "--trust"]
         answer = run("predict", task, source, *words, "--json")
         assert answer.status == 0, answer.err
         return [entry["objects"] for entry in json.loads(answer.out)]

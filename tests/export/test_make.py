@@ -77,7 +77,7 @@ def test_a_file_states_all_that_its_use_needs(task, tmp_path):
     assert artefact.training == {"batch_size": 2, "seed": 7, "val_fraction": 0.5}
     assert artefact.agreement == made.agreement.to_dict()
     assert artefact.preprocessing.size == 32
-    restored, _ = restore_exported(made.path)
+    restored, _ = restore_exported(made.path, trust=True)
     images = torch.stack([restored.transform(False)(Image.new("RGB", (40, 40), c), {})[0] for c in ("red", "blue")])
     for one, other in zip(restored.predict(images), task.predict(images), strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
@@ -88,7 +88,7 @@ def test_features_have_no_results(task, tmp_path):
     made = export_task(task, {}, settings)
     assert list(read_artefact(made.path).outputs) == list(task.model.stage_names)
     with pytest.raises(InputError, match=r"returns features and no results: export the network without --features\.$"):
-        restore_exported(made.path)
+        restore_exported(made.path, trust=True)
 
 
 def test_what_a_task_cannot_be_exported_as(task):

@@ -1,12 +1,9 @@
 """Exported networks say what the network says, in every runtime."""
 
-import io
 import json
-import pickle
 import shutil
 import zipfile
 
-import numpy as np
 import pytest
 import torch
 
@@ -23,7 +20,7 @@ FORMATS = ("pt2", "onnx", "openvino")
 @pytest.mark.parametrize("dynamic_batch", [False, True], ids=["fixed", "dynamic"])
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_the_logits_are_those_of_the_network(exported, network, format_name, dynamic_batch):
-    runtime = load_runtime(exported(format_name, dynamic_batch))
+    runtime = load_runtime(exported(format_name, dynamic_batch), trust=True)
     for count in (1, 2, 5):
         agreement = compare_outputs(runtime, network, [torch.randn(count, 3, SIZE, SIZE)], logits=True)
         assert agreement.images == count
@@ -61,14 +58,15 @@ def test_features_are_those_of_the_network(network, described, tmp_path, format_
     pyramid = Pyramid(network)
     export_network(pyramid, images, path, format_name, names=network.stage_names)
     described(format_name, network, (1, 3, SIZE, SIZE), outputs=network.stage_names).write(path)
-    agreement = compare_outputs(load_runtime(path), pyramid, [torch.randn(3, 3, SIZE, SIZE)], logits=False)
+    agreement = compare_outputs(load_runtime(path, trust=True), pyramid, [torch.randn(3, 3, SIZE, SIZE)], logits=False)
     assert agreement.relative < 1e-5
 
 
 @pytest.mark.slow
 def test_the_compiled_library_says_the_same(exported, network):
     images = [torch.randn(3, 3, SIZE, SIZE)]
-    assert compare_outputs(load_runtime(exported("aoti")), network, images, logits=True).relative < 1e-5
+    runtime = load_runtime(exported("aoti"), "aoti", trust=True)
+    assert compare_outputs(runtime, network, images, logits=True).relative < 1e-5
 
 
 def test_what_a_difference_looks_like(network):
@@ -105,10 +103,10 @@ def test_damaged_files_get_one_sentence(exported, tmp_path, format_name):
     path = copied(exported(format_name), tmp_path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InputError, match="is damaged or not for this"):
-        load_runtime(path)
+        load_runtime(path, trust=True)
     path.write_bytes(b"")
     with pytest.raises(InputError, match="is damaged or not for this"):
-        load_runtime(path)
+        load_runtime(path, trust=True)
 
 
 @pytest.mark.parametrize(
@@ -150,25 +148,6 @@ def test_what_does_not_fit_is_refused(exported, tmp_path):
         load_runtime(exported("onnx"))(torch.randn(1, 3, 48, 48))
 
 
-class Trap:
-    """A pickle that would write a file where it is read."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return np.save, (str(self.path), np.zeros(1))
-
-
-def rewritten(path, change):
-    """The archive with the content of its files changed."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(content, "w") as out:
-        for name in archive.namelist():
-            out.writestr(name, change(name, archive.read(name)))
-    path.write_bytes(content.getvalue())
-
-
 def test_a_program_of_torch_has_no_images_and_no_paths(exported):
     with zipfile.ZipFile(exported("pt2")) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
@@ -177,32 +156,25 @@ def test_a_program_of_torch_has_no_images_and_no_paths(exported):
     assert not any(len(content) > image for name, content in contents.items() if "sample_inputs" in name)
 
 
-def test_a_program_of_torch_runs_no_code_from_its_pickles(exported, tmp_path):
-    path, caught = copied(exported("pt2"), tmp_path), tmp_path / "caught.npy"
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if "sample_inputs" in name or "weight" in name]
-    assert names
-
-    def trap(name, content):
-        if name.endswith(".json"):
-            return content.replace(b'"use_pickle": false', b'"use_pickle": true')
-        return pickle.dumps(Trap(caught)) if name in names else content
-
-    rewritten(path, trap)
-    with pytest.raises(InputError, match="is damaged or not for this version of pt2"):
-        load_runtime(path)
-    assert not caught.exists()
+@pytest.mark.parametrize("choice", [None, "pt2", "aoti"])
+def test_files_that_can_run_code_need_trust(exported, tmp_path, choice):
+    """They are refused before they are opened: this one is not even an archive."""
+    path = copied(exported("pt2"), tmp_path)
+    path.write_bytes(b"never read")
+    beside = path.with_name(path.name + ".json")
+    beside.write_text(beside.read_text().replace('"format": "pt2"', f'"format": "{choice or "pt2"}"'))
+    with pytest.raises(InputError, match=r"can run any code .* add --trust \(in Python trust=True\)"):
+        load_runtime(path, choice)
+    with pytest.raises(InputError, match="is damaged or not for this version"):
+        load_runtime(path, choice, trust=True)
 
 
-def test_a_program_of_torch_runs_no_code_from_its_expressions(exported, tmp_path):
-    path = copied(exported("pt2", True), tmp_path)
-
-    def trap(_name, content):
-        return content.replace(b"Symbol('s", b"exit() or Symbol('s")
-
-    rewritten(path, trap)
-    with pytest.raises(InputError, match="has an expression that is not arithmetic"):
-        load_runtime(path)
+def test_machine_code_is_chosen_by_the_user_and_not_by_the_file(exported, tmp_path):
+    path = copied(exported("pt2"), tmp_path)
+    beside = path.with_name(path.name + ".json")
+    beside.write_text(beside.read_text().replace('"format": "pt2"', '"format": "aoti"'))
+    with pytest.raises(InputError, match="only an explicit --runtime aoti opens"):
+        load_runtime(path, trust=True)
 
 
 def test_the_description_is_read_as_it_was_written(exported, network, described):

@@ -182,7 +182,7 @@ def calibration_batches(case: Case, subject: Subject) -> list[Tensor]:
 
 def exported_run(case: Case, subject: Subject, setting: Setting, file: Path) -> Run:
     """Prepare an exported network in its runtime."""
-    network = load_runtime(file, case.runtime, precision=runtime_precision(case), threads=setting.threads)
+    network = load_runtime(file, case.runtime, precision=runtime_precision(case), threads=setting.threads, trust=True)
     images = random_images(case.batch, subject.channels, case.size)
     return lambda: network(images)
 

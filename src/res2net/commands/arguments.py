@@ -12,7 +12,7 @@ import yaml
 
 from res2net.engine.choices import Accelerator, BadImages
 from res2net.errors import InputError, nearest
-from res2net.export.settings import SafeRuntime
+from res2net.export.settings import Format
 from res2net.task import task_names
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ class RunningArguments:
     """At an image that cannot be read, stop, or skip and report it."""
     accelerator: Accelerator = "auto"
     """The device to run on."""
-    runtime: SafeRuntime | None = None
+    runtime: Format | None = None
     """Runtime of an exported file; by default the one that it was exported for."""
+    trust: bool = False
+    """Open exported files of torch (pt2, aoti), which can run any code that is in them."""
     task_options: dict[str, str] = dataclasses.field(default_factory=dict)
     """Options of the task that differ from the training, as pairs: `window 513 scales [0.75,1,1.25]` evaluates large
     images in windows, at three scales."""
@@ -72,6 +74,7 @@ def load_trained(chosen: TrainedArguments, task: str, precision: str | None) -> 
         accelerator=chosen.accelerator,
         precision=precision,
         task_options=task_options,
+        trust=chosen.trust,
     )
 
 

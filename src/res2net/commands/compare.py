@@ -134,7 +134,9 @@ def load_all(files: Sequence[str], name: str, chosen: RunningArguments) -> list[
     models: list[Model] = []
     for file in files:
         # --runtime applies to the exported files among the models.
-        trained = TrainedArguments(weights=file, accelerator=chosen.accelerator, task_options=chosen.task_options)
+        trained = TrainedArguments(
+            weights=file, accelerator=chosen.accelerator, task_options=chosen.task_options, trust=chosen.trust
+        )
         model = load_trained(trained, name, None)
         if chosen.runtime is not None and model.exported:
             model = load_trained(replace(trained, runtime=chosen.runtime), name, None)

@@ -97,7 +97,7 @@ def export_task(
             )
         artefact.write(made)
         with console.status("Comparing it with the network") if console else nullcontext():
-            exported, images = load_runtime(made), settings.images or settings.calibrate
+            exported, images = load_runtime(made, settings.to, trust=True), settings.images or settings.calibrate
             batches = image_batches(exporter, images, settings)
             if settings.features:
                 agreement: Agreement = compare_outputs(exported, network, batches, logits=False)

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
-import re
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -17,6 +12,7 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import Artefact, read_artefact
+from res2net.export.settings import RUNS_CODE
 from res2net.optional import needs
 from res2net.registry import Registry
 
@@ -37,13 +33,6 @@ Precision = Literal["fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 RUNTIMES: Registry[Callable[[Path, Precision, int | None], Run]] = Registry("Runtime")
 """Functions that open the file of a network for a runtime, by name. All but OpenVINO run their own format only."""
-
-WORDS = (
-    r"Symbol\('[su]\d+'|(positive|nonnegative|negative|integer)=|True|False|(Floor|Clean|Ceil)Div|Mod|Max|Min|[su]?\d+|"
-    r"(Strict)?(Greater|Less)Than|(Une|E)quality|Integer"
-)
-HARMLESS = re.compile(rf"({WORDS}|[\s+\-*/%(),<>=])*")
-"""Arithmetic of sizes in an exported program. Torch evaluates it as Python, so nothing else is allowed there."""
 
 
 class Runtime(nn.Module):
@@ -83,7 +72,12 @@ class Runtime(nn.Module):
 
 
 def load_runtime(
-    path: str | Path, runtime: str | None = None, *, precision: Precision = "fp32", threads: int | None = None
+    path: str | Path,
+    runtime: str | None = None,
+    *,
+    precision: Precision = "fp32",
+    threads: int | None = None,
+    trust: bool = False,
 ) -> Runtime:
     """Load an exported network.
 
@@ -92,17 +86,26 @@ def load_runtime(
         runtime: a name of `RUNTIMES`, by default the one of the file's format.
         precision: precision of what is not in int8.
         threads: CPU threads, by default all.
+        trust: open the file even if that can run code that is in it, as with "pt2" and "aoti": only for files that you
+            made yourself or whose author you trust.
 
     Raises:
-        InputError: the files are missing or damaged, or are not for this runtime or precision.
+        InputError: the files are missing or damaged, are not for this runtime or precision, or need `trust`.
     """
     artefact = read_artefact(path)
-    runtime = runtime or artefact.format
+    chosen, runtime = runtime, runtime or artefact.format
     open_network = RUNTIMES[runtime]
     check_choice("precision of a runtime", precision, Precision)
     # OpenVINO reads ONNX too.
     if runtime != artefact.format and (runtime, artefact.format) != ("openvino", "onnx"):
         raise InputError(f"{path} is for {artefact.format} and not for {runtime}: choose --runtime {artefact.format}.")
+    if runtime in RUNS_CODE and not trust:
+        raise InputError(
+            f"Opening {path} can run any code that is in it, as with all files of torch's {runtime}: if you trust its "
+            "author, add --trust (in Python trust=True); ONNX and OpenVINO files need no trust."
+        )
+    if runtime == "aoti" and not chosen:
+        raise InputError(f"{path} is machine code, which only an explicit --runtime aoti opens.")
     if precision != "fp32" and runtime != "openvino":
         raise InputError(f"{runtime} has no {precision}: choose --runtime openvino, or --precision fp32.")
     try:
@@ -171,19 +174,16 @@ def open_onnx(path: Path, _precision: Precision, threads: int | None) -> Run:
 
 @RUNTIMES.register("pt2")
 def open_pt2(path: Path, _precision: Precision, _threads: int | None) -> Run:
-    """Open an exported program with torch."""
+    """Open an exported program with torch, which can run any code that is in the file."""
     import torch.ao.quantization.fx._decomposed  # registers the operators of int8
     import torchvision  # noqa: F401 # and those of detectors
 
-    check_program(path)
-    with only_weights():
-        program = torch.export.load(path)
-    return torch_network(program.module(check_guards=False))  # guards are code
+    return torch_network(torch.export.load(path).module(check_guards=False))
 
 
 @RUNTIMES.register("aoti")
 def open_aoti(path: Path, _precision: Precision, _threads: int | None) -> Run:
-    """Open a compiled library with torch. It is machine code: run only libraries that were compiled here."""
+    """Open a compiled library with torch: machine code."""
     return torch_network(torch._inductor.aoti_load_package(str(path)))
 
 
@@ -196,38 +196,3 @@ def torch_network(call: Callable[[Tensor], Any]) -> Run:
         return [found] if isinstance(found, Tensor) else list(found)
 
     return run
-
-
-def check_program(path: Path) -> None:
-    """Raise `InputError` if an exported program contains expressions that are not plain arithmetic."""
-
-    def check(value: Any) -> None:
-        if isinstance(value, dict):
-            text = value.get("expr_str", "")
-            if not isinstance(text, str) or not HARMLESS.fullmatch(text):
-                raise InputError(f"{path} has an expression that is not arithmetic ({text!r}): do not use this file.")
-            for part in value.values():
-                check(part)
-        elif isinstance(value, list):
-            for part in value:
-                check(part)
-
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".json"):
-                check(json.loads(archive.read(name)))
-
-
-@contextmanager
-def only_weights() -> Iterator[None]:
-    """Restrict `torch.load` to tensors within a `with` block, also where its caller asks for more."""
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

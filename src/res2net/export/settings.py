@@ -9,7 +9,7 @@ from res2net.engine.choices import BadImages
 from res2net.errors import InputError, check_choice, check_range
 from res2net.options import check_literals
 
-__all__ = ["FORMATS", "INT8_FORMATS", "SAFE_RUNTIMES", "ExportSettings", "Format", "Int8Format", "SafeRuntime"]
+__all__ = ["FORMATS", "INT8_FORMATS", "RUNS_CODE", "ExportSettings", "Format", "Int8Format"]
 
 Format = Literal["pt2", "onnx", "openvino", "aoti"]
 FORMATS = {"pt2": ".pt2", "onnx": ".onnx", "openvino": ".xml", "aoti": ".aoti.pt2"}
@@ -17,9 +17,8 @@ FORMATS = {"pt2": ".pt2", "onnx": ".onnx", "openvino": ".xml", "aoti": ".aoti.pt
 Int8Format = Literal["pt2", "onnx", "openvino"]
 INT8_FORMATS: tuple[Int8Format, ...] = get_args(Int8Format)
 """The formats that can be quantized."""
-SafeRuntime = Literal["openvino", "onnx", "pt2"]
-"""Runtimes whose files contain no machine code, so that files of other people can be run."""
-SAFE_RUNTIMES: tuple[SafeRuntime, ...] = get_args(SafeRuntime)
+RUNS_CODE = ("pt2", "aoti")
+"""The formats of torch. Opening such a file can run any code that its author put into it, so it needs trust."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from res2net.errors import InputError, check_choice
+from res2net.errors import InputError
 from res2net.export.artefact import Artefact
 from res2net.export.exporter import EXPORTERS
 from res2net.export.runtimes import Precision, load_runtime
-from res2net.export.settings import SAFE_RUNTIMES
 from res2net.options import from_dict
 from res2net.task.base import TASKS, Task
 
@@ -17,15 +16,21 @@ __all__ = ["restore_exported"]
 
 
 def restore_exported(
-    path: str | Path, runtime: str | None = None, precision: str = "fp32", name: str | None = None
+    path: str | Path,
+    runtime: str | None = None,
+    precision: str = "fp32",
+    name: str | None = None,
+    *,
+    trust: bool = False,
 ) -> tuple[Task, Artefact]:
     """Restore the task of an exported network, with the network as the task's model.
 
     Args:
         path: the file that `res2net export` wrote.
-        runtime: one of `SAFE_RUNTIMES`; by default the one that matches the file.
+        runtime: a name of `RUNTIMES`; by default the one that matches the file.
         precision: precision of what is not quantized.
         name: the expected task; by default that of the file.
+        trust: see `load_runtime`.
 
     Returns:
         The task, and the metadata of the file.
@@ -34,9 +39,7 @@ def restore_exported(
         InputError: the network cannot be loaded (see `load_runtime`), belongs to another task, or returns features
             instead of the outputs of the task.
     """
-    if runtime is not None:
-        check_choice("runtime", runtime, SAFE_RUNTIMES)
-    network = load_runtime(path, runtime, precision=cast("Precision", precision))  # checks the precision
+    network = load_runtime(path, runtime, precision=cast("Precision", precision), trust=trust)
     artefact = network.artefact
     if not artefact.class_names:
         raise InputError(f"{path} returns features and no results: export the network without --features.")
