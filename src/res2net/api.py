@@ -79,7 +79,8 @@ class Model:
             what: the path of a file or of a folder, which is searched at any depth; a glob pattern; a Pillow image; a
                 NumPy array `(H, W)` or `(H, W, 3)`; a tensor `(H, W)` or `(C, H, W)` with 1 or 3 channels; or a list
                 or an iterator of these. Arrays and tensors hold RGB or grey values, as uint8 from 0 to 255 or as
-                floating-point numbers from 0 to 1.
+                floating-point numbers from 0 to 1. Arrays and tensors of volumes are `(D, H, W)` with voxels 1 mm
+                apart; `Volume.from_array(array, spacing=...)` states another spacing.
             batch_size: number of inputs in a batch; by default what suits the task.
             bad_images: "stop" raises `BadImage` for a file that cannot be read; "skip" leaves it out, so that there
                 are fewer results than inputs; use `stream` to see which are missing.

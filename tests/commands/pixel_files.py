@@ -11,7 +11,7 @@ from res2net.images.sources import DataSource
 from res2net.task.base import TASKS
 from res2net.tasks.roads.synthetic.scenes import RoadScenes
 from res2net.tasks.translate.synthetic import ShapeMasks
-from res2net.tasks.volumes.synthetic.bodies import Bodies
+from res2net.tasks.volumes.synthetic import Bodies
 from res2net.weights import Preprocessing
 from res2net.zoo import create_model
 

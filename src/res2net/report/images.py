@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from res2net.errors import InputError
 
-__all__ = ["ImageLike", "as_image", "fit", "overlay"]
+__all__ = ["ImageLike", "as_image", "fit", "image_table", "overlay"]
 
 ImageLike: TypeAlias = Tensor | Image.Image
 """A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow image."""
@@ -53,6 +54,29 @@ def fit(image: Image.Image, side: int) -> Image.Image:
         return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     size = (max(1, image.width * side // longest), max(1, image.height * side // longest))
     return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def image_table(
+    rows: Sequence[Sequence[Image.Image]], gap: int = 0, background: str | tuple[int, int, int] = "white"
+) -> Image.Image:
+    """Paste rows of images into one image, each centred in a cell as wide as its column and as high as its row.
+
+    Args:
+        rows: as many images in each row.
+        gap: pixels between cells.
+        background: the colour of gaps and of what images leave of their cells.
+    """
+    widths = [max(image.width for image in column) for column in zip(*rows, strict=True)]
+    heights = [max(image.height for image in row) for row in rows]
+    paper = Image.new("RGB", (sum(widths) + gap * (len(widths) - 1), sum(heights) + gap * (len(rows) - 1)), background)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        left = 0
+        for image, width in zip(row, widths, strict=True):
+            paper.paste(image, (left + (width - image.width) // 2, top + (height - image.height) // 2))
+            left += width + gap
+        top += height + gap
+    return paper
 
 
 def overlay(image: ImageLike, heat: Tensor, *, strength: float = 0.75) -> Image.Image:

@@ -1,5 +1,7 @@
 """NIfTI files: how they are turned, what they keep, and what is wrong with bad ones."""
 
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
@@ -7,8 +9,16 @@ import torch
 
 from res2net.errors import InputError
 from res2net.images import BadImage
-from res2net.tasks.volumes.data import PrepareVolume, Volume, list_volumes, read_label_map, read_volume, write_label_map
-from res2net.tasks.volumes.data.nifti import lies_elsewhere, volume_name
+from res2net.tasks.volumes.nifti import (
+    Volume,
+    lies_elsewhere,
+    list_volumes,
+    read_label_map,
+    read_volume,
+    volume_name,
+    write_label_map,
+)
+from res2net.tasks.volumes.prepare import PrepareVolume
 
 
 def saved(path, array, affine=None):
@@ -72,7 +82,7 @@ def test_values_are_scaled_as_the_header_says(tmp_path):
 
 
 def test_a_drawn_volume_writes_a_mask_with_its_spacing(tmp_path):
-    volume = Volume.upright(torch.zeros(3, 4, 5), (4.0, 3.0, 2.0))
+    volume = Volume.from_array(torch.zeros(3, 4, 5), (4.0, 3.0, 2.0))
     write_label_map(tmp_path / "a.nii.gz", torch.ones(3, 4, 5, dtype=torch.uint8), volume)
     again = read_volume(tmp_path / "a.nii.gz")
     assert (again.shape, again.spacing) == ((3, 4, 5), (4, 3, 2))
@@ -136,7 +146,7 @@ def test_volumes_of_a_folder(tmp_path):
         (tmp_path / name).touch()
     assert list_volumes(tmp_path) == [tmp_path / "b.nii.gz", tmp_path / "below/a.NII"]
     assert list_volumes(tmp_path / "c.txt") == [tmp_path / "c.txt"]
-    assert [volume_name(name) for name in ("x/a.b.nii.gz", "a.nii", "a")] == ["a.b", "a", "a"]
+    assert [volume_name(Path(name)) for name in ("x/a.b.nii.gz", "a.nii", "a")] == ["a.b", "a", "a"]
 
 
 def test_nothing_to_list(tmp_path):
@@ -185,3 +195,32 @@ def test_a_volume_that_no_memory_holds(tmp_path):
     with pytest.raises(BadImage, match=r"a\.nii: by its header its voxels lie 9000 x 9000 x") as told:
         PrepareVolume((1, 1, 1), (0, 100))(volume, {})
     assert told.value.path == str(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float64, torch.float32, torch.uint8])
+def test_a_volume_from_an_array_or_a_tensor(kind):
+    values = np.arange(24).reshape(2, 3, 4)
+    array = torch.from_numpy(values).to(kind) if isinstance(kind, torch.dtype) else values.astype(kind)
+    volume = Volume.from_array(array)
+    assert volume.voxels.dtype == torch.float32
+    assert np.array_equal(volume.voxels, values)
+    assert volume.spacing == (1.0, 1.0, 1.0)
+    volume = Volume.from_array(array, spacing=(3, 0.5, 0.8))
+    assert volume.spacing == (3.0, 0.5, 0.8)
+    assert np.array_equal(np.diag(volume.affine), [0.8, 0.5, 3.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("array", "spacing", "message"),
+    [
+        (np.zeros((3, 4)), (1, 1, 1), r"An array of shape \(3, 4\) and type float64 is not a volume"),
+        (np.zeros((0, 3, 4)), (1, 1, 1), "is not a volume"),
+        (np.full((2, 2, 2), np.nan), (1, 1, 1), "is not a volume: give finite numbers"),
+        (np.zeros((2, 2, 2), complex), (1, 1, 1), "type complex128 is not a volume"),
+        (np.zeros((2, 2, 2)), (1, 0, 1), "A spacing of 1 x 0 x 1 mm does not fit"),
+        (np.zeros((2, 2, 2)), (1, 1, np.inf), "A spacing of 1 x 1 x inf mm does not fit"),
+    ],
+)
+def test_arrays_that_are_no_volumes(array, spacing, message):
+    with pytest.raises(InputError, match=message):
+        Volume.from_array(array, spacing)

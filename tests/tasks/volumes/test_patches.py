@@ -4,13 +4,21 @@ import pytest
 import torch
 
 from res2net.images import Transformed, collate
-from res2net.tasks.volumes.data import Patches, PrepareVolume, Volume
-from res2net.tasks.volumes.data.patches import PatchAugment, central_patch, cut_patch
-from res2net.tasks.volumes.data.prepare import resampled, usual_intensities, usual_spacing
+from res2net.tasks.volumes.nifti import Volume
+from res2net.tasks.volumes.prepare import (
+    PatchAugment,
+    Patches,
+    PrepareVolume,
+    central_patch,
+    cut_patch,
+    resampled,
+    usual_intensities,
+    usual_spacing,
+)
 
 
 def volume(shape=(6, 8, 10), spacing=(2.0, 1.0, 1.0)):
-    return Volume.upright(torch.rand(shape) * 200 - 100, spacing)
+    return Volume.from_array(torch.rand(shape) * 200 - 100, spacing)
 
 
 class Few:
@@ -28,7 +36,7 @@ class Few:
         labels[9, 13, 17] = 2
         voxels = torch.full(self.shape, float(index))
         voxels[labels > 0] = 50
-        return Volume.upright(voxels, (2.0 + index, 1.0, 1.0)), {"label_map": labels}
+        return Volume.from_array(voxels, (2.0 + index, 1.0, 1.0)), {"label_map": labels}
 
 
 def patches(shape=(4, 4, 4), few=None, foreground=1.0, per_volume=40, **augment):
@@ -65,7 +73,7 @@ def test_labels_stay_whole_numbers():
 
 
 def test_intensities_beyond_the_window_are_alike():
-    scan = Volume.upright(torch.tensor([-1000.0, 0.0, 50.0, 100.0, 3000.0]).view(5, 1, 1), (1.0, 1.0, 1.0))
+    scan = Volume.from_array(torch.tensor([-1000.0, 0.0, 50.0, 100.0, 3000.0]).view(5, 1, 1), (1.0, 1.0, 1.0))
     image, _ = PrepareVolume((1.0, 1.0, 1.0), (0.0, 100.0))(scan, {})
     assert image.flatten().tolist() == [-2, -2, 0, 2, 2]
 

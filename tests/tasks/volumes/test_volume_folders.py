@@ -8,8 +8,14 @@ import pytest
 
 from res2net.errors import InputError
 from res2net.images import BadImage
-from res2net.tasks.volumes.data import open_volumes
+from res2net.images.sources import DataSettings
+from res2net.tasks.volumes.folders import read_volumes
 from res2net.tasks.volumes.task import Volumes
+
+
+def open_volumes(path, **settings):
+    source = read_volumes(path, ("label_map",), DataSettings(**settings))
+    return source.train, source.val
 
 
 def write(path, shape=(5, 4, 3), value=0):

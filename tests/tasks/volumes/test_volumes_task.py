@@ -18,8 +18,9 @@ from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
 from res2net.images import collate, open_source
-from res2net.tasks.volumes.inputs import VolumeInputs
-from res2net.tasks.volumes.synthetic.bodies import CLASSES, Bodies
+from res2net.tasks.volumes.nifti import Volume
+from res2net.tasks.volumes.result import VolumeInputs
+from res2net.tasks.volumes.synthetic import CLASSES, Bodies
 from res2net.tasks.volumes.task import LabelVolume, Volumes, VolumesOptions
 from res2net.weights import Preprocessing
 
@@ -261,3 +262,26 @@ def test_the_source_has_as_many_volumes_as_its_name_states():
     assert [len(samples) for samples in (Volumes.open("volumes").train, Volumes.open("volumes").val)] == [48, 12]
     with pytest.raises(InputError, match="does not state how many samples volumes has"):
         Volumes.open("volumes:3")
+
+
+def test_volumes_in_memory_are_predicted_like_their_files(make, tmp_path):
+    task = make(spacing=(2.0, 1.5, 1.0))
+    save_task(tmp_path / "model.safetensors", task, {}, TrainConfig("volumes", "volumes", task.options))
+    model = res2net.load(tmp_path / "model.safetensors")
+    array = np.random.default_rng(0).normal(0, 100, (12, 14, 10)).astype(np.float32)  # slices, rows, columns
+    for spacing in ((1.0, 1.0, 1.0), (3.0, 0.75, 0.5)):
+        nibabel.save(nibabel.Nifti1Image(array.transpose(2, 1, 0), np.diag([*spacing[::-1], 1.0])), tmp_path / "a.nii")
+        (expected,) = model.predict(tmp_path / "a.nii")
+        inputs = [Volume.from_array(array, spacing), *((array, torch.from_numpy(array)) if spacing[0] == 1 else ())]
+        for result in model.predict(inputs):
+            assert torch.equal(result.label_map, expected.label_map)
+            assert result.to_dict() == expected.to_dict()
+            assert result.draw().tobytes() == expected.draw().tobytes()
+    (saved,) = result.save(tmp_path / "mask")
+    assert np.array_equal(nibabel.load(saved).affine, nibabel.load(tmp_path / "a.nii").affine)
+
+
+@pytest.mark.parametrize("value", [3, None, {"scan": 1}])
+def test_other_things_in_memory_are_no_volumes(value):
+    with pytest.raises(InputError, match="is not a volume: give the path of a NIfTI file"):
+        VolumeInputs().from_memory(value)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from res2net.tasks.volumes.data.nifti import needs_volumes
+from res2net.tasks.volumes.nifti import needs_volumes
 
 __all__ = ["VolumeScores", "volume_dice", "volume_hausdorff"]
 

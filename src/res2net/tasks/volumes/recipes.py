@@ -120,7 +120,7 @@ def res2unet_lits_slices() -> TrainConfig[VolumesOptions]:
     )
 
 
-@recipe(goals={"dice": 80.0}, baselines="res2net.tasks.volumes.baselines:constant")
+@recipe(goals={"dice": 80.0}, baselines="res2net.tasks.volumes.task:constant")
 def synthetic_volumes() -> TrainConfig[VolumesOptions]:
     """Segmentation of synthetic scans, organs and tumours, on a laptop; needs `pip install 'res2net[volumes]'`.
 

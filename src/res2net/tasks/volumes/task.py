@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,16 +15,23 @@ from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
 from res2net.report import Column, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
+from res2net.task.constant import Constant
 from res2net.task.inputs import Inputs
-from res2net.tasks.volumes.data import Patches, PrepareVolume, Volume, read_volumes
-from res2net.tasks.volumes.data.nifti import needs_volumes
-from res2net.tasks.volumes.data.patches import PatchAugment, central_patch
-from res2net.tasks.volumes.data.prepare import resampled, usual_intensities, usual_spacing
-from res2net.tasks.volumes.inputs import VolumeInputs
+from res2net.tasks.volumes.folders import read_volumes
 from res2net.tasks.volumes.network import VolumeNetwork
+from res2net.tasks.volumes.nifti import Volume, needs_volumes
 from res2net.tasks.volumes.options import VolumesOptions
-from res2net.tasks.volumes.result import LabelVolume
-from res2net.tasks.volumes.synthetic.bodies import Bodies
+from res2net.tasks.volumes.prepare import (
+    PatchAugment,
+    Patches,
+    PrepareVolume,
+    central_patch,
+    resampled,
+    usual_intensities,
+    usual_spacing,
+)
+from res2net.tasks.volumes.result import LabelVolume, VolumeInputs
+from res2net.tasks.volumes.synthetic import Bodies
 from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
@@ -67,7 +74,7 @@ class Volumes(Task):
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
-        """Open a folder of volumes with their label maps, or the synthetic volumes of the source "volumes"."""
+        """Open a folder of volumes with label maps, or the synthetic volumes of the source "volumes"."""
         return open_source(source, settings, labels=cls.labels, reader=read_volumes)
 
     @classmethod
@@ -78,7 +85,7 @@ class Volumes(Task):
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> VolumeNetwork:
-        """The backbone with a decoder; it has as many input channels as slices are seen together."""
+        """Construct the backbone, which sees several slices as its input channels, and a decoder."""
         backbone = create(num_classes=0, in_channels=options.slices)
         return VolumeNetwork(backbone, len(facts["class_names"]), channels=options.channels)
 
@@ -105,7 +112,7 @@ class Volumes(Task):
         return isinstance(self.model, VolumeNetwork) and self.model.backbone.dims == 2
 
     def forward(self, volumes: Tensor) -> Tensor:
-        """`(N, 1, D, H, W)` to logits `(N, classes, D, H, W)`."""
+        """Map `(N, 1, D, H, W)` to logits `(N, classes, D, H, W)`."""
         return self.model(volumes)
 
     @cached_property
@@ -182,15 +189,9 @@ class Volumes(Task):
         """Random patches to train on, and whole volumes to validate on."""
         volumes, val = super().datasets(source)
         options = self.options
-        patches = Patches(
-            volumes,
-            self.patch,
-            per_volume=options.patches,
-            foreground=options.foreground,
-            lowest=self.prepare().lowest,
-            augment=PatchAugment(options.flip, options.jitter, options.noise),
-        )
-        return patches, val
+        augment = PatchAugment(options.flip, options.jitter, options.noise)
+        lowest = self.prepare().lowest
+        return Patches(volumes, self.patch, options.patches, options.foreground, lowest, augment), val
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Dice and Hausdorff distance of each class, and some volumes with the ground truth and the prediction."""
@@ -226,7 +227,8 @@ class VolumesExporter(Exporter):
 
     def transform(self) -> Callable[[Volume], Tensor]:
         """The central patch of a volume, `(1, *patch)`."""
-        return partial(central_view, prepare=self.task.prepare(), shape=self.task.patch)
+        prepare, shape = self.task.prepare(), self.task.patch
+        return lambda volume: central_patch(prepare(volume, {})[0], shape, prepare.lowest)
 
     def examples(self, count: int) -> Iterable[Volume]:
         """Synthetic volumes."""
@@ -234,6 +236,12 @@ class VolumesExporter(Exporter):
         return (bodies[index][0] for index in range(count))
 
 
-def central_view(volume: Volume, prepare: PrepareVolume, shape: Sequence[int]) -> Tensor:
-    """The patch in the middle of a volume as a network sees it."""
-    return central_patch(prepare(volume, {})[0], shape, prepare.lowest)
+def constant(untrained: Task, source: DataSource) -> dict[str, Task]:
+    """A baseline for recipes: the largest class but the background, which would have a Dice of 0, for every voxel."""
+    counts = torch.zeros(len(source.class_names), dtype=torch.int64)
+    for index in range(len(source.train)):
+        _, target = source.train[index]
+        counts += target["label_map"].flatten().bincount(minlength=len(counts))
+    largest = 1 + int(counts[1:].argmax())
+    values = torch.zeros(len(counts)).index_fill_(0, torch.tensor(largest), 1.0)
+    return {"constant": type(untrained)(Constant(values), untrained.preprocessing, untrained.options, untrained.facts)}

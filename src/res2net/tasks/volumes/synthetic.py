@@ -1,14 +1,22 @@
-"""Synthetic trunks for tomography: organs of smooth random shapes, with texture and noise, in Hounsfield units."""
+"""`volumes`: an embedded set of synthetic CT scans of the trunk, with organs and tumours, in Hounsfield units."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-__all__ = ["CLASSES", "Body", "draw_body"]
+from res2net.errors import InputError, check_choice, check_range
+from res2net.images.samples import Generated, Sample
+from res2net.images.sources import SOURCES, Counts, DataSource
+from res2net.tasks.volumes.nifti import Volume
+from res2net.weights import Preprocessing
+
+__all__ = ["CLASSES", "Bodies", "Body", "bodies_source", "draw_body"]
 
 Array = NDArray[np.float32]
 
@@ -110,3 +118,53 @@ def waves(rng: np.random.Generator, axes: Sequence[Array], length: float, streng
         a, b, c = (float(value) for value in direction)
         found += np.sin(a * z + b * y + c * x + float(rng.uniform(0, 2 * np.pi)))
     return found * np.float32(strength * np.sqrt(2 / WAVES))
+
+
+SPLITS = ("train", "val")
+LENGTHS = (48, 12)
+"""Training and validation volumes of the source `volumes`."""
+
+
+class Bodies(Generated):
+    """Synthetic volumes: `(Volume, {"label_map": (D, H, W) uint8})`, the same for the same seed, split and index.
+
+    They have 24 to 34 slices of 50 x 60 to 62 x 75 voxels; see `res2net.tasks.volumes.synthetic`. They are
+    kept in memory once they are made.
+
+    Args:
+        length: number of volumes.
+        split: "train" or "val", which share none.
+        seed: another seed gives other volumes.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    class_names = CLASSES
+
+    def __init__(self, length: int, *, split: str = "train", seed: int = 0) -> None:
+        check_choice("Split", split, SPLITS)
+        check_range("Number of volumes", length, 1)
+        check_range("Seed", seed, 0)
+        super().__init__(length, keep=True)
+        self.split, self.seed = split, seed
+
+    def make(self, index: int) -> Sample:
+        """Render the volume of an index, with its label map."""
+        body = draw_body(np.random.default_rng([self.seed, SPLITS.index(self.split), index]))
+        volume = Volume.from_array(torch.from_numpy(body.voxels), body.spacing)
+        return volume, {"label_map": torch.from_numpy(body.label_map)}
+
+
+@SOURCES.register("volumes")
+@cache
+def bodies_source(labels: tuple[str, ...] = ("label_map",), counts: Counts | None = None) -> DataSource:
+    """Volumes that are made once in a process, `counts` of them to train and to validate on, by default `LENGTHS`.
+
+    Raises:
+        InputError: other labels than of voxels are needed.
+    """
+    if tuple(labels) != ("label_map",):
+        raise InputError("The source volumes has labels of voxels alone: use it with the task volumes.")
+    train, val = (Bodies(length, split=split) for split, length in zip(SPLITS, counts or LENGTHS, strict=True))
+    return DataSource("volumes", train, val, CLASSES, Preprocessing(size=48, crop=1.0, mean=(0.5,), std=(0.25,)))

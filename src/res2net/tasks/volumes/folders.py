@@ -13,10 +13,9 @@ from res2net.errors import InputError
 from res2net.images.samples import Sample
 from res2net.images.sources import DataSettings, DataSource
 from res2net.images.splits import hashed_split
-from res2net.tasks.volumes.data.nifti import (
+from res2net.tasks.volumes.nifti import (
     ENDINGS,
     bad_volume,
-    is_volume,
     lies_elsewhere,
     list_volumes,
     read_label_map,
@@ -25,7 +24,7 @@ from res2net.tasks.volumes.data.nifti import (
 )
 from res2net.weights import Preprocessing
 
-__all__ = ["VolumeFiles", "open_volumes", "read_volumes"]
+__all__ = ["VolumeFiles", "read_volumes"]
 
 PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("images", "masks"))
 """Folders of scans and of their labels, by the names of the files, which are the same but for `_0000`."""
@@ -35,8 +34,8 @@ class VolumeFiles(Dataset[Sample]):
     """Scans with the classes of their voxels: `(Volume, {"label_map": (D, H, W) uint8})`; a bad one raises `BadImage`.
 
     Args:
-        pairs: for each the path of the scan and of its labels.
-        class_names: the background first.
+        pairs: the path of each scan, and that of its labels.
+        class_names: the names of the classes, the background first.
     """
 
     def __init__(self, pairs: Sequence[tuple[Path, Path]], class_names: Sequence[str]) -> None:
@@ -67,44 +66,29 @@ class VolumeFiles(Dataset[Sample]):
         return [scan for scan, _ in self.pairs]
 
     def subset(self, indices: Iterable[int]) -> VolumeFiles:
-        """The samples of these indices, in their order, with the same classes."""
+        """The samples with these indices, in that order."""
         return VolumeFiles([self.pairs[index] for index in indices], self.class_names)
 
 
-def open_volumes(path: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -> tuple[VolumeFiles, VolumeFiles]:
-    """The training and the validation volumes of a folder.
+def read_volumes(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
+    """Read a folder of volumes and split it by their names and the seed.
 
     The folder is as of the Medical Segmentation Decathlon (`imagesTr`, `labelsTr`, and `dataset.json`, which names the
-    classes), or has `images` and `labels` (or `masks`) whose files have the same names. The split depends on the seed
-    and on the names, so it is the same on every machine.
-
-    Args:
-        path: the folder.
-        val_fraction: share of the validation.
-        seed: of the split.
+    classes), or has `images` and `labels` (or `masks`) whose files have the same names.
 
     Raises:
         InputError: the folder is not like that, a scan has no labels, or there are fewer than two.
     """
-    root = Path(path)
-    if not root.is_dir():
+    if not path.is_dir():
         raise InputError(f"{path} is no folder: give one of volumes, with imagesTr and labelsTr, or images and labels.")
-    description = _read_description(root / "dataset.json")
-    pairs = _listed(root, description) or _by_name(root)
+    description = _read_description(path / "dataset.json")
+    pairs = _listed(path, description) or _by_name(path)
     if len(pairs) < 2:
         raise InputError(f"The folder {path} has one volume, and a split needs two: add some.")
-    names = _class_names(root, description) or _numbered(pairs)
-
-    train, val = hashed_split([scan.name for scan, _ in pairs], val_fraction, seed)
-    every = VolumeFiles(pairs, names)
-    return every.subset(train), every.subset(val)
-
-
-def read_volumes(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
-    """Read the folder at a path into a source of volumes, as `open_volumes` does."""
-    train, val = open_volumes(path, val_fraction=settings.val_fraction, seed=settings.seed)
+    every = VolumeFiles(pairs, _class_names(path, description) or _numbered(pairs))
+    train, val = map(every.subset, hashed_split([scan.name for scan, _ in pairs], settings.val_fraction, settings.seed))
     preprocessing = Preprocessing(size=96, crop=1.0, mean=(0.5,), std=(0.25,))
-    return DataSource(path.absolute().name, train, val, train.class_names, preprocessing)
+    return DataSource(path.absolute().name, train, val, every.class_names, preprocessing)
 
 
 def _read_description(file: Path) -> dict[str, Any]:
@@ -140,9 +124,9 @@ def _by_name(root: Path) -> list[tuple[Path, Path]]:
     """The pairs of two folders."""
     for scans, labels in PAIRS:
         if (root / scans).is_dir() and (root / labels).is_dir():
-            by_name = {volume_name(file): file for file in sorted((root / labels).iterdir()) if is_volume(file)}
+            files, by_name = list_volumes(root / scans), {volume_name(one): one for one in list_volumes(root / labels)}
             pairs = []
-            for file in sorted(list_volumes(root / scans)):
+            for file in files:
                 name = volume_name(file).removesuffix("_0000")
                 if name not in by_name:
                     raise InputError(f"The volume {file} has no labels in {root / labels}: add {name}{ENDINGS[0]}.")
@@ -153,7 +137,7 @@ def _by_name(root: Path) -> list[tuple[Path, Path]]:
 
 
 def _class_names(root: Path, description: dict[str, Any]) -> list[str]:
-    """The classes by number, from `{"0": "background", ...}`, or as nnU-Net has it, `{"background": 0, ...}`."""
+    """The classes in order, from `{"0": "background", ...}` or, as nnU-Net has it, `{"background": 0, ...}`."""
     labels = description.get("labels")
     if not labels:
         return []
@@ -173,7 +157,7 @@ def _class_names(root: Path, description: dict[str, Any]) -> list[str]:
 
 
 def _numbered(pairs: Sequence[tuple[Path, Path]]) -> list[str]:
-    """Names of classes that nobody named; all labels are read for it."""
+    """Names of unnamed classes by their numbers; all labels are read for it."""
     most = max(int(read_label_map(labels).max()) for _, labels in pairs)
     if not most:
         raise InputError(f"The labels in {pairs[0][1].parent} are background alone: give some with a class.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from res2net.errors import InputError
 from res2net.images.decode import BadImage
 from res2net.images.folder import list_files
 from res2net.optional import needs, quiet
@@ -34,7 +37,11 @@ __all__ = [
 
 ENDINGS = (".nii.gz", ".nii")
 UNITS = {"meter": 1000.0, "micron": 0.001}
-"""Millimetres in what nibabel calls so."""
+"""Millimetres per unit, by nibabel's names."""
+NUMBERS = "biuf"
+"""Kinds of numpy types that are plain numbers."""
+UPRIGHT = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+"""nibabel's orientation of a file whose axes are those of space."""
 
 
 @contextlib.contextmanager
@@ -61,7 +68,7 @@ def quiet_nibabel() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Volume:
-    """A scan, turned so that its axes run from feet to head, from back to front and from left to right.
+    """A scan whose axes run from feet to head, from back to front and from left to right.
 
     These are NIfTI's usual axes (RAS+) in the order in which torch has them, slices first.
     """
@@ -88,10 +95,28 @@ class Volume:
         return Volume(torch.empty(0), self.spacing, self.affine, self.orientation, self.path)
 
     @classmethod
-    def upright(cls, voxels: Tensor, spacing: tuple[float, float, float]) -> Volume:
-        """A volume of no file: with the origin in its first voxel, and axes that are those of space."""
-        affine = np.diag([*reversed(spacing), 1.0])
-        return cls(voxels, spacing, affine, np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]))
+    def from_array(cls, voxels: Any, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Volume:
+        """A volume in memory, with the origin in its first voxel.
+
+        Args:
+            voxels: an array or a tensor `(D, H, W)`, slices first, with the axes of this class.
+            spacing: distance of slices, rows and columns, mm.
+
+        Raises:
+            InputError: the array has another shape, or holds something other than finite numbers; or a distance is
+                not above 0.
+        """
+        array = voxels.detach().cpu().numpy() if isinstance(voxels, Tensor) else np.asarray(voxels)
+        if array.ndim != 3 or not array.size or array.dtype.kind not in NUMBERS or not np.isfinite(array).all():
+            raise InputError(
+                f"An array of shape {array.shape} and type {array.dtype} is not a volume: give finite numbers "
+                "(D, H, W), slices first."
+            )
+        z, y, x = map(float, spacing)
+        if not 0 < min(z, y, x) <= max(z, y, x) < math.inf:
+            raise InputError(f"A spacing of {z:g} x {y:g} x {x:g} mm does not fit: give three distances above 0.")
+        affine = np.diag([x, y, z, 1.0])
+        return cls(torch.from_numpy(array.astype(np.float32)), (z, y, x), affine, UPRIGHT)
 
 
 def list_volumes(path: str | Path) -> list[Path]:
@@ -103,24 +128,17 @@ def list_volumes(path: str | Path) -> list[Path]:
     return list_files(path, ENDINGS, "a volume", "volumes")
 
 
-def is_volume(file: Path) -> bool:
-    """Whether a file that is not hidden has an ending of NIfTI."""
-    return file.name.lower().endswith(ENDINGS) and not file.name.startswith(".") and file.is_file()
-
-
-def volume_name(path: str | Path) -> str:
-    """The name of a file without its ending."""
-    name = Path(path).name
-    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
-    return name[: len(name) - len(ending)]
+def volume_name(path: Path) -> str:
+    """The name of a NIfTI file without its ending."""
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def read_volume(path: str | Path) -> Volume:
-    """The scan in a NIfTI file.
+    """Read the scan in a NIfTI file.
 
     Raises:
-        BadImage: there is no such file, it is damaged, it has other than three dimensions, or voxels that are no
-            numbers.
+        BadImage: there is no such file, it is damaged, it does not have three dimensions, or some voxels are not
+            finite numbers.
         InputError: nibabel is not installed.
     """
     array, spacing, affine, orientation = _read(path)
@@ -132,14 +150,10 @@ def read_volume(path: str | Path) -> Volume:
 
 
 def read_label_map(path: str | Path, classes: int | None = None) -> Tensor:
-    """The class of each voxel in a NIfTI file, `(D, H, W)` uint8, turned as `Volume` is.
-
-    Args:
-        path: of the file.
-        classes: how many there are.
+    """Read the class of each voxel in a NIfTI file, `(D, H, W)` uint8 with the axes of `Volume`.
 
     Raises:
-        BadImage: as `read_volume`, or there are numbers that stand for no class.
+        BadImage: as `read_volume`, or a label is not one of the `classes`, by default 256.
         InputError: nibabel is not installed.
     """
     array = _read(path)[0]
@@ -155,9 +169,9 @@ def read_label_map(path: str | Path, classes: int | None = None) -> Tensor:
 
 
 def lies_elsewhere(path: str | Path, volume: Volume) -> bool:
-    """Whether the axes of a file of the same shape run other ways than a scan's, and its voxels lie elsewhere for that.
+    """Whether the axes of a file of the same shape run in other directions, so that its voxels lie elsewhere.
 
-    Axes that run the same way go together, whatever else the headers say: many label maps have no other.
+    Where the directions are the same, the rest of the headers is not compared: many label maps have no more than that.
     """
     with needs_volumes():
         import nibabel
@@ -178,19 +192,12 @@ def lies_elsewhere(path: str | Path, volume: Volume) -> bool:
 
 
 def write_label_map(path: str | Path, label_map: Tensor, like: Volume) -> None:
-    """Write classes of voxels to a NIfTI file with the affine and the axes of the file that a volume came from.
-
-    Args:
-        path: of the file, which ends in `.nii` or `.nii.gz`.
-        label_map: `(D, H, W)`, uint8.
-        like: the volume.
-    """
+    """Write a label map `(D, H, W)` uint8 to a `.nii` or `.nii.gz` file with the affine and axes of a volume's file."""
     with needs_volumes():
         import nibabel
     from nibabel.orientations import apply_orientation, ornt_transform
 
-    canonical = np.array([[0, 1], [1, 1], [2, 1]])
-    array = apply_orientation(label_map.permute(2, 1, 0).numpy(), ornt_transform(canonical, like.orientation))
+    array = apply_orientation(label_map.permute(2, 1, 0).numpy(), ornt_transform(UPRIGHT, like.orientation))
     image = nibabel.Nifti1Image(np.ascontiguousarray(array, dtype=np.uint8), like.affine)
     image.header.set_xyzt_units("mm")
     content = image.to_bytes()
@@ -228,7 +235,7 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     except Exception as error:  # damaged files make the reader raise nearly anything
         reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
         raise bad_volume(path, f"it is damaged or not a NIfTI file ({reason})") from error
-    if not array.size or array.dtype.kind not in "biuf":
+    if not array.size or array.dtype.kind not in NUMBERS:
         raise bad_volume(path, "it has no voxels that are plain numbers")
     affine = _affine(image)
     spacing = voxel_sizes(affine)

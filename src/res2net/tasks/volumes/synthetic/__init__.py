@@ -1,1 +1,0 @@
-"""Synthetic CT volumes with their label maps."""
