@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 import res2net
+from res2net.cli import main
 from res2net.errors import InputError
 from res2net.images.decode import BadImage
 from res2net.task.result import Result
+from res2net.weights import read_checkpoint, save
 
 FILES = Path(__file__).parent / "legacy" / "files"
 CHECKPOINTS = FILES / "checkpoints"
@@ -77,6 +79,21 @@ def test_the_folder_of_a_run(model, tmp_path):
         res2net.load(tmp_path)
     (tmp_path / "best.safetensors").write_bytes(model.path.read_bytes())
     close(res2net.load(tmp_path).predict(IMAGE), model.predict(IMAGE))
+
+
+@pytest.mark.parametrize(("trained", "used"), [("bf16", "bf16"), ("fp16", "fp32"), ("fp32", "fp32")])
+def test_the_precision_is_that_of_the_training(model, tmp_path, capsys, trained, used):
+    """In Python and on the command line; a CPU computes in fp32 what was trained in fp16."""
+    checkpoint = read_checkpoint(model.path)
+    path = tmp_path / "best.safetensors"
+    save(path, checkpoint.tensors, {**checkpoint.metadata, "precision": trained})
+    assert res2net.load(path, accelerator="cpu").precision == used
+    assert res2net.load(path, accelerator="cpu", precision="bf16").precision == "bf16"
+    words = ["predict", str(IMAGE), "--weights", str(path), "--accelerator", "cpu", "--json"]
+    assert not main(words)
+    (found,) = json.loads(capsys.readouterr().out)
+    (expected,) = res2net.load(model.path, accelerator="cpu", precision=used).predict(IMAGE)
+    assert found == {"file": str(IMAGE), **expected.to_dict()}
 
 
 @pytest.mark.parametrize(("ending", "library"), [("pt2", "torch"), ("onnx", "onnxruntime"), ("xml", "openvino")])

@@ -17,8 +17,8 @@ from res2net.commands.arguments import split_task
 from res2net.commands.parser import parse, value_of
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
-from res2net.engine.data_tools import CONVERSIONS, import_data_tools
-from res2net.engine.recipes import RECIPES, find_recipe, recipes
+from res2net.engine.data_tools import CONVERSIONS
+from res2net.engine.recipes import RECIPES
 from res2net.engine.task_options import eval_options_type, options_type, predict_options_type
 from res2net.images import SOURCES
 from res2net.task import task_names
@@ -56,10 +56,6 @@ def commands(page):
 
 @contextlib.contextmanager
 def nothing_stays_registered():
-    # What is imported within the block for the first time would be forgotten for good.
-    recipes()
-    for task in task_names():
-        TASKS[task]
     with VARIANTS.restored(), TASKS.restored(), SOURCES.restored(), RECIPES.restored():
         yield
 
@@ -86,13 +82,12 @@ def test_commands_exist(words):
     if verb in ("train", "reproduce"):
         recipe = rest.pop(0) if verb == "reproduce" else value_of("--recipe", rest)
         task, rest = split_task(rest)
-        default = find_recipe(recipe).configure() if recipe else None
+        default = RECIPES[recipe].configure() if recipe else None
         options = options_type(default.task_name if default else task)
         default = default or TrainConfig[options](task_name=task, source="", task=options())
         parse(TrainArguments[options], verb, rest, "", TrainArguments(default))
         return
     if verb == "data" and rest[0] != "check":
-        import_data_tools()
         parse(CONVERSIONS[rest[0]].Arguments, f"data {rest[0]}", rest[1:], "")
         return
     task, rest = split_task(rest) if verb in (*OF_TASKS, "compare", "export") else ("", rest)
@@ -104,7 +99,7 @@ def test_commands_exist(words):
         default = kind(weights=tyro.MISSING_NONPROP, options=options(), **{source: tyro.MISSING_NONPROP})
     parsed = parse(kind, verb, rest, "", default)
     if verb == "recipes" and parsed.name:
-        find_recipe(parsed.name)
+        RECIPES[parsed.name]
 
 
 REFERENCES = sorted(

@@ -79,3 +79,26 @@ def test_only_the_module_of_the_name_that_is_asked_for_is_imported(package):
     assert list(lazy) == ["a", "b"]
     assert lazy["a"] == 1
     assert f"{package}.b" not in sys.modules
+
+
+def test_modules_without_names_are_imported_at_the_first_look(package):
+    registry = __import__(package).LETTERS
+    lazy = Registry("Letter", modules=lambda: [f"{package}.b"])
+    registry._things = lazy._things
+    assert f"{package}.b" not in sys.modules
+    assert lazy["b"] == 1
+    assert list(lazy) == ["b"]
+
+
+def test_what_is_imported_when_its_name_is_asked_for_outlasts_a_block(package):
+    lazy = __import__(package).LETTERS = Registry(
+        "Letter", modules=lambda: {letter: f"{package}.{letter}" for letter in "ab"}
+    )
+    with lazy.restored():
+        lazy.add("c", 3)
+        assert lazy["a"] == 1
+    assert list(lazy) == ["a", "b"]
+    assert lazy["a"] == 1
+    with lazy.replaced("b", 5):
+        assert lazy["b"] == 5
+    assert lazy["b"] == 1

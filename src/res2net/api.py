@@ -288,7 +288,8 @@ def load(
         runtime: runtime of an exported file: "openvino", "onnx", "pt2" or "aoti"; by default the one that matches the
             file.
         accelerator: "cpu", "gpu", "mps" or "auto"; exported networks run on the CPU.
-        precision: "fp32", "bf16" or "fp16"; by default as in training, and fp32 for exported networks.
+        precision: "fp32", "bf16" or "fp16"; by default as in training, and fp32 for exported networks and in place of
+            fp16 on a CPU.
         task_options: new values of those options of the task that may be changed after training.
         trust: open a file even if that can run code that is in it, as with "pt2" and "aoti": only for files that you
             made yourself or whose author you trust.
@@ -299,6 +300,7 @@ def load(
     Raises:
         InputError: the file is missing or damaged, does not fit the other arguments, or needs `trust`.
     """
+    from res2net.engine.predict import accelerator_device
     from res2net.export.artefact import sidecar
     from res2net.export.settings import FORMATS
 
@@ -310,8 +312,10 @@ def load(
     if runtime is None and not (sidecar(path).is_file() or path.name.endswith(tuple(FORMATS.values()))):
         restored, checkpoint = restore_task(path if model is None else file, model, task)
         adjust(restored, task_options or {})
-        chosen = precision or str(checkpoint.metadata.get("precision", "fp32"))
-        return Model(restored, checkpoint.metadata, path, accelerator=accelerator, precision=chosen)
+        trained = str(checkpoint.metadata.get("precision", "fp32"))
+        if trained == "fp16" and accelerator_device(accelerator).type == "cpu":
+            trained = "fp32"
+        return Model(restored, checkpoint.metadata, path, accelerator=accelerator, precision=precision or trained)
     if model is not None:
         raise InputError(f"{path} holds its model itself: leave out --model.")
     if accelerator not in ("auto", "cpu"):
@@ -346,15 +350,28 @@ def list_inputs(task: Task, what: Any) -> list[Any]:
     return [task.inputs.from_memory(what)]
 
 
-def train(task: str, source: str | Path, *, console: Console | None = None, **options: Any) -> Trained:
+def train(
+    task: str | None = None,
+    source: str | Path | None = None,
+    *,
+    config: str | Path | None = None,
+    recipe: str | None = None,
+    resume: str | Path | None = None,
+    console: Console | None = None,
+    **options: Any,
+) -> Trained:
     """Train a task: the same run as `res2net train TASK SOURCE`, bit for bit.
 
     Args:
-        task: the name of the task, such as "classify" or "detect".
-        source: a path, or a name such as "shapes".
+        task: the name of the task, such as "detect"; by default that of the recipe, the file or the resumed run, else
+            "classify".
+        source: a path, or a name such as "shapes"; by default that of the recipe, the file or the resumed run.
+        config: a YAML file to take options from, which those that are given override.
+        recipe: the name of a recipe to take options from, which those that are given override.
+        resume: the folder of a stopped run to resume bit-exactly; takes no other options.
         console: where progress is shown; by default the terminal.
         options: the options of the command by their names, such as `model="resnet50", epochs=10, batch_size=32,
-            size=224`; `res2net train TASK --help` lists them.
+            size=224`; `res2net train TASK --help-all` lists them.
 
     Returns:
         The folder of the run, the table of its epochs, the evaluation of its best weights, and the trained task. To
@@ -362,15 +379,22 @@ def train(task: str, source: str | Path, *, console: Console | None = None, **op
 
     Raises:
         InputError: an option does not exist or fit, or the data cannot be read.
+        StoppedError: the run was stopped by Ctrl-C or SIGTERM, and its state has been saved.
     """
-    from res2net.engine.config import run_config
+    from res2net.engine.config import check_source, override
+    from res2net.engine.recipes import starting_config
     from res2net.engine.report import write_run_report
     from res2net.engine.train import open_data
     from res2net.engine.train import train as run
 
-    config = run_config(task, str(source), _plain(options))
-    trained = run(config, console=console)
-    write_run_report(trained, open_data(config), config)
+    default, folder = starting_config(task, config=config, recipe=recipe, resume=resume)
+    given = options if source is None else options | {"source": str(source)}
+    chosen = override(default, _plain(given))
+    check_source(chosen)
+    if folder is not None and chosen != default:
+        raise folder.options_error()
+    trained = run(chosen, resume=folder, console=console)
+    write_run_report(trained, open_data(chosen), chosen)
     return trained
 
 

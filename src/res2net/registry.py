@@ -5,14 +5,30 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from res2net.errors import check_choice
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "modules_of_tasks", "task_modules"]
 
 T = TypeVar("T")
+
+
+def modules_of_tasks(file: str) -> list[str]:
+    """The modules in files of that name, such as `recipes.py`, in the folders of tasks; none is imported."""
+    root = Path(__file__).parent
+    paths = sorted((root / "tasks").rglob(file))
+    return [".".join((root.name, *path.relative_to(root).with_suffix("").parts)) for path in paths]
+
+
+@cache
+def task_modules() -> dict[str, str]:
+    """The package of each task by its name, in alphabetical order; those are the folders that hold a `task.py`."""
+    packages = [module.removesuffix(".task") for module in modules_of_tasks("task.py")]
+    return {package.rpartition(".")[2]: package for package in sorted(packages, key=lambda name: name.split(".")[-1])}
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -22,21 +38,25 @@ class Registry(Mapping[str, T], Generic[T]):
         kind: what a thing is called in messages, such as "Task".
         package: a package whose modules register their things when they are imported; all of them are imported at the
             first look at the names.
-        modules: names that are known beforehand, each with the module that registers it; that module alone is
-            imported when its name is asked for.
+        modules: a function that returns other such modules; or, where the names are known beforehand, a mapping from
+            each name to the module that registers it, which alone is imported when its name is asked for.
 
     Raises:
         InputError: a name is looked up that nobody registered; the message names the nearest.
     """
 
     def __init__(
-        self, kind: str, *, package: str | None = None, modules: Callable[[], Mapping[str, str]] | None = None
+        self,
+        kind: str,
+        *,
+        package: str | None = None,
+        modules: Callable[[], Mapping[str, str] | Collection[str]] = tuple,
     ) -> None:
         self.kind = kind
         self._package = package
         self._modules = modules
         self._things: dict[str, T] = {}
-        self._complete = package is None
+        self._declared: Mapping[str, str] | None = None
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator: add a thing under a name."""
@@ -53,24 +73,31 @@ class Registry(Mapping[str, T], Generic[T]):
             raise ValueError(f"{self.kind.lower()} {name!r} is registered twice")
         self._things[name] = thing
 
-    def _import_all(self) -> None:
-        if self._complete or self._package is None:
-            return
-        self._complete = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+    def _known(self) -> Mapping[str, str]:
+        """The module of each name that is known beforehand; the other modules are imported at the first call."""
+        if self._declared is None:
+            self._declared = {}  # these modules may ask for names when they are imported
+            package = self._package and importlib.import_module(self._package)
+            found = (
+                [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+                if package
+                else self._modules()
+            )
+            if isinstance(found, Mapping):
+                self._declared = found
+            else:
+                for module in found:
+                    importlib.import_module(module)
+        return self._declared
 
     def _names(self) -> dict[str, None]:
-        self._import_all()
-        beforehand = self._modules() if self._modules else {}
-        return dict.fromkeys((*beforehand, *self._things))
+        return dict.fromkeys((*self._known(), *self._things))
 
     def __getitem__(self, name: str) -> T:
         if name not in self._things:
             check_choice(self.kind, name, self._names())
-        if name not in self._things and self._modules:
-            importlib.import_module(self._modules()[name])
+        if name not in self._things:
+            importlib.import_module(self._known()[name])
             check_choice(self.kind, name, self._things)
         return self._things[name]
 
@@ -85,18 +112,23 @@ class Registry(Mapping[str, T], Generic[T]):
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
-        """Forget at the end of a `with` block what was registered within it."""
-        self._import_all()
+        """Forget at the end of a `with` block what was registered within it.
+
+        Names that are known beforehand stay, since the modules that register them are imported only once.
+        """
+        known = self._known()
         before = dict(self._things)
         try:
             yield
         finally:
-            self._things = before
+            self._things = {name: thing for name, thing in self._things.items() if name in known} | before
 
     @contextlib.contextmanager
     def replaced(self, name: str, thing: T) -> Iterator[None]:
         """Use another thing under a registered name within a `with` block, as tests do."""
-        check_choice(self.kind, name, self._names())
-        with self.restored():
-            self._things[name] = thing
+        replaced = self[name]
+        self._things[name] = thing
+        try:
             yield
+        finally:
+            self._things[name] = replaced

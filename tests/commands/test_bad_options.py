@@ -97,7 +97,6 @@ def test_the_sentence_does_not_depend_on_the_terminal(refused, images, tiny, mon
         ("optim: 3\n", "optim is 3: give options with their values."),
         ("optim:\n  epochs: -1\n", "epochs -1 is out of range"),
         ("source: null\n", "source None in the configuration"),
-        ("task_name: detect\n", "is for the task detect: run `res2net train detect`."),
         ("seed: 3\noptim: [1,\n", "is not YAML (line 3:"),
         ("- a\n- b\n", "holds no options: write lines such as `seed: 1`."),
         ("", "holds no options: write lines such as `seed: 1`."),
@@ -107,6 +106,12 @@ def test_a_file_of_options_that_does_not_fit(refused, images, tiny, tmp_path, te
     file = tmp_path / "options.yaml"
     file.write_text(text)
     assert sentence in refused("train", images, *tiny(config=file, out=tmp_path / "run"))
+
+
+def test_a_file_of_options_for_another_task(refused, images, tmp_path):
+    (tmp_path / "options.yaml").write_text("task_name: detect\n")
+    sentence = refused("train", "classify", images, "--config", tmp_path / "options.yaml")
+    assert sentence.endswith("is for the task detect, not for classify: name the task detect instead.")
 
 
 def test_a_file_of_options_that_cannot_be_read(refused, images, tmp_path):

@@ -4,11 +4,11 @@ import pytest
 import yaml
 from object_sets import SMALL, write_coco
 
-from res2net.engine.recipes import recipes
+from res2net.engine.recipes import RECIPES
 
 TASKS = {
     name: found.configure().task_name
-    for name, found in recipes().items()
+    for name, found in RECIPES.items()
     if not name.startswith("overfit") and not found.goals
 }
 """The sanity checks and those with goals have tests of their own."""
@@ -58,7 +58,7 @@ def test_recipes_run(run, trained, shrunk, coco, tmp_path, name):
     answer = run("train", "--recipe", name, coco, *options)
     assert answer.status == 0, answer.err
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    recipe = recipes()[name].configure()
+    recipe = RECIPES[name].configure()
     assert written["task"]["detector"] == recipe.task.detector
     assert (written["task"]["freeze"], written["task"]["freeze_norms"]) == (2, True)
     assert (written["optim"]["lr"], written["data"]["batch_size"]) == (0.02, 2)
@@ -80,14 +80,14 @@ def test_recipes_of_pixels_run(run, trained, tiny, pixels, tmp_path, name):
     answer = run("train", "--recipe", name, pixels(TASKS[name]), *options, "--out", tmp_path / "run")
     assert answer.status == 0, answer.err
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    recipe = recipes()[name].configure()
+    recipe = RECIPES[name].configure()
     assert (written["task"]["decoder"], written["optim"]["lr"]) == (recipe.task.decoder, recipe.optim.lr)
 
 
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_recipes_run_on_synthetic_data(run, trained, tiny, tmp_path, name):
     source, usual, options = SYNTHETIC[name]
-    recipe = recipes()[name].configure()
+    recipe = RECIPES[name].configure()
     weights = ["--weights", trained.best] if recipe.model.weights else []
     words = [*tiny(**{"batch_size": 2} | usual), *SHORT, *options, *weights, "--out", tmp_path / "run"]
     answer = run("train", "--recipe", name, f"{source}:4,3", *words)
@@ -123,14 +123,14 @@ def test_a_recipe_is_written_and_read_as_yaml(run, shrunk, coco, tmp_path):
 def test_all_are_listed(run):
     answer = run("recipes")
     assert answer.status == 0
-    for name in recipes():
+    for name in RECIPES:
         assert name in answer.out
 
 
 def test_what_does_not_fit_is_told(refused, coco, tmp_path):
     assert "did you mean 'mask_rcnn_1x'?" in refused("train", "--recipe", "mask_rcnn1x", coco)
     assert "did you mean 'mask_rcnn_1x'?" in refused("recipes", "mask_rcnn1x")
-    sentence = "The recipe mask_rcnn_1x is for the task instance: leave out the word detect."
+    sentence = "The recipe mask_rcnn_1x is for the task instance, not for detect: name the task instance instead."
     assert refused("train", "detect", coco, "--recipe", "mask_rcnn_1x") == sentence
     assert refused("train", "--recipe", "mask_rcnn_1x").startswith("SOURCE is missing")
     both = ["--recipe", "mask_rcnn_1x", "--config", tmp_path / "own.yaml"]
@@ -157,4 +157,5 @@ def test_reproduce_prints_a_table_with_the_goal(run, tiny, tmp_path):
 def test_reproduce_refuses_what_it_cannot_do(refused, coco):
     assert "did you mean 'shapes_detect'?" in refused("reproduce", "shapes_detec")
     assert refused("reproduce", "mask_rcnn_1x").startswith("SOURCE is missing")
-    assert "leave out --recipe" in refused("reproduce", "shapes_detect", "--recipe", "mask_rcnn_1x")
+    for option in ("--recipe", "--config", "--resume"):
+        assert "leave out --recipe" in refused("reproduce", "shapes_detect", option, "mask_rcnn_1x")

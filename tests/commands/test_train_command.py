@@ -91,7 +91,10 @@ def test_a_resumed_run_knows_its_task(refused, trained, tmp_path):
     config.write_text(config.read_text().replace("task_name: classify", "task_name: classifi"))
     assert "'classifi': did you mean 'classify'?" in refused("train", "--resume", tmp_path / "run")
     sentence = refused("train", "classify", "--resume", tmp_path / "run")
-    assert sentence.startswith(f"{tmp_path / 'run'} is a run of the task classifi: resume it with")
+    assert (
+        sentence
+        == f"The configuration {config} is for the task classifi, not for classify: name the task classifi instead."
+    )
 
 
 def test_what_cannot_be_resumed(refused, trained, tmp_path):

@@ -9,20 +9,20 @@ import pytest
 
 from res2net import list_models
 from res2net.engine.config import TrainConfig, read_yaml, to_yaml
-from res2net.engine.recipes import RECIPES, find_recipe, recipe, recipes
+from res2net.engine.recipes import RECIPES, recipe
 from res2net.engine.task_options import options_type
 from res2net.errors import InputError
 from res2net.options import from_dict
 from res2net.weights import find_record
 
-WITHOUT_DATA = [name for name, found in recipes().items() if found.goals]
+WITHOUT_DATA = [name for name, found in RECIPES.items() if found.goals]
 """Recipes on embedded data sets, which have goals."""
 PAPERS = ("faster_rcnn_c4", "faster_rcnn_1x", "faster_rcnn_voc07", "mask_rcnn_1x", "mask_rcnn_2x")
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_docstring_gives_command_time_and_score(name):
-    lines = recipes()[name].about.splitlines()
+    lines = RECIPES[name].about.splitlines()
     assert lines[0].endswith(".")
     command = f"reproduce {name}`" if name in WITHOUT_DATA else f"train --recipe {name} "
     assert any(line.startswith(f"- command: `res2net {command}") for line in lines)
@@ -30,10 +30,10 @@ def test_the_docstring_gives_command_time_and_score(name):
         assert any(line.startswith(f"- {what}: ") for line in lines)
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_configuration_is_one_of_the_task(tmp_path, name):
-    config = find_recipe(name).configure()
-    assert config == find_recipe(name).configure()
+    config = RECIPES[name].configure()
+    assert config == RECIPES[name].configure()
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config), encoding="utf-8")
     assert from_dict(TrainConfig[options_type(config.task_name)], read_yaml(path)) == config
@@ -45,7 +45,7 @@ def test_the_configuration_is_one_of_the_task(tmp_path, name):
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_settings_of_the_paper(name):
-    config = find_recipe(name).configure()
+    config = RECIPES[name].configure()
     optim, task = config.optim, config.task
     assert config.model.model == "res2net50_26w_4s"
     assert (optim.optimizer, optim.lr, optim.momentum, optim.weight_decay) == ("sgd", 0.02, 0.9, 1e-4)
@@ -59,7 +59,7 @@ def test_settings_of_the_paper(name):
 
 
 def test_settings_of_deeplab():
-    config = find_recipe("deeplabv3plus_voc").configure()
+    config = RECIPES["deeplabv3plus_voc"].configure()
     task, optim = config.task, config.optim
     assert (task.decoder, task.output_stride, task.crop, task.scale) == ("deeplabv3plus", 16, (513, 513), (0.5, 2.0))
     assert (optim.lr, optim.schedule, optim.poly_power, config.data.batch_size) == (0.007, "poly", 0.9, 16)
@@ -68,7 +68,7 @@ def test_settings_of_deeplab():
 
 def test_settings_of_saliency():
     """Of `solver.prototxt` of DSS, and of `main.py`, `solver.py`, `joint_main.py` and `joint_solver.py` of PoolNet."""
-    dss, pool, edges = (find_recipe(f"{name}_res2net50").configure() for name in ("dss", "poolnet", "poolnet_edges"))
+    dss, pool, edges = (RECIPES[f"{name}_res2net50"].configure() for name in ("dss", "poolnet", "poolnet_edges"))
     for config in (dss, pool, edges):
         task = config.task
         assert (task.reduction, task.crop, task.scale, task.freeze_norms) == ("sum", (400, 400), (1.0, 1.0), True)
@@ -87,7 +87,7 @@ def test_settings_of_saliency():
 
 
 def test_settings_of_simple_baseline():
-    config = find_recipe("simple_baseline_256x192").configure()
+    config = RECIPES["simple_baseline_256x192"].configure()
     assert (config.task.crop, config.task.sigma, config.task.crop_scale, config.task.rotation) == (
         (256, 192),
         2,
@@ -100,7 +100,7 @@ def test_settings_of_simple_baseline():
 
 def test_settings_of_bts():
     """Of `arguments_train_nyu.txt` and `bts_main.py`."""
-    config = find_recipe("bts_nyu").configure()
+    config = RECIPES["bts_nyu"].configure()
     task, optim = config.task, config.optim
     assert (task.crop, task.scale, task.scale_invariance, task.root, task.most) == (
         (416, 544),
@@ -115,7 +115,7 @@ def test_settings_of_bts():
 
 def test_settings_of_fcanet():
     """Of `config.py`, `trainer.py` and `my_custom_transforms.py` of its training code."""
-    config = find_recipe("fcanet_res2net101").configure()
+    config = RECIPES["fcanet_res2net101"].configure()
     task, optim = config.task, config.optim
     assert (config.model.model, task.output_stride, task.first_click, task.click_loss) == (
         "res2net101d",
@@ -131,7 +131,7 @@ def test_settings_of_fcanet():
 
 def test_settings_of_vecroad():
     """Of `default.yml` and `train.py`: 2,048 updates in each of 50 rounds, of which 20 have the higher rate."""
-    config = find_recipe("vecroad_res2net50").configure()
+    config = RECIPES["vecroad_res2net50"].configure()
     task, optim, data = config.task, config.optim, config.data
     assert (config.model.model, task.window, task.step) == ("res2net50d", 256, 20)
     assert (data.batch_size * task.steps_per_image, data.batch_size * data.size**2) == (20, 20 * 256**2)
@@ -146,7 +146,7 @@ def test_settings_of_vecroad():
 )
 def test_settings_of_nnunet(name, volumes, patch):
     """Of `nnUNetTrainer.py`: 250 updates in each of 1,000 rounds, of two patches each."""
-    config = find_recipe(name).configure()
+    config = RECIPES[name].configure()
     task, optim, data = config.task, config.optim, config.data
     assert (task.depth or data.size, data.size) == patch
     assert (data.batch_size, task.foreground, data.val_fraction) == (2, 0.33, 0.2)
@@ -158,14 +158,14 @@ def test_settings_of_nnunet(name, volumes, patch):
 
 def test_settings_of_the_slices_of_h_denseunet():
     """Of `train_2ddense.py`: 40 slices of 224 x 224, of which each sees its neighbours."""
-    config = find_recipe("res2unet_lits_slices").configure()
+    config = RECIPES["res2unet_lits_slices"].configure()
     task, optim, data = config.task, config.optim, config.data
     assert (data.batch_size * task.depth, data.size, task.slices, task.foreground) == (40, 224, 3, 1)
     assert (optim.optimizer, optim.lr, optim.momentum, optim.nesterov) == ("sgd", 1e-3, 0.9, True)
 
 
 def test_settings_of_pix2pix():
-    config = find_recipe("pix2pix_facades").configure()
+    config = RECIPES["pix2pix_facades"].configure()
     task, optim, data = config.task, config.optim, config.data
     assert (data.batch_size, data.size, round(task.enlarge * data.size), task.flip) == (1, 256, 286, 0.5)
     assert (optim.optimizer, optim.betas, optim.lr) == ("adam", (0.5, 0.999), 2e-4)
@@ -176,7 +176,7 @@ def test_settings_of_pix2pix():
 def test_the_documentation_has_all():
     docs = Path(__file__).parents[2] / "docs"
     pages = "".join(page.read_text(encoding="utf-8") for page in sorted(docs.glob("*.md")))
-    for name in recipes():
+    for name in RECIPES:
         assert f"`{name}`" in pages
 
 
@@ -184,18 +184,18 @@ def test_names_are_given_once():
     def mask_rcnn_1x():
         """Another."""
 
-    recipes()
+    list(RECIPES)
     with pytest.raises(ValueError, match="registered twice"):
         recipe()(mask_rcnn_1x)
     with pytest.raises(InputError, match="did you mean 'mask_rcnn_2x'"):
-        find_recipe("mask_rcnn2x")
+        RECIPES["mask_rcnn2x"]
 
 
 def test_what_a_block_registers_is_forgotten():
     with RECIPES.restored():
         recipe()(lambda_run)
-        assert find_recipe("lambda_run").configure() == "a run"
-    assert "lambda_run" not in recipes()
+        assert RECIPES["lambda_run"].configure() == "a run"
+    assert "lambda_run" not in RECIPES
 
 
 def lambda_run():
@@ -205,12 +205,12 @@ def lambda_run():
 
 @pytest.mark.parametrize("name", WITHOUT_DATA)
 def test_functions_that_recipes_name_exist(name):
-    for target in (recipes()[name].baselines, recipes()[name].variants):
+    for target in (RECIPES[name].baselines, RECIPES[name].variants):
         if target:
             module, function = target.split(":")
             assert callable(getattr(importlib.import_module(module), function))
 
 
 def test_they_need_no_torch():
-    ask = "import sys; from res2net.engine.recipes import recipes; recipes(); assert 'torch' not in sys.modules"
+    ask = "import sys; from res2net.engine.recipes import RECIPES; len(RECIPES); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", ask], check=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from res2net.engine.recipes import Recipe, find_recipe, recipes
+from res2net.engine.recipes import RECIPES, Recipe
 from res2net.engine.reproduce import _verdict, reproduce
 
 ONCE = {"epochs": 1, "warmup": 0.1}
@@ -13,7 +13,7 @@ ONCE = {"epochs": 1, "warmup": 0.1}
 
 def shortened(name, source, tmp_path, **optim):
     """The configuration of a recipe for a few images and one epoch."""
-    config = find_recipe(name).configure()
+    config = RECIPES[name].configure()
     return replace(
         config, source=source, optim=replace(config.optim, **ONCE | optim), out=str(tmp_path / "run"), accelerator="cpu"
     )
@@ -21,7 +21,7 @@ def shortened(name, source, tmp_path, **optim):
 
 def rows_of(name, source, tmp_path, **optim):
     """The rows of the table by metric, each a dictionary by the headings of its columns."""
-    table = reproduce(find_recipe(name), shortened(name, source, tmp_path, **optim), Console(quiet=True))
+    table = reproduce(RECIPES[name], shortened(name, source, tmp_path, **optim), Console(quiet=True))
     headings = [column.heading for column in table.columns]
     return {row[0]: dict(zip(headings, row, strict=True)) for row in table.rows}
 
@@ -60,8 +60,8 @@ def test_a_goal_is_reached_or_missed():
     assert _verdict([1.0], None, lower=False) == ""
 
 
-@pytest.mark.parametrize("name", [name for name, found in recipes().items() if found.goals])
+@pytest.mark.parametrize("name", [name for name, found in RECIPES.items() if found.goals])
 def test_a_goal_is_of_a_metric_that_decides(name):
-    found = recipes()[name]
+    found = RECIPES[name]
     assert isinstance(found, Recipe)
     assert found.configure().source in ("shapes", "roads", "volumes", "shapes-masks")

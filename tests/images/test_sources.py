@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,27 @@ def test_neither_a_name_nor_a_path_is_told_with_the_nearest_name():
         open_source("dotts")
     with pytest.raises(InputError, match=r"no file or folder '/no/where', .* give a path \(names: dots, .*shapes.*\)"):
         open_source("/no/where")
+
+
+NAMES_OF_TASKS = """
+import sys
+from res2net.errors import InputError
+from res2net.images import open_source
+for name in ("roads", "shapes-masks", "volumes"):
+    try:
+        open_source(name)
+    except InputError as error:
+        print(error)
+print([name for name in sys.modules if name.startswith("res2net.tasks.") and name.endswith(".task")])
+"""
+
+
+def test_the_source_of_another_task_names_that_task_in_a_fresh_process():
+    done = subprocess.run([sys.executable, "-c", NAMES_OF_TASKS], capture_output=True, text=True, check=True)
+    *sentences, tasks = done.stdout.splitlines()
+    assert ["use it with the task roads" in sentences[0], "the task translate" in sentences[1]] == [True, True]
+    assert "use it with the task volumes" in sentences[2]
+    assert tasks == "[]"
 
 
 def test_a_file_is_no_source(pets):

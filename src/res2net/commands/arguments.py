@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import yaml
 
-from res2net.engine.choices import Accelerator, BadImages
+from res2net.engine.choices import Accelerator, BadImages, Precision
 from res2net.errors import InputError, nearest
 from res2net.export.settings import Format
 from res2net.task import task_names
@@ -47,15 +47,12 @@ class TrainedArguments(RunningArguments):
     "in1k"."""
     model: Annotated[str | None, "NAME"] = None
     """Architecture, where the weights do not state it."""
+    precision: Precision | None = None
+    """Precision; by default as in the training, but fp32 for exported files and in place of fp16 on a CPU."""
 
 
-def load_trained(chosen: TrainedArguments, task: str, precision: str | None) -> Model:
-    """Load the trained task that a user chose.
-
-    Args:
-        chosen: the options of the command.
-        task: the expected task.
-        precision: None for the precision of the training.
+def load_trained(chosen: TrainedArguments, task: str) -> Model:
+    """Load the trained network that a user chose for a task.
 
     Raises:
         InputError: the weights are missing or damaged, or do not fit what else was given.
@@ -72,7 +69,7 @@ def load_trained(chosen: TrainedArguments, task: str, precision: str | None) -> 
         task=task,
         runtime=chosen.runtime,
         accelerator=chosen.accelerator,
-        precision=precision,
+        precision=chosen.precision,
         task_options=task_options,
         trust=chosen.trust,
     )

@@ -137,9 +137,9 @@ def load_all(files: Sequence[str], name: str, chosen: RunningArguments) -> list[
         trained = TrainedArguments(
             weights=file, accelerator=chosen.accelerator, task_options=chosen.task_options, trust=chosen.trust
         )
-        model = load_trained(trained, name, None)
+        model = load_trained(trained, name)
         if chosen.runtime is not None and model.exported:
-            model = load_trained(replace(trained, runtime=chosen.runtime), name, None)
+            model = load_trained(replace(trained, runtime=chosen.runtime), name)
         model.task.eval().to(accelerator_device(model.accelerator))
         models.append(model)
         for fact in ("class_names", "stuff_names"):

@@ -71,9 +71,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def convert(name: str, words: Sequence[str]) -> int:
     """Make a data set from another by one of the conversions that tasks register."""
-    from res2net.engine.data_tools import CONVERSIONS, import_data_tools
+    from res2net.engine.data_tools import CONVERSIONS
 
-    import_data_tools()
     check_choice("Action", name, ("check", *CONVERSIONS))
     conversion = CONVERSIONS[name]
     sentence = conversion.run(parse(conversion.Arguments, f"data {name}", words, conversion.about))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, load_trained, split_task
 from res2net.commands.parser import parse
-from res2net.engine.choices import BadAnnotations, Decode, Precision
+from res2net.engine.choices import BadAnnotations, Decode
 from res2net.engine.task_options import eval_options_type, options_type
 from res2net.errors import check_range
 
@@ -28,8 +28,6 @@ class Arguments(TrainedArguments, Generic[Options]):
     """The data set, whose validation part is used: a path, or the name of an embedded one."""
     batch_size: int | None = None
     """Images per batch; by default as in the training."""
-    precision: Precision | None = None
-    """Precision; by default as in the training, and fp32 for exported files."""
     val_fraction: float | None = None
     """Share of the data kept for validation where the data set has no split; by default as in the training."""
     seed: int | None = None
@@ -64,7 +62,7 @@ def run(arguments: Sequence[str]) -> None:
     for option, value, least in (("batch size", chosen.batch_size, 1), ("workers", chosen.workers, 0)):
         if value is not None:
             check_range(option, value, least)
-    model = load_trained(chosen, name, chosen.precision)
+    model = load_trained(chosen, name)
     chosen.options.prepare(model.task)
     source = model.open(
         chosen.source,

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, load_trained, split_task
 from res2net.commands.parser import parse
-from res2net.engine.choices import Precision
 from res2net.engine.task_options import predict_options_type
 from res2net.errors import InputError
 from res2net.task import task_names
@@ -40,8 +39,6 @@ class Arguments(TrainedArguments, Generic[Options]):
     """Write each result into this folder as files, such as masks or depth maps, in the size of the image."""
     batch_size: int | None = None
     """Images per batch; by default what suits the task."""
-    precision: Precision = "fp32"
-    """Precision."""
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default=None)  # type: ignore[assignment]
 
 
@@ -67,7 +64,7 @@ def run(arguments: Sequence[str]) -> None:
 
     if not chosen.sources:
         raise InputError("Nothing to predict: give an image or a folder of images.")
-    model = load_trained(chosen, name, chosen.precision)
+    model = load_trained(chosen, name)
     paths = list(dict.fromkeys(list_inputs(model.task, list(chosen.sources))))  # each file once
     predictions = model.run(paths, chosen.options, batch_size=chosen.batch_size, bad_images=chosen.bad_images)
     with progress_bar(Console(stderr=True)) as bar:

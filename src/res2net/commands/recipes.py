@@ -32,18 +32,16 @@ def run(arguments: Sequence[str]) -> None:
     name = parse(Arguments, "recipes", arguments, ABOUT).name
 
     from res2net.engine.config import to_yaml
-    from res2net.engine.recipes import find_recipe, recipes
+    from res2net.engine.recipes import RECIPES
     from res2net.report import Column, Table
 
     if name is not None:
-        found = find_recipe(name)
+        found = RECIPES[name]
         for line in found.about.splitlines():
             print(f"# {line}".rstrip())
         print(to_yaml(found.configure()), end="")
         return
-    rows = [
-        (name, found.configure().task_name, found.about.splitlines()[0]) for name, found in sorted(recipes().items())
-    ]
+    rows = [(name, found.configure().task_name, found.about.splitlines()[0]) for name, found in sorted(RECIPES.items())]
     Console().print(Table("", (Column("recipe"), Column("task"), Column("run")), rows).to_rich())
 
 
@@ -58,12 +56,14 @@ def reproduce(arguments: Sequence[str]) -> int:
         )
         return 0
 
-    from res2net.engine.recipes import find_recipe
+    from res2net.engine.recipes import RECIPES
 
-    found = find_recipe(words[0])
-    parsed, _ = parse_run(f"reproduce {words[0]}", words[1:], "", found.configure())
-    if parsed.resume is not None or parsed.recipe is not None:
-        raise InputError("reproduce repeats one recipe: leave out --recipe, and resume runs with `res2net train`.")
+    found = RECIPES[words[0]]
+    parsed = parse_run(f"reproduce {words[0]}", words[1:], found.configure())
+    if (parsed.config, parsed.recipe, parsed.resume) != (None, None, None):
+        raise InputError(
+            "reproduce repeats one recipe: leave out --recipe and --config, and resume runs with `res2net train`."
+        )
 
     from res2net.engine.callbacks import StoppedError
     from res2net.engine.reproduce import reproduce as repeat

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,19 @@ from res2net.engine.task_options import options_type
 from res2net.errors import InputError, check_options, check_range
 from res2net.options import check_literals, from_dict
 
-__all__ = ["DataConfig", "ModelConfig", "OptimConfig", "TrainConfig", "read_yaml", "run_config", "to_yaml"]
+__all__ = [
+    "DataConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "TrainConfig",
+    "check_source",
+    "check_task",
+    "default_config",
+    "override",
+    "read_config",
+    "read_yaml",
+    "to_yaml",
+]
 
 TaskOptions = TypeVar("TaskOptions")
 
@@ -200,30 +212,74 @@ def _check_milestones(optim: OptimConfig) -> None:
         )
 
 
-def run_config(task: str, source: str, options: Mapping[str, Any], default: TrainConfig[Any] | None = None) -> Any:
-    """Create the configuration of a run from options by their command-line names.
+def override(config: TrainConfig[Any], options: Mapping[str, Any]) -> TrainConfig[Any]:
+    """Change options of a configuration.
 
     Args:
-        task: name of the task.
-        source: the data.
-        options: options of the run and of the task, such as `{"model": "resnet50", "epochs": 10, "size": 224}`.
-        default: configuration for the options that are not given; by default each has its own default.
+        config: the configuration, which is not modified.
+        options: new values of the options of the run, the network, the data, the optimisation and the task, by their
+            names on the command line, such as `{"model": "resnet50", "epochs": 10, "size": 224}`.
 
     Raises:
         InputError: an option does not exist (the message names the nearest), or its value is invalid.
     """
-    kind: Any = TrainConfig[options_type(task)]  # type: ignore[misc]
-    groups = {"model": ModelConfig, "data": DataConfig, "optim": OptimConfig, "task": options_type(task)}
-    owner = {name: group for group, group_kind in groups.items() for name in group_kind.__dataclass_fields__}  # type: ignore[attr-defined]
-    own = {name: "" for name in TrainConfig.__dataclass_fields__ if name not in (*groups, "task_name", "source")}
-    owner = {**owner, **own, "backbone": "model"}
-    check_options(f"A run of {task}", options, owner)
-    values: dict[str, Any] = dataclasses.asdict(default) if default else {"task": {}}
-    values |= {"task_name": task, "source": source}
+    groups = dict(_groups_of(config)) | {"backbone": ("model",)}
+    hidden = ("task_name", "task", "data", "optim")
+    check_options(f"A run of {config.task_name}", options, [name for name in groups if name not in hidden])
+    values = dataclasses.asdict(config)
     for name, value in options.items():
-        group = values.setdefault(owner[name], {}) if owner[name] else values
+        group = values
+        for key in groups[name]:
+            group = group[key]
         group["model" if name == "backbone" else name] = value
-    return from_dict(kind, values, "The run")
+    return _from_values(values, "The run")
+
+
+def _groups_of(options: Any, *groups: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The groups that each option is in, outermost first; an option follows a group of the same name."""
+    for entry in dataclasses.fields(options):
+        yield entry.name, groups
+        value = getattr(options, entry.name)
+        if dataclasses.is_dataclass(value):
+            yield from _groups_of(value, *groups, entry.name)
+
+
+def default_config(task: str, source: str = "") -> TrainConfig[Any]:
+    """The configuration of a task in which every option has its default."""
+    return TrainConfig(task_name=task, source=source, task=options_type(task)())
+
+
+def read_config(path: str | Path, task: str | None = None) -> TrainConfig[Any]:
+    """Read a configuration from a YAML file; options that it leaves out have their defaults.
+
+    Args:
+        path: the file.
+        task: the expected task; by default that of the file, or `classify` if it names none.
+
+    Raises:
+        InputError: the file cannot be read, is for another task, or has an invalid option.
+    """
+    values = {"task_name": task or "classify", "source": "", "task": {}} | read_yaml(path)
+    check_task(f"The configuration {path}", values["task_name"], task)
+    return _from_values(values, f"The configuration {path}")
+
+
+def check_source(config: TrainConfig[Any]) -> None:
+    """Raise `InputError` if a configuration has no source, as those of recipes for data of the user."""
+    if not config.source:
+        raise InputError("SOURCE is missing: give a path, or the name of an embedded data set such as shapes.")
+
+
+def check_task(what: str, found: str, task: str | None) -> None:
+    """Raise `InputError` unless what was found is for the task, which is None where any will do."""
+    if task not in (None, found):
+        raise InputError(f"{what} is for the task {found}, not for {task}: name the task {found} instead.")
+
+
+def _from_values(values: dict[str, Any], where: str) -> TrainConfig[Any]:
+    kind: Any = TrainConfig[options_type(values["task_name"])]  # type: ignore[misc]
+    config: TrainConfig[Any] = from_dict(kind, values, where)
+    return config
 
 
 def to_yaml(config: Any) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from res2net.errors import InputError
 from res2net.images.faults import AnnotationReport
-from res2net.registry import Registry
+from res2net.registry import Registry, modules_of_tasks
 from res2net.report import Column, Table
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "Part",
     "class_table",
     "fault_table",
-    "import_data_tools",
     "open_parts",
     "spread",
 ]
@@ -76,19 +75,13 @@ class Conversion:
     """A function that takes the options, writes the data set, and returns a sentence that describes it."""
 
 
-CHECKS: Registry[DataCheck] = Registry("Kind of data set")
+TOOLS = partial(modules_of_tasks, "data_tools.py")
+CHECKS: Registry[DataCheck] = Registry("Kind of data set", modules=TOOLS)
 """Checks by family of tasks."""
-FALLBACK: Registry[Callable[[Path], Part]] = Registry("Kind of data set")
+FALLBACK: Registry[Callable[[Path], Part]] = Registry("Kind of data set", modules=TOOLS)
 """Functions that read a path that none of `CHECKS` recognises, or raise `InputError`."""
-CONVERSIONS: Registry[Conversion] = Registry("Conversion")
+CONVERSIONS: Registry[Conversion] = Registry("Conversion", modules=TOOLS)
 """Conversions by their name after `res2net data`."""
-
-
-def import_data_tools() -> None:
-    """Import the module `data_tools.py` of all tasks and families, which fill the registries."""
-    root = Path(__file__).parents[1]
-    for path in sorted((root / "tasks").rglob("data_tools.py")):
-        importlib.import_module(".".join(("res2net", *path.relative_to(root).with_suffix("").parts)))
 
 
 def open_parts(source: str) -> list[Part]:
@@ -100,7 +93,6 @@ def open_parts(source: str) -> list[Part]:
     path = Path(source)
     if not path.exists():
         raise InputError(f"There is no file or folder {source!r}: give the path of a data set.")
-    import_data_tools()
     parts = [part for check in CHECKS.values() for part in check.find(path)]
     if parts:
         return parts

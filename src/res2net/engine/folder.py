@@ -74,6 +74,13 @@ class RunFolder:
             )
         return folder
 
+    def options_error(self) -> InputError:
+        """The error to raise where options would change this run when it is resumed."""
+        return InputError(
+            f"A resumed run keeps its options: give --resume {self.path} alone, or start a new run with "
+            f"--weights {self.best}."
+        )
+
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Write the metrics of all epochs, replacing the file."""
         columns = list(dict.fromkeys(name for row in rows for name in row))

@@ -6,18 +6,29 @@ is; the lines after it give the command, the expected time and the expected scor
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
-from res2net.registry import Registry
-from res2net.task import task_modules
+from res2net.engine.config import (
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+    check_task,
+    default_config,
+    read_config,
+)
+from res2net.errors import InputError
+from res2net.registry import Registry, modules_of_tasks
 
-__all__ = ["RECIPES", "Recipe", "find_recipe", "overfit", "recipe", "recipes", "small_run"]
+if TYPE_CHECKING:
+    from res2net.engine.folder import RunFolder
+
+__all__ = ["RECIPES", "Recipe", "overfit", "recipe", "small_run", "starting_config"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +51,8 @@ class Recipe:
         return inspect.getdoc(self.configure) or ""
 
 
-RECIPES: Registry[Recipe] = Registry("Recipe")
-"""All recipes by name; `recipes` imports the modules that register them."""
+RECIPES: Registry[Recipe] = Registry("Recipe", modules=partial(modules_of_tasks, "recipes.py"))
+"""All recipes by name; the modules `recipes.py` of the tasks register them."""
 
 
 def recipe(
@@ -57,17 +68,41 @@ def recipe(
     return register
 
 
-def recipes() -> Mapping[str, Recipe]:
-    """Import the module `recipes.py` of every task, and return all recipes by name."""
-    for module in task_modules().values():
-        if importlib.util.find_spec(f"{module}.recipes"):
-            importlib.import_module(f"{module}.recipes")
-    return RECIPES
+def starting_config(
+    task: str | None,
+    *,
+    config: str | Path | None = None,
+    recipe: str | None = None,
+    resume: str | Path | None = None,
+) -> tuple[TrainConfig[Any], RunFolder | None]:
+    """The configuration that the options of a run change, and the folder of the run if it is resumed.
 
+    Args:
+        task: name of the task; by default that of the file, the recipe or the run, else `classify`.
+        config: a YAML file to take it from.
+        recipe: name of a recipe to take it from.
+        resume: folder of the run to take it from.
 
-def find_recipe(name: str) -> Recipe:
-    """The recipe with that name; if there is none, raises an `InputError` that names the nearest."""
-    return recipes()[name]
+    Raises:
+        InputError: there is no such file, recipe or run, or it is for another task.
+    """
+    if resume is not None:
+        from res2net.engine.folder import RunFolder
+
+        folder = RunFolder.existing(resume)
+        if config is not None or recipe is not None:
+            raise folder.options_error()
+        return read_config(folder.config, task), folder
+    if config is not None and recipe is not None:
+        raise InputError(
+            "--recipe and --config exclude each other, since each describes a whole run: leave out one, or write the "
+            "recipe to a file with `res2net recipes NAME` and edit it."
+        )
+    if recipe is not None:
+        found = RECIPES[recipe].configure()
+        check_task(f"The recipe {recipe}", found.task_name, task)
+        return found, None
+    return (read_config(config, task) if config is not None else default_config(task or "classify")), None
 
 
 def _small_model(name: str = "res2net20_26w_4s_tiny") -> ModelConfig:

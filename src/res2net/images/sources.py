@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +19,7 @@ from res2net.images.keypoints import Keypoints
 from res2net.images.layouts import open_folder
 from res2net.images.samples import BAD_IMAGES, Samples, Transformed
 from res2net.images.transforms import TrainAugment, Transform
-from res2net.registry import Registry
+from res2net.registry import Registry, task_modules
 from res2net.weights.records import Preprocessing
 
 __all__ = [
@@ -124,8 +126,19 @@ class SourceReader(Protocol):
         """Read the data set."""
 
 
-SOURCES: Registry[SourceBuilder] = Registry("Source")
-"""Named sources, such as "shapes"; tasks register those that only they can use."""
+@cache
+def _sources_of_tasks() -> dict[str, str]:
+    """The module of each source that only one task can use; the package of the task lists them in `SOURCES`."""
+    packages = {package: importlib.import_module(package) for package in task_modules().values()}
+    return {
+        name: f"{package}.{module}"
+        for package, contents in packages.items()
+        for name, module in getattr(contents, "SOURCES", {}).items()
+    }
+
+
+SOURCES: Registry[SourceBuilder] = Registry("Source", modules=_sources_of_tasks)
+"""Named sources, such as "shapes"."""
 
 
 def open_source(

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
+from res2net.registry import task_modules
 
 __all__ = ["task_modules", "task_names"]
-
-
-@cache
-def task_modules() -> dict[str, str]:
-    """The package of each task by its name, found by the folders that hold a `task.py`, without importing them."""
-    root = Path(__file__).parents[1] / "tasks"
-    folders = sorted((path.parent for path in root.rglob("task.py")), key=lambda folder: folder.name)
-    return {folder.name: ".".join(("res2net.tasks", *folder.relative_to(root).parts)) for folder in folders}
 
 
 def task_names() -> list[str]:

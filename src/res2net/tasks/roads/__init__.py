@@ -1,1 +1,4 @@
 """Road graphs from aerial images."""
+
+SOURCES = {"roads": "synthetic.scenes"}
+"""The named sources of this task alone, each with the module that registers it."""
