@@ -9,7 +9,7 @@ from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
 from res2net.images.sources import DataSource
 from res2net.task.base import TASKS
-from res2net.tasks.roads.synthetic.scenes import RoadScenes
+from res2net.tasks.roads.synthetic import RoadScenes
 from res2net.tasks.translate.synthetic import ShapeMasks
 from res2net.tasks.volumes.synthetic import Bodies
 from res2net.weights import Preprocessing

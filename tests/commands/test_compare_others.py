@@ -18,9 +18,9 @@ from res2net.engine.checkpoints import save_task
 from res2net.engine.config import TrainConfig
 from res2net.images.shapes.dataset import shapes_source
 from res2net.tasks.pixels.segment.task import Segment, SegmentOptions
-from res2net.tasks.roads.data.files import nodes_and_edges
+from res2net.tasks.roads.folder import nodes_and_edges
 from res2net.tasks.roads.options import RoadsOptions
-from res2net.tasks.roads.synthetic.scenes import RoadScenes
+from res2net.tasks.roads.synthetic import RoadScenes
 from res2net.tasks.roads.task import Roads
 from res2net.tasks.volumes.options import VolumesOptions
 from res2net.tasks.volumes.task import Volumes

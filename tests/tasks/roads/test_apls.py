@@ -5,9 +5,10 @@ import itertools
 import networkx as nx
 import numpy as np
 import pytest
+from dense_graphs import densified
 
-from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.metrics.apls import apls, control_points, one_way_similarity
+from res2net.tasks.roads.graph import RoadGraph
+from res2net.tasks.roads.metric import apls, control_points, one_way_similarity
 
 EMPTY = RoadGraph.of([], [])
 LINE = RoadGraph.of([(0, 0), (100, 0)], [(0, 1)])
@@ -18,7 +19,7 @@ def naive_one_way(first, second, snap, spacing, shortest):
     points = control_points(first, spacing)
 
     def fine(graph):
-        net, dense = nx.Graph(), graph.densified(0.5)
+        net, dense = nx.Graph(), densified(graph, 0.5)
         for a, b in dense.edges:
             p, q = dense.points[[a, b]]
             net.add_edge(tuple(p.round(6)), tuple(q.round(6)), weight=float(np.linalg.norm(p - q)))
@@ -121,4 +122,4 @@ def test_edges_of_the_definition(truth, found, value):
 
 def test_of_many_control_points_some_are_taken():
     first, second = random_graph(0), random_graph(0)
-    assert apls(first, second, spacing=1.0, most_points=20).value == 1.0
+    assert apls(first, second, spacing=1.0, max_points=20).value == 1.0

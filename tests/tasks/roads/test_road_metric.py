@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_cdt
 
-from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.metrics.junctions import junction_scores
-from res2net.tasks.roads.metrics.road_metric import RoadMetric, relaxed_counts
+from res2net.tasks.roads.graph import RoadGraph
+from res2net.tasks.roads.metric import RoadMetric, junction_scores, relaxed_counts
 
 EMPTY = RoadGraph.of([], [])
 

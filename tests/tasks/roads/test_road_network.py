@@ -3,18 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from dense_graphs import densified
 from scipy.ndimage import distance_transform_edt
 from torch import nn
 
 from res2net import create_model
 from res2net.errors import InputError
-from res2net.tasks.roads.data.graph import RoadGraph, junction_map, road_map
-from res2net.tasks.roads.data.walks import StepSampler
-from res2net.tasks.roads.metrics.apls import apls
-from res2net.tasks.roads.network import RoadNetwork, road_losses
-from res2net.tasks.roads.synthetic.towns import draw_town
-from res2net.tasks.roads.tiles import explored_in_tiles
-from res2net.tasks.roads.tracing import TracingOptions, map_peaks, trace_roads
+from res2net.tasks.roads.graph import RoadGraph, junction_map, road_map
+from res2net.tasks.roads.metric import apls
+from res2net.tasks.roads.network import RoadNetwork, explored_in_tiles, road_losses
+from res2net.tasks.roads.options import RoadsOptions
+from res2net.tasks.roads.samples import StepSampler
+from res2net.tasks.roads.synthetic import draw_town
+from res2net.tasks.roads.tracing import map_peaks, trace_roads
+
+OPTIONS = RoadsOptions(step=20.0, spur=8.0)
 
 
 def network(window=64, **options):
@@ -98,7 +101,7 @@ class Guide(nn.Module):
         self.graph, self.window, self.stride = graph, window, 4
         self.sampler = StepSampler(1, window, step, 4)
         self.reach = step
-        self.dense = graph.densified(1.0)
+        self.dense = densified(graph, 1.0)
 
     def padded(self, features):
         return features
@@ -140,7 +143,7 @@ def smooth(roads, junctions):
 def test_who_knows_the_way_walks_it_all(seed):
     graph = draw_town(np.random.default_rng(seed), 128).graph
     maps = smooth(road_map(graph, (128, 128), 9), junction_map(graph, (128, 128), 4))
-    (found,) = trace_roads(Guide(graph), torch.zeros(1, 1, 64, 64), maps, [(128, 128)], TracingOptions(20.0))
+    (found,) = trace_roads(Guide(graph), torch.zeros(1, 1, 64, 64), maps, [(128, 128)], OPTIONS)
     assert apls(graph, found).value > 0.85
     assert found.lengths.sum() == pytest.approx(graph.lengths.sum(), rel=0.12)
 
@@ -148,24 +151,20 @@ def test_who_knows_the_way_walks_it_all(seed):
 def test_a_road_without_junctions_is_found_from_its_map():
     graph = RoadGraph.of([(10, 40), (110, 60)], [(0, 1)])
     maps = smooth(road_map(graph, (96, 128), 9), np.zeros((96, 128), bool))
-    (found,) = trace_roads(Guide(graph), torch.zeros(1, 1, 64, 64), maps, [(96, 128)], TracingOptions(20.0))
+    (found,) = trace_roads(Guide(graph), torch.zeros(1, 1, 64, 64), maps, [(96, 128)], OPTIONS)
     assert len(found.chains) == 1
     assert found.lengths.sum() == pytest.approx(graph.lengths.sum(), abs=12)
 
 
 def test_where_there_is_nothing_nothing_is_walked():
-    (found,) = trace_roads(
-        network(), torch.zeros(1, 24, 8, 8), torch.zeros(1, 2, 32, 32), [(32, 32)], TracingOptions(20.0)
-    )
+    (found,) = trace_roads(network(), torch.zeros(1, 24, 8, 8), torch.zeros(1, 2, 32, 32), [(32, 32)], OPTIONS)
     assert len(found.edges) == 0
 
 
 def test_a_network_that_proposes_everything_comes_to_an_end():
     model = network()
     nn.init.constant_(model.next_points.out.bias, 5.0)
-    (found,) = trace_roads(
-        model, torch.randn(1, 24, 24, 24), torch.ones(1, 2, 96, 96), [(96, 96)], TracingOptions(20.0)
-    )
+    (found,) = trace_roads(model, torch.randn(1, 24, 24, 24), torch.ones(1, 2, 96, 96), [(96, 96)], OPTIONS)
     assert np.isfinite(found.points).all()
 
 

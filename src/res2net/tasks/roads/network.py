@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torchvision.ops import Conv2dNormActivation
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 
-__all__ = ["RoadNetwork", "road_losses"]
+__all__ = ["MARGIN", "RoadNetwork", "explored_in_tiles", "road_losses"]
 
 SIDES = 4
 """The most stages that are used, the last ones."""
@@ -20,6 +21,8 @@ RARE = 0.01
 """The probability with which maps of junctions and next points begin: their pixels are few."""
 POINT_SIGMA = 2.0
 """Standard deviation of the mark on the current point, pixels."""
+MARGIN = 128
+"""Pixels around a tile that are seen with it."""
 
 
 class RoadNetwork(nn.Module):
@@ -212,3 +215,35 @@ def road_losses(
     marked = junctions.sum().clamp(min=1)
     step = F.binary_cross_entropy_with_logits(steps.float(), wanted, reduction="sum") / wanted.sum().clamp(min=1)
     return {"loss_road": losses[0] / roads.numel(), "loss_junction": 0.1 * losses[1] / marked, "loss_step": 0.1 * step}
+
+
+def explored_in_tiles(network: RoadNetwork, images: Tensor, tile: int) -> tuple[Tensor, Tensor]:
+    """The logits `(N, 2, H, W)` and the features of `RoadNetwork.explored`.
+
+    Args:
+        network: sees images.
+        images: `(N, C, H, W)`; where both sides are at most `tile` they are seen at once.
+        tile: side of a tile, pixels, a multiple of 32 (as the margin is, so that all strides lie on each other).
+    """
+    height, width = images.shape[-2:]
+    if max(height, width) <= tile:
+        return network.explored(images)[:2]
+    logits: Tensor | None = None
+    features: Tensor | None = None
+    for top, left in product(range(0, height, tile), range(0, width, tile)):
+        first = max(0, top - MARGIN), max(0, left - MARGIN)
+        part = images[..., first[0] : top + tile + MARGIN, first[1] : left + tile + MARGIN]
+        some_logits, some_features, _ = network.explored(part)
+        if logits is None or features is None:
+            logits = images.new_zeros((len(images), 2, height, width))
+            size = (-(-height // network.stride), -(-width // network.stride))
+            features = some_features.new_zeros((len(images), some_features.shape[1], *size))
+        for whole, one, scale in ((logits, some_logits, 1), (features, some_features, network.stride)):
+            y, x = top // scale, left // scale
+            kept = one[..., (top - first[0]) // scale :, (left - first[1]) // scale :][
+                ..., : tile // scale, : tile // scale
+            ]
+            whole[..., y : y + kept.shape[-2], x : x + kept.shape[-1]] = kept
+    assert logits is not None
+    assert features is not None
+    return logits, features

@@ -56,8 +56,8 @@ def vecroad_res2net50() -> TrainConfig[RoadsOptions]:
 
 @recipe(
     goals={"APLS": 60.0},
-    baselines="res2net.tasks.roads.baselines:one_graph_for_all",
-    variants="res2net.tasks.roads.baselines:by_tracing",
+    baselines="res2net.tasks.roads.task:one_graph_for_all",
+    variants="res2net.tasks.roads.task:by_tracing",
 )
 def synthetic_roads() -> TrainConfig[RoadsOptions]:
     """Roads of synthetic towns as graphs, on a laptop: traced from point to point, and from the thinned road map.

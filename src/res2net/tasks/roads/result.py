@@ -16,8 +16,8 @@ from res2net.report import Column
 from res2net.report.images import ImageLike, as_image
 from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
-from res2net.tasks.roads.data.files import geojson, nodes_and_edges
-from res2net.tasks.roads.data.graph import RoadGraph
+from res2net.tasks.roads.folder import geojson, nodes_and_edges
+from res2net.tasks.roads.graph import RoadGraph
 from res2net.weights import atomic_write
 
 __all__ = ["RoadResult", "draw_roads"]
@@ -86,7 +86,7 @@ def draw_roads(image: ImageLike, graph: RoadGraph) -> Image.Image:
     width = max(2, round(max(drawn.size) / 250))
     points = graph.points * scale - 0.5
     for chain in graph.chains:
-        draw.line([(x, y) for x, y in points[chain].tolist()], fill=ROAD, width=width, joint="curve")
-    for x, y in points[graph.degrees >= 3].tolist():
-        draw.ellipse((x - 2 * width, y - 2 * width, x + 2 * width, y + 2 * width), fill=JUNCTION, outline=DARK)
+        draw.line(points[chain].ravel().tolist(), fill=ROAD, width=width, joint="curve")
+    for junction in points[graph.degrees >= 3].tolist():
+        draw.circle(junction, 2 * width, fill=JUNCTION, outline=DARK)
     return drawn

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,21 +18,18 @@ from res2net.images.transforms import Transform
 from res2net.report.images import as_image
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
 from res2net.tasks.pixels.heads.fixed import FixedPixels
-from res2net.tasks.roads.data.folder import read_roads
-from res2net.tasks.roads.data.graph import road_map
-from res2net.tasks.roads.data.skeleton import graph_of_mask
-from res2net.tasks.roads.data.transform import RoadEvalTransform, RoadTransform
-from res2net.tasks.roads.data.walks import StepSampler
-from res2net.tasks.roads.network import RoadNetwork, road_losses
-from res2net.tasks.roads.options import RoadsOptions
+from res2net.tasks.roads.folder import read_roads
+from res2net.tasks.roads.graph import RoadGraph, graph_of_mask, road_map
+from res2net.tasks.roads.network import RoadNetwork, explored_in_tiles, road_losses
+from res2net.tasks.roads.options import TRACINGS, RoadsOptions
 from res2net.tasks.roads.result import RoadResult
-from res2net.tasks.roads.synthetic.scenes import RoadScenes
-from res2net.tasks.roads.tiles import explored_in_tiles
-from res2net.tasks.roads.tracing import TracingOptions, trace_roads
+from res2net.tasks.roads.samples import RoadEvalTransform, RoadTransform, StepSampler
+from res2net.tasks.roads.synthetic import RoadScenes
+from res2net.tasks.roads.tracing import trace_roads
 
 if TYPE_CHECKING:
     from res2net.report import Report
-    from res2net.tasks.roads.metrics.road_metric import RoadMetric
+    from res2net.tasks.roads.metric import RoadMetric
 
 __all__ = ["RoadResult", "RoadScenes", "Roads", "RoadsExporter", "RoadsOptions"]
 
@@ -39,6 +37,8 @@ TILE = 1024
 """Side of the pieces in which larger images are seen, pixels."""
 SHOWN = 6
 """Images in a report."""
+GUESSES = 4
+"""Graphs that are tried as the same answer for every image."""
 
 
 @TASKS.register("roads")
@@ -65,13 +65,8 @@ class Roads(Task):
     @classmethod
     def network(cls, create: CreateBackbone, options: RoadsOptions, facts: Mapping[str, Any]) -> nn.Module:
         """Make the backbone with its branches."""
-        return RoadNetwork(
-            create(num_classes=0),
-            channels=options.channels,
-            branch_channels=options.branch_channels,
-            next_channels=options.next_channels,
-            window=options.window,
-        )
+        names = ("channels", "branch_channels", "next_channels", "window")
+        return RoadNetwork(create(num_classes=0), **{name: getattr(options, name) for name in names})
 
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits of roads and of junctions, `(N, 2, H, W)`."""
@@ -94,7 +89,7 @@ class Roads(Task):
 
     def metric(self) -> RoadMetric:
         """APLS, and F1 of junctions and of pixels."""
-        from res2net.tasks.roads.metrics.road_metric import RoadMetric
+        from res2net.tasks.roads.metric import RoadMetric
 
         return RoadMetric(snap=self.options.apls_snap)
 
@@ -128,7 +123,7 @@ class Roads(Task):
         roads = maps[:, 0].cpu().numpy()
         if options.tracing == "next-point":
             assert isinstance(self.model, RoadNetwork)
-            graphs = trace_roads(self.model, features, maps, sizes, tracing_options(options))
+            graphs = trace_roads(self.model, features, maps, sizes, options)
         else:
             graphs = [
                 graph_of_mask(one >= options.road_threshold, spur=options.spur, merge=options.snap) for one in roads
@@ -149,13 +144,8 @@ class Roads(Task):
             return RoadEvalTransform(self.preprocessing)
         options = self.options
         steps = StepSampler(options.steps_per_image, options.window, options.step, self.model.stride)
-        return RoadTransform(
-            self.preprocessing,
-            steps,
-            road_width=options.road_width,
-            junction_radius=options.junction_radius,
-            color_jitter=options.color_jitter,
-        )
+        names = ("road_width", "junction_radius", "color_jitter")
+        return RoadTransform(self.preprocessing, steps, **{name: getattr(options, name) for name in names})
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Images with the ground truth and the prediction."""
@@ -168,10 +158,27 @@ class Roads(Task):
         report.add_images(images, captions, "Validation images: the true roads of each, and those found.", 2)
 
 
-def tracing_options(options: RoadsOptions) -> TracingOptions:
-    """The options of a walk among those of the task."""
-    names = [field.name for field in dataclasses.fields(TracingOptions)]
-    return TracingOptions(**{name: getattr(options, name) for name in names if hasattr(options, name)})
+def by_tracing(task: Task) -> dict[str, Task]:
+    """Variants for a recipe: the task with each way to turn its maps into graphs."""
+    ways: dict[str, Task] = {}
+    for tracing in TRACINGS:
+        ways[tracing] = copy.copy(task)
+        ways[tracing].options = replace(task.options, tracing=tracing)
+    return ways
+
+
+def one_graph_for_all(untrained: Roads, source: DataSource) -> dict[str, Mapping[str, float]]:
+    """A baseline for a recipe: the metrics, in percent, of the training graph among a few that fits others best."""
+
+    def scores(guess: RoadGraph, truth: list[RoadGraph]) -> dict[str, float]:
+        metric = untrained.metric()
+        side = source.preprocessing.size
+        metric.update([guess] * len(truth), truth, [(side, side)] * len(truth))
+        return {name: 100 * float(value) for name, value in metric.compute().items()}
+
+    towns: list[RoadGraph] = [source.train[index][1]["graph"] for index in range(4 * GUESSES)]
+    best = max(towns[:GUESSES], key=lambda guess: scores(guess, towns[GUESSES:])["APLS"])
+    return {"one graph for all": scores(best, [source.val[index][1]["graph"] for index in range(len(source.val))])}
 
 
 @EXPORTERS.register("roads")
@@ -202,4 +209,4 @@ class RoadsExporter(Exporter):
     def restore(self, network: nn.Module, outputs: Sequence[str], size: tuple[int, ...]) -> None:
         """Put an exported network into the place of the task's model, and thin its road map."""
         super().restore(network, outputs, size)
-        self.task.options = dataclasses.replace(self.task.options, tracing="skeleton")
+        self.task.options = replace(self.task.options, tracing="skeleton")

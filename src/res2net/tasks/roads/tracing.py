@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,40 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from res2net.tasks.roads.data.graph import RoadGraph
-from res2net.tasks.roads.data.skeleton import without_spurs
-from res2net.tasks.roads.data.walks import WALKED_WIDTH, window_origin
+from res2net.tasks.roads.graph import RoadGraph, without_spurs
 from res2net.tasks.roads.network import RoadNetwork
+from res2net.tasks.roads.options import RoadsOptions
+from res2net.tasks.roads.samples import LEAST, WALKED_WIDTH, window_origin
 
-__all__ = ["TracingOptions", "trace_roads"]
+__all__ = ["trace_roads"]
 
 Points = NDArray[np.float64]
 Map = NDArray[np.float32]
 
-LEAST = 3.0
-"""Least distance of a next point, pixels; a nearer one is the current point itself."""
 SAME_WAY = float(np.cos(np.radians(20)))
 """Cosine of the angle below which two directions are the same road."""
-
-
-@dataclass(frozen=True)
-class TracingOptions:
-    """The options of a walk; lengths are in pixels."""
-
-    step: float
-    """Distance to the next point, where nothing is nearer."""
-    junction_threshold: float = 0.3
-    """Least value of the junction map where a walk starts (the published code)."""
-    road_threshold: float = 0.5
-    """Least value of the road map where a walk starts when no junction is left."""
-    next_threshold: float = 0.3
-    """Least value of a next point in its map."""
-    passable: float = 0.2
-    """Least mean of the road map along a step (the published code)."""
-    snap: float = 8.0
-    """A point that is nearer to a known point, road or junction is joined with it; ten in the published code."""
-    spur: float = 8.0
-    """Shorter dead ends at junctions are removed."""
+PASSABLE = 0.2
+"""Least mean of the road map along a step (the published code)."""
 
 
 @torch.no_grad()
@@ -55,7 +34,7 @@ def trace_roads(
     features: Tensor,
     maps: Tensor,
     sizes: Sequence[tuple[int, int]],
-    options: TracingOptions,
+    options: RoadsOptions,
 ) -> list[RoadGraph]:
     """Walk through several images at once, a step in each at a time.
 
@@ -126,7 +105,7 @@ class Walk:
         options: how to walk.
     """
 
-    def __init__(self, road: Map, junctions: Points, window: int, grid: int, options: TracingOptions) -> None:
+    def __init__(self, road: Map, junctions: Points, window: int, grid: int, options: RoadsOptions) -> None:
         self.road, self.junctions = road, junctions
         self.window, self.grid, self.options = window, grid, options
         self.points = Rows(np.float64)
@@ -225,9 +204,9 @@ class Walk:
         self._draw(a, b)
 
     def _draw(self, a: int, b: int) -> None:
-        line = [(x, y) for x, y in (self.points.all[[a, b]] - 0.5).tolist()]
-        self.draw.line([(x + self.window, y + self.window) for x, y in line], fill=255, width=WALKED_WIDTH)
-        self.unseen_draw.line(line, fill=0, width=round(2 * self.options.step))
+        line = (self.points.all[[a, b]] - 0.5).ravel()
+        self.draw.line((line + self.window).tolist(), fill=255, width=WALKED_WIDTH)
+        self.unseen_draw.line(line.tolist(), fill=0, width=round(2 * self.options.step))
 
     def _walked_already(self, point: Points) -> bool:
         """Whether a road from the current point already leads in nearly the same direction."""
@@ -242,7 +221,7 @@ class Walk:
         height, width = self.road.shape
         count = max(2, int(np.linalg.norm(point - self.current)))
         samples = np.linspace(self.current, point, count).astype(int).clip(0, (width - 1, height - 1))
-        return bool(self.road[samples[:, 1], samples[:, 0]].mean() >= self.options.passable)
+        return bool(self.road[samples[:, 1], samples[:, 0]].mean() >= PASSABLE)
 
     def _start_on_road(self) -> Points | None:
         """The most probable road pixel that no walk came near; None where there is none."""
@@ -250,10 +229,8 @@ class Walk:
         row, column = np.unravel_index(values.argmax(), values.shape)
         if values[row, column] <= 0:
             return None
-        reach = self.options.step
-        x, y = float(column), float(row)
-        self.unseen_draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=0)
-        return np.array([x + 0.5, y + 0.5])
+        self.unseen_draw.circle((float(column), float(row)), self.options.step, fill=0)
+        return np.array([column + 0.5, row + 0.5])
 
 
 class Rows:

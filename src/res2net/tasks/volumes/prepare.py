@@ -34,6 +34,8 @@ SAMPLED = 100_000
 """Voxels of a volume, at most, from which these are taken."""
 MOST = 1 << 30
 """The most voxels of a prepared volume, 4 GiB; a header that asks for more is wrong."""
+KEPT = 4 << 30
+"""Bytes of prepared volumes that are kept in memory; the others are prepared again for each patch."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,6 @@ def surveyed(samples: Samples) -> range:
 
 def _millimetres(spacing: Sequence[float]) -> str:
     return " x ".join(f"{step:g}" for step in spacing)
-
-
-KEPT = 4 << 30
-"""Bytes of prepared volumes that are kept in memory; the others are prepared again for each patch."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ WAVES = 6
 """Waves that a surface or a texture is made of."""
 DENTED = 0.16
 """How far waves push a surface in and out, as a share of its radius."""
+SPLITS = ("train", "val")
+LENGTHS = (48, 12)
+"""Training and validation volumes of the source `volumes`."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,6 @@ def waves(rng: np.random.Generator, axes: Sequence[Array], length: float, streng
         a, b, c = (float(value) for value in direction)
         found += np.sin(a * z + b * y + c * x + float(rng.uniform(0, 2 * np.pi)))
     return found * np.float32(strength * np.sqrt(2 / WAVES))
-
-
-SPLITS = ("train", "val")
-LENGTHS = (48, 12)
-"""Training and validation volumes of the source `volumes`."""
 
 
 class Bodies(Generated):

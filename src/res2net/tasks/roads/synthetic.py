@@ -1,16 +1,37 @@
-"""Synthetic aerial images of a town: streets, houses, trees that hide them, and shadows."""
+"""`roads`: synthetic aerial images of towns, rendered on demand, with the graphs of their streets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
+from torchvision import tv_tensors
 
-from res2net.images.shapes.scene import Colour
-from res2net.tasks.roads.synthetic.towns import SURFACES, Street, Town
+from res2net.errors import InputError, check_choice
+from res2net.images.samples import Generated, Sample
+from res2net.images.shapes.dataset import SPLITS
+from res2net.images.shapes.scene import Colour, turned
+from res2net.images.sources import SOURCES, Counts, DataSource
+from res2net.tasks.roads.folder import ROAD_CLASSES
+from res2net.tasks.roads.graph import RoadGraph
+from res2net.weights import Preprocessing
 
-__all__ = ["render_town"]
+__all__ = ["RoadScenes", "Street", "Town", "draw_town", "render_town", "road_source"]
 
+PIECE = 6.0
+"""Metres of the straight pieces that a bent street is made of."""
+SURFACES: tuple[Colour, ...] = ((0.36, 0.36, 0.38), (0.46, 0.46, 0.46), (0.58, 0.57, 0.55), (0.55, 0.48, 0.40))
+"""Asphalt, old asphalt, concrete and gravel."""
+SHARES = (0.45, 0.3, 0.15, 0.1)
+"""How often each of them is chosen."""
+
+LEAST = 128.0
+"""Metres of the side of a town; a smaller square shows a part of it."""
 OVERSAMPLING = 2
 """Samples of a pixel along x and along y, whose mean it becomes."""
 GROUNDS: tuple[Colour, ...] = ((0.36, 0.44, 0.26), (0.46, 0.50, 0.33), (0.55, 0.52, 0.40), (0.42, 0.42, 0.36))
@@ -26,8 +47,84 @@ ROOFS: tuple[Colour, ...] = (
 TREE: Colour = (0.16, 0.28, 0.14)
 NOISE = 0.015
 """Standard deviation of the sensor's noise, of a range of 0 ... 1."""
-
 Array = NDArray[np.float64]
+SIDE = 192
+"""Side of an image, pixels; a pixel is a metre."""
+LENGTHS = (600, 80)
+"""Training and validation images of the source `roads`."""
+
+
+@dataclass(frozen=True)
+class Street:
+    """A line `(k, 2)` of points from one crossing to the next, its width in metres, and its colour."""
+
+    line: Array
+    width: float
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class Town:
+    """The streets of a square, which reach beyond it, and their graph, which is cut at its border."""
+
+    streets: tuple[Street, ...]
+    graph: RoadGraph
+
+
+def draw_town(rng: np.random.Generator, size: float) -> Town:
+    """A bent grid of streets in a square of `size` metres: two wide ones, and others of which some are missing."""
+    across, down = _lines(rng, size), _lines(rng, size)
+    crossings = np.stack(np.meshgrid(across, down, indexing="ij"), -1)
+    crossings += rng.normal(0, 3.0, crossings.shape)
+    bend, angle = _Bend(rng), rng.uniform(0, np.pi)
+    wide = {(0, int(rng.integers(len(across)))), (1, int(rng.integers(len(down))))}
+    widths = {True: rng.uniform(8.0, 12.0), False: rng.uniform(4.5, 7.0)}
+    surfaces = {kind: SURFACES[rng.choice(len(SURFACES), p=SHARES)] for kind in widths}
+    kept = rng.uniform(0.65, 0.95)
+    streets, edges = [], []
+    points: list[Array] = []
+    number: dict[tuple[int, int], int] = {}
+    for first in np.ndindex(len(across), len(down)):
+        for axis in range(2):  # of the streets that keep their index along it, such as `across[3]`
+            second = (first[0] + axis, first[1] + 1 - axis)
+            is_wide = (axis, first[axis]) in wide
+            if second[0] == len(across) or second[1] == len(down) or not (is_wide or rng.random() < kept):
+                continue
+            straight = _pieces(crossings[first], crossings[second])
+            line = bend(turned(straight - size / 2, angle)) + size / 2
+            new = range(len(points), len(points) + len(line))
+            names = [number.setdefault(first, new[0]), *new[1:-1], number.setdefault(second, new[-1])]
+            points += list(line)
+            edges += list(pairwise(names))
+            streets.append(Street(line, widths[is_wide] * rng.uniform(0.92, 1.08), surfaces[is_wide]))
+    streets.sort(key=lambda street: street.width)
+    return Town(tuple(streets), RoadGraph.of(np.array(points), edges).used().clipped(size, size))
+
+
+def _lines(rng: np.random.Generator, size: float) -> Array:
+    """The positions of parallel streets, beyond the square on both sides, so that it is filled when it is turned."""
+    gap = rng.uniform(34, 60)
+    reach = max(size, LEAST)
+    positions = np.cumsum(gap * rng.uniform(0.75, 1.35, int(4 * reach / gap))) - rng.uniform(0, gap)
+    return np.asarray(positions[positions < 1.6 * reach] - 0.3 * reach)
+
+
+def _pieces(start: Array, end: Array) -> Array:
+    parts = max(1, round(float(np.linalg.norm(end - start)) / PIECE))
+    return np.asarray(start + np.linspace(0, 1, parts + 1)[:, None] * (end - start))
+
+
+class _Bend:
+    """A smooth displacement of points `(n, 2)`, so that streets are not straight."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        angles = rng.uniform(0, 2 * np.pi, 3)
+        self.waves = np.stack([np.cos(angles), np.sin(angles)]) * 2 * np.pi / rng.uniform(100, 260, 3)
+        self.starts = rng.uniform(0, 2 * np.pi, 3)
+        self.ways = rng.normal(0, 1, (3, 2)) * rng.uniform(0, 5, (3, 1))
+
+    def __call__(self, points: Array) -> Array:
+        return np.asarray(points + np.sin(points @ self.waves + self.starts) @ self.ways)
 
 
 def render_town(town: Town, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -59,22 +156,20 @@ class _Canvas:
 
     def line(self, points: Array, width: float, colour: Colour, alpha: float = 1.0) -> None:
         """A line with round ends."""
-        scaled = [(x, y) for x, y in (points * OVERSAMPLING).tolist()]
+        scaled = points * OVERSAMPLING
         radius = width * OVERSAMPLING / 2
-        self.draw.line(scaled, _rgba(colour, alpha), round(2 * radius), joint="curve")
+        self.draw.line(scaled.ravel().tolist(), _rgba(colour, alpha), round(2 * radius), joint="curve")
         if alpha == 1:
-            for x, y in (scaled[0], scaled[-1]):
-                self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), _rgba(colour, 1.0))
+            for end in scaled[[0, -1]].tolist():
+                self.draw.circle(end, radius, _rgba(colour, 1.0))
 
     def polygon(self, points: Array, colour: Colour, alpha: float = 1.0) -> None:
         """A filled polygon."""
-        self.draw.polygon([(x, y) for x, y in (points * OVERSAMPLING).tolist()], _rgba(colour, alpha))
+        self.draw.polygon((points * OVERSAMPLING).ravel().tolist(), _rgba(colour, alpha))
 
     def disc(self, middle: Array, radius: float, colour: Colour, alpha: float = 1.0) -> None:
         """A filled circle."""
-        x, y = (middle * OVERSAMPLING).tolist()
-        r = radius * OVERSAMPLING
-        self.draw.ellipse((x - r, y - r, x + r, y + r), _rgba(colour, alpha))
+        self.draw.circle((middle * OVERSAMPLING).tolist(), radius * OVERSAMPLING, _rgba(colour, alpha))
 
     def finished(self, rng: np.random.Generator) -> Array:
         """The pixels, slightly blurred, in 0 ... 1."""
@@ -111,7 +206,7 @@ def _street_mask(town: Town, size: int) -> NDArray[np.bool_]:
     mask = Image.new("L", (size, size))
     draw = ImageDraw.Draw(mask)
     for street in town.streets:
-        draw.line([(x, y) for x, y in street.line.tolist()], fill=1, width=round(street.width) + 4)
+        draw.line(street.line.ravel().tolist(), fill=1, width=round(street.width) + 4)
     return np.asarray(mask) > 0
 
 
@@ -158,7 +253,8 @@ def _draw_houses(canvas: _Canvas, streets: NDArray[np.bool_], sun: Array, rng: n
         colour = _shade(roof if rng.random() < 0.6 else ROOFS[rng.integers(len(ROOFS))], rng)
         canvas.polygon(box + sun, (0.05, 0.05, 0.08), alpha=0.45)
         canvas.polygon(box, colour)
-        canvas.polygon((box + box[[0, 1, 1, 0]]) / 2, _darker(colour))  # the half that looks away from the sun
+        red, green, blue = (0.85 * value for value in colour)
+        canvas.polygon((box + box[[0, 1, 1, 0]]) / 2, (red, green, blue))  # the half that looks away from the sun
 
 
 def _draw_trees(canvas: _Canvas, town: Town, sun: Array, rng: np.random.Generator) -> None:
@@ -177,11 +273,6 @@ def _draw_trees(canvas: _Canvas, town: Town, sun: Array, rng: np.random.Generato
             )
 
 
-def _darker(colour: Colour) -> Colour:
-    red, green, blue = (0.85 * value for value in colour)
-    return red, green, blue
-
-
 def _box(middle: Array, half: Array, angle: float) -> Array:
     """The corners `(4, 2)` of a turned rectangle."""
     cos, sin = np.cos(angle), np.sin(angle)
@@ -193,3 +284,60 @@ def _covers(mask: NDArray[np.bool_], point: Array) -> bool:
     """Whether a point is in the mask, or outside of the image."""
     column, row = np.floor(point).astype(int).tolist()
     return not (0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]) or bool(mask[row, column])
+
+
+class RoadScenes(Generated):
+    """Synthetic towns, the same for the same seed, split and index: an image `(3, size, size)`, uint8, and its `graph`.
+
+    Args:
+        length: number of images.
+        size: side of an image in pixels, each a metre.
+        split: "train", "val" or "test", which share no image.
+        seed: another seed gives other towns.
+        keep: keep rendered images in memory.
+
+    Raises:
+        InputError: an option is out of range.
+    """
+
+    def __init__(
+        self, length: int, *, size: int = SIDE, split: str = "train", seed: int = 0, keep: bool = False
+    ) -> None:
+        check_choice("Split", split, SPLITS)
+        if length < 1 or not 32 <= size <= 4096 or seed < 0:
+            raise InputError(
+                f"Roads with length {length}, size {size} and seed {seed} cannot be rendered: choose a length of 1 or "
+                "more, a size of 32 to 4096 pixels, and a seed of 0 or more."
+            )
+        super().__init__(length, keep=keep)
+        self.size, self.split, self.seed = size, split, seed
+
+    def make(self, index: int) -> Sample:
+        """Render the town of an index, with its graph."""
+        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+        town = draw_town(rng, self.size)
+        image = torch.from_numpy(render_town(town, self.size, rng)).permute(2, 0, 1).contiguous()
+        return tv_tensors.Image(image), {"graph": town.graph}
+
+
+@SOURCES.register("roads")
+@cache
+def road_source(labels: tuple[str, ...] = ("graph",), counts: Counts | None = None) -> DataSource:
+    """Towns that are rendered once in a process, `counts` of them to train and to validate on, by default `LENGTHS`.
+
+    Raises:
+        InputError: another label than `graph` is needed.
+    """
+    if set(labels) != {"graph"}:
+        raise InputError(f"The source roads has graphs and no {labels[0]}: use it with the task roads.")
+    train, val = (
+        RoadScenes(length, split=split, keep=True)
+        for split, length in zip(("train", "val"), counts or LENGTHS, strict=True)
+    )
+    return DataSource(
+        "roads",
+        train,
+        val,
+        ROAD_CLASSES,
+        Preprocessing(size=SIDE, crop=1.0, mean=(0.4, 0.4, 0.35), std=(0.2, 0.2, 0.2)),
+    )

@@ -1,4 +1,4 @@
-"""A graph of roads, points in an image joined by straight pieces, and its maps."""
+"""A graph of roads, points in an image joined by straight pieces; its maps, and the graph of a map."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,7 @@ from PIL import Image, ImageDraw
 
 from res2net.optional import needs
 
-if TYPE_CHECKING:
-    import networkx as nx
-
-__all__ = ["RoadGraph", "junction_map", "road_map"]
+__all__ = ["Polyline", "RoadGraph", "graph_of_mask", "junction_map", "road_map", "without_spurs"]
 
 Points = NDArray[np.float64]
 
@@ -41,21 +37,13 @@ class RoadGraph:
         )
 
     @classmethod
-    def of_networkx(cls, graph: nx.Graph) -> RoadGraph:
-        """Make a graph of one of networkx whose nodes have a `point` (x, y)."""
-        numbers = {node: number for number, node in enumerate(graph)}
-        points = [graph.nodes[node]["point"] for node in graph]
-        return cls.of(points, [(numbers[a], numbers[b]) for a, b in graph.edges])
-
-    def networkx(self) -> nx.Graph:
-        """The graph of networkx, with a `point` at each node and a `length` at each edge, pixels."""
-        import networkx as nx  # a fifth of a second, which only those who need it wait for
-
-        graph = nx.Graph()
-        graph.add_nodes_from((number, {"point": tuple(point)}) for number, point in enumerate(self.points.tolist()))
-        lengths = self.lengths.tolist()
-        graph.add_edges_from((a, b, {"length": one}) for (a, b), one in zip(self.edges.tolist(), lengths, strict=True))
-        return graph
+    def of_lines(cls, lines: Iterable[Iterable[Sequence[float]]]) -> RoadGraph:
+        """Make a graph of lines of points (x, y), which meet at the points that they have in common."""
+        number: dict[tuple[float, float], int] = {}
+        edges: list[tuple[int, int]] = []
+        for line in lines:
+            edges += pairwise([number.setdefault((x, y), len(number)) for x, y in line])
+        return cls.of(list(number), edges)
 
     @property
     def lengths(self) -> NDArray[np.float64]:
@@ -152,34 +140,13 @@ class RoadGraph:
         """
         with needs("Simplifying roads", "skimage", extra="roads"):
             from skimage.measure import approximate_polygon
-        points: list[NDArray[np.float64]] = []
-        number: dict[tuple[float, float], int] = {}
-        edges = []
+        lines = []
         for chain in self.chains:
             line = approximate_polygon(self.points[chain], tolerance)
             if len(line) < 4 and chain[0] == chain[-1]:
                 line = self.points[chain]  # a ring that would be a line
-            names = []
-            for point in line:
-                key = (float(point[0]), float(point[1]))
-                if key not in number:
-                    number[key] = len(points)
-                    points.append(point)
-                names.append(number[key])
-            edges += list(pairwise(names))
-        return RoadGraph.of(np.array(points), edges)
-
-    def densified(self, longest: float) -> RoadGraph:
-        """The graph with points added, so that no piece is longer than `longest` pixels."""
-        points, edges = list(self.points), []
-        for (a, b), length in zip(self.edges.tolist(), self.lengths.tolist(), strict=True):
-            parts = max(1, int(np.ceil(length / longest - 1e-9)))
-            shares = np.arange(1, parts)[:, None] / parts
-            new = list(range(len(points), len(points) + parts - 1))
-            points += list(self.points[a] + shares * (self.points[b] - self.points[a]))
-            names = [a, *new, b]
-            edges += list(pairwise(names))
-        return RoadGraph.of(np.array(points), edges)
+            lines.append(line.tolist())
+        return RoadGraph.of_lines(lines)
 
     def nearest(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """For each of `points` `(k, 2)` the nearest point of a road.
@@ -198,13 +165,35 @@ class RoadGraph:
         return best, shares[rows, best], distances[rows, best]
 
 
+class Polyline:
+    """A line of points `(k, 2)` by the distance from its beginning, pixels; `chain` are their numbers in a graph."""
+
+    def __init__(self, points: Points, chain: Sequence[int] = ()) -> None:
+        self.points, self.chain = points, chain
+        self.reached = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+        self.length = float(self.reached[-1])
+
+    def at(self, distance: float | NDArray[np.float64]) -> Points:
+        """The point at a distance, `(2,)`, or at several."""
+        return np.stack([np.interp(distance, self.reached, self.points[:, axis]) for axis in range(2)], -1)
+
+    def part(self, start: float, end: float) -> Points:
+        """The points from one distance to another."""
+        inner = self.points[(self.reached > start) & (self.reached < end)]
+        return np.concatenate([self.at(start)[None], inner, self.at(end)[None]])
+
+    def reversed(self) -> Polyline:
+        """The same line from its end."""
+        return Polyline(self.points[::-1], self.chain[::-1])
+
+
 def road_map(graph: RoadGraph, size: tuple[int, int], width: int) -> NDArray[np.bool_]:
     """The pixels of an image `(height, width)` on lines of that width, pixels."""
     canvas = Image.new("L", (size[1], size[0]))
     draw = ImageDraw.Draw(canvas)
     # The centre of the first pixel is at 0.5, and Pillow's is at 0.
     for chain in graph.chains:
-        line = [(x, y) for x, y in (graph.points[chain] - 0.5).tolist()]
+        line = (graph.points[chain] - 0.5).ravel().tolist()
         draw.line(line, fill=1, width=width, joint="curve" if width > 2 else None)
     return np.asarray(canvas) > 0
 
@@ -216,3 +205,69 @@ def junction_map(graph: RoadGraph, size: tuple[int, int], radius: float) -> NDAr
     for x, y in graph.junctions.tolist():
         found |= (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
     return found
+
+
+def graph_of_mask(
+    mask: NDArray[np.bool_], *, spur: float = 10.0, merge: float = 8.0, tolerance: float = 1.0
+) -> RoadGraph:
+    """The centre lines of roads `(H, W)` as a graph.
+
+    scikit-image thins the map (Zhang and Suen, 1984) and gives the graph of its pixels. Of that, dead ends that leave a
+    junction and are shorter than `spur` are cut, junctions nearer than `merge` become one, and lines are simplified to
+    `tolerance` (Douglas-Peucker), all in pixels.
+
+    Raises:
+        InputError: scikit-image is not installed.
+    """
+    import networkx as nx
+
+    with needs("Tracing roads", "skimage", extra="roads"):
+        from skimage.graph import pixel_graph
+        from skimage.morphology import skeletonize
+    # Compared, since Pillow gives truth as 255, with which scikit-image reads memory that is not its own.
+    thin = skeletonize(np.asarray(mask, dtype=bool).view(np.uint8) > 0)
+    if thin.sum() < 2:
+        return RoadGraph.of([], [])
+    adjacency, pixels = pixel_graph(thin, connectivity=2)
+    graph = nx.from_scipy_sparse_array(adjacency)
+    points = np.stack(np.unravel_index(pixels, thin.shape)[::-1], 1) + 0.5
+    # Where lines meet, pixels form triangles: a diagonal is a shortcut if its ends are also joined around a corner.
+    for a, b in list(graph.edges):
+        if (points[a] != points[b]).all() and any(True for _ in nx.common_neighbors(graph, a, b)):
+            graph.remove_edge(a, b)
+    roads = without_spurs(RoadGraph.of(points, graph.edges).used(), spur)
+    return _with_merged(roads, merge).simplified(tolerance)
+
+
+def without_spurs(roads: RoadGraph, shortest: float) -> RoadGraph:
+    """Without short dead ends at junctions, the shortest of each first, since what is left may be a line then."""
+    while True:
+        degrees = roads.degrees
+        spurs: dict[int, tuple[float, list[int]]] = {}
+        for chain in roads.chains:
+            ends = sorted((chain[0], chain[-1]), key=lambda end: degrees[end])
+            if degrees[ends[0]] == 1 and degrees[ends[1]] >= 3 and (length := roads.length(chain)) < shortest:
+                spurs[ends[1]] = min(spurs.get(ends[1], (length, chain)), (length, chain))
+        if not spurs:
+            return roads
+        gone = {tuple(sorted(pair)) for _, chain in spurs.values() for pair in pairwise(chain)}
+        roads = RoadGraph.of(roads.points, [pair for pair in roads.edges.tolist() if tuple(pair) not in gone]).used()
+
+
+def _with_merged(roads: RoadGraph, nearest: float) -> RoadGraph:
+    """With junctions that a short road joins as one, in their middle: thinning makes two of a crossing."""
+    import networkx as nx
+
+    degrees = roads.degrees
+    groups = nx.Graph()
+    for chain in roads.chains:
+        if degrees[chain[0]] > 2 and degrees[chain[-1]] > 2 and roads.length(chain) < nearest:
+            nx.add_path(groups, chain)
+    points = roads.points.copy()
+    target = np.arange(len(points))
+    for group in nx.connected_components(groups):
+        members = sorted(group)
+        middles = [one for one in members if degrees[one] > 2]
+        points[members[0]] = roads.points[middles].mean(0)
+        target[members] = members[0]
+    return RoadGraph.of(points, target[roads.edges].tolist()).used()

@@ -1,0 +1,252 @@
+"""Folders of images with their roads, and the files of graphs.
+
+`images` holds images, and `graphs` for each a graph of the same name (see `read_graph`), or `masks` an image of the
+same name and size whose pixels are not black where roads are. With both, the graph is the ground truth, and the road
+map is learnt from the mask; with masks alone the graph is the mask's thinned lines. Where the root has folders `train`
+and `val` with these in them, the data are split; else they are split by a seed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import Dataset
+
+from res2net.errors import InputError
+from res2net.images.decode import EXTENSIONS, BadImage, image_header, image_size, read_turned
+from res2net.images.samples import Sample
+from res2net.images.sources import DataSettings, DataSource
+from res2net.images.splits import hashed_split
+from res2net.tasks.pixels.formats.codings import turned
+from res2net.tasks.pixels.formats.images import size_fault
+from res2net.tasks.roads.graph import RoadGraph, graph_of_mask
+
+__all__ = [
+    "ENDINGS",
+    "ROAD_CLASSES",
+    "RoadFiles",
+    "geojson",
+    "nodes_and_edges",
+    "read_graph",
+    "read_roads",
+]
+
+ROAD_CLASSES = ("road",)
+"""The only class."""
+HOW = "a folder with the folders images and graphs (or masks)"
+ENDINGS = (".json", ".geojson", ".graph")
+"""The endings of the files that are read."""
+FARTHEST = 10_000_000
+"""Largest coordinate of a node, pixels."""
+
+
+class RoadFiles(Dataset[Sample]):
+    """Images with their `graph`, and `mask` `(H, W)` bool where there are masks.
+
+    Args:
+        images: the path of each image.
+        graphs: the path of each graph; None to make them from the masks.
+        masks: the path of each mask, or None.
+    """
+
+    def __init__(self, images: list[Path], graphs: list[Path] | None, masks: list[Path] | None) -> None:
+        self.paths, self.graphs, self.masks = images, graphs, masks
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, orientation = read_turned(self.paths[index])
+        target: dict[str, Any] = {}
+        if self.masks is not None:
+            target["mask"] = read_mask(self.masks[index], image, orientation)
+        target["graph"] = graph_of_mask(target["mask"]) if self.graphs is None else read_graph(self.graphs[index])
+        return image, target
+
+    def subset(self, indices: Iterable[int]) -> RoadFiles:
+        """The samples of these indices."""
+        chosen = list(indices)
+        graphs, masks = (None if one is None else [one[i] for i in chosen] for one in (self.graphs, self.masks))
+        return RoadFiles([self.paths[i] for i in chosen], graphs, masks)
+
+
+def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
+    """Read a folder of images with their roads; all graphs and the headers of all images are read.
+
+    Raises:
+        InputError: it is no such folder, something in it has no counterpart or another size, or roads cannot be read.
+        BadImage: an image cannot be read, and `settings.bad_images` is "stop".
+    """
+    split = (path / "train").is_dir() and (path / "val").is_dir()
+    parts = [files_of(folder) for folder in ((path / "train", path / "val") if split else (path,))]
+    for files in parts:
+        check(files, settings.bad_images)
+    if not split:
+        (files,) = parts
+        if len(files) < 2:
+            raise InputError(f"{path} has 1 image, and a split needs two: add images, or folders train and val.")
+        names = [image.name for image in files.paths]
+        parts = list(map(files.subset, hashed_split(names, settings.val_fraction, settings.seed)))
+    train, val = parts
+    return DataSource(path.absolute().name, train, val, ROAD_CLASSES)
+
+
+def check(files: RoadFiles, bad_images: str) -> None:
+    """`InputError` where the files do not fit each other."""
+    roads = inside = 0
+    for index, path in enumerate(files.paths):
+        try:
+            (height, width), orientation = image_header(path)
+        except BadImage:
+            if bad_images == "stop":
+                raise
+            continue
+        if files.masks is not None:
+            check_size(files.masks[index], image_size(files.masks[index]), (height, width), orientation)
+        if files.graphs is not None:
+            points = read_graph(files.graphs[index]).points
+            roads += len(points)
+            inside += int(((points >= 0) & (points <= (width, height))).all(1).sum())
+    if roads and not inside:
+        raise InputError(
+            f"No road of {files.graphs[0].parent if files.graphs else ''} lies on its image: give coordinates in "
+            "pixels of the image, x to the right and y down from its upper left corner."
+        )
+
+
+def files_of(folder: Path) -> RoadFiles:
+    """The images of a folder with their graphs and masks."""
+    if not (folder / "images").is_dir():
+        raise InputError(f"{folder} has no images of roads: give {HOW}.")
+    images = found(folder / "images", EXTENSIONS)
+    graphs, masks = (
+        matching(images, folder / name, endings) if (folder / name).is_dir() else None
+        for name, endings in (("graphs", ENDINGS), ("masks", EXTENSIONS))
+    )
+    if not images or not (graphs or masks):
+        raise InputError(f"{folder} has no {'images' if not images else 'graphs and no masks'}: give {HOW}.")
+    return RoadFiles(images, graphs, masks)
+
+
+def found(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """The files of a folder that have one of the endings, by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
+
+
+def matching(images: list[Path], folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """The file of each image's name in a folder."""
+    there = {path.stem: path for path in found(folder, endings)}
+    for image in images:
+        if image.stem not in there:
+            raise InputError(f"{image} has no counterpart in {folder}: add {image.stem}{endings[0]}, or remove it.")
+    return [there[image.stem] for image in images]
+
+
+def read_mask(path: Path, image: Image.Image, orientation: int) -> NDArray[np.bool_]:
+    """Where roads are, `(H, W)`: turned as its image was, by that orientation of EXIF, or by its own."""
+    mask, own = read_turned(path)
+    size = image.height, image.width
+    check_size(path, (mask.height, mask.width), size, orientation)
+    return turned(np.asarray(mask).max(-1) > 0, orientation if own == 1 else 1, size)
+
+
+def check_size(path: Path, found: tuple[int, int], size: tuple[int, int], orientation: int) -> None:
+    """`InputError` unless a mask has the size (H, W) of its upright image, or that of its file."""
+    if found != size and (orientation < 5 or found[::-1] != size):
+        raise InputError(f"The mask {path} does not fit: {size_fault(found, size)}.")
+
+
+def nodes_and_edges(graph: RoadGraph) -> dict[str, Any]:
+    """`{"nodes": [[x, y], ...], "edges": [[a, b], ...]}`, ready for JSON; x and y in pixels, a and b count nodes."""
+    return {"nodes": [[round(x, 2), round(y, 2)] for x, y in graph.points.tolist()], "edges": graph.edges.tolist()}
+
+
+def geojson(graph: RoadGraph) -> dict[str, Any]:
+    """A feature collection with a line for each road from a junction or an end to the next, in pixels."""
+    lines = [[[round(x, 2), round(y, 2)] for x, y in graph.points[chain].tolist()] for chain in graph.chains]
+    return {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "properties": {"length": round(graph.length(chain), 2)},
+                "geometry": {"type": "LineString", "coordinates": line},
+            }
+            for chain, line in zip(graph.chains, lines, strict=True)
+        ],
+    }
+
+
+def read_graph(path: str | Path) -> RoadGraph:
+    """The graph in a file of `ENDINGS`, coordinates in pixels.
+
+    JSON is as of `nodes_and_edges`. GeoJSON has lines, which meet where they have a point in common. RoadTracer's text
+    has a line `x y` for each node, an empty line, and a line `a b` for each edge, also both ways.
+
+    Raises:
+        InputError: the file cannot be read, or is in none of these formats.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(f"Cannot read the roads in {path} ({reason}): check the file.") from error
+    try:
+        if path.suffix == ".graph":
+            return of_text(text)
+        content = json.loads(text)
+        if not isinstance(content, dict):
+            raise ValueError("it has no nodes")
+        return of_lines(content) if "features" in content else checked(content["nodes"], content["edges"])
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).split("\n")[0]
+        raise InputError(
+            f'{path} is no graph of roads ({reason}): give JSON as {{"nodes": [[x, y]], "edges": [[0, 1]]}}, GeoJSON '
+            "with lines, or RoadTracer's text."
+        ) from error
+
+
+def checked(nodes: Any, edges: Any) -> RoadGraph:
+    """The graph of two lists; `ValueError` where it is none."""
+    points = np.array(nodes, dtype=np.float64).reshape(-1, 2) if nodes else np.zeros((0, 2))
+    if len(points) != len(nodes) or not (np.abs(points) <= FARTHEST).all():
+        raise ValueError(f"a node is not two numbers up to {FARTHEST:,}")
+    for edge in edges:
+        if len(edge) != 2 or not all(type(node) is int and 0 <= node < len(points) for node in edge):
+            raise ValueError(f"the edge {edge} does not join two of the {len(points)} nodes")
+    return RoadGraph.of(points, edges)
+
+
+def of_text(text: str) -> RoadGraph:
+    """From RoadTracer's text."""
+    nodes, _, edges = "\n".join(line.strip() for line in text.strip().splitlines()).partition("\n\n")
+    return checked(
+        [[float(value) for value in line.split()] for line in nodes.splitlines()],
+        [[int(value) for value in line.split()] for line in edges.split("\n") if line],
+    )
+
+
+def of_lines(content: Any) -> RoadGraph:
+    """From a feature collection of GeoJSON."""
+    lines = lines_of(content["features"])
+    graph = RoadGraph.of_lines([(float(x), float(y)) for x, y, *_ in line] for line in lines)
+    return checked(graph.points.tolist(), graph.edges.tolist())
+
+
+def lines_of(features: Any) -> Iterator[Any]:
+    """The coordinates of each line."""
+    for feature in features:
+        geometry = feature["geometry"]
+        if geometry["type"] == "LineString":
+            yield geometry["coordinates"]
+        elif geometry["type"] == "MultiLineString":
+            yield from geometry["coordinates"]
+        else:
+            raise ValueError(f"a {geometry['type']} is no line")

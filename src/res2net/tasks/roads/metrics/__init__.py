@@ -1,1 +1,0 @@
-"""How well graphs of roads agree: APLS, junctions, and pixels with a tolerance."""

@@ -1,1 +1,0 @@
-"""Synthetic aerial images with their road graphs."""
