@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from res2net.tasks.objects.formats import open_objects
 from res2net.tasks.objects.heads.two_stage import TwoStage
-from res2net.tasks.objects.metrics.cocoeval import BOX_NUMBERS
+from res2net.tasks.objects.metrics.coco import BOX_NUMBERS
 
 KINDS = {"detect": {"box": "bbox"}, "instance": {"box": "bbox", "mask": "segm"}}
 """What is measured of each task, by the name of ours and of pycocotools'."""

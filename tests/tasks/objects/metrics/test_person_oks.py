@@ -59,7 +59,7 @@ def test_they_are_those_of_images():
     assert 0.1 < expected["keypoint_AP"] < 0.9
     assert single.compute() == pytest.approx(expected, nan_ok=True)
     single.reset()
-    assert single.image == []
+    assert single.lines == []
 
 
 def test_a_person_needs_a_number():

@@ -12,9 +12,8 @@ from torchvision.ops import box_convert
 from res2net.errors import InputError, check_choice
 from res2net.images.keypoints import PIXEL_MIDDLE
 from res2net.tasks.objects.keypoints.poses import oks_nms
-from res2net.tasks.objects.metrics.coco import area_of
-from res2net.tasks.objects.metrics.cocoeval import evaluate
-from res2net.tasks.objects.metrics.image_metric import ImageMetric, check_labels, entry, of_objects, pairs
+from res2net.tasks.objects.metrics.coco import CocoMetric, area_of, rows
+from res2net.tasks.objects.metrics.image_metric import entry, object_entries, pairs
 
 __all__ = ["BOXES", "COCO_SIGMAS", "OksAP", "PersonOksAP"]
 
@@ -28,7 +27,7 @@ COCO_SIGMAS = (
 """Of COCO's 17 points of a person, nose to ankles: how far people who mark them differ, in square roots of the area."""
 
 
-class OksAP(ImageMetric):
+class OksAP(CocoMetric):
     """COCO's ten numbers of key points, by faster-coco-eval.
 
     `compute` gives fractions from 0 to 1: `keypoint_AP` (mean over similarities 0.50 to 0.95), `keypoint_AP50`,
@@ -54,20 +53,7 @@ class OksAP(ImageMetric):
         check_choice("Origin of boxes", boxes, BOXES)
         if not sigmas or min(sigmas) <= 0:
             raise InputError(f"Sigmas {tuple(sigmas)} do not fit: give a number above 0 for each key point.")
-        points = len(sigmas)
-        super().__init__(
-            {
-                "scores": (torch.float32, ()),
-                "labels": (torch.int64, ()),
-                "keypoints": (torch.float32, (points, 2)),
-                "object_labels": (torch.int64, ()),
-                "object_boxes": (torch.float32, (4,)),
-                "object_keypoints": (torch.float32, (points, 2)),
-                "visibility": (torch.uint8, (points,)),
-                "crowd": (torch.uint8, ()),
-                "area": (torch.float32, ()),
-            }
-        )
+        super().__init__()
         self.sigmas = tuple(sigmas)
         self.boxes = boxes
         self.class_names = tuple(class_names)
@@ -90,53 +76,41 @@ class OksAP(ImageMetric):
             InputError: something is missing, or has another shape than that.
         """
         for image_id, result, target in pairs(results, targets):
-            self.keep(image_id, self._values(result, target))
+            objects, found = self._objects(target), self._found(result)
+            self.keep(image_id, {"size": (0, 0), "objects": objects, "detections": _detections(found)})
 
-    def _values(self, result: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Tensor]:
-        """What is kept of a result and its target."""
+    def _objects(self, target: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The objects of a target in COCO's form."""
         points = len(self.sigmas)
+        shapes = {"boxes": (4,), "keypoints": (points, 2), "visibility": (points,)}
+        true = object_entries(target, "target", self.class_names, shapes)
+        visibility = true["visibility"].to(torch.uint8)
+        keypoints = torch.cat([true["keypoints"].float().double() - PIXEL_MIDDLE, visibility[..., None]], 2)
+        return rows(
+            {
+                "category_id": true["labels"],
+                "bbox": box_convert(true["boxes"].float().double(), "xyxy", "xywh"),
+                "area": area_of(target, len(visibility)),
+                "iscrowd": true["crowd"].int(),
+                "keypoints": keypoints.flatten(1),
+                "num_keypoints": (visibility > 0).sum(1),
+            }
+        )
+
+    def _found(self, result: Mapping[str, Any], **shapes: tuple[int, ...]) -> dict[str, Tensor]:
+        """The `labels`, `scores` and `keypoints` `(m, k, 2)` of a result, and entries of other shapes."""
         scores = entry(result, "scores", "result", (-1,))
-        object_labels = entry(target, "labels", "target", (-1,))
-        found, count = len(scores), len(object_labels)
-        if "labels" in result or len(self.class_names) > 1:
-            labels = of_objects(result, "labels", "result", found)
-        else:
-            labels = torch.zeros(found, dtype=torch.int64)
-        check_labels(labels, self.class_names, "result")
-        check_labels(object_labels, self.class_names, "target")
-        return {
-            "scores": scores,
-            "labels": labels,
-            "keypoints": _points(result, found, points),
-            "object_labels": object_labels,
-            "object_boxes": of_objects(target, "boxes", "target", count, (4,)),
-            "object_keypoints": of_objects(target, "keypoints", "target", count, (points, 2)),
-            "visibility": of_objects(target, "visibility", "target", count, (points,)),
-            "crowd": of_objects(target, "crowd", "target", count) if "crowd" in target else torch.zeros(count),
-            "area": area_of(target, count),
-        }
+        if "labels" not in result and len(self.class_names) == 1:
+            result = {**result, "labels": torch.zeros(len(scores), dtype=torch.int64)}
+        columns = 3 if result.get("keypoints", scores).shape[-1:] == (3,) else 2
+        shapes |= {"scores": (), "keypoints": (len(self.sigmas), columns)}
+        found = object_entries(result, "result", self.class_names, shapes)
+        return found | {"keypoints": found["keypoints"][..., :2]}
 
     def compute(self) -> dict[str, float]:
         """The numbers by name, from 0 to 1 or NaN."""
-        images: list[dict[str, Any]] = []
-        objects: list[dict[str, Any]] = []
-        detections: list[dict[str, Any]] = []
-        for image_id, image in self.kept():
-            images.append({"id": image_id})
-            objects += _objects(image_id, image)
-            detections += _detections(image_id, image)
-        numbers, _ = evaluate("keypoints", images, objects, detections, self.class_names, self.sigmas)
+        numbers, _ = self.evaluate("keypoints", self.sigmas)
         return {f"keypoint_{name}": value for name, value in numbers.items()}
-
-    def detections(self) -> Iterator[dict[str, Any]]:
-        """All that was found, in COCO's format of results but for `category_id`, which is the index of the class.
-
-        https://cocodataset.org/#format-results: `image_id`, `category_id`, `score` and `keypoints` (x, y, 1), which
-        count pixels from 0.
-        """
-        for image_id, image in self.kept():
-            for one in _detections(image_id, image):
-                yield {name: value for name, value in one.items() if name != "area"}
 
 
 class PersonOksAP(OksAP):
@@ -161,16 +135,10 @@ class PersonOksAP(OksAP):
         others: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(sigmas, boxes, class_names)
-        for name, kind in (("image", torch.int64), ("crop_area", torch.float32)):
-            self.fields[name] = (kind, ())
-            self.add_state(name, [], dist_reduce_fx="cat")
-        self.others = {image_id: self._missed(target) for image_id, _, target in pairs(others, others)}
-
-    def _missed(self, target: Mapping[str, Any]) -> dict[str, Tensor]:
-        """What is true of an image, and that nothing was found."""
-        none = {"scores": (0,), "labels": (0,), "keypoints": (0, len(self.sigmas), 2)}
-        values = self._values({name: torch.empty(shape) for name, shape in none.items()}, target)
-        return {name: value.to(self.fields[name][0]) for name, value in values.items()}
+        self.others = {
+            image_id: {"size": (0, 0), "objects": self._objects(target), "detections": []}
+            for image_id, _, target in pairs(others, others)
+        }
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Add people, a result and a target for each.
@@ -187,59 +155,37 @@ class PersonOksAP(OksAP):
         for image_id, result, target in pairs(results, targets):
             if "person" not in target:
                 raise InputError("A target has no 'person': give each person a number of its own.")
-            values = self._values(result, target) | {"image": torch.tensor([image_id])}
-            values["crop_area"] = of_objects(result, "crop_area", "result", len(values["scores"]))
-            self.keep(int(target["person"]), values)
+            found = self._found(result, crop_area=())
+            self.keep(int(target["person"]), {"image": image_id, "objects": self._objects(target), "found": found})
 
-    def kept(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Each image once, by `image_id`: what is true there, and what was found for all its people."""
-        people: dict[int, list[dict[str, Tensor]]] = {}
+    def kept(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Each image once, by `image_id`: what is true there, and what was found for all its people, each once."""
+        people: dict[int, list[dict[str, Any]]] = {}
         for _, person in super().kept():
-            people.setdefault(int(person.pop("image")), []).append(person)
+            people.setdefault(person["image"], []).append(person)
         images = self.others | {image_id: self._together(found) for image_id, found in people.items()}
         yield from sorted(images.items())
 
-    def _together(self, people: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """What is true of an image, and what was found for its people, each once."""
-        names = ("scores", "labels", "keypoints", "crop_area")
-        found = {name: torch.cat([one[name] for one in people]) for name in names}
+    def _together(self, people: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The record of an image with these people."""
+        found = {
+            name: torch.tensor([value for one in people for value in one["found"][name]])
+            for name in ("labels", "scores", "keypoints", "crop_area")
+        }
+        if not len(found["scores"]):
+            return {"size": (0, 0), "objects": people[0]["objects"], "detections": []}
         stay = oks_nms(found["keypoints"], found["scores"], found["crop_area"], self.sigmas, found["labels"])
-        return people[0] | {name: values[stay] for name, values in found.items()}
+        detections = _detections({name: values[stay] for name, values in found.items()})
+        return {"size": (0, 0), "objects": people[0]["objects"], "detections": detections}
 
 
-def _points(result: Mapping[str, Any], found: int, points: int) -> Tensor:
-    """The positions of a result's key points `(m, k, 2)`."""
-    columns = result["keypoints"].shape[-1] if "keypoints" in result and len(result["keypoints"].shape) == 3 else 2
-    return of_objects(result, "keypoints", "result", found, (points, 3 if columns == 3 else 2))[..., :2]
-
-
-def _objects(image_id: int, image: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """The objects of an image in COCO's form."""
-    visibility = image["visibility"]
-    keypoints = torch.cat([image["object_keypoints"].double() - PIXEL_MIDDLE, visibility[..., None]], 2)
-    columns = {
-        "category_id": image["object_labels"].tolist(),
-        "bbox": box_convert(image["object_boxes"].double(), "xyxy", "xywh").tolist(),
-        "area": image["area"].tolist(),
-        "iscrowd": image["crowd"].tolist(),
-        "keypoints": keypoints.flatten(1).tolist(),
-        "num_keypoints": (visibility > 0).sum(1).tolist(),
-    }
-    rows = zip(*columns.values(), strict=True)
-    return [{"image_id": image_id, **dict(zip(columns, row, strict=True))} for row in rows]
-
-
-def _detections(image_id: int, image: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """What was found in an image in COCO's form; its size is that of the box around its points."""
-    found = image["keypoints"].double() - PIXEL_MIDDLE
-    if not len(found):
-        return []
-    low, high = found.amin(1), found.amax(1)
-    columns = {
-        "category_id": image["labels"].tolist(),
-        "score": image["scores"].tolist(),
-        "area": (high - low).prod(1).tolist(),
-        "keypoints": torch.nn.functional.pad(found, (0, 1), value=1.0).flatten(1).tolist(),
-    }
-    rows = zip(*columns.values(), strict=True)
-    return [{"image_id": image_id, **dict(zip(columns, row, strict=True))} for row in rows]
+def _detections(found: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """What was found in an image in COCO's form."""
+    points = found["keypoints"].float().double() - PIXEL_MIDDLE
+    return rows(
+        {
+            "category_id": found["labels"],
+            "score": found["scores"].float(),
+            "keypoints": torch.nn.functional.pad(points, (0, 1), value=1.0).flatten(1),
+        }
+    )

@@ -1,42 +1,106 @@
-"""COCO's average precision and recall of boxes and masks."""
+"""COCO's average precision and recall of boxes and masks, computed by faster-coco-eval."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from faster_coco_eval import COCO, COCOeval_faster
+from faster_coco_eval.core import mask as coco_mask
 from torch import Tensor
 from torchvision.ops import box_convert
 
 from res2net.errors import InputError, check_choice
-from res2net.tasks.objects.metrics.cocoeval import BOX_NUMBERS, evaluate
-from res2net.tasks.objects.metrics.image_metric import Field, ImageMetric, check_labels, entry, of_objects, pairs
-from res2net.tasks.objects.metrics.masks import areas, encode, pack, unpack
+from res2net.images.run_lengths import run_lengths
+from res2net.tasks.objects.metrics.image_metric import ImageMetric, object_entries, objects_entry, pairs
 
-__all__ = ["KINDS", "CocoAP", "area_of"]
+__all__ = ["KINDS", "CocoAP", "CocoMetric", "area_of", "rows"]
 
 KINDS = {"bbox": "box", "segm": "mask"}
 """What can be evaluated, by COCO's name, and the prefix of its metrics."""
-
-_FIELDS: dict[str, Field] = {
-    "scores": (torch.float32, ()),
-    "labels": (torch.int64, ()),
-    "object_labels": (torch.int64, ()),
-    "crowd": (torch.uint8, ()),
-    "area": (torch.float32, ()),
-}
-_BOXES: dict[str, Field] = {"boxes": (torch.float32, (4,)), "object_boxes": (torch.float32, (4,))}
-_MASKS: dict[str, Field] = {
-    "size": (torch.int64, ()),
-    "masks": (torch.uint8, ()),
-    "mask_lengths": (torch.int64, ()),
-    "object_masks": (torch.uint8, ()),
-    "object_mask_lengths": (torch.int64, ()),
-}
+ENTRIES = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
+"""The entry of COCO's results that is evaluated."""
+BOX_NUMBERS = (
+    *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
+    *("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"),
+)
+"""Names of the metrics of boxes and masks, in the order of COCO's summary."""
+KEYPOINT_NUMBERS = (
+    *("AP", "AP50", "AP75", "AP_medium", "AP_large"),
+    *("AR", "AR50", "AR75", "AR_medium", "AR_large"),
+)
+"""Names of the metrics of keypoints, in the order of COCO's summary."""
 
 
-class CocoAP(ImageMetric):
+class CocoMetric(ImageMetric):
+    """A metric of COCO. The record of an image has its `size`, and its `objects` and `detections` in COCO's form.
+
+    There, `category_id` is the index of the class in `class_names`.
+    """
+
+    class_names: tuple[str, ...]
+
+    def detections(self) -> Iterator[dict[str, Any]]:
+        """Yield all detections in COCO's results format, except that `category_id` is the index of the class.
+
+        The entries (https://cocodataset.org/#format-results) are `image_id`, `category_id`, `score`, and what there is
+        of `bbox` (left, top, width, height), `segmentation` (run lengths) and `keypoints` (x, y, 1), which count pixels
+        from 0.
+        """
+        for image_id, image in self.kept():
+            for one in image["detections"]:
+                yield {"image_id": image_id, **one}
+
+    def evaluate(self, kind: str, sigmas: Sequence[float] = ()) -> tuple[dict[str, float], dict[str, float]]:
+        """Compute COCO's summary of all images, and the AP of each class, all from 0 to 1.
+
+        Args:
+            kind: "bbox", "segm" or "keypoints".
+            sigmas: the OKS sigma of each keypoint.
+
+        Returns:
+            The metrics by name, and the AP by class; NaN if no object counts, for example for a size that no object
+            has.
+        """
+        names = KEYPOINT_NUMBERS if kind == "keypoints" else BOX_NUMBERS
+        by_class = dict.fromkeys(self.class_names, math.nan)
+        # One entry alone, since the size of a detection is that of its box if it has one.
+        entries = ("category_id", "score", ENTRIES[kind])
+        images, objects, detections = [], [], []
+        for image_id, image in self.kept():
+            height, width = image["size"]
+            images.append({"id": image_id, "height": height, "width": width})
+            objects += [{"image_id": image_id, **one} for one in image["objects"]]
+            detections += [
+                {"image_id": image_id, **{name: one[name] for name in entries}} for one in image["detections"]
+            ]
+        if not objects:
+            return dict.fromkeys(names, math.nan), by_class
+        truth = COCO(
+            {
+                "images": images,
+                "categories": [{"id": index, "name": name} for index, name in enumerate(self.class_names)],
+                # Ids of annotations start at 1, since 0 means no match.
+                "annotations": [{"id": number, **one} for number, one in enumerate(objects, 1)],
+            }
+        )
+        evaluation = COCOeval_faster(truth, truth.loadRes(detections), kind, kpt_oks_sigmas=list(sigmas) or None)
+        evaluation.run()
+        # (thresholds of IoU, levels of recall, classes, sizes, most detections)
+        precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+        for index, category in enumerate(evaluation.params.catIds):
+            counted = precision[:, :, index][precision[:, :, index] > -1]
+            by_class[self.class_names[category]] = float(counted.mean()) if counted.size else math.nan
+        numbers = evaluation.all_stats[: len(names)]  # COCO writes -1 where there is no value
+        return {
+            name: math.nan if value == -1 else float(value) for name, value in zip(names, numbers, strict=True)
+        }, by_class
+
+
+class CocoAP(CocoMetric):
     """COCO's twelve metrics of boxes, of masks, or of both, computed by faster-coco-eval.
 
     `compute` returns fractions from 0 to 1: `box_AP` (mean over IoU 0.50 to 0.95), `box_AP50`, `box_AP75`,
@@ -59,15 +123,12 @@ class CocoAP(ImageMetric):
     """
 
     def __init__(self, kinds: Sequence[str], class_names: Sequence[str], class_metrics: bool = False) -> None:
-        kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
-        if not kinds:
+        super().__init__()
+        self.kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+        if not self.kinds:
             raise InputError("There are no kinds to measure: give 'bbox', 'segm' or both.")
-        for kind in kinds:
+        for kind in self.kinds:
             check_choice("Kind of average precision", kind, KINDS)
-        super().__init__(
-            _FIELDS | (_BOXES if "bbox" in kinds else {}) | (_MASKS if "segm" in kinds else {}),
-        )
-        self.kinds = kinds
         self.class_names = tuple(class_names)
         self.class_metrics = class_metrics
 
@@ -83,128 +144,84 @@ class CocoAP(ImageMetric):
         Raises:
             InputError: an entry is missing or has a wrong shape.
         """
+        shapes = {"boxes": (4,)} if "bbox" in self.kinds else {}
         for image_id, result, target in pairs(results, targets):
-            labels = entry(result, "labels", "result", (-1,))
-            object_labels = entry(target, "labels", "target", (-1,))
-            check_labels(labels, self.class_names, "result")
-            check_labels(object_labels, self.class_names, "target")
-            count = len(object_labels)
-            crowd = of_objects(target, "crowd", "target", count) if "crowd" in target else torch.zeros(count)
-            values = {
-                "scores": of_objects(result, "scores", "result", len(labels)),
-                "labels": labels,
-                "object_labels": object_labels,
-                "crowd": crowd,
-            }
+            found = object_entries(result, "result", self.class_names, {"scores": (), **shapes})
+            true = object_entries(target, "target", self.class_names, shapes)
+            detections: dict[str, Any] = {"category_id": found["labels"]}
+            objects: dict[str, Any] = {"category_id": true["labels"], "iscrowd": true["crowd"].int()}
+            size: Sequence[int] = (0, 0)
             if "bbox" in self.kinds:
-                values["boxes"] = of_objects(result, "boxes", "result", len(labels), (4,))
-                values["object_boxes"] = of_objects(target, "boxes", "target", count, (4,))
-            masks = None
+                for columns, given in ((detections, found), (objects, true)):
+                    columns["bbox"] = box_convert(given["boxes"].float().double(), "xyxy", "xywh")
+            detections["score"] = found["scores"].float()
             if "segm" in self.kinds:
-                masks = _masks(target, "target", count)
-                values |= _packed(_masks(result, "result", len(labels)), masks)
-            values["area"] = area_of(target, count, masks)
-            self.keep(image_id, values)
+                masks = _masks(result, "result", len(found["labels"]))
+                true_masks = _masks(target, "target", len(true["labels"]))
+                sizes = [group[0]["size"] for group in (masks, true_masks) if group]
+                if len(sizes) > 1 and sizes[0] != sizes[1]:
+                    raise InputError(
+                        f"Masks of a result are {tuple(sizes[0])} and of its target {tuple(sizes[1])}: give both the "
+                        "image's size."
+                    )
+                size = sizes[0] if sizes else size
+                detections["segmentation"], objects["segmentation"] = masks, true_masks
+                target = {**target, "masks": true_masks}
+            objects["area"] = area_of(target, len(true["labels"]))
+            self.keep(image_id, {"size": size, "objects": rows(objects), "detections": rows(detections)})
 
     def compute(self) -> dict[str, float]:
         """The metrics by name, from 0 to 1 or NaN."""
-        images: list[dict[str, Any]] = []
-        objects: list[dict[str, Any]] = []
-        detections: list[dict[str, Any]] = []
-        for image_id, image in self.kept():
-            images.append({"id": image_id})
-            if "segm" in self.kinds:
-                images[-1]["height"], images[-1]["width"] = image["size"].tolist()
-            objects += self._annotations(images[-1], image, "object_")
-            detections += self._annotations(images[-1], image, "")
         values: dict[str, float] = {}
         for kind in self.kinds:
-            for one in detections:
-                one["area"] = one[f"{kind}_area"]
-            numbers, by_class = evaluate(kind, images, objects, detections, self.class_names)
-            values |= {f"{KINDS[kind]}_{name}": numbers[name] for name in BOX_NUMBERS}
+            numbers, by_class = self.evaluate(kind)
+            values |= {f"{KINDS[kind]}_{name}": value for name, value in numbers.items()}
             if self.class_metrics:
                 values |= {f"{KINDS[kind]}_AP/{name}": value for name, value in by_class.items()}
         return values
 
-    def detections(self) -> Iterator[dict[str, Any]]:
-        """Yield all detections in COCO's results format, except that `category_id` is the index of the class.
 
-        The entries (https://cocodataset.org/#format-results) are `image_id`, `category_id`, `score`, and by kind `bbox`
-        (left, top, width, height) and `segmentation` (run lengths).
-        """
-        for image_id, arrays in self.kept():
-            image: dict[str, Any] = {"id": image_id}
-            if "segm" in self.kinds:
-                image["height"], image["width"] = arrays["size"].tolist()
-            for one in self._annotations(image, arrays, ""):
-                found: dict[str, Any] = {
-                    name: one[name] for name in ("image_id", "category_id", "bbox", "score") if name in one
-                }
-                if "segmentation" in one:
-                    found["segmentation"] = one["segmentation"] | {"counts": one["segmentation"]["counts"].decode()}
-                yield found
-
-    def _annotations(self, image: Mapping[str, Any], arrays: Mapping[str, Tensor], prefix: str) -> list[dict[str, Any]]:
-        """The objects of an image, or its detections if the prefix is empty, in COCO's form."""
-        columns: dict[str, list[Any]] = {"category_id": arrays[f"{prefix}labels"].tolist()}
-        if prefix:
-            columns |= {"iscrowd": arrays["crowd"].tolist(), "area": arrays["area"].tolist()}
-        else:
-            columns["score"] = arrays["scores"].tolist()
-        if "bbox" in self.kinds:
-            boxes = box_convert(arrays[f"{prefix}boxes"].double(), "xyxy", "xywh")
-            columns |= {"bbox": boxes.tolist(), "bbox_area": boxes[:, 2:].prod(1).tolist()}
-        if "segm" in self.kinds:
-            size = (image["height"], image["width"])
-            counts = unpack(arrays[f"{prefix}masks"], arrays[f"{prefix}mask_lengths"])
-            columns["segmentation"] = [{"size": list(size), "counts": one} for one in counts]
-            columns["segm_area"] = areas(size, counts).tolist()
-        rows = zip(*columns.values(), strict=True)
-        return [{"image_id": image["id"], **dict(zip(columns, row, strict=True))} for row in rows]
+def rows(columns: Mapping[str, Tensor | Sequence[Any]]) -> list[dict[str, Any]]:
+    """A dictionary for each object, with its value in each column."""
+    lists = [column.tolist() if isinstance(column, Tensor) else column for column in columns.values()]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
 
 
-def area_of(
-    target: Mapping[str, Any], count: int, masks: tuple[tuple[int, int] | None, list[bytes]] | None = None
-) -> Tensor:
-    """The area `(n,)` of each object: `area` of the target if present, else the area of its mask, else of its box.
-
-    Args:
-        target: the target of an image.
-        count: the number of its objects.
-        masks: the encoded masks of the target, if they are available already.
-    """
+def area_of(target: Mapping[str, Any], count: int) -> Tensor:
+    """The area `(count,)` of each object: `area` of the target if present, else that of its mask, else of its box."""
     if "area" in target:
-        return of_objects(target, "area", "target", count)
-    if masks is not None or "masks" in target:
-        size, counts = masks or _masks(target, "target", count)
-        return torch.from_numpy(areas(size or (0, 0), counts)).float()
-    boxes = of_objects(target, "boxes", "target", count, (4,))
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        return objects_entry(target, "area", "target", count).float()
+    if "masks" in target:
+        return torch.tensor([float(coco_mask.area(mask)) for mask in _masks(target, "target", count)])
+    boxes = objects_entry(target, "boxes", "target", count, (4,))
+    return ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).float()
 
 
-def _masks(of: Mapping[str, Any], what: str, count: int) -> tuple[tuple[int, int] | None, list[bytes]]:
+def _masks(of: Mapping[str, Any], what: str, count: int) -> list[dict[str, Any]]:
+    """The masks of a result or a target as COCO's run lengths, which take some hundred bytes instead of an image."""
     if "masks" not in of:
         raise InputError(f"A {what} has no 'masks': it has {', '.join(of) or 'nothing'}.")
-    size, counts = encode(of["masks"], what)
-    if len(counts) != count:
-        raise InputError(f"A {what} has {len(counts)} 'masks' for {count} labels: give one for each object.")
-    return size, counts
-
-
-def _packed(
-    found: tuple[tuple[int, int] | None, list[bytes]], true: tuple[tuple[int, int] | None, list[bytes]]
-) -> dict[str, Tensor]:
-    """The values of the fields in `_MASKS`."""
-    (size, counts), (true_size, true_counts) = found, true
-    if counts and true_counts and size != true_size:
-        raise InputError(f"Masks of a result are {size} and of its target {true_size}: give both the image's size.")
-    masks, lengths = pack(counts)
-    true_masks, true_lengths = pack(true_counts)
-    return {
-        "size": torch.tensor((size if counts else true_size) or (0, 0)),
-        "masks": masks,
-        "mask_lengths": lengths,
-        "object_masks": true_masks,
-        "object_mask_lengths": true_lengths,
-    }
+    masks = of["masks"]
+    if isinstance(masks, Tensor):
+        if masks.ndim != 3 or masks.dtype not in (torch.bool, torch.uint8):
+            raise InputError(
+                f"Masks of a {what} are {masks.dtype} of shape {tuple(masks.shape)}: "
+                "give bool of shape (objects, height, width), in the size of the image."
+            )
+        masks = [run_lengths(mask) for mask in masks.as_subclass(Tensor).cpu().numpy()]
+    elif not all(isinstance(one, Mapping) and isinstance(one.get("counts"), str | bytes) for one in masks):
+        raise InputError(
+            f"Masks of a {what} are neither a tensor nor compressed run lengths: give COCO's size and counts."
+        )
+    sizes = {tuple(map(int, one["size"])) for one in masks}
+    if len(sizes) > 1:
+        raise InputError(f"Masks of a {what} have sizes {sorted(sizes)}: give all the size of the image.")
+    if len(masks) != count:
+        raise InputError(f"A {what} has {len(masks)} 'masks' for {count} labels: give one for each object.")
+    return [
+        {
+            "size": [int(side) for side in one["size"]],
+            "counts": one["counts"] if isinstance(one["counts"], str) else one["counts"].decode(),
+        }
+        for one in masks
+    ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -12,94 +14,65 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from res2net.errors import InputError
 
-__all__ = ["Field", "ImageMetric", "check_labels", "entry", "of_objects", "pairs"]
+__all__ = ["ImageMetric", "entry", "object_entries", "objects_entry", "pairs"]
 
-Field = tuple[torch.dtype, tuple[int, ...]]
-"""The type of a stored tensor, and its shape after the first dimension."""
+Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
 class ImageMetric(Metric):
     """The state of a metric that can only be computed from all images at once.
 
-    A subclass defines its fields, adds an image with `keep`, and reads all images with `kept` or `columns`. Images are
-    identified by their `image_id`: an image that is added twice counts once, since distributed samplers repeat images
-    to fill up the last batch. The order of the images does not matter.
+    A subclass adds an image with `keep`, and reads all images with `kept`. Images are identified by their `image_id`:
+    an image that is added twice counts once, since distributed samplers repeat images to fill up the last batch. The
+    order of the images does not matter.
 
-    The state consists of tensors, which torchmetrics gathers over processes, also if these have different numbers of
-    images.
-
-    Args:
-        fields: type and shape of the values to store for each image, by name.
+    The state is text in bytes, a line per image, since torchmetrics only gathers tensors over processes. These may have
+    different numbers of images.
     """
 
     is_differentiable = False
     higher_is_better = True
     full_state_update = False
 
-    images: list[Tensor]
-    """For each image `(1, 1 + fields)`: its `image_id` and the length of each field."""
+    lines: Any
+    """Tensors of bytes, or one if gathered from processes: a line per image, its `image_id`, a tab and JSON."""
 
-    def __init__(self, fields: Mapping[str, Field]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.fields = dict(fields)
-        for name in ("images", *self.fields):
-            self.add_state(name, [], dist_reduce_fx="cat")
+        self.add_state("lines", [], dist_reduce_fx="cat")
 
-    def keep(self, image_id: int, values: Mapping[str, Tensor]) -> None:
-        """Add an image with a value for each field."""
-        lengths = []
-        for name, (dtype, shape) in self.fields.items():
-            value = values[name].detach().to(self.device, dtype).reshape(-1, *shape)
-            _append(getattr(self, name), value)
-            lengths.append(len(value))
-        _append(self.images, torch.tensor([[image_id, *lengths]], device=self.device))
+    def keep(self, image_id: int, record: Mapping[str, Any]) -> None:
+        """Add an image with its record of values that JSON can hold, and of tensors and arrays, which become lists."""
+        text = json.dumps(record, default=lambda value: value.tolist())
+        line = torch.frombuffer(bytearray(f"{image_id}\t{text}\n".encode()), dtype=torch.uint8).to(self.device)
+        # Merge tensors so that each is more than twice as long as the next. Thousands of small ones, scattered between
+        # the large temporary blocks of each image, would fragment the memory: 2 GB after a thousand images with masks.
+        self.lines.append(line)
+        while len(self.lines) > 1 and 2 * len(self.lines[-1]) >= len(self.lines[-2]):
+            self.lines[-2:] = [torch.cat(self.lines[-2:])]
 
-    def kept(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Yield each image once, in the order of `image_id`: the id and the fields, on the CPU."""
-        images = self._joined("images")
-        columns = {
-            name: self._joined(name).split(images[:, 1 + index].tolist()) for index, name in enumerate(self.fields)
-        }
-        indices: dict[int, int] = {}
-        for index, image_id in enumerate(images[:, 0].tolist()):
-            indices.setdefault(image_id, index)
-        for image_id, index in sorted(indices.items()):
-            yield image_id, {name: column[index] for name, column in columns.items()}
+    def kept(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield each image once, in the order of `image_id`: the id and the record."""
+        parts = [self.lines] if isinstance(self.lines, Tensor) else self.lines
+        records: dict[int, bytes] = {}
+        for line in b"".join(part.cpu().numpy().tobytes() for part in parts).splitlines():
+            image_id, _, record = line.partition(b"\t")
+            records.setdefault(int(image_id), record)
+        for number in sorted(records):
+            yield number, json.loads(records[number])
 
-    def columns(self) -> dict[str, Tensor]:
-        """Each field, concatenated over all images in the order of `image_id`, on the CPU."""
-        images = [image for _, image in self.kept()]
-        return {name: torch.cat([self._empty(name).cpu(), *(image[name] for image in images)]) for name in self.fields}
-
-    def _joined(self, name: str) -> Tensor:
-        state = getattr(self, name)  # a single tensor if it was gathered from several processes
-        if not isinstance(state, Tensor):
-            state = torch.cat(state or [self._empty(name)])
-        return state.cpu()
-
-    def _empty(self, name: str) -> Tensor:
-        dtype, shape = (torch.int64, (1 + len(self.fields),)) if name == "images" else self.fields[name]
-        return torch.empty(0, *shape, dtype=dtype, device=self.device)
+    def columns(self, *names: str) -> list[Numbers]:
+        """The lists of each of these names in the records, joined over all images in the order of `image_id`."""
+        records = [record for _, record in self.kept()]
+        return [np.array([value for record in records for value in record[name]]) for name in names]
 
     def _sync_dist(
         self, dist_sync_fn: Callable[..., Any] = gather_all_tensors, process_group: Any | None = None
     ) -> None:
-        # A process without images would send tensors of another type and shape than the others.
-        for name in ("images", *self.fields):
-            if isinstance(getattr(self, name), list) and not getattr(self, name):
-                setattr(self, name, [self._empty(name)])
+        # A process without images would send a tensor of another type than the others.
+        if isinstance(self.lines, list) and not self.lines:
+            self.lines = [torch.empty(0, dtype=torch.uint8, device=self.device)]
         super()._sync_dist(dist_sync_fn, process_group)
-
-
-def _append(state: list[Tensor], value: Tensor) -> None:
-    """Append rows to a state, merging tensors so that each is more than twice as long as the next.
-
-    Thousands of small tensors, scattered between the large temporary blocks of each image, would fragment the memory:
-    2 GB instead of 25 MB after a thousand images with masks.
-    """
-    state.append(value)
-    while len(state) > 1 and 2 * len(state[-1]) >= len(state[-2]):
-        state[-2:] = [torch.cat(state[-2:])]
 
 
 def pairs(
@@ -135,7 +108,7 @@ def entry(of: Mapping[str, Any], name: str, what: str, shape: tuple[int, ...]) -
     return value
 
 
-def of_objects(of: Mapping[str, Any], name: str, what: str, count: int, shape: tuple[int, ...] = ()) -> Tensor:
+def objects_entry(of: Mapping[str, Any], name: str, what: str, count: int, shape: tuple[int, ...] = ()) -> Tensor:
     """As `entry`, for exactly `count` objects; a wrong number of objects has a message of its own."""
     value = entry(of, name, what, (-1, *shape))
     if len(value) != count:
@@ -143,8 +116,27 @@ def of_objects(of: Mapping[str, Any], name: str, what: str, count: int, shape: t
     return value
 
 
-def check_labels(labels: Tensor, class_names: Sequence[str], what: str) -> None:
-    """Raise `InputError` if a label is out of range."""
+def object_entries(
+    of: Mapping[str, Any], what: str, class_names: Collection[Any], shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> dict[str, Tensor]:
+    """The `labels` of a result or a target and its other entries of objects; for a target also `crowd`, bool.
+
+    Args:
+        of: the result or the target.
+        what: which of them, "result" or "target".
+        class_names: all classes.
+        shapes: the shape of each further entry for one object.
+
+    Raises:
+        InputError: an entry is missing or has a wrong shape, or a label is out of range.
+    """
+    labels = entry(of, "labels", what, (-1,))
     wrong = labels[(labels < 0) | (labels >= len(class_names))]
     if len(wrong):
         raise InputError(f"A {what} has label {int(wrong[0])}: labels go from 0 to {len(class_names) - 1}.")
+    found = {"labels": labels}
+    found |= {name: objects_entry(of, name, what, len(labels), shape) for name, shape in (shapes or {}).items()}
+    if what == "target":
+        crowd = objects_entry(of, "crowd", what, len(labels)) if "crowd" in of else torch.zeros_like(labels)
+        found["crowd"] = crowd.bool()
+    return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from res2net.tasks.objects.metrics.image_metric import ImageMetric, check_labels, entry, of_objects, pairs
+from res2net.tasks.objects.metrics.image_metric import ImageMetric, object_entries, objects_entry, pairs
 
 __all__ = ["VocAP", "area_below", "mean_of_levels"]
 
@@ -42,14 +42,7 @@ class VocAP(ImageMetric):
     """
 
     def __init__(self, class_names: Sequence[str], class_metrics: bool = False) -> None:
-        super().__init__(
-            {
-                "scores": (torch.float32, ()),
-                "labels": (torch.int64, ()),
-                "right": (torch.int64, ()),  # 1 correct, 0 wrong, -1 ignored
-                "wanted": (torch.int64, ()),  # labels of objects that have to be detected
-            }
-        )
+        super().__init__()
         self.class_names = tuple(class_names)
         self.class_metrics = class_metrics
 
@@ -64,28 +57,26 @@ class VocAP(ImageMetric):
             InputError: an entry is missing or has a wrong shape.
         """
         for image_id, result, target in pairs(results, targets):
-            labels = entry(result, "labels", "result", (-1,)).cpu()
-            object_labels = entry(target, "labels", "target", (-1,)).cpu()
-            check_labels(labels, self.class_names, "result")
-            check_labels(object_labels, self.class_names, "target")
-            found, count = len(labels), len(object_labels)
-            difficult = torch.zeros(count, dtype=torch.bool)
-            for name in ("difficult", "crowd"):
-                if name in target:
-                    difficult |= of_objects(target, name, "target", count).cpu().bool()
-            scores = of_objects(result, "scores", "result", found).cpu()
-            boxes = of_objects(result, "boxes", "result", found, (4,)).cpu().double()
-            object_boxes = of_objects(target, "boxes", "target", count, (4,)).cpu().double()
-            overlaps = box_iou(boxes, object_boxes).nan_to_num()  # NaN for two empty boxes
-            overlaps[labels[:, None] != object_labels] = -1
-            right = _match(scores, overlaps, difficult)
-            self.keep(
-                image_id, {"scores": scores, "labels": labels, "right": right, "wanted": object_labels[~difficult]}
-            )
+            found = object_entries(result, "result", self.class_names, {"scores": (), "boxes": (4,)})
+            true = object_entries(target, "target", self.class_names, {"boxes": (4,)})
+            found, true = ({name: value.cpu() for name, value in one.items()} for one in (found, true))
+            difficult = true["crowd"]
+            if "difficult" in target:
+                difficult = difficult | objects_entry(target, "difficult", "target", len(difficult)).cpu().bool()
+            # NaN for two empty boxes
+            overlaps = box_iou(found["boxes"].double(), true["boxes"].double()).nan_to_num()
+            overlaps[found["labels"][:, None] != true["labels"]] = -1
+            record = {
+                "scores": found["scores"].float(),
+                "labels": found["labels"],
+                "right": _match(found["scores"], overlaps, difficult),  # 1 correct, 0 wrong, -1 ignored
+                "wanted": true["labels"][~difficult],  # labels of objects that have to be detected
+            }
+            self.keep(image_id, record)
 
     def compute(self) -> dict[str, float]:
         """The metrics by name, from 0 to 1 or NaN."""
-        scores, labels, right, wanted = (column.numpy() for column in self.columns().values())
+        scores, labels, right, wanted = self.columns("scores", "labels", "right", "wanted")
         order = np.argsort(-scores, kind="stable")
         labels, right = labels[order], right[order]
         values: dict[str, float] = {}

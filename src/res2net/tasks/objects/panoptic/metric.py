@@ -12,7 +12,7 @@ from torch import Tensor
 
 from res2net.errors import InputError
 from res2net.images.samples import UNLABELLED
-from res2net.tasks.objects.metrics.image_metric import ImageMetric, check_labels, entry, of_objects, pairs
+from res2net.tasks.objects.metrics.image_metric import ImageMetric, entry, object_entries, pairs
 
 __all__ = ["PanopticQuality", "segments_of"]
 
@@ -38,15 +38,7 @@ class PanopticQuality(ImageMetric):
     """
 
     def __init__(self, thing_names: Sequence[str], stuff_names: Sequence[str]) -> None:
-        super().__init__(
-            {
-                "labels": (torch.int64, ()),  # of matches
-                "intersections": (torch.int64, ()),
-                "unions": (torch.int64, ()),
-                "missed": (torch.int64, ()),  # labels of true segments without a match
-                "wrong": (torch.int64, ()),  # labels of segments found without a match
-            }
-        )
+        super().__init__()
         self.things = len(thing_names)
         self.class_names = (*thing_names, *stuff_names)
 
@@ -64,16 +56,11 @@ class PanopticQuality(ImageMetric):
             InputError: something is missing, or has another shape than that.
         """
         for image_id, result, target in pairs(results, targets):
-            labels = entry(result, "labels", "result", (-1,))
+            labels = object_entries(result, "result", self.class_names)["labels"]
             if "segments" not in target:
                 target = segments_of(target, self.things, len(self.class_names) - self.things)
-            true_labels = entry(target, "labels", "target", (-1,)).to(labels.device)
-            check_labels(labels, self.class_names, "result")
-            check_labels(true_labels, self.class_names, "target")
-            if "crowd" in target:
-                crowd = of_objects(target, "crowd", "target", len(true_labels)).to(labels.device).bool()
-            else:
-                crowd = torch.zeros_like(true_labels, dtype=torch.bool)
+            true = object_entries(target, "target", self.class_names)
+            true_labels, crowd = true["labels"].to(labels.device), true["crowd"].to(labels.device)
             true_segments = entry(target, "segments", "target", (-1, -1)).to(labels.device)
             segments = entry(result, "segments", "result", tuple(true_segments.shape))
             shared = _shared(true_segments, len(true_labels), segments, len(labels))
@@ -81,7 +68,8 @@ class PanopticQuality(ImageMetric):
 
     def compute(self) -> dict[str, float]:
         """The nine numbers by name, from 0 to 1 or NaN."""
-        labels, intersections, unions, missed, wrong = (column.numpy() for column in self.columns().values())
+        columns = self.columns("labels", "intersections", "unions", "missed", "wrong")
+        labels, intersections, unions, missed, wrong = (column.astype(np.int64) for column in columns)
         classes = len(self.class_names)
         true = np.bincount(labels, minlength=classes)
         iou = np.bincount(labels, intersections / unions, minlength=classes)
@@ -107,8 +95,8 @@ def segments_of(target: Mapping[str, Any], things: int, stuff: int) -> dict[str,
         InputError: `semantic`, `masks` or `labels` are missing or do not fit.
     """
     semantic = entry(target, "semantic", "target", (-1, -1)).long()
-    labels = entry(target, "labels", "target", (-1,))
-    masks = of_objects(target, "masks", "target", len(labels), tuple(semantic.shape)).bool()
+    given = object_entries(target, "target", range(things), {"masks": tuple(semantic.shape)})
+    labels, masks, crowd = given["labels"], given["masks"].bool(), given["crowd"]
     wrong = semantic[(semantic < 0) | ((semantic >= stuff) & (semantic != UNLABELLED))]
     if len(wrong):
         raise InputError(
@@ -118,9 +106,6 @@ def segments_of(target: Mapping[str, Any], things: int, stuff: int) -> dict[str,
     if len(labels):
         covered, first = masks.to(torch.uint8).max(0)
         segments = torch.where(covered.bool(), first, segments)
-    crowd = torch.zeros_like(labels, dtype=torch.bool)
-    if "crowd" in target:
-        crowd = of_objects(target, "crowd", "target", len(labels)).bool()
     return {
         "segments": segments,
         "labels": torch.cat([labels, things + torch.arange(stuff, device=labels.device)]),
@@ -151,11 +136,11 @@ def _matches(shared: Tensor, true_labels: Tensor, crowd: Tensor, labels: Tensor)
     missed = ~match.any(1) & ~crowd & (true_area > 0)
     wrong = ~match.any(0) & (area > 0) & (2 * forgiven <= area)
     return {
-        "labels": true_labels[match.nonzero()[:, 0]],
+        "labels": true_labels[match.nonzero()[:, 0]],  # of matches
         "intersections": common[match],
         "unions": unions[match],
-        "missed": true_labels[missed],
-        "wrong": labels[wrong],
+        "missed": true_labels[missed],  # labels of true segments without a match
+        "wrong": labels[wrong],  # labels of segments found without a match
     }
 
 

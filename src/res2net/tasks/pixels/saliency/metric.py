@@ -53,8 +53,7 @@ class SaliencyMeasures(ImageMetric):
     """
 
     def __init__(self, *, stretch: bool = True) -> None:
-        curve = (torch.float64, (LEVELS,))
-        super().__init__({"precision": curve, "recall": curve, "E": curve, "single": (torch.float64, (len(SINGLE),))})
+        super().__init__()
         self.stretch = stretch
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
@@ -75,21 +74,21 @@ class SaliencyMeasures(ImageMetric):
                 raise InputError(f"'saliency' of a target has no pixel (shape {tuple(mask.shape)}): leave it out.")
             saliency = entry(result, "saliency", "result", tuple(mask.shape))
             levels = levels_of(saliency).cpu().numpy()
-            measured = _measure(levels, mask.cpu().numpy(), stretch=self.stretch)
-            self.keep(image_id, {name: torch.from_numpy(values)[None] for name, values in measured.items()})
+            self.keep(image_id, _measure(levels, mask.cpu().numpy(), stretch=self.stretch))
 
     def curves(self) -> dict[str, Tensor]:
         """Means over images at each threshold, from 255 / 255 down to 0: precision, recall, F and E, `(256,)`."""
-        columns = self.columns()
-        precision, recall = columns["precision"], columns["recall"]
+        columns = self.columns("precision", "recall", "E")
+        precision, recall, e_measure = (torch.from_numpy(values).view(-1, LEVELS) for values in columns)
         f_measure = torch.from_numpy(_f_measure(precision.numpy(), recall.numpy()))
-        every = {"precision": precision, "recall": recall, "F": f_measure, "E": columns["E"]}
+        every = {"precision": precision, "recall": recall, "F": f_measure, "E": e_measure}
         return {name: values.mean(0) for name, values in every.items()}
 
     def compute(self) -> dict[str, float]:
         """The ten numbers by name; NaN without an image."""
         curves = self.curves()
-        single = dict(zip(SINGLE, self.columns()["single"].mean(0).tolist(), strict=True))
+        singles = torch.from_numpy(self.columns("single")[0]).view(-1, len(SINGLE))
+        single = dict(zip(SINGLE, singles.mean(0).tolist(), strict=True))
         of_means = _f_measure(curves["precision"].numpy(), curves["recall"].numpy())
         return {
             "max_F": float(curves["F"].max()),
