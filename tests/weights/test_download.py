@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -81,7 +82,7 @@ def site(monkeypatch):
 def waits(monkeypatch) -> list[float]:
     """How long a download waited between attempts, without waiting."""
     waited: list[float] = []
-    monkeypatch.setattr("res2net.weights.download.time.sleep", waited.append)
+    monkeypatch.setattr(time, "sleep", waited.append)
     return waited
 
 
