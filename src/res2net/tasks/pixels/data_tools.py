@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import matplotlib as mpl
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 from PIL import Image
 
 from res2net.engine.choices import BadAnnotations
@@ -23,14 +28,17 @@ from res2net.engine.data_tools import (
     fault_table,
     spread,
 )
-from res2net.images.decode import BadImage
+from res2net.errors import InputError, check_choice, check_range
+from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
+from res2net.images.samples import UNLABELLED
 from res2net.report import Column, Table
+from res2net.report.images import image_table
 from res2net.report.objects import draw_segments
-from res2net.tasks.pixels.formats import PIXEL_FORMATS, PixelImages, read_pixel_splits
-from res2net.tasks.pixels.formats.open import likely_pixel_formats
-from res2net.tasks.pixels.formats.prepare import prepare_pixels
-from res2net.tasks.pixels.formats.survey import PixelSurvey, good_images
+from res2net.tasks.objects.formats import ObjectImages, open_objects
+from res2net.tasks.pixels.formats.classes import numbered
+from res2net.tasks.pixels.formats.images import PixelImages, PixelSurvey, good_images
+from res2net.tasks.pixels.formats.open import PIXEL_FORMATS, likely_pixel_formats, read_pixel_splits
 
 __all__ = ["PixelsPart", "PrepareArguments", "prepare"]
 
@@ -111,9 +119,7 @@ class PixelsPart:
             farthest = max(float(labels.max()), 1e-9)
             colours = np.array(mpl.colormaps[NEAR_TO_FAR](labels.numpy() / farthest)[..., :3] * 255)
             colours[labels.numpy() == 0] = 0
-            both = Image.new("RGB", (2 * image.width, image.height))
-            both.paste(image)
-            both.paste(Image.fromarray(colours.round().astype(np.uint8)), (image.width, 0))
+            both = image_table([[image, Image.fromarray(colours.round().astype(np.uint8))]])
             return both, f"{caption}, up to {farthest:.3g} m"
         if images.label == "saliency":
             return draw_segments(image, [(labels, 0)], images.class_names), caption
@@ -133,7 +139,7 @@ class PrepareArguments:
     """The folder to write; it must not exist yet."""
     classes: Annotated[tuple[str, ...], "NAME ..."] = ()
     """Use objects of these classes only, and make all others background; by default all classes."""
-    least: float = 0.03
+    min_share: float = 0.03
     """Minimum share of the image that a salient object covers."""
     val_fraction: float = 0.2
     """Share of the data kept for validation where the data set has no split."""
@@ -144,23 +150,103 @@ class PrepareArguments:
 
 
 def prepare(chosen: PrepareArguments) -> str:
-    """Write the data set and return a sentence about it."""
-    made = prepare_pixels(
+    """Convert object masks to label maps in folders `images` and `masks`, and return a sentence about them.
+
+    For "semantic", the pixels of an object have the number of its class, smaller objects are drawn over larger ones,
+    crowds are unlabelled (255), and everything else is background (0); `classes.json` has the names. For "saliency",
+    objects that cover at least a given share of the image are white, except crowds, and images without such an object
+    are left out.
+
+    Raises:
+        InputError: an option is invalid, the data set cannot be used, or `out` is not empty.
+    """
+    check_range("min share", chosen.min_share, 0, 1)
+    out = Path(chosen.out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not empty: give the name of a new folder.")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"There is no folder {out.absolute().parent} for {out.name}: make it, or choose another.")
+    splits = open_objects(
         chosen.source,
-        chosen.to,
-        chosen.out,
-        classes=chosen.classes,
-        least=chosen.least,
+        ("boxes", "labels", "masks", "crowd"),
         val_fraction=chosen.val_fraction,
         seed=chosen.seed,
         bad_annotations=chosen.bad_annotations,
     )
-    sentence = f"{chosen.out} has {made.train} images for training and {made.val} for validation"
+    maker = _Maker(chosen, splits[0].class_names)
+    with TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as beside:
+        made = Path(beside, "set")
+        train, val = (maker.write(images, made, split) for split, images in zip(("train", "val"), splits, strict=True))
+        if not train or not val:
+            wanted = f" of at least {chosen.min_share:g} of the image" if chosen.to == "saliency" else ""
+            raise InputError(
+                f"{chosen.source} has no images for {'training' if not train else 'validation'} with objects{wanted}: "
+                "choose other classes, or a smaller `--min-share`."
+            )
+        if chosen.to == "semantic":
+            (made / "classes.json").write_text(json.dumps(maker.names, indent=1) + "\n", encoding="utf-8")
+        made.rename(out)
+    sentence = f"{out} has {train} images for training and {val} for validation"
     if chosen.to == "semantic":
-        sentence += f", and {len(made.class_names)} classes of pixels"
-    if made.left_out:
-        sentence += f"; {made.left_out} were left out"
+        sentence += f", and {len(maker.names)} classes of pixels"
+    if left_out := sum(map(len, splits)) - train - val:
+        sentence += f"; {left_out} were left out"
     return f"{sentence}."
+
+
+class _Maker:
+    """Makes label maps; `names` are the classes of their pixels."""
+
+    def __init__(self, chosen: PrepareArguments, class_names: Sequence[str]) -> None:
+        for name in chosen.classes:
+            check_choice("Class", name, class_names)
+        wanted = list(dict.fromkeys(chosen.classes)) or list(class_names)
+        self.chosen = chosen
+        self.names = ["background", *wanted]
+        if chosen.to == "semantic":
+            numbered(dict(enumerate(self.names)))  # raises an error for too many classes or duplicate names
+        self.number_of = {label: wanted.index(name) + 1 for label, name in enumerate(class_names) if name in wanted}
+
+    def write(self, images: ObjectImages, folder: Path, split: str) -> int:
+        """Write the images and maps of a split, and return their number."""
+        image_folder, map_folder = (folder / kind / split for kind in ("images", "masks"))
+        image_folder.mkdir(parents=True)
+        map_folder.mkdir(parents=True)
+        taken: set[str] = set()
+        for index, path in enumerate(images.paths):
+            try:
+                image, target = images[index]
+                upright = image_header(path)[1] == 1
+            except BadImage:
+                if self.chosen.bad_annotations == "stop":
+                    raise
+                continue
+            made = self._map(target["masks"].numpy(), target["labels"].tolist(), target["crowd"].tolist())
+            if made is None:
+                continue
+            stem = Path(path).stem if Path(path).stem not in taken else f"{Path(path).stem}_{index}"
+            taken.add(stem)
+            if upright and path.lower().endswith(EXTENSIONS):
+                shutil.copyfile(path, image_folder / f"{stem}{Path(path).suffix}")
+            else:  # the masks are those of the upright image
+                image.save(image_folder / f"{stem}.png")
+            Image.fromarray(made).save(map_folder / f"{stem}.png")
+        return len(taken)
+
+    def _map(self, masks: NDArray[np.bool_], labels: Sequence[int], crowd: Sequence[bool]) -> NDArray[np.uint8] | None:
+        """The label map `(H, W)` of an image's objects; None if the image has no salient object."""
+        areas = masks.sum((1, 2))
+        wanted = [row for row, label in enumerate(labels) if label in self.number_of]
+        order = sorted(wanted, key=lambda row: -areas[row])
+        made = np.zeros(masks.shape[1:], dtype=np.uint8)
+        if self.chosen.to == "saliency":
+            for row in order:
+                if not crowd[row] and areas[row] >= max(1, self.chosen.min_share * made.size):
+                    made[masks[row]] = 255
+            return made if made.any() else None
+        for row in sorted(order, key=lambda row: not crowd[row]):
+            made[masks[row]] = UNLABELLED if crowd[row] else self.number_of[labels[row]]
+        return made
 
 
 CHECKS.add(

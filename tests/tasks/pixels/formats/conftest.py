@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from res2net.images import open_source
+from res2net.images.sources import DataSettings
+from res2net.tasks.pixels.formats.open import read_pixels
+
 WIDTH, HEIGHT = 40, 30
+
+
+def open_pixels(path, label, **settings):
+    """The training and the validation images of a data set."""
+    source = open_source(path, DataSettings(**settings), labels=(label,), reader=read_pixels)
+    return source.train, source.val
 
 
 def image(path, size=(WIDTH, HEIGHT), **options):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
+from conftest import open_pixels
 from res2net.images.decode import BadImage
-from res2net.tasks.pixels.formats import DepthMaps, SaliencyMasks, SemanticMaps, open_pixels
-from res2net.tasks.pixels.formats.codings import turned
+from res2net.tasks.pixels.formats.codings import DepthMaps, SaliencyMasks, SemanticMaps, turned
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "I;16", "1"])

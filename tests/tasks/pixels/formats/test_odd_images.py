@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from res2net.images import BadImage
-from res2net.tasks.pixels.formats import PixelFiles, PixelImages, SaliencyMasks, SemanticMaps
+from res2net.tasks.pixels.formats.codings import SaliencyMasks, SemanticMaps
+from res2net.tasks.pixels.formats.images import PixelFiles, PixelImages
 
 MODES = {
     "grey": ("L", "png"),
@@ -24,7 +25,7 @@ def sample(tmp_path, image, ending, labels, coding, label="semantic"):
     full_image, numbers = tmp_path / f"image.{ending}", tmp_path / "map.png"
     image.save(full_image)
     labels.save(numbers)
-    return PixelImages(PixelFiles("odd", label, ("a", "b"), [str(full_image)], [str(numbers)], coding))
+    return PixelImages(PixelFiles("odd", label, ("a", "b"), [(str(full_image), str(numbers))], coding))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 57), (1, 40)])

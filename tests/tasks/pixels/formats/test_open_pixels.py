@@ -9,13 +9,14 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
+from conftest import open_pixels
 from res2net.engine.evaluate import workers_for
 from res2net.errors import InputError
 from res2net.images import open_source
 from res2net.images.faults import AnnotationReport
 from res2net.images.sources import DataSettings
 from res2net.tasks.objects.formats.voc import VOC_CLASSES
-from res2net.tasks.pixels.formats import find_pixel_formats, open_pixels, read_pixel_splits, read_pixels
+from res2net.tasks.pixels.formats.open import find_pixel_formats, read_pixel_splits, read_pixels
 from res2net.tasks.pixels.segment.task import Segment
 
 
@@ -298,8 +299,6 @@ def test_what_is_no_data_set(tmp_path, write_folders):
     with pytest.raises(InputError, match=r"No image in .*images has a map in .*masks: the map of x\.jpg is"):
         open_pixels(tmp_path / "images", "saliency")
     root = write_folders(stems=("a",))
-    with pytest.raises(InputError, match="did you mean 'semantic'"):
-        open_pixels(root, "semantics")
     with pytest.raises(InputError, match="has 1 image, and a split needs two"):
         open_pixels(root, "semantic")
     with pytest.raises(InputError, match=r"validation fraction 1\.5"):
@@ -329,7 +328,7 @@ def test_wrong_sizes_are_told_of_each_file(write_folders):
     for stem in ("a", "b"):
         Image.new("L", (4, 4)).save(root / "masks" / f"{stem}.png")
     report = AnnotationReport(root)
-    assert [len(files.paths) for files in read_pixel_splits(root, "semantic_folders", report)] == [4]
+    assert [len(files.pairs) for files in read_pixel_splits(root, "semantic_folders", report)] == [4]
     with pytest.raises(InputError, match="2 images of a wrong size"):
         open_pixels(root, "semantic")
 

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from conftest import open_pixels
 from res2net.errors import InputError
 from res2net.tasks.objects.formats import open_objects
-from res2net.tasks.pixels.formats import open_pixels
-from res2net.tasks.pixels.formats.prepare import prepare_pixels
+from res2net.tasks.pixels.data_tools import PrepareArguments, prepare
 
 CATEGORIES = [{"id": 3, "name": "ant"}, {"id": 9, "name": "bee"}]
+
+
+def prepare_pixels(source, to, out, **more):
+    """Make a data set, and return what the command prints without the name of the folder."""
+    return prepare(PrepareArguments(str(source), to, str(out), **more)).removeprefix(f"{out} has ")
 
 
 def entry(number, image_id, category, box, **more):
@@ -53,34 +58,34 @@ def coco(tmp_path):
 
 def test_classes_of_objects(coco, tmp_path):
     made = prepare_pixels(coco, "semantic", tmp_path / "made")
-    assert (made.train, made.val, made.left_out) == (1, 1, 0)
-    assert made.class_names == ("background", "ant", "bee")
+    assert made == "1 images for training and 1 for validation, and 3 classes of pixels."
     expected = np.zeros((30, 40), dtype=np.uint8)
     expected[:, :2], expected[10:20, 10:30] = 255, 1
     expected[12:17, 12:17] = 2
     train, val = open_pixels(tmp_path / "made", "semantic")
-    assert train.class_names == made.class_names
+    assert train.class_names == ("background", "ant", "bee")
     for images in (train, val):
         assert np.array_equal(images[0][1]["semantic"], expected)
     assert (tmp_path / "made" / "images" / "train" / "a.jpg").read_bytes() == (coco / "train" / "a.jpg").read_bytes()
 
 
 def test_some_classes_only(coco, tmp_path):
-    made = prepare_pixels(coco, "semantic", tmp_path / "made", classes=["bee"])
-    assert made.class_names == ("background", "bee")
-    found = open_pixels(tmp_path / "made", "semantic")[0][0][1]["semantic"]
+    prepare_pixels(coco, "semantic", tmp_path / "made", classes=("bee",))
+    train, _ = open_pixels(tmp_path / "made", "semantic")
+    assert train.class_names == ("background", "bee")
+    found = train[0][1]["semantic"]
     assert found.sum() == 25
     assert found[12:17, 12:17].all()
 
 
 def test_large_objects_are_salient(coco, tmp_path):
     """The ant covers 200 of 1200 pixels, the bee 25; the crowd is no object."""
-    prepare_pixels(coco, "saliency", tmp_path / "made", least=0.05)
+    prepare_pixels(coco, "saliency", tmp_path / "made", min_share=0.05)
     found = open_pixels(tmp_path / "made", "saliency")[0][0][1]["saliency"]
     assert found.sum() == 200
     assert found[10:20, 10:30].all()
     with pytest.raises(InputError, match=r"no images for training with objects of at least 0\.5 of the image"):
-        prepare_pixels(coco, "saliency", tmp_path / "other", least=0.5)
+        prepare_pixels(coco, "saliency", tmp_path / "other", min_share=0.5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coco", "made"]
 
 
@@ -103,7 +108,7 @@ def test_broken_images_stop_or_are_left_out(coco, tmp_path):
     with pytest.raises(InputError, match=r"Cannot read the image .*b\.jpg"):
         prepare_pixels(coco, "semantic", tmp_path / "made")
     made = prepare_pixels(coco, "semantic", tmp_path / "made", bad_annotations="skip")
-    assert (made.train, made.left_out) == (1, 1)
+    assert made == "1 images for training and 1 for validation, and 3 classes of pixels; 1 were left out."
 
 
 def test_what_is_refused(coco, tmp_path):
@@ -112,9 +117,8 @@ def test_what_is_refused(coco, tmp_path):
     for out, label, more, said in (
         ("full", "semantic", {}, "exists and is not empty: give the name of a new folder"),
         ("none/made", "semantic", {}, "There is no folder"),
-        ("made", "depth", {}, "Unknown label 'depth'"),
-        ("made", "semantic", {"classes": ["beee"]}, "did you mean 'bee'"),
-        ("made", "saliency", {"least": 2}, "least 2 is out of range"),
+        ("made", "semantic", {"classes": ("beee",)}, "did you mean 'bee'"),
+        ("made", "saliency", {"min_share": 2}, "min share 2 is out of range"),
     ):
         with pytest.raises(InputError, match=said):
             prepare_pixels(coco, label, tmp_path / out, **more)
@@ -125,7 +129,7 @@ def test_what_is_refused(coco, tmp_path):
 
 def test_real_masks_become_classes(real_data, tmp_path):
     made = prepare_pixels(real_data("penn_fudan"), "semantic", tmp_path / "made")
-    assert (made.train, made.val, made.class_names) == (136, 34, ("background", "person"))
+    assert made == "136 images for training and 34 for validation, and 2 classes of pixels."
     objects = open_objects(real_data("penn_fudan"), ("boxes", "masks"))[1]
     pixels = open_pixels(tmp_path / "made", "semantic")[1]
     for index in range(3):

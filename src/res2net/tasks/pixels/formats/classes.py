@@ -14,7 +14,8 @@ from res2net.errors import InputError
 from res2net.images.decode import BadImage
 from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats.masks import read_ids
-from res2net.tasks.pixels.formats.codings import MOST_CLASSES, SemanticMaps
+from res2net.tasks.pixels.formats.codings import MAX_CLASSES, SemanticMaps
+from res2net.tasks.pixels.formats.images import Pair, PixelFiles
 
 __all__ = ["CLASS_FILES", "UNLABELLED_NAMES", "Classes", "find_class_file", "found_classes", "numbered", "read_classes"]
 
@@ -32,21 +33,21 @@ class Classes:
     names: tuple[str, ...]
     index_of: Mapping[int, int]
 
-    def coding(self) -> SemanticMaps:
-        """The coding that reads the label maps."""
-        return SemanticMaps(self.index_of)
+    def files(self, name: str, pairs: Sequence[Pair]) -> PixelFiles:
+        """A split of images with maps of these classes."""
+        return PixelFiles(name, "semantic", self.names, pairs, SemanticMaps(self.index_of))
 
 
 def numbered(names: Mapping[int, str], unlabelled: Iterable[int] = ()) -> Classes:
     """Assign indices to classes in the order of their numbers in the files, leaving out unlabelled ones.
 
     Raises:
-        InputError: there are more than `MOST_CLASSES` classes, or two classes have the same name.
+        InputError: there are more than `MAX_CLASSES` classes, or two classes have the same name.
     """
     ignored = {number for number, name in names.items() if name.lower() in UNLABELLED_NAMES} | set(unlabelled)
     kept = [number for number in sorted(names) if number not in ignored]
-    if len(kept) > MOST_CLASSES:
-        raise InputError(f"There are {len(kept)} classes of pixels, and at most {MOST_CLASSES} can be: join some.")
+    if len(kept) > MAX_CLASSES:
+        raise InputError(f"There are {len(kept)} classes of pixels, and at most {MAX_CLASSES} can be: join some.")
     kept_names = tuple(names[number] for number in kept)
     duplicate = next((name for name in kept_names if kept_names.count(name) > 1), None)
     if duplicate is not None:
@@ -112,7 +113,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**16
 
 
-def found_classes(maps: Sequence[str], *, zero_is_unlabelled: bool) -> Classes:
+def found_classes(maps: Iterable[str], *, zero_is_unlabelled: bool) -> Classes:
     """Classes named by their numbers, up to the highest number in the maps, which are all read; 255 is unlabelled.
 
     Maps that cannot be read are ignored here, and reported when the data set is checked.
@@ -129,9 +130,9 @@ def found_classes(maps: Sequence[str], *, zero_is_unlabelled: bool) -> Classes:
         inside = numbers[(numbers != UNLABELLED) & (numbers != 65535)]
         if inside.max(initial=0) > highest:
             highest, where = int(inside.max()), path
-    if highest >= MOST_CLASSES:
+    if highest >= MAX_CLASSES:
         raise InputError(
-            f"The label map {where} has the number {highest}, and classes have 0 to {MOST_CLASSES - 1}: list the "
+            f"The label map {where} has the number {highest}, and classes have 0 to {MAX_CLASSES - 1}: list the "
             "numbers and the names of the classes in classes.json."
         )
     first = int(zero_is_unlabelled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from res2net.images.decode import BadImage, image_header
 from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats.masks import read_ids
 
-__all__ = ["MOST_CLASSES", "Coding", "DepthMaps", "SaliencyMasks", "SemanticMaps", "turned"]
+__all__ = ["MAX_CLASSES", "Coding", "DepthMaps", "SaliencyMasks", "SemanticMaps", "turned"]
 
-MOST_CLASSES = UNLABELLED
+MAX_CLASSES = UNLABELLED
 """Maximum number of classes, as 255 means unlabelled."""
 
 _UNLABELLED_DEEP = 65535
@@ -29,7 +29,7 @@ _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3)
 """For each EXIF orientation, whether to mirror horizontally, and then the number of quarter turns to the left."""
 
 
-class Coding(Protocol):
+class Coding:
     """Reads the label maps of a data set."""
 
     def read(self, path: str) -> NDArray[Any]:
@@ -38,18 +38,19 @@ class Coding(Protocol):
         Raises:
             BadImage: the file cannot be read, or has invalid values.
         """
-        ...
+        raise NotImplementedError
 
     def size(self, path: str) -> tuple[int, int]:
-        """Height and width of a label map, from its header.
+        """Height and width of the stored pixels, from the header: before rotation by the EXIF orientation.
 
         Raises:
             BadImage: there is no such file, or its format is not supported.
         """
-        ...
+        (height, width), orientation = image_header(path)
+        return (height, width) if orientation < 5 else (width, height)
 
 
-class SemanticMaps:
+class SemanticMaps(Coding):
     """Class maps: palette indices, or grey values of 8 or 16 bits; 255 (in 16 bits also 65535) means unlabelled.
 
     Args:
@@ -78,12 +79,8 @@ class SemanticMaps:
             )
         return labels.astype(np.uint8)
 
-    def size(self, path: str) -> tuple[int, int]:
-        """Height and width; see `Coding`."""
-        return _raw_size(path)
 
-
-class SaliencyMasks:
+class SaliencyMasks(Coding):
     """Masks in which salient pixels are white: above 128 of 255, as in the usual evaluation toolboxes.
 
     In masks with values 0 and 1, pixels of 1 are salient. In masks with a coloured palette, all pixels but those of the
@@ -96,18 +93,11 @@ class SaliencyMasks:
             with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF", "JPEG")) as image:
                 values = _whiteness(image)
         except Exception as error:  # broken files make decoders raise nearly anything
-            reason = (
-                f"it is no mask that can be read ({error})" if Path(path).is_file() else "no such file or directory"
-            )
-            raise BadImage.at(path, " ".join(reason.split())) from error
+            raise _unreadable(path, " ".join(f"it is no mask that can be read ({error})".split())) from error
         if values.dtype == np.bool_ or values.max(initial=0) <= 1:
             return values > 0
         white = 65535 if values.max() > 255 else 255
         return values > white * 128 / 255
-
-    def size(self, path: str) -> tuple[int, int]:
-        """Height and width; see `Coding`."""
-        return _raw_size(path)
 
 
 def _whiteness(image: Image.Image) -> NDArray[Any]:
@@ -122,7 +112,7 @@ def _whiteness(image: Image.Image) -> NDArray[Any]:
     return np.asarray(image.convert("RGB").convert("L"))  # ignores transparency
 
 
-class DepthMaps:
+class DepthMaps(Coding):
     """Depth maps: integers in a PNG or TIFF divided by a scale, or an array in a `.npy` file.
 
     Values that are not positive, or NaN, are unknown and become 0.
@@ -151,7 +141,7 @@ class DepthMaps:
         if path.lower().endswith(".npy"):
             height, width = _array(path).shape
             return int(height), int(width)
-        return _raw_size(path)
+        return super().size(path)
 
 
 def _array(path: str) -> NDArray[Any]:
@@ -159,8 +149,7 @@ def _array(path: str) -> NDArray[Any]:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        reason = "it is no array of numbers" if Path(path).is_file() else "no such file or directory"
-        raise BadImage.at(path, reason) from error
+        raise _unreadable(path, "it is no array of numbers") from error
     if not isinstance(found, np.ndarray) or not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
         raise BadImage.at(path, "it is no array of numbers")
     found = found[..., 0] if found.ndim == 3 and found.shape[-1] == 1 else found
@@ -175,17 +164,14 @@ def _deep(path: str) -> NDArray[Any]:
         with Image.open(path, formats=("PNG", "TIFF", "PPM")) as image:
             values = np.asarray(image)
     except Exception as error:  # broken files make decoders raise nearly anything
-        reason = "it is not a whole PNG, TIFF or PGM" if Path(path).is_file() else "no such file or directory"
-        raise BadImage.at(path, reason) from error
+        raise _unreadable(path, "it is not a whole PNG, TIFF or PGM") from error
     if values.ndim != 2 or values.dtype == np.bool_:
         raise BadImage.at(path, "a map of depth has one channel of 16 bits")
     return values
 
 
-def _raw_size(path: str) -> tuple[int, int]:
-    """Height and width of the stored pixels, before rotation by the EXIF orientation."""
-    (height, width), orientation = image_header(path)
-    return (height, width) if orientation < 5 else (width, height)
+def _unreadable(path: str, reason: str) -> BadImage:
+    return BadImage.at(path, reason if Path(path).is_file() else "no such file or directory")
 
 
 def turned(labels: NDArray[Any], orientation: int, size: tuple[int, int]) -> NDArray[Any]:

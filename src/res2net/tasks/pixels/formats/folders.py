@@ -9,29 +9,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from res2net.errors import InputError
+from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import subfolders
 from res2net.tasks.pixels.formats.classes import find_class_file, found_classes, read_classes
-from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SaliencyMasks
-from res2net.tasks.pixels.formats.images import PixelFiles
-from res2net.tasks.pixels.formats.pairs import (
-    MAP_ENDINGS,
-    Pair,
-    are_paired,
-    files_by_stem,
-    listed_pairs,
-    pair_folders,
-    pair_side_by_side,
-)
+from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SaliencyMasks, SemanticMaps
+from res2net.tasks.pixels.formats.images import Pair, PixelFiles
 
-__all__ = ["SPLITS", "has_folders", "read_depth", "read_saliency", "read_semantic", "unpaired"]
+__all__ = ["files_by_stem", "has_folders", "pair_folders", "read_depth", "read_list"]
+__all__ += ["read_saliency", "read_semantic", "unpaired"]
 
-SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test", "testing")}
+_SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test", "testing")}
 """The names of the folders and lists of each split, in lower case."""
 
 # All in lower case.
@@ -55,6 +49,12 @@ _MAP_ENDINGS = {
 }
 _DUTS = {"train": "-tr", "val": "-te"}
 
+_MAP_EXTENSIONS = (*EXTENSIONS, ".npy")
+"""Extensions of files that can hold labels, in lower case."""
+
+_PARTNER_ENDINGS = ("", "_mask", "-mask", "_gt", "_label", "_labels", "_depth", "_segmentation", "_seg")
+_STARTS = (("rgb_", "sync_depth_"), ("rgb_", "depth_"), ("rgb", "depth"), ("image", "mask"), ("image", "depth"))
+
 Reader = Callable[[AnnotationReport], list[Pair]]
 """A function that pairs the images of a split with their maps, and reports files without a partner."""
 
@@ -72,10 +72,11 @@ def unpaired(root: Path, label: str) -> tuple[Path, Path] | None:
     if not root.is_dir():
         return None
     inside = _inside(root)
-    bases = [root, *(inside[name] for names in SPLITS.values() for name in names if name in inside)]
+    bases = [root, *(inside[name] for names in _SPLITS.values() for name in names if name in inside)]
     pairs = (pair for base in bases for pair in _candidates(base, label))
     return next(
-        ((images, maps) for images, maps in pairs if files_by_stem(images) and files_by_stem(maps, MAP_ENDINGS)), None
+        ((images, maps) for images, maps in pairs if files_by_stem(images) and files_by_stem(maps, _MAP_EXTENSIONS)),
+        None,
     )
 
 
@@ -83,7 +84,7 @@ def _splits(root: Path, label: str) -> dict[str, Reader]:
     """The reader of each split, or of "" for a data set without splits."""
     inside = _inside(root)
     found: dict[str, Reader] = {}
-    for split, names in SPLITS.items():
+    for split, names in _SPLITS.items():
         folders = [inside[name] for name in names if name in inside]
         folders += [folder for name, folder in inside.items() if label == "saliency" and name.endswith(_DUTS[split])]
         readers = [reader for folder in folders if (reader := _reader(folder, label))]
@@ -137,15 +138,10 @@ def _pairs(root: Path, label: str, report: AnnotationReport) -> list[list[Pair]]
     """The pairs of the training and validation split, from folders or lists such as `train.txt`, or of all images."""
     splits = _splits(root, label)
     if len(splits) == 2:
-        return [splits[split](report) for split in SPLITS]
+        return [splits[split](report) for split in _SPLITS]
     pairs = splits[""](report)
-    lists = [
-        next((root / f"{name}.txt" for name in names if (root / f"{name}.txt").is_file()), None)
-        for names in SPLITS.values()
-    ]
-    if all(lists):
-        return [listed_pairs(file, pairs, report) for file in lists if file]
-    return [pairs]
+    lists = [[file for name in names if (file := root / f"{name}.txt").is_file()] for names in _SPLITS.values()]
+    return [listed_pairs(files[0], pairs, report) for files in lists] if all(lists) else [pairs]
 
 
 def read_semantic(root: Path, report: AnnotationReport) -> list[PixelFiles]:
@@ -159,12 +155,11 @@ def read_semantic(root: Path, report: AnnotationReport) -> list[PixelFiles]:
     pairs = _pairs(root, "semantic", report)
     file = find_class_file(root)
     if file is None:
-        all_maps = [labels for split in pairs for _, labels in split]
-        ade = (root / "images" / "training").is_dir() and (root / "annotations" / "training").is_dir()
-        classes = found_classes(all_maps, zero_is_unlabelled=ade)
+        ade = all((root / folder / "training").is_dir() for folder in ("images", "annotations"))
+        classes = found_classes((labels for split in pairs for _, labels in split), zero_is_unlabelled=ade)
     else:
         classes = read_classes(file)
-    return _files(root, "semantic", classes.names, pairs, classes.coding())
+    return _files(root, "semantic", classes.names, pairs, SemanticMaps(classes.index_of))
 
 
 def read_saliency(root: Path, report: AnnotationReport) -> list[PixelFiles]:
@@ -199,8 +194,84 @@ def _files(
 ) -> list[PixelFiles]:
     split_names = ("train", "val") if len(splits) == 2 else ("",)
     return [
-        PixelFiles(
-            f"{root} {split}".strip(), label, names, [image for image, _ in pairs], [map_ for _, map_ in pairs], coding
-        )
+        PixelFiles(f"{root} {split}".strip(), label, names, pairs, coding)
         for split, pairs in zip(split_names, splits, strict=True)
     ]
+
+
+def files_by_stem(folder: Path, endings: Sequence[str] = EXTENSIONS) -> dict[str, str]:
+    """The files below a folder by relative path without extension; hidden files and duplicate stems are ignored."""
+    found: dict[str, str] = {}
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inside = PurePosixPath(Path(parent).relative_to(folder).as_posix())
+        for name in sorted(names):
+            if name.lower().endswith(tuple(endings)) and not name.startswith("."):
+                found.setdefault(str(inside / PurePosixPath(name).stem), str(Path(parent, name)))
+    return found
+
+
+def are_paired(images: Path, maps: Path) -> bool:
+    """Whether at least one image of the first folder has a map in the second."""
+    labels = files_by_stem(maps, _MAP_EXTENSIONS)
+    return bool(labels) and any(name in labels for stem in files_by_stem(images) for name in partners(stem))
+
+
+def pair_folders(image_folder: Path, maps: Path, report: AnnotationReport) -> list[Pair]:
+    """Pair the images and maps of two folders by their names; files without a partner are added to the report.
+
+    The map of an image `x` may be called `x`, `x_mask` (`_gt`, `_label`, `_depth`, ...), or `depth_x` for `rgb_x`.
+    """
+    labels = files_by_stem(maps, _MAP_EXTENSIONS)
+    pairs: list[Pair] = []
+    taken: set[str] = set()
+    for stem, path in files_by_stem(image_folder).items():
+        partner = next((name for name in partners(stem) if name in labels), None)
+        if partner is None:
+            report.add("missing mask file", path, f"there is no {stem} in {maps}")
+        else:
+            pairs.append((path, labels[partner]))
+            taken.add(partner)
+    for stem, path in labels.items():
+        if stem not in taken:
+            report.add("missing image", path, f"there is no image {stem} in {image_folder}")
+    return pairs
+
+
+def partners(stem: str) -> Iterable[str]:
+    """Yield the possible names of the map of an image."""
+    yield from (stem + ending for ending in _PARTNER_ENDINGS)
+    path = PurePosixPath(stem)
+    for start, other in _STARTS:
+        if path.name.startswith(start):
+            yield str(path.with_name(other + path.name.removeprefix(start)))
+
+
+def pair_side_by_side(folder: Path, report: AnnotationReport) -> list[Pair]:
+    """Pair the files of a folder in which `x.png` is the mask of the photo `x.jpg`."""
+    photos, masks = files_by_stem(folder, (".jpg", ".jpeg")), files_by_stem(folder, (".png", ".bmp"))
+    for stem in sorted(photos.keys() - masks.keys()):
+        report.add("missing mask file", photos[stem], f"there is no {stem}.png beside it")
+    for stem in sorted(masks.keys() - photos.keys()):
+        report.add("missing image", masks[stem], f"there is no {stem}.jpg beside it")
+    return [(path, masks[stem]) for stem, path in photos.items() if stem in masks]
+
+
+def read_list(file: Path) -> list[str]:
+    """Read a list of images: the first word of each line, without folder and extension."""
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    names = [PurePosixPath(line.split()[0].replace("\\", "/")).name for line in lines if line.strip()]
+    # Dots that do not begin the extension of an image are part of the name.
+    return list(dict.fromkeys(name.rpartition(".")[0] if name.lower().endswith(EXTENSIONS) else name for name in names))
+
+
+def listed_pairs(file: Path, pairs: Sequence[Pair], report: AnnotationReport) -> list[Pair]:
+    """The pairs whose images are in a list, in the order of the list."""
+    by_stem = {Path(path).stem: (path, labels) for path, labels in pairs}
+    found = []
+    for stem in read_list(file):
+        if stem in by_stem:
+            found.append(by_stem[stem])
+        else:
+            report.add("missing image", file, f"there is no image {stem!r} with labels")
+    return found

@@ -1,47 +1,41 @@
-"""Images with a label for each pixel: semantic segmentation, salient objects, depth."""
+"""Images with a label for each pixel (semantic segmentation, salient objects or depth), and checks of their files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from res2net.images.decode import BadImage, read_turned
-from res2net.images.samples import Sample
+from res2net.images.decode import BadImage, image_header, read_turned
+from res2net.images.faults import AnnotationReport
+from res2net.images.samples import UNLABELLED, Sample
 from res2net.tasks.pixels.formats.codings import Coding, turned
 
-__all__ = ["LABELS", "PixelFiles", "PixelImages"]
+__all__ = ["Pair", "PixelFiles", "PixelImages", "PixelSurvey", "good_images", "size_fault"]
 
-LABELS = ("semantic", "saliency", "depth")
-"""The possible labels of pixels; see `PixelImages`."""
+Pair = tuple[str, str]
+"""The path of an image, and that of its label map."""
 
 
 @dataclass(frozen=True)
 class PixelFiles:
-    """The files of one split.
-
-    Args:
-        name: name of the data set.
-        label: one of `LABELS`.
-        class_names: the classes of `semantic`; for other labels, the name of the predicted quantity.
-        paths: paths of the images.
-        maps: paths of the label maps, one per image.
-        coding: reads the label maps.
-    """
+    """The files of one split."""
 
     name: str
+    """The name of the data set."""
     label: str
+    """What the maps tell: "semantic", "saliency" or "depth"."""
     class_names: Sequence[str]
-    paths: Sequence[str]
-    maps: Sequence[str]
+    """The classes of `semantic`; for other labels, the name of the predicted quantity."""
+    pairs: Sequence[Pair]
     coding: Coding
+    """Reads the label maps."""
 
 
 class PixelImages(Dataset[Sample]):
@@ -62,43 +56,29 @@ class PixelImages(Dataset[Sample]):
 
     def __init__(self, files: PixelFiles, chosen: Iterable[int] | None = None) -> None:
         self.files = files
-        everything = range(len(files.paths))
-        self.chosen = np.fromiter(everything if chosen is None else chosen, dtype=np.int64)
+        self.chosen = list(range(len(files.pairs)) if chosen is None else chosen)
+        self.label, self.class_names = files.label, files.class_names
 
     def __len__(self) -> int:
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> Sample:
-        position = int(self.chosen[index])
-        image, orientation = read_turned(self.files.paths[position])
-        labels = self._labels(position, orientation, (image.height, image.width))
-        return image, {self.files.label: tv_tensors.Mask(as_tensor(labels))}
-
-    @property
-    def label(self) -> str:
-        """The label of the pixels, one of `LABELS`."""
-        return self.files.label
+        path, map_path = self.files.pairs[self.chosen[index]]
+        image, orientation = read_turned(path)
+        size = (image.height, image.width)
+        labels = turned(self.files.coding.read(map_path), orientation, size)
+        if labels.shape != size:
+            raise BadImage.at(map_path, size_fault((labels.shape[0], labels.shape[1]), size))
+        return image, {self.label: tv_tensors.Mask(torch.from_numpy(np.ascontiguousarray(labels)))}
 
     @property
     def paths(self) -> list[str]:
         """The files of the images."""
-        return [self.files.paths[image] for image in self.chosen]
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """The names of the classes; for saliency and depth, the name of the predicted quantity."""
-        return self.files.class_names
+        return [self.files.pairs[index][0] for index in self.chosen]
 
     def subset(self, indices: Iterable[int]) -> PixelImages:
         """The samples with these indices, in that order; the lists of files are shared."""
-        return PixelImages(self.files, self.chosen[np.fromiter(indices, dtype=np.int64)])
-
-    def _labels(self, image: int, orientation: int, size: tuple[int, int]) -> NDArray[Any]:
-        path = self.files.maps[image]
-        labels = turned(self.files.coding.read(path), orientation, size)
-        if labels.shape != size:
-            raise BadImage.at(path, size_fault((labels.shape[0], labels.shape[1]), size))
-        return labels
+        return PixelImages(self.files, [self.chosen[index] for index in indices])
 
 
 def size_fault(found: tuple[int, int], expected: tuple[int, int]) -> str:
@@ -106,6 +86,89 @@ def size_fault(found: tuple[int, int], expected: tuple[int, int]) -> str:
     return f"it has {found[1]} x {found[0]} pixels, and its image has {expected[1]} x {expected[0]}"
 
 
-def as_tensor(labels: NDArray[Any]) -> Tensor:
-    """Convert labels to a tensor, copying them if they are not contiguous."""
-    return torch.from_numpy(np.ascontiguousarray(labels))
+@dataclass
+class PixelSurvey:
+    """Counts of one split, which `good_images` fills."""
+
+    classes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """The number of pixels of each class; for saliency, of pixels that are not salient and that are."""
+    read: int = 0
+    """Number of maps whose pixels were counted."""
+    empty: int = 0
+    """Number of maps without any labelled pixel."""
+    single: int = 0
+    """Number of maps in which all labelled pixels have the same class."""
+    unlabelled: int = 0
+    """Number of pixels without a label, or of unknown depth."""
+    nearest: float = float("inf")
+    """The smallest depth in metres."""
+    farthest: float = 0.0
+    """The largest depth in metres."""
+    metres: float = 0.0
+    """The sum of all depths in metres."""
+
+    def count(self, files: PixelFiles, labels: NDArray[Any]) -> None:
+        """Count the labels `(H, W)` of a map."""
+        self.read += 1
+        if files.label == "depth":
+            known = labels[labels > 0]
+            self.unlabelled += labels.size - known.size
+            self.metres += float(known.sum(dtype=np.float64))
+            self.nearest = min(self.nearest, float(known.min(initial=np.inf)))
+            self.farthest = max(self.farthest, float(known.max(initial=0)))
+            self.classes = np.array([known.size + self.classes.sum()])
+            self.empty += not known.size
+            return
+        count = np.bincount(labels.ravel(), minlength=UNLABELLED + 1)
+        self.unlabelled += int(count[UNLABELLED])
+        of_class = count[: max(len(files.class_names), 2 if files.label == "saliency" else 1)]
+        self.classes = of_class + (self.classes if len(self.classes) else 0)
+        present = int((of_class > 0).sum())
+        self.empty += not present
+        self.single += present == 1
+
+
+def good_images(
+    files: PixelFiles,
+    report: AnnotationReport,
+    survey: PixelSurvey,
+    contents: Iterable[int] | None = None,
+    *,
+    keep_unreadable: bool = False,
+) -> list[int]:
+    """The indices of the images without faults; faults are added to the report.
+
+    Args:
+        files: the files of the split.
+        report: the report to add faults to.
+        survey: the counts to update.
+        contents: indices of the maps whose pixels are read, while only the headers of others are; None reads all.
+        keep_unreadable: keep images that cannot be read, which are then reported when they are used.
+    """
+    to_read = set(range(len(files.pairs)) if contents is None else contents)
+    good = []
+    for index, (path, labels) in enumerate(files.pairs):
+        try:
+            size, orientation = image_header(path)
+        except BadImage as error:
+            if keep_unreadable:
+                good.append(index)
+            else:
+                report.add("unreadable image", path, error.reason)
+            continue
+        try:
+            height, width = files.coding.size(labels)
+        except BadImage as error:
+            report.add("unreadable file", labels, error.reason)
+            continue
+        if (height, width) != size and (orientation < 5 or (width, height) != size):
+            report.add("wrong size", labels, size_fault((height, width), size))
+            continue
+        if index in to_read:
+            try:
+                survey.count(files, turned(files.coding.read(labels), orientation, size))
+            except BadImage as error:
+                report.add("label outside" if "is no class" in error.reason else "bad mask", labels, error.reason)
+                continue
+        good.append(index)
+    return good

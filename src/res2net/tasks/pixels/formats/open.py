@@ -9,25 +9,29 @@ from pathlib import Path
 
 import numpy as np
 
-from res2net.errors import InputError, check_choice
+from res2net.errors import InputError
 from res2net.images.decode import BadImage
-from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
+from res2net.images.faults import AnnotationReport
 from res2net.images.sources import DataSettings, DataSource
-from res2net.images.splits import hashed_split
+from res2net.images.splits import check_fraction, hashed_split
 from res2net.registry import Registry
 from res2net.tasks.objects.formats.masks import read_ids
-from res2net.tasks.pixels.formats.cityscapes import has_cityscapes, read_cityscapes
 from res2net.tasks.pixels.formats.classes import find_class_file
-from res2net.tasks.pixels.formats.coco_stuff import has_coco_stuff, read_coco_stuff
 from res2net.tasks.pixels.formats.folders import has_folders, read_depth, read_saliency, read_semantic, unpaired
-from res2net.tasks.pixels.formats.images import LABELS, PixelFiles, PixelImages
-from res2net.tasks.pixels.formats.survey import PixelSurvey, good_images
-from res2net.tasks.pixels.formats.voc import has_voc_segmentation, read_voc_segmentation
+from res2net.tasks.pixels.formats.images import PixelFiles, PixelImages, PixelSurvey, good_images
+from res2net.tasks.pixels.formats.published import (
+    has_cityscapes,
+    has_coco_stuff,
+    has_voc_segmentation,
+    read_cityscapes,
+    read_coco_stuff,
+    read_voc_segmentation,
+)
 
-__all__ = ["PIXEL_FORMATS", "PixelFormat", "find_pixel_formats", "likely_pixel_formats", "open_pixels"]
-__all__ += ["read_pixel_splits", "read_pixels"]
+__all__ = ["PIXEL_FORMATS", "PixelFormat", "find_pixel_formats", "likely_pixel_formats", "read_pixel_splits"]
+__all__ += ["read_pixels"]
 
-LOOKED_INTO = 2000
+SURVEYED = 2000
 """Maximum number of label maps per split whose pixels are checked before a run, spread evenly over the data set."""
 
 _FOLDERS = {"semantic": "images and masks", "saliency": "images and masks", "depth": "images and depth"}
@@ -41,55 +45,47 @@ _EMPTY = {
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """A format of data sets with a label for each pixel.
-
-    Args:
-        about: its readable name.
-        label: the label it has, one of `LABELS`.
-        find: a function that decides whether a path is a data set in this format, by names rather than contents.
-        read: a function that lists the files of the training and validation split, or of a single split, and adds
-            faults to the report.
-    """
+    """A format of data sets with a label for each pixel."""
 
     about: str
+    """Its readable name."""
     label: str
+    """The label it has, as in `PixelFiles`."""
     find: Callable[[Path], bool]
+    """Whether a path is a data set in this format, decided by names rather than contents."""
     read: Callable[[Path, AnnotationReport], list[PixelFiles]]
+    """Lists the files of the training and validation split, or of a single split, and adds faults to the report."""
 
 
 PIXEL_FORMATS: Registry[PixelFormat] = Registry("Format of label maps")
 """All formats by name, in the order in which to try them."""
 
-PIXEL_FORMATS.add(
-    "voc_segmentation",
-    PixelFormat("PASCAL VOC segmentation", "semantic", has_voc_segmentation, read_voc_segmentation),
-)
-PIXEL_FORMATS.add("coco_stuff", PixelFormat("COCO stuff", "semantic", has_coco_stuff, read_coco_stuff))
-PIXEL_FORMATS.add("cityscapes", PixelFormat("Cityscapes", "semantic", has_cityscapes, read_cityscapes))
-for _label, _about, _read in (
-    ("semantic", "folders of images and label maps", read_semantic),
-    ("saliency", "images and masks of what is salient", read_saliency),
-    ("depth", "images and depth", read_depth),
+for _name, _about, _label, _find, _read in (
+    ("voc_segmentation", "PASCAL VOC segmentation", "semantic", has_voc_segmentation, read_voc_segmentation),
+    ("coco_stuff", "COCO stuff", "semantic", has_coco_stuff, read_coco_stuff),
+    ("cityscapes", "Cityscapes", "semantic", has_cityscapes, read_cityscapes),
+    ("semantic_folders", "folders of images and label maps", "semantic", None, read_semantic),
+    ("saliency_folders", "images and masks of what is salient", "saliency", None, read_saliency),
+    ("depth_folders", "images and depth", "depth", None, read_depth),
 ):
-    PIXEL_FORMATS.add(f"{_label}_folders", PixelFormat(_about, _label, partial(has_folders, label=_label), _read))
+    PIXEL_FORMATS.add(_name, PixelFormat(_about, _label, _find or partial(has_folders, label=_label), _read))
 
 
-def find_pixel_formats(path: str | Path) -> list[str]:
+def find_pixel_formats(path: Path) -> list[str]:
     """The names of the formats that a path may have: masks can be read as class maps and as saliency masks."""
-    path = Path(path)
-    return [name for name, known in PIXEL_FORMATS.items() if path.exists() and known.find(path)]
+    return [name for name, known in PIXEL_FORMATS.items() if known.find(path)]
 
 
-def likely_pixel_formats(path: str | Path) -> list[str]:
+def likely_pixel_formats(path: Path) -> list[str]:
     """As `find_pixel_formats`, but decides whether masks are class maps or saliency masks.
 
     They are class maps if there is a file that lists the classes, or if one of up to 20 masks is not black and white.
     """
-    found, path = find_pixel_formats(path), Path(path)
+    found = find_pixel_formats(path)
     if not {"semantic_folders", "saliency_folders"} <= set(found):
         return found
     splits = PIXEL_FORMATS["saliency_folders"].read(path, AnnotationReport(path))
-    maps = [files.maps[index] for files in splits for index in spread(len(files.maps), 20)]
+    maps = [files.pairs[index][1] for files in splits for index in spread(len(files.pairs), 20)]
     are_class_maps = find_class_file(path) is not None or any(map(_has_classes, maps))
     found.remove("saliency_folders" if are_class_maps else "semantic_folders")
     return found
@@ -104,65 +100,39 @@ def _has_classes(path: str) -> bool:
 
 
 def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
-    """Read a data set with a label for each pixel for `open_source`; see `open_pixels`."""
+    """Read a data set with a label for each pixel, in one of `PIXEL_FORMATS`, for `open_source`.
+
+    All files are checked for a partner and a valid header, and the pixels of up to `SURVEYED` maps of each split are
+    checked; `res2net data check` checks all. With `bad_images` "skip", an image that cannot be read is kept, so that it
+    is skipped and reported when it is read.
+
+    Raises:
+        InputError: it is no such data set, or it has faults.
+    """
     if len(labels) > 1:
         raise InputError(f"A data set of files has one label for each pixel, not {' and '.join(labels)}: name one.")
-    train, val = open_pixels(
-        path,
-        labels[0],
-        val_fraction=settings.val_fraction,
-        seed=settings.seed,
-        bad_annotations=settings.bad_annotations,
-        bad_images=settings.bad_images,
-    )
+    check_fraction(settings.val_fraction)
+    report = AnnotationReport(path)
+    parts = []
+    for files in read_pixel_splits(path, _choose(path, labels[0]), report):
+        survey, indices = PixelSurvey(), spread(len(files.pairs), SURVEYED)
+        good = good_images(files, report, survey, indices, keep_unreadable=settings.bad_images == "skip")
+        parts.append((PixelImages(files, good), survey))
+    report.settle(settings.bad_annotations)
+    for images, survey in parts:
+        _check_usable(images, survey)
+    train, val = parts[0][0], parts[-1][0]
+    if len(parts) == 1:
+        if len(train) < 2:
+            raise InputError(
+                f"The data set {path} has {len(train)} image, and a split needs two: add images, or make train and val."
+            )
+        keys = [Path(image).relative_to(path).as_posix() for image in train.paths]
+        train, val = map(train.subset, hashed_split(keys, settings.val_fraction, settings.seed))
     return DataSource(path.absolute().name, train, val, train.class_names)
 
 
-def open_pixels(
-    path: str | Path,
-    label: str,
-    *,
-    val_fraction: float = 0.2,
-    seed: int = 0,
-    bad_annotations: str = "stop",
-    bad_images: str = "stop",
-) -> tuple[PixelImages, PixelImages]:
-    """Open the training and validation images of a data set with a label for each pixel, in one of `PIXEL_FORMATS`.
-
-    All files are checked for a partner and a valid header, and the pixels of up to `LOOKED_INTO` maps of each split are
-    checked; `res2net data check` checks all.
-
-    Args:
-        path: a folder.
-        label: one of `LABELS`.
-        val_fraction: share of the validation images if the data set has no split.
-        seed: seed of that split.
-        bad_annotations: "stop" raises `InputError` if there are faults, "skip" leaves those images out.
-        bad_images: "stop" treats an unreadable image as a fault; "skip" keeps it, so that it is skipped and reported
-            when it is read.
-
-    Raises:
-        InputError: there is no such data set, or it has faults.
-    """
-    check_choice("Label", label, LABELS)
-    check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
-    if not 0 < val_fraction < 1:
-        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
-    report = AnnotationReport(path)
-    checked = []
-    for files in read_pixel_splits(path, _choose(path, label), report):
-        survey, indices = PixelSurvey(), spread(len(files.paths), LOOKED_INTO)
-        good = good_images(files, report, survey, indices, keep_unreadable=bad_images == "skip")
-        checked.append((PixelImages(files, good), survey))
-    report.settle(bad_annotations)
-    for images, survey in checked:
-        _check_usable(images, survey)
-    if len(checked) == 2:
-        return checked[0][0], checked[1][0]
-    return _split(checked[0][0], Path(path), val_fraction, seed)
-
-
-def read_pixel_splits(path: str | Path, format_name: str, report: AnnotationReport) -> list[PixelFiles]:
+def read_pixel_splits(path: Path, format_name: str, report: AnnotationReport) -> list[PixelFiles]:
     """Read the training and validation split of a data set in a format, or its only split; faults go to the report.
 
     Images that are in both splits are removed from the training split.
@@ -170,18 +140,14 @@ def read_pixel_splits(path: str | Path, format_name: str, report: AnnotationRepo
     Raises:
         InputError: the data set cannot be read at all.
     """
-    splits = PIXEL_FORMATS[format_name].read(Path(path), report)
+    splits = PIXEL_FORMATS[format_name].read(path, report)
     if len(splits) == 1:
         return splits
     train, val = splits
-    both = set(train.paths) & set(val.paths)
+    both = {image for image, _ in train.pairs} & {image for image, _ in val.pairs}
     for image in sorted(both):
         report.add("image of both splits", image, "it is among the images of the training and of the validation")
-    kept = [index for index, image in enumerate(train.paths) if image not in both]
-    return [
-        replace(train, paths=[train.paths[index] for index in kept], maps=[train.maps[index] for index in kept]),
-        val,
-    ]
+    return [replace(train, pairs=[pair for pair in train.pairs if pair[0] not in both]), val]
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -189,23 +155,20 @@ def spread(count: int, most: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
 
 
-def _choose(path: str | Path, label: str) -> str:
-    if not Path(path).exists():
-        raise InputError(f"There is no file or folder {str(path)!r}: give the path of a data set.")
+def _choose(path: Path, label: str) -> str:
     found = [name for name in find_pixel_formats(path) if PIXEL_FORMATS[name].label == label]
-    if not found:
-        known = ", ".join(one.about for one in PIXEL_FORMATS.values() if one.label == label)
-        folders = unpaired(Path(path), label)
-        if folders is not None:
-            raise InputError(
-                f"No image in {folders[0]} has a map in {folders[1]}: the map of x.jpg is called x.png or x_mask.png."
-            )
+    if found:
+        return found[0]
+    if folders := unpaired(path, label):
         raise InputError(
-            f"{path} is no data set with the label {label} for each pixel: give one in a known format ({known}; the "
-            f"folders are such as {_FOLDERS[label]}), or make one out of a data set with masks of objects with "
-            "`res2net data prepare`."
+            f"No image in {folders[0]} has a map in {folders[1]}: the map of x.jpg is called x.png or x_mask.png."
         )
-    return found[0]
+    known = ", ".join(one.about for one in PIXEL_FORMATS.values() if one.label == label)
+    raise InputError(
+        f"{path} is no data set with the label {label} for each pixel: give one in a known format ({known}; the "
+        f"folders are such as {_FOLDERS[label]}), or make one out of a data set with masks of objects with "
+        "`res2net data prepare`."
+    )
 
 
 def _check_usable(images: PixelImages, survey: PixelSurvey) -> None:
@@ -219,14 +182,3 @@ def _check_usable(images: PixelImages, survey: PixelSurvey) -> None:
         )
     if survey.read and not survey.classes[int(images.label == "saliency") :].any():
         raise InputError(_EMPTY[images.label].format(name))
-
-
-def _split(images: PixelImages, root: Path, val_fraction: float, seed: int) -> tuple[PixelImages, PixelImages]:
-    """Split images into training and validation, by the seed and the relative path of each image."""
-    if len(images) < 2:
-        raise InputError(
-            f"The data set {root} has {len(images)} image, and a split needs two: add images, or make train and val."
-        )
-    keys = [Path(path).relative_to(root).as_posix() for path in images.paths]
-    train, val = hashed_split(keys, val_fraction, seed)
-    return images.subset(train), images.subset(val)
