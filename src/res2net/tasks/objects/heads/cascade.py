@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -14,10 +15,11 @@ from res2net.backbones.base import Backbone
 from res2net.tasks.objects.heads.detector import DETECTORS
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.rcnn import add_masks, box_heads, on_pyramid
-from res2net.tasks.objects.heads.regions import LEAST_DETECTION, RegionHeads, SecondStage, Sizes
+from res2net.tasks.objects.heads.regions import RegionHeads, SecondStage, Sizes
+from res2net.tasks.objects.heads.selection import MIN_SIDE
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
 
-__all__ = ["CascadeHeads", "cascade_mask_rcnn", "cascade_rcnn"]
+__all__ = ["CascadeHeads", "cascade_rcnn"]
 
 MATCHES = (0.5, 0.6, 0.7)
 """Minimum intersection over union of a region and an object to be matched, for each step."""
@@ -124,14 +126,19 @@ def _refined(step: RegionHeads, deltas: Tensor, regions: list[Tensor], sizes: Si
     """The refined boxes of a step, clipped to the images and without empty ones."""
     boxes = step.box_coder.decode_single(deltas.float(), torch.cat(regions)).split([len(some) for some in regions])
     inside = [clip_boxes_to_image(box, size) for box, size in zip(boxes, sizes, strict=True)]
-    return [box[remove_small_boxes(box, LEAST_DETECTION)] for box in inside]
+    return [box[remove_small_boxes(box, MIN_SIDE)] for box in inside]
 
 
-def _cascade(backbone: Backbone, num_classes: int, options: DetectorOptions, masks: bool) -> TwoStage:
+def cascade_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions, *, masks: bool = False) -> TwoStage:
+    """Build Cascade R-CNN on a feature pyramid.
+
+    With masks it is Cascade Mask R-CNN (Cai & Vasconcelos, TPAMI 2021), with a mask head in every step, as in
+    MMDetection.
+    """
     neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
     steps = []
-    for match, weights in zip(MATCHES, BOX_WEIGHTS, strict=True):
-        step = box_heads(neck, num_classes, options, match=match, box_weights=weights)
+    for match, box_weights in zip(MATCHES, BOX_WEIGHTS, strict=True):
+        step = box_heads(neck, num_classes, options, match=match, box_weights=box_weights)
         step.box_predictor.bbox_pred = nn.Linear(options.head_channels, 4)
         if masks:
             add_masks(step, neck, num_classes)
@@ -139,13 +146,5 @@ def _cascade(backbone: Backbone, num_classes: int, options: DetectorOptions, mas
     return on_pyramid(backbone, neck, CascadeHeads(steps), num_classes, options)
 
 
-@DETECTORS.register("cascade_rcnn")
-def cascade_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Build Cascade R-CNN on a feature pyramid."""
-    return _cascade(backbone, num_classes, options, masks=False)
-
-
-@DETECTORS.register("cascade_mask_rcnn")
-def cascade_mask_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Build Cascade Mask R-CNN (Cai & Vasconcelos, TPAMI 2021), with a mask head in every step, as in MMDetection."""
-    return _cascade(backbone, num_classes, options, masks=True)
+DETECTORS.add("cascade_rcnn", cascade_rcnn)
+DETECTORS.add("cascade_mask_rcnn", partial(cascade_rcnn, masks=True))

@@ -1,41 +1,48 @@
-"""One-stage detectors, which predict classes and boxes at every position of every map."""
+"""One-stage detectors, which predict classes and boxes at every position of every map, from torchvision's modules.
+
+RetinaNet: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017. FCOS: Tian et al., "FCOS: Fully Convolutional
+One-Stage Object Detection", ICCV 2019.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.detection import _utils, fcos, retinanet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from res2net.backbones.base import Backbone
-from res2net.tasks.objects.heads.detector import Detector
+from res2net.errors import InputError
+from res2net.tasks.objects.heads.detector import DETECTORS, Detector
 from res2net.tasks.objects.heads.options import DetectorOptions
+from res2net.tasks.objects.heads.regions import grid_anchors
 from res2net.tasks.objects.heads.selection import best_detections, clipped
 from res2net.tasks.objects.heads.two_stage import PyramidNeck
 
-__all__ = ["Dense", "dense_neck", "dense_strides"]
+__all__ = ["FCOS", "Dense", "RetinaNet", "build_fcos", "build_retinanet"]
 
-LEAST = 1e-2
-"""Minimum side of a detection, in pixels."""
+ASPECT_RATIOS = (0.5, 1.0, 2.0)
+"""Aspect ratios (height / width) of RetinaNet's anchors."""
+OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
+"""Sizes of RetinaNet's anchors at a position, relative to the anchor size of the map."""
+GROUPS = 32
+"""Groups of the normalisation in the head of FCOS."""
 
 
-def dense_neck(backbone: Backbone, options: DetectorOptions) -> PyramidNeck:
-    """The pyramid of RetinaNet (section 4): the last three stages, and two coarser maps by strided convolutions.
+def dense_neck(backbone: Backbone, options: DetectorOptions) -> tuple[PyramidNeck, list[int]]:
+    """The pyramid of RetinaNet (section 4) and its strides: the last three stages, and two coarser maps.
 
     Raises:
         InputError: the backbone does not have the chosen stages.
     """
     count, channels = len(backbone.stages), options.fpn_channels
     levels = tuple(range(max(1, count - 3), count)) if options.levels is None else options.levels
-    return PyramidNeck(backbone, channels, levels, LastLevelP6P7(channels, channels))
-
-
-def dense_strides(neck: PyramidNeck) -> list[int]:
-    """The strides of the maps of `dense_neck`, finest first."""
-    return [*neck.strides, 2 * neck.strides[-1], 4 * neck.strides[-1]]
+    neck = PyramidNeck(backbone, channels, levels, LastLevelP6P7(channels, channels))
+    return neck, [*neck.strides, 2 * neck.strides[-1], 4 * neck.strides[-1]]
 
 
 class Dense(Detector):
@@ -52,6 +59,9 @@ class Dense(Detector):
         num_classes: number of classes, without a background.
         options: thresholds; `proposals` is the number of candidates per map for non-maximum suppression.
     """
+
+    decode: Callable[[Tensor, Tensor], Tensor]
+    """Decodes box outputs `(M, 4)` and their anchors `(M, 4)` to boxes `(M, 4)`."""
 
     def __init__(
         self,
@@ -78,10 +88,6 @@ class Dense(Detector):
 
     def scores_of(self, outputs: dict[str, Tensor]) -> Tensor:
         """The score of each class at each anchor, `(N, A, K)`, 0..1."""
-        raise NotImplementedError
-
-    def decode(self, changes: Tensor, anchors: Tensor) -> Tensor:
-        """Decode box outputs `(M, 4)` and their anchors `(M, 4)` to boxes `(M, 4)`."""
         raise NotImplementedError
 
     def losses(
@@ -116,10 +122,7 @@ class Dense(Detector):
         maps = list(self.neck(self.backbone.features(images)).values())
         outputs = {name: output.float() for name, output in self.head(maps).items()}
         height, width = images.shape[-2:]
-        grids = [tuple(map_.shape[-2:]) for map_ in maps]
-        strides = [(height // rows, width // columns) for rows, columns in grids]
-        anchors = self.anchor_generator.grid_anchors(grids, strides)
-        return outputs, [one.to(images.device) for one in anchors]
+        return outputs, grid_anchors(self.anchor_generator, maps, (height, width))
 
     def _find(self, images: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...]:
         outputs, anchors = self._run_head(images)
@@ -143,5 +146,87 @@ class Dense(Detector):
         where, labels = indices // self.num_classes, indices % self.num_classes
         chosen = changes.gather(1, where[..., None].expand(-1, -1, 4))
         boxes = self.decode(chosen.flatten(0, 1), anchors[where].flatten(0, 1)).unflatten(0, indices.shape)
-        boxes, large = clipped(boxes, sizes, LEAST)
+        boxes, large = clipped(boxes, sizes)
         return boxes, best.masked_fill(~(large & (best > self.options.score_threshold)), -math.inf), labels
+
+
+class RetinaNet(Dense):
+    """Predicts class scores and box deltas for every anchor; the focal loss down-weights easy background.
+
+    The arguments are those of `Dense`.
+    """
+
+    # As in section 4 of the paper; an object without a matching anchor is matched with its best anchor.
+    proposal_matcher = _utils.Matcher(0.5, 0.4, allow_low_quality_matches=True)
+    decode = staticmethod(_utils.BoxCoder(weights=(1.0, 1.0, 1.0, 1.0)).decode_single)
+
+    def losses_of(
+        self, targets: list[dict[str, Tensor]], outputs: dict[str, Tensor], anchors: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """The losses `classification` and `bbox_regression`."""
+        # Torchvision's loss, which only uses `proposal_matcher` and `head` of a detector.
+        return retinanet.RetinaNet.compute_loss(self, targets, outputs, [torch.cat(anchors)] * len(targets))
+
+    def scores_of(self, outputs: dict[str, Tensor]) -> Tensor:
+        """The score of each class at each anchor, `(N, A, K)`."""
+        return outputs["cls_logits"].sigmoid()
+
+
+@DETECTORS.register("retinanet")
+def build_retinanet(backbone: Backbone, num_classes: int, options: DetectorOptions) -> RetinaNet:
+    """Build RetinaNet on a backbone; the default size of anchors is 4 times the stride of each map.
+
+    Raises:
+        InputError: the backbone does not have the chosen stages, or the number of anchor sizes differs from the maps'.
+    """
+    neck, strides = dense_neck(backbone, options)
+    sizes = options.anchor_sizes or tuple(4 * stride for stride in strides)
+    if len(sizes) != len(strides):
+        raise InputError(
+            f"{len(sizes)} anchor sizes do not fit the {len(strides)} maps of RetinaNet, of strides {strides}: give "
+            "one for each."
+        )
+    octaves = tuple(tuple(int(size * step) for step in OCTAVE) for size in sizes)
+    anchors = AnchorGenerator(octaves, (ASPECT_RATIOS,) * len(octaves))
+    head = retinanet.RetinaNetHead(options.fpn_channels, len(OCTAVE) * len(ASPECT_RATIOS), num_classes)
+    return RetinaNet(backbone, neck, head, anchors, num_classes, options)
+
+
+class FCOS(Dense):
+    """Predicts class scores, the distances to the four sides of the box, and the centerness, at every position.
+
+    Its anchors are squares around the positions whose side is the stride. The arguments are those of `Dense`.
+    """
+
+    center_sampling_radius = 1.5
+    """Positions within this many strides of the centre of an object are trained to predict it."""
+    decode = staticmethod(_utils.BoxLinearCoder(normalize_by_size=True).decode)
+
+    def losses_of(
+        self, targets: list[dict[str, Tensor]], outputs: dict[str, Tensor], anchors: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """The losses `classification`, `bbox_regression` and `bbox_ctrness`."""
+        counts = [len(one) for one in anchors]
+        # Torchvision's matching, which only uses `center_sampling_radius` and `head`.
+        return fcos.FCOS.compute_loss(self, targets, outputs, [torch.cat(anchors)] * len(targets), counts)
+
+    def scores_of(self, outputs: dict[str, Tensor]) -> Tensor:
+        """The geometric mean of the score of each class and the centerness, `(N, A, K)`."""
+        return (outputs["cls_logits"].sigmoid() * outputs["bbox_ctrness"].sigmoid()).sqrt()
+
+
+@DETECTORS.register("fcos")
+def build_fcos(backbone: Backbone, num_classes: int, options: DetectorOptions) -> FCOS:
+    """Build FCOS on a backbone; the option `anchor_sizes` is not used.
+
+    Raises:
+        InputError: the backbone does not have the chosen stages, or the channels cannot be normalised in groups.
+    """
+    if options.fpn_channels % GROUPS:
+        raise InputError(
+            f"FCOS cannot have {options.fpn_channels} fpn channels, which it normalises in {GROUPS} groups: give a "
+            f"multiple of {GROUPS}."
+        )
+    neck, strides = dense_neck(backbone, options)
+    anchors = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
+    return FCOS(backbone, neck, fcos.FCOSHead(options.fpn_channels, 1, num_classes), anchors, num_classes, options)

@@ -12,13 +12,12 @@ from torchvision.ops import clip_boxes_to_image, roi_align
 
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.detector import Detector
+from res2net.tasks.objects.heads.selection import MIN_SIDE
 
 __all__ = ["MAPS", "FixedDetector"]
 
 MAPS = ("semantic",)
 """Outputs that belong to the whole image, `(N, C, *size)`, rather than to a detection."""
-LEAST = 1e-2
-"""Minimum side of a detection, in pixels."""
 
 
 class FixedDetector(Detector):
@@ -87,14 +86,14 @@ def within(found: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]
         masks = found["masks"].clone()
         masks[changed] = cut_masks(masks[changed], found["boxes"][changed], boxes[changed])
         found = found | {"masks": masks}
-    nonempty = ((boxes[:, 2:] - boxes[:, :2]) >= LEAST).all(1)
+    nonempty = ((boxes[:, 2:] - boxes[:, :2]) >= MIN_SIDE).all(1)
     return {name: output[nonempty] for name, output in (found | {"boxes": boxes}).items()}
 
 
 def cut_masks(masks: Tensor, boxes: Tensor, parts: Tensor) -> Tensor:
     """Resample masks `(m, s, s)` of boxes `(m, 4)` to parts `(m, 4)` of these boxes."""
     side = masks.shape[-1]
-    corner, extent = boxes[:, None, :2], (boxes[:, None, 2:] - boxes[:, None, :2]).clamp(min=LEAST)
+    corner, extent = boxes[:, None, :2], (boxes[:, None, 2:] - boxes[:, None, :2]).clamp(min=MIN_SIDE)
     rois = ((parts.unflatten(1, (2, 2)) - corner) / extent * side).flatten(1)  # in pixels of the masks
     indices = torch.arange(len(masks), device=masks.device)[:, None].to(rois)
     return roi_align(masks[:, None], torch.cat([indices, rois], 1), side, sampling_ratio=1, aligned=True)[:, 0]

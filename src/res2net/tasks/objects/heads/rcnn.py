@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -16,69 +18,26 @@ from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.regions import RegionHeads, SecondStage, region_pool
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage, region_proposals
 
-__all__ = [
-    "LastStage",
-    "OneMap",
-    "add_masks",
-    "box_heads",
-    "faster_rcnn",
-    "faster_rcnn_c4",
-    "keypoint_rcnn",
-    "mask_rcnn",
-    "on_pyramid",
-]
+__all__ = ["LastStage", "OneMap", "add_masks", "box_heads", "faster_rcnn", "faster_rcnn_c4", "on_pyramid"]
 
 BOX_SIZE = 7
 """Side of the pooled features of a region on a pyramid."""
 CLOSER_SIZE = 14
 """Side of the pooled features for masks, keypoints and the last stage of a backbone."""
-USUAL_ROIS_POSITIVE = 0.25
-"""Maximum share of regions with an object among those that the loss is computed on."""
 
 
-def box_heads(
-    neck: PyramidNeck,
-    num_classes: int,
-    options: DetectorOptions,
-    *,
-    match: float = 0.5,
-    box_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
-) -> RegionHeads:
+def box_heads(neck: PyramidNeck, num_classes: int, options: DetectorOptions, **training: Any) -> RegionHeads:
     """The second stage on a pyramid: two fully connected layers that predict class scores and a box per class.
 
     Args:
         neck: the pyramid.
         num_classes: number of classes, without the background.
         options: sizes and thresholds.
-        match: minimum intersection over union of a region and an object for the region to be trained to detect it.
-        box_weights: weights of the regression targets of x, y, width and height.
+        training: `match` and `box_weights` of `RegionHeads`.
     """
     head = TwoMLPHead(neck.channels * BOX_SIZE**2, options.head_channels)
     predictor = FastRCNNPredictor(options.head_channels, 1 + num_classes)
-    return _heads(region_pool(neck.strides, BOX_SIZE), head, predictor, options, match, box_weights)
-
-
-def _heads(
-    pool: nn.Module,
-    head: nn.Module,
-    predictor: nn.Module,
-    options: DetectorOptions,
-    match: float = 0.5,
-    box_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
-) -> RegionHeads:
-    return RegionHeads(
-        pool,
-        head,
-        predictor,
-        fg_iou_thresh=match,
-        bg_iou_thresh=match,
-        batch_size_per_image=options.rois_per_image,
-        positive_fraction=USUAL_ROIS_POSITIVE,
-        bbox_reg_weights=tuple(box_weights),
-        score_thresh=options.score_threshold,
-        nms_thresh=options.nms_threshold,
-        detections_per_img=options.detections,
-    )
+    return RegionHeads(region_pool(neck.strides, BOX_SIZE), head, predictor, options, **training)
 
 
 def add_masks(heads: RegionHeads, neck: PyramidNeck, num_classes: int) -> None:
@@ -89,13 +48,6 @@ def add_masks(heads: RegionHeads, neck: PyramidNeck, num_classes: int) -> None:
     heads.mask_predictor = MaskRCNNPredictor(channels, channels, 1 + num_classes)
 
 
-@DETECTORS.register("faster_rcnn")
-def faster_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Build Faster R-CNN on a feature pyramid (Lin et al., CVPR 2017), as torchvision's `fasterrcnn_resnet50_fpn`."""
-    neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
-    return on_pyramid(backbone, neck, box_heads(neck, num_classes, options), num_classes, options)
-
-
 def on_pyramid(
     backbone: Backbone, neck: PyramidNeck, heads: SecondStage, num_classes: int, options: DetectorOptions
 ) -> TwoStage:
@@ -104,16 +56,37 @@ def on_pyramid(
     return TwoStage(backbone, neck, rpn, heads, num_classes, options.proposals)
 
 
-@DETECTORS.register("mask_rcnn")
-def mask_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Build Mask R-CNN (He et al., ICCV 2017), as torchvision's `maskrcnn_resnet50_fpn`.
+def faster_rcnn(
+    backbone: Backbone, num_classes: int, options: DetectorOptions, *, masks: bool = False, keypoints: int = 0
+) -> TwoStage:
+    """Build Faster R-CNN on a feature pyramid (Lin et al., CVPR 2017), as torchvision's `fasterrcnn_resnet50_fpn`.
 
-    The convolutions of the mask head have as many channels as the pyramid.
+    With masks it is Mask R-CNN (He et al., ICCV 2017) as `maskrcnn_resnet50_fpn`; the convolutions of the mask head
+    have as many channels as the pyramid. With keypoints it is Keypoint R-CNN (section 5 of the same paper) as
+    `keypointrcnn_resnet50_fpn`; the convolutions of the keypoint head have twice as many channels as the pyramid, and
+    the heat maps do not depend on the class of an object.
     """
     neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
     heads = box_heads(neck, num_classes, options)
-    add_masks(heads, neck, num_classes)
+    if masks:
+        add_masks(heads, neck, num_classes)
+    if keypoints:
+        heads.keypoint_roi_pool = region_pool(neck.strides, CLOSER_SIZE)
+        heads.keypoint_head = KeypointRCNNHeads(neck.channels, (2 * neck.channels,) * 8)
+        heads.keypoint_predictor = _PlainPredictor(2 * neck.channels, keypoints)
     return on_pyramid(backbone, neck, heads, num_classes, options)
+
+
+DETECTORS.add("faster_rcnn", faster_rcnn)
+DETECTORS.add("mask_rcnn", partial(faster_rcnn, masks=True))
+
+
+@DETECTORS.register("keypoint_rcnn")
+def keypoint_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
+    """Build Keypoint R-CNN; `InputError` if the option `num_keypoints` is not set."""
+    if options.num_keypoints < 1:
+        raise InputError("Keypoint R-CNN has 0 key points to find: give num keypoints, how many an object has.")
+    return faster_rcnn(backbone, num_classes, options, keypoints=options.num_keypoints)
 
 
 class _PlainPredictor(KeypointRCNNPredictor):  # type: ignore[misc] # torchvision has no types
@@ -122,26 +95,6 @@ class _PlainPredictor(KeypointRCNNPredictor):  # type: ignore[misc] # torchvisio
     def forward(self, x: Tensor) -> Tensor:
         """Map features `(R, C, 14, 14)` to heat maps `(R, k, 56, 56)`."""
         return super().forward(x).contiguous()
-
-
-@DETECTORS.register("keypoint_rcnn")
-def keypoint_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
-    """Build Keypoint R-CNN (section 5 of the Mask R-CNN paper), as torchvision's `keypointrcnn_resnet50_fpn`.
-
-    The convolutions of the keypoint head have twice as many channels as the pyramid. The heat maps of keypoints do not
-    depend on the class of an object.
-
-    Raises:
-        InputError: the option `num_keypoints` is not set.
-    """
-    if options.num_keypoints < 1:
-        raise InputError("Keypoint R-CNN has 0 key points to find: give num keypoints, how many an object has.")
-    neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
-    heads = box_heads(neck, num_classes, options)
-    heads.keypoint_roi_pool = region_pool(neck.strides, CLOSER_SIZE)
-    heads.keypoint_head = KeypointRCNNHeads(neck.channels, (2 * neck.channels,) * 8)
-    heads.keypoint_predictor = _PlainPredictor(2 * neck.channels, options.num_keypoints)
-    return on_pyramid(backbone, neck, heads, num_classes, options)
 
 
 class OneMap(nn.Module):
@@ -194,6 +147,6 @@ def faster_rcnn_c4(backbone: Backbone, num_classes: int, options: DetectorOption
     level = len(backbone.stages) - 2
     previous, last = backbone.stages[level], backbone.stages[-1]
     pool = region_pool([previous.stride], CLOSER_SIZE)
-    heads = _heads(pool, LastStage(backbone), FastRCNNPredictor(last.channels, 1 + num_classes), options)
+    heads = RegionHeads(pool, LastStage(backbone), FastRCNNPredictor(last.channels, 1 + num_classes), options)
     rpn = region_proposals(previous.channels, [previous.stride], options)
     return TwoStage(backbone, OneMap(level), rpn, heads, num_classes, options.proposals)

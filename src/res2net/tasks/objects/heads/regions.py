@@ -7,26 +7,28 @@ cannot be exported.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
+from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.selection import best_detections, best_of, clipped, suppressed
 
-__all__ = ["RegionHeads", "SecondStage", "Sizes", "propose", "region_pool"]
+__all__ = ["RegionHeads", "SecondStage", "Sizes", "grid_anchors", "propose", "region_pool"]
 
 Sizes = list[tuple[int, int]]
 """(height, width) of each image."""
-LEAST_PROPOSAL = 1e-3
+POSITIVE_FRACTION = 0.25
+"""Maximum share of regions with an object among those that the loss is computed on."""
+MIN_PROPOSAL = 1e-3
 """Minimum side of a proposal, in pixels."""
-LEAST_DETECTION = 1e-2
-"""Minimum side of a detection, in pixels."""
 
 
 def region_pool(strides: list[int], size: int) -> MultiScaleRoIAlign:
@@ -56,7 +58,7 @@ def propose(
         Boxes `(N, P, 4)`, best first, and a mask `(N, P)` of the valid ones; the others are padding.
     """
     features = list(maps.values())
-    anchors = _anchors(rpn, features, padded)
+    anchors = grid_anchors(rpn.anchor_generator, features, padded)
     boxes, logits = [], []
     for anchor, objectness, deltas in zip(anchors, *rpn.head(features), strict=True):
         score = objectness.permute(0, 2, 3, 1).flatten(1)
@@ -64,7 +66,7 @@ def propose(
         deltas = deltas.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)
         deltas = deltas.gather(1, indices[..., None].expand(-1, -1, 4)).float()
         decoded = rpn.box_coder.decode_single(deltas.flatten(0, 1), anchor[indices].flatten(0, 1))
-        decoded, large = clipped(decoded.unflatten(0, indices.shape), sizes, LEAST_PROPOSAL)
+        decoded, large = clipped(decoded.unflatten(0, indices.shape), sizes, MIN_PROPOSAL)
         score = score.float().masked_fill(~large, -math.inf)
         logits.append(torch.stack([suppressed(*image, rpn.nms_thresh) for image in zip(decoded, score, strict=True)]))
         boxes.append(decoded)
@@ -73,11 +75,11 @@ def propose(
     return torch.stack(proposals), torch.stack(best).isfinite()
 
 
-def _anchors(rpn: RegionProposalNetwork, features: list[Tensor], padded: tuple[int, int]) -> list[Tensor]:
-    """The anchors `(H * W * A, 4)` of each map."""
-    grids = [tuple(map_.shape[-2:]) for map_ in features]
+def grid_anchors(generator: AnchorGenerator, maps: Sequence[Tensor], padded: tuple[int, int]) -> list[Tensor]:
+    """The anchors `(H * W * A, 4)` of each map of a batch of that (height, width)."""
+    grids = [tuple(map_.shape[-2:]) for map_ in maps]
     strides = [(padded[0] // height, padded[1] // width) for height, width in grids]
-    return [anchors.to(features[0].device) for anchors in rpn.anchor_generator.grid_anchors(grids, strides)]
+    return [anchors.to(maps[0].device) for anchors in generator.grid_anchors(grids, strides)]
 
 
 class SecondStage(nn.Module):
@@ -125,7 +127,7 @@ class SecondStage(nn.Module):
             keypoints `(N, D, k, 56, 56)`, if the stage predicts them.
         """
         scores, boxes = self.classify(maps, proposals, sizes)
-        boxes, large = clipped(boxes, sizes, LEAST_DETECTION)
+        boxes, large = clipped(boxes, sizes)
         scores = scores.masked_fill(~(valid[..., None] & large & (scores > self.score_thresh)), -math.inf)
         boxes = boxes.expand(*scores.shape, 4).flatten(1, 2)
         labels = torch.arange(scores.shape[-1], device=scores.device).expand(scores.shape[1:]).flatten()
@@ -144,22 +146,43 @@ class SecondStage(nn.Module):
 
 
 class RegionHeads(RoIHeads, SecondStage):  # type: ignore[misc] # torchvision has no types
-    """Torchvision's second stage and its training, with inference on fixed shapes.
+    """Torchvision's second stage and its training, with inference on fixed shapes. The first class is the background.
 
-    The arguments are those of `RoIHeads`. The first class is the background.
+    Args:
+        pool: pools the features of regions from the maps.
+        head: from the pooled features of each region to a vector.
+        predictor: from these vectors to class scores and boxes.
+        options: sizes and thresholds.
+        match: minimum intersection over union of a region and an object for the region to be trained to detect it.
+        box_weights: weights of the regression targets of x, y, width and height.
     """
 
-    box_roi_pool: nn.Module
-    box_head: nn.Module
-    box_predictor: Any
-    box_coder: Any
-    mask_roi_pool: Any
-    mask_head: Any
-    mask_predictor: Any
-    keypoint_roi_pool: Any
-    keypoint_head: Any
-    keypoint_predictor: Any
-    select_training_samples: Callable[..., Any]
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __init__(
+        self,
+        pool: nn.Module,
+        head: nn.Module,
+        predictor: nn.Module,
+        options: DetectorOptions,
+        match: float = 0.5,
+        box_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0),
+    ) -> None:
+        super().__init__(
+            pool,
+            head,
+            predictor,
+            fg_iou_thresh=match,
+            bg_iou_thresh=match,
+            batch_size_per_image=options.rois_per_image,
+            positive_fraction=POSITIVE_FRACTION,
+            bbox_reg_weights=box_weights,
+            score_thresh=options.score_threshold,
+            nms_thresh=options.nms_threshold,
+            detections_per_img=options.detections,
+        )
 
     def classify(self, maps: Mapping[str, Tensor], regions: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
         """For regions `(N, P, 4)`, the probability of each class `(N, P, K)`, and a box per class `(N, P, K, 4)`."""

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image, nms
 
-__all__ = ["CANDIDATES", "best_detections", "best_of", "clipped", "suppressed"]
+__all__ = ["CANDIDATES", "MIN_SIDE", "best_detections", "best_of", "clipped", "suppressed"]
+
+MIN_SIDE = 1e-2
+"""Minimum side of a detection, in pixels."""
 
 CANDIDATES = 4000
 """Number of boxes per image that suppression considers; lower-scoring ones do not affect which of them it keeps."""
@@ -20,10 +23,10 @@ APART = ((-4.0, -4.0, -3.0, -3.0), (-2.0, -2.0, -1.0, -1.0))
 """Two boxes outside of any image, which overlap with no other."""
 
 
-def clipped(boxes: Tensor, sizes: list[tuple[int, int]], least: float) -> tuple[Tensor, Tensor]:
-    """Clip boxes `(N, ..., 4)` to images of these (height, width); also return which have no side below `least`."""
+def clipped(boxes: Tensor, sizes: list[tuple[int, int]], min_side: float = MIN_SIDE) -> tuple[Tensor, Tensor]:
+    """Clip boxes `(N, ..., 4)` to images of these (height, width); also return which have no side below `min_side`."""
     boxes = torch.stack([clip_boxes_to_image(some, size) for some, size in zip(boxes, sizes, strict=True)])
-    return boxes, ((boxes[..., 2:] - boxes[..., :2]) >= least).all(-1)
+    return boxes, ((boxes[..., 2:] - boxes[..., :2]) >= min_side).all(-1)
 
 
 def best_of(scores: Tensor, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:

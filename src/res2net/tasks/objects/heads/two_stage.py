@@ -100,19 +100,17 @@ class TwoStage(Detector):
         return self.neck(self.backbone.features(images))
 
     def losses(
-        self, images: Tensor, sizes: Sequence[tuple[int, int]], targets: Sequence[Mapping[str, Tensor]]
-    ) -> dict[str, Tensor]:
-        """`loss_objectness`, `loss_rpn_box_reg`, `loss_classifier`, `loss_box_reg`, `loss_mask`, `loss_keypoint`."""
-        return self.losses_on(self.maps(images), images, sizes, targets)
-
-    def losses_on(
         self,
-        maps: Mapping[str, Tensor],
         images: Tensor,
         sizes: Sequence[tuple[int, int]],
         targets: Sequence[Mapping[str, Tensor]],
+        maps: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """As `losses`, with maps that were computed before."""
+        """`loss_objectness`, `loss_rpn_box_reg`, `loss_classifier`, `loss_box_reg`, `loss_mask`, `loss_keypoint`.
+
+        Maps that were computed before can be given, as to `detect` and `find`.
+        """
+        maps = self.maps(images) if maps is None else maps
         shapes = list(sizes)
         shifted = [{**target, "labels": target["labels"] + 1} for target in targets]  # label 0 is the background
         with _training_flag(self.rpn, self.roi_heads):
@@ -120,15 +118,11 @@ class TwoStage(Detector):
             _, second_losses = self.roi_heads(maps, proposals, shapes, shifted)
         return first_losses | second_losses
 
-    def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """Detect the objects in each image, best first; see `Detector.detect`."""
-        return self.detect_on(self.maps(images), images, sizes)
-
-    def detect_on(
-        self, maps: Mapping[str, Tensor], images: Tensor, sizes: Sequence[tuple[int, int]]
+    def detect(
+        self, images: Tensor, sizes: Sequence[tuple[int, int]], maps: Mapping[str, Tensor] | None = None
     ) -> list[dict[str, Tensor]]:
-        """As `detect`, with maps that were computed before."""
-        boxes, scores, labels, *extras = self.find_on(maps, images, list(sizes))
+        """Detect the objects in each image, best first; see `Detector.detect`."""
+        boxes, scores, labels, *extras = self.find(images, sizes, maps)
         results = []
         for index, valid in enumerate(scores > 0):
             result = {"boxes": boxes[index][valid], "scores": scores[index][valid], "labels": labels[index][valid]}
@@ -144,7 +138,7 @@ class TwoStage(Detector):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Detect with fixed shapes, for export; see `Detector.forward`."""
         height, width = images.shape[-2:]
-        found = self.find_on(self.maps(images), images, [(height, width)] * len(images))
+        found = self.find(images, [(height, width)] * len(images))
         if not self.roi_heads.has_keypoint():
             return found
         *others, heatmaps = found
@@ -155,16 +149,18 @@ class TwoStage(Detector):
         ]
         return *others, *(torch.stack(tensors) for tensors in zip(*points, strict=True))
 
-    def find_on(self, maps: Mapping[str, Tensor], images: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, ...]:
-        """Detect objects with fixed shapes, given the maps and the (height, width) of each image within the batch.
+    def find(
+        self, images: Tensor, sizes: Sequence[tuple[int, int]], maps: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
+        """Detect objects with fixed shapes, given the (height, width) of each image within the batch.
 
         Returns:
             Boxes `(N, D, 4)`, scores `(N, D)` and labels `(N, D)`; then masks `(N, D, 28, 28)` and heat maps of
             keypoints `(N, D, k, 56, 56)`, which span the boxes, if the second stage predicts them.
         """
-        height, width = images.shape[-2:]
-        proposals, valid = propose(self.rpn, maps, (height, width), sizes, self.proposals)
-        return self.roi_heads.find(maps, proposals, valid, sizes)
+        maps, (height, width) = self.maps(images) if maps is None else maps, images.shape[-2:]
+        proposals, valid = propose(self.rpn, maps, (height, width), list(sizes), self.proposals)
+        return self.roi_heads.find(maps, proposals, valid, list(sizes))
 
 
 class PreciseAnchors(AnchorGenerator):  # type: ignore[misc] # torchvision has no types

@@ -15,7 +15,7 @@ from res2net.images.samples import UNLABELLED
 from res2net.nn import initialise
 from res2net.task.maps import pixel_cross_entropy, resized
 from res2net.tasks.objects.heads.options import DetectorOptions
-from res2net.tasks.objects.heads.rcnn import mask_rcnn
+from res2net.tasks.objects.heads.rcnn import faster_rcnn
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
 from res2net.tasks.objects.panoptic.segments_head import merge_segments
 
@@ -131,25 +131,31 @@ class PanopticFPN(TwoStage):
         self.semantic = SemanticBranch(detector.neck.channels, detector.neck.strides, num_stuff + 1, channels=channels)
 
     def losses(
-        self, images: Tensor, sizes: Sequence[tuple[int, int]], targets: Sequence[Mapping[str, Tensor]]
+        self,
+        images: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        targets: Sequence[Mapping[str, Tensor]],
+        maps: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """The losses of the detector, and `loss_semantic` with its weight.
 
         Each target also has `semantic` `(h, w)` or larger: the index of the class of stuff, and 255 elsewhere.
         """
-        maps = self.maps(images)
+        maps = self.maps(images) if maps is None else maps
         height, width = images.shape[-2:]
         wanted = [
             semantic_target(target["semantic"], target["masks"], self.num_stuff, (height, width)) for target in targets
         ]
         loss = pixel_cross_entropy(self.logits(maps, (height, width)), torch.stack(wanted))
-        return self.losses_on(maps, images, sizes, targets) | {"loss_semantic": self.semantic_weight * loss}
+        return super().losses(images, sizes, targets, maps) | {"loss_semantic": self.semantic_weight * loss}
 
-    def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
+    def detect(
+        self, images: Tensor, sizes: Sequence[tuple[int, int]], maps: Mapping[str, Tensor] | None = None
+    ) -> list[dict[str, Tensor]]:
         """What is in each image; see `Detector.detect` and the class."""
-        maps = self.maps(images)
+        maps = self.maps(images) if maps is None else maps
         logits = self.logits(maps, (images.shape[-2], images.shape[-1]))
-        found = self.detect_on(maps, images, sizes)
+        found = super().detect(images, sizes, maps)
         return [
             result | {"semantic": one[:, :height, :width]}
             for result, one, (height, width) in zip(found, logits, sizes, strict=True)
@@ -159,7 +165,7 @@ class PanopticFPN(TwoStage):
         """The outputs of the detector, and logits of pixels `(N, stuff + 1, H, W)`."""
         maps = self.maps(images)
         height, width = images.shape[-2:]
-        return *self.find_on(maps, images, [(height, width)] * len(images)), self.logits(maps, (height, width))
+        return *self.find(images, [(height, width)] * len(images), maps), self.logits(maps, (height, width))
 
     def logits(self, maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
         """The pyramid to logits of pixels `(N, stuff + 1, *size)`; the last, coarsest map is for boxes alone."""
@@ -185,8 +191,7 @@ def panoptic_fpn(
         channels: of the semantic branch.
         semantic_weight: of its loss.
     """
-    detector = mask_rcnn(backbone, num_things, options or DetectorOptions())
-    assert isinstance(detector, TwoStage)
+    detector = faster_rcnn(backbone, num_things, options or DetectorOptions(), masks=True)
     return PanopticFPN(detector, num_stuff, channels=channels, semantic_weight=semantic_weight)
 
 
