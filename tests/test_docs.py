@@ -18,8 +18,8 @@ from res2net.commands.parser import parse, value_of
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
 from res2net.engine.data_tools import CONVERSIONS
+from res2net.engine.options import eval_options_type, options_type, predict_options_type
 from res2net.engine.recipes import RECIPES
-from res2net.engine.task_options import eval_options_type, options_type, predict_options_type
 from res2net.images import SOURCES
 from res2net.task import task_names
 from res2net.task.base import TASKS

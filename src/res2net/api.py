@@ -6,12 +6,13 @@ The command line calls these functions, so both give the same numbers.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from res2net.engine.options import EvalOptions, PredictOptions, eval_options_type, predict_options_type
 from res2net.engine.restore import adjust, check_classes, restore_task
-from res2net.engine.task_options import eval_options_type, predict_options_type
 from res2net.errors import InputError, check_options, check_range
 from res2net.options import from_dict
 from res2net.task.base import Task, backbone_of
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from res2net.engine.train import Trained
-    from res2net.engine.verb_options import EvalOptions, PredictOptions
     from res2net.export.make import Exported
     from res2net.export.settings import Format
     from res2net.images.sources import DataSource
@@ -33,34 +33,22 @@ BEST = "best.safetensors"
 """The file of a run with its best weights."""
 
 
+@dataclass(eq=False, repr=False)
 class Model:
-    """A trained task that predicts, evaluates and exports; `res2net.load` makes one.
+    """A trained task that predicts, evaluates and exports; `res2net.load` makes one."""
 
-    Args:
-        task: the task with its weights.
-        metadata: the metadata of its file, such as the class names and the training settings.
-        path: the file that it was loaded from.
-        accelerator: "cpu", "gpu", "mps" or "auto".
-        precision: "fp32", "bf16" or "fp16".
-        exported: whether the network was exported; its runtime then runs it on the CPU and in its own precision.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        metadata: Mapping[str, Any],
-        path: Path,
-        *,
-        accelerator: str = "auto",
-        precision: str = "fp32",
-        exported: bool = False,
-    ) -> None:
-        self.task = task
-        self.metadata = metadata
-        self.path = path
-        self.accelerator = "cpu" if exported else accelerator
-        self.precision = "fp32" if exported else precision
-        self.exported = exported
+    task: Task
+    """The task with its weights."""
+    metadata: Mapping[str, Any]
+    """The metadata of its file, such as the class names and the training settings."""
+    path: Path
+    """The file that it was loaded from."""
+    accelerator: str = "auto"
+    """"cpu", "gpu", "mps" or "auto"."""
+    precision: str = "fp32"
+    """"fp32", "bf16" or "fp16"."""
+    exported: bool = False
+    """Whether the network was exported; its runtime then runs it on the CPU and in its own precision."""
 
     def __repr__(self) -> str:
         return f"<res2net.Model {self.task.name}: {self.path}>"
@@ -107,23 +95,14 @@ class Model:
         The arguments and errors are those of `predict`. A skipped file yields a prediction with a `reason` instead of a
         `result`.
         """
-        chosen = from_dict(predict_options_type(self.task.name), _plain(options), f"Predict with {self.task.name}")
-        return self.run(list_inputs(self.task, what), chosen, batch_size=batch_size, bad_images=bad_images)
-
-    def run(
-        self,
-        inputs: Sequence[Any],
-        options: PredictOptions,
-        *,
-        batch_size: int | None = None,
-        bad_images: str = "stop",
-    ) -> Iterator[Prediction]:
-        """Predict the inputs that `list_inputs` returned; as `stream`, with the options of the task as an object."""
+        chosen: PredictOptions = from_dict(
+            predict_options_type(self.task.name), _plain(options), f"Predict with {self.task.name}"
+        )
         if batch_size is not None:
             check_range("batch size", batch_size, 1)
-        return options.predict(
+        return chosen.predict(
             self.task,
-            inputs,
+            list_inputs(self.task, what),
             batch_size=batch_size,
             bad_images=bad_images,
             accelerator=self.accelerator,
@@ -191,36 +170,23 @@ class Model:
         Raises:
             InputError: the source does not exist or does not fit, an image cannot be read, or an option is wrong.
         """
+        from res2net.engine.evaluate import evaluate, workers_for
+        from res2net.images.loader import eval_loader
         from res2net.images.sources import DataSource
 
         chosen: EvalOptions = from_dict(
             eval_options_type(self.task.name), _plain(options), f"Evaluate with {self.task.name}"
         )
-        chosen.prepare(self.task)
-        opened = source if isinstance(source, DataSource) else self.open(source)
-        return self.run_evaluation(opened, chosen, batch_size=batch_size, workers=workers, console=console)
-
-    def run_evaluation(
-        self,
-        source: DataSource,
-        options: EvalOptions,
-        *,
-        batch_size: int | None = None,
-        workers: int | None = None,
-        console: Console | None = None,
-    ) -> Evaluation:
-        """Evaluate on the source that `open` returned; as `evaluate`, with the prepared options as an object."""
-        from res2net.engine.evaluate import evaluate, workers_for
-        from res2net.images.loader import eval_loader
-
         for name, value, least in (("batch size", batch_size, 1), ("workers", workers, 0)):
             if value is not None:
                 check_range(name, value, least)
+        chosen.prepare(self.task)
+        opened = source if isinstance(source, DataSource) else self.open(source)
         metric = self.task.metric()
         loader = eval_loader(
-            options.samples(self.task, source),
+            chosen.samples(self.task, opened),
             batch_size or int(self.metadata.get("batch_size", 64)),
-            workers=workers_for(source) if workers is None else workers,
+            workers=workers_for(opened) if workers is None else workers,
         )
         evaluation = evaluate(
             self.task,
@@ -231,7 +197,7 @@ class Model:
             metric=metric,
             console=console,
         )
-        options.finish(self.task, source, metric)
+        chosen.finish(self.task, opened, metric)
         return evaluation
 
     def export(
@@ -315,7 +281,7 @@ def load(
         trained = str(checkpoint.metadata.get("precision", "fp32"))
         if trained == "fp16" and accelerator_device(accelerator).type == "cpu":
             trained = "fp32"
-        return Model(restored, checkpoint.metadata, path, accelerator=accelerator, precision=precision or trained)
+        return Model(restored, checkpoint.metadata, path, accelerator, precision or trained)
     if model is not None:
         raise InputError(f"{path} holds its model itself: leave out --model.")
     if accelerator not in ("auto", "cpu"):
@@ -324,7 +290,7 @@ def load(
 
     restored, artefact = restore_exported(path, runtime, precision or "fp32", task, trust=trust)
     adjust(restored, task_options or {})
-    return Model(restored, artefact.training, path, exported=True)
+    return Model(restored, artefact.training, path, "cpu", exported=True)
 
 
 def list_inputs(task: Task, what: Any) -> list[Any]:

@@ -79,7 +79,7 @@ def test_ctrl_c_gives_the_results_until_then(run):
         ([TINY, "--repetitions", 0], "repetitions 0 is out of range"),
         ([TINY, "--threads", 0], "threads 0 is out of range"),
         ([TINY, "--layers"], "--layers needs OpenVINO"),
-        ([TINY, "--plot", "x.pdf"], "--plot x.pdf has another suffix"),
+        ([TINY, "--plot", "x.pdf"], "x.pdf has the ending '.pdf': choose .png or .svg."),
         ([TINY, "--json", "nowhere/x.json"], "There is no folder nowhere"),
         ([TINY, "--accuracy", "x.json"], "--accuracy is used by the plot only"),
         ([TINY, "--accuracy", "nowhere.json", "--plot", "x.png"], "nowhere.json is not a JSON file of accuracies"),

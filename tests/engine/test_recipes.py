@@ -9,8 +9,8 @@ import pytest
 
 from res2net import list_models
 from res2net.engine.config import TrainConfig, read_yaml, to_yaml
+from res2net.engine.options import options_type
 from res2net.engine.recipes import RECIPES, recipe
-from res2net.engine.task_options import options_type
 from res2net.errors import InputError
 from res2net.options import from_dict
 from res2net.weights import find_record

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import tyro
 import yaml
 
-from res2net.engine.choices import Accelerator, BadImages, Precision
+from res2net.commands.parser import parse
+from res2net.engine.options import Accelerator, BadImages, Precision
 from res2net.errors import InputError, nearest
 from res2net.export.settings import Format
 from res2net.task import task_names
@@ -18,7 +20,21 @@ from res2net.task import task_names
 if TYPE_CHECKING:
     from res2net.api import Model
 
-__all__ = ["RunningArguments", "TrainedArguments", "load_trained", "split_task"]
+__all__ = [
+    "FIGURES",
+    "PAGES",
+    "RunningArguments",
+    "TrainedArguments",
+    "check_output",
+    "load_trained",
+    "parse_for_task",
+    "split_task",
+]
+
+PAGES = (".html", ".png")
+"""Endings of files with images side by side: a page, or an image."""
+FIGURES = (".png", ".svg")
+"""Endings of plots."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +67,17 @@ class TrainedArguments(RunningArguments):
     """Precision; by default as in the training, but fp32 for exported files and in place of fp16 on a CPU."""
 
 
+def parse_for_task(kind: Any, verb: str, task: str, words: Sequence[str], options: type[Any], about: str) -> Any:
+    """Parse the words after a verb and its task into `kind[options]`, whose field `options` the task defines."""
+    required = [
+        entry.name
+        for entry in dataclasses.fields(kind)
+        if entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+    ]
+    default = kind[options](options=options(), **dict.fromkeys(required, tyro.MISSING_NONPROP))
+    return parse(kind[options], verb if task == "classify" else f"{verb} {task}", words, about, default)
+
+
 def load_trained(chosen: TrainedArguments, task: str) -> Model:
     """Load the trained network that a user chose for a task.
 
@@ -73,6 +100,18 @@ def load_trained(chosen: TrainedArguments, task: str) -> Model:
         task_options=task_options,
         trust=chosen.trust,
     )
+
+
+def check_output(path: Path, endings: Sequence[str], *, overwrite: bool = True) -> None:
+    """Raise `InputError` unless a file with one of the endings, or with any if there are none, may be written there."""
+    if endings and path.suffix.lower() not in endings:
+        raise InputError(f"{path} has the ending {path.suffix!r}: choose {' or '.join(endings)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} for {path.name}: create it, or choose another.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the name of a file.")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists: choose another name, or add --overwrite.")
 
 
 def split_task(arguments: Sequence[str]) -> tuple[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import tyro
 from rich.console import Console
 
+from res2net.commands.arguments import FIGURES, check_output
 from res2net.commands.parser import parse
 from res2net.errors import InputError, check_range
 
 if TYPE_CHECKING:
     from res2net.bench import Benchmark, Case, Precision, Setting, Subject
     from res2net.bench.run import Files
-    from res2net.report.style import ImageKind
 
 __all__ = ["run"]
 
@@ -155,15 +155,11 @@ def check_numbers(chosen: Arguments) -> None:
 
 def check_files(chosen: Arguments) -> None:
     """Raise `InputError` if an output file cannot be written, before the measurement starts."""
-    if chosen.plot and Path(chosen.plot).suffix not in (".png", ".svg"):
-        raise InputError(f"--plot {chosen.plot} has another suffix than .png or .svg: rename it.")
     if chosen.accuracy and not chosen.plot:
         raise InputError("--accuracy is used by the plot only: add --plot FILE.png.")
-    for file in (chosen.json, chosen.plot):
-        if file and not Path(file).parent.is_dir():
-            raise InputError(f"There is no folder {Path(file).parent} for {file}: create it first.")
-        if file and Path(file).is_dir():
-            raise InputError(f"{file} is a folder: give the name of a file.")
+    for file, endings in ((chosen.json, ()), (chosen.plot, FIGURES)):
+        if file:
+            check_output(Path(file), endings)
 
 
 def read_accuracy(file: str | None) -> dict[str, float]:
@@ -232,8 +228,6 @@ def show_layers(
 
 def write_json(path: Path, found: Benchmark, layers: Mapping[Case, Sequence[Any]], arguments: Sequence[str]) -> None:
     """Write all results to a JSON file."""
-    from dataclasses import asdict
-
     from res2net.weights import atomic_write
 
     content = {
@@ -242,17 +236,14 @@ def write_json(path: Path, found: Benchmark, layers: Mapping[Case, Sequence[Any]
         **found.to_dict(),
         "layers": [asdict(case) | {"layers": [asdict(layer) for layer in all_]} for case, all_ in layers.items()],
     }
-    atomic_write(path, lambda file: file.write(json.dumps(content, indent=2).encode()))
+    atomic_write(path, json.dumps(content, indent=2).encode())
 
 
 def draw(path: Path, found: Benchmark, names: Sequence[str], accuracies: Mapping[str, float]) -> None:
     """Plot the first group of results."""
     from res2net.bench.plot import latency_figure
     from res2net.bench.subjects import published_top1
-    from res2net.report import render
-    from res2net.weights import atomic_write
+    from res2net.report import save_figure
 
     known = {name: value for name in names if (value := accuracies.get(name, published_top1(name))) is not None}
-    figure = latency_figure(next(found.groups()), known)
-    content = render(figure, cast("ImageKind", path.suffix.removeprefix(".")))
-    atomic_write(path, lambda file: file.write(content))
+    save_figure(latency_figure(next(found.groups()), known), path)

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import RunningArguments, TrainedArguments, load_trained, split_task
-from res2net.commands.data import check_out
+from res2net.commands.arguments import (
+    PAGES,
+    RunningArguments,
+    TrainedArguments,
+    check_output,
+    load_trained,
+    split_task,
+)
 from res2net.commands.parser import parse
-from res2net.engine.choices import Pick
+from res2net.engine.options import Pick
 from res2net.errors import InputError, check_range
 
 if TYPE_CHECKING:
@@ -67,7 +73,7 @@ def run(arguments: Sequence[str]) -> None:
     check_range("count", chosen.count, 1, MOST)
     check_range("among", chosen.among, 1)
     out = Path(chosen.out)
-    check_out(out, chosen.overwrite)
+    check_output(out, PAGES, overwrite=chosen.overwrite)
 
     from res2net.engine.module import describe_skipped
     from res2net.engine.sheet import Readable, Scores, choose, compare_images
@@ -79,7 +85,7 @@ def run(arguments: Sequence[str]) -> None:
     source, unknown = open_compared(chosen.source, models, chosen.bad_images)
     console = Console()
     if unknown:
-        console.print(f"Without ground truth: {unknown}", markup=False, highlight=False, soft_wrap=True)
+        console.out(f"Without ground truth: {unknown}", highlight=False)
     scores = None if unknown else Scores(tasks, source)
     total = len(source.val)
     readable = Readable(source)
@@ -114,8 +120,8 @@ def run(arguments: Sequence[str]) -> None:
     if table is not None:
         console.print(table.to_rich())
     if skipped:
-        console.print(describe_skipped(skipped), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"Sheet: {out}", markup=False, highlight=False, soft_wrap=True)
+        console.out(describe_skipped(skipped), highlight=False)
+    console.out(f"Sheet: {out}", highlight=False)
 
 
 def separated(words: Sequence[str]) -> list[str]:
@@ -215,8 +221,7 @@ def score_table(rows: Sequence[Compared], titles: Sequence[str], scores: Scores)
 
 def write(rows: Sequence[Compared], titles: Sequence[str], title: str, table: Table | None, out: Path) -> None:
     """Write an image or a page with all rows."""
-    from res2net.report import Report, image_rows, render
-    from res2net.weights import atomic_write
+    from res2net.report import Report, image_rows, save_figure
 
     heads = ["image", *([] if table is None else ["ground truth"]), *titles]
     images = [[row.image, *([] if row.truth is None else [row.truth]), *row.found] for row in rows]
@@ -224,8 +229,7 @@ def write(rows: Sequence[Compared], titles: Sequence[str], title: str, table: Ta
         [row.name, *([] if row.truth is None else [""]), *(caption(score) for score in row.scores)] for row in rows
     ]
     if out.suffix.lower() == ".png":
-        content = render(image_rows(images, heads, captions, side=SIDE), "png")
-        atomic_write(out, lambda file: file.write(content))
+        save_figure(image_rows(images, heads, captions, side=SIDE), out)
         return
     report = Report(title)
     if table is not None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
+from res2net.commands.arguments import PAGES, check_output
 from res2net.commands.parser import parse
-from res2net.errors import InputError, check_choice, check_range
+from res2net.errors import check_choice, check_range
 
 if TYPE_CHECKING:
     from res2net.engine.data_tools import Part
@@ -21,7 +22,6 @@ __all__ = ["run"]
 ABOUT = """Check a data set before training: `res2net data check PATH` recognises its format, counts images and labels
 and lists problems; --out FILE shows images with their labels. `res2net data prepare PATH --to semantic --out FOLDER`
 converts object masks to label maps (see `res2net data prepare --help`)."""
-KINDS = (".html", ".png")
 SHOWN = 20
 """Largest number of classes and problems in the terminal; a page lists all."""
 
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "data", arguments, ABOUT)
     check_range("count", chosen.count, 1, 100)
     if chosen.out is not None:
-        check_out(Path(chosen.out), chosen.overwrite)
+        check_output(Path(chosen.out), PAGES, overwrite=chosen.overwrite)
 
     from res2net.engine.data_tools import open_parts
 
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     found = f"{faults} {'problem' if faults == 1 else 'problems'} found" if faults else "no problems found"
     summary = f"{chosen.source} is {' and '.join(part.about for part in parts)}: {found}."
     for line in (summary, *([f"Images: {chosen.out}"] if chosen.out else [])):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.out(line, highlight=False)
     return int(faults > 0)
 
 
@@ -76,32 +76,20 @@ def convert(name: str, words: Sequence[str]) -> int:
     check_choice("Action", name, ("check", *CONVERSIONS))
     conversion = CONVERSIONS[name]
     sentence = conversion.run(parse(conversion.Arguments, f"data {name}", words, conversion.about))
-    Console().print(sentence, markup=False, highlight=False, soft_wrap=True)
+    Console().out(sentence, highlight=False)
     return 0
-
-
-def check_out(path: Path, overwrite: bool) -> None:
-    """Raise `InputError` unless a page or image may be written there."""
-    if path.suffix.lower() not in KINDS:
-        raise InputError(f"{path} has the ending {path.suffix!r}: choose {' or '.join(KINDS)}.")
-    if not path.parent.is_dir():
-        raise InputError(f"There is no folder {path.parent} for {path.name}: make it, or choose another.")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists: choose another name, or add --overwrite.")
 
 
 def write(parts: Sequence[Part], chosen: Arguments, path: Path) -> None:
     """Write the page with all tables and images, or one image of all images."""
-    from res2net.report import Report, image_grid, render
-    from res2net.weights import atomic_write
+    from res2net.report import Report, image_grid, save_figure
 
     each = -(-chosen.count // len(parts))
     drawn = [part.images(each) for part in parts]
     if path.suffix.lower() == ".png":
         cells = [cell for part in drawn for cell in part][: chosen.count]
         figure = image_grid([image for image, _ in cells], [caption for _, caption in cells], columns=3)
-        content = render(figure, "png")
-        atomic_write(path, lambda file: file.write(content))
+        save_figure(figure, path)
         return
     report = Report(f"Data set {Path(chosen.source).absolute().name}", " and ".join(part.about for part in parts))
     for part, cells in zip(parts, drawn, strict=True):

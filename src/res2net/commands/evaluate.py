@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import TrainedArguments, load_trained, split_task
-from res2net.commands.parser import parse
-from res2net.engine.choices import BadAnnotations, Decode
-from res2net.engine.task_options import eval_options_type, options_type
-from res2net.errors import check_range
+from res2net.commands.arguments import TrainedArguments, load_trained, parse_for_task, split_task
+from res2net.engine.options import BadAnnotations, Decode, eval_options_type, options_type
 
 __all__ = ["run"]
 
@@ -44,26 +41,13 @@ class Arguments(TrainedArguments, Generic[Options]):
 def run(arguments: Sequence[str]) -> None:
     """Evaluate weights and print the metrics."""
     name, words = split_task(arguments)
-    options = eval_options_type(name)
-    default = Arguments[options](  # type: ignore[valid-type]
-        source=tyro.MISSING_NONPROP, weights=tyro.MISSING_NONPROP, options=options()
-    )
-    chosen: Any = parse(
-        Arguments[options],  # type: ignore[valid-type]
-        "eval" if name == "classify" else f"eval {name}",
-        words,
-        f"Evaluate weights on the validation part of {options_type(name).data_help}.",
-        default,
-    )
+    about = f"Evaluate weights on the validation part of {options_type(name).data_help}."
+    chosen = parse_for_task(Arguments, "eval", name, words, eval_options_type(name), about)
 
     from res2net.engine.module import describe_skipped
     from res2net.engine.report import metrics_table
 
-    for option, value, least in (("batch size", chosen.batch_size, 1), ("workers", chosen.workers, 0)):
-        if value is not None:
-            check_range(option, value, least)
     model = load_trained(chosen, name)
-    chosen.options.prepare(model.task)
     source = model.open(
         chosen.source,
         val_fraction=chosen.val_fraction,
@@ -73,8 +57,8 @@ def run(arguments: Sequence[str]) -> None:
         bad_annotations=chosen.bad_annotations,
     )
     console = Console()
-    evaluation = model.run_evaluation(
-        source, chosen.options, batch_size=chosen.batch_size, workers=chosen.workers, console=console
+    evaluation = model.evaluate(
+        source, batch_size=chosen.batch_size, workers=chosen.workers, console=console, **vars(chosen.options)
     )
     count = len(evaluation.records["index"]) + len(evaluation.skipped)
     scoring = model.task.scoring
@@ -82,4 +66,4 @@ def run(arguments: Sequence[str]) -> None:
     console.print(metrics_table(title, evaluation).to_rich())
     console.print(f"{len(evaluation.records['index']) / evaluation.seconds:,.0f} images/s", highlight=False)
     if evaluation.skipped:
-        console.print(describe_skipped(evaluation.skipped), highlight=False, markup=False, soft_wrap=True)
+        console.out(describe_skipped(evaluation.skipped), highlight=False)

@@ -63,4 +63,4 @@ def run(arguments: Sequence[str]) -> None:
     path = export_task(task, metadata, settings, console).path
     if metadata.get("source") == FRESH:
         Console(stderr=True).print("The weights are not trained: give trained ones with --weights.", highlight=False)
-    console.print(f"{path} and {path.name}.json", highlight=False, markup=False, soft_wrap=True)
+    console.out(f"{path} and {path.name}.json", highlight=False)

@@ -5,35 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from rich.console import Console
 from torch import Tensor
 
 from res2net.backbones.base import Backbone
+from res2net.commands.arguments import FIGURES, check_output
 from res2net.errors import InputError, check_range
 from res2net.measure import calibrate_norms, effective_field, stage_fields
-from res2net.report import Fields, fields_figure, render
+from res2net.report import Fields, fields_figure, save_figure
 from res2net.report.progress import track
-from res2net.report.style import ImageKind
-from res2net.weights import Preprocessing, atomic_write
+from res2net.weights import Preprocessing
 from res2net.zoo import create_model, find_checkpoint, preprocessing_of
 
 __all__ = ["check_plot", "draw_fields"]
 
-SUFFIXES = (".png", ".svg")
 SETTLING = 8
 """Number of images from which untrained networks get the statistics of their normalisations."""
 
 
 def check_plot(path: str, models: Mapping[str, Backbone], samples: int, weights: Sequence[str]) -> None:
     """Raise `InputError` if a plot cannot be drawn, before anything is computed."""
-    suffix = Path(path).suffix
-    if suffix.lower() not in SUFFIXES:
-        raise InputError(f"The plot {path} has the suffix {suffix!r}: choose {' or '.join(SUFFIXES)}.")
-    if not Path(path).parent.is_dir():
-        raise InputError(f"There is no folder {Path(path).parent} for the plot: create it first.")
+    check_output(Path(path), FIGURES)
     check_range("samples", samples, 1, 10_000)
     if weights and len(weights) != len(models):
         raise InputError(f"There are {len(weights)} --weights for {len(models)} models: give one per model.")
@@ -72,12 +67,11 @@ def draw_fields(
             if checkpoint is None:
                 calibrate_norms(model, inputs[:SETTLING] if len(inputs) > 1 else inputs.expand(2, -1, -1, -1))
             fields[name] = Fields(stage_fields(model)[-1].paths, effective_field(model, inputs))
-    figure = fields_figure(fields)
-    atomic_write(path, lambda file: file.write(render(figure, cast("ImageKind", Path(path).suffix[1:].lower()))))
+    save_figure(fields_figure(fields), path)
     count, kind = len(inputs), "noise images" if images is None else f"images of {images}"
     state = "the given weights" if weights else "random weights"
     message = f"{path}: effective fields with {state}, mean of {count} {kind}."
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
+    console.out(message, highlight=False)
 
 
 def image_side(model: Backbone, size: int) -> int:

@@ -11,9 +11,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 from rich.console import Console
 
-from res2net.commands.arguments import TrainedArguments, load_trained, split_task
-from res2net.commands.parser import parse
-from res2net.engine.task_options import predict_options_type
+from res2net.commands.arguments import TrainedArguments, load_trained, parse_for_task, split_task
+from res2net.engine.options import predict_options_type
 from res2net.errors import InputError
 from res2net.task import task_names
 
@@ -45,17 +44,7 @@ class Arguments(TrainedArguments, Generic[Options]):
 def run(arguments: Sequence[str]) -> None:
     """Predict inputs, print the results and write them to files."""
     name, words = split_task(arguments)
-    options = predict_options_type(name)
-    default = Arguments[options](  # type: ignore[valid-type]
-        sources=tyro.MISSING_NONPROP, weights=tyro.MISSING_NONPROP, options=options()
-    )
-    chosen: Any = parse(
-        Arguments[options],  # type: ignore[valid-type]
-        "predict" if name == "classify" else f"predict {name}",
-        words,
-        ABOUT,
-        default,
-    )
+    chosen = parse_for_task(Arguments, "predict", name, words, predict_options_type(name), ABOUT)
 
     from res2net.api import list_inputs
     from res2net.engine.predict import results_table
@@ -66,7 +55,9 @@ def run(arguments: Sequence[str]) -> None:
         raise InputError("Nothing to predict: give an image or a folder of images.")
     model = load_trained(chosen, name)
     paths = list(dict.fromkeys(list_inputs(model.task, list(chosen.sources))))  # each file once
-    predictions = model.run(paths, chosen.options, batch_size=chosen.batch_size, bad_images=chosen.bad_images)
+    predictions = model.stream(
+        paths, batch_size=chosen.batch_size, bad_images=chosen.bad_images, **vars(chosen.options)
+    )
     with progress_bar(Console(stderr=True)) as bar:
         progress = bar.add_task(model.task.inputs.name, total=len(paths), note="")
 

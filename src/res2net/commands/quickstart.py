@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     console.print(by_size(comparison).to_rich())
     console.print(verdict(comparison), highlight=False)
     best = comparison.runs["Res2Net"][0].folder.best
-    console.print(
+    console.out(
         f"\n{time.monotonic() - started:.0f} s in all. Report, with plots and what the networks look at:\n"
         f"  {report}\n\n"
         "Next, with your own images (a folder with a folder of images for each class):\n"
@@ -77,9 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         "    (fine-tune; non-commercial weights)\n"
         f"  res2net eval {chosen.source} --weights {best}\n"
         "  res2net models",
-        markup=False,
         highlight=False,
-        soft_wrap=True,
     )
     return 0
 

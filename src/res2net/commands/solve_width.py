@@ -116,11 +116,9 @@ def run(arguments: Sequence[str]) -> None:
     options = chosen.options | {"scale": chosen.scale, "base_width": found}
     words = " ".join(f"{name} {value}" for name, value in options.items())
     measured = "MACs" if chosen.of == "macs" else chosen.of
-    console.print(
+    console.out(
         f"Nearest in {measured}: base width {found}.\n  res2net info {chosen.model} --options {words}",
-        markup=False,
         highlight=False,
-        soft_wrap=True,
     )
 
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from res2net.commands.arguments import split_task
 from res2net.commands.parser import parse, value_of
 from res2net.engine.config import TrainConfig, check_source
+from res2net.engine.options import options_type
 from res2net.engine.recipes import starting_config
-from res2net.engine.task_options import options_type
 
 if TYPE_CHECKING:
     from res2net.engine.folder import RunFolder
@@ -89,13 +89,11 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
     console.print(metrics_table(title, trained.evaluation).to_rich())
     best = shlex.quote(str(trained.folder.best))
     task = "" if config.task_name == "classify" else f"{config.task_name} "
-    console.print(
+    console.out(
         f"Report: {trained.folder.report}\nNext:\n"
         f"  res2net eval {task}{shlex.quote(config.source)} --weights {best}\n"
         f"  res2net predict {task}{trained.task.inputs.example_file} --weights {best}",
-        markup=False,
         highlight=False,
-        soft_wrap=True,
     )
     return 0
 

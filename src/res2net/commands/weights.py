@@ -127,7 +127,7 @@ def convert(
             f"`res2net` reads from the file that they need {graph}."
         )
     for line in lines:
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        Console().out(line, highlight=False)
 
 
 def check_target(path: Path, overwrite: bool) -> None:

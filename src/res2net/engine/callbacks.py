@@ -101,7 +101,7 @@ class RunRecorder(L.Callback):
             if best:
                 save_task(self.folder.best, pl_module.task, dict(evaluation.metrics), self.config)
             line = self._epoch_line(row, trainer.max_epochs or 0, best, pl_module.task)
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self.console.out(line, highlight=False)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the state to resume from."""

@@ -12,8 +12,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 import tyro
 import yaml
 
-from res2net.engine.choices import Accelerator, BadAnnotations, BadImages, Decode, Precision
-from res2net.engine.task_options import options_type
+from res2net.engine.options import Accelerator, BadAnnotations, BadImages, Decode, Precision, options_type
 from res2net.errors import InputError, check_options, check_range
 from res2net.options import check_literals, from_dict
 

@@ -58,7 +58,7 @@ class RunFolder:
             folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_problem(folder.path, error, "choose another folder with --out") from error
-        atomic_write(folder.config, lambda file: file.write(to_yaml(config).encode()))
+        atomic_write(folder.config, to_yaml(config).encode())
         return folder
 
     @classmethod
@@ -88,4 +88,4 @@ class RunFolder:
         table = csv.DictWriter(text, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-        atomic_write(self.metrics, lambda file: file.write(text.getvalue().encode()))
+        atomic_write(self.metrics, text.getvalue().encode())

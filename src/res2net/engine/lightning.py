@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 
-from res2net.engine.choices import ACCELERATORS
+from res2net.engine.options import ACCELERATORS
 from res2net.errors import InputError, check_choice
 
 __all__ = ["make_trainer", "quiet"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from res2net.engine.choices import ACCELERATORS, PRECISIONS
+from res2net.engine.options import ACCELERATORS, PRECISIONS
 from res2net.errors import InputError, check_choice
 from res2net.images.loader import eval_loader
 from res2net.images.samples import Sample, Samples, Transformed

@@ -49,7 +49,7 @@ def reproduce(recipe: Recipe, config: TrainConfig[Any], console: Console) -> Tab
         scores[name] = _metrics(one, source, config, console) if isinstance(one, Task) else one
     trained = train(config, console=console)
     write_run_report(trained, source, config)
-    console.print(f"Report: {trained.folder.report}", markup=False, highlight=False, soft_wrap=True)
+    console.out(f"Report: {trained.folder.report}", highlight=False)
     for way, task in variants(trained.task).items():
         name = f"trained{way and ', '}{way}"
         # `train` has already evaluated the unchanged task.

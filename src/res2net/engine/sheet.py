@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from res2net.engine.choices import Pick
 from res2net.engine.module import evaluation_of
+from res2net.engine.options import Pick
 from res2net.errors import InputError, check_choice
 from res2net.images.decode import BadImage
 from res2net.images.loader import eval_loader

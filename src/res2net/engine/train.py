@@ -79,12 +79,10 @@ def train(
     backbone = backbone_of(task)
     loader = train_loader(train_set, batches, workers=workers, pin=pin)
     val_loader = eval_loader(val_set, config.data.batch_size, workers=workers, pin=pin)
-    console.print(
+    console.out(
         f"{backbone.variant_name or type(backbone).__name__}: {len(train_set):,} {task.scoring.samples} "
         f"to train, {len(val_set):,} to validate, {len(source.class_names)} classes; run folder {folder.path}",
         highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
     # Batch normalisation needs at least two images, unless the user chose a batch size of 1.
     min_batch = min(2, batches.batch_size)
@@ -112,7 +110,7 @@ def train(
             trainer.fit(module, loader, val_loader, ckpt_path=str(folder.state) if resume else None)
         if module.skipped:
             skipped = [f"{path} ({reason})" for path, reason in module.skipped.items()]
-            console.print(describe_skipped(skipped), highlight=False, markup=False, soft_wrap=True)
+            console.out(describe_skipped(skipped), highlight=False)
         best, _ = restore_task(folder.best)
         evaluation = evaluate(
             best,

@@ -55,7 +55,7 @@ class Artefact:
     def write(self, path: Path) -> None:
         """Write the JSON file next to the network's file."""
         content = asdict(self) | {"preprocessing": self.preprocessing.to_dict()}
-        atomic_write(sidecar(path), lambda file: file.write(json.dumps(content, indent=2).encode()))
+        atomic_write(sidecar(path), json.dumps(content, indent=2).encode())
 
 
 def sidecar(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from res2net.engine.choices import BadImages
+from res2net.engine.options import BadImages
 from res2net.errors import InputError, check_choice, check_range
 from res2net.options import check_literals
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from res2net.report.objects import draw_objects, draw_segments
     from res2net.report.plots import Panel, confusion_matrix, curve_panels, curves, lines_with_errors
     from res2net.report.sheets import captioned, image_grid, image_rows
-    from res2net.report.style import render
+    from res2net.report.style import render, save_figure
     from res2net.report.tables import Column, Table
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "lines_with_errors",
     "overlay",
     "render",
+    "save_figure",
 ]
 
 # Imported at the first use: a prediction makes no plots.
@@ -44,7 +45,7 @@ _MODULES = {
     **dict.fromkeys(("draw_objects", "draw_segments"), "objects"),
     **dict.fromkeys(("Panel", "confusion_matrix", "curve_panels", "curves", "lines_with_errors"), "plots"),
     **dict.fromkeys(("captioned", "image_grid", "image_rows"), "sheets"),
-    "render": "style",
+    **dict.fromkeys(("render", "save_figure"), "style"),
     **dict.fromkeys(("Column", "Table"), "tables"),
 }
 

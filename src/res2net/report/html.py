@@ -132,8 +132,7 @@ class Report:
             InputError: the file cannot be written: full disk, no permission.
         """
         # File names can contain bytes that are not valid text; these become question marks.
-        content = self.html().encode("utf-8", errors="replace")
-        atomic_write(path, lambda file: file.write(content))
+        atomic_write(path, self.html().encode("utf-8", errors="replace"))
 
 
 def _figure(figure: Figure, kind: ImageKind) -> Embedded:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, cast
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from matplotlib.text import Text
 
 from res2net.errors import check_choice
 from res2net.report.text import FAMILIES, drawable, fallbacks, quiet_fonts, shorten, text_width
+from res2net.weights import atomic_write
 
 __all__ = [
     "DPI",
@@ -27,6 +29,7 @@ __all__ = [
     "new_figure",
     "nothing",
     "render",
+    "save_figure",
 ]
 
 WIDTH = 7.0
@@ -119,3 +122,8 @@ def render(figure: Figure, kind: ImageKind = "png", *, scale: int = 2) -> bytes:
     with quiet_fonts():
         figure.savefig(buffer, format=kind, dpi=DPI * scale, metadata=metadata)
     return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure to a file whose name ends in .png or .svg, whole or not at all."""
+    atomic_write(path, render(figure, cast("ImageKind", Path(path).suffix[1:].lower())))

@@ -80,8 +80,7 @@ class Result:
         """
         stem = Path(stem)
         path = stem.with_name(f"{stem.name}.json")
-        content = json.dumps(self.to_dict(), indent=2).encode()
-        atomic_write(path, lambda file: file.write(content))
+        atomic_write(path, json.dumps(self.to_dict(), indent=2).encode())
         return [path]
 
 

@@ -36,12 +36,11 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
     copies = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-    content = safetensors.torch.save(copies, header)
-    atomic_write(path, lambda file: file.write(content))
+    atomic_write(path, safetensors.torch.save(copies, header))
 
 
-def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a temporary file that replaces `path` only when all of it is on the disk.
+def atomic_write(path: str | Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+    """Write bytes, or what a function writes, to a temporary file that replaces `path` only when all is on the disk.
 
     Missing folders are created. After any failure the previous file is unchanged and no temporary file is left.
 
@@ -53,7 +52,7 @@ def atomic_write(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
-            write(file)
+            file.write(content) if isinstance(content, bytes) else content(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

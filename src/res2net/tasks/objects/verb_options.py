@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from res2net.engine.verb_options import EvalOptions, PredictOptions
+from res2net.engine.options import EvalOptions, PredictOptions
 
 if TYPE_CHECKING:
     from res2net.images.sources import DataSource

@@ -17,7 +17,6 @@ import tyro
 from numpy.typing import NDArray
 from PIL import Image
 
-from res2net.engine.choices import BadAnnotations
 from res2net.engine.data_tools import (
     CHECKS,
     CONVERSIONS,
@@ -28,6 +27,7 @@ from res2net.engine.data_tools import (
     fault_table,
     spread,
 )
+from res2net.engine.options import BadAnnotations
 from res2net.errors import InputError, check_choice, check_range
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from res2net.engine import verb_options
+from res2net.engine import options as verb_options
 from res2net.errors import InputError, check_range
 from res2net.tasks.pixels.options import PixelOptions
 

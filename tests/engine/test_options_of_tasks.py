@@ -2,7 +2,7 @@
 
 import pytest
 
-from res2net.engine.task_options import options_type
+from res2net.engine.options import options_type
 from res2net.errors import InputError
 from res2net.task import task_names
 from res2net.task.base import TASKS
