@@ -182,10 +182,10 @@ def test_dropout_is_before_the_classifier():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": ()}, "0 stages of layers and 4 of channels: give as many of each, at least one"),
+        ({"layers": ()}, "0 stages of layers and 4 of channels: give as many of each, at least 1"),
         ({"layers": (1, 1)}, "2 stages of layers and 4 of channels: give as many of each"),
         ({"layers": (1, 0, 1, 1)}, "Number of layers 0 does not fit: give a positive integer"),
-        ({"channels": (8, 0, 8, 8)}, "Planes 0 does not fit: give a positive integer"),
+        ({"channels": (8, 0, 8, 8)}, "Number of channels 0 does not fit: give a positive integer"),
         ({"num_classes": -1}, "-1 classes and 3 input channels: give at least 0 and at least 1"),
         ({"in_channels": 0}, "1000 classes and 0 input channels: give at least 0 and at least 1"),
         ({"stem": "deep", "stem_channels": 1}, "Output channels 0 does not fit: give a positive integer"),

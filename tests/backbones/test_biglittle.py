@@ -296,10 +296,10 @@ def test_stochastic_depth_rises_linearly():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": (3, 4, 6)}, "3 stages of layers and 4 of channels: give as many of each, at least two"),
+        ({"layers": (3, 4, 6)}, "3 stages of layers and 4 of channels: give as many of each, at least 2"),
         ({"layers": (3,), "channels": (8,)}, "1 stages of layers and 1 of channels"),
         ({"layers": (3, 1, 6, 3)}, r"Layers \(3, 1, 6, 3\) do not fit: a stage of two branches needs two or more"),
-        ({"layers": (3, 4, 6, 0)}, "Number of layers or channels 0 does not fit: give a positive integer"),
+        ({"layers": (3, 4, 6, 0)}, "Number of layers 0 does not fit: give a positive integer"),
         ({"alpha": 0}, "Alpha 0 does not fit: give a positive integer"),
         ({"beta": -1}, "Beta -1 does not fit: give a positive integer"),
         ({"alpha": 3}, "64 channels are not divisible by alpha 3: choose others"),

@@ -274,9 +274,9 @@ def test_recomputing_gives_the_same_gradients():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"levels": (1, 1)}, "2 levels of 6 channels do not fit: give as many of each, at least three"),
-        ({"levels": (1, 1), "channels": (8, 8)}, "2 levels of 2 channels do not fit"),
-        ({"levels": (1, 1, 1, 0, 1, 1)}, "Level 0 does not fit: give a positive integer"),
+        ({"levels": (1, 1)}, "2 stages of levels and 6 of channels: give as many of each, at least 3"),
+        ({"levels": (1, 1), "channels": (8, 8)}, "2 stages of levels and 2 of channels"),
+        ({"levels": (1, 1, 1, 0, 1, 1)}, "Number of levels 0 does not fit: give a positive integer"),
         ({"channels": (4, 0, 8, 8, 8, 8)}, "Number of channels 0 does not fit: give a positive integer"),
         ({"channels": (4, 4, 8, 9, 8, 8)}, "9 channels of a tree do not fit: give an even number"),
         ({"output_stride": 12}, r"Output stride 12 is not possible here: choose one of \[32, 16, 8, 4\]"),

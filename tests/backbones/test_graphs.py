@@ -201,8 +201,10 @@ def test_an_option_replaces_that_of_the_graph():
     assert choose_graph("paddle") is not GRAPHS["paddle"]
     assert choose_graph("paddle") == GRAPHS["paddle"]
     assert choose_graph("paddle", pool_counts_padding=True).pool_counts_padding
-    assert choose_graph("official", stage_pass_through="conv").layer1_pass_through == "conv"
-    assert choose_graph("official", stage_pass_through="conv", layer1_pass_through="pool").layer1_pass_through == "pool"
+    model = build("res2net14_26w_4s", stage_pass_through="conv")
+    assert [layer[0].pass_through for layer in (model.layer1, model.layer2)] == ["conv", "conv"]
+    model = build("res2net14_26w_4s", stage_pass_through="conv", layer1_pass_through="pool")
+    assert [layer[0].pass_through for layer in (model.layer1, model.layer2)] == ["pool", "conv"]
     assert choose_graph("detectron2", stride_in_1x1=False).stride_in_1x1 is False
 
 

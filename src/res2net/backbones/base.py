@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self
@@ -13,7 +13,7 @@ from res2net.errors import InputError
 from res2net.nn import evaluate_norms, initialise
 from res2net.nn.layers import adaptive_avg_pool, check_probability
 
-__all__ = ["Backbone", "Stage", "default_image_size"]
+__all__ = ["Backbone", "Stage", "default_image_size", "numbered"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Stage:
 class Backbone(nn.Module):
     """A network that turns an image into a pyramid of features and, with a classifier, into logits.
 
-    A family calls this constructor, adds its layers, and ends with `finish`, which adds the head; or it sets `stages`
-    and `output_stride` and implements `forward` itself. It also implements `stage_modules`.
+    A family calls this constructor, adds its layers, and ends with `finish`, which declares the stages and adds the
+    head; or it calls `declare` and implements `forward` itself.
 
     Args:
         num_classes: number of classes of the classifier; 0 for no classifier.
@@ -42,6 +42,8 @@ class Backbone(nn.Module):
 
     stages: tuple[Stage, ...]
     """The levels of the pyramid, finest first; the first is the stem."""
+    stage_parts: Mapping[str, Sequence[str]]
+    """For each stage, by its name for people, the names of the modules between the stage before it and its output."""
     output_stride: int
     """Stride of the last stage."""
     exact_sizes: bool = True
@@ -54,6 +56,8 @@ class Backbone(nn.Module):
     """The options that it was built with, so that it can be built again."""
     classifier_name: str = "fc"
     """Name of the layer that makes the logits."""
+    input_layer_name: str = "conv1"
+    """Name of the convolution that sees the image."""
 
     def __init__(self, num_classes: int, in_channels: int, *, dims: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
@@ -65,10 +69,17 @@ class Backbone(nn.Module):
         self.dims = dims
         self._dropout = dropout
 
-    def finish(self, stages: Iterable[Stage], *, zero_init_last: bool = True) -> None:
-        """Declare the stages, add the head (global average, dropout, classifier), and draw the initial weights."""
+    def declare(self, stages: Iterable[Stage], parts: Mapping[str, Sequence[str]]) -> None:
+        """Set the stages, and for each, by its name, the names of its modules in order."""
         self.stages = tuple(stages)
+        self.stage_parts = parts
         self.output_stride = self.stages[-1].stride
+
+    def finish(
+        self, stages: Iterable[Stage], parts: Mapping[str, Sequence[str]], *, zero_init_last: bool = True
+    ) -> None:
+        """Declare the stages, add the head (global average, dropout, classifier), and draw the initial weights."""
+        self.declare(stages, parts)
         self.global_pool = adaptive_avg_pool(self.dims)
         self.dropout = nn.Dropout(self._dropout)
         self.fc = self.classifier(self.stages[-1].channels, self.num_classes) if self.num_classes else nn.Identity()
@@ -80,17 +91,12 @@ class Backbone(nn.Module):
 
     def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
         """For each stage, the modules between the stage before it and its output, in order."""
-        raise NotImplementedError
+        return tuple(tuple([self.get_submodule(name) for name in names]) for names in self.stage_parts.values())
 
     @property
     def stage_names(self) -> tuple[str, ...]:
         """A name of each stage for people: `stem`, `layer1`, ..."""
-        return ("stem", *(f"layer{index}" for index in range(1, len(self.stages))))
-
-    @property
-    def input_layer_name(self) -> str:
-        """Name of the convolution that sees the image."""
-        return "conv1"
+        return tuple(self.stage_parts)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The pyramid: for each of `stages` a map `(N, channels, *ceil(size / stride))`, finest first."""
@@ -146,6 +152,11 @@ class Backbone(nn.Module):
             for name in [name for name, module in self.named_modules() if module in unused]:
                 self.set_submodule(name, nn.Identity())
         return self
+
+
+def numbered(parts: Iterable[Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Name stages, each given by the names of its modules: `stem`, `layer1`, `layer2`, ..."""
+    return {f"layer{index}" if index else "stem": names for index, names in enumerate(parts)}
 
 
 def default_image_size(model: Backbone) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.registry import register
-from res2net.backbones.stages import StageSteps, rising, stage_steps
+from res2net.backbones.stages import StageSteps, check_layers, rising, stage_steps
 from res2net.errors import InputError
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
@@ -29,6 +29,7 @@ __all__ = ["BigLittleNet"]
 
 EXPANSION = 4
 """Ratio of the output channels of a block to its planes."""
+STEM_STRIDE = 4
 
 
 class BigLittleStem(nn.Module):
@@ -185,13 +186,8 @@ class BigLittleNet(Backbone):
             still work at half the size.
         dims: number of dimensions of the signal: 1, 2 or 3.
         stem_channels: number of channels of the stem.
-        scale: as in `Res2Bottleneck`.
-        base_width: as in `Res2Bottleneck`.
-        cardinality: as in `Res2Bottleneck`.
-        split_order: as in `Res2Bottleneck`.
-        norm: as in `Res2Bottleneck`; also used outside of blocks.
-        act: as in `Res2Bottleneck`; also used outside of blocks.
-        recompute: as in `Res2Bottleneck`.
+        scale, base_width, cardinality, split_order, recompute: as in `Res2Bottleneck`.
+        norm, act: as in `Res2Bottleneck`; also used outside of blocks.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
         dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero, as the official code does.
@@ -232,8 +228,10 @@ class BigLittleNet(Backbone):
         self.act1 = activation(act)
         self.stem = BigLittleStem(stem_channels, alpha, dims=dims, norm=norm, act=act)
 
-        strides = natural_strides(len(layers))
-        steps = stage_steps(strides, STEM_STRIDE, output_stride)
+        # Each stride doubles that before, except that of the last big-little stage.
+        strides = [STEM_STRIDE * 2**index for index in range(1, len(layers) - 1)]
+        before = strides[-1] if strides else STEM_STRIDE
+        steps = stage_steps([*strides, before, 2 * before], STEM_STRIDE, output_stride)
         block = partial(
             Res2Bottleneck,
             base_width=base_width,
@@ -249,48 +247,25 @@ class BigLittleNet(Backbone):
         drop_paths = rising(drop_path_rate, layers[-1] + sum(n + little_layers(n, beta) for n in layers[:-1]))
         module = partial(BigLittleModule, block, alpha=alpha, beta=beta, dims=dims, norm=norm, act=act)
         widths = (stem_channels, *(planes * EXPANSION for planes in channels))
+        parts: dict[str, Sequence[str]] = {"conv1": ("conv1", "bn1", "act1"), "stem": ("stem",)}
         for index, (count, step) in enumerate(zip(layers, steps, strict=True)):
             given, wanted = widths[index : index + 2]
             if index < len(layers) - 1:
                 stage: nn.Module = module(count, given, wanted, step, drop_paths)
             else:
                 stage = block_sequence(block, count, given, wanted, step, drop_paths, dims=dims, norm=norm)
+            parts[f"layer{index + 1}"] = (f"layer{index + 1}",)
             self.add_module(f"layer{index + 1}", stage)
         levels = (Stage(width, step.stride) for width, step in zip(widths[1:], steps, strict=True))
         stem = (Stage(stem_channels, 2), Stage(stem_channels, STEM_STRIDE))
-        self.finish((*stem, *levels), zero_init_last=zero_init_last)
-
-    @property
-    def stage_names(self) -> tuple[str, ...]:
-        """Names of the stages; the stem is two: its convolution, and its two branches."""
-        return ("conv1", "stem", *(f"layer{index}" for index in range(1, len(self.stages) - 1)))
-
-    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The modules of the convolution, of the branches of the stem, and of each layer."""
-        layers = [self.get_submodule(name) for name in self.stage_names[1:]]
-        return ((self.conv1, self.bn1, self.act1), *((layer,) for layer in layers))
-
-
-STEM_STRIDE = 4
-
-
-def natural_strides(stages: int) -> list[int]:
-    """Natural strides of the stages: each doubles that before, except that of the last big-little stage."""
-    strides = [STEM_STRIDE * 2**index for index in range(1, stages - 1)]
-    before = strides[-1] if strides else STEM_STRIDE
-    return [*strides, before, 2 * before]
+        self.finish((*stem, *levels), parts, zero_init_last=zero_init_last)
 
 
 def check_structure(layers: Sequence[int], channels: Sequence[int], stem_channels: int, alpha: int, beta: int) -> None:
     """Raise `InputError` unless there are blocks for both branches of each stage, and `alpha` divides the channels."""
-    if len(layers) < 2 or len(layers) != len(channels):
-        raise InputError(
-            f"{len(layers)} stages of layers and {len(channels)} of channels: give as many of each, at least two."
-        )
+    check_layers(layers, channels, least=2)
     for what, value in (("Alpha", alpha), ("Beta", beta), ("Stem channels", stem_channels)):
         check_positive(what, value)
-    for count in (*layers, *channels):
-        check_positive("Number of layers or channels", count)
     if min(layers[:-1]) < 2:
         raise InputError(f"Layers {tuple(layers)} do not fit: a stage of two branches needs two or more.")
     for count in (stem_channels, *channels[:-1]):

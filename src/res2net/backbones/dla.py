@@ -11,19 +11,11 @@ from torch import Tensor, nn
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.dilated import DilatedMaxPool
 from res2net.backbones.registry import register
-from res2net.backbones.stages import StageSteps, rising, stage_steps
+from res2net.backbones.stages import StageSteps, check_layers, rising, stage_steps
 from res2net.errors import InputError
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
-from res2net.nn.layers import (
-    MAX_POOL,
-    Activation,
-    Norm,
-    activation,
-    check_positive,
-    conv,
-    norm_layer,
-)
+from res2net.nn.layers import MAX_POOL, Activation, Norm, activation, conv, norm_layer
 
 __all__ = ["DLA"]
 
@@ -150,13 +142,9 @@ class DLA(Backbone):
         output_stride: stride of the last level (32, 16, 8, 4); dilation replaces the strides beyond it. The weights
             are the same at any output stride.
         dims: number of dimensions of the signal: 1, 2 or 3.
-        scale: as in `Res2Bottleneck`.
+        scale, cardinality, split_order, recompute: as in `Res2Bottleneck`.
         base_width: as in `Res2Bottleneck`; a block has half as many planes as output channels.
-        cardinality: as in `Res2Bottleneck`.
-        split_order: as in `Res2Bottleneck`.
-        norm: as in `Res2Bottleneck`; also used outside of blocks.
-        act: as in `Res2Bottleneck`; also used outside of blocks.
-        recompute: as in `Res2Bottleneck`.
+        norm, act: as in `Res2Bottleneck`; also used outside of blocks.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
         dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero; the official code does not.
@@ -166,6 +154,8 @@ class DLA(Backbone):
     Raises:
         InputError: an option is out of range, or two options do not fit together.
     """
+
+    input_layer_name = "base_layer.0"
 
     def __init__(
         self,
@@ -188,7 +178,10 @@ class DLA(Backbone):
         zero_init_last: bool = False,
     ) -> None:
         super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
-        check_levels(levels, channels)
+        check_layers(levels, channels, least=3, what="levels")
+        for count in channels[2:]:
+            if count % EXPANSION:
+                raise InputError(f"{count} channels of a tree do not fit: give an even number.")
         convolutions = partial(convolution_level, dims=dims, norm=norm, act=act)
         self.base_layer = convolutions(1, in_channels, channels[0], kernel_size=7)
         self.level0 = convolutions(levels[0], channels[0], channels[0])
@@ -214,6 +207,7 @@ class DLA(Backbone):
             dims=dims,
             norm=norm,
         )
+        parts: dict[str, Sequence[str]] = {"stem": ("base_layer", "level0", "level1")}
         for index, step in enumerate(steps, start=2):
             level = tree(
                 levels[index],
@@ -223,46 +217,17 @@ class DLA(Backbone):
                 keeps_input=index > 2,
             )
             self.add_module(f"level{index}", level)
+            parts[f"level{index}"] = (f"level{index}",)
         strides = (2, *(step.stride for step in steps))
-        self.finish(map(Stage, channels[1:], strides), zero_init_last=zero_init_last)
+        self.finish(map(Stage, channels[1:], strides), parts, zero_init_last=zero_init_last)
 
     def classifier(self, channels: int, num_classes: int) -> nn.Module:
         """Make the classifier, a 1x1 convolution."""
         return conv(self.dims, channels, num_classes, bias=True)
 
-    @property
-    def input_layer_name(self) -> str:
-        """Name of the 7x7 convolution, which sees the image."""
-        return "base_layer.0"
-
-    @property
-    def stage_names(self) -> tuple[str, ...]:
-        """Names of the stages; the stem ends with `level1`."""
-        return ("stem", *(f"level{index}" for index in range(2, len(self.stages) + 1)))
-
-    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The modules of the stem, which is three levels of convolutions, and of each tree."""
-        trees = [self.get_submodule(name) for name in self.stage_names[1:]]
-        return ((self.base_layer, self.level0, self.level1), *((tree,) for tree in trees))
-
     def classify(self, x: Tensor) -> Tensor:
         """The last features to logits `(N, num_classes)`, by a 1x1 convolution."""
         return self.fc(self.dropout(self.global_pool(x))).flatten(1)
-
-
-def check_levels(levels: Sequence[int], channels: Sequence[int]) -> None:
-    """Raise `InputError` unless each level has a positive depth and a positive number of channels."""
-    if len(levels) < 3 or len(levels) != len(channels):
-        raise InputError(
-            f"{len(levels)} levels of {len(channels)} channels do not fit: give as many of each, at least three."
-        )
-    for depth in levels:
-        check_positive("Level", depth)
-    for count in channels:
-        check_positive("Number of channels", count)
-    for count in channels[2:]:
-        if count % EXPANSION:
-            raise InputError(f"{count} channels of a tree do not fit: give an even number.")
 
 
 def convolution_level(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.base import Backbone, Stage, numbered
 from res2net.backbones.registry import register
 from res2net.backbones.stages import check_fixed_stride, rising
 from res2net.errors import InputError
@@ -123,6 +123,8 @@ class EcapaTdnn(Backbone):
         InputError: an option is out of range.
     """
 
+    input_layer_name = "stem.0"
+
     def __init__(
         self,
         channels: int = 512,
@@ -141,9 +143,7 @@ class EcapaTdnn(Backbone):
         if channels % scale:
             raise InputError(f"Scale {scale} does not divide {channels} channels: choose one that does.")
         check_fixed_stride(output_stride, 1, "this network has no stride that dilation could replace")
-        self.output_stride = 1
         self.summed_inputs = summed_inputs
-        self.stages = (Stage(channels, 1),) * 4
         self.stem = dense_layer(in_channels, channels, 5)
         self.blocks = nn.ModuleList(
             SERes2Block(channels, dilation=dilation, scale=scale, drop_path=rate)
@@ -155,16 +155,9 @@ class EcapaTdnn(Backbone):
         self.embedding = nn.Linear(2 * AGGREGATED, embedding)
         self.embedding_bn = norm_layer("batch", embedding, 1)
         self.fc = nn.Linear(embedding, num_classes) if num_classes else nn.Identity()
+        parts = numbered((name,) for name in ("stem", "blocks.0", "blocks.1", "blocks.2"))
+        self.declare([Stage(channels, 1)] * len(parts), parts)
         initialise(self)
-
-    @property
-    def input_layer_name(self) -> str:
-        """Name of the convolution of 5 frames, which sees the signal."""
-        return "stem.0"
-
-    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The modules of the first convolution and of each block; `features` defines what a block receives."""
-        return ((self.stem,), *((block,) for block in self.blocks))
 
     def features(self, x: Tensor) -> list[Tensor]:
         """`(N, in_channels, T)` to the outputs of the first convolution and of each block, `(N, channels, T)`."""

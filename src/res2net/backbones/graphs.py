@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -36,18 +35,6 @@ class Graph:
     stride_in_1x1: bool = False
     """Whether the stride of a block is in its first 1x1 convolution instead of the 3x3 convolutions."""
 
-    def first_block(self) -> Mapping[str, Any]:
-        """Options of the first block of a stage that has a stride."""
-        return {"mode": "stage", "pass_through": self.stage_pass_through}
-
-    def first_block_of_layer1(self) -> Mapping[str, Any]:
-        """Options of the first block of layer1."""
-        return {"mode": self.layer1_mode, "pass_through": self.layer1_pass_through}
-
-    def every_block(self) -> Mapping[str, Any]:
-        """Options of all blocks."""
-        return {"pool_counts_padding": self.pool_counts_padding, "stride_in_1x1": self.stride_in_1x1}
-
 
 GRAPHS: dict[GraphName, Graph] = {
     "official": Graph("the official code, timm, MMPretrain, Jittor"),
@@ -69,28 +56,13 @@ GRAPHS: dict[GraphName, Graph] = {
 """The graphs by name. The same weights in another graph give other logits, without any error."""
 
 
-def choose_graph(
-    name: GraphName,
-    *,
-    layer1_mode: Mode | None = None,
-    layer1_pass_through: PassThrough | None = None,
-    stage_pass_through: PassThrough | None = None,
-    pool_counts_padding: bool | None = None,
-    stride_in_1x1: bool | None = None,
-) -> Graph:
-    """The graph of that name, with the options that are given in place of its own.
-
-    `stage_pass_through` also applies to layer1 unless `layer1_pass_through` is given.
+def choose_graph(name: GraphName, **options: Any) -> Graph:
+    """The graph of that name, with the options that are given and not None in place of its own.
 
     Raises:
         InputError: the name is unknown; the message names the nearest.
     """
     check_choice("Graph", name, GRAPHS)
-    given: dict[str, Any] = {
-        "layer1_mode": layer1_mode,
-        "layer1_pass_through": layer1_pass_through or stage_pass_through,
-        "stage_pass_through": stage_pass_through,
-        "pool_counts_padding": pool_counts_padding,
-        "stride_in_1x1": stride_in_1x1,
-    }
-    return dataclasses.replace(GRAPHS[name], **{option: value for option, value in given.items() if value is not None})
+    return dataclasses.replace(
+        GRAPHS[name], **{option: value for option, value in options.items() if value is not None}
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.base import Backbone, Stage, numbered
 from res2net.backbones.dilated import dilate
 from res2net.backbones.registry import register
 from res2net.backbones.stages import check_fixed_stride, check_no_drop_path, check_output_stride
@@ -23,6 +24,15 @@ FIXED_STRIDES = {
     "inception": "some of its poolings are function calls inside of timm's code, which dilation cannot replace",
 }
 """Why dilation cannot replace strides, by prefix of the name of a network."""
+BRANCHED_STAGES = [
+    ["conv1", "bn1", "act1"],
+    ["conv2", "bn2", "act2", "layer1"],
+    ["transition1", "stage2"],
+    ["transition2", "stage3"],
+    ["transition3", "stage4", *(f"incre_modules.{index}" for index in range(4))],
+    ["downsamp_modules", "final_layer", "global_pool", "head_drop", "classifier"],
+]
+"""Names of the modules of each stage of an HRNet (Wang et al., TPAMI 2021), and at the end those of the head."""
 
 
 class TimmBackbone(Backbone):
@@ -69,46 +79,32 @@ class TimmBackbone(Backbone):
 
         network: Any = timm.create_model(architecture, num_classes=num_classes, in_chans=in_channels, drop_rate=dropout)
         self.network = network
-        stages = [Stage(level["num_chs"], level["reduction"]) for level in network.feature_info]
-        self.output_stride = stages[-1].stride if output_stride is None else output_stride
+        strides = [level["reduction"] for level in network.feature_info]
+        stride = strides[-1] if output_stride is None else output_stride
         for beginning, because in FIXED_STRIDES.items():
             if architecture.startswith(beginning):
-                check_fixed_stride(output_stride, stages[-1].stride, because)
-        check_output_stride(self.output_stride, [stage.stride for stage in stages])
-        self.stages = tuple(Stage(stage.channels, min(stage.stride, self.output_stride)) for stage in stages)
+                check_fixed_stride(output_stride, strides[-1], because)
+        check_output_stride(stride, strides)
         self.smallest = SMALLEST.get(architecture, 32)
         self.branched = architecture.startswith(BRANCHED)
         self.size_multiple = 32 if self.branched else 1
         self.classifier_name = f"network.{network.default_cfg['classifier']}"
-        names = branched_stages() if self.branched else chained_stages(network)
-        *self.names_of_stages, self.names_of_head = names
-        if self.output_stride < stages[-1].stride:
-            self.replace_strides()
-        if not num_classes:
-            for name in self.names_of_head:
-                delattr(network, name)
-
-    def replace_strides(self) -> None:
-        """Replace the strides beyond the output stride by dilation."""
-        network = self.network
-        dilate(
-            network,
-            (name for names in (*self.names_of_stages, self.names_of_head) for name in names),
-            self.output_stride,
+        self.input_layer_name = f"network.{network.default_cfg['first_conv']}"
+        # The stages of an HRNet are those of its computation.
+        *stages, head = BRANCHED_STAGES if self.branched else chained_stages(network)
+        self.declare(
+            (Stage(level["num_chs"], min(level["reduction"], stride)) for level in network.feature_info),
+            numbered([f"network.{name}" for name in names] for names in stages),
         )
-        if hasattr(network, "pre_logits"):
-            # VGG upsamples maps that are smaller than the kernel of this convolution, which dilation spreads.
-            before = network.pre_logits
-            before.input_kernel_size = (before.input_kernel_size - 1) * before.fc1.dilation[0] + 1
-
-    @property
-    def input_layer_name(self) -> str:
-        """Name of the first convolution, according to timm."""
-        return f"network.{self.network.default_cfg['first_conv']}"
-
-    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The modules up to each level of the pyramid; for an HRNet the stages of computation."""
-        return tuple(tuple(self.network.get_submodule(name) for name in names) for names in self.names_of_stages)
+        if stride < strides[-1]:
+            dilate(network, chain(*stages, head), stride)
+            if hasattr(network, "pre_logits"):
+                # VGG upsamples maps that are smaller than the kernel of this convolution, which dilation spreads.
+                before = network.pre_logits
+                before.input_kernel_size = (before.input_kernel_size - 1) * before.fc1.dilation[0] + 1
+        if not num_classes:
+            for name in head:
+                delattr(network, name)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The pyramid: for each of `stages` a map of about `size / stride`, finest first."""
@@ -141,7 +137,7 @@ class TimmBackbone(Backbone):
 
 
 def chained_stages(network: Any) -> list[list[str]]:
-    """Names of the modules of each stage of a sequential network, and at the end of those of the head."""
+    """Names of the modules of each stage of a sequential network, and at the end those of the head."""
     names: list[str] = []
     for name, module in network.named_children():
         names += [f"features.{inner}" for inner, _ in module.named_children()] if name == "features" else [name]
@@ -151,18 +147,6 @@ def chained_stages(network: Any) -> list[list[str]]:
         stages.append(names[start:end])
         start = end
     return [*stages, names[start:]]
-
-
-def branched_stages() -> list[list[str]]:
-    """Names of the modules of each stage of an HRNet (Wang et al., TPAMI 2021), and at the end of those of the head."""
-    return [
-        ["conv1", "bn1", "act1"],
-        ["conv2", "bn2", "act2", "layer1"],
-        ["transition1", "stage2"],
-        ["transition2", "stage3"],
-        ["transition3", "stage4", *(f"incre_modules.{index}" for index in range(4))],
-        ["downsamp_modules", "final_layer", "global_pool", "head_drop", "classifier"],
-    ]
 
 
 for _about, _parameters in {

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from torch import nn
 
-from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.base import Backbone, Stage, numbered
 from res2net.backbones.graphs import GraphName, choose_graph
 from res2net.backbones.registry import register
-from res2net.backbones.stages import rising, stage_steps
-from res2net.errors import InputError
+from res2net.backbones.stages import check_layers, rising, stage_steps
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck, shortcut_layers, stem_layers
 from res2net.nn.bottleneck import BlockOrder
-from res2net.nn.layers import Activation, Norm, activation, check_positive, norm_layer
+from res2net.nn.layers import Activation, Norm, activation, norm_layer
 from res2net.nn.res2conv import Mode, PassThrough
-from res2net.nn.shortcut import Shortcut
-from res2net.nn.stem import STEM_STRIDES, Stem
+from res2net.nn.stem import STEM_STRIDES, Shortcut, Stem
 
 __all__ = ["ResNet"]
 
@@ -100,17 +99,17 @@ class ResNet(Backbone):
         zero_init_last: bool = True,
     ) -> None:
         super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
-        self.order = order
         self.conv1, self.maxpool = stem_layers(
             stem, in_channels, stem_channels, dims=dims, norm=norm, act=act, order=order
         )
+        self.input_layer_name = "conv1.0" if stem == "deep" else "conv1"
         self.bn1 = norm_layer(norm, stem_channels, dims)
         self.act1 = activation(act)
 
         connections = choose_graph(
             graph,
             layer1_mode=layer1_mode,
-            layer1_pass_through=layer1_pass_through,
+            layer1_pass_through=layer1_pass_through or stage_pass_through,
             stage_pass_through=stage_pass_through,
             pool_counts_padding=pool_counts_padding,
             stride_in_1x1=stride_in_1x1,
@@ -127,10 +126,12 @@ class ResNet(Backbone):
             dims=dims,
             split_order=split_order,
             recompute=recompute,
-            **connections.every_block(),
+            pool_counts_padding=connections.pool_counts_padding,
+            stride_in_1x1=connections.stride_in_1x1,
         )
+        first_block = partial(block, mode="stage", pass_through=connections.stage_pass_through)
         layer_modules, levels = residual_stages(
-            partial(block, **connections.first_block()),
+            first_block,
             block,
             partial(shortcut_layers, shortcut, dims=dims, norm=norm),
             layers,
@@ -139,23 +140,18 @@ class ResNet(Backbone):
             stem_stride=STEM_STRIDES[stem],
             output_stride=output_stride,
             drop_path_rate=drop_path_rate,
-            first_block_of_layer1=partial(block, **connections.first_block_of_layer1()),
+            first_block_of_layer1=partial(
+                block, mode=connections.layer1_mode, pass_through=connections.layer1_pass_through
+            ),
             stride_in_1x1=connections.stride_in_1x1,
         )
         for index, layer in enumerate(layer_modules, start=1):
             self.add_module(f"layer{index}", layer)
-        self.finish((Stage(stem_channels, -(-STEM_STRIDES[stem] // 2)), *levels), zero_init_last=zero_init_last)
-
-    @property
-    def input_layer_name(self) -> str:
-        """Name of the convolution that sees the image: `conv1`, or the first one of a deep stem."""
-        return "conv1.0" if isinstance(self.conv1, nn.Sequential) else "conv1"
-
-    def stage_modules(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """The modules of the stem, of the first layer with the stem's pooling, and of the other layers."""
-        layers = [self.get_submodule(f"layer{index}") for index in range(1, len(self.stages))]
-        after = (self.bn1, self.act1) if self.order == "conv-norm-act" else (self.act1, self.bn1)
-        return ((self.conv1, *after), (self.maxpool, layers[0]), *((layer,) for layer in layers[1:]))
+        stem_parts = ("conv1", "bn1", "act1") if order == "conv-norm-act" else ("conv1", "act1", "bn1")
+        others = ((f"layer{index}",) for index in range(2, len(layers) + 1))
+        levels = [Stage(stem_channels, -(-STEM_STRIDES[stem] // 2)), *levels]
+        parts = numbered((stem_parts, ("maxpool", "layer1"), *others))
+        self.finish(levels, parts, zero_init_last=zero_init_last)
 
 
 def residual_stages(
@@ -174,8 +170,6 @@ def residual_stages(
 ) -> tuple[list[nn.Sequential], list[Stage]]:
     """Make the stages of a residual network, each of which but the first halves the size.
 
-    Strides beyond `output_stride` are replaced by dilation (`stage_steps`).
-
     Args:
         first_block: makes the first block of a stage from its input channels, planes, stride, dilation and drop path.
         block: makes the other blocks from the same options without the stride.
@@ -184,7 +178,7 @@ def residual_stages(
         channels: planes of each stage.
         in_channels: number of channels of the stem.
         stem_stride: stride of the stem, its pooling included.
-        output_stride: stride of the last stage; by default the natural one.
+        output_stride: stride of the last stage; strides beyond it are replaced by dilation (`stage_steps`).
         drop_path_rate: drop rate of the last block.
         first_block_of_layer1: makes the first block of a stage without a stride; by default `first_block`.
         stride_in_1x1: whether strides are in the first 1x1 convolutions. Then the first block of a dilated stage is
@@ -196,12 +190,7 @@ def residual_stages(
     Raises:
         InputError: the lists differ in length, or the output stride is not possible.
     """
-    if not layers or len(layers) != len(channels):
-        raise InputError(
-            f"{len(layers)} stages of layers and {len(channels)} of channels: give as many of each, at least one."
-        )
-    for count in layers:
-        check_positive("Number of layers", count)
+    check_layers(layers, channels, least=1)
     steps = stage_steps([stem_stride * 2**index for index in range(len(layers))], stem_stride, output_stride)
     stages: list[nn.Sequential] = []
     levels: list[Stage] = []
@@ -214,9 +203,9 @@ def residual_stages(
         if step.reduces or in_channels != first.out_channels:
             first.downsample = shortcut(in_channels, first.out_channels, stride=step.step, dilated=step.dilation > 1)
         in_channels = first.out_channels
-        others = [
+        others = (
             block(in_channels, planes, dilation=step.dilation, drop_path=next(drop_paths)) for _ in range(count - 1)
-        ]
+        )
         stages.append(nn.Sequential(first, *others))
         levels.append(Stage(in_channels, step.stride))
     return stages, levels
@@ -225,114 +214,70 @@ def residual_stages(
 LAYERS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 LAYERS_200_VD = (3, 12, 48, 3)  # as in PaddleClas; the ResNet-200 of He et al. (2016) has (3, 24, 36, 3)
 V1D = {"stem": "deep", "shortcut": "avg_pool"}
-
-
-register(
-    ResNet,
-    "ResNet (He et al., CVPR 2016), the stride in the 3x3 convolution",
-    {f"resnet{depth}": {"layers": layers} for depth, layers in LAYERS.items()},
-)
-register(
-    ResNet,
-    "ResNet-d: deep stem, pooled shortcuts (He et al., CVPR 2019)",
-    {f"resnet{depth}d": {"layers": LAYERS[depth], **V1D} for depth in (14, 26, 50, 101, 152)},
-)
-register(
-    ResNet,
-    "ResNeXt (Xie et al., CVPR 2017)",
-    {
-        "resnext50_32x4d": {"layers": LAYERS[50], "cardinality": 32, "base_width": 4},
-        "resnext101_64x4d": {"layers": LAYERS[101], "cardinality": 64, "base_width": 4},
-    },
-)
-register(
-    ResNet,
-    "ResNet with squeeze-and-excitation (Hu et al., CVPR 2018)",
-    {"seresnet50": {"layers": LAYERS[50], "se_reduction": 16}},
-)
-register(
-    ResNet,
-    "Res2Net (Gao et al., TPAMI 2021)",
-    {
-        f"res2net{depth}_{width}w_{scale}s": {"layers": LAYERS[depth], "base_width": width, "scale": scale}
-        for depth, width, scale in (
-            (14, 26, 4),
-            (26, 26, 4),
-            (50, 48, 2),
-            (50, 26, 4),
-            (50, 14, 8),
-            (50, 26, 6),
-            (50, 26, 8),
-            (50, 18, 4),
-            (50, 18, 6),
-            (101, 26, 4),
-        )
-    },
-)
-register(
-    ResNet,
-    "Res2NeXt: Res2Net with grouped convolutions (Gao et al., TPAMI 2021)",
-    {"res2next50": {"layers": LAYERS[50], "base_width": 4, "scale": 4, "cardinality": 8}},
-)
-register(
-    ResNet,
-    "Res2Net with squeeze-and-excitation (Gao et al., TPAMI 2021, Table 1)",
-    {"seres2net50_26w_4s": {"layers": LAYERS[50], "base_width": 26, "scale": 4, "se_reduction": 16}},
-)
-register(
-    ResNet,
-    "Res2Net v1b, which timm calls d: deep stem, pooled shortcuts",
-    {
-        f"res2net{depth}d": {"layers": layers, "base_width": 26, "scale": 4, **V1D}
-        for depth, layers in {50: LAYERS[50], 101: LAYERS[101], 152: LAYERS[152], 200: LAYERS_200_VD}.items()
-    },
-)
-register(
-    ResNet,
-    "Res2NetPlus: v1b with Mish, and normalisation after the activation",
-    {
-        "res2netplus50_26w_4s": {
-            "layers": LAYERS[50],
-            "base_width": 26,
-            "scale": 4,
-            "act": "mish",
-            "order": "conv-act-norm",
-            **V1D,
-        }
-    },
-)
-register(
-    ResNet,
-    "Res2Net in three dimensions, for volumes and videos",
-    {"res2net3d50_26w_4s": {"layers": LAYERS[50], "base_width": 26, "scale": 4, "dims": 3}},
-)
+RES2 = {"base_width": 26, "scale": 4}
 TINY = {"layers": (2, 2, 2), "channels": (16, 32, 64), "stem_channels": 16}
-register(
-    ResNet,
-    "20 layers, a quarter of the channels: for quick trials on small images; the two cost the same within 2 %",
-    {"resnet20_tiny": TINY, "res2net20_26w_4s_tiny": {**TINY, "base_width": 26, "scale": 4}},
-)
-register(
-    ResNet,
-    "20 layers in three dimensions, for quick trials on small volumes; with a U-Net's decoder, which has the same "
-    "blocks, the plain one costs 5 % more",
-    {
-        "resnet3d20_tiny": {**TINY, "base_width": 48, "dims": 3},
-        "res2net3d20_26w_4s_tiny": {**TINY, "base_width": 26, "scale": 4, "dims": 3},
-    },
-)
 # Johnson et al., ECCV 2016: full resolution, two reductions, and all other blocks at stride 4; InstanceNorm (Ulyanov et
 # al., 2016), which sees one image alone. Residual branches do not start at zero, as in those networks.
 GENERATOR = {"stem": "conv3", "norm": "instance", "zero_init_last": False}
 GENERATOR_FULL = {**GENERATOR, "layers": (1, 1, 9), "channels": (16, 32, 64), "stem_channels": 64}
 GENERATOR_TINY = {**GENERATOR, "layers": (1, 1, 4), "channels": (8, 16, 32), "stem_channels": 16}
-register(
-    ResNet,
-    "Encoder of a generator for image-to-image translation (Johnson et al., ECCV 2016): 9 blocks at stride 4",
-    {"resnet_generator": GENERATOR_FULL, "res2_generator": {**GENERATOR_FULL, "base_width": 26, "scale": 4}},
+SIZES = (
+    *((14, 26, 4), (26, 26, 4), (50, 48, 2), (50, 26, 4), (50, 14, 8), (50, 26, 6)),
+    *((50, 26, 8), (50, 18, 4), (50, 18, 6), (101, 26, 4)),
 )
-register(
-    ResNet,
-    "Encoder of a generator with 4 blocks and half of the channels; the two cost the same within 2 %",
-    {"resnet_generator_tiny": GENERATOR_TINY, "res2_generator_tiny": {**GENERATOR_TINY, "base_width": 26, "scale": 4}},
-)
+"""Depth, width and scale of the Res2Nets."""
+
+FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
+    "ResNet (He et al., CVPR 2016), the stride in the 3x3 convolution": {
+        f"resnet{depth}": {"layers": layers} for depth, layers in LAYERS.items()
+    },
+    "ResNet-d: deep stem, pooled shortcuts (He et al., CVPR 2019)": {
+        f"resnet{depth}d": {"layers": layers, **V1D} for depth, layers in LAYERS.items()
+    },
+    "ResNeXt (Xie et al., CVPR 2017)": {
+        "resnext50_32x4d": {"layers": LAYERS[50], "cardinality": 32, "base_width": 4},
+        "resnext101_64x4d": {"layers": LAYERS[101], "cardinality": 64, "base_width": 4},
+    },
+    "ResNet with squeeze-and-excitation (Hu et al., CVPR 2018)": {
+        "seresnet50": {"layers": LAYERS[50], "se_reduction": 16}
+    },
+    "Res2Net (Gao et al., TPAMI 2021)": {
+        f"res2net{depth}_{width}w_{scale}s": {"layers": LAYERS[depth], "base_width": width, "scale": scale}
+        for depth, width, scale in SIZES
+    },
+    "Res2NeXt: Res2Net with grouped convolutions (Gao et al., TPAMI 2021)": {
+        "res2next50": {"layers": LAYERS[50], "base_width": 4, "scale": 4, "cardinality": 8}
+    },
+    "Res2Net with squeeze-and-excitation (Gao et al., TPAMI 2021, Table 1)": {
+        "seres2net50_26w_4s": {"layers": LAYERS[50], **RES2, "se_reduction": 16}
+    },
+    "Res2Net v1b, which timm calls d: deep stem, pooled shortcuts": {
+        f"res2net{depth}d": {"layers": layers, **RES2, **V1D}
+        for depth, layers in {50: LAYERS[50], 101: LAYERS[101], 152: LAYERS[152], 200: LAYERS_200_VD}.items()
+    },
+    "Res2NetPlus: v1b with Mish, and normalisation after the activation": {
+        "res2netplus50_26w_4s": {"layers": LAYERS[50], **RES2, "act": "mish", "order": "conv-act-norm", **V1D}
+    },
+    "Res2Net in three dimensions, for volumes and videos": {
+        "res2net3d50_26w_4s": {"layers": LAYERS[50], **RES2, "dims": 3}
+    },
+    "20 layers, a quarter of the channels: for quick trials on small images; the two cost the same within 2 %": {
+        "resnet20_tiny": TINY,
+        "res2net20_26w_4s_tiny": {**TINY, **RES2},
+    },
+    "20 layers in three dimensions, for quick trials on small volumes; with a U-Net's decoder, which has the same "
+    "blocks, the plain one costs 5 % more": {
+        "resnet3d20_tiny": {**TINY, "base_width": 48, "dims": 3},
+        "res2net3d20_26w_4s_tiny": {**TINY, **RES2, "dims": 3},
+    },
+    "Encoder of a generator for image-to-image translation (Johnson et al., ECCV 2016): 9 blocks at stride 4": {
+        "resnet_generator": GENERATOR_FULL,
+        "res2_generator": {**GENERATOR_FULL, **RES2},
+    },
+    "Encoder of a generator with 4 blocks and half of the channels; the two cost the same within 2 %": {
+        "resnet_generator_tiny": GENERATOR_TINY,
+        "res2_generator_tiny": {**GENERATOR_TINY, **RES2},
+    },
+}
+for _about, _table in FAMILIES.items():
+    register(ResNet, _about, _table)

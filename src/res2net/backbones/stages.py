@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from res2net.errors import InputError
+from res2net.nn.layers import check_positive
 
 __all__ = [
     "StageSteps",
     "check_fixed_stride",
+    "check_layers",
     "check_no_drop_path",
     "check_output_stride",
     "check_stages",
@@ -67,6 +69,17 @@ def stage_steps(strides: Sequence[int], stride_before: int, output_stride: int |
 def rising(rate: float, blocks: int) -> Iterator[float]:
     """The drop rate of each block: it rises linearly from 0 at the first block to `rate` at the last."""
     return (rate * index / max(1, blocks - 1) for index in range(blocks))
+
+
+def check_layers(layers: Sequence[int], channels: Sequence[int], *, least: int, what: str = "layers") -> None:
+    """Raise `InputError` unless the lists of stages have the same length, at least `least`, and positive numbers."""
+    if len(layers) != len(channels) or len(layers) < least:
+        raise InputError(
+            f"{len(layers)} stages of {what} and {len(channels)} of channels: give as many of each, at least {least}."
+        )
+    for name, counts in ((what, layers), ("channels", channels)):
+        for count in counts:
+            check_positive(f"Number of {name}", count)
 
 
 def check_output_stride(output_stride: int, strides: Sequence[int]) -> None:
