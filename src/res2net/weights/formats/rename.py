@@ -12,10 +12,16 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.registry import Registry
 
-__all__ = ["FORMATS", "Format", "Rules", "Tensors", "is_res2net", "rename", "rename_all"]
+__all__ = ["BLOCK", "FORMATS", "Format", "Pairs", "Tensors", "is_res2net", "translate"]
 
 Tensors: TypeAlias = Mapping[str, Tensor]
-Rules: TypeAlias = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+Pairs: TypeAlias = Sequence[tuple[str, str]]
+Computed: TypeAlias = Mapping[str, Callable[[re.Match[str]], str]]
+
+_FIELD = re.compile(r"\{([a-z]+)([+-]\d+)?\}")
+_NUMBER = r"\d+"
+BLOCK = "layer{stage}.{block}"
+"""Template of the names of the tensors of a block, under our names."""
 
 
 @dataclass(frozen=True)
@@ -38,32 +44,50 @@ FORMATS: Registry[Format] = Registry("Format")
 """The formats by name, in the order in which they are tried."""
 
 
-def rename(tensors: Tensors, rules: Rules) -> dict[str, Tensor]:
-    """Rename each tensor by the first rule, a pattern for the start of its name and a replacement, that matches."""
-    renamed = {}
-    for name, tensor in tensors.items():
-        for pattern, replacement in rules:
-            changed, count = re.subn(f"^(?:{pattern})", replacement, name)
-            if count:
-                name = changed
-                break
-        renamed[name] = tensor
-    return renamed
+def translate(
+    tensors: Tensors, pairs: Pairs, refusal: str = "", *, back: bool = False, computed: Computed | None = None
+) -> dict[str, Tensor]:
+    """Rename each tensor by the first pair whose template matches its whole name; raise `InputError` if none does.
 
-
-def rename_all(tensors: Tensors, rules: Rules, refusal: str) -> dict[str, Tensor]:
-    """Rename each tensor by the first rule that matches its whole name; raise `InputError` if none does.
-
-    `refusal` says which names the format has, and begins the message.
+    Args:
+        tensors: the tensors by our names; with `back` by those of the program.
+        pairs: templates of our names and of those of the program, such as `layer{stage}.{rest}` and
+            `res{stage+1}.{rest}`: fields are whole numbers, which may be shifted, but `{rest}` is any text.
+        refusal: the names that the program has; it begins the message.
+        back: whether to rename from the names of the program to ours.
+        computed: functions of the match that give fields which only names of the program have; they match any word.
     """
+    computed = computed or {}
+    rules = [_rule(theirs, ours, computed) if back else _rule(ours, theirs, computed) for ours, theirs in pairs]
     renamed = {}
     for name, tensor in tensors.items():
-        fitting = ((found, change) for pattern, change in rules if (found := re.fullmatch(pattern, name)))
-        found, change = next(fitting, (None, ""))
-        if found is None:
+        changed = next((change(found) for pattern, change in rules if (found := pattern.fullmatch(name))), None)
+        if changed is None:
             raise InputError(f"{refusal}, but no tensor {name!r}: choose another format.")
-        renamed[found.expand(change) if isinstance(change, str) else change(found)] = tensor
+        renamed[changed] = tensor
     return renamed
+
+
+def _rule(given: str, wanted: str, computed: Computed) -> tuple[re.Pattern[str], Callable[[re.Match[str]], str]]:
+    """The pattern of a template, and the function that fills another template from a match."""
+    first, *others = _FIELD.split(given)
+    kinds = {"rest": ".+", **dict.fromkeys(computed, r"\w+")}
+    fields = list(zip(others[::3], others[1::3], others[2::3], strict=True))
+    pattern = re.escape(first) + "".join(
+        f"(?P<{name}>{kinds.get(name, _NUMBER)}){re.escape(text)}" for name, _, text in fields
+    )
+    shifts = {name: int(shift or 0) for name, shift, _ in fields}
+
+    def change(found: re.Match[str]) -> str:
+        def value(field: re.Match[str]) -> str:
+            name, shift = field.groups()
+            if name in computed:
+                return computed[name](found)
+            return found[name] if name == "rest" else str(int(found[name]) - shifts[name] + int(shift or 0))
+
+        return _FIELD.sub(value, wanted)
+
+    return re.compile(pattern), change
 
 
 def is_res2net(names: Collection[str]) -> bool:
