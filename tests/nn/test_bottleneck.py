@@ -14,7 +14,7 @@ from torchvision.models.resnet import Bottleneck
 from res2net.errors import InputError
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck, initialise, shortcut_layers
-from res2net.nn.layers import NORMS
+from res2net.nn.layers import NormName
 from res2net.nn.res2conv import Mode, PassThrough
 
 SMALL = {"base_width": 32, "scale": 4}
@@ -170,7 +170,7 @@ def blocks(draw):
         downsample=shortcut,
         se_reduction=draw(st.sampled_from([None, 1, 16])),
         drop_path=draw(st.sampled_from([0.0, 0.1])),
-        norm=draw(st.sampled_from(NORMS)),
+        norm=draw(st.sampled_from(get_args(NormName))),
         dims=dims,
         kernel_size=draw(st.sampled_from([3, 5])),
         stride=stride,

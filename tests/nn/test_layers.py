@@ -1,18 +1,20 @@
 """Layers by number of dimensions, and normalisations and activations by name."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
 from res2net.errors import InputError
+from res2net.nn import stem_layers
 from res2net.nn.layers import (
     ACTIVATIONS,
-    NORMS,
+    NormName,
     activation,
     adaptive_avg_pool,
     avg_pool,
     conv,
-    max_pool,
     norm_layer,
     per_dimension,
 )
@@ -34,7 +36,6 @@ def test_a_stride_divides_the_size_and_rounds_up(dims):
     expected = tuple(-(-size // 2) for size in SIZE[:dims])
     x = torch.randn(1, 4, *SIZE[:dims])
     assert conv(dims, 4, 2, 3, stride=2)(x).shape[2:] == expected
-    assert max_pool(dims, 3, stride=2, padding=1)(x).shape[2:] == expected
     assert avg_pool(dims, 2, stride=2, ceil_mode=True)(x).shape[2:] == expected
 
 
@@ -67,7 +68,7 @@ def test_other_dimensions(dims):
     for make in (
         lambda: conv(dims, 3, 3),
         lambda: avg_pool(dims, 2, stride=2),
-        lambda: max_pool(dims, 2, stride=2, padding=0),
+        lambda: stem_layers("conv7", 3, 8, dims=dims),
         lambda: adaptive_avg_pool(dims),
         lambda: norm_layer("batch", 4, dims),
         lambda: norm_layer("instance", 4, dims),
@@ -77,7 +78,7 @@ def test_other_dimensions(dims):
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", get_args(NormName))
 def test_normalisations_keep_the_shape(norm, dims):
     x = torch.randn(2, 12, *SIZE[:dims])
     assert norm_layer(norm, 12, dims)(x).shape == x.shape

@@ -10,11 +10,12 @@ from torch import nn
 from res2net.kernels import SplitOrder
 from res2net.measure import split_fields
 from res2net.nn import Res2Conv
-from res2net.nn.layers import ACTIVATIONS, NORMS
+from res2net.nn.layers import ACTIVATIONS, NormName
 from res2net.nn.res2conv import Mode, Order, PassThrough
 
 # The same examples in every run, so that a failure is of the change that was made.
 many = settings(max_examples=100, deadline=None, derandomize=True)
+NORMS = get_args(NormName)
 GLOBAL = ("instance", "group", "layer")
 """Normalisations that see all positions."""
 

@@ -9,8 +9,7 @@ from torch import nn
 
 from res2net.errors import InputError
 from res2net.nn import shortcut_layers, stem_layers
-from res2net.nn.shortcut import Shortcut
-from res2net.nn.stem import STEM_STRIDES
+from res2net.nn.stem import STEM_STRIDES, Shortcut
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])

@@ -19,7 +19,7 @@ from res2net.measure.counts import without_weights
 from res2net.measure.field import ReceptiveField
 from res2net.measure.flow import POINTWISE, Flow, Node, Value, record
 from res2net.nn import Res2Bottleneck, Res2Conv, SqueezeExcitation
-from res2net.nn.shortcut import SameAvgPool
+from res2net.nn.stem import SameAvgPool
 
 __all__ = ["HasFeatures", "ReceptiveField", "field_of", "receptive_field", "split_fields", "stage_fields"]
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
 from res2net.kernels import BatchNorm, Convolution, SplitOrder, interior_recomputed
-from res2net.nn.attention import SqueezeExcitation
 from res2net.nn.layers import (
     Activation,
     IntOrTuple,
     Norm,
+    SqueezeExcitation,
     activation,
     check_positive,
     conv,

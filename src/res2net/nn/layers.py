@@ -1,9 +1,9 @@
-"""Layers of torch for any number of dimensions, and normalisations and activations by name."""
+"""Layers of torch for any number of dimensions, normalisations and activations by name, and channel attention."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,13 +14,13 @@ __all__ = [
     "Activation",
     "IntOrTuple",
     "Norm",
+    "SqueezeExcitation",
     "activation",
     "adaptive_avg_pool",
     "avg_pool",
     "check_positive",
     "check_probability",
     "conv",
-    "max_pool",
     "norm_layer",
     "per_dimension",
     "stochastic_depth",
@@ -84,7 +84,6 @@ ACTIVATIONS: dict[ActivationName, Callable[[bool], nn.Module]] = {
     "none": lambda _inplace: nn.Identity(),
 }
 """For each name, a function of whether to work in place that makes the activation."""
-NORMS: tuple[NormName, ...] = get_args(NormName)
 
 
 def per_dimension(value: IntOrTuple, dims: int, what: str) -> tuple[int, ...]:
@@ -169,12 +168,6 @@ def avg_pool(
     )
 
 
-def max_pool(dims: int, kernel_size: int, *, stride: int, padding: int) -> nn.Module:
-    """Make a maximum pooling in `dims` dimensions."""
-    check_dims(dims)
-    return MAX_POOL[dims](kernel_size, stride=stride, padding=padding)
-
-
 def adaptive_avg_pool(dims: int) -> nn.Module:
     """Make the global average in `dims` dimensions: `(N, C, *size)` to `(N, C, 1, ...)`."""
     check_dims(dims)
@@ -190,7 +183,7 @@ def norm_layer(norm: Norm, channels: int, dims: int) -> nn.Module:
     if not isinstance(norm, str):
         return norm(channels)
     check_dims(dims)
-    check_choice("Normalisation", norm, NORMS)
+    check_choice("Normalisation", norm, NormName)
     if norm == "batch":
         return BATCH_NORM[dims](channels)
     if norm == "instance":
@@ -218,3 +211,34 @@ def stochastic_depth(probability: float) -> nn.Module:
     from torchvision.ops import StochasticDepth  # it takes seconds to import, and few networks need it
 
     return StochasticDepth(probability, mode="row")
+
+
+class SqueezeExcitation(nn.Module):
+    """Squeeze-and-excitation: each channel is scaled by a gate computed from the means of all channels.
+
+    Source: Hu et al., CVPR 2018. torchvision has this module for two dimensions only.
+
+    Args:
+        channels: number of input and of output channels.
+        reduction: the hidden layer has `channels // reduction` channels, at least one.
+        dims: number of dimensions of the signal: 1, 2 or 3.
+
+    Shape: `(N, channels, *size)` to the same.
+
+    Raises:
+        InputError: the reduction is not a positive integer, or the number of dimensions is not 1, 2 or 3.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, *, dims: int = 2) -> None:
+        super().__init__()
+        check_positive("Reduction", reduction)
+        hidden = max(1, channels // reduction)
+        self.fc1 = conv(dims, channels, hidden, bias=True)
+        self.act = nn.ReLU(inplace=True)
+        self.fc2 = conv(dims, hidden, channels, bias=True)
+        self.gate = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, channels, *size)` to the same shape, each channel scaled by a factor between 0 and 1."""
+        mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
+        return x * self.gate(self.fc2(self.act(self.fc1(mean))))

@@ -1,21 +1,23 @@
-"""Stems: the layers between the image and the first stage."""
+"""Stems, between the image and the first stage, and the shortcuts of residual blocks that change the size."""
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from res2net.errors import check_choice
 from res2net.nn.bottleneck import BlockOrder
-from res2net.nn.layers import Activation, Norm, activation, conv, max_pool, norm_layer
+from res2net.nn.layers import MAX_POOL, Activation, Norm, activation, avg_pool, check_dims, conv, norm_layer
 
-__all__ = ["STEM_STRIDES", "Stem", "stem_layers"]
+__all__ = ["STEM_STRIDES", "SameAvgPool", "Shortcut", "Stem", "shortcut_layers", "stem_layers"]
 
 Stem: TypeAlias = Literal["conv7", "deep", "conv3"]
 """The stem of ResNet, that of v1b / d (three 3x3 convolutions), or that for small images (one)."""
 STEM_STRIDES: dict[Stem, int] = {"conv7": 4, "deep": 4, "conv3": 1}
 """Stride of each stem, its pooling included."""
+Shortcut: TypeAlias = Literal["conv", "avg_pool"]
 
 
 def stem_layers(
@@ -39,7 +41,8 @@ def stem_layers(
     check_choice("Stem", stem, Stem)
     if stem == "conv3":
         return conv(dims, in_channels, channels, 3), nn.Identity()
-    pool = max_pool(dims, 3, stride=2, padding=1)
+    check_dims(dims)
+    pool = MAX_POOL[dims](3, stride=2, padding=1)
     if stem == "conv7":
         return conv(dims, in_channels, channels, 7, stride=2), pool
     half = channels // 2
@@ -56,3 +59,45 @@ def stem_layers(
         conv(dims, half, channels, 3),
     )
     return deep, pool
+
+
+class SameAvgPool(nn.Module):
+    """The average of 2 neighbours in each dimension at stride 1, with zeros behind the last position."""
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+        self.pool = avg_pool(dims, 2, stride=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(N, C, *size)` to the same shape."""
+        return self.pool(F.pad(x, (0, 1) * self.dims))
+
+
+def shortcut_layers(
+    shortcut: Shortcut,
+    in_channels: int,
+    out_channels: int,
+    *,
+    stride: int,
+    dilated: bool = False,
+    dims: int = 2,
+    norm: Norm = "batch",
+) -> nn.Sequential:
+    """Make the layers of a shortcut: a strided 1x1 convolution, or an average pooling and a 1x1 convolution.
+
+    The pooling is that of v1b / d: its kernel size is the stride, incomplete windows are kept, and padding does not
+    count. In a stage that is `dilated` instead of strided, the pooling has stride 1.
+
+    Shape: `(N, in_channels, *size)` to `(N, out_channels, *ceil(size / stride))`.
+    """
+    check_choice("Shortcut", shortcut, Shortcut)
+    norm_out = norm_layer(norm, out_channels, dims)
+    if shortcut == "conv":
+        return nn.Sequential(conv(dims, in_channels, out_channels, stride=stride), norm_out)
+    pool: nn.Module = nn.Identity()
+    if stride > 1:
+        pool = avg_pool(dims, stride, stride=stride, ceil_mode=True, count_include_pad=False)
+    elif dilated:
+        pool = SameAvgPool(dims)
+    return nn.Sequential(pool, conv(dims, in_channels, out_channels), norm_out)
