@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
 from res2net.errors import InputError, check_choice
-from res2net.kernels.chain import Layout, SplitOrder
-from res2net.kernels.folded import DEFAULTS, Act, ChainOptions, PassThrough, check_folded, folded_chain, output_shape
+from res2net.kernels.chain import Layout
+from res2net.kernels.folded import DEFAULTS, ChainOptions, check_folded, folded_chain, output_shape
 
 __all__ = ["BACKENDS", "Backend", "folded_chain_op", "triton_problem"]
 
@@ -59,29 +59,18 @@ def triton_problem(device: torch.device) -> str | None:
     return None if device.type == "cuda" or triton.knobs.runtime.interpret else f"the network is on {device}"
 
 
-@torch.library.custom_op("res2net::folded_chain", mutates_args=())
-def _folded_chain(
-    x: Tensor,
-    weights: Tensor,
-    biases: Tensor,
-    width: int,
-    scale: int,
-    hierarchical: bool,
-    split_order: str,
-    passes: bool,
-    stride: int,
-    dilation: int,
-    groups: int,
-    act: str,
-    pass_through: str | None,
-    pool_counts_padding: bool,
-    backend: str,
-    tf32: bool,
-) -> Tensor:
-    # The schema of an operator has numbers and strings only.
-    layout = Layout(width, scale, hierarchical, cast(SplitOrder, split_order), passes)
-    pass_through = cast(PassThrough | None, pass_through)
-    options = ChainOptions(stride, dilation, groups, cast(Act, act), pass_through, pool_counts_padding)
+SCHEMA = (
+    "(Tensor x, Tensor weights, Tensor biases, "
+    "SymInt width, SymInt scale, bool hierarchical, str split_order, bool passes, "
+    "SymInt stride, SymInt dilation, SymInt groups, str act, str? pass_through, bool pool_counts_padding, "
+    "str backend, bool tf32) -> Tensor"
+)
+"""The fields of a layout and of the options one by one, since operators take numbers and strings only."""
+
+
+@torch.library.custom_op("res2net::folded_chain", mutates_args=(), schema=SCHEMA)
+def _folded_chain(x: Tensor, weights: Tensor, biases: Tensor, *numbers: Any) -> Tensor:
+    layout, options, (backend, tf32) = Layout(*numbers[:5]), ChainOptions(*numbers[5:11]), numbers[11:]
     if backend == "reference":
         y = folded_chain(x, weights, biases, layout, options)
         return y.contiguous(memory_format=torch.channels_last)
@@ -93,16 +82,6 @@ def _folded_chain(
 
 
 @_folded_chain.register_fake
-def _(
-    x: Tensor,
-    weights: Tensor,
-    biases: Tensor,
-    width: int,
-    scale: int,
-    hierarchical: bool,
-    split_order: str,
-    passes: bool,
-    stride: int,
-    *options: object,
-) -> Tensor:
+def _(x: Tensor, weights: Tensor, biases: Tensor, *numbers: Any) -> Tensor:
+    stride = numbers[5]
     return torch.empty(output_shape(x, stride), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)

@@ -2,8 +2,7 @@
 
 from res2net.weights.download import cache_folder, fetch
 from res2net.weights.formats import FORMATS, SAME_NAMES, Format, Native, from_native, to_native
-from res2net.weights.inflate import inflate
-from res2net.weights.load import LoadReport, check_usable, describe, load
+from res2net.weights.load import LoadReport, check_usable, describe, inflate, load
 from res2net.weights.read import Checkpoint, read_checkpoint
 from res2net.weights.records import Preprocessing, WeightRecord, find_record, records
 from res2net.weights.save import atomic_write, save

@@ -110,20 +110,18 @@ def _download(record: WeightRecord, path: Path) -> None:
 
 
 def _transfer_with_retries(record: WeightRecord, path: Path, part: Path, show: Callable[..., None]) -> None:
-    for attempt, wait in enumerate((*WAITS, None)):
+    for wait in (0.0, *WAITS):
+        if wait:
+            time.sleep(wait)
         try:
             return _transfer(record.address, part, show)
-        except _UnreachableError as error:
-            if attempt == 0:
+        except _InterruptedError as error:
+            if isinstance(error, _UnreachableError) and not wait:
                 raise InputError(
                     f"Cannot reach {urlsplit(record.address).netloc} ({error}): download {record.address} on a machine "
                     f"with a connection and copy it to {path}."
                 ) from error
             reason = str(error)
-        except _InterruptedError as error:
-            reason = str(error)
-        if wait is not None:
-            time.sleep(wait)
     kept = part.stat().st_size / 1e6 if part.exists() else 0.0
     raise InputError(
         f"The download of {record.address} broke {len(WAITS) + 1} times ({reason}): run again to resume from the "

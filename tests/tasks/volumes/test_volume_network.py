@@ -59,7 +59,7 @@ def test_the_networks_that_are_compared_cost_the_same():
 
 
 def test_weights_for_images_become_those_for_volumes():
-    from res2net.weights.inflate import inflate
+    from res2net.weights import inflate
 
     image = res2net.create_model(FLAT, in_channels=1, num_classes=0)
     deep = network(DEEP)
