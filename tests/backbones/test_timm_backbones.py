@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from res2net.backbones.others import TimmBackbone
+from res2net.backbones.from_timm import TimmBackbone
 from res2net.backbones.registry import build, variant, variant_names
 from res2net.errors import InputError
 from res2net.weights import Checkpoint, to_native

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from res2net.backbones.others import TimmBackbone
+from res2net.backbones.from_timm import TimmBackbone
 from res2net.backbones.registry import build, variant, variant_names
 
 # Some are timm's own networks, whose tests are in test_timm_backbones.py.

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from res2net.backbones.others import TimmBackbone
+from res2net.backbones.from_timm import TimmBackbone
 from res2net.measure import stage_fields
 
 

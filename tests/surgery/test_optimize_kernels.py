@@ -15,8 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from res2net import convert, create_model, optimize
 from res2net.errors import InputError
 from res2net.nn import Res2Bottleneck, Res2Conv
-from res2net.surgery.folded import FoldedChain
-from res2net.surgery.fused import Chain, PackedConv, StageChain
+from res2net.surgery.fused import Chain, FoldedChain, PackedConv, StageChain
 
 with_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 

@@ -20,9 +20,9 @@ from res2net.backbones.registry import build, family_example, variant, variant_n
 from res2net.backbones.stages import check_stages
 from res2net.errors import InputError, check_choice
 from res2net.optional import needs
-from res2net.weights import Checkpoint, WeightRecord, check_usable, fetch, find_record, read_checkpoint, records
+from res2net.weights import Checkpoint, WeightRecord, fetch, read_checkpoint, records
 from res2net.weights.load import why_unusable
-from res2net.zoo import create_model
+from res2net.zoo import create_model, find_checkpoint
 
 with needs("This adapter", "timm", extra="adapters"):
     from timm import models as timm_models
@@ -264,7 +264,11 @@ def _create(
     checkpoint = None
     # timm loads its own checkpoints.
     if pretrained and not (cfg.source or cfg.state_dict):
-        pretrained, checkpoint = False, _find_checkpoint(name, cfg, cache_dir)
+        pretrained = False
+        if cfg.file:
+            checkpoint = read_checkpoint(cfg.file)
+        else:
+            checkpoint = find_checkpoint(name, cfg.tag or "in1k", download=partial(fetch, cache=cache_dir))
     return timm_models.build_model_with_cfg(
         partial(_build, name, checkpoint),
         timm_name,
@@ -275,16 +279,6 @@ def _create(
         cache_dir=cache_dir,
         **options,
     )
-
-
-def _find_checkpoint(name: str, cfg: Any, cache_dir: str | None) -> Checkpoint:
-    """Read the file that a configuration of timm names, or the published weights of its tag."""
-    if cfg.file:
-        return read_checkpoint(cfg.file)
-    record = find_record(name, cfg.tag or "in1k")
-    check_usable(record)
-    path = fetch(record, cache=cache_dir)
-    return Checkpoint(read_checkpoint(path).tensors, record.to_metadata(), path)
 
 
 def _build(

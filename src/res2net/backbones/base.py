@@ -31,7 +31,7 @@ class Backbone(nn.Module):
     head; or it calls `declare` and implements `forward` itself.
 
     Args:
-        num_classes: number of classes of the classifier; 0 for no classifier.
+        num_classes: number of classes of the classifier; 0 for no classifier: `forward` returns the last features.
         in_channels: number of channels of the image.
         dims: number of dimensions of the signal: 1, 2 (images) or 3.
         dropout: probability of dropping a feature before the classifier in training.

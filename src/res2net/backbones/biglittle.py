@@ -15,15 +15,7 @@ from res2net.backbones.stages import StageSteps, check_layers, rising, stage_ste
 from res2net.errors import InputError
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
-from res2net.nn.layers import (
-    Activation,
-    Norm,
-    activation,
-    avg_pool,
-    check_positive,
-    conv,
-    norm_layer,
-)
+from res2net.nn.layers import Activation, LayerStyle, Norm, activation, avg_pool, check_positive
 
 __all__ = ["BigLittleNet"]
 
@@ -41,22 +33,17 @@ class BigLittleStem(nn.Module):
     Shape: `(N, channels, *size)` to `(N, channels, *ceil(size / 2))`.
     """
 
-    def __init__(self, channels: int, alpha: int, *, dims: int, norm: Norm, act: Activation) -> None:
+    def __init__(self, channels: int, alpha: int, style: LayerStyle) -> None:
         super().__init__()
         few = channels // alpha
-        self.big = nn.Sequential(conv(dims, channels, channels, 3, stride=2), norm_layer(norm, channels, dims))
+        self.big = nn.Sequential(*style.conv_norm(channels, channels, 3, stride=2))
         self.little = nn.Sequential(
-            conv(dims, channels, few, 3),
-            norm_layer(norm, few, dims),
-            activation(act),
-            conv(dims, few, few, 3, stride=2),
-            norm_layer(norm, few, dims),
-            activation(act),
-            conv(dims, few, channels),
-            norm_layer(norm, channels, dims),
+            *style.conv_norm_act(channels, few, 3),
+            *style.conv_norm_act(few, few, 3, stride=2),
+            *style.conv_norm(few, channels),
         )
-        self.act = activation(act)
-        self.fusion = nn.Sequential(conv(dims, channels, channels), norm_layer(norm, channels, dims), activation(act))
+        self.act = activation(style.act)
+        self.fusion = nn.Sequential(*style.conv_norm_act(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, channels, *size)` to `(N, channels, *ceil(size / 2))`."""
@@ -73,15 +60,11 @@ class BigLittleModule(nn.Module):
     Args:
         block: makes a block from its input channels, planes, `stride`, `dilation`, `mode` and `drop_path`.
         layers: number of blocks of the stage, two or more.
-        in_channels: number of input channels.
-        out_channels: number of output channels.
+        in_channels, out_channels: of the stage.
         steps: stride of the fusion block, and dilation of all blocks.
         drop_paths: drop rates of the blocks in order: big branch, little branch, fusion.
-        alpha: divisor of the channels of the little branch.
-        beta: divisor of the number of blocks of the little branch.
-        dims: dimensions of the signal.
-        norm: normalisation of the 1x1 convolutions outside of blocks.
-        act: activation of the sum.
+        alpha, beta: divisors of the channels and of the number of blocks of the little branch.
+        style: style of the layers outside of blocks.
 
     Shape: `(N, in_channels, *size)` to `(N, out_channels, *ceil(size / step))`.
     """
@@ -97,21 +80,19 @@ class BigLittleModule(nn.Module):
         *,
         alpha: int,
         beta: int,
-        dims: int,
-        norm: Norm,
-        act: Activation,
+        style: LayerStyle,
     ) -> None:
         super().__init__()
         few = out_channels // alpha
         inside = replace(steps, step=1, dilation=steps.first_dilation, reduces=False)
-        branch = partial(block_sequence, block, drop_paths=drop_paths, dims=dims, norm=norm)
+        branch = partial(block_sequence, block, drop_paths=drop_paths, style=style)
         self.big = branch(layers - 1, in_channels, out_channels, replace(inside, step=2, reduces=True))
         last = self.big[-1]
         assert isinstance(last, Res2Bottleneck)
         last.act3 = nn.Identity()
         self.little = branch(little_layers(layers, beta), in_channels, few, inside)
-        self.little_e = nn.Sequential(conv(dims, few, out_channels), norm_layer(norm, out_channels, dims))
-        self.act = activation(act)
+        self.little_e = nn.Sequential(*style.conv_norm(few, out_channels))
+        self.act = activation(style.act)
         self.fusion = branch(1, out_channels, out_channels, steps)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,9 +114,7 @@ def block_sequence(
     out_channels: int,
     steps: StageSteps,
     drop_paths: Iterator[float],
-    *,
-    dims: int,
-    norm: Norm,
+    style: LayerStyle,
 ) -> nn.Sequential:
     """Make blocks of `out_channels` in sequence, the first of which has the stride of `steps`.
 
@@ -143,29 +122,24 @@ def block_sequence(
     number of channels changes. Where dilation replaces the stride the pooling stays, at stride 1, so that the names of
     weights stay the same.
     """
-    blocks = []
-    for index in range(count):
-        planes = out_channels // EXPANSION
-        if index:
-            blocks.append(block(out_channels, planes, dilation=steps.dilation, drop_path=next(drop_paths)))
-            continue
-        first = block(
-            in_channels,
-            planes,
-            stride=steps.step,
-            dilation=steps.first_dilation,
-            mode="stage" if steps.reduces else "hierarchical",
-            drop_path=next(drop_paths),
-        )
-        shortcut: list[nn.Module] = []
-        if steps.reduces:
-            shortcut.append(avg_pool(dims, 3, stride=steps.step, padding=1))
-        if in_channels != out_channels:
-            shortcut += [conv(dims, in_channels, out_channels), norm_layer(norm, out_channels, dims)]
-        if shortcut:
-            first.downsample = nn.Sequential(*shortcut)
-        blocks.append(first)
-    return nn.Sequential(*blocks)
+    planes = out_channels // EXPANSION
+    first = block(
+        in_channels,
+        planes,
+        stride=steps.step,
+        dilation=steps.first_dilation,
+        mode="stage" if steps.reduces else "hierarchical",
+        drop_path=next(drop_paths),
+    )
+    shortcut = [avg_pool(style.dims, 3, stride=steps.step, padding=1)] if steps.reduces else []
+    if in_channels != out_channels:
+        shortcut += style.conv_norm(in_channels, out_channels)
+    if shortcut:
+        first.downsample = nn.Sequential(*shortcut)
+    others = (
+        block(out_channels, planes, dilation=steps.dilation, drop_path=next(drop_paths)) for _ in range(count - 1)
+    )
+    return nn.Sequential(first, *others)
 
 
 class BigLittleNet(Backbone):
@@ -178,18 +152,14 @@ class BigLittleNet(Backbone):
     Args:
         layers: number of blocks of each stage, as in the ResNet that it is made from.
         channels: planes of each stage; a stage has four times as many output channels.
-        alpha: divisor of the channels of the little branches.
-        beta: divisor of the number of blocks of the little branches.
-        num_classes: number of classes of the classifier; 0 for no classifier: `forward` returns the last features.
-        in_channels: number of channels of the image.
+        alpha, beta: divisors of the channels and of the number of blocks of the little branches.
+        num_classes, in_channels, dims, dropout: as in `Backbone`.
         output_stride: stride of the last stage (32, 16, 8); dilation replaces the strides beyond it. Big branches
             still work at half the size.
-        dims: number of dimensions of the signal: 1, 2 or 3.
         stem_channels: number of channels of the stem.
         scale, base_width, cardinality, split_order, recompute: as in `Res2Bottleneck`.
         norm, act: as in `Res2Bottleneck`; also used outside of blocks.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
-        dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero, as the official code does.
 
     Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
@@ -223,10 +193,9 @@ class BigLittleNet(Backbone):
     ) -> None:
         super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
         check_structure(layers, channels, stem_channels, alpha, beta)
-        self.conv1 = conv(dims, in_channels, stem_channels, 7, stride=2)
-        self.bn1 = norm_layer(norm, stem_channels, dims)
-        self.act1 = activation(act)
-        self.stem = BigLittleStem(stem_channels, alpha, dims=dims, norm=norm, act=act)
+        style = LayerStyle(dims, norm, act)
+        self.conv1, self.bn1, self.act1 = style.conv_norm_act(in_channels, stem_channels, 7, stride=2)
+        self.stem = BigLittleStem(stem_channels, alpha, style)
 
         # Each stride doubles that before, except that of the last big-little stage.
         strides = [STEM_STRIDE * 2**index for index in range(1, len(layers) - 1)]
@@ -245,15 +214,16 @@ class BigLittleNet(Backbone):
             recompute=recompute,
         )
         drop_paths = rising(drop_path_rate, layers[-1] + sum(n + little_layers(n, beta) for n in layers[:-1]))
-        module = partial(BigLittleModule, block, alpha=alpha, beta=beta, dims=dims, norm=norm, act=act)
         widths = (stem_channels, *(planes * EXPANSION for planes in channels))
         parts: dict[str, Sequence[str]] = {"conv1": ("conv1", "bn1", "act1"), "stem": ("stem",)}
         for index, (count, step) in enumerate(zip(layers, steps, strict=True)):
             given, wanted = widths[index : index + 2]
             if index < len(layers) - 1:
-                stage: nn.Module = module(count, given, wanted, step, drop_paths)
+                stage: nn.Module = BigLittleModule(
+                    block, count, given, wanted, step, drop_paths, alpha=alpha, beta=beta, style=style
+                )
             else:
-                stage = block_sequence(block, count, given, wanted, step, drop_paths, dims=dims, norm=norm)
+                stage = block_sequence(block, count, given, wanted, step, drop_paths, style)
             parts[f"layer{index + 1}"] = (f"layer{index + 1}",)
             self.add_module(f"layer{index + 1}", stage)
         levels = (Stage(width, step.stride) for width, step in zip(widths[1:], steps, strict=True))

@@ -84,8 +84,7 @@ class WideBlock(nn.Module):
     Where the channels change, the shortcut is a 1x1 convolution of the activated input.
 
     Args:
-        in_channels: number of input channels.
-        out_channels: number of output channels.
+        in_channels, out_channels: of the block.
         steps: stride of the first convolution, and dilation of both.
         dropout: probability of dropping a value between the convolutions in training.
         drop_path: probability of dropping the residual branch of a sample in training.
@@ -174,10 +173,7 @@ class WideResNet(Backbone):
 class DenseLayer(nn.Module):
     """A 1x1 and a 3x3 convolution, each after its normalisation and ReLU, whose output is concatenated to the input.
 
-    Args:
-        in_channels: number of input channels.
-        growth_rate: number of channels added; the 1x1 convolution has four times as many.
-        dilation: dilation of the 3x3 convolution.
+    The 1x1 convolution has `4 * growth_rate` output channels, and the other one the dilation.
 
     Shape: `(N, in_channels, H, W)` to `(N, in_channels + growth_rate, H, W)`.
     """

@@ -15,7 +15,7 @@ from res2net.backbones.stages import StageSteps, check_layers, rising, stage_ste
 from res2net.errors import InputError
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
-from res2net.nn.layers import MAX_POOL, Activation, Norm, activation, conv, norm_layer
+from res2net.nn.layers import MAX_POOL, Activation, LayerStyle, Norm, conv
 
 __all__ = ["DLA"]
 
@@ -26,11 +26,9 @@ EXPANSION = 2
 class Root(nn.Module):
     """The aggregation node of a tree: concatenation, 1x1 convolution, normalisation and activation."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, dims: int, norm: Norm, act: Activation) -> None:
+    def __init__(self, in_channels: int, out_channels: int, style: LayerStyle) -> None:
         super().__init__()
-        self.conv = conv(dims, in_channels, out_channels)
-        self.bn = norm_layer(norm, out_channels, dims)
-        self.act = activation(act)
+        self.conv, self.bn, self.act = style.conv_norm_act(in_channels, out_channels)
 
     def forward(self, gathered: Sequence[Tensor]) -> Tensor:
         """Maps of the same size with `in_channels` in total to `(N, out_channels, *size)`."""
@@ -46,13 +44,10 @@ class Tree(nn.Module):
     Args:
         depth: depth of the tree.
         block: makes a block from its input channels, planes, `stride`, `dilation`, `mode` and `drop_path`.
-        root: makes a root from its input and output channels.
-        in_channels: number of input channels.
-        out_channels: number of output channels of the tree and of every block.
+        style: style of the roots and of the projection.
+        in_channels, out_channels: of the tree; every block has as many output channels.
         steps: strides and dilations of the blocks.
         drop_paths: drop rates of the blocks, in order.
-        dims: dimensions of the signal.
-        norm: normalisation of the projection.
         keeps_input: whether the roots also aggregate the input.
         gathered_channels: number of channels of the maps that `forward` is given in addition.
 
@@ -63,14 +58,12 @@ class Tree(nn.Module):
         self,
         depth: int,
         block: Callable[..., Res2Bottleneck],
-        root: Callable[[int, int], Root],
+        style: LayerStyle,
         in_channels: int,
         out_channels: int,
         steps: StageSteps,
         drop_paths: Iterator[float],
         *,
-        dims: int,
-        norm: Norm,
         keeps_input: bool = False,
         gathered_channels: int = 0,
     ) -> None:
@@ -80,22 +73,18 @@ class Tree(nn.Module):
         gathered_channels += in_channels if keeps_input else 0
         self.downsample: nn.Module = nn.Identity()
         if steps.reduces and (depth == 1 or keeps_input):
-            self.downsample = tree_pool(dims, steps)
+            self.downsample = tree_pool(style.dims, steps)
         if depth > 1:
-            tree = partial(Tree, depth - 1, block, root, dims=dims, norm=norm)
-            self.tree1: nn.Module = tree(in_channels, out_channels, steps, drop_paths)
+            tree = partial(Tree, depth - 1, block, style, out_channels=out_channels, drop_paths=drop_paths)
+            self.tree1: nn.Module = tree(in_channels, steps=steps)
             self.tree2: nn.Module = tree(
-                out_channels,
-                out_channels,
-                steps.after_first(),
-                drop_paths,
-                gathered_channels=gathered_channels + out_channels,
+                out_channels, steps=steps.after_first(), gathered_channels=gathered_channels + out_channels
             )
             return
         planes = out_channels // EXPANSION
         self.project: nn.Module = nn.Identity()
         if in_channels != out_channels:
-            self.project = nn.Sequential(conv(dims, in_channels, out_channels), norm_layer(norm, out_channels, dims))
+            self.project = nn.Sequential(*style.conv_norm(in_channels, out_channels))
         self.tree1 = block(
             in_channels,
             planes,
@@ -105,7 +94,7 @@ class Tree(nn.Module):
             drop_path=next(drop_paths),
         )
         self.tree2 = block(out_channels, planes, dilation=steps.dilation, drop_path=next(drop_paths))
-        self.root = root(2 * out_channels + gathered_channels, out_channels)
+        self.root = Root(2 * out_channels + gathered_channels, out_channels, style)
 
     def forward(self, x: Tensor, gathered: Sequence[Tensor] = ()) -> Tensor:
         """Compute the output of the tree; `gathered` are maps of its size from the trees around it."""
@@ -137,16 +126,13 @@ class DLA(Backbone):
     Args:
         levels: number of convolutions of each of the first two levels, and depth of the tree of each other level.
         channels: number of output channels of each level; even for trees.
-        num_classes: number of classes of the classifier; 0 for no classifier: `forward` returns the last features.
-        in_channels: number of channels of the image.
+        num_classes, in_channels, dims, dropout: as in `Backbone`.
         output_stride: stride of the last level (32, 16, 8, 4); dilation replaces the strides beyond it. The weights
             are the same at any output stride.
-        dims: number of dimensions of the signal: 1, 2 or 3.
         scale, cardinality, split_order, recompute: as in `Res2Bottleneck`.
         base_width: as in `Res2Bottleneck`; a block has half as many planes as output channels.
         norm, act: as in `Res2Bottleneck`; also used outside of blocks.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
-        dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero; the official code does not.
 
     Shape: `(N, in_channels, *size)` to `(N, num_classes)`.
@@ -182,41 +168,30 @@ class DLA(Backbone):
         for count in channels[2:]:
             if count % EXPANSION:
                 raise InputError(f"{count} channels of a tree do not fit: give an even number.")
-        convolutions = partial(convolution_level, dims=dims, norm=norm, act=act)
-        self.base_layer = convolutions(1, in_channels, channels[0], kernel_size=7)
-        self.level0 = convolutions(levels[0], channels[0], channels[0])
-        self.level1 = convolutions(levels[1], channels[0], channels[1], stride=2)
+        style = LayerStyle(dims, norm, act)
+        self.base_layer = nn.Sequential(*style.conv_norm_act(in_channels, channels[0], 7))
+        self.level0 = convolution_level(levels[0], channels[0], channels[0], style)
+        self.level1 = convolution_level(levels[1], channels[0], channels[1], style, stride=2)
 
         steps = stage_steps([2**index for index in range(2, len(levels))], 2, output_stride)
-        tree = partial(
-            Tree,
-            block=partial(
-                Res2Bottleneck,
-                base_width=base_width,
-                scale=scale,
-                cardinality=cardinality,
-                expansion=EXPANSION,
-                split_order=split_order,
-                norm=norm,
-                act=act,
-                dims=dims,
-                recompute=recompute,
-            ),
-            root=partial(Root, dims=dims, norm=norm, act=act),
-            drop_paths=rising(drop_path_rate, sum(2**depth for depth in levels[2:])),
-            dims=dims,
+        block = partial(
+            Res2Bottleneck,
+            base_width=base_width,
+            scale=scale,
+            cardinality=cardinality,
+            expansion=EXPANSION,
+            split_order=split_order,
             norm=norm,
+            act=act,
+            dims=dims,
+            recompute=recompute,
         )
+        drop_paths = rising(drop_path_rate, sum(2**depth for depth in levels[2:]))
         parts: dict[str, Sequence[str]] = {"stem": ("base_layer", "level0", "level1")}
         for index, step in enumerate(steps, start=2):
-            level = tree(
-                levels[index],
-                in_channels=channels[index - 1],
-                out_channels=channels[index],
-                steps=step,
-                keeps_input=index > 2,
-            )
-            self.add_module(f"level{index}", level)
+            widths = channels[index - 1], channels[index]
+            tree = Tree(levels[index], block, style, *widths, step, drop_paths, keeps_input=index > 2)
+            self.add_module(f"level{index}", tree)
             parts[f"level{index}"] = (f"level{index}",)
         strides = (2, *(step.stride for step in steps))
         self.finish(map(Stage, channels[1:], strides), parts, zero_init_last=zero_init_last)
@@ -231,25 +206,12 @@ class DLA(Backbone):
 
 
 def convolution_level(
-    count: int,
-    in_channels: int,
-    out_channels: int,
-    *,
-    dims: int,
-    norm: Norm,
-    act: Activation,
-    kernel_size: int = 3,
-    stride: int = 1,
+    count: int, in_channels: int, out_channels: int, style: LayerStyle, *, stride: int = 1
 ) -> nn.Sequential:
-    """Make convolutions, each with its normalisation and activation; the first has the stride."""
-    layers: list[nn.Module] = []
-    for _ in range(count):
-        layers += [
-            conv(dims, in_channels, out_channels, kernel_size, stride=stride),
-            norm_layer(norm, out_channels, dims),
-            activation(act),
-        ]
-        in_channels, stride = out_channels, 1
+    """Make 3x3 convolutions, each with its normalisation and activation; the first has the stride."""
+    layers = style.conv_norm_act(in_channels, out_channels, 3, stride=stride)
+    for _ in range(count - 1):
+        layers += style.conv_norm_act(out_channels, out_channels, 3)
     return nn.Sequential(*layers)
 
 

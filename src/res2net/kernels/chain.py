@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Layout", "SplitOrder", "Step", "chain", "chain_backward", "chain_in_place"]
+__all__ = ["Layout", "SplitOrder", "Step", "chain", "chain_backward"]
 
 Step: TypeAlias = Callable[[Tensor], Tensor]
 SplitOrder: TypeAlias = Literal["official", "paper", "arxiv-v1"]
@@ -49,7 +49,9 @@ class Layout:
         return self.hierarchical and self.split_order == "arxiv-v1"
 
 
-def chain(x: Tensor, branches: Sequence[Step], layout: Layout, pass_through: Step | None = None) -> Tensor:
+def chain(
+    x: Tensor, branches: Sequence[Step], layout: Layout, pass_through: Step | None = None, *, in_place: bool = False
+) -> Tensor:
     """Apply a branch to each convolved split, added to the output of the split before it.
 
     Args:
@@ -57,6 +59,8 @@ def chain(x: Tensor, branches: Sequence[Step], layout: Layout, pass_through: Ste
         branches: the function of each convolved split, in order.
         layout: how the splits are connected.
         pass_through: the function of the split that passes through; by default the identity.
+        in_place: write the outputs into `x` and return it, which saves copies. It has no gradient, and needs functions
+            that keep the shape of a split.
     """
     if layout.scale == 1:
         return branches[0](x)
@@ -68,24 +72,13 @@ def chain(x: Tensor, branches: Sequence[Step], layout: Layout, pass_through: Ste
         split = splits[index]
         if before is not None:
             split = before + split
-        splits[index] = branch(split)
-        before = splits[index] if layout.hierarchical else None
-    return torch.cat(splits, 1)
-
-
-def chain_in_place(x: Tensor, branches: Sequence[Step], layout: Layout) -> Tensor:
-    """Compute `chain` in place, without a gradient, for branches that keep the shape of a split.
-
-    It saves the copies that splitting and concatenation make.
-    """
-    splits = x.split(layout.width, 1)
-    before = splits[layout.passed] if layout.passed is not None and layout.starts_with_passed else None
-    for index, branch in zip(layout.convolved, branches, strict=True):
-        split = splits[index]
-        y = branch(split if before is None else before + split)
-        split.copy_(y)
+        y = branch(split)
+        if in_place:
+            splits[index].copy_(y)
+        else:
+            splits[index] = y
         before = y if layout.hierarchical else None
-    return x
+    return x if in_place else torch.cat(splits, 1)
 
 
 def chain_backward(

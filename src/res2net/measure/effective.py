@@ -33,12 +33,11 @@ class EffectiveField:
 
         In one or three dimensions these are intervals or cubes.
         """
-        distance = torch.zeros_like(self.gradient)
-        for axis, (size, middle) in enumerate(zip(self.gradient.shape, self.centre, strict=True)):
-            along = (torch.arange(size, dtype=self.gradient.dtype) - middle).abs()
-            shape = [1] * self.gradient.ndim
-            shape[axis] = size
-            distance = torch.maximum(distance, along.view(shape))
+        along = [
+            (torch.arange(size, dtype=self.gradient.dtype) - middle).abs()
+            for size, middle in zip(self.gradient.shape, self.centre, strict=True)
+        ]
+        distance = torch.stack(torch.meshgrid(*along, indexing="ij")).amax(0)
         sides = (2 * distance + 1).ceil().long().flatten()
         return torch.bincount(sides - 1, weights=self.gradient.flatten()).cumsum(0)
 
@@ -90,12 +89,10 @@ def calibrate_norms(model: nn.Module, images: Tensor) -> None:
     Scales that start at zero, and so switch off a residual branch, are set to one, and batch normalisations take their
     statistics from `images`, `(N, C, *size)`, as in the first step of training.
     """
-    norms = [module for module in model.modules() if isinstance(module, _NormBase)]
-    for norm in norms:
+    momenta = {module: module.momentum for module in model.modules() if isinstance(module, _NormBase)}
+    for norm in momenta:
         if norm.weight is not None and not norm.weight.any():
             nn.init.ones_(norm.weight)
-    momenta = {norm: norm.momentum for norm in norms}
-    for norm in norms:
         norm.momentum = 1.0
     try:
         with evaluation(model), torch.no_grad():

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["POINTWISE", "Flow", "Node", "Value", "is_norm", "record", "tensors"]
+__all__ = ["DROPS", "POINTWISE", "Flow", "Node", "Value", "is_activation", "is_norm", "record", "tensors"]
 
 IN_PLACE_TOO = ("relu", "silu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "mish", "clamp", "sigmoid")
 IN_PLACE = tuple(f"{name}_" for name in IN_PLACE_TOO)
@@ -27,17 +27,9 @@ POINTWISE = frozenset({*IN_PLACE_TOO, *IN_PLACE, *ARITHMETIC, *SUMS, *OTHERS})
 """Names of elementwise functions of one or two tensors."""
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
-PLAIN = (
-    "Identity",
-    "DropPath",
-    "StochasticDepth",
-    "DropBlock2d",
-    "Swish",
-    "Mish",
-    "HardSwish",
-    "HardMish",
-    "HardSigmoid",
-)
+DROPS = ("DropPath", "StochasticDepth", "DropBlock2d")
+PLAIN = ("Identity", *DROPS, "Swish", "Mish", "HardSwish", "HardMish", "HardSigmoid")
+"""Names of classes of other libraries that are recorded as one step though they have no weights."""
 
 
 @dataclass(eq=False)
@@ -72,6 +64,11 @@ class Node:
     def output(self) -> Value:
         """The first output."""
         return self.outputs[0]
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The inputs and the outputs."""
+        return (*self.inputs, *self.outputs)
 
 
 @dataclass
@@ -110,6 +107,11 @@ def is_layer(module: nn.Module) -> bool:
     own = type(module).__module__
     known = own.startswith("torch.nn.modules") or ".activations" in own or type(module).__name__ in PLAIN
     return known or next(module.parameters(recurse=False), None) is not None
+
+
+def is_activation(module: nn.Module | None) -> bool:
+    """Whether a module is of a class of activations, some of which are gates or mix channels."""
+    return type(module).__module__ in ("torch.nn.modules.activation", "timm.layers.activations")
 
 
 def tensors(values: Any) -> list[Tensor]:

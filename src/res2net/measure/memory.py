@@ -62,7 +62,7 @@ def count_memory(model: nn.Module, input_size: tuple[int, ...], batch_size: int 
             raise
         training = None
     weights = {id(tensor): tensor for tensor in (*twin.parameters(), *twin.buffers())}.values()
-    return Memory(sum(_size(tensor.untyped_storage()) for tensor in weights), inference, training)
+    return Memory(sum(tensor.untyped_storage().nbytes() for tensor in weights), inference, training)
 
 
 def _peak_and_kept(twin: nn.Module, input_size: tuple[int, ...], batch_size: int) -> tuple[int, int]:
@@ -109,14 +109,10 @@ class _LiveStorages(TorchDispatchMode):
         if id(storage) in self._alive:
             return
         self._alive.add(id(storage))
-        self.now += _size(storage)
+        self.now += storage.nbytes()
         self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._free, id(storage), _size(storage)).atexit = False
+        weakref.finalize(storage, self._free, id(storage), storage.nbytes()).atexit = False
 
     def _free(self, key: int, size: int) -> None:
         self._alive.remove(key)
         self.now -= size
-
-
-def _size(storage: UntypedStorage) -> int:
-    return storage.nbytes()

@@ -26,12 +26,10 @@ __all__ = ["HasFeatures", "ReceptiveField", "field_of", "receptive_field", "spli
 SIDES = (256, 320, 384)
 """Sides of the input that a network is run with: all different, and divisible by most strides."""
 POOLS: dict[Any, Callable[..., nn.Module]] = {
-    function: layer
-    for dims, pools in enumerate(
-        ((nn.AvgPool1d, nn.MaxPool1d), (nn.AvgPool2d, nn.MaxPool2d), (nn.AvgPool3d, nn.MaxPool3d)), 1
-    )
-    for kind, layer in zip(("avg", "max"), pools, strict=True)
-    for function in (getattr(F, f"{kind}_pool{dims}d"), getattr(torch, f"{kind}_pool{dims}d", None))
+    getattr(module, f"{kind.lower()}_pool{dims}d", None): getattr(nn, f"{kind}Pool{dims}d")
+    for kind in ("Avg", "Max")
+    for dims in (1, 2, 3)
+    for module in (F, torch)
 }
 """Pooling functions, and the layers that take the same arguments."""
 RESHAPING = {
@@ -105,14 +103,9 @@ def _(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, axis: int) -> ReceptiveField:
     return _window(span, padding, module.stride[axis])
 
 
-@field_of.register
-def _(module: nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d, axis: int) -> ReceptiveField:
-    return _window(_along(module.kernel_size, axis) - 1, _along(module.padding, axis), _along(module.stride, axis))
-
-
-@field_of.register
-def _(module: nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d, axis: int) -> ReceptiveField:
-    span = (_along(module.kernel_size, axis) - 1) * _along(module.dilation, axis)
+@field_of.register(nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d | nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d)
+def _(module: Any, axis: int) -> ReceptiveField:
+    span = (_along(module.kernel_size, axis) - 1) * _along(getattr(module, "dilation", 1), axis)
     return _window(span, _along(module.padding, axis), _along(module.stride, axis))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from res2net.errors import InputError, check_choice
 __all__ = [
     "Activation",
     "IntOrTuple",
+    "LayerStyle",
     "Norm",
     "SqueezeExcitation",
     "activation",
@@ -201,6 +203,28 @@ def activation(act: Activation, *, inplace: bool = True) -> nn.Module:
         return act()
     check_choice("Activation", act, ACTIVATIONS)
     return ACTIVATIONS[act](inplace)
+
+
+@dataclass(frozen=True)
+class LayerStyle:
+    """The dimensions, the normalisation and the activation that layers of a network share."""
+
+    dims: int
+    norm: Norm
+    act: Activation
+
+    def conv_norm(
+        self, in_channels: int, out_channels: int, kernel_size: int = 1, *, stride: int = 1
+    ) -> list[nn.Module]:
+        """Make a convolution and its normalisation."""
+        convolution = conv(self.dims, in_channels, out_channels, kernel_size, stride=stride)
+        return [convolution, norm_layer(self.norm, out_channels, self.dims)]
+
+    def conv_norm_act(
+        self, in_channels: int, out_channels: int, kernel_size: int = 1, *, stride: int = 1
+    ) -> list[nn.Module]:
+        """Make a convolution, its normalisation and its activation."""
+        return [*self.conv_norm(in_channels, out_channels, kernel_size, stride=stride), activation(self.act)]
 
 
 def stochastic_depth(probability: float) -> nn.Module:

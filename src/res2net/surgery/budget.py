@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import starmap
 from operator import mul
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from torch import nn
 
 from res2net.measure import nearest_width
 from res2net.measure.flow import Node
-from res2net.surgery.find import Style, Taken
+from res2net.surgery.find import Absorbed, Style
 from res2net.surgery.replace import Form, Size
 from res2net.surgery.spaces import Space
 
@@ -48,7 +48,7 @@ class Unit:
     """Whether 1x1 convolutions are added before and after the splits."""
     between: tuple[Space, ...] = ()
     """The channel spaces before and after it, if they are resized."""
-    taken: Taken | None = None
+    absorbed: Absorbed | None = None
     """The normalisation and activation that the splits take over."""
     share: int | None = None
     """Channels per group in a split; None if a split is one group."""
@@ -82,24 +82,17 @@ class Unit:
         norm = sum(tensor.numel() for tensor in self.style.norm(16).parameters()) / 16
         return norm, sum(tensor.numel() for tensor in self.style.act().parameters())
 
-    def neighbour_costs(self, metric: Metric) -> list[float]:
-        """The cost of one channel in the layers that are resized, for each space."""
-        costs = []
-        for space in self.between:
-            cost = 0.0
-            for node in (*space.producers.values(), *space.consumers.values()):
-                cost += per_channel(node, space, metric)
-            if metric == "parameters":
-                for name, node in space.norms.items():
-                    if self.taken is None or name != self.taken.norm.name:
-                        cost += weights_per_channel(node.module)
-            costs.append(cost)
-        return costs
-
     @cached_property
     def channel_costs(self) -> dict[Metric, list[float]]:
         """The cost of one channel in the layers that are resized, by metric, for each space."""
-        return {metric: self.neighbour_costs(metric) for metric in get_args(Metric)}
+        costs: dict[Metric, list[float]] = {"parameters": [], "macs": []}
+        for space in self.between:
+            layers = (*space.producers.values(), *space.consumers.values())
+            for metric, of_spaces in costs.items():
+                of_spaces.append(sum(per_channel(node, space, metric) for node in layers))
+            kept = [name for name in space.norms if self.absorbed is None or name != self.absorbed.norm.name]
+            costs["parameters"][-1] += sum(weights_per_channel(space.norms[name].module) for name in kept)
+        return costs
 
     def before(self, metric: Metric) -> float:
         """The cost of all layers that change, in the original network."""
@@ -110,8 +103,8 @@ class Unit:
         if metric == "macs":
             return cost + weights * self.positions[1]
         cost += weights + form.bias * form.out_channels
-        if self.taken is not None:
-            cost += weights_per_channel(self.taken.norm.module) * form.out_channels
+        if self.absorbed is not None:
+            cost += weights_per_channel(self.absorbed.norm.module) * form.out_channels
         return cost
 
     def cost(self, number: int, metric: Metric) -> float:

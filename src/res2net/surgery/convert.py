@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -83,7 +84,7 @@ def convert(
     new, after = converted(model, units, options, inputs)
     if after is None or after.shapes != flow.shapes:
         # Some layer depends on the number of channels in a way that the recorded flow does not show.
-        units, kept = plan(twin, flow, Options(**{**vars(options), "resize": False}))
+        units, kept = plan(twin, flow, replace(options, resize=False))
         new, after = converted(model, units, options, inputs)
     if after is None or after.shapes != flow.shapes:
         raise InputError("The converted network does not run: select fewer convolutions with `only`.")
@@ -160,26 +161,26 @@ def install(model: nn.Module, unit: Unit, options: Options) -> None:
             unit.form, unit.size, unit.style, stage=unit.stage, ends=unit.ends, split_order=options.split_order
         ).to(weight.dtype)
     fresh = [made]
-    put(model, unit.name, made)
-    channels, taken = unit.size.channels, unit.taken
-    if taken is not None:
-        put(model, taken.norm.name, nn.Identity())
-        if taken.act is not None:
-            put(model, taken.act, nn.Identity())
+    replace_layer(model, unit.name, made)
+    channels, absorbed = unit.size.channels, unit.absorbed
+    if absorbed is not None:
+        replace_layer(model, absorbed.norm.name, nn.Identity())
+        if absorbed.act is not None:
+            replace_layer(model, absorbed.act, nn.Identity())
     for space in unit.between:
         for name in space.producers:
             fresh.append(resized_neighbour(model.get_submodule(name), outputs=channels))
-            put(model, name, fresh[-1])
+            replace_layer(model, name, fresh[-1])
         for name in space.consumers:
             fresh.append(resized_neighbour(model.get_submodule(name), inputs=channels))
-            put(model, name, fresh[-1])
+            replace_layer(model, name, fresh[-1])
         for name in space.norms:
-            if taken is None or name != taken.norm.name:
-                put(model, name, resized_norm(model.get_submodule(name), channels))
+            if absorbed is None or name != absorbed.norm.name:
+                replace_layer(model, name, resized_norm(model.get_submodule(name), channels))
     initialise_new(fresh)
 
 
-def put(model: nn.Module, name: str, layer: nn.Module) -> None:
+def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
     """Replace a layer everywhere in the network, in the same mode."""
     old = model.get_submodule(name)
     layer.train(old.training)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from res2net.measure.flow import Flow, Node, Value, is_norm
+from res2net.measure.flow import Flow, Node, Value, is_activation, is_norm
 from res2net.nn.layers import ActivationName, activation
 
-__all__ = ["Follow", "Style", "Taken", "followers", "resized_norm", "style_of"]
+__all__ = ["Absorbed", "Followers", "Style", "followers", "resized_norm", "style_of"]
 
 # Activations that can be applied twice without an effect, also after averaging their outputs.
 REPEATABLE = (nn.ReLU, nn.Hardtanh, nn.Identity)  # a ReLU6 is a Hardtanh
@@ -42,7 +42,7 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Follow:
+class Followers:
     """The calls that only the output of a convolution goes through."""
 
     norm: Node | None = None
@@ -50,21 +50,21 @@ class Follow:
     act: Node | None = None
     """The activation; None also if the normalisation includes one."""
 
-    def taken(self, flow: Flow) -> Taken | None:
+    def absorbed(self, flow: Flow) -> Absorbed | None:
         """The layers that the splits take over; None unless both can be removed, or the activation can be repeated."""
         if self.norm is None or flow.calls[self.norm.name] > 1:
             return None
         if own_activation(self.norm.module) is not None:
-            return Taken(self.norm, None)
+            return Absorbed(self.norm, None)
         if self.act is None:
             return None
         if self.act.module is not None and flow.calls[self.act.name] == 1:
-            return Taken(self.norm, None if is_norm(self.act.module) else self.act.name)
-        return Taken(self.norm, None) if isinstance(activation_of(self.act), REPEATABLE) else None
+            return Absorbed(self.norm, None if is_norm(self.act.module) else self.act.name)
+        return Absorbed(self.norm, None) if isinstance(activation_of(self.act), REPEATABLE) else None
 
 
 @dataclass(frozen=True)
-class Taken:
+class Absorbed:
     """A normalisation and an activation that the splits apply instead."""
 
     norm: Node
@@ -84,13 +84,13 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
-def followers(node: Node) -> Follow:
+def followers(node: Node) -> Followers:
     """Find the normalisation and the activation directly after a call, if nothing else reads their inputs."""
     norm = only_user(node.output)
     if norm is None or not is_norm(norm.module):
-        return Follow(None, norm if norm is not None and activation_of(norm) is not None else None)
+        return Followers(None, norm if norm is not None and activation_of(norm) is not None else None)
     act = only_user(norm.output)
-    return Follow(norm, act if act is not None and activation_of(act) is not None else None)
+    return Followers(norm, act if act is not None and activation_of(act) is not None else None)
 
 
 def only_user(value: Value) -> Node | None:
@@ -122,12 +122,9 @@ def activation_of(node: Node) -> nn.Module | None:
         return activation(name) if name in FUNCTIONS else None
     if is_norm(module):
         return own_activation(module)
-    own = type(module).__module__
-    known = own == "torch.nn.modules.activation" or own == "timm.layers.activations"
-    gates = (nn.Sigmoid, nn.Hardsigmoid, nn.Softmax, nn.MultiheadAttention)
-    if not known or isinstance(module, gates) or type(module).__name__ in ("Sigmoid", "HardSigmoid"):
-        return None
-    return module
+    gate = isinstance(module, nn.Sigmoid | nn.Hardsigmoid | nn.Softmax | nn.MultiheadAttention)
+    gate = gate or type(module).__name__ in ("Sigmoid", "HardSigmoid")
+    return module if is_activation(module) and not gate else None
 
 
 def style_of(node: Node | None, model: nn.Module, dims: int) -> Style:

@@ -9,14 +9,33 @@ import torch
 from torch import Tensor, nn
 
 from res2net.errors import InputError
-from res2net.kernels import Layout, chain, chain_in_place
+from res2net.kernels import ChainOptions, Layout, chain, folded_chain_op, tap_major
+from res2net.kernels.folded import Act
+from res2net.kernels.folded_op import Backend
 from res2net.surgery.kinds import CHANNELS_LAST, conv_like
 
-__all__ = ["Chain", "ConvAct", "FusedBottleneck", "PackedConv", "StageChain", "grouped", "packs"]
+__all__ = [
+    "Chain",
+    "ConvAct",
+    "FoldedChain",
+    "FusedBottleneck",
+    "PackedConv",
+    "StageChain",
+    "folds",
+    "grouped",
+    "merges",
+    "packs",
+]
 
 onednn: Any = torch.ops.mkldnn
 LAYOUTS = 3
 """Number of input shapes for which weights are kept in an optimal layout."""
+ACTIVATIONS: dict[type[nn.Module], Act] = {nn.ReLU: "relu", nn.Identity: "none"}
+"""The activations of `FoldedChain`."""
+PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+
+Step = tuple[Any, nn.Module]
+"""A convolution and the activation after it."""
 
 # The operations that oneDNN fuses with a convolution: their name, scalars and algorithm.
 ATTRIBUTES: dict[type[nn.Module], Callable[[Any], tuple[str, list[float], str]]] = {
@@ -32,6 +51,8 @@ ATTRIBUTES: dict[type[nn.Module], Callable[[Any], tuple[str, list[float], str]]]
     nn.Sigmoid: lambda _: ("sigmoid", [], ""),
     nn.Tanh: lambda _: ("tanh", [], ""),
 }
+ELEMENTWISE = (*ATTRIBUTES, nn.Mish, nn.ELU)
+"""Activations without weights, so that one can serve all splits."""
 
 
 class ConvAct(nn.Module):
@@ -179,16 +200,14 @@ class Chain(nn.Module):
         self, convs: list[nn.Module], layout: Layout, pool: nn.Module | None, *, in_place: bool = False
     ) -> None:
         super().__init__()
-        self.in_place = in_place and layout.scale > 1 and pool is None
+        self.in_place = in_place and pool is None
         self.convs = nn.ModuleList(convs)
         self.layout = layout
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the chain."""
-        if self.in_place:
-            return chain_in_place(x, list(self.convs), self.layout)
-        return chain(x, list(self.convs), self.layout, self.pool)
+        return chain(x, list(self.convs), self.layout, self.pool, in_place=self.in_place)
 
 
 class StageChain(nn.Module):
@@ -244,3 +263,88 @@ class FusedBottleneck(nn.Module):
         if residual is None and not isinstance(self.downsample, nn.Identity):
             return self.conv3.added_to(self.downsample(x), y)  # type: ignore[operator]
         return self.conv3(y, x if residual is None else residual)
+
+
+class FoldedChain(nn.Module):
+    """The Res2 chain by `res2net.kernels.folded_chain_op`, for inference only: it is not differentiable.
+
+    Args:
+        steps: the convolution and the activation of each convolved split, in order; `folds` must accept them.
+        layout: the layout of the splits.
+        pool: the pooling of the split that is not convolved; None if it passes unchanged.
+        backend: the backend of the operator, "triton" or "reference".
+
+    Shape: `(N, scale * width, H, W)` to the same channels, in channels-last memory.
+    """
+
+    weight: Tensor
+    """Weights `(branches, k * k * width, width / groups)`, in the order that the kernel reads in any memory format."""
+    bias: Tensor
+    """Biases `(branches, width)`."""
+
+    def __init__(self, steps: Sequence[Step], layout: Layout, pool: nn.Module | None, backend: Backend) -> None:
+        super().__init__()
+        conv, act = steps[0]
+        self.layout, self.backend = layout, backend
+        self.size = conv.kernel_size[0]
+        self.options = ChainOptions(
+            stride=conv.stride[0],
+            dilation=conv.dilation[0],
+            groups=conv.groups,
+            act=ACTIVATIONS[type(act)],
+            pass_through="identity" if pool is None else "pool",
+            pool_counts_padding=getattr(pool, "count_include_pad", True),
+        )
+        weights = torch.stack([conv.weight.detach() for conv, _ in steps])
+        biases = [conv.weight.new_zeros(layout.width) if conv.bias is None else conv.bias for conv, _ in steps]
+        by_tap = tap_major(weights).permute(0, 3, 4, 1, 2)
+        self.register_buffer("weight", by_tap.reshape(len(steps), -1, layout.width // conv.groups))
+        self.register_buffer("bias", torch.stack(biases).detach())
+
+    @property
+    def weights(self) -> Tensor:
+        """A view of the weights in the shape that the operator takes, `(branches, width, width / groups, k, k)`."""
+        by_tap = self.weight.unflatten(1, (self.size, self.size, self.layout.width))
+        return by_tap.permute(0, 3, 4, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the chain."""
+        return folded_chain_op(x, self.weights, self.bias, self.layout, self.options, backend=self.backend)
+
+    def extra_repr(self) -> str:
+        """The layout and options, for `print`."""
+        return f"{self.layout}, kernel {self.size}, {self.options}, backend={self.backend}"
+
+
+def alike(steps: Sequence[Step]) -> bool:
+    """Whether all convolutions have the same options, and all activations."""
+    return len({(repr(conv), repr(act)) for conv, act in steps}) == 1  # `repr` shows all options
+
+
+def merges(steps: Sequence[Step], layout: Layout) -> bool:
+    """Whether one grouped convolution replaces these: on a CPU it is faster, if the splits are independent."""
+    if layout.hierarchical or len(steps) == 1 or type(steps[0][1]) not in ELEMENTWISE:
+        return False
+    return all(tensor.device.type == "cpu" for conv, _ in steps for tensor in conv.parameters()) and alike(steps)
+
+
+def folds(steps: Sequence[Step], layout: Layout, pool: nn.Module | None) -> bool:
+    """Whether `FoldedChain` accepts these steps: equal 2-D convolutions, zero-padded to keep the size."""
+    conv, act = steps[0]
+    # A chain of one split is a plain convolution, for which torch's libraries are fastest.
+    if layout.scale == 1 or type(conv) is not nn.Conv2d or type(act) not in ACTIVATIONS or not alike(steps):
+        return False
+    padding = tuple(step * (size // 2) for size, step in zip(conv.kernel_size, conv.dilation, strict=True))
+    square = all(len(set(values)) == 1 for values in (conv.kernel_size, conv.stride, conv.dilation))
+    padded = (conv.padding, conv.padding_mode) == (padding, "zeros") and conv.kernel_size[0] % 2 == 1
+    return square and padded and conv.weight.dtype in PRECISIONS and pools(pool, conv)
+
+
+def pools(pool: Any, conv: nn.Conv2d) -> bool:
+    """Whether the operator supports the pooling: none, or an average with the kernel and stride of the convolutions."""
+    if pool is None:
+        return True
+    pairs = [(n, n) if isinstance(n, int) else tuple(n) for n in (pool.kernel_size, pool.stride, pool.padding)]
+    padding = tuple(size // 2 for size in conv.kernel_size)
+    exact = type(pool) is nn.AvgPool2d and not pool.ceil_mode and pool.divisor_override is None
+    return exact and pairs == [conv.kernel_size, conv.stride, padding]

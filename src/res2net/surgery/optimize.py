@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import TypeVar, cast
+import itertools
+from typing import Any, Literal, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from res2net.errors import check_choice
-from res2net.kernels import Layout
-from res2net.kernels.folded_op import BACKENDS
+from res2net.errors import InputError, check_choice
+from res2net.kernels.folded_op import BACKENDS, triton_problem
 from res2net.measure.flow import Flow, Node, is_norm
 from res2net.nn.bottleneck import Res2Bottleneck
 from res2net.nn.res2conv import Res2Conv
-from res2net.surgery.convert import Inputs, example_inputs, observed, put
-from res2net.surgery.find import followers
-from res2net.surgery.fold import fold_norms
-from res2net.surgery.folded import FoldedChain, folds
-from res2net.surgery.fused import ATTRIBUTES, Chain, ConvAct, FusedBottleneck, PackedConv, StageChain, grouped, packs
-from res2net.surgery.kernels import Kernels, Target, channels_last, device_of, usable_kernels
+from res2net.surgery.convert import Inputs, example_inputs, observed, replace_layer
+from res2net.surgery.find import followers, own_activation
+from res2net.surgery.fused import (
+    Chain,
+    ConvAct,
+    FoldedChain,
+    FusedBottleneck,
+    PackedConv,
+    StageChain,
+    folds,
+    grouped,
+    merges,
+    packs,
+)
+from res2net.surgery.kinds import CHANNELS_LAST, is_plain
 
-__all__ = ["optimize"]
+__all__ = ["Kernels", "Target", "optimize"]
 
+Kernels = Literal["onednn", "torch", "triton", "reference"]
+Target = Literal["eager", "export"]
 Model = TypeVar("Model", bound=nn.Module)
-ELEMENTWISE = (*ATTRIBUTES, nn.Mish, nn.ELU)
-"""Activations without weights, so that one can serve all splits."""
 
 
 def optimize(
@@ -69,7 +80,7 @@ def optimize(
     for name, module in list(new.named_modules()):
         fused = fused_block(module, kernels) if name else None
         if fused is not None:
-            put(new, name, fused)
+            replace_layer(new, name, fused)
     if kernels == "onednn":
         for node in flow.nodes:
             pack(new, node, flow)
@@ -113,14 +124,6 @@ def fused_chain(module: Res2Conv, kernels: Kernels, *, owns_input: bool = False)
     return Chain(convs, layout, module.pool, in_place=owns_input and kernels == "onednn")
 
 
-def merges(steps: Sequence[tuple[nn.Module, nn.Module]], layout: Layout) -> bool:
-    """Whether one grouped convolution replaces these: on a CPU it is faster, if the splits are independent."""
-    if layout.hierarchical or len(steps) == 1 or type(steps[0][1]) not in ELEMENTWISE:
-        return False
-    on_cpu = all(tensor.device.type == "cpu" for conv, _ in steps for tensor in conv.parameters())
-    return on_cpu and len({(repr(conv), repr(act)) for conv, act in steps}) == 1  # `repr` shows all options
-
-
 def joined(conv: nn.Module, act: nn.Module, kernels: Kernels) -> nn.Module:
     """Fuse a convolution with its activation."""
     return PackedConv(conv, act) if kernels == "onednn" and packs(conv, act) else ConvAct(conv, act)
@@ -139,10 +142,10 @@ def pack(model: nn.Module, node: Node, flow: Flow) -> None:
     name = activation_after(model, node, flow)
     act = nn.Identity() if name is None else model.get_submodule(name)
     if name is None or not packs(conv, act):
-        put(model, node.name, PackedConv(conv, nn.Identity()))
+        replace_layer(model, node.name, PackedConv(conv, nn.Identity()))
         return
-    put(model, node.name, PackedConv(conv, act))
-    put(model, name, nn.Identity())
+    replace_layer(model, node.name, PackedConv(conv, act))
+    replace_layer(model, name, nn.Identity())
 
 
 def activation_after(model: nn.Module, node: Node, flow: Flow) -> str | None:
@@ -158,3 +161,62 @@ def activation_after(model: nn.Module, node: Node, flow: Flow) -> str | None:
     if after is None or after.module is None or flow.calls[after.name] > 1:
         return None
     return after.name
+
+
+def fold_norms(model: nn.Module, flow: Flow) -> None:
+    """Fold batch normalisations into the convolutions and linear layers that only they read, in place.
+
+    Args:
+        model: a network in evaluation mode.
+        flow: the recorded data flow of a network with the same layers.
+    """
+    for node in flow.nodes:
+        norm_node = followers(node).norm if folds_into(node) else None
+        if norm_node is None or flow.calls[node.name] > 1 or flow.calls[norm_node.name] > 1:
+            continue
+        norm = model.get_submodule(norm_node.name)
+        if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) or norm.running_mean is None:
+            continue
+        layer: Any = model.get_submodule(node.name)
+        fused = fuse_linear_bn_eval(layer, norm) if isinstance(layer, nn.Linear) else fuse_conv_bn_eval(layer, norm)
+        replace_layer(model, node.name, fused)
+        replace_layer(model, norm_node.name, own_activation(norm) or nn.Identity())
+
+
+def folds_into(node: Node) -> bool:
+    """Whether the layer of a call can absorb a scale and a shift of its outputs."""
+    module = node.module
+    if isinstance(module, nn.Linear):
+        return type(module) is nn.Linear and len(node.output.shape) == 2
+    return isinstance(module, _ConvNd) and is_plain(module)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device of the first tensor of a model."""
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def usable_kernels(kernels: Kernels | None, target: Target, device: torch.device) -> Kernels:
+    """The given kernels, or the default ones; raises `InputError` if they do not run on the device."""
+    packs_here = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    if kernels is None:
+        return "onednn" if packs_here and target == "eager" else "torch"
+    check_choice("kernels", kernels, Kernels)
+    if kernels == "onednn" and target == "export":
+        raise InputError("kernels='onednn' cannot be exported: use kernels='torch', or target='eager'.")
+    if kernels == "onednn" and not packs_here:
+        raise InputError(f"kernels='onednn' needs oneDNN and a CPU, and the network is on {device}: use 'torch'.")
+    problem = triton_problem(device) if kernels == "triton" else None
+    if problem is not None:
+        raise InputError(f"kernels='triton' needs triton and a GPU, and {problem}: use 'torch'.")
+    return kernels
+
+
+def channels_last(model: nn.Module) -> None:
+    """Convert the weights of convolutions to channels-last memory, in place, and with them their outputs."""
+    for module in model.modules():
+        if isinstance(module, _ConvNd) and module.weight.ndim in CHANNELS_LAST:
+            weight = module.weight.data
+            # The strides of a 1x1 kernel fit both formats, so `to` would not change them.
+            module.weight.data = torch.empty_like(weight, memory_format=CHANNELS_LAST[weight.ndim]).copy_(weight)

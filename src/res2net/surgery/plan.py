@@ -82,7 +82,7 @@ def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], li
         if (isinstance(module, Res2Conv) and module.scale > 1) or type(module).__name__ == "Bottle2neck"
         for inner, _ in module.named_modules()
     }
-    of, claimed = spaces(flow), set[str]()
+    space_of, claimed = spaces(flow), set[str]()
     units, kept = [], []
     for name, conv in k_convs(model):
         node = flow.node(name)
@@ -91,8 +91,8 @@ def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], li
         if unit is None:
             kept.append(Kept(name, describe(conv), reason or Reason.INDIVISIBLE, conv.weight.numel()))
             continue
-        around = spaces_around(node, of, claimed) if node is not None and options.resize else ()
-        arrange(unit, around, flow, options)
+        neighbours = spaces_around(node, space_of, claimed) if node is not None and options.resize else ()
+        arrange(unit, neighbours, flow, options)
         for space in unit.between:
             claimed |= {*space.producers, *space.consumers}
         units.append(unit)
@@ -126,37 +126,37 @@ def unit_of(name: str, conv: _ConvNd, node: Node | None, model: nn.Module, optio
     return Unit(name, form, style, scale, math.prod(conv.kernel_size), stage or form.strided, node)
 
 
-def spaces_around(node: Node, of: dict[Value, Space], claimed: set[str]) -> tuple[Space, ...]:
+def spaces_around(node: Node, space_of: dict[Value, Space], claimed: set[str]) -> tuple[Space, ...]:
     """The channel spaces before and after a convolution, if they belong to 1x1 convolutions and can be resized."""
-    before, after = of[node.inputs[0]], of[node.output]
-    around = (before,) if before is after else (before, after)
-    layers = [name for space in around for name in (*space.producers, *space.consumers)]
+    before, after = space_of[node.inputs[0]], space_of[node.output]
+    neighbours = (before,) if before is after else (before, after)
+    layers = [name for space in neighbours for name in (*space.producers, *space.consumers)]
     if (
-        any(space.fixed or space.kernels != {node.name} for space in around)
+        any(space.fixed or space.kernels != {node.name} for space in neighbours)
         or not (before.producers and after.consumers)
         or len(set(layers)) < len(layers)
         or claimed & set(layers)
     ):
         return ()
-    return around
+    return neighbours
 
 
-def arrange(unit: Unit, around: tuple[Space, ...], flow: Flow, options: Options) -> None:
+def arrange(unit: Unit, neighbours: tuple[Space, ...], flow: Flow, options: Options) -> None:
     """Choose the structure of a replacement, and its width if the options give it."""
     form, wanted, keeps = unit.form, form_width(unit, options), options.budget == "width"
     divides = form.in_channels == form.out_channels and form.in_channels % unit.scale == 0
-    in_place = not around and divides and (form.groups >= unit.scale or (keeps and options.base_width is None))
-    if unit.node is not None and (around or in_place):
-        unit.taken = followers(unit.node).taken(flow)
+    in_place = not neighbours and divides and (form.groups >= unit.scale or (keeps and options.base_width is None))
+    if unit.node is not None and (neighbours or in_place):
+        unit.absorbed = followers(unit.node).absorbed(flow)
     if in_place:
         unit.number, unit.free = form.in_channels // unit.scale, False
         unit.share = unit.number // groups_of(unit.number, form.in_channels // form.groups)
         return
     if form.groups > 1:
-        unit.share, unit.step = whole_groups(form, unit.scale, between=bool(around))
-    unit.between, unit.free = around, wanted is None
+        unit.share, unit.step = whole_groups(form, unit.scale, between=bool(neighbours))
+    unit.between, unit.free = neighbours, wanted is None
     unit.number = max(1, round((wanted or 0) / unit.step))
-    if not around:
+    if not neighbours:
         channels = unit.size.channels if keeps else 0
         unit.ends = (channels != form.in_channels, channels != form.out_channels)
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from res2net.measure.flow import POINTWISE, Flow, Node, Value, is_norm
+from res2net.measure.flow import DROPS, POINTWISE, Flow, Node, Value, is_activation, is_norm
 from res2net.surgery.kinds import is_plain
 
 __all__ = ["Space", "spaces"]
@@ -66,44 +66,38 @@ class Finder:
         """Compute the space of every tensor."""
         for node in self.flow.nodes:
             if self.is_channelwise(node):
-                self.join([value for value in (*node.inputs, *node.outputs) if math.prod(value.shape) > 1])
+                self.join([value for value in node.values if math.prod(value.shape) > 1])
         found: dict[Value, Space] = {}
         for node in self.flow.nodes:
-            for value in (*node.inputs, *node.outputs):
+            for value in node.values:
                 space = found.setdefault(self.root(value), Space())
                 space.fixed |= value.is_output or (value.producer is None and math.prod(value.shape) > 1)
-        of = {value: found[self.root(value)] for node in self.flow.nodes for value in (*node.inputs, *node.outputs)}
+        space_of = {value: found[self.root(value)] for node in self.flow.nodes for value in node.values}
         for node in self.flow.nodes:
-            self.enter(node, of)
-        return of
+            self.enter(node, space_of)
+        return space_of
 
-    def enter(self, node: Node, of: dict[Value, Space]) -> None:
+    def enter(self, node: Node, space_of: dict[Value, Space]) -> None:
         """Enter a call into the spaces of its tensors."""
-        touched = {id(of[value]): of[value] for value in (*node.inputs, *node.outputs)}.values()
+        touched = {id(space_of[value]): space_of[value] for value in node.values}.values()
         module = node.module
-        if module is not None and self.flow.calls[node.name] > 1 and next(module.parameters(), None) is not None:
+        fixed = module is not None and self.flow.calls[node.name] > 1 and next(module.parameters(), None) is not None
+        if isinstance(module, _ConvNd) and max(module.kernel_size) > 1:
             for space in touched:
-                space.fixed = True
-        if isinstance(module, _ConvNd | nn.Linear):
-            kernel = module.kernel_size if isinstance(module, _ConvNd) else (1,)
-            if max(kernel) > 1:
-                for space in touched:
-                    space.kernels.add(node.name)
-            elif is_dense(node):
-                of[node.inputs[0]].consumers[node.name] = node
-                of[node.output].producers[node.name] = node
-            else:
-                for space in touched:
-                    space.fixed = True
-        elif is_norm(module) and self.is_channelwise(node):
-            of[node.output].norms[node.name] = node
-        elif not self.is_channelwise(node):
-            for space in touched:
-                space.fixed = True
+                space.kernels.add(node.name)
+        elif is_dense(node):
+            space_of[node.inputs[0]].consumers[node.name] = node
+            space_of[node.output].producers[node.name] = node
+        elif isinstance(module, _ConvNd | nn.Linear) or not self.is_channelwise(node):
+            fixed = True
+        elif is_norm(module):
+            space_of[node.output].norms[node.name] = node
+        for space in touched:
+            space.fixed |= fixed
 
     def is_channelwise(self, node: Node) -> bool:
         """Whether each channel of the output depends only on the same channel of the inputs."""
-        module, shapes = node.module, [value.shape for value in (*node.inputs, *node.outputs)]
+        module, shapes = node.module, [value.shape for value in node.values]
         shapes = [shape for shape in shapes if math.prod(shape) > 1]
         if not node.inputs or any(len(shape) < 2 or shape[1] != shapes[0][1] for shape in shapes):
             return False
@@ -117,10 +111,7 @@ class Finder:
             return not isinstance(module, nn.LayerNorm) or "2d" in type(module).__name__
         if isinstance(module, OVER_CHANNELS) or next(module.parameters(), None) is not None:
             return False
-        own = type(module).__module__
-        activation = own == "torch.nn.modules.activation" or own == "timm.layers.activations"
-        dropped = type(module).__name__ in ("DropPath", "StochasticDepth", "DropBlock2d")
-        return activation or dropped or isinstance(module, CHANNELWISE_LAYERS)
+        return is_activation(module) or type(module).__name__ in DROPS or isinstance(module, CHANNELWISE_LAYERS)
 
 
 def is_dense(node: Node) -> bool:
