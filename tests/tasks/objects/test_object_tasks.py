@@ -215,7 +215,7 @@ def test_crowds_are_not_learnt():
     task = make("instance")
     samples = Transformed(Scenes([SCENES[4]]), task.transform(True))
     _, targets = collate([samples[0]])
-    (found,) = task.way.detector_targets(targets, torch.device("cpu"))
+    (found,) = task.detector_targets(targets, torch.device("cpu"))
     assert found["labels"].tolist() == [2]
     assert len(found["boxes"]) == len(found["masks"]) == 1
 

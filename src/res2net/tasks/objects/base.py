@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from res2net.images.joint_transforms import (
+    ObjectAugment,
+    ObjectTransform,
+    object_eval_transform,
+    object_train_transform,
+)
 from res2net.images.keypoints import Keypoints
+from res2net.images.run_lengths import encoded_masks, to_original
+from res2net.images.samples import OBJECT_ENTRIES
 from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
 from res2net.options import from_dict
@@ -18,11 +26,10 @@ from res2net.report import Column, Table
 from res2net.report.images import as_image
 from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
 from res2net.task.result import Result
+from res2net.task.truth import WithTruth
 from res2net.tasks.objects.formats.open import read_objects
 from res2net.tasks.objects.heads.detector import build_detector
-from res2net.tasks.objects.options import ObjectOptions
 from res2net.tasks.objects.result import Objects
-from res2net.tasks.objects.whole_images import Way, WholeImages
 from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
@@ -37,7 +44,8 @@ SHOWN = 12
 class ObjectTask(Task):
     """A network that finds objects, with its data: a task states its labels, its options and its metric.
 
-    What the network is shown and how objects come of it is in `way`.
+    Here, `model` is a `Detector`, which finds the objects of an image all at once. The `size` of the preprocessing is
+    the shorter side of images.
     """
 
     labels: ClassVar[tuple[str, ...]] = ("boxes", "labels", "crowd", "area")
@@ -46,8 +54,15 @@ class ObjectTask(Task):
     """The entries of a target that a detector learns from."""
     fact_names = ("class_names", "keypoints", "stuff_names", "category_ids", "stuff_category_ids")
 
+    min_score = 0.5
+    """Score from which an object is drawn."""
+    min_point_score = 0.0
+    """Score above which a keypoint is drawn."""
+    input_size: tuple[int, int] | None = None
+    """Height and width of the input of an exported detector, into which every image has to fit."""
+
     model: Any
-    options: ObjectOptions
+    options: Any
 
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
         super().__init__(model, preprocessing, options, facts)
@@ -59,7 +74,8 @@ class ObjectTask(Task):
         """The numbers of the classes in the data set of the training, where it has any, as COCO's."""
         self.stuff_category_ids = tuple(facts.get("stuff_category_ids", ()))
         """The numbers of the classes of stuff there."""
-        self.way: Way = WholeImages(self)
+        self.result_names = self.class_names
+        """What objects in results may be called, by label."""
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
@@ -90,16 +106,64 @@ class ObjectTask(Task):
         return self.model(images)
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The losses of the network."""
-        return self.way.losses(images, targets)
+        """The losses of the detector; it does not learn crowds."""
+        return self.model.losses(images, targets["size_now"], self.detector_targets(targets, images.device))
+
+    def detector_targets(self, targets: Mapping[str, Any], device: torch.device) -> list[dict[str, Tensor]]:
+        """What the detector learns from, for each image; see `Detector.losses`."""
+        found = []
+        for index in range(len(targets["labels"])):
+            one = {name: targets[name][index].as_subclass(Tensor) for name in self.learned}
+            if "visibility" in one:
+                seen = one.pop("visibility")
+                one["keypoints"] = torch.cat([one["keypoints"], seen[..., None].to(one["keypoints"])], -1)
+            if "crowd" in targets:
+                kept = ~targets["crowd"][index].bool()
+                one = {name: value[kept] if name in OBJECT_ENTRIES else value for name, value in one.items()}
+            found.append({name: value.to(device) for name, value in one.items()})
+        return found
+
+    def detections(self, images: Tensor, targets: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What is in each image, in pixels of the image in its file; masks are COCO's run lengths."""
+        found = self.model.detect(images, targets["size_now"])
+        results = []
+        for one, now, original in zip(found, targets["size_now"], targets["original_size"], strict=True):
+            kept = {name: value.cpu() for name, value in one.items()}
+            result: dict[str, Any] = to_original(kept, now, original)
+            if "masks" in result:
+                result["masks"] = list(encoded_masks(result["masks"], result["boxes"], original))
+            results.append(result)
+        return results
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """Update a metric with what was found, in pixels of the file; the records depend on the way."""
-        return self.way.validate(images, targets, metric)
+        """For each image the number of true `objects`, and of those `found` with a score of a half or more."""
+        results = self.detections(images, targets)
+        image_ids = targets.get("image_id", targets["index"]).tolist()
+        truth = [one | {"image_id": image_id} for one, image_id in zip(targets["truth"], image_ids, strict=True)]
+        metric.update(results, truth)
+        found = [int((one["scores"] >= self.min_score).sum()) for one in results]
+        objects = [len(one["labels"]) for one in targets["truth"]]
+        return {"objects": torch.tensor(objects), "found": torch.tensor(found)}
 
     def transform(self, train: bool) -> Transform:
         """Resizing, and in training random changes, of images and of what is known of their objects."""
-        return self.way.transform(train)
+        if train:
+            return self.train_transform()
+        return WithTruth(object_eval_transform(self.preprocessing, self.options.max_size, self.input_size))
+
+    def train_transform(self) -> ObjectTransform:
+        """The transform of training, in halves between which objects can be pasted."""
+        options, size = self.options, self.preprocessing.size
+        augment = ObjectAugment(
+            min_sizes=options.min_sizes or (size,),
+            max_size=options.max_size,
+            flip=options.flip,
+            jitter=options.jitter,
+            jitter_size=size,
+            color_jitter=options.color_jitter,
+            photometric_distort=options.photometric_distort,
+        )
+        return object_train_transform(self.preprocessing, augment, self.keypoints.flips if self.keypoints else ())
 
     def check_source(self, source: DataSource) -> None:
         """Compare what a source has beside its classes with the data of the training.
@@ -111,12 +175,12 @@ class ObjectTask(Task):
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The training and the validation samples as the network sees them."""
         self.check_source(source)
-        return self.way.datasets(source)
+        return source.transformed(self.transform(True), self.transform(False))
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> Sequence[Result]:
         """The objects of each image."""
         assert targets is not None
-        return [self.objects(one) for one in self.way.detections(images, targets)]
+        return [self.objects(one) for one in self.detections(images, targets)]
 
     def objects(self, detections: Mapping[str, Any]) -> Objects:
         """Detections of one image as a result.
@@ -134,15 +198,20 @@ class ObjectTask(Task):
             scores=detections["scores"],
             run_lengths=detections.get("masks"),
             points=points,
-            names=self.way.names,
+            names=self.result_names,
             skeleton=self.keypoints.skeleton if self.keypoints else (),
-            least_score=self.way.least_score,
-            least_point_score=self.way.least_point_score,
+            min_score=self.min_score,
+            min_point_score=self.min_point_score,
         )
 
     def truth(self, image: Any, target: Mapping[str, Any]) -> Result:
         """All objects of the image, crowds too."""
         return Objects.from_target(target, self.class_names, self.keypoints)
+
+    @property
+    def about_images(self) -> str:
+        """A line about the images of a report."""
+        return f"Validation images with what was found with {self.min_score:.0%} or more."
 
     def details(self, evaluation: Evaluation) -> Table:
         """The table of a report: by default average precision by the size of objects."""
@@ -162,7 +231,7 @@ class ObjectTask(Task):
             result = self.find(image, target)
             images.append(result.draw(as_image(image)))
             captions.append(self.caption(result, target))
-        report.add_images(images, captions, self.way.about_images)
+        report.add_images(images, captions, self.about_images)
 
 
 def keypoints_of(facts: Mapping[str, Any]) -> Keypoints | None:

@@ -16,7 +16,6 @@ from res2net.images.shapes.dataset import Shapes
 from res2net.tasks.objects.agreement import compare_detections
 from res2net.tasks.objects.base import ObjectTask
 from res2net.tasks.objects.heads.fixed import FixedDetector
-from res2net.tasks.objects.whole_images import WholeImages
 
 __all__ = ["DetectorExporter"]
 
@@ -53,15 +52,13 @@ class DetectorExporter(Exporter):
                     f"The sides of a detector's images are multiples of {SIDE_MULTIPLE}, and {side} is not: "
                     f"choose a --size such as {near}."
                 )
-        assert isinstance(task.way, WholeImages)
-        task.way.input_size = (height, width)
+        task.input_size = (height, width)
         return height, width
 
     def transform(self) -> Callable[[Any], Tensor]:
         """Resizing, and zeros around the image up to the size of the network's input."""
         task = self.task
-        assert isinstance(task.way, WholeImages)
-        return object_eval_transform(task.preprocessing, task.options.max_size, task.way.input_size, padded=True)
+        return object_eval_transform(task.preprocessing, task.options.max_size, task.input_size, padded=True)
 
     def examples(self, count: int) -> Iterable[Any]:
         """Synthetic scenes of two to five objects, of 256 x 256 pixels."""

@@ -40,9 +40,9 @@ class Objects(Result):
     """`(m, k, 3)` x and y of each key point in pixels, and its score, or in a ground truth its visibility."""
     skeleton: Sequence[tuple[int, int]] = ()
     """Pairs of key points that lines connect."""
-    least_score: float = 0.5
+    min_score: float = 0.5
     """Objects with a lower score are neither drawn nor listed in the table."""
-    least_point_score: float = 0.0
+    min_point_score: float = 0.0
     """Key points are drawn whose score is higher."""
 
     columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
@@ -81,9 +81,9 @@ class Objects(Result):
         return dataclasses.replace(self, **kept)
 
     def shown(self) -> Self:
-        """The objects that are drawn: those with a score of `least_score` or more, and all of a ground truth."""
+        """The objects that are drawn: those with a score of `min_score` or more, and all of a ground truth."""
         scores = [1.0] * len(self.boxes) if self.scores is None else self.scores.tolist()
-        return self.select([index for index, score in enumerate(scores) if score >= self.least_score])
+        return self.select([index for index, score in enumerate(scores) if score >= self.min_score])
 
     def to_dict(self) -> dict[str, Any]:
         """`objects`: a list of `label`, `score`, `box`, `mask` and `keypoints`, what there is of these, in COCO's form.
@@ -117,7 +117,7 @@ class Objects(Result):
         points = shown.points
         if points is not None and shown.scores is not None:
             # A score becomes what is drawn: the point or nothing.
-            seen = torch.where(points[..., 2:] > self.least_point_score, 2.0, 0.0)
+            seen = torch.where(points[..., 2:] > self.min_point_score, 2.0, 0.0)
             points = torch.cat([points[..., :2], seen.to(points)], -1)
         return draw_objects(
             self.image if image is None else image,

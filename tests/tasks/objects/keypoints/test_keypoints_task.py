@@ -104,7 +104,7 @@ def test_a_checkpoint_gives_the_same_results(make, scenes, kind, tmp_path):
     task = make(kind, flip_test=False, sigma=1.25, refine="quarter").eval()
     save_task(tmp_path / "best.safetensors", task, {}, TrainConfig("keypoints", "scenes", task.options))
     again, _ = restore_task(tmp_path / "best.safetensors", name="keypoints")
-    assert type(again.way) is type(task.way)
+    assert type(again.top_down) is type(task.top_down)
     assert (again.options, again.keypoints, again.class_names) == (task.options, POINTS, CLASS_NAMES)
     images, targets = batch(task, scenes)
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_true_heat_maps_are_perfect(make, scenes):
     for index in range(len(samples)):
         images, targets = collate([samples[index]])
         task.model = Fixed(task.top_down.codec.encode(targets["keypoints"], targets["visibility"])[0])
-        found += task.way.detections(images, targets)
+        found += task.detections(images, targets)
         records = task.validate(images, targets, metric)
         assert records["score"] > 0.8
     assert metric.compute()["keypoint_AP"] == 1.0

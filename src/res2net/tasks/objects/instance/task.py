@@ -11,7 +11,6 @@ from res2net.tasks.objects.base import ObjectTask
 from res2net.tasks.objects.data.copy_paste import CopyPaste
 from res2net.tasks.objects.exporter import DetectorExporter
 from res2net.tasks.objects.instance.options import InstanceOptions
-from res2net.tasks.objects.whole_images import WholeImages
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -35,10 +34,9 @@ class Instance(ObjectTask):
         """The samples, in training with objects pasted in if so chosen."""
         train, val = super().datasets(source)
         if self.options.copy_paste:
-            assert isinstance(self.way, WholeImages)
             train = CopyPaste(
                 source.train,
-                self.way.train_transform(),
+                self.train_transform(),
                 probability=self.options.copy_paste,
                 bad_images=source.bad_images,
                 decode=source.decode,

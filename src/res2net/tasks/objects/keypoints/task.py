@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS, Exporter
 from res2net.images.keypoints import Keypoints as KeypointNames
 from res2net.images.sources import DataSource
+from res2net.images.transforms import Transform
 from res2net.task.base import TASKS, CreateBackbone, Scoring, Task, frozen
 from res2net.task.result import Result
 from res2net.tasks.objects.base import ObjectTask, keypoints_of
 from res2net.tasks.objects.exporter import DetectorExporter
 from res2net.tasks.objects.keypoints.exporter import HeatmapExporter
 from res2net.tasks.objects.keypoints.options import KeypointsOptions
-from res2net.tasks.objects.keypoints.topdown import TopDown, heatmap_network
+from res2net.tasks.objects.keypoints.topdown import SEEN, UNNAMED, TopDown, heatmap_network
 from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ class Keypoints(ObjectTask):
 
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
         super().__init__(model, preprocessing, options, facts)
-        self.top_down: TopDown | None = None
-        """The way top-down, where the network sees one object at a time."""
+        self.top_down: Any = None
+        """The `TopDown` where the network sees one object at a time."""
         self.score_in("detected", "images")
         if options.detector == "simple_baseline":
-            self.way = self.top_down = TopDown(self)
+            self.top_down = TopDown(self)
+            self.min_score, self.min_point_score = 0.0, SEEN
+            self.result_names = (*self.class_names, UNNAMED)
             self.score_in(self.top_down.boxes, "objects")
 
     @classmethod
@@ -68,6 +71,37 @@ class Keypoints(ObjectTask):
         self.scoring = Scoring(
             "keypoint_AP", ("keypoint_AP", "keypoint_AP50"), note=f"in {boxes} boxes", samples=samples
         )
+
+    @property
+    def _way(self) -> Any:
+        """How objects are found: top-down, or as by any detector."""
+        return self.top_down or super()
+
+    @property
+    def about_images(self) -> str:
+        """A line about the images of a report."""
+        return self._way.about_images
+
+    def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The losses of the network."""
+        return self._way.losses(images, targets)
+
+    def detections(self, images: Tensor, targets: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What is in each sample, in pixels of the image in its file."""
+        return self._way.detections(images, targets)
+
+    def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
+        """Update a metric with what was found, and return values of each sample."""
+        return self._way.validate(images, targets, metric)
+
+    def transform(self, train: bool) -> Transform:
+        """The transform to what the network sees: a whole image, or a crop of an object."""
+        return self._way.transform(train)
+
+    def datasets(self, source: DataSource) -> tuple[Any, Any]:
+        """The training and the validation samples as the network sees them."""
+        self.check_source(source)
+        return self._way.datasets(source)
 
     def metric(self) -> Metric:
         """COCO's numbers of key points."""

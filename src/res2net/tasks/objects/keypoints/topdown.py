@@ -52,20 +52,12 @@ class TopDown:
         task: whose model makes heat maps `(N, k, h, w)` of crops.
     """
 
-    least_score = 0.0
-    least_point_score = SEEN
-
     def __init__(self, task: Any) -> None:
         self.task = task
         self.boxes = "ground truth"
         """Whose boxes the evaluation looks into, one of `res2net.tasks.objects.keypoints.oks.BOXES`."""
         self.boxless: tuple[dict[str, Any], ...] = ()
         """The targets of the images of the evaluation in which a detector found nothing."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The classes, and what an object is called whose class is not known."""
-        return (*self.task.class_names, UNNAMED)
 
     @property
     def about_images(self) -> str:

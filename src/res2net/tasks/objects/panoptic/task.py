@@ -19,22 +19,11 @@ from res2net.tasks.objects.panoptic.options import PanopticOptions
 from res2net.tasks.objects.panoptic.panoptic_head import panoptic_fpn
 from res2net.tasks.objects.panoptic.segments_head import merge_segments
 from res2net.tasks.objects.segments import PanopticSegments, Segment
-from res2net.tasks.objects.whole_images import WholeImages
-from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
 __all__ = ["Panoptic", "PanopticOptions"]
-
-
-class _DividedImages(WholeImages):
-    """Whole images that a detector and a branch for stuff divide into segments."""
-
-    @property
-    def about_images(self) -> str:
-        """A line about the images of a report."""
-        return "Validation images with the segments that were found."
 
 
 @TASKS.register("panoptic")
@@ -48,10 +37,6 @@ class Panoptic(ObjectTask):
     scoring = Scoring("PQ", ("PQ", "PQ_things", "PQ_stuff"))
 
     options: PanopticOptions
-
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
-        super().__init__(model, preprocessing, options, facts)
-        self.way = _DividedImages(self)
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> nn.Module:
@@ -129,6 +114,11 @@ class Panoptic(ObjectTask):
     def truth(self, image: Any, target: Mapping[str, Any]) -> PanopticSegments:
         """The stuff and the things that are there."""
         return PanopticSegments.from_target(target, self.class_names, self.stuff_names)
+
+    @property
+    def about_images(self) -> str:
+        """A line about the images of a report."""
+        return "Validation images with the segments that were found."
 
     def details(self, evaluation: Evaluation) -> Table:
         """Panoptic quality of everything, things and stuff, and what it is made of."""
