@@ -147,18 +147,16 @@ class BigLittleNet(Backbone):
 
     All stages but the last are `BigLittleModule`s, with strides 2, 2 and 1 at 50 layers, so that layer2 and layer3 have
     the same stride, 16. Blocks that halve the size are "stage" blocks, without additions between the splits, as in the
-    official Res2Net-DLA; all others are hierarchical. The authors of bLRes2Net have not published their choice.
+    official Res2Net-DLA; all others are hierarchical. The authors of bLRes2Net have not published their choice. Other
+    options are those of `Res2Bottleneck` and `Backbone`; `norm` and `act` are also used outside of blocks.
 
     Args:
         layers: number of blocks of each stage, as in the ResNet that it is made from.
         channels: planes of each stage; a stage has four times as many output channels.
         alpha, beta: divisors of the channels and of the number of blocks of the little branches.
-        num_classes, in_channels, dims, dropout: as in `Backbone`.
         output_stride: stride of the last stage (32, 16, 8); dilation replaces the strides beyond it. Big branches
             still work at half the size.
         stem_channels: number of channels of the stem.
-        scale, base_width, cardinality, split_order, recompute: as in `Res2Bottleneck`.
-        norm, act: as in `Res2Bottleneck`; also used outside of blocks.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
         zero_init_last: start every residual branch at zero, as the official code does.
 

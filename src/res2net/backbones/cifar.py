@@ -120,17 +120,14 @@ class WideResNet(Backbone):
     """WRN-`depth`-`widen`: a 3x3 convolution, three stages of blocks at strides 1, 2 and 4, and a linear classifier.
 
     The normalisation and the ReLU after the last block belong to the last stage. WRN-28-10 has 36.48 M parameters with
-    10 classes and 36.54 M with 100: both are the published 36.5 M.
+    10 classes and 36.54 M with 100: both are the published 36.5 M. Other options are those of `Backbone`.
 
     Args:
         depth: number of layers, 6 n + 4 for n blocks in each stage.
         widen: widening factor of the channels 16, 32, 64 of the stages.
-        num_classes: number of classes of the classifier; 0 for no classifier.
-        in_channels: number of channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
         block_dropout: probability of dropping a value inside the blocks in training (the paper uses 0 or 0.3).
-        dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 
@@ -198,16 +195,13 @@ class DenseNetBC(Backbone):
 
     Between the blocks a 1x1 convolution halves the channels and an average pooling of 2x2 halves the size.
     DenseNet-BC-190 with k = 40 has 25.62 M parameters with 10 classes, which is the published 25.6 M, and 25.82 M with
-    100.
+    100. Other options are those of `Backbone`.
 
     Args:
         depth: number of layers, 6 n + 4 for n dense layers in each block.
         growth_rate: number of channels that a dense layer adds, k.
-        num_classes: number of classes of the classifier; 0 for no classifier.
-        in_channels: number of channels of the image.
         output_stride: stride of the last stage (4, 2, 1); below 4, dilation replaces strides.
         drop_path_rate: only 0: there are no residual branches.
-        dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 

@@ -121,17 +121,15 @@ class DLA(Backbone):
     Parameters have the names of timm and of the official code, whose unused projections are left out. Where a tree
     halves the size, its first block is a "stage" block, without additions between the splits; all others are
     hierarchical (official Res2Net-DLA). Unlike the official code it accepts images of any size, since poolings keep
-    incomplete windows.
+    incomplete windows. Other options are those of `Res2Bottleneck` and `Backbone`; `norm` and `act` are also used
+    outside of blocks.
 
     Args:
         levels: number of convolutions of each of the first two levels, and depth of the tree of each other level.
         channels: number of output channels of each level; even for trees.
-        num_classes, in_channels, dims, dropout: as in `Backbone`.
         output_stride: stride of the last level (32, 16, 8, 4); dilation replaces the strides beyond it. The weights
             are the same at any output stride.
-        scale, cardinality, split_order, recompute: as in `Res2Bottleneck`.
         base_width: as in `Res2Bottleneck`; a block has half as many planes as output channels.
-        norm, act: as in `Res2Bottleneck`; also used outside of blocks.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
         zero_init_last: start every residual branch at zero; the official code does not.
 

@@ -42,17 +42,15 @@ class TimmBackbone(Backbone):
     be loaded. Sizes of features differ from `ceil(size / stride)`, since these networks drop incomplete windows and
     Inception does not pad. An HRNet keeps all resolutions to its end: its stages are computed together, and the sides
     of its images are multiples of 32; its stages for `freeze` are the stem, the first layer, and the three stages of
-    the source.
+    the source. Other options are those of `Backbone`.
 
     Args:
         architecture: name of the network in timm.
         num_classes: number of classes of the classifier; 0 for no classifier and no layers between the last features
             and the classifier.
-        in_channels: number of channels of the image.
         output_stride: stride of the last stage; below the network's own, dilation replaces the strides of VGG and
             DenseNet (also in VGG's 7x7 convolution before the classifier). HRNet and Inception only have their own.
         drop_path_rate: only 0 is possible, since these networks have no stochastic depth.
-        dropout: probability of dropping a feature before the classifier in training.
 
     Shape: `(N, in_channels, H, W)` to `(N, num_classes)`.
 

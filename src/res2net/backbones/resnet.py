@@ -27,28 +27,17 @@ class ResNet(Backbone):
 
     The first block of every stage is a "stage" block, without additions between the splits, as in the official code;
     other implementations connect some first blocks in another way (`graph`). Parameters have the names of torchvision,
-    timm and the official code.
+    timm and the official code. Other options are those of `Res2Bottleneck` and `Backbone`; `norm`, `act` and `order`
+    are also those of the stem, and `norm` of the shortcuts.
 
     Args:
         layers: number of blocks of each stage.
         channels: planes of each stage; a stage has four times as many output channels.
-        num_classes: number of classes of the classifier; 0 for no classifier: `forward` returns the last features.
-        in_channels: number of channels of the image.
         output_stride: stride of the last stage (32, 16, 8, ...); below the network's own, which is the default,
             dilation replaces strides.
-        dims: number of dimensions of the signal: 1, 2 or 3.
         stem: "conv7", "deep" (v1b / d) or "conv3" (small images).
         stem_channels: number of channels of the stem.
         shortcut: "conv" or "avg_pool" (v1b / d).
-        scale: as in `Res2Bottleneck`.
-        base_width: as in `Res2Bottleneck`.
-        cardinality: as in `Res2Bottleneck`.
-        se_reduction: as in `Res2Bottleneck`.
-        split_order: as in `Res2Bottleneck`.
-        norm: as in `Res2Bottleneck`; also used in the stem and the shortcuts.
-        act: as in `Res2Bottleneck`; also used in the stem.
-        order: as in `Res2Bottleneck`; also used in the stem.
-        recompute: as in `Res2Bottleneck`.
         graph: which implementation's connections the first blocks have (`res2net.backbones.graphs.GRAPHS`). Weights
             need the graph that they were trained in. The five options below override single options of the graph.
         layer1_mode: mode of the first block of layer1.
@@ -58,7 +47,6 @@ class ResNet(Backbone):
         pool_counts_padding: whether that pooling counts the zeros around the image.
         stride_in_1x1: whether the stride of a block is in its first 1x1 convolution instead of the 3x3 convolutions.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
-        dropout: probability of dropping a feature before the classifier in training.
         zero_init_last: start every residual branch at zero.
 
     Shape: `(N, in_channels, *size)` to `(N, num_classes)`.

@@ -30,16 +30,8 @@ def folded_chain_op(
 ) -> Tensor:
     """Compute `folded_chain` as the operator `res2net::folded_chain`, with its output in channels-last memory.
 
-    It is not differentiable.
-
-    Args:
-        x: as in `folded_chain`.
-        weights: as in `folded_chain`.
-        biases: as in `folded_chain`.
-        layout: as in `folded_chain`.
-        options: as in `folded_chain`.
-        backend: "reference" computes anywhere, "triton" on a GPU where triton is installed.
-        tf32: whether the Triton kernel rounds products of fp32 to tf32; the reference follows torch's own setting.
+    It is not differentiable. The backend "reference" computes anywhere, "triton" on a GPU where triton is installed.
+    With `tf32` the Triton kernel rounds products of fp32 to tf32; the reference follows torch's own setting.
 
     Raises:
         InputError: an option or a shape does not fit, or the backend does not run here.

@@ -238,17 +238,9 @@ def folded_chain_triton(
     """Compute `folded_chain` on a GPU in fp32, bf16 or fp16 with fp32 sums, into channels-last memory.
 
     It is fastest with `x` in channels-last memory and `weights` in the order of `tap_major`; others are copied first.
-    It is not differentiable.
-
-    Args:
-        x: as in `folded_chain`.
-        weights: as in `folded_chain`.
-        biases: as in `folded_chain`.
-        layout: as in `folded_chain`.
-        options: as in `folded_chain`.
-        tf32: whether products of fp32 are rounded to tf32, to run on matrix units.
-        blocks: tile sizes of the launches; by default those of `choose_blocks`.
-        int32_elements: tensors with at least this many elements are addressed with 64 bits.
+    It is not differentiable. With `tf32`, products of fp32 are rounded to tf32, to run on matrix units. `blocks` are
+    the tile sizes of the launches, by default those of `choose_blocks`; tensors with at least `int32_elements` elements
+    are addressed with 64 bits.
 
     Raises:
         InputError: an option or a shape does not fit, or there is no GPU (nor TRITON_INTERPRET=1).

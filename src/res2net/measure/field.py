@@ -25,9 +25,6 @@ def chained_paths(first: PathCounts, second: PathCounts, stride: int) -> PathCou
     Each path of one is followed by each path of the other: it is the product of two polynomials, which has a term for
     each receptive field instead of each path.
     """
-    if len(second) == 1:
-        ((further, times),) = second.items()
-        return {size + stride * (further - 1): count * times for size, count in first.items()}
     counts: Counter[int] = Counter()
     for size, count in first.items():
         for further, times in second.items():
@@ -37,12 +34,7 @@ def chained_paths(first: PathCounts, second: PathCounts, stride: int) -> PathCou
 
 def joined_paths(first: PathCounts, second: PathCounts) -> PathCounts:
     """Count the paths through two modules whose outputs are added or concatenated: the sum of two polynomials."""
-    if not first or not second:
-        return {}
-    counts = dict(first)
-    for size, count in second.items():
-        counts[size] = counts.get(size, 0) + count
-    return dict(sorted(counts.items()))
+    return dict(sorted((Counter(first) + Counter(second)).items())) if first and second else {}
 
 
 def mean_field(paths: PathCounts) -> float:

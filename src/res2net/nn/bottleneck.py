@@ -35,6 +35,8 @@ class Res2Bottleneck(Res2Conv):
     baselines and Res2Nets share their code. The names of parameters are those of the published checkpoints:
     `conv1, bn1, convs.i, bns.i, conv3, bn3, se, downsample`, and at scale 1 `conv2, bn2` as in every ResNet.
 
+    Other options are those of `Res2Conv`; `norm` and `act` are also used for the 1x1 convolutions.
+
     Args:
         in_channels: number of input channels.
         planes: the block has `expansion * planes` output channels.
@@ -48,18 +50,9 @@ class Res2Bottleneck(Res2Conv):
         recompute: save memory in training by computing the outputs of normalisations and ReLUs again in the backward
             pass (`res2net.kernels.interior_recomputed`), with the same gradients. It needs batch normalisation followed
             by ReLU, and does not call hooks on the layers between the two 1x1 convolutions.
-        norm: as in `Res2Conv`; also used for the 1x1 convolutions.
-        act: as in `Res2Conv`; also used for the 1x1 convolutions.
         order: order of convolution, normalisation and activation. In "conv-act-norm" (Res2NetPlus) the last convolution
             is still followed by its normalisation alone, and the activation by the addition.
-        dims: as in `Res2Conv`.
-        kernel_size: as in `Res2Conv`.
         stride: stride of the block, in the k x k convolutions unless `stride_in_1x1`.
-        dilation: as in `Res2Conv`.
-        mode: as in `Res2Conv`.
-        split_order: as in `Res2Conv`.
-        pass_through: as in `Res2Conv`.
-        pool_counts_padding: as in `Res2Conv`.
         stride_in_1x1: whether the stride is in the first 1x1 convolution instead of the k x k convolutions.
 
     Shape: `(N, in_channels, *size)` to `(N, expansion * planes, *ceil(size / stride))`.
