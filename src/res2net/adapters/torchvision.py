@@ -69,20 +69,13 @@ def pyramid_on(
     extra_blocks: ExtraFPNBlock | None = None,
     norm_layer: Callable[..., nn.Module] | None = None,
 ) -> tuple[tuple[int, ...], FeaturePyramidNetwork]:
-    """Make a feature pyramid network for stages of a backbone.
-
-    Args:
-        backbone: stages behind the last of `levels` are taken out of it.
-        channels: of every map.
-        levels: which of its stages, counted from the stem, 0; by default all but the stem.
-        extra_blocks: makes coarser maps; by default one of half the size, "pool" (`LastLevelMaxPool`).
-        norm_layer: normalisation in the pyramid, made of its channels; by default none.
+    """Make a feature pyramid network of maps with `channels` channels, with the other arguments of `BackboneWithFPN`.
 
     Returns:
         The levels, finest first, and the network, which takes their maps by name.
 
     Raises:
-        InputError: there are no such stages.
+        InputError: a stage does not exist.
     """
     count = len(backbone.stages)
     chosen = tuple(range(1, count) if levels is None else levels)

@@ -279,6 +279,9 @@ def folded_chain_triton(
         "LARGE": max(x.numel(), out.numel()) >= int32_elements,
         "PRECISION": "tf32" if tf32 else "ieee",
         "WIDEN": triton.knobs.runtime.interpret,  # the interpreter multiplies bf16 as integers
+        "PIXELS": tiling.pixels,
+        "OUTPUTS": tiling.outputs,
+        "INPUTS": tiling.inputs,
     }
     with torch.cuda.device_of(x):
         for launch in launches(layout):
@@ -286,22 +289,12 @@ def folded_chain_triton(
             numbers = (shape[0], *x.shape[2:], *shape[2:], launch.first, layout.convolved[0], launch.before_at)
             _chain_kernel[(tiles * (launch.branches + launch.passes),)](
                 *(x, before, weights, biases, out, *numbers, layout.passed or 0),
-                **constants(launch, tiling),
+                BRANCHES=launch.branches,
+                HAS_BEFORE=bool(launch.before),
+                PASSES=launch.passes,
                 **fixed,
                 num_warps=tiling.warps,
                 num_stages=tiling.stages,
                 enable_fp_fusion=True,
             )
     return out
-
-
-def constants(launch: Launch, blocks: Blocks) -> dict[str, object]:
-    """The compile-time constants of a launch with given blocks."""
-    return {
-        "BRANCHES": launch.branches,
-        "HAS_BEFORE": bool(launch.before),
-        "PASSES": launch.passes,
-        "PIXELS": blocks.pixels,
-        "OUTPUTS": blocks.outputs,
-        "INPUTS": blocks.inputs,
-    }

@@ -74,9 +74,7 @@ def optimize(
     _, flow = observed(model, example_inputs(model, example_input))
     new = copy.deepcopy(model).eval().requires_grad_(False)
     fold_norms(new, flow)
-    whole = fused_block(new, kernels)
-    if whole is not None:
-        new = cast("Model", whole)
+    new = cast("Model", fused_block(new, kernels) or new)
     for name, module in list(new.named_modules()):
         fused = fused_block(module, kernels) if name else None
         if fused is not None:
@@ -98,9 +96,9 @@ def fused_block(module: nn.Module, kernels: Kernels) -> nn.Module | None:
         if is_norm(module.bn1) or is_norm(module.bn3):
             return None
         return FusedBottleneck(
-            joined(module.conv1, module.act1, kernels),
+            fused_conv(module.conv1, module.act1, kernels),
             fused_chain(module, kernels, owns_input=True),
-            joined(module.conv3, module.act3, kernels),
+            fused_conv(module.conv3, module.act3, kernels),
             module.downsample,
         )
     return None
@@ -119,12 +117,12 @@ def fused_chain(module: Res2Conv, kernels: Kernels, *, owns_input: bool = False)
         return FoldedChain(steps, layout, module.pool, kernels)
     if merges(steps, layout):
         merged = grouped([conv for conv, _ in steps])
-        return StageChain(joined(merged, steps[0][1], kernels), layout, module.pool)
-    convs = [joined(conv, act, kernels) for conv, act in steps]
+        return StageChain(fused_conv(merged, steps[0][1], kernels), layout, module.pool)
+    convs = [fused_conv(conv, act, kernels) for conv, act in steps]
     return Chain(convs, layout, module.pool, in_place=owns_input and kernels == "onednn")
 
 
-def joined(conv: nn.Module, act: nn.Module, kernels: Kernels) -> nn.Module:
+def fused_conv(conv: nn.Module, act: nn.Module, kernels: Kernels) -> nn.Module:
     """Fuse a convolution with its activation."""
     return PackedConv(conv, act) if kernels == "onednn" and packs(conv, act) else ConvAct(conv, act)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeAlias
@@ -61,13 +61,6 @@ def describe(conv: _ConvNd) -> str:
     return text
 
 
-def k_convs(model: nn.Module) -> Iterator[tuple[str, _ConvNd]]:
-    """Iterate over the convolutions with a kernel above 1."""
-    for name, module in model.named_modules():
-        if isinstance(module, _ConvNd) and max(module.kernel_size) > 1:
-            yield name, module
-
-
 def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], list[Kept]]:
     """Decide which convolutions are replaced, with widths still to be solved, and which are kept.
 
@@ -84,7 +77,9 @@ def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], li
     }
     space_of, claimed = spaces(flow), set[str]()
     units, kept = [], []
-    for name, conv in k_convs(model):
+    for name, conv in model.named_modules():
+        if not isinstance(conv, _ConvNd) or max(conv.kernel_size) == 1:
+            continue
         node = flow.node(name)
         reason = Reason.MULTI_SCALE if name in multi_scale else why_not(name, conv, node, options)
         unit = None if reason else unit_of(name, conv, node, model, options)

@@ -45,73 +45,66 @@ class Space:
     """Names of convolutions with a kernel above 1 that produce or read the tensors."""
 
 
-class Finder:
-    """Groups tensors into spaces with a union-find structure."""
+def spaces(flow: Flow) -> dict[Value, Space]:
+    """Compute the channel space of each tensor of a recorded data flow."""
+    parents: dict[Value, Value] = {}
 
-    def __init__(self, flow: Flow) -> None:
-        self.flow = flow
-        self.parents: dict[Value, Value] = {}
-
-    def root(self, value: Value) -> Value:
-        while (parent := self.parents.setdefault(value, value)) is not value:
-            self.parents[value] = value = self.parents[parent]
+    def root(value: Value) -> Value:
+        while (parent := parents.setdefault(value, value)) is not value:
+            parents[value] = value = parents[parent]
         return value
 
-    def join(self, values: list[Value]) -> None:
-        """Put tensors into one space."""
-        for one, other in pairwise(values):
-            self.parents[self.root(one)] = self.root(other)
+    for node in flow.nodes:
+        if is_channelwise(node):
+            for one, other in pairwise(value for value in node.values if math.prod(value.shape) > 1):
+                parents[root(one)] = root(other)
+    found: dict[Value, Space] = {}
+    space_of: dict[Value, Space] = {}
+    for node in flow.nodes:
+        for value in node.values:
+            space = space_of[value] = found.setdefault(root(value), Space())
+            space.fixed |= value.is_output or (value.producer is None and math.prod(value.shape) > 1)
+    for node in flow.nodes:
+        enter(node, space_of, shared=flow.calls[node.name] > 1)
+    return space_of
 
-    def spaces(self) -> dict[Value, Space]:
-        """Compute the space of every tensor."""
-        for node in self.flow.nodes:
-            if self.is_channelwise(node):
-                self.join([value for value in node.values if math.prod(value.shape) > 1])
-        found: dict[Value, Space] = {}
-        for node in self.flow.nodes:
-            for value in node.values:
-                space = found.setdefault(self.root(value), Space())
-                space.fixed |= value.is_output or (value.producer is None and math.prod(value.shape) > 1)
-        space_of = {value: found[self.root(value)] for node in self.flow.nodes for value in node.values}
-        for node in self.flow.nodes:
-            self.enter(node, space_of)
-        return space_of
 
-    def enter(self, node: Node, space_of: dict[Value, Space]) -> None:
-        """Enter a call into the spaces of its tensors."""
-        touched = {id(space_of[value]): space_of[value] for value in node.values}.values()
-        module = node.module
-        fixed = module is not None and self.flow.calls[node.name] > 1 and next(module.parameters(), None) is not None
-        if isinstance(module, _ConvNd) and max(module.kernel_size) > 1:
-            for space in touched:
-                space.kernels.add(node.name)
-        elif is_dense(node):
-            space_of[node.inputs[0]].consumers[node.name] = node
-            space_of[node.output].producers[node.name] = node
-        elif isinstance(module, _ConvNd | nn.Linear) or not self.is_channelwise(node):
-            fixed = True
-        elif is_norm(module):
-            space_of[node.output].norms[node.name] = node
+def enter(node: Node, space_of: dict[Value, Space], *, shared: bool) -> None:
+    """Enter a call, of a layer that is called once or is `shared`, into the spaces of its tensors."""
+    touched = {id(space_of[value]): space_of[value] for value in node.values}.values()
+    module = node.module
+    fixed = module is not None and shared and next(module.parameters(), None) is not None
+    if isinstance(module, _ConvNd) and max(module.kernel_size) > 1:
         for space in touched:
-            space.fixed |= fixed
+            space.kernels.add(node.name)
+    elif is_dense(node):
+        space_of[node.inputs[0]].consumers[node.name] = node
+        space_of[node.output].producers[node.name] = node
+    elif isinstance(module, _ConvNd | nn.Linear) or not is_channelwise(node):
+        fixed = True
+    elif is_norm(module):
+        space_of[node.output].norms[node.name] = node
+    for space in touched:
+        space.fixed |= fixed
 
-    def is_channelwise(self, node: Node) -> bool:
-        """Whether each channel of the output depends only on the same channel of the inputs."""
-        module, shapes = node.module, [value.shape for value in node.values]
-        shapes = [shape for shape in shapes if math.prod(shape) > 1]
-        if not node.inputs or any(len(shape) < 2 or shape[1] != shapes[0][1] for shape in shapes):
-            return False
-        if isinstance(module, _ConvNd):
-            return is_plain(module) and module.groups == module.in_channels == module.out_channels > 1
-        if module is None:
-            if node.name == "mean":
-                return spatial(node)
-            return node.name in CHANNELWISE and len({len(shape) for shape in shapes}) == 1
-        if is_norm(module):
-            return not isinstance(module, nn.LayerNorm) or "2d" in type(module).__name__
-        if isinstance(module, OVER_CHANNELS) or next(module.parameters(), None) is not None:
-            return False
-        return is_activation(module) or type(module).__name__ in DROPS or isinstance(module, CHANNELWISE_LAYERS)
+
+def is_channelwise(node: Node) -> bool:
+    """Whether each channel of the output depends only on the same channel of the inputs."""
+    module, shapes = node.module, [value.shape for value in node.values]
+    shapes = [shape for shape in shapes if math.prod(shape) > 1]
+    if not node.inputs or any(len(shape) < 2 or shape[1] != shapes[0][1] for shape in shapes):
+        return False
+    if isinstance(module, _ConvNd):
+        return is_plain(module) and module.groups == module.in_channels == module.out_channels > 1
+    if module is None:
+        if node.name == "mean":
+            return spatial(node)
+        return node.name in CHANNELWISE and len({len(shape) for shape in shapes}) == 1
+    if is_norm(module):
+        return not isinstance(module, nn.LayerNorm) or "2d" in type(module).__name__
+    if isinstance(module, OVER_CHANNELS) or next(module.parameters(), None) is not None:
+        return False
+    return is_activation(module) or type(module).__name__ in DROPS or isinstance(module, CHANNELWISE_LAYERS)
 
 
 def is_dense(node: Node) -> bool:
@@ -129,8 +122,3 @@ def spatial(node: Node) -> bool:
         if isinstance(axes, tuple | list):
             return len(axes) > 0 and all(axis % count > 1 for axis in axes)
     return False
-
-
-def spaces(flow: Flow) -> dict[Value, Space]:
-    """Compute the channel space of each tensor of a recorded data flow."""
-    return Finder(flow).spaces()
