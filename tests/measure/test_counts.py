@@ -6,7 +6,7 @@ from torch import nn
 
 from res2net.backbones.registry import build
 from res2net.errors import InputError
-from res2net.measure import Counts, count, human
+from res2net.measure import Counts, count, format_count
 from res2net.measure.counts import without_weights
 
 
@@ -122,4 +122,4 @@ def test_a_size_that_the_network_does_not_take(input_size):
     ],
 )
 def test_counts_for_people(number, text):
-    assert human(number) == text
+    assert format_count(number) == text

@@ -9,7 +9,7 @@ import torch
 
 from res2net.backbones.base import Backbone, default_image_size
 from res2net.errors import InputError
-from res2net.measure import Counts, Memory, ReceptiveField, human, mean_field
+from res2net.measure import Counts, Memory, ReceptiveField, format_count, mean_field
 from res2net.report import Column, Table
 from res2net.weights import WeightRecord
 
@@ -43,9 +43,9 @@ def cost_table(counts: Mapping[str, Counts], size: int, dims: int = 2) -> Table:
     title = f"Cost of one {SIGNALS[dims]} of {' x '.join([str(size)] * dims)}"
     if len(counts) > 1:
         columns = (Column(""), *(Column(name) for name in counts))
-        return Table(title, columns, [(what, *map(human, numbers)) for what, numbers in rows.items()])
+        return Table(title, columns, [(what, *map(format_count, numbers)) for what, numbers in rows.items()])
     columns = (Column(""), Column("about"), Column("exactly"))
-    return Table(title, columns, [(what, human(number), f"{number:,}") for what, (number,) in rows.items()])
+    return Table(title, columns, [(what, format_count(number), f"{number:,}") for what, (number,) in rows.items()])
 
 
 def memory_table(memories: Mapping[str, Memory], size: int, batch_size: int, dims: int = 2) -> Table:

@@ -46,15 +46,15 @@ def _parameters(name: str) -> str:
     import torch
 
     from res2net.backbones.registry import variant
-    from res2net.measure import human
+    from res2net.measure import format_count
     from res2net.zoo import create_model
 
     declared = variant(name).parameters
     if declared is not None:
-        return human(declared)
+        return format_count(declared)
     with torch.device("meta"):
         model = create_model(name)
-    return human(sum(parameter.numel() for parameter in model.parameters()))
+    return format_count(sum(parameter.numel() for parameter in model.parameters()))
 
 
 def _tags(name: str) -> str:

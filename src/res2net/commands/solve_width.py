@@ -138,9 +138,9 @@ def least_width(price: Callable[[int], int]) -> int:
 
 def row(name: str, counts: Counts, budget: Counts) -> tuple[str | float, ...]:
     """A row of the table: the cost of a model, and its difference from the budget in percent."""
-    from res2net.measure import human
+    from res2net.measure import format_count
 
     cells: list[str | float] = [name]
     for found, wanted in ((counts.parameters, budget.parameters), (counts.macs, budget.macs)):
-        cells += [human(found), 100 * (found / wanted - 1)]
+        cells += [format_count(found), 100 * (found / wanted - 1)]
     return tuple(cells)

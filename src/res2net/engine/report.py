@@ -12,7 +12,7 @@ from res2net.engine.config import TrainConfig, to_yaml
 from res2net.engine.module import describe_skipped
 from res2net.engine.train import Trained
 from res2net.images.sources import DataSource
-from res2net.measure import count, human
+from res2net.measure import count, format_count
 from res2net.report import Column, Panel, Report, Table, curve_panels
 from res2net.task.base import Evaluation, backbone_of
 
@@ -40,8 +40,8 @@ def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[A
     owner = "" if backbone is task.model else " of the backbone"
     report = Report(
         f"{config.model.model} on {source.name}",
-        f"{task.name}, {time.strftime('%Y-%m-%d')}: {human(parameters)} parameters, "
-        f"{human(counts.macs)} MACs{owner} at {sides} {unit}; {len(source.train):,} "
+        f"{task.name}, {time.strftime('%Y-%m-%d')}: {format_count(parameters)} parameters, "
+        f"{format_count(counts.macs)} MACs{owner} at {sides} {unit}; {len(source.train):,} "
         f"{task.inputs.name} to train, {len(source.val):,} to validate",
     )
     title = f"The best weights on the validation images {task.scoring.note}".rstrip()

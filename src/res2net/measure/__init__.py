@@ -1,6 +1,6 @@
 """The cost of a network, and its receptive fields."""
 
-from res2net.measure.counts import Counts, count, human, nearest_width
+from res2net.measure.counts import Counts, count, format_count, nearest_width
 from res2net.measure.effective import EffectiveField, calibrate_norms, effective_field
 from res2net.measure.field import PathCounts, ReceptiveField, mean_field
 from res2net.measure.memory import Memory, count_memory
@@ -17,7 +17,7 @@ __all__ = [
     "count_memory",
     "effective_field",
     "field_of",
-    "human",
+    "format_count",
     "mean_field",
     "nearest_width",
     "receptive_field",

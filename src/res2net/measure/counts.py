@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from res2net.errors import InputError
 from res2net.nn.layers import check_positive
 
-__all__ = ["Counts", "count", "human", "nearest_width"]
+__all__ = ["Counts", "count", "format_count", "nearest_width"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def run_without_weights(twin: nn.Module, input_size: tuple[int, ...], batch_size
         raise InputError(f"The network does not take an input of size {input_size}: {reason}") from error
 
 
-def human(number: int) -> str:
+def format_count(number: int) -> str:
     """Format a count with three digits: `950`, `25.7 M`, `4.26 G`."""
     if number < 1000:
         return str(number)
