@@ -161,4 +161,4 @@ def test_only_networks_that_look_into_boxes_take_them(refused, weights, images, 
 
 
 def test_images_without_key_points_are_refused(refused, tiny, images):
-    assert "is no data set with objects" in refused("train", "keypoints", images, *tiny())
+    assert "is not a data set with objects" in refused("train", "keypoints", images, *tiny())

@@ -7,7 +7,7 @@ import pytest
 
 from res2net.errors import InputError
 from res2net.images.samples import true_targets
-from res2net.tasks.objects.data.boxes import BoxedSamples, ObjectBox, image_numbers, read_boxes, read_detections
+from res2net.tasks.objects.data.boxes import BoxedSamples, ObjectBox, image_numbers, read_boxes
 
 PATHS = [Path("a/000042.jpg"), Path("b/000007.jpg")]
 IDS = [42, 7]
@@ -21,10 +21,10 @@ def entry(image_id=42, category=1, bbox=(2, 3, 10, 20), score=0.5, **more):
 def read(tmp_path):
     """A function that writes `content` and reads the boxes of people and dogs in it."""
 
-    def call(content, least_score=0.0):
+    def call(content, min_score=0.0):
         file = tmp_path / "boxes.json"
         file.write_text(content if isinstance(content, str) else json.dumps(content))
-        return read_boxes(file, PATHS, IDS, [1, 18], least_score)
+        return read_boxes(file, IDS, [1, 18], min_score, PATHS)
 
     return call
 
@@ -74,9 +74,9 @@ def test_bad_files_are_told_in_a_sentence(read, content, message):
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"Cannot read the boxes .*nothing.json \(No such file or directory\)"):
-        read_boxes(tmp_path / "nothing.json", PATHS, IDS, [1])
+        read_boxes(tmp_path / "nothing.json", IDS, [1], paths=PATHS)
     with pytest.raises(InputError, match="box score 2 is out of range"):
-        read_boxes(tmp_path / "nothing.json", PATHS, IDS, [1], 2)
+        read_boxes(tmp_path / "nothing.json", IDS, [1], 2, PATHS)
 
 
 def test_no_box_has_the_score(read):
@@ -87,19 +87,19 @@ def test_no_box_has_the_score(read):
 def test_detections_go_by_the_numbers_of_the_data(tmp_path):
     file = tmp_path / "found.json"
     file.write_text(json.dumps([entry(7), entry(5), entry(7, 18), entry(9, score=0.1)]))
-    boxes = read_detections(file, [7, 9, 5], [18, 1], 0.2)
+    boxes = read_boxes(file, [7, 9, 5], [18, 1], 0.2)
     assert boxes == [
         [ObjectBox((2, 3, 12, 23), 1, 0.5), ObjectBox((2, 3, 12, 23), 0, 0.5)],
         [],
         [ObjectBox((2, 3, 12, 23), 1, 0.5)],
     ]
     with pytest.raises(InputError, match=r"no box in these images: .*, whose image_id is that of the data set.$"):
-        read_detections(file, [1], [1])
+        read_boxes(file, [1], [1])
     with pytest.raises(InputError, match="box score -1 is out of range"):
-        read_detections(file, [7], [1], -1)
+        read_boxes(file, [7], [1], -1)
     file.write_text(json.dumps({"images": [], "annotations": []}))
     with pytest.raises(InputError, match="has annotations: give COCO's results of a detector, or leave out --boxes"):
-        read_detections(file, [7], [1])
+        read_boxes(file, [7], [1])
 
 
 class Images:

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from res2net.engine.data_tools import CHECKS, Cell, DataCheck, class_table, fault_table, spread
-from res2net.images.decode import BadImage
+from res2net.images.decode import BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.report import Column, Table
 from res2net.task.result import Result
-from res2net.tasks.objects.formats import OBJECT_FORMATS, ObjectImages, find_formats, read_splits
-from res2net.tasks.objects.formats.survey import check_images, survey
+from res2net.tasks.objects.formats import OBJECT_FORMATS, Annotations, ObjectImages, find_formats
+from res2net.tasks.objects.formats.masks import MaskFiles
 from res2net.tasks.objects.result import Objects
 from res2net.tasks.objects.segments import PanopticSegments
 
 __all__ = ["ObjectsPart"]
+
+SMALL, LARGE = 32**2, 96**2
+"""COCO's thresholds of areas in square pixels: objects below the first are small, from the second on large."""
+RARE = ("crowds", "difficult objects", "labelled key points", "classes of stuff")
+"""What is only listed where there is any."""
 
 
 class ObjectsPart:
     """A data set with objects in one of `OBJECT_FORMATS`."""
 
     def __init__(self, path: Path, name: str) -> None:
-        self.about = OBJECT_FORMATS[name].about
+        known = OBJECT_FORMATS[name]
+        self.about = known.about
         self.report = AnnotationReport(path)
-        splits = read_splits(path, name, None, self.report)
+        splits = known.read(path, None, self.report)
         self.splits = dict(zip(("all",) if len(splits) == 1 else ("train", "val"), splits, strict=True))
         for split in splits:
-            check_images(split, self.report)
+            _check_sizes(split.paths, split, self.report)
+            if isinstance(split.masks, MaskFiles):
+                _check_sizes(split.masks.paths, split, self.report)
 
     @property
     def faults(self) -> int:
@@ -40,32 +51,17 @@ class ObjectsPart:
         return [*tables, fault_table(self.report)] if self.faults else tables
 
     def _counts(self) -> Table:
-        found = [survey(split) for split in self.splits.values()]
-        rows: list[tuple[str, list[int]]] = [
-            ("images", [one.images for one in found]),
-            ("images without objects", [one.empty for one in found]),
-            ("objects", [one.objects for one in found]),
-            ("small (area below 32 x 32)", [one.small for one in found]),
-            ("medium", [one.medium for one in found]),
-            ("large (area from 96 x 96)", [one.large for one in found]),
-            ("classes that occur", [sum(count > 0 for count in one.classes) for one in found]),
-        ]
-        rare = [
-            ("crowds", [one.crowds for one in found]),
-            ("difficult objects", [one.difficult for one in found]),
-            ("labelled key points", [one.labelled_points or 0 for one in found]),
-            ("classes of stuff", [len(split.stuff_names) for split in self.splits.values()]),
-        ]
-        rows += [row for row in rare if any(row[1])]
+        counts = [counts_of(split) for split in self.splits.values()]
+        shown = [what for what in counts[0] if what not in RARE or any(one[what] for one in counts)]
         columns = [Column("what"), *(Column(split) for split in self.splits)]
-        return Table(self.about, columns, [(what, *counts) for what, counts in rows])
+        return Table(self.about, columns, [(what, *(one[what] for one in counts)) for what in shown])
 
-    def _classes(self, most: int | None) -> Table:
+    def _classes(self, limit: int | None) -> Table:
         counts: dict[str, Counter[str]] = {}
         for split, found in self.splits.items():
-            for name, count in zip(found.class_names, survey(found).classes, strict=True):
+            for name, count in zip(found.class_names, objects_by_class(found), strict=True):
                 counts.setdefault(name, Counter())[split] = count
-        return class_table(counts, list(self.splits), "objects", most)
+        return class_table(counts, list(self.splits), "objects", limit)
 
     def images(self, count: int) -> list[Cell]:
         """As of `Part`."""
@@ -83,16 +79,52 @@ class ObjectsPart:
 
     def _drawn(self, images: ObjectImages, index: int) -> Cell:
         image, target = images[index]
-        caption = f"{Path(images.paths[index]).name}\n{self._caption(images, index)}"
+        (height, width), count = images.size(index), len(images.rows(index))
+        objects = f"{count} {'object' if count == 1 else 'objects'}"
+        caption = f"{Path(images.paths[index]).name}\n{width} x {height}, {objects}"
         if "semantic" in target:
             truth: Result = PanopticSegments.from_target(target, images.class_names, images.stuff_names)
         else:
             truth = Objects.from_target(target, images.class_names, images.keypoints)
         return truth.draw(image), caption
 
-    def _caption(self, images: ObjectImages, index: int) -> str:
-        (height, width), objects = images.size(index), len(images.rows(index))
-        return f"{width} x {height}, {objects} {'object' if objects == 1 else 'objects'}"
+
+def counts_of(annotations: Annotations) -> dict[str, int]:
+    """What a split contains; sizes are those of `area`, as in COCO."""
+    area, points = annotations.area, annotations.points
+    small, large = int((area < SMALL).sum()), int((area >= LARGE).sum())
+    return {
+        "images": len(annotations.paths),
+        "images without objects": int((np.diff(annotations.starts) == 0).sum()),
+        "objects": len(area),
+        "small (area below 32 x 32)": small,
+        "medium": len(area) - small - large,
+        "large (area from 96 x 96)": large,
+        "classes that occur": sum(count > 0 for count in objects_by_class(annotations)),
+        "crowds": int(annotations.crowd.sum()),
+        "difficult objects": int(annotations.difficult.sum()),
+        "labelled key points": 0 if points is None else int((points[..., 2] > 0).sum()),
+        "classes of stuff": len(annotations.stuff_names),
+    }
+
+
+def objects_by_class(annotations: Annotations) -> list[int]:
+    """The number of objects of each class."""
+    counts: list[int] = np.bincount(annotations.labels, minlength=len(annotations.class_names)).tolist()
+    return counts
+
+
+def _check_sizes(paths: Sequence[str], annotations: Annotations, report: AnnotationReport) -> None:
+    """Check the size of every file by its header; faults go to the report."""
+    for path, (height, width) in zip(paths, annotations.sizes.tolist(), strict=True):
+        try:
+            found = image_size(path)
+        except BadImage as error:
+            report.add("unreadable image", path, error.reason)
+            continue
+        if found != (height, width):
+            reason = f"it has {found[1]} x {found[0]} pixels, and its annotations are for {width} x {height}"
+            report.add("wrong size", path, reason)
 
 
 CHECKS.add(

@@ -17,7 +17,7 @@ from res2net.images import BadImage
 from res2net.images.faults import AnnotationReport
 from res2net.images.joint_transforms import ObjectAugment, object_train_transform
 from res2net.images.keypoints import COCO_PERSON
-from res2net.tasks.objects.formats import ObjectImages, find_formats, open_objects, read_splits
+from res2net.tasks.objects.formats import OBJECT_FORMATS, ObjectImages, find_formats, open_objects
 from res2net.tasks.objects.keypoints.crops import CropAugment, PersonCrops
 from res2net.weights import Preprocessing
 
@@ -26,7 +26,7 @@ EVERYTHING = ("boxes", "labels", "masks", "crowd", "area", "difficult")
 
 def read(root, name="coco"):
     report = AnnotationReport(root)
-    splits = read_splits(root, name, None, report)
+    splits = OBJECT_FORMATS[name].read(root, None, report)
     assert report.total == 0, report.summary()
     return splits
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from res2net.errors import InputError
-from res2net.tasks.objects.formats import AnnotationReport, open_objects, read_splits
+from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, open_objects
 from res2net.tasks.objects.formats.masks import pack_rle
 
 
@@ -57,7 +57,7 @@ def test_each_fault_stops_or_is_left_out(content, write_coco, spoil, kind, said)
     assert f"`--bad-annotations skip`, or see all with `res2net data check {root}`." in sentence
     assert "\n" not in sentence
     report = AnnotationReport(root)
-    read_splits(root, "coco", labels, report)
+    OBJECT_FORMATS["coco"].read(root, labels, report)
     assert report.counts[kind] == 1
     train, val = open_objects(root, labels, bad_annotations="skip")
     for images in (train, val):
@@ -87,7 +87,7 @@ def test_faults_of_key_points(content, write_coco, points, kind, said):
     content["annotations"][1]["keypoints"] = points
     root = write_coco("person_keypoints_x.json")
     report = AnnotationReport(root)
-    (annotations,) = read_splits(root, "coco_keypoints", None, report)
+    (annotations,) = OBJECT_FORMATS["coco_keypoints"].read(root, None, report)
     assert report.counts == {kind: 1}
     assert said in report.examples[kind][0].what
     assert len(annotations.labels) == 2
@@ -144,7 +144,7 @@ def test_what_is_no_data_set(tmp_path, coco):
     with pytest.raises(InputError, match="There is no file or folder"):
         open_objects(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="is no data set with objects: give one in a known format \\(COCO, "):
+    with pytest.raises(InputError, match="is not a data set with objects: give one in a known format \\(COCO, "):
         open_objects(tmp_path / "empty")
     with pytest.raises(InputError, match=re.escape("(COCO) has no keypoints: give one that has.")):
         open_objects(coco, ("boxes", "keypoints"))

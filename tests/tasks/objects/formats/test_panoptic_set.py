@@ -6,7 +6,7 @@ from PIL import Image
 
 from res2net.images import open_source
 from res2net.images.samples import UNLABELLED
-from res2net.tasks.objects.formats import AnnotationReport, find_formats, open_objects, read_objects, read_splits
+from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, find_formats, open_objects, read_objects
 
 LABELS = ("boxes", "labels", "masks", "semantic", "crowd", "area")
 
@@ -46,7 +46,7 @@ def test_things_are_objects_and_stuff_is_semantic(write_panoptic):
 def test_faults_are_told(write_panoptic, change, kind, said):
     root, _ = write_panoptic(change)
     report = AnnotationReport(root)
-    read_splits(root, "coco_panoptic", None, report)
+    OBJECT_FORMATS["coco_panoptic"].read(root, None, report)
     assert report.counts[kind] == 2  # in both splits
     assert any(said in str(fault) for fault in report.examples[kind])
 

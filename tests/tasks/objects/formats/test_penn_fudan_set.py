@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from res2net.tasks.objects.formats import AnnotationReport, ObjectImages, open_objects, read_splits
+from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, ObjectImages, open_objects
 
 LABELS = ("boxes", "labels", "masks", "area")
 
@@ -23,7 +23,7 @@ def root(tmp_path):
 
 
 def test_boxes_lie_around_the_pixels_of_each_number(root):
-    (annotations,) = read_splits(root, "penn_fudan", None, AnnotationReport(root))
+    (annotations,) = OBJECT_FORMATS["penn_fudan"].read(root, None, AnnotationReport(root))
     target = ObjectImages(annotations, LABELS).target(1)
     assert target["boxes"].tolist() == [[3, 2, 6, 9], [30, 10, 40, 30]]
     assert target["area"].tolist() == [21, 200]
@@ -38,7 +38,7 @@ def test_faults_are_told(root):
         Image.new("RGB", (40, 30)).save(root / "PNGImages" / f"{name}.png")
         (root / "PedMasks" / f"{name}_mask.png").write_text(content)
     report = AnnotationReport(root)
-    (annotations,) = read_splits(root, "penn_fudan", None, report)
+    (annotations,) = OBJECT_FORMATS["penn_fudan"].read(root, None, report)
     assert report.counts == {"missing mask file": 1, "wrong size": 1, "unreadable image": 2}
     assert len(annotations.paths) == 0
 

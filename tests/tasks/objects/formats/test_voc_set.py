@@ -2,7 +2,7 @@
 
 import pytest
 
-from res2net.tasks.objects.formats import AnnotationReport, find_formats, open_objects, read_splits
+from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, find_formats, open_objects
 from res2net.tasks.objects.formats.voc import VOC_CLASSES, parse_xml
 
 LAUGHS = (
@@ -52,7 +52,7 @@ def test_a_set_without_lists_is_split_and_has_the_classes_that_occur(write_voc, 
 def test_a_size_of_zero_is_looked_up(write_voc, voc_xml):
     unsized = voc_xml([("dog", (1, 1, 40, 30), False)], size=(0, 0))
     root = write_voc({"train": {"a": unsized}, "val": {"b": unsized}})
-    train, _ = read_splits(root, "voc", None, AnnotationReport(root))
+    train, _ = OBJECT_FORMATS["voc"].read(root, None, AnnotationReport(root))
     assert train.sizes.tolist() == [[30, 40]]
 
 
@@ -75,7 +75,7 @@ def test_entities_are_not_expanded(content):
 def test_broken_files_are_told(write_voc, xml, content, kind, said):
     root = write_voc({"train": {"a": xml, "b": content}, "val": {"c": xml}})
     report = AnnotationReport(root)
-    train, _ = read_splits(root, "voc", None, report)
+    train, _ = OBJECT_FORMATS["voc"].read(root, None, report)
     assert report.counts == {kind: 1}
     assert report.examples[kind][0].file.endswith("b.xml")
     assert said in report.examples[kind][0].what
@@ -87,7 +87,7 @@ def test_missing_files_are_told(write_voc, xml):
     (root / "VOC2007" / "JPEGImages" / "a.jpg").unlink()
     (root / "VOC2007" / "Annotations" / "b.xml").unlink()
     report = AnnotationReport(root)
-    train, _ = read_splits(root, "voc", None, report)
+    train, _ = OBJECT_FORMATS["voc"].read(root, None, report)
     assert report.counts == {"missing image": 1, "unreadable file": 1}
     assert "No such file or directory" in report.examples["unreadable file"][0].what
     assert len(train.paths) == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from res2net.errors import InputError
-from res2net.tasks.objects.formats import AnnotationReport, find_formats, open_objects, read_splits
+from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, find_formats, open_objects
 
 BOX = "1 0.5 0.5 0.25 0.2"
 YAML = "train: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n"
@@ -11,7 +11,7 @@ YAML = "train: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n"
 
 def read(root):
     report = AnnotationReport(root)
-    return read_splits(root, "yolo", None, report), report
+    return OBJECT_FORMATS["yolo"].read(root, None, report), report
 
 
 def test_boxes_are_shares_around_a_centre(write_yolo):

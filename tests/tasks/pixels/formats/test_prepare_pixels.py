@@ -123,7 +123,7 @@ def test_what_is_refused(coco, tmp_path):
         with pytest.raises(InputError, match=said):
             prepare_pixels(coco, label, tmp_path / out, **more)
     assert (tmp_path / "full" / "mine.txt").read_text() == "mine"
-    with pytest.raises(InputError, match="is no data set with objects"):
+    with pytest.raises(InputError, match="is not a data set with objects"):
         prepare_pixels(tmp_path / "full", "semantic", tmp_path / "made")
 
 

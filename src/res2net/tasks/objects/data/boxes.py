@@ -19,7 +19,7 @@ from res2net.tasks.objects.formats.collect import numbers
 if TYPE_CHECKING:
     from res2net.engine.predict import InputSamples
 
-__all__ = ["BoxedInputs", "BoxedSamples", "ObjectBox", "image_numbers", "read_boxes", "read_detections"]
+__all__ = ["BoxedInputs", "BoxedSamples", "ObjectBox", "image_numbers", "read_boxes"]
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,40 @@ class ObjectBox:
     score: float = 1.0
     """Score of the detector, 0 to 1; 1 for annotations."""
 
+    def target(self) -> dict[str, Any]:
+        """The `box` `(4,)` XYXY in pixels, its `label` and its `box_score`."""
+        return {"box": torch.tensor(self.box), "label": self.label, "box_score": self.score}
+
+
+class BoxedSamples(Dataset[Sample]):
+    """The images of a data set as samples `(image, target)`, one per box.
+
+    A target has the entries of `ObjectBox.target`, the `image_id`, the `index` in this data set, and as `truth` the
+    target of the whole image.
+
+    Args:
+        dataset: a data set of images.
+        boxes: the boxes of each image; images without boxes are left out.
+    """
+
+    def __init__(self, dataset: Samples, boxes: Sequence[Sequence[ObjectBox]]) -> None:
+        self.dataset = dataset
+        self.pairs = [(image, box) for image, found in enumerate(boxes) for box in found]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        image_index, found = self.pairs[index]
+        image, truth = self.dataset[image_index]
+        image_id = int(truth.get("image_id", image_index))
+        return image, {**found.target(), "image_id": image_id, "index": index, "truth": dict(truth)}
+
 
 class BoxedInputs(Dataset[Sample]):
-    """Inputs of a prediction as samples `(image, target)`, one per box.
+    """Inputs of a prediction as samples `(image, target)`, one per box; a target is that of `ObjectBox.target`.
 
-    A target has the `box` `(4,)` XYXY in pixels, its `label` and its `box_score`. A file that cannot be read raises
-    `BadImage`.
+    A file that cannot be read raises `BadImage`.
 
     Args:
         inputs: files or images.
@@ -57,39 +85,7 @@ class BoxedInputs(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         input_index, found = self.pairs[index]
-        image = self.inputs.read(input_index)
-        return image, {"box": torch.tensor(found.box), "label": found.label, "box_score": found.score}
-
-
-class BoxedSamples(Dataset[Sample]):
-    """The images of a data set as samples `(image, target)`, one per box.
-
-    A target has `box`, `label` and `box_score` as in `BoxedInputs`, the `image_id`, the `index` in this data set, and
-    as `truth` the target of the whole image.
-
-    Args:
-        dataset: a data set of images.
-        boxes: the boxes of each image; images without boxes are left out.
-    """
-
-    def __init__(self, dataset: Samples, boxes: Sequence[Sequence[ObjectBox]]) -> None:
-        self.dataset = dataset
-        self.pairs = [(image, box) for image, found in enumerate(boxes) for box in found]
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Sample:
-        image_index, found = self.pairs[index]
-        image, truth = self.dataset[image_index]
-        return image, {
-            "box": torch.tensor(found.box),
-            "label": found.label,
-            "box_score": found.score,
-            "image_id": int(truth.get("image_id", image_index)),
-            "index": index,
-            "truth": dict(truth),
-        }
+        return self.inputs.read(input_index), found.target()
 
 
 def image_numbers(dataset: Samples) -> list[int]:
@@ -99,62 +95,58 @@ def image_numbers(dataset: Samples) -> list[int]:
 
 def read_boxes(
     file: str | Path,
-    paths: Sequence[Path],
     image_ids: Sequence[int],
     categories: Sequence[int],
-    least_score: float = 0.0,
+    min_score: float = 0.0,
+    paths: Sequence[Path] | None = None,
 ) -> list[list[ObjectBox]]:
-    """Read the boxes of some images from a file.
-
-    Images are identified by their file name in annotations, and by their id in results, which have no names. Boxes of
-    other categories and of crowds are left out.
+    """Read the boxes of some images from a file; those of other categories and of crowds are left out.
 
     Args:
-        file: a file in COCO's results format, or with COCO annotations.
-        paths: paths of the images.
+        file: a file in COCO's results format, or if there are `paths`, with COCO annotations.
         image_ids: the id of each image in results.
         categories: the category id of each class in the file.
-        least_score: minimum score of a box, 0 to 1.
+        min_score: minimum score of a box, 0 to 1.
+        paths: paths of the images, which annotations identify by their names.
 
     Raises:
         InputError: the file cannot be read, has an invalid box, or has no box for any of the images.
     """
-    check_range("box score", least_score, 0, 1)
+    check_range("box score", min_score, 0, 1)
     content = _content(file)
+    whose = ""
     if isinstance(content, list):
-        whose = "the number at the end of an image's name"
-        return _Reader(file, categories, least_score).read(content, image_ids, whose)
-    indices = {path.name: index for index, path in enumerate(paths)}
-    numbers = _named(content["images"], indices, file)
-    boxes = _Reader(file, categories, least_score, scored=False).read(content["annotations"], list(numbers), "")
-    found: list[list[ObjectBox]] = [[] for _ in paths]
-    for index, image_boxes in zip(numbers.values(), boxes, strict=True):
-        found[index] += image_boxes
-    return found
-
-
-def read_detections(
-    file: str | Path, image_ids: Sequence[int], categories: Sequence[int], least_score: float = 0.0
-) -> list[list[ObjectBox]]:
-    """Read a detector's boxes for each image of a data set; boxes of other categories are left out.
-
-    Args:
-        file: a file in COCO's results format.
-        image_ids: the id of each image.
-        categories: the category id of each class.
-        least_score: minimum score of a box, 0 to 1.
-
-    Raises:
-        InputError: as in `read_boxes`, or the file has annotations.
-    """
-    check_range("box score", least_score, 0, 1)
-    content = _content(file)
-    if not isinstance(content, list):
+        entries, index_of = content, {number: index for index, number in enumerate(image_ids)}
+        origin = "that of the data set" if paths is None else "the number at the end of an image's name"
+        whose = f", whose image_id is {origin}"
+    elif paths is None:
         raise InputError(
             f"{file} has annotations: give COCO's results of a detector, or leave out --boxes, which looks into the "
             "boxes of the data set."
         )
-    return _Reader(file, categories, least_score).read(content, image_ids, "that of the data set")
+    else:
+        entries, index_of = content["annotations"], _by_name(content["images"], paths, file)
+    label_of = {number: label for label, number in enumerate(categories)}
+    boxes: list[list[ObjectBox]] = [[] for _ in image_ids]
+    in_classes = in_images = 0
+    for index, entry in enumerate(entries):
+        found = _box(entry, f"Entry {index} of {file}", label_of, scored=bool(whose))
+        in_classes += found is not None
+        if found is not None and entry["image_id"] in index_of:
+            in_images += 1
+            if found.score >= min_score:
+                boxes[index_of[entry["image_id"]]].append(found)
+    if not in_classes:
+        shown = ", ".join(map(str, categories))
+        raise InputError(f"{file} has no box of the category {shown}: give boxes of the classes of the data.")
+    if not in_images:
+        raise InputError(f"{file} has no box in these images: give boxes of the same images{whose}.")
+    if not any(boxes):
+        raise InputError(
+            f"{file} has no box with a score of {min_score:g} or more in these images: choose a smaller one, or give "
+            "other boxes."
+        )
+    return boxes
 
 
 def _content(file: str | Path) -> Any:
@@ -167,10 +159,8 @@ def _content(file: str | Path) -> Any:
         raise InputError(
             f"{file} is not valid JSON ({error}): give COCO's results of a detector or annotations."
         ) from error
-    annotated = isinstance(content, dict) and all(
-        isinstance(content.get(name), list) for name in ("images", "annotations")
-    )
-    if not isinstance(content, list) and not annotated:
+    lists = [content.get(name) for name in ("images", "annotations")] if isinstance(content, dict) else [content]
+    if not all(isinstance(one, list) for one in lists):
         raise InputError(
             f"{file} has no boxes: give COCO's annotations, or a list of image_id, category_id, bbox and score, as "
             "`res2net predict detect --coco` writes it."
@@ -178,70 +168,29 @@ def _content(file: str | Path) -> Any:
     return content
 
 
-def _named(images: Sequence[Any], indices: Mapping[str, int], file: str | Path) -> dict[int, int]:
-    """The index of each image by its id in the file."""
-    found: dict[int, int] = {}
+def _by_name(images: Sequence[Any], paths: Sequence[Path], file: str | Path) -> dict[int, int]:
+    """The index in `paths` of each image with one of their names, by its id in the file."""
+    indices = {path.name: index for index, path in enumerate(paths)}
     for image in images:
         if not isinstance(image, dict) or not isinstance(image.get("id"), int):
             raise InputError(f"An image of {file} has no id that is a whole number: fix it.")
-        name = Path(str(image.get("file_name"))).name
-        if name in indices:
-            found[image["id"]] = indices[name]
-    return found
+    names = {image["id"]: Path(str(image.get("file_name"))).name for image in images}
+    return {number: indices[name] for number, name in names.items() if name in indices}
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Reads the entries of a file with boxes; see `read_boxes`."""
-
-    file: str | Path
-    categories: Sequence[int]
-    least_score: float
-    scored: bool = True
-
-    def read(self, entries: Sequence[Any], image_ids: Sequence[int], whose: str) -> list[list[ObjectBox]]:
-        """The boxes of each image; `whose` explains the `image_id` in messages."""
-        label_of = {number: label for label, number in enumerate(self.categories)}
-        index_of = {number: index for index, number in enumerate(image_ids)}
-        boxes: list[list[ObjectBox]] = [[] for _ in image_ids]
-        in_classes = in_images = 0
-        for index, entry in enumerate(entries):
-            found = self._box(entry, index, label_of)
-            in_classes += found is not None
-            if found is not None and entry["image_id"] in index_of:
-                in_images += 1
-                if found.score >= self.least_score:
-                    boxes[index_of[entry["image_id"]]].append(found)
-        if not in_classes:
-            shown = ", ".join(map(str, self.categories))
-            raise InputError(f"{self.file} has no box of the category {shown}: give boxes of the classes of the data.")
-        if not in_images:
-            number = whose and f", whose image_id is {whose}"
-            raise InputError(f"{self.file} has no box in these images: give boxes of the same images{number}.")
-        if not any(boxes):
-            raise InputError(
-                f"{self.file} has no box with a score of {self.least_score:g} or more in these images: choose a "
-                "smaller one, or give other boxes."
-            )
-        return boxes
-
-    def _box(self, entry: Any, index: int, label_of: Mapping[int, int]) -> ObjectBox | None:
-        """The box of an entry; None if it is of another category or a crowd."""
-        numbered = isinstance(entry, dict) and all(
-            isinstance(entry.get(name), int) for name in ("image_id", "category_id")
+def _box(entry: Any, where: str, label_of: Mapping[int, int], *, scored: bool) -> ObjectBox | None:
+    """The box of an entry; None if it is of another category or a crowd."""
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), int) for name in ("image_id", "category_id")):
+        raise InputError(f"{where} has no image_id or no category_id that is a whole number: fix it.")
+    if entry["category_id"] not in label_of or entry.get("iscrowd"):
+        return None
+    edges = xyxy(entry.get("bbox"))
+    if not edges or edges[2] <= edges[0] or edges[3] <= edges[1]:
+        raise InputError(
+            f"{where} has the bbox {str(entry.get('bbox'))[:60]}: give left, top, width and height in pixels, both "
+            "sides above 0."
         )
-        where = f"Entry {index} of {self.file}"
-        if not numbered:
-            raise InputError(f"{where} has no image_id or no category_id that is a whole number: fix it.")
-        if entry["category_id"] not in label_of or entry.get("iscrowd"):
-            return None
-        edges = xyxy(entry.get("bbox"))
-        if not edges or edges[2] <= edges[0] or edges[3] <= edges[1]:
-            raise InputError(
-                f"{where} has the bbox {str(entry.get('bbox'))[:60]}: give left, top, width and height in pixels, both "
-                "sides above 0."
-            )
-        score = numbers([entry.get("score")]) if self.scored else [1.0]
-        if not score or not 0 <= score[0] <= 1:
-            raise InputError(f"{where} has the score {entry.get('score')!r}: give a number from 0 to 1.")
-        return ObjectBox((edges[0], edges[1], edges[2], edges[3]), label_of[entry["category_id"]], score[0])
+    score = numbers([entry.get("score")]) if scored else [1.0]
+    if not score or not 0 <= score[0] <= 1:
+        raise InputError(f"{where} has the score {entry.get('score')!r}: give a number from 0 to 1.")
+    return ObjectBox((edges[0], edges[1], edges[2], edges[3]), label_of[entry["category_id"]], score[0])

@@ -8,7 +8,6 @@ from res2net.tasks.objects.formats.open import (
     find_formats,
     open_objects,
     read_objects,
-    read_splits,
 )
 
 __all__ = [
@@ -25,5 +24,4 @@ __all__ = [
     "find_formats",
     "open_objects",
     "read_objects",
-    "read_splits",
 ]

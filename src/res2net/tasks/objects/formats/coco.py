@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,8 +20,7 @@ from res2net.tasks.objects.formats.collect import Collector, files_below, number
 from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import pack_rle, polygon_fault
 
-__all__ = ["Categories", "find_files", "has_instances", "has_keypoints", "image_paths", "read_instances", "read_json"]
-__all__ += ["read_keypoints", "split_of"]
+__all__ = ["CocoFile", "find_files", "read_coco", "xyxy"]
 
 _KINDS = {"instances": "instances_", "keypoints": "person_keypoints_", "panoptic": "panoptic_"}
 _OTHERS = ("captions_", "stuff_", "image_info_", "deviantart_")
@@ -74,162 +73,143 @@ def split_of(file: Path) -> str:
     return ""
 
 
-def has_instances(path: Path) -> bool:
-    """Whether a path has objects in COCO's format."""
-    return bool(find_files(path, "instances"))
-
-
-def has_keypoints(path: Path) -> bool:
-    """Whether a path has keypoints of people in COCO's format."""
-    return bool(find_files(path, "keypoints"))
-
-
-def read_instances(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """Read the splits, training first, or a single split; masks are only read if `labels` has them or is None."""
-    return [
-        _read(file, report, with_masks=labels is None or "masks" in labels, with_points=False)
-        for file in find_files(path, "instances").values()
-    ]
-
-
-def read_keypoints(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """As `read_instances`, with the keypoints of people."""
-    return [
-        _read(file, report, with_masks=labels is None or "masks" in labels, with_points=True)
-        for file in find_files(path, "keypoints").values()
-    ]
-
-
-class Categories:
-    """COCO's categories: their ids have gaps, so classes are renumbered in the order of the ids.
+def read_coco(
+    path: Path, labels: Sequence[str] | None, report: AnnotationReport, *, kind: str = "instances"
+) -> list[Annotations]:
+    """Read the splits, training first, or a single split; masks are only read if `labels` has them or is None.
 
     Args:
-        content: content of the file.
+        path: as of `find_files`.
+        labels: the required labels.
+        report: the report to add faults to.
+        kind: "instances", or "keypoints" for those of people too.
+    """
+    with_masks, with_points = labels is None or "masks" in labels, kind == "keypoints"
+    files = find_files(path, kind).values()
+    return [_read(file, report, with_masks=with_masks, with_points=with_points) for file in files]
+
+
+class CocoFile:
+    """The content of a JSON file of COCO, whose faults are reported; it is empty if it cannot be read.
+
+    Args:
         file: path of the file.
         report: the report to add faults to.
     """
 
-    def __init__(self, content: Mapping[str, Any], file: Path, report: AnnotationReport) -> None:
+    def __init__(self, file: Path, report: AnnotationReport) -> None:
         self.file, self.report = file, report
-        self.known: dict[int, dict[str, Any]] = {}
-        for entry in content["categories"]:
-            if not isinstance(entry, dict) or not isinstance(entry.get("id"), int):
-                report.add(
-                    "unreadable object", file, f"the category {str(entry)[:60]} has no id that is a whole number"
-                )
-            elif entry["id"] in self.known:
-                report.add("duplicate id", file, f"two categories have the id {entry['id']}")
+        lists: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
+        try:
+            content = json.loads(file.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            self.fault("unreadable file", f"it is not valid JSON ({error})")
+        else:
+            lacking = [
+                name for name in lists if not isinstance(content, dict) or not isinstance(content.get(name), list)
+            ]
+            if lacking:
+                self.fault("unreadable file", f"it has no list of {lacking[0]}")
             else:
-                self.known[entry["id"]] = entry
-        self.ids = sorted(self.known)
+                lists = content
+        self.entries, self.annotations = lists["images"], lists["annotations"]
+        known: dict[int, dict[str, Any]] = {}
+        for entry in lists["categories"]:
+            if not isinstance(entry, dict) or not isinstance(entry.get("id"), int):
+                self.fault("unreadable object", f"the category {str(entry)[:60]} has no id that is a whole number")
+            elif entry["id"] in known:
+                self.fault("duplicate id", f"two categories have the id {entry['id']}")
+            else:
+                known[entry["id"]] = entry
+        self.categories = dict(sorted(known.items()))
+        """The categories by id. The ids have gaps, so classes are numbered in their order."""
 
-    def names(self, ids: Sequence[int]) -> list[str]:
+    def fault(self, kind: str, what: str) -> None:
+        """Report a fault in the file."""
+        self.report.add(kind, self.file, what)
+
+    def names(self, ids: Iterable[int]) -> list[str]:
         """The names of the categories with these ids."""
-        return [str(self.known[number].get("name", number)) for number in ids]
+        return [str(self.categories[number].get("name", number)) for number in ids]
 
     def keypoints(self) -> Keypoints | None:
         """The keypoints of the first category that has any."""
-        for number in self.ids:
-            names = self.known[number].get("keypoints")
-            if names:
+        for number, category in self.categories.items():
+            if names := category.get("keypoints"):
                 try:
-                    pairs = self.known[number].get("skeleton") or []
+                    pairs = category.get("skeleton") or []
                     return Keypoints.named(tuple(map(str, names)), tuple((int(a) - 1, int(b) - 1) for a, b in pairs))
                 except (TypeError, ValueError) as error:
-                    self.report.add("bad key points", self.file, f"the category {number} has a bad skeleton ({error})")
+                    self.fault("bad key points", f"the category {number} has a bad skeleton ({error})")
         return None
 
+    def images(self, folder: Path | None = None) -> list[tuple[str, tuple[int, int], int]]:
+        """Path, size (H, W) and id of each image that exists and has a valid entry.
 
-def read_json(file: Path, keys: Sequence[str], report: AnnotationReport) -> dict[str, Any] | None:
-    """The content of a file, if it has lists under all `keys`; else None, and a fault is reported."""
-    try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        report.add("unreadable file", file, f"it is no JSON ({error})")
-        return None
-    lacking = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
-    if lacking:
-        report.add("unreadable file", file, f"it has no list of {lacking[0]}")
-        return None
-    return dict(content)
+        They are in `folder`, or in the first of the usual folders that contains any.
+        """
+        names = [str(image.get("file_name")) for image in self.entries[:20] if isinstance(image, dict)]
+        file, split = self.file, self.file.stem.rpartition("_")[2]
+        root = file.parent.parent if file.parent.name == "annotations" else file.parent
+        folders = [root / split, root / "images" / split, file.parent, file.parent / "images", root / "images", root]
+        folders = [folder, *folders] if folder else folders
+        base = next((one for one in folders if any((one / name).is_file() for name in names)), folders[0])
+        present = files_below(base)
+        seen: set[int] = set()
+        found = []
+        for image in self.entries:
+            number = image.get("id") if isinstance(image, dict) else None
+            if not isinstance(number, int) or abs(number) >= 2**63:
+                self.fault("unreadable object", f"an image has the id {number!r}, which is not a whole number")
+                continue
+            name, size = str(image.get("file_name", "")), whole_size(image.get("height"), image.get("width"))
+            pure = PurePosixPath(name)
+            inside = bool(name) and not pure.is_absolute() and ".." not in pure.parts
+            if number in seen:
+                self.fault("duplicate id", f"two images have the id {number}")
+            elif size is None:
+                self.fault("wrong size", f"image {number} has no height and width in pixels")
+            elif not inside or (name not in present and (len(pure.parts) == 1 or not (base / name).is_file())):
+                self.fault("missing image", f"the image {name!r} is not in {base}")
+            else:
+                found.append((str(base / name), size, number))
+            seen.add(number)
+        return found
+
+    def without_image(self, numbers: Iterable[int]) -> set[int]:
+        """Those of these ids of images that no entry has, not even an invalid one."""
+        stated = (image.get("id") for image in self.entries if isinstance(image, dict))
+        return set(numbers) - {number for number in stated if isinstance(number, int)}
 
 
-def image_paths(file: Path, images: Sequence[Any], folder: Path | None = None) -> tuple[Path, set[str]]:
-    """The folder of the images of a file (the first of the usual folders that contains any), and the names in it."""
-    split = file.stem.rpartition("_")[2]
-    names = [str(image.get("file_name")) for image in images[:20] if isinstance(image, dict)]
-    root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    folders = [root / split, root / "images" / split, file.parent, file.parent / "images", root / "images", root]
-    folders = [folder, *folders] if folder else folders
-    chosen = next((one for one in folders if any((one / name).is_file() for name in names)), folders[0])
-    return chosen, files_below(chosen)
-
-
-def _read(file: Path, report: AnnotationReport, *, with_masks: bool, with_points: bool) -> Annotations:
-    content = read_json(file, ("images", "annotations", "categories"), report)
-    if content is None:
-        return Collector(str(file), report).finish(())
-    categories = Categories(content, file, report)
-    keypoints = categories.keypoints() if with_points else None
-    with_masks = with_masks and any(isinstance(one, dict) and one.get("segmentation") for one in content["annotations"])
-    by_image = _by_image(content["annotations"], file, report)
-    collector = Collector(str(file), report, keypoints=keypoints, with_masks=with_masks)
-    label_of = {number: index for index, number in enumerate(categories.ids)}
-    for path, size, number in images(content["images"], file, report):
-        collector.start_image(path, size, image_id=number, file=file)
+def _read(path: Path, report: AnnotationReport, *, with_masks: bool, with_points: bool) -> Annotations:
+    file = CocoFile(path, report)
+    keypoints = file.keypoints() if with_points else None
+    with_masks = with_masks and any(isinstance(one, dict) and one.get("segmentation") for one in file.annotations)
+    by_image = _by_image(file)
+    collector = Collector(str(path), report, keypoints=keypoints, with_masks=with_masks)
+    label_of = {number: index for index, number in enumerate(file.categories)}
+    for image, size, number in file.images():
+        collector.start_image(image, size, image_id=number, file=path)
         for entry in by_image.pop(number, ()):
             _add(collector, entry, label_of, size, with_masks)
         collector.end_image()
-    for number in by_image.keys() - stated_ids(content["images"]):
+    for number in file.without_image(by_image):
         for entry in by_image[number]:
-            report.add("unknown image", file, f"annotation {entry['id']} has the image {number}")
-    return collector.finish(categories.names(categories.ids), category_ids=categories.ids)
+            file.fault("unknown image", f"annotation {entry['id']} has the image {number}")
+    return collector.finish(file.names(file.categories), category_ids=list(file.categories))
 
 
-def images(
-    images: Sequence[Any], file: Path, report: AnnotationReport, folder: Path | None = None
-) -> list[tuple[str, tuple[int, int], int]]:
-    """Path, size (H, W) and id of each image that exists and has a valid entry."""
-    base, present = image_paths(file, images, folder)
-    seen: set[int] = set()
-    found = []
-    for image in images:
-        number = image.get("id") if isinstance(image, dict) else None
-        if not isinstance(number, int) or abs(number) >= 2**63:
-            report.add("unreadable object", file, f"an image has the id {number!r}, which is no whole number")
-            continue
-        name, size = str(image.get("file_name", "")), whole_size(image.get("height"), image.get("width"))
-        pure = PurePosixPath(name)
-        inside = bool(name) and not pure.is_absolute() and ".." not in pure.parts
-        if number in seen:
-            report.add("duplicate id", file, f"two images have the id {number}")
-        elif size is None:
-            report.add("wrong size", file, f"image {number} has no height and width in pixels")
-        elif not inside or (name not in present and (len(pure.parts) == 1 or not (base / name).is_file())):
-            report.add("missing image", file, f"the image {name!r} is not in {base}")
-        else:
-            found.append((str(base / name), size, number))
-        seen.add(number)
-    return found
-
-
-def stated_ids(images: Sequence[Any]) -> set[int]:
-    """The ids of all images in a file, including invalid entries."""
-    return {image["id"] for image in images if isinstance(image, dict) and isinstance(image.get("id"), int)}
-
-
-def _by_image(entries: Sequence[Any], file: Path, report: AnnotationReport) -> dict[Any, list[dict[str, Any]]]:
+def _by_image(file: CocoFile) -> dict[int, list[dict[str, Any]]]:
     """The annotations of each image, without duplicate ids."""
-    seen: set[Any] = set()
-    found: dict[Any, list[dict[str, Any]]] = {}
-    for index, entry in enumerate(entries):
+    seen: set[int] = set()
+    found: dict[int, list[dict[str, Any]]] = {}
+    for index, entry in enumerate(file.annotations):
         number = entry.get("id") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(number, int) or not isinstance(entry.get("image_id"), int):
-            report.add(
-                "unreadable object", file, f"annotation {number or f'at index {index}'} has no id or no image_id"
-            )
+            file.fault("unreadable object", f"annotation {number or f'at index {index}'} has no id or no image_id")
         elif number in seen:
-            report.add("duplicate id", file, f"two annotations have the id {number}")
+            file.fault("duplicate id", f"two annotations have the id {number}")
         else:
             seen.add(number)
             found.setdefault(entry["image_id"], []).append(entry)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED
-from res2net.tasks.objects.formats.coco import Categories, find_files, images, read_json, stated_ids, xyxy
+from res2net.tasks.objects.formats.coco import CocoFile, find_files, xyxy
 from res2net.tasks.objects.formats.collect import Collector, files_below
 from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles
 
-__all__ = ["StuffFiles", "has_panoptic", "read_panoptic"]
+__all__ = ["StuffFiles", "read_panoptic"]
 
 
 class StuffFiles:
@@ -51,47 +51,36 @@ class StuffFiles:
         return np.where(numbers[nearest] == ids, labels[nearest], UNLABELLED)
 
 
-def has_panoptic(path: Path) -> bool:
-    """Whether a path has panoptic annotations in COCO's format."""
-    return bool(find_files(path, "panoptic"))
-
-
 def read_panoptic(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
     """Read the splits, training first, or a single split."""
     del labels  # reading fewer labels would not be faster
     return [_read(file, report) for file in find_files(path, "panoptic").values()]
 
 
-def _read(file: Path, report: AnnotationReport) -> Annotations:
-    collector = Collector(str(file), report)
-    content = read_json(file, ("images", "annotations", "categories"), report)
-    if content is None:
-        return collector.finish(())
-    categories = Categories(content, file, report)
-    things = [number for number in categories.ids if categories.known[number].get("isthing", 1)]
-    stuff = [number for number in categories.ids if number not in things]
-    by_image = _by_image(content["annotations"], file, report)
-    folder = _mask_folder(file, content["annotations"])
+def _read(path: Path, report: AnnotationReport) -> Annotations:
+    file, collector = CocoFile(path, report), Collector(str(path), report)
+    things = [number for number, category in file.categories.items() if category.get("isthing", 1)]
+    stuff = [number for number in file.categories if number not in things]
+    by_image = _by_image(file)
+    folder = _mask_folder(path, file.annotations)
     present = files_below(folder)
     thing_of = {number: index for index, number in enumerate(things)}
     stuff_of = {number: index for index, number in enumerate(stuff)}
 
     paths: list[str] = []
     thing_ids, stuff_ids, stuff_labels, starts = array("q"), array("q"), array("q"), array("q", [0])
-    for path, size, number in images(content["images"], file, report, _image_folder(file)):
+    for image, size, number in file.images(_image_folder(path)):
         entry = by_image.pop(number, None)
-        if entry is None:
-            report.add("missing mask file", file, f"image {number} has no annotation")
+        name = None if entry is None else str(entry.get("file_name"))
+        if entry is None or name not in present:
+            reason = f"the mask {name!r} is not in {folder}" if entry else f"image {number} has no annotation"
+            file.fault("missing mask file", reason)
             continue
-        name = str(entry.get("file_name"))
-        if name not in present:
-            report.add("missing mask file", file, f"the mask {name!r} is not in {folder}")
-            continue
-        collector.start_image(path, size, image_id=number, file=file)
+        collector.start_image(image, size, image_id=number, file=path)
         paths.append(str(folder / name))
         for segment in _segments(entry, collector):
             where, category = f"segment {segment['id']} of image {number}", segment.get("category_id")
-            if not isinstance(category, int) or category not in categories.known:
+            if not isinstance(category, int) or category not in file.categories:
                 collector.fault("unknown class", f"{where} has the category {category!r}")
             elif category in stuff_of:
                 stuff_ids.append(segment["id"])
@@ -102,14 +91,14 @@ def _read(file: Path, report: AnnotationReport) -> Annotations:
                     thing_ids.append(segment["id"])
         collector.end_image()
         starts.append(len(stuff_ids))
-    for number in by_image.keys() - stated_ids(content["images"]):
-        report.add("unknown image", file, f"an annotation has the image {number}")
+    for number in file.without_image(by_image):
+        file.fault("unknown image", f"an annotation has the image {number}")
     masks = MaskFiles(paths, thing_ids, rgb=True)
     return collector.finish(
-        categories.names(things),
+        file.names(things),
         masks=masks,
         stuff=StuffFiles(masks, starts, stuff_ids, stuff_labels),
-        stuff_names=categories.names(stuff),
+        stuff_names=file.names(stuff),
         category_ids=things,
         stuff_category_ids=stuff,
     )
@@ -133,14 +122,14 @@ def _mask_folder(file: Path, entries: Sequence[Any]) -> Path:
     return next((folder for folder in folders if any((folder / name).is_file() for name in names)), folders[0])
 
 
-def _by_image(entries: Sequence[Any], file: Path, report: AnnotationReport) -> dict[Any, Mapping[str, Any]]:
-    found: dict[Any, Mapping[str, Any]] = {}
-    for entry in entries:
+def _by_image(file: CocoFile) -> dict[int, Mapping[str, Any]]:
+    found: dict[int, Mapping[str, Any]] = {}
+    for entry in file.annotations:
         number = entry.get("image_id") if isinstance(entry, dict) else None
         if not isinstance(number, int) or not isinstance(entry.get("segments_info"), list):
-            report.add("unreadable object", file, f"the annotation of image {number!r} has no list of segments")
+            file.fault("unreadable object", f"the annotation of image {number!r} has no list of segments")
         elif number in found:
-            report.add("duplicate id", file, f"two annotations have the image {number}")
+            file.fault("duplicate id", f"two annotations have the image {number}")
         else:
             found[number] = entry
     return found

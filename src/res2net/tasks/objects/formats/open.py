@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from res2net.errors import InputError, check_choice
@@ -11,8 +12,8 @@ from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
 from res2net.images.sources import DataSettings, DataSource
 from res2net.images.splits import hashed_split
 from res2net.registry import Registry
-from res2net.tasks.objects.formats.coco import has_instances, has_keypoints, read_instances, read_keypoints
-from res2net.tasks.objects.formats.coco_panoptic import has_panoptic, read_panoptic
+from res2net.tasks.objects.formats.coco import find_files, read_coco
+from res2net.tasks.objects.formats.coco_panoptic import read_panoptic
 from res2net.tasks.objects.formats.images import LABELS, Annotations, ObjectImages
 from res2net.tasks.objects.formats.penn_fudan import has_penn_fudan, read_penn_fudan
 from res2net.tasks.objects.formats.voc import has_voc, read_voc
@@ -24,11 +25,11 @@ __all__ = [
     "find_formats",
     "open_objects",
     "read_objects",
-    "read_splits",
     "split_images",
 ]
 
 _BOXES = ("boxes", "labels", "crowd", "area", "difficult")
+_MASKS = (*_BOXES, "masks")
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,36 @@ class ObjectFormat:
     Args:
         about: its readable name.
         labels: the labels it can have, of `LABELS`.
-        find: a function that decides whether a path is a data set in this format, mostly by names.
+        find: a function whose value is true if a path is a data set in this format, mostly by names.
         read: a function from the path, the required labels (None for all available) and the report for faults to the
             training and validation annotations, or to a single split.
     """
 
     about: str
     labels: tuple[str, ...]
-    find: Callable[[Path], bool]
+    find: Callable[[Path], object]
     read: Callable[[Path, Sequence[str] | None, AnnotationReport], list[Annotations]]
 
 
 OBJECT_FORMATS: Registry[ObjectFormat] = Registry("Format of data sets with objects")
 """All formats by name, in the order in which to try them."""
 
-OBJECT_FORMATS.add("coco", ObjectFormat("COCO", (*_BOXES, "masks"), has_instances, read_instances))
-OBJECT_FORMATS.add(
-    "coco_keypoints",
-    ObjectFormat("COCO key points", (*_BOXES, "masks", "keypoints", "visibility"), has_keypoints, read_keypoints),
-)
-OBJECT_FORMATS.add(
-    "coco_panoptic", ObjectFormat("COCO panoptic", (*_BOXES, "masks", "semantic"), has_panoptic, read_panoptic)
-)
-OBJECT_FORMATS.add("voc", ObjectFormat("PASCAL VOC", _BOXES, has_voc, read_voc))
-OBJECT_FORMATS.add("penn_fudan", ObjectFormat("Penn-Fudan masks", (*_BOXES, "masks"), has_penn_fudan, read_penn_fudan))
-OBJECT_FORMATS.add("yolo", ObjectFormat("YOLO labels", (*_BOXES, "masks"), has_yolo, read_yolo))
+for _name, _format in {
+    "coco": ObjectFormat("COCO", _MASKS, partial(find_files, kind="instances"), read_coco),
+    "coco_keypoints": ObjectFormat(
+        "COCO key points",
+        (*_MASKS, "keypoints", "visibility"),
+        partial(find_files, kind="keypoints"),
+        partial(read_coco, kind="keypoints"),
+    ),
+    "coco_panoptic": ObjectFormat(
+        "COCO panoptic", (*_MASKS, "semantic"), partial(find_files, kind="panoptic"), read_panoptic
+    ),
+    "voc": ObjectFormat("PASCAL VOC", _BOXES, has_voc, read_voc),
+    "penn_fudan": ObjectFormat("Penn-Fudan masks", _MASKS, has_penn_fudan, read_penn_fudan),
+    "yolo": ObjectFormat("YOLO labels", _MASKS, has_yolo, read_yolo),
+}.items():
+    OBJECT_FORMATS.add(_name, _format)
 
 
 def read_objects(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
@@ -120,30 +126,13 @@ def open_objects(
     if not 0 < val_fraction < 1:
         raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
     report = AnnotationReport(path)
-    splits = read_splits(path, _choose(path, labels), labels, report)
+    splits = OBJECT_FORMATS[_choose(path, labels)].read(Path(path), labels, report)
     report.settle(bad_annotations)
     _check_usable(path, splits)
     if len(splits) == 1:
         return split_images(ObjectImages(splits[0], labels), val_fraction, seed)
     train, val = splits
     return ObjectImages(train, labels), ObjectImages(val, labels)
-
-
-def read_splits(
-    path: str | Path, format_name: str, labels: Sequence[str] | None, report: AnnotationReport
-) -> list[Annotations]:
-    """Read the training and validation split of a data set in a format, or its only split; faults go to the report.
-
-    Args:
-        path: a folder or a file in that format.
-        format_name: one of `OBJECT_FORMATS`.
-        labels: the required labels; None for all.
-        report: the report to add faults to.
-
-    Raises:
-        InputError: the data set cannot be read at all.
-    """
-    return OBJECT_FORMATS[format_name].read(Path(path), labels, report)
 
 
 def split_images(images: ObjectImages, val_fraction: float = 0.2, seed: int = 0) -> tuple[ObjectImages, ObjectImages]:
@@ -170,7 +159,7 @@ def _choose(path: str | Path, labels: Sequence[str]) -> str:
     found = find_formats(path)
     if not found:
         known = ", ".join(one.about for one in OBJECT_FORMATS.values())
-        raise InputError(f"{path} is no data set with objects: give one in a known format ({known}).")
+        raise InputError(f"{path} is not a data set with objects: give one in a known format ({known}).")
     for name in found:
         if set(labels) <= set(OBJECT_FORMATS[name].labels):
             return name

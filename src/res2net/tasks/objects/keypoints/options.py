@@ -87,7 +87,7 @@ class PredictOptions(ObjectPredictOptions):
         samples = InputSamples(task, inputs)
         paths = [Path(path) for path in samples.paths]
         categories = category_numbers(len(task.class_names), way.task.category_ids)
-        boxes = read_boxes(file, paths, image_numbers(paths), categories, self.box_score)
+        boxes = read_boxes(file, image_numbers(paths), categories, self.box_score, paths)
         results = predict_samples(task, BoxedInputs(samples, boxes), **settings)
         for index, of_image in enumerate(boxes):
             found: list[Any] = list(islice(results, len(of_image)))
@@ -116,10 +116,10 @@ class EvalOptions(ObjectEvalOptions):
         if self.boxes is None:
             return super().samples(task, source)
         from res2net.tasks.objects.coco_results import category_numbers
-        from res2net.tasks.objects.data.boxes import image_numbers, read_detections
+        from res2net.tasks.objects.data.boxes import image_numbers, read_boxes
 
         categories = category_numbers(len(task.class_names), source.category_ids)
-        found = read_detections(self.boxes, image_numbers(source.val), categories, self.box_score)
+        found = read_boxes(self.boxes, image_numbers(source.val), categories, self.box_score)
         return _top_down(task).use_boxes(source, found)
 
 
