@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from PIL import Image
 from res2net._version import __version__
 from res2net.errors import InputError
 from res2net.report.images import ImageLike, as_image, fit
-from res2net.report.style import DPI, ImageKind, render
+from res2net.report.style import DPI, render
 from res2net.report.tables import Table
 from res2net.weights import atomic_write
 
@@ -29,16 +28,6 @@ CELL_SHARE = 0.55
 """Minimum width of images side by side, as a share of the widest image; they grow on a wide page."""
 CELLS = (120, 350)
 """Limits of that minimum width, in pixels."""
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """An image embedded in the file, with its size on the page in pixels."""
-
-    address: str
-    """Data URL."""
-    width: int
-    height: int
 
 
 class Report:
@@ -68,24 +57,19 @@ class Report:
         """Add a table."""
         self._blocks.append({"kind": "table", "table": table.to_html()})
 
-    def add_figure(self, figure: Figure | ImageLike, caption: str, *, alt: str = "", kind: ImageKind = "png") -> None:
-        """Add a figure or an image; small images are enlarged by a whole number.
-
-        Args:
-            figure: a matplotlib figure, a Pillow image or a uint8 tensor `(3, H, W)`.
-            caption: the text below it.
-            alt: the alternative text for screen readers; by default the caption.
-            kind: the format of a matplotlib figure, "png" at twice the resolution or "svg".
+    def add_figure(self, figure: Figure | ImageLike, caption: str) -> None:
+        """Add a figure of matplotlib, or an image, with a caption; small images are enlarged by a whole number.
 
         Raises:
-            InputError: the kind is unknown, or a tensor is not an image.
+            InputError: a tensor is not an image.
         """
         if isinstance(figure, Figure):
-            embedded = _figure(figure, kind)
+            width, height = figure.get_size_inches() * DPI
+            embedded = _embedded(render(figure), "png", (round(width), round(height)))
         else:
             image = as_image(figure)
             embedded = _image(fit(image, SMALL) if max(image.size) < SMALL else image)
-        self._blocks.append({"kind": "figure", "image": embedded, "caption": caption, "alt": alt or caption})
+        self._blocks.append({"kind": "figure", "image": embedded, "caption": caption})
 
     def add_images(
         self, images: Sequence[ImageLike], captions: Sequence[str], caption: str, in_row: int | None = None
@@ -105,7 +89,7 @@ class Report:
             raise InputError(f"There are {len(captions)} captions for {len(images)} images: give one for each.")
         converted = [as_image(image) for image in images]
         shown = [
-            {**vars(_image(image)), "caption": text, "small": max(image.size) <= SMALL // 2}
+            _image(image) | {"caption": text, "small": max(image.size) <= SMALL // 2}
             for image, text in zip(converted, captions, strict=True)
         ]
         # Large images contain small details, so they are shown larger.
@@ -135,21 +119,14 @@ class Report:
         atomic_write(path, self.html().encode("utf-8", errors="replace"))
 
 
-def _figure(figure: Figure, kind: ImageKind) -> Embedded:
-    content = render(figure, kind)
-    media = "image/svg+xml" if kind == "svg" else "image/png"
-    width, height = figure.get_size_inches() * DPI
-    return _embed(content, media, round(width), round(height))
-
-
-def _image(image: Image.Image) -> Embedded:
+def _image(image: Image.Image) -> dict[str, Any]:
     buffer = io.BytesIO()
-    if max(image.size) <= SMALL:
-        image.save(buffer, "PNG")
-        return _embed(buffer.getvalue(), "image/png", *image.size)
-    image.save(buffer, "JPEG", quality=90)
-    return _embed(buffer.getvalue(), "image/jpeg", *image.size)
+    kind = "png" if max(image.size) <= SMALL else "jpeg"
+    image.save(buffer, kind, **({} if kind == "png" else {"quality": 90}))
+    return _embedded(buffer.getvalue(), kind, image.size)
 
 
-def _embed(content: bytes, media: str, width: int, height: int) -> Embedded:
-    return Embedded(f"data:{media};base64,{base64.b64encode(content).decode()}", width, height)
+def _embedded(content: bytes, kind: str, size: tuple[int, int]) -> dict[str, Any]:
+    """An image as a data URL, with its size on the page in pixels."""
+    address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return {"address": address, "width": size[0], "height": size[1]}

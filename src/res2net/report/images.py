@@ -18,6 +18,8 @@ ImageLike: TypeAlias = Tensor | Image.Image
 """A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow image."""
 
 HEAT = "plasma"
+STRENGTH = 0.75
+"""Maximum opacity of the colours of heat."""
 
 
 def as_image(image: ImageLike) -> Image.Image:
@@ -79,15 +81,14 @@ def image_table(
     return paper
 
 
-def overlay(image: ImageLike, heat: Tensor, *, strength: float = 0.75) -> Image.Image:
+def overlay(image: ImageLike, heat: Tensor) -> Image.Image:
     """Blend a heat map with a grey version of its image; the `heat_legend` of a sheet shows its colours.
 
-    The opacity of the colours is `strength * sqrt(heat)`, so that the image stays clear where there is no heat.
+    The opacity of the colours is `STRENGTH * sqrt(heat)`, so that the image stays clear where there is no heat.
 
     Args:
         image: the image.
         heat: the heat map `(H, W)`, of the size of the image, 0..1; NaN counts as 0.
-        strength: the maximum opacity, 0..1.
 
     Raises:
         InputError: the sizes differ.
@@ -103,6 +104,6 @@ def overlay(image: ImageLike, heat: Tensor, *, strength: float = 0.75) -> Image.
     # Greys without the darkest and the brightest, on which the colours would be hard to see.
     grey = 70 + 0.6 * np.asarray(image.convert("L"), dtype=np.float64)[..., None]
     warmth = heat.detach().cpu().double().nan_to_num(0).clamp(0, 1).numpy()
-    share = strength * np.sqrt(warmth)[..., None]
+    share = STRENGTH * np.sqrt(warmth)[..., None]
     mixed = grey * (1 - share) + colormaps[HEAT](warmth)[..., :3] * 255 * share
     return Image.fromarray(mixed.round().astype(np.uint8))

@@ -5,18 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from res2net.errors import InputError, check_choice
+from res2net.errors import InputError
 from res2net.report.style import INK, QUIET, WIDTH, clean, finish, legend, line_styles, new_figure, nothing
 from res2net.report.text import drawable, shorten, text_width
 
@@ -27,8 +27,6 @@ Series: TypeAlias = Mapping[str, tuple[Values, Values]]
 """Curves: names to x and y of equal length."""
 Numbers: TypeAlias = NDArray[np.float64]
 
-Spread = Literal["std", "range"]
-PLAIN = FuncFormatter(lambda value, _: f"{value:.4g}")
 MARKED = 20
 """Maximum number of points of a curve that are drawn with markers."""
 SHARES = ("#ffffff", "#9ecae9", "#0072b2", "#08264a")
@@ -43,30 +41,20 @@ POOLED = 200
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes with curves.
-
-    Args:
-        series: the curves by name.
-        y_label: the label of the y axis, with its unit.
-        log_y: whether the y axis is logarithmic; values that are not positive are then left out.
-    """
+    """Axes with curves."""
 
     series: Series
     y_label: str
-    log_y: bool = False
+    """The label of the y axis, with its unit."""
 
 
-def curves(series: Series, x_label: str, y_label: str, *, log_y: bool = False) -> Figure:
-    """Plot curves over a common axis, such as the loss by epoch. NaN leaves a gap.
-
-    Raises:
-        InputError: x and y of a curve differ in length.
-    """
-    return curve_panels([Panel(series, y_label, log_y)], x_label)
+def curves(series: Series, x_label: str, y_label: str) -> Figure:
+    """Plot curves over a common axis, such as the loss by epoch, as `curve_panels` does."""
+    return curve_panels([Panel(series, y_label)], x_label)
 
 
 def curve_panels(panels: Sequence[Panel], x_label: str) -> Figure:
-    """Plot several axes with curves, two in a row, with one legend and the same colours in all of them.
+    """Plot several axes with curves, two in a row, with one legend and the same colours in all of them; NaN is a gap.
 
     Raises:
         InputError: there is no panel, or x and y of a curve differ in length.
@@ -86,8 +74,6 @@ def curve_panels(panels: Sequence[Panel], x_label: str) -> Figure:
             xs, ys = _numbers(x).ravel(), _numbers(y).ravel()
             if len(xs) != len(ys):
                 raise InputError(f"The curve {name!r} has {len(xs)} x and {len(ys)} y values: give equal numbers.")
-            if panel.log_y:
-                ys = np.where(ys > 0, ys, np.nan)
             seen = np.isfinite(xs) & np.isfinite(ys)
             # Few points get markers: a single point would be invisible without one.
             look = looks[name] if seen.sum() <= MARKED else {**looks[name], "marker": ""}
@@ -96,11 +82,6 @@ def curve_panels(panels: Sequence[Panel], x_label: str) -> Figure:
         xs = np.concatenate([*drawn, np.empty(0)])
         if not len(xs):
             nothing(axes, "no values")
-        elif panel.log_y:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(PLAIN)
-            axes.yaxis.set_minor_locator(NullLocator())
         if np.array_equal(xs, xs.round()):
             axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=(1, 2, 5, 10)))
             if len(xs) and xs.min() == xs.max():
@@ -112,86 +93,65 @@ def curve_panels(panels: Sequence[Panel], x_label: str) -> Figure:
 
 
 def lines_with_errors(
-    series: Mapping[str, Values],
-    edges: Values,
-    x_label: str,
-    y_label: str,
-    *,
-    spread: Spread = "std",
-    counts: Values | None = None,
-    counted: str = "images",
-    log_x: bool = True,
+    series: Mapping[str, Values], edges: Values, x_label: str, y_label: str, counts: Values
 ) -> Figure:
     """Plot means over seeds by bins of x, such as the accuracy of several models by object size.
 
-    Lines join the means, error bars show the spread over the seeds, and faint dots the individual seeds. The legend
-    gives the number of seeds and the meaning of the bars. NaN, as in a bin without images, is left out.
+    Lines join the means, error bars show the standard deviation of a sample (n - 1) of seeds, and faint dots the
+    individual seeds; the legend says so. NaN, as in a bin without images, is left out. The x axis is logarithmic.
 
     Args:
         series: values `(seeds, bins)` by name, or `(bins,)` for one seed.
         edges: the ascending edges of the bins, one more than bins.
         x_label: the label of the x axis, with its unit.
         y_label: the label of the y axis, with its unit.
-        spread: "std", the standard deviation of a sample (n - 1), or "range", from minimum to maximum.
-        counts: counts of the bins, for a bar chart below.
-        counted: what is counted.
-        log_x: whether the x axis is logarithmic.
+        counts: the number of images in each bin, for a bar chart below.
 
     Raises:
-        InputError: the numbers of bins differ, the edges do not ascend, or the spread is unknown.
+        InputError: the numbers of bins differ, or the edges are not positive and ascending.
     """
-    check_choice("spread", spread, Spread)
     borders = _numbers(edges).ravel()
     bins = len(borders) - 1
-    rising = np.isfinite(borders).all() and (np.diff(borders) > 0).all()
-    if bins < 1 or not rising or (log_x and borders[0] <= 0):
-        limit = " above 0" if log_x else ""
-        raise InputError(f"Edges {borders.tolist()} are not edges of bins: give two or more{limit} in ascending order.")
+    if bins < 1 or not np.isfinite(borders).all() or (np.diff(borders, prepend=0) <= 0).any():
+        raise InputError(
+            f"Edges {borders.tolist()} are not edges of bins: give two or more above 0 in ascending order."
+        )
     values = {name: _checked(name, np.atleast_2d(_numbers(value)), bins) for name, value in series.items()}
-
-    figure = new_figure(3.7 if counts is None else 4.6)
-    below: Axes | None = None
-    if counts is None:
-        axes = figure.subplots()
-    else:
-        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    clean(axes, x_label if below is None else "", y_label)
-    scale, unscale = (np.log, np.exp) if log_x else (np.asarray, np.asarray)
-    place = scale(borders)
+    figure = new_figure(4.6)
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    clean(axes, "", y_label)
+    place = np.log(borders)
     centre, width = (place[:-1] + place[1:]) / 2, np.diff(place)
     handles: dict[str, Any] = {}
+    # Side by side within the bin, so that equal values do not hide each other.
+    step = 0.4 / max(1, len(values))
     for index, (name, look) in enumerate(line_styles(values).items()):
         seeds = values[name]
-        # Side by side within the bin, so that equal values do not hide each other.
-        step = 0.4 / max(1, len(values))
         middle = centre + width * step * (index + 0.5 - len(values) / 2)
-        mean, low, high = _summary(seeds, spread)
         several = len(seeds) > 1
+        with warnings.catch_warnings():
+            # Bins without values have a mean of NaN, and those with one value a deviation of NaN.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            mean, deviation = np.nanmean(seeds, 0), np.nanstd(seeds, 0, ddof=1) if several else None
         if several:
-            x = np.broadcast_to(unscale(middle + width * step * 0.3), seeds.shape)
+            x = np.broadcast_to(np.exp(middle + width * step * 0.3), seeds.shape)
             axes.plot(x.T, seeds.T, look["marker"], color=look["color"], alpha=0.35, markersize=4, mew=0)
-        bars = (low, high) if several else None
         handles[f"{name} ({len(seeds)} seeds)" if several else name] = axes.errorbar(
-            unscale(middle), mean, bars, linewidth=1.6, elinewidth=1.3, markersize=5, capsize=3, **look
+            np.exp(middle), mean, deviation, linewidth=1.6, elinewidth=1.3, markersize=5, capsize=3, **look
         )
     if not any(np.isfinite(seeds).any() for seeds in values.values()):
         nothing(axes, "no values")
-
-    if log_x:
-        axes.set_xscale("log")
+    axes.set_xscale("log")
     axes.set_xlim(borders[0], borders[-1])
-    ticks = borders[:: -(-len(borders) // 12)]
-    axes.xaxis.set_major_locator(FixedLocator(ticks.tolist()))
+    axes.xaxis.set_major_locator(FixedLocator(borders[:: -(-len(borders) // 12)].tolist()))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(PLAIN)
-    if below is not None and counts is not None:
-        _count_bars(below, borders, _checked("counts", np.atleast_2d(_numbers(counts)), bins)[0])
-        clean(below, x_label, counted)
-        below.set_yticks([])
-        axes.spines["bottom"].set_visible(False)
-    meaning = "± 1 standard deviation" if spread == "std" else "lowest to highest"
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    _count_bars(below, borders, np.nan_to_num(_checked("counts", np.atleast_2d(_numbers(counts)), bins)[0]))
+    clean(below, x_label, "images")
+    below.set_yticks([])
+    axes.spines["bottom"].set_visible(False)
     many = any(len(seeds) > 1 for seeds in values.values())
-    legend(figure, handles, f"line: mean of the seeds; bars: {meaning}; dots: single seeds" if many else "")
+    legend(figure, handles, "line: mean of the seeds; bars: ± 1 standard deviation; dots: single seeds" if many else "")
     return finish(figure)
 
 
@@ -268,25 +228,11 @@ def _checked(name: str, values: Numbers, bins: int) -> Numbers:
     return values
 
 
-def _summary(seeds: Numbers, spread: Spread) -> tuple[Numbers, Numbers, Numbers]:
-    """The mean over the seeds with a value, and the lengths of the error bar below and above it."""
-    with warnings.catch_warnings():
-        # Bins without values have a mean of NaN, and those with one value a deviation of NaN.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        mean = np.nanmean(seeds, 0)
-        if spread == "range":
-            return mean, mean - np.nanmin(seeds, 0), np.nanmax(seeds, 0) - mean
-        deviation = np.nanstd(seeds, 0, ddof=1)
-    return mean, deviation, deviation
-
-
 def _count_bars(axes: Axes, borders: Numbers, counts: Numbers) -> None:
     """Draw the counts of the bins as bars of the width of the bin, with numbers above them."""
-    counts = np.nan_to_num(counts)
     axes.bar(borders[:-1], counts, np.diff(borders), align="edge", color="#c9c9c9", edgecolor="white")
-    middle = np.sqrt(borders[:-1] * borders[1:]) if axes.get_xscale() == "log" else (borders[:-1] + borders[1:]) / 2
     if len(counts) <= NUMBERED:
-        for x, count in zip(middle, counts, strict=True):
+        for x, count in zip(np.sqrt(borders[:-1] * borders[1:]), counts, strict=True):
             axes.annotate(
                 f"{count:,.0f}", (x, count), (0, 2), textcoords="offset points", ha="center", fontsize=8.5, color=QUIET
             )

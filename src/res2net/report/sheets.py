@@ -53,20 +53,13 @@ def captioned(image: ImageLike, caption: str) -> Image.Image:
     return paper
 
 
-def image_grid(
-    images: Sequence[ImageLike],
-    captions: Sequence[str] = (),
-    columns: int = 5,
-    *,
-    heat_legend: str = "",
-) -> Figure:
+def image_grid(images: Sequence[ImageLike], captions: Sequence[str] = (), columns: int = 5) -> Figure:
     """Draw a grid of images with captions; small images are enlarged by a whole number with visible pixels.
 
     Args:
         images: any number of images of any sizes.
         captions: a caption for each image, or none at all; long lines are wrapped once.
         columns: images per row.
-        heat_legend: the meaning of the colours of `overlay`, such as "evidence for the class"; empty for no legend.
 
     Raises:
         InputError: the numbers of images and captions differ, there is no column, or there are too many rows.
@@ -77,8 +70,7 @@ def image_grid(
             "for each image, or none, and at least one column."
         )
     cells = list(zip(images, captions or [""] * len(images), strict=True))
-    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    return _sheet(rows, columns, heat_legend=heat_legend)
+    return _sheet([cells[start : start + columns] for start in range(0, len(cells), columns)], columns)
 
 
 def image_rows(

@@ -90,16 +90,11 @@ def shorten(text: str, width: float) -> str:
     return kept.rstrip() + ELLIPSIS
 
 
-def lines_of(text: str, width: float, most: int = 2) -> list[str]:
-    """Wrap a text into at most `most` lines of at most `width` em; the last one is shortened to fit."""
+def lines_of(text: str, width: float) -> list[str]:
+    """Wrap a text into at most two lines of at most `width` em; the last one is shortened to fit."""
     words = printable(text).split()
-    lines: list[str] = []
-    while words and len(lines) < most - 1:
-        line = words.pop(0)
-        while words and text_width(f"{line} {words[0]}") <= width:
-            line = f"{line} {words.pop(0)}"
-        lines.append(shorten(line, width))
-    return [*lines, shorten(" ".join(words), width)] if words else lines
+    first = next((count for count in range(len(words), 1, -1) if text_width(" ".join(words[:count])) <= width), 1)
+    return [shorten(" ".join(part), width) for part in (words[:first], words[first:]) if part]
 
 
 @contextmanager

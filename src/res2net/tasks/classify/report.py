@@ -80,7 +80,7 @@ def size_figure(evaluations: Mapping[str, Sequence[Evaluation]]) -> Figure:
         [100 * edge for edge in SIZES],
         "size of the object, % of the image's side",
         "top-1 accuracy, %",
-        counts=count_by_size(next(iter(evaluations.values()))[0]),
+        count_by_size(next(iter(evaluations.values()))[0]),
     )
 
 
