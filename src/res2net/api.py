@@ -286,7 +286,7 @@ def load(
         raise InputError(f"{path} holds its model itself: leave out --model.")
     if accelerator not in ("auto", "cpu"):
         raise InputError(f"{path} is an exported network, which runs on the CPU: leave out --accelerator.")
-    from res2net.export.task import restore_exported
+    from res2net.export.exporter import restore_exported
 
     restored, artefact = restore_exported(path, runtime, precision or "fp32", task, trust=trust)
     adjust(restored, task_options or {})

@@ -7,7 +7,7 @@ import torch
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
-from res2net.engine.checkpoints import task_metadata
+from res2net.engine.callbacks import task_metadata
 from res2net.images.shapes.dataset import Shapes
 from res2net.task.base import TASKS
 from res2net.tasks.objects.heads.options import DetectorOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from res2net.engine.checkpoints import save_task
+from res2net.engine.callbacks import save_task
 from res2net.engine.config import TrainConfig
 from res2net.images.sources import DataSource
 from res2net.task.base import TASKS

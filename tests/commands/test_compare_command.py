@@ -10,7 +10,7 @@ from detector_files import NAMES, checkpoint, write_scenes
 from PIL import Image
 
 import res2net
-from res2net.engine.checkpoints import save_task
+from res2net.engine.callbacks import save_task
 from res2net.engine.config import TrainConfig
 from res2net.images.shapes.dataset import POINTS, STUFF_NAMES, shapes_source
 from res2net.tasks.pixels.segment.task import Segment, SegmentOptions

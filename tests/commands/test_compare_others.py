@@ -14,7 +14,7 @@ from volume_sets import write_set
 
 import res2net
 from conftest import write_images
-from res2net.engine.checkpoints import save_task
+from res2net.engine.callbacks import save_task
 from res2net.engine.config import TrainConfig
 from res2net.images.shapes.dataset import shapes_source
 from res2net.tasks.pixels.segment.task import Segment, SegmentOptions

@@ -10,10 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from res2net.engine.callbacks import SECOND_SIGNAL_DELAY, GracefulStop, RunRecorder, StoppedError
-from res2net.engine.checkpoints import read_state
+from res2net.engine.callbacks import SECOND_SIGNAL_DELAY, GracefulStop, RunRecorder, StoppedError, read_state
+from res2net.engine.evaluate import quiet
 from res2net.engine.folder import RunFolder
-from res2net.engine.lightning import quiet
 from res2net.engine.train import train
 from res2net.errors import InputError
 

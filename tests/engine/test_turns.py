@@ -6,8 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from res2net.engine.callbacks import StoppedError
-from res2net.engine.checkpoints import read_state
+from res2net.engine.callbacks import StoppedError, read_state
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.engine.folder import RunFolder
 from res2net.engine.train import train

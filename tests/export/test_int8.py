@@ -8,7 +8,7 @@ import torch
 
 from res2net.errors import InputError
 from res2net.export import FORMATS, compare_outputs, load_runtime
-from res2net.export.parts import Pyramid
+from res2net.export.exporter import Pyramid
 from res2net.export.settings import INT8_FORMATS
 from res2net.export.write import export_network
 

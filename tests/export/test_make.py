@@ -12,9 +12,8 @@ from PIL import Image
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.export import EXPORTERS, ExportSettings, export_task, read_artefact
+from res2net.export.exporter import file_batches, restore_exported, whole_batches
 from res2net.export.make import check_supported, check_target
-from res2net.export.parts import file_batches, whole_batches
-from res2net.export.task import restore_exported
 
 FILES = Path(__file__).parents[1] / "legacy" / "files"
 

@@ -10,7 +10,7 @@ import torch
 from res2net.errors import InputError
 from res2net.export import FORMATS as SUFFIXES
 from res2net.export import compare_outputs, load_runtime, read_artefact
-from res2net.export.parts import Pyramid
+from res2net.export.exporter import Pyramid
 from res2net.export.write import export_network
 
 SIZE = 32

@@ -144,7 +144,9 @@ class TestLinesWithErrors:
     )
     def test_mistakes_are_told(self, values, options, message):
         with pytest.raises(InputError, match=message):
-            lines_with_errors({"a": values}, x_label="x", y_label="y", **{"edges": EDGES, **options})
+            lines_with_errors(
+                {"a": values}, x_label="x", y_label="y", **{"edges": EDGES, "counts": self.COUNTS} | options
+            )
 
 
 class TestConfusionMatrix:

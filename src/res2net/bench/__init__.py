@@ -1,9 +1,8 @@
 """Benchmarks of networks in all runtimes, interleaved in one process, relative to the peak of the machine."""
 
-from res2net.bench.cases import PRECISIONS, RUNTIMES, Case, Precision, Setting, plan
+from res2net.bench.cases import PRECISIONS, RUNTIMES, Case, Precision, Setting, Subject, open_subject, plan
 from res2net.bench.results import Benchmark, Result
 from res2net.bench.run import export_all, run_benchmark
-from res2net.bench.subjects import Subject, open_subject
 from res2net.bench.timing import Samples, Spread, interleaved, ratio
 
 __all__ = [

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from res2net.bench.cases import Case, Setting
+from res2net.bench.cases import Case, Setting, Subject, random_images
 from res2net.bench.runtimes import runtime_precision
-from res2net.bench.subjects import Subject, random_images
 from res2net.export.runtimes import openvino_core, openvino_hints
 from res2net.optional import needs
 from res2net.report import Column, Table

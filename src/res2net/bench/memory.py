@@ -11,9 +11,8 @@ from pathlib import Path
 
 import torch
 
-from res2net.bench.cases import Case, Setting
+from res2net.bench.cases import Case, Setting, open_subject
 from res2net.bench.runtimes import make_run
-from res2net.bench.subjects import open_subject
 from res2net.errors import InputError
 
 __all__ = ["peak_memory"]

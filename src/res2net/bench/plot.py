@@ -12,9 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from res2net.bench.cases import PRECISIONS, RUNTIMES
+from res2net.bench.cases import PRECISIONS, RUNTIMES, TIMM
 from res2net.bench.results import Result
-from res2net.bench.subjects import TIMM
 from res2net.errors import InputError
 from res2net.report.style import COLOURS, INK, MARKERS, QUIET, clean, finish, legend, new_figure
 from res2net.report.text import drawable, shorten

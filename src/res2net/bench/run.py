@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from res2net.bench.cases import PRECISIONS, Case, Precision, Setting
+from res2net.bench.cases import PRECISIONS, Case, Precision, Setting, Subject
 from res2net.bench.machine import OPERATIONS, LoadMonitor, Peak, describe_machine, peak_run
 from res2net.bench.memory import peak_memory
 from res2net.bench.results import Benchmark, Result, doubts
 from res2net.bench.runtimes import export_case, make_run
-from res2net.bench.subjects import Subject
 from res2net.bench.timing import Samples, interleaved
 from res2net.report.progress import progress_bar, track
 

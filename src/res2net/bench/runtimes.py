@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res2net.bench.cases import RUNTIMES, Case, Setting
-from res2net.bench.subjects import Subject, random_images
+from res2net.bench.cases import RUNTIMES, Case, Setting, Subject, random_images
 from res2net.errors import InputError
 from res2net.export import FORMATS, Artefact, export_network, load_runtime
-from res2net.export.parts import whole_batches
+from res2net.export.exporter import whole_batches
 from res2net.export.runtimes import Precision
 from res2net.images import Shapes, eval_transform
 from res2net.optional import quiet

@@ -241,8 +241,8 @@ def write_json(path: Path, found: Benchmark, layers: Mapping[Case, Sequence[Any]
 
 def draw(path: Path, found: Benchmark, names: Sequence[str], accuracies: Mapping[str, float]) -> None:
     """Plot the first group of results."""
+    from res2net.bench.cases import published_top1
     from res2net.bench.plot import latency_figure
-    from res2net.bench.subjects import published_top1
     from res2net.report import save_figure
 
     known = {name: value for name in names if (value := accuracies.get(name, published_top1(name))) is not None}

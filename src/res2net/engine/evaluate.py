@@ -1,22 +1,95 @@
-"""Evaluate a task on data."""
+"""Lightning's trainer configured for this library, and the evaluation of a task with it."""
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from rich.console import Console
 from torch.utils.data import DataLoader
 from torchmetrics import Metric, MetricCollection
 
-from res2net.engine.lightning import make_trainer, quiet
 from res2net.engine.module import TaskModule
+from res2net.engine.options import ACCELERATORS
 from res2net.engine.progress import RunProgress
+from res2net.errors import InputError, check_choice
 from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task
 
-__all__ = ["evaluate", "workers_for"]
+__all__ = ["evaluate", "make_trainer", "quiet", "workers_for"]
+
+PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
+    """Create a trainer for one device, without Lightning's own progress bars, summaries and checkpoints.
+
+    Args:
+        accelerator: "cpu", "gpu", "mps" or "auto".
+        precision: "fp32", "bf16" or "fp16".
+        options: further arguments of `lightning.Trainer`.
+
+    Raises:
+        InputError: the precision or the accelerator is unknown, or this machine does not support it.
+    """
+    check_choice("Precision", precision, PRECISION)
+    check_choice("Accelerator", accelerator, ACCELERATORS)
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
+    if precision == "fp16" and on_cpu:
+        raise InputError("Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU.")
+    with quiet():
+        try:
+            return L.Trainer(
+                accelerator=accelerator,
+                devices=1,
+                precision=PRECISION[precision],  # type: ignore[arg-type]
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                enable_checkpointing=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                log_every_n_steps=10,
+                **options,
+            )
+        except (MisconfigurationException, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"This machine cannot run that ({reason}): choose another --accelerator.") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Lightning's messages that do not concern the user.
+
+    Raises:
+        KeyboardInterrupt: Lightning tried to exit the program; after a signal it does so silently and with status 0.
+    """
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PossibleUserWarning)
+        # Batches that are too small because of broken images are skipped on purpose.
+        warnings.filterwarnings("ignore", message="`training_step` returned `None`")
+        # Lightning 2.6 uses a type that torch 2.15 has renamed.
+        warnings.filterwarnings("ignore", message=".*LeafSpec")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+        except SystemExit as end:
+            raise KeyboardInterrupt from end
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
 
 MAX_WORKERS = 8
 

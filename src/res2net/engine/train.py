@@ -14,12 +14,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
 from res2net.backbones.base import Backbone
-from res2net.engine.callbacks import GracefulStop, RandomState, RunRecorder
-from res2net.engine.checkpoints import AtomicCheckpointIO, read_state
+from res2net.engine.callbacks import AtomicCheckpointIO, GracefulStop, RandomState, RunRecorder, read_state
 from res2net.engine.config import TrainConfig
-from res2net.engine.evaluate import evaluate, workers_for
+from res2net.engine.evaluate import evaluate, make_trainer, quiet, workers_for
 from res2net.engine.folder import RunFolder
-from res2net.engine.lightning import make_trainer, quiet
 from res2net.engine.module import TaskModule, describe_skipped
 from res2net.engine.progress import RunProgress
 from res2net.engine.restore import restore_task

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
+from res2net.backbones.base import Backbone
 from res2net.errors import InputError
+from res2net.export.artefact import Artefact
+from res2net.export.runtimes import Precision, load_runtime
 from res2net.export.verify import compare_outputs
+from res2net.images.decode import read_image
+from res2net.images.folder import ReadFiles
+from res2net.images.samples import Skipped, Transformed
 from res2net.images.shapes.dataset import Shapes
+from res2net.options import from_dict
 from res2net.registry import Registry
 from res2net.task import task_modules
-from res2net.task.base import Task
+from res2net.task.base import TASKS, Task
 
-__all__ = ["EXPORTERS", "Agreement", "Exporter"]
+__all__ = ["EXPORTERS", "Agreement", "Exporter", "Pyramid", "file_batches", "restore_exported", "whole_batches"]
 
 
 class Agreement(Protocol):
@@ -114,3 +123,91 @@ EXPORTERS: Registry[Callable[[Task], Exporter]] = Registry(
     "Task that can be exported", modules=lambda: {name: f"{module}.task" for name, module in task_modules().items()}
 )
 """Functions that create the `Exporter` of a task, by the name of the task."""
+
+
+def restore_exported(
+    path: str | Path,
+    runtime: str | None = None,
+    precision: str = "fp32",
+    name: str | None = None,
+    *,
+    trust: bool = False,
+) -> tuple[Task, Artefact]:
+    """Restore the task of an exported network, with the network as the task's model.
+
+    Args:
+        path: the file that `res2net export` wrote.
+        runtime: a name of `RUNTIMES`; by default the one that matches the file.
+        precision: precision of what is not quantized.
+        name: the expected task; by default that of the file.
+        trust: see `load_runtime`.
+
+    Returns:
+        The task, and the metadata of the file.
+
+    Raises:
+        InputError: the network cannot be loaded (see `load_runtime`), belongs to another task, or returns features
+            instead of the outputs of the task.
+    """
+    network = load_runtime(path, runtime, precision=cast("Precision", precision), trust=trust)
+    artefact = network.artefact
+    if not artefact.class_names:
+        raise InputError(f"{path} returns features and no results: export the network without --features.")
+    if name is not None and artefact.task != name:
+        raise InputError(
+            f"{path} was trained for {artefact.task}, not for {name}: name the task {artefact.task} instead."
+        )
+    kind = TASKS[artefact.task]
+    make_exporter = EXPORTERS[artefact.task]
+    default: dict[str, Any] | None = {} if getattr(make_exporter, "may_lack_options", False) else None
+    task_options = artefact.task_metadata.get("task_options", default)
+    options = from_dict(kind.Options, task_options, f"The task options of {path}")
+    facts = {**artefact.task_metadata, "class_names": list(artefact.class_names)}
+    task = kind(network, artefact.preprocessing, options, facts)
+    make_exporter(task).restore(network, artefact.outputs, tuple(artefact.input_shape[2:]))
+    return task, artefact
+
+
+Prepare = Callable[[Any], Tensor]
+"""A function that turns an image into the input of a network, `(C, H, W)`."""
+
+
+class Pyramid(nn.Module):
+    """A backbone whose outputs are its features: `(N, C, H, W)` to one map per stage, finest first."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Compute the pyramid."""
+        return self.backbone.features(images)
+
+
+def file_batches(
+    prepare: Prepare,
+    paths: Sequence[Path],
+    batch: int,
+    bad_images: str = "stop",
+    *,
+    read: Callable[[str | Path], Any] = read_image,
+) -> Iterator[Tensor]:
+    """Batches of images from files, which `read` opens."""
+    files = Transformed(ReadFiles(paths, read), None, bad_images)
+    samples = (files[index] for index in range(len(files)))
+    return whole_batches((sample[0] for sample in samples if not isinstance(sample, Skipped)), prepare, batch)
+
+
+def whole_batches(images: Iterable[object], prepare: Prepare, batch: int) -> Iterator[Tensor]:
+    """Batches of exactly `batch` images; the last is filled up by repeating its own images."""
+    waiting: list[Tensor] = []
+    empty = True
+    for image in images:
+        waiting.append(prepare(image))
+        if len(waiting) == batch:
+            yield torch.stack(waiting)
+            waiting, empty = [], False
+    if waiting:
+        yield torch.stack([waiting[index % len(waiting)] for index in range(batch)])
+    elif empty:
+        raise InputError("None of the images can be read: give other images.")

@@ -19,8 +19,7 @@ from res2net._version import __version__
 from res2net.engine.restore import task_metadata
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import TRAINING, Artefact, sidecar
-from res2net.export.exporter import EXPORTERS, Agreement, Exporter
-from res2net.export.parts import Pyramid, file_batches, whole_batches
+from res2net.export.exporter import EXPORTERS, Agreement, Exporter, Pyramid, file_batches, whole_batches
 from res2net.export.runtimes import load_runtime
 from res2net.export.settings import FORMATS, ExportSettings
 from res2net.export.verify import compare_outputs

@@ -24,14 +24,17 @@ from torchvision.transforms import v2
 from res2net.errors import InputError, check_range
 from res2net.images.joint_geometry import (
     View,
+    below,
     fitting_size,
     image_size,
+    random_cut,
+    random_part,
     resized_size,
     trimmed_objects,
+    uniform,
     viewed_image,
     viewed_target,
 )
-from res2net.images.random_views import below, random_cut, random_part, uniform
 from res2net.images.samples import Sample
 from res2net.images.transforms import Normalise, Transform, check_pair, check_whole
 from res2net.weights.records import Preprocessing

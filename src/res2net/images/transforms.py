@@ -8,7 +8,7 @@ Transforms take `(image, target)` or an image alone. Boxes, masks and keypoints 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from res2net.weights.records import Preprocessing
 __all__ = [
     "TrainAugment",
     "Transform",
+    "WithTruth",
     "batch_mix",
     "check_pair",
     "check_whole",
@@ -289,3 +290,16 @@ def check_pair(name: str, pair: tuple[float, float], high: float) -> None:
     if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= high:
         limit = "" if high == math.inf else f", {high} at most"
         raise InputError(f"{name} {pair!r} is out of range: give a smallest and a largest number above 0{limit}.")
+
+
+class WithTruth:
+    """Wraps an evaluation transform and adds the untransformed annotations of the sample under `truth`."""
+
+    def __init__(self, transform: Transform) -> None:
+        self.transform = transform
+
+    def __call__(self, image: Any, target: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The transformed image, and what the transform returned beside it, with the annotations as `truth`."""
+        identifiers = {name: target[name] for name in ("index", "image_id") if name in target}
+        prepared, noted = self.transform(image, identifiers)
+        return prepared, noted | {"truth": {name: value for name, value in target.items() if name not in identifiers}}

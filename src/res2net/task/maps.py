@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from res2net.images.samples import UNLABELLED
 
-__all__ = ["hard_pixels", "pixel_cross_entropy", "resized"]
+__all__ = ["Constant", "hard_pixels", "pixel_cross_entropy", "resized"]
 
 
 def pixel_cross_entropy(
@@ -74,3 +74,21 @@ def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(x.shape[-2:]) == tuple(size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+class Constant(nn.Module):
+    """Predicts the same values for every pixel or voxel.
+
+    Args:
+        values: the values to predict, `(K,)`.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.values = nn.Parameter(values)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, *size)` to `(N, K, *size)`."""
+        size = images.shape[2:]
+        values = self.values.view(1, -1, *[1] * len(size)).expand(len(images), -1, *size)
+        return values.contiguous()  # windows may be weighted in place

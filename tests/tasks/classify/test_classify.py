@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from res2net import create_model
-from res2net.engine.checkpoints import save_task
+from res2net.engine.callbacks import save_task
 from res2net.engine.config import TrainConfig
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError

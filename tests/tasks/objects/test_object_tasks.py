@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from res2net.backbones.registry import build
-from res2net.engine.checkpoints import save_task
+from res2net.engine.callbacks import save_task
 from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate
 from res2net.engine.restore import restore_task

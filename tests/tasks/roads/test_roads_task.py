@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from res2net import create_model
-from res2net.engine.checkpoints import save_task, task_metadata
+from res2net.engine.callbacks import save_task, task_metadata
 from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate
 from res2net.engine.restore import restore_task

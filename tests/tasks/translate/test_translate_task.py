@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from res2net.backbones.registry import build
-from res2net.engine.checkpoints import save_task, task_metadata
+from res2net.engine.callbacks import save_task, task_metadata
 from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate
 from res2net.engine.restore import adjust, restore_task

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import res2net
-from res2net.engine.checkpoints import save_task, task_metadata
+from res2net.engine.callbacks import save_task, task_metadata
 from res2net.engine.config import TrainConfig
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError

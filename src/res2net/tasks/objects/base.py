@@ -20,13 +20,12 @@ from res2net.images.keypoints import Keypoints
 from res2net.images.run_lengths import encoded_masks, to_original
 from res2net.images.samples import OBJECT_ENTRIES
 from res2net.images.sources import DataSettings, DataSource, open_source
-from res2net.images.transforms import Transform
+from res2net.images.transforms import Transform, WithTruth
 from res2net.options import from_dict
 from res2net.report import Column, Table
 from res2net.report.images import as_image
 from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
 from res2net.task.result import Result
-from res2net.task.truth import WithTruth
 from res2net.tasks.objects.formats.open import read_objects
 from res2net.tasks.objects.heads.detector import build_detector
 from res2net.tasks.objects.result import Objects

@@ -12,11 +12,10 @@ from torch import Tensor
 from res2net.backbones.base import Backbone
 from res2net.images.samples import Samples
 from res2net.images.sources import DataSettings, DataSource, open_source
-from res2net.images.transforms import Transform
+from res2net.images.transforms import Transform, WithTruth
 from res2net.report import Table
 from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
 from res2net.task.maps import resized
-from res2net.task.truth import WithTruth
 from res2net.tasks.pixels.data.pixel_transforms import (
     PixelAugment,
     PixelTransform,

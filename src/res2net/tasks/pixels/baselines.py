@@ -8,7 +8,7 @@ from torch.utils.data import Subset
 
 from res2net.images.sources import DataSource
 from res2net.task.base import Task
-from res2net.task.constant import Constant
+from res2net.task.maps import Constant
 
 __all__ = ["constant", "few_samples", "without_looking"]
 

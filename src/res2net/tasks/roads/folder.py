@@ -20,9 +20,9 @@ from torch.utils.data import Dataset
 
 from res2net.errors import InputError
 from res2net.images.decode import EXTENSIONS, BadImage, image_header, image_size, read_turned
+from res2net.images.folder import hashed_split
 from res2net.images.samples import Sample
 from res2net.images.sources import DataSettings, DataSource
-from res2net.images.splits import hashed_split
 from res2net.tasks.pixels.formats.codings import turned
 from res2net.tasks.pixels.formats.images import size_fault
 from res2net.tasks.roads.graph import RoadGraph, graph_of_mask

@@ -16,10 +16,9 @@ from torchvision.transforms import v2
 from res2net.errors import InputError, check_choice
 from res2net.images.decode import EXTENSIONS, BadImage, image_size, read_image
 from res2net.images.faults import BAD_ANNOTATIONS
-from res2net.images.folder import list_images
+from res2net.images.folder import hashed_split, list_images
 from res2net.images.samples import Sample, Samples
 from res2net.images.sources import DataSettings, DataSource, subset_of
-from res2net.images.splits import hashed_split
 from res2net.images.transforms import Normalise
 from res2net.weights.records import Preprocessing
 

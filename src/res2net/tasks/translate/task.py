@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from res2net.errors import check_range
 from res2net.export.exporter import EXPORTERS
 from res2net.images.sources import DataSettings, DataSource, open_source
-from res2net.images.transforms import Transform
+from res2net.images.transforms import Transform, WithTruth
 from res2net.report.images import as_image
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Turn
-from res2net.task.truth import WithTruth
 from res2net.tasks.pixels.base import SHOWN, PixelTask
 from res2net.tasks.pixels.data.pixel_transforms import pixel_eval_transform
 from res2net.tasks.pixels.exporter import PixelExporter

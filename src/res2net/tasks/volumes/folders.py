@@ -10,9 +10,9 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from res2net.errors import InputError
+from res2net.images.folder import hashed_split
 from res2net.images.samples import Sample
 from res2net.images.sources import DataSettings, DataSource
-from res2net.images.splits import hashed_split
 from res2net.tasks.volumes.nifti import (
     ENDINGS,
     bad_volume,

@@ -15,8 +15,8 @@ from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
 from res2net.report import Column, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
-from res2net.task.constant import Constant
 from res2net.task.inputs import Inputs
+from res2net.task.maps import Constant
 from res2net.tasks.volumes.folders import read_volumes
 from res2net.tasks.volumes.network import VolumeNetwork
 from res2net.tasks.volumes.nifti import Volume, needs_volumes

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import res2net
-from res2net.engine.checkpoints import save_task
+from res2net.engine.callbacks import save_task
 from res2net.engine.config import TrainConfig
 from res2net.engine.restore import check_classes, restore_task
 from res2net.errors import InputError

@@ -10,7 +10,7 @@ from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
 import res2net
-from res2net.engine.checkpoints import save_task
+from res2net.engine.callbacks import save_task
 from res2net.engine.config import TrainConfig
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError

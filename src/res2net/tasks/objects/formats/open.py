@@ -9,8 +9,8 @@ from pathlib import Path
 
 from res2net.errors import InputError, check_choice
 from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
+from res2net.images.folder import hashed_split
 from res2net.images.sources import DataSettings, DataSource
-from res2net.images.splits import hashed_split
 from res2net.registry import Registry
 from res2net.tasks.objects.formats.coco import find_files, read_coco
 from res2net.tasks.objects.formats.coco_panoptic import read_panoptic

@@ -12,8 +12,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from res2net.errors import InputError
-from res2net.images.joint_geometry import image_size
-from res2net.images.random_views import below
+from res2net.images.joint_geometry import below, image_size
 from res2net.images.samples import Sample, Samples, true_targets
 from res2net.tasks.objects.formats import ObjectImages
 from res2net.tasks.pixels.click.clicks import Clicked

@@ -14,9 +14,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from res2net.errors import InputError, check_range
-from res2net.images.joint_geometry import View, fitting_size, resized_size
+from res2net.images.joint_geometry import View, fitting_size, random_part, resized_size, uniform
 from res2net.images.joint_transforms import ObjectTransform
-from res2net.images.random_views import random_part, uniform
 from res2net.images.samples import Sample
 from res2net.images.transforms import check_pair, check_whole
 from res2net.weights.records import Preprocessing

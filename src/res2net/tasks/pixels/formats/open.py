@@ -12,8 +12,8 @@ import numpy as np
 from res2net.errors import InputError
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
+from res2net.images.folder import check_fraction, hashed_split
 from res2net.images.sources import DataSettings, DataSource
-from res2net.images.splits import check_fraction, hashed_split
 from res2net.registry import Registry
 from res2net.tasks.objects.formats.masks import read_ids
 from res2net.tasks.pixels.formats.classes import find_class_file
