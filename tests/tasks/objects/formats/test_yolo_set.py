@@ -59,11 +59,11 @@ def test_polygons_are_masks(write_yolo):
 @pytest.mark.parametrize(
     ("line", "kind", "said"),
     [
-        ("1 0.5 0.5 0.2", "unreadable object", "line 2 is no class with a box or a polygon"),
+        ("1 0.5 0.5 0.2", "unreadable object", "line 2 is not a class with a box or a polygon"),
         ("dog 0.5 0.5 0.2 0.2", "unreadable object", "'dog 0.5 0.5 0.2 0.2'"),
         ("1.5 0.5 0.5 0.2 0.2", "unreadable object", "line 2"),
         ("1 nan 0.5 0.2 0.2", "box outside", "line 2"),
-        ("1 200 100 20 20", "box outside", "line 2 has numbers that are no shares"),
+        ("1 200 100 20 20", "box outside", "line 2 has numbers that are not shares"),
         ("1 0.95 0.5 0.2 0.2", "box outside", "line 2 has a box from (34, 12) to (42, 18)"),
         ("1 0.5 0.5 0 0.2", "degenerate box", "a box of 0 x 6 pixels"),
         ("2 0.5 0.5 0.2 0.2", "unknown class", "line 2 has the class 2 of 2"),
@@ -86,7 +86,7 @@ def test_wrong_lines_are_told(write_yolo, line, kind, said):
         ("names: [a]", "does not say where the images are"),
         ("train: nowhere\nnames: [a]", "There is no "),
         ("train: images\nnames: {0: a, 2: b}", "are not numbered 0 to 1"),
-        ("train: images\nnames: a", "are no list"),
+        ("train: images\nnames: a", "are not a list"),
         ("train: images\nkpt_shape: [17, 3]", "has key points, which are not read from YOLO's files"),
         ("train: !!python/object/apply:os.getcwd []", "is not valid YAML"),
     ],

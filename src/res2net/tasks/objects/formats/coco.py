@@ -63,14 +63,8 @@ def split_of(file: Path) -> str:
     """The split ("train", "val" or "test") in the name of a file, or of its folder for exported files; else empty."""
     name = file.parent.name if file.name == _EXPORTED else file.stem
     words = re.findall(r"[a-z]+", name.lower())
-    for split, known in {
-        "train": ("train", "training"),
-        "val": ("val", "valid", "validation"),
-        "test": ("test",),
-    }.items():
-        if any(word in known for word in words):
-            return split
-    return ""
+    names = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test",)}
+    return next((split for split, known in names.items() if any(word in known for word in words)), "")
 
 
 def read_coco(
@@ -176,10 +170,11 @@ class CocoFile:
             seen.add(number)
         return found
 
-    def without_image(self, numbers: Iterable[int]) -> set[int]:
+    def without_image(self, numbers: Iterable[int]) -> list[int]:
         """Those of these ids of images that no entry has, not even an invalid one."""
-        stated = (image.get("id") for image in self.entries if isinstance(image, dict))
-        return set(numbers) - {number for number in stated if isinstance(number, int)}
+        stated = [image.get("id") for image in self.entries if isinstance(image, dict)]
+        known = {number for number in stated if isinstance(number, int)}
+        return [number for number in numbers if number not in known]
 
 
 def _read(path: Path, report: AnnotationReport, *, with_masks: bool, with_points: bool) -> Annotations:

@@ -6,15 +6,16 @@ import math
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import PIXEL_MIDDLE, Keypoints
-from res2net.tasks.objects.formats.images import Annotations, StuffSource
+from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks
 
-__all__ = ["SLACK", "Collector", "files_below", "numbers", "whole_size"]
+__all__ = ["SLACK", "Collector", "files_below", "numbers", "text_lines", "whole_size"]
 
 SLACK = 1.0
 """Tolerance in pixels for boxes and keypoints outside of their image, since programs round in different ways."""
@@ -90,7 +91,12 @@ class Collector:
             mask: a mask for `PackedMasks.add`, which has been checked.
         """
         edges = numbers(box)
-        if not self._box_fits(where, edges) or (self.keypoints is not None and not self._points_fit(where, points)):
+        fault = self._box_fault(edges)
+        if fault is None and self.keypoints is not None:
+            fault = self._points_fault(self.keypoints.names, points)
+        if fault:
+            kind, what = fault
+            self.fault(kind, f"{where} {what}")
             return False
         self._boxes.extend(edges)
         left, top, right, bottom = edges
@@ -111,94 +117,63 @@ class Collector:
         if self._starts[-1] == self._starts[-2]:
             self.report.note("no objects")
 
-    def __len__(self) -> int:
-        """The number of images so far."""
-        return len(self._paths)
-
-    def finish(
-        self,
-        class_names: Sequence[str],
-        *,
-        masks: MaskFiles | None = None,
-        stuff: StuffSource | None = None,
-        stuff_names: Sequence[str] = (),
-        category_ids: Sequence[int] = (),
-        stuff_category_ids: Sequence[int] = (),
-    ) -> Annotations:
-        """The annotations that were collected, with further properties of the data set."""
+    def finish(self, class_names: Sequence[str], masks: MaskFiles | None = None, **further: Any) -> Annotations:
+        """The annotations that were collected, with further fields of `Annotations`."""
         points = None
         if self.keypoints is not None:
             points = np.array(self._points, dtype=np.float32).reshape(-1, len(self.keypoints), 3)
             points[..., :2] += PIXEL_MIDDLE
         return Annotations(
-            self.name,
-            list(class_names),
-            self._paths,
-            np.array(self._ids, dtype=np.int64),
-            np.array(self._sizes, dtype=np.int32).reshape(-1, 2),
-            np.array(self._starts, dtype=np.int64),
-            np.array(self._boxes, dtype=np.float32).reshape(-1, 4),
-            np.array(self._labels, dtype=np.int32),
-            np.array(self._area, dtype=np.float32),
-            np.array(self._crowd, dtype=np.bool_),
-            np.array(self._difficult, dtype=np.bool_),
-            points,
-            masks or (self._masks.finish() if self._masks is not None else None),
-            self.keypoints,
-            stuff,
-            list(stuff_names),
-            list(category_ids),
-            list(stuff_category_ids),
+            name=self.name,
+            class_names=list(class_names),
+            paths=self._paths,
+            image_ids=np.array(self._ids, dtype=np.int64),
+            sizes=np.array(self._sizes, dtype=np.int32).reshape(-1, 2),
+            starts=np.array(self._starts, dtype=np.int64),
+            boxes=np.array(self._boxes, dtype=np.float32).reshape(-1, 4),
+            labels=np.array(self._labels, dtype=np.int32),
+            area=np.array(self._area, dtype=np.float32),
+            crowd=np.array(self._crowd, dtype=np.bool_),
+            difficult=np.array(self._difficult, dtype=np.bool_),
+            points=points,
+            masks=masks or (self._masks and self._masks.finish()),
+            keypoints=self.keypoints,
+            **further,
         )
 
     def fault(self, kind: str, what: str) -> None:
         """Report a fault in the annotations of the current image."""
         self.report.add(kind, self.file, what)
 
-    def _box_fits(self, where: str, edges: Sequence[float]) -> bool:
+    def _box_fault(self, edges: Sequence[float]) -> tuple[str, str] | None:
+        """The kind and the description of what is wrong with a box; None if it is valid."""
         if len(edges) != 4:
-            self.fault("degenerate box", f"{where} has no box of four numbers")
-            return False
+            return "degenerate box", "has no box of four numbers"
         left, top, right, bottom = edges
         if right <= left or bottom <= top:
-            self.fault("degenerate box", f"{where} has a box of {right - left:g} x {bottom - top:g} pixels")
-            return False
+            return "degenerate box", f"has a box of {right - left:g} x {bottom - top:g} pixels"
         height, width = self._size
-        if (
-            min(left, top) < -SLACK
-            or right > width + SLACK
-            or bottom > height + SLACK
-            or left >= width
-            or top >= height
-        ):
-            self.fault(
-                "box outside",
-                f"{where} has a box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) and its image has "
-                f"{width} x {height} pixels",
+        inside = min(left, top) >= -SLACK and right <= width + SLACK and bottom <= height + SLACK
+        if not inside or left >= width or top >= height:
+            return "box outside", (
+                f"has a box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) and its image has {width} x {height} "
+                "pixels"
             )
-            return False
-        return True
+        return None
 
-    def _points_fit(self, where: str, points: object) -> bool:
-        assert self.keypoints is not None
-        names, (height, width) = self.keypoints.names, self._size
+    def _points_fault(self, names: Sequence[str], points: object) -> tuple[str, str] | None:
+        """The kind and the description of what is wrong with keypoints; None if they are valid."""
+        height, width = self._size
         values = numbers(points)
         if len(values) != 3 * len(names):
-            self.fault("bad key points", f"{where} has no list of x, y and visibility for each of {len(names)} points")
-            return False
+            return "bad key points", f"has no list of x, y and visibility for each of {len(names)} points"
         for name, x, y, visible in zip(names, values[::3], values[1::3], values[2::3], strict=True):
             if visible not in (0, 1, 2):
-                self.fault(
-                    "bad key points", f"{where} says {visible:g} for the visibility of {name}, and it is 0, 1 or 2"
-                )
-                return False
+                return "bad key points", f"says {visible:g} for the visibility of {name}, and it is 0, 1 or 2"
             if visible and not (-SLACK <= x <= width + SLACK and -SLACK <= y <= height + SLACK):
-                self.fault(
-                    "key point outside",
-                    f"{where} has its {name} at ({x:g}, {y:g}) and its image has {width} x {height} pixels",
-                )
-                return False
-        return True
+                what = f"has its {name} at ({x:g}, {y:g}) and its image has {width} x {height} pixels"
+                return "key point outside", what
+        return None
 
 
 def numbers(values: object) -> list[float]:
@@ -217,6 +192,11 @@ def whole_size(height: object, width: object) -> tuple[int, int] | None:
     """Height and width if both are integers in the accepted range, else None."""
     sides = [side for side in (height, width) if isinstance(side, int) and 1 <= side <= LONGEST_SIDE]
     return (sides[0], sides[1]) if len(sides) == 2 else None
+
+
+def text_lines(file: Path) -> list[str]:
+    """The lines of a text file in any encoding, without spaces at their ends."""
+    return [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
 
 
 def files_below(folder: Path) -> set[str]:

@@ -16,7 +16,7 @@ from defusedxml.ElementTree import fromstring
 
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
-from res2net.tasks.objects.formats.collect import Collector, files_below, whole_size
+from res2net.tasks.objects.formats.collect import Collector, files_below, text_lines, whole_size
 from res2net.tasks.objects.formats.images import Annotations
 
 __all__ = ["VOC_CLASSES", "has_voc", "parse_xml", "read_voc"]
@@ -63,7 +63,8 @@ def read_voc(path: Path, labels: Sequence[str] | None, report: AnnotationReport)
     if not all(splits):
         splits = [[(year, file.stem) for year in years for file in sorted((year / "Annotations").glob("*.xml"))]]
     parsed = [_parse(path, members, report) for members in splits]
-    found = {name for split in parsed for entry in split for name in _names(entry[1])}
+    things = [thing for split in parsed for _, content, _ in split for thing in content.iterfind("object")]
+    found = {_text(thing, "name") for thing in things} - {""}
     classes = VOC_CLASSES if found <= set(VOC_CLASSES) else tuple(sorted(found))
     return [_collect(path, split, classes, report) for split in parsed]
 
@@ -71,10 +72,7 @@ def read_voc(path: Path, labels: Sequence[str] | None, report: AnnotationReport)
 def _list(year: Path, split: str) -> list[str]:
     """The names in a list of images, the first word of each line; empty if there is no such list."""
     file = year / "ImageSets" / "Main" / f"{split}.txt"
-    if not file.is_file():
-        return []
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+    return list(dict.fromkeys(line.split()[0] for line in text_lines(file) if line)) if file.is_file() else []
 
 
 def _annotated(year: Path, split: str) -> bool:
@@ -124,10 +122,6 @@ def parse_xml(content: bytes) -> ET.Element:
     return element
 
 
-def _names(content: ET.Element) -> list[str]:
-    return [name for thing in content.iterfind("object") if (name := (thing.findtext("name") or "").strip())]
-
-
 def _collect(path: Path, entries: Iterable[Entry], classes: Sequence[str], report: AnnotationReport) -> Annotations:
     collector = Collector(str(path), report)
     label_of = {name: index for index, name in enumerate(classes)}
@@ -137,19 +131,24 @@ def _collect(path: Path, entries: Iterable[Entry], classes: Sequence[str], repor
             continue
         collector.start_image(image, size, file=file)
         for index, thing in enumerate(content.iterfind("object")):
-            name = (thing.findtext("name") or "").strip()
+            name = _text(thing, "name")
             if not name:
                 collector.fault("unknown class", f"object {index} has no name")
                 continue
-            difficult = (thing.findtext("difficult") or "0").strip() == "1"
+            difficult = _text(thing, "difficult") == "1"
             collector.add(f"object {index} ({name})", label_of[name], _box(thing), difficult=difficult)
         collector.end_image()
     return collector.finish(classes)
 
 
+def _text(element: ET.Element, path: str) -> str:
+    """The text at a path below an element, without spaces around it; empty if there is none."""
+    return (element.findtext(path) or "").strip()
+
+
 def _size(content: ET.Element, image: str, file: Path, report: AnnotationReport) -> tuple[int, int] | None:
     """The size in the annotation file, or if it has none (some programs write 0), that of the image."""
-    texts = [(content.findtext(f"size/{side}") or "").strip() for side in ("height", "width")]
+    texts = [_text(content, f"size/{side}") for side in ("height", "width")]
     sides = [int(text) if re.fullmatch(r"\d{1,6}", text) else 0 for text in texts]
     size = whole_size(*sides)
     if size is not None:
@@ -164,9 +163,7 @@ def _size(content: ET.Element, image: str, file: Path, report: AnnotationReport)
 def _box(thing: ET.Element) -> list[float]:
     """The edges of a box, which the file stores as the first and last pixel, counted from 1."""
     try:
-        left, top, right, bottom = (
-            float(thing.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax")
-        )
+        left, top, right, bottom = (float(_text(thing, f"bndbox/{edge}")) for edge in ("xmin", "ymin", "xmax", "ymax"))
     except ValueError:
         return []
     return [left - 1, top - 1, right, bottom]

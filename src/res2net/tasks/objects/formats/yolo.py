@@ -18,7 +18,7 @@ from res2net.errors import InputError
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import list_images
-from res2net.tasks.objects.formats.collect import Collector
+from res2net.tasks.objects.formats.collect import Collector, text_lines
 from res2net.tasks.objects.formats.images import Annotations
 
 __all__ = ["has_yolo", "read_yolo"]
@@ -114,7 +114,7 @@ def _names(names: object, file: Path) -> list[str] | None:
         return [str(names[index]) for index in range(len(names))]
     if isinstance(names, list):
         return [str(name) for name in names]
-    raise InputError(f"The names in {file} are no list: write `names: [first, second]`.")
+    raise InputError(f"The names in {file} are not a list: write `names: [first, second]`.")
 
 
 def _find_images(name: str, root: Path, base: Path, file: Path) -> Path:
@@ -131,9 +131,7 @@ def _images(paths: Sequence[Path]) -> Iterator[str]:
     """Yield the images in folders, and those listed in text files."""
     for path in paths:
         if path.is_file():
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-                if line.strip():
-                    yield str(path.parent / line.strip())
+            yield from (str(path.parent / line) for line in text_lines(path) if line)
         elif path.is_dir() and any(name.name.lower().endswith(EXTENSIONS) for name in path.rglob("*")):
             yield from map(str, list_images(path))
 
@@ -141,20 +139,17 @@ def _images(paths: Sequence[Path]) -> Iterator[str]:
 def _listed(root: Path) -> list[str] | None:
     """The names of the classes from a text file with one per line; None if there is no such file."""
     file = next((root / name for name in _NAMES if (root / name).is_file()), None)
-    if file is None:
-        return None
-    lines = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return [line for line in lines if line]
+    return None if file is None else [line for line in text_lines(file) if line]
 
 
 def _label_file(image: str) -> Path:
     """The file `.../labels/x.txt` for `.../images/x.jpg`; only the last folder `images` is replaced."""
-    path = Path(image)
-    parts = list(path.parent.parts)
-    indices = [index for index, part in enumerate(parts) if part == "images"]
+    path = Path(image).with_suffix(".txt")
+    parts = list(path.parts)
+    indices = [index for index, part in enumerate(parts[:-1]) if part == "images"]
     if indices:
         parts[indices[-1]] = "labels"
-    return Path(*parts, f"{path.stem}.txt")
+    return Path(*parts)
 
 
 Line = tuple[int, list[float]]
@@ -166,19 +161,20 @@ def _lines(file: Path, report: AnnotationReport) -> list[Line]:
     if not file.is_file():
         return []
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        words = line.split()
-        if not words:
+    for number, line in enumerate(text_lines(file), start=1):
+        if not line:
             continue
         try:
-            numbers = [float(word) for word in words]
+            numbers = [float(word) for word in line.split()]
         except ValueError:
             numbers = []
         whole = bool(numbers) and numbers[0].is_integer() and 0 <= numbers[0] < 2**31
         if not whole or not (len(numbers) == 5 or (len(numbers) >= 7 and len(numbers) % 2)):
-            report.add("unreadable object", file, f"line {number} is no class with a box or a polygon: {line[:60]!r}")
+            report.add(
+                "unreadable object", file, f"line {number} is not a class with a box or a polygon: {line[:60]!r}"
+            )
         elif not all(abs(value) <= 2 for value in numbers[1:]):
-            report.add("box outside", file, f"line {number} has numbers that are no shares of an image: {line[:60]!r}")
+            report.add("box outside", file, f"line {number} has numbers that are not shares of an image: {line[:60]!r}")
         else:
             found.append((number, numbers))
     return found
@@ -218,12 +214,7 @@ def _pixels(shares: Sequence[float], size: tuple[int, int]) -> tuple[list[float]
     """The box in pixels, XYXY, and the polygon as a flat list, empty if the object has only a box."""
     height, width = size
     if len(shares) == 4:
-        x, y, across, down = shares
-        return [
-            (x - across / 2) * width,
-            (y - down / 2) * height,
-            (x + across / 2) * width,
-            (y + down / 2) * height,
-        ], []
+        x, y, dx, dy = shares[0], shares[1], shares[2] / 2, shares[3] / 2
+        return [(x - dx) * width, (y - dy) * height, (x + dx) * width, (y + dy) * height], []
     scaled: list[Any] = [share * (height if index % 2 else width) for index, share in enumerate(shares)]
     return [min(scaled[::2]), min(scaled[1::2]), max(scaled[::2]), max(scaled[1::2])], scaled
