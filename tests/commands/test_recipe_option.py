@@ -19,7 +19,7 @@ CROP = ["--crop", 64, 64, "--channels", 8]
 DEEP = {"model": "res2net3d20_26w_4s_tiny", "size": 16}
 SYNTHETIC = {
     "bts_nyu": ("shapes", {}, CROP),
-    "fcanet_res2net101": ("shapes", {}, [*CROP, "--resize", 64, "--rounds", 1, "--most-clicks", 2]),
+    "fcanet_res2net101": ("shapes", {}, [*CROP, "--resize", 64, "--rounds", 1, "--max-clicks", 2]),
     "vecroad_res2net50": (
         "roads",
         {"size": 64},

@@ -102,7 +102,7 @@ def test_settings_of_bts():
     """Of `arguments_train_nyu.txt` and `bts_main.py`."""
     config = RECIPES["bts_nyu"].configure()
     task, optim = config.task, config.optim
-    assert (task.crop, task.scale, task.scale_invariance, task.root, task.most) == (
+    assert (task.crop, task.scale, task.scale_invariance, task.root, task.max_depth) == (
         (416, 544),
         (1.0, 1.0),
         0.85,

@@ -14,7 +14,7 @@ from PIL import Image
 from res2net.errors import InputError
 from res2net.images.shapes.dataset import Shapes
 from res2net.report import captioned, image_grid, image_rows, overlay, render
-from res2net.report.images import as_image, fit
+from res2net.report.images import as_image, fit, image_table
 
 
 def texts_of(figure):
@@ -153,3 +153,14 @@ class TestOverlay:
 )
 def test_fitting_keeps_the_proportions(size, side, expected):
     assert fit(Image.new("RGB", size), side).size == expected
+
+
+def test_a_table_of_images_centres_each_in_its_cell():
+    image = Image.effect_noise((48, 30), 100).convert("RGB")
+    small = image.resize((10, 20))
+    table = image_table([[image, small], [small, small]], gap=4)
+    assert table.size == (48 + 4 + 10, 30 + 4 + 20)
+    assert table.crop((0, 0, 48, 30)) == image
+    assert table.crop((52, 5, 62, 25)) == table.crop((19, 34, 29, 54)) == table.crop((52, 34, 62, 54)) == small
+    assert table.getpixel((50, 5)) == table.getpixel((0, 40)) == (255, 255, 255)
+    assert image_table([[small], [image]], background=(1, 2, 3)).getpixel((0, 0)) == (1, 2, 3)

@@ -69,11 +69,11 @@ def hard_pixels(logits: Tensor, wanted: Tensor, probability: float, kept: float)
     return labelled & (confidence <= threshold)
 
 
-def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resized(x: Tensor, size: Sequence[int]) -> Tensor:
     """Resize `(N, C, h, w)` to `(N, C, *size)` by bilinear interpolation with `align_corners=False`."""
     if tuple(x.shape[-2:]) == tuple(size):
         return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 class Constant(nn.Module):

@@ -61,9 +61,19 @@ class Result:
         """Draw the result on an image, by default on its own input."""
         raise NotImplementedError
 
-    def _canvas(self, image: Any = None) -> Image.Image:
-        """The image to draw on: a given one, or the input."""
-        return as_image(self.image if image is None else image)
+    def _canvas(self, image: Any = None, shape: Sequence[int] | None = None) -> Image.Image:
+        """The image to draw on: a given one, or the input.
+
+        Raises:
+            InputError: it does not have the height and width of a map of this `shape`.
+        """
+        canvas = as_image(self.image if image is None else image)
+        if shape is not None and tuple(shape) != (canvas.height, canvas.width):
+            raise InputError(
+                f"A map {tuple(shape)} does not fit an image of {canvas.height} x {canvas.width} pixels: give one "
+                "value for each pixel."
+            )
+        return canvas
 
     def panel(self, image: Any, truth: Result | None = None) -> Image.Image:
         """Draw the result for a side-by-side view with its image, the ground truth and the results of other models.

@@ -7,7 +7,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from res2net.errors import InputError
-from res2net.tasks.pixels.data.pixel_transforms import PixelAugment, pixel_eval_transform, pixel_train_transform
+from res2net.tasks.pixels.options import PixelOptions
+from res2net.tasks.pixels.transforms import pixel_eval_transform, pixel_train_transform
 from res2net.weights import Preprocessing
 
 PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -30,7 +31,7 @@ def same_pixels(pixels, classes):
 def test_image_and_map_move_together(seed):
     torch.manual_seed(seed)
     image, target = sample()
-    transform = pixel_train_transform(PLAIN, PixelAugment(crop=(32, 48), scale=(1.0, 1.0)))
+    transform = pixel_train_transform(PLAIN, crop=(32, 48), scale=(1.0, 1.0))
     pixels, seen = transform(image, target)
     assert pixels.shape == (3, 32, 48)
     assert seen["semantic"].shape == (32, 48)
@@ -43,7 +44,7 @@ def test_what_is_outside_of_the_image_is_unknown():
         "saliency": tv_tensors.Mask(torch.ones(20, 30, dtype=torch.bool)),
         "depth": tv_tensors.Mask(torch.ones(20, 30)),
     }
-    transform = pixel_train_transform(PLAIN, PixelAugment(crop=(32, 32), scale=(1.0, 1.0), flip=0.0))
+    transform = pixel_train_transform(PLAIN, crop=(32, 32), scale=(1.0, 1.0), flip=0.0)
     pixels, seen = transform(image, target | known)
     inside = same_pixels(pixels, seen["semantic"].as_subclass(torch.Tensor))
     assert int(inside.sum()) == 20 * 30
@@ -54,7 +55,7 @@ def test_what_is_outside_of_the_image_is_unknown():
 
 def test_sizes_vary_within_the_scales():
     image, target = sample(100, 100)
-    transform = pixel_train_transform(PLAIN, PixelAugment(crop=(400, 400), scale=(0.5, 2.0)))
+    transform = pixel_train_transform(PLAIN, crop=(400, 400), scale=(0.5, 2.0))
     sizes = {transform(image, target)[1]["size_now"][0] for _ in range(40)}
     assert 50 <= min(sizes) < 80
     assert 160 < max(sizes) <= 200
@@ -62,7 +63,7 @@ def test_sizes_vary_within_the_scales():
 
 def test_images_may_be_resized_first():
     image, target = sample(40, 60)
-    transform = pixel_train_transform(PLAIN, PixelAugment(crop=(99, 99), shorter=20, scale=(1.0, 1.0)))
+    transform = pixel_train_transform(PLAIN, crop=(99, 99), shorter=20, scale=(1.0, 1.0))
     assert transform(image, target)[1]["size_now"] == (20, 30)
 
 
@@ -98,9 +99,9 @@ def test_images_fit_into_an_exported_network():
 )
 def test_changes_that_do_not_fit(options, message):
     with pytest.raises(InputError, match=message):
-        PixelAugment(**options)
+        PixelOptions(**options)
 
 
 def test_colours_of_many_channels_cannot_be_changed():
     with pytest.raises(InputError, match="color_jitter needs 1 or 3 channels, and the network sees 5"):
-        pixel_train_transform(Preprocessing(mean=(0.0,) * 5, std=(1.0,) * 5), PixelAugment(color_jitter=0.3))
+        pixel_train_transform(Preprocessing(mean=(0.0,) * 5, std=(1.0,) * 5), (8, 8), color_jitter=0.3)

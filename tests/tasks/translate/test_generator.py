@@ -10,8 +10,7 @@ from res2net.backbones.registry import build
 from res2net.errors import InputError
 from res2net.measure import count
 from res2net.nn import Res2Bottleneck
-from res2net.tasks.translate.discriminator import PatchDiscriminator, adversarial_loss
-from res2net.tasks.translate.generator import Generator, ImageDecoder
+from res2net.tasks.translate.network import Generator, ImageDecoder, PatchDiscriminator, adversarial_loss
 from res2net.tasks.translate.perceptual import VGG_MAPS, perceptual_distance
 
 

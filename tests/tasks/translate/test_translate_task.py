@@ -21,7 +21,7 @@ from res2net.images.samples import Transformed, collate
 from res2net.images.sources import DataSource
 from res2net.report import Report
 from res2net.task.base import TASKS
-from res2net.tasks.pixels.heads.fixed import FixedPixels
+from res2net.tasks.pixels.exporter import FixedPixels
 from res2net.tasks.translate.data import PAIR_NAMES, Backwards, unit
 from res2net.tasks.translate.synthetic import ShapeMasks
 from res2net.tasks.translate.task import Translate, TranslatedImage, TranslateOptions

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
+from torch.utils.data import Subset
 
 from res2net.backbones.base import Backbone
 from res2net.images.samples import Samples
@@ -15,41 +16,40 @@ from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform, WithTruth
 from res2net.report import Table
 from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
-from res2net.task.maps import resized
-from res2net.tasks.pixels.data.pixel_transforms import (
-    PixelAugment,
-    PixelTransform,
-    pixel_eval_transform,
-    pixel_train_transform,
-)
+from res2net.task.maps import Constant, resized
 from res2net.tasks.pixels.formats.open import read_pixels
 from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork
-from res2net.tasks.pixels.heads.windows import averaged, sliding_window
+from res2net.tasks.pixels.transforms import PixelTransform, pixel_eval_transform, pixel_train_transform
 
 if TYPE_CHECKING:
     from res2net.report import Report
 
-__all__ = ["PixelTask", "create_encoder"]
+__all__ = ["PixelTask", "averaged", "constant", "create_encoder", "few_samples", "sliding_window", "without_looking"]
 
 SHOWN = 8
 """Maximum number of validation images in a report."""
 BATCH_PIXELS = 1 << 22
 """Maximum number of pixels in a forward pass at inference, such as 16 images of 512 x 512; a larger image runs on its
 own."""
+SEEN = 200
+"""Training images from which a predictor that sees no image takes what is usual."""
+
+Function = Callable[[Tensor], Tensor]
+"""A function from images `(N, C, H, W)` to values `(N, K, H, W)`."""
 
 
 class PixelTask(Task):
     """A task whose network is an encoder with a decoder.
 
-    Subclasses define the number of values of a pixel, the losses and metrics, and what a report shows.
+    Subclasses define the losses and metrics, and what a report shows.
     """
 
     labels: ClassVar[tuple[str, ...]] = ("semantic",)
     """The target entries that the task needs; see `PixelImages`."""
 
     model: PixelNetwork
-    within: tuple[int, int] | None = None
-    """Input height and width of an exported network, which no image may exceed; None for any size."""
+    fixed_size: tuple[int, int] | None = None
+    """Input height and width of an exported network, to which larger images are scaled down; None for any size."""
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
@@ -57,40 +57,35 @@ class PixelTask(Task):
         return open_source(source, settings, labels=cls.labels, reader=read_pixels)
 
     @classmethod
-    def count_values(cls, facts: Mapping[str, Any]) -> int:
-        """The number of values that a pixel has."""
-        return len(facts["class_names"])
-
-    @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
         """Construct the backbone and the decoder."""
         backbone = create_encoder(create, options)
-        decoder = DECODERS[options.decoder](backbone.stages, cls.count_values(facts), options.channels)
+        decoder = DECODERS[options.decoder](backbone.stages, len(facts["class_names"]), options.channels)
         return PixelNetwork(backbone, decoder)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images `(N, C, H, W)` to logits `(N, K, H, W)`."""
         return self.model(images)
 
+    @property
+    def crop(self) -> tuple[int, int]:
+        """Height and width of the random crops of training, by default a square."""
+        return self.options.crop or (self.preprocessing.size, self.preprocessing.size)
+
     def transform(self, train: bool) -> Transform:
         """Random crops for training, whole images for evaluation."""
-        if train:
-            return self.train_transform()
-        return WithTruth(pixel_eval_transform(self.preprocessing, self.options.resize, self.within))
+        return self.train_transform() if train else WithTruth(self.eval_transform())
 
     def train_transform(self) -> PixelTransform:
         """The random augmentation that the options configure."""
         options = self.options
         return pixel_train_transform(
-            self.preprocessing,
-            PixelAugment(
-                crop=options.crop or (self.preprocessing.size, self.preprocessing.size),
-                shorter=options.resize,
-                scale=options.scale,
-                flip=options.flip,
-                color_jitter=options.color_jitter,
-            ),
+            self.preprocessing, self.crop, options.resize, options.scale, options.flip, options.color_jitter
         )
+
+    def eval_transform(self, *, padded: bool = False) -> PixelTransform:
+        """Whole images, for an exported network `padded` with zeros to its input size."""
+        return pixel_eval_transform(self.preprocessing, self.options.resize, self.fixed_size, padded=padded)
 
     def activated(self, logits: Tensor) -> Tensor:
         """Turn logits `(N, K, H, W)` into the values that are averaged over windows, scales and mirror images."""
@@ -111,22 +106,24 @@ class PixelTask(Task):
                 group = images[start : min(start + count, stop), ..., :height, :width]
                 start += len(group)
                 for values in self.averaged_values(group):
-                    size = next(file_sizes)
-                    yield resized(values[None], (int(size[0]), int(size[1])))[0]
+                    yield resized(values[None], tuple(map(int, next(file_sizes))))[0]
 
     def averaged_values(self, images: Tensor) -> Tensor:
         """The values `(N, K, H, W)` of images of one size, averaged over windows, scales and flips."""
-        options = self.options
+        return averaged(self.windowed_values, images, self.options.scales, self.options.flip_test)
+
+    def windowed_values(self, images: Tensor) -> Tensor:
+        """The values `(N, K, H, W)` of images of one size, averaged over windows if the options ask for these."""
 
         def run_network(views: Tensor) -> Tensor:
             return self.activated(self(views))
 
-        def run_windows(views: Tensor) -> Tensor:
-            if not options.window:
-                return run_network(views)
-            return sliding_window(run_network, views, options.window, options.overlap)
-
-        return averaged(run_windows, images, options.scales, options.flip_test)
+        options = self.options
+        return (
+            sliding_window(run_network, images, options.window, options.overlap)
+            if options.window
+            else run_network(images)
+        )
 
     def constant(self, samples: Samples) -> Tensor:
         """The constant logits `(K,)` that fit the pixels of all samples best, for a baseline that ignores its input."""
@@ -144,11 +141,8 @@ class PixelTask(Task):
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
             truth = self.truth(image, target)
-            images += [
-                self.inputs.show(image, truth),
-                truth.panel(image, truth),
-                self.find(image, target).panel(image, truth),
-            ]
+            prediction = self.find(image, target)
+            images += [self.inputs.show(image, truth), truth.panel(image, truth), prediction.panel(image, truth)]
             captions += [f"image {index}", "ground truth", "prediction"]
         report.add_images(images, captions, "Validation images, their ground truth, and the predictions.", 3)
 
@@ -158,3 +152,75 @@ def create_encoder(create: CreateBackbone, options: Any, **arguments: Any) -> Ba
     if options.output_stride is not None:
         arguments["output_stride"] = options.output_stride
     return frozen(create(num_classes=0, **arguments), options)
+
+
+def sliding_window(function: Function, images: Tensor, window: int, overlap: float = 1 / 3) -> Tensor:
+    """Apply a function to images window by window, averaging its values where windows overlap.
+
+    Args:
+        function: the function; it is called with the same window of all images at a time.
+        images: images `(N, C, H, W)`; a side shorter than the window is not padded.
+        window: side of the window in pixels.
+        overlap: minimum share of a window that overlaps with the next, at least 0 and below 1.
+    """
+    height, width = images.shape[-2:]
+    rows, columns = (_starts(side, window, overlap) for side in (height, width))
+    if len(rows) == len(columns) == 1:
+        return function(images)
+    total: Tensor | None = None
+    counts = images.new_zeros(height, width)
+    for top, left in product(rows, columns):
+        area = (..., slice(top, top + window), slice(left, left + window))
+        values = function(images[area])
+        if total is None:
+            total = values.new_zeros(*values.shape[:2], height, width)
+        total[area] += values
+        counts[area] += 1
+    assert total is not None
+    return total.div_(counts)  # in place, since this tensor is large for a photo and many classes
+
+
+def averaged(function: Function, images: Tensor, scales: Sequence[float] = (1.0,), flip: bool = False) -> Tensor:
+    """Average the values of a function over several scales of images `(N, C, H, W)`, and over their mirror images.
+
+    Args:
+        function: the function.
+        images: the images.
+        scales: factors by which the images are resized.
+        flip: also average over the mirror images.
+    """
+    size = images.shape[-2:]
+    total: Tensor | None = None
+    for scale in scales:
+        scaled = resized(images, [max(1, round(side * scale)) for side in size])
+        values = function(scaled)
+        if flip:
+            values = (values + function(scaled.flip(-1)).flip(-1)) / 2
+        values = resized(values, size)
+        total = values if total is None else total + values
+    assert total is not None
+    return total if len(scales) == 1 else total / len(scales)
+
+
+def _starts(side: int, window: int, overlap: float) -> list[int]:
+    """Evenly spaced starts of windows that cover a side exactly."""
+    if side <= window:
+        return [0]
+    step = max(1.0, window * (1 - overlap))
+    count = 1 + -int(-(side - window) // step)
+    return [round(index * (side - window) / (count - 1)) for index in range(count)]
+
+
+def constant(untrained: Any, source: DataSource) -> dict[str, Task]:
+    """A baseline for recipes: it gives every pixel of every image the values that are usual in the training."""
+    return without_looking(untrained, "constant", Constant(untrained.constant(few_samples(source))))
+
+
+def few_samples(source: DataSource) -> Any:
+    """The first training samples of a source."""
+    return Subset(source.train, range(min(SEEN, len(source.train))))  # type: ignore[arg-type]
+
+
+def without_looking(untrained: Task, name: str, model: Any) -> dict[str, Task]:
+    """The task with another model."""
+    return {name: type(untrained)(model, untrained.preprocessing, untrained.options, untrained.facts)}

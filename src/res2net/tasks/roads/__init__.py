@@ -1,4 +1,4 @@
 """Road graphs from aerial images."""
 
-SOURCES = {"roads": "synthetic.scenes"}
+SOURCES = {"roads": "synthetic"}
 """The named sources of this task alone, each with the module that registers it."""

@@ -17,7 +17,7 @@ from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
 from res2net.report.images import as_image
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
-from res2net.tasks.pixels.heads.fixed import FixedPixels
+from res2net.tasks.pixels.exporter import FixedPixels
 from res2net.tasks.roads.folder import read_roads
 from res2net.tasks.roads.graph import RoadGraph, graph_of_mask, road_map
 from res2net.tasks.roads.network import RoadNetwork, explored_in_tiles, road_losses

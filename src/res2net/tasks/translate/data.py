@@ -22,12 +22,12 @@ from res2net.images.sources import DataSettings, DataSource, subset_of
 from res2net.images.transforms import Normalise
 from res2net.weights.records import Preprocessing
 
-__all__ = ["PAIR_NAMES", "Backwards", "ImagePairs", "PairTransform", "open_pairs", "read_pairs", "unit"]
+__all__ = ["PAIR_NAMES", "Backwards", "ImagePairs", "PairTransform", "read_pairs", "unit"]
 
 PAIR_NAMES = ("image",)
 """The entry of a target, which stands for the names of classes, too."""
 VALIDATION = ("val", "test")
-"""Folders of the validation, the first of which that exists counts."""
+"""Folders of the validation, the first of which that has pairs counts."""
 
 Pair = tuple[str, str | None]
 """The files of an image and of what is to be made of it; None where both are in the first, side by side."""
@@ -37,9 +37,6 @@ class ImagePairs(Dataset[Sample]):
     """Images, and in the target what is to be made of each: `(PIL.Image, {"image": PIL.Image})`, of one size.
 
     A pair that cannot be read, or whose sizes differ, raises `BadImage`.
-
-    Args:
-        pairs: files of each.
     """
 
     reads_files = True
@@ -67,83 +64,56 @@ class ImagePairs(Dataset[Sample]):
         return [path for path, _ in self.pairs]
 
     def subset(self, indices: Iterable[int]) -> ImagePairs:
-        """The pairs of these indices, in their order."""
+        """The pairs with these indices, in that order."""
         return ImagePairs([self.pairs[index] for index in indices])
 
 
-def open_pairs(
-    path: Path,
-    *,
-    val_fraction: float = 0.2,
-    seed: int = 0,
-    bad_annotations: str = "stop",
-    bad_images: str = "stop",
-) -> tuple[ImagePairs, ImagePairs]:
-    """The training and the validation pairs of a folder.
+def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
+    """Read a folder of pairs; only the headers of images are read.
 
     It has folders `A` and `B` with the same names of images (endings may differ), or images that are two side by
     side; or folders `train` and `val` (or `test`) of these, or `A` and `B` have them.
 
-    Args:
-        path: of the folder.
-        val_fraction: share of the validation where there is no such split.
-        seed: of that split.
-        bad_annotations: an image without a partner, or with one of another size: "stop" raises `InputError`, "skip"
-            leaves it out.
-        bad_images: an image that cannot be read: "stop" raises `BadImage`, "skip" keeps it, for whoever reads it to
-            skip and to report. Here only headers are read.
-
     Raises:
-        InputError: there are no pairs, or images without a partner of their size.
+        InputError: there are no pairs, or `settings.bad_annotations` is "stop" and an image has no partner of its size.
+        BadImage: an image cannot be read, and `settings.bad_images` is "stop".
     """
-    check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
+    check_choice("Treatment of bad annotations", settings.bad_annotations, BAD_ANNOTATIONS)
     if not path.is_dir():
         raise InputError(f"{path} is a file: give a folder with folders A and B, or with images side by side.")
-    train = _found(path, "train", bad_annotations)
+    train = _found(path, "train", settings)
     if train:
-        val = next((found for name in VALIDATION if (found := _found(path, name, bad_annotations))), [])
+        val = next((pairs for name in VALIDATION if (pairs := _found(path, name, settings))), [])
         if not val:
             raise InputError(f"{path} has a folder train, and none to validate on: add one of the name val.")
-        return _checked(train, bad_annotations, bad_images), _checked(val, bad_annotations, bad_images)
-    pairs = _checked(_found(path, "", bad_annotations), bad_annotations, bad_images)
-    if len(pairs) < 2:
-        raise InputError(
-            f"{path} has {len(pairs)} pairs of images, and a split needs two: give folders A and B with images of "
-            "the same names, or images that are two side by side."
-        )
-    names = [Path(one).relative_to(path).as_posix() for one in pairs.paths]
-    chosen, kept = hashed_split(names, val_fraction, seed)
-    return pairs.subset(chosen), pairs.subset(kept)
+        parts = [_checked(pairs, settings) for pairs in (train, val)]
+    else:
+        every = _checked(_found(path, "", settings), settings)
+        if len(every) < 2:
+            raise InputError(
+                f"{path} has {len(every)} pairs of images, and a split needs two: give folders A and B with images of "
+                "the same names, or images that are two side by side."
+            )
+        names = [Path(one).relative_to(path).as_posix() for one in every.paths]
+        parts = list(map(every.subset, hashed_split(names, settings.val_fraction, settings.seed)))
+    return DataSource(path.absolute().name, parts[0], parts[1], PAIR_NAMES)
 
 
-def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
-    """Read the folder at a path into a source of pairs, as `open_pairs` does."""
-    train, val = open_pairs(
-        path,
-        val_fraction=settings.val_fraction,
-        seed=settings.seed,
-        bad_annotations=settings.bad_annotations,
-        bad_images=settings.bad_images,
-    )
-    return DataSource(path.absolute().name, train, val, PAIR_NAMES)
-
-
-def _checked(pairs: Sequence[Pair], bad_annotations: str, bad_images: str) -> ImagePairs:
+def _checked(pairs: Sequence[Pair], settings: DataSettings) -> ImagePairs:
     """The pairs whose images have one size, by their headers."""
     kept = []
     for path, other in pairs:
         try:
-            sizes = [None if one is None else image_size(one)[::-1] for one in (path, other)]
+            size, size_of_other = image_size(path)[::-1], None if other is None else image_size(other)[::-1]
         except BadImage:
-            if bad_images == "stop":
+            if settings.bad_images == "stop":
                 raise
             kept.append((path, other))
             continue
-        assert sizes[0] is not None
         try:
-            _check_fit(path, sizes[0], other, sizes[1])
+            _check_fit(path, size, other, size_of_other)
         except BadImage:
-            if bad_annotations == "stop":
+            if settings.bad_annotations == "stop":
                 raise
             continue
         kept.append((path, other))
@@ -161,21 +131,24 @@ def _check_fit(path: str, size: tuple[int, int], other: str | None, size_of_othe
         raise BadImage.at(other, f"it has {made} pixels, and its partner {seen}")
 
 
-def _found(root: Path, split: str, bad_annotations: str) -> list[Pair]:
+def _found(root: Path, split: str, settings: DataSettings) -> list[Pair]:
     """The pairs of a split, or with an empty name of what is not split."""
     for first, second in ((root / split / "A", root / split / "B"), (root / "A" / split, root / "B" / split)):
         if first.is_dir() and second.is_dir():
-            return _named_alike(first, second, bad_annotations)
+            return _named_alike(first, second, settings)
     folder = root / split
     if not folder.is_dir() or not any(one.suffix.lower() in EXTENSIONS for one in folder.iterdir()):
         return []
     return [(str(one), None) for one in list_images(folder)]
 
 
-def _named_alike(first: Path, second: Path, bad_annotations: str) -> list[Pair]:
-    files = [{_stem(one, folder): str(one) for one in list_images(folder)} for folder in (first, second)]
+def _named_alike(first: Path, second: Path, settings: DataSettings) -> list[Pair]:
+    files = [
+        {one.relative_to(folder).with_suffix("").as_posix(): str(one) for one in list_images(folder)}
+        for folder in (first, second)
+    ]
     alone = sorted(files[0].keys() ^ files[1].keys())
-    if alone and bad_annotations == "stop":
+    if alone and settings.bad_annotations == "stop":
         has, lacks = (first, second) if alone[0] in files[0] else (second, first)
         more = f", as {len(alone) - 1} others" if len(alone) > 1 else ""
         raise InputError(
@@ -185,19 +158,13 @@ def _named_alike(first: Path, second: Path, bad_annotations: str) -> list[Pair]:
     return [(path, files[1][name]) for name, path in files[0].items() if name in files[1]]
 
 
-def _stem(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
-
-
 class PairTransform:
-    """Prepares both images of a training pair alike, of which `image` becomes float 0 ... 1.
-
-    As in pix2pix, a pair is resized to a size somewhat larger than what is seen of it, cut at random, and mirrored.
+    """Resizes, crops and mirrors both images of a training pair alike, as in pix2pix; `image` gets values from 0 to 1.
 
     Args:
-        preprocessing: of the network; it normalises the image that is seen.
-        size: height and width of what is seen.
-        enlarge: factor of that to which pairs are resized before they are cut; 1 cuts nothing off.
+        preprocessing: the preprocessing of the network, for the other image.
+        size: height and width of the crop.
+        enlarge: factor of that size to which pairs are resized before they are cropped.
         flip: probability of a horizontal flip.
     """
 
@@ -227,11 +194,7 @@ def unit(image: Any) -> Tensor:
 
 
 class Backwards(Dataset[Sample]):
-    """Pairs in which the first image is to be made of the second.
-
-    Args:
-        pairs: samples with `image` in their targets.
-    """
+    """Pairs in the other direction: the first image is to be made of the second, the `image` of the target."""
 
     def __init__(self, pairs: Samples) -> None:
         self.pairs = pairs
@@ -256,5 +219,5 @@ class Backwards(Dataset[Sample]):
         return [other or path for path, other in self.pairs.pairs]
 
     def subset(self, indices: Sequence[int]) -> Backwards:
-        """The pairs of these indices, in their order."""
+        """The pairs with these indices, in that order."""
         return Backwards(subset_of(self.pairs, indices))

@@ -51,7 +51,7 @@ def pix2pix_facades() -> TrainConfig[TranslateOptions]:
     )
 
 
-@recipe(goals={"SSIM": 75.0}, baselines="res2net.tasks.translate.baselines:copied")
+@recipe(goals={"SSIM": 75.0}, baselines="res2net.tasks.translate.task:copied")
 def shapes_translate() -> TrainConfig[TranslateOptions]:
     """A small generator makes images of synthetic scenes from their masks, on a laptop.
 

@@ -34,6 +34,13 @@ PERIOD = 0.125
 """Period of all textures, as a share of the image's side."""
 WALLS: tuple[Colour, ...] = ((0.55, 0.35, 0.3), (0.35, 0.5, 0.35), (0.35, 0.4, 0.6))
 """The colours of backgrounds."""
+MASK_COLOURS: dict[str, tuple[int, int, int]] = {
+    silhouette: tuple(round(255 * value) for value in colorsys.hsv_to_rgb(0.6 + index / len(SILHOUETTES), 1.0, 1.0))  # type: ignore[misc]
+    for index, silhouette in enumerate(SILHOUETTES)
+}
+"""The colour of a silhouette in a mask, which differs from those of its image."""
+MASK_WALLS = ((0, 0, 0), (90, 90, 90), (180, 180, 180))
+"""The colours of backgrounds in a mask."""
 
 
 def _look(index: int) -> tuple[str, tuple[Colour, Colour]]:
@@ -43,13 +50,6 @@ def _look(index: int) -> tuple[str, tuple[Colour, Colour]]:
 
 
 LOOKS = {silhouette: _look(index) for index, silhouette in enumerate(SILHOUETTES)}
-MASK_COLOURS: dict[str, tuple[int, int, int]] = {
-    silhouette: tuple(round(255 * value) for value in colorsys.hsv_to_rgb(0.6 + index / len(SILHOUETTES), 1.0, 1.0))  # type: ignore[misc]
-    for index, silhouette in enumerate(SILHOUETTES)
-}
-"""The colour of a silhouette in a mask, which differs from those of its image."""
-MASK_WALLS = ((0, 0, 0), (90, 90, 90), (180, 180, 180))
-"""The colours of backgrounds in a mask."""
 
 
 class ShapeMasks(Generated):

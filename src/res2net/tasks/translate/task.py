@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,16 +15,14 @@ from torch import Tensor, nn
 from res2net.errors import check_range
 from res2net.export.exporter import EXPORTERS
 from res2net.images.sources import DataSettings, DataSource, open_source
-from res2net.images.transforms import Transform, WithTruth
+from res2net.images.transforms import Transform
 from res2net.report.images import as_image
-from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Turn
+from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task, Turn
 from res2net.tasks.pixels.base import SHOWN, PixelTask
-from res2net.tasks.pixels.data.pixel_transforms import pixel_eval_transform
 from res2net.tasks.pixels.exporter import PixelExporter
-from res2net.tasks.pixels.heads.windows import sliding_window
+from res2net.tasks.pixels.transforms import PixelTransform, pixel_eval_transform
 from res2net.tasks.translate.data import PAIR_NAMES, Backwards, PairTransform, read_pairs, unit
-from res2net.tasks.translate.discriminator import PatchDiscriminator, adversarial_loss
-from res2net.tasks.translate.generator import Generator, ImageDecoder
+from res2net.tasks.translate.network import Generator, ImageDecoder, PatchDiscriminator, adversarial_loss
 from res2net.tasks.translate.options import TranslateOptions
 from res2net.tasks.translate.perceptual import PerceptualDistance, perceptual_distance
 from res2net.tasks.translate.result import TranslatedImage
@@ -163,19 +161,23 @@ class Translate(PixelTask):
         return logits.float()
 
     def averaged_values(self, images: Tensor) -> Tensor:
-        """The images that are made of images of one size, window by window where they are large and that is chosen."""
-        if not self.options.window:
-            return self.activated(self(images))
-        return sliding_window(
-            lambda pieces: self.activated(self(pieces)), images, self.options.window, self.options.overlap
-        )
+        """The images that are made of images of one size."""
+        return self.windowed_values(images)
+
+    @property
+    def crop(self) -> tuple[int, int]:
+        """Height and width of what is seen of a pair in training."""
+        return self.preprocessing.size, self.preprocessing.size
 
     def transform(self, train: bool) -> Transform:
         """Random crops of a square in training; in evaluation images as they are."""
-        size = (self.preprocessing.size, self.preprocessing.size)
         if train:
-            return PairTransform(self.preprocessing, size, enlarge=self.options.enlarge, flip=self.options.flip)
-        return WithTruth(pixel_eval_transform(self.preprocessing, within=self.within))
+            return PairTransform(self.preprocessing, self.crop, enlarge=self.options.enlarge, flip=self.options.flip)
+        return super().transform(False)
+
+    def eval_transform(self, *, padded: bool = False) -> PixelTransform:
+        """Images as they are, for an exported network resized where they are too large, and `padded` with zeros."""
+        return pixel_eval_transform(self.preprocessing, within=self.fixed_size, padded=padded)
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Validation images, the images that were made of them, and the true ones."""
@@ -190,6 +192,28 @@ class Translate(PixelTask):
         report.add_figure(figure, "Validation images, the images that were made of them, and the true ones.")
 
 
+def copied(untrained: Task, source: DataSource) -> dict[str, Task]:
+    """A baseline for recipes: the task with a network that returns its input."""
+    copy: Any = Copy(untrained.preprocessing)
+    return {"copy": type(untrained)(copy, untrained.preprocessing, untrained.options, untrained.facts)}
+
+
+class Copy(nn.Module):
+    """Undoes the normalisation of images."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        # The device of a task is that of its parameters.
+        self.mean, self.std = (
+            nn.Parameter(torch.tensor(values).view(-1, 1, 1), requires_grad=False)
+            for values in (preprocessing.mean, preprocessing.std)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map `(N, 3, H, W)` to the same with values from 0 to 1."""
+        return (images * self.std + self.mean).clamp(0, 1)
+
+
 @EXPORTERS.register("translate")
 class TranslateExporter(PixelExporter):
     """A generator of images of one size; smaller images are padded, larger ones are resized."""
@@ -197,17 +221,6 @@ class TranslateExporter(PixelExporter):
     outputs = ("image",)
 
     task: Translate
-
-    def set_size(self, size: tuple[int, ...] | None = None) -> tuple[int, ...]:
-        """Fix the size: by default the square of training."""
-        side = self.task.preprocessing.size
-        height, width = size or (side, side)
-        self.task.within = (height, width)
-        return self.task.within
-
-    def transform(self) -> Callable[[Any], Tensor]:
-        """Resize where an image is too large, and pad with zeros up to the size of the network."""
-        return pixel_eval_transform(self.task.preprocessing, within=self.task.within, padded=True)
 
     def restore(self, network: nn.Module, outputs: Sequence[str], size: tuple[int, ...]) -> None:
         """Put an exported network into the place of the task's model; files of earlier versions name it "picture"."""

@@ -174,7 +174,7 @@ def test_the_truth_takes_one_click(make, scenes):
 
 
 def test_what_never_gets_there_has_all_clicks(make, scenes):
-    task = make(most_clicks=6).eval()
+    task = make(max_clicks=6).eval()
     images, targets = batch(task, scenes)
     task.model = finds_nothing()
     metric = task.metric()

@@ -10,8 +10,14 @@ import torch
 
 from res2net.errors import InputError
 from res2net.images.shapes.dataset import Shapes
-from res2net.tasks.pixels.click.clicks import Clicked, clicks_tensor, parse_click
-from res2net.tasks.pixels.click.data import SingleObjects, next_click, random_clicks
+from res2net.tasks.pixels.click.clicks import (
+    Clicked,
+    SingleObjects,
+    clicks_tensor,
+    next_click,
+    parse_click,
+    random_clicks,
+)
 from res2net.tasks.pixels.click.task import Click
 
 
@@ -85,10 +91,10 @@ def test_each_object_is_a_sample():
     image_index, place = objects.objects[2]
     assert torch.equal(image, scenes[image_index][0])
     assert torch.equal(target["object"].bool(), scenes[image_index][1]["masks"][place])
-    assert len(SingleObjects(scenes, most=2)) == 2
-    assert len(SingleObjects(scenes, least_area=600)) < len(objects)
+    assert len(SingleObjects(scenes, max_objects=2)) == 2
+    assert len(SingleObjects(scenes, min_area=600)) < len(objects)
     with pytest.raises(InputError, match="No object of the data has a box of 90000 pixels or more"):
-        SingleObjects(scenes, least_area=90_000)
+        SingleObjects(scenes, min_area=90_000)
     with pytest.raises(IndexError):
         objects[len(objects)]
 

@@ -90,7 +90,7 @@ def test_a_image_without_a_known_pixel_does_not_count():
 def test_mistakes():
     with pytest.raises(InputError, match=r"Maps of \(2, 2\) and \(3, 2\) do not fit"):
         DepthErrors().update(torch.ones(2, 2), torch.ones(3, 2))
-    with pytest.raises(InputError, match="no number: give metres"):
+    with pytest.raises(InputError, match="is NaN: give metres"):
         DepthErrors().update(torch.full((2, 2), math.nan), torch.ones(2, 2))
     with pytest.raises(InputError, match="Distances from 5 to 1 m do not fit"):
         DepthErrors(5, 1)

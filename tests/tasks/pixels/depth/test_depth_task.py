@@ -17,8 +17,7 @@ from res2net.engine.config import TrainConfig
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
-from res2net.tasks.pixels.depth.losses import root_log_loss, scale_invariant_log_loss
-from res2net.tasks.pixels.depth.task import Depth, DepthMap, DepthOptions
+from res2net.tasks.pixels.depth.task import Depth, DepthMap, DepthOptions, root_log_loss, scale_invariant_log_loss
 
 
 @pytest.fixture
@@ -148,7 +147,7 @@ def test_the_size_in_which_an_image_is_seen_is_corrected(make):
     )
     for options, within, metres in cases:
         task = make(**options).eval()
-        task.within = within
+        task.fixed_size = within
         task.model = Knows(torch.full((8, 8), 3.0))
         images, targets = collate([task.transform(False)(Image.new("RGB", (96, 64)), {"index": 0})])
         (found,) = task.predict(images, targets)
@@ -163,7 +162,7 @@ def test_the_size_in_which_an_image_is_seen_is_corrected(make):
 
 
 def test_caps(make):
-    task = make(least=1.0, most=10.0).eval()
+    task = make(min_depth=1.0, max_depth=10.0).eval()
     task.model = Knows(torch.tensor([[0.1, 5.0], [5.0, 200.0]]))
     images, targets = collate([task.transform(False)(Image.new("RGB", (2, 2)), {"index": 0})])
     (found,) = task.predict(images, targets)
@@ -190,7 +189,7 @@ def test_the_constant_is_the_median(make, scenes):
 
 
 def test_a_checkpoint_gives_the_same_results(make, scenes, tmp_path):
-    task = make(most=30.0).eval()
+    task = make(max_depth=30.0).eval()
     save_task(tmp_path / "best.safetensors", task, {}, TrainConfig("depth", "shapes", task.options))
     again, _ = restore_task(tmp_path / "best.safetensors", name="depth")
     assert again.options == task.options
@@ -236,7 +235,7 @@ def test_what_is_too_far_for_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"least": 5.0, "most": 1.0}, "Distances from 5.0 to 1.0 m do not fit"),
+        ({"min_depth": 5.0, "max_depth": 1.0}, "Distances from 5.0 to 1.0 m do not fit"),
         ({"scale_invariance": 2.0}, "scale invariance 2.0 is out of range"),
     ],
 )

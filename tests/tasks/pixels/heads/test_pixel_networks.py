@@ -8,9 +8,9 @@ import res2net
 from res2net.backbones.base import Stage
 from res2net.errors import InputError
 from res2net.task.maps import resized
-from res2net.tasks.pixels.heads.fixed import FixedPixels
+from res2net.tasks.pixels.base import averaged, sliding_window
+from res2net.tasks.pixels.exporter import FixedPixels
 from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork, stage_of_stride
-from res2net.tasks.pixels.heads.windows import averaged, sliding_window
 
 STAGES = (Stage(8, 2), Stage(16, 4), Stage(24, 8), Stage(32, 16))
 DOUBLING = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "upernet", "deeplabv3plus")

@@ -20,8 +20,8 @@ def blobs(classes, height=37, width=53, unlabelled=0.0):
     return found.masked_fill(torch.rand(height, width) < unlabelled, 255)
 
 
-def scores(*pairs, names=NAMES, by_class=True):
-    metric = SegmentationScores(names, by_class=by_class)
+def scores(*pairs, names=NAMES):
+    metric = SegmentationScores(names)
     for found, true in pairs:
         metric.update(found, true)
     return metric.compute()

@@ -1,22 +1,47 @@
-"""Clicks on the pixels of an image."""
+"""Clicks on the pixels of an image: of a user, of a simulated user, and at random in training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
 
 from res2net.errors import InputError
+from res2net.images.joint_geometry import below, image_size
+from res2net.images.samples import Sample, Samples, true_targets
+from res2net.images.transforms import Transform
+from res2net.tasks.objects.formats import ObjectImages
 
-__all__ = ["GOALS", "WATCHED", "Clicked", "check_click", "clicks_tensor", "parse_click"]
+__all__ = [
+    "GOALS",
+    "WATCHED",
+    "ClickViews",
+    "Clicked",
+    "SingleObjects",
+    "check_click",
+    "clicks_tensor",
+    "next_click",
+    "parse_click",
+    "random_clicks",
+]
 
 GOALS = (85, 90)
 """Intersections over union, in percent, until which clicks are counted."""
 WATCHED = (1, 3, 5)
 """Numbers of clicks after which the IoU is reported."""
+NEAR = 0.3
+"""Largest distance of a negative click near an object from it, as a share of the square root of its area."""
+NEAREST = 5.0
+"""Smallest value of that distance, pixels."""
+TRIES = 5
+"""Maximum number of random views until one shows a part of the object."""
 
 
 class Clicked(NamedTuple):
@@ -64,3 +89,151 @@ def clicks_tensor(clicks: Sequence[Clicked], count: int) -> Tensor:
     if clicks:
         rows[: len(clicks)] = torch.tensor([(one.x, one.y, float(one.positive)) for one in clicks])
     return rows
+
+
+def next_click(
+    found: NDArray[np.bool_], true: NDArray[np.uint8], clicked: Sequence[Clicked], *, spread: bool = False
+) -> Clicked | None:
+    """The next click of a simulated user: the innermost pixel of the errors, as in FCANet and RITM.
+
+    Args:
+        found: the predicted mask `(H, W)`.
+        true: the true mask `(H, W)`, 1 for the object, 0 for what is around it; anything else is ignored.
+        clicked: the clicks so far; no pixel is clicked twice.
+        spread: choose a random pixel among those at least half as far inside, for training.
+
+    Returns:
+        The click, or None where there is no error left to click on.
+    """
+    missed = _inside((true == 1) & ~found)
+    excess = _inside((true == 0) & found)
+    for one in clicked:
+        missed[int(one.y), int(one.x)] = excess[int(one.y), int(one.x)] = 0
+    positive = bool(missed.max() > excess.max())
+    depth = missed if positive else excess
+    deepest = depth.max()
+    if deepest <= 0:
+        return None
+    pixels = np.flatnonzero(depth > deepest / 2 if spread else depth == deepest)
+    pixel = int(pixels[below(len(pixels)) if spread else 0])
+    return Clicked(pixel % depth.shape[1], pixel // depth.shape[1], positive)
+
+
+def random_clicks(true: NDArray[np.uint8], positives: int, negatives: int) -> list[Clicked]:
+    """Random clicks as of a user, from torch's random numbers: the first well inside the object, then others.
+
+    Args:
+        true: as in `next_click`; without a pixel of the object there are no clicks.
+        positives: maximum number of further clicks on the object.
+        negatives: maximum number of clicks beside it; half of them are near it.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    first = next_click(np.zeros(true.shape, bool), true, (), spread=True)
+    if first is None:
+        return []
+    clicks = [first]
+    clicks += _random(true == 1, below(positives + 1), positive=True)
+    count = below(negatives + 1)
+    if count:
+        around = true == 0
+        reach = max(NEAREST, NEAR * float(np.sqrt((true == 1).sum())))
+        near = around & (distance_transform_edt(true != 1) <= reach)
+        for _ in range(count):
+            clicks += _random(near if below(2) else around, 1, positive=False)
+    return clicks
+
+
+class SingleObjects(Dataset[Sample]):
+    """Each object of a data set with masks as a sample: its image, and `object`, its mask `(H, W)`, uint8, 0 or 1.
+
+    Args:
+        dataset: its targets have boxes and masks. Objects that are crowds do not count.
+        min_area: minimum area of an object's box, square pixels.
+        max_objects: maximum number of objects, taken evenly from the data set; 0 takes all.
+
+    Raises:
+        InputError: no object is large enough.
+    """
+
+    def __init__(self, dataset: Samples, *, min_area: float = 0, max_objects: int = 0) -> None:
+        self.dataset = dataset
+        objects: list[tuple[int, int]] = []
+        for image, target in enumerate(true_targets(_light(dataset))):
+            boxes = target["boxes"].as_subclass(Tensor)
+            large = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= max(min_area, 1e-6)
+            if "crowd" in target:
+                large &= ~target["crowd"]
+            objects += [(image, index) for index in large.nonzero()[:, 0].tolist()]
+        if not objects:
+            raise InputError(
+                f"No object of the data has a box of {min_area:g} pixels or more: choose other data, or a smaller "
+                "--min-area."
+            )
+        if 0 < max_objects < len(objects):
+            objects = [objects[int(index)] for index in np.linspace(0, len(objects) - 1, max_objects).round()]
+        self.objects = objects
+        """The index of each object's image, and the object's index in that image."""
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self.objects):
+            raise IndexError(f"index {index} is outside of 0 ... {len(self.objects) - 1}")
+        image_index, object_index = self.objects[index]
+        image, target = self.dataset[image_index]
+        mask = target["masks"][object_index].as_subclass(Tensor).to(torch.uint8)
+        assert tuple(mask.shape) == image_size(image)
+        return image, {"object": tv_tensors.Mask(mask)}
+
+
+def _light(dataset: Samples) -> Samples:
+    """The same data set; of files without their masks, which take long to read."""
+    if not isinstance(dataset, ObjectImages):
+        return dataset
+    labels = [label for label in dataset.labels if label != "masks"]
+    return ObjectImages(dataset.annotations, labels, dataset.chosen)
+
+
+def _inside(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How far each pixel of a region lies from what is outside of it, or of the image."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth = np.zeros(region.shape)
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    if len(rows):
+        # Beyond the box around it there is nothing of it.
+        part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        depth[part] = distance_transform_edt(np.pad(region[part], 1))[1:-1, 1:-1]
+    return depth
+
+
+def _random(region: NDArray[np.bool_], count: int, *, positive: bool) -> list[Clicked]:
+    pixels = np.flatnonzero(region) if count else ()
+    chosen = [int(pixels[below(len(pixels))]) for _ in range(count)] if len(pixels) else []
+    return [Clicked(pixel % region.shape[1], pixel // region.shape[1], positive) for pixel in chosen]
+
+
+class ClickViews:
+    """Random views, with `clicks` `(1 + positives + negatives, 3)` on what they show of `object`.
+
+    Args:
+        transform: from an image and its target to a random view of it.
+        positives: maximum number of clicks on the object, beside the first.
+        negatives: maximum number of clicks beside it.
+    """
+
+    def __init__(self, transform: Transform, positives: int, negatives: int) -> None:
+        self.transform = transform
+        self.positives, self.negatives = positives, negatives
+
+    def __call__(self, image: Any, target: dict[str, Any]) -> Sample:
+        """A view that shows a part of the object, unless none does after some tries."""
+        for _ in range(TRIES):
+            seen, noted = self.transform(image, target)
+            mask = np.asarray(noted["object"].as_subclass(Tensor).numpy())
+            if (mask == 1).any():
+                break
+        clicks = random_clicks(mask, self.positives, self.negatives)
+        return seen, noted | {"clicks": clicks_tensor(clicks, 1 + self.positives + self.negatives)}

@@ -13,24 +13,24 @@ from torchmetrics import Metric
 from res2net.errors import InputError
 from res2net.tasks.pixels.click.clicks import GOALS, WATCHED
 
-__all__ = ["MOST", "ClicksToIoU"]
+__all__ = ["ClicksToIoU"]
 
-MOST = 20
-"""Clicks on an object at most; one that never reaches a goal counts as so many (Xu et al., CVPR 2016)."""
+MAX_CLICKS = 20
+"""Maximum number of clicks on an object; one that never reaches a goal counts as so many (Xu et al., CVPR 2016)."""
 
 
 class ClicksToIoU(Metric):
     """Number of clicks to an IoU, and IoU by the number of clicks; each is the mean over objects.
 
-    - `NoC@85`, `NoC@90`: clicks until the IoU is that high for the first time, at most `most`
+    - `NoC@85`, `NoC@90`: clicks until the IoU is that high for the first time, at most `max_clicks`
     - `reached@85`, `reached@90`: share of the objects that get there
     - `IoU@1`, `IoU@3`, `IoU@5`: IoU after so many clicks
 
     Args:
-        most: clicks on an object at most.
+        max_clicks: maximum number of clicks on an object.
 
     Raises:
-        InputError: that is no positive number.
+        InputError: `max_clicks` is not positive.
     """
 
     is_differentiable = False
@@ -42,11 +42,11 @@ class ClicksToIoU(Metric):
     ious: Tensor
     objects: Tensor
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, max_clicks: int = MAX_CLICKS) -> None:
         super().__init__()
-        if most < 1:
-            raise InputError(f"{most} clicks do not fit: give 1 or more.")
-        self.most = most
+        if max_clicks < 1:
+            raise InputError(f"{max_clicks} clicks do not fit: give 1 or more.")
+        self.max_clicks = max_clicks
         for name, count in (("clicks", len(GOALS)), ("reached", len(GOALS)), ("ious", len(WATCHED))):
             self.add_state(name, torch.zeros(count, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("objects", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
@@ -60,10 +60,10 @@ class ClicksToIoU(Metric):
         Raises:
             InputError: there are none, or too many.
         """
-        if not 1 <= len(ious) <= self.most:
-            raise InputError(f"An object has {len(ious)} clicks: give the IoU after each of 1 to {self.most}.")
+        if not 1 <= len(ious) <= self.max_clicks:
+            raise InputError(f"An object has {len(ious)} clicks: give the IoU after each of 1 to {self.max_clicks}.")
         counts = [clicks_to(ious, goal / 100) for goal in GOALS]
-        self.clicks += self.clicks.new_tensor([float(count or self.most) for count in counts])
+        self.clicks += self.clicks.new_tensor([float(count or self.max_clicks) for count in counts])
         self.reached += self.reached.new_tensor([float(count is not None) for count in counts])
         self.ious += self.ious.new_tensor([float(ious[min(after, len(ious)) - 1]) for after in WATCHED])
         self.objects += 1
@@ -78,4 +78,4 @@ class ClicksToIoU(Metric):
 
 def clicks_to(ious: Sequence[float], goal: float) -> int | None:
     """The number of clicks after which the IoU is that high for the first time; None where it never is."""
-    return next((place for place, iou in enumerate(ious, start=1) if iou >= goal), None)
+    return next((count for count, iou in enumerate(ious, start=1) if iou >= goal), None)

@@ -9,16 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from res2net.backbones.base import Backbone, Stage
 from res2net.images.samples import UNLABELLED
+from res2net.images.sources import DataSource
 from res2net.nn import initialise
+from res2net.task.base import Task
 from res2net.task.maps import resized
+from res2net.tasks.pixels.base import few_samples, without_looking
+from res2net.tasks.pixels.heads.binary_losses import pixel_losses
 from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork, stage_of_stride
 
 __all__ = [
@@ -28,6 +32,7 @@ __all__ = [
     "click_maps",
     "click_squares",
     "clicked_cross_entropy",
+    "discs",
     "distance_cross_entropy",
 ]
 
@@ -86,10 +91,8 @@ def clicked_cross_entropy(logits: Tensor, wanted: Tensor, maps: Tensor, weight: 
         maps: of clicks, `(N, 2, H, W)`.
         weight: what is added to 1 on a click.
     """
-    known = wanted != UNLABELLED
-    weights = (1 + weight * maps.amax(1)) * known
-    losses = F.binary_cross_entropy_with_logits(logits[:, 0].float(), (wanted == 1).float(), reduction="none")
-    return (losses * weights).sum() / weights.sum().clamp(min=1e-6)
+    weights = (1 + weight * maps.amax(1)) * (wanted != UNLABELLED)
+    return (pixel_losses(logits, wanted == 1) * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
 def distance_cross_entropy(logits: Tensor, wanted: Tensor, squares: Tensor) -> Tensor:
@@ -106,8 +109,7 @@ def distance_cross_entropy(logits: Tensor, wanted: Tensor, squares: Tensor) -> T
     known = wanted != UNLABELLED
     away = torch.where(wanted == 1, squares[:, 0], squares[:, 1]).sqrt().clamp(max=FAR)
     weights = (ON_CLICK - (ON_CLICK - FAR_OFF) * away / FAR) * known
-    losses = F.binary_cross_entropy_with_logits(logits[:, 0].float(), (wanted == 1).float(), reduction="none")
-    return (losses * weights).sum() / known.sum().clamp(min=1)
+    return (pixel_losses(logits, wanted == 1) * weights).sum() / known.sum().clamp(min=1)
 
 
 class FirstClickBranch(nn.Module):
@@ -146,9 +148,8 @@ class FirstClickBranch(nn.Module):
     def forward(self, maps: Sequence[Tensor], first: Tensor) -> tuple[list[Tensor], Tensor]:
         """The pyramid and the map `(N, 1, H, W)` of the first click to a wider pyramid, and to the logits of a mask."""
         fine = maps[self.fine]
-        found = self.layers(torch.cat([fine, resized(first, (fine.shape[-2], fine.shape[-1]))], 1))
-        here = resized(found, (maps[-1].shape[-2], maps[-1].shape[-1]))
-        return [*maps[:-1], torch.cat([here, maps[-1]], 1)], self.mask(found)
+        found = self.layers(torch.cat([fine, resized(first, fine.shape[-2:])], 1))
+        return [*maps[:-1], torch.cat([resized(found, maps[-1].shape[-2:]), maps[-1]], 1)], self.mask(found)
 
 
 class FirstClickNetwork(PixelNetwork):
@@ -171,21 +172,26 @@ class FirstClickNetwork(PixelNetwork):
 
 
 class ClickDiscs(nn.Module):
-    """What can be said of clicks without the image: an object is a disc around each of them.
+    """A predictor that does not see the image: an object is a disc around each click.
 
     Args:
-        radius: pixels.
-        sigma: of the maps of clicks.
-        channel: of the map of positive clicks; that of negative ones follows.
+        radius: radius of the discs, pixels.
+        sigma: full width at half maximum of the clicks in their maps, pixels.
     """
 
-    def __init__(self, radius: float, sigma: float, channel: int = 3) -> None:
+    def __init__(self, radius: float, sigma: float) -> None:
         super().__init__()
-        self.least = nn.Parameter(torch.tensor(math.exp(-4 * math.log(2) * (radius / sigma) ** 2)), requires_grad=False)
-        self.channel = channel
+        least = math.exp(-4 * math.log(2) * (radius / sigma) ** 2)
+        self.threshold = nn.Parameter(torch.tensor(least), requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` to logits `(N, 1, H, W)`: positive up to the radius, where no negative click is nearer."""
-        positive, negative = images[:, self.channel], images[:, self.channel + 1]
-        inside = (positive >= self.least) & (positive > negative)
+        """Map `(N, C, H, W)` to logits `(N, 1, H, W)`: positive up to the radius, where no negative click is nearer."""
+        positive, negative = images[:, 3], images[:, 4]
+        inside = (positive >= self.threshold) & (positive > negative)
         return torch.where(inside, 1.0, -1.0)[:, None]
+
+
+def discs(untrained: Any, source: DataSource) -> dict[str, Task]:
+    """A baseline for recipes: it answers each click with a disc as large as the median object."""
+    radius = float(untrained.constant(few_samples(source)))
+    return without_looking(untrained, "disc", ClickDiscs(radius, untrained.options.sigma))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -24,7 +24,8 @@ class ClickOptions(PixelOptions):
     data_help: ClassVar[str] = (
         'images with object masks in COCO, PASCAL VOC, YOLO or Penn-Fudan format, or the synthetic data set "shapes"'
     )
-    everyday: ClassVar[tuple[str, ...]] = ("decoder", "output_stride", "crop", "most_clicks", "freeze_norms")
+    renamed: ClassVar[Mapping[str, str]] = {"most_clicks": "max_clicks", "least_area": "min_area"}
+    everyday: ClassVar[tuple[str, ...]] = ("decoder", "output_stride", "crop", "max_clicks", "freeze_norms")
 
     output_stride: int | None = 16
     """Stride of the backbone's last map, 32, 16 or 8; none for the network's own."""
@@ -49,9 +50,9 @@ class ClickOptions(PixelOptions):
     """Maximum number of random clicks beside the object in training."""
     rounds: int = 3
     """Maximum number of training clicks on the largest error of the predicted mask."""
-    most_clicks: int = 20
+    max_clicks: int = 20
     """Maximum number of clicks per object in evaluation."""
-    least_area: float = 64.0
+    min_area: float = 64.0
     """Area of the box of the smallest object in training and evaluation, square pixels."""
     eval_objects: int = 0
     """Evaluate on so many objects, taken evenly from the data; 0 takes all."""
@@ -66,8 +67,8 @@ class ClickOptions(PixelOptions):
         check_range("first sigma", self.first_sigma, 0.5, 1000)
         for name in ("positives", "negatives", "rounds"):
             check_range(name, getattr(self, name), 0, 100)
-        check_range("most clicks", self.most_clicks, 1, 1000)
-        check_range("least area", self.least_area, 0)
+        check_range("max clicks", self.max_clicks, 1, 1000)
+        check_range("min area", self.min_area, 0)
         check_range("eval objects", self.eval_objects, 0)
         if self.freeze:
             raise InputError(

@@ -45,7 +45,7 @@ def fcanet_res2net101() -> TrainConfig[ClickOptions]:
     )
 
 
-@recipe(goals={"NoC@85": 5.0}, baselines="res2net.tasks.pixels.click.baselines:discs")
+@recipe(goals={"NoC@85": 5.0}, baselines="res2net.tasks.pixels.click.network:discs")
 def shapes_click() -> TrainConfig[ClickOptions]:
     """A small network finds objects of synthetic scenes by clicks, on a laptop.
 

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from res2net.images.run_lengths import run_lengths
 from res2net.report import Column
+from res2net.report.objects import draw_segments
 from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
 from res2net.tasks.pixels.click.clicks import Clicked
-from res2net.tasks.pixels.click.drawing import draw_clicks
 
 __all__ = ["ObjectMask"]
+
+POSITIVE, NEGATIVE, RIM = "#009e73", "#d55e00", "white"
+"""Green and red that people with any colour vision can tell apart, as they can the signs in the discs."""
 
 
 @dataclass(eq=False)
@@ -53,8 +57,20 @@ class ObjectMask(Result):
         return [(100 * self.share, len(self.clicks))]
 
     def draw(self, image: Any = None) -> Image.Image:
-        """The image with the mask and the clicks."""
-        return draw_clicks(self._canvas(image), self.mask, self.clicks)
+        """Draw the mask and the clicks, a plus on the object and a minus beside it; small images are enlarged."""
+        original = self._canvas(image)
+        canvas = draw_segments(original, [(torch.from_numpy(self.mask), 0)], ["object"])
+        factor = canvas.width / original.width
+        radius = max(4, max(canvas.size) // 60)
+        draw = ImageDraw.Draw(canvas)
+        for click in self.clicks:
+            x, y = ((side + 0.5) * factor for side in (click.x, click.y))
+            draw.circle((x, y), radius, fill=POSITIVE if click.positive else NEGATIVE, outline=RIM, width=2)
+            arm, width = 0.5 * radius, max(2, radius // 4)
+            draw.line((x - arm, y, x + arm, y), fill=RIM, width=width)
+            if click.positive:
+                draw.line((x, y - arm, x, y + arm), fill=RIM, width=width)
+        return canvas
 
     def save(self, stem: str | Path) -> list[Path]:
         """Write the mask as `STEM-mask.png`, white on black."""

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from res2net.images.decode import read_image
 from res2net.images.joint_geometry import image_size
 from res2net.tasks.pixels.click.clicks import Clicked, check_click
 
-__all__ = ["ClickSession", "FindsMasks"]
-
-
-class FindsMasks(Protocol):
-    """Finds masks by clicks, as the task `click` does."""
-
-    def eval(self) -> Any:
-        """Switch to evaluation."""
-
-    def prepare(self, image: Any) -> tuple[Tensor, dict[str, Any]]:
-        """A batch of an image as the network sees it, and what `masks` needs to know of it."""
-
-    def masks(
-        self,
-        images: Tensor,
-        targets: Mapping[str, Any],
-        clicks: Sequence[Sequence[Clicked]],
-        previous: Sequence[NDArray[np.bool_]] | None = None,
-    ) -> list[NDArray[np.bool_]]:
-        """The mask `(H, W)` of each image by its clicks, and by the mask that its clicks but the last led to."""
+__all__ = ["ClickSession"]
 
 
 class ClickSession:
@@ -44,14 +23,14 @@ class ClickSession:
     layer sees the clicks.
 
     Args:
-        task: with trained weights.
+        task: a trained `Click`.
         image: a file, a `PIL.Image`, or a tensor `(3, H, W)`, uint8 or float in 0..1.
 
     Raises:
         InputError: the file is no image.
     """
 
-    def __init__(self, task: FindsMasks, image: Any) -> None:
+    def __init__(self, task: Any, image: Any) -> None:
         task.eval()
         self.task = task
         full_image = read_image(image) if isinstance(image, str | Path) else image

@@ -23,8 +23,16 @@ from res2net.report import Column, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, device_of
 from res2net.tasks.objects.formats.open import read_objects
 from res2net.tasks.pixels.base import PixelTask, create_encoder
-from res2net.tasks.pixels.click.clicks import GOALS, WATCHED, Clicked, check_click, clicks_tensor
-from res2net.tasks.pixels.click.data import SingleObjects, next_click
+from res2net.tasks.pixels.click.clicks import (
+    GOALS,
+    WATCHED,
+    Clicked,
+    ClickViews,
+    SingleObjects,
+    check_click,
+    clicks_tensor,
+    next_click,
+)
 from res2net.tasks.pixels.click.network import (
     FirstClickBranch,
     FirstClickNetwork,
@@ -36,7 +44,6 @@ from res2net.tasks.pixels.click.network import (
 from res2net.tasks.pixels.click.options import ClickOptions
 from res2net.tasks.pixels.click.result import ObjectMask
 from res2net.tasks.pixels.click.session import ClickSession
-from res2net.tasks.pixels.click.views import ClickViews
 from res2net.tasks.pixels.exporter import PixelExporter
 from res2net.tasks.pixels.heads.binary_losses import mask_cross_entropy
 from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork
@@ -110,8 +117,8 @@ class Click(PixelTask):
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """Each training and each validation object with its image."""
         options = self.options
-        train = SingleObjects(source.train, least_area=options.least_area)
-        val = SingleObjects(source.val, least_area=options.least_area, most=options.eval_objects)
+        train = SingleObjects(source.train, min_area=options.min_area)
+        val = SingleObjects(source.val, min_area=options.min_area, max_objects=options.eval_objects)
         sets = ((train, self.transform(True)), (val, self.transform(False)))
         return tuple(Transformed(objects, transform, source.bad_images) for objects, transform in sets)  # type: ignore[return-value]
 
@@ -216,12 +223,12 @@ class Click(PixelTask):
             found[index, :, : size[0], : size[1]] = F.interpolate(whole, size, mode="bilinear", antialias=True)[0]
         return found
 
-    def simulated(self, images: Tensor, targets: Mapping[str, Any], most: int) -> list[Found]:
+    def simulated(self, images: Tensor, targets: Mapping[str, Any], max_clicks: int) -> list[Found]:
         """The masks of a simulated user, who clicks on the largest error until the mask is good or has no error."""
         true = [truth["object"].as_subclass(Tensor).cpu().numpy() for truth in targets["truth"]]
         found = [Found(np.zeros(one.shape, bool)) for one in true]
         unfinished = list(range(len(true)))
-        for count in range(1, most + 1):
+        for count in range(1, max_clicks + 1):
             for index in list(unfinished):
                 one = found[index]
                 click = next_click(one.mask, true[index], one.clicks)
@@ -247,7 +254,7 @@ class Click(PixelTask):
 
     def constant(self, samples: Samples) -> Tensor:
         """The radius `(1,)` of a disc that is as large as the median object, pixels, for `ClickDiscs`."""
-        objects = SingleObjects(samples, least_area=self.options.least_area)
+        objects = SingleObjects(samples, min_area=self.options.min_area)
         areas = torch.tensor([float(objects[index][1]["object"].sum()) for index in range(len(objects))])
         return (areas.median() / torch.pi).sqrt()[None]
 
@@ -255,11 +262,11 @@ class Click(PixelTask):
         """Clicks to an IoU, and the IoU after some clicks."""
         from res2net.tasks.pixels.click.metric import ClicksToIoU
 
-        return ClicksToIoU(self.options.most_clicks)
+        return ClicksToIoU(self.options.max_clicks)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
         """For each object the number of its `clicks`, and the `iou` after the last of them."""
-        found = self.simulated(images, targets, self.options.most_clicks)
+        found = self.simulated(images, targets, self.options.max_clicks)
         for one in found:
             metric.update(one.ious or [0.0])
         return {
@@ -304,7 +311,7 @@ class Click(PixelTask):
         metrics = evaluation.metrics
         rows = [(goal, metrics.get(f"NoC@{goal}"), metrics.get(f"reached@{goal}")) for goal in GOALS]
         columns = (Column("IoU", "%"), Column("clicks"), Column("objects that reach it", "%", digits=1))
-        return Table(f"Clicks to an IoU, {self.options.most_clicks} at most", columns, rows)
+        return Table(f"Clicks to an IoU, {self.options.max_clicks} at most", columns, rows)
 
 
 class ClickExporter(PixelExporter):

@@ -19,9 +19,9 @@ ERRORS = ("delta1", "delta2", "delta3", "AbsRel", "RMSE", "RMSE_log", "SILog")
 
 
 class DepthErrors(Metric):
-    """How far distances are from the truth; pixels of which nothing is known never count.
+    """Errors of predicted distances d in comparison with true distances t.
 
-    Of each image, over its known pixels with the distances d and the true ones t:
+    Of each image, over its known pixels:
 
     - `delta1`, `delta2`, `delta3`: share of the pixels with max(d / t, t / d) < 1.25, 1.25^2, 1.25^3
     - `AbsRel`: mean of |d - t| / t
@@ -32,8 +32,9 @@ class DepthErrors(Metric):
     Each is the mean over images that have a known pixel.
 
     Args:
-        least: metres; true distances below it do not count, and found ones are raised to it.
-        most: the same from above; images of rooms are usually compared up to 10 m, those of streets up to 80 m.
+        min_depth: metres; nearer pixels of the truth do not count, and predictions are raised to it.
+        max_depth: metres; farther pixels of the truth do not count, and predictions are lowered to it. Images of rooms
+            are usually compared up to 10 m, those of streets up to 80 m.
 
     Raises:
         InputError: the bounds are not in order, or not above 0.
@@ -46,11 +47,13 @@ class DepthErrors(Metric):
     totals: Tensor
     images: Tensor
 
-    def __init__(self, least: float = 1e-3, most: float = 80.0) -> None:
+    def __init__(self, min_depth: float = 1e-3, max_depth: float = 80.0) -> None:
         super().__init__()
-        if not 0 < least < most:
-            raise InputError(f"Distances from {least} to {most} m do not fit: give two above 0, the smaller one first.")
-        self.least, self.most = least, most
+        if not 0 < min_depth < max_depth:
+            raise InputError(
+                f"Distances from {min_depth} to {max_depth} m do not fit: give two above 0, the smaller one first."
+            )
+        self.min_depth, self.max_depth = min_depth, max_depth
         self.add_state("totals", torch.zeros(len(ERRORS), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -62,28 +65,28 @@ class DepthErrors(Metric):
             self.images += 1
 
     def errors(self, found: Tensor, true: Tensor) -> Tensor:
-        """Those of an image in their order, `(7,)` float64; NaN where nothing is known of it.
+        """The errors of an image in the order of `ERRORS`, `(7,)` float64; NaN if no pixel is known.
 
         Args:
             found: metres, `(H, W)`.
             true: metres, `(H, W)`, 0 where they are unknown.
 
         Raises:
-            InputError: the sizes differ, or a known pixel has no number.
+            InputError: the sizes differ, or the prediction of a known pixel is NaN.
         """
         found, true = found.as_subclass(Tensor).double(), true.as_subclass(Tensor).to(found.device).double()
         if found.shape != true.shape or found.ndim != 2:
             raise InputError(
                 f"Maps of {tuple(found.shape)} and {tuple(true.shape)} do not fit: give two of (height, width)."
             )
-        # A distance that is no number is unknown too.
-        known = (true >= self.least) & (true <= self.most)
+        # NaN counts as unknown, too.
+        known = (true >= self.min_depth) & (true <= self.max_depth)
         if not known.any():
             return found.new_full((len(ERRORS),), math.nan)
         d, t = found[known], true[known]
         if d.isnan().any():
-            raise InputError("A distance that was found is no number: give metres.")
-        d = d.clamp(self.least, self.most)
+            raise InputError("A predicted distance is NaN: give metres.")
+        d = d.clamp(self.min_depth, self.max_depth)
         logarithms = d.log() - t.log()
         ratio = torch.maximum(d / t, t / d)
         return torch.stack(

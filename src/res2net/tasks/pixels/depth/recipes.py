@@ -35,8 +35,8 @@ def bts_nyu() -> TrainConfig[DepthOptions]:
             color_jitter=0.1,
             scale_invariance=0.85,
             root=True,
-            least=1e-3,
-            most=10.0,
+            min_depth=1e-3,
+            max_depth=10.0,
             freeze=1,
             freeze_norms=True,
         ),
@@ -55,7 +55,7 @@ def bts_nyu() -> TrainConfig[DepthOptions]:
     )
 
 
-@recipe(goals={"delta1": 85.0, "AbsRel": 20.0}, baselines="res2net.tasks.pixels.baselines:constant")
+@recipe(goals={"delta1": 85.0, "AbsRel": 20.0}, baselines="res2net.tasks.pixels.base:constant")
 def shapes_depth() -> TrainConfig[DepthOptions]:
     """A small network learns the depth of synthetic scenes, on a laptop.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from res2net.images.samples import UNLABELLED
 
-__all__ = ["edge_cross_entropy", "iou_loss", "mask_cross_entropy", "outline"]
+__all__ = ["edge_cross_entropy", "iou_loss", "mask_cross_entropy", "outline", "pixel_losses"]
 
 EDGE_FACTOR = 1.1
 """Factor of the weight of pixels that are not on an edge (published code of PoolNet)."""
@@ -24,7 +24,7 @@ def mask_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) 
             over labelled pixels, 0 if there are none.
     """
     known = wanted != UNLABELLED
-    return _reduced(_cross_entropy(logits, (wanted == 1) & known) * known, known, summed)
+    return _reduced(pixel_losses(logits, wanted == 1) * known, known, summed)
 
 
 def edge_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) -> Tensor:
@@ -40,7 +40,7 @@ def edge_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) 
     edge, known = outline(wanted)
     share = (edge & known).sum() / known.sum().clamp(min=1)
     weights = torch.where(edge, 1 - share, EDGE_FACTOR * share) * known
-    return _reduced(_cross_entropy(logits, edge) * weights, known, summed)
+    return _reduced(pixel_losses(logits, edge) * weights, known, summed)
 
 
 def iou_loss(logits: Tensor, wanted: Tensor) -> Tensor:
@@ -75,7 +75,8 @@ def outline(wanted: Tensor) -> tuple[Tensor, Tensor]:
     return ((most != least) & known)[:, 0], known[:, 0]
 
 
-def _cross_entropy(logits: Tensor, true: Tensor) -> Tensor:
+def pixel_losses(logits: Tensor, true: Tensor) -> Tensor:
+    """The binary cross entropy of each pixel `(N, H, W)`, of logits `(N, 1, H, W)` and a mask `(N, H, W)`."""
     values = logits[:, 0].float()
     return F.binary_cross_entropy_with_logits(values, true.to(values.dtype), reduction="none")
 

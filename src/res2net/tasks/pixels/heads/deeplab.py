@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
+from torchvision.ops import Conv2dNormActivation
 
 from res2net.backbones.base import Stage
 from res2net.nn import initialise
@@ -41,10 +42,10 @@ class DeepLabV3Plus(Decoder):
         detail = max(1, round(channels * DETAIL_CHANNELS / 256))
         rates = [max(1, rate * 16 // stages[-1].stride) for rate in RATES]
         self.aspp = ASPP(stages[-1].channels, rates, channels)
-        self.reduce = _convolution(stages[self.fine].channels, detail, 1)
+        self.reduce = Conv2dNormActivation(stages[self.fine].channels, detail, 1)
         self.refine = nn.Sequential(
-            _convolution(channels + detail, channels, 3),
-            _convolution(channels, channels, 3),
+            Conv2dNormActivation(channels + detail, channels, 3),
+            Conv2dNormActivation(channels, channels, 3),
             nn.Dropout(0.1),
             nn.Conv2d(channels, num_classes, 1),
         )
@@ -53,13 +54,5 @@ class DeepLabV3Plus(Decoder):
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Decode the feature maps to logits of stride 4."""
         fine = self.reduce(maps[self.fine])
-        coarse = resized(self.aspp(maps[-1]), (fine.shape[-2], fine.shape[-1]))
+        coarse = resized(self.aspp(maps[-1]), fine.shape[-2:])
         return [self.refine(torch.cat([coarse, fine], 1))]
-
-
-def _convolution(in_channels: int, channels: int, kernel_size: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(inplace=True),
-    )

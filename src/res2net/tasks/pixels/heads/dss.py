@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from res2net.backbones.base import Stage
 from res2net.errors import InputError
 from res2net.task.maps import resized
-from res2net.tasks.pixels.heads.network import DECODERS, Decoder
-from res2net.tasks.pixels.heads.sides import initialise_sides, side_channels
+from res2net.tasks.pixels.heads.network import DECODERS, Decoder, initialise_sides, side_channels
 
 __all__ = ["DSS", "mean_logit"]
 
@@ -72,10 +71,10 @@ class DSS(Decoder):
         outputs = [side(x) for side, x in zip(self.sides, maps, strict=True)]
         # Start at the coarsest stage, so that finer stages get the merged outputs of coarser ones.
         for index, join in reversed(list(enumerate(self.joins))):
-            coarser = [resized(outputs[source], size_of(outputs[index])) for source in self.connections[index]]
+            coarser = [resized(outputs[source], outputs[index].shape[-2:]) for source in self.connections[index]]
             outputs[index] = join(torch.cat([outputs[index], *coarser], 1))
-        fused = self.fuse(torch.cat([resized(output, size_of(outputs[0])) for output in outputs], 1))
-        middle = [resized(output, size_of(fused)) for output in outputs[1:-1]]
+        fused = self.fuse(torch.cat([resized(output, outputs[0].shape[-2:]) for output in outputs], 1))
+        middle = [resized(output, fused.shape[-2:]) for output in outputs[1:-1]]
         return [mean_logit([fused, *middle]), fused, *outputs]
 
 
@@ -88,11 +87,6 @@ def side_output(in_channels: int, channels: int, kernel: int) -> nn.Sequential:
         nn.ReLU(),
         nn.Conv2d(channels, 1, 1),
     )
-
-
-def size_of(x: Tensor) -> tuple[int, int]:
-    """Height and width of a map."""
-    return x.shape[-2], x.shape[-1]
 
 
 def mean_logit(logits: Sequence[Tensor]) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,7 +14,22 @@ from res2net.errors import InputError
 from res2net.registry import Registry
 from res2net.task.maps import resized
 
-__all__ = ["DECODERS", "Decoder", "DecoderBuilder", "PixelNetwork", "stage_of_stride"]
+__all__ = [
+    "DECODERS",
+    "Decoder",
+    "DecoderBuilder",
+    "PixelNetwork",
+    "initialise_sides",
+    "side_channels",
+    "stage_of_stride",
+]
+
+DECODERS: Registry[DecoderBuilder] = Registry("Decoder", package=__package__)
+"""All decoders by name; each module of this folder registers its own."""
+FULL = 256
+"""Channels of the branches on the middle stages, as in the papers."""
+STD = 0.01
+"""Standard deviation of the initial weights with that many channels (published code of DSS and PoolNet)."""
 
 
 class Decoder(nn.Module):
@@ -38,9 +55,6 @@ DecoderBuilder = Callable[[Sequence[Stage], int, int], Decoder]
 """A function that builds a decoder from the stages of a backbone (finest first), the number of values of a pixel, and
 the channels of the decoder. It raises `InputError` if the stages do not suit the decoder.
 """
-
-DECODERS: Registry[DecoderBuilder] = Registry("Decoder", package=__package__)
-"""All decoders by name; each module of this folder registers its own."""
 
 
 class PixelNetwork(nn.Module):
@@ -95,3 +109,31 @@ def stage_of_stride(stages: Sequence[Stage], stride: int) -> int:
         found = ", ".join(str(stage.stride) for stage in stages)
         raise InputError(f"The decoder needs a stage of stride {stride}, and the network has {found}: choose another.")
     return indices[-1]
+
+
+def side_channels(stages: Sequence[Stage], channels: int = FULL) -> tuple[int, ...]:
+    """Channels of the branch on each stage: `channels` on the middle ones, half on the finest, twice on the last two.
+
+    With 256 channels, these are the numbers of DSS and PoolNet on the five stages of a ResNet.
+
+    Raises:
+        InputError: there are fewer than 3 stages.
+    """
+    if len(stages) < 3:
+        raise InputError(f"A network of {len(stages)} stages has too few for this decoder: take one with 3 or more.")
+    return (max(1, channels // 2), *(channels for _ in stages[3:]), 2 * channels, 2 * channels)
+
+
+@torch.no_grad()
+def initialise_sides(decoder: nn.Module, channels: int = FULL) -> None:
+    """Initialise the weights of a decoder in place, with a variance that does not depend on its width.
+
+    Modules on the meta device are left alone.
+    """
+    if any(parameter.is_meta for parameter in decoder.parameters()):
+        return
+    for module in decoder.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=STD * math.sqrt(FULL / channels))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

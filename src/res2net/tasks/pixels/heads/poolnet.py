@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res2net.backbones.base import Stage
-from res2net.tasks.pixels.heads.network import DECODERS, Decoder
-from res2net.tasks.pixels.heads.sides import initialise_sides, side_channels
+from res2net.tasks.pixels.heads.network import DECODERS, Decoder, initialise_sides, side_channels
 
 __all__ = ["EdgeBranch", "FeatureAggregation", "PoolNet", "PyramidPooling"]
 
@@ -54,15 +53,12 @@ class PoolNet(Decoder):
         super().__init__()
         widths = side_channels(stages, channels)
         self.convert = nn.ModuleList(
-            relu_after(nn.Conv2d(stage.channels, width, 1, bias=False))
-            for stage, width in zip(stages, widths, strict=True)
+            conv_relu(stage.channels, width, 1) for stage, width in zip(stages, widths, strict=True)
         )
         # From here on, the coarsest level comes first.
         levels = widths[::-1]
         self.ppm = PyramidPooling(stages[-1].channels, levels[0])
-        self.infos = nn.ModuleList(
-            relu_after(nn.Conv2d(levels[0], width, 3, padding=1, bias=False)) for width in levels[1:]
-        )
+        self.infos = nn.ModuleList(conv_relu(levels[0], width, 3) for width in levels[1:])
         self.deep_pool = nn.ModuleList(
             FeatureAggregation(before, channels, merges=True) for before, channels in pairwise(levels)
         )
@@ -105,11 +101,10 @@ class PyramidPooling(nn.Module):
         super().__init__()
         self.before = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.parts = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(side), relu_after(nn.Conv2d(channels, channels, 1, bias=False)))
-            for side in POOLED
+            nn.Sequential(nn.AdaptiveAvgPool2d(side), conv_relu(channels, channels, 1)) for side in POOLED
         )
         count = 1 + len(POOLED)
-        self.after = relu_after(nn.Conv2d(count * channels, channels, 3, padding=1, bias=False))
+        self.after = conv_relu(count * channels, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, in_channels, h, w)` to `(N, channels, h, w)`."""
@@ -169,9 +164,7 @@ class EdgeBranch(nn.Module):
         self.fuse = nn.Conv2d(len(in_channels), 1, 1)
         together = edge_channels * len(in_channels)
         widths = (together, together, channels, channels, channels)
-        self.trans = nn.Sequential(
-            *(relu_after(nn.Conv2d(before, after, 3, padding=1, bias=False)) for before, after in pairwise(widths))
-        )
+        self.trans = nn.Sequential(*(conv_relu(before, after, 3) for before, after in pairwise(widths)))
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The edge features `(N, edge_channels, h, w)` of each map of the top-down path."""
@@ -221,6 +214,6 @@ def enlarged(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
 
 
-def relu_after(conv: nn.Conv2d) -> nn.Sequential:
-    """A convolution followed by a ReLU."""
-    return nn.Sequential(conv, nn.ReLU())
+def conv_relu(in_channels: int, channels: int, kernel: int) -> nn.Sequential:
+    """A convolution without a bias, followed by a ReLU."""
+    return nn.Sequential(nn.Conv2d(in_channels, channels, kernel, padding=kernel // 2, bias=False), nn.ReLU())

@@ -97,7 +97,7 @@ def overfit_saliency() -> TrainConfig[SaliencyOptions]:
     return overfit("saliency", options, images=8, size=128, epochs=100, lr=1e-3)
 
 
-@recipe(goals={"max_F": 85.0}, baselines="res2net.tasks.pixels.baselines:constant")
+@recipe(goals={"max_F": 85.0}, baselines="res2net.tasks.pixels.base:constant")
 def shapes_saliency() -> TrainConfig[SaliencyOptions]:
     """A small PoolNet learns from synthetic scenes, on a laptop.
 

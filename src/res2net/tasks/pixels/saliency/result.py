@@ -1,4 +1,4 @@
-"""How much each pixel of an image belongs to what stands out."""
+"""How much each pixel of an image belongs to what stands out, and objects cut out of their images."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.images.run_lengths import run_lengths
 from res2net.report import Column
+from res2net.report.images import image_table
 from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
-from res2net.tasks.pixels.saliency.cutouts import cut_out, in_a_row, on_checkerboard
 
-__all__ = ["LEVELS", "Matte", "levels_of"]
+__all__ = ["LEVELS", "Matte", "levels_of", "on_checkerboard"]
 
 LEVELS = 256
 """Grey levels of a saliency map; each of them is a threshold of its measures once."""
 THRESHOLD = 128
 """The level from which on a pixel counts as salient, where yes or no is asked."""
+GREYS = (255, 204)
+"""Of the squares of a checkerboard."""
+SQUARES = 24
+"""About so many of them lie along the longer side."""
+GAP = 4
+"""White pixels between images."""
 
 
 @dataclass(eq=False)
@@ -68,8 +74,8 @@ class Matte(Result):
     def draw(self, image: Any = None) -> Image.Image:
         """The image, the levels, and the cut-out before a checkerboard, side by side."""
         canvas = self._canvas(image)
-        cut = on_checkerboard(cut_out(canvas, self.levels))
-        return in_a_row([canvas, Image.fromarray(self.levels).convert("RGB"), cut])
+        cut = on_checkerboard(self.cut_out(canvas))
+        return image_table([[canvas, Image.fromarray(self.levels).convert("RGB"), cut]], GAP)
 
     def panel(self, image: Any, truth: Result | None = None) -> Image.Image:
         """The levels alone."""
@@ -77,7 +83,9 @@ class Matte(Result):
 
     def cut_out(self, image: Any = None) -> Image.Image:
         """The image, by default the input, transparent where nothing is salient; RGBA."""
-        return cut_out(self._canvas(image), self.levels)
+        clear = self._canvas(image, self.levels.shape).convert("RGBA")
+        clear.putalpha(Image.fromarray(self.levels))
+        return clear
 
     def save(self, stem: str | Path) -> list[Path]:
         """Write the levels as a grey PNG of 8 bits, `STEM-mask.png`, and of a known input `STEM-cutout.png`."""
@@ -102,3 +110,12 @@ def levels_of(saliency: Tensor) -> Tensor:
     if not 0 <= least <= most <= 1:
         raise InputError(f"A saliency map goes from {least:g} to {most:g}: give numbers from 0 to 1, or uint8.")
     return (saliency.float() * (LEVELS - 1)).round().to(torch.uint8)
+
+
+def on_checkerboard(image: Image.Image) -> Image.Image:
+    """An image with transparency before a checkerboard, which shows through it."""
+    side = max(1, round(max(image.size) / SQUARES))
+    rows, columns = np.ogrid[: image.height, : image.width]
+    dark = (rows // side + columns // side) % 2
+    board = Image.fromarray(np.choose(dark, GREYS).astype(np.uint8)).convert("RGBA")
+    return Image.alpha_composite(board, image.convert("RGBA")).convert("RGB")

@@ -31,8 +31,7 @@ class SegmentationScores(Metric):
     torchmetrics' `MeanIoU` averages over images instead, and cannot ignore pixels.
 
     Args:
-        class_names: names of the classes, in the order of their indices.
-        by_class: also compute `IoU/NAME` for each class that occurs.
+        class_names: names of the classes, in the order of their indices; the IoU of each is `IoU/NAME`.
     """
 
     is_differentiable = False
@@ -40,17 +39,16 @@ class SegmentationScores(Metric):
     full_state_update = False
 
     confusion: Tensor
-    shared: Tensor
-    united: Tensor
+    intersection: Tensor
+    """Of the boundaries of each class; so is `union`."""
+    union: Tensor
 
-    def __init__(self, class_names: Sequence[str], *, by_class: bool = False) -> None:
+    def __init__(self, class_names: Sequence[str]) -> None:
         super().__init__()
         self.class_names = tuple(class_names)
-        self.by_class = by_class
         count = len(self.class_names)
-        self.add_state("confusion", torch.zeros(count, count, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("shared", torch.zeros(count, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("united", torch.zeros(count, dtype=torch.int64), dist_reduce_fx="sum")
+        for name, shape in (("confusion", (count, count)), ("intersection", (count,)), ("union", (count,))):
+            self.add_state(name, torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, found: Tensor, true: Tensor) -> None:
         """Add an image: its predicted and its true class map, `(H, W)`; 255 in the true map means unlabelled.
@@ -81,8 +79,8 @@ class SegmentationScores(Metric):
         for label in torch.cat([found[labelled], true[labelled]]).unique().tolist():
             near = boundary((found == label) & labelled, width)
             true_near = boundary(true == label, width)
-            self.shared[label] += (near & true_near).sum()
-            self.united[label] += (near | true_near).sum()
+            self.intersection[label] += (near & true_near).sum()
+            self.union[label] += (near | true_near).sum()
 
     def compute(self) -> dict[str, Any]:
         """The scores, 0 to 1; NaN if no pixel was labelled."""
@@ -91,13 +89,11 @@ class SegmentationScores(Metric):
         iou = hits / (true + found - hits)
         values = {
             "mIoU": _mean(iou),
-            "boundary_mIoU": _mean(self.shared.double() / self.united.double()),
+            "boundary_mIoU": _mean(self.intersection.double() / self.union.double()),
             "pixel_accuracy": float(hits.sum() / true.sum()) if true.sum() else math.nan,
             "mean_accuracy": _mean(hits / true),
         }
-        if self.by_class:
-            values |= {f"IoU/{name}": float(one) for name, one in zip(self.class_names, iou, strict=True)}
-        return values
+        return values | {f"IoU/{name}": float(one) for name, one in zip(self.class_names, iou, strict=True)}
 
 
 def boundary_width(height: int, width: int) -> int:

@@ -42,7 +42,7 @@ def overfit_segment() -> TrainConfig[SegmentOptions]:
     return overfit("segment", options, images=8, size=128, epochs=40)
 
 
-@recipe(goals={"mIoU": 75.0}, baselines="res2net.tasks.pixels.baselines:constant")
+@recipe(goals={"mIoU": 75.0}, baselines="res2net.tasks.pixels.base:constant")
 def shapes_segment() -> TrainConfig[SegmentOptions]:
     """A small DeepLabv3+ learns from synthetic scenes, on a laptop.
 

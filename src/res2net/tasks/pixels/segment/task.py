@@ -74,7 +74,7 @@ class Segment(PixelTask):
         """Mean IoU of regions and of boundaries, accuracy, and the IoU of each class."""
         from res2net.tasks.pixels.segment.metric import SegmentationScores
 
-        return SegmentationScores(self.class_names, by_class=True)
+        return SegmentationScores(self.class_names)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
         """Update the metric, and return as `right` the share of correctly classified labelled pixels of each image."""

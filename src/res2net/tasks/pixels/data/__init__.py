@@ -1,1 +1,0 @@
-"""Transforms of images with a label for each pixel."""
