@@ -16,8 +16,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from res2net.errors import InputError
 from res2net.images.decode import Jpeg
+from res2net.images.keypoints import mirrored_order
 from res2net.images.samples import OBJECT_ENTRIES
 
 __all__ = [
@@ -123,10 +123,10 @@ def viewed_target(target: dict[str, Any], view: View, flip_pairs: Sequence[tuple
             points = (value.as_subclass(Tensor) - origin) * now / original
             if view.mirrored:
                 points = torch.stack([view.size[1] - points[..., 0], points[..., 1]], -1)
-                points = points[..., _mirrored_order(points.shape[-2], flip_pairs), :]
+                points = points[..., mirrored_order(points.shape[-2], flip_pairs), :]
             seen[key] = tv_tensors.KeyPoints(points, canvas_size=view.size)
     if view.mirrored and "visibility" in target:
-        seen["visibility"] = target["visibility"][..., _mirrored_order(target["visibility"].shape[-1], flip_pairs)]
+        seen["visibility"] = target["visibility"][..., mirrored_order(target["visibility"].shape[-1], flip_pairs)]
     if "area" in target:
         seen["area"] = target["area"] * now.prod() / original.prod()
     return seen
@@ -184,18 +184,6 @@ def _viewed_mask(mask: tv_tensors.Mask, view: View) -> tv_tensors.Mask:
     resized = v2.functional.resize_mask(pixels.view(torch.uint8) if mask.dtype == torch.bool else pixels, view.size)
     resized = resized.view(mask.dtype)
     return tv_tensors.Mask(resized.flip(-1) if view.mirrored else resized)
-
-
-def _mirrored_order(points: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """The index of the mirror image of each keypoint, for this number of points."""
-    order = list(range(points))
-    for left, right in flip_pairs:
-        if max(left, right) >= points:
-            raise InputError(
-                f"The flip pair ({left}, {right}) does not fit {points} key points: give indices below {points}."
-            )
-        order[left], order[right] = order[right], order[left]
-    return order
 
 
 def random_part(side: int, scale: float, most: int) -> tuple[int, int, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from res2net.errors import InputError
 
-__all__ = ["COCO_PERSON", "PIXEL_MIDDLE", "Keypoints"]
+__all__ = ["COCO_PERSON", "PIXEL_MIDDLE", "Keypoints", "mirrored_order"]
 
 PIXEL_MIDDLE = 0.5
 """Offset from the index of a pixel to the coordinate of its centre, where an image of w pixels spans 0 to w.
@@ -51,14 +52,6 @@ class Keypoints:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
-    def flip_order(self) -> tuple[int, ...]:
-        """The order of the points in the mirrored image: `points[:, flip_order]` after x became `width - x`."""
-        order = list(range(len(self.names)))
-        for left, right in self.flips:
-            order[left], order[right] = right, left
-        return tuple(order)
-
     @classmethod
     def named(cls, names: tuple[str, ...], skeleton: tuple[tuple[int, int], ...] = ()) -> Keypoints:
         """Keypoints by their names: `COCO_PERSON` if these are its names; else left_x and right_x become flips."""
@@ -90,3 +83,21 @@ COCO_PERSON = Keypoints(
     ),
 )
 """The 17 points of people in COCO, with the sigmas of its evaluation (https://cocodataset.org/#keypoints-eval)."""
+
+
+def mirrored_order(count: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
+    """For each of `count` keypoints, the index of the one that takes its position in a mirrored image.
+
+    Raises:
+        InputError: a pair has a point that does not exist, or a point is in two pairs.
+    """
+    order = list(range(count))
+    used = [point for pair in flip_pairs for point in pair]
+    if len(set(used)) < len(used) or not all(0 <= point < count for point in used):
+        raise InputError(
+            f"The flip pairs {list(flip_pairs)} do not fit {count} key points: name each point, 0 to {count - 1}, at "
+            "most once."
+        )
+    for left, right in flip_pairs:
+        order[left], order[right] = right, left
+    return order

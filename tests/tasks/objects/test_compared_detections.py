@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from res2net.errors import InputError
-from res2net.tasks.objects.agreement import DetectionAgreement, compare_detections
+from res2net.tasks.objects.exporter import DetectionAgreement, compare_detections
 
 NAMES = ("boxes", "scores", "labels", "masks")
 BOXES = torch.tensor([[[10.0, 5, 30, 25], [30, 20, 60, 40], [50, 10, 70, 30], [0, 0, 0, 0]]])

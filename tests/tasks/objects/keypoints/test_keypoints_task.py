@@ -16,6 +16,7 @@ from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
 from res2net.images.keypoints import Keypoints as Points
+from res2net.images.keypoints import mirrored_order
 from res2net.images.shapes.dataset import CLASS_NAMES, POINTS, Shapes
 from res2net.images.shapes.scene import Thing, draw_scene
 from res2net.images.sources import DataSource
@@ -151,7 +152,7 @@ def test_the_flip_test_sees_mirrored_points(make, scenes):
     task = make(flip_test=True, sigma=1.5).eval()
     images, targets = batch(task, scenes)
     maps = task.top_down.codec.encode(targets["keypoints"], targets["visibility"])[0]
-    once, order = [], list(POINTS.flip_order)
+    once, order = [], mirrored_order(len(POINTS), POINTS.flips)
 
     class Model(torch.nn.Module):
         stride = 4
@@ -265,6 +266,12 @@ def test_a_mirrored_shape_swaps_left_and_right_alone(seed):
     twin = Thing(thing.silhouette, thing.pattern, (1 - x, y), thing.half_extent, -thing.angle)
     mirrored = np.stack([1 - thing.keypoints[:, 0], thing.keypoints[:, 1]], 1)
     corners = np.stack([1 - thing.corners[:, 0], thing.corners[:, 1]], 1)
-    np.testing.assert_allclose(twin.keypoints, mirrored[list(POINTS.flip_order)])
-    assert [POINTS.names[left] for left in POINTS.flip_order] == ["centre", "top", "left", "bottom", "right"]
+    np.testing.assert_allclose(twin.keypoints, mirrored[mirrored_order(len(POINTS), POINTS.flips)])
+    assert [POINTS.names[left] for left in mirrored_order(len(POINTS), POINTS.flips)] == [
+        "centre",
+        "top",
+        "left",
+        "bottom",
+        "right",
+    ]
     np.testing.assert_allclose(sorted(map(tuple, twin.corners.round(9))), sorted(map(tuple, corners.round(9))))

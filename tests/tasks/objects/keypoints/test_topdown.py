@@ -10,6 +10,7 @@ from torchvision import tv_tensors
 
 from res2net.errors import InputError
 from res2net.images import Transformed, collate
+from res2net.images.keypoints import mirrored_order
 from res2net.images.shapes.dataset import Shapes
 from res2net.tasks.objects.keypoints.crops import (
     CropAugment,
@@ -17,7 +18,6 @@ from res2net.tasks.objects.keypoints.crops import (
     crop_image,
     crop_matrix,
     inverse_matrix,
-    mirrored_order,
     move_points,
 )
 
@@ -155,27 +155,18 @@ def test_everybody_with_a_labelled_point_is_there_once_but_crowds_are_not():
     image, person = people[0]
     assert isinstance(image, tv_tensors.Image)
     assert (image.dtype, tuple(image.shape)) == (torch.uint8, (3, *SIZE))
-    numbers = {name: person[name] for name in ("image_id", "object", "index", "label", "area", "original_size")}
+    numbers = {name: person[name] for name in ("image_id", "object", "index", "label", "original_size")}
     assert numbers == {
         "image_id": 77,
         "object": 2,
         "index": 0,
         "label": 6,
-        "area": 3.0,
         "original_size": (80, 100),
     }
     assert person["box"].tolist() == [5, 5, 30, 60]
     assert people[1][1]["image_id"] == 2
-    assert people[1][1]["area"] == 40 * 50
     with pytest.raises(IndexError):
         people[2]
-
-
-def test_the_area_is_that_of_a_mask_before_that_of_the_box():
-    masks = torch.zeros(1, 80, 100, dtype=torch.bool)
-    masks[0, :3, :5] = True
-    one = target([[0, 0, 10, 10]], [[[1, 1]]], [[2]], masks=tv_tensors.Mask(masks))
-    assert PersonCrops(People((blob(9, 9), one)), size=SIZE)[0][1]["area"] == 15
 
 
 def test_a_data_set_that_tells_its_targets_is_not_read():

@@ -20,6 +20,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2.functional import to_image
 
 from res2net.errors import InputError, check_range
+from res2net.images.keypoints import mirrored_order
 from res2net.images.samples import Sample, Samples, true_targets
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "crop_image",
     "crop_matrix",
     "inverse_matrix",
-    "mirrored_order",
     "move_points",
 ]
 
@@ -78,7 +78,7 @@ class PersonCrops(Dataset[Sample]):
     - `keypoints` `(k, 2)` float32: x and y in pixels of the crop, also outside of it
     - `visibility` `(k,)` uint8: 0 not labelled (the point then has no meaning), 1 hidden, 2 visible
     - `matrix` `(2, 3)` float32: from the crop back to the image (`move_points`)
-    - `box` `(4,)` float32: the person's box in the image, XYXY; `area` of the person there, square pixels
+    - `box` `(4,)` float32: the person's box in the image, XYXY
     - `original_size`: height and width of the image; `image_id` of the image; `object`, its index there
     - `label`, where the objects have any; `index`, its index in this data set
     - `truth`, in evaluation: the target of the whole image as it is, for metrics that compare image by image
@@ -110,7 +110,8 @@ class PersonCrops(Dataset[Sample]):
         padding: float = PADDING,
     ) -> None:
         check_range("padding", padding, 0.5, 4)
-        _check_size(size)
+        for side in size:
+            check_range("size of crops", side, 1)
         self.dataset, self.size, self.padding = dataset, (size[0], size[1]), padding
         self.augment = (augment or CropAugment()) if train else None
         self.flip_pairs = tuple((left, right) for left, right in flip_pairs)
@@ -128,8 +129,6 @@ class PersonCrops(Dataset[Sample]):
         return len(self.people)
 
     def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < len(self.people):
-            raise IndexError(f"index {index} is outside of 0 ... {len(self.people) - 1}")
         image_index, object_index = self.people[index]
         image, target = self.dataset[image_index]
         factor, angle, mirrored = self.augment.draw() if self.augment else (1.0, 0.0, False)
@@ -148,7 +147,6 @@ class PersonCrops(Dataset[Sample]):
             "visibility": visibility,
             "matrix": matrix.to(torch.float32),
             "box": box,
-            "area": _area(target, object_index),
             "original_size": (height, width),
             "image_id": int(target.get("image_id", image_index)),
             "object": object_index,
@@ -235,24 +233,6 @@ def crop_image(image: Any, matrix: Tensor, size: tuple[int, int]) -> tv_tensors.
     return tv_tensors.Image(torch.from_numpy(np.stack(crops)).to(pixels.dtype))
 
 
-def mirrored_order(count: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """For each of `count` key points the one that takes its position in a mirrored image.
-
-    Raises:
-        InputError: a pair has a point that is not there, or a point is in two pairs.
-    """
-    order = list(range(count))
-    used = [point for pair in flip_pairs for point in pair]
-    if len(set(used)) < len(used) or not all(0 <= point < count for point in used):
-        raise InputError(
-            f"The pairs {list(flip_pairs)} do not fit {count} key points: name each point, 0 to {count - 1}, at most "
-            "once."
-        )
-    for left, right in flip_pairs:
-        order[left], order[right] = right, left
-    return order
-
-
 def _people(target: dict[str, Any]) -> list[int]:
     """The indices of objects with a labelled point and a box with area that are no crowds."""
     missing = [name for name in ("boxes", "keypoints", "visibility") if name not in target]
@@ -264,18 +244,3 @@ def _people(target: dict[str, Any]) -> list[int]:
         chosen &= ~target["crowd"]
     indices: list[int] = chosen.nonzero()[:, 0].tolist()
     return indices
-
-
-def _area(target: dict[str, Any], object_index: int) -> float:
-    """Square pixels of an object: as the data set says, else of its mask, else of its box."""
-    if "area" in target:
-        return float(target["area"][object_index])
-    if "masks" in target:
-        return float(target["masks"][object_index].sum())
-    left, top, right, bottom = target["boxes"][object_index].tolist()
-    return float((right - left) * (bottom - top))
-
-
-def _check_size(size: tuple[int, int]) -> None:
-    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-        raise InputError(f"The size {size!r} of crops does not fit: give a height and a width in pixels.")

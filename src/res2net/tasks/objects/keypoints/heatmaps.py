@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from res2net.errors import InputError, check_choice, check_range
-from res2net.tasks.objects.keypoints.crops import mirrored_order, move_points
+from res2net.images.keypoints import mirrored_order
+from res2net.tasks.objects.keypoints.crops import move_points
 
 __all__ = ["REFINEMENTS", "HeatmapCodec", "flip_back", "flip_test"]
 

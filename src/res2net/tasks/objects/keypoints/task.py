@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -16,7 +16,6 @@ from res2net.task.base import TASKS, CreateBackbone, Scoring, Task, frozen
 from res2net.task.result import Result
 from res2net.tasks.objects.base import ObjectTask, keypoints_of
 from res2net.tasks.objects.exporter import DetectorExporter
-from res2net.tasks.objects.keypoints.exporter import HeatmapExporter
 from res2net.tasks.objects.keypoints.options import KeypointsOptions
 from res2net.tasks.objects.keypoints.topdown import SEEN, UNNAMED, TopDown, heatmap_network
 from res2net.weights import Preprocessing
@@ -123,6 +122,29 @@ class Keypoints(ObjectTask):
                 f"The network knows the key points {', '.join(self.points.names)}, and {source.name} has others "
                 f"({', '.join(found)}): give data with the points of the training."
             )
+
+
+class HeatmapExporter(Exporter):
+    """Heat maps of crops of the size of the training; what finds the points in them is not exported."""
+
+    outputs = ("heatmaps",)
+    required_facts = ("keypoints",)
+
+    task: Keypoints
+
+    def set_size(self, size: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """The size of the crops; `InputError` for any other."""
+        height, width = self.task.options.crop
+        if size is not None and tuple(size) != (height, width):
+            raise InputError(
+                f"The network sees crops of {height} x {width} pixels, as it was trained: leave out --size."
+            )
+        return height, width
+
+    def transform(self) -> Callable[[Any], Tensor]:
+        """A whole image as a crop."""
+        prepare = self.task.transform(False)
+        return lambda image: prepare(image, {})[0]
 
 
 class KeypointDetectorExporter(DetectorExporter):

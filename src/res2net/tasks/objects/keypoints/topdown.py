@@ -181,16 +181,20 @@ class TopDown:
         """The objects of the training and of the validation that have key points, each in a crop."""
         options, flips = self.task.options, self.task.points.flips
         augment = CropAugment(options.crop_scale, options.rotation, options.rotate, options.flip)
-        sets = []
-        for samples, train in ((source.train, True), (source.val, False)):
-            crops = PersonCrops(samples, size=self.size, train=train, flip_pairs=flips, augment=augment)
-            sets.append(Transformed(crops, self.transform(train), source.bad_images))
-        return sets[0], sets[1]
+        train, val = (
+            Transformed(
+                PersonCrops(samples, size=self.size, train=train, flip_pairs=flips, augment=augment),
+                self.transform(train),
+                source.bad_images,
+            )
+            for samples, train in ((source.train, True), (source.val, False))
+        )
+        return train, val
 
     def find(self, image: Any, target: Mapping[str, Any]) -> Objects:
         """The objects of an image of a data set, by their boxes."""
         try:
-            people: Any = PersonCrops(_Single(image, dict(target)), size=self.size)
+            people: Any = PersonCrops([(image, dict(target))], size=self.size)
         except InputError:  # nobody there has a key point
             return self.merge([])
         self.task.eval()
@@ -251,19 +255,6 @@ class CropTransform:
             image = crop_image(image, matrix, self.size)
             target = target | {"matrix": matrix, "box": box, "original_size": (height, width)}
         return self.normalise(self.colors(image) if self.colors else image), target
-
-
-class _Single:
-    """One sample as a data set."""
-
-    def __init__(self, image: Any, target: dict[str, Any]) -> None:
-        self.sample = image, target
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> tuple[Any, dict[str, Any]]:
-        return self.sample
 
 
 def _stacked(values: Any) -> Tensor:
