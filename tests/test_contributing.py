@@ -45,6 +45,7 @@ def test_the_text_holds_the_files_of_a_task():
     assert set(FILES) == {"res2net/tasks/size/options.py", "res2net/tasks/size/task.py"}
 
 
+@pytest.mark.slow
 def test_the_task_trains_evaluates_exports_and_predicts(program):
     answers = {}
     for line in COMMANDS.splitlines():

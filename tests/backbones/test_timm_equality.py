@@ -19,6 +19,11 @@ def deep_ones_slow(names):
     return [pytest.param(name, marks=pytest.mark.slow if deep.search(name) else ()) for name in names]
 
 
+FIRST = ("res2net50_26w_4s", "res2next50", "res2net50d", "seresnet50", "dla60_res2net")
+"""One of each kind of block; what is tried of these alone is tried of all in the long run."""
+ONE_OF_EACH = [pytest.param(name, marks=() if name in FIRST else pytest.mark.slow) for name in NAMES]
+
+
 def side(name, odd):
     """Of an image: DLA's poolings drop incomplete windows in timm, so that it takes multiples of 32 only."""
     return -(-odd // 32) * 32 if name.startswith("dla") else odd
@@ -68,7 +73,7 @@ def test_logits_and_gradients(alike, name):
         assert right.norm() > 0
 
 
-@pytest.mark.parametrize("name", ["res2net50_26w_4s", "res2next50", "res2net50d", "seresnet50", "dla60_res2net"])
+@pytest.mark.parametrize("name", [FIRST[0], *(pytest.param(name, marks=pytest.mark.slow) for name in FIRST[1:])])
 def test_a_step_of_training(alike, name):
     ours, reference = pair(alike, name, num_classes=10)
     # Their weights are the same tensors, but statistics are to change in each.
@@ -79,7 +84,7 @@ def test_a_step_of_training(alike, name):
         assert torch.equal(ours.state_dict()[key], tensor), key
 
 
-@pytest.mark.parametrize("name", deep_ones_slow(name for name in NAMES if not name.startswith("dla")))
+@pytest.mark.parametrize("name", [one for one in ONE_OF_EACH if not one.values[0].startswith("dla")])
 @pytest.mark.parametrize("output_stride", [8, 16])
 @torch.no_grad()
 def test_output_strides(alike, name, output_stride):
@@ -89,7 +94,7 @@ def test_output_strides(alike, name, output_stride):
     assert ours.features(x)[-1].shape[2:] == (-(-65 // output_stride), -(-47 // output_stride))
 
 
-@pytest.mark.parametrize("name", deep_ones_slow(NAMES))
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 @pytest.mark.parametrize("in_channels", [1, 5])
 @torch.no_grad()
 def test_channels_of_the_image(alike, name, in_channels):
@@ -98,7 +103,7 @@ def test_channels_of_the_image(alike, name, in_channels):
     assert_identical(ours(x), reference(x))
 
 
-@pytest.mark.parametrize("name", deep_ones_slow(NAMES))
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 @torch.no_grad()
 def test_pyramids_of_features(alike, name):
     """Both begin with the stem at stride 2."""

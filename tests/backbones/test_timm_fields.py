@@ -24,7 +24,12 @@ def positive(model):
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("inception_v3", (75, 2400)), ("densenet121", (32, 4800)), ("hrnet_w18_small", (32, 2560)), ("vgg11", (32, 640))],
+    [
+        pytest.param("inception_v3", (75, 2400), marks=pytest.mark.slow),
+        pytest.param("densenet121", (32, 4800), marks=pytest.mark.slow),
+        ("hrnet_w18_small", (32, 2560)),
+        ("vgg11", (32, 640)),
+    ],
 )
 @pytest.mark.parametrize("axis", [-1, -2])
 def test_fields_are_those_of_gradients(monkeypatch, name, size, axis):

@@ -11,7 +11,8 @@ import res2net
 from res2net.export import FORMATS, RUNTIMES, load_runtime, read_artefact
 from res2net.weights import save
 
-FORMATS_TRIED = ("pt2", "onnx", "openvino")
+FORMATS_TRIED = ("onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pt2", "openvino")))
+"""tests/export tries each format too, without the command."""
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,7 @@ def test_int8_that_takes_other_classes_is_not_written(refused, trained, images, 
     assert is_empty()
 
 
+@pytest.mark.slow
 def test_features_in_int8_that_are_far_off_are_not_written(refused, trained, images, spoiled, nothing_written):
     folder, is_empty = nothing_written
     spoiled("onnx", torch.neg)
@@ -149,7 +151,9 @@ def test_features_in_int8_that_are_far_off_are_not_written(refused, trained, ima
     assert is_empty()
 
 
-@pytest.mark.parametrize("name", ["a.xml", "a.bin", "a.xml.json"])
+@pytest.mark.parametrize(
+    "name", ["a.bin", *(pytest.param(name, marks=pytest.mark.slow) for name in ("a.xml", "a.xml.json"))]
+)
 def test_files_that_are_there_stay(run, refused, trained, tmp_path, name):
     (tmp_path / name).write_text("mine")
     words = ["export", trained.best, "--to", "openvino", "--out", tmp_path / "a.xml"]

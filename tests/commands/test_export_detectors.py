@@ -18,11 +18,11 @@ from res2net.task.base import TASKS
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
 CASES = [
-    ("detect", "faster_rcnn", "onnx"),
+    pytest.param("detect", "faster_rcnn", "onnx", marks=pytest.mark.slow),
     ("detect", "faster_rcnn", "pt2"),
-    ("detect", "retinanet", "onnx"),
+    pytest.param("detect", "retinanet", "onnx", marks=pytest.mark.slow),
     ("instance", "mask_rcnn", "onnx"),
-    ("instance", "mask_rcnn", "openvino"),
+    pytest.param("instance", "mask_rcnn", "openvino", marks=pytest.mark.slow),
 ]
 SIZES = {("faster_rcnn", "pt2"): ["--size", 64, 96, "--batch-size", 2]}
 """Of the images where they are not squares of 64 pixels."""

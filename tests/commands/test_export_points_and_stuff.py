@@ -32,9 +32,9 @@ WORDS = {
 }
 CASES = [
     ("simple_baseline", "onnx"),
-    ("keypoint_rcnn", "onnx"),
-    ("keypoint_rcnn", "openvino"),
-    ("panoptic_fpn", "onnx"),
+    pytest.param("keypoint_rcnn", "onnx", marks=pytest.mark.slow),
+    pytest.param("keypoint_rcnn", "openvino", marks=pytest.mark.slow),
+    pytest.param("panoptic_fpn", "onnx", marks=pytest.mark.slow),
     ("panoptic_fpn", "pt2"),
 ]
 

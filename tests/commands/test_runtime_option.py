@@ -9,7 +9,8 @@ from PIL import Image
 
 from res2net.export import FORMATS
 
-FORMATS_TRIED = ("pt2", "onnx", "openvino")
+FORMATS_TRIED = ("onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pt2", "openvino")))
+"""tests/export tries each format too, without the command."""
 
 
 @pytest.fixture(scope="module")

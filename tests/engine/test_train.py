@@ -88,6 +88,7 @@ def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(small_r
     assert not equal(weights(first), weights(other))
 
 
+@pytest.mark.slow
 def test_training_learns(small_run, console):
     """Far above chance on the training images themselves: the loss falls and the evaluation sees it."""
     optim = {"epochs": 30, "optimizer": "adamw", "lr": 3e-3, "weight_decay": 0.0}

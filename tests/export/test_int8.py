@@ -49,7 +49,7 @@ def test_the_classes_are_those_of_the_network(network, in_int8, batches, format_
     assert 1e-4 < agreement.relative < 0.3  # it is in int8, and right
 
 
-@pytest.mark.parametrize("format_name", [pytest.param("onnx", marks=pytest.mark.slow), "openvino"])
+@pytest.mark.parametrize("format_name", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_ranges_do_not_depend_on_the_size_of_batches(network, batches, in_int8, described, tmp_path, format_name):
     images = torch.cat(batches).split(1)
     path = tmp_path / f"alone{FORMATS[format_name]}"

@@ -122,7 +122,10 @@ NETWORKS = {
 
 
 # Large, and made of what the others are made of.
-LARGE = ("csp darknet", "efficientnet of timm", "fastvit", "hrnet", "inception v3", "r(2+1)d", "regnet y", "xception")
+LARGE = (
+    *("csp darknet", "efficientnet of timm", "efficientnet of torchvision", "fastvit", "googlenet", "hrnet"),
+    *("inception v3", "mobilenet v2", "r(2+1)d", "regnet x", "regnet y", "repvgg", "resnest", "xception"),
+)
 
 
 @pytest.fixture(

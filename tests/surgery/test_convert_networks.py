@@ -54,8 +54,7 @@ FULL_OF_TIMM = [
 ]
 # The budget in parameters is kept by every small network above; these are the rest of what budgets depend on.
 QUICK = [
-    *(("resnet50", "parameters"), ("resnet50", "macs"), ("mobilenet_v2", "macs"), ("convnext_tiny", "macs")),
-    *(("regnetx_008", "macs"), ("resnest50d_4s2x40d", "parameters"), ("skresnet18", "macs")),
+    *(("resnet50", "parameters"), ("resnet50", "macs"), ("mobilenet_v2", "macs"), ("skresnet18", "macs")),
 ]
 
 

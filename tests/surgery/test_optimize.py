@@ -70,7 +70,12 @@ def check_exact(model, *shapes):
 SIZES = {1: ((2, 200), (1, 133)), 2: ((2, 64, 64), (1, 97, 75)), 3: ((1, 8, 32, 32), (1, 5, 41, 37))}
 
 
-@pytest.mark.parametrize("name", SMALL)
+LARGER = ("cifar_res2next29_6c24w_4s", "blres2net50_26w_4s", "res2netplus50_26w_4s")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGER else ()) for name in SMALL]
+)
 def test_every_family_stays_the_same_function(name):
     torch.manual_seed(0)
     model = create_model(name, num_classes=7, **SMALL[name])
@@ -86,7 +91,14 @@ def test_every_model_stays_the_same_function(name):
     check_exact(model, *((batch, model.in_channels, *size) for batch, *size in sizes))
 
 
-@pytest.mark.parametrize("graph", ["official", "mmdet", "paddle", "detectron2", "maskrcnn"])
+@pytest.mark.parametrize(
+    "graph",
+    [
+        "official",
+        "paddle",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mmdet", "detectron2", "maskrcnn")),
+    ],
+)
 def test_every_graph_stays_the_same_function(graph):
     torch.manual_seed(0)
     check_exact(create_model("res2net14_26w_4s", graph=graph), (2, 3, 64, 64), (1, 3, 65, 71))
@@ -121,7 +133,9 @@ def test_every_chain_stays_the_same_function(order, mode, split_order, act):
             id="converted regnet",
             marks=pytest.mark.slow,
         ),
-        pytest.param(lambda: convert(tv.mobilenet_v2(num_classes=5))[0], id="converted mobilenet"),
+        pytest.param(
+            lambda: convert(tv.mobilenet_v2(num_classes=5))[0], id="converted mobilenet", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_networks_of_others_and_converted_ones_stay_the_same_function(make):
