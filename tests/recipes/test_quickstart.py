@@ -14,12 +14,11 @@ from PIL import Image
 from rich.console import Console
 
 from res2net import create_model
-from res2net.engine.compare import Comparison, compare
 from res2net.engine.config import DataConfig
 from res2net.engine.train import Trained
 from res2net.images.transforms import TrainAugment
 from res2net.measure import count
-from res2net.recipes.quickstart import MODELS, SEEDS, by_size, quickstart, verdict, write_report
+from res2net.recipes.quickstart import MODELS, SEEDS, Comparison, by_size, compare, quickstart, verdict, write_report
 from res2net.task.base import Evaluation
 from res2net.tasks.classify.report import SIZES, count_by_size
 

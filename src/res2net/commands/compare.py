@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,7 +77,7 @@ def run(arguments: Sequence[str]) -> None:
     check_output(out, PAGES, overwrite=chosen.overwrite)
 
     from res2net.engine.module import describe_skipped
-    from res2net.engine.sheet import Readable, Scores, choose, compare_images
+    from res2net.engine.sheet import Scores, choose, compare_images, is_readable
     from res2net.report.progress import progress_bar
 
     models = load_all(files, name, chosen)
@@ -88,7 +89,7 @@ def run(arguments: Sequence[str]) -> None:
         console.out(f"Without ground truth: {unknown}", highlight=False)
     scores = None if unknown else Scores(tasks, source)
     total = len(source.val)
-    readable = Readable(source)
+    broken: dict[str, str] = {}
     with progress_bar(Console(stderr=True)) as bar:
         watched = bar.add_task("scores", total=min(total, chosen.among), note="", visible=chosen.pick == "differ")
 
@@ -104,9 +105,9 @@ def run(arguments: Sequence[str]) -> None:
             seed=chosen.seed,
             among=chosen.among,
             difference=None if scores is None else difference,
-            usable=readable if chosen.bad_images == "skip" else None,
+            usable=partial(is_readable, source, broken) if chosen.bad_images == "skip" else lambda _: True,
         )
-        skipped = [f"{path} ({reason})" for path, reason in readable.broken.items()]
+        skipped = [f"{path} ({reason})" for path, reason in broken.items()]
         if skipped and not indices:
             raise InputError(f"No image could be read: fix {skipped[0]} and the others.")
         drawing = bar.add_task("images", total=len(indices), note="")

@@ -45,8 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     started = time.monotonic()
 
     from res2net.engine.callbacks import StoppedError
-    from res2net.engine.compare import compare
-    from res2net.recipes.quickstart import MODELS, SEEDS, by_size, quickstart, verdict, write_report
+    from res2net.recipes.quickstart import MODELS, SEEDS, by_size, compare, quickstart, verdict, write_report
 
     console = Console()
     console.print(

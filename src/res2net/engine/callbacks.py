@@ -112,8 +112,7 @@ class RunRecorder(L.Callback):
         self.best: dict[str, float] = {}
         self._loss = torch.zeros((), dtype=torch.float64)
         self._images, self._batches, self._seconds = 0, 0, 0.0
-        self._since = 0.0
-        self._lr = 0.0
+        self._since, self._lr = 0.0, 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Reset the counters of the epoch."""
@@ -194,11 +193,11 @@ class RunRecorder(L.Callback):
 
     def _epoch_line(self, row: dict[str, float], epochs: int, best: bool, task: Task) -> str:
         scoring = task.scoring
-        names = [name for name in row if name.startswith("val_") and name != "val_loss"]
+        metrics = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
         scores = "  ".join(
-            f"{name.removeprefix('val_')} {row[name]:.2f} {scoring.unit(name.removeprefix('val_'))}"
-            for name in names
-            if not scoring.headline or name.removeprefix("val_") in scoring.headline
+            f"{name} {value:.2f} {scoring.unit(name)}"
+            for name, value in metrics.items()
+            if name != "loss" and name in (scoring.headline or metrics)
         )
         scores = f"{scores} {scoring.note}".rstrip()
         loss = f"val loss {row['val_loss']:.3f}  " if "val_loss" in row else ""
@@ -268,7 +267,7 @@ class GracefulStop(L.Callback):
         between_updates = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if self.asked and between_updates and batch_idx + 1 < len(self.loader):
             trainer.save_checkpoint(self.folder.state)
-            self._stop()
+            raise StoppedError(self.folder.path)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note that a stop now waits for the evaluation."""
@@ -281,7 +280,7 @@ class GracefulStop(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop between epochs, or before the final evaluation; the state has been saved already."""
         if self.asked:
-            self._stop()
+            raise StoppedError(self.folder.path)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the epoch and the batch at which the loader has to resume."""
@@ -316,6 +315,3 @@ class GracefulStop(L.Callback):
         # `res2net train ... | tee log`, or if the signal arrived while another line was being printed.
         with contextlib.suppress(OSError, RuntimeError, SystemExit):
             self.console.print(f"Stopping after this {until} (press Ctrl-C again to stop at once) ...")
-
-    def _stop(self) -> None:
-        raise StoppedError(self.folder.path)

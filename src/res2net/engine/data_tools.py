@@ -24,9 +24,9 @@ __all__ = [
     "DataCheck",
     "Part",
     "class_table",
+    "evenly_spaced",
     "fault_table",
     "open_parts",
-    "spread",
 ]
 
 Cell = tuple[Image.Image, str]
@@ -103,7 +103,7 @@ def open_parts(source: str) -> list[Part]:
         raise InputError(f"{source} is neither a {known} nor a data set of classes: {error}") from error
 
 
-def spread(indices: Sequence[int], count: int) -> list[int]:
+def evenly_spaced(indices: Sequence[int], count: int) -> list[int]:
     """At most `count` of the indices, evenly spaced."""
     count = min(count, len(indices))
     return [indices[number * len(indices) // count] for number in range(count)]

@@ -13,6 +13,7 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch.callbacks import LambdaCallback
 from rich.console import Console
 from torch.utils.data import DataLoader
 from torchmetrics import Metric, MetricCollection
@@ -116,23 +117,13 @@ def evaluate(
         console: where progress is shown; None shows nothing.
     """
     module = TaskModule(task, channels_last=channels_last, metric=metric)
-    capture = _EvaluationCapture()
-    callbacks = [capture, RunProgress(console)] if console else [capture]
+    ended: list[Evaluation] = []
+    capture = LambdaCallback(on_validation_epoch_end=lambda *_: ended.append(module.evaluation()))
+    callbacks = [capture, *([RunProgress(console)] if console else [])]
     trainer = make_trainer(accelerator, precision, callbacks=callbacks, logger=False)
     with quiet():
         trainer.validate(module, loader, verbose=False)
-    assert capture.evaluation is not None
-    return capture.evaluation
-
-
-class _EvaluationCapture(L.Callback):
-    """Stores the result of an evaluation when it ends."""
-
-    evaluation: Evaluation | None = None
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, TaskModule)
-        self.evaluation = pl_module.evaluation()
+    return ended[0]
 
 
 def workers_for(source: DataSource) -> int:

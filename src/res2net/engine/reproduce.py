@@ -40,8 +40,10 @@ def reproduce(recipe: Recipe, config: TrainConfig[Any], console: Console) -> Tab
     source = open_data(config)
     torch.manual_seed(config.seed)
     untrained = make_task(config, source)
-    variants: Callable[[Task], Mapping[str, Task]] = _function(recipe.variants) or (lambda task: {"": task})
-    compared: dict[str, Any] = dict((_function(recipe.baselines) or _no_baselines)(untrained, source))
+    variants: Callable[[Task], Mapping[str, Task]] = (
+        _function(recipe.variants) if recipe.variants else lambda task: {"": task}
+    )
+    compared: dict[str, Any] = dict(_function(recipe.baselines)(untrained, source)) if recipe.baselines else {}
     compared |= {f"untrained{way and ', '}{way}": task for way, task in variants(untrained).items()}
     scores: dict[str, Mapping[str, float]] = {}
     for name, one in compared.items():
@@ -62,14 +64,8 @@ def _metrics(task: Task, source: DataSource, config: TrainConfig[Any], console: 
     return evaluate(task, eval_loader(samples, config.data.batch_size), console=console).metrics
 
 
-def _no_baselines(untrained: Task, source: DataSource) -> Mapping[str, Any]:
-    return {}
-
-
 def _function(target: str) -> Any:
-    """Import the function that `module:function` names; None for an empty string."""
-    if not target:
-        return None
+    """Import the function that `module:function` names."""
     module, function = target.split(":")
     return getattr(importlib.import_module(module), function)
 

@@ -21,7 +21,7 @@ from res2net.images.loader import eval_loader
 from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task, device_of
 
-__all__ = ["Compared", "Readable", "Scores", "choose", "compare_images", "evaluate_image"]
+__all__ = ["Compared", "Scores", "choose", "compare_images", "evaluate_image", "is_readable"]
 
 BATCH = 32
 """Batch size for images that yield several samples, such as crops of people."""
@@ -62,22 +62,14 @@ def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
     return evaluation_of(task, records, metric)
 
 
-class Readable:
-    """Checks whether the validation image at an index can be read, and records those that cannot."""
-
-    def __init__(self, source: DataSource) -> None:
-        self._samples = source.val
-        self.broken: dict[str, str] = {}
-        """The path of each broken image, with the reason."""
-
-    def __call__(self, index: int) -> bool:
-        """Whether the image can be read."""
-        try:
-            self._samples[index]
-        except BadImage as error:
-            self.broken[error.path] = error.reason
-            return False
-        return True
+def is_readable(source: DataSource, broken: dict[str, str], index: int) -> bool:
+    """Whether the validation image at an index can be read; if not, its path and the reason are added to `broken`."""
+    try:
+        source.val[index]
+    except BadImage as error:
+        broken[error.path] = error.reason
+        return False
+    return True
 
 
 class Scores:
@@ -116,7 +108,7 @@ def choose(
     seed: int = 0,
     among: int = 200,
     difference: Callable[[int], float] | None = None,
-    usable: Callable[[int], bool] | None = None,
+    usable: Callable[[int], bool] = lambda _: True,
 ) -> list[int]:
     """Choose images of a data set and return their indices.
 
@@ -134,13 +126,13 @@ def choose(
     """
     check_choice("pick", pick, Pick)
     if pick == "first":
-        return list(islice(filter(usable or (lambda _: True), range(total)), count))
+        return list(islice(filter(usable, range(total)), count))
     shuffled = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).tolist()
     if pick == "random":
-        return sorted(islice(filter(usable or (lambda _: True), shuffled), count))
+        return sorted(islice(filter(usable, shuffled), count))
     if difference is None:
         raise InputError("Nothing is known of these images by which models could differ: choose first or random.")
-    differences = {index: difference(index) for index in sorted(shuffled[:among]) if usable is None or usable(index)}
+    differences = {index: difference(index) for index in filter(usable, sorted(shuffled[:among]))}
     return sorted(differences, key=lambda index: -differences[index])[:count]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from res2net.engine.data_tools import FALLBACK, Cell, class_table, fault_table, spread
+from res2net.engine.data_tools import FALLBACK, Cell, class_table, evenly_spaced, fault_table
 from res2net.images.decode import BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import ImageFiles
@@ -52,7 +52,7 @@ class ClassesPart:
         cells: list[Cell] = []
         each = -(-count // len(self.splits))
         for images in self.splits.values():
-            for index in spread(list(range(len(images))), each):
+            for index in evenly_spaced(list(range(len(images))), each):
                 try:
                     image, target = images[index]
                 except BadImage:

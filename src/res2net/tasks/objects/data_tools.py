@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from res2net.engine.data_tools import CHECKS, Cell, DataCheck, class_table, fault_table, spread
+from res2net.engine.data_tools import CHECKS, Cell, DataCheck, class_table, evenly_spaced, fault_table
 from res2net.images.decode import BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.report import Column, Table
@@ -70,7 +70,7 @@ class ObjectsPart:
         for split in self.splits.values():
             images = ObjectImages(split, split.available())
             full = [index for index in range(len(images)) if images.rows(index)]
-            for index in spread(full or list(range(len(images))), each):
+            for index in evenly_spaced(full or list(range(len(images))), each):
                 try:
                     cells.append(self._drawn(images, index))
                 except BadImage:

@@ -24,8 +24,8 @@ from res2net.engine.data_tools import (
     Conversion,
     DataCheck,
     class_table,
+    evenly_spaced,
     fault_table,
-    spread,
 )
 from res2net.engine.options import BadAnnotations
 from res2net.errors import InputError, check_choice, check_range
@@ -104,7 +104,7 @@ class PixelsPart:
         """As of `Part`."""
         cells: list[Cell] = []
         for images in self.splits.values():
-            for index in spread(list(range(len(images))), -(-count // len(self.splits))):
+            for index in evenly_spaced(list(range(len(images))), -(-count // len(self.splits))):
                 try:
                     cells.append(self._drawn(images, index))
                 except BadImage:

@@ -4,10 +4,11 @@ import math
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from res2net import create_model
-from res2net.engine.compare import Comparison, compare
 from res2net.engine.train import Trained
+from res2net.recipes.quickstart import Comparison, compare, quickstart
 from res2net.task.base import Evaluation
 from res2net.tasks.classify.task import Classify, ClassifyOptions
 from res2net.weights import Preprocessing
@@ -65,18 +66,19 @@ def test_one_seed_has_no_deviation():
     assert table.rows[0][3:5] == (50.0, None)
 
 
-def test_the_models_take_turns_with_the_same_seeds(small_run, console, tmp_path):
+def test_the_models_take_turns_with_the_same_seeds(tmp_path, monkeypatch):
     asked = []
 
     def note(config, *, console):
         asked.append(config)
         return config
 
-    base = small_run()
+    monkeypatch.setattr("res2net.recipes.quickstart.train", note)
+    base = quickstart("resnet20_tiny")
     # Two recipes of one model are told apart as well.
     configs = {"slow": base, "fast": replace(base, optim=replace(base.optim, lr=1.0))}
-    found = compare(configs, (3, 5), tmp_path / "all", console, run=note)
-    assert [(config.optim.lr, config.seed) for config in asked] == [(0.05, 3), (1.0, 3), (0.05, 5), (1.0, 5)]
+    found = compare(configs, (3, 5), tmp_path / "all", Console(quiet=True))
+    assert [(config.optim.lr, config.seed) for config in asked] == [(0.005, 3), (1.0, 3), (0.005, 5), (1.0, 5)]
     assert len({config.out for config in asked}) == 4
     assert all(config.out.startswith(str(tmp_path / "all")) for config in asked)
     assert [replace(config, seed=0, out=base.out) for config in asked] == [*configs.values()] * 2
