@@ -64,11 +64,9 @@ class Case:
     """A measurement: one model in one runtime and precision."""
 
     model: str
-    """Name of the model."""
     runtime: str
-    """Name of a runtime of `RUNTIMES`."""
+    """A name of `RUNTIMES`."""
     precision: Precision
-    """Precision of the computation."""
     batch: int
     """Images per call."""
     size: int
@@ -95,7 +93,6 @@ class Setting:
     channels_last: bool = True
     """Whether networks and images in torch are in channels-last memory format."""
     device: Device = "cpu"
-    """Device of networks and images in torch."""
 
 
 def plan(
@@ -168,9 +165,7 @@ class Subject:
     name: str
     """Name as given by the user."""
     model: nn.Module
-    """The network."""
     channels: int
-    """Channels of its images."""
     side: int
     """Default side of its images in pixels."""
     ours: bool
@@ -235,8 +230,5 @@ def random_images(batch: int, channels: int, size: int) -> Tensor:
 
 def published_top1(name: str) -> float | None:
     """Top-1 accuracy on ImageNet in percent of the first published weights of a model; None if there are none."""
-    for record in records(name.removeprefix(TIMM)):
-        for what, value in record.metrics.items():
-            if what.startswith("top-1 accuracy"):
-                return value
-    return None
+    claims = [claim for record in records(name.removeprefix(TIMM)) for claim in record.metrics.items()]
+    return next((value for what, value in claims if what.startswith("top-1 accuracy")), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from typing import Any
 from res2net.bench.cases import Case, Setting, Subject, random_images
 from res2net.bench.runtimes import runtime_precision
 from res2net.export.runtimes import openvino_core, openvino_hints
-from res2net.optional import needs
 from res2net.report import Column, Table
 
 __all__ = ["Layer", "kind_table", "layer_table", "profile_layers"]
@@ -39,20 +39,13 @@ class Layer:
 
 
 def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -> list[Layer]:
-    """Measure the layers of a case in the order of execution; those that take no time are left out.
+    """Measure the layers of a case of OpenVINO, whose `file` is from `export_case`, in the order of execution.
 
-    Args:
-        case: a case whose runtime is OpenVINO.
-        subject: the network of the case.
-        setting: the settings of the benchmark.
-        file: the exported network, from `export_case`.
-
-    Raises:
-        InputError: OpenVINO is not installed.
+    Layers that take no time are left out. Raises `InputError` if OpenVINO is not installed.
     """
-    with needs("OpenVINO", extra="export"):
-        import openvino
     core = openvino_core()
+    import openvino
+
     model = core.read_model(str(file))
     hints = openvino_hints(runtime_precision(case), setting.threads) | {"PERF_COUNT": True}
     compiled = core.compile_model(model, "CPU", hints)
@@ -71,10 +64,8 @@ def profile_layers(case: Case, subject: Subject, setting: Setting, file: Path) -
     originals = original_names(compiled.get_runtime_model())
     layers = []
     for name, step in steps.items():
-        seconds = sorted(times[name])[len(times[name]) // 2]
-        cost = sum(
-            costs.get(original, 0.0) for original in {short(original) for original in originals.get(name, (name,))}
-        )
+        seconds = statistics.median_high(times[name])
+        cost = sum(costs.get(original, 0.0) for original in set(map(short, originals.get(name, (name,)))))
         if seconds > 0 or cost > 0:
             layers.append(Layer(name, step.node_type, step.exec_type, seconds, cost))
     return layers
@@ -99,12 +90,11 @@ def operations_by_name(model: Any) -> dict[str, float]:
 
 def original_names(model: Any) -> dict[str, tuple[str, ...]]:
     """The original layers of each layer of an executed OpenVINO model."""
-    found = {}
-    for node in model.get_ops():
-        info = node.get_rt_info()
-        if "originalLayersNames" in info:
-            found[node.get_friendly_name()] = tuple(str(info["originalLayersNames"].value).split(","))
-    return found
+    return {
+        node.get_friendly_name(): tuple(str(info["originalLayersNames"].value).split(","))
+        for node in model.get_ops()
+        if "originalLayersNames" in (info := node.get_rt_info())
+    }
 
 
 def kind_table(layers: Sequence[Layer], title: str, peak: float | None = None) -> Table:
@@ -113,12 +103,13 @@ def kind_table(layers: Sequence[Layer], title: str, peak: float | None = None) -
     for layer in layers:
         kinds[layer.kind].append(layer)
     total = sum(layer.seconds for layer in layers)
-    rows = []
-    for kind, members in sorted(kinds.items(), key=lambda entry: -sum(layer.seconds for layer in entry[1])):
-        seconds = sum(layer.seconds for layer in members)
-        operations = sum(layer.operations for layer in members)
-        rows.append((kind, len(members), *costs(seconds, total, operations, peak)))
-    rows.append(("all", len(layers), *costs(total, total, sum(layer.operations for layer in layers), peak)))
+
+    def row(kind: str, members: Sequence[Layer]) -> tuple[Any, ...]:
+        seconds, operations = (sum(getattr(layer, what) for layer in members) for what in ("seconds", "operations"))
+        return kind, len(members), *costs(seconds, total, operations, peak)
+
+    slowest_first = sorted(kinds.items(), key=lambda entry: -sum(layer.seconds for layer in entry[1]))
+    rows = [row(kind, members) for kind, members in (*slowest_first, ("all", layers))]
     return Table(title, (Column("kind"), Column("layers"), *COSTS), rows)
 
 
@@ -143,9 +134,7 @@ COSTS = (
 )
 
 
-def costs(
-    seconds: float, total: float, operations: float, peak: float | None
-) -> tuple[float | None, float | None, float | None, float | None, float | None]:
+def costs(seconds: float, total: float, operations: float, peak: float | None) -> tuple[float | None, ...]:
     """The cells of the columns `COSTS`."""
     rate = operations / seconds if operations and seconds else None
     return (

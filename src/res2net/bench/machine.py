@@ -94,11 +94,7 @@ def read_usage() -> Usage:
 
 
 class LoadMonitor:
-    """Measures, from its creation on, how much other programs use the cores of this process.
-
-    Args:
-        read: reads the clocks.
-    """
+    """Measures, from its creation on, how much other programs use the cores of this process."""
 
     def __init__(self, read: Callable[[], Usage] = read_usage) -> None:
         self.read = read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import sys
@@ -26,12 +27,7 @@ def peak_memory(case: Case, setting: Setting, file: Path | None) -> float:
     """Measure the peak memory of a process while it runs a case, in MiB, minus the memory of the imported libraries.
 
     It consists of the weights, in the layout of the runtime, the activations, and in training the gradients and the
-    state of the optimizer. On a GPU it is the memory that torch allocates there.
-
-    Args:
-        case: the case to run.
-        setting: the settings of the benchmark.
-        file: the exported network, from `export_case`.
+    state of the optimizer. On a GPU it is the memory that torch allocates there. The file is from `export_case`.
 
     Raises:
         InputError: the process was killed, for example because memory ran out.
@@ -59,23 +55,16 @@ def measure(case: Case, setting: Setting, file: Path | None) -> float:
         # The network in torch is in memory as well, but the file does not need it.
         before = resident("VmRSS")
         run = make_run(case, subject, setting, file)
-    reset_peak(setting)
+    if setting.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):  # where the system does not support it
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     for _ in range(CALLS):
         run()
     if setting.device == "cuda":
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() / 2**20
     return resident("VmHWM") - before
-
-
-def reset_peak(setting: Setting) -> None:
-    """Reset the peak to the memory in use now, where the system supports it."""
-    if setting.device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-    except OSError:
-        return
 
 
 def resident(field: str) -> float:

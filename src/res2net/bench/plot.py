@@ -50,10 +50,10 @@ def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | No
     case = results[0].case
     names = list(dict.fromkeys(result.case.model for result in results))
     known = accuracy is not None and all(name in accuracy for name in names)
-    values: dict[str, float] = {}
-    for result in results:
-        name = result.case.model
-        values[row_name(name)] = accuracy[name] if accuracy and known else result.counts.parameters / 1e6
+    values = {
+        row_name(name := result.case.model): accuracy[name] if accuracy and known else result.counts.parameters / 1e6
+        for result in results
+    }
     rows = row_heights(values)
     figure = new_figure(1.4 + max(rows.values()) - min(rows.values()))
     axes = figure.subplots()

@@ -23,11 +23,9 @@ class Result:
     """The result of one case."""
 
     case: Case
-    """The case that was measured."""
     counts: Counts
     """Parameters and MACs of the original network, for one image."""
     samples: Samples
-    """Measured times."""
     base: Samples
     """Measured times of the first case of the group."""
     peak: float | None = None
@@ -77,11 +75,9 @@ class Benchmark:
     """All results of one run, ordered by group."""
 
     results: Sequence[Result]
-    """Results of all cases that were measured."""
     peaks: Mapping[Precision, float]
     """Peak performance of the machine by precision, in operations per second."""
     setting: Setting
-    """Settings of the benchmark."""
     machine: Mapping[str, Any]
     """Description of the machine."""
     warnings: Sequence[str] = field(default_factory=list)
@@ -96,8 +92,7 @@ class Benchmark:
 
     def tables(self) -> Iterator[Table]:
         """Iterate over the tables, one per group."""
-        for group in self.groups():
-            yield result_table(group)
+        return map(result_table, self.groups())
 
     def peak_line(self) -> str:
         """A sentence with the peak performance of the machine."""
@@ -127,15 +122,11 @@ def result_table(group: Sequence[Result]) -> Table:
     what = "Training step" if case.training else "Latency"
     title = f"{what}, {case.batch} image{'s' if case.batch > 1 else ''} of {case.size} px; ratio: time over the first"
     columns = [
-        Column("model"),
-        Column("runtime"),
-        Column("precision"),
+        *map(Column, ("model", "runtime", "precision")),
         Column("median", "ms", best="low"),
-        Column("quartiles"),
-        Column("least"),
+        *map(Column, ("quartiles", "least")),
         Column("images/s", digits=1),
-        Column("ratio"),
-        Column("quartiles"),
+        *map(Column, ("ratio", "quartiles")),
         Column("peak", "%", digits=0),
     ]
     rows: list[tuple[Any, ...]] = []
@@ -143,9 +134,7 @@ def result_table(group: Sequence[Result]) -> Table:
         time, base = result.time, result.ratio
         rows.append(
             (
-                result.case.model,
-                result.case.runtime,
-                result.case.precision,
+                *(result.case.model, result.case.runtime, result.case.precision),
                 1e3 * time.median,
                 f"{1e3 * time.low:.2f} - {1e3 * time.high:.2f}",
                 1e3 * time.least,

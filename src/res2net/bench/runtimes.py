@@ -34,16 +34,9 @@ compiled."""
 
 
 def make_run(case: Case, subject: Subject, setting: Setting, file: Path | None = None) -> Run:
-    """Prepare a case and call it once.
+    """Prepare a case, call it once, and return the function to measure.
 
-    Args:
-        case: the case.
-        subject: its network.
-        setting: the settings of the benchmark.
-        file: the exported network, from `export_case`, for a runtime that runs files.
-
-    Returns:
-        The function to measure.
+    Runtimes that run files need the one of `export_case`.
 
     Raises:
         InputError: the network does not run in this runtime and precision.

@@ -24,13 +24,11 @@ class Spread:
     """The distribution of several values."""
 
     median: float
-    """The median."""
     low: float
     """The lower quartile."""
     high: float
     """The upper quartile."""
     least: float
-    """The minimum."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:

@@ -14,7 +14,7 @@ from res2net.commands.parser import parse
 from res2net.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from res2net.weights import Checkpoint
+    from res2net.weights import Checkpoint, WeightRecord
 
 __all__ = ["run"]
 
@@ -176,15 +176,13 @@ def list_published(pattern: str) -> None:
         hint = nearest(pattern.strip("*"), {record.model for record in records()}) or "see `res2net weights list`."
         raise InputError(f"No model with published weights matches {pattern!r}: {hint}")
     columns = [*(Column(heading) for heading in ("model", "tag", "from", "format", "graph")), Column("top-1", "%")]
-    rows = [
-        (record.model, record.tag, record.source, record.format, record.graph, top1(record.metrics)) for record in found
-    ]
+    rows = [(record.model, record.tag, record.source, record.format, record.graph, top1(record)) for record in found]
     Console().print(Table("Published weights", columns, rows).to_rich())
 
 
-def top1(metrics: Mapping[str, float]) -> float | None:
-    """The first top-1 accuracy among metrics; None if there is none."""
-    return next((value for what, value in metrics.items() if what.startswith("top-1 accuracy")), None)
+def top1(record: WeightRecord) -> float | None:
+    """The first top-1 accuracy of published weights in percent; None if there is none."""
+    return next((value for what, value in record.metrics.items() if what.startswith("top-1 accuracy")), None)
 
 
 def shortened(names: Sequence[str]) -> str:

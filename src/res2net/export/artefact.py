@@ -90,23 +90,17 @@ def is_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
-def is_shape(value: Any) -> bool:
-    """Whether a value is a list of at least three positive integers."""
-    return isinstance(value, list) and len(value) > 2 and all(type(size) is int and size > 0 for size in value)
-
-
-def is_training(value: Any) -> bool:
-    """Whether a value is a dictionary in which the settings of `TRAINING`, if present, are numbers."""
-    return isinstance(value, dict) and all(type(value.get(name, 0)) in (int, float) for name in TRAINING)
-
-
 VALIDATORS: dict[str, Callable[[Any], bool]] = {
     "task": lambda value: isinstance(value, str),
-    "input_shape": is_shape,
+    "input_shape": lambda value: (
+        isinstance(value, list) and len(value) > 2 and all(type(size) is int and size > 0 for size in value)
+    ),
     "dynamic_batch": lambda value: isinstance(value, bool),
     "outputs": is_strings,
     "class_names": is_strings,
     "task_metadata": lambda value: isinstance(value, dict),
-    "training": is_training,
+    "training": lambda value: (
+        isinstance(value, dict) and all(type(value.get(name, 0)) in (int, float) for name in TRAINING)
+    ),
 }
 """Checks of the fields that the code relies on, by name."""

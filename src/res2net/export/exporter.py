@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
@@ -200,14 +201,10 @@ def file_batches(
 
 def whole_batches(images: Iterable[object], prepare: Prepare, batch: int) -> Iterator[Tensor]:
     """Batches of exactly `batch` images; the last is filled up by repeating its own images."""
-    waiting: list[Tensor] = []
-    empty = True
-    for image in images:
-        waiting.append(prepare(image))
-        if len(waiting) == batch:
-            yield torch.stack(waiting)
-            waiting, empty = [], False
-    if waiting:
-        yield torch.stack([waiting[index % len(waiting)] for index in range(batch)])
-    elif empty:
+    prepared = map(prepare, images)
+    part = list(itertools.islice(prepared, batch))
+    if not part:
         raise InputError("None of the images can be read: give other images.")
+    while part:
+        yield torch.stack(list(itertools.islice(itertools.cycle(part), batch)))
+        part = list(itertools.islice(prepared, batch))

@@ -37,7 +37,7 @@ def quantize(model: Any, images: Iterable[Tensor], *, input_name: str | None = N
     Args:
         model: the model of OpenVINO or ONNX.
         images: batches `(N, C, H, W)` of the model's batch size, typical of its later input.
-        input_name: the name of the input of an ONNX model.
+        input_name: the name of the input, for ONNX.
 
     Raises:
         InputError: there are no images, or NNCF is not installed.
@@ -94,9 +94,9 @@ def remove_unused_tensors(module: GraphModule) -> None:
 
 def nonempty(images: Iterable[Tensor]) -> Iterator[Tensor]:
     """Pass on the batches; raise `InputError` if there are none."""
-    empty = True
-    for batch in images:
-        yield batch
-        empty = False
-    if empty:
+    batches = iter(images)
+    first = next(batches, None)
+    if first is None:
         raise InputError("Int8 needs images to measure the ranges of activations: give some with --calibrate.")
+    yield first
+    yield from batches

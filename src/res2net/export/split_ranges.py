@@ -29,10 +29,7 @@ def join_ranges(model: Any) -> int:
     Returns:
         The number of tensors whose pieces now share a range.
     """
-    joined = 0
-    for node in model.get_ordered_ops():
-        for output in node.outputs():
-            joined += join(output)
+    joined = sum(join(output) for node in model.get_ordered_ops() for output in node.outputs())
     if joined:
         model.validate_nodes_and_infer_types()
     return joined
@@ -108,17 +105,15 @@ def mark_concatenations(model: Any) -> int:
     producers = {name: node for node in model.graph.node for name in node.output}
     constants = {constant.name: constant for constant in model.graph.initializer}
     steps = []
-    marked = 0
     for node in model.graph.node:
         steps.append(node)
         shared = shared_range(node, producers, constants) if node.op_type == "Concat" else None
-        if shared is None:
-            continue
-        name = node.output[0]
-        node.output[0], whole = f"{name}_32_bits", f"{name}_8_bits"
-        steps.append(helper.make_node("QuantizeLinear", [node.output[0], *shared], [whole], f"QuantizeLinear_{name}"))
-        steps.append(helper.make_node("DequantizeLinear", [whole, *shared], [name], f"DequantizeLinear_{name}"))
-        marked += 1
+        if shared is not None:
+            name = node.output[0]
+            node.output[0], whole = f"{name}_32_bits", f"{name}_8_bits"
+            for kind, given, made in (("Quantize", node.output[0], whole), ("Dequantize", whole, name)):
+                steps.append(helper.make_node(f"{kind}Linear", [given, *shared], [made], f"{kind}Linear_{name}"))
+    marked = (len(steps) - len(model.graph.node)) // 2
     del model.graph.node[:]
     model.graph.node.extend(steps)
     return marked

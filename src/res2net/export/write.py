@@ -59,14 +59,13 @@ def export_network(
         InputError: the format is unknown, or its packages are not installed.
     """
     write = WRITERS[format]
-    if calibration is not None:
+    measured = None if calibration is None else Calibration(calibration, optimized)
+    if measured:
         check_choice("format with int8", format, Int8Format)
     if optimized:
         network = optimize(network, "export", example_input=images)
     with quiet():
-        program = exported_program(network.eval(), images, dynamic_batch)
-        measured = None if calibration is None else Calibration(calibration, optimized)
-        write(program, path, names, measured)
+        write(exported_program(network.eval(), images, dynamic_batch), path, names, measured)
 
 
 def exported_program(network: nn.Module, images: Tensor, dynamic_batch: bool = False) -> ExportedProgram:
@@ -138,26 +137,18 @@ def openvino_model(program: ExportedProgram, names: Sequence[str]) -> Any:
     """Convert an exported program to an OpenVINO model."""
     import openvino
 
-    if has_suppression(program):
-        # OpenVINO converts non-maximum suppression from ONNX only.
+    operators = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    if any("torchvision" in name for name in operators):
+        # OpenVINO converts torchvision's non-maximum suppression from ONNX only.
         with tempfile.TemporaryDirectory() as folder:
             between = Path(folder, "between.onnx")
             write_onnx(program, between, names, None)
             return openvino.convert_model(str(between))
     model = openvino.convert_model(program)
     model.inputs[0].get_tensor().set_names({"images"})
-    model.reshape(input_shape(program))  # the conversion leaves all sizes dynamic
+    (images,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+    # The conversion leaves all sizes dynamic.
+    model.reshape([size if isinstance(size, int) else -1 for size in images.meta["val"].shape])
     for output, name in zip(model.outputs, names, strict=True):
         output.get_tensor().set_names({name})
     return model
-
-
-def has_suppression(program: ExportedProgram) -> bool:
-    """Whether a program uses torchvision's operators, such as the non-maximum suppression of detectors."""
-    return any("torchvision" in str(node.target) for node in program.graph.nodes if node.op == "call_function")
-
-
-def input_shape(program: ExportedProgram) -> list[int]:
-    """The shape of the input, with -1 for dynamic sizes."""
-    (images,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
-    return [size if isinstance(size, int) else -1 for size in images.meta["val"].shape]
