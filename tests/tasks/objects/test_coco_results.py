@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,12 +14,11 @@ from res2net.tasks.objects.coco_results import (
     category_numbers,
     image_numbers,
     listed_results,
-    of_categories,
-    write_results,
 )
 from res2net.tasks.objects.formats import open_objects
 from res2net.tasks.objects.keypoints.oks import OksAP
 from res2net.tasks.objects.result import Objects
+from res2net.tasks.objects.verb_options import ObjectEvalOptions
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,9 @@ def test_all_that_was_found_is_listed():
 
 
 def test_indices_become_categories(tmp_path):
-    entries = of_categories([{"image_id": 1, "category_id": 1, "score": 1.0}], [3, 90])
-    write_results(tmp_path / "new" / "found.json", entries)
+    task, source = SimpleNamespace(class_names=["a", "b"]), SimpleNamespace(category_ids=[3, 90])
+    metric = SimpleNamespace(detections=lambda: [{"image_id": 1, "category_id": 1, "score": 1.0}])
+    ObjectEvalOptions(results=str(tmp_path / "new" / "found.json")).finish(task, source, metric)
     assert json.loads((tmp_path / "new" / "found.json").read_text()) == [
         {"image_id": 1, "category_id": 90, "score": 1.0}
     ]
@@ -84,7 +85,7 @@ def test_key_points_of_a_file_come_back_as_they_were(tmp_path):
     assert torch.equal(places.floor(), torch.tensor(points)[None, :, :2])  # within the pixel
     metric = OksAP((0.05,) * 4, "detected", images.class_names)
     metric.update([{"scores": torch.ones(1), "labels": torch.tensor([0]), "keypoints": places}], [target])
-    (kept,) = of_categories(metric.detections(), [3])
+    (kept,) = metric.detections()
     assert kept["keypoints"] == [value for x, y, _ in points for value in (x, y, 1)]
     found = Objects(
         torch.tensor([[0.0, 0, 10, 8]]),

@@ -241,21 +241,16 @@ def keypoints_of(facts: Mapping[str, Any]) -> Keypoints | None:
 
 def size_table(evaluation: Evaluation) -> Table:
     """Average precision of all, small, medium and large objects: a row for boxes, masks or key points."""
-    columns = (
-        Column("of"),
-        *(Column(name, "%", digits=1) for name in ("AP", "AP50", "AP75", "small", "medium", "large")),
-    )
-    rows = []
-    for kind in ("box", "mask", "keypoint"):
-        found = {
-            name.removeprefix(f"{kind}_"): value
-            for name, value in evaluation.metrics.items()
-            if name.startswith(f"{kind}_")
-        }
-        if found:
-            rows.append(
-                (kind, *(found.get(name) for name in ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")))
-            )
+    shown = ("AP", "AP50", "AP75", "small", "medium", "large")
+    names = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
+    metrics = evaluation.metrics
+    rows = [
+        (kind, *(metrics.get(f"{kind}_{name}") for name in names))
+        for kind in ("box", "mask", "keypoint")
+        if any(metric.startswith(f"{kind}_") for metric in metrics)
+    ]
     return Table(
-        "Average precision (%), by the area of objects: up to 32², up to 96², and more square pixels", columns, rows
+        "Average precision (%), by the area of objects: up to 32², up to 96², and more square pixels",
+        (Column("of"), *(Column(name, "%", digits=1) for name in shown)),
+        rows,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from res2net.images.keypoints import PIXEL_MIDDLE
 from res2net.tasks.objects.result import Objects
 from res2net.weights import atomic_write
 
-__all__ = ["category_numbers", "image_numbers", "listed_results", "of_categories", "write_results"]
+__all__ = ["category_numbers", "image_numbers", "listed_results", "write_results"]
 
 _NAMES = {"box": "bbox", "mask": "segmentation"}
 """The entries of an object that COCO has as they are, and what COCO calls them."""
@@ -67,11 +67,6 @@ def listed_results(
 def _counted(points: Sequence[float]) -> list[float]:
     """Key points x, y and score in COCO's coordinates, in which the middle of the first pixel is at 0."""
     return [value if index % 3 == 2 else value - PIXEL_MIDDLE for index, value in enumerate(points)]
-
-
-def of_categories(detections: Iterable[Mapping[str, Any]], categories: Sequence[int]) -> list[dict[str, Any]]:
-    """What a metric kept (`CocoAP.detections`), with the numbers of categories in place of indices of classes."""
-    return [{**one, "category_id": categories[one["category_id"]]} for one in detections]
 
 
 def write_results(path: str | Path, entries: Sequence[Mapping[str, Any]]) -> None:

@@ -16,11 +16,6 @@ USUAL: dict[str, Any] = {"max_size": 1333, "freeze": 2, "freeze_norms": True}
 """What a task's options have in common for COCO."""
 
 
-def coco_data() -> DataConfig:
-    """Batches of COCO's images; a few of its boxes have no area, and are left out."""
-    return DataConfig(batch_size=16, size=800, bad_annotations="skip")
-
-
 def steps(epochs: int, *milestones: int, warmup: float = WARMUP) -> OptimConfig:
     """SGD whose rate is divided by ten at the milestones."""
     return OptimConfig(epochs=epochs, lr=0.02, weight_decay=1e-4, schedule="step", milestones=milestones, warmup=warmup)
@@ -29,13 +24,16 @@ def steps(epochs: int, *milestones: int, warmup: float = WARMUP) -> OptimConfig:
 def coco_run(
     task: str, options: Any, optim: OptimConfig, *, model: str = "res2net50_26w_4s", data: DataConfig | None = None
 ) -> TrainConfig[Any]:
-    """Fine-tune published weights on COCO, or on other data where the user gives them."""
+    """Fine-tune published weights on COCO, or on other data where the user gives them.
+
+    A few of COCO's boxes have no area, and are left out.
+    """
     return TrainConfig(
         task_name=task,
         source="",
         task=options,
         model=ModelConfig(model=model, weights="in1k"),
-        data=data or coco_data(),
+        data=data or DataConfig(batch_size=16, size=800, bad_annotations="skip"),
         optim=optim,
     )
 

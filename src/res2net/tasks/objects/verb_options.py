@@ -70,7 +70,8 @@ class ObjectEvalOptions(EvalOptions):
         """
         if self.results is None:
             return
-        from res2net.tasks.objects.coco_results import category_numbers, of_categories, write_results
+        from res2net.tasks.objects.coco_results import category_numbers, write_results
 
         categories = category_numbers(len(task.class_names), source.category_ids)
-        write_results(self.results, of_categories(metric.detections(), categories))
+        entries = [one | {"category_id": categories[one["category_id"]]} for one in metric.detections()]
+        write_results(self.results, entries)

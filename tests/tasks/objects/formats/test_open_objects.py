@@ -5,7 +5,8 @@ import re
 import pytest
 
 from res2net.errors import InputError
-from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, open_objects
+from res2net.images.faults import AnnotationReport
+from res2net.tasks.objects.formats import OBJECT_FORMATS, open_objects
 from res2net.tasks.objects.formats.masks import pack_rle
 
 

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from res2net.images import open_source
+from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED
-from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, find_formats, open_objects, read_objects
+from res2net.tasks.objects.formats import OBJECT_FORMATS, find_formats, open_objects, read_objects
 
 LABELS = ("boxes", "labels", "masks", "semantic", "crowd", "area")
 

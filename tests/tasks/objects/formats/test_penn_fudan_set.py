@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, ObjectImages, open_objects
+from res2net.images.faults import AnnotationReport
+from res2net.tasks.objects.formats import OBJECT_FORMATS, ObjectImages, open_objects
 
 LABELS = ("boxes", "labels", "masks", "area")
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, find_formats, open_objects
+from res2net.images.faults import AnnotationReport
+from res2net.tasks.objects.formats import OBJECT_FORMATS, find_formats, open_objects
 from res2net.tasks.objects.formats.voc import VOC_CLASSES, parse_xml
 
 LAUGHS = (

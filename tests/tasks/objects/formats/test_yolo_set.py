@@ -3,7 +3,8 @@
 import pytest
 
 from res2net.errors import InputError
-from res2net.tasks.objects.formats import OBJECT_FORMATS, AnnotationReport, find_formats, open_objects
+from res2net.images.faults import AnnotationReport
+from res2net.tasks.objects.formats import OBJECT_FORMATS, find_formats, open_objects
 
 BOX = "1 0.5 0.5 0.25 0.2"
 YAML = "train: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n"

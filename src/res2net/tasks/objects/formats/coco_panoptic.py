@@ -7,48 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from res2net.images.faults import AnnotationReport
-from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats.coco import CocoFile, find_files, xyxy
 from res2net.tasks.objects.formats.collect import Collector, files_below
 from res2net.tasks.objects.formats.images import Annotations
-from res2net.tasks.objects.formats.masks import MaskFiles
+from res2net.tasks.objects.formats.masks import MaskFiles, StuffFiles
 
-__all__ = ["StuffFiles", "read_panoptic"]
-
-
-class StuffFiles:
-    """The stuff segments in the files of `MaskFiles`, with the class of each segment.
-
-    Args:
-        files: the mask files of the images.
-        starts: offsets `(N + 1,)`; image i has the segments from `starts[i]` up to `starts[i + 1]`.
-        numbers: the id of each segment.
-        labels: the class index of each segment.
-    """
-
-    def __init__(self, files: MaskFiles, starts: Sequence[int], numbers: Sequence[int], labels: Sequence[int]) -> None:
-        self.files = files
-        self.starts, self.numbers = np.asarray(starts, dtype=np.int64), np.asarray(numbers, dtype=np.int64)
-        self.labels = np.asarray(labels, dtype=np.int64)
-
-    def semantic(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """The index of the stuff class of each pixel, `(H, W)`; 255 for other pixels.
-
-        Raises:
-            BadImage: the file cannot be read, or does not have this size.
-        """
-        ids = self.files.ids(image, size)
-        part = slice(self.starts[image], self.starts[image + 1])
-        order = np.argsort(self.numbers[part])
-        numbers, labels = self.numbers[part][order], self.labels[part][order]
-        if not len(numbers):
-            return np.full(size, UNLABELLED, dtype=np.int64)
-        nearest = np.searchsorted(numbers, ids).clip(max=len(numbers) - 1)
-        return np.where(numbers[nearest] == ids, labels[nearest], UNLABELLED)
+__all__ = ["read_panoptic"]
 
 
 def read_panoptic(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,22 +18,12 @@ from res2net.errors import InputError, check_choice
 from res2net.images.decode import BadImage, open_image, read_image
 from res2net.images.keypoints import Keypoints
 from res2net.images.samples import Sample
-from res2net.tasks.objects.formats.masks import MaskSource
+from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks, StuffFiles
 
-__all__ = ["LABELS", "Annotations", "ObjectImages", "StuffSource"]
-
-T = TypeVar("T")
+__all__ = ["LABELS", "Annotations", "ObjectImages"]
 
 LABELS = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult", "semantic")
 """All possible target entries; see `ObjectImages`."""
-
-
-class StuffSource(Protocol):
-    """Provides the stuff of an image, which has no instances, such as sky."""
-
-    def semantic(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """The index of the stuff class of each pixel, `(H, W)`; `UNLABELLED` for other pixels."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -73,9 +63,9 @@ class Annotations:
     crowd: NDArray[np.bool_]
     difficult: NDArray[np.bool_]
     points: NDArray[np.float32] | None = None
-    masks: MaskSource | None = None
+    masks: PackedMasks | MaskFiles | None = None
     keypoints: Keypoints | None = None
-    stuff: StuffSource | None = None
+    stuff: StuffFiles | None = None
     stuff_names: Sequence[str] = ()
     category_ids: Sequence[int] = ()
     stuff_category_ids: Sequence[int] = ()
@@ -212,7 +202,7 @@ class ObjectImages(Dataset[Sample]):
         return ObjectImages(self.annotations, self.labels, self.chosen[np.fromiter(indices, dtype=np.int64)])
 
 
-def _given(value: T | None) -> T:
+def _given(value: Any) -> Any:
     """Assert that an optional part of the annotations is present; `available` was checked before."""
     assert value is not None
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from faster_coco_eval.core import mask as rle
@@ -13,18 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from res2net.images.decode import BadImage
+from res2net.images.samples import UNLABELLED
 
-__all__ = ["MaskFiles", "MaskSource", "PackedMasks", "pack_rle", "polygon_fault", "read_ids"]
+__all__ = ["MaskFiles", "PackedMasks", "StuffFiles", "pack_rle", "polygon_fault", "read_ids"]
 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
-
-
-class MaskSource(Protocol):
-    """Provides the masks of the objects of an image."""
-
-    def masks(self, image: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """The masks `(n, H, W)` of an image; `rows` are the indices of its objects in the data set."""
-        ...
 
 
 class PackedMasks:
@@ -74,7 +67,7 @@ class PackedMasks:
         return rle.merge(rle.frPyObjects([ring.tolist() for ring in scaled], height, width))
 
     def masks(self, image: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """The masks of an image, rasterised as in COCO; see `MaskSource`."""
+        """The masks `(n, H, W)` of an image, rasterised as in COCO; `rows` are the indices of its objects."""
         if not rows:
             return np.zeros((0, *size), dtype=np.bool_)
         decoded = rle.decode([self.encoded(row, size) for row in rows])
@@ -110,8 +103,39 @@ class MaskFiles:
         return found
 
     def masks(self, image: int, rows: range, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """The masks of an image; see `MaskSource`."""
+        """The masks `(n, H, W)` of an image; `rows` are the indices of its objects in the data set."""
         return self.ids(image, size) == self.numbers[rows.start : rows.stop, None, None]
+
+
+class StuffFiles:
+    """The stuff segments in the files of `MaskFiles`, with the class of each segment.
+
+    Args:
+        files: the mask files of the images.
+        starts: offsets `(N + 1,)`; image i has the segments from `starts[i]` up to `starts[i + 1]`.
+        numbers: the id of each segment.
+        labels: the class index of each segment.
+    """
+
+    def __init__(self, files: MaskFiles, starts: Sequence[int], numbers: Sequence[int], labels: Sequence[int]) -> None:
+        self.files = files
+        self.starts, self.numbers = np.asarray(starts, dtype=np.int64), np.asarray(numbers, dtype=np.int64)
+        self.labels = np.asarray(labels, dtype=np.int64)
+
+    def semantic(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
+        """The index of the stuff class of each pixel, `(H, W)`; 255 for other pixels.
+
+        Raises:
+            BadImage: the file cannot be read, or does not have this size.
+        """
+        ids = self.files.ids(image, size)
+        part = slice(self.starts[image], self.starts[image + 1])
+        order = np.argsort(self.numbers[part])
+        numbers, labels = self.numbers[part][order], self.labels[part][order]
+        if not len(numbers):
+            return np.full(size, UNLABELLED, dtype=np.int64)
+        nearest = np.searchsorted(numbers, ids).clip(max=len(numbers) - 1)
+        return np.where(numbers[nearest] == ids, labels[nearest], UNLABELLED)
 
 
 def read_ids(path: str | Path, *, rgb: bool) -> NDArray[np.int64]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class CascadeHeads(SecondStage):
 
     def __init__(self, steps: Sequence[RegionHeads], loss_weights: Sequence[float] = LOSS_WEIGHTS) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(steps)
+        self.steps: Any = nn.ModuleList(steps)
         self.loss_weights = tuple(loss_weights)
         self.score_thresh = steps[0].score_thresh
         self.nms_thresh = steps[0].nms_thresh
@@ -50,7 +50,7 @@ class CascadeHeads(SecondStage):
 
     def has_mask(self) -> bool:
         """Whether the stage predicts masks."""
-        return next(self._iterate_steps()).has_mask()
+        return self.steps[0].has_mask()
 
     def forward(
         self,
@@ -71,7 +71,7 @@ class CascadeHeads(SecondStage):
             An empty list, as in torchvision, and the losses by name.
         """
         losses: dict[str, Tensor] = {}
-        for number, (step, weight) in enumerate(zip(self._iterate_steps(), self.loss_weights, strict=True), 1):
+        for number, (step, weight) in enumerate(zip(self.steps, self.loss_weights, strict=True), 1):
             proposals, matches, labels, box_targets = step.select_training_samples(proposals, targets)
             logits, deltas = step.regress(features, proposals, image_shapes)
             # Torchvision's loss expects a box per class.
@@ -88,7 +88,7 @@ class CascadeHeads(SecondStage):
         """For regions `(N, P, 4)`, the mean class probabilities `(N, P, K)`, and the boxes of the last step."""
         probabilities = []
         boxes = regions
-        for step in self._iterate_steps():
+        for step in self.steps:
             # Clip the input of each step to the image; the caller clips the boxes of the last step.
             boxes = torch.stack([clip_boxes_to_image(box, size) for box, size in zip(boxes, sizes, strict=True)])
             logits, deltas = step.regress(maps, list(boxes), sizes)
@@ -98,10 +98,7 @@ class CascadeHeads(SecondStage):
 
     def masks(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
         """Mask probabilities `(R, 1 + K, 28, 28)` of each class, averaged over the steps."""
-        return torch.stack([step.masks(maps, regions, sizes) for step in self._iterate_steps()]).mean(0)
-
-    def _iterate_steps(self) -> Iterator[RegionHeads]:
-        return cast("Iterator[RegionHeads]", iter(self.steps))
+        return torch.stack([step.masks(maps, regions, sizes) for step in self.steps]).mean(0)
 
 
 def _mask_loss(

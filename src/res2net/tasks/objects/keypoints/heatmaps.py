@@ -15,13 +15,11 @@ from res2net.tasks.objects.keypoints.crops import move_points
 
 __all__ = ["REFINEMENTS", "HeatmapCodec", "flip_back", "flip_test"]
 
-REFINEMENTS = ("none", "quarter", "taylor")
-"""How the position of a largest value is refined; see `HeatmapCodec`."""
 REACH = 3.0
 """How far from its centre a Gaussian is drawn, in standard deviations."""
-NEIGHBOURS = {"none": 0, "quarter": 1, "taylor": 2}
-"""How many values beside the largest one a refinement needs, on each side."""
-LEAST = 1e-10
+REFINEMENTS = {"none": 0, "quarter": 1, "taylor": 2}
+"""How the position of a largest value is refined (see `HeatmapCodec`): the values it needs on each side of it."""
+MIN_VALUE = 1e-10
 """Below it a value counts as this much, so that it has a logarithm (the published code of DARK)."""
 
 
@@ -62,11 +60,11 @@ class HeatmapCodec:
                 f"Crops of {self.size[0]} x {self.size[1]} pixels have no heat maps of stride {self.stride}: "
                 "choose a stride of 1 or more that divides both sides."
             )
-        least = 2 * NEIGHBOURS[self.refine] + 1
-        if min(self.shape) < least:
+        needed = 2 * REFINEMENTS[self.refine] + 1
+        if min(self.shape) < needed:
             raise InputError(
                 f"Heat maps of {self.shape[0]} x {self.shape[1]} pixels are too small for the refinement "
-                f"{self.refine!r}, which needs {least}: choose larger crops, a smaller stride or another refinement."
+                f"{self.refine!r}, which needs {needed}: choose larger crops, a smaller stride or another refinement."
             )
 
     @classmethod
@@ -158,7 +156,7 @@ class HeatmapCodec:
         Equations 6 to 9 of the paper, with the differences of its code.
         """
         smooth = self._smoothed(heatmaps) if self.smooth else heatmaps
-        near = _Neighbourhood(smooth.clamp(min=LEAST).log(), position, 2)
+        near = _Neighbourhood(smooth.clamp(min=MIN_VALUE).log(), position, 2)
         x = 0.5 * (near(1, 0) - near(-1, 0))
         y = 0.5 * (near(0, 1) - near(0, -1))
         xx = 0.25 * (near(2, 0) - 2 * near(0, 0) + near(-2, 0))

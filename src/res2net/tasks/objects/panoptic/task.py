@@ -16,8 +16,7 @@ from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, frozen
 from res2net.tasks.objects.base import ObjectTask
 from res2net.tasks.objects.exporter import DetectorExporter
 from res2net.tasks.objects.panoptic.options import PanopticOptions
-from res2net.tasks.objects.panoptic.panoptic_head import panoptic_fpn
-from res2net.tasks.objects.panoptic.segments_head import merge_segments
+from res2net.tasks.objects.panoptic.panoptic_head import merge_segments, panoptic_fpn
 from res2net.tasks.objects.segments import PanopticSegments, Segment
 
 if TYPE_CHECKING:
