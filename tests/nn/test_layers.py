@@ -12,9 +12,8 @@ from res2net.nn.layers import (
     ACTIVATIONS,
     NormName,
     activation,
-    adaptive_avg_pool,
-    avg_pool,
     conv,
+    layer_class,
     norm_layer,
     per_dimension,
 )
@@ -36,13 +35,13 @@ def test_a_stride_divides_the_size_and_rounds_up(dims):
     expected = tuple(-(-size // 2) for size in SIZE[:dims])
     x = torch.randn(1, 4, *SIZE[:dims])
     assert conv(dims, 4, 2, 3, stride=2)(x).shape[2:] == expected
-    assert avg_pool(dims, 2, stride=2, ceil_mode=True)(x).shape[2:] == expected
+    assert layer_class("AvgPool", dims)(2, stride=2, ceil_mode=True)(x).shape[2:] == expected
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_the_global_average(dims):
     x = torch.randn(2, 3, *SIZE[:dims])
-    pooled = adaptive_avg_pool(dims)(x)
+    pooled = layer_class("AdaptiveAvgPool", dims)(1)(x)
     assert pooled.shape == (2, 3, *[1] * dims)
     torch.testing.assert_close(pooled.flatten(1), x.flatten(2).mean(2))
 
@@ -67,9 +66,8 @@ def test_even_kernels_cannot_keep_the_size():
 def test_other_dimensions(dims):
     for make in (
         lambda: conv(dims, 3, 3),
-        lambda: avg_pool(dims, 2, stride=2),
+        lambda: layer_class("AvgPool", dims),
         lambda: stem_layers("conv7", 3, 8, dims=dims),
-        lambda: adaptive_avg_pool(dims),
         lambda: norm_layer("batch", 4, dims),
         lambda: norm_layer("instance", 4, dims),
     ):

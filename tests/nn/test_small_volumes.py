@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from res2net.backbones.registry import build
-from res2net.nn.layers import avg_pool
+from res2net.nn.layers import layer_class
 
 POOLS = [
     {"kernel_size": 3, "stride": 1, "padding": 1},
@@ -29,7 +29,9 @@ def test_they_are_pooled_as_images_are(options, depth, width):
     x = torch.randn(2, 3, depth, width)
     kernel, stride, padding = (options.get(name, 0) for name in ("kernel_size", "stride", "padding"))
     flags = {name: value for name, value in options.items() if name in ("ceil_mode", "count_include_pad")}
-    pool = avg_pool(3, (kernel, 1, kernel), stride=(stride, 1, stride), padding=(padding, 0, padding), **flags)
+    pool = layer_class("AvgPool", 3)(
+        (kernel, 1, kernel), stride=(stride, 1, stride), padding=(padding, 0, padding), **flags
+    )
     expected = nn.AvgPool2d(kernel, stride, padding, **flags)(x)
     torch.testing.assert_close(pool(x.unsqueeze(3)).squeeze(3), expected)
 
@@ -38,7 +40,7 @@ def test_they_are_pooled_as_images_are(options, depth, width):
 def test_larger_ones_are_pooled_by_torch(options):
     x = torch.randn(2, 3, 5, 4, 3)
     settings = {name: value for name, value in options.items() if name != "kernel_size"}
-    assert torch.equal(avg_pool(3, options["kernel_size"], **settings)(x), nn.AvgPool3d(**options)(x))
+    assert torch.equal(layer_class("AvgPool", 3)(options["kernel_size"], **settings)(x), nn.AvgPool3d(**options)(x))
 
 
 @pytest.mark.parametrize("shortcut", ["conv", "avg_pool"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError
 from res2net.nn import evaluate_norms, initialise
-from res2net.nn.layers import adaptive_avg_pool, check_probability
+from res2net.nn.layers import check_probability, layer_class
 
 __all__ = ["Backbone", "Stage", "default_image_size", "numbered"]
 
@@ -80,7 +80,7 @@ class Backbone(nn.Module):
     ) -> None:
         """Declare the stages, add the head (global average, dropout, classifier), and draw the initial weights."""
         self.declare(stages, parts)
-        self.global_pool = adaptive_avg_pool(self.dims)
+        self.global_pool = layer_class("AdaptiveAvgPool", self.dims)(1)
         self.dropout = nn.Dropout(self._dropout)
         self.fc = self.classifier(self.stages[-1].channels, self.num_classes) if self.num_classes else nn.Identity()
         initialise(self, zero_init_last=zero_init_last)

@@ -15,7 +15,7 @@ from res2net.backbones.stages import StageSteps, check_layers, rising, stage_ste
 from res2net.errors import InputError
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
-from res2net.nn.layers import Activation, LayerStyle, Norm, activation, avg_pool, check_positive
+from res2net.nn.layers import Activation, LayerStyle, Norm, activation, check_positive, layer_class
 
 __all__ = ["BigLittleNet"]
 
@@ -131,7 +131,9 @@ def block_sequence(
         mode="stage" if steps.reduces else "hierarchical",
         drop_path=next(drop_paths),
     )
-    shortcut = [avg_pool(style.dims, 3, stride=steps.step, padding=1)] if steps.reduces else []
+    shortcut: list[nn.Module] = []
+    if steps.reduces:
+        shortcut.append(layer_class("AvgPool", style.dims)(3, stride=steps.step, padding=1))
     if in_channels != out_channels:
         shortcut += style.conv_norm(in_channels, out_channels)
     if shortcut:

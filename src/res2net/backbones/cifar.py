@@ -13,7 +13,6 @@ from res2net.backbones.stages import StageSteps, check_no_drop_path, rising, sta
 from res2net.errors import InputError
 from res2net.nn.layers import (
     activation,
-    avg_pool,
     check_positive,
     check_probability,
     conv,
@@ -244,7 +243,7 @@ class DenseNetBC(Backbone):
 
 def transition(in_channels: int, out_channels: int, steps: StageSteps) -> nn.Sequential:
     """Make a transition, which halves the size or dilates; incomplete windows are kept and padding does not count."""
-    pool = avg_pool(2, 2, stride=2, ceil_mode=True, count_include_pad=False)
+    pool = nn.AvgPool2d(2, stride=2, ceil_mode=True, count_include_pad=False)
     return nn.Sequential(
         norm_layer("batch", in_channels, 2),
         activation("relu"),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res2net.measure import ReceptiveField, field_of
-from res2net.nn.layers import MAX_POOL
+from res2net.nn.layers import layer_class
 
 __all__ = ["DilatedAvgPool", "DilatedMaxPool", "dilate"]
 
@@ -32,7 +32,7 @@ class DilatedMaxPool(nn.Module):
     def __init__(self, dims: int, dilation: int, kernel_size: int = 2, padding: int = 0) -> None:
         super().__init__()
         self.padding = (padding * dilation, (kernel_size - 1 - padding) * dilation) * dims
-        self.pool = MAX_POOL[dims](kernel_size, stride=1, dilation=dilation)
+        self.pool = layer_class("MaxPool", dims)(kernel_size, stride=1, dilation=dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, C, *size)` to the same shape."""

@@ -15,7 +15,7 @@ from res2net.backbones.stages import StageSteps, check_layers, rising, stage_ste
 from res2net.errors import InputError
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
-from res2net.nn.layers import MAX_POOL, Activation, LayerStyle, Norm, conv
+from res2net.nn.layers import Activation, LayerStyle, Norm, conv, layer_class
 
 __all__ = ["DLA"]
 
@@ -112,7 +112,7 @@ def tree_pool(dims: int, steps: StageSteps) -> nn.Module:
     """Make the pooling that brings the input of a tree to the size of its output, with incomplete windows kept."""
     if steps.step == 1:
         return DilatedMaxPool(dims, steps.first_dilation)
-    return MAX_POOL[dims](steps.step, stride=steps.step, ceil_mode=True)
+    return layer_class("MaxPool", dims)(steps.step, stride=steps.step, ceil_mode=True)
 
 
 class DLA(Backbone):

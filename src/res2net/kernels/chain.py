@@ -44,9 +44,9 @@ class Layout:
         return tuple(index for index in range(self.scale) if index != self.passed)
 
     @cached_property
-    def starts_with_passed(self) -> bool:
-        """Whether the first convolution also receives the split that passes through (Eq. 1 of arXiv version 1)."""
-        return self.hierarchical and self.split_order == "arxiv-v1"
+    def added_first(self) -> int | None:
+        """Index of the split that is added to the first convolved one: that which passes through in arXiv version 1."""
+        return self.passed if self.hierarchical and self.split_order == "arxiv-v1" else None
 
 
 def chain(
@@ -65,7 +65,7 @@ def chain(
     if layout.scale == 1:
         return branches[0](x)
     splits = list(x.split(layout.width, 1))
-    before = splits[layout.passed] if layout.passed is not None and layout.starts_with_passed else None
+    before = None if layout.added_first is None else splits[layout.added_first]
     if layout.passed is not None and pass_through is not None:
         splits[layout.passed] = pass_through(splits[layout.passed])
     for index, branch in zip(layout.convolved, branches, strict=True):
@@ -101,9 +101,8 @@ def chain_backward(
         split = splits[index] if after is None else splits[index] + after
         splits[index] = branch(split)
         after = splits[index] if layout.hierarchical else None
-    if layout.passed is not None:
-        if pass_through is not None:
-            splits[layout.passed] = pass_through(splits[layout.passed])
-        if after is not None and layout.starts_with_passed:
-            splits[layout.passed] = splits[layout.passed] + after
+    if layout.passed is not None and pass_through is not None:
+        splits[layout.passed] = pass_through(splits[layout.passed])
+    if layout.added_first is not None and after is not None:
+        splits[layout.added_first] = splits[layout.added_first] + after
     return torch.cat(splits, 1)

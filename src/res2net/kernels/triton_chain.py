@@ -219,8 +219,8 @@ def launches(layout: Layout) -> list[Launch]:
     if not layout.hierarchical:
         return [Launch(0, count, passes, "", 0)]
     first = Launch(0, 1, passes, "", 0)
-    if layout.passed is not None and layout.starts_with_passed:
-        first = first._replace(before="x", before_at=layout.passed)
+    if layout.added_first is not None:
+        first = first._replace(before="x", before_at=layout.added_first)
     return [first, *(Launch(i, 1, False, "out", layout.convolved[i - 1]) for i in range(1, count))]
 
 

@@ -145,7 +145,7 @@ def _split_fields(module: Res2Conv, axis: int) -> list[ReceptiveField]:
     """The receptive field of each split in the order of the output's channels (Eq. 1)."""
     layout = module.layout
     fields = [ReceptiveField()] * layout.scale
-    before = ReceptiveField() if layout.passed is not None and layout.starts_with_passed else None
+    before = None if layout.added_first is None else ReceptiveField()
     if layout.passed is not None and module.pool is not None:
         fields[layout.passed] = field_of(module.pool, axis)
     for index, branch in zip(layout.convolved, module.branches(), strict=True):

@@ -18,11 +18,10 @@ __all__ = [
     "Norm",
     "SqueezeExcitation",
     "activation",
-    "adaptive_avg_pool",
-    "avg_pool",
     "check_positive",
     "check_probability",
     "conv",
+    "layer_class",
     "norm_layer",
     "per_dimension",
     "stochastic_depth",
@@ -36,7 +35,7 @@ ActivationName: TypeAlias = Literal["relu", "relu6", "leaky_relu", "elu", "gelu"
 Activation: TypeAlias = ActivationName | Callable[[], nn.Module]
 """An activation by name, or a function that makes one."""
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
-Layers: TypeAlias = dict[int, Callable[..., nn.Module]]
+LayerName: TypeAlias = Literal["Conv", "AvgPool", "MaxPool", "AdaptiveAvgPool", "BatchNorm", "InstanceNorm"]
 
 
 class SmallAvgPool3d(nn.AvgPool3d):
@@ -67,13 +66,6 @@ class SmallAvgPool3d(nn.AvgPool3d):
         return windows(x, 0.0) / counted
 
 
-CONV: Layers = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-AVG_POOL: Layers = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: SmallAvgPool3d}
-MAX_POOL: Layers = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
-ADAPTIVE_AVG_POOL: Layers = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
-BATCH_NORM: Layers = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-INSTANCE_NORM: Layers = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
-
 ACTIVATIONS: dict[ActivationName, Callable[[bool], nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
@@ -103,7 +95,13 @@ def per_dimension(value: IntOrTuple, dims: int, what: str) -> tuple[int, ...]:
 
 def check_dims(dims: int) -> None:
     """Raise `InputError` unless `dims` is 1, 2 or 3."""
-    check_choice("Number of dimensions", dims, CONV)
+    check_choice("Number of dimensions", dims, (1, 2, 3))
+
+
+def layer_class(name: LayerName, dims: int) -> Callable[..., nn.Module]:
+    """The class of torch for that number of dimensions, such as `Conv2d` for "Conv" and 2."""
+    check_dims(dims)
+    return SmallAvgPool3d if (name, dims) == ("AvgPool", 3) else getattr(nn, f"{name}{dims}d")
 
 
 def check_positive(what: str, value: object) -> None:
@@ -141,7 +139,7 @@ def conv(
             f"Kernel size {kernel_size!r} is even: choose an odd one, which can be padded to keep the size."
         )
     padding = tuple((size - 1) // 2 * step for size, step in zip(kernel, spread, strict=True))
-    return CONV[dims](
+    return layer_class("Conv", dims)(
         in_channels,
         out_channels,
         kernel,
@@ -154,28 +152,6 @@ def conv(
     )
 
 
-def avg_pool(
-    dims: int,
-    kernel_size: IntOrTuple,
-    *,
-    stride: IntOrTuple,
-    padding: IntOrTuple = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> nn.Module:
-    """Make an average pooling in `dims` dimensions."""
-    check_dims(dims)
-    return AVG_POOL[dims](
-        kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad
-    )
-
-
-def adaptive_avg_pool(dims: int) -> nn.Module:
-    """Make the global average in `dims` dimensions: `(N, C, *size)` to `(N, C, 1, ...)`."""
-    check_dims(dims)
-    return ADAPTIVE_AVG_POOL[dims](1)
-
-
 def norm_layer(norm: Norm, channels: int, dims: int) -> nn.Module:
     """Make a normalisation of `channels` channels, by name or by a function of the number of channels.
 
@@ -184,12 +160,11 @@ def norm_layer(norm: Norm, channels: int, dims: int) -> nn.Module:
     """
     if not isinstance(norm, str):
         return norm(channels)
-    check_dims(dims)
     check_choice("Normalisation", norm, NormName)
     if norm == "batch":
-        return BATCH_NORM[dims](channels)
+        return layer_class("BatchNorm", dims)(channels)
     if norm == "instance":
-        return INSTANCE_NORM[dims](channels, affine=True)
+        return layer_class("InstanceNorm", dims)(channels, affine=True)
     if norm == "group":
         return nn.GroupNorm(max(groups for groups in range(1, 33) if channels % groups == 0), channels)
     if norm == "layer":
@@ -209,9 +184,9 @@ def activation(act: Activation, *, inplace: bool = True) -> nn.Module:
 class LayerStyle:
     """The dimensions, the normalisation and the activation that layers of a network share."""
 
-    dims: int
-    norm: Norm
-    act: Activation
+    dims: int = 2
+    norm: Norm = "batch"
+    act: Activation = "relu"
 
     def conv_norm(
         self, in_channels: int, out_channels: int, kernel_size: int = 1, *, stride: int = 1

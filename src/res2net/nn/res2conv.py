@@ -16,9 +16,9 @@ from res2net.nn.layers import (
     Norm,
     PaddingMode,
     activation,
-    avg_pool,
     check_positive,
     conv,
+    layer_class,
     norm_layer,
     per_dimension,
 )
@@ -142,8 +142,7 @@ class Res2Conv(nn.Module):
         self.pool: nn.Module | None = None
         if self.pass_through == "pool":
             kernel = per_dimension(kernel_size, dims, "Kernel size")
-            self.pool = avg_pool(
-                dims,
+            self.pool = layer_class("AvgPool", dims)(
                 kernel,
                 stride=stride,
                 padding=tuple((size - 1) // 2 for size in kernel),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from res2net.errors import check_choice
 from res2net.nn.bottleneck import BlockOrder
-from res2net.nn.layers import MAX_POOL, Activation, Norm, activation, avg_pool, check_dims, conv, norm_layer
+from res2net.nn.layers import Activation, Norm, activation, conv, layer_class, norm_layer
 
 __all__ = ["STEM_STRIDES", "SameAvgPool", "Shortcut", "Stem", "shortcut_layers", "stem_layers"]
 
@@ -41,8 +41,7 @@ def stem_layers(
     check_choice("Stem", stem, Stem)
     if stem == "conv3":
         return conv(dims, in_channels, channels, 3), nn.Identity()
-    check_dims(dims)
-    pool = MAX_POOL[dims](3, stride=2, padding=1)
+    pool = layer_class("MaxPool", dims)(3, stride=2, padding=1)
     if stem == "conv7":
         return conv(dims, in_channels, channels, 7, stride=2), pool
     half = channels // 2
@@ -67,7 +66,7 @@ class SameAvgPool(nn.Module):
     def __init__(self, dims: int) -> None:
         super().__init__()
         self.dims = dims
-        self.pool = avg_pool(dims, 2, stride=1)
+        self.pool = layer_class("AvgPool", dims)(2, stride=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, C, *size)` to the same shape."""
@@ -97,7 +96,7 @@ def shortcut_layers(
         return nn.Sequential(conv(dims, in_channels, out_channels, stride=stride), norm_out)
     pool: nn.Module = nn.Identity()
     if stride > 1:
-        pool = avg_pool(dims, stride, stride=stride, ceil_mode=True, count_include_pad=False)
+        pool = layer_class("AvgPool", dims)(stride, stride=stride, ceil_mode=True, count_include_pad=False)
     elif dilated:
         pool = SameAvgPool(dims)
     return nn.Sequential(pool, conv(dims, in_channels, out_channels), norm_out)
