@@ -7,7 +7,7 @@ from torch import nn
 from res2net.backbones.registry import build
 from res2net.errors import InputError
 from res2net.measure import Counts, count, format_count
-from res2net.measure.counts import without_weights
+from res2net.measure.costs import without_weights
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from res2net.backbones.registry import build
 from res2net.errors import InputError
 from res2net.weights import Checkpoint, describe, load, save
+from res2net.weights.files import read_checkpoint
 from res2net.weights.load import adapt_channels
-from res2net.weights.read import read_checkpoint
 
 
 def copy_of(model):

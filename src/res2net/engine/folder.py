@@ -11,7 +11,7 @@ from pathlib import Path
 
 from res2net.engine.config import TrainConfig, to_yaml
 from res2net.errors import InputError
-from res2net.weights.save import atomic_write, write_problem
+from res2net.weights.files import atomic_write, write_problem
 
 __all__ = ["RunFolder"]
 

@@ -15,7 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd
 
 from res2net.errors import InputError
-from res2net.measure.counts import without_weights
+from res2net.measure.costs import without_weights
 from res2net.measure.field import ReceptiveField
 from res2net.measure.flow import POINTWISE, Flow, Node, Value, record
 from res2net.nn import Res2Bottleneck, Res2Conv, SqueezeExcitation

@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from res2net.errors import InputError, check_choice, check_range
 from res2net.kernels import SplitOrder
-from res2net.measure.counts import without_weights
+from res2net.measure.costs import without_weights
 from res2net.measure.flow import Flow, record, tensors
 from res2net.nn.layers import check_positive
 from res2net.surgery.budget import Budget, Unit, solve

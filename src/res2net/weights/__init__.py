@@ -1,11 +1,10 @@
 """Weights of networks: records of published ones, downloads, formats, safe reading, strict loading, atomic writing."""
 
 from res2net.weights.download import cache_folder, fetch
+from res2net.weights.files import Checkpoint, atomic_write, read_checkpoint, save
 from res2net.weights.formats import FORMATS, SAME_NAMES, Format, Native, from_native, to_native
 from res2net.weights.load import LoadReport, check_usable, describe, inflate, load
-from res2net.weights.read import Checkpoint, read_checkpoint
 from res2net.weights.records import Preprocessing, WeightRecord, find_record, records
-from res2net.weights.save import atomic_write, save
 
 __all__ = [
     "FORMATS",

@@ -16,8 +16,8 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from res2net.errors import InputError, check_choice
+from res2net.weights.files import write_problem
 from res2net.weights.records import WeightRecord, records
-from res2net.weights.save import write_problem
 
 __all__ = ["cache_folder", "fetch", "recognise"]
 

@@ -13,8 +13,8 @@ from res2net.backbones.base import Backbone
 from res2net.backbones.graphs import GRAPHS
 from res2net.backbones.registry import variant, variant_names
 from res2net.errors import InputError
+from res2net.weights.files import Checkpoint
 from res2net.weights.formats import FORMATS, to_native
-from res2net.weights.read import Checkpoint
 from res2net.weights.records import WeightRecord
 
 __all__ = ["LoadReport", "check_usable", "describe", "inflate", "load", "why_unusable"]
