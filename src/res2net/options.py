@@ -159,8 +159,8 @@ def check_literals(options: Any) -> None:
     """
     hints = typing.get_type_hints(type(options))
     for entry in dataclasses.fields(options):
-        members = (hints[entry.name], *typing.get_args(hints[entry.name]))
-        choices = [value for one in members if typing.get_origin(one) is Literal for value in typing.get_args(one)]
+        members = _members(hints[entry.name])
+        choices = [choice for one in members for choice in _choices(one)]
         value = getattr(options, entry.name)
         if choices and not (value is None and type(None) in members):
             check_choice(entry.name.replace("_", " ").capitalize(), value, choices)

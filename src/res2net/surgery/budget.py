@@ -11,11 +11,12 @@ from operator import mul
 from typing import Any, Literal
 
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from res2net.measure import nearest_width
 from res2net.measure.flow import Node
 from res2net.surgery.find import Absorbed, Style
-from res2net.surgery.replace import Form, Size
+from res2net.surgery.replace import Size, odd_kernel
 from res2net.surgery.spaces import Space
 
 __all__ = ["Budget", "Metric", "Unit", "solve"]
@@ -32,14 +33,12 @@ class Unit:
 
     name: str
     """Name of the convolution."""
-    form: Form
-    """Channels, kernel and padding of the convolution."""
+    conv: _ConvNd
+    """The convolution."""
     style: Style
     """Normalisation and activation of the replacement."""
     scale: int
     """Number of splits."""
-    taps: int
-    """Number of taps of the original kernel."""
     stage: bool
     """Whether the splits are independent (`mode="stage"` of `Res2Conv`)."""
     node: Node | None = None
@@ -96,30 +95,30 @@ class Unit:
 
     def before(self, metric: Metric) -> float:
         """The cost of all layers that change, in the original network."""
-        form = self.form
-        weights = form.out_channels * (form.in_channels // form.groups) * self.taps
-        channels = (form.in_channels, form.out_channels)
+        conv = self.conv
+        weights = conv.out_channels * (conv.in_channels // conv.groups) * math.prod(conv.kernel_size)
+        channels = (conv.in_channels, conv.out_channels)
         cost = sum(starmap(mul, zip(self.channel_costs[metric], channels, strict=False)))
         if metric == "macs":
             return cost + weights * self.positions[1]
-        cost += weights + form.bias * form.out_channels
+        cost += weights + (conv.bias is not None) * conv.out_channels
         if self.absorbed is not None:
-            cost += weights_per_channel(self.absorbed.norm.module) * form.out_channels
+            cost += weights_per_channel(self.absorbed.norm.module) * conv.out_channels
         return cost
 
     def cost(self, number: int, metric: Metric) -> float:
         """The cost of all layers that change, at a width of `number` steps."""
-        form, size = self.form, self.size_of(number)
+        conv, size, bias = self.conv, self.size_of(number), self.conv.bias is not None
         width, channels = size.width, size.channels
-        weights = (self.scale - 1) * width * (width // size.cardinality) * math.prod(form.kernel_size)
-        first = form.in_channels * channels // form.groups * self.ends[0]
-        last = form.out_channels * channels // form.groups * self.ends[1]
+        weights = (self.scale - 1) * width * (width // size.cardinality) * math.prod(odd_kernel(conv))
+        first = conv.in_channels * channels // conv.groups * self.ends[0]
+        last = conv.out_channels * channels // conv.groups * self.ends[1]
         cost = sum(self.channel_costs[metric]) * channels
         if metric == "macs":
             return cost + first * self.positions[0] + (weights + last) * self.positions[1]
         norm, act = self.extras
-        cost += weights + first + last + (self.scale - 1) * (width * (norm + form.bias) + act)
-        cost += self.ends[0] * channels * (norm + form.bias) + self.ends[1] * form.bias * form.out_channels
+        cost += weights + first + last + (self.scale - 1) * (width * (norm + bias) + act)
+        cost += self.ends[0] * channels * (norm + bias) + self.ends[1] * bias * conv.out_channels
         return cost
 
 
@@ -135,12 +134,12 @@ def per_channel(node: Node, space: Space, metric: Metric) -> float:
     """The cost of one channel of a space in a 1x1 convolution or linear layer that produces or consumes it."""
     layer: Any = node.module
     outputs, inputs = layer.weight.shape[:2]
+    positions = math.prod(node.output.shape[2:]) if metric == "macs" else 1
     cost = 0.0
     if node.name in space.producers:
-        cost += inputs * (math.prod(node.output.shape[2:]) if metric == "macs" else 1)
-        cost += (layer.bias is not None) * (metric == "parameters")
+        cost += inputs * positions + (metric == "parameters" and layer.bias is not None)
     if node.name in space.consumers:
-        cost += outputs * (math.prod(node.output.shape[2:]) if metric == "macs" else 1)
+        cost += outputs * positions
     return cost
 
 
@@ -154,7 +153,7 @@ def solve(units: Sequence[Unit], metric: Metric) -> None:
     )
     share = max(budget / sum(unit.before(metric) for unit in free), 0.05)
     for unit in free:
-        most = max(8, 4 * max(unit.form.in_channels, unit.form.out_channels))
+        most = max(8, 4 * max(unit.conv.in_channels, unit.conv.out_channels))
         unit.number = nearest_width(partial(unit.cost, metric=metric), share * unit.before(metric), most)
     # In narrow layers, whole channels are coarse: adjust the total by single steps of single units.
     excess = sum(unit.cost(unit.number, metric) for unit in free) - budget

@@ -158,7 +158,7 @@ def install(model: nn.Module, unit: Unit, options: Options) -> None:
     weight: Tensor = conv.weight  # type: ignore[assignment]
     with torch.device(weight.device):
         made = replacement(
-            unit.form, unit.size, unit.style, stage=unit.stage, ends=unit.ends, split_order=options.split_order
+            unit.conv, unit.size, unit.style, stage=unit.stage, ends=unit.ends, split_order=options.split_order
         ).to(weight.dtype)
     fresh = [made]
     replace_layer(model, unit.name, made)

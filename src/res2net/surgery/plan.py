@@ -17,7 +17,6 @@ from res2net.nn import Res2Conv
 from res2net.surgery.budget import Budget, Unit
 from res2net.surgery.find import followers, groups_of, style_of
 from res2net.surgery.kinds import is_plain
-from res2net.surgery.replace import Form
 from res2net.surgery.report import Kept, Reason
 from res2net.surgery.spaces import Space, spaces
 
@@ -109,16 +108,15 @@ def why_not(name: str, conv: _ConvNd, node: Node | None, options: Options) -> Re
 
 def unit_of(name: str, conv: _ConvNd, node: Node | None, model: nn.Module, options: Options) -> Unit | None:
     """The replacement of a convolution; None if a grouped convolution is not divisible into splits."""
-    form = Form.of(conv)
     scale = options.scale
-    if form.groups >= scale and form.in_channels == form.out_channels:
-        while scale > 1 and form.in_channels % scale:
+    if conv.groups >= scale and conv.in_channels == conv.out_channels:
+        while scale > 1 and conv.in_channels % scale:
             scale -= 1
         if scale == 1:
             return None
     stage = options.stage is not None and is_chosen(options.stage, name, conv)
-    style = style_of(node, model, form.dims)
-    return Unit(name, form, style, scale, math.prod(conv.kernel_size), stage or form.strided, node)
+    style = style_of(node, model, len(conv.kernel_size))
+    return Unit(name, conv, style, scale, stage or max(conv.stride) > 1, node)
 
 
 def spaces_around(node: Node, space_of: dict[Value, Space], claimed: set[str]) -> tuple[Space, ...]:
@@ -138,38 +136,38 @@ def spaces_around(node: Node, space_of: dict[Value, Space], claimed: set[str]) -
 
 def arrange(unit: Unit, neighbours: tuple[Space, ...], flow: Flow, options: Options) -> None:
     """Choose the structure of a replacement, and its width if the options give it."""
-    form, wanted, keeps = unit.form, form_width(unit, options), options.budget == "width"
-    divides = form.in_channels == form.out_channels and form.in_channels % unit.scale == 0
-    in_place = not neighbours and divides and (form.groups >= unit.scale or (keeps and options.base_width is None))
+    conv, wanted, keeps = unit.conv, given_width(unit, options), options.budget == "width"
+    divides = conv.in_channels == conv.out_channels and conv.in_channels % unit.scale == 0
+    in_place = not neighbours and divides and (conv.groups >= unit.scale or (keeps and options.base_width is None))
     if unit.node is not None and (neighbours or in_place):
         unit.absorbed = followers(unit.node).absorbed(flow)
     if in_place:
-        unit.number, unit.free = form.in_channels // unit.scale, False
-        unit.share = unit.number // groups_of(unit.number, form.in_channels // form.groups)
+        unit.number, unit.free = conv.in_channels // unit.scale, False
+        unit.share = unit.number // groups_of(unit.number, conv.in_channels // conv.groups)
         return
-    if form.groups > 1:
-        unit.share, unit.step = whole_groups(form, unit.scale, between=bool(neighbours))
+    if conv.groups > 1:
+        unit.share, unit.step = whole_groups(conv, unit.scale, between=bool(neighbours))
     unit.between, unit.free = neighbours, wanted is None
     unit.number = max(1, round((wanted or 0) / unit.step))
     if not neighbours:
         channels = unit.size.channels if keeps else 0
-        unit.ends = (channels != form.in_channels, channels != form.out_channels)
+        unit.ends = (channels != conv.in_channels, channels != conv.out_channels)
 
 
-def whole_groups(form: Form, scale: int, *, between: bool) -> tuple[int | None, int]:
+def whole_groups(conv: _ConvNd, scale: int, *, between: bool) -> tuple[int | None, int]:
     """Channels per group in a split, None if a split is one group; and the number that the width is a multiple of.
 
     Unless the splits are between dense layers, 1x1 convolutions with the same groups are added around them, so all
     their channels must be divisible by the groups.
     """
-    if form.groups < scale:
-        return None, 1 if between else form.groups // math.gcd(form.groups, scale)
-    group = form.in_channels // form.groups
-    return group, group if between else math.lcm(group, form.in_channels // math.gcd(form.in_channels, scale))
+    if conv.groups < scale:
+        return None, 1 if between else conv.groups // math.gcd(conv.groups, scale)
+    group = conv.in_channels // conv.groups
+    return group, group if between else math.lcm(group, conv.in_channels // math.gcd(conv.in_channels, scale))
 
 
-def form_width(unit: Unit, options: Options) -> int | None:
+def given_width(unit: Unit, options: Options) -> int | None:
     """The width of a split, if the options give it."""
     if options.base_width is not None:
-        return unit.form.out_channels * options.base_width // 64
-    return max(1, round(unit.form.out_channels / unit.scale)) if options.budget == "width" else None
+        return unit.conv.out_channels * options.base_width // 64
+    return max(1, round(unit.conv.out_channels / unit.scale)) if options.budget == "width" else None

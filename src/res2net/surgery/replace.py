@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import starmap
 from typing import Any
 
@@ -15,52 +16,22 @@ from torch.nn.modules.conv import _ConvNd
 
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Conv
-from res2net.nn.layers import PaddingMode
 from res2net.nn.layers import conv as new_conv
 from res2net.surgery.find import Style
 from res2net.surgery.kinds import conv_like, padding_of
 
-__all__ = ["Form", "MultiScaleConv", "Size", "initialise_new", "replacement", "resized_neighbour"]
+__all__ = ["MultiScaleConv", "Size", "initialise_new", "odd_kernel", "replacement", "resized_neighbour"]
 
 
-@dataclass(frozen=True)
-class Form:
-    """The options of a convolution; an even kernel is enlarged by one."""
+def odd_kernel(conv: _ConvNd) -> tuple[int, ...]:
+    """The kernel size of a replacement: that of the convolution, with one more where it is even."""
+    return tuple(size + 1 - size % 2 for size in conv.kernel_size)
 
-    dims: int
-    in_channels: int
-    out_channels: int
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int
-    bias: bool
-    padding_mode: PaddingMode
-    pads: tuple[tuple[int, int], ...]
+
+def extra_padding(conv: _ConvNd) -> list[tuple[int, int]]:
     """Padding before and after each axis, beyond the padding that keeps the size; a negative one is a crop."""
-
-    @classmethod
-    def of(cls, conv: _ConvNd) -> Form:
-        """The options of a given convolution."""
-        odd = tuple(size + 1 - size % 2 for size in conv.kernel_size)
-        axes = zip(padding_of(conv), conv.kernel_size, conv.stride, conv.dilation, strict=True)
-        return cls(
-            len(odd),
-            conv.in_channels,
-            conv.out_channels,
-            odd,
-            tuple(conv.stride),
-            tuple(conv.dilation),
-            conv.groups,
-            conv.bias is not None,
-            conv.padding_mode,
-            tuple(starmap(beyond, axes)),
-        )
-
-    @property
-    def strided(self) -> bool:
-        """Whether any axis has a stride."""
-        return max(self.stride) > 1
+    axes = zip(padding_of(conv), conv.kernel_size, conv.stride, conv.dilation, strict=True)
+    return list(starmap(beyond, axes))
 
 
 def beyond(padding: int | str, size: int, step: int, spread: int) -> tuple[int, int]:
@@ -99,7 +70,7 @@ class MultiScaleConv(nn.Module):
 
     Args:
         res2: the Res2 convolution.
-        form: the options of the original convolution.
+        conv: the original convolution.
         style: the normalisation after the first 1x1 convolution.
         ends: whether a 1x1 convolution with a normalisation is added before, and a 1x1 convolution after the splits,
             both with the groups of the original; without them, the channels are those of `res2`.
@@ -107,25 +78,26 @@ class MultiScaleConv(nn.Module):
     Shape: that of the original convolution.
     """
 
-    def __init__(self, res2: Res2Conv, form: Form, style: Style, ends: tuple[bool, bool]) -> None:
+    def __init__(self, res2: Res2Conv, conv: _ConvNd, style: Style, ends: tuple[bool, bool]) -> None:
         super().__init__()
         before, after = ends
         self.conv_in: nn.Module = nn.Identity()
         self.norm_in: nn.Module = nn.Identity()
         self.conv_out: nn.Module = nn.Identity()
+        pointwise = partial(new_conv, res2.dims, groups=conv.groups, bias=conv.bias is not None)
         if before:
-            self.conv_in = new_conv(form.dims, form.in_channels, res2.channels, groups=form.groups, bias=form.bias)
+            self.conv_in = pointwise(conv.in_channels, res2.channels)
             self.norm_in = style.norm(res2.channels)
         self.res2 = res2
         if after:
-            self.conv_out = new_conv(form.dims, res2.channels, form.out_channels, groups=form.groups, bias=form.bias)
-        self.in_channels, self.out_channels = form.in_channels, form.out_channels
-        self.kernel_size, self.stride, self.dilation = form.kernel_size, form.stride, form.dilation
-        self.padding_mode = "constant" if form.padding_mode == "zeros" else form.padding_mode
+            self.conv_out = pointwise(res2.channels, conv.out_channels)
+        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
+        self.kernel_size, self.stride, self.dilation = odd_kernel(conv), tuple(conv.stride), tuple(conv.dilation)
+        self.padding_mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
         # With a stride, cropping determines which positions are computed, so it comes first.
         self.first: list[int] = []
         self.last: list[int] = []
-        for pads, step in reversed(list(zip(form.pads, form.stride, strict=True))):
+        for pads, step in reversed(list(zip(extra_padding(conv), conv.stride, strict=True))):
             self.first += [n if n > 0 or step > 1 else 0 for n in pads]
             self.last += [n if n < 0 and step == 1 else 0 for n in pads]
 
@@ -138,27 +110,27 @@ class MultiScaleConv(nn.Module):
 
 
 def replacement(
-    form: Form, size: Size, style: Style, *, stage: bool, ends: tuple[bool, bool], split_order: SplitOrder
+    conv: _ConvNd, size: Size, style: Style, *, stage: bool, ends: tuple[bool, bool], split_order: SplitOrder
 ) -> nn.Module:
     """Create the replacement of a convolution: a `Res2Conv`, within a `MultiScaleConv` where needed."""
     res2 = Res2Conv(
         size.width,
         scale=size.scale,
-        dims=form.dims,
-        kernel_size=form.kernel_size,
-        stride=form.stride,
-        dilation=form.dilation,
+        dims=len(conv.kernel_size),
+        kernel_size=odd_kernel(conv),
+        stride=tuple(conv.stride),
+        dilation=tuple(conv.dilation),
         cardinality=size.cardinality,
         norm=style.norm,
         act=style.act,
-        mode="stage" if stage or form.strided else "hierarchical",
+        mode="stage" if stage else "hierarchical",
         split_order=split_order,
-        bias=form.bias,
-        padding_mode=form.padding_mode,
+        bias=conv.bias is not None,
+        padding_mode=conv.padding_mode,
     )
-    if not any(ends) and not any(any(pad) for pad in form.pads):
+    if not any(ends) and not any(map(any, extra_padding(conv))):
         return res2
-    return MultiScaleConv(res2, form, style, ends)
+    return MultiScaleConv(res2, conv, style, ends)
 
 
 def resized_neighbour(layer: Any, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
