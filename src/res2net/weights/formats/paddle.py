@@ -62,6 +62,7 @@ def _to_paddle(tensors: Tensors) -> dict[str, Tensor]:
 def _from_paddle(tensors: Tensors) -> dict[str, Tensor]:
     pairs = _pairs(deep=any(name.startswith("conv1_1.") for name in tensors))
     refusal = "PaddleClas has conv1, blocks bb_0_0 and so on, and out"
+    # Our names have no letters, so nothing computes them here.
     return _transposed(translate(tensors, pairs, refusal, back=True, computed={"letters": str}), "fc.weight")
 
 

@@ -1,4 +1,4 @@
-"""The interface of a format, and renaming of tensors by regular expressions."""
+"""The interface of a format, and renaming of tensors by templates of their names."""
 
 from __future__ import annotations
 
