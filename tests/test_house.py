@@ -207,7 +207,7 @@ def test_no_file_names_a_machine_or_a_mirror():
 
 @pytest.mark.parametrize(
     "command",
-    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], pytest.param(["mypy"], marks=pytest.mark.slow)],
     ids=lambda command: " ".join(command),
 )
 def test_the_code_is_checked(command):

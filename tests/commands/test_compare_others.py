@@ -99,6 +99,7 @@ def test_the_score_of_roads_is_that_of_an_evaluation(run, roads, tmp_path):
         assert float(re.search(r"^ +APLS +(\S+)", alone.out, re.MULTILINE)[1]) == pytest.approx(score, abs=0.06)
 
 
+@pytest.mark.slow
 def test_volumes_and_their_exported_network(run, refused, volumes, tmp_path):
     """By its checkpoint and by ONNX a network finds the same; the option of all windows holds for both."""
     pytest.importorskip("onnxruntime")

@@ -238,6 +238,7 @@ def test_checkpoints_of_other_programs(run, refused, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("nothing.onnx*"))
 
 
+@pytest.mark.slow
 def test_damaged_images(run, refused, trained, make_images, tmp_path):
     folder = make_images()
     bad = folder / "red" / "1.jpg"

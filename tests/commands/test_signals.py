@@ -20,6 +20,7 @@ def wait_for(condition, seconds):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_sigterm_to_all_processes_saves_and_leaves_none(images, tiny, tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "res2net.cli", "train", images, *tiny(workers=1, epochs=100_000, out=folder)]

@@ -75,7 +75,7 @@ def test_others_stay_as_they_are(options):
     assert model.SerializeToString() == before
 
 
-@pytest.mark.parametrize("optimized", [True, False])
+@pytest.mark.parametrize("optimized", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_network_is_convolved_in_whole_numbers_alone(network, tmp_path, optimized):
     batches = [torch.randn(2, 3, 32, 32) for _ in range(4)]
     path = tmp_path / f"network{FORMATS['onnx']}"

@@ -1,5 +1,6 @@
 """Exported networks say what the network says, in every runtime."""
 
+import itertools
 import json
 import shutil
 import zipfile
@@ -17,8 +18,13 @@ SIZE = 32
 FORMATS = ("pt2", "onnx", "openvino")
 
 
-@pytest.mark.parametrize("dynamic_batch", [False, True], ids=["fixed", "dynamic"])
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize(
+    ("format_name", "dynamic_batch"),
+    [
+        pytest.param(name, dynamic, marks=pytest.mark.slow if (name, dynamic) == ("openvino", False) else ())
+        for name, dynamic in itertools.product(FORMATS, (False, True))
+    ],
+)
 def test_the_logits_are_those_of_the_network(exported, network, format_name, dynamic_batch):
     runtime = load_runtime(exported(format_name, dynamic_batch), trust=True)
     for count in (1, 2, 5):
@@ -51,7 +57,7 @@ def test_openvino_reads_onnx_and_computes_in_bf16(exported, network):
     assert half.relative < 0.05
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", ["pt2", "onnx", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_features_are_those_of_the_network(network, described, tmp_path, format_name):
     path = tmp_path / f"features{SUFFIXES[format_name]}"
     images = torch.randn(1, 3, SIZE, SIZE)

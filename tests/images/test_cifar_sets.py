@@ -89,6 +89,7 @@ def test_images_and_fine_labels_are_those_of_torchvision(real_data):
         assert target == {"label": label} == {"label": ours.targets[index]}
 
 
+@pytest.mark.slow
 def test_the_normalisation_is_that_of_the_training_images(real_data):
     images = Cifar(real_data("cifar100"), classes=100, train=True).images.double() / 255
     preprocessing = cifar_preprocessing(100)

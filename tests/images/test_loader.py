@@ -102,6 +102,7 @@ def test_closing_ends_the_workers_and_another_iteration_starts_new_ones():
     loader.close()
 
 
+@pytest.mark.slow
 def test_a_program_ends_while_a_loader_has_workers():
     program = """
         import torch
