@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
-from res2net.errors import InputError, check_choice, check_options, listed, nearest
+from res2net.errors import InputError, check_choice, check_options, check_range, listed, nearest
 
-__all__ = ["check_literals", "from_dict", "type_advice"]
+__all__ = ["check_literals", "check_ranges", "from_dict", "type_advice"]
 
 TYPES: dict[Any, tuple[Any, str]] = {
     int: (Integral, "a whole number"),
@@ -164,3 +164,16 @@ def check_literals(options: Any) -> None:
         value = getattr(options, entry.name)
         if choices and not (value is None and type(None) in members):
             check_choice(entry.name.replace("_", " ").capitalize(), value, choices)
+
+
+def check_ranges(options: Any, **ranges: tuple[float, float]) -> None:
+    """Check the range of fields of a dataclass, of all numbers of a tuple; None is allowed. For its `__post_init__`.
+
+    Raises:
+        InputError: a number is out of its range, the lowest and the highest that are allowed.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(options, name)
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if number is not None:
+                check_range(name.replace("_", " "), number, low, high)

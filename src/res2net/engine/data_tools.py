@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image
 
 from res2net.errors import InputError
+from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
 from res2net.registry import Registry, modules_of_tasks
 from res2net.report import Column, Table
@@ -33,24 +35,45 @@ Cell = tuple[Image.Image, str]
 """An image with its labels drawn on it, with a caption."""
 
 
-class Part(Protocol):
+class Part:
     """A data set, or the part of it that is in one format, after reading all of its annotations."""
 
     about: str
     """The readable name of the format."""
+    report: AnnotationReport
+    splits: Mapping[str, Any]
+    """The splits by name."""
 
     @property
     def faults(self) -> int:
         """The number of faults."""
-        ...
+        return self.report.total
 
     def tables(self, most: int | None) -> list[Table]:
         """Tables of counts, of classes (at most `most`, the most frequent ones) and of faults."""
-        ...
+        return [*self.count_tables(most), *([fault_table(self.report)] if self.faults else [])]
 
     def images(self, count: int) -> list[Cell]:
         """Images spread evenly over the data set, those with objects first."""
-        ...
+        cells: list[Cell] = []
+        for split in self.splits.values():
+            samples, indices = self.shown(split)
+            for index in evenly_spaced(indices, -(-count // len(self.splits))):
+                with contextlib.suppress(BadImage):  # it is among the faults, or only its header could be read
+                    cells.append(self.cell(samples, index))
+        return cells[:count]
+
+    def count_tables(self, most: int | None) -> list[Table]:
+        """The tables of counts and of classes."""
+        raise NotImplementedError
+
+    def shown(self, split: Any) -> tuple[Any, Sequence[int]]:
+        """The samples of a split, and the indices of those to show."""
+        return split, range(len(split))
+
+    def cell(self, samples: Any, index: int) -> Cell:
+        """Draw a sample; `BadImage` if it cannot be read."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

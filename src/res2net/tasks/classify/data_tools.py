@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from res2net.engine.data_tools import FALLBACK, Cell, class_table, evenly_spaced, fault_table
+from res2net.engine.data_tools import FALLBACK, Cell, Part, class_table
 from res2net.images.decode import BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import ImageFiles
@@ -16,7 +17,7 @@ from res2net.report.images import as_image
 __all__ = ["ClassesPart"]
 
 
-class ClassesPart:
+class ClassesPart(Part):
     """A data set with a class for each image."""
 
     def __init__(self, path: Path) -> None:
@@ -31,34 +32,20 @@ class ClassesPart:
                 except BadImage as error:
                     self.report.add("unreadable image", file, error.reason)
 
-    @property
-    def faults(self) -> int:
-        """The number of faults."""
-        return self.report.total
-
-    def tables(self, most: int | None) -> list[Table]:
-        """As of `Part`."""
+    def count_tables(self, most: int | None) -> list[Table]:
+        """The number of images and of classes of each split, and of images by class."""
         names, counts = self.source.class_names, {}
         targets = {split: Counter(getattr(images, "targets", ())) for split, images in self.splits.items()}
         for label, name in enumerate(names):
             counts[name] = Counter({split: found[label] for split, found in targets.items()})
         rows = [(split, len(images), len(names)) for split, images in self.splits.items()]
         columns = [Column(heading) for heading in ("split", "images", "classes")]
-        tables = [Table("Images", columns, rows), class_table(counts, list(self.splits), "images", most)]
-        return [*tables, fault_table(self.report)] if self.faults else tables
+        return [Table("Images", columns, rows), class_table(counts, list(self.splits), "images", most)]
 
-    def images(self, count: int) -> list[Cell]:
-        """As of `Part`."""
-        cells: list[Cell] = []
-        each = -(-count // len(self.splits))
-        for images in self.splits.values():
-            for index in evenly_spaced(list(range(len(images))), each):
-                try:
-                    image, target = images[index]
-                except BadImage:
-                    continue  # it is among the faults
-                cells.append((as_image(image), str(self.source.class_names[target["label"]])))
-        return cells[:count]
+    def cell(self, samples: Any, index: int) -> Cell:
+        """An image above its class."""
+        image, target = samples[index]
+        return as_image(image), str(self.source.class_names[target["label"]])
 
 
 FALLBACK.add("classes", ClassesPart)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from res2net.errors import check_range
+from res2net.options import check_ranges
 
 if TYPE_CHECKING:
     from res2net.images.transforms import TrainAugment
@@ -43,19 +43,9 @@ class ClassifyOptions:
     """Smallest share of the image's area that the random resized crop takes."""
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("label smoothing", self.label_smoothing, 0, 0.999),
-            ("mixup", self.mixup, 0, 1000),
-            ("cutmix", self.cutmix, 0, 1000),
-            ("rand augment", self.rand_augment, 0, 100),
-            ("magnitude", self.magnitude, 0, 30),
-            ("color jitter", self.color_jitter, 0, 1),
-            ("erase", self.erase, 0, 1),
-            ("flip", self.flip, 0, 1),
-            ("crop area", self.crop_area, 0.001, 1),
-        ):
-            if value is not None:
-                check_range(name, value, low, high)
+        check_ranges(self, label_smoothing=(0, 0.999), mixup=(0, 1000), cutmix=(0, 1000))
+        check_ranges(self, rand_augment=(0, 100), magnitude=(0, 30), color_jitter=(0, 1))
+        check_ranges(self, erase=(0, 1), flip=(0, 1), crop_area=(0.001, 1))
 
     def augment(self, usual: TrainAugment) -> TrainAugment:
         """The random changes: `usual`, but for what is chosen here."""

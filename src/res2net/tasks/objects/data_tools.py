@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from res2net.engine.data_tools import CHECKS, Cell, DataCheck, class_table, evenly_spaced, fault_table
+from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
 from res2net.images.decode import BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.report import Column, Table
@@ -26,7 +26,7 @@ RARE = ("crowds", "difficult objects", "labelled key points", "classes of stuff"
 """What is only listed where there is any."""
 
 
-class ObjectsPart:
+class ObjectsPart(Part):
     """A data set with objects in one of `OBJECT_FORMATS`."""
 
     def __init__(self, path: Path, name: str) -> None:
@@ -40,15 +40,9 @@ class ObjectsPart:
             if isinstance(split.masks, MaskFiles):
                 _check_sizes(split.masks.paths, split, self.report)
 
-    @property
-    def faults(self) -> int:
-        """The number of faults."""
-        return self.report.total
-
-    def tables(self, most: int | None) -> list[Table]:
-        """As of `Part`."""
-        tables = [self._counts(), self._classes(most)]
-        return [*tables, fault_table(self.report)] if self.faults else tables
+    def count_tables(self, most: int | None) -> list[Table]:
+        """What each split contains, and the number of objects by class."""
+        return [self._counts(), self._classes(most)]
 
     def _counts(self) -> Table:
         counts = [counts_of(split) for split in self.splits.values()]
@@ -63,29 +57,21 @@ class ObjectsPart:
                 counts.setdefault(name, Counter())[split] = count
         return class_table(counts, list(self.splits), "objects", limit)
 
-    def images(self, count: int) -> list[Cell]:
-        """As of `Part`."""
-        each = -(-count // len(self.splits))
-        cells: list[Cell] = []
-        for split in self.splits.values():
-            images = ObjectImages(split, split.available())
-            full = [index for index in range(len(images)) if images.rows(index)]
-            for index in evenly_spaced(full or list(range(len(images))), each):
-                try:
-                    cells.append(self._drawn(images, index))
-                except BadImage:
-                    continue  # it is among the faults
-        return cells[:count]
+    def shown(self, split: Annotations) -> tuple[ObjectImages, Sequence[int]]:
+        """The images with objects, or all if there are none."""
+        images = ObjectImages(split, split.available())
+        return images, [index for index in range(len(images)) if images.rows(index)] or range(len(images))
 
-    def _drawn(self, images: ObjectImages, index: int) -> Cell:
-        image, target = images[index]
-        (height, width), count = images.size(index), len(images.rows(index))
+    def cell(self, samples: ObjectImages, index: int) -> Cell:
+        """An image with its objects."""
+        image, target = samples[index]
+        (height, width), count = samples.size(index), len(samples.rows(index))
         objects = f"{count} {'object' if count == 1 else 'objects'}"
-        caption = f"{Path(images.paths[index]).name}\n{width} x {height}, {objects}"
+        caption = f"{Path(samples.paths[index]).name}\n{width} x {height}, {objects}"
         if "semantic" in target:
-            truth: Result = PanopticSegments.from_target(target, images.class_names, images.stuff_names)
+            truth: Result = PanopticSegments.from_target(target, samples.class_names, samples.stuff_names)
         else:
-            truth = Objects.from_target(target, images.class_names, images.keypoints)
+            truth = Objects.from_target(target, samples.class_names, samples.keypoints)
         return truth.draw(image), caption
 
 

@@ -23,9 +23,8 @@ from res2net.engine.data_tools import (
     Cell,
     Conversion,
     DataCheck,
+    Part,
     class_table,
-    evenly_spaced,
-    fault_table,
 )
 from res2net.engine.options import BadAnnotations
 from res2net.errors import InputError, check_choice, check_range
@@ -45,7 +44,7 @@ __all__ = ["PixelsPart", "PrepareArguments", "prepare"]
 NEAR_TO_FAR = "viridis_r"
 
 
-class PixelsPart:
+class PixelsPart(Part):
     """A data set in one of `PIXEL_FORMATS`, of which every file is read."""
 
     def __init__(self, path: Path, name: str) -> None:
@@ -58,13 +57,8 @@ class PixelsPart:
             for files, (split, survey) in zip(splits, self.surveys.items(), strict=True)
         }
 
-    @property
-    def faults(self) -> int:
-        """The number of faults."""
-        return self.report.total
-
-    def tables(self, most: int | None) -> list[Table]:
-        """As of `Part`."""
+    def count_tables(self, most: int | None) -> list[Table]:
+        """The number of images and of labelled pixels of each split, and of pixels by class."""
         tables = [self._counts()]
         if self._label() != "depth":
             counts: dict[str, Counter[str]] = {}
@@ -72,7 +66,7 @@ class PixelsPart:
                 for name, count in zip(self._classes(), survey.classes.tolist(), strict=False):
                     counts.setdefault(name, Counter())[split] = count
             tables.append(class_table(counts, list(self.splits), "pixels", most))
-        return [*tables, fault_table(self.report)] if self.faults else tables
+        return tables
 
     def _label(self) -> str:
         return next(iter(self.splits.values())).label
@@ -100,31 +94,21 @@ class PixelsPart:
         columns = [Column("what"), *(Column(split) for split in self.splits)]
         return Table(self.about, columns, [(what, *counts) for what, counts in rows])
 
-    def images(self, count: int) -> list[Cell]:
-        """As of `Part`."""
-        cells: list[Cell] = []
-        for images in self.splits.values():
-            for index in evenly_spaced(list(range(len(images))), -(-count // len(self.splits))):
-                try:
-                    cells.append(self._drawn(images, index))
-                except BadImage:
-                    continue  # an image that is cut off, of which the header could be read
-        return cells[:count]
-
-    def _drawn(self, images: PixelImages, index: int) -> Cell:
-        image, target = images[index]
-        labels = target[images.label]
-        caption = f"{Path(images.paths[index]).name}\n{image.width} x {image.height}"
-        if images.label == "depth":
+    def cell(self, samples: PixelImages, index: int) -> Cell:
+        """An image with its labels, or beside its depth map."""
+        image, target = samples[index]
+        labels = target[samples.label]
+        caption = f"{Path(samples.paths[index]).name}\n{image.width} x {image.height}"
+        if samples.label == "depth":
             farthest = max(float(labels.max()), 1e-9)
             colours = np.array(mpl.colormaps[NEAR_TO_FAR](labels.numpy() / farthest)[..., :3] * 255)
             colours[labels.numpy() == 0] = 0
             both = image_table([[image, Image.fromarray(colours.round().astype(np.uint8))]])
             return both, f"{caption}, up to {farthest:.3g} m"
-        if images.label == "saliency":
-            return draw_segments(image, [(labels, 0)], images.class_names), caption
-        present = [number for number in labels.unique().tolist() if number < len(images.class_names)]
-        return draw_segments(image, [(labels == number, number) for number in present], images.class_names), caption
+        if samples.label == "saliency":
+            return draw_segments(image, [(labels, 0)], samples.class_names), caption
+        present = [number for number in labels.unique().tolist() if number < len(samples.class_names)]
+        return draw_segments(image, [(labels == number, number) for number in present], samples.class_names), caption
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from res2net.errors import InputError, check_range
-from res2net.options import check_literals
+from res2net.errors import InputError
+from res2net.options import check_literals, check_ranges
 
 __all__ = ["PixelOptions"]
 
@@ -51,18 +51,11 @@ class PixelOptions:
 
     def __post_init__(self) -> None:
         check_literals(self)
-        check_range("channels", self.channels, 1, 1 << 16)
+        check_ranges(self, channels=(1, 1 << 16), crop=(8, 16384), flip=(0, 1), color_jitter=(0, 1), freeze=(0, 100))
+        check_ranges(self, resize=(0, 16384), window=(0, 16384), overlap=(0, 0.9))
         if self.output_stride not in (None, 8, 16, 32):
             raise InputError(f"The output stride {self.output_stride} does not fit: give 8, 16 or 32.")
-        for side in self.crop or ():
-            check_range("crop", side, 8, 16384)
         if not 0 < self.scale[0] <= self.scale[1] <= 100:
             raise InputError(f"The scales {self.scale} do not fit: give a least and a greatest factor, up to 100.")
-        check_range("flip", self.flip, 0, 1)
-        check_range("color jitter", self.color_jitter, 0, 1)
-        check_range("resize", self.resize, 0, 16384)
-        check_range("window", self.window, 0, 16384)
-        check_range("overlap", self.overlap, 0, 0.9)
         if not self.scales or not all(0.05 <= scale <= 10 for scale in self.scales):
             raise InputError(f"The scales {self.scales} of evaluation do not fit: give numbers from 0.05 to 10.")
-        check_range("freeze", self.freeze, 0, 100)

@@ -98,7 +98,7 @@ def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
 
 
 def check(files: RoadFiles, bad_images: str) -> None:
-    """`InputError` where the files do not fit each other."""
+    """Raise `InputError` if the files of a split do not fit each other."""
     roads = inside = 0
     for index, path in enumerate(files.paths):
         try:
@@ -149,7 +149,7 @@ def matching(images: list[Path], folder: Path, endings: tuple[str, ...]) -> list
 
 
 def read_mask(path: Path, image: Image.Image, orientation: int) -> NDArray[np.bool_]:
-    """Where roads are, `(H, W)`: turned as its image was, by that orientation of EXIF, or by its own."""
+    """Read a mask of roads, `(H, W)`, rotated by the EXIF orientation of its image, or by its own."""
     mask, own = read_turned(path)
     size = image.height, image.width
     check_size(path, (mask.height, mask.width), size, orientation)
@@ -157,7 +157,7 @@ def read_mask(path: Path, image: Image.Image, orientation: int) -> NDArray[np.bo
 
 
 def check_size(path: Path, found: tuple[int, int], size: tuple[int, int], orientation: int) -> None:
-    """`InputError` unless a mask has the size (H, W) of its upright image, or that of its file."""
+    """Raise `InputError` unless a mask has the size (H, W) of its upright image, or that of its file."""
     if found != size and (orientation < 5 or found[::-1] != size):
         raise InputError(f"The mask {path} does not fit: {size_fault(found, size)}.")
 
@@ -184,10 +184,9 @@ def geojson(graph: RoadGraph) -> dict[str, Any]:
 
 
 def read_graph(path: str | Path) -> RoadGraph:
-    """The graph in a file of `ENDINGS`, coordinates in pixels.
+    """Read a graph in pixels: JSON of `nodes_and_edges`, GeoJSON with lines, or RoadTracer's text.
 
-    JSON is as of `nodes_and_edges`. GeoJSON has lines, which meet where they have a point in common. RoadTracer's text
-    has a line `x y` for each node, an empty line, and a line `a b` for each edge, also both ways.
+    RoadTracer's text has a line `x y` for each node, an empty line, and a line `a b` for each edge, maybe both ways.
 
     Raises:
         InputError: the file cannot be read, or is in none of these formats.

@@ -71,10 +71,7 @@ class RoadGraph:
 
     @cached_property
     def chains(self) -> list[list[int]]:
-        """The roads: numbers of points from a junction or an end to the next, each piece in one of them.
-
-        A ring without a junction begins and ends at one of its points.
-        """
+        """The roads: the points from each junction or end to the next; a ring begins and ends at one of its points."""
         ends = np.flatnonzero(self.degrees != 2).tolist()
         seen: set[tuple[int, int]] = set()
         chains = []
@@ -149,11 +146,11 @@ class RoadGraph:
         return RoadGraph.of_lines(lines)
 
     def nearest(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """For each of `points` `(k, 2)` the nearest point of a road.
+        """The nearest point of a road to each of `points` `(k, 2)`; the graph must have a piece.
 
         Returns:
-            The number of the piece `(k,)`, how far along it that point is as a share of its length `(k,)`, and how far
-            the point is away `(k,)`, pixels; the graph has a piece at least.
+            The number of its piece, its position along the piece as a share of the length, and its distance in pixels,
+            each `(k,)`.
         """
         start = self.points[self.edges[:, 0]]
         way = self.points[self.edges[:, 1]] - start
@@ -210,11 +207,10 @@ def junction_map(graph: RoadGraph, size: tuple[int, int], radius: float) -> NDAr
 def graph_of_mask(
     mask: NDArray[np.bool_], *, spur: float = 10.0, merge: float = 8.0, tolerance: float = 1.0
 ) -> RoadGraph:
-    """The centre lines of roads `(H, W)` as a graph.
+    """The centre lines of roads `(H, W)` as a graph: the baseline that thins the map to lines of one pixel.
 
-    scikit-image thins the map (Zhang and Suen, 1984) and gives the graph of its pixels. Of that, dead ends that leave a
-    junction and are shorter than `spur` are cut, junctions nearer than `merge` become one, and lines are simplified to
-    `tolerance` (Douglas-Peucker), all in pixels.
+    After thinning (Zhang and Suen, 1984), dead ends at junctions that are shorter than `spur` are removed, junctions
+    nearer than `merge` become one, and lines are simplified to `tolerance` (Douglas-Peucker), all in pixels.
 
     Raises:
         InputError: scikit-image is not installed.
@@ -240,7 +236,7 @@ def graph_of_mask(
 
 
 def without_spurs(roads: RoadGraph, shortest: float) -> RoadGraph:
-    """Without short dead ends at junctions, the shortest of each first, since what is left may be a line then."""
+    """Remove short dead ends at junctions, the shortest of each first, since the rest may then be a line."""
     while True:
         degrees = roads.degrees
         spurs: dict[int, tuple[float, list[int]]] = {}
@@ -255,7 +251,7 @@ def without_spurs(roads: RoadGraph, shortest: float) -> RoadGraph:
 
 
 def _with_merged(roads: RoadGraph, nearest: float) -> RoadGraph:
-    """With junctions that a short road joins as one, in their middle: thinning makes two of a crossing."""
+    """Merge junctions that a short road joins into one in their middle: thinning makes two of a crossing."""
     import networkx as nx
 
     degrees = roads.degrees

@@ -57,13 +57,12 @@ def apls(
     shortest: float = 10.0,
     max_points: int = 500,
 ) -> APLS:
-    """How similar the shortest paths in two graphs are: those between all pairs of control points.
+    """The similarity of the shortest paths between control points in two graphs (Van Etten et al., SpaceNet, 2018).
 
-    A path of length L that has length L' in the other graph counts `1 - min(1, |L - L'| / L)`, and 0 where it is not
-    there or an end of it is farther than `snap` from any road. The mean is taken over the paths of each graph, and of
-    both the harmonic mean. Lengths are in pixels; SpaceNet's values are in metres.
-
-    Two graphs without roads are equal (1); where one has roads and the other none it is 0.
+    A path of length L that has length L' in the other graph counts `1 - min(1, |L - L'| / L)`, and 0 if it does not
+    exist there or one of its ends is farther than `snap` from any road. The result is the harmonic mean of the means
+    over the paths of each graph: 1 for two graphs without roads, and 0 if only one has roads. Lengths are in pixels;
+    SpaceNet's values are in metres.
 
     Args:
         truth: the true graph.
@@ -108,7 +107,7 @@ def one_way_similarity(
 
 
 def control_points(graph: RoadGraph, spacing: float) -> NDArray[np.float64]:
-    """Ends and junctions, and points along each road that divide it in equal parts of at most `spacing`, `(k, 2)`."""
+    """Ends, junctions, and points that divide each road in equal parts of at most `spacing`, `(k, 2)`."""
     used = graph.used()
     points = list(used.points[used.degrees != 2])
     for chain in used.chains:
@@ -123,11 +122,9 @@ def control_points(graph: RoadGraph, spacing: float) -> NDArray[np.float64]:
 def with_points_on_roads(
     graph: RoadGraph, points: NDArray[np.float64], snap: float
 ) -> tuple[nx.Graph, list[int | None]]:
-    """A graph with a node at the point of a road that is nearest to each of some points.
+    """The graph of junctions, ends and the points of roads nearest to some points, with the `length` of each edge.
 
-    Returns:
-        The graph of these nodes, of junctions and of ends, its edges with their `length` along the roads; and for each
-        point its node, None where no road is within `snap`.
+    Also returns the node of each point, None if no road is within `snap`.
     """
     import networkx as nx
 
@@ -168,15 +165,15 @@ def path_lengths(net: nx.Graph, nodes: list[int | None]) -> NDArray[np.float64]:
 
 
 def junction_scores(truth: RoadGraph, found: RoadGraph, radius: float = 10.0) -> NDArray[np.float64]:
-    """The counts of precision and recall of junctions, to be summed over images, `(4,)`.
+    """The counts of precision and recall of junctions, to be summed over images (Bastani et al., CVPR 2018).
 
-    Each true junction takes the nearest junction within `radius` pixels that no other took, the nearest pairs first. Of
-    a pair, `correct` is the share of the true roads there that have one in the other junction in about their direction,
-    and `extra` is the share of the roads found there that have none in the true one.
+    Junctions within `radius` pixels are paired, the nearest first. Of a pair, `correct` is the share of the true roads
+    that have one in about the same direction in the other junction, and `extra` is the share of the roads found there
+    that have none in the true one.
 
     Returns:
-        The sum of correct shares, the number of true junctions, the sum of `1 - extra` over pairs, and the number of
-        junctions found. Recall is the first by the second, precision the third by the fourth.
+        `(4,)`: the sum of correct shares, the number of true junctions, the sum of `1 - extra` over pairs, and the
+        number of junctions found. Recall is the first by the second, precision the third by the fourth.
     """
     ours, theirs = arms(truth), arms(found)
     points, others = (np.array([point for point, _ in one]).reshape(-1, 2) for one in (ours, theirs))
@@ -246,7 +243,7 @@ class RoadMetric(Metric):
             self.pixels += torch.from_numpy(relaxed_counts(there, here, self.tolerance)).to(self.pixels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Shares in 0 ... 1 by name; where there is nothing to find and nothing was found, F1 is 1."""
+        """The scores by name, 0 to 1; F1 is 1 if there is nothing to find and nothing was found."""
         values = {"APLS": self.similarity / self.images.clamp(min=1)}
         for name, (recalled, true, right, found) in (("junction", self.junctions), ("pixel", self.pixels)):
             recall, precision = (
@@ -259,18 +256,13 @@ class RoadMetric(Metric):
 
 
 def relaxed_counts(truth: NDArray[np.bool_], found: NDArray[np.bool_], tolerance: int = 3) -> NDArray[np.int64]:
-    """The counts of precision and recall of lines with a tolerance (Mnih, 2013), to be summed over images, `(4,)`.
+    """The counts of precision and recall of lines `(H, W)` with a tolerance (Mnih, 2013), to be summed over images.
 
-    A pixel is right where the other map has one at most `tolerance` rows and columns away.
-
-    Args:
-        truth: `(H, W)`.
-        found: `(H, W)`.
-        tolerance: pixels.
+    A pixel is right if the other map has one at most `tolerance` rows and columns away.
 
     Returns:
-        True pixels that were found and all true pixels; pixels found that are right and all pixels found. Recall is the
-        first by the second, precision the third by the fourth.
+        `(4,)`: true pixels that were found, all true pixels, pixels found that are right, and all pixels found. Recall
+        is the first by the second, precision the third by the fourth.
     """
     near_truth, near_found = (
         F.max_pool2d(torch.from_numpy(one.astype(np.float32))[None], 2 * tolerance + 1, 1, tolerance)[0].numpy() > 0

@@ -12,13 +12,14 @@ from torchvision.ops import Conv2dNormActivation
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
+from res2net.task.maps import resized
 
 __all__ = ["MARGIN", "RoadNetwork", "explored_in_tiles", "road_losses"]
 
 SIDES = 4
-"""The most stages that are used, the last ones."""
+"""Maximum number of stages that are used, the last ones."""
 RARE = 0.01
-"""The probability with which maps of junctions and next points begin: their pixels are few."""
+"""Initial probability in the maps of junctions and next points, whose pixels are few."""
 POINT_SIGMA = 2.0
 """Standard deviation of the mark on the current point, pixels."""
 MARGIN = 128
@@ -29,20 +30,17 @@ class RoadNetwork(nn.Module):
     """Side outputs of a backbone, fused at the finest of their strides, and three branches on them.
 
     Each stage behind the stem is brought to `channels` by a 3x3 convolution, and all to the size of the finest; a 3x3
-    convolution fuses them (section 3.3 of the paper). A branch makes the map of roads, one that of junctions, and an
-    hourglass the map of next points: it sees a window of the fused features and of both branches, what was walked
-    there, and the current point. Two things differ from the published code. The features are computed once for an
-    image and not again for each window. And the hourglass marks all next points in one map, where the published one
-    gives one map after the other. In training the side outputs make maps too (deep supervision).
+    convolution fuses them (section 3.3 of the paper). Two branches predict the maps of roads and of junctions, and an
+    hourglass that of next points from a window of the fused features and of both branches, the lines walked there and
+    the current point. Unlike in the published code, the features are computed once for an image rather than for each
+    window, and the hourglass marks all next points in one map. In training, the side outputs are supervised, too.
 
     Args:
-        backbone: a network for images, without classifier.
-        channels: of side outputs and of their fusion.
-        branch_channels: of the branches of roads and junctions.
-        next_channels: of the hourglass.
+        backbone: a network for images, without a classifier.
+        channels: channels of the side outputs and of their fusion.
+        branch_channels: channels of the branches of roads and junctions.
+        next_channels: channels of the hourglass.
         window: side of the window of a step, pixels.
-
-    Shape: `(N, in_channels, H, W)` to logits `(N, 2, H, W)`, of roads and of junctions.
 
     Raises:
         InputError: the backbone is not for images, or the window does not fit its strides.
@@ -82,43 +80,35 @@ class RoadNetwork(nn.Module):
         start_rare(self.junction_map)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of roads and of junctions."""
+        """Map images `(N, in_channels, H, W)` to logits of roads and of junctions, `(N, 2, H, W)`."""
         return self.explored(images)[0]
 
     def explored(self, images: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Everything that one pass over images gives.
-
-        Returns:
-            The logits `(N, 2, H, W)`; the features that steps need, `(N, C, h, w)` with the stride of the network; and
-            the side outputs `(N, channels, h, w)`, from which maps are learnt.
-        """
+        """The logits `(N, 2, H, W)`, the features for steps `(N, C, h, w)`, and the side outputs `(N, K, h, w)`."""
         pyramid = self.backbone.features(images)
         size = pyramid[self.used[0]].shape[-2:]
-        sides = [
-            F.interpolate(side(pyramid[index]), size, mode="bilinear", align_corners=False)
-            for side, index in zip(self.sides, self.used, strict=True)
-        ]
+        sides = [resized(side(pyramid[index]), size) for side, index in zip(self.sides, self.used, strict=True)]
         fused = self.fuse(torch.cat(sides, 1))
         roads, junctions = self.roads(fused), self.junctions(fused)
         logits = torch.cat([self.road_map(roads), self.junction_map(junctions)], 1)
-        return enlarged(logits, images), torch.cat([fused, roads, junctions], 1), sides
+        return resized(logits, images.shape[-2:]), torch.cat([fused, roads, junctions], 1), sides
 
     def every(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """The logits, and those of the side outputs, each `(N, 2, H, W)`; and the features for steps."""
         logits, features, sides = self.explored(images)
-        maps = [enlarged(layer(side), images) for layer, side in zip(self.side_maps, sides, strict=True)]
+        maps = [resized(layer(side), images.shape[-2:]) for layer, side in zip(self.side_maps, sides, strict=True)]
         return [logits, *maps], features
 
     def padded(self, features: Tensor) -> Tensor:
-        """Features `(N, C, h, w)` of `explored` with zeros around them, so that windows reach beyond the image."""
+        """Pad features `(N, C, h, w)` of `explored` with zeros, since windows reach beyond the image."""
         return F.pad(features, (self.window // (2 * self.stride),) * 4)
 
     def corners(self, origins: Tensor) -> Tensor:
-        """Where in padded features windows begin, column and row; `origins` are their corners in pixels."""
+        """The column and row of windows in padded features; `origins` are their corners in pixels."""
         return origins // self.stride + self.window // (2 * self.stride)
 
     def windows(self, features: Tensor, origins: Tensor) -> Tensor:
-        """Windows of features `(N, C, h, w)` at `origins` `(N, k, 2)`, `(N k, C, side, side)`."""
+        """The windows `(N k, C, side, side)` of features `(N, C, h, w)` at `origins` `(N, k, 2)`."""
         padded, side = self.padded(features), self.window // self.stride
         corners = self.corners(origins).to(features.device)[..., None, None]
         inside = torch.arange(side, device=features.device)
@@ -128,15 +118,12 @@ class RoadNetwork(nn.Module):
         return padded.flatten(2).gather(2, pixels).unflatten(2, (-1, side, side)).transpose(1, 2).flatten(0, 1)
 
     def step(self, windows: Tensor, currents: Tensor, walked: Tensor) -> Tensor:
-        """The next points of steps.
+        """Logits of the next points of steps, `(m, window, window)`.
 
         Args:
-            windows: of the padded features around the current points, `(m, C, side, side)`.
-            currents: points within their windows, pixels, `(m, 2)`.
-            walked: lines that were walked, `(m, window, window)` in 0 ... 1.
-
-        Returns:
-            Logits `(m, window, window)`.
+            windows: windows of the padded features around the current points, `(m, C, side, side)`.
+            currents: the current points within their windows, pixels, `(m, 2)`.
+            walked: the lines that were walked, `(m, window, window)`, from 0 to 1.
         """
         centres = torch.arange(self.window, device=windows.device) + 0.5
         apart = (centres - currents[:, :1]) ** 2, (centres - currents[:, 1:]) ** 2
@@ -146,13 +133,7 @@ class RoadNetwork(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Down to an eighth and up again, with sums across; features `(N, C, h, w)` to a map `(N, 1, h s, w s)`.
-
-    Args:
-        in_channels: C.
-        channels: of all layers.
-        scale: s.
-    """
+    """Down to an eighth and up again, with sums across; `(N, in_channels, h, w)` to `(N, 1, scale h, scale w)`."""
 
     def __init__(self, in_channels: int, channels: int, scale: int) -> None:
         super().__init__()
@@ -164,7 +145,7 @@ class Hourglass(nn.Module):
         start_rare(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The map, as logits."""
+        """Map features to the logits of a map."""
         across = [self.enter(x)]
         for down in self.down:
             across.append(down(F.max_pool2d(across[-1], 2)))
@@ -183,11 +164,6 @@ def start_rare(layer: nn.Conv2d) -> None:
     """Let a map begin with a small probability everywhere."""
     assert layer.bias is not None
     nn.init.constant_(layer.bias, torch.logit(torch.tensor(RARE)).item())
-
-
-def enlarged(logits: Tensor, images: Tensor) -> Tensor:
-    """Logits in the size of the images."""
-    return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def road_losses(
@@ -218,12 +194,12 @@ def road_losses(
 
 
 def explored_in_tiles(network: RoadNetwork, images: Tensor, tile: int) -> tuple[Tensor, Tensor]:
-    """The logits `(N, 2, H, W)` and the features of `RoadNetwork.explored`.
+    """The logits `(N, 2, H, W)` and the features of `RoadNetwork.explored`, computed tile by tile.
 
     Args:
-        network: sees images.
-        images: `(N, C, H, W)`; where both sides are at most `tile` they are seen at once.
-        tile: side of a tile, pixels, a multiple of 32 (as the margin is, so that all strides lie on each other).
+        network: the network.
+        images: images `(N, C, H, W)`; those with sides of at most `tile` are seen at once.
+        tile: side of a tile, pixels, a multiple of 32 as the margin is, so that the strides of tiles align.
     """
     height, width = images.shape[-2:]
     if max(height, width) <= tile:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from res2net.errors import check_range
-from res2net.options import check_literals
+from res2net.options import check_literals, check_ranges
 
 __all__ = ["TRACINGS", "RoadsOptions", "Tracing"]
 
@@ -65,22 +64,9 @@ class RoadsOptions:
 
     def __post_init__(self) -> None:
         check_literals(self)
-        for name, low, high in (
-            ("channels", 1, 1 << 16),
-            ("branch channels", 1, 1 << 16),
-            ("next channels", 1, 1 << 16),
-            ("window", 16, 4096),
-            ("step", 4, 1024),
-            ("steps per image", 1, 1024),
-            ("road width", 1, 256),
-            ("junction radius", 0.5, 256),
-            ("side weight", 0, 1000),
-            ("color jitter", 0, 1),
-            ("road threshold", 0.001, 0.999),
-            ("junction threshold", 0.001, 0.999),
-            ("next threshold", 0.001, 0.999),
-            ("snap", 1, 1024),
-            ("spur", 0, 1024),
-            ("apls snap", 0, 1024),
-        ):
-            check_range(name, getattr(self, name.replace(" ", "_")), low, high)
+        check_ranges(self, channels=(1, 1 << 16), branch_channels=(1, 1 << 16), next_channels=(1, 1 << 16))
+        check_ranges(self, window=(16, 4096), step=(4, 1024), steps_per_image=(1, 1024), road_width=(1, 256))
+        check_ranges(self, junction_radius=(0.5, 256), side_weight=(0, 1000), color_jitter=(0, 1))
+        thresholds = ("road_threshold", "junction_threshold", "next_threshold")
+        check_ranges(self, **dict.fromkeys(thresholds, (0.001, 0.999)))
+        check_ranges(self, snap=(1, 1024), spur=(0, 1024), apls_snap=(0, 1024))

@@ -49,28 +49,25 @@ def window_origin(points: Points, window: int, grid: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class StepSampler:
-    """Samples steps in a graph.
-
-    Args:
-        count: of steps in each image.
-        window: side of the window around the current point, pixels, a multiple of twice the grid.
-        step: pixels to the next point; less to where the road ends or meets others.
-        grid: corners of windows are multiples of it.
-        sigma: standard deviation of a next point in its map, pixels.
-    """
+    """Samples steps in a graph; lengths are in pixels."""
 
     count: int
+    """Number of steps in each image."""
     window: int
+    """Side of the window around the current point, a multiple of twice the grid."""
     step: float
+    """Distance to the next point; less to where the road ends or meets others."""
     grid: int
+    """The corners of windows are multiples of it."""
     sigma: float = 2.0
+    """Standard deviation of a next point in its map."""
 
     def __call__(self, graph: RoadGraph, size: tuple[int, int], rng: np.random.Generator) -> dict[str, Tensor]:
-        """Of a graph in an image of that height and width, with `k` the count and `w` the window.
+        """Sample steps in the graph of an image of that height and width.
 
         Returns:
-            `origins` `(k, 2)` of the windows, x and y; `currents` `(k, 2)`, the points one stands at, within their
-            windows; `walked` and `wanted` `(k, w, w)`, the lines that were walked and the next points, in 0 ... 1.
+            `origins` `(count, 2)` of the windows, x and y; `currents` `(count, 2)`, the current points within their
+            windows; `walked` and `wanted` `(count, window, window)`, the walked lines and the next points, 0 to 1.
         """
         roads = [Polyline(graph.points[chain], chain) for chain in graph.chains]
         origins = np.zeros((self.count, 2), dtype=np.int64)
@@ -96,7 +93,7 @@ class StepSampler:
     def _step(
         self, roads: Sequence[Polyline], size: tuple[int, int], rng: np.random.Generator
     ) -> tuple[Points, list[Points], list[Points]]:
-        """Where one stands, the walked lines, and the next points."""
+        """The current point, the walked lines, and the next points."""
         known = rng.random(len(roads)) < rng.random()
         lengths = np.array([road.length for road in roads])
         chosen = int(rng.choice(len(roads), p=lengths / lengths.sum()))
@@ -107,7 +104,7 @@ class StepSampler:
         lines, following = [], []
 
         def ahead(road: Polyline) -> None:
-            """A road that leads on from here, as far as nobody came along it."""
+            """Add a road that leads on from here, up to where it was walked already."""
             free = road.length
             if rng.random() < MEETING:
                 free = rng.uniform(0, road.length)
@@ -141,7 +138,7 @@ class StepSampler:
         return current, [self._strayed(line, exact, current, rng) for line in lines], following
 
     def _strayed(self, line: Points, exact: Points, current: Points, rng: np.random.Generator) -> Points:
-        """A line as it is walked: in steps, not exactly, but to where one stands now."""
+        """A line as a network walks it: in steps, inexactly, but up to the current point."""
         road = Polyline(line)
         steps = np.linspace(0, road.length, max(2, round(road.length / self.step) + 1))
         points = road.at(steps)
@@ -166,13 +163,13 @@ class StepSampler:
 
 
 class RoadTransform:
-    """For training: a random square, turned and mirrored at random, with its maps and steps along its roads.
+    """For training: a random square, rotated and mirrored at random, with its maps and steps along its roads.
 
     Args:
-        preprocessing: its `size` is the side of the square; what a smaller image lacks is black.
-        steps: draws steps.
-        road_width: pixels of the lines of the road map, where the data have no map of their own.
-        junction_radius: pixels of the discs of the junction map.
+        preprocessing: its `size` is the side of the square; smaller images are padded with black.
+        steps: samples the steps.
+        road_width: width of the lines of the road map, pixels, if the data have no masks.
+        junction_radius: radius of the discs of the junction map, pixels.
         color_jitter: largest relative change of brightness, contrast and saturation.
     """
 
@@ -185,10 +182,8 @@ class RoadTransform:
         junction_radius: float,
         color_jitter: float = 0.0,
     ) -> None:
-        self.size = preprocessing.size
-        self.steps = steps
-        self.road_width = road_width
-        self.junction_radius = junction_radius
+        self.size, self.steps = preprocessing.size, steps
+        self.road_width, self.junction_radius = road_width, junction_radius
         self.normalise = Normalise(preprocessing)
         self.colors = v2.ColorJitter(*(color_jitter,) * 3) if color_jitter else None
 
@@ -238,19 +233,14 @@ class RoadTransform:
 
 
 class RoadEvalTransform:
-    """For evaluation: the image in its own size, and the true graph as `truth`.
-
-    Args:
-        preprocessing: for the normalisation.
-        size: height and width of what an image is cut to at its right and bottom, or filled up to with zeros.
-    """
+    """For evaluation: the image in its own size, or cropped and padded at the right and bottom to a `size` (H, W)."""
 
     def __init__(self, preprocessing: Preprocessing, size: tuple[int, int] | None = None) -> None:
         self.normalise = Normalise(preprocessing)
         self.size = size
 
     def __call__(self, image: Any, target: dict[str, Any] | None = None) -> Any:
-        """The image; with a target also `size_now` (height, width), `index`, and the graph, if any, as `truth`."""
+        """The image; with a target also `size_now` (H, W), `index`, and the graph, if any, as `truth`."""
         pixels = as_pixels(image)
         target, alone = target or {}, target is None
         noted: dict[str, Any] = {"size_now": tuple(pixels.shape[:2])}

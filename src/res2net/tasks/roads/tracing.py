@@ -36,17 +36,14 @@ def trace_roads(
     sizes: Sequence[tuple[int, int]],
     options: RoadsOptions,
 ) -> list[RoadGraph]:
-    """Walk through several images at once, a step in each at a time.
+    """Walk through several images at once, a step in each at a time, and return their graphs in pixels.
 
     Args:
         network: proposes the next points.
-        features: of `RoadNetwork.explored`, `(N, C, h, w)`.
+        features: features of `RoadNetwork.explored`, `(N, C, h, w)`.
         maps: probabilities of roads and junctions, `(N, 2, H, W)`.
-        sizes: height and width of each image, without what was added at its right and bottom.
-        options: how to walk.
-
-    Returns:
-        The graph of each image, in its pixels.
+        sizes: height and width of each image, without its padding.
+        options: the thresholds and lengths of a walk.
     """
     walks = []
     for one, (height, width) in zip(maps, sizes, strict=True):
@@ -74,9 +71,9 @@ def trace_roads(
 
 
 def map_peaks(values: Map, threshold: float, radius: float) -> Points:
-    """Points `(k, 2)`, x and y in pixels, whose value is the largest within a radius, the largest first.
+    """The peaks `(k, 2)` of a map, x and y in pixels, that are the largest within a radius, the largest first.
 
-    A point is the centre of mass of the 3x3 pixels around its peak.
+    A peak is the centre of mass of its 3x3 pixels.
     """
     reach = max(1, round(radius))
     tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
@@ -95,14 +92,14 @@ def map_peaks(values: Map, threshold: float, radius: float) -> Points:
 
 
 class Walk:
-    """One walk through an image: the points that are known, the roads between them, and where to go on.
+    """One walk through an image: the known points, the roads between them, and the points where it continues.
 
     Args:
         road: probability of roads, `(H, W)`.
-        junctions: `(k, 2)`, where walks start.
+        junctions: points where walks start, `(k, 2)`.
         window: side of the window of a step, pixels.
-        grid: its corners are multiples of it.
-        options: how to walk.
+        grid: the corners of the window are multiples of it.
+        options: the thresholds and lengths of a walk.
     """
 
     def __init__(self, road: Map, junctions: Points, window: int, grid: int, options: RoadsOptions) -> None:
@@ -118,7 +115,7 @@ class Walk:
         self.unseen = Image.fromarray(((road >= options.road_threshold) * 255).astype(np.uint8))
         self.unseen_draw = ImageDraw.Draw(self.unseen)
         self.here = -1
-        # A guard alone: each step takes a point from those that wait, and adds at most the ways on from there.
+        # Only a safeguard against endless walks.
         self.left = 100 + int(8 * height * width / options.step**2)
 
     @property
@@ -138,7 +135,7 @@ class Walk:
         return np.asarray(np.asarray(part, dtype=np.float32) / np.float32(255))
 
     def go_on(self) -> bool:
-        """Turn to the next point that waits, or to a new start; False where all is walked."""
+        """Move to the next waiting point, or to a new start; False if everything is walked."""
         while self.left > 0:
             self.left -= 1
             if self.waiting:
@@ -171,10 +168,10 @@ class Walk:
         return without_spurs(roads.used(), self.options.spur)
 
     def _known(self, point: Points, here: int | None = None) -> tuple[int, bool]:
-        """The number of a point, and whether ways on from there are not known yet.
+        """The number of a point, and whether the ways on from there are not known yet.
 
-        It is a known point nearby, or lies on a road nearby, or is the junction nearby, or is new. The point `here`
-        where one stands and its roads are never meant, so that a road is walked to its end.
+        It is a known point nearby, or lies on a road nearby, or is the junction nearby, or is new. The current point
+        `here` and its roads do not count, so that a road is walked to its end.
         """
         snap = self.options.snap
         if len(self.junctions):
@@ -234,7 +231,7 @@ class Walk:
 
 
 class Rows:
-    """Pairs of numbers that are added one by one; `all` shows them as an array `(count, 2)`."""
+    """A growing array of pairs of numbers; `all` is a view of them, `(count, 2)`."""
 
     def __init__(self, kind: type[Any]) -> None:
         self.count = 0
@@ -242,7 +239,7 @@ class Rows:
 
     @property
     def all(self) -> NDArray[Any]:
-        """The pairs, which can be changed there."""
+        """The pairs; they can be changed in place."""
         return self._room[: self.count]
 
     def add(self, pair: Points | tuple[int, int]) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from res2net.errors import InputError, check_range
-from res2net.options import check_literals
+from res2net.errors import InputError
+from res2net.options import check_literals, check_ranges
 
 __all__ = ["AdversarialLoss", "TranslateOptions"]
 
@@ -56,14 +56,9 @@ class TranslateOptions:
 
     def __post_init__(self) -> None:
         check_literals(self)
-        for name in ("l1", "adversarial", "perceptual"):
-            check_range(name, getattr(self, name), 0, 1e6)
+        check_ranges(self, l1=(0, 1e6), adversarial=(0, 1e6), perceptual=(0, 1e6), discriminator_channels=(4, 1 << 12))
+        check_ranges(self, enlarge=(1, 4), flip=(0, 1), window=(0, 16384), overlap=(0, 0.9))
         if not self.l1 + self.adversarial + self.perceptual:
             raise InputError("Nothing is learnt without a loss: give l1, adversarial or perceptual a weight above 0.")
-        check_range("discriminator channels", self.discriminator_channels, 4, 1 << 12)
         if bool(self.perceptual) != (self.perceptual_weights is not None):
             raise InputError("--perceptual and --perceptual-weights belong together: give both, or none of them.")
-        check_range("enlarge", self.enlarge, 1, 4)
-        check_range("flip", self.flip, 0, 1)
-        check_range("window", self.window, 0, 16384)
-        check_range("overlap", self.overlap, 0, 0.9)

@@ -20,12 +20,9 @@ PERCENTILE = 95.0
 class VolumeScores(Metric):
     """`dice`, 0 to 1, and `hd95`, mm: for each class the mean over volumes, and of these the mean over classes.
 
-    The background does not count. A class that is neither there nor found in a volume does not count there; one that is
-    found where there is none, or missed, has a Dice of 0 and the diagonal of the volume as its distance, so that the
-    worst result has the worst score.
-
-    Args:
-        class_names: the background first.
+    The background, the first of the classes, does not count. A class that is neither present nor predicted in a volume
+    does not count there; one that is missed, or predicted where there is none, has a Dice of 0 and the diagonal of the
+    volume as its distance, so that the worst result has the worst score.
     """
 
     full_state_update = False
@@ -56,15 +53,9 @@ class VolumeScores(Metric):
 
 
 def volume_dice(found: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """Twice the voxels of both over those of each, for each class but the background; NaN where it is in neither.
+    """The Dice score of each class but the background, `(classes - 1,)`, 0 to 1; NaN for a class in neither map.
 
-    Args:
-        found: indices of classes, `(D, H, W)`.
-        truth: the same of the ground truth.
-        classes: how many there are, the background included.
-
-    Returns:
-        `(classes - 1,)`, 0 to 1.
+    Both maps are `(D, H, W)` with indices of classes.
     """
     with needs_volumes():
         from monai.metrics.meandice import compute_dice
@@ -74,19 +65,16 @@ def volume_dice(found: Tensor, truth: Tensor, classes: int) -> Tensor:
 
 
 def volume_hausdorff(found: Tensor, truth: Tensor, classes: int, spacing: Sequence[float]) -> Tensor:
-    """The 95 % Hausdorff distance, mm, for each class but the background; NaN where it is in neither.
+    """The 95 % Hausdorff distance of each class but the background, `(classes - 1,)` mm; NaN for one in neither map.
 
-    For the surface voxels of each the distance to the other's surface; of each direction the 95th percentile, and of
-    the two the larger. Where only one has the class it is the diagonal of the volume.
+    It is the larger one, of both directions, of the 95th percentiles of the distances of surface voxels to the other
+    surface; for a class in one map only, the diagonal of the volume.
 
     Args:
         found: indices of classes, `(D, H, W)`.
         truth: the same of the ground truth.
-        classes: how many there are, the background included.
-        spacing: of voxels along each axis, mm.
-
-    Returns:
-        `(classes - 1,)`.
+        classes: the number of classes, with the background.
+        spacing: distance of voxels along each axis, mm.
     """
     with needs_volumes():
         from monai.metrics.hausdorff_distance import compute_hausdorff_distance

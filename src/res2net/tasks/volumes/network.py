@@ -8,32 +8,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.base import Backbone
 from res2net.errors import InputError, check_range
 from res2net.nn import Res2Bottleneck, initialise
 from res2net.nn.layers import activation, conv, norm_layer
 
 __all__ = ["UNetDecoder", "VolumeNetwork", "neighbouring_slices"]
 
-NARROWER = 2
-"""The number by which the channels of the decoder are divided from one level to the next finer one."""
-FEWEST = 8
-"""The least channels of a level."""
+MIN_CHANNELS = 8
+"""Minimum number of channels of a level of the decoder."""
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 class VolumeNetwork(nn.Module):
     """A backbone and a decoder that classify every voxel.
 
-    A backbone of three dimensions sees the volume as it is. One of two dimensions sees every slice with its neighbours
-    as channels (`neighbouring_slices`), as many as it has input channels.
+    A 3-D backbone sees the volume as it is. A 2-D one sees every slice with its neighbours as channels
+    (`neighbouring_slices`), as many as it has input channels.
 
     Args:
-        backbone: of two or three dimensions; one of three has one input channel.
-        classes: number of classes, the background included.
-        channels: of the decoder's coarsest level; each finer one has half as many.
-
-    Shape: `(N, 1, D, H, W)` to logits `(N, classes, D, H, W)`; D is the number of slices.
+        backbone: the backbone, with two dimensions, or with three and one input channel.
+        classes: number of classes, with the background.
+        channels: channels of the decoder's coarsest level; each finer one has half as many.
 
     Raises:
         InputError: the backbone is for signals of another kind, or a number is out of range.
@@ -52,14 +48,12 @@ class VolumeNetwork(nn.Module):
                 "build it with in_channels=1."
             )
         check_range("classes", classes, 2)
-        check_range("channels", channels, FEWEST)
+        check_range("channels", channels, MIN_CHANNELS)
         self.backbone = backbone
-        self.decoder = UNetDecoder(
-            backbone.stages, classes, channels, dims=backbone.dims, in_channels=backbone.in_channels, like=backbone
-        )
+        self.decoder = UNetDecoder(backbone, classes, channels)
 
     def forward(self, volumes: Tensor) -> Tensor:
-        """The logits of every voxel."""
+        """Map `(N, 1, slices, H, W)` to logits `(N, classes, slices, H, W)`."""
         if self.backbone.dims == 3:
             return self.decoder(volumes, self.backbone.features(volumes))
         slices = neighbouring_slices(volumes, self.backbone.in_channels)
@@ -70,45 +64,34 @@ class VolumeNetwork(nn.Module):
 class UNetDecoder(nn.Module):
     """From a pyramid back to the size of the input, with a residual block at each level (Ronneberger et al., 2015).
 
-    The coarser level is enlarged by interpolation and joined with the finer one of the pyramid; the last block sees the
-    input itself.
+    The coarser level is enlarged by interpolation and concatenated with the finer one of the pyramid; the last block
+    sees the input itself. The blocks have the scale and the base width of the backbone's first `Res2Bottleneck`, and
+    are plain if it has none.
 
     Args:
-        stages: of the pyramid, finest first.
+        backbone: the backbone that makes the pyramid.
         classes: number of classes.
-        channels: of the coarsest level.
-        dims: dimensions of the signal.
-        in_channels: of the input.
-        like: a network whose first `Res2Bottleneck` gives the blocks here their scale and base width; they are plain
-            where it has none.
+        channels: channels of the coarsest level.
     """
 
-    def __init__(
-        self,
-        stages: Sequence[Stage],
-        classes: int,
-        channels: int,
-        *,
-        dims: int,
-        in_channels: int,
-        like: nn.Module,
-    ) -> None:
+    def __init__(self, backbone: Backbone, classes: int, channels: int) -> None:
         super().__init__()
+        dims = backbone.dims
         self.mode = INTERPOLATION[dims]
-        options = block_options(like)
-        skips = [in_channels, *(stage.channels for stage in stages[:-1])]
-        coarser = stages[-1].channels
+        options = block_options(backbone)
+        skips = [backbone.in_channels, *(stage.channels for stage in backbone.stages[:-1])]
+        coarser = backbone.stages[-1].channels
         blocks = []
         for skip in reversed(skips):
-            width = max(FEWEST, channels)
+            width = max(MIN_CHANNELS, channels)
             blocks.append(decoder_block(coarser + skip, width, dims=dims, **options))
-            coarser, channels = width, channels // NARROWER
+            coarser, channels = width, channels // 2
         self.blocks = nn.ModuleList(blocks)
         self.classifier = conv(dims, coarser, classes, bias=True)
         initialise(self, zero_init_last=False)
 
     def forward(self, x: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
-        """The input `(N, in_channels, *size)` and its features, finest first, to logits `(N, classes, *size)`."""
+        """Map the input `(N, in_channels, *size)` and its features, finest first, to logits `(N, classes, *size)`."""
         *skips, y = [x, *pyramid]
         for block, skip in zip(self.blocks, reversed(skips), strict=True):
             y = F.interpolate(y, skip.shape[2:], mode=self.mode, align_corners=False)
@@ -117,7 +100,7 @@ class UNetDecoder(nn.Module):
 
 
 def block_options(network: nn.Module) -> dict[str, int]:
-    """Scale and base width of a network's first `Res2Bottleneck`; those of a plain bottleneck where it has none."""
+    """Scale and base width of a network's first `Res2Bottleneck`; those of a plain bottleneck if it has none."""
     for module in network.modules():
         if isinstance(module, Res2Bottleneck):
             return {"scale": module.scale, "base_width": module.base_width * module.cardinality}
@@ -134,12 +117,7 @@ def decoder_block(in_channels: int, channels: int, *, dims: int, scale: int, bas
 def neighbouring_slices(volumes: Tensor, count: int) -> Tensor:
     """Every slice with its neighbours on both sides as channels; beyond the ends the last slice is repeated.
 
-    Args:
-        volumes: `(N, 1, D, H, W)`.
-        count: of slices that are seen together, an odd number.
-
-    Returns:
-        `(N * D, count, H, W)`.
+    Maps `(N, 1, D, H, W)` to `(N * D, count, H, W)`, with an odd `count`.
     """
     side = count // 2
     padded = F.pad(volumes, (0, 0, 0, 0, side, side), mode="replicate")[:, 0]

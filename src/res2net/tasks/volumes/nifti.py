@@ -46,17 +46,14 @@ UPRIGHT = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
 
 @contextlib.contextmanager
 def needs_volumes() -> Iterator[None]:
-    """Turn a failed import of a library for volumes into an `InputError` that says how to install it.
-
-    MONAI imports much that is not needed here, so what that logs and warns of is suppressed.
-    """
+    """Turn a failed import of a library for volumes into an `InputError`, and suppress what MONAI's imports log."""
     with quiet(), needs("The volumes task", "monai", "nibabel", "scipy", extra="volumes"):
         yield
 
 
 @contextlib.contextmanager
 def quiet_nibabel() -> Iterator[None]:
-    """Suppress what nibabel logs about odd headers; what matters it raises."""
+    """Suppress what nibabel logs about odd headers; it raises what matters."""
     logger = logging.getLogger("nibabel.global")
     before = logger.disabled
     logger.disabled = True
@@ -120,11 +117,7 @@ class Volume:
 
 
 def list_volumes(path: str | Path) -> list[Path]:
-    """The volumes to predict: a file itself, or all NIfTI files below a folder, sorted.
-
-    Raises:
-        InputError: nothing is there.
-    """
+    """The file itself, or all NIfTI files below a folder, sorted; `InputError` if there are none."""
     return list_files(path, ENDINGS, "a volume", "volumes")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 
 __all__ = ["VolumesOptions"]
 
@@ -46,22 +47,10 @@ class VolumesOptions:
     """Share that neighbouring windows have in common where a volume is larger than a patch."""
 
     def __post_init__(self) -> None:
-        check_range("depth", self.depth or 1, 1, 8192)
-        check_range("channels", self.channels, 8, 1 << 16)
-        check_range("patches", self.patches, 1, 1 << 20)
-        for name, value, high in (
-            ("foreground", self.foreground, 1.0),
-            ("jitter", self.jitter, 1.0),
-            ("noise", self.noise, 10.0),
-            ("overlap", self.overlap, 0.95),
-            *(("flip", chance, 1.0) for chance in self.flip),
-        ):
-            check_range(name, value, 0, high)
-        for step in self.spacing or ():
-            check_range("spacing", step, 1e-3, 1e3)
+        check_ranges(self, depth=(0, 8192), channels=(8, 1 << 16), patches=(1, 1 << 20), spacing=(1e-3, 1e3))
+        check_ranges(self, foreground=(0, 1), flip=(0, 1), jitter=(0, 1), noise=(0, 10), overlap=(0, 0.95))
+        check_ranges(self, window=(-1e9, 1e9))
         if self.slices < 1 or self.slices % 2 == 0:
             raise InputError(f"slices {self.slices} is not an odd number: give 1, 3, 5 and so on.")
-        for intensity in self.window or ():
-            check_range("window", intensity, -1e9, 1e9)
         if self.window is not None and not self.window[0] < self.window[1]:
             raise InputError(f"The window {self.window} is empty: give the lowest intensity before the highest.")

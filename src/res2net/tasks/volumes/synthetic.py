@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -16,7 +15,7 @@ from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.tasks.volumes.nifti import Volume
 from res2net.weights import Preprocessing
 
-__all__ = ["CLASSES", "Bodies", "Body", "bodies_source", "draw_body"]
+__all__ = ["CLASSES", "Bodies", "bodies_source", "draw_body"]
 
 Array = NDArray[np.float32]
 
@@ -37,20 +36,8 @@ LENGTHS = (48, 12)
 """Training and validation volumes of the source `volumes`."""
 
 
-@dataclass(frozen=True)
-class Body:
-    """A synthetic volume, slices first."""
-
-    voxels: Array
-    """`(D, H, W)`, Hounsfield units."""
-    label_map: NDArray[np.uint8]
-    """`(D, H, W)`, indices in `CLASSES`."""
-    spacing: tuple[float, float, float]
-    """mm."""
-
-
-def draw_body(rng: np.random.Generator) -> Body:
-    """A trunk with a liver, a spleen and two kidneys, and with one to three tumours in the liver.
+def draw_body(rng: np.random.Generator) -> Sample:
+    """The volume and label map of a trunk with liver, spleen and two kidneys, and one to three tumours in the liver.
 
     Liver and spleen have the same intensities, and differ in position, size and texture; tumours are darker than
     the liver by little more than the noise.
@@ -102,7 +89,8 @@ def draw_body(rng: np.random.Generator) -> Body:
         voxels[there] += waves(rng, (z, y, x), period, 8.0)[there]
     voxels[~trunk] = AIR
     voxels += rng.normal(0, 18, voxels.shape).astype(np.float32)
-    return Body(np.clip(np.rint(voxels), -1024, 3071).astype(np.float32), label_map, spacing)
+    volume = Volume.from_array(np.clip(np.rint(voxels), -1024, 3071), spacing)
+    return volume, {"label_map": torch.from_numpy(label_map)}
 
 
 def distance(axes: Sequence[Array], centre: Sequence[float], radii: Sequence[float]) -> Array:
@@ -126,19 +114,8 @@ def waves(rng: np.random.Generator, axes: Sequence[Array], length: float, streng
 class Bodies(Generated):
     """Synthetic volumes: `(Volume, {"label_map": (D, H, W) uint8})`, the same for the same seed, split and index.
 
-    They have 24 to 34 slices of 50 x 60 to 62 x 75 voxels; see `res2net.tasks.volumes.synthetic`. They are
-    kept in memory once they are made.
-
-    Args:
-        length: number of volumes.
-        split: "train" or "val", which share none.
-        seed: another seed gives other volumes.
-
-    Raises:
-        InputError: an option is out of range.
+    They have 24 to 34 slices of 50 x 60 to 62 x 75 voxels, and are kept in memory once they are made.
     """
-
-    class_names = CLASSES
 
     def __init__(self, length: int, *, split: str = "train", seed: int = 0) -> None:
         check_choice("Split", split, SPLITS)
@@ -149,9 +126,7 @@ class Bodies(Generated):
 
     def make(self, index: int) -> Sample:
         """Render the volume of an index, with its label map."""
-        body = draw_body(np.random.default_rng([self.seed, SPLITS.index(self.split), index]))
-        volume = Volume.from_array(torch.from_numpy(body.voxels), body.spacing)
-        return volume, {"label_map": torch.from_numpy(body.label_map)}
+        return draw_body(np.random.default_rng([self.seed, SPLITS.index(self.split), index]))
 
 
 @SOURCES.register("volumes")

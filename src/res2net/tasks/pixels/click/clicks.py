@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 GOALS = (85, 90)
-"""Intersections over union, in percent, until which clicks are counted."""
+"""The IoUs, in percent, up to which clicks are counted."""
 WATCHED = (1, 3, 5)
 """Numbers of clicks after which the IoU is reported."""
 NEAR = 0.3
@@ -120,10 +120,10 @@ def next_click(
 
 
 def random_clicks(true: NDArray[np.uint8], positives: int, negatives: int) -> list[Clicked]:
-    """Random clicks as of a user, from torch's random numbers: the first well inside the object, then others.
+    """Random clicks on a mask as in `next_click`: one well inside the object, others on it, and some beside it.
 
     Args:
-        true: as in `next_click`; without a pixel of the object there are no clicks.
+        true: the true mask; without a pixel of the object there are no clicks.
         positives: maximum number of further clicks on the object.
         negatives: maximum number of clicks beside it; half of them are near it.
     """
@@ -157,9 +157,12 @@ class SingleObjects(Dataset[Sample]):
     """
 
     def __init__(self, dataset: Samples, *, min_area: float = 0, max_objects: int = 0) -> None:
-        self.dataset = dataset
+        self.dataset = light = dataset
+        if isinstance(dataset, ObjectImages):  # reading masks takes long
+            labels = [label for label in dataset.labels if label != "masks"]
+            light = ObjectImages(dataset.annotations, labels, dataset.chosen)
         objects: list[tuple[int, int]] = []
-        for image, target in enumerate(true_targets(_light(dataset))):
+        for image, target in enumerate(true_targets(light)):
             boxes = target["boxes"].as_subclass(Tensor)
             large = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= max(min_area, 1e-6)
             if "crowd" in target:
@@ -188,22 +191,14 @@ class SingleObjects(Dataset[Sample]):
         return image, {"object": tv_tensors.Mask(mask)}
 
 
-def _light(dataset: Samples) -> Samples:
-    """The same data set; of files without their masks, which take long to read."""
-    if not isinstance(dataset, ObjectImages):
-        return dataset
-    labels = [label for label in dataset.labels if label != "masks"]
-    return ObjectImages(dataset.annotations, labels, dataset.chosen)
-
-
 def _inside(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How far each pixel of a region lies from what is outside of it, or of the image."""
+    """The distance of each pixel of a region from the outside of the region and of the image."""
     from scipy.ndimage import distance_transform_edt
 
     depth = np.zeros(region.shape)
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     if len(rows):
-        # Beyond the box around it there is nothing of it.
+        # Only the bounding box is computed.
         part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         depth[part] = distance_transform_edt(np.pad(region[part], 1))[1:-1, 1:-1]
     return depth

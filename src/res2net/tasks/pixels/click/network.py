@@ -43,29 +43,21 @@ ON_CLICK, FAR_OFF, FAR = 2.0, 0.8, 100.0
 """Weights of a pixel on a click and far from all, and how many pixels are far (published code of FCANet)."""
 
 
-def click_maps(clicks: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
-    """Maps of positive and of negative clicks: 1 at a click, and half of that sigma / 2 pixels away from it.
+def click_maps(clicks: Tensor, size: Sequence[int], sigma: float) -> Tensor:
+    """Maps of positive and of negative clicks, `(N, 2, height, width)`: 1 at a click, 0.5 at a distance of sigma / 2.
 
     Args:
         clicks: `(N, K, 3)`: x and y in pixels, and 1 for positive, 0 for negative, anything else for no click.
         size: height and width.
-        sigma: width of the bell curves at half their height, pixels.
-
-    Returns:
-        `(N, 2, height, width)`.
+        sigma: full width at half maximum of the bell curves, pixels.
     """
     return torch.exp(-4 * math.log(2) / sigma**2 * click_squares(clicks, size))
 
 
-def click_squares(clicks: Tensor, size: tuple[int, int]) -> Tensor:
-    """How far the nearest positive, and the nearest negative click is from each pixel, squared; infinite without one.
+def click_squares(clicks: Tensor, size: Sequence[int]) -> Tensor:
+    """The squared distance of each pixel from the nearest positive and from the nearest negative click.
 
-    Args:
-        clicks: as of `click_maps`.
-        size: height and width.
-
-    Returns:
-        `(N, 2, height, width)`.
+    The arguments and the shape are those of `click_maps`; the distance is infinite without a click.
     """
     rows = torch.arange(size[0], device=clicks.device, dtype=torch.float32)
     columns = torch.arange(size[1], device=clicks.device, dtype=torch.float32)
@@ -73,38 +65,37 @@ def click_squares(clicks: Tensor, size: tuple[int, int]) -> Tensor:
     for click in clicks.float().unbind(1):  # one after the other: all at once would be a large tensor
         x, y, kind = click.unbind(1)
         squares = (rows - y[:, None]).square()[:, :, None] + (columns - x[:, None]).square()[:, None, :]
-        for place, wanted in enumerate((1.0, 0.0)):
+        for index, wanted in enumerate((1.0, 0.0)):
             of_kind = squares.masked_fill((kind != wanted)[:, None, None], math.inf)
-            nearest[:, place] = torch.minimum(nearest[:, place], of_kind)
+            nearest[:, index] = torch.minimum(nearest[:, index], of_kind)
     return nearest
 
 
 def clicked_cross_entropy(logits: Tensor, wanted: Tensor, maps: Tensor, weight: float) -> Tensor:
-    """The binary cross entropy of pixels, those around clicks counting more; the weighted mean over known pixels.
+    """The mean binary cross entropy of labelled pixels, with larger weights around clicks.
 
-    Else a network that finds most objects by the first click hardly learns what the others are for: they change few
-    pixels.
+    Without these weights, a network that finds most objects by the first click hardly learns from the others, which
+    change few pixels.
 
     Args:
         logits: `(N, 1, H, W)`.
-        wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
-        maps: of clicks, `(N, 2, H, W)`.
-        weight: what is added to 1 on a click.
+        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
+        maps: the maps of clicks, `(N, 2, H, W)`.
+        weight: additional weight of a pixel on a click.
     """
     weights = (1 + weight * maps.amax(1)) * (wanted != UNLABELLED)
     return (pixel_losses(logits, wanted == 1) * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
 def distance_cross_entropy(logits: Tensor, wanted: Tensor, squares: Tensor) -> Tensor:
-    """The click-based loss of FCANet: pixels count more, the nearer a click of their own kind is.
+    """The click-based loss of FCANet: the mean binary cross entropy of labelled pixels, weighted by their distance.
 
-    The binary cross entropy of a pixel on such a click weighs 2. That falls in a straight line to 0.8 at 100 pixels
-    from it, which is also the weight where there is none. The mean over known pixels.
+    The weight is 2 on a click of the pixel's own kind and falls linearly to 0.8 at 100 pixels from it or more.
 
     Args:
         logits: `(N, 1, H, W)`.
-        wanted: `(N, H, W)`, 0, 1, and 255 where nothing is known.
-        squares: `(N, 2, H, W)` of `click_squares`.
+        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
+        squares: the result of `click_squares`, `(N, 2, H, W)`.
     """
     known = wanted != UNLABELLED
     away = torch.where(wanted == 1, squares[:, 0], squares[:, 1]).sqrt().clamp(max=FAR)
@@ -113,11 +104,11 @@ def distance_cross_entropy(logits: Tensor, wanted: Tensor, squares: Tensor) -> T
 
 
 class FirstClickBranch(nn.Module):
-    """The branch around the first click: six convolutions from stride 4 to 16, and a mask of its own to learn from.
+    """The branch around the first click: six convolutions from stride 4 to 16, and a mask that supervises them.
 
     Args:
-        stages: of the backbone; one has stride 4.
-        channels: of the first three convolutions; the others have twice as many.
+        stages: stages of the backbone; one has stride 4.
+        channels: channels of the first three convolutions; the others have twice as many.
 
     Raises:
         InputError: no stage has stride 4.
@@ -130,8 +121,8 @@ class FirstClickBranch(nn.Module):
         widths = [stages[self.fine].channels + 1] + [channels] * STEPS + [2 * channels] * STEPS
         self.layers = nn.Sequential(
             *(
-                Conv2dNormActivation(before, after, 3, stride=1 if place % STEPS else 2)
-                for place, (before, after) in enumerate(pairwise(widths))
+                Conv2dNormActivation(before, after, 3, stride=1 if index % STEPS else 2)
+                for index, (before, after) in enumerate(pairwise(widths))
             )
         )
         self.mask = nn.Sequential(
@@ -146,20 +137,14 @@ class FirstClickBranch(nn.Module):
         return (*stages[:-1], Stage(stages[-1].channels + self.out_channels, stages[-1].stride))
 
     def forward(self, maps: Sequence[Tensor], first: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The pyramid and the map `(N, 1, H, W)` of the first click to a wider pyramid, and to the logits of a mask."""
+        """Map the pyramid and the map `(N, 1, H, W)` of the first click to a wider pyramid and the logits of a mask."""
         fine = maps[self.fine]
         found = self.layers(torch.cat([fine, resized(first, fine.shape[-2:])], 1))
         return [*maps[:-1], torch.cat([resized(found, maps[-1].shape[-2:]), maps[-1]], 1)], self.mask(found)
 
 
 class FirstClickNetwork(PixelNetwork):
-    """Encoder and decoder, of which the decoder is led by the first click.
-
-    Args:
-        backbone: without classifier, for an image with two maps of clicks.
-        decoder: for the stages that the branch widened.
-        branch: for the stages of the backbone.
-    """
+    """An encoder, a branch around the first click, and a decoder for the stages that the branch widens."""
 
     def __init__(self, backbone: Backbone, decoder: Decoder, branch: FirstClickBranch) -> None:
         super().__init__(backbone, decoder)

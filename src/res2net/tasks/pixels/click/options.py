@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from res2net.engine import options as verb_options
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 from res2net.tasks.pixels.options import PixelOptions
 
 if TYPE_CHECKING:
@@ -61,15 +63,9 @@ class ClickOptions(PixelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("first weight", self.first_weight, 0, 1e6)
-        check_range("click weight", self.click_weight, 0, 1e6)
-        check_range("sigma", self.sigma, 0.5, 1000)
-        check_range("first sigma", self.first_sigma, 0.5, 1000)
-        for name in ("positives", "negatives", "rounds"):
-            check_range(name, getattr(self, name), 0, 100)
-        check_range("max clicks", self.max_clicks, 1, 1000)
-        check_range("min area", self.min_area, 0)
-        check_range("eval objects", self.eval_objects, 0)
+        check_ranges(self, first_weight=(0, 1e6), click_weight=(0, 1e6), sigma=(0.5, 1000), first_sigma=(0.5, 1000))
+        check_ranges(self, positives=(0, 100), negatives=(0, 100), rounds=(0, 100), max_clicks=(1, 1000))
+        check_ranges(self, min_area=(0, math.inf), eval_objects=(0, math.inf))
         if self.freeze:
             raise InputError(
                 "The clicks enter the network at its first convolution, which has to learn them: leave out --freeze."

@@ -51,12 +51,7 @@ class ClickSession:
         return self._masks[-1].copy()
 
     def click(self, x: float, y: float, positive: bool = True) -> NDArray[np.bool_]:
-        """Click on a pixel and return the new mask.
-
-        Args:
-            x: its column, 0 for the first.
-            y: its row.
-            positive: whether it belongs to the object, or does not.
+        """Click on the pixel in column `x` and row `y`, which belongs to the object or not, and return the new mask.
 
         Raises:
             InputError: it lies outside of the image.

@@ -116,25 +116,23 @@ class Click(PixelTask):
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """Each training and each validation object with its image."""
-        options = self.options
-        train = SingleObjects(source.train, min_area=options.min_area)
-        val = SingleObjects(source.val, min_area=options.min_area, max_objects=options.eval_objects)
-        sets = ((train, self.transform(True)), (val, self.transform(False)))
-        return tuple(Transformed(objects, transform, source.bad_images) for objects, transform in sets)  # type: ignore[return-value]
+        min_area = self.options.min_area
+        train = SingleObjects(source.train, min_area=min_area)
+        val = SingleObjects(source.val, min_area=min_area, max_objects=self.options.eval_objects)
+        return (
+            Transformed(train, self.transform(True), source.bad_images),
+            Transformed(val, self.transform(False), source.bad_images),
+        )
 
     def with_clicks(self, images: Tensor, clicks: Tensor, previous: Tensor | None = None) -> Tensor:
-        """The input of the network: images with the maps of their clicks.
+        """The input of the network: images, maps of positive and negative clicks, and maps that the options ask for.
 
         Args:
-            images: `(N, 3, H, W)`.
-            clicks: `(N, K, 3)`, in pixels of these images; see `clicks_tensor`.
+            images: images `(N, 3, H, W)`.
+            clicks: their clicks `(N, K, 3)`, in pixels of these images; see `clicks_tensor`.
             previous: the mask found before the last click, 0 to 1, `(N, 1, H, W)`; by default empty.
-
-        Returns:
-            The images, the maps of positive and of negative clicks, the previous mask and the map of the first click
-            where the options ask for these: `(N, C, H, W)`.
         """
-        size = (images.shape[-2], images.shape[-1])
+        size = images.shape[-2:]
         seen = [images, click_maps(clicks, size, self.options.sigma)]
         if self.options.previous_mask:
             seen.append(torch.zeros_like(images[:, :1]) if previous is None else previous.to(images))
@@ -151,7 +149,7 @@ class Click(PixelTask):
             clicks, previous = self.corrected(images, clicks, wanted, previous)
         seen = self.with_clicks(images, clicks, previous)
         answer, *others = self.model.every(seen)
-        options, size = self.options, (images.shape[-2], images.shape[-1])
+        options, size = self.options, images.shape[-2:]
         by_distance = options.click_loss == "distance"
         if by_distance:
             losses = {"loss": distance_cross_entropy(answer, wanted, click_squares(clicks, size))}
@@ -197,34 +195,29 @@ class Click(PixelTask):
         clicks: Sequence[Sequence[Clicked]],
         previous: Sequence[NDArray[np.bool_]] | None = None,
     ) -> list[NDArray[np.bool_]]:
-        """The mask of the object of each image by its clicks, and by the mask found before the last of them.
+        """The mask of the object of each image, from its clicks and the mask found before the last of them.
 
         All are in pixels of the file; by default the previous masks are empty.
         """
-        most = max(1, *(len(one) for one in clicks))
-        rows = torch.stack([clicks_tensor(one, most) for one in clicks])
+        count = max(1, *(len(one) for one in clicks))
+        rows = torch.stack([clicks_tensor(one, count) for one in clicks])
         zoom = torch.tensor([float(one) for one in targets["zoom"]])[:, None, None]
         rows[..., :2] = (rows[..., :2] + 0.5) * zoom - 0.5  # the middle of a pixel stays where it is
         last = None
         if previous is not None and self.options.previous_mask:
-            last = self._resized_masks(images, targets, previous)
+            last = torch.zeros_like(images[:, :1])
+            for index, (mask, now) in enumerate(zip(previous, targets["size_now"], strict=True)):
+                size = (int(now[0]), int(now[1]))
+                whole = torch.from_numpy(mask).to(images)[None, None]
+                last[index, :, : size[0], : size[1]] = F.interpolate(whole, size, mode="bilinear", antialias=True)[0]
         values = self.values(self.with_clicks(images, rows.to(images.device), last), targets)
         found = [(one[0] >= 0.5).cpu().numpy() for one in values]
         if not self.options.connected:
             return found
         return [connected(mask, one) for mask, one in zip(found, clicks, strict=True)]
 
-    def _resized_masks(self, images: Tensor, targets: Mapping[str, Any], masks: Sequence[NDArray[np.bool_]]) -> Tensor:
-        """Masks of files `(height, width)` in the places of `images`, `(N, 1, H, W)` from 0 to 1."""
-        found = torch.zeros_like(images[:, :1])
-        for index, (mask, (height, width)) in enumerate(zip(masks, targets["size_now"], strict=True)):
-            size = (int(height), int(width))
-            whole = torch.from_numpy(mask).to(images)[None, None]
-            found[index, :, : size[0], : size[1]] = F.interpolate(whole, size, mode="bilinear", antialias=True)[0]
-        return found
-
     def simulated(self, images: Tensor, targets: Mapping[str, Any], max_clicks: int) -> list[Found]:
-        """The masks of a simulated user, who clicks on the largest error until the mask is good or has no error."""
+        """Simulate a user who clicks on the largest error of each mask until it is good or has no error."""
         true = [truth["object"].as_subclass(Tensor).cpu().numpy() for truth in targets["truth"]]
         found = [Found(np.zeros(one.shape, bool)) for one in true]
         unfinished = list(range(len(true)))
@@ -238,9 +231,8 @@ class Click(PixelTask):
                     one.clicks.append(click)
             if not unfinished:
                 break
-            some = {
-                name: [targets[name][index] for index in unfinished] for name in ("size_now", "original_size", "zoom")
-            }
+            names = ("size_now", "original_size", "zoom")
+            some = {name: [targets[name][index] for index in unfinished] for name in names}
             clicks, previous = zip(*((found[index].clicks, found[index].mask) for index in unfinished), strict=True)
             masks = self.masks(images[unfinished], some, clicks, previous)
             for index, mask in zip(list(unfinished), masks, strict=True):
@@ -275,7 +267,7 @@ class Click(PixelTask):
         }
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[ObjectMask]:
-        """The object of each image by the `clicks` of this task, in the size of its file."""
+        """The object of each image from the `clicks` of this task, in the size of its file."""
         assert targets is not None
         if not self.clicks:
             raise InputError("Nothing is found without a click: give some, such as --clicks 120,80,+ or 10,20,-.")
@@ -290,11 +282,7 @@ class Click(PixelTask):
         return [ObjectMask(mask, list(self.clicks)) for mask in masks]
 
     def find(self, image: Any, target: Mapping[str, Any]) -> ObjectMask:
-        """The largest object of a sample, as a simulated user finds it with a few clicks.
-
-        Raises:
-            InputError: no object of the image is known.
-        """
+        """The largest object of a sample as a simulated user finds it; `InputError` if no objects are known."""
         if "masks" not in target:
             raise InputError("A simulated user clicks on known objects: give a data set with their masks.")
         images, targets = self.eval().prepare(image, {"object": tv_tensors.Mask(largest(target).to(torch.uint8))})
@@ -321,7 +309,7 @@ class ClickExporter(PixelExporter):
 
     @property
     def in_channels(self) -> int:
-        """The image, the maps of positive and of negative clicks, the previous mask and the map of the first click."""
+        """The channels of `Click.with_clicks`."""
         return COLOURS + 2 + self.task.options.previous_mask + self.task.options.first_click
 
     def transform(self) -> Callable[[Any], Tensor]:
@@ -346,7 +334,7 @@ def first_of(clicks: Tensor) -> Tensor:
 
 
 def intersection_over_union(mask: NDArray[np.bool_], true: NDArray[np.uint8]) -> float:
-    """The IoU of a mask and the true one, in which 1 is the object, 0 its surroundings, and the rest does not count."""
+    """The IoU of a mask and the true one: 1 for the object, 0 for its surroundings; other pixels do not count."""
     counted = true <= 1
     union = ((mask | (true == 1)) & counted).sum()
     return float((mask & (true == 1)).sum() / union) if union else 1.0

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 from res2net.tasks.pixels.options import PixelOptions
 
 __all__ = ["DepthOptions"]
@@ -43,7 +44,7 @@ class DepthOptions(PixelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("scale invariance", self.scale_invariance, 0, 1)
+        check_ranges(self, scale_invariance=(0, 1))
         if not 0 < self.min_depth < self.max_depth <= 1e6:
             raise InputError(
                 f"Distances from {self.min_depth} to {self.max_depth} m do not fit: give two above 0, the smaller one "

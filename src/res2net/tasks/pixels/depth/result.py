@@ -26,7 +26,7 @@ MAP = "viridis_r"
 """Perceptually uniform; what is near is light."""
 UNKNOWN = (0.5, 0.5, 0.5, 1.0)
 TALLEST = 7.0
-"""Inches that a drawing is high at most, and 1.5 at least."""
+"""Maximum height of a drawing, inches; the minimum is 1.5."""
 
 
 @dataclass(eq=False)

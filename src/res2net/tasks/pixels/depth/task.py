@@ -57,7 +57,7 @@ class Depth(PixelTask):
 
     @classmethod
     def describe(cls, source: DataSource) -> dict[str, Any]:
-        """A pixel has one value, whatever classes the data have."""
+        """A single value, whatever classes the data have."""
         return {"class_names": ["depth"]}
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -71,12 +71,9 @@ class Depth(PixelTask):
 
     def constant(self, samples: Samples) -> Tensor:
         """The logarithm of the median distance."""
-        known = []
-        for index in range(len(samples)):
-            depth = samples[index][1]["depth"].as_subclass(Tensor).flatten()
-            depth = depth[depth > 0]
-            known.append(depth[:: max(1, len(depth) // SAMPLED)])
-        every = torch.cat(known)
+        depths = [samples[index][1]["depth"].as_subclass(Tensor) for index in range(len(samples))]
+        known = [depth[depth > 0] for depth in depths]
+        every = torch.cat([depth[:: max(1, len(depth) // SAMPLED)] for depth in known])
         if not len(every):
             raise InputError("Not one distance of the data is known: give a data set with depth.")
         return every.median().log()[None]
@@ -87,18 +84,12 @@ class Depth(PixelTask):
 
     def averaged_values(self, images: Tensor) -> Tensor:
         """Logarithms `(N, 1, H, W)`; in an enlarged image things look nearer by the same factor."""
-        options = self.options
-        if not options.zoom_depth:
-            return super().averaged_values(images)
+        values, scales = super().averaged_values(images), self.options.scales
         # The mean over the sizes is a mean of logarithms, so a single correction serves all of them.
-        correction = sum(math.log(scale) for scale in options.scales) / len(options.scales)
-        return super().averaged_values(images) + correction
+        return values + sum(map(math.log, scales)) / len(scales) if self.options.zoom_depth else values
 
     def _zooms(self, targets: Mapping[str, Any]) -> list[float]:
-        """How much larger each image is than images usually are here: than `resize` makes it, or than its file is.
-
-        A whole image in its usual size shows things at their own distances.
-        """
+        """The factor by which each image is larger than at its usual size, that of `resize` or of its file."""
         usual = [self.options.resize / min(size) if self.options.resize else 1.0 for size in targets["original_size"]]
         return [float(zoom) / one for zoom, one in zip(targets["zoom"], usual, strict=True)]
 
@@ -146,15 +137,13 @@ EXPORTERS.add("depth", PixelExporter)
 def scale_invariant_log_loss(log_depth: Tensor, true: Tensor, weight: float = 0.5) -> Tensor:
     """The scale-invariant error in log space (Eigen et al., NeurIPS 2014, equation 4); the mean over images.
 
-    With d the difference of logarithms, it is mean(d^2) - weight * mean(d)^2 over the known pixels of an image.
+    With d the difference of logarithms, it is mean(d^2) - weight * mean(d)^2 over the known pixels of an image. Images
+    without a known pixel do not count; it is 0 if there are no others.
 
     Args:
-        log_depth: natural logarithms of the distances found, `(N, H, W)`.
-        true: distances, `(N, H, W)`, 0 where they are unknown.
-        weight: 1 forgives an image that is too near or too far as a whole, 0 does not, and 0.5 is the paper's.
-
-    Returns:
-        A scalar; an image without a known pixel does not count, and 0 comes of none at all.
+        log_depth: predicted natural logarithms of distances, `(N, H, W)`.
+        true: distances, `(N, H, W)`, 0 if unknown.
+        weight: 1 ignores a common factor of all distances of an image, 0 does not; 0.5 in the paper.
     """
     difference, known = _difference(log_depth, true)
     count = known.sum((1, 2))
@@ -165,15 +154,9 @@ def scale_invariant_log_loss(log_depth: Tensor, true: Tensor, weight: float = 0.
 
 
 def root_log_loss(log_depth: Tensor, true: Tensor, weight: float = 0.85) -> Tensor:
-    """Ten times the root of the same over all known pixels of a batch (BTS, Lee et al., 2019).
+    """Ten times the root of the scale-invariant error over all known pixels of a batch (BTS, Lee et al., 2019).
 
-    Args:
-        log_depth: as of `scale_invariant_log_loss`.
-        true: likewise.
-        weight: likewise; 0.85 is the paper's.
-
-    Returns:
-        A scalar, 0 where nothing is known.
+    The arguments are those of `scale_invariant_log_loss`; the weight is 0.85 in the paper.
     """
     difference, known = _difference(log_depth, true)
     count = known.sum()
@@ -183,6 +166,6 @@ def root_log_loss(log_depth: Tensor, true: Tensor, weight: float = 0.85) -> Tens
 
 
 def _difference(log_depth: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-    """The difference of logarithms, 0 where nothing is known, and where something is."""
+    """The difference of logarithms, 0 for unknown pixels, and the mask of known pixels."""
     known = true > 0
     return (log_depth.float() - true.float().masked_fill(~known, 1.0).log()) * known, known

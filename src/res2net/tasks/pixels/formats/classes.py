@@ -136,4 +136,4 @@ def found_classes(maps: Iterable[str], *, zero_is_unlabelled: bool) -> Classes:
             "numbers and the names of the classes in classes.json."
         )
     first = int(zero_is_unlabelled)
-    return numbered({number: str(number) for number in range(first, highest + 1)}, [0] if zero_is_unlabelled else [])
+    return numbered({number: str(number) for number in range(first, highest + 1)}, range(first))

@@ -24,10 +24,8 @@ class DSS(Decoder):
     stage and two 5x5 on the others, each followed by a 1x1 convolution to a single map. Short connections lead from the
     two coarsest maps to all others, and from all maps to the finest, where a 1x1 convolution merges them. The fusion is
     a weighted sum of all side outputs. The prediction is the mean probability of the fusion and of all side outputs but
-    the finest and the coarsest, as in the published code.
-
-    Side outputs are fused at the size of the finest map rather than of the image. Unlike the published code, the 1x1
-    layers do not have a tenth of the learning rate, and maps are not refined by a conditional random field.
+    the finest and the coarsest. Unlike in the published code, side outputs are fused at the size of the finest map, the
+    1x1 layers do not have a tenth of the learning rate, and there is no conditional random field.
 
     Args:
         stages: stages of the backbone, finest first; 3 or more.

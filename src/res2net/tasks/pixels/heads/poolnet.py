@@ -26,12 +26,10 @@ EDGE_SHARE = 16
 class PoolNet(Decoder):
     """A top-down path with feature aggregation modules, which get global guidance from a pyramid pooling module.
 
-    The layout is that of the published network on a ResNet, whose last stage has stride 1 and dilation 2 (output stride
-    16).
-
-    With `edges`, a branch also learns edges from the same features and passes them to the last layer, without gradients
-    from there. The paper trains edges in turn with salient objects on an edge data set, or jointly on the outlines of
-    the salient objects ("SalEdge"), as here.
+    The layout is that of the published network on a ResNet of output stride 16. With `edges`, a branch also learns
+    edges from the same features and passes them to the last layer, without gradients from there. The paper trains edges
+    in turn with salient objects on an edge data set, or jointly on the outlines of the salient objects ("SalEdge"), as
+    here.
 
     Args:
         stages: stages of the backbone, finest first; 3 or more.
@@ -88,14 +86,7 @@ class PoolNet(Decoder):
 
 
 class PyramidPooling(nn.Module):
-    """Global context: the coarsest map concatenated with its averages over several grids (pyramid pooling module).
-
-    Args:
-        in_channels: channels of the input.
-        channels: channels of the output.
-
-    Shape: `(N, in_channels, h, w)` to `(N, channels, h, w)`.
-    """
+    """Global context: the coarsest map concatenated with its averages over several grids (pyramid pooling module)."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -113,12 +104,7 @@ class PyramidPooling(nn.Module):
 
 
 class FeatureAggregation(nn.Module):
-    """Pools a map at several scales and adds a finer map and the global guidance (feature aggregation module).
-
-    Args:
-        in_channels: channels of the input.
-        channels: channels of the output, of the finer map and of the guidance.
-        merges: whether to add a finer map and guidance.
+    """Pools a map at several scales and, if it `merges`, adds a finer map and guidance (feature aggregation module).
 
     Shape: `(N, in_channels, h, w)`, and with `merges` two of `(N, channels, h2, w2)`, to `(N, channels, h2, w2)`.
     """
@@ -181,10 +167,7 @@ class EdgeBranch(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """A residual block with a bottleneck of a quarter of the channels.
-
-    Shape: `(N, channels, h, w)` to the same shape.
-    """
+    """A residual block with a bottleneck of a quarter of the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ SMOOTHING /= SMOOTHING.sum()
 """One of the two equal factors of a Gaussian of 7x7 pixels and a standard deviation of 5."""
 
 SINGLE = ("adaptive_F", "weighted_F", "MAE", "S", "adaptive_E")
-"""What is one number of an image; the others are a number for each threshold."""
+"""The measures that are one number per image; the others are a number per threshold."""
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -43,13 +43,9 @@ class SaliencyMeasures(ImageMetric):
     - `max_F_of_means`: the F-measure of the mean precision and the mean recall at the best threshold, as papers until
       about 2018 have it, DSS among them
 
-    Maps are rounded to 256 levels, as `predict` writes them, and stretched to the full range, as the field's
-    evaluation does. An image of one pixel, which PySODMetrics divides by 2e-16 for the E-measure, is divided by 1;
-    and where the mask's centre is in the last row or column, parts of no pixel add nothing to the structure measure,
-    which is NaN in PySODMetrics.
-
-    Args:
-        stretch: whether the levels of a map are stretched to go from 0 to 1.
+    Maps are rounded to 256 levels, as `predict` writes them, and with `stretch` stretched to the full range, as in the
+    usual evaluation toolboxes. Unlike in PySODMetrics, the E-measure of an image of one pixel is divided by 1 rather
+    than by 2e-16, and the structure measure is not NaN if the mask's centre is in the last row or column.
     """
 
     def __init__(self, *, stretch: bool = True) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from res2net.errors import check_range
+from res2net.options import check_ranges
 from res2net.tasks.pixels.options import PixelOptions
 
 __all__ = ["SaliencyOptions"]
@@ -31,5 +31,4 @@ class SaliencyOptions(PixelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("iou weight", self.iou_weight, 0, 1e9)
-        check_range("edge weight", self.edge_weight, 0, 1e9)
+        check_ranges(self, iou_weight=(0, 1e9), edge_weight=(0, 1e9))

@@ -57,10 +57,8 @@ class Matte(Result):
     @property
     def box(self) -> list[int] | None:
         """Left, top, right and bottom edge of the smallest box around the salient pixels; None without any."""
-        rows, columns = (np.flatnonzero(self.mask.any(axis)) for axis in (1, 0))
-        if not len(rows):
-            return None
-        return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+        box = Image.fromarray(self.mask).getbbox()
+        return None if box is None else list(box)
 
     def to_dict(self) -> dict[str, Any]:
         """`salient`: the `share` of salient pixels, the `box` around them, and their `segmentation` in run lengths."""

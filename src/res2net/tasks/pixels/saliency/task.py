@@ -49,11 +49,11 @@ class Saliency(PixelTask):
 
     @classmethod
     def describe(cls, source: DataSource) -> dict[str, Any]:
-        """What is salient is one class, whatever classes the data have."""
+        """A single class, whatever classes the data have."""
         return {"class_names": ["salient"]}
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Cross entropy of each map that the decoder learns from, and the IoU loss of the first, the answer."""
+        """Cross entropy of each supervised map, and the IoU loss of the prediction."""
         options = self.options
         mask = targets["saliency"].as_subclass(Tensor)
         maps = self.model.every(images)
@@ -87,9 +87,8 @@ class Saliency(PixelTask):
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
         """For each image its `error`, the mean absolute difference between the prediction and the mask."""
         errors = []
-        for values, truth, index in zip(
-            self.values(images, targets), targets["truth"], targets["index"].tolist(), strict=True
-        ):
+        truths, indices = targets["truth"], targets["index"].tolist()
+        for values, truth, index in zip(self.values(images, targets), truths, indices, strict=True):
             mask = truth["saliency"].as_subclass(Tensor).bool()
             metric.update([{"saliency": values[0]}], [{"saliency": mask, "image_id": index}])
             errors.append((values[0].cpu() - mask.to("cpu", values.dtype)).abs().mean())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 from res2net.tasks.pixels.options import PixelOptions
 
 __all__ = ["SegmentOptions"]
@@ -29,9 +30,6 @@ class SegmentOptions(PixelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for weight in self.class_weights:
-            check_range("class weight", weight, 0, 1e6)
+        check_ranges(self, class_weights=(0, 1e6), ohem=(0, 1), ohem_kept=(0, 1))
         if self.class_weights and not any(self.class_weights):
             raise InputError("All class weights are 0, and nothing is learnt: give one above 0.")
-        check_range("ohem", self.ohem, 0, 1)
-        check_range("ohem kept", self.ohem_kept, 0, 1)
