@@ -20,18 +20,11 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2.functional import to_image
 
 from res2net.errors import InputError, check_range
+from res2net.images.joint_geometry import image_size
 from res2net.images.keypoints import mirrored_order
 from res2net.images.samples import Sample, Samples, true_targets
 
-__all__ = [
-    "PADDING",
-    "CropAugment",
-    "PersonCrops",
-    "crop_image",
-    "crop_matrix",
-    "inverse_matrix",
-    "move_points",
-]
+__all__ = ["PADDING", "CropAugment", "PersonCrops", "crop_image", "crop_matrix", "inverse_matrix", "move_points"]
 
 PADDING = 1.25
 """How much larger than its box a person's crop is, along each side."""
@@ -112,9 +105,8 @@ class PersonCrops(Dataset[Sample]):
         check_range("padding", padding, 0.5, 4)
         for side in size:
             check_range("size of crops", side, 1)
-        self.dataset, self.size, self.padding = dataset, (size[0], size[1]), padding
+        self.dataset, self.size, self.padding = dataset, size, padding
         self.augment = (augment or CropAugment()) if train else None
-        self.flip_pairs = tuple((left, right) for left, right in flip_pairs)
         self.people: list[tuple[int, int]] = []
         count = 0
         for index, target in enumerate(true_targets(dataset)):
@@ -123,7 +115,7 @@ class PersonCrops(Dataset[Sample]):
             self.people += [(index, object_index) for object_index in found]
         if not self.people:
             raise InputError("No object of the data has a labelled key point: choose data with key points of people.")
-        self.order = mirrored_order(count, self.flip_pairs)
+        self.order = mirrored_order(count, flip_pairs)
 
     def __len__(self) -> int:
         return len(self.people)
@@ -132,22 +124,20 @@ class PersonCrops(Dataset[Sample]):
         image_index, object_index = self.people[index]
         image, target = self.dataset[image_index]
         factor, angle, mirrored = self.augment.draw() if self.augment else (1.0, 0.0, False)
-        box = target["boxes"][object_index].as_subclass(Tensor).to(torch.float32)
-        matrix = crop_matrix(
-            box, self.size, padding=self.padding * factor, angle=angle, mirrored=mirrored, dtype=torch.float64
-        )
+        box = target["boxes"][object_index].as_subclass(Tensor).float()
+        padding = self.padding * factor
+        matrix = crop_matrix(box, self.size, padding=padding, angle=angle, mirrored=mirrored, dtype=torch.float64)
         points = target["keypoints"][object_index].as_subclass(Tensor)
-        points = move_points(inverse_matrix(matrix), points.to(torch.float64)).to(torch.float32)
+        points = move_points(inverse_matrix(matrix), points.double()).float()
         visibility = target["visibility"][object_index].as_subclass(Tensor)
         if mirrored:
             points, visibility = points[self.order], visibility[self.order]
-        width, height = image.size if isinstance(image, Image.Image) else (image.shape[-1], image.shape[-2])
         person: dict[str, Any] = {
             "keypoints": points,
             "visibility": visibility,
-            "matrix": matrix.to(torch.float32),
+            "matrix": matrix.float(),
             "box": box,
-            "original_size": (height, width),
+            "original_size": image_size(image),
             "image_id": int(target.get("image_id", image_index)),
             "object": object_index,
             "index": index,

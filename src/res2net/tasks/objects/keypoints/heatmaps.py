@@ -146,9 +146,9 @@ class HeatmapCodec:
 
     def _quarter(self, heatmaps: Tensor, position: Tensor) -> Tensor:
         """A quarter of a pixel towards the larger neighbour along each axis, `(N, k, 2)`."""
-        near = _Neighbourhood(heatmaps, position, 1)
+        near, complete = _neighbours(heatmaps, position, 1)
         slope = torch.stack([near(1, 0) - near(-1, 0), near(0, 1) - near(0, -1)], -1)
-        return 0.25 * slope.sign() * near.complete
+        return 0.25 * slope.sign() * complete
 
     def _taylor(self, heatmaps: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """From the largest value to the maximum of the parabola, `(N, k, 2)`, and where there is one, `(N, k)`.
@@ -156,14 +156,14 @@ class HeatmapCodec:
         Equations 6 to 9 of the paper, with the differences of its code.
         """
         smooth = self._smoothed(heatmaps) if self.smooth else heatmaps
-        near = _Neighbourhood(smooth.clamp(min=MIN_VALUE).log(), position, 2)
+        near, complete = _neighbours(smooth.clamp(min=MIN_VALUE).log(), position, 2)
         x = 0.5 * (near(1, 0) - near(-1, 0))
         y = 0.5 * (near(0, 1) - near(0, -1))
         xx = 0.25 * (near(2, 0) - 2 * near(0, 0) + near(-2, 0))
         yy = 0.25 * (near(0, 2) - 2 * near(0, 0) + near(0, -2))
         xy = 0.25 * (near(1, 1) - near(1, -1) - near(-1, 1) + near(-1, -1))
         determinant = xx * yy - xy * xy
-        known = near.complete.all(-1) & (determinant > 0) & (xx < 0)
+        known = complete.all(-1) & (determinant > 0) & (xx < 0)
         offset = torch.stack([xy * y - yy * x, xy * x - xx * y], -1) / determinant.where(known, 1)[..., None]
         # The maximum is next to the largest value, whatever noise says.
         return offset.clamp(-1, 1), known
@@ -179,26 +179,17 @@ class HeatmapCodec:
         return maps[:, 0].unflatten(0, heatmaps.shape[:2])
 
 
-class _Neighbourhood:
-    """The values around a position of each map; `complete` `(N, k, 2)` tells along which axes they are all on the map.
+def _neighbours(heatmaps: Tensor, position: Tensor, reach: int) -> tuple[Callable[[int, int], Tensor], Tensor]:
+    """The values around a position `(N, k, 2)` of each map, and along which axes they are all on the map.
 
-    Where they are not, they are those of the nearest position that has them all.
+    The values are a function of how many pixels to the right and down they are, `(N, k)`; the latter is `(N, k, 2)`.
     """
-
-    def __init__(self, heatmaps: Tensor, position: Tensor, reach: int) -> None:
-        height, width = heatmaps.shape[-2:]
-        x, y = position.unbind(-1)
-        inner_x, inner_y = x.clamp(reach, width - 1 - reach), y.clamp(reach, height - 1 - reach)
-        self.complete = torch.stack([x == inner_x, y == inner_y], -1)
-        # Along an axis that has its neighbours, the other coordinate stays what it is.
-        self.values, self.width = heatmaps.flatten(2), width
-        self.x, self.y, self.inner_x, self.inner_y = x, y, inner_x, inner_y
-
-    def __call__(self, right: int, down: int) -> Tensor:
-        """The values so many pixels to the right and down, `(N, k)`."""
-        x = (self.inner_x if right else self.x) + right
-        y = (self.inner_y if down else self.y) + down
-        return self.values.gather(2, (y * self.width + x)[..., None])[..., 0]
+    height, width = heatmaps.shape[-2:]
+    complete = (position >= reach) & (position < torch.tensor([width, height], device=position.device) - reach)
+    padded = F.pad(heatmaps, (reach,) * 4).flatten(2)
+    row = width + 2 * reach
+    index = (position[..., 1] + reach) * row + position[..., 0] + reach
+    return lambda right, down: padded.gather(2, (index + down * row + right)[..., None])[..., 0], complete
 
 
 def flip_back(heatmaps: Tensor, flip_pairs: Sequence[tuple[int, int]], *, shift: bool = False) -> Tensor:

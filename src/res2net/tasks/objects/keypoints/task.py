@@ -17,7 +17,8 @@ from res2net.task.result import Result
 from res2net.tasks.objects.base import ObjectTask, keypoints_of
 from res2net.tasks.objects.exporter import DetectorExporter
 from res2net.tasks.objects.keypoints.options import KeypointsOptions
-from res2net.tasks.objects.keypoints.topdown import SEEN, UNNAMED, TopDown, heatmap_network
+from res2net.tasks.objects.keypoints.simple_baseline import SimpleBaseline
+from res2net.tasks.objects.keypoints.topdown import SEEN, UNNAMED, TopDown, codec_of
 from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ class Keypoints(ObjectTask):
         """SimpleBaseline or the detector; `InputError` without key points."""
         points = check_points(keypoints_of(facts))
         if options.detector == "simple_baseline":
-            return heatmap_network(frozen(create(num_classes=0), options), points, options)
+            backbone = frozen(create(num_classes=0), options)
+            codec_of(options)  # report what does not fit now
+            return SimpleBaseline(backbone, len(points), channels=options.channels)
         return super().network(create, options, facts)
 
     @property

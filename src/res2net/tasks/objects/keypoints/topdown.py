@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.images.joint_geometry import image_size
 from res2net.images.joint_transforms import color_changes
-from res2net.images.keypoints import Keypoints as KeypointNames
 from res2net.images.samples import Transformed, collate, true_targets
 from res2net.images.sources import DataSource
 from res2net.images.transforms import Normalise, Transform
@@ -22,14 +20,14 @@ from res2net.tasks.objects.data.boxes import BoxedSamples, ObjectBox
 from res2net.tasks.objects.keypoints.crops import CropAugment, PersonCrops, crop_image, crop_matrix
 from res2net.tasks.objects.keypoints.heatmaps import HeatmapCodec, flip_test
 from res2net.tasks.objects.keypoints.poses import oks_nms
-from res2net.tasks.objects.keypoints.simple_baseline import STRIDE, SimpleBaseline, heatmap_loss
+from res2net.tasks.objects.keypoints.simple_baseline import STRIDE, heatmap_loss
 from res2net.tasks.objects.result import Objects
 from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
     from res2net.tasks.objects.keypoints.oks import PersonOksAP
 
-__all__ = ["TopDown", "heatmap_network"]
+__all__ = ["SEEN", "UNNAMED", "TopDown", "codec_of"]
 
 SEEN = 0.2
 """Key points with a lower value in their heat map do not count in the score of an object (the published code)."""
@@ -78,28 +76,25 @@ class TopDown:
         """The object in each crop, in pixels of its image."""
         model = self.task.model
         heatmaps = flip_test(model, images, self.task.points.flips) if self.task.options.flip_test else model(images)
-        matrix, boxes = (_stacked(targets[name]) for name in ("matrix", "box"))
+        matrix, boxes = (torch.stack(list(targets[name])).cpu() for name in ("matrix", "box"))
         points, scores = self.codec.decode(heatmaps.float().cpu(), matrix)
-        areas = self._seen_area(matrix)
         seen = scores > SEEN
         means = (scores * seen).sum(1) / seen.sum(1).clamp(min=1)
         if "box_score" in targets:
             means = means * targets["box_score"].to(means)
         classes = len(self.task.class_names)
-        unnamed = classes if classes > 1 else 0
-        named = "truth" in targets or "box_score" in targets
-        labels = targets["label"] if named else [unnamed] * len(images)
-        return [
-            {
-                "boxes": boxes[one : one + 1],
-                "labels": torch.tensor([int(labels[one])]),
-                "scores": means[one : one + 1],
-                "keypoints": points[one : one + 1],
-                "keypoint_scores": scores[one : one + 1],
-                "crop_area": areas[one : one + 1],
-            }
-            for one in range(len(images))
-        ]
+        labels = torch.full((len(images),), classes if classes > 1 else 0)
+        if "truth" in targets or "box_score" in targets:
+            labels = torch.as_tensor(targets["label"]).cpu()
+        found = {
+            "boxes": boxes,
+            "labels": labels,
+            "scores": means,
+            "keypoints": points,
+            "keypoint_scores": scores,
+            "crop_area": self._seen_area(matrix),
+        }
+        return [{name: values[one : one + 1] for name, values in found.items()} for one in range(len(images))]
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
         """Update a metric with the object of each crop, and return its `score`."""
@@ -143,19 +138,14 @@ class TopDown:
         """The objects of all boxes of an image, without those that are nearly the same as one with a higher score."""
         if not results:
             count = len(self.task.points)
-            nothing = {"boxes": (0, 4), "labels": (0,), "scores": (0,), "keypoints": (0, count, 2)}
-            empty = {name: torch.zeros(shape) for name, shape in (nothing | {"keypoint_scores": (0, count)}).items()}
-            return self.task.objects(empty | {"labels": empty["labels"].long()})
+            shapes = {"boxes": (4,), "scores": (), "keypoints": (count, 2), "keypoint_scores": (count,)}
+            empty = {name: torch.zeros(0, *shape) for name, shape in shapes.items()}
+            return self.task.objects(empty | {"labels": torch.zeros(0, dtype=torch.int64)})
         parts = ("boxes", "labels", "scores", "points")
         joined: dict[str, Any] = {name: torch.cat([getattr(one, name) for one in results]) for name in parts}
-        matrices = [crop_matrix(box, self.size) for box in joined["boxes"]]
-        stay = oks_nms(
-            joined["points"][..., :2],
-            joined["scores"],
-            self._seen_area(torch.stack(matrices)),
-            self.task.points.sigmas,
-            joined["labels"],
-        )
+        areas = self._seen_area(torch.stack([crop_matrix(box, self.size) for box in joined["boxes"]]))
+        points, scores, labels = joined["points"][..., :2], joined["scores"], joined["labels"]
+        stay = oks_nms(points, scores, areas, self.task.points.sigmas, labels)
         return replace(results[0], **{name: part[stay] for name, part in joined.items()})
 
     @property
@@ -205,15 +195,8 @@ class TopDown:
         return self.merge([self.task.objects(one) for one in found])
 
 
-def heatmap_network(backbone: Backbone, keypoints: KeypointNames, options: Any) -> SimpleBaseline:
-    """SimpleBaseline on a backbone; `InputError` where the options of its heat maps do not fit."""
-    model = SimpleBaseline(backbone, len(keypoints), channels=options.channels)
-    codec_of(options)  # what does not fit is reported now
-    return model
-
-
 def codec_of(options: Any) -> HeatmapCodec:
-    """Between points and heat maps of such options."""
+    """Between points and heat maps of such options; `InputError` where they do not fit each other."""
     return HeatmapCodec(tuple(options.crop), STRIDE, options.sigma, refine=options.refine)
 
 
@@ -255,8 +238,3 @@ class CropTransform:
             image = crop_image(image, matrix, self.size)
             target = target | {"matrix": matrix, "box": box, "original_size": (height, width)}
         return self.normalise(self.colors(image) if self.colors else image), target
-
-
-def _stacked(values: Any) -> Tensor:
-    """A tensor on the CPU of one, or of a list of them."""
-    return (values if isinstance(values, Tensor) else torch.stack(list(values))).cpu()
