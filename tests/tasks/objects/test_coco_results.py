@@ -17,8 +17,8 @@ from res2net.tasks.objects.coco_results import (
 )
 from res2net.tasks.objects.formats import open_objects
 from res2net.tasks.objects.keypoints.oks import OksAP
+from res2net.tasks.objects.options import ObjectEvalOptions
 from res2net.tasks.objects.result import Objects
-from res2net.tasks.objects.verb_options import ObjectEvalOptions
 
 
 @pytest.mark.parametrize(

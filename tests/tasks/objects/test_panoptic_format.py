@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from res2net.errors import InputError
-from res2net.tasks.objects.data.panoptic import segments_from_coco, segments_to_coco
+from res2net.tasks.objects.segments import segments_from_coco, segments_to_coco
 
 THINGS, STUFF = [1, 44], [92, 200]
 

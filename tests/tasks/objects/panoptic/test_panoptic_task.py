@@ -18,11 +18,10 @@ from res2net.errors import InputError
 from res2net.images import collate
 from res2net.images.shapes.dataset import STUFF_NAMES, Shapes, shapes_source
 from res2net.images.shapes.silhouettes import SILHOUETTES
-from res2net.tasks.objects.data.panoptic import segments_to_coco
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.panoptic.metric import segments_of
 from res2net.tasks.objects.panoptic.task import Panoptic, PanopticOptions
-from res2net.tasks.objects.segments import PanopticSegments
+from res2net.tasks.objects.segments import PanopticSegments, segments_to_coco
 
 HEAD = DetectorOptions(
     anchor_sizes=(12.0, 24.0, 48.0, 96.0),

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from res2net.errors import InputError
-from res2net.tasks.objects.options import ObjectOptions
-from res2net.tasks.objects.verb_options import ObjectEvalOptions, ObjectPredictOptions
+from res2net.tasks.objects.options import ObjectEvalOptions, ObjectOptions, ObjectPredictOptions
 
 __all__ = ["DetectOptions", "EvalOptions", "PredictOptions"]
 

@@ -1,5 +1,6 @@
-"""COCO annotations of objects and of keypoints of people: one JSON file per split, and folders of images.
+"""COCO annotations of objects, of keypoints of people, and panoptic: one JSON file per split, and folders of images.
 
+In panoptic annotations, every pixel belongs to a thing or to stuff: a PNG per image has the segment ids of its pixels.
 The format: https://cocodataset.org/#format-data. A root has `annotations/instances_train2017.json` (and
 `person_keypoints_...`, `..._val2017.json`) and the folders `train2017` and `val2017`; programs that export COCO write
 `annotations/train.json`, or `_annotations.coco.json` into each folder of images. A JSON file is a data set, too.
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import mmap
 import re
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +20,7 @@ from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import Keypoints
 from res2net.tasks.objects.formats.collect import Collector, files_below, numbers, whole_size
 from res2net.tasks.objects.formats.images import Annotations
-from res2net.tasks.objects.formats.masks import pack_rle, polygon_fault
+from res2net.tasks.objects.formats.masks import MaskFiles, StuffFiles, pack_rle, polygon_fault
 
 __all__ = ["CocoFile", "find_files", "read_coco", "xyxy"]
 
@@ -76,11 +78,13 @@ def read_coco(
         path: as of `find_files`.
         labels: the required labels.
         report: the report to add faults to.
-        kind: "instances", or "keypoints" for those of people too.
+        kind: "instances", "keypoints" for those of people too, or "panoptic".
     """
-    with_masks, with_points = labels is None or "masks" in labels, kind == "keypoints"
     files = find_files(path, kind).values()
-    return [_read(file, report, with_masks=with_masks, with_points=with_points) for file in files]
+    if kind == "panoptic":
+        return [_read_panoptic(CocoFile(file, report)) for file in files]
+    with_masks, with_points = labels is None or "masks" in labels, kind == "keypoints"
+    return [_read_objects(CocoFile(file, report), with_masks=with_masks, with_points=with_points) for file in files]
 
 
 class CocoFile:
@@ -137,16 +141,16 @@ class CocoFile:
                     self.fault("bad key points", f"the category {number} has a bad skeleton ({error})")
         return None
 
-    def images(self, folder: Path | None = None) -> list[tuple[str, tuple[int, int], int]]:
+    def images(self) -> list[tuple[str, tuple[int, int], int]]:
         """Path, size (H, W) and id of each image that exists and has a valid entry.
 
-        They are in `folder`, or in the first of the usual folders that contains any.
+        They are in the first of the usual folders that contains any.
         """
         names = [str(image.get("file_name")) for image in self.entries[:20] if isinstance(image, dict)]
         file, split = self.file, self.file.stem.rpartition("_")[2]
         root = file.parent.parent if file.parent.name == "annotations" else file.parent
-        folders = [root / split, root / "images" / split, file.parent, file.parent / "images", root / "images", root]
-        folders = [folder, *folders] if folder else folders
+        folders = [root / split, file.parent.parent / file.stem.removeprefix("panoptic_"), root / "images" / split]
+        folders += [file.parent, file.parent / "images", root / "images", root]
         base = next((one for one in folders if any((one / name).is_file() for name in names)), folders[0])
         present = files_below(base)
         seen: set[int] = set()
@@ -177,15 +181,14 @@ class CocoFile:
         return [number for number in numbers if number not in known]
 
 
-def _read(path: Path, report: AnnotationReport, *, with_masks: bool, with_points: bool) -> Annotations:
-    file = CocoFile(path, report)
+def _read_objects(file: CocoFile, *, with_masks: bool, with_points: bool) -> Annotations:
     keypoints = file.keypoints() if with_points else None
     with_masks = with_masks and any(isinstance(one, dict) and one.get("segmentation") for one in file.annotations)
     by_image = _by_image(file)
-    collector = Collector(str(path), report, keypoints=keypoints, with_masks=with_masks)
+    collector = Collector(str(file.file), file.report, keypoints=keypoints, with_masks=with_masks)
     label_of = {number: index for index, number in enumerate(file.categories)}
     for image, size, number in file.images():
-        collector.start_image(image, size, image_id=number, file=path)
+        collector.start_image(image, size, image_id=number, file=file.file)
         for entry in by_image.pop(number, ()):
             _add(collector, entry, label_of, size, with_masks)
         collector.end_image()
@@ -250,3 +253,91 @@ def xyxy(box: object) -> list[float]:
         return []
     left, top, width, height = values
     return [left, top, left + width, top + height]
+
+
+def _read_panoptic(file: CocoFile) -> Annotations:
+    collector = Collector(str(file.file), file.report)
+    things = [number for number, category in file.categories.items() if category.get("isthing", 1)]
+    stuff = [number for number in file.categories if number not in things]
+    by_image = _segments_by_image(file)
+    folder = _mask_folder(file.file, file.annotations)
+    present = files_below(folder)
+    thing_of = {number: index for index, number in enumerate(things)}
+    stuff_of = {number: index for index, number in enumerate(stuff)}
+
+    paths: list[str] = []
+    thing_ids, stuff_ids, stuff_labels, starts = array("q"), array("q"), array("q"), array("q", [0])
+    for image, size, number in file.images():
+        entry = by_image.pop(number, None)
+        name = None if entry is None else str(entry.get("file_name"))
+        if entry is None or name not in present:
+            reason = f"the mask {name!r} is not in {folder}" if entry else f"image {number} has no annotation"
+            file.fault("missing mask file", reason)
+            continue
+        collector.start_image(image, size, image_id=number, file=file.file)
+        paths.append(str(folder / name))
+        for segment in _segments(entry, collector):
+            where, category = f"segment {segment['id']} of image {number}", segment.get("category_id")
+            if not isinstance(category, int) or category not in file.categories:
+                collector.fault("unknown class", f"{where} has the category {category!r}")
+            elif category in stuff_of:
+                stuff_ids.append(segment["id"])
+                stuff_labels.append(stuff_of[category])
+            else:
+                box, crowd = xyxy(segment.get("bbox")), bool(segment.get("iscrowd", 0))
+                if collector.add(where, thing_of[category], box, area=segment.get("area"), crowd=crowd):
+                    thing_ids.append(segment["id"])
+        collector.end_image()
+        starts.append(len(stuff_ids))
+    for number in file.without_image(by_image):
+        file.fault("unknown image", f"an annotation has the image {number}")
+    masks = MaskFiles(paths, thing_ids, rgb=True)
+    return collector.finish(
+        file.names(things),
+        masks=masks,
+        stuff=StuffFiles(masks, starts, stuff_ids, stuff_labels),
+        stuff_names=file.names(stuff),
+        category_ids=things,
+        stuff_category_ids=stuff,
+    )
+
+
+def _mask_folder(file: Path, entries: Sequence[Any]) -> Path:
+    """The folder of the PNG files, which has the name of the JSON file, next to it or one level up."""
+    names = [str(entry.get("file_name")) for entry in entries[:20] if isinstance(entry, dict)]
+    folders = [
+        file.with_suffix(""),
+        file.parent.parent / file.stem,
+        file.parent / "masks",
+        file.parent.parent / "masks",
+    ]
+    return next((folder for folder in folders if any((folder / name).is_file() for name in names)), folders[0])
+
+
+def _segments_by_image(file: CocoFile) -> dict[int, Mapping[str, Any]]:
+    found: dict[int, Mapping[str, Any]] = {}
+    for entry in file.annotations:
+        number = entry.get("image_id") if isinstance(entry, dict) else None
+        if not isinstance(number, int) or not isinstance(entry.get("segments_info"), list):
+            file.fault("unreadable object", f"the annotation of image {number!r} has no list of segments")
+        elif number in found:
+            file.fault("duplicate id", f"two annotations have the image {number}")
+        else:
+            found[number] = entry
+    return found
+
+
+def _segments(entry: Mapping[str, Any], collector: Collector) -> list[Mapping[str, Any]]:
+    """The segments with valid ids, without duplicates."""
+    seen: set[int] = set()
+    found = []
+    for segment in entry["segments_info"]:
+        number = segment.get("id") if isinstance(segment, dict) else None
+        if not isinstance(number, int) or not 0 < number < 256**3:
+            collector.fault("unreadable object", f"a segment of image {entry['image_id']} has the id {number!r}")
+        elif number in seen:
+            collector.fault("duplicate id", f"two segments of image {entry['image_id']} have the id {number}")
+        else:
+            seen.add(number)
+            found.append(segment)
+    return found

@@ -13,7 +13,6 @@ from res2net.images.folder import hashed_split
 from res2net.images.sources import DataSettings, DataSource
 from res2net.registry import Registry
 from res2net.tasks.objects.formats.coco import find_files, read_coco
-from res2net.tasks.objects.formats.coco_panoptic import read_panoptic
 from res2net.tasks.objects.formats.images import LABELS, Annotations, ObjectImages
 from res2net.tasks.objects.formats.penn_fudan import has_penn_fudan, read_penn_fudan
 from res2net.tasks.objects.formats.voc import has_voc, read_voc
@@ -62,7 +61,10 @@ for _name, _format in {
         partial(read_coco, kind="keypoints"),
     ),
     "coco_panoptic": ObjectFormat(
-        "COCO panoptic", (*_MASKS, "semantic"), partial(find_files, kind="panoptic"), read_panoptic
+        "COCO panoptic",
+        (*_MASKS, "semantic"),
+        partial(find_files, kind="panoptic"),
+        partial(read_coco, kind="panoptic"),
     ),
     "voc": ObjectFormat("PASCAL VOC", _BOXES, has_voc, read_voc),
     "penn_fudan": ObjectFormat("Penn-Fudan masks", _MASKS, has_penn_fudan, read_penn_fudan),

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from res2net.errors import check_range
-from res2net.tasks.objects.options import ObjectOptions
-from res2net.tasks.objects.verb_options import ObjectEvalOptions, ObjectPredictOptions
+from res2net.tasks.objects.options import ObjectEvalOptions, ObjectOptions, ObjectPredictOptions
 
 __all__ = ["EvalOptions", "InstanceOptions", "PredictOptions"]
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from res2net.errors import InputError, check_range
-from res2net.tasks.objects.options import ObjectOptions
-from res2net.tasks.objects.verb_options import ObjectEvalOptions, ObjectPredictOptions
+from res2net.tasks.objects.options import ObjectEvalOptions, ObjectOptions, ObjectPredictOptions
 
 if TYPE_CHECKING:
     from res2net.images.sources import DataSource
