@@ -21,7 +21,7 @@ SMALL = {
 def write_coco(root, splits=(("train", 4), ("val", 3)), width=90, height=60, points=()):
     """Bright things on dark images; the names of the images end in their ids, and categories have gaps.
 
-    With `points`, names of corners, they are people's key points.
+    With `points`, names of corners, they are people's keypoints.
     """
     random = np.random.default_rng(0)
     (root / "annotations").mkdir(parents=True)

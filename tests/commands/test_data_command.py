@@ -102,8 +102,8 @@ def test_real_data(real_data, check):
     found = rows(check(real_data("penn_fudan")).out)
     assert (found["images"], found["objects"]) == (["170"], ["423"])
     out = check(real_data("coco_mini")).out
-    assert out.endswith("is COCO and COCO key points: no problems found.\n")
-    assert rows(out.partition("COCO key points")[0])["objects"] == ["739", "624"]
+    assert out.endswith("is COCO and COCO keypoints: no problems found.\n")
+    assert rows(out.partition("COCO keypoints")[0])["objects"] == ["739", "624"]
 
 
 def test_what_is_refused(refused, tmp_path, coco):

@@ -1,4 +1,4 @@
-"""`res2net export keypoints` and `panoptic`: heat maps, key points and stuff as files, and what these find."""
+"""`res2net export keypoints` and `panoptic`: heat maps, keypoints and stuff as files, and what these find."""
 
 import json
 import re

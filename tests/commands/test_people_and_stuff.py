@@ -1,4 +1,4 @@
-"""`res2net train`, `eval` and `predict` of key points and of panoptic segmentation, on a few drawn scenes."""
+"""`res2net train`, `eval` and `predict` of keypoints and of panoptic segmentation, on a few drawn scenes."""
 
 import json
 

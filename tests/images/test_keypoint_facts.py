@@ -1,4 +1,4 @@
-"""What is known of key points."""
+"""What is known of keypoints."""
 
 import numpy as np
 import pytest
@@ -29,5 +29,5 @@ def test_points_with_other_names():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="points outside of the 2: give 0 to 1"):
         Keypoints(("a", "b"), skeleton=((0, 2),))
-    with pytest.raises(InputError, match="1 sigmas for 2 key points"):
+    with pytest.raises(InputError, match="1 sigmas for 2 keypoints"):
         Keypoints(("a", "b"), sigmas=(0.1,))

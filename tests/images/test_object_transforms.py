@@ -1,4 +1,4 @@
-"""Boxes, masks and key points go where the pixels go."""
+"""Boxes, masks and keypoints go where the pixels go."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ def test_mistakes_are_told():
         ({"boxes": box, "labels": []}, "1 boxes, 0 labels and no scores do not fit"),
         ({"boxes": box, "labels": [0], "scores": [0.1, 0.2]}, "1 boxes, 1 labels and 2 scores do not fit"),
         ({"boxes": box, "labels": [0], "masks": torch.ones(1, 4, 4)}, r"Masks \(1, 4, 4\) do not fit 1 objects"),
-        ({"boxes": box, "labels": [0], "keypoints": torch.ones(2, 4, 3)}, r"Key points \(2, 4, 3\) do not fit 1"),
+        ({"boxes": box, "labels": [0], "keypoints": torch.ones(2, 4, 3)}, r"Keypoints \(2, 4, 3\) do not fit 1"),
         ({"boxes": box, "labels": [0], "keypoints": torch.ones(1, 4, 3), "skeleton": [(1, 4)]}, r"\(1, 4\) is no line"),
     ]
     for arguments, message in cases:

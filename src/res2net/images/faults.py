@@ -28,8 +28,8 @@ FAULTS = {
     "bad mask": "bad masks",
     "label outside": "label maps with numbers that are no class",
     "image of both splits": "images of both splits",
-    "bad key points": "bad key points",
-    "key point outside": "key points outside of their image",
+    "bad keypoints": "bad keypoints",
+    "keypoint outside": "keypoints outside of their image",
 }
 """Every kind of fault, with its plural."""
 

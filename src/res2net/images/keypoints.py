@@ -47,7 +47,7 @@ class Keypoints:
         if any(not 0 <= index < count for pair in (*self.skeleton, *self.flips) for index in pair):
             raise InputError(f"The skeleton and the flips name points outside of the {count}: give 0 to {count - 1}.")
         if len(self.sigmas) != count or min(self.sigmas, default=1) <= 0:
-            raise InputError(f"{len(self.sigmas)} sigmas for {count} key points: give one above 0 for each.")
+            raise InputError(f"{len(self.sigmas)} sigmas for {count} keypoints: give one above 0 for each.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -95,7 +95,7 @@ def mirrored_order(count: int, flip_pairs: Sequence[tuple[int, int]]) -> list[in
     used = [point for pair in flip_pairs for point in pair]
     if len(set(used)) < len(used) or not all(0 <= point < count for point in used):
         raise InputError(
-            f"The flip pairs {list(flip_pairs)} do not fit {count} key points: name each point, 0 to {count - 1}, at "
+            f"The flip pairs {list(flip_pairs)} do not fit {count} keypoints: name each point, 0 to {count - 1}, at "
             "most once."
         )
     for left, right in flip_pairs:

@@ -52,13 +52,13 @@ def draw_objects(
         labels: class indices `(n,)`.
         names: the names of all classes.
         masks: masks `(n, H, W)` of the size of the image, bool or probabilities.
-        keypoints: key points `(n, k, 3)` as x, y and visibility: 2 is drawn filled, 1 (hidden) hollow, 0 not at all;
+        keypoints: keypoints `(n, k, 3)` as x, y and visibility: 2 is drawn filled, 1 (hidden) hollow, 0 not at all;
             or `(n, k, 2)`, all visible.
         scores: scores `(n,)` in 0..1, printed after the names; labels with higher scores are on top.
-        skeleton: pairs of indices of key points that are connected by lines.
+        skeleton: pairs of indices of keypoints that are connected by lines.
 
     Raises:
-        InputError: shapes do not match, or a class or key point does not exist.
+        InputError: shapes do not match, or a class or keypoint does not exist.
     """
     canvas = as_image(image)
     corners, classes, chances = _checked(boxes, labels, scores, names)
@@ -166,16 +166,16 @@ def _check_class(label: int, names: Sequence[str]) -> None:
 
 
 def _checked_points(keypoints: Tensor, count: int, skeleton: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
-    """Convert and check key points, `(n, k, 3)`."""
+    """Convert and check keypoints, `(n, k, 3)`."""
     points = _numbers(keypoints).astype(np.float64)
     if points.ndim != 3 or len(points) != count or points.shape[2] not in (2, 3):
         raise InputError(
-            f"Key points {points.shape} do not fit {count} objects: give ({count}, k, 3), x, y, visibility."
+            f"Keypoints {points.shape} do not fit {count} objects: give ({count}, k, 3), x, y, visibility."
         )
     for pair in skeleton:
         if len(pair) != 2 or not all(0 <= end < points.shape[1] for end in pair):
             raise InputError(
-                f"{tuple(pair)} is no line of a skeleton of {points.shape[1]} key points: give two of them, counted "
+                f"{tuple(pair)} is no line of a skeleton of {points.shape[1]} keypoints: give two of them, counted "
                 "from 0."
             )
     if points.shape[2] == 2:

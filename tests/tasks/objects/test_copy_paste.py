@@ -20,7 +20,7 @@ LABELS = ("boxes", "labels", "masks", "keypoints", "visibility", "semantic")
 
 
 def sample(boxes, labels, value, size=(20, 20), semantic=7):
-    """An image of one colour, with objects that fill their boxes, and a key point in the centre of each."""
+    """An image of one colour, with objects that fill their boxes, and a keypoint in the centre of each."""
     edges = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     masks = torch.zeros(len(boxes), *size, dtype=torch.bool)
     for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True):

@@ -42,7 +42,7 @@ def test_flip_pairs_that_are_none_are_told(pairs):
 
 def test_flip_pairs_beyond_the_key_points_are_told():
     target = {"keypoints": tv_tensors.KeyPoints(torch.ones(1, 2, 2), canvas_size=(40, 40))}
-    with pytest.raises(InputError, match=r"flip pairs \[.*\(1, 2\).*\] do not fit 2 key points"):
+    with pytest.raises(InputError, match=r"flip pairs \[.*\(1, 2\).*\] do not fit 2 keypoints"):
         object_train_transform(SAME, ALWAYS, [(1, 2)])(torch.zeros(3, 40, 40), target)
 
 

@@ -1,1 +1,1 @@
-"""Tasks that find objects: boxes, masks, key points and panoptic segments."""
+"""Tasks that find objects: boxes, masks, keypoints and panoptic segments."""

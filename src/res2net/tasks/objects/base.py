@@ -66,7 +66,7 @@ class ObjectTask(Task):
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:
         super().__init__(model, preprocessing, options, facts)
         self.keypoints = keypoints_of(facts)
-        """The key points of the objects, where the network finds them."""
+        """The keypoints of the objects, where the network finds them."""
         self.stuff_names = tuple(facts.get("stuff_names", ()))
         """The classes of what has no instances, where the network finds that."""
         self.category_ids = tuple(facts.get("category_ids", ()))
@@ -83,7 +83,7 @@ class ObjectTask(Task):
 
     @classmethod
     def describe(cls, source: DataSource) -> dict[str, Any]:
-        """The classes, key points, classes of stuff, and the data set's numbers of the classes."""
+        """The classes, keypoints, classes of stuff, and the data set's numbers of the classes."""
         return {
             "class_names": list(source.class_names),
             "keypoints": None if source.keypoints is None else dataclasses.asdict(source.keypoints),
@@ -234,13 +234,13 @@ class ObjectTask(Task):
 
 
 def keypoints_of(facts: Mapping[str, Any]) -> Keypoints | None:
-    """The key points in the facts of a task, if any; `InputError` where they do not fit each other."""
+    """The keypoints in the facts of a task, if any; `InputError` where they do not fit each other."""
     points = facts.get("keypoints")
-    return None if points is None else from_dict(Keypoints, points, "The description of the network's key points")
+    return None if points is None else from_dict(Keypoints, points, "The description of the network's keypoints")
 
 
 def size_table(evaluation: Evaluation) -> Table:
-    """Average precision of all, small, medium and large objects: a row for boxes, masks or key points."""
+    """Average precision of all, small, medium and large objects: a row for boxes, masks or keypoints."""
     shown = ("AP", "AP50", "AP75", "small", "medium", "large")
     names = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
     metrics = evaluation.metrics

@@ -65,7 +65,7 @@ def listed_results(
 
 
 def _counted(points: Sequence[float]) -> list[float]:
-    """Key points x, y and score in COCO's coordinates, in which the middle of the first pixel is at 0."""
+    """Keypoints x, y and score in COCO's coordinates, in which the middle of the first pixel is at 0."""
     return [value if index % 3 == 2 else value - PIXEL_MIDDLE for index, value in enumerate(points)]
 
 

@@ -22,7 +22,7 @@ __all__ = ["ObjectsPart"]
 
 SMALL, LARGE = 32**2, 96**2
 """COCO's thresholds of areas in square pixels: objects below the first are small, from the second on large."""
-RARE = ("crowds", "difficult objects", "labelled key points", "classes of stuff")
+RARE = ("crowds", "difficult objects", "labelled keypoints", "classes of stuff")
 """What is only listed where there is any."""
 
 
@@ -89,7 +89,7 @@ def counts_of(annotations: Annotations) -> dict[str, int]:
         "classes that occur": sum(count > 0 for count in objects_by_class(annotations)),
         "crowds": int(annotations.crowd.sum()),
         "difficult objects": int(annotations.difficult.sum()),
-        "labelled key points": 0 if points is None else int((points[..., 2] > 0).sum()),
+        "labelled keypoints": 0 if points is None else int((points[..., 2] > 0).sum()),
         "classes of stuff": len(annotations.stuff_names),
     }
 

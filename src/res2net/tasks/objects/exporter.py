@@ -22,13 +22,13 @@ __all__ = ["DetectionAgreement", "DetectorExporter", "compare_detections"]
 
 TOLERANCE = 1e-3
 """How far two numbers of the same detection may lie apart: boxes as a share of the image's longer side, scores and
-masks as they are, from 0 to 1, and scores of key points as a share of the largest in the image."""
+masks as they are, from 0 to 1, and scores of keypoints as a share of the largest in the image."""
 EQUAL = 99.0
 """Least share of equal detections, in percent: rounding may drop one that is as good as another."""
 MAP_LIMIT = 1e-4
 """Largest relative difference of an output that is of the whole image."""
 PIXELS = 1.01
-"""How far two key points of the same detection may lie apart, at least: they are middles of pixels, and of two values
+"""How far two keypoints of the same detection may lie apart, at least: they are middles of pixels, and of two values
 that are almost equal rounding may make the one or the other the largest."""
 USUAL_SHAPE = 5 / 3
 """Longer by shorter side of the images that fit into the default size without being made smaller, as of 1333 by 800."""
@@ -95,7 +95,7 @@ class DetectionAgreement:
     equal: float
     """Share of the detections of both that have an equal one in the other, in percent; 0 where there are none."""
     largest: Mapping[str, float] = field(default_factory=dict)
-    """By the name of the output, the largest difference of two numbers of equal detections, boxes and key points in
+    """By the name of the output, the largest difference of two numbers of equal detections, boxes and keypoints in
     pixels; and of logits of pixels ("semantic") that of all, as a share of the largest logit."""
 
     def to_dict(self) -> dict[str, float]:

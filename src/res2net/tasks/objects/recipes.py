@@ -1,4 +1,4 @@
-"""What the recipes of detection, instance segmentation, key points and panoptic segmentation share."""
+"""What the recipes of detection, instance segmentation, keypoints and panoptic segmentation share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objects in an image: boxes, classes, scores, and where a task finds them masks and key points."""
+"""The objects in an image: boxes, classes, scores, and where a task finds them masks and keypoints."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Objects(Result):
     run_lengths: Sequence[Mapping[str, Any]] | None = None
     """The mask of each object in COCO's run-length encoding of the whole image."""
     points: Tensor | None = None
-    """`(m, k, 3)` x and y of each key point in pixels, and its score, or in a ground truth its visibility."""
+    """`(m, k, 3)` x and y of each keypoint in pixels, and its score, or in a ground truth its visibility."""
     skeleton: Sequence[tuple[int, int]] = ()
-    """Pairs of key points that lines connect."""
+    """Pairs of keypoints that lines connect."""
     min_score: float = 0.5
     """Objects with a lower score are neither drawn nor listed in the table."""
     min_point_score: float = 0.0
-    """Key points are drawn whose score is higher."""
+    """Keypoints are drawn whose score is higher."""
 
     columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
 
@@ -88,7 +88,7 @@ class Objects(Result):
     def to_dict(self) -> dict[str, Any]:
         """`objects`: a list of `label`, `score`, `box`, `mask` and `keypoints`, what there is of these, in COCO's form.
 
-        A box is left, top, width and height; key points are x, y and score of each, one after the other.
+        A box is left, top, width and height; keypoints are x, y and score of each, one after the other.
         """
         objects = []
         boxes = box_convert(self.boxes.double(), "xyxy", "xywh").tolist()

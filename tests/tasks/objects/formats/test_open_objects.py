@@ -71,12 +71,12 @@ def test_each_fault_stops_or_is_left_out(content, write_coco, spoil, kind, said)
     [
         (
             [39, 29, 2] * 16 + [41.5, 3, 1],
-            "key point outside",
+            "keypoint outside",
             "its right_ankle at (41.5, 3) and its image has 40 x 30",
         ),
-        ([1, 2, 2] * 16, "bad key points", "has no list of x, y and visibility for each of 17 points"),
-        ([1, 2, 2] * 16 + [1, 2, 3], "bad key points", "says 3 for the visibility of right_ankle"),
-        (None, "bad key points", "has no list"),
+        ([1, 2, 2] * 16, "bad keypoints", "has no list of x, y and visibility for each of 17 points"),
+        ([1, 2, 2] * 16 + [1, 2, 3], "bad keypoints", "says 3 for the visibility of right_ankle"),
+        (None, "bad keypoints", "has no list"),
     ],
 )
 def test_faults_of_key_points(content, write_coco, points, kind, said):

@@ -88,7 +88,7 @@ def test_wrong_lines_are_told(write_yolo, line, kind, said):
         ("train: nowhere\nnames: [a]", "There is no "),
         ("train: images\nnames: {0: a, 2: b}", "are not numbered 0 to 1"),
         ("train: images\nnames: a", "are not a list"),
-        ("train: images\nkpt_shape: [17, 3]", "has key points, which are not read from YOLO's files"),
+        ("train: images\nkpt_shape: [17, 3]", "has keypoints, which are not read from YOLO's files"),
         ("train: !!python/object/apply:os.getcwd []", "is not valid YAML"),
     ],
 )

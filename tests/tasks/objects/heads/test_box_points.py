@@ -1,4 +1,4 @@
-"""Key points read off heat maps in fixed shapes: as torchvision reads them, which enlarges each map to its box."""
+"""Keypoints read off heat maps in fixed shapes: as torchvision reads them, which enlarges each map to its box."""
 
 import math
 

@@ -207,5 +207,5 @@ def test_what_does_not_fit_is_refused():
         HeatmapCodec((16, 16))
     with pytest.raises(InputError, match="give maps of 64 x 48"):
         HeatmapCodec().decode(torch.rand(1, 1, 48, 64))
-    with pytest.raises(InputError, match="do not fit 2 key points"):
+    with pytest.raises(InputError, match="do not fit 2 keypoints"):
         flip_back(torch.rand(1, 2, 4, 4), [(0, 2)])

@@ -105,7 +105,7 @@ def test_it_learns_where_a_bright_pixel_is():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="num_classes=0"):
         SimpleBaseline(create_model("resnet20_tiny", num_classes=10), 17)
-    with pytest.raises(InputError, match="0 key points"):
+    with pytest.raises(InputError, match="0 keypoints"):
         SimpleBaseline(tiny(), 0)
     odd = tiny()
     odd.stages = (*odd.stages[:-1], Stage(64, 6))

@@ -249,7 +249,7 @@ def test_boxes_are_exact_under_autocast(small_detector, objects):
 def test_bad_options(small_detector):
     with pytest.raises(InputError, match="3 anchor sizes do not fit 5 maps of strides"):
         small_detector("faster_rcnn", anchor_sizes=(8, 16, 32))
-    with pytest.raises(InputError, match="Keypoint R-CNN has 0 key points to find: give num keypoints"):
+    with pytest.raises(InputError, match="Keypoint R-CNN has 0 keypoints to find: give num keypoints"):
         small_detector("keypoint_rcnn", num_keypoints=0)
     with pytest.raises(InputError, match=r"Stages \[7\] do not exist"):
         small_detector("mask_rcnn", levels=(7,))

@@ -87,7 +87,7 @@ def test_the_boxes_of_a_detector_are_the_samples(task, scenes):
     samples = task.top_down.use_boxes(scenes, boxes)
     assert len(samples) == sum(map(len, boxes)) > 4
     assert (task.scoring.note, task.scoring.samples) == ("in detected boxes", "crops")
-    assert task.metric().describe() == "OKS-AP of 5 key points in detected boxes"
+    assert task.metric().describe() == "OKS-AP of 5 keypoints in detected boxes"
     numbers, scores = evaluated(task, samples)
     assert numbers["keypoint_AP"] == pytest.approx(1.0)
     torch.testing.assert_close(scores, torch.full((len(samples),), 0.8), atol=0.1, rtol=0)

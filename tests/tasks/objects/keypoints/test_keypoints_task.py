@@ -1,4 +1,4 @@
-"""Key points of drawn scenes, top-down and with detected boxes."""
+"""Keypoints of drawn scenes, top-down and with detected boxes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def evaluated(task, images, targets):
 def test_whose_boxes_were_used_is_said(make, kind, boxes):
     task = make(kind)
     assert (task.top_down is not None) == (kind == "simple_baseline")
-    assert task.metric().describe() == f"OKS-AP of 5 key points in {boxes} boxes"
+    assert task.metric().describe() == f"OKS-AP of 5 keypoints in {boxes} boxes"
     assert task.scoring.note == f"in {boxes} boxes"
     assert task.scoring.samples == ("objects" if task.top_down else "images")
 
@@ -231,9 +231,9 @@ def test_nothing_found_is_no_precision(make, scenes, monkeypatch):
 
 def test_data_without_key_points_are_refused(make, scenes):
     for kind in KINDS:
-        with pytest.raises(InputError, match="The data have no key points: give"):
+        with pytest.raises(InputError, match="The data have no keypoints: give"):
             make(kind, source=replace(scenes, keypoints=None))
-        with pytest.raises(InputError, match=r"knows the key points centre, .* and scenes has others \(nose\): give"):
+        with pytest.raises(InputError, match=r"knows the keypoints centre, .* and scenes has others \(nose\): give"):
             make(kind).datasets(replace(scenes, keypoints=Points(("nose",))))
 
 

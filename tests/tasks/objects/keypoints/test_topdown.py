@@ -257,7 +257,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="no keypoints and no visibility"):
         PersonCrops(Shapes(2, labels=("boxes",)))
     unlabelled = target([[0, 0, 10, 10]], [[[1, 1]]], [[0]])
-    with pytest.raises(InputError, match="labelled key point"):
+    with pytest.raises(InputError, match="labelled keypoint"):
         PersonCrops(People((blob(9, 9), unlabelled)))
     with pytest.raises(InputError, match="no area"):
         crop_matrix(torch.tensor([3.0, 3, 3, 9]), SIZE)

@@ -1,4 +1,4 @@
-"""COCO's numbers of key points are those of pycocotools."""
+"""COCO's numbers of keypoints are those of pycocotools."""
 
 import math
 
@@ -151,7 +151,7 @@ def test_nothing_found_and_nothing_there():
 
 
 def test_it_says_whose_boxes_were_used():
-    assert OksAP(COCO_SIGMAS, "detected").describe() == "OKS-AP of 17 key points in detected boxes"
+    assert OksAP(COCO_SIGMAS, "detected").describe() == "OKS-AP of 17 keypoints in detected boxes"
     assert OksAP(COCO_SIGMAS, boxes="ground truth").boxes == "ground truth"
     with pytest.raises(TypeError, match="boxes"):
         OksAP(COCO_SIGMAS)
@@ -161,7 +161,7 @@ def test_it_says_whose_boxes_were_used():
 
 @pytest.mark.parametrize("sigmas", [(), (0.1, 0.0)])
 def test_sigmas_are_checked(sigmas):
-    with pytest.raises(InputError, match="above 0 for each key point"):
+    with pytest.raises(InputError, match="above 0 for each keypoint"):
         OksAP(sigmas, "detected")
 
 

@@ -1,4 +1,4 @@
-"""Key points that come person by person have the numbers of images, and of pycocotools after OKS-NMS."""
+"""Keypoints that come person by person have the numbers of images, and of pycocotools after OKS-NMS."""
 
 import math
 
@@ -100,7 +100,7 @@ def test_detected_boxes_have_pycocotools_numbers(seed):
     boxless = [target for target, result in zip(targets, results, strict=True) if not len(result["scores"])]
     assert any((target["visibility"] > 0).any() for target in boxless)
     metric = PersonOksAP(SIGMAS, "detected", ("class 0", "class 1"), boxless)
-    assert metric.describe() == "OKS-AP of 3 key points in detected boxes"
+    assert metric.describe() == "OKS-AP of 3 keypoints in detected boxes"
     people = [
         ({name: value[place : place + 1] for name, value in result.items()}, target)
         for target, result in zip(targets, results, strict=True)

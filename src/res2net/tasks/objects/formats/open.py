@@ -55,7 +55,7 @@ OBJECT_FORMATS: Registry[ObjectFormat] = Registry("Format of data sets with obje
 for _name, _format in {
     "coco": ObjectFormat("COCO", _MASKS, partial(find_files, kind="instances"), read_coco),
     "coco_keypoints": ObjectFormat(
-        "COCO key points",
+        "COCO keypoints",
         (*_MASKS, "keypoints", "visibility"),
         partial(find_files, kind="keypoints"),
         partial(read_coco, kind="keypoints"),

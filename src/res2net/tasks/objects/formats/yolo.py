@@ -90,7 +90,7 @@ def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
     if not isinstance(content, dict) or not content.get("train"):
         raise InputError(f"{file} does not say where the images are: add `train: FOLDER` and `val: FOLDER`.")
     if "kpt_shape" in content:
-        raise InputError(f"{file} has key points, which are not read from YOLO's files: export them as COCO.")
+        raise InputError(f"{file} has keypoints, which are not read from YOLO's files: export them as COCO.")
     base = file.parent
     root = base / str(content.get("path") or "")
     splits = {}

@@ -44,7 +44,7 @@ class DetectorOptions:
     rois_per_image: int = 512
     """Regions per image that the loss of the second stage is computed on."""
     num_keypoints: int = 0
-    """Key points per object; 0 finds none."""
+    """Keypoints per object; 0 finds none."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (

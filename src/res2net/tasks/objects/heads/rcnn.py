@@ -85,7 +85,7 @@ DETECTORS.add("mask_rcnn", partial(faster_rcnn, masks=True))
 def keypoint_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions) -> TwoStage:
     """Build Keypoint R-CNN; `InputError` if the option `num_keypoints` is not set."""
     if options.num_keypoints < 1:
-        raise InputError("Keypoint R-CNN has 0 key points to find: give num keypoints, how many an object has.")
+        raise InputError("Keypoint R-CNN has 0 keypoints to find: give num keypoints, how many an object has.")
     return faster_rcnn(backbone, num_classes, options, keypoints=options.num_keypoints)
 
 

@@ -1,1 +1,1 @@
-"""Key points of objects, such as the joints of people."""
+"""Keypoints of objects, such as the joints of people."""

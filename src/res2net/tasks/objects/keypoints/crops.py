@@ -1,4 +1,4 @@
-"""One sample for each person of an image: the crop that a top-down network for key points sees.
+"""One sample for each person of an image: the crop that a top-down network for keypoints sees.
 
 Coordinates are continuous: pixel (0, 0) covers 0 to 1 along each side, in the image and in the crop. A crop is the
 image seen through one matrix, which moves pixels and points alike; its inverse leads back to the image.
@@ -63,7 +63,7 @@ class CropAugment:
 
 
 class PersonCrops(Dataset[Sample]):
-    """The people of a data set, each in a crop of its own: every object with a labelled key point that is no crowd.
+    """The people of a data set, each in a crop of its own: every object with a labelled keypoint that is no crowd.
 
     The boxes are those of the data set, in training and in evaluation. An item is `(image, target)`: a
     `tv_tensors.Image` `(C, height, width)` of the type of the image (uint8 for a `PIL.Image`), and
@@ -80,16 +80,16 @@ class PersonCrops(Dataset[Sample]):
     bilinearly, and black beyond the image. Random changes depend on torch's generator alone.
 
     Args:
-        dataset: its targets have boxes, key points and their visibility. Where it has `target(index)`, that is asked
+        dataset: its targets have boxes, keypoints and their visibility. Where it has `target(index)`, that is asked
             for the people instead of the samples, which takes reading every image once.
         size: height and width of the crops.
         train: whether crops change at random.
-        flip_pairs: pairs of key points, by number, that a mirror swaps: left and right.
+        flip_pairs: pairs of keypoints, by number, that a mirror swaps: left and right.
         augment: the random changes of training, by default those of `CropAugment()`.
         padding: how much larger than its box a person's crop is.
 
     Raises:
-        InputError: the targets have no key points, nobody has a labelled one, or an option is out of range.
+        InputError: the targets have no keypoints, nobody has a labelled one, or an option is out of range.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class PersonCrops(Dataset[Sample]):
             count = target["keypoints"].shape[1] if found else count
             self.people += [(index, object_index) for object_index in found]
         if not self.people:
-            raise InputError("No object of the data has a labelled key point: choose data with key points of people.")
+            raise InputError("No object of the data has a labelled keypoint: choose data with keypoints of people.")
         self.order = mirrored_order(count, flip_pairs)
 
     def __len__(self) -> int:
@@ -227,7 +227,7 @@ def _people(target: dict[str, Any]) -> list[int]:
     """The indices of objects with a labelled point and a box with area that are no crowds."""
     missing = [name for name in ("boxes", "keypoints", "visibility") if name not in target]
     if missing:
-        raise InputError(f"The targets have no {' and no '.join(missing)}: open data that has people with key points.")
+        raise InputError(f"The targets have no {' and no '.join(missing)}: open data that has people with keypoints.")
     boxes = target["boxes"].as_subclass(Tensor)
     chosen = (target["visibility"] > 0).any(-1) & (boxes[:, 2:] > boxes[:, :2]).all(-1)
     if "crowd" in target:

@@ -1,4 +1,4 @@
-"""Key points as heat maps, one with a Gaussian for each point, and back; and the mean over a mirrored image."""
+"""Keypoints as heat maps, one with a Gaussian for each point, and back; and the mean over a mirrored image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIN_VALUE = 1e-10
 
 @dataclass(frozen=True)
 class HeatmapCodec:
-    """Between key points in pixels of a crop and heat maps with Gaussians whose largest value is 1.
+    """Between keypoints in pixels of a crop and heat maps with Gaussians whose largest value is 1.
 
     By default points keep their positions between the pixels of a heat map (Zhang et al., DARK, CVPR 2020), and a
     mirrored crop has mirrored heat maps, so that `flip_test` needs no shift. `HeatmapCodec.published()` is the way of
@@ -93,7 +93,7 @@ class HeatmapCodec:
             visibility: `(..., k)`, 0 where a point is not labelled.
 
         Returns:
-            Heat maps `(..., k, height, width)` and weights `(..., k)`, 0 or 1, of the type of the key points.
+            Heat maps `(..., k, height, width)` and weights `(..., k)`, 0 or 1, of the type of the keypoints.
         """
         height, width = self.shape
         centre = (keypoints - self.origin) / self.stride
@@ -197,12 +197,12 @@ def flip_back(heatmaps: Tensor, flip_pairs: Sequence[tuple[int, int]], *, shift:
 
     Args:
         heatmaps: of mirrored images.
-        flip_pairs: pairs of key points, by number, that a mirror swaps.
+        flip_pairs: pairs of keypoints, by number, that a mirror swaps.
         shift: whether to move them a pixel to the right, the first column being kept, as the published code of
             SimpleBaseline does: for maps whose pixels do not lie in the middle of what they cover.
 
     Raises:
-        InputError: the pairs do not fit the number of key points.
+        InputError: the pairs do not fit the number of keypoints.
     """
     back = heatmaps[:, mirrored_order(heatmaps.shape[1], flip_pairs)].flip(-1)
     return torch.cat([back[..., :1], back[..., :-1]], -1) if shift else back

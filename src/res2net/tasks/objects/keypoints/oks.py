@@ -1,4 +1,4 @@
-"""COCO's average precision and recall of key points, by object key point similarity."""
+"""COCO's average precision and recall of keypoints, by object keypoint similarity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from res2net.tasks.objects.metrics.image_metric import entry, object_entries, pa
 __all__ = ["BOXES", "COCO_SIGMAS", "OksAP", "PersonOksAP"]
 
 BOXES = ("ground truth", "detected")
-"""Whose boxes the key points were looked for in."""
+"""Whose boxes the keypoints were looked for in."""
 
 COCO_SIGMAS = (
     *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
@@ -28,7 +28,7 @@ COCO_SIGMAS = (
 
 
 class OksAP(CocoMetric):
-    """COCO's ten numbers of key points, by faster-coco-eval.
+    """COCO's ten numbers of keypoints, by faster-coco-eval.
 
     `compute` gives fractions from 0 to 1: `keypoint_AP` (mean over similarities 0.50 to 0.95), `keypoint_AP50`,
     `keypoint_AP75`, `keypoint_AP_medium`, `keypoint_AP_large` (from 32² and from 96² square pixels), and the recall
@@ -44,15 +44,15 @@ class OksAP(CocoMetric):
     higher by some points. So `boxes` has no default, and `describe` says it.
 
     Args:
-        sigmas: of each key point; `COCO_SIGMAS` for COCO's people.
+        sigmas: of each keypoint; `COCO_SIGMAS` for COCO's people.
         boxes: "ground truth" or "detected": whose boxes the network looked in.
-        class_names: of all classes, all with the same key points.
+        class_names: of all classes, all with the same keypoints.
     """
 
     def __init__(self, sigmas: Sequence[float], boxes: str, class_names: Sequence[str] = ("person",)) -> None:
         check_choice("Origin of boxes", boxes, BOXES)
         if not sigmas or min(sigmas) <= 0:
-            raise InputError(f"Sigmas {tuple(sigmas)} do not fit: give a number above 0 for each key point.")
+            raise InputError(f"Sigmas {tuple(sigmas)} do not fit: give a number above 0 for each keypoint.")
         super().__init__()
         self.sigmas = tuple(sigmas)
         self.boxes = boxes
@@ -60,7 +60,7 @@ class OksAP(CocoMetric):
 
     def describe(self) -> str:
         """What the numbers are of, for a table or a report."""
-        return f"OKS-AP of {len(self.sigmas)} key points in {self.boxes} boxes"
+        return f"OKS-AP of {len(self.sigmas)} keypoints in {self.boxes} boxes"
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
         """Add images, a result and a target for each.

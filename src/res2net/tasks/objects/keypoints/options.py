@@ -20,12 +20,12 @@ __all__ = ["EvalOptions", "KeypointsOptions", "PredictOptions"]
 
 @dataclass(frozen=True)
 class KeypointsOptions(ObjectOptions):
-    """How key points are found, and how that is trained.
+    """How keypoints are found, and how that is trained.
 
     Sizes of images and what is about detectors is for keypoint_rcnn, what is about crops for simple_baseline.
     """
 
-    data_help: ClassVar[str] = 'images with key points in COCO format, or the synthetic data set "shapes"'
+    data_help: ClassVar[str] = 'images with keypoints in COCO format, or the synthetic data set "shapes"'
     everyday: ClassVar[tuple[str, ...]] = ("detector", "crop", "freeze", "freeze_norms")
 
     detector: Literal["simple_baseline", "keypoint_rcnn"] = "simple_baseline"
@@ -36,7 +36,7 @@ class KeypointsOptions(ObjectOptions):
     channels: int = 256
     """Channels of the transposed convolutions of simple_baseline."""
     sigma: float = 2.0
-    """Standard deviation of a key point in its heat maps, in their pixels, of which each is four of the crop."""
+    """Standard deviation of a keypoint in its heat maps, in their pixels, of which each is four of the crop."""
     refine: Literal["taylor", "quarter", "none"] = "taylor"
     """How a point is found between the pixels of a heat map: taylor is DARK, quarter the paper's."""
     flip_test: bool = True

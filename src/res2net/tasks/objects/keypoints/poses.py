@@ -14,7 +14,7 @@ SAME_POSE = 0.9
 
 
 def pose_similarity(points: Tensor, areas: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """COCO's object key point similarity of each pose with each other, `(m, m)`, from 0 to 1.
+    """COCO's object keypoint similarity of each pose with each other, `(m, m)`, from 0 to 1.
 
     The mean over all points of `exp(-d² / (2 area (2 sigma)²))`, where d is how far they lie apart and the area is the
     mean of both poses'.
@@ -39,7 +39,7 @@ def oks_nms(
     labels: Tensor | None = None,
     threshold: float = SAME_POSE,
 ) -> Tensor:
-    """Non-maximum suppression by key points: which poses stay, `(m,)` bool.
+    """Non-maximum suppression by keypoints: which poses stay, `(m,)` bool.
 
     The highest-scoring pose is kept, and those that are more than `threshold` similar to it are dropped; then the
     highest-scoring one of the rest is kept, and so on, as in the published code of SimpleBaseline (Xiao et

@@ -1,4 +1,4 @@
-"""Key points with the settings of the published code of SimpleBaseline (Xiao, Wu and Wei, ECCV 2018)."""
+"""Keypoints with the settings of the published code of SimpleBaseline (Xiao, Wu and Wei, ECCV 2018)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def overfit_keypoints() -> TrainConfig[KeypointsOptions]:
 
     - command: `res2net train --recipe overfit_keypoints PATH/TO/COCO`
     - time: half a minute on a core
-    - score: key point AP 71 % in ground-truth boxes on the six people in the first eight of 80 images of COCO, 0 %
+    - score: keypoint AP 71 % in ground-truth boxes on the six people in the first eight of 80 images of COCO, 0 %
       after the first epoch; one of the six has one of its two points outside of what the network sees of it
     """
     options = KeypointsOptions(crop=(128, 96), channels=64, crop_scale=0.0, rotate=0.0, flip=0.0, flip_test=False)
@@ -49,7 +49,7 @@ def shapes_keypoints() -> TrainConfig[KeypointsOptions]:
 
     - command: `res2net reproduce shapes_keypoints`, and `--model resnet20_tiny` for a ResNet of the same cost
     - time: at most 15 minutes on 2 cores
-    - score: key point AP50 98.3 % (resnet20_tiny: 98.0 %), seed 0
+    - score: keypoint AP50 98.3 % (resnet20_tiny: 98.0 %), seed 0
     """
     # A square that is turned far looks like another one that is turned the other way.
     return small_run(

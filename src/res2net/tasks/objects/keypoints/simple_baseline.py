@@ -1,4 +1,4 @@
-"""SimpleBaseline: key points of one person as the largest values of heat maps (Xiao, Wu, Wei, ECCV 2018)."""
+"""SimpleBaseline: keypoints of one person as the largest values of heat maps (Xiao, Wu, Wei, ECCV 2018)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SimpleBaseline(nn.Module):
 
     Raises:
         InputError: the backbone has a classifier or is not for images, its stride leads to no whole number of
-            transposed convolutions, or there is no key point.
+            transposed convolutions, or there is no keypoint.
     """
 
     def __init__(self, backbone: Backbone, num_keypoints: int, *, channels: int | Sequence[int] = 256) -> None:
@@ -46,7 +46,7 @@ class SimpleBaseline(nn.Module):
                 "heat maps: make one for images with num_classes=0."
             )
         if num_keypoints < 1:
-            raise InputError(f"{num_keypoints} key points cannot be learnt: give 1 or more.")
+            raise InputError(f"{num_keypoints} keypoints cannot be learnt: give 1 or more.")
         last = backbone.stages[-1]
         widths = (channels,) * _doublings(last.stride) if isinstance(channels, int) else tuple(channels)
         if any(width < 1 for width in widths) or last.stride % 2 ** len(widths):

@@ -1,4 +1,4 @@
-"""Key points of objects, top-down (SimpleBaseline) or with the boxes around them (Keypoint R-CNN)."""
+"""Keypoints of objects, top-down (SimpleBaseline) or with the boxes around them (Keypoint R-CNN)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Keypoints", "KeypointsOptions"]
 
 @TASKS.register("keypoints")
 class Keypoints(ObjectTask):
-    """Key points of objects; COCO's average precision by object key point similarity.
+    """Keypoints of objects; COCO's average precision by object keypoint similarity.
 
     A detector finds them in whole images; SimpleBaseline finds them in boxes that are known, which is in `top_down`.
     """
@@ -54,7 +54,7 @@ class Keypoints(ObjectTask):
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> nn.Module:
-        """SimpleBaseline or the detector; `InputError` without key points."""
+        """SimpleBaseline or the detector; `InputError` without keypoints."""
         points = check_points(keypoints_of(facts))
         if options.detector == "simple_baseline":
             backbone = frozen(create(num_classes=0), options)
@@ -64,12 +64,12 @@ class Keypoints(ObjectTask):
 
     @property
     def points(self) -> KeypointNames:
-        """What the key points are."""
+        """What the keypoints are."""
         assert self.keypoints is not None
         return self.keypoints
 
     def score_in(self, boxes: str, samples: str) -> None:
-        """State whose boxes the key points are scored in, one of `BOXES`, and what the samples are."""
+        """State whose boxes the keypoints are scored in, one of `BOXES`, and what the samples are."""
         self.scoring = Scoring(
             "keypoint_AP", ("keypoint_AP", "keypoint_AP50"), note=f"in {boxes} boxes", samples=samples
         )
@@ -106,7 +106,7 @@ class Keypoints(ObjectTask):
         return self._way.datasets(source)
 
     def metric(self) -> Metric:
-        """COCO's numbers of key points."""
+        """COCO's numbers of keypoints."""
         from res2net.tasks.objects.keypoints.oks import OksAP
 
         return self.top_down.metric() if self.top_down else OksAP(self.points.sigmas, "detected", self.class_names)
@@ -118,11 +118,11 @@ class Keypoints(ObjectTask):
         return super().find(image, target)
 
     def check_source(self, source: DataSource) -> None:
-        """Raise `InputError` unless the source has the key points of the training."""
+        """Raise `InputError` unless the source has the keypoints of the training."""
         found = check_points(source.keypoints).names
         if found != self.points.names:
             raise InputError(
-                f"The network knows the key points {', '.join(self.points.names)}, and {source.name} has others "
+                f"The network knows the keypoints {', '.join(self.points.names)}, and {source.name} has others "
                 f"({', '.join(found)}): give data with the points of the training."
             )
 
@@ -151,7 +151,7 @@ class HeatmapExporter(Exporter):
 
 
 class KeypointDetectorExporter(DetectorExporter):
-    """A detector with the key points of each object and their scores."""
+    """A detector with the keypoints of each object and their scores."""
 
     outputs = ("boxes", "scores", "labels", "keypoints", "keypoint_scores")
     required_facts = ("keypoints",)
@@ -165,7 +165,7 @@ def keypoints_exporter(task: Task) -> Exporter:
 
 
 def check_points(keypoints: KeypointNames | None) -> KeypointNames:
-    """The key points; `InputError` where there are none."""
+    """The keypoints; `InputError` where there are none."""
     if not keypoints:
-        raise InputError("The data have no key points: give data whose objects have some, such as COCO key points.")
+        raise InputError("The data have no keypoints: give data whose objects have some, such as COCO keypoints.")
     return keypoints

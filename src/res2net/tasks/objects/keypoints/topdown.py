@@ -1,4 +1,4 @@
-"""Key points top-down: each object is cut out by its box, and a network that sees nothing else finds its points."""
+"""Keypoints top-down: each object is cut out by its box, and a network that sees nothing else finds its points."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["SEEN", "UNNAMED", "TopDown", "codec_of"]
 
 SEEN = 0.2
-"""Key points with a lower value in their heat map do not count in the score of an object (the published code)."""
+"""Keypoints with a lower value in their heat map do not count in the score of an object (the published code)."""
 UNNAMED = "object"
-"""The class of an object of which only the key points were looked for, where there are several classes."""
+"""The class of an object of which only the keypoints were looked for, where there are several classes."""
 
 
 class TopDown:
@@ -42,7 +42,7 @@ class TopDown:
     without boxes is taken as the box of one object that fills it.
 
     A sample is an object, not an image; batches of the loaders hold crops. The score of an object is the mean over
-    its key points of the largest values of their heat maps, of those above `SEEN`, times the score of its box where a
+    its keypoints of the largest values of their heat maps, of those above `SEEN`, times the score of its box where a
     detector gave one. Of objects of an image whose points are nearly the same only the one with the highest score
     stays (`oks_nms`). Both are as in the published code.
 
@@ -60,7 +60,7 @@ class TopDown:
     @property
     def about_images(self) -> str:
         """A line about the images of a report."""
-        return f"Validation images with the key points that were found in {self.boxes} boxes."
+        return f"Validation images with the keypoints that were found in {self.boxes} boxes."
 
     @property
     def codec(self) -> HeatmapCodec:
@@ -104,7 +104,7 @@ class TopDown:
         return {"score": torch.cat([one["scores"] for one in results])}
 
     def metric(self) -> PersonOksAP:
-        """COCO's numbers of key points, of objects that come one by one."""
+        """COCO's numbers of keypoints, of objects that come one by one."""
         from res2net.tasks.objects.keypoints.oks import PersonOksAP
 
         return PersonOksAP(self.task.points.sigmas, self.boxes, self.task.class_names, self.boxless)
@@ -168,7 +168,7 @@ class TopDown:
         return CropTransform(preprocessing, self.size, colors)
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
-        """The objects of the training and of the validation that have key points, each in a crop."""
+        """The objects of the training and of the validation that have keypoints, each in a crop."""
         options, flips = self.task.options, self.task.points.flips
         augment = CropAugment(options.crop_scale, options.rotation, options.rotate, options.flip)
         train, val = (
@@ -185,7 +185,7 @@ class TopDown:
         """The objects of an image of a data set, by their boxes."""
         try:
             people: Any = PersonCrops([(image, dict(target))], size=self.size)
-        except InputError:  # nobody there has a key point
+        except InputError:  # nobody there has a keypoint
             return self.merge([])
         self.task.eval()
         transform = self.transform(False)
