@@ -9,7 +9,7 @@ from timm.layers import Conv2dSame
 from torch import nn
 
 import res2net
-from res2net.surgery.convert import converted, observed
+from res2net.surgery.convert import converted, record_copy
 from res2net.surgery.plan import Options, plan
 
 KINDS = {
@@ -44,7 +44,7 @@ def test_costs_are_foretold(plain, budget):
     """To the last weight: the budget of a network is as good as this."""
     options = Options(4, budget, None, None, None, False, "official")
     inputs = (torch.randn(1, 3, 16, 16),)
-    twin, flow = observed(plain, inputs)
+    twin, flow = record_copy(plain, inputs)
     units, kept = plan(twin, flow, options)
     assert [one.name for one in kept] == ["0"]
     new, after = converted(plain, units, options, inputs)

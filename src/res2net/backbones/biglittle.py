@@ -35,12 +35,12 @@ class BigLittleStem(nn.Module):
 
     def __init__(self, channels: int, alpha: int, style: LayerStyle) -> None:
         super().__init__()
-        few = channels // alpha
+        little_channels = channels // alpha
         self.big = nn.Sequential(*style.conv_norm(channels, channels, 3, stride=2))
         self.little = nn.Sequential(
-            *style.conv_norm_act(channels, few, 3),
-            *style.conv_norm_act(few, few, 3, stride=2),
-            *style.conv_norm(few, channels),
+            *style.conv_norm_act(channels, little_channels, 3),
+            *style.conv_norm_act(little_channels, little_channels, 3, stride=2),
+            *style.conv_norm(little_channels, channels),
         )
         self.act = activation(style.act)
         self.fusion = nn.Sequential(*style.conv_norm_act(channels, channels))
@@ -83,15 +83,15 @@ class BigLittleModule(nn.Module):
         style: LayerStyle,
     ) -> None:
         super().__init__()
-        few = out_channels // alpha
+        little_channels = out_channels // alpha
         inside = replace(steps, step=1, dilation=steps.first_dilation, reduces=False)
         branch = partial(block_sequence, block, drop_paths=drop_paths, style=style)
         self.big = branch(layers - 1, in_channels, out_channels, replace(inside, step=2, reduces=True))
         last = self.big[-1]
         assert isinstance(last, Res2Bottleneck)
         last.act3 = nn.Identity()
-        self.little = branch(little_layers(layers, beta), in_channels, few, inside)
-        self.little_e = nn.Sequential(*style.conv_norm(few, out_channels))
+        self.little = branch(little_layers(layers, beta), in_channels, little_channels, inside)
+        self.little_e = nn.Sequential(*style.conv_norm(little_channels, out_channels))
         self.act = activation(style.act)
         self.fusion = branch(1, out_channels, out_channels, steps)
 

@@ -79,7 +79,7 @@ def convert(
         check_positive("Base width", base_width)
     options = Options(scale, budget, base_width, only, stage, stem, split_order)
     inputs = example_inputs(model, example_input)
-    twin, flow = observed(model, inputs)
+    twin, flow = record_copy(model, inputs)
     units, kept = plan(twin, flow, options)
     new, after = converted(model, units, options, inputs)
     if after is None or after.shapes != flow.shapes:
@@ -108,17 +108,17 @@ def example_inputs(model: nn.Module, given: Tensor | Inputs | None) -> Inputs:
     return (torch.empty(1, *size, device="meta", dtype=first.weight.dtype),)
 
 
-def observed(model: nn.Module, inputs: Inputs) -> tuple[nn.Module, Flow]:
+def record_copy(model: nn.Module, inputs: Inputs) -> tuple[nn.Module, Flow]:
     """Record the data flow of a copy of the network, on the meta device if possible."""
     twin = without_weights(model)
     try:
-        return twin, record(twin, moved(inputs, "meta"))
+        return twin, record(twin, on_device(inputs, "meta"))
     except (RuntimeError, ValueError, TypeError, AssertionError):
         pass
     device = next((str(tensor.device) for tensor in model.parameters()), "cpu")
     twin = copy.deepcopy(model).eval()
     try:
-        return twin, record(twin, moved(inputs, device))
+        return twin, record(twin, on_device(inputs, device))
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         sizes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors(inputs))
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -127,7 +127,7 @@ def observed(model: nn.Module, inputs: Inputs) -> tuple[nn.Module, Flow]:
         ) from error
 
 
-def moved(inputs: Inputs, device: str) -> Inputs:
+def on_device(inputs: Inputs, device: str) -> Inputs:
     """Move arguments to another device; tensors on the meta device become zeros."""
 
     def move(value: Any) -> Any:
@@ -147,7 +147,7 @@ def converted(model: Model, units: list[Unit], options: Options, inputs: Inputs)
     for unit in units:
         install(new, unit, options)
     try:
-        return new, observed(new, inputs)[1]
+        return new, record_copy(new, inputs)[1]
     except InputError:
         return new, None
 

@@ -133,8 +133,8 @@ def style_of(node: Node | None, model: nn.Module, dims: int) -> Style:
     if node is not None:
         norm = nearest_module(node, lambda one: one.module if is_norm(one.module) else None)
         act = nearest_module(node, activation_of, past_layers=True)
-    norm = norm or commonest([module for module in model.modules() if is_norm(module)])
-    act = act or commonest([module for module in model.modules() if isinstance(module, nn.ReLU | nn.SiLU | nn.GELU)])
+    norm = norm or most_common([module for module in model.modules() if is_norm(module)])
+    act = act or most_common([module for module in model.modules() if isinstance(module, nn.ReLU | nn.SiLU | nn.GELU)])
     return Style(norm_like(norm, dims), activation_like(act or nn.ReLU()))
 
 
@@ -165,7 +165,7 @@ def nearest_module(
     return None
 
 
-def commonest(modules: list[nn.Module]) -> nn.Module | None:
+def most_common(modules: list[nn.Module]) -> nn.Module | None:
     """A module of the most common type."""
     if not modules:
         return None

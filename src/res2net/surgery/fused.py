@@ -130,12 +130,12 @@ class PackedConv(nn.Module):
         x, *where = self.operands(x)
         if other is None:
             return onednn._convolution_pointwise(x, *where, self.attribute, self.numbers, self.kind)
-        return self.finished(onednn._convolution_pointwise(x, other, *where, "add", 1.0, self.relu, [], ""))
+        return self.activate_sum(onednn._convolution_pointwise(x, other, *where, "add", 1.0, self.relu, [], ""))
 
     def added_to(self, other: Tensor, x: Tensor) -> Tensor:
         """Compute `act(conv(x) + other)`; the result overwrites `other`."""
         where = self.operands(x)
-        return self.finished(onednn._convolution_pointwise_(other, *where, "add", 1.0, self.relu, [], ""))
+        return self.activate_sum(onednn._convolution_pointwise_(other, *where, "add", 1.0, self.relu, [], ""))
 
     def operands(self, x: Tensor) -> tuple[Any, ...]:
         """The first arguments of oneDNN's operators."""
@@ -149,7 +149,7 @@ class PackedConv(nn.Module):
         """The name of the activation after an addition, if oneDNN can fuse it: only ReLU."""
         return "relu" if self.attribute == "relu" else None
 
-    def finished(self, y: Tensor) -> Tensor:
+    def activate_sum(self, y: Tensor) -> Tensor:
         """Apply the activation to a sum, unless oneDNN already did."""
         return y if self.relu else self.act(y)
 

@@ -16,7 +16,7 @@ from res2net.kernels.folded_op import BACKENDS, triton_problem
 from res2net.measure.flow import Flow, Node, is_norm
 from res2net.nn.bottleneck import Res2Bottleneck
 from res2net.nn.res2conv import Res2Conv
-from res2net.surgery.convert import Inputs, example_inputs, observed, replace_layer
+from res2net.surgery.convert import Inputs, example_inputs, record_copy, replace_layer
 from res2net.surgery.find import followers, own_activation
 from res2net.surgery.fused import (
     Chain,
@@ -71,7 +71,7 @@ def optimize(
     """
     check_choice("target", target, Target)
     kernels = usable_kernels(kernels, target, device_of(model))
-    _, flow = observed(model, example_inputs(model, example_input))
+    _, flow = record_copy(model, example_inputs(model, example_input))
     new = copy.deepcopy(model).eval().requires_grad_(False)
     fold_norms(new, flow)
     new = cast("Model", fused_block(new, kernels) or new)

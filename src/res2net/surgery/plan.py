@@ -86,7 +86,7 @@ def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], li
             kept.append(Kept(name, describe(conv), reason or Reason.INDIVISIBLE, conv.weight.numel()))
             continue
         neighbours = spaces_around(node, space_of, claimed) if node is not None and options.resize else ()
-        arrange(unit, neighbours, flow, options)
+        choose_structure(unit, neighbours, flow, options)
         for space in unit.between:
             claimed |= {*space.producers, *space.consumers}
         units.append(unit)
@@ -134,7 +134,7 @@ def spaces_around(node: Node, space_of: dict[Value, Space], claimed: set[str]) -
     return neighbours
 
 
-def arrange(unit: Unit, neighbours: tuple[Space, ...], flow: Flow, options: Options) -> None:
+def choose_structure(unit: Unit, neighbours: tuple[Space, ...], flow: Flow, options: Options) -> None:
     """Choose the structure of a replacement, and its width if the options give it."""
     conv, wanted, keeps = unit.conv, given_width(unit, options), options.budget == "width"
     divides = conv.in_channels == conv.out_channels and conv.in_channels % unit.scale == 0

@@ -31,10 +31,10 @@ def odd_kernel(conv: _ConvNd) -> tuple[int, ...]:
 def extra_padding(conv: _ConvNd) -> list[tuple[int, int]]:
     """Padding before and after each axis, beyond the padding that keeps the size; a negative one is a crop."""
     axes = zip(padding_of(conv), conv.kernel_size, conv.stride, conv.dilation, strict=True)
-    return list(starmap(beyond, axes))
+    return list(starmap(axis_padding, axes))
 
 
-def beyond(padding: int | str, size: int, step: int, spread: int) -> tuple[int, int]:
+def axis_padding(padding: int | str, size: int, step: int, spread: int) -> tuple[int, int]:
     """Padding before and after an axis, beyond the padding with which an odd kernel keeps the size."""
     if isinstance(padding, int):
         before = after = padding

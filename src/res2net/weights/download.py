@@ -100,13 +100,13 @@ def _download(record: WeightRecord, path: Path) -> None:
         task = progress.add_task(record.file_name, total=None)
         _transfer_with_retries(record, path, part, partial(progress.update, task))
     if wrong := _wrong_hash(record, part):
-        _forget(part)
+        _delete_part(part)
         raise InputError(
             f"The file at {record.address} is not the published one ({wrong}) and was deleted: run again, or download "
             "it from a mirror you trust."
         )
     part.replace(path)
-    _forget(part)
+    _delete_part(part)
 
 
 def _transfer_with_retries(record: WeightRecord, path: Path, part: Path, show: Callable[..., None]) -> None:
@@ -138,7 +138,7 @@ def _transfer(address: str, part: Path, show: Callable[..., None]) -> None:
     with response:
         resumed = response.status == 206
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            _forget(part)
+            _delete_part(part)
             raise _InterruptedError("the server sent another range than the requested one")
         if not resumed:
             have = 0
@@ -170,7 +170,7 @@ def _open(address: str, part: Path, have: int) -> HTTPResponse | None:
             if error.code == 416:
                 if error.headers.get("Content-Range") == f"bytes */{have}":
                     return None
-                _forget(part)
+                _delete_part(part)
                 raise _InterruptedError("the part is longer than the file") from error
             if error.code == 429 or error.code >= 500:
                 raise _InterruptedError(f"the server answered {error.code} {error.reason}") from error
@@ -202,7 +202,7 @@ def _version_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
 
 
-def _forget(part: Path) -> None:
+def _delete_part(part: Path) -> None:
     part.unlink(missing_ok=True)
     _version_file(part).unlink(missing_ok=True)
 

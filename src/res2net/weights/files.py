@@ -63,7 +63,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except IsADirectoryError as error:
         raise InputError(f"{path} is a folder: give the checkpoint file in it.") from error
     except FileNotFoundError as error:
-        raise InputError(f"There is no file {path}: {_neighbour(path)}") from error
+        raise InputError(f"There is no file {path}: {_similar_file(path)}") from error
     except OSError as error:
         raise InputError(f"Cannot read {path} ({error.strerror}): check its permissions.") from error
     if not start:
@@ -96,7 +96,7 @@ def _read_torch(path: Path) -> Checkpoint:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types of exception for damaged files
         if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise _objects(path, refused[1]) from error
+            raise _refused(path, refused[1]) from error
         raise _unreadable(path) from error
     return _checkpoint(path, content)
 
@@ -105,7 +105,7 @@ def _read_pickle(path: Path) -> Checkpoint:
     try:
         content = read_pickle(path)
     except RefusedError as error:
-        raise _objects(path, str(error)) from error
+        raise _refused(path, str(error)) from error
     except Exception as error:  # a damaged pickle can raise anything
         raise _unreadable(path) from error
     return _checkpoint(path, content)
@@ -153,7 +153,7 @@ def _json_object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _objects(path: Path, name: str) -> InputError:
+def _refused(path: Path, name: str) -> InputError:
     return InputError(
         f"{path} contains Python objects ({name}) that could run code, so it is not read: save only the network's "
         "state_dict() where the file was made."
@@ -164,7 +164,7 @@ def _unreadable(path: Path) -> InputError:
     return InputError(f"{path} is damaged, incomplete or not a checkpoint: download or save it again.")
 
 
-def _neighbour(path: Path) -> str:
+def _similar_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f"the folder {path.parent} does not exist."
     files = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
