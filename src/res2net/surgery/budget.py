@@ -15,7 +15,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from res2net.measure import nearest_width
 from res2net.measure.flow import Node
-from res2net.surgery.find import Absorbed, Style
+from res2net.nn.layers import LayerStyle, activation, norm_layer
+from res2net.surgery.find import Absorbed
 from res2net.surgery.replace import Size, odd_kernel
 from res2net.surgery.spaces import Space
 
@@ -35,7 +36,7 @@ class Unit:
     """Name of the convolution."""
     conv: _ConvNd
     """The convolution."""
-    style: Style
+    style: LayerStyle
     """Normalisation and activation of the replacement."""
     scale: int
     """Number of splits."""
@@ -78,8 +79,9 @@ class Unit:
     @cached_property
     def extras(self) -> tuple[float, int]:
         """Weights of a normalisation per channel, and of an activation."""
-        norm = sum(tensor.numel() for tensor in self.style.norm(16).parameters()) / 16
-        return norm, sum(tensor.numel() for tensor in self.style.act().parameters())
+        layers = norm_layer(self.style.norm, 16, self.style.dims), activation(self.style.act)
+        norm, act = (sum(tensor.numel() for tensor in layer.parameters()) for layer in layers)
+        return norm / 16, act
 
     @cached_property
     def channel_costs(self) -> dict[Metric, list[float]]:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from res2net.measure.flow import Flow, Node, Value, is_activation, is_norm
-from res2net.nn.layers import ActivationName, activation
+from res2net.nn.layers import ActivationName, LayerStyle, activation
 
-__all__ = ["Absorbed", "Followers", "Style", "followers", "resized_norm", "style_of"]
+__all__ = ["Absorbed", "Followers", "followers", "resized_norm", "style_of"]
 
 # Activations that can be applied twice without an effect, also after averaging their outputs.
 REPEATABLE = (nn.ReLU, nn.Hardtanh, nn.Identity)  # a ReLU6 is a Hardtanh
@@ -29,16 +29,6 @@ SHAPED: dict[str, Callable[..., nn.Module]] = {
 """Activations whose functions have arguments besides the tensor: a slope, limits, an approximation."""
 MAX_DISTANCE = 12
 """Number of calls after or before a convolution that are searched for a normalisation and an activation."""
-
-
-@dataclass(frozen=True)
-class Style:
-    """The normalisation and the activation of the splits."""
-
-    norm: Callable[[int], nn.Module]
-    """Creates a normalisation for a number of channels."""
-    act: Callable[[], nn.Module]
-    """Creates an activation."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +117,7 @@ def activation_of(node: Node) -> nn.Module | None:
     return module if is_activation(module) and not gate else None
 
 
-def style_of(node: Node | None, model: nn.Module, dims: int) -> Style:
+def style_of(node: Node | None, model: nn.Module, dims: int) -> LayerStyle:
     """The normalisation and activation nearest after a convolution, else before it, else the most common ones."""
     norm = act = None
     if node is not None:
@@ -135,7 +125,7 @@ def style_of(node: Node | None, model: nn.Module, dims: int) -> Style:
         act = nearest_module(node, activation_of, past_layers=True)
     norm = norm or most_common([module for module in model.modules() if is_norm(module)])
     act = act or most_common([module for module in model.modules() if isinstance(module, nn.ReLU | nn.SiLU | nn.GELU)])
-    return Style(norm_like(norm, dims), activation_like(act or nn.ReLU()))
+    return LayerStyle(dims, norm_like(norm, dims), activation_like(act or nn.ReLU()))
 
 
 def nearest_module(

@@ -16,8 +16,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Conv
+from res2net.nn.layers import LayerStyle, norm_layer
 from res2net.nn.layers import conv as new_conv
-from res2net.surgery.find import Style
 from res2net.surgery.kinds import conv_like, padding_of
 
 __all__ = ["MultiScaleConv", "Size", "initialise_new", "odd_kernel", "replacement", "resized_neighbour"]
@@ -78,16 +78,16 @@ class MultiScaleConv(nn.Module):
     Shape: that of the original convolution.
     """
 
-    def __init__(self, res2: Res2Conv, conv: _ConvNd, style: Style, ends: tuple[bool, bool]) -> None:
+    def __init__(self, res2: Res2Conv, conv: _ConvNd, style: LayerStyle, ends: tuple[bool, bool]) -> None:
         super().__init__()
         before, after = ends
         self.conv_in: nn.Module = nn.Identity()
         self.norm_in: nn.Module = nn.Identity()
         self.conv_out: nn.Module = nn.Identity()
-        pointwise = partial(new_conv, res2.dims, groups=conv.groups, bias=conv.bias is not None)
+        pointwise = partial(new_conv, style.dims, groups=conv.groups, bias=conv.bias is not None)
         if before:
             self.conv_in = pointwise(conv.in_channels, res2.channels)
-            self.norm_in = style.norm(res2.channels)
+            self.norm_in = norm_layer(style.norm, res2.channels, style.dims)
         self.res2 = res2
         if after:
             self.conv_out = pointwise(res2.channels, conv.out_channels)
@@ -110,13 +110,13 @@ class MultiScaleConv(nn.Module):
 
 
 def replacement(
-    conv: _ConvNd, size: Size, style: Style, *, stage: bool, ends: tuple[bool, bool], split_order: SplitOrder
+    conv: _ConvNd, size: Size, style: LayerStyle, *, stage: bool, ends: tuple[bool, bool], split_order: SplitOrder
 ) -> nn.Module:
     """Create the replacement of a convolution: a `Res2Conv`, within a `MultiScaleConv` where needed."""
     res2 = Res2Conv(
         size.width,
         scale=size.scale,
-        dims=len(conv.kernel_size),
+        dims=style.dims,
         kernel_size=odd_kernel(conv),
         stride=tuple(conv.stride),
         dilation=tuple(conv.dilation),
