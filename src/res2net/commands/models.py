@@ -29,6 +29,8 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.backbones.registry import variant
     from res2net.report import Column, Table
+    from res2net.weights import records
+    from res2net.weights.load import why_unusable
     from res2net.zoo import list_models
 
     names = list_models(pattern)
@@ -38,7 +40,10 @@ def run(arguments: Sequence[str]) -> None:
     console = Console()
     columns = (Column("model"), Column("parameters"), Column("weights"))
     for about, group in itertools.groupby(names, lambda name: variant(name).about):
-        rows = [(name, _parameters(name), _tags(name)) for name in group]
+        rows = [
+            (name, _parameters(name), ", ".join(one.tag for one in records(name) if not why_unusable(one)))
+            for name in group
+        ]
         console.print(Table(about, columns, rows).to_rich())
 
 
@@ -55,10 +60,3 @@ def _parameters(name: str) -> str:
     with torch.device("meta"):
         model = create_model(name)
     return format_count(sum(parameter.numel() for parameter in model.parameters()))
-
-
-def _tags(name: str) -> str:
-    from res2net.weights import records
-    from res2net.weights.load import why_unusable
-
-    return ", ".join(record.tag for record in records(name) if not why_unusable(record))

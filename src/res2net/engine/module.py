@@ -48,7 +48,9 @@ class TaskModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.min_batch = min_batch
-        self.task = task.to(memory_format=memory_format(task)) if channels_last else task
+        is_3d = any(parameter.ndim == 5 for parameter in task.parameters())
+        memory_format = torch.channels_last_3d if is_3d else torch.channels_last
+        self.task = task.to(memory_format=memory_format) if channels_last else task
         self.optim = optim
         self.channels_last = channels_last
         self.metric = task.metric() if metric is None else metric
@@ -173,12 +175,6 @@ def evaluation_of(
         scores[name] = float(value) * (100 if unit == "%" else 1)
         units |= {} if unit == "%" else {name: unit}
     return Evaluation(loss | scores, records, skipped, seconds, units)
-
-
-def memory_format(task: Task) -> torch.memory_format:
-    """The channels-last memory format for the number of dimensions of a task's network."""
-    is_3d = any(parameter.ndim == 5 for parameter in task.parameters())
-    return torch.channels_last_3d if is_3d else torch.channels_last
 
 
 def describe_skipped(skipped: Sequence[str]) -> str:

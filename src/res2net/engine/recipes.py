@@ -111,17 +111,10 @@ def _small_model(name: str = "res2net20_26w_4s_tiny") -> ModelConfig:
     return ModelConfig(model=name, options={"zero_init_last": False})
 
 
-def _short_run(epochs: int) -> OptimConfig:
+def _short_run(epochs: int, lr: float, weight_decay: float, clip: float = 0.0) -> OptimConfig:
     """Optimisation for a small network and few epochs: AdamW with a one-cycle schedule."""
-    return OptimConfig(
-        epochs=epochs,
-        optimizer="adamw",
-        lr=3e-3,
-        weight_decay=0.05,
-        schedule="one-cycle",
-        warmup=0.1 * epochs,
-        clip=5.0,
-    )
+    warmup = 0.1 * epochs
+    return OptimConfig(epochs, "adamw", lr, weight_decay, schedule="one-cycle", warmup=warmup, clip=clip)
 
 
 def small_run(
@@ -134,7 +127,7 @@ def small_run(
         task=options,
         model=_small_model(model) if model else _small_model(),
         data=DataConfig(batch_size=batch_size),
-        optim=_short_run(epochs),
+        optim=_short_run(epochs, lr=3e-3, weight_decay=0.05, clip=5.0),
     )
 
 
@@ -146,7 +139,5 @@ def overfit(task: str, options: Any, images: int, size: int, epochs: int, lr: fl
         task=options,
         model=_small_model(),
         data=DataConfig(batch_size=2, size=size, workers=0, overfit=images),
-        optim=OptimConfig(
-            epochs=epochs, optimizer="adamw", lr=lr, weight_decay=0.01, schedule="one-cycle", warmup=0.1 * epochs
-        ),
+        optim=_short_run(epochs, lr=lr, weight_decay=0.01),
     )

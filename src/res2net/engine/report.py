@@ -66,21 +66,23 @@ def metrics_table(title: str, evaluation: Evaluation) -> Table:
 
 
 def _curves(rows: Sequence[dict[str, float]], units: Mapping[str, str]) -> Figure:
-    epochs = [row["epoch"] for row in rows]
+    def column(name: str) -> tuple[list[float], list[float]]:
+        return [row["epoch"] for row in rows], [row[name] for row in rows]
+
     scores: dict[str, dict[str, Any]] = {}
     for name in (name.removeprefix("val_") for name in rows[0] if name.startswith("val_") and name != "val_loss"):
-        scores.setdefault(units.get(name, "%"), {})[name] = (epochs, [row[f"val_{name}"] for row in rows])
+        scores.setdefault(units.get(name, "%"), {})[name] = column(f"val_{name}")
     losses = {
-        "training": (epochs, [row["train_loss"] for row in rows]),
+        label: column(name)
+        for label, name in (("training", "train_loss"), ("validation", "val_loss"))
+        if name in rows[0]
     }
-    if "val_loss" in rows[0]:
-        losses["validation"] = (epochs, [row["val_loss"] for row in rows])
     return curve_panels(
         [
             Panel(losses, "loss"),
             *(Panel(curves, f"score, {unit}") for unit, curves in scores.items()),
-            Panel({"learning rate": (epochs, [row["lr"] for row in rows])}, "learning rate"),
-            Panel({"images/s": (epochs, [row["images_per_s"] for row in rows])}, "training speed, images/s"),
+            Panel({"learning rate": column("lr")}, "learning rate"),
+            Panel({"images/s": column("images_per_s")}, "training speed, images/s"),
         ],
         "epoch",
     )

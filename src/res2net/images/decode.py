@@ -71,15 +71,8 @@ def read_image(path: str | Path) -> Image.Image:
 
 
 def read_turned(path: str | Path) -> tuple[Image.Image, int]:
-    """The image as `read_image` returns it, and its original EXIF orientation from 1 (upright) to 8.
-
-    Raises:
-        BadImage: as in `read_image`.
-    """
-    data = _content(path)
-    if not data:
-        raise BadImage.at(path, "the file is empty")
-    with _opened(data, path) as image:
+    """The image as `read_image` returns it, with the same errors, and its EXIF orientation from 1 (upright) to 8."""
+    with _opened(_content(path), path) as image:
         image.load()  # some formats store their metadata after the pixels
         orientation = _orientation(image)
         return _upright_rgb(image), orientation
@@ -105,11 +98,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
-    """The size as in `image_size`, and the EXIF orientation from 1 (upright) to 8.
-
-    Raises:
-        BadImage: there is no such file, or it is not an image in a supported format.
-    """
+    """The size as `image_size` returns it, with the same errors, and the EXIF orientation from 1 (upright) to 8."""
     try:
         with Path(path).open("rb") as file, _opened(file, path) as image:
             orientation = _orientation(image)
@@ -129,8 +118,6 @@ def decode_image(data: bytes, path: str | Path) -> Image.Image:
         BadImage: the bytes are not a complete image in a supported format, or the image has more than twice
             `PIL.Image.MAX_IMAGE_PIXELS` pixels (179 million), where Pillow suspects a decompression bomb.
     """
-    if not data:
-        raise BadImage.at(path, "the file is empty")
     with _opened(data, path) as image:
         return _upright_rgb(image)
 
@@ -185,6 +172,8 @@ def _opened(data: bytes | BinaryIO, path: str | Path) -> Iterator[Image.Image]:
 
     Any error within the `with` block is raised as `BadImage`.
     """
+    if data == b"":
+        raise BadImage.at(path, "the file is empty")
     # Pillow warns of large images and odd metadata, on which users cannot act. Only Pillow's warnings are silenced:
     # threads share the filters, so one thread could leave its filter in place.
     with warnings.catch_warnings():

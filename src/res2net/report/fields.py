@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from res2net.errors import InputError
 from res2net.measure import EffectiveField, PathCounts
+from res2net.report.images import as_array
 from res2net.report.style import INK, QUIET, WIDTH, clean, finish, legend, line_styles, new_figure
 from res2net.report.text import drawable, shorten
 
@@ -31,22 +31,16 @@ MAPS = 3
 
 @dataclass(frozen=True)
 class Fields:
-    """The receptive fields of one network.
-
-    Args:
-        paths: the number of paths by size of their receptive field in pixels.
-        effective: the effective receptive field for images.
-    """
+    """The receptive fields of one network."""
 
     paths: PathCounts
+    """The number of paths by size of their receptive field in pixels."""
     effective: EffectiveField
+    """The effective receptive field for images."""
 
 
 def fields_figure(networks: Mapping[str, Fields]) -> Figure:
     """Plot the distribution of paths, the share of the gradient around the centre, and a map of the gradient.
-
-    Args:
-        networks: the receptive fields of at least one network, by name.
 
     Raises:
         InputError: there is no network, or one without paths or without an effective field for images.
@@ -116,7 +110,7 @@ def _shares(axes: Axes, networks: Mapping[str, Fields]) -> None:
     clean(axes, "side of a square around the centre, px", "gradient within, %")
     for name, look in line_styles(networks).items():
         effective = networks[name].effective
-        within = _numbers(effective.within())
+        within = as_array(effective.within(), np.float64)
         sides = np.arange(1, len(within) + 1)
         axes.plot(sides, 100 * within, linewidth=1.8, color=look["color"], linestyle=look["linestyle"])
         half = effective.side(0.5)
@@ -132,7 +126,7 @@ def _map(axes: Axes, name: str, effective: EffectiveField, *, first: bool) -> An
     clean(axes, "px from the centre", "px from the centre" if first else "")
     axes.grid(False)
     axes.set_title(drawable(shorten(name, 20)), fontsize=9.5, color=INK)
-    gradient = _numbers(effective.gradient)
+    gradient = as_array(effective.gradient, np.float64)
     (top, left), (height, width) = effective.centre, gradient.shape
     image = axes.imshow(
         100 * gradient / gradient.max(),
@@ -145,7 +139,3 @@ def _map(axes: Axes, name: str, effective: EffectiveField, *, first: bool) -> An
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4, integer=True, steps=(1, 2, 5, 10)))
     return image
-
-
-def _numbers(values: Any) -> NDArray[np.float64]:
-    return np.asarray(values.detach().cpu().numpy(), dtype=np.float64)

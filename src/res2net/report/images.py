@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from res2net.errors import InputError
 
-__all__ = ["ImageLike", "as_image", "fit", "image_table", "overlay"]
+__all__ = ["ImageLike", "as_array", "as_image", "fit", "image_table", "overlay"]
 
 ImageLike: TypeAlias = Tensor | Image.Image
 """A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow image."""
@@ -20,6 +21,11 @@ ImageLike: TypeAlias = Tensor | Image.Image
 HEAT = "plasma"
 STRENGTH = 0.75
 """Maximum opacity of the colours of heat."""
+
+
+def as_array(values: Any, dtype: Any = None) -> NDArray[Any]:
+    """Convert a tensor, on any device, or other numbers to an array."""
+    return np.asarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values, dtype=dtype)
 
 
 def as_image(image: ImageLike) -> Image.Image:

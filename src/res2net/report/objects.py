@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from res2net.errors import InputError
-from res2net.report.images import ImageLike, as_image
+from res2net.report.images import ImageLike, as_array, as_image
 from res2net.report.palette import Colour, class_colour, shade
 from res2net.report.tags import Tag, draw_tags, line_width
 
@@ -75,7 +75,7 @@ def draw_objects(
     areas = (corners[:, 2:] - corners[:, :2]).prod(1)
     order = np.argsort(-areas, kind="stable")
     if masks is not None:
-        canvas = _with_masks(canvas, [(_numbers(masks[index]) > 0.5, colours[index]) for index in order], factor)
+        canvas = _with_masks(canvas, [(as_array(masks[index]) > 0.5, colours[index]) for index in order], factor)
     places = [_visible(box, canvas.size) for box in corners * factor]
     for index in order:
         _draw_box(canvas, places[index], colours[index])
@@ -113,7 +113,7 @@ def draw_segments(image: ImageLike, segments: Sequence[tuple[Tensor, int]], name
                 "give one value for each pixel."
             )
         _check_class(label, names)
-        owner[_numbers(mask) > 0.5] = 0 if names[label] == BACKGROUND else number
+        owner[as_array(mask) > 0.5] = 0 if names[label] == BACKGROUND else number
     canvas, factor = _enlarged(canvas)
     seen: dict[int, int] = {}
     colours: list[Colour] = []
@@ -141,15 +141,15 @@ def _checked(
     boxes: Any, labels: Any, scores: Any, names: Sequence[str]
 ) -> tuple[NDArray[np.float64], list[int], NDArray[np.float64] | None]:
     """Convert and check boxes `(n, 4)`, classes, and scores `(n,)`."""
-    corners = _numbers(boxes).astype(np.float64)
+    corners = as_array(boxes, np.float64)
     if not corners.size:
         corners = corners.reshape(0, 4)
     if corners.ndim != 2 or corners.shape[1] != 4:
         raise InputError(f"Boxes {corners.shape} cannot be drawn: give (n, 4), x1, y1, x2 and y2 of each.")
     if not np.isfinite(corners).all() or (corners[:, 2:] < corners[:, :2]).any():
         raise InputError("A box cannot be drawn: give numbers x1, y1, x2, y2 where x2 is at least x1, and y2 y1.")
-    classes = [int(label) for label in _numbers(labels).reshape(-1)]
-    chances = None if scores is None else _numbers(scores).astype(np.float64).reshape(-1)
+    classes = [int(label) for label in as_array(labels).reshape(-1)]
+    chances = None if scores is None else as_array(scores, np.float64).reshape(-1)
     if len(classes) != len(corners) or (chances is not None and len(chances) != len(corners)):
         raise InputError(
             f"{len(corners)} boxes, {len(classes)} labels and {'no' if chances is None else len(chances)} scores "
@@ -167,7 +167,7 @@ def _check_class(label: int, names: Sequence[str]) -> None:
 
 def _checked_points(keypoints: Tensor, count: int, skeleton: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
     """Convert and check keypoints, `(n, k, 3)`."""
-    points = _numbers(keypoints).astype(np.float64)
+    points = as_array(keypoints, np.float64)
     if points.ndim != 3 or len(points) != count or points.shape[2] not in (2, 3):
         raise InputError(
             f"Keypoints {points.shape} do not fit {count} objects: give ({count}, k, 3), x, y, visibility."
@@ -182,10 +182,6 @@ def _checked_points(keypoints: Tensor, count: int, skeleton: Sequence[tuple[int,
         points = np.concatenate([points, np.full((*points.shape[:2], 1), 2.0)], axis=2)
     points[~np.isfinite(points).all(2)] = 0
     return points
-
-
-def _numbers(values: Any) -> NDArray[Any]:
-    return np.asarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
 
 
 def _enlarged(image: Image.Image) -> tuple[Image.Image, int]:

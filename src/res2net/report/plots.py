@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from res2net.errors import InputError
+from res2net.report.images import as_array
 from res2net.report.style import INK, QUIET, WIDTH, clean, finish, legend, line_styles, new_figure, nothing
 from res2net.report.text import drawable, shorten, text_width
 
@@ -26,6 +27,7 @@ Values: TypeAlias = Tensor | NDArray[Any] | Sequence[Any]
 Series: TypeAlias = Mapping[str, tuple[Values, Values]]
 """Curves: names to x and y of equal length."""
 Numbers: TypeAlias = NDArray[np.float64]
+_floats = partial(as_array, dtype=np.float64)
 
 MARKED = 20
 """Maximum number of points of a curve that are drawn with markers."""
@@ -71,7 +73,7 @@ def curve_panels(panels: Sequence[Panel], x_label: str) -> Figure:
         clean(axes, x_label, panel.y_label)
         drawn: list[Numbers] = []
         for name, (x, y) in panel.series.items():
-            xs, ys = _numbers(x).ravel(), _numbers(y).ravel()
+            xs, ys = _floats(x).ravel(), _floats(y).ravel()
             if len(xs) != len(ys):
                 raise InputError(f"The curve {name!r} has {len(xs)} x and {len(ys)} y values: give equal numbers.")
             seen = np.isfinite(xs) & np.isfinite(ys)
@@ -110,13 +112,13 @@ def lines_with_errors(
     Raises:
         InputError: the numbers of bins differ, or the edges are not positive and ascending.
     """
-    borders = _numbers(edges).ravel()
+    borders = _floats(edges).ravel()
     bins = len(borders) - 1
     if bins < 1 or not np.isfinite(borders).all() or (np.diff(borders, prepend=0) <= 0).any():
         raise InputError(
             f"Edges {borders.tolist()} are not edges of bins: give two or more above 0 in ascending order."
         )
-    values = {name: _checked(name, np.atleast_2d(_numbers(value)), bins) for name, value in series.items()}
+    values = {name: _checked(name, np.atleast_2d(_floats(value)), bins) for name, value in series.items()}
     figure = new_figure(4.6)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     clean(axes, "", y_label)
@@ -146,7 +148,7 @@ def lines_with_errors(
     axes.xaxis.set_major_locator(FixedLocator(borders[:: -(-len(borders) // 12)].tolist()))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
-    _count_bars(below, borders, np.nan_to_num(_checked("counts", np.atleast_2d(_numbers(counts)), bins)[0]))
+    _count_bars(below, borders, np.nan_to_num(_checked("counts", np.atleast_2d(_floats(counts)), bins)[0]))
     clean(below, x_label, "images")
     below.set_yticks([])
     axes.spines["bottom"].set_visible(False)
@@ -169,7 +171,7 @@ def confusion_matrix(matrix: Values, class_names: Sequence[str]) -> Figure:
     Raises:
         InputError: the matrix is not square, contains negative or infinite values, or does not match the names.
     """
-    counts = _numbers(matrix)
+    counts = _floats(matrix)
     classes = len(class_names)
     if not classes or counts.shape != (classes, classes) or ((counts < 0) | np.isinf(counts)).any():
         raise InputError(
@@ -214,12 +216,6 @@ def confusion_matrix(matrix: Values, class_names: Sequence[str]) -> Figure:
     bar.ax.tick_params(labelsize=9, colors=INK, length=0)
     bar.outline.set_visible(False)
     return finish(figure)
-
-
-def _numbers(values: Values) -> Numbers:
-    if isinstance(values, Tensor):
-        values = values.detach().to("cpu", torch.float64).numpy()
-    return np.asarray(values, dtype=np.float64)
 
 
 def _checked(name: str, values: Numbers, bins: int) -> Numbers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Literal, TypeAlias
@@ -88,15 +88,8 @@ class Table:
                 overflow="fold",
                 no_wrap=index == 0 and self._names_rows(),
             )
-        marks = self._marks()
-        for row_index, row in enumerate(self.rows):
-            cells = enumerate(zip(row, self.columns, strict=True))
-            table.add_row(
-                *(
-                    Text(printable(_shown(cell, column)), style="bold" if (row_index, index) in marks else "")
-                    for index, (cell, column) in cells
-                )
-            )
+        for cells in self._shown_cells():
+            table.add_row(*(Text(printable(text), style="bold" if best else "") for text, best in cells))
         return table
 
     def to_html(self) -> Markup:
@@ -110,17 +103,15 @@ class Table:
             unit = Markup(' <span class="unit">({})</span>').format(column.unit) if column.unit else ""
             parts.append(Markup('<th scope="col"{}>{}{}</th>').format(css, column.heading, unit))
         parts.append(Markup("</tr></thead><tbody>"))
-        marks = self._marks()
-        for row_index, row in enumerate(self.rows):
+        for cells in self._shown_cells():
             parts.append(Markup("<tr>"))
-            for index, (cell, column) in enumerate(zip(row, self.columns, strict=True)):
-                shown: str = _shown(cell, column)
-                if (row_index, index) in marks:
-                    shown = Markup("<strong>{}</strong>").format(shown)
+            for index, (text, best) in enumerate(cells):
                 # The first column is the heading of its row, unless it is a number.
                 head = index == 0 and not number[0]
                 element = Markup('<th scope="row">{}{}</th>') if head else Markup("<td{}>{}</td>")
-                parts.append(element.format(number[index], shown))
+                parts.append(
+                    element.format(number[index], Markup("<strong>{}</strong>").format(text) if best else text)
+                )
             parts.append(Markup("</tr>"))
         parts.append(Markup("</tbody></table>"))
         return Markup("").join(parts)
@@ -135,25 +126,32 @@ class Table:
         cells = [row[index] for row in self.rows if row[index] is not None]
         return bool(cells) and all(_is_number(cell) for cell in cells)
 
-    def _marks(self) -> set[tuple[int, int]]:
-        """Row and column of the best numbers, several per column if they are equal when rounded."""
-        marks = set()
-        for index, column in enumerate(self.columns):
-            if column.best is None or not self._numeric(index):
-                continue
-            values = {
-                number: round(float(row[index]), column.digits)  # type: ignore[arg-type] # the column is numeric
-                for number, row in enumerate(self.rows)
-                if row[index] is not None and math.isfinite(float(row[index]))  # type: ignore[arg-type]
-            }
-            if len(values) > 1:
-                best = max(values.values()) if column.best == "high" else min(values.values())
-                marks |= {(number, index) for number, value in values.items() if value == best}
-        return marks
+    def _best(self, index: int) -> float | None:
+        """The best number of a column, rounded as it is shown; None if none of several is marked."""
+        column = self.columns[index]
+        if column.best is None or not self._numeric(index):
+            return None
+        numbers = [number for row in self.rows if (number := _rounded(row[index], column)) is not None]
+        return {"high": max, "low": min}[column.best](numbers) if len(numbers) > 1 else None
+
+    def _shown_cells(self) -> Iterator[list[tuple[str, bool]]]:
+        """The text of the cells of each row, and whether they are the best of their columns, as equal ones all are."""
+        best = [self._best(index) for index in range(len(self.columns))]
+        for row in self.rows:
+            yield [
+                (_shown(cell, column), wanted is not None and _rounded(cell, column) == wanted)
+                for cell, column, wanted in zip(row, self.columns, best, strict=True)
+            ]
 
 
 def _is_number(cell: object) -> bool:
     return isinstance(cell, Real) and not isinstance(cell, bool)
+
+
+def _rounded(cell: Cell, column: Column) -> float | None:
+    """A finite number as it is shown; None for anything else."""
+    number = float(cell) if _is_number(cell) else math.nan  # type: ignore[arg-type]
+    return round(number, column.digits) if math.isfinite(number) else None
 
 
 def _shown(cell: Cell, column: Column) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from res2net.report.palette import Colour, ink_on
 from res2net.report.text import pillow_font, shorten
@@ -32,11 +32,10 @@ class Tag:
     """A label for a box of an image."""
 
     text: str
-    """The text."""
     colour: Colour
     """The background colour."""
     box: tuple[float, float, float, float]
-    """The box in pixels: left, top, right, bottom."""
+    """Left, top, right, bottom, in pixels."""
     centred: bool = False
     """Whether the tag is centred on the box, as far as there is room, instead of at its edge."""
 
@@ -59,13 +58,13 @@ def draw_tags(image: Image.Image, tags: Sequence[Tag]) -> list[tuple[int, int, i
     """
     height = text_height(image.size)
     if tags:
-        letters = sum(_font(tag.text, height).getlength(tag.text) + height for tag in tags) * 1.4 * height
+        letters = sum(pillow_font(tag.text, height).getlength(tag.text) + height for tag in tags) * 1.4 * height
         room = CROWD * image.width * image.height
         height = max(SMALLEST, round(height * min(1, max(CROWDED, (room / letters) ** 0.5))))
     pad = max(2, height // 4)
     texts = [shorten(tag.text, (image.width - 2 * pad) / height) for tag in tags]
-    fonts = [_font(text, height) for text in texts]
-    ascent, descent = _font("x", height).getmetrics()
+    fonts = [pillow_font(text, height) for text in texts]
+    ascent, descent = pillow_font("x", height).getmetrics()
     size = [
         (min(image.width, round(font.getlength(text)) + 2 * pad), min(image.height, ascent + descent + 2))
         for font, text in zip(fonts, texts, strict=True)
@@ -79,10 +78,6 @@ def draw_tags(image: Image.Image, tags: Sequence[Tag]) -> list[tuple[int, int, i
         draw.rectangle((left, top, right - 1, bottom - 1), fill=tag.colour, outline=_between(tag.colour, ink))
         draw.text((left + pad, top + 1 + ascent), text, fill=ink, font=font, anchor="ls")
     return boxes
-
-
-def _font(text: str, height: int) -> ImageFont.FreeTypeFont:
-    return pillow_font(text, height)
 
 
 def _between(colour: Colour, ink: Colour) -> Colour:
