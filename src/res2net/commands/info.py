@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> None:
     inputs = {name: (model.in_channels, *(size,) * dims) for name, model in models.items()}
     console = Console()
     for name in names:
-        console.out(f"{name}: {variant(name).about}", highlight=False)
+        console.print(f"{name}: {variant(name).about}", highlight=False, markup=False)
     console.print(cost_table({name: count(models[name], inputs[name]) for name in names}, size, dims).to_rich())
     memories = {name: count_memory(models[name], inputs[name], chosen.batch_size) for name in names}
     console.print(memory_table(memories, size, chosen.batch_size, dims).to_rich())
