@@ -35,11 +35,8 @@ def write_report(
     report.add_section("Confusions")
     report.add_figure(confusion_matrix(matrix, class_names), "True classes and what they were taken for.")
     report.add_section("Classes")
-    rows = [
-        (name, int(count), 100 * int(right) / int(count))
-        for name, count, right in zip(class_names, matrix.sum(1), matrix.diagonal(), strict=True)
-        if count
-    ]
+    counts = zip(class_names, matrix.sum(1).tolist(), matrix.diagonal().tolist(), strict=True)
+    rows = [(name, count, 100 * right / count) for name, count, right in counts if count]
     rows.sort(key=lambda row: row[2])
     columns = (Column("class"), Column("images"), Column("top-1 accuracy", "%", digits=1))
     report.add_table(Table("The least accurate first", columns, rows[:100]))

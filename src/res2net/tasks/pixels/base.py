@@ -155,11 +155,11 @@ def create_encoder(create: CreateBackbone, options: Any, **arguments: Any) -> Ba
 
 
 def sliding_window(function: Function, images: Tensor, window: int, overlap: float = 1 / 3) -> Tensor:
-    """Apply a function to images window by window, averaging its values where windows overlap.
+    """Apply a function to images `(N, C, H, W)` window by window, averaging its values where windows overlap.
 
     Args:
-        function: the function; it is called with the same window of all images at a time.
-        images: images `(N, C, H, W)`; a side shorter than the window is not padded.
+        function: called with the same window of all images at a time.
+        images: the images; a side shorter than the window is not padded.
         window: side of the window in pixels.
         overlap: minimum share of a window that overlaps with the next, at least 0 and below 1.
     """
@@ -181,14 +181,7 @@ def sliding_window(function: Function, images: Tensor, window: int, overlap: flo
 
 
 def averaged(function: Function, images: Tensor, scales: Sequence[float] = (1.0,), flip: bool = False) -> Tensor:
-    """Average the values of a function over several scales of images `(N, C, H, W)`, and over their mirror images.
-
-    Args:
-        function: the function.
-        images: the images.
-        scales: factors by which the images are resized.
-        flip: also average over the mirror images.
-    """
+    """Average the values of a function over `scales` of images `(N, C, H, W)`, with `flip` also over mirror images."""
     size = images.shape[-2:]
     total: Tensor | None = None
     for scale in scales:

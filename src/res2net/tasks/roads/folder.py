@@ -27,15 +27,7 @@ from res2net.tasks.pixels.formats.codings import turned
 from res2net.tasks.pixels.formats.images import size_fault
 from res2net.tasks.roads.graph import RoadGraph, graph_of_mask
 
-__all__ = [
-    "ENDINGS",
-    "ROAD_CLASSES",
-    "RoadFiles",
-    "geojson",
-    "nodes_and_edges",
-    "read_graph",
-    "read_roads",
-]
+__all__ = ["ROAD_CLASSES", "geojson", "nodes_and_edges", "read_roads"]
 
 ROAD_CLASSES = ("road",)
 """The only class."""

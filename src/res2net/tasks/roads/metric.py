@@ -20,16 +20,7 @@ from res2net.tasks.roads.graph import Polyline, RoadGraph, road_map
 if TYPE_CHECKING:
     import networkx as nx
 
-__all__ = [
-    "APLS",
-    "RoadMetric",
-    "apls",
-    "control_points",
-    "junction_scores",
-    "one_way_similarity",
-    "relaxed_counts",
-    "with_points_on_roads",
-]
+__all__ = ["RoadMetric"]
 
 SAME_ARM = np.pi / 2
 """Roads that leave two junctions agree where their directions differ by less (the published code)."""
@@ -213,9 +204,6 @@ class RoadMetric(Metric):
 
     Args:
         snap: maximum distance of a control point of APLS from a road, pixels.
-        spacing: maximum distance between its control points, pixels.
-        junction_radius: maximum distance between a true junction and the one that was found, pixels.
-        tolerance: maximum distance between a true line and the one that was found, pixels.
     """
 
     full_state_update = False
@@ -224,23 +212,20 @@ class RoadMetric(Metric):
     junctions: Tensor
     pixels: Tensor
 
-    def __init__(
-        self, *, snap: float = 4.0, spacing: float = 50.0, junction_radius: float = 10.0, tolerance: int = 3
-    ) -> None:
+    def __init__(self, *, snap: float = 4.0) -> None:
         super().__init__()
-        self.snap, self.spacing = snap, spacing
-        self.junction_radius, self.tolerance = junction_radius, tolerance
+        self.snap = snap
         for name, size in (("similarity", ()), ("images", ()), ("junctions", (4,)), ("pixels", (4,))):
             self.add_state(name, torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, found: Sequence[RoadGraph], truth: Sequence[RoadGraph], sizes: Sequence[tuple[int, int]]) -> None:
         """Add images by their graphs and their sizes, height and width."""
         for one, true, size in zip(found, truth, sizes, strict=True):
-            self.similarity += apls(true, one, snap=self.snap, spacing=self.spacing).value
+            self.similarity += apls(true, one, snap=self.snap).value
             self.images += 1
-            self.junctions += torch.from_numpy(junction_scores(true, one, self.junction_radius)).to(self.junctions)
+            self.junctions += torch.from_numpy(junction_scores(true, one)).to(self.junctions)
             there, here = (road_map(graph, size, 1) for graph in (true, one))
-            self.pixels += torch.from_numpy(relaxed_counts(there, here, self.tolerance)).to(self.pixels)
+            self.pixels += torch.from_numpy(relaxed_counts(there, here)).to(self.pixels)
 
     def compute(self) -> dict[str, Tensor]:
         """The scores by name, 0 to 1; F1 is 1 if there is nothing to find and nothing was found."""

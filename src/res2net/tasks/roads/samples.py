@@ -191,11 +191,9 @@ class RoadTransform:
         """The image and `roads`, `junctions` `(size, size)` in 0 ... 1, and the entries of `StepSampler`."""
         # From torch's generator, which loaders seed in each of their processes.
         rng = np.random.default_rng(int(torch.randint(1 << 31, ()).item()))
-        pixels = as_pixels(image)
-        graph: RoadGraph = target["graph"]
         mask = target.get("mask")
         maps = None if mask is None else np.asarray(mask)[..., None]
-        pixels, graph, maps = self._viewed(pixels, graph, maps, rng)
+        pixels, graph, maps = self._viewed(as_pixels(image), target["graph"], maps, rng)
         size = (self.size, self.size)
         roads = road_map(graph, size, self.road_width) if maps is None else maps[..., 0] > 0
         junctions = junction_map(graph, size, self.junction_radius)

@@ -24,25 +24,19 @@ from res2net.weights import Preprocessing
 __all__ = ["RoadScenes", "Street", "Town", "draw_town", "render_town", "road_source"]
 
 PIECE = 6.0
-"""Metres of the straight pieces that a bent street is made of."""
+"""Length of the straight pieces of a bent street, metres."""
 SURFACES: tuple[Colour, ...] = ((0.36, 0.36, 0.38), (0.46, 0.46, 0.46), (0.58, 0.57, 0.55), (0.55, 0.48, 0.40))
 """Asphalt, old asphalt, concrete and gravel."""
 SHARES = (0.45, 0.3, 0.15, 0.1)
 """How often each of them is chosen."""
 
-LEAST = 128.0
-"""Metres of the side of a town; a smaller square shows a part of it."""
+MIN_SIDE = 128.0
+"""Minimum side of a town, metres; a smaller square shows a part of it."""
 OVERSAMPLING = 2
-"""Samples of a pixel along x and along y, whose mean it becomes."""
+"""Samples per pixel along x and along y."""
 GROUNDS: tuple[Colour, ...] = ((0.36, 0.44, 0.26), (0.46, 0.50, 0.33), (0.55, 0.52, 0.40), (0.42, 0.42, 0.36))
 """Grass, dry grass, bare earth and scrub."""
-ROOFS: tuple[Colour, ...] = (
-    (0.58, 0.32, 0.26),
-    (0.45, 0.44, 0.45),
-    (0.72, 0.70, 0.68),
-    (0.38, 0.30, 0.27),
-    SURFACES[0],
-)
+ROOFS = ((0.58, 0.32, 0.26), (0.45, 0.44, 0.45), (0.72, 0.70, 0.68), (0.38, 0.30, 0.27), SURFACES[0])
 """Tiles, slate, white, brown, and one that has the colour of asphalt."""
 TREE: Colour = (0.16, 0.28, 0.14)
 NOISE = 0.015
@@ -90,7 +84,9 @@ def draw_town(rng: np.random.Generator, size: float) -> Town:
             is_wide = (axis, first[axis]) in wide
             if second[0] == len(across) or second[1] == len(down) or not (is_wide or rng.random() < kept):
                 continue
-            straight = _pieces(crossings[first], crossings[second])
+            start, way = crossings[first], crossings[second] - crossings[first]
+            pieces = max(1, round(float(np.linalg.norm(way)) / PIECE))
+            straight = start + np.linspace(0, 1, pieces + 1)[:, None] * way
             line = bend(turned(straight - size / 2, angle)) + size / 2
             new = range(len(points), len(points) + len(line))
             names = [number.setdefault(first, new[0]), *new[1:-1], number.setdefault(second, new[-1])]
@@ -104,14 +100,9 @@ def draw_town(rng: np.random.Generator, size: float) -> Town:
 def _lines(rng: np.random.Generator, size: float) -> Array:
     """The positions of parallel streets, beyond the square on both sides, so that it is filled when it is turned."""
     gap = rng.uniform(34, 60)
-    reach = max(size, LEAST)
+    reach = max(size, MIN_SIDE)
     positions = np.cumsum(gap * rng.uniform(0.75, 1.35, int(4 * reach / gap))) - rng.uniform(0, gap)
     return np.asarray(positions[positions < 1.6 * reach] - 0.3 * reach)
-
-
-def _pieces(start: Array, end: Array) -> Array:
-    parts = max(1, round(float(np.linalg.norm(end - start)) / PIECE))
-    return np.asarray(start + np.linspace(0, 1, parts + 1)[:, None] * (end - start))
 
 
 class _Bend:
@@ -289,15 +280,7 @@ def _covers(mask: NDArray[np.bool_], point: Array) -> bool:
 class RoadScenes(Generated):
     """Synthetic towns, the same for the same seed, split and index: an image `(3, size, size)`, uint8, and its `graph`.
 
-    Args:
-        length: number of images.
-        size: side of an image in pixels, each a metre.
-        split: "train", "val" or "test", which share no image.
-        seed: another seed gives other towns.
-        keep: keep rendered images in memory.
-
-    Raises:
-        InputError: an option is out of range.
+    A pixel is a metre; the splits "train", "val" and "test" share no image. An option out of range raises `InputError`.
     """
 
     def __init__(
@@ -330,14 +313,7 @@ def road_source(labels: tuple[str, ...] = ("graph",), counts: Counts | None = No
     """
     if set(labels) != {"graph"}:
         raise InputError(f"The source roads has graphs and no {labels[0]}: use it with the task roads.")
-    train, val = (
-        RoadScenes(length, split=split, keep=True)
-        for split, length in zip(("train", "val"), counts or LENGTHS, strict=True)
-    )
-    return DataSource(
-        "roads",
-        train,
-        val,
-        ROAD_CLASSES,
-        Preprocessing(size=SIDE, crop=1.0, mean=(0.4, 0.4, 0.35), std=(0.2, 0.2, 0.2)),
-    )
+    train_count, val_count = counts or LENGTHS
+    train, val = RoadScenes(train_count, keep=True), RoadScenes(val_count, split="val", keep=True)
+    preprocessing = Preprocessing(size=SIDE, crop=1.0, mean=(0.4, 0.4, 0.35), std=(0.2, 0.2, 0.2))
+    return DataSource("roads", train, val, ROAD_CLASSES, preprocessing)

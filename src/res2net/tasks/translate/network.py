@@ -24,6 +24,9 @@ __all__ = ["Generator", "ImageDecoder", "PatchDiscriminator", "adversarial_loss"
 
 MIN_CHANNELS = 16
 """Minimum number of channels of a map."""
+NORM: Norm = "instance"
+SCALE, WIDTH = 4, 16
+"""Scale and base width of the Res2 blocks."""
 
 
 class ImageDecoder(Decoder):
@@ -37,21 +40,10 @@ class ImageDecoder(Decoder):
         stages: stages of the backbone.
         channels: channels of the image.
         skips: whether the encoder's finer maps are added.
-        scale: scale of the Res2 blocks; 1 makes plain ones.
-        norm: as in `Res2Bottleneck`.
     """
 
-    def __init__(
-        self,
-        stages: Sequence[Stage],
-        channels: int = 3,
-        *,
-        skips: bool = True,
-        scale: int = 4,
-        norm: Norm = "instance",
-    ) -> None:
+    def __init__(self, stages: Sequence[Stage], channels: int = 3, *, skips: bool = True) -> None:
         super().__init__()
-        check_positive("Scale", scale)
         # Of two maps of one stride, the deeper one is used.
         by_stride = {stage.stride: index for index, stage in enumerate(stages)}
         *finer, coarsest = (by_stride[stride] for stride in sorted(by_stride))
@@ -64,7 +56,7 @@ class ImageDecoder(Decoder):
         width = stages[coarsest].channels
         for index in self.skips:
             narrow = max(MIN_CHANNELS, width // 2)
-            self.steps.append(Doubled(width, narrow, 0 if index is None else stages[index].channels, scale, norm))
+            self.steps.append(Doubled(width, narrow, 0 if index is None else stages[index].channels))
             width = narrow
         self.image = nn.Conv2d(width, channels, 3, padding=1)
         initialise(self, zero_init_last=False)
@@ -90,15 +82,13 @@ def rename_picture(module: nn.Module, state: dict[str, Tensor], prefix: str, *_o
 class Doubled(nn.Module):
     """Doubles the resolution of a map, adds the encoder's map if `skip_channels` is not 0, and applies a Res2 block."""
 
-    def __init__(self, in_channels: int, channels: int, skip_channels: int, scale: int, norm: Norm) -> None:
+    def __init__(self, in_channels: int, channels: int, skip_channels: int) -> None:
         super().__init__()
         self.reduce = conv(2, in_channels, channels)
         self.skip = conv(2, skip_channels, channels) if skip_channels else None
-        self.norm = norm_layer(norm, channels, 2)
+        self.norm = norm_layer(NORM, channels, 2)
         self.act = nn.ReLU()
-        # As wide within as outside at scale 1; with more splits the width of one makes up for their number.
-        base_width = 32 if scale == 1 else 64 // scale
-        self.block = Res2Bottleneck(channels, channels, base_width=base_width, scale=scale, expansion=1, norm=norm)
+        self.block = Res2Bottleneck(channels, channels, base_width=WIDTH, scale=SCALE, expansion=1, norm=NORM)
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """Map `(N, in_channels, h, w)` and `(N, skip_channels, 2 h, 2 w)` to `(N, channels, 2 h, 2 w)`."""
@@ -124,33 +114,32 @@ class PatchDiscriminator(nn.Module):
     Args:
         in_channels: channels of both images together.
         channels: channels of the first map; the next ones have twice and four times as many.
-        norm: as in `Res2Bottleneck`.
-        scale: as in `Res2Bottleneck`; 1 makes plain blocks.
 
     Raises:
-        InputError: an option is out of range.
+        InputError: `channels` is not positive.
     """
 
-    def __init__(self, in_channels: int, channels: int = 64, *, norm: Norm = "instance", scale: int = 4) -> None:
+    def __init__(self, in_channels: int, channels: int = 64) -> None:
         super().__init__()
         check_positive("Channels of the discriminator", channels)
         self.first = nn.Sequential(conv(2, in_channels, channels, 3, stride=2, bias=True), nn.LeakyReLU(0.2))
-        blocks = []
-        for wide in (2 * channels, 4 * channels):
-            block = Res2Bottleneck(
-                wide // 2,
-                wide // 2,
-                base_width=64 // scale,
-                scale=scale,
-                expansion=2,
-                norm=norm,
-                act=partial(nn.LeakyReLU, 0.2),
-                stride=2,
-                mode="stage",
-                downsample=shortcut_layers("avg_pool", wide // 2, wide, stride=2, norm=norm),
+        self.blocks = nn.Sequential(
+            *(
+                Res2Bottleneck(
+                    width,
+                    width,
+                    base_width=WIDTH,
+                    scale=SCALE,
+                    expansion=2,
+                    norm=NORM,
+                    act=partial(nn.LeakyReLU, 0.2),
+                    stride=2,
+                    mode="stage",
+                    downsample=shortcut_layers("avg_pool", width, 2 * width, stride=2, norm=NORM),
+                )
+                for width in (channels, 2 * channels)
             )
-            blocks.append(block)
-        self.blocks = nn.Sequential(*blocks)
+        )
         self.verdict = nn.Conv2d(4 * channels, 1, 3, padding=1)
         initialise(self, zero_init_last=False)
         # Small, so that no patch begins with a verdict that outweighs all other losses.

@@ -55,14 +55,7 @@ LOOKS = {silhouette: _look(index) for index, silhouette in enumerate(SILHOUETTES
 class ShapeMasks(Generated):
     """Masks in colours that stand for classes, each with its image; the same for the same seed, split and index.
 
-    An item is `(mask, {"image": image})`, both uint8 `(3, size, size)`.
-
-    Args:
-        length: number of pairs.
-        size: side of an image in pixels.
-        split: "train", "val" or "test", which share no scene.
-        seed: another seed gives other scenes.
-        keep: keep rendered pairs in memory.
+    An item is `(mask, {"image": image})`, both uint8 `(3, size, size)`. The options are those of `Shapes`.
     """
 
     def __init__(
@@ -93,10 +86,8 @@ def shape_masks_source(labels: tuple[str, ...] = PAIR_NAMES, counts: Counts | No
     """
     if tuple(labels) != PAIR_NAMES:
         raise InputError("shapes-masks has pairs of images alone: train the task translate on it, or take shapes.")
-    train, val = (
-        ShapeMasks(length, split=split, keep=True)
-        for split, length in zip(("train", "val"), counts or SCENES, strict=True)
-    )
+    train_count, val_count = counts or SCENES
+    train, val = ShapeMasks(train_count, keep=True), ShapeMasks(val_count, split="val", keep=True)
     preprocessing = Preprocessing(size=SIZE, crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3)
     return DataSource("shapes-masks", train, val, PAIR_NAMES, preprocessing)
 

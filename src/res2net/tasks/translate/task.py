@@ -18,7 +18,7 @@ from res2net.images.sources import DataSettings, DataSource, open_source
 from res2net.images.transforms import Transform
 from res2net.report.images import as_image
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task, Turn
-from res2net.tasks.pixels.base import SHOWN, PixelTask
+from res2net.tasks.pixels.base import SHOWN, PixelTask, without_looking
 from res2net.tasks.pixels.exporter import PixelExporter
 from res2net.tasks.pixels.transforms import PixelTransform, pixel_eval_transform
 from res2net.tasks.translate.data import PAIR_NAMES, Backwards, PairTransform, read_pairs, unit
@@ -194,8 +194,7 @@ class Translate(PixelTask):
 
 def copied(untrained: Task, source: DataSource) -> dict[str, Task]:
     """A baseline for recipes: the task with a network that returns its input."""
-    copy: Any = Copy(untrained.preprocessing)
-    return {"copy": type(untrained)(copy, untrained.preprocessing, untrained.options, untrained.facts)}
+    return without_looking(untrained, "copy", Copy(untrained.preprocessing))
 
 
 class Copy(nn.Module):

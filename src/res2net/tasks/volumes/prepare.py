@@ -20,7 +20,6 @@ __all__ = [
     "Patches",
     "PrepareVolume",
     "central_patch",
-    "cut_patch",
     "resampled",
     "usual_intensities",
     "usual_spacing",

@@ -49,10 +49,9 @@ SHOWN = 4
 
 @TASKS.register("volumes")
 class Volumes(Task):
-    """A U-Net on patches in training and in overlapping windows in use; Dice and Hausdorff distance.
+    """A U-Net on patches in training and on overlapping windows in use; Dice and Hausdorff distance.
 
-    Volumes are resampled to one spacing for the network, and the classes it finds are resampled to the voxels of the
-    file.
+    Volumes are resampled to one spacing for the network, and the predicted classes to the voxels of the file.
     """
 
     name = "volumes"

@@ -176,8 +176,8 @@ def test_unlabelled_pixels_are_of_no_class():
     ("options", "message"),
     [
         ({"ohem": 2.0}, "ohem 2.0 is out of range"),
-        ({"class_weights": (-1.0,)}, "class weight -1.0 is out of range"),
-        ({"class_weights": (float("nan"),)}, "class weight nan is out of range"),
+        ({"class_weights": (-1.0,)}, "class weights -1.0 is out of range"),
+        ({"class_weights": (float("nan"),)}, "class weights nan is out of range"),
         ({"class_weights": (0.0, 0.0)}, "All class weights are 0"),
         ({"output_stride": 5}, "output stride 5 does not fit: give 8, 16 or 32"),
         ({"scale": (2.0, 1.0)}, "scales"),

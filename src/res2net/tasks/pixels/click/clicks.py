@@ -29,7 +29,6 @@ __all__ = [
     "clicks_tensor",
     "next_click",
     "parse_click",
-    "random_clicks",
 ]
 
 GOALS = (85, 90)

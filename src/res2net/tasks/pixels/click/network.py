@@ -26,13 +26,11 @@ from res2net.tasks.pixels.heads.binary_losses import pixel_losses
 from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork, stage_of_stride
 
 __all__ = [
-    "ClickDiscs",
     "FirstClickBranch",
     "FirstClickNetwork",
     "click_maps",
     "click_squares",
     "clicked_cross_entropy",
-    "discs",
     "distance_cross_entropy",
 ]
 

@@ -83,8 +83,7 @@ class SemanticMaps(Coding):
 class SaliencyMasks(Coding):
     """Masks in which salient pixels are white: above 128 of 255, as in the usual evaluation toolboxes.
 
-    In masks with values 0 and 1, pixels of 1 are salient. In masks with a coloured palette, all pixels but those of the
-    first entry are salient.
+    With values 0 and 1, pixels of 1 are salient; with a coloured palette, all pixels but those of the first entry.
     """
 
     def read(self, path: str) -> NDArray[np.bool_]:

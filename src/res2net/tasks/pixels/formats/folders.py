@@ -22,8 +22,16 @@ from res2net.tasks.pixels.formats.classes import find_class_file, found_classes,
 from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SaliencyMasks, SemanticMaps
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
 
-__all__ = ["files_by_stem", "has_folders", "pair_folders", "read_depth", "read_list"]
-__all__ += ["read_saliency", "read_semantic", "unpaired"]
+__all__ = [
+    "files_by_stem",
+    "has_folders",
+    "pair_folders",
+    "read_depth",
+    "read_list",
+    "read_saliency",
+    "read_semantic",
+    "unpaired",
+]
 
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test", "testing")}
 """The names of the folders and lists of each split, in lower case."""
@@ -65,10 +73,7 @@ def has_folders(path: Path, label: str) -> bool:
 
 
 def unpaired(root: Path, label: str) -> tuple[Path, Path] | None:
-    """A folder of images and a folder of maps in a root for which `has_folders` is false, for a helpful message.
-
-    The folders have the expected names, but no map has the name of an image.
-    """
+    """Folders of images and of maps with the expected names of which no map has the name of an image, for a message."""
     if not root.is_dir():
         return None
     inside = _inside(root)

@@ -19,17 +19,9 @@ from res2net.tasks.objects.formats.masks import read_ids
 from res2net.tasks.pixels.formats.classes import find_class_file
 from res2net.tasks.pixels.formats.folders import has_folders, read_depth, read_saliency, read_semantic, unpaired
 from res2net.tasks.pixels.formats.images import PixelFiles, PixelImages, PixelSurvey, good_images
-from res2net.tasks.pixels.formats.published import (
-    has_cityscapes,
-    has_coco_stuff,
-    has_voc_segmentation,
-    read_cityscapes,
-    read_coco_stuff,
-    read_voc_segmentation,
-)
+from res2net.tasks.pixels.formats.published import PUBLISHED
 
-__all__ = ["PIXEL_FORMATS", "PixelFormat", "find_pixel_formats", "likely_pixel_formats", "read_pixel_splits"]
-__all__ += ["read_pixels"]
+__all__ = ["PIXEL_FORMATS", "likely_pixel_formats", "read_pixel_splits", "read_pixels"]
 
 SURVEYED = 2000
 """Maximum number of label maps per split whose pixels are checked before a run, spread evenly over the data set."""
@@ -60,15 +52,14 @@ class PixelFormat:
 PIXEL_FORMATS: Registry[PixelFormat] = Registry("Format of label maps")
 """All formats by name, in the order in which to try them."""
 
-for _name, _about, _label, _find, _read in (
-    ("voc_segmentation", "PASCAL VOC segmentation", "semantic", has_voc_segmentation, read_voc_segmentation),
-    ("coco_stuff", "COCO stuff", "semantic", has_coco_stuff, read_coco_stuff),
-    ("cityscapes", "Cityscapes", "semantic", has_cityscapes, read_cityscapes),
-    ("semantic_folders", "folders of images and label maps", "semantic", None, read_semantic),
-    ("saliency_folders", "images and masks of what is salient", "saliency", None, read_saliency),
-    ("depth_folders", "images and depth", "depth", None, read_depth),
+for _name, _about, _find, _read in PUBLISHED:
+    PIXEL_FORMATS.add(_name, PixelFormat(_about, "semantic", _find, _read))
+for _label, _about, _reader in (
+    ("semantic", "folders of images and label maps", read_semantic),
+    ("saliency", "images and masks of what is salient", read_saliency),
+    ("depth", "images and depth", read_depth),
 ):
-    PIXEL_FORMATS.add(_name, PixelFormat(_about, _label, _find or partial(has_folders, label=_label), _read))
+    PIXEL_FORMATS.add(f"{_label}_folders", PixelFormat(_about, _label, partial(has_folders, label=_label), _reader))
 
 
 def find_pixel_formats(path: Path) -> list[str]:

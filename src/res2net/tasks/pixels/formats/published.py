@@ -10,14 +10,7 @@ from res2net.tasks.pixels.formats.classes import numbered
 from res2net.tasks.pixels.formats.folders import files_by_stem, pair_folders, read_list
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
 
-__all__ = [
-    "has_cityscapes",
-    "has_coco_stuff",
-    "has_voc_segmentation",
-    "read_cityscapes",
-    "read_coco_stuff",
-    "read_voc_segmentation",
-]
+__all__ = ["PUBLISHED"]
 
 _VOC_MAPS = ("SegmentationClass", "SegmentationClassAug")
 _VOC_AUGMENTED = ("trainaug", "train_aug")
@@ -176,3 +169,11 @@ def read_cityscapes(path: Path, report: AnnotationReport) -> list[PixelFiles]:
                 report.add("missing mask file", image, f"there is no {name}.png in {folder}")
         splits.append(classes.files(f"{path} {split}", pairs))
     return splits
+
+
+PUBLISHED = (
+    ("voc_segmentation", "PASCAL VOC segmentation", has_voc_segmentation, read_voc_segmentation),
+    ("coco_stuff", "COCO stuff", has_coco_stuff, read_coco_stuff),
+    ("cityscapes", "Cityscapes", has_cityscapes, read_cityscapes),
+)
+"""The name, the readable name, and the functions of each format that recognise a folder and read it."""

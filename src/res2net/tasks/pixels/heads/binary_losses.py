@@ -1,4 +1,9 @@
-"""Losses of binary maps: masks and their outlines."""
+"""Losses of binary maps: masks and their outlines.
+
+Logits are `(N, 1, H, W)`; a target mask `wanted` is `(N, H, W)`: 0, 1, and 255 for unlabelled pixels. With `summed`, a
+loss is summed over the pixels of each image and averaged over images, as in papers on salient objects; otherwise it is
+averaged over labelled pixels, 0 if there are none.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +20,7 @@ EDGE_FACTOR = 1.1
 
 
 def mask_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) -> Tensor:
-    """The binary cross entropy of labelled pixels.
-
-    Args:
-        logits: `(N, 1, H, W)`.
-        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
-        summed: sum over the pixels of each image and average over images, as in papers on salient objects; else average
-            over labelled pixels, 0 if there are none.
-    """
+    """The binary cross entropy of labelled pixels."""
     known = wanted != UNLABELLED
     return _reduced(pixel_losses(logits, wanted == 1) * known, known, summed)
 
@@ -31,11 +29,6 @@ def edge_cross_entropy(logits: Tensor, wanted: Tensor, *, summed: bool = False) 
     """The cross entropy of the outline of a mask, balanced within the batch (Xie and Tu, ICCV 2015).
 
     The weight of edge pixels is the share of the other pixels, and the weight of these is 1.1 times the share of edges.
-
-    Args:
-        logits: `(N, 1, H, W)`.
-        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
-        summed: as in `mask_cross_entropy`.
     """
     edge, known = outline(wanted)
     share = (edge & known).sum() / known.sum().clamp(min=1)
@@ -47,10 +40,6 @@ def iou_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     """One minus the intersection over union of probabilities and mask, averaged over images.
 
     One pixel is added to the intersection and to the union, so that an empty mask penalises predictions, too.
-
-    Args:
-        logits: `(N, 1, H, W)`.
-        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
     """
     known = wanted != UNLABELLED
     found = logits[:, 0].float().sigmoid() * known
@@ -60,14 +49,7 @@ def iou_loss(logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def outline(wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """The pixels on either side of the border of a mask, and those for which this can be determined.
-
-    Args:
-        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
-
-    Returns:
-        Two masks `(N, H, W)`.
-    """
+    """Masks `(N, H, W)` of the pixels on either side of the border, and of those for which this can be determined."""
     values = wanted[:, None].float()
     most = F.max_pool2d(values, 3, 1, 1)
     least = -F.max_pool2d(-values, 3, 1, 1)

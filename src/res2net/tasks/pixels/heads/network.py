@@ -14,15 +14,7 @@ from res2net.errors import InputError
 from res2net.registry import Registry
 from res2net.task.maps import resized
 
-__all__ = [
-    "DECODERS",
-    "Decoder",
-    "DecoderBuilder",
-    "PixelNetwork",
-    "initialise_sides",
-    "side_channels",
-    "stage_of_stride",
-]
+__all__ = ["DECODERS", "Decoder", "PixelNetwork", "initialise_sides", "side_channels", "stage_of_stride"]
 
 DECODERS: Registry[DecoderBuilder] = Registry("Decoder", package=__package__)
 """All decoders by name; each module of this folder registers its own."""
@@ -33,10 +25,7 @@ STD = 0.01
 
 
 class Decoder(nn.Module):
-    """Turns a feature pyramid into one or several maps of logits.
-
-    A decoder is constructed from the stages of a backbone and the number of values of a pixel.
-    """
+    """Turns a feature pyramid into one or several maps of logits."""
 
     size_multiple: int = 1
     """The sides of an image have to be multiples of this."""
@@ -58,12 +47,7 @@ the channels of the decoder. It raises `InputError` if the stages do not suit th
 
 
 class PixelNetwork(nn.Module):
-    """A backbone and a decoder, whose maps are resized to the size of the image.
-
-    Args:
-        backbone: the backbone, without a classifier.
-        decoder: a decoder built for the stages of the backbone.
-    """
+    """A backbone without a classifier, and a decoder for its stages whose maps are resized to the image's size."""
 
     def __init__(self, backbone: Backbone, decoder: Decoder) -> None:
         super().__init__()
@@ -72,30 +56,22 @@ class PixelNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images `(N, C, H, W)` of any size to logits `(N, K, H, W)`."""
-        return self._resize_to_images(images, self._decode_padded(images)[:1])[0]
+        return self.every(images, 1)[0]
 
-    def every(self, images: Tensor) -> list[Tensor]:
-        """All outputs of the decoder, the prediction first, each resized to `(N, K, H, W)`; used by the losses."""
-        return self._resize_to_images(images, self._decode_padded(images))
+    def every(self, images: Tensor, count: int | None = None) -> list[Tensor]:
+        """The first `count` outputs of the decoder, the prediction first, each resized to `(N, K, H, W)`.
+
+        Images are padded to the multiple that the decoder and the backbone require, and the outputs cropped.
+        """
+        height, width = images.shape[-2:]
+        multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
+        if multiple > 1:
+            images = F.pad(images, (0, -width % multiple, 0, -height % multiple))
+        return [resized(one, images.shape[-2:])[..., :height, :width] for one in self.decoded(images)[:count]]
 
     def decoded(self, images: Tensor) -> list[Tensor]:
         """The maps of the decoder, for images whose sides are multiples of the required size."""
         return self.decoder(self.backbone.features(images))
-
-    def _decode_padded(self, images: Tensor) -> list[Tensor]:
-        """Pad the images to the required multiple and decode them."""
-        multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
-        if multiple > 1:
-            height, width = images.shape[-2:]
-            images = F.pad(images, (0, -width % multiple, 0, -height % multiple))
-        return self.decoded(images)
-
-    def _resize_to_images(self, images: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Resize maps to the padded size of the images and crop the padding."""
-        height, width = images.shape[-2:]
-        multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
-        padded = (height + -height % multiple, width + -width % multiple)
-        return [resized(one, padded)[..., :height, :width] for one in maps]
 
 
 def stage_of_stride(stages: Sequence[Stage], stride: int) -> int:
