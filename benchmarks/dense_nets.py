@@ -116,7 +116,7 @@ def measure(name: str, chosen: Arguments) -> Costs:
 
     def step() -> None:
         model.train()
-        torch.stack([one.float().mean() for one in model.every(images)]).sum().backward()
+        torch.stack([one.float().mean() for one in model.all_outputs(images)]).sum().backward()
 
     forward_ms, step_ms = (timed(function, chosen) for function in (forward, step))
     peak = torch.cuda.max_memory_allocated() / 2**20 if chosen.device == "cuda" else resident("VmHWM") - before

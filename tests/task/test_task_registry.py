@@ -97,6 +97,6 @@ class Nothing(Result):
 def test_a_result_without_an_input_says_so(tmp_path):
     with pytest.raises(InputError, match=r"does not know its image: give one, as in result\.draw\(image\)\.$"):
         _ = Nothing().image
-    bound = Nothing().bind(lambda: "the image", tmp_path / "a.png")
+    bound = Nothing().attach_input(lambda: "the image", tmp_path / "a.png")
     assert (bound.image, bound.path) == ("the image", tmp_path / "a.png")
     assert Nothing().path is None

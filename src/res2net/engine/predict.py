@@ -48,7 +48,9 @@ class InputSamples:
         """Wrap the result of the input at an index, so that the result can read its input again."""
         item = self.inputs[index]
         if result is not None:
-            result.bind(partial(read_input, self._read, item), Path(item) if isinstance(item, str | Path) else None)
+            result.attach_input(
+                partial(read_input, self._read, item), Path(item) if isinstance(item, str | Path) else None
+            )
         return Prediction(self.paths[index], result, reason)
 
 

@@ -50,7 +50,7 @@ def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
     Raises:
         InputError: the image has nothing to evaluate, such as no objects, or the source does not fit the task.
     """
-    _, samples = task.eval().datasets(source.alone(index))
+    _, samples = task.eval().datasets(source.single(index))
     device = device_of(task)
     metric = task.metric().to(device)
     records = []
@@ -157,7 +157,7 @@ def compare_images(
             name_of(source.val, index),
             tasks[0].inputs.show(image, truth),
             None if truth is None else truth.panel(image, truth),
-            [task.find(image, target).panel(image, truth) for task in tasks],
+            [task.predict_sample(image, target).panel(image, truth) for task in tasks],
             [None] * len(tasks) if scores is None else scores[index],
         )
 

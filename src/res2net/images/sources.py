@@ -64,7 +64,7 @@ class DataSource:
         few = subset_of(self.train, range(min(count, len(self.train))))
         return replace(self, train=few, val=few)
 
-    def alone(self, index: int) -> DataSource:
+    def single(self, index: int) -> DataSource:
         """A source with a single validation image as both training and validation image."""
         one = subset_of(self.val, [index])
         return replace(self, train=one, val=one)

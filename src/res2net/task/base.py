@@ -248,7 +248,7 @@ class Task(nn.Module):
         """Predict a batch of transformed images; `targets` is the batch of what the transform returned beside them."""
         raise NotImplementedError
 
-    def find(self, image: Any, target: Mapping[str, Any]) -> Result:
+    def predict_sample(self, image: Any, target: Mapping[str, Any]) -> Result:
         """Predict a single sample of a data set: apply the evaluation transform, then `predict`."""
         prepared, noted = self.transform(False)(image, {**target, "index": 0})
         with torch.inference_mode():

@@ -33,7 +33,7 @@ class Result:
     """The file of the input, where it has one."""
     _read: Callable[[], Any] | None = None
 
-    def bind(self, read: Callable[[], Any], path: Path | None = None) -> Self:
+    def attach_input(self, read: Callable[[], Any], path: Path | None = None) -> Self:
         """Remember the input: `read` gives the image, `path` is its file where it has one."""
         self._read, self.path = read, path
         return self

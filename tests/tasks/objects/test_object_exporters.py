@@ -61,10 +61,10 @@ def test_a_task_runs_on_an_exported_network_as_on_its_own(make, name):
     size = exporter.set_size((64, 48) if name == "simple_baseline" else (64, 64))
     image = Image.new("RGB", (size[1], size[0]), "grey")
     with torch.inference_mode():
-        expected = task.find(image, {})
+        expected = task.predict_sample(image, {})
         again = type(task)(task.model, task.preprocessing, task.options, task.facts)
         exporter_of(again).restore(task.model, OUTPUTS[name], size)
-        found = again.find(image, {})
+        found = again.predict_sample(image, {})
     assert isinstance(again.model, FixedDetector) == (name != "simple_baseline")
     if name == "keypoint_rcnn":  # forward looks for the largest values of heat maps in another way
         assert found.boxes.equal(expected.boxes)

@@ -29,7 +29,7 @@ def network(window=64, **options):
 @pytest.mark.parametrize("size", [(64, 96), (33, 57), (1, 1)])
 def test_maps_have_the_size_of_the_image(size):
     model = network()
-    logits, features = model.every(torch.randn(2, 3, *size))
+    logits, features = model.all_outputs(torch.randn(2, 3, *size))
     assert [tuple(one.shape) for one in logits] == [(2, 2, *size)] * 4
     assert features.shape[-2:] == (-(-size[0] // 4), -(-size[1] // 4))
 
@@ -60,7 +60,7 @@ def test_everything_learns():
     graph = draw_town(np.random.default_rng(0), 64).graph
     steps = StepSampler(3, 64, 20.0, 4)(graph, (64, 64), np.random.default_rng(0))
     images = torch.randn(2, 3, 64, 64)
-    maps, features = model.every(images)
+    maps, features = model.all_outputs(images)
     one = {name: torch.stack([value, value]) for name, value in steps.items()}
     windows = model.windows(features, one["origins"])
     logits = model.step(windows, one["currents"].flatten(0, 1), one["walked"].flatten(0, 1))

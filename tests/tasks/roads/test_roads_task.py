@@ -118,7 +118,7 @@ def test_files_of_a_result(source, tmp_path):
     assert row[1] == len(graph.junctions)
     black = Image.new("RGB", (96, 96))
     assert np.asarray(result.draw(black)).any()
-    assert result.bind(lambda: black).draw().tobytes() == result.draw(black).tobytes()
+    assert result.attach_input(lambda: black).draw().tobytes() == result.draw(black).tobytes()
     assert result.panel(black).tobytes() == result.draw(black).tobytes()
 
 
@@ -248,7 +248,7 @@ def test_a_checkpoint_makes_the_same(source, tmp_path):
     save_task(path, task, {}, TrainConfig(task_name="roads", source="roads", task=task.options))
     restored, _ = restore_task(path, name="roads")
     assert (restored.options, restored.facts) == (task.options, task.facts)
-    one, other = (each.find(*source.val[0]) for each in (task, restored))
+    one, other = (each.predict_sample(*source.val[0]) for each in (task, restored))
     assert np.array_equal(one.road_map, other.road_map)
 
 

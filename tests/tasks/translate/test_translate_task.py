@@ -231,9 +231,9 @@ def test_an_exported_generator_makes_the_same(outputs):
     EXPORTERS["translate"](restored).restore(task.model, [outputs], (32, 32))
     assert isinstance(restored.model, FixedPixels)
     image, target = source().val[0]
-    one, other = (each.find(image, target) for each in (task, restored))
+    one, other = (each.predict_sample(image, target) for each in (task, restored))
     assert np.array_equal(one.pixels, other.pixels)
-    assert restored.find(Image.new("RGB", (80, 40)), {}).pixels.shape == (40, 80, 3)
+    assert restored.predict_sample(Image.new("RGB", (80, 40)), {}).pixels.shape == (40, 80, 3)
     with pytest.raises(InputError, match="returns logits, and translate needs image: export it again"):
         EXPORTERS["translate"](restored).restore(task.model, ["logits"], (32, 32))
 
@@ -270,7 +270,7 @@ def test_files_drawings_and_report(tmp_path):
     assert drawn.shape == (57, 66, 3)
     assert np.array_equal(drawn[:, :33], np.asarray(image))
     assert np.array_equal(drawn[:, 33:], result.pixels)
-    assert np.array_equal(np.asarray(result.bind(lambda: image).draw()), drawn)
+    assert np.array_equal(np.asarray(result.attach_input(lambda: image).draw()), drawn)
     assert np.array_equal(np.asarray(result.panel(image)), result.pixels)
     assert result.rows() == [("33 x 57",)]
     assert result.to_dict() == {"translation": {"width": 33, "height": 57}}

@@ -163,7 +163,7 @@ def test_drawing_shows_three_slices_and_what_was_found(source):
     assert empty.draw(volume).width > 3 * 200
     assert saturated(full.draw(volume)) > 0.01
     assert saturated(empty.draw(volume)) == 0
-    assert full.bind(lambda: volume).draw().tobytes() == full.draw(volume).tobytes()
+    assert full.attach_input(lambda: volume).draw().tobytes() == full.draw(volume).tobytes()
 
 
 def test_beside_each_other_all_show_the_slices_of_the_ground_truth(source):
@@ -194,8 +194,8 @@ def test_an_exported_network_sees_patches_of_one_shape(source):
     assert exporter.transform()(volume).shape == (1, 4, 8, 12)
     restored = Volumes(nn.Identity(), task.preprocessing, task.options, task_metadata(task))
     EXPORTERS["volumes"](restored).restore(Threshold(), ["logits"], (4, 8, 12))
-    found = restored.find(volume, {})
-    assert torch.equal(found.label_map, task.find(volume, {}).label_map)
+    found = restored.predict_sample(volume, {})
+    assert torch.equal(found.label_map, task.predict_sample(volume, {}).label_map)
     assert set(restored.model.seen) == {(4, 8, 12)}
     for name in ("spacing", "window"):
         lacking = Volumes(

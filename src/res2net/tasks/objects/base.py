@@ -227,7 +227,7 @@ class ObjectTask(Task):
         images, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
-            result = self.find(image, target)
+            result = self.predict_sample(image, target)
             images.append(result.draw(as_image(image)))
             captions.append(self.caption(result, target))
         report.add_images(images, captions, self.about_images)

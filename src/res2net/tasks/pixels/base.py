@@ -87,7 +87,7 @@ class PixelTask(Task):
         """Whole images, for an exported network `padded` with zeros to its input size."""
         return pixel_eval_transform(self.preprocessing, self.options.resize, self.fixed_size, padded=padded)
 
-    def activated(self, logits: Tensor) -> Tensor:
+    def activate(self, logits: Tensor) -> Tensor:
         """Turn logits `(N, K, H, W)` into the values that are averaged over windows, scales and mirror images."""
         return logits.float().softmax(1)
 
@@ -116,7 +116,7 @@ class PixelTask(Task):
         """The values `(N, K, H, W)` of images of one size, averaged over windows if the options ask for these."""
 
         def run_network(views: Tensor) -> Tensor:
-            return self.activated(self(views))
+            return self.activate(self(views))
 
         options = self.options
         return (
@@ -141,7 +141,7 @@ class PixelTask(Task):
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
             truth = self.truth(image, target)
-            prediction = self.find(image, target)
+            prediction = self.predict_sample(image, target)
             images += [self.inputs.show(image, truth), truth.panel(image, truth), prediction.panel(image, truth)]
             captions += [f"image {index}", "ground truth", "prediction"]
         report.add_images(images, captions, "Validation images, their ground truth, and the predictions.", 3)

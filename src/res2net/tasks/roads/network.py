@@ -93,7 +93,7 @@ class RoadNetwork(nn.Module):
         logits = torch.cat([self.road_map(roads), self.junction_map(junctions)], 1)
         return resized(logits, images.shape[-2:]), torch.cat([fused, roads, junctions], 1), sides
 
-    def every(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+    def all_outputs(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """The logits, and those of the side outputs, each `(N, 2, H, W)`; and the features for steps."""
         logits, features, sides = self.explored(images)
         maps = [resized(layer(side), images.shape[-2:]) for layer, side in zip(self.side_maps, sides, strict=True)]

@@ -75,7 +75,7 @@ class Roads(Task):
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
         """The losses of the road map, the junction map and the next points."""
         assert isinstance(self.model, RoadNetwork)
-        maps, features = self.model.every(images)
+        maps, features = self.model.all_outputs(images)
         windows = self.model.windows(features, targets["origins"])
         steps = self.model.step(windows, targets["currents"].flatten(0, 1), targets["walked"].flatten(0, 1))
         return road_losses(
@@ -153,7 +153,7 @@ class Roads(Task):
         images, captions = [], []
         for index in range(min(SHOWN, len(source.val))):
             image, target = source.val[index]
-            images += [self.truth(image, target).panel(image), self.find(image, target).panel(image)]
+            images += [self.truth(image, target).panel(image), self.predict_sample(image, target).panel(image)]
             captions += [f"image {index}: true", f"image {index}: {self.options.tracing}"]
         report.add_images(images, captions, "Validation images: the true roads of each, and those found.", 2)
 

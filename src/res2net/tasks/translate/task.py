@@ -156,7 +156,7 @@ class Translate(PixelTask):
         """The other image of the pair."""
         return TranslatedImage(np.asarray(as_image(target["image"])))
 
-    def activated(self, logits: Tensor) -> Tensor:
+    def activate(self, logits: Tensor) -> Tensor:
         """The images themselves: the generator has its own activation."""
         return logits.float()
 
@@ -185,7 +185,7 @@ class Translate(PixelTask):
 
         rows = []
         for image, target in (source.val[index] for index in range(min(SHOWN, len(source.val)))):
-            made = self.find(image, target).panel(image)
+            made = self.predict_sample(image, target).panel(image)
             rows.append([as_image(image), made, self.truth(image, target).panel(image)])
         report.add_section("Images")
         figure = image_rows(rows, ("input", "made of it", "true"))

@@ -203,7 +203,7 @@ class Volumes(Task):
         for index in range(min(SHOWN, len(source.val))):
             volume, target = source.val[index]
             truth = self.truth(volume, target)
-            images += [truth.panel(volume, truth), self.find(volume, target).panel(volume, truth)]
+            images += [truth.panel(volume, truth), self.predict_sample(volume, target).panel(volume, truth)]
             captions += [f"volume {index}: true", f"volume {index}: found"]
         caption = "Slices through the last class that is there, from above, from the front and from the side."
         report.add_images(images, captions, caption, 2)

@@ -42,7 +42,7 @@ def test_a_network_of_any_size(output_stride, size):
     network = build("res2net20_26w_4s_tiny", 8, output_stride=output_stride).eval()
     images = torch.randn(2, 6, *size)
     with torch.no_grad():
-        assert [tuple(one.shape) for one in network.every(images)] == [(2, 1, *size)] * 2
+        assert [tuple(one.shape) for one in network.all_outputs(images)] == [(2, 1, *size)] * 2
         before = network(images)
         images[:, 5] = 1
         assert not torch.allclose(before, network(images))

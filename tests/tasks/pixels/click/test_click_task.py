@@ -298,7 +298,7 @@ def test_pixels_that_are_not_known_do_not_count():
 def test_objects_of_a_report(make, scenes):
     task = make()
     image, target = scenes.val[0]
-    found = task.find(image, target)
+    found = task.predict_sample(image, target)
     assert found.mask.shape == (128, 128)
     assert 1 <= len(found.clicks) <= 3
     assert found.clicks[0].positive
@@ -331,4 +331,4 @@ def test_clicks_have_to_be_learnt():
 def test_nobody_clicks_where_no_object_is_known(make, scenes):
     image, _ = scenes.val[0]
     with pytest.raises(InputError, match="give a data set with their masks"):
-        make().find(image, {})
+        make().predict_sample(image, {})

@@ -66,7 +66,7 @@ def test_other_maps_are_learnt_from_and_do_not_answer():
     model = network()
     model.decoder = Two()
     image = torch.randn(1, 3, 20, 30)
-    answer, other = model.every(image)
+    answer, other = model.all_outputs(image)
     torch.testing.assert_close(model(image), answer)
     assert answer.shape == other.shape == (1, 2, 20, 30)
 

@@ -77,7 +77,7 @@ def test_each_map_is_learnt_from_what_it_stands_for(make, scenes, summed):
     reduction = "sum" if summed else "mean"
     task = make("poolnet_edges", reduction=reduction, iou_weight=2.0, edge_weight=0.5).eval()
     images, targets = batch(task, scenes, train=True)
-    answer, *edges = task.model.every(images)
+    answer, *edges = task.model.all_outputs(images)
     wanted = targets["saliency"]
     expected = {"loss_0": mask_cross_entropy(answer, wanted, summed=summed), "loss_iou": 2 * iou_loss(answer, wanted)}
     for place, logits in enumerate(edges, start=1):
@@ -130,7 +130,7 @@ def test_results_have_the_size_of_the_image_and_are_written(make, scenes, tmp_pa
         assert mask.mode == "L"
         np.testing.assert_array_equal(np.asarray(mask), levels)
     # The cut-out is written where the result knows its image.
-    _, path = result.bind(lambda: image).save(tmp_path / "00002-photo")
+    _, path = result.attach_input(lambda: image).save(tmp_path / "00002-photo")
     assert path.name == "00002-photo-cutout.png"
     with Image.open(path) as cut:
         assert cut.mode == "RGBA"

@@ -17,7 +17,7 @@ __all__ = ["points_in_boxes"]
 
 GRID = 112
 """Grid points along each side of a box: two per value of a 56 x 56 heat map."""
-PLACES = 4
+CANDIDATES = 4
 """Number of peaks of the grid around which all pixels are evaluated."""
 SHARPNESS = -0.75
 """The parameter of bicubic interpolation, as in torch."""
@@ -48,15 +48,15 @@ def points_in_boxes(heatmaps: Tensor, boxes: Tensor, longest: int) -> tuple[Tens
     columns, rows = (share * width).floor(), (share * height).floor()  # (R, GRID)
     coarse = _enlarged(maps, columns[:, None], rows[:, None], counts[:, None])
     peaks = coarse.masked_fill(coarse < F.max_pool2d(coarse, 3, stride=1, padding=1), -math.inf)
-    best = peaks.flatten(2).topk(PLACES).indices
+    best = peaks.flatten(2).topk(CANDIDATES).indices
 
     shift = torch.arange(2 * math.ceil(longest / GRID) + 1, device=boxes.device) - math.ceil(longest / GRID)
-    x = columns.gather(1, (best % GRID).flatten(1)).view_as(best)[..., None] + shift  # (R, k, PLACES, n)
+    x = columns.gather(1, (best % GRID).flatten(1)).view_as(best)[..., None] + shift  # (R, k, CANDIDATES, n)
     y = rows.gather(1, (best // GRID).flatten(1)).view_as(best)[..., None] + shift
     x = torch.minimum(x.clamp(min=0), width[..., None, None] - 1)
     y = torch.minimum(y.clamp(min=0), height[..., None, None] - 1)
     values = _enlarged(maps[:, :, None], x, y, counts[:, None, None])
-    scores, position = values.flatten(2).max(-1)  # of PLACES * n * n
+    scores, position = values.flatten(2).max(-1)  # of CANDIDATES * n * n
     count = len(shift)
     row = position // count
     x = x.flatten(2).gather(2, (row // count * count + position % count)[..., None])

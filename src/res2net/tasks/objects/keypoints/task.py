@@ -111,11 +111,11 @@ class Keypoints(ObjectTask):
 
         return self.top_down.metric() if self.top_down else OksAP(self.points.sigmas, "detected", self.class_names)
 
-    def find(self, image: Any, target: Mapping[str, Any]) -> Result:
+    def predict_sample(self, image: Any, target: Mapping[str, Any]) -> Result:
         """The objects of an image of a data set; top-down by their boxes, and without any one that fills the image."""
         if self.top_down and "boxes" in target:
-            return self.top_down.find(image, target)
-        return super().find(image, target)
+            return self.top_down.predict_sample(image, target)
+        return super().predict_sample(image, target)
 
     def check_source(self, source: DataSource) -> None:
         """Raise `InputError` unless the source has the keypoints of the training."""

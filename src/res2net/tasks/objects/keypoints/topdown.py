@@ -181,7 +181,7 @@ class TopDown:
         )
         return train, val
 
-    def find(self, image: Any, target: Mapping[str, Any]) -> Objects:
+    def predict_sample(self, image: Any, target: Mapping[str, Any]) -> Objects:
         """The objects of an image of a data set, by their boxes."""
         try:
             people: Any = PersonCrops([(image, dict(target))], size=self.size)

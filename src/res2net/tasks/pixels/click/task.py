@@ -148,7 +148,7 @@ class Click(PixelTask):
         for _ in range(int(torch.randint(self.options.rounds + 1, ()))):
             clicks, previous = self.corrected(images, clicks, wanted, previous)
         seen = self.with_clicks(images, clicks, previous)
-        answer, *others = self.model.every(seen)
+        answer, *others = self.model.all_outputs(seen)
         options, size = self.options, images.shape[-2:]
         by_distance = options.click_loss == "distance"
         if by_distance:
@@ -179,7 +179,7 @@ class Click(PixelTask):
         rows = torch.stack([clicks_tensor([one] if one else [], 1) for one in more])
         return torch.cat([clicks, rows.to(clicks)], 1), mask
 
-    def activated(self, logits: Tensor) -> Tensor:
+    def activate(self, logits: Tensor) -> Tensor:
         """Turn logits `(N, 1, H, W)` into probabilities."""
         return logits.float().sigmoid()
 
@@ -281,7 +281,7 @@ class Click(PixelTask):
         assert masks is not None
         return [ObjectMask(mask, list(self.clicks)) for mask in masks]
 
-    def find(self, image: Any, target: Mapping[str, Any]) -> ObjectMask:
+    def predict_sample(self, image: Any, target: Mapping[str, Any]) -> ObjectMask:
         """The largest object of a sample as a simulated user finds it; `InputError` if no objects are known."""
         if "masks" not in target:
             raise InputError("A simulated user clicks on known objects: give a data set with their masks.")

@@ -66,7 +66,9 @@ class Depth(PixelTask):
         if self.options.zoom_depth:
             true = true / true.new_tensor(self._zooms(targets))[:, None, None]
         loss_of = root_log_loss if self.options.root else scale_invariant_log_loss
-        losses = [loss_of(logits[:, 0], true, self.options.scale_invariance) for logits in self.model.every(images)]
+        losses = [
+            loss_of(logits[:, 0], true, self.options.scale_invariance) for logits in self.model.all_outputs(images)
+        ]
         return {f"loss_{index}" if index else "loss": loss for index, loss in enumerate(losses)}
 
     def constant(self, samples: Samples) -> Tensor:
@@ -78,7 +80,7 @@ class Depth(PixelTask):
             raise InputError("Not one distance of the data is known: give a data set with depth.")
         return every.median().log()[None]
 
-    def activated(self, logits: Tensor) -> Tensor:
+    def activate(self, logits: Tensor) -> Tensor:
         """Keep logarithms: over several views of a pixel, the geometric mean of its distances is taken."""
         return logits.float()
 

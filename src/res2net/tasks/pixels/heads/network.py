@@ -56,9 +56,9 @@ class PixelNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images `(N, C, H, W)` of any size to logits `(N, K, H, W)`."""
-        return self.every(images, 1)[0]
+        return self.all_outputs(images, 1)[0]
 
-    def every(self, images: Tensor, count: int | None = None) -> list[Tensor]:
+    def all_outputs(self, images: Tensor, count: int | None = None) -> list[Tensor]:
         """The first `count` outputs of the decoder, the prediction first, each resized to `(N, K, H, W)`.
 
         Images are padded to the multiple that the decoder and the backbone require, and the outputs cropped.

@@ -56,7 +56,7 @@ class Saliency(PixelTask):
         """Cross entropy of each supervised map, and the IoU loss of the prediction."""
         options = self.options
         mask = targets["saliency"].as_subclass(Tensor)
-        maps = self.model.every(images)
+        maps = self.model.all_outputs(images)
         learns = self.model.decoder.learns or ("mask",) * len(maps)
         summed = options.reduction == "sum"
         losses = {}
@@ -74,7 +74,7 @@ class Saliency(PixelTask):
         shares = [samples[index][1]["saliency"].as_subclass(Tensor).double().mean() for index in range(len(samples))]
         return torch.stack(shares).mean().logit(1e-6).float()[None]
 
-    def activated(self, logits: Tensor) -> Tensor:
+    def activate(self, logits: Tensor) -> Tensor:
         """Turn logits `(N, 1, H, W)` into probabilities."""
         return logits.float().sigmoid()
 

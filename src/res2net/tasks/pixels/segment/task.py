@@ -58,7 +58,7 @@ class Segment(PixelTask):
             pixel_cross_entropy(
                 logits, classes, weights=options.class_weights, ohem=options.ohem, ohem_kept=options.ohem_kept
             )
-            for logits in self.model.every(images)
+            for logits in self.model.all_outputs(images)
         ]
         return {f"loss_{index}" if index else "loss": loss for index, loss in enumerate(losses)}
 
