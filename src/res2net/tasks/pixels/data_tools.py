@@ -76,23 +76,20 @@ class PixelsPart(Part):
         return ["not salient", *names] if self._label() == "saliency" else names
 
     def _counts(self) -> Table:
-        surveys = list(self.surveys.values())
-        rows: list[tuple[str, list[str | int]]] = [
-            ("images", [survey.read for survey in surveys]),
-            ("without a labelled pixel", [survey.empty for survey in surveys]),
-            ("labelled pixels", [int(survey.classes.sum()) for survey in surveys]),
-            ("pixels without a label", [survey.unlabelled for survey in surveys]),
-        ]
-        if self._label() == "depth":
-            found = [(survey.nearest, survey.farthest, survey.metres, int(survey.classes.sum())) for survey in surveys]
-            rows.append(("nearest, m", [f"{nearest:.3g}" if known else "" for nearest, _, _, known in found]))
-            rows.append(("mean, m", [f"{metres / known:.3g}" if known else "" for _, _, metres, known in found]))
-            rows.append(("farthest, m", [f"{farthest:.3g}" if known else "" for _, farthest, _, known in found]))
-        else:
-            rows.insert(2, ("of one class only", [survey.single for survey in surveys]))
-            rows.append(("classes that occur", [int((survey.classes > 0).sum()) for survey in surveys]))
+        counts = [self._count(survey) for survey in self.surveys.values()]
         columns = [Column("what"), *(Column(split) for split in self.splits)]
-        return Table(self.about, columns, [(what, *counts) for what, counts in rows])
+        return Table(self.about, columns, [(what, *(one[what] for one in counts)) for what in counts[0]])
+
+    def _count(self, survey: PixelSurvey) -> dict[str, str | int]:
+        known, is_depth = int(survey.classes.sum()), self._label() == "depth"
+        counts: dict[str, str | int] = {"images": survey.read, "without a labelled pixel": survey.empty}
+        if not is_depth:
+            counts["of one class only"] = survey.single
+        counts |= {"labelled pixels": known, "pixels without a label": survey.unlabelled}
+        if not is_depth:
+            return counts | {"classes that occur": int((survey.classes > 0).sum())}
+        metres = {"nearest": survey.nearest, "mean": survey.metres / max(known, 1), "farthest": survey.farthest}
+        return counts | {f"{what}, m": f"{value:.3g}" if known else "" for what, value in metres.items()}
 
     def cell(self, samples: PixelImages, index: int) -> Cell:
         """An image with its labels, or beside its depth map."""

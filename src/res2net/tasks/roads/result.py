@@ -71,14 +71,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def draw_roads(image: ImageLike, graph: RoadGraph) -> Image.Image:
-    """Draw the lines of roads on an image, and a disc on each junction.
-
-    Images of which the longer side is at most half of `SIDE` are enlarged by a whole number.
-
-    Args:
-        image: the image, in any mode.
-        graph: in its pixels.
-    """
+    """Draw the lines of roads on an image, and a disc on each junction; small images are enlarged up to `SIDE`."""
     canvas = as_image(image)
     scale = max(1, SIDE // max(canvas.size))
     drawn = canvas.resize((canvas.width * scale, canvas.height * scale), Image.Resampling.NEAREST)

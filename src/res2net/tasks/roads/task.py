@@ -94,7 +94,7 @@ class Roads(Task):
         return RoadMetric(snap=self.options.apls_snap)
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each image the length of the `roads` that were found and of those that are `there`, pixels."""
+        """For each image the length of the `roads` that were found and of the true ones, `there`, pixels."""
         found = [one.graph for one in self.predict(images, targets)]
         metric.update(found, targets["truth"], targets["size_now"])
         lengths = [[float(graph.lengths.sum()) for graph in graphs] for graphs in (found, targets["truth"])]
@@ -104,7 +104,7 @@ class Roads(Task):
         """The roads of each image."""
         height, width = images.shape[-2:]
         sizes = [(height, width)] * len(images) if targets is None else [tuple(one) for one in targets["size_now"]]
-        # An image beside larger ones has zeros around it, which it would not have alone.
+        # An image beside larger ones is padded with zeros, which it would not have alone.
         groups = [images] if len(set(sizes)) == 1 else [images[index : index + 1] for index in range(len(sizes))]
         results: list[RoadResult] = []
         for group in groups:

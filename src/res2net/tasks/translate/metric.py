@@ -31,8 +31,6 @@ class ImageSimilarity(Metric):
     and no network is needed for it. An image that is too small for a measure does not count there.
     """
 
-    is_differentiable = False
-    higher_is_better = True
     full_state_update = False
 
     totals: Tensor

@@ -24,7 +24,7 @@ class PerceptualDistance(nn.Module):
     """The mean absolute difference of features, averaged over maps; nothing of it is trained.
 
     Args:
-        features: from normalised images to maps.
+        features: a function from normalised images to maps.
         preprocessing: how these images are normalised.
     """
 
@@ -70,11 +70,11 @@ class Maps(nn.Module):
 
 
 def perceptual_distance(weights: str, model: str | None = None) -> PerceptualDistance:
-    """The distance by a trained network.
+    """The distance in the features of a trained network.
 
     Args:
         weights: a file; with the name of a model also a tag such as "in1k".
-        model: "vgg16" for a file of torchvision's, or a backbone of this library; by default the file states it.
+        model: "vgg16" for a file of torchvision, or a backbone of this library; by default the file states it.
 
     Raises:
         InputError: there are no such weights, or they are of another network.

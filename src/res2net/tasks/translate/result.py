@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from res2net.report import Column
-from res2net.report.images import as_image
+from res2net.report.images import image_table
 from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
 
@@ -40,11 +40,7 @@ class TranslatedImage(Result):
 
     def draw(self, image: Any = None) -> Image.Image:
         """The input, and the image that was made of it at its right."""
-        canvas = as_image(self.image if image is None else image)
-        sheet = Image.new("RGB", (2 * canvas.width, canvas.height))
-        sheet.paste(canvas, (0, 0))
-        sheet.paste(Image.fromarray(self.pixels), (canvas.width, 0))
-        return sheet
+        return image_table([[self._canvas(image), Image.fromarray(self.pixels)]])
 
     def panel(self, image: Any, truth: Result | None = None) -> Image.Image:
         """The image that was made, alone."""

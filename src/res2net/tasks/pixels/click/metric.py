@@ -33,8 +33,6 @@ class ClicksToIoU(Metric):
         InputError: `max_clicks` is not positive.
     """
 
-    is_differentiable = False
-    higher_is_better = True
     full_state_update = False
 
     clicks: Tensor

@@ -40,8 +40,6 @@ class DepthErrors(Metric):
         InputError: the bounds are not in order, or not above 0.
     """
 
-    is_differentiable = False
-    higher_is_better = True
     full_state_update = False
 
     totals: Tensor

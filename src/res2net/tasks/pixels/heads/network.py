@@ -75,11 +75,7 @@ class PixelNetwork(nn.Module):
 
 
 def stage_of_stride(stages: Sequence[Stage], stride: int) -> int:
-    """The index of the last stage with a given stride.
-
-    Raises:
-        InputError: there is no such stage.
-    """
+    """The index of the last stage with a given stride; `InputError` if there is no such stage."""
     indices = [index for index, stage in enumerate(stages) if stage.stride == stride]
     if not indices:
         found = ", ".join(str(stage.stride) for stage in stages)

@@ -34,8 +34,6 @@ class SegmentationScores(Metric):
         class_names: names of the classes, in the order of their indices; the IoU of each is `IoU/NAME`.
     """
 
-    is_differentiable = False
-    higher_is_better = True
     full_state_update = False
 
     confusion: Tensor
