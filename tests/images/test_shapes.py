@@ -13,7 +13,7 @@ from res2net.images import DataSettings, open_source
 from res2net.images.shapes.dataset import CLASS_NAMES, KEYPOINTS, LABELS, Shapes
 from res2net.images.shapes.render import OVERSAMPLING, render
 from res2net.images.shapes.scene import LARGEST, SMALLEST, WALL, draw_scene
-from res2net.images.shapes.silhouettes import SILHOUETTES, anchors, outline
+from res2net.images.shapes.silhouettes import ANCHORS, OUTLINES, SILHOUETTES
 from res2net.images.shapes.textures import TEXTURES, texture
 
 
@@ -140,8 +140,8 @@ def test_a_visible_centre_is_in_the_mask_and_hidden_points_are_under_a_nearer_th
 
 def test_named_points_lie_on_the_outline_or_within():
     for name in SILHOUETTES:
-        corners = outline(name)
-        for point in anchors(name)[1:]:
+        corners = OUTLINES[name]
+        for point in ANCHORS[name][1:]:
             edges = np.roll(corners, -1, 0) - corners
             along = np.clip(((point - corners) * edges).sum(1) / (edges**2).sum(1), 0, 1)
             assert np.linalg.norm(corners + along[:, None] * edges - point, axis=1).min() < 1e-9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,8 @@ from rich.console import Console
 
 from res2net.commands.arguments import FIGURES, check_output
 from res2net.commands.parser import parse
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 
 if TYPE_CHECKING:
     from res2net.bench import Benchmark, Case, Precision, Setting, Subject
@@ -76,7 +78,9 @@ def run(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "bench", arguments, ABOUT)
     if not chosen.models:
         raise InputError("`res2net bench` needs at least one model: see `res2net bench --help`.")
-    check_numbers(chosen)
+    positive = (1, math.inf)
+    check_ranges(chosen, repetitions=positive, size=positive, train_size=positive, threads=positive)
+    check_ranges(chosen, train_batch=(2 if chosen.train else 1, math.inf), seconds=(0, math.inf))
     check_files(chosen)
 
     from res2net.bench import export_all, open_subject, plan, run_benchmark
@@ -140,17 +144,6 @@ def numbers(text: str) -> list[int]:
         return [int(word) for word in words(text)]
     except ValueError:
         raise InputError(f"--batch-sizes {text!r} are not whole numbers: separate them by commas, as in 1,8.") from None
-
-
-def check_numbers(chosen: Arguments) -> None:
-    """Raise `InputError` if a number is out of range."""
-    for name in ("train_batch", "repetitions"):
-        check_range(name.replace("_", " "), getattr(chosen, name), 1)
-    check_range("train batch", chosen.train_batch, 2 if chosen.train else 1)
-    check_range("seconds", chosen.seconds, 0)
-    for name in ("size", "train_size", "threads"):
-        if getattr(chosen, name) is not None:
-            check_range(name.replace("_", " "), getattr(chosen, name), 1)
 
 
 def check_files(chosen: Arguments) -> None:

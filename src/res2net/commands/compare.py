@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +22,8 @@ from res2net.commands.arguments import (
 )
 from res2net.commands.parser import parse
 from res2net.engine.options import Pick
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 
 if TYPE_CHECKING:
     from res2net.api import Model
@@ -71,8 +73,7 @@ def run(arguments: Sequence[str]) -> None:
     files = separated(chosen.models)
     if len(files) < 2:
         raise InputError(f"compare needs at least two models, and got {len(files)}: add to --models.")
-    check_range("count", chosen.count, 1, MOST)
-    check_range("among", chosen.among, 1)
+    check_ranges(chosen, count=(1, MOST), among=(1, math.inf))
     out = Path(chosen.out)
     check_output(out, PAGES, overwrite=chosen.overwrite)
 

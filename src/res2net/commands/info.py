@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -10,7 +11,8 @@ import tyro
 from rich.console import Console
 
 from res2net.commands.parser import parse
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 
 __all__ = ["run"]
 
@@ -51,9 +53,7 @@ def run(arguments: Sequence[str]) -> None:
     chosen = parse(Arguments, "info", arguments, ABOUT)
     if not chosen.models:
         raise InputError("`res2net info` needs at least one model: see `res2net info --help`.")
-    check_range("batch size", chosen.batch_size, 1)
-    if chosen.size is not None:
-        check_range("size", chosen.size, 1)
+    check_ranges(chosen, batch_size=(1, math.inf), size=(1, math.inf))
     if chosen.plot is None and (chosen.images is not None or chosen.weights):
         raise InputError("--images and --weights are used by the plot only: add --plot FILE.png.")
 

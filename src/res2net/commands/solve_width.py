@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
 
 from res2net.commands.parser import parse
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 
 if TYPE_CHECKING:
     from res2net.measure import Counts
@@ -48,9 +51,7 @@ class Arguments:
 def run(arguments: Sequence[str]) -> None:
     """Print the base width, and a table of costs around it."""
     chosen = parse(Arguments, "solve-width", arguments, ABOUT)
-    check_range("scale", chosen.scale, 1, 1024)
-    if chosen.size is not None:
-        check_range("size", chosen.size, 1)
+    check_ranges(chosen, scale=(1, 1024), size=(1, math.inf))
 
     import torch
 
@@ -81,13 +82,11 @@ def run(arguments: Sequence[str]) -> None:
     common_dims({chosen.like: budget_model, chosen.model: built(chosen.model, **chosen.options)})
     size = chosen.size or default_image_size(budget_model)
     budget = count(budget_model, (budget_model.in_channels, *(size,) * budget_model.dims))
-    known: dict[int, Counts] = {}
 
+    @cache
     def cost(width: int) -> Counts:
-        if width not in known:
-            model = built(chosen.model, **chosen.options, scale=chosen.scale, base_width=width)
-            known[width] = count(model, (model.in_channels, *(size,) * model.dims))
-        return known[width]
+        model = built(chosen.model, **chosen.options, scale=chosen.scale, base_width=width)
+        return count(model, (model.in_channels, *(size,) * model.dims))
 
     def price(width: int) -> int:
         if chosen.of == "macs":
@@ -100,13 +99,8 @@ def run(arguments: Sequence[str]) -> None:
     while most < MOST and price(least - 1 + most) < wanted:
         most *= 2
     found = least - 1 + nearest_width(lambda step: price(least - 1 + step), wanted, most)
-    columns = (
-        Column("base width"),
-        Column("parameters"),
-        Column("difference", "%"),
-        Column("MACs"),
-        Column("difference", "%"),
-    )
+    difference = Column("difference", "%")
+    columns = (Column("base width"), Column("parameters"), difference, Column("MACs"), difference)
     near = range(max(least, found - NEIGHBOURS), found + NEIGHBOURS + 1)
     rows = [row(chosen.like, budget, budget)]
     rows += [row(f"{width}, the nearest" if width == found else str(width), cost(width), budget) for width in near]

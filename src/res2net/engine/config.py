@@ -13,8 +13,8 @@ import tyro
 import yaml
 
 from res2net.engine.options import Accelerator, BadAnnotations, BadImages, Decode, Precision, options_type
-from res2net.errors import InputError, check_options, check_range
-from res2net.options import check_literals, from_dict
+from res2net.errors import InputError, check_options
+from res2net.options import check_literals, check_ranges, from_dict
 
 __all__ = [
     "DataConfig",
@@ -159,30 +159,13 @@ class TrainConfig(Generic[TaskOptions]):
         optim, data = self.optim, self.data
         for options in (self, data, optim):
             check_literals(options)
-        for name, value, low, high in (
-            ("epochs", optim.epochs, 1, 10**6),
-            ("lr", optim.lr, 1e-12, 1e6),
-            ("weight decay", optim.weight_decay, 0, 1e6),
-            ("momentum", optim.momentum, 0, 1),
-            ("warmup", optim.warmup, 0, optim.epochs),
-            ("hold", optim.hold, 0, optim.epochs - optim.warmup),
-            ("lr end", optim.lr_end, 0, 1),
-            *(("betas", beta, 0, 0.999999) for beta in optim.betas or ()),
-            ("step epochs", optim.step_epochs, 1, 10**6),
-            ("step factor", optim.step_factor, 0, 1),
-            ("poly power", optim.poly_power, 0.01, 100),
-            ("accumulate", optim.accumulate, 1, 10**6),
-            ("clip", optim.clip, 0, 1e12),
-            ("ema", optim.ema, 0, 1),
-            ("batch size", data.batch_size, 1, 10**6),
-            ("size", data.size, 8, 8192),
-            ("val fraction", data.val_fraction, 0.001, 0.999),
-            ("workers", data.workers, 0, 1024),
-            ("overfit", data.overfit, 0, 10**9),
-            ("seed", self.seed, 0, 2**32 - 1),
-        ):
-            if value is not None:
-                check_range(name, value, low, high)
+        check_ranges(optim, epochs=(1, 10**6), lr=(1e-12, 1e6), weight_decay=(0, 1e6), momentum=(0, 1))
+        check_ranges(optim, warmup=(0, optim.epochs), hold=(0, optim.epochs - optim.warmup), lr_end=(0, 1))
+        check_ranges(optim, betas=(0, 0.999999), step_epochs=(1, 10**6), step_factor=(0, 1), poly_power=(0.01, 100))
+        check_ranges(optim, accumulate=(1, 10**6), clip=(0, 1e12), ema=(0, 1))
+        check_ranges(data, batch_size=(1, 10**6), size=(8, 8192), val_fraction=(0.001, 0.999))
+        check_ranges(data, workers=(0, 1024), overfit=(0, 10**9))
+        check_ranges(self, seed=(0, 2**32 - 1))
         _check_milestones(optim)
         _check_applicable(optim)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from res2net.engine.options import BadImages
-from res2net.errors import InputError, check_choice, check_range
-from res2net.options import check_literals
+from res2net.errors import InputError, check_choice
+from res2net.options import check_literals, check_ranges
 
 __all__ = ["FORMATS", "INT8_FORMATS", "RUNS_CODE", "ExportSettings", "Format", "Int8Format"]
 
@@ -55,9 +56,7 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         check_literals(self)
-        check_range("batch size", self.batch_size, 1)
-        for side in self.sides or ():
-            check_range("size", side, 1)
+        check_ranges(self, batch_size=(1, math.inf), size=(1, math.inf))
         if self.int8 != (self.calibrate is not None):
             raise InputError("--int8 and --calibrate FOLDER belong together: give both, or none of them.")
         if self.int8:

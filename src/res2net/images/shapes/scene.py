@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from res2net.images.shapes.silhouettes import SILHOUETTES, anchors, outline
+from res2net.images.shapes.silhouettes import ANCHORS, OUTLINES, SILHOUETTES
 from res2net.images.shapes.textures import TEXTURES
 
 __all__ = ["CLASS_NAMES", "LARGEST", "SMALLEST", "WALL", "Pattern", "Scene", "Thing", "draw_scene"]
@@ -63,12 +63,12 @@ class Thing:
     @property
     def corners(self) -> NDArray[np.float64]:
         """The corners of its outline, `(n, 2)` as x, y."""
-        return self._place(outline(self.silhouette))
+        return self._place(OUTLINES[self.silhouette])
 
     @property
     def keypoints(self) -> NDArray[np.float64]:
         """Its named points, `(5, 2)` as x, y."""
-        return self._place(anchors(self.silhouette))
+        return self._place(ANCHORS[self.silhouette])
 
     def _place(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         return turned(points * self.half_extent, self.angle) + self.centre
@@ -115,9 +115,9 @@ def _thing(rng: np.random.Generator, smallest: float, largest: float) -> Thing:
     angle = float(rng.uniform(-np.pi / 7, np.pi / 7))
     aspect = float(np.exp(rng.uniform(-0.2, 0.2)))
     half = np.array([aspect**0.5, aspect**-0.5])
-    width, height = np.ptp(turned(outline(silhouette) * half, angle), axis=0)
+    width, height = np.ptp(turned(OUTLINES[silhouette] * half, angle), axis=0)
     half *= size / max(width, height)
-    corners = turned(outline(silhouette) * half, angle)
+    corners = turned(OUTLINES[silhouette] * half, angle)
     low, high = -corners.min(0), 1 - corners.max(0)
     centre = low + (high - low) * rng.random(2)
     pattern = _pattern(rng, texture, period=size * float(rng.uniform(0.13, 0.2)), contrast=0.8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KEYPOINTS", "SILHOUETTES", "anchors", "outline"]
+__all__ = ["ANCHORS", "KEYPOINTS", "OUTLINES", "SILHOUETTES"]
 
 Points = NDArray[np.float64]
 
@@ -25,29 +25,22 @@ def _cross() -> Points:
     return np.concatenate([arm @ turn for turn in turns])
 
 
-# In a frame of -1 ... 1, x to the right and y down. None maps to itself under rotations of less than 72 degrees.
-_OUTLINES: dict[str, Points] = {
+OUTLINES: dict[str, Points] = {
     "square": np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], dtype=np.float64),
     "triangle": np.array([(0, -1), (1, 1), (-1, 1)], dtype=np.float64),
     "cross": _cross(),
     "star": _star(),
 }
-SILHOUETTES = tuple(_OUTLINES)
+"""The corners of each silhouette, `(n, 2)` as x (to the right), y (down) in its frame of -1 ... 1.
 
-# The named points: the middle of a side, a tip, or the end of an arm.
-_ANCHORS: dict[str, Points] = {
+None maps to itself under rotations of less than 72 degrees.
+"""
+SILHOUETTES = tuple(OUTLINES)
+
+ANCHORS: dict[str, Points] = {
     "square": np.array([(0, 0), (0, -1), (1, 0), (0, 1), (-1, 0)], dtype=np.float64),
     "triangle": np.array([(0, 1 / 3), (0, -1), (1, 1), (0, 1), (-1, 1)], dtype=np.float64),
     "cross": np.array([(0, 0), (0, -1), (1, 0), (0, 1), (-1, 0)], dtype=np.float64),
     "star": np.concatenate([np.zeros((1, 2)), _star()[[0, 2, 5, 8]]]),
 }
-
-
-def outline(silhouette: str) -> Points:
-    """The corners of a silhouette, `(n, 2)` as x, y in its frame of -1 ... 1."""
-    return _OUTLINES[silhouette]
-
-
-def anchors(silhouette: str) -> Points:
-    """The points named by `KEYPOINTS`, `(5, 2)` as x, y in the silhouette's frame."""
-    return _ANCHORS[silhouette]
+"""The points of each that `KEYPOINTS` names, `(5, 2)`: the middle of a side, a tip, or the end of an arm."""
