@@ -42,12 +42,7 @@ def image_numbers(paths: Sequence[Path]) -> list[int]:
 def listed_results(
     results: Sequence[tuple[int, Objects]], class_names: Sequence[str], categories: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """The objects of images as entries of COCO's format.
-
-    Args:
-        results: the `image_id` of each image, and its objects.
-        class_names: the names of all classes.
-        categories: the `category_id` of each.
+    """The objects of images, each with its `image_id`, as entries of COCO's format; each class has its `category_id`.
 
     Raises:
         InputError: an object has no class, as for networks that see one object at a time, and there are several.

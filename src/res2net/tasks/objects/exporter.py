@@ -138,10 +138,10 @@ def compare_detections(
     does not matter, since that of almost equal scores depends on rounding.
 
     Args:
-        network: the one in question, of fixed shapes as `Detector.forward` has them.
-        other: the one that is right.
-        batches: of images `(N, C, H, W)`.
-        names: of what both give: "boxes", "scores", "labels" and more, as `FixedDetector` has them.
+        network: the detector in question, with outputs of fixed shapes as of `Detector.forward`.
+        other: the detector that is right, with the same outputs.
+        batches: images `(N, C, H, W)`.
+        names: names of the outputs, as of `FixedDetector`.
         tolerance: see `TOLERANCE`.
     """
     images = detections = alone = paired = 0

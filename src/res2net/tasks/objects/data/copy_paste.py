@@ -24,7 +24,7 @@ from res2net.images.samples import OBJECT_ENTRIES, UNLABELLED, Sample, Samples, 
 
 __all__ = ["CopyPaste", "pasted"]
 
-LEAST_PIXELS = 10
+MIN_PIXELS = 10
 """Partly covered objects with fewer visible pixels are dropped."""
 
 
@@ -124,7 +124,7 @@ def _uncovered(target: dict[str, Any], cover: Tensor) -> dict[str, Any]:
     masks = _plain(target["masks"])
     visible = masks & ~cover
     before, after = _pixels_of(masks), _pixels_of(visible)
-    changed = (after < before) & (after >= LEAST_PIXELS)
+    changed = (after < before) & (after >= MIN_PIXELS)
     left = target | {"masks": tv_tensors.Mask(visible)}
     if "boxes" in target:
         boxes = _plain(target["boxes"]).clone()

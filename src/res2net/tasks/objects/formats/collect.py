@@ -52,13 +52,9 @@ class Collector:
         self._masks = PackedMasks() if with_masks else None
 
     def start_image(self, path: str, size: tuple[int, int], *, image_id: int | None = None, file: object) -> None:
-        """Start an image; objects that are added next belong to it.
+        """Start an image of a size (H, W), by default with its index as id; objects that are added next belong to it.
 
-        Args:
-            path: path of the image.
-            size: height and width in pixels.
-            image_id: id of the image; by default its index.
-            file: file of the annotations, to name in reports of faults.
+        Reports of faults name the file of the annotations.
         """
         self._paths.append(path)
         self._ids.append(len(self._paths) - 1 if image_id is None else image_id)

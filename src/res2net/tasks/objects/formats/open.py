@@ -18,14 +18,7 @@ from res2net.tasks.objects.formats.penn_fudan import has_penn_fudan, read_penn_f
 from res2net.tasks.objects.formats.voc import has_voc, read_voc
 from res2net.tasks.objects.formats.yolo import has_yolo, read_yolo
 
-__all__ = [
-    "OBJECT_FORMATS",
-    "ObjectFormat",
-    "find_formats",
-    "open_objects",
-    "read_objects",
-    "split_images",
-]
+__all__ = ["OBJECT_FORMATS", "ObjectFormat", "find_formats", "open_objects", "read_objects"]
 
 _BOXES = ("boxes", "labels", "crowd", "area", "difficult")
 _MASKS = (*_BOXES, "masks")
@@ -132,17 +125,13 @@ def open_objects(
     report.settle(bad_annotations)
     _check_usable(path, splits)
     if len(splits) == 1:
-        return split_images(ObjectImages(splits[0], labels), val_fraction, seed)
+        return _split(ObjectImages(splits[0], labels), val_fraction, seed)
     train, val = splits
     return ObjectImages(train, labels), ObjectImages(val, labels)
 
 
-def split_images(images: ObjectImages, val_fraction: float = 0.2, seed: int = 0) -> tuple[ObjectImages, ObjectImages]:
-    """Split images into training and validation, by the seed and the id and file name of each image.
-
-    Raises:
-        InputError: there are fewer than two images.
-    """
+def _split(images: ObjectImages, val_fraction: float, seed: int) -> tuple[ObjectImages, ObjectImages]:
+    """Split images into training and validation, by the seed and the id and file name of each image."""
     if len(images) < 2:
         raise InputError(
             f"The data set {images.annotations.name} has {len(images)} images, and a split needs two: add images, "

@@ -59,17 +59,7 @@ class CascadeHeads(SecondStage):
         image_shapes: Sizes,
         targets: list[Mapping[str, Tensor]] | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
-        """Compute the training losses; their names end in the number of the step.
-
-        Args:
-            features: the maps by name.
-            proposals: proposals `(P, 4)` of each image.
-            image_shapes: sizes of the images.
-            targets: targets of each image, with labels from 1.
-
-        Returns:
-            An empty list, as in torchvision, and the losses by name.
-        """
+        """Return an empty list, as in torchvision, and the losses; their names end in the number of the step."""
         losses: dict[str, Tensor] = {}
         for number, (step, weight) in enumerate(zip(self.steps, self.loss_weights, strict=True), 1):
             proposals, matches, labels, box_targets = step.select_training_samples(proposals, targets)

@@ -194,19 +194,15 @@ def _training_flag(*modules: nn.Module) -> Iterator[None]:
 
 
 def region_proposals(channels: int, strides: Sequence[int], options: DetectorOptions) -> RegionProposalNetwork:
-    """The first stage, as in the paper: one anchor size per map on a pyramid, all sizes on a single map.
+    """The first stage on maps of these channels and strides, finest first.
 
-    Args:
-        channels: number of channels of each map.
-        strides: strides of the maps, finest first.
-        options: sizes and numbers of anchors and proposals.
+    As in the paper, a pyramid has one anchor size per map, and a single map has all sizes.
 
     Raises:
         InputError: the number of anchor sizes differs from the number of maps.
     """
     pyramid = len(strides) > 1
-    default = tuple(8.0 * stride for stride in strides) if pyramid else PAPER_SIZES
-    sizes = options.anchor_sizes or default
+    sizes = options.anchor_sizes or (tuple(8.0 * stride for stride in strides) if pyramid else PAPER_SIZES)
     if pyramid and len(sizes) != len(strides):
         raise InputError(
             f"{len(sizes)} anchor sizes do not fit {len(strides)} maps of strides {list(strides)}: give one for each."

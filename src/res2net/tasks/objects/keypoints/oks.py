@@ -121,9 +121,7 @@ class PersonOksAP(OksAP):
     published code of SimpleBaseline does that with both kinds of boxes.
 
     Args:
-        sigmas: as of `OksAP`.
-        boxes: as of `OksAP`.
-        class_names: as of `OksAP`.
+        sigmas, boxes, class_names: as of `OksAP`.
         others: targets of images in which there was no box to look into: their people are missed.
     """
 

@@ -48,11 +48,17 @@ class SimpleBaseline(nn.Module):
         if num_keypoints < 1:
             raise InputError(f"{num_keypoints} keypoints cannot be learnt: give 1 or more.")
         last = backbone.stages[-1]
-        widths = (channels,) * _doublings(last.stride) if isinstance(channels, int) else tuple(channels)
-        if any(width < 1 for width in widths) or last.stride % 2 ** len(widths):
+        if isinstance(channels, int):
+            widths = (channels,) * max(0, int(math.log2(last.stride / STRIDE)))
+            fits = last.stride == STRIDE * 2 ** len(widths)
+        else:
+            widths = tuple(channels)
+            fits = last.stride % 2 ** len(widths) == 0
+        if not fits or min(widths, default=1) < 1:
             raise InputError(
                 f"Transposed convolutions of {list(widths)} channels do not fit a backbone of stride {last.stride}: "
-                "give channels for as many as halve that stride, at most down to 1."
+                f"choose one whose output_stride is {STRIDE} times a power of 2, or give channels for as many as halve "
+                "that stride, at most down to 1."
             )
         self.backbone = backbone
         self.num_keypoints = num_keypoints
@@ -92,14 +98,3 @@ def heatmap_loss(heatmaps: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
         weights: `(N, k)`: 1 for points that are labelled and within the crop, else 0.
     """
     return 0.5 * ((heatmaps - wanted) * weights[..., None, None]).square().mean()
-
-
-def _doublings(stride: int) -> int:
-    """How many times features of that stride are to be doubled for a stride of 4."""
-    count = math.log2(stride / STRIDE)
-    if count < 0 or count != int(count):
-        raise InputError(
-            f"Features of stride {stride} do not lead to heat maps of stride {STRIDE}: choose a backbone whose "
-            f"output_stride is {STRIDE} times a power of 2, or give channels for each transposed convolution."
-        )
-    return int(count)

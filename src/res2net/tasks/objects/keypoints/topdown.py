@@ -110,14 +110,7 @@ class TopDown:
         return PersonOksAP(self.task.points.sigmas, self.boxes, self.task.class_names, self.boxless)
 
     def use_boxes(self, source: DataSource, boxes: Sequence[Sequence[ObjectBox]]) -> Transformed:
-        """Evaluate in the boxes of a detector from now on.
-
-        Args:
-            source: of whose validation images the boxes are.
-            boxes: of each of them.
-
-        Returns:
-            The samples of the evaluation: the boxes, each in a crop.
+        """Evaluate in the boxes that a detector found in each validation image; returns the samples, one crop per box.
 
         Raises:
             InputError: the source does not fit, or the boxes are of other images.

@@ -24,14 +24,7 @@ from res2net.tasks.objects.heads.rcnn import faster_rcnn
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
 from res2net.tasks.objects.segments import Segment
 
-__all__ = [
-    "SEMANTIC_WEIGHT",
-    "PanopticFPN",
-    "SemanticBranch",
-    "merge_segments",
-    "panoptic_fpn",
-    "semantic_target",
-]
+__all__ = ["SEMANTIC_WEIGHT", "PanopticFPN", "SemanticBranch", "merge_segments", "panoptic_fpn", "semantic_target"]
 
 SEMANTIC_WEIGHT = 0.5
 """Weight of the loss of stuff beside those of things (section 4.1 of the paper; 0.5 or 0.75 there)."""
@@ -191,16 +184,7 @@ def panoptic_fpn(
     channels: int = 128,
     semantic_weight: float = SEMANTIC_WEIGHT,
 ) -> PanopticFPN:
-    """Mask R-CNN on a pyramid with the semantic branch.
-
-    Args:
-        backbone: without classifier.
-        num_things: classes of objects.
-        num_stuff: classes of stuff.
-        options: of the detector.
-        channels: of the semantic branch.
-        semantic_weight: of its loss.
-    """
+    """Build Mask R-CNN for `num_things` classes of objects on a backbone, with a semantic branch; see `PanopticFPN`."""
     detector = faster_rcnn(backbone, num_things, options or DetectorOptions(), masks=True)
     return PanopticFPN(detector, num_stuff, channels=channels, semantic_weight=semantic_weight)
 
