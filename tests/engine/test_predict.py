@@ -110,7 +110,7 @@ def test_any_task_has_its_results_in_a_table():
         ("c.png", "not read: the file is empty", None, None),
     ]
     assert results_table([]).rows == []
-    assert results_table([], "volume").columns[0].heading == "volume"
+    assert results_table([]).columns[0].heading == "image"
 
 
 def test_nothing_to_predict(task):

@@ -38,9 +38,7 @@ def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | No
     are moved apart. The colour is the runtime and the marker the precision; our models are filled, timm's hollow. A
     point is the median, its bar the interquartile range.
 
-    Args:
-        results: the results of one group.
-        accuracy: accuracy of each model in percent; if it is None or incomplete, rows are placed by parameters.
+    The results are those of one group; without the accuracy of each model in percent, parameters place the rows.
 
     Raises:
         InputError: there are no results.

@@ -51,12 +51,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def parse_run(verb: str, words: Sequence[str], default: TrainConfig[Any]) -> Arguments[Any]:
-    """Parse the options of a run.
-
-    Args:
-        verb: of the command.
-        words: the words after the verb and the task.
-        default: the configuration that the words change.
+    """Parse the words after a verb and its task into changes of a configuration.
 
     Raises:
         InputError: an option is unknown or does not fit, or there is no source.

@@ -33,10 +33,7 @@ PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
     """Create a trainer for one device, without Lightning's own progress bars, summaries and checkpoints.
 
-    Args:
-        accelerator: "cpu", "gpu", "mps" or "auto".
-        precision: "fp32", "bf16" or "fp16".
-        options: further arguments of `lightning.Trainer`.
+    The options are further arguments of `lightning.Trainer`.
 
     Raises:
         InputError: the precision or the accelerator is unknown, or this machine does not support it.

@@ -22,12 +22,7 @@ __all__ = ["InputSamples", "accelerator_device", "predict", "predict_samples", "
 
 
 class InputSamples:
-    """Inputs without annotations, as a data set of pairs `(image, {})`.
-
-    Args:
-        task: the task, which knows how to read its files.
-        inputs: paths of files, or images in memory as `Task.transform` takes them.
-    """
+    """Inputs of a task without annotations, as a data set of pairs `(image, {})`: paths, or images in memory."""
 
     def __init__(self, task: Task, inputs: Sequence[Any]) -> None:
         self.inputs = list(inputs)
@@ -128,13 +123,8 @@ def predict_samples(
         start = stop
 
 
-def results_table(found: Iterable[Prediction], name: str = "image") -> Table:
-    """Tabulate the results of several inputs; a skipped input has one row with the reason.
-
-    Args:
-        found: the predictions that `predict` yields.
-        name: heading of the first column.
-    """
+def results_table(found: Iterable[Prediction]) -> Table:
+    """Tabulate the results of several inputs; a skipped input has one row with the reason."""
     predictions: list[tuple[Prediction, Sequence[Sequence[Cell]]]] = []
     columns: Sequence[Column] = (Column("result"),)
     for prediction in found:
@@ -148,7 +138,7 @@ def results_table(found: Iterable[Prediction], name: str = "image") -> Table:
     for prediction, result_rows in predictions:
         lines = [(f"not read: {prediction.reason}", *empty[1:])] if prediction.reason else result_rows or [empty]
         rows += [(prediction.name if index == 0 else "", *line) for index, line in enumerate(lines)]
-    return Table("", (Column(name), *columns), rows)
+    return Table("", (Column("image"), *columns), rows)
 
 
 def accelerator_device(accelerator: str) -> torch.device:

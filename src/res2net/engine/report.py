@@ -20,16 +20,7 @@ __all__ = ["metrics_table", "write_run_report"]
 
 
 def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[Any]) -> None:
-    """Write `report.html` into the run's folder.
-
-    Args:
-        trained: the outcome of the run.
-        source: the data it was trained on.
-        config: its configuration.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
+    """Write `report.html` into the run's folder; raises `InputError` if it cannot be written."""
     task, rows = trained.task, trained.rows
     size = task.preprocessing.size
     parameters = sum(parameter.numel() for parameter in task.model.parameters())

@@ -25,13 +25,8 @@ __all__ = ["reproduce"]
 def reproduce(recipe: Recipe, config: TrainConfig[Any], console: Console) -> Table:
     """Evaluate the baselines and the untrained network, train it, write its report, and compare all of them.
 
-    Args:
-        recipe: the recipe, with its goals and baselines.
-        config: configuration of the run: that of the recipe, possibly with changed options.
-        console: where progress is shown.
-
-    Returns:
-        A table with a row for each metric and a column for each network and variant.
+    The configuration is that of the recipe, possibly with changed options. The table has a row for each metric, and a
+    column for each network and variant.
 
     Raises:
         InputError: an option or the data are invalid.

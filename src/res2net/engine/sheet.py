@@ -110,7 +110,7 @@ def choose(
     difference: Callable[[int], float] | None = None,
     usable: Callable[[int], bool] = lambda _: True,
 ) -> list[int]:
-    """Choose images of a data set and return their indices.
+    """Choose at most `count` of `total` images, and return their indices.
 
     Args:
         count: maximum number of images.
@@ -119,7 +119,7 @@ def choose(
         seed: seed of random choices.
         among: maximum number of images that "differ" looks at, chosen at random.
         difference: how much the models differ on the image at an index, for "differ".
-        usable: whether the image at an index may be chosen; by default all may.
+        usable: whether the image at an index may be chosen.
 
     Raises:
         InputError: there is no such way to choose, or no differences are known.
@@ -139,16 +139,9 @@ def choose(
 def compare_images(
     tasks: Sequence[Task], source: DataSource, indices: Sequence[int], scores: Scores | None
 ) -> Iterator[Compared]:
-    """Draw what models find in validation images of a source.
+    """Draw what trained tasks of one kind find in the validation images with these indices; yields each when drawn.
 
-    Args:
-        tasks: with trained weights, all of the same kind and for the same classes.
-        source: the data set.
-        indices: indices of the images among the validation images.
-        scores: their scores; None where the ground truth is not known.
-
-    Raises:
-        InputError: an image cannot be read, or the task cannot draw the ground truth.
+    `scores` is None where the ground truth is not known. Raises `InputError` if an image cannot be read.
     """
     for index in indices:
         image, target = source.val[index]

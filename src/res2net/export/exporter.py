@@ -43,8 +43,7 @@ class Agreement(Protocol):
 class Exporter:
     """How a task's network is exported, and how the task runs on an exported network.
 
-    Args:
-        task: the task with its trained network; or, before `restore`, with the exported network as its `model`.
+    The model of the task is its trained network; or, before `restore`, the exported one.
     """
 
     outputs: ClassVar[Sequence[str]] = ("logits",)

@@ -37,12 +37,7 @@ def check_fraction(val_fraction: float) -> None:
 def hashed_split(keys: Sequence[str], val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Split samples by a hash of their keys into sorted training and validation indices.
 
-    With two keys or more, both parts have at least one sample.
-
-    Args:
-        keys: a unique key of each sample, such as its path.
-        val_fraction: share of the validation samples, above 0 and below 1.
-        seed: another seed gives another split.
+    The keys are unique, such as paths. With two or more, both parts have at least one sample.
 
     Raises:
         InputError: the share is out of range.
@@ -60,10 +55,7 @@ def hashed_split(keys: Sequence[str], val_fraction: float, seed: int) -> tuple[l
 class ImageFiles(Dataset[Sample]):
     """Image files with a class label each: `(PIL.Image, {"label": int})`; a broken image raises `BadImage`.
 
-    Args:
-        paths: paths of the images; strings, as large data sets have millions.
-        targets: the label of each image.
-        class_names: the name of each class.
+    The paths are strings, as large data sets have millions.
     """
 
     reads_files = True
@@ -94,12 +86,7 @@ class ImageFiles(Dataset[Sample]):
 
 
 class ReadFiles(Dataset[Sample]):
-    """Files without annotations, as pairs `(read(path), {})`.
-
-    Args:
-        paths: paths of the files.
-        read: a function that reads a file, for example as an image; it raises `BadImage` for a broken file.
-    """
+    """Files without annotations, as pairs `(read(path), {})`; `read` raises `BadImage` for a broken file."""
 
     def __init__(self, paths: Sequence[str | Path], read: Callable[[str | Path], Any] = read_image) -> None:
         self.paths, self.read = list(paths), read
@@ -146,11 +133,6 @@ def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int =
     The split depends on the seed and on the path of each image relative to the folder, so it is the same on every
     machine.
 
-    Args:
-        images: the images to split.
-        val_fraction: share of the validation images, above 0 and below 1.
-        seed: another seed gives another split.
-
     Raises:
         InputError: the share is out of range, or a class has one image only.
     """
@@ -183,12 +165,8 @@ def list_images(path: str | Path) -> list[Path]:
 def list_files(path: str | Path, endings: tuple[str, ...], one: str, many: str) -> list[Path]:
     """List files: a file itself, whatever its extension, or all files below a folder with a given ending, sorted.
 
-    Args:
-        path: the file or the folder.
-        endings: accepted endings, in lower case; they are compared without regard to case. Hidden files and folders are
-            ignored.
-        one: what a file is called in messages, such as "an image".
-        many: the plural, such as "images".
+    The endings are in lower case, and those of files in any. Hidden files and folders are ignored. Messages call a file
+    `one`, such as "an image", and several `many`.
 
     Raises:
         InputError: nothing is there.

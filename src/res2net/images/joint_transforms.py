@@ -162,13 +162,8 @@ def object_eval_transform(
 ) -> ObjectTransform:
     """Resize the shorter side to `preprocessing.size`, or less if the longer one would exceed `max_size`; normalise.
 
-    All objects are kept, whatever their size, and boxes are not clipped. `preprocessing.crop` is ignored.
-
-    Args:
-        preprocessing: the preprocessing of the network.
-        max_size: maximum length of the longer side in pixels.
-        within: maximum height and width; larger images are scaled down to fit.
-        padded: pad images with zeros to that size, at the right and bottom.
+    All objects are kept, whatever their size, and boxes are not clipped. `preprocessing.crop` is ignored. Images
+    larger than the height and width `within` are scaled down to fit; `padded` adds zeros up to it at the right and bottom.
 
     Raises:
         InputError: `max_size` is less than the shorter side.
@@ -185,10 +180,8 @@ def object_train_transform(
 ) -> ObjectTransform:
     """The augmentation of `augment` (by default `ObjectAugment()`), with images normalised as in evaluation.
 
-    Args:
-        preprocessing: the preprocessing of the network; its size is the shorter side if `augment` has no `min_sizes`.
-        augment: the augmentation.
-        flip_pairs: pairs of indices of keypoints that are swapped in a mirror image.
+    The size of the preprocessing is the shorter side if `augment` has no `min_sizes`. In a mirror image, the keypoints
+    of each of `flip_pairs` are swapped.
 
     Raises:
         InputError: `max_size` is less than the shorter side, a keypoint is in two pairs, or colour augmentation is

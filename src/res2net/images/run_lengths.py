@@ -22,12 +22,8 @@ def to_original(
     """Map the `boxes` `(m, 4)` and `keypoints` `(m, k, 2)` of one image to pixels of the original image.
 
     Each axis has its own scale, since the sides are rounded when an image is resized. Boxes are clipped to the image.
-    All other entries are unchanged, also masks within boxes, which `encoded_masks` takes.
-
-    Args:
-        detections: the detections of one image.
-        size_now: height and width of the image as the detector saw it, without padding.
-        original_size: height and width of the image in its file.
+    All other entries are unchanged, also masks within boxes, which `encoded_masks` takes. The sizes are height and
+    width: as the detector saw the image, without padding, and those in its file.
     """
     mapped = dict(detections)
     if "boxes" in mapped:

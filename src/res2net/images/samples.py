@@ -56,12 +56,7 @@ class Samples(Protocol):
 
 
 class Generated(Dataset[Sample]):
-    """A synthetic data set, whose subclass generates each sample on demand from its index.
-
-    Args:
-        length: number of samples.
-        keep: keep generated samples in memory.
-    """
+    """A synthetic data set, whose subclass makes each sample on demand from its index, and may keep it in memory."""
 
     def __init__(self, length: int, *, keep: bool = False) -> None:
         self.length = length

@@ -84,13 +84,8 @@ def compare(
 ) -> Comparison:
     """Train every configuration with every seed.
 
-    The models take turns within each seed, so that a change in the speed of the machine affects all of them.
-
-    Args:
-        configs: configurations by name of the model; their `seed` and `out` are replaced.
-        seeds: seeds of the runs. All models see the same data; a folder without a split is split by the seed.
-        folder: parent of the runs' folders.
-        console: where progress is shown.
+    The models, whose configurations are given by name, take turns within each seed, so that a change in the speed of
+    the machine affects all of them. Their runs get folders in `folder`.
     """
     runs: dict[str, list[Trained]] = {name: [] for name in configs}
     models = [config.model.model for config in configs.values()]

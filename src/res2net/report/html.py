@@ -34,10 +34,6 @@ class Report:
     """A page of sections, paragraphs, tables and images, in the order in which they are added.
 
     All text is escaped: it cannot add markup, scripts or references to the page.
-
-    Args:
-        title: the heading of the page.
-        subtitle: the line below it, such as the model, the data and the date.
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:
@@ -74,13 +70,9 @@ class Report:
     def add_images(
         self, images: Sequence[ImageLike], captions: Sequence[str], caption: str, in_row: int | None = None
     ) -> None:
-        """Add images side by side.
+        """Add images side by side, each with a caption of one or more lines, and a caption for all of them.
 
-        Args:
-            images: the images; small ones are enlarged with visible pixels.
-            captions: a caption for each image, of one or more lines.
-            caption: a caption for all images.
-            in_row: images per row; by default as many as fit on the screen.
+        Small images are enlarged with visible pixels. By default there are as many in a row as fit on the screen.
 
         Raises:
             InputError: the numbers of captions and images differ, or a tensor is not an image.

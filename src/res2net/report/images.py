@@ -90,11 +90,8 @@ def image_table(
 def overlay(image: ImageLike, heat: Tensor) -> Image.Image:
     """Blend a heat map with a grey version of its image; the `heat_legend` of a sheet shows its colours.
 
-    The opacity of the colours is `STRENGTH * sqrt(heat)`, so that the image stays clear where there is no heat.
-
-    Args:
-        image: the image.
-        heat: the heat map `(H, W)`, of the size of the image, 0..1; NaN counts as 0.
+    The heat map `(H, W)` has the size of the image and values of 0..1, where NaN counts as 0. The opacity of its
+    colours is `STRENGTH * sqrt(heat)`, so that the image stays clear where there is no heat.
 
     Raises:
         InputError: the sizes differ.

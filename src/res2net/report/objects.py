@@ -96,10 +96,8 @@ def draw_segments(image: ImageLike, segments: Sequence[tuple[Tensor, int]], name
     Segments of one class have shades of one colour; those of a class "background" are not coloured. Small images are
     enlarged as in `draw_objects`.
 
-    Args:
-        image: the image, in any mode.
-        segments: the bool mask `(H, W)` and the class index of each segment; where segments overlap, the last one wins.
-        names: the names of all classes, things and stuff.
+    A segment is its bool mask `(H, W)` and the index of its class in `names`, of things and stuff; where segments
+    overlap, the last one wins.
 
     Raises:
         InputError: a mask has another size than the image, or a class does not exist.

@@ -28,14 +28,9 @@ TALLEST = 2**15
 
 
 def captioned(image: ImageLike, caption: str) -> Image.Image:
-    """Add a caption below an image; faster than a sheet, since matplotlib draws only the text.
+    """Add a caption of one or more lines below an image, which `fit` resizes to the width of a figure.
 
-    Args:
-        image: an image of any size; `fit` resizes it to the width of a figure.
-        caption: the caption, of one or more lines; long lines are wrapped once.
-
-    Raises:
-        InputError: a tensor is not an image.
+    It is faster than a sheet, since matplotlib draws only the text. Long lines are wrapped once.
     """
     width = int(WIDTH * DPI)
     image = fit(as_image(image), width - 2 * MARGIN)
@@ -56,10 +51,7 @@ def captioned(image: ImageLike, caption: str) -> Image.Image:
 def image_grid(images: Sequence[ImageLike], captions: Sequence[str] = (), columns: int = 5) -> Figure:
     """Draw a grid of images with captions; small images are enlarged by a whole number with visible pixels.
 
-    Args:
-        images: any number of images of any sizes.
-        captions: a caption for each image, or none at all; long lines are wrapped once.
-        columns: images per row.
+    There is a caption for each image, or none at all; long lines are wrapped once.
 
     Raises:
         InputError: the numbers of images and captions differ, there is no column, or there are too many rows.
@@ -85,7 +77,7 @@ def image_rows(
 
     Args:
         rows: rows of one image per column.
-        column_titles: the titles of the columns.
+        column_titles: one title per column.
         captions: a caption for each image of each row, or none at all.
         side: maximum side of an image in pixels at `DPI`; by default the columns share the width of a page.
         heat_legend: the meaning of the colours of `overlay`; empty for no legend.

@@ -77,11 +77,7 @@ def resized(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class Constant(nn.Module):
-    """Predicts the same values for every pixel or voxel.
-
-    Args:
-        values: the values to predict, `(K,)`.
-    """
+    """Predicts the same values `(K,)` for every pixel or voxel."""
 
     def __init__(self, values: Tensor) -> None:
         super().__init__()
