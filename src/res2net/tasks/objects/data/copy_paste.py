@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -162,16 +161,17 @@ def _same_channels(image: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 
 def _pad(image: Tensor, size: tuple[int, ...], fill: Sequence[float]) -> Tensor:
     """Pad an image `(C, H, W)` with `fill` at the right and bottom, up to `size`."""
-    if image_size(image) == size:
-        return image
     white = 1.0 if image.is_floating_point() else torch.iinfo(image.dtype).max
     values = torch.tensor([value * white for value in fill])
     values = values if image.is_floating_point() else values.round()
     if len(values) != len(image):
         values = values.mean().expand(len(image))
-    padded = values.to(image.dtype)[:, None, None].repeat(1, *size)
-    padded[:, : image.shape[-2], : image.shape[-1]] = image
-    return padded
+    return v2.functional.pad_image(image, _edges(image, size), fill=values.to(image.dtype).tolist())
+
+
+def _edges(image: Tensor, size: tuple[int, ...]) -> list[int]:
+    """The padding at the left, top, right and bottom that gives an image or masks a size."""
+    return [0, 0, size[1] - image.shape[-1], size[0] - image.shape[-2]]
 
 
 def _pad_target(target: dict[str, Any], size: tuple[int, ...]) -> dict[str, Any]:
@@ -179,9 +179,8 @@ def _pad_target(target: dict[str, Any], size: tuple[int, ...]) -> dict[str, Any]
     padded = dict(target)
     for key, value in target.items():
         if isinstance(value, tv_tensors.Mask):
-            edges = (0, size[1] - value.shape[-1], 0, size[0] - value.shape[-2])
             fill = UNLABELLED if key == "semantic" else 0
-            padded[key] = tv_tensors.Mask(F.pad(_plain(value), edges, value=fill)) if any(edges) else value
+            padded[key] = v2.functional.pad(value, _edges(value, size), fill=fill)
         elif isinstance(value, tv_tensors.BoundingBoxes | tv_tensors.KeyPoints):
             padded[key] = tv_tensors.wrap(_plain(value), like=value, canvas_size=size)
     return padded

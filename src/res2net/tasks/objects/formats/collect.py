@@ -43,12 +43,9 @@ class Collector:
         self.name, self.report, self.keypoints = name, report, keypoints
         self.file = ""
         self._paths: list[str] = []
-        self._ids = array("q")
-        self._sizes = array("i")
-        self._starts = array("q", [0])
+        self._ids, self._sizes, self._starts = array("q"), array("i"), array("q", [0])
         self._boxes, self._points, self._area = array("f"), array("f"), array("f")
-        self._labels = array("i")
-        self._crowd, self._difficult = bytearray(), bytearray()
+        self._labels, self._crowd, self._difficult = array("i"), bytearray(), bytearray()
         self._masks = PackedMasks() if with_masks else None
 
     def start_image(self, path: str, size: tuple[int, int], *, image_id: int | None = None, file: object) -> None:

@@ -72,14 +72,8 @@ class Annotations:
 
     def available(self) -> tuple[str, ...]:
         """The labels of `LABELS` that these annotations have."""
-        missing = set()
-        if self.masks is None:
-            missing.add("masks")
-        if self.points is None:
-            missing |= {"keypoints", "visibility"}
-        if self.stuff is None:
-            missing.add("semantic")
-        return tuple(label for label in LABELS if label not in missing)
+        optional = {"masks": self.masks, "keypoints": self.points, "visibility": self.points, "semantic": self.stuff}
+        return tuple(label for label in LABELS if optional.get(label, label) is not None)
 
 
 class ObjectImages(Dataset[Sample]):
@@ -117,6 +111,10 @@ class ObjectImages(Dataset[Sample]):
                 raise InputError(f"The data set {annotations.name} has no {label}: it has {', '.join(available)}.")
         self.annotations = annotations
         self.labels = tuple(labels)
+        self.class_names, self.stuff_names = annotations.class_names, annotations.stuff_names
+        """The names of the classes of objects, and of those of `semantic`, which are none where there is no stuff."""
+        self.keypoints = annotations.keypoints
+        """The keypoints of the objects; None if they have none."""
         everything = range(len(annotations.paths))
         self.chosen = np.fromiter(everything if chosen is None else chosen, dtype=np.int64)
 
@@ -145,21 +143,6 @@ class ObjectImages(Dataset[Sample]):
     def paths(self) -> list[str]:
         """The files of the images."""
         return [self.annotations.paths[image] for image in self.chosen]
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """The names of the classes of objects."""
-        return self.annotations.class_names
-
-    @property
-    def stuff_names(self) -> Sequence[str]:
-        """The names of the classes of `semantic`; empty where there is no stuff."""
-        return self.annotations.stuff_names
-
-    @property
-    def keypoints(self) -> Keypoints | None:
-        """The keypoints of the objects; None if they have none."""
-        return self.annotations.keypoints
 
     def size(self, index: int) -> tuple[int, int]:
         """Height and width of an image, without reading it."""
