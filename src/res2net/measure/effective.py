@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from res2net.errors import InputError
-from res2net.measure.receptive import HasFeatures, ReceptiveField, receptive_field, stage_fields
+from res2net.measure.receptive import HasFeatures, receptive_field, stage_fields
 from res2net.nn import evaluation
 
 __all__ = ["EffectiveField", "calibrate_norms", "effective_field"]
@@ -78,7 +78,10 @@ def effective_field(model: nn.Module, images: Tensor, stage: int = -1) -> Effect
     middle = chunks[0][1]
     if not gradient.sum() > 0:
         raise InputError("No gradient reaches the input: the network's output does not depend on it, or is not finite.")
-    fields = [_field(model, stage, axis) for axis in range(2 - images.ndim, 0)]
+    fields = [
+        stage_fields(model, axis)[stage] if isinstance(model, HasFeatures) else receptive_field(model, axis=axis)
+        for axis in range(2 - images.ndim, 0)
+    ]
     centre = tuple(sum(seen.at(index)) / 2 for seen, index in zip(fields, middle, strict=True))
     return EffectiveField(gradient / gradient.sum(), centre)
 
@@ -119,7 +122,3 @@ def _gradient(model: nn.Module, images: Tensor, stage: int) -> tuple[Tensor, tup
     (gradient,) = torch.autograd.grad(output[central].sum(), images, allow_unused=True)
     gradient = torch.zeros_like(images) if gradient is None else gradient
     return gradient.abs().double().sum((0, 1)).cpu(), middle
-
-
-def _field(model: nn.Module, stage: int, axis: int) -> ReceptiveField:
-    return stage_fields(model, axis)[stage] if isinstance(model, HasFeatures) else receptive_field(model, axis=axis)
