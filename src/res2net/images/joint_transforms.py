@@ -163,7 +163,7 @@ def object_eval_transform(
     """Resize the shorter side to `preprocessing.size`, or less if the longer one would exceed `max_size`; normalise.
 
     All objects are kept, whatever their size, and boxes are not clipped. `preprocessing.crop` is ignored. Images
-    larger than the height and width `within` are scaled down to fit; `padded` adds zeros up to it at the right and bottom.
+    larger than the height and width `within` are scaled down to fit; `padded` adds zeros at the right and bottom.
 
     Raises:
         InputError: `max_size` is less than the shorter side.

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from res2net.errors import InputError
 from res2net.measure import EffectiveField, PathCounts
 from res2net.report.images import as_array
-from res2net.report.style import INK, QUIET, WIDTH, clean, finish, legend, line_styles, new_figure
+from res2net.report.style import INK, QUIET, WIDTH, clean, colour_bar, finish, legend, line_styles, new_figure
 from res2net.report.text import drawable, shorten
 
 __all__ = ["Fields", "fields_figure"]
@@ -63,10 +63,8 @@ def fields_figure(networks: Mapping[str, Fields]) -> Figure:
     maps = [figure.add_subplot(grid[index // columns, index % columns]) for index in range(len(networks))]
     for index, (axes, (name, fields)) in enumerate(zip(maps, networks.items(), strict=True)):
         image = _map(axes, name, fields.effective, first=index % columns == 0)
-    bar = figure.colorbar(image, ax=maps, aspect=14 * rows, pad=0.02, ticks=[0, 10, 25, 50, 100])
-    bar.set_label(drawable("gradient, % of its maximum"), fontsize=9, color=INK)
-    bar.ax.tick_params(labelsize=8, colors=INK, length=0)
-    bar.outline.set_visible(False)
+    ticks = [0, 10, 25, 50, 100]
+    colour_bar(figure, image, "gradient, % of its maximum", 8, ax=maps, aspect=14 * rows, pad=0.02, ticks=ticks)
     legend(figure, handles, "dotted: mean of the paths, and square with half of the gradient")
     return finish(figure)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from res2net.errors import InputError
 from res2net.report.images import as_array
-from res2net.report.style import INK, QUIET, WIDTH, clean, finish, legend, line_styles, new_figure, nothing
+from res2net.report.style import INK, QUIET, WIDTH, clean, colour_bar, finish, legend, line_styles, new_figure, nothing
 from res2net.report.text import drawable, shorten, text_width
 
 __all__ = ["Panel", "Series", "Values", "confusion_matrix", "curve_panels", "curves", "lines_with_errors"]
@@ -210,11 +210,9 @@ def confusion_matrix(matrix: Values, class_names: Sequence[str]) -> Figure:
             text = f"{number:.0f}" if number >= 0.5 else "<1"
             colour = "white" if number > 30 else INK
             axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
-    bar = figure.colorbar(cells, ax=axes, shrink=0.7, ticks=[0, 1, 5, 20, 50, 100])
     unit = f"; maximum of {block} x {block} classes" if block > 1 else ""
-    bar.set_label(f"share of the true class (%){unit}", fontsize=9, color=INK)
-    bar.ax.tick_params(labelsize=9, colors=INK, length=0)
-    bar.outline.set_visible(False)
+    percents = [0, 1, 5, 20, 50, 100]
+    colour_bar(figure, cells, f"share of the true class (%){unit}", 9, ax=axes, shrink=0.7, ticks=percents)
     return finish(figure)
 
 

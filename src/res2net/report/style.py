@@ -23,6 +23,7 @@ __all__ = [
     "WIDTH",
     "ImageKind",
     "clean",
+    "colour_bar",
     "finish",
     "legend",
     "line_styles",
@@ -95,6 +96,14 @@ def legend(figure: Figure, handles: Mapping[str, Any], title: str = "") -> None:
         handlelength=2.4,
     )
     box.get_title().set_color(QUIET)
+
+
+def colour_bar(figure: Figure, image: Any, label: str, size: float, **options: Any) -> None:
+    """Add a bar that explains the colours of an image, with numbers of that font size; see `Figure.colorbar`."""
+    bar = figure.colorbar(image, **options)
+    bar.set_label(drawable(label), fontsize=9, color=INK)
+    bar.ax.tick_params(labelsize=size, colors=INK, length=0)
+    bar.outline.set_visible(False)
 
 
 def nothing(axes: Axes, text: str) -> None:

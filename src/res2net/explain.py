@@ -1,4 +1,4 @@
-"""Class activation maps, which show where in an image a network finds evidence for a class."""
+"""Explanations of networks: where a class activates them, and what each split of a Res2Net does."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError, check_choice
-from res2net.nn import evaluation
+from res2net.nn import Res2Bottleneck, Res2Conv, evaluation
 
-__all__ = ["class_activation_maps"]
+__all__ = ["class_activation_maps", "split_activations"]
 
 INTERPOLATION = {3: "linear", 4: "bilinear", 5: "trilinear"}
 
@@ -88,3 +88,39 @@ def _chosen(classes: int | Sequence[int] | Tensor | None, logits: Tensor) -> Ten
             f"Classes {classes} do not fit: give one of 0 to {num_classes - 1} for each of {count} images."
         )
     return chosen.expand(count)
+
+
+def split_activations(model: nn.Module, images: Tensor, block: str) -> list[Tensor]:
+    """Compute the output of every split of a Res2 convolution or bottleneck, averaged over its channels.
+
+    Args:
+        model: the network; it runs in evaluation mode and is not changed.
+        images: the input of the network, `(N, C, *size)`.
+        block: name of the block, such as "layer3.1".
+
+    Returns:
+        A map `(N, *size of the block)` per split, in the order of the channels and of `res2net.measure.split_fields`:
+        with `split_order="official"`, the split that passes through is the last.
+
+    Raises:
+        InputError: the network has no Res2 block of that name; the message names the nearest.
+    """
+    blocks = {name: module for name, module in model.named_modules() if isinstance(module, Res2Conv)}
+    check_choice("block", block, blocks)
+    module = blocks[block]
+    seen: list[Tensor] = []
+
+    def read(splits: Tensor) -> None:
+        # Averaged immediately, since later layers may work in place.
+        seen.extend(split.mean(1) for split in splits.split(module.width, 1))
+
+    if isinstance(module, Res2Bottleneck):
+        hook = module.conv3.register_forward_pre_hook(lambda _, inputs: read(inputs[0]))
+    else:
+        hook = module.register_forward_hook(lambda _, _inputs, output: read(output))
+    try:
+        with evaluation(model), torch.no_grad():
+            model(images)
+    finally:
+        hook.remove()
+    return seen
