@@ -90,19 +90,17 @@ class Objects(Result):
 
         A box is left, top, width and height; keypoints are x, y and score of each, one after the other.
         """
-        objects = []
-        boxes = box_convert(self.boxes.double(), "xyxy", "xywh").tolist()
-        for index, (label, box) in enumerate(zip(self.labels.tolist(), boxes, strict=True)):
-            one: dict[str, Any] = {"label": self.names[label]}
-            if self.scores is not None:
-                one["score"] = self.scores[index].item()
-            one["box"] = box
-            if self.run_lengths is not None:
-                one["mask"] = self.run_lengths[index]
-            if self.points is not None:
-                one["keypoints"] = self.points[index].flatten().tolist()
-            objects.append(one)
-        return {"objects": objects}
+        columns = {
+            "label": [self.names[label] for label in self.labels.tolist()],
+            "score": self.scores,
+            "box": box_convert(self.boxes.double(), "xyxy", "xywh"),
+            "mask": self.run_lengths,
+            "keypoints": None if self.points is None else self.points.flatten(1),
+        }
+        lists = {
+            name: one.tolist() if isinstance(one, Tensor) else one for name, one in columns.items() if one is not None
+        }
+        return {"objects": [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]}
 
     def rows(self) -> Sequence[Sequence[Cell]]:
         """A row for each object that is drawn."""
