@@ -137,13 +137,12 @@ def pack(model: nn.Module, node: Node, flow: Flow) -> None:
         return
     if type(conv) not in (nn.Conv2d, nn.Conv3d) or not packs(conv):
         return
+    act: nn.Module = nn.Identity()
     name = activation_after(model, node, flow)
-    act = nn.Identity() if name is None else model.get_submodule(name)
-    if name is None or not packs(conv, act):
-        replace_layer(model, node.name, PackedConv(conv, nn.Identity()))
-        return
+    if name is not None and packs(conv, model.get_submodule(name)):
+        act = model.get_submodule(name)
+        replace_layer(model, name, nn.Identity())
     replace_layer(model, node.name, PackedConv(conv, act))
-    replace_layer(model, name, nn.Identity())
 
 
 def activation_after(model: nn.Module, node: Node, flow: Flow) -> str | None:
