@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 
 from res2net.backbones.base import Backbone
 from res2net.images.samples import Samples
-from res2net.images.sources import DataSettings, DataSource, open_source
+from res2net.images.sources import DataSettings, DataSource, SourceReader, open_source
 from res2net.images.transforms import Transform, WithTruth
 from res2net.report import Table
 from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
@@ -46,6 +46,10 @@ class PixelTask(Task):
 
     labels: ClassVar[tuple[str, ...]] = ("semantic",)
     """The target entries that the task needs; see `PixelImages`."""
+    reader: ClassVar[SourceReader] = staticmethod(read_pixels)
+    """Reads the data set at a path."""
+    value_name: ClassVar[str] = ""
+    """The name of the only value of a pixel; empty if there is one value for each class of the data."""
 
     model: PixelNetwork
     fixed_size: tuple[int, int] | None = None
@@ -53,8 +57,13 @@ class PixelTask(Task):
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
-        """Open images with a label for each pixel, in one of `PIXEL_FORMATS`, or a named source."""
-        return open_source(source, settings, labels=cls.labels, reader=read_pixels)
+        """Open the data set at a path, or a named source."""
+        return open_source(source, settings, labels=cls.labels, reader=cls.reader)
+
+    @classmethod
+    def describe(cls, source: DataSource) -> dict[str, Any]:
+        """The classes, or the only value of a pixel."""
+        return {"class_names": [cls.value_name]} if cls.value_name else super().describe(source)
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:

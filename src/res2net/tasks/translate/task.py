@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from res2net.errors import check_range
 from res2net.export.exporter import EXPORTERS
-from res2net.images.sources import DataSettings, DataSource, open_source
+from res2net.images.sources import DataSettings, DataSource
 from res2net.images.transforms import Transform
 from res2net.report.images import as_image
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task, Turn
@@ -50,6 +50,7 @@ class Translate(PixelTask):
     name = "translate"
     Options = TranslateOptions
     labels = PAIR_NAMES
+    reader = staticmethod(read_pairs)
     scoring = Scoring("SSIM", units={"PSNR": "dB"})
 
     model: Generator
@@ -68,7 +69,7 @@ class Translate(PixelTask):
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
         """Open a folder of pairs, or the source "shapes-masks", in the direction of the options."""
-        pairs = open_source(source, settings, labels=cls.labels, reader=read_pairs)
+        pairs = super().open(source, settings)
         if options is None or options.direction == "forward":
             return pairs
         return replace(pairs, train=Backwards(pairs.train), val=Backwards(pairs.val))

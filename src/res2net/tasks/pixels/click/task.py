@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from torchvision import tv_tensors
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
 from res2net.images.samples import Samples, Transformed
-from res2net.images.sources import DataSettings, DataSource, open_source
+from res2net.images.sources import DataSource
 from res2net.images.transforms import Transform
 from res2net.report import Column, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, device_of
@@ -76,6 +75,8 @@ class Click(PixelTask):
     name = "click"
     Options = ClickOptions
     labels = ("boxes", "labels", "masks", "crowd")
+    reader = staticmethod(read_objects)
+    value_name = "object"
     scoring = Scoring(
         f"IoU@{WATCHED[1]}",
         headline=("NoC@85", "IoU@1", "IoU@3"),
@@ -86,16 +87,6 @@ class Click(PixelTask):
 
     clicks: Sequence[Clicked] = ()
     """The clicks from which `predict` finds the object of each image."""
-
-    @classmethod
-    def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
-        """Open a data set with masks of objects, in one of `OBJECT_FORMATS`, or a named source."""
-        return open_source(source, settings, labels=cls.labels, reader=read_objects)
-
-    @classmethod
-    def describe(cls, source: DataSource) -> dict[str, Any]:
-        """An object is an object, whatever classes the data have."""
-        return {"class_names": ["object"]}
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:

@@ -12,7 +12,6 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
 from res2net.images.samples import Samples
-from res2net.images.sources import DataSource
 from res2net.report import Column, Table
 from res2net.task.base import TASKS, Evaluation, Scoring
 from res2net.tasks.pixels.base import PixelTask
@@ -48,17 +47,13 @@ class Depth(PixelTask):
     name = "depth"
     Options = DepthOptions
     labels = ("depth",)
+    value_name = "depth"
     scoring = Scoring(
         "delta1",
         headline=("delta1", "AbsRel", "RMSE"),
         lower_is_better=("AbsRel", "RMSE", "RMSE_log", "SILog"),
         units={"RMSE": "m", "RMSE_log": ""},
     )
-
-    @classmethod
-    def describe(cls, source: DataSource) -> dict[str, Any]:
-        """A single value, whatever classes the data have."""
-        return {"class_names": ["depth"]}
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
         """The scale-invariant error of logarithms, or its root, for each map of the decoder."""

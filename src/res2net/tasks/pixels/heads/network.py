@@ -16,8 +16,6 @@ from res2net.task.maps import resized
 
 __all__ = ["DECODERS", "Decoder", "PixelNetwork", "initialise_sides", "side_channels", "stage_of_stride"]
 
-DECODERS: Registry[DecoderBuilder] = Registry("Decoder", package=__package__)
-"""All decoders by name; each module of this folder registers its own."""
 FULL = 256
 """Channels of the branches on the middle stages, as in the papers."""
 STD = 0.01
@@ -44,6 +42,8 @@ DecoderBuilder = Callable[[Sequence[Stage], int, int], Decoder]
 """A function that builds a decoder from the stages of a backbone (finest first), the number of values of a pixel, and
 the channels of the decoder. It raises `InputError` if the stages do not suit the decoder.
 """
+DECODERS: Registry[DecoderBuilder] = Registry("Decoder", package=__package__)
+"""All decoders by name; each module of this folder registers its own."""
 
 
 class PixelNetwork(nn.Module):

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from res2net.export.exporter import EXPORTERS
 from res2net.images.samples import Samples
-from res2net.images.sources import DataSource
 from res2net.report import Column, Table
 from res2net.task.base import TASKS, Evaluation, Scoring
 from res2net.tasks.pixels.base import PixelTask
@@ -45,12 +44,8 @@ class Saliency(PixelTask):
     name = "saliency"
     Options = SaliencyOptions
     labels = ("saliency",)
+    value_name = "salient"
     scoring = Scoring("max_F", headline=("max_F", "MAE", "S"))
-
-    @classmethod
-    def describe(cls, source: DataSource) -> dict[str, Any]:
-        """A single class, whatever classes the data have."""
-        return {"class_names": ["salient"]}
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
         """Cross entropy of each supervised map, and the IoU loss of the prediction."""
