@@ -9,7 +9,7 @@ and `val` with these in them, the data are split; else they are split by a seed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,30 +42,30 @@ class RoadFiles(Dataset[Sample]):
     """Images with their `graph`, and `mask` `(H, W)` bool where there are masks.
 
     Args:
-        images: the path of each image.
-        graphs: the path of each graph; None to make them from the masks.
-        masks: the path of each mask, or None.
+        files: the path of each image, of its graph (None to make it from the mask), and of its mask (or None).
     """
 
-    def __init__(self, images: list[Path], graphs: list[Path] | None, masks: list[Path] | None) -> None:
-        self.paths, self.graphs, self.masks = images, graphs, masks
+    def __init__(self, files: Sequence[tuple[Path, Path | None, Path | None]]) -> None:
+        self.files = files
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
-        image, orientation = read_turned(self.paths[index])
-        target: dict[str, Any] = {}
-        if self.masks is not None:
-            target["mask"] = read_mask(self.masks[index], image, orientation)
-        target["graph"] = graph_of_mask(target["mask"]) if self.graphs is None else read_graph(self.graphs[index])
+        path, graph, mask = self.files[index]
+        image, orientation = read_turned(path)
+        target: dict[str, Any] = {} if mask is None else {"mask": read_mask(mask, image, orientation)}
+        target["graph"] = graph_of_mask(target["mask"]) if graph is None else read_graph(graph)
         return image, target
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files of the images."""
+        return [path for path, _, _ in self.files]
+
     def subset(self, indices: Iterable[int]) -> RoadFiles:
-        """The samples of these indices."""
-        chosen = list(indices)
-        graphs, masks = (None if one is None else [one[i] for i in chosen] for one in (self.graphs, self.masks))
-        return RoadFiles([self.paths[i] for i in chosen], graphs, masks)
+        """The samples with these indices, in that order."""
+        return RoadFiles([self.files[index] for index in indices])
 
 
 def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
@@ -92,23 +92,23 @@ def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
 def check(files: RoadFiles, bad_images: str) -> None:
     """Raise `InputError` if the files of a split do not fit each other."""
     roads = inside = 0
-    for index, path in enumerate(files.paths):
+    for path, graph, mask in files.files:
         try:
             (height, width), orientation = image_header(path)
         except BadImage:
             if bad_images == "stop":
                 raise
             continue
-        if files.masks is not None:
-            check_size(files.masks[index], image_size(files.masks[index]), (height, width), orientation)
-        if files.graphs is not None:
-            points = read_graph(files.graphs[index]).points
+        if mask is not None:
+            check_size(mask, image_size(mask), (height, width), orientation)
+        if graph is not None:
+            points = read_graph(graph).points
             roads += len(points)
             inside += int(((points >= 0) & (points <= (width, height))).all(1).sum())
     if roads and not inside:
         raise InputError(
-            f"No road of {files.graphs[0].parent if files.graphs else ''} lies on its image: give coordinates in "
-            "pixels of the image, x to the right and y down from its upper left corner."
+            f"No road of {files.paths[0].parents[1] / 'graphs'} lies on its image: give coordinates in pixels of the "
+            "image, x to the right and y down from its upper left corner."
         )
 
 
@@ -117,13 +117,11 @@ def files_of(folder: Path) -> RoadFiles:
     if not (folder / "images").is_dir():
         raise InputError(f"{folder} has no images of roads: give {HOW}.")
     images = found(folder / "images", EXTENSIONS)
-    graphs, masks = (
-        matching(images, folder / name, endings) if (folder / name).is_dir() else None
-        for name, endings in (("graphs", ENDINGS), ("masks", EXTENSIONS))
-    )
-    if not images or not (graphs or masks):
+    beside = {"graphs": ENDINGS, "masks": EXTENSIONS}
+    if not images or not any((folder / name).is_dir() for name in beside):
         raise InputError(f"{folder} has no {'images' if not images else 'graphs and no masks'}: give {HOW}.")
-    return RoadFiles(images, graphs, masks)
+    graphs, masks = (matching(images, folder / name, endings) for name, endings in beside.items())
+    return RoadFiles(list(zip(images, graphs, masks, strict=True)))
 
 
 def found(folder: Path, endings: tuple[str, ...]) -> list[Path]:
@@ -131,8 +129,10 @@ def found(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
 
 
-def matching(images: list[Path], folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The file of each image's name in a folder."""
+def matching(images: list[Path], folder: Path, endings: tuple[str, ...]) -> Sequence[Path | None]:
+    """The file of each image's name in a folder; None for each if there is no such folder."""
+    if not folder.is_dir():
+        return [None] * len(images)
     there = {path.stem: path for path in found(folder, endings)}
     for image in images:
         if image.stem not in there:
