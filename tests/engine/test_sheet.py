@@ -8,7 +8,15 @@ import pytest
 from PIL import Image
 
 from res2net.engine.restore import restore_task
-from res2net.engine.sheet import Scores, choose, compare_images, evaluate_image, is_readable, name_of
+from res2net.engine.sheet import (
+    choose,
+    compare_images,
+    difference_of,
+    evaluate_image,
+    image_scores,
+    is_readable,
+    name_of,
+)
 from res2net.errors import InputError
 from res2net.images.decode import BadImage
 
@@ -78,22 +86,22 @@ def test_an_image_is_evaluated_alone(task, source):
 
 
 def test_scores_of_models_and_their_difference(task, source):
-    scores = Scores([task, task], source)
-    (name, value), other = scores[0]
+    scores = image_scores([task, task], source)
+    (name, value), other = scores(0)
     assert (name, value) == other == task.scoring.score_of_one(evaluate_image(task, source, 0))
-    assert scores.difference(0) == 0.0
-    assert scores[0] is scores[0]
+    assert difference_of(scores(0)) == 0.0
+    assert scores(0) is scores(0)
 
 
 def test_images_stand_beside_the_truth_and_what_models_find(task, source):
-    scores = Scores([task, task], source)
+    scores = image_scores([task, task], source)
     first, third = compare_images([task, task], source, [0, 2], scores)
     assert (first.name, third.name) == ("0.png", "1.png")
     for one in (first, third):
         assert one.image.size == (40, 40)
         assert one.truth is not None
         assert len(one.found) == len(one.scores) == 2
-    assert first.scores == scores[0]
+    assert first.scores == scores(0)
     (untold,) = compare_images([task], source, [0], None)
     assert (untold.truth, untold.scores) == (None, [None])
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from res2net.backbones.base import default_image_size
 from res2net.errors import InputError, check_choice, check_range, nearest
 from res2net.measure import Counts, calibrate_norms, count
-from res2net.registry import Registry
 from res2net.weights import records
 from res2net.zoo import create_model, list_models, load_model, preprocessing_of
 
@@ -49,14 +48,15 @@ class Runtime:
     """Whether it can train."""
 
 
-RUNTIMES: Registry[Runtime] = Registry("Runtime")
+RUNTIMES = {
+    "eager": Runtime(("fp32", "bf16"), trains=True),
+    "optimized": Runtime(("fp32", "bf16")),
+    "compiled": Runtime(("fp32", "bf16"), trains=True),
+    "onnx": Runtime(("fp32", "int8"), "onnx"),
+    "openvino": Runtime(("fp32", "bf16", "int8"), "openvino"),
+    "pt2": Runtime(("fp32",), "pt2"),
+}
 """The runtimes by name, in the order of tables and plots."""
-RUNTIMES.add("eager", Runtime(("fp32", "bf16"), trains=True))
-RUNTIMES.add("optimized", Runtime(("fp32", "bf16")))
-RUNTIMES.add("compiled", Runtime(("fp32", "bf16"), trains=True))
-RUNTIMES.add("onnx", Runtime(("fp32", "int8"), "onnx"))
-RUNTIMES.add("openvino", Runtime(("fp32", "bf16", "int8"), "openvino"))
-RUNTIMES.add("pt2", Runtime(("fp32",), "pt2"))
 
 
 @dataclass(frozen=True)

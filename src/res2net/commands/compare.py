@@ -27,7 +27,7 @@ from res2net.options import check_ranges
 
 if TYPE_CHECKING:
     from res2net.api import Model
-    from res2net.engine.sheet import Compared, Scores
+    from res2net.engine.sheet import Compared
     from res2net.images.sources import DataSource
     from res2net.report import Table
 
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str]) -> None:
     check_output(out, PAGES, overwrite=chosen.overwrite)
 
     from res2net.engine.module import describe_skipped
-    from res2net.engine.sheet import Scores, choose, compare_images, is_readable
+    from res2net.engine.sheet import choose, compare_images, difference_of, image_scores, is_readable
     from res2net.report.progress import progress_bar
 
     models = load_all(files, name, chosen)
@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> None:
     console = Console()
     if unknown:
         console.out(f"Without ground truth: {unknown}", highlight=False)
-    scores = None if unknown else Scores(tasks, source)
+    scores = None if unknown else image_scores(tasks, source)
     total = len(source.val)
     broken: dict[str, str] = {}
     with progress_bar(Console(stderr=True)) as bar:
@@ -97,7 +97,7 @@ def run(arguments: Sequence[str]) -> None:
         def difference(index: int) -> float:
             assert scores is not None
             bar.advance(watched)
-            return scores.difference(index)
+            return difference_of(scores(index))
 
         indices = choose(
             chosen.count,
@@ -117,7 +117,7 @@ def run(arguments: Sequence[str]) -> None:
             rows.append(row)
             bar.advance(drawing)
     title = f"{name}: {', '.join(titles)} on {source.name}"
-    table = None if scores is None else score_table(rows, titles, scores)
+    table = None if scores is None else score_table(rows, titles)
     write(rows, titles, title, table, out)
     if table is not None:
         console.print(table.to_rich())
@@ -132,11 +132,7 @@ def separated(words: Sequence[str]) -> list[str]:
 
 
 def load_all(files: Sequence[str], name: str, chosen: RunningArguments) -> list[Model]:
-    """Load the trained models.
-
-    Raises:
-        InputError: they have different classes, or the options do not fit them.
-    """
+    """Load the trained models; raises `InputError` if they have different classes, or the options do not fit them."""
     from res2net.engine.predict import accelerator_device
 
     models: list[Model] = []
@@ -210,7 +206,7 @@ def open_compared(text: str, models: Sequence[Model], bad_images: str = "stop") 
     return source, ""
 
 
-def score_table(rows: Sequence[Compared], titles: Sequence[str], scores: Scores) -> Table:
+def score_table(rows: Sequence[Compared], titles: Sequence[str]) -> Table:
     """The table of the scores of the images in the sheet."""
     from res2net.report import Column, Table
 

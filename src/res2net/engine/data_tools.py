@@ -108,11 +108,7 @@ CONVERSIONS: Registry[Conversion] = Registry("Conversion", modules=TOOLS)
 
 
 def open_parts(source: str) -> list[Part]:
-    """Recognise a data set and read all of it.
-
-    Raises:
-        InputError: it is in no known format.
-    """
+    """Recognise a data set and read all of it; raises `InputError` if it is in no known format."""
     path = Path(source)
     if not path.exists():
         raise InputError(f"There is no file or folder {source!r}: give the path of a data set.")

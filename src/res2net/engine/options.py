@@ -71,11 +71,7 @@ class EvalOptions:
     """Options of `res2net eval` that only some tasks have; here none."""
 
     def prepare(self, task: Task) -> None:
-        """Set up a trained task before it is evaluated.
-
-        Raises:
-            InputError: the options do not fit the task.
-        """
+        """Set up a trained task before it is evaluated; raises `InputError` if the options do not fit the task."""
 
     def samples(self, task: Task, source: DataSource) -> Any:
         """The samples to evaluate on, for a loader that uses `collate`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,24 @@ from res2net.images.loader import eval_loader
 from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task, device_of
 
-__all__ = ["Compared", "Scores", "choose", "compare_images", "evaluate_image", "is_readable"]
+__all__ = [
+    "Compared",
+    "ImageScores",
+    "choose",
+    "compare_images",
+    "difference_of",
+    "evaluate_image",
+    "image_scores",
+    "is_readable",
+]
 
 BATCH = 32
 """Batch size for images that yield several samples, such as crops of people."""
 
 Score = tuple[str, float] | None
 """Name and value in percent; None if the image has nothing to score."""
+ImageScores = Callable[[int], list[Score]]
+"""From the index of a validation image to the score of each model."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +84,12 @@ def is_readable(source: DataSource, broken: dict[str, str], index: int) -> bool:
     return True
 
 
-class Scores:
-    """The scores of several models on single images of a source, computed on first access."""
+def image_scores(tasks: Sequence[Task], source: DataSource) -> ImageScores:
+    """A function that scores several models on the validation image at an index, and remembers the scores."""
 
-    def __init__(self, tasks: Sequence[Task], source: DataSource) -> None:
-        self.tasks, self.source = tasks, source
-        self._cache: dict[int, list[Score]] = {}
-
-    def __getitem__(self, index: int) -> list[Score]:
-        if index not in self._cache:
-            self._cache[index] = [self._score(task, index) for task in self.tasks]
-        return self._cache[index]
-
-    def _score(self, task: Task, index: int) -> Score:
+    def score(task: Task, index: int) -> Score:
         try:
-            evaluation = evaluate_image(task, self.source, index)
+            evaluation = evaluate_image(task, source, index)
         except BadImage:
             raise
         except InputError:  # such as an image in which nobody has a keypoint
@@ -94,10 +97,13 @@ class Scores:
         name, value = task.scoring.score_of_one(evaluation)
         return None if math.isnan(value) else (name, value)
 
-    def difference(self, index: int) -> float:
-        """The difference between the best and the worst score of an image; -1 if a model has no score."""
-        values = [score[1] for score in self[index] if score is not None]
-        return max(values) - min(values) if len(values) == len(self.tasks) else -1.0
+    return cache(lambda index: [score(task, index) for task in tasks])
+
+
+def difference_of(scores: Sequence[Score]) -> float:
+    """The difference between the best and the worst score of an image; -1 if a model has no score."""
+    values = [score[1] for score in scores if score is not None]
+    return max(values) - min(values) if len(values) == len(scores) else -1.0
 
 
 def choose(
@@ -137,7 +143,7 @@ def choose(
 
 
 def compare_images(
-    tasks: Sequence[Task], source: DataSource, indices: Sequence[int], scores: Scores | None
+    tasks: Sequence[Task], source: DataSource, indices: Sequence[int], scores: ImageScores | None
 ) -> Iterator[Compared]:
     """Draw what trained tasks of one kind find in the validation images with these indices; yields each when drawn.
 
@@ -151,7 +157,7 @@ def compare_images(
             tasks[0].inputs.show(image, truth),
             None if truth is None else truth.panel(image, truth),
             [task.predict_sample(image, target).panel(image, truth) for task in tasks],
-            [None] * len(tasks) if scores is None else scores[index],
+            [None] * len(tasks) if scores is None else scores(index),
         )
 
 
