@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import Metric, MetricCollection
 
 from res2net.engine.module import TaskModule
-from res2net.engine.options import ACCELERATORS
+from res2net.engine.options import Accelerator
 from res2net.engine.progress import RunProgress
 from res2net.errors import InputError, check_choice
 from res2net.images.sources import DataSource
@@ -39,7 +39,7 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
         InputError: the precision or the accelerator is unknown, or this machine does not support it.
     """
     check_choice("Precision", precision, PRECISION)
-    check_choice("Accelerator", accelerator, ACCELERATORS)
+    check_choice("Accelerator", accelerator, Accelerator)
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     if precision == "fp16" and on_cpu:
         raise InputError("Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from res2net.errors import check_choice
 from res2net.registry import task_modules
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from res2net.task.result import Prediction
 
 __all__ = [
-    "ACCELERATORS",
-    "PRECISIONS",
     "Accelerator",
     "BadAnnotations",
     "BadImages",
@@ -47,8 +45,6 @@ Decode = Literal["full", "scaled"]
 """How JPEG files are decoded: in full, or at the scale that is needed, which is faster for large photos."""
 Pick = Literal["first", "random", "differ"]
 """The images that are compared: the first, random ones, or those where the scores of models differ most."""
-PRECISIONS: tuple[str, ...] = get_args(Precision)
-ACCELERATORS: tuple[str, ...] = get_args(Accelerator)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from res2net.engine.options import ACCELERATORS, PRECISIONS
 from res2net.errors import InputError, check_choice
 from res2net.images.loader import eval_loader
 from res2net.images.samples import Sample, Samples, Transformed
@@ -19,6 +18,9 @@ from res2net.task.base import Task
 from res2net.task.result import Prediction, Result
 
 __all__ = ["InputSamples", "accelerator_device", "predict", "predict_samples", "results_table"]
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class InputSamples:
@@ -101,10 +103,10 @@ def predict_samples(
     The other arguments are those of `predict`. A data set that reads files has an attribute `paths`, which is used to
     find the reasons of skipped samples.
     """
-    check_choice("Precision", precision, PRECISIONS)
+    check_choice("Precision", precision, DTYPES)
     device = accelerator_device(accelerator)
     task = task.eval().to(device)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    dtype = DTYPES[precision]
     paths = getattr(samples, "paths", ())
     loader = eval_loader(Transformed(samples, task.transform(False), bad_images), batch_size or task.inputs.batch_size)
     start = 0
@@ -143,10 +145,10 @@ def results_table(found: Iterable[Prediction]) -> Table:
 
 def accelerator_device(accelerator: str) -> torch.device:
     """The device of "cpu", "gpu", "mps" or "auto"; raises `InputError` if it is not available."""
-    check_choice("Accelerator", accelerator, ACCELERATORS)
+    available = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    check_choice("Accelerator", accelerator, ("auto", *available))
     if accelerator == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    available = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available[accelerator]:
         raise InputError(f"This machine has no {accelerator} that torch can use: choose --accelerator auto.")
     return torch.device("cuda" if accelerator == "gpu" else accelerator)
