@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ __all__ = [
     "OBJECT_ENTRIES",
     "SIDE_MULTIPLE",
     "UNLABELLED",
+    "FileSamples",
     "Generated",
     "Sample",
     "Samples",
@@ -78,6 +80,27 @@ class Generated(Dataset[Sample]):
     def make(self, index: int) -> Sample:
         """Generate the sample of an index, which is in range."""
         raise NotImplementedError
+
+
+class FileSamples(Dataset[Sample]):
+    """A data set of `files`, those of each sample with its image first, whose subclass reads the sample of an index."""
+
+    def __init__(self, files: Sequence[tuple[Any, ...]]) -> None:
+        self.files = list(files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def paths(self) -> list[Any]:
+        """The files of the images."""
+        return [files[0] for files in self.files]
+
+    def subset(self, indices: Iterable[int]) -> Self:
+        """The samples with these indices, in that order."""
+        chosen = copy.copy(self)
+        chosen.files = [self.files[index] for index in indices]
+        return chosen
 
 
 def true_targets(dataset: Samples) -> Iterator[dict[str, Any]]:

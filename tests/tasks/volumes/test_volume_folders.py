@@ -46,7 +46,7 @@ def test_the_decathlon(tmp_path):
     train, val = open_volumes(decathlon(tmp_path), val_fraction=0.4)
     assert (len(train), len(val)) == (3, 2)
     assert train.class_names == ["background", "liver", "tumour"]
-    names = [scan.name for scan, _ in (*train.pairs, *val.pairs)]
+    names = [scan.name for scan, _ in (*train.files, *val.files)]
     assert sorted(names) == [f"case_{index}.nii.gz" for index in range(5)]
     volume, target = val[0]
     assert volume.shape == (3, 4, 5)
@@ -57,7 +57,7 @@ def test_the_split_depends_on_names_and_seed_alone(tmp_path):
     first = open_volumes(decathlon(tmp_path / "a", 12))[1]
     again = open_volumes(decathlon(tmp_path / "b", 12))[1]
     other = open_volumes(tmp_path / "b", seed=1)[1]
-    names = [[scan.name for scan, _ in split.pairs] for split in (first, again, other)]
+    names = [[scan.name for scan, _ in split.files] for split in (first, again, other)]
     assert names[0] == names[1] != names[2]
 
 

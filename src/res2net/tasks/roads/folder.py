@@ -9,19 +9,18 @@ and `val` with these in them, the data are split; else they are split by a seed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch.utils.data import Dataset
 
 from res2net.errors import InputError
 from res2net.images.decode import EXTENSIONS, BadImage, image_header, image_size, read_turned
 from res2net.images.folder import hashed_split
-from res2net.images.samples import Sample
+from res2net.images.samples import FileSamples, Sample
 from res2net.images.sources import DataSettings, DataSource
 from res2net.tasks.pixels.formats.codings import turned
 from res2net.tasks.pixels.formats.images import size_fault
@@ -38,18 +37,11 @@ FARTHEST = 10_000_000
 """Largest coordinate of a node, pixels."""
 
 
-class RoadFiles(Dataset[Sample]):
+class RoadFiles(FileSamples):
     """Images with their `graph`, and `mask` `(H, W)` bool where there are masks.
 
-    Args:
-        files: the path of each image, of its graph (None to make it from the mask), and of its mask (or None).
+    The files are those of an image, of its graph (None to make it from the mask), and of its mask (or None).
     """
-
-    def __init__(self, files: Sequence[tuple[Path, Path | None, Path | None]]) -> None:
-        self.files = files
-
-    def __len__(self) -> int:
-        return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
         path, graph, mask = self.files[index]
@@ -57,15 +49,6 @@ class RoadFiles(Dataset[Sample]):
         target: dict[str, Any] = {} if mask is None else {"mask": read_mask(mask, image, orientation)}
         target["graph"] = graph_of_mask(target["mask"]) if graph is None else read_graph(graph)
         return image, target
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files of the images."""
-        return [path for path, _, _ in self.files]
-
-    def subset(self, indices: Iterable[int]) -> RoadFiles:
-        """The samples with these indices, in that order."""
-        return RoadFiles([self.files[index] for index in indices])
 
 
 def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:

@@ -5,7 +5,7 @@ The layouts are those of pix2pix (Isola et al., CVPR 2017).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from res2net.errors import InputError, check_choice
 from res2net.images.decode import EXTENSIONS, BadImage, image_size, read_image
 from res2net.images.faults import BAD_ANNOTATIONS
 from res2net.images.folder import hashed_split, list_images
-from res2net.images.samples import Sample, Samples
+from res2net.images.samples import FileSamples, Sample, Samples
 from res2net.images.sources import DataSettings, DataSource, subset_of
 from res2net.images.transforms import Normalise
 from res2net.weights.records import Preprocessing
@@ -33,7 +33,7 @@ Pair = tuple[str, str | None]
 """The files of an image and of what is to be made of it; None where both are in the first, side by side."""
 
 
-class ImagePairs(Dataset[Sample]):
+class ImagePairs(FileSamples):
     """Images, and in the target what is to be made of each: `(PIL.Image, {"image": PIL.Image})`, of one size.
 
     A pair that cannot be read, or whose sizes differ, raises `BadImage`.
@@ -41,14 +41,8 @@ class ImagePairs(Dataset[Sample]):
 
     reads_files = True
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
-        self.pairs = list(pairs)
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
     def __getitem__(self, index: int) -> Sample:
-        path, other = self.pairs[index]
+        path, other = self.files[index]
         image = read_image(path)
         made = None if other is None else read_image(other)
         _check_fit(path, image.size, other, None if made is None else made.size)
@@ -57,15 +51,6 @@ class ImagePairs(Dataset[Sample]):
             left, right = ((0, 0, middle, image.height), (middle, 0, image.width, image.height))
             return image.crop(left), {"image": image.crop(right)}
         return image, {"image": made}
-
-    @property
-    def paths(self) -> list[str]:
-        """The files of the images."""
-        return [path for path, _ in self.pairs]
-
-    def subset(self, indices: Iterable[int]) -> ImagePairs:
-        """The pairs with these indices, in that order."""
-        return ImagePairs([self.pairs[index] for index in indices])
 
 
 def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
@@ -216,7 +201,7 @@ class Backwards(Dataset[Sample]):
         """The files of the images; `AttributeError` for pairs of no files."""
         if not isinstance(self.pairs, ImagePairs):
             raise AttributeError("these pairs have no files")
-        return [other or path for path, other in self.pairs.pairs]
+        return [other or path for path, other in self.pairs.files]
 
     def subset(self, indices: Sequence[int]) -> Backwards:
         """The pairs with these indices, in that order."""

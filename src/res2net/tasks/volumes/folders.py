@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Dataset
-
 from res2net.errors import InputError
 from res2net.images.folder import hashed_split
-from res2net.images.samples import Sample
+from res2net.images.samples import FileSamples, Sample
 from res2net.images.sources import DataSettings, DataSource
 from res2net.tasks.volumes.nifti import (
     ENDINGS,
@@ -30,7 +28,7 @@ PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("images", "masks"))
 """Folders of scans and of their labels, by the names of the files, which are the same but for `_0000`."""
 
 
-class VolumeFiles(Dataset[Sample]):
+class VolumeFiles(FileSamples):
     """Scans with the classes of their voxels: `(Volume, {"label_map": (D, H, W) uint8})`; a bad one raises `BadImage`.
 
     Args:
@@ -39,14 +37,11 @@ class VolumeFiles(Dataset[Sample]):
     """
 
     def __init__(self, pairs: Sequence[tuple[Path, Path]], class_names: Sequence[str]) -> None:
-        self.pairs = list(pairs)
+        super().__init__(pairs)
         self.class_names = list(class_names)
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
     def __getitem__(self, index: int) -> Sample:
-        scan, labels = self.pairs[index]
+        scan, labels = self.files[index]
         volume, label_map = read_volume(scan), read_label_map(labels, len(self.class_names))
         if tuple(label_map.shape) != volume.shape:
             raise bad_volume(
@@ -59,15 +54,6 @@ class VolumeFiles(Dataset[Sample]):
                 scan, f"its axes run other ways than those of its labels {labels}: give both the affine that is true"
             )
         return volume, {"label_map": label_map}
-
-    @property
-    def paths(self) -> list[Path]:
-        """The paths of the scans."""
-        return [scan for scan, _ in self.pairs]
-
-    def subset(self, indices: Iterable[int]) -> VolumeFiles:
-        """The samples with these indices, in that order."""
-        return VolumeFiles([self.pairs[index] for index in indices], self.class_names)
 
 
 def read_volumes(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
