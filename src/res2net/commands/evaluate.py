@@ -48,6 +48,7 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.engine.report import metrics_table
 
     model = load_trained(chosen, name)
+    chosen.options.prepare(model.task)  # before the data are opened, so that wrong options are refused first
     source = model.open(
         chosen.source,
         val_fraction=chosen.val_fraction,
