@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from res2net.errors import InputError
-from res2net.options import from_dict, type_advice
+from res2net.options import check_ranges, from_dict, type_advice
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,21 @@ def test_a_misspelt_name_is_compared_with_the_present_names():
 def test_lists_become_tuples_and_numbers_floats():
     made = from_dict(Optimizer, {"name": "sgd", "rate": "1e-3", "betas": [1, 0.5]})
     assert (made.rate, made.betas) == (0.001, (1, 0.5))
+
+
+@dataclass
+class Ranged:
+    chance: float = 0.5
+    side_lengths: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        check_ranges(self, chance=(0, 1), side_lengths=(8, 64))
+
+
+def test_ranges_of_numbers_of_tuples_and_of_none():
+    assert Ranged(1, (8, 64)).side_lengths == (8, 64)
+    assert Ranged().side_lengths is None
+    with pytest.raises(InputError, match="chance 1.5 is out of range: give 0 to 1"):
+        Ranged(1.5)
+    with pytest.raises(InputError, match="side lengths 65 is out of range: give 8 to 64"):
+        Ranged(side_lengths=(8, 65))

@@ -12,6 +12,7 @@ from torchvision import tv_tensors
 
 from res2net.errors import InputError
 from res2net.images import BadImage, ImageFiles, Skipped, Transformed, collate, eval_transform
+from res2net.images.samples import FileSamples
 from res2net.weights.records import Preprocessing
 
 IMAGE = torch.zeros(3, 8, 8)
@@ -184,3 +185,15 @@ def test_images_of_different_sizes_are_told():
 
 def test_markers_can_be_pickled():
     assert pickle.loads(pickle.dumps(Skipped("a", "b"))) == Skipped("a", "b")
+
+
+def test_a_subset_of_files_keeps_its_kind_and_what_else_it_knows():
+    class Named(FileSamples):
+        def __init__(self, files, name):
+            super().__init__(files)
+            self.name = name
+
+    whole = Named([("a.png", 1), ("b.png", 2), ("c.png", 3)], "set")
+    some = whole.subset([2, 0])
+    assert (type(some), some.name, len(some), some.paths) == (Named, "set", 2, ["c.png", "a.png"])
+    assert whole.paths == ["a.png", "b.png", "c.png"]

@@ -17,6 +17,7 @@ from res2net.engine.restore import check_classes, restore_task
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
 from res2net.images import collate
+from res2net.options import from_dict
 from res2net.task.base import backbone_of
 from res2net.tasks.pixels.click.clicks import Clicked
 from res2net.tasks.pixels.click.network import ClickDiscs
@@ -332,3 +333,8 @@ def test_nobody_clicks_where_no_object_is_known(make, scenes):
     image, _ = scenes.val[0]
     with pytest.raises(InputError, match="give a data set with their masks"):
         make().predict_sample(image, {})
+
+
+def test_the_former_names_of_options_are_still_read():
+    options = from_dict(ClickOptions, {"most_clicks": 7, "least_area": 9.0})
+    assert (options.max_clicks, options.min_area) == (7, 9.0)

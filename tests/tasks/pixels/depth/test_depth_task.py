@@ -17,6 +17,7 @@ from res2net.engine.config import TrainConfig
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images import collate
+from res2net.options import from_dict
 from res2net.tasks.pixels.depth.task import Depth, DepthMap, DepthOptions, root_log_loss, scale_invariant_log_loss
 
 
@@ -242,3 +243,8 @@ def test_what_is_too_far_for_a_file(tmp_path):
 def test_options_that_do_not_fit(options, message):
     with pytest.raises(InputError, match=message):
         DepthOptions(**options)
+
+
+def test_the_former_names_of_options_are_still_read():
+    options = from_dict(DepthOptions, {"least": 0.5, "most": 20.0})
+    assert (options.min_depth, options.max_depth) == (0.5, 20.0)
