@@ -131,7 +131,7 @@ class Ranged:
 def test_ranges_of_numbers_of_tuples_and_of_none():
     assert Ranged(1, (8, 64)).side_lengths == (8, 64)
     assert Ranged().side_lengths is None
-    with pytest.raises(InputError, match="chance 1.5 is out of range: give 0 to 1"):
+    with pytest.raises(InputError, match=r"chance 1\.5 is out of range: give 0 to 1"):
         Ranged(1.5)
     with pytest.raises(InputError, match="side lengths 65 is out of range: give 8 to 64"):
         Ranged(side_lengths=(8, 65))
