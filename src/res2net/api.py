@@ -349,9 +349,7 @@ def train(
     """
     from res2net.engine.config import check_source, override
     from res2net.engine.recipes import starting_config
-    from res2net.engine.report import write_run_report
-    from res2net.engine.train import open_data
-    from res2net.engine.train import train as run
+    from res2net.engine.report import train_with_report
 
     default, folder = starting_config(task, config=config, recipe=recipe, resume=resume)
     given = options if source is None else options | {"source": str(source)}
@@ -359,9 +357,7 @@ def train(
     check_source(chosen)
     if folder is not None and chosen != default:
         raise folder.options_error()
-    trained = run(chosen, resume=folder, console=console)
-    write_run_report(trained, open_data(chosen), chosen)
-    return trained
+    return train_with_report(chosen, resume=folder, console=console)
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ SETTING = Setting(threads=1)
 @pytest.fixture(scope="module")
 def subject():
     found = open_subject(TINY)
-    found.settle(32)
+    found.calibrate(32)
     return found
 
 
@@ -58,7 +58,7 @@ def test_a_step_of_training_leaves_the_network_as_it_was(subject):
 def test_a_model_of_timm_has_fresh_weights_that_are_not_zero():
     subject = open_subject("timm:resnet18")
     assert (subject.channels, subject.side, subject.ours) == (3, 224, False)
-    subject.settle(32)
+    subject.calibrate(32)
     assert all(module.weight.any() for module in subject.model.modules() if isinstance(module, torch.nn.BatchNorm2d))
 
 

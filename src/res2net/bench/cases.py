@@ -154,7 +154,7 @@ def plan(
 
 TIMM = "timm:"
 """Prefix of the names of timm's models."""
-SETTLING = 4
+CALIBRATION = 4
 """Number of random images from which an untrained network gets the statistics of its normalisations."""
 
 
@@ -180,10 +180,10 @@ class Subject:
         except InputError as error:
             raise InputError(f"{self.name}: {error}") from error
 
-    def settle(self, size: int) -> None:
+    def calibrate(self, size: int) -> None:
         """Give an untrained network realistic activations: multiplications by zero could take less time."""
         if self.fresh:
-            calibrate_norms(self.model, random_images(SETTLING, self.channels, size))
+            calibrate_norms(self.model, random_images(CALIBRATION, self.channels, size))
 
 
 def open_subject(name: str) -> Subject:

@@ -48,7 +48,7 @@ def measure(case: Case, setting: Setting, file: Path | None) -> float:
     before = resident("VmRSS")
     subject = open_subject(case.model)
     if file is None:
-        subject.settle(case.size)
+        subject.calibrate(case.size)
         run = make_run(case, subject, setting)
         del subject
     else:

@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
     for subject in subjects.values():
         for side in {case.size for case in cases}:
             subject.count(side)  # raises for a size that does not fit
-        subject.settle(size)
+        subject.calibrate(size)
 
     progress, console = Console(stderr=True), Console()
     console = Console(width=max(MIN_COLUMNS, console.width))

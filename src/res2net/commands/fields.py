@@ -22,7 +22,7 @@ from res2net.zoo import create_model, find_checkpoint, preprocessing_of
 
 __all__ = ["check_plot", "draw_fields"]
 
-SETTLING = 8
+CALIBRATION = 8
 """Number of images from which untrained networks get the statistics of their normalisations."""
 
 
@@ -65,7 +65,7 @@ def draw_fields(
             else:
                 inputs = real_images(images, samples, replace(preprocessing, size=side))
             if checkpoint is None:
-                calibrate_norms(model, inputs[:SETTLING] if len(inputs) > 1 else inputs.expand(2, -1, -1, -1))
+                calibrate_norms(model, inputs[:CALIBRATION] if len(inputs) > 1 else inputs.expand(2, -1, -1, -1))
             fields[name] = Fields(stage_fields(model)[-1].paths, effective_field(model, inputs))
     save_figure(fields_figure(fields), path)
     count, kind = len(inputs), "noise images" if images is None else f"images of {images}"

@@ -71,15 +71,13 @@ def parse_run(verb: str, words: Sequence[str], default: TrainConfig[Any]) -> Arg
 
 def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
     from res2net.engine.callbacks import StoppedError
-    from res2net.engine.report import metrics_table, write_run_report
-    from res2net.engine.train import open_data, train
+    from res2net.engine.report import metrics_table, train_with_report
 
     console = Console()
     try:
-        trained = train(config, resume=resume, console=console)
+        trained = train_with_report(config, resume=resume, console=console)
     except StoppedError as stop:
         return stopped(stop)
-    write_run_report(trained, open_data(config), config)
     title = f"The best weights on the validation images {trained.task.scoring.note}".rstrip()
     console.print(metrics_table(title, trained.evaluation).to_rich())
     best = shlex.quote(str(trained.folder.best))

@@ -7,16 +7,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from res2net.engine.config import TrainConfig, to_yaml
+from res2net.engine.folder import RunFolder
 from res2net.engine.module import describe_skipped
-from res2net.engine.train import Trained
+from res2net.engine.train import Trained, open_data, train
 from res2net.images.sources import DataSource
 from res2net.measure import count, format_count
 from res2net.report import Column, Panel, Report, Table, curve_panels
 from res2net.task.base import Evaluation, backbone_of
 
-__all__ = ["metrics_table", "write_run_report"]
+__all__ = ["metrics_table", "train_with_report", "write_run_report"]
+
+
+def train_with_report(
+    config: TrainConfig[Any], *, resume: RunFolder | None = None, console: Console | None = None
+) -> Trained:
+    """Train as `res2net.engine.train.train` does, and write the report into the run's folder."""
+    trained = train(config, resume=resume, console=console)
+    write_run_report(trained, open_data(config), config)
+    return trained
 
 
 def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[Any]) -> None:

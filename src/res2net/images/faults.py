@@ -95,7 +95,7 @@ class AnnotationReport:
         ]
         return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts) or "no faults"
 
-    def settle(self, bad_annotations: str) -> None:
+    def enforce(self, bad_annotations: str) -> None:
         """Handle the faults as `bad_annotations`, one of `BAD_ANNOTATIONS`, says.
 
         Raises:

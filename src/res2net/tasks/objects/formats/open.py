@@ -122,7 +122,7 @@ def open_objects(
         raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
     report = AnnotationReport(path)
     splits = OBJECT_FORMATS[_choose(path, labels)].read(Path(path), labels, report)
-    report.settle(bad_annotations)
+    report.enforce(bad_annotations)
     _check_usable(path, splits)
     if len(splits) == 1:
         return _split(ObjectImages(splits[0], labels), val_fraction, seed)

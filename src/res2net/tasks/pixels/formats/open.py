@@ -109,7 +109,7 @@ def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> 
         survey, indices = PixelSurvey(), spread(len(files.pairs), SURVEYED)
         good = good_images(files, report, survey, indices, keep_unreadable=settings.bad_images == "skip")
         parts.append((PixelImages(files, good), survey))
-    report.settle(settings.bad_annotations)
+    report.enforce(settings.bad_annotations)
     for images, survey in parts:
         _check_usable(images, survey)
     train, val = parts[0][0], parts[-1][0]
