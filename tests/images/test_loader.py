@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from res2net.errors import InputError
 from res2net.images.loader import TrainBatches, eval_loader, train_loader
 
 
@@ -73,22 +72,9 @@ def test_drawing_leaves_the_global_random_numbers_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_processes_share_each_batch():
-    shares = [[[i for i, _ in batch] for batch in TrainBatches(9, 4, rank=rank, world=2)] for rank in (0, 1)]
-    whole = [[i for i, _ in batch] for batch in TrainBatches(9, 4)]
-    assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(batch) for batch in whole]
-    with pytest.raises(InputError, match="does not fit 2 processes"):
-        TrainBatches(9, 3, world=2)
-
-
 def test_evaluation_goes_through_all_samples_in_order():
     labels = [label for _, targets in eval_loader(Noise(), 4) for label in targets["label"].tolist()]
     assert labels == list(range(10))
-    halves = [
-        [label for _, targets in eval_loader(Noise(), 4, rank=rank, world=2) for label in targets["label"].tolist()]
-        for rank in (0, 1)
-    ]
-    assert halves == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
 
 
 def test_closing_ends_the_workers_and_another_iteration_starts_new_ones():

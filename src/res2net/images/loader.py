@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from res2net.errors import InputError
+from res2net.errors import check_range
 from res2net.images.samples import Sample, Skipped, collate
 
 __all__ = ["TrainBatches", "TrainLoader", "WorkerLoader", "eval_loader", "train_loader"]
@@ -28,23 +28,17 @@ LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
 
 
 class TrainBatches(Sampler[list[Key]]):
-    """Samples the batches of a shuffled epoch; with several processes, each gets its share of every batch.
-
-    The last incomplete batch of an epoch is dropped, unless it is the only one.
+    """Samples the batches of a shuffled epoch. The last incomplete one is dropped, unless it is the only one.
 
     Args:
         length: number of samples.
-        batch_size: number of samples in a batch, over all processes.
+        batch_size: number of samples in a batch.
         seed: seed of the order and of the samples' seeds.
-        rank: number of this process.
-        world: number of processes.
     """
 
-    def __init__(self, length: int, batch_size: int, *, seed: int = 0, rank: int = 0, world: int = 1) -> None:
-        if batch_size < 1 or batch_size % world:
-            raise InputError(f"Batch size {batch_size} does not fit {world} processes: choose a multiple of them.")
+    def __init__(self, length: int, batch_size: int, *, seed: int = 0) -> None:
+        check_range("batch size", batch_size, 1)
         self.length, self.batch_size, self.seed = length, min(batch_size, length), seed
-        self.rank, self.world = rank, world
         self.epoch = 0
         self._start = (0, 0)
 
@@ -66,7 +60,7 @@ class TrainBatches(Sampler[list[Key]]):
         first = self._start[1] if self._start[0] == self.epoch else 0
         for batch in range(first, len(self)):
             positions = range(batch * self.batch_size, (batch + 1) * self.batch_size)
-            yield [(order[position], seeds[position]) for position in positions[self.rank :: self.world]]
+            yield [(order[position], seeds[position]) for position in positions]
 
 
 class SeededSamples(Dataset[Sample | Skipped]):
@@ -143,14 +137,11 @@ def train_loader(dataset: Dataset[Any], batches: TrainBatches, *, workers: int =
     return loader
 
 
-def eval_loader(
-    dataset: Dataset[Any], batch_size: int, *, workers: int = 0, pin: bool = False, rank: int = 0, world: int = 1
-) -> WorkerLoader:
-    """Create a loader of all samples in order; with several processes, each gets every `world`-th sample."""
+def eval_loader(dataset: Dataset[Any], batch_size: int, *, workers: int = 0, pin: bool = False) -> WorkerLoader:
+    """Create a loader of all samples in order."""
     return WorkerLoader(
         dataset,
-        batch_size=max(1, batch_size // world),
-        sampler=range(rank, len(dataset), world),  # type: ignore[arg-type]
+        batch_size=batch_size,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
