@@ -62,7 +62,7 @@ def test_a_sentence_keeps_the_spaces_of_a_value(refused, images, tiny, monkeypat
 
 
 def test_one_word_too_many(refused, images, tiny):
-    assert refused("train", images, "more", *tiny()) == "'more' is one word too many: see `res2net train --help`."
+    assert refused("train", images, "more", *tiny()) == "Unexpected argument 'more': see `res2net train --help`."
 
 
 def test_an_option_with_a_value_too_many(refused, images, tiny):

@@ -43,7 +43,7 @@ def test_it_trains_compares_explains_and_says_what_is_next(run, tmp_path, monkey
         (["--epochs", "-1"], "2 seeds and -1 epochs do not fit: give 1 to 100 and 1 to 1000."),
         (["--epochs", "two"], "--epochs 'two' does not fit: give a whole number."),
         (["--epcohs", "2"], "`res2net quickstart` has no option '--epcohs': did you mean '--epochs'?"),
-        (["shapes"], "'shapes' is one word too many: see `res2net quickstart --help`."),
+        (["shapes"], "Unexpected argument 'shapes': see `res2net quickstart --help`."),
     ],
 )
 def test_it_refuses(refused, options, sentence):

@@ -136,7 +136,7 @@ def test_in_bf16_the_classes_stay_close(task, paths):
         ({"accelerator": "cpus"}, r"^Unknown accelerator 'cpus': did you mean 'cpu'\?"),
         ({"accelerator": "gpu"}, r"^This machine has no gpu that torch can use: choose --accelerator auto\.$"),
         ({"accelerator": "mps"}, r"^This machine has no mps that torch can use: choose --accelerator auto\.$"),
-        ({"bad_images": "ignore"}, r"^Unknown treatment of bad images 'ignore'"),
+        ({"bad_images": "ignore"}, r"^Unknown bad_images 'ignore'"),
     ],
 )
 def test_what_cannot_be(task, paths, options, message, monkeypatch):

@@ -18,7 +18,7 @@ def test_an_average_of_3_x_3_sees_exactly_3_x_3(padding):
     expected[3:6, 3:6] = 1 / 9
     torch.testing.assert_close(found.gradient, expected)
     assert found.centre == (4, 4)
-    torch.testing.assert_close(found.within()[:5], torch.tensor([1, 1, 9, 9, 9], dtype=torch.float64) / 9)
+    torch.testing.assert_close(found.cumulative()[:5], torch.tensor([1, 1, 9, 9, 9], dtype=torch.float64) / 9)
     assert [found.side(share) for share in (0.1, 0.5, 1)] == [1, 3, 3]
 
 
@@ -28,7 +28,7 @@ def test_two_averages_see_a_triangle():
     found = effective_field(model, torch.randn(1, 2, 9))
     expected = torch.tensor([0, 0, 1, 2, 3, 2, 1, 0, 0], dtype=torch.float64) / 9
     torch.testing.assert_close(found.gradient, expected)
-    torch.testing.assert_close(found.within()[:5], torch.tensor([3, 3, 7, 7, 9], dtype=torch.float64) / 9)
+    torch.testing.assert_close(found.cumulative()[:5], torch.tensor([3, 3, 7, 7, 9], dtype=torch.float64) / 9)
 
 
 def test_the_gradient_is_the_mean_of_the_absolute_ones_of_the_images():

@@ -16,7 +16,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 SHORTEST = 0.3
 """Least duration of a sample in seconds: faster functions are called several times in a row."""
-MOST_CALLS = 1000
+MAX_CALLS = 1000
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def interleaved(
     try:
         for key, samples in found.items():
             timed(key, 1)  # the first call is not representative
-            samples.calls = min(MOST_CALLS, max(1, math.ceil(shortest / max(timed(key, 1), 1e-9))))
+            samples.calls = min(MAX_CALLS, max(1, math.ceil(shortest / max(timed(key, 1), 1e-9))))
         for turn in range(repetitions):
             # A case may affect the one after it.
             for key in list(cases)[:: -1 if turn % 2 else 1]:

@@ -257,7 +257,7 @@ def _unknown_argument_message(word: str, verb: str, words: Sequence[str], option
         if start is not None and option is not None and index - start > 1 and re.fullmatch(r"[-+\d.e]+", word):
             counted = re.sub("^a (whole )?number$", "one number", _expected_values(option.hint))
             return f"{words[start]} takes {counted}, and {word!r} is one more: {more}"
-    return f"{word!r} is one word too many: {more}"
+    return f"Unexpected argument {word!r}: {more}"
 
 
 def _error_message(complaint: str, verb: str, words: Sequence[str], options: dict[str, _Option]) -> str:

@@ -24,7 +24,7 @@ ABOUT = """Find the base width at which a model with another scale costs as much
 
 NEIGHBOURS = 2
 """Rows of the table above and below the solution."""
-FIRST, MOST = 16, 4096
+FIRST_WIDTH, MAX_WIDTH = 16, 4096
 """Bounds of the search: base widths up to the first, which doubles as long as needed, at most to the last."""
 
 
@@ -95,8 +95,8 @@ def run(arguments: Sequence[str]) -> None:
         return sum(parameter.numel() for parameter in model.parameters())
 
     least = least_width(price)
-    wanted, most = getattr(budget, chosen.of), FIRST
-    while most < MOST and price(least - 1 + most) < wanted:
+    wanted, most = getattr(budget, chosen.of), FIRST_WIDTH
+    while most < MAX_WIDTH and price(least - 1 + most) < wanted:
         most *= 2
     found = least - 1 + nearest_width(lambda step: price(least - 1 + step), wanted, most)
     difference = Column("difference", "%")

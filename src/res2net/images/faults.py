@@ -28,7 +28,7 @@ FAULTS = {
     "bad mask": "bad masks",
     "label outside": "label maps with numbers that are no class",
     "image of both splits": "images of both splits",
-    "bad keypoints": "bad keypoints",
+    "invalid keypoints": "invalid keypoints",
     "keypoint outside": "keypoints outside of their image",
 }
 """Every kind of fault, with its plural."""
@@ -101,7 +101,7 @@ class AnnotationReport:
         Raises:
             InputError: there are faults, and `bad_annotations` is "stop".
         """
-        check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
+        check_choice("bad_annotations", bad_annotations, BAD_ANNOTATIONS)
         if self._first is None or bad_annotations == "skip":
             return
         raise InputError(

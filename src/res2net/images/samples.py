@@ -139,7 +139,7 @@ class Transformed(Dataset[Sample | Skipped]):
         bad_images: str = "stop",
         decode: str = "full",
     ) -> None:
-        check_choice("Treatment of bad images", bad_images, BAD_IMAGES)
+        check_choice("bad_images", bad_images, BAD_IMAGES)
         check_choice("Way to decode", decode, DECODES)
         self.dataset = dataset
         self.transform = transform

@@ -104,7 +104,7 @@ class DataSettings:
     faster for large photos and changes pixels slightly."""
 
     def __post_init__(self) -> None:
-        check_choice("Treatment of bad images", self.bad_images, BAD_IMAGES)
+        check_choice("bad_images", self.bad_images, BAD_IMAGES)
         check_choice("Way to decode", self.decode, DECODES)
 
 

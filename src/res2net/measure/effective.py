@@ -28,7 +28,7 @@ class EffectiveField:
     centre: tuple[float, ...]
     """Centre of the theoretical receptive field of that output, in positions of the input."""
 
-    def within(self) -> Tensor:
+    def cumulative(self) -> Tensor:
         """The shares of the gradient `(n,)` inside squares of sides 1, 2, ... n around the centre, rising to 1.
 
         In one or three dimensions these are intervals or cubes.
@@ -50,7 +50,7 @@ class EffectiveField:
         if not 0 < share <= 1:
             raise InputError(f"Share {share!r} does not fit: give a number above 0, at most 1.")
         # With rounding the sum of all shares can be a little less than 1.
-        return 1 + int((self.within() < share - 1e-9).sum())
+        return 1 + int((self.cumulative() < share - 1e-9).sum())
 
 
 def effective_field(model: nn.Module, images: Tensor, stage: int = -1) -> EffectiveField:

@@ -108,7 +108,7 @@ def _shares(axes: Axes, networks: Mapping[str, Fields]) -> None:
     clean(axes, "side of a square around the centre, px", "gradient within, %")
     for name, look in line_styles(networks).items():
         effective = networks[name].effective
-        within = as_array(effective.within(), np.float64)
+        within = as_array(effective.cumulative(), np.float64)
         sides = np.arange(1, len(within) + 1)
         axes.plot(sides, 100 * within, linewidth=1.8, color=look["color"], linestyle=look["linestyle"])
         half = effective.side(0.5)

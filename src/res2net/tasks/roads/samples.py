@@ -24,7 +24,7 @@ from res2net.images.transforms import Normalise
 from res2net.tasks.roads.graph import Polyline, RoadGraph, junction_map, road_map
 from res2net.weights import Preprocessing
 
-__all__ = ["LEAST", "WALKED_WIDTH", "RoadEvalTransform", "RoadTransform", "StepSampler", "window_origin"]
+__all__ = ["MIN_DISTANCE", "WALKED_WIDTH", "RoadEvalTransform", "RoadTransform", "StepSampler", "window_origin"]
 
 WALKED_WIDTH = 2
 """Width of the lines that were walked, pixels."""
@@ -36,7 +36,7 @@ MEETING = 0.15
 """How often a road ahead was walked already from its other end."""
 STRAYING = 0.7
 """Standard deviation of walked points, pixels: a network's walk is never exact."""
-LEAST = 3.0
+MIN_DISTANCE = 3.0
 """Least distance of a next point, pixels; a nearer one is the current point itself."""
 
 Points = NDArray[np.float64]
@@ -109,7 +109,7 @@ class StepSampler:
             if rng.random() < MEETING:
                 free = rng.uniform(0, road.length)
                 lines.append(road.part(free, road.length))
-            if free > LEAST:
+            if free > MIN_DISTANCE:
                 following.append(road.at(min(self.step, free)))
 
         if at_junction:

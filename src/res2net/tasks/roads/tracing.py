@@ -15,7 +15,7 @@ from torch import Tensor
 from res2net.tasks.roads.graph import RoadGraph, without_spurs
 from res2net.tasks.roads.network import RoadNetwork
 from res2net.tasks.roads.options import RoadsOptions
-from res2net.tasks.roads.samples import LEAST, WALKED_WIDTH, window_origin
+from res2net.tasks.roads.samples import MIN_DISTANCE, WALKED_WIDTH, window_origin
 
 __all__ = ["trace_roads"]
 
@@ -153,7 +153,7 @@ class Walk:
         """Step to the next points, given within the window, the most probable first."""
         height, width = self.road.shape
         for point in (proposed + self.origin).clip(0, (width, height)):
-            if np.linalg.norm(point - self.current) < LEAST or not self._passable(point):
+            if np.linalg.norm(point - self.current) < MIN_DISTANCE or not self._passable(point):
                 continue
             if self._walked_already(point):
                 continue
@@ -177,7 +177,9 @@ class Walk:
         if len(self.junctions):
             apart = np.linalg.norm(self.junctions - point, axis=1)
             junction = self.junctions[apart.argmin()]
-            if apart.min() <= snap and (here is None or np.linalg.norm(junction - self.points.all[here]) >= LEAST):
+            if apart.min() <= snap and (
+                here is None or np.linalg.norm(junction - self.points.all[here]) >= MIN_DISTANCE
+            ):
                 point = junction
         if self.points.count:
             apart = np.linalg.norm(self.points.all - point, axis=1)

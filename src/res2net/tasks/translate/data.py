@@ -63,7 +63,7 @@ def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
         InputError: there are no pairs, or `settings.bad_annotations` is "stop" and an image has no partner of its size.
         BadImage: an image cannot be read, and `settings.bad_images` is "stop".
     """
-    check_choice("Treatment of bad annotations", settings.bad_annotations, BAD_ANNOTATIONS)
+    check_choice("bad_annotations", settings.bad_annotations, BAD_ANNOTATIONS)
     if not path.is_dir():
         raise InputError(f"{path} is a file: give a folder with folders A and B, or with images side by side.")
     train = _found(path, "train", settings)

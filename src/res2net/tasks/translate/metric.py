@@ -17,9 +17,9 @@ from res2net.errors import InputError
 
 __all__ = ["ImageSimilarity"]
 
-LEAST = {"SSIM": 11, "VIF": 41}
+MIN_SIDES = {"SSIM": 11, "VIF": 41}
 """Pixels of the shorter side from which a measure is defined: of its windows, in all of its resolutions."""
-MOST_PSNR = 100.0
+MAX_PSNR = 100.0
 """Decibels of equal images, of which the ratio is infinite."""
 
 
@@ -47,13 +47,13 @@ class ImageSimilarity(Metric):
         if made.shape != real.shape:
             raise InputError(f"Images {tuple(made.shape)} and {tuple(real.shape)} cannot be compared: give one size.")
         one, other = made[None].float(), real[None].float()
-        values = {"PSNR": min(MOST_PSNR, float(peak_signal_noise_ratio(one, other, data_range=1.0)))}
+        values = {"PSNR": min(MAX_PSNR, float(peak_signal_noise_ratio(one, other, data_range=1.0)))}
         side = min(made.shape[-2:])
-        if side >= LEAST["SSIM"]:
+        if side >= MIN_SIDES["SSIM"]:
             similar = structural_similarity_index_measure(one, other, data_range=1.0)
             assert isinstance(similar, Tensor)
             values["SSIM"] = float(similar)
-        if side >= LEAST["VIF"]:
+        if side >= MIN_SIDES["VIF"]:
             # Its constant for the noise of an eye is for values 0 ... 255.
             values["VIF"] = float(visual_information_fidelity(255 * one, 255 * other))
         for index, name in enumerate(self.names):

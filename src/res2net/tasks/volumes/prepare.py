@@ -31,7 +31,7 @@ PERCENTILES = (0.005, 0.995)
 """The percentiles between which nearly all intensities of the foreground lie (Isensee et al., 2021)."""
 SAMPLED = 100_000
 """Voxels of a volume, at most, from which these are taken."""
-MOST = 1 << 30
+MAX_VOXELS = 1 << 30
 """The most voxels of a prepared volume, 4 GiB; a header that asks for more is wrong."""
 KEPT = 4 << 30
 """Bytes of prepared volumes that are kept in memory; the others are prepared again for each patch."""
@@ -62,12 +62,12 @@ class PrepareVolume:
         return -self.mean / self.std
 
     def __call__(self, volume: Volume, target: Mapping[str, Any]) -> Sample:
-        """The volume and its target as the network sees them; `BadImage` if it would have more than `MOST` voxels."""
+        """The volume and its target as the network sees them; `BadImage` beyond `MAX_VOXELS` voxels."""
         size = tuple(
             max(1, round(count * before / after))
             for count, before, after in zip(volume.shape, volume.spacing, self.spacing, strict=True)
         )
-        if math.prod(size) > MOST:
+        if math.prod(size) > MAX_VOXELS:
             raise bad_volume(
                 volume.path,
                 f"by its header its voxels lie {_millimetres(volume.spacing)} mm apart, so that it has "

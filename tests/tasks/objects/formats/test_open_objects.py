@@ -74,9 +74,9 @@ def test_each_fault_stops_or_is_left_out(content, write_coco, spoil, kind, said)
             "keypoint outside",
             "its right_ankle at (41.5, 3) and its image has 40 x 30",
         ),
-        ([1, 2, 2] * 16, "bad keypoints", "has no list of x, y and visibility for each of 17 points"),
-        ([1, 2, 2] * 16 + [1, 2, 3], "bad keypoints", "says 3 for the visibility of right_ankle"),
-        (None, "bad keypoints", "has no list"),
+        ([1, 2, 2] * 16, "invalid keypoints", "has no list of x, y and visibility for each of 17 points"),
+        ([1, 2, 2] * 16 + [1, 2, 3], "invalid keypoints", "says 3 for the visibility of right_ankle"),
+        (None, "invalid keypoints", "has no list"),
     ],
 )
 def test_faults_of_key_points(content, write_coco, points, kind, said):

@@ -138,7 +138,7 @@ class CocoFile:
                     pairs = category.get("skeleton") or []
                     return Keypoints.named(tuple(map(str, names)), tuple((int(a) - 1, int(b) - 1) for a, b in pairs))
                 except (TypeError, ValueError) as error:
-                    self.fault("bad keypoints", f"the category {number} has a bad skeleton ({error})")
+                    self.fault("invalid keypoints", f"the category {number} has a bad skeleton ({error})")
         return None
 
     def images(self) -> list[tuple[str, tuple[int, int], int]]:

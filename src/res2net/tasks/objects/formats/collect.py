@@ -159,10 +159,10 @@ class Collector:
         height, width = self._size
         values = numbers(points)
         if len(values) != 3 * len(names):
-            return "bad keypoints", f"has no list of x, y and visibility for each of {len(names)} points"
+            return "invalid keypoints", f"has no list of x, y and visibility for each of {len(names)} points"
         for name, x, y, visible in zip(names, values[::3], values[1::3], values[2::3], strict=True):
             if visible not in (0, 1, 2):
-                return "bad keypoints", f"says {visible:g} for the visibility of {name}, and it is 0, 1 or 2"
+                return "invalid keypoints", f"says {visible:g} for the visibility of {name}, and it is 0, 1 or 2"
             if visible and not (-SLACK <= x <= width + SLACK and -SLACK <= y <= height + SLACK):
                 what = f"has its {name} at ({x:g}, {y:g}) and its image has {width} x {height} pixels"
                 return "keypoint outside", what

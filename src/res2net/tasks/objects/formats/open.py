@@ -117,7 +117,7 @@ def open_objects(
     """
     for label in labels:
         check_choice("Label", label, LABELS)
-    check_choice("Treatment of bad annotations", bad_annotations, BAD_ANNOTATIONS)
+    check_choice("bad_annotations", bad_annotations, BAD_ANNOTATIONS)
     if not 0 < val_fraction < 1:
         raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
     report = AnnotationReport(path)

@@ -156,7 +156,7 @@ def _choose(path: Path, label: str) -> str:
         )
     known = ", ".join(one.about for one in PIXEL_FORMATS.values() if one.label == label)
     raise InputError(
-        f"{path} is no data set with the label {label} for each pixel: give one in a known format ({known}; the "
+        f"{path} is not a data set with the label {label} for each pixel: give one in a known format ({known}; the "
         f"folders are such as {_FOLDERS[label]}), or make one out of a data set with masks of objects with "
         "`res2net data prepare`."
     )
