@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from res2net.images.sources import DataSource
     from res2net.task.base import Evaluation
 
-__all__ = ["BEST", "Model", "list_inputs", "load", "train"]
-
 BEST = "best.safetensors"
 """The file of a run with its best weights."""
 

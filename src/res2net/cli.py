@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from res2net._version import __version__
 from res2net.errors import InputError, nearest
 
-__all__ = ["COMMANDS", "main"]
-
 
 @dataclass(frozen=True)
 class Command:

@@ -8,8 +8,6 @@ import typing
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["InputError", "check_choice", "check_options", "check_range", "listed", "nearest"]
-
 LISTED = 12
 """The number of allowed values that a message lists at most."""
 

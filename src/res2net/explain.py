@@ -12,8 +12,6 @@ from res2net.backbones.base import Backbone
 from res2net.errors import InputError, check_choice
 from res2net.nn import Res2Bottleneck, Res2Conv, evaluation
 
-__all__ = ["class_activation_maps", "split_activations"]
-
 INTERPOLATION = {3: "linear", 4: "bilinear", 5: "trilinear"}
 
 

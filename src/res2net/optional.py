@@ -9,8 +9,6 @@ from contextlib import contextmanager
 
 from res2net.errors import InputError
 
-__all__ = ["MissingLibraryError", "needs", "quiet"]
-
 
 class MissingLibraryError(InputError, ImportError):
     """An optional library is not installed."""

@@ -14,8 +14,6 @@ from typing import Any, Literal, TypeVar
 
 from res2net.errors import InputError, check_choice, check_options, check_range, listed, nearest
 
-__all__ = ["check_literals", "check_ranges", "from_dict", "type_advice"]
-
 TYPES: dict[Any, tuple[Any, str]] = {
     int: (Integral, "a whole number"),
     float: (Real, "a number"),

@@ -12,8 +12,6 @@ from typing import Generic, TypeVar
 
 from res2net.errors import check_choice
 
-__all__ = ["Registry", "modules_of_tasks", "task_modules"]
-
 T = TypeVar("T")
 
 

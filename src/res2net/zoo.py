@@ -29,16 +29,6 @@ from res2net.weights import (
 )
 from res2net.weights.formats import FORMATS, to_native
 
-__all__ = [
-    "check_model_options",
-    "create_model",
-    "find_checkpoint",
-    "list_models",
-    "load_model",
-    "open_checkpoint",
-    "preprocessing_of",
-]
-
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the models that `create_model` can build and that match a shell-style pattern such as `"res2net50*"`."""

@@ -14,8 +14,6 @@ from res2net.errors import InputError
 from res2net.optional import needs
 from res2net.zoo import create_model
 
-__all__ = ["PyramidBackbone", "build_multi_scale_backbone", "register"]
-
 INSTALL = "pip install 'git+https://github.com/facebookresearch/detectron2'"
 
 

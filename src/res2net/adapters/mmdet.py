@@ -15,8 +15,6 @@ from res2net.backbones.stages import check_stages
 from res2net.nn import evaluate_norms
 from res2net.zoo import create_model
 
-__all__ = ["MultiScaleBackbone", "register"]
-
 
 class MultiScaleBackbone(nn.Module):
     """A backbone for the detectors of MMDetection, whose `forward` gives a tuple of feature maps, finest first.

@@ -20,8 +20,6 @@ with needs("This adapter", "segmentation_models_pytorch", extra="adapters"):
     from segmentation_models_pytorch.encoders import encoders
     from segmentation_models_pytorch.encoders._base import EncoderMixin
 
-__all__ = ["ARCHITECTURES", "PREFIX", "PyramidEncoder", "make_decoder", "register"]
-
 PREFIX = "res2net/"
 """Prefix of our names among the encoders."""
 ARCHITECTURES = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "upernet")

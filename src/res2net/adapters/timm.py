@@ -28,8 +28,6 @@ with needs("This adapter", "timm", extra="adapters"):
     from timm import models as timm_models
     from timm.models._pretrained import PretrainedCfg
 
-__all__ = ["PREFIX", "TimmModel", "register"]
-
 PREFIX = "res2net_"
 """Prefix of our names in the registry of timm."""
 

@@ -19,8 +19,6 @@ with needs("This adapter", "torchvision", install="pip install torchvision"):
     from torchvision.ops import FeaturePyramidNetwork
     from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
-__all__ = ["BackboneWithFPN", "backbone_with_fpn", "pyramid_on"]
-
 
 class BackboneWithFPN(nn.Module):
     """A backbone with torchvision's feature pyramid network (Lin et al., CVPR 2017).

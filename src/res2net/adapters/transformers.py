@@ -36,8 +36,6 @@ with needs("This adapter", "transformers", extra="adapters"):
     from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin
     from transformers.modeling_outputs import BackboneOutput, ImageClassifierOutputWithNoAttention
 
-__all__ = ["Res2NetBackbone", "Res2NetConfig", "Res2NetForImageClassification", "model_card", "register"]
-
 RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
 """Pillow's numbers of the interpolation filters."""
 LICENCES = {"Apache-2.0": "apache-2.0", "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0", "MIT": "mit"}

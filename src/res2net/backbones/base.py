@@ -13,8 +13,6 @@ from res2net.errors import InputError
 from res2net.nn import evaluate_norms, initialise
 from res2net.nn.layers import check_probability, layer_class
 
-__all__ = ["Backbone", "Stage", "default_image_size", "numbered"]
-
 
 @dataclass(frozen=True)
 class Stage:

@@ -17,8 +17,6 @@ from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
 from res2net.nn.layers import Activation, LayerStyle, Norm, activation, check_positive, layer_class
 
-__all__ = ["BigLittleNet"]
-
 EXPANSION = 4
 """Ratio of the output channels of a block to its planes."""
 STEM_STRIDE = 4

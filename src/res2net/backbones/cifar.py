@@ -20,8 +20,6 @@ from res2net.nn.layers import (
     stochastic_depth,
 )
 
-__all__ = ["DenseNetBC", "WideResNet", "cifar_resnext"]
-
 CHANNELS = (16, 32, 64)
 """Number of channels of each stage of a Wide ResNet at widening factor 1."""
 STRIDES = (1, 2, 4)

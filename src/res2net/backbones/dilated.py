@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from res2net.measure import ReceptiveField, field_of
 from res2net.nn.layers import layer_class
 
-__all__ = ["DilatedAvgPool", "DilatedMaxPool", "dilate"]
-
 
 class DilatedMaxPool(nn.Module):
     """A dilated maximum pooling at stride 1, in which positions outside of the signal do not count.

@@ -17,8 +17,6 @@ from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck
 from res2net.nn.layers import Activation, LayerStyle, Norm, conv, layer_class
 
-__all__ = ["DLA"]
-
 EXPANSION = 2
 """Ratio of the output channels of a block to its planes."""
 

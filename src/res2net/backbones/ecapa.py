@@ -12,8 +12,6 @@ from res2net.errors import InputError
 from res2net.nn import Res2Conv, SqueezeExcitation, initialise
 from res2net.nn.layers import activation, check_positive, conv, norm_layer, stochastic_depth
 
-__all__ = ["AttentiveStatistics", "EcapaTdnn"]
-
 DILATIONS = (2, 3, 4)
 """Dilation of the Res2 convolution of each block."""
 HIDDEN = 128

@@ -13,8 +13,6 @@ from res2net.backbones.registry import register
 from res2net.backbones.stages import check_fixed_stride, check_no_drop_path, check_output_stride
 from res2net.errors import InputError
 
-__all__ = ["TimmBackbone"]
-
 SMALLEST = {"inception_v3": 75}
 """Smallest side of an image; 32 for other networks."""
 BRANCHED = ("hrnet",)

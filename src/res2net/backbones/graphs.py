@@ -9,8 +9,6 @@ from typing import Any, Literal, TypeAlias
 from res2net.errors import check_choice
 from res2net.nn.res2conv import Mode, PassThrough
 
-__all__ = ["GRAPHS", "Graph", "GraphName", "choose_graph"]
-
 GraphName: TypeAlias = Literal["official", "mmdet", "paddle", "detectron2", "maskrcnn"]
 
 

@@ -15,8 +15,6 @@ from res2net.backbones.base import Backbone
 from res2net.errors import InputError, check_options
 from res2net.registry import Registry
 
-__all__ = ["VARIANTS", "Variant", "build", "family_example", "register", "variant", "variant_names"]
-
 
 @dataclass(frozen=True)
 class Variant:

@@ -19,8 +19,6 @@ from res2net.nn.layers import Activation, Norm, activation, norm_layer
 from res2net.nn.res2conv import Mode, PassThrough
 from res2net.nn.stem import STEM_STRIDES, Shortcut, Stem
 
-__all__ = ["ResNet"]
-
 
 class ResNet(Backbone):
     """A residual network: a stem, stages of `Res2Bottleneck`s, the global average and a linear classifier.

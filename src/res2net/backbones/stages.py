@@ -8,17 +8,6 @@ from dataclasses import dataclass, replace
 from res2net.errors import InputError
 from res2net.nn.layers import check_positive
 
-__all__ = [
-    "StageSteps",
-    "check_fixed_stride",
-    "check_layers",
-    "check_no_drop_path",
-    "check_output_stride",
-    "check_stages",
-    "rising",
-    "stage_steps",
-]
-
 
 @dataclass(frozen=True)
 class StageSteps:

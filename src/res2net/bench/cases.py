@@ -16,21 +16,6 @@ from res2net.measure import Counts, calibrate_norms, count
 from res2net.weights import records
 from res2net.zoo import create_model, list_models, load_model, preprocessing_of
 
-__all__ = [
-    "PRECISIONS",
-    "RUNTIMES",
-    "TIMM",
-    "Case",
-    "Device",
-    "Precision",
-    "Setting",
-    "Subject",
-    "open_subject",
-    "plan",
-    "published_top1",
-    "random_images",
-]
-
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Device = Literal["cpu", "cuda"]

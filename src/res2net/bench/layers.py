@@ -15,8 +15,6 @@ from res2net.bench.runtimes import runtime_precision
 from res2net.export.runtimes import openvino_core, openvino_hints
 from res2net.report import Column, Table
 
-__all__ = ["Layer", "kind_table", "layer_table", "profile_layers"]
-
 CALLS = 20
 SHOWN = 30
 """Number of layers in the table, the slowest ones."""

@@ -16,8 +16,6 @@ import torch
 from res2net._version import __version__
 from res2net.bench.cases import Device, Precision, Setting
 
-__all__ = ["OPERATIONS", "LoadMonitor", "Peak", "Usage", "describe_machine", "peak_run"]
-
 PACKAGES = ("torch", "timm", "onnxruntime", "openvino", "nncf")
 MAX_OTHERS = 0.05
 """Share of the CPU that other programs may use before a warning is given."""

@@ -16,8 +16,6 @@ from res2net.bench.cases import Case, Setting, open_subject
 from res2net.bench.runtimes import make_run
 from res2net.errors import InputError
 
-__all__ = ["peak_memory"]
-
 CALLS = 3
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
 STATUS = Path("/proc/self/status")

@@ -18,8 +18,6 @@ from res2net.errors import InputError
 from res2net.report.style import COLOURS, INK, MARKERS, QUIET, clean, finish, legend, new_figure
 from res2net.report.text import drawable, shorten
 
-__all__ = ["latency_figure"]
-
 LOOKS = {name: COLOURS[index] for index, name in enumerate(RUNTIMES)}
 SHAPES = {name: MARKERS[index] for index, name in enumerate(PRECISIONS)}
 ROW = 0.45

@@ -12,8 +12,6 @@ from res2net.bench.timing import Samples, Spread, ratio
 from res2net.measure import Counts
 from res2net.report import Column, Table
 
-__all__ = ["Benchmark", "Result"]
-
 WIDE = 0.1
 """Interquartile range, relative to the median, above which a warning is given."""
 

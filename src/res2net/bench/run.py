@@ -19,8 +19,6 @@ from res2net.bench.runtimes import export_case, make_run
 from res2net.bench.timing import Samples, interleaved
 from res2net.report.progress import progress_bar, track
 
-__all__ = ["Files", "export_all", "run_benchmark"]
-
 Files = Mapping[Case, Path | None]
 """The exported network of each case; None for cases that run the network itself."""
 

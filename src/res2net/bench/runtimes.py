@@ -21,8 +21,6 @@ from res2net.optional import quiet
 from res2net.surgery import optimize
 from res2net.weights import Preprocessing
 
-__all__ = ["Run", "export_case", "make_run", "runtime_precision"]
-
 Run = Callable[[], object]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

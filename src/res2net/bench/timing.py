@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["Samples", "Spread", "interleaved", "ratio"]
-
 Key = TypeVar("Key", bound=Hashable)
 
 SHORTEST = 0.3

@@ -20,17 +20,6 @@ from res2net.task import task_names
 if TYPE_CHECKING:
     from res2net.api import Model
 
-__all__ = [
-    "FIGURES",
-    "PAGES",
-    "RunningArguments",
-    "TrainedArguments",
-    "check_output",
-    "load_trained",
-    "parse_for_task",
-    "split_task",
-]
-
 PAGES = (".html", ".png")
 """Endings of files with images side by side: a page, or an image."""
 FIGURES = (".png", ".svg")

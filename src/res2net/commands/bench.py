@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from res2net.bench import Benchmark, Case, Precision, Setting, Subject
     from res2net.bench.run import Files
 
-__all__ = ["run"]
-
 ABOUT = """Measure how fast models run: latency, throughput, training steps and memory, all cases interleaved in one
 process, relative to the peak performance of the machine."""
 MIN_COLUMNS = 150

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from res2net.images.sources import DataSource
     from res2net.report import Table
 
-__all__ = ["run"]
-
 ABOUT = """Draw a sheet like the figures of papers: each row shows an image, its ground truth and the results of several
 trained models, with the score of the image alone below each result."""
 BEST = "best.safetensors"

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from res2net.backbones.base import Backbone, default_image_size
+from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.measure import Counts, Memory, ReceptiveField, format_count, mean_field
 from res2net.report import Column, Table
 from res2net.weights import WeightRecord
-
-__all__ = ["SIGNALS", "common_dims", "cost_table", "default_image_size", "memory_table", "stage_table", "weights_table"]
 
 SIGNALS = {1: "signal", 2: "image", 3: "volume"}
 """Names of the inputs of networks, by number of dimensions."""

@@ -17,8 +17,6 @@ from res2net.errors import check_choice, check_range
 if TYPE_CHECKING:
     from res2net.engine.data_tools import Part
 
-__all__ = ["run"]
-
 ABOUT = """Check a data set before training: `res2net data check PATH` recognises its format, counts images and labels
 and lists problems; --out FILE shows images with their labels. `res2net data prepare PATH --to semantic --out FOLDER`
 converts object masks to label maps (see `res2net data prepare --help`)."""

@@ -12,8 +12,6 @@ from rich.console import Console
 from res2net.commands.arguments import TrainedArguments, load_trained, parse_for_task, split_task
 from res2net.engine.options import BadAnnotations, Decode, eval_options_type, options_type
 
-__all__ = ["run"]
-
 Options = TypeVar("Options")
 
 

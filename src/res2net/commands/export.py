@@ -15,8 +15,6 @@ from res2net.commands.parser import parse
 from res2net.errors import InputError
 from res2net.export.settings import ExportSettings
 
-__all__ = ["run"]
-
 ABOUT = "Write a network to a file that torch, ONNX Runtime or OpenVINO runs, and compare the two."
 FRESH = "fresh weights"
 """Source of the weights in the metadata of a network that is not trained."""

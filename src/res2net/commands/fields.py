@@ -20,8 +20,6 @@ from res2net.report.progress import track
 from res2net.weights import Preprocessing
 from res2net.zoo import create_model, find_checkpoint, preprocessing_of
 
-__all__ = ["check_plot", "draw_fields"]
-
 CALIBRATION = 8
 """Number of images from which untrained networks get the statistics of their normalisations."""
 

@@ -14,8 +14,6 @@ from res2net.commands.parser import parse
 from res2net.errors import InputError
 from res2net.options import check_ranges
 
-__all__ = ["run"]
-
 ABOUT = "Print the parameters, MACs, memory, stages and receptive fields of models, side by side if there are several."
 
 
@@ -59,11 +57,11 @@ def run(arguments: Sequence[str]) -> None:
 
     import torch
 
+    from res2net.backbones.base import default_image_size
     from res2net.backbones.registry import variant
     from res2net.commands.costs import (
         common_dims,
         cost_table,
-        default_image_size,
         memory_table,
         stage_table,
         weights_table,

@@ -12,8 +12,6 @@ from rich.console import Console
 from res2net.commands.parser import parse
 from res2net.errors import InputError, nearest
 
-__all__ = ["run"]
-
 
 @dataclass(frozen=True)
 class Arguments:

@@ -21,8 +21,6 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 
 from res2net.errors import InputError, check_choice, nearest
 
-__all__ = ["parse", "value_of"]
-
 T = TypeVar("T")
 
 HELP = ("-h", "--help", "--help-all")

@@ -16,8 +16,6 @@ from res2net.engine.options import predict_options_type
 from res2net.errors import InputError
 from res2net.task import task_names
 
-__all__ = ["run"]
-
 ABOUT = f"""Predict images, or all images in folders. The first word names the task ({", ".join(task_names())}); without
 it, the task is classify."""
 

@@ -16,8 +16,6 @@ from rich.console import Console
 from res2net.commands.parser import parse
 from res2net.errors import InputError
 
-__all__ = ["run"]
-
 ABOUT = """Train a small ResNet and a Res2Net of the same cost on synthetic images, compare them by object size and show
 what they look at. Needs no data and no network connection; takes about four minutes on two cores."""
 

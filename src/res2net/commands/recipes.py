@@ -13,8 +13,6 @@ from res2net.commands.parser import parse
 from res2net.commands.train import parse_run, stopped
 from res2net.errors import InputError
 
-__all__ = ["reproduce", "run"]
-
 ABOUT = """List the recipes, or print one as YAML, to be edited and passed to `res2net train TASK SOURCE --config FILE`.
 `res2net train --recipe NAME SOURCE` trains by a recipe, and `res2net reproduce NAME` repeats it."""
 

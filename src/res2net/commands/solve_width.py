@@ -17,8 +17,6 @@ from res2net.options import check_ranges
 if TYPE_CHECKING:
     from res2net.measure import Counts
 
-__all__ = ["run"]
-
 ABOUT = """Find the base width at which a model with another scale costs as much as a given model, as the paper chose
 26w 4s, 14w 8s and 48w 2s for ResNet-50."""
 
@@ -55,9 +53,9 @@ def run(arguments: Sequence[str]) -> None:
 
     import torch
 
-    from res2net.backbones.base import Backbone
+    from res2net.backbones.base import Backbone, default_image_size
     from res2net.backbones.registry import variant
-    from res2net.commands.costs import SIGNALS, common_dims, default_image_size
+    from res2net.commands.costs import SIGNALS, common_dims
     from res2net.measure import count, nearest_width
     from res2net.report import Column, Table
     from res2net.zoo import check_model_options, create_model

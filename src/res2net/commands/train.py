@@ -20,8 +20,6 @@ from res2net.engine.recipes import starting_config
 if TYPE_CHECKING:
     from res2net.engine.folder import RunFolder
 
-__all__ = ["Arguments", "parse_run", "run", "stopped"]
-
 Options = TypeVar("Options")
 
 

@@ -16,8 +16,6 @@ from res2net.errors import InputError, nearest
 if TYPE_CHECKING:
     from res2net.weights import Checkpoint, WeightRecord
 
-__all__ = ["run"]
-
 ABOUT = "Convert weights with `res2net weights convert IN OUT --to FORMAT`, or list published ones with `... list`."
 # Written here as well as in `res2net.weights`, which imports torch.
 Program = Literal[

@@ -28,16 +28,6 @@ from res2net.images.loader import TrainLoader
 from res2net.task.base import Task, backbone_of
 from res2net.weights import atomic_write, save
 
-__all__ = [
-    "AtomicCheckpointIO",
-    "GracefulStop",
-    "RandomState",
-    "RunRecorder",
-    "StoppedError",
-    "read_state",
-    "save_task",
-]
-
 
 class AtomicCheckpointIO(CheckpointIO):
     """Writes the state of a run atomically, and reads it without executing code from the file."""

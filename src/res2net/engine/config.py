@@ -16,20 +16,6 @@ from res2net.engine.options import Accelerator, BadAnnotations, BadImages, Decod
 from res2net.errors import InputError, check_options
 from res2net.options import check_literals, check_ranges, from_dict
 
-__all__ = [
-    "DataConfig",
-    "ModelConfig",
-    "OptimConfig",
-    "TrainConfig",
-    "check_source",
-    "check_task",
-    "default_config",
-    "override",
-    "read_config",
-    "read_yaml",
-    "to_yaml",
-]
-
 TaskOptions = TypeVar("TaskOptions")
 
 Optimizer = Literal["sgd", "adam", "adamw", "lamb"]

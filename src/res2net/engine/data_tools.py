@@ -18,19 +18,6 @@ from res2net.images.faults import AnnotationReport
 from res2net.registry import Registry, modules_of_tasks
 from res2net.report import Column, Table
 
-__all__ = [
-    "CHECKS",
-    "CONVERSIONS",
-    "Cell",
-    "Conversion",
-    "DataCheck",
-    "Part",
-    "class_table",
-    "evenly_spaced",
-    "fault_table",
-    "open_parts",
-]
-
 Cell = tuple[Image.Image, str]
 """An image with its labels drawn on it, with a caption."""
 

@@ -25,8 +25,6 @@ from res2net.errors import InputError, check_choice
 from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task
 
-__all__ = ["evaluate", "make_trainer", "quiet", "workers_for"]
-
 PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 

@@ -13,8 +13,6 @@ from res2net.engine.config import TrainConfig, to_yaml
 from res2net.errors import InputError
 from res2net.weights.files import atomic_write, write_problem
 
-__all__ = ["RunFolder"]
-
 
 class RunFolder:
     """The paths of a run's files.

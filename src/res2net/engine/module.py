@@ -18,8 +18,6 @@ from res2net.engine.optim import make_optimizer, make_schedule
 from res2net.errors import InputError
 from res2net.task.base import Evaluation, Task
 
-__all__ = ["TaskModule", "describe_skipped", "evaluation_of"]
-
 Batch = tuple[Tensor, dict[str, Any]]
 
 ONE_VALUE = "more than 1 value per channel"

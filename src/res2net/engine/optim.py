@@ -22,8 +22,6 @@ from torch.optim.lr_scheduler import (
 
 from res2net.engine.config import OptimConfig
 
-__all__ = ["make_optimizer", "make_schedule"]
-
 WARMUP_START = 0.01
 """The learning rate at the start of the warm-up, as a share of the full one."""
 BETAS = (0.9, 0.999)

@@ -19,20 +19,6 @@ if TYPE_CHECKING:
     from res2net.task.base import Task
     from res2net.task.result import Prediction
 
-__all__ = [
-    "Accelerator",
-    "BadAnnotations",
-    "BadImages",
-    "Decode",
-    "EvalOptions",
-    "Pick",
-    "Precision",
-    "PredictOptions",
-    "eval_options_type",
-    "options_type",
-    "predict_options_type",
-]
-
 Precision = Literal["fp32", "bf16", "fp16"]
 """Numerical precision: 32 bits, or mixed precision with 16 bits."""
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]

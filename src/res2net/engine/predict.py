@@ -17,9 +17,6 @@ from res2net.report.tables import Cell
 from res2net.task.base import Task
 from res2net.task.result import Prediction, Result
 
-__all__ = ["InputSamples", "accelerator_device", "predict", "predict_samples", "results_table"]
-
-
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

@@ -12,8 +12,6 @@ from rich.progress import TaskID
 
 from res2net.report.progress import progress_bar
 
-__all__ = ["RunProgress"]
-
 
 class RunProgress(L.Callback):
     """Shows progress bars for the run, the current epoch and evaluations, with images/s, loss and remaining time.

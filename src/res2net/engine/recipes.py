@@ -28,8 +28,6 @@ from res2net.registry import Registry, modules_of_tasks
 if TYPE_CHECKING:
     from res2net.engine.folder import RunFolder
 
-__all__ = ["RECIPES", "Recipe", "overfit", "recipe", "small_run", "starting_config"]
-
 
 @dataclass(frozen=True)
 class Recipe:

@@ -18,8 +18,6 @@ from res2net.measure import count, format_count
 from res2net.report import Column, Panel, Report, Table, curve_panels
 from res2net.task.base import Evaluation, backbone_of
 
-__all__ = ["metrics_table", "train_with_report", "write_run_report"]
-
 
 def train_with_report(
     config: TrainConfig[Any], *, resume: RunFolder | None = None, console: Console | None = None

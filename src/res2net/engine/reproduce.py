@@ -19,8 +19,6 @@ from res2net.images.sources import DataSource
 from res2net.report import Column, Table
 from res2net.task.base import Task
 
-__all__ = ["reproduce"]
-
 
 def reproduce(recipe: Recipe, config: TrainConfig[Any], console: Console) -> Table:
     """Evaluate the baselines and the untrained network, train it, write its report, and compare all of them.

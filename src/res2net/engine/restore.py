@@ -15,8 +15,6 @@ from res2net.task.base import TASKS, Task
 from res2net.weights import Checkpoint
 from res2net.zoo import open_checkpoint
 
-__all__ = ["adjust", "check_classes", "restore_task", "task_metadata"]
-
 
 def restore_task(weights: str | Path, model: str | None = None, name: str | None = None) -> tuple[Task, Checkpoint]:
     """Restore a trained task from its checkpoint, or from published weights of a named model.

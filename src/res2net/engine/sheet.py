@@ -22,17 +22,6 @@ from res2net.images.loader import eval_loader
 from res2net.images.sources import DataSource
 from res2net.task.base import Evaluation, Task, device_of
 
-__all__ = [
-    "Compared",
-    "ImageScores",
-    "choose",
-    "compare_images",
-    "difference_of",
-    "evaluate_image",
-    "image_scores",
-    "is_readable",
-]
-
 BATCH = 32
 """Batch size for images that yield several samples, such as crops of people."""
 

@@ -27,8 +27,6 @@ from res2net.images.sources import DataSettings, DataSource
 from res2net.task.base import TASKS, Evaluation, Task, backbone_of
 from res2net.zoo import check_model_options, create_model, find_checkpoint, preprocessing_of
 
-__all__ = ["Trained", "make_task", "open_data", "train"]
-
 
 @dataclass(frozen=True)
 class Trained:

@@ -12,8 +12,6 @@ from res2net.errors import InputError, check_choice
 from res2net.export.settings import FORMATS
 from res2net.weights import Preprocessing, atomic_write
 
-__all__ = ["TRAINING", "Artefact", "read_artefact", "sidecar"]
-
 TRAINING = ("batch_size", "seed", "val_fraction")
 """The training settings that an evaluation needs to use the same validation images."""
 

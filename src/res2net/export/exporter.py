@@ -24,8 +24,6 @@ from res2net.registry import Registry
 from res2net.task import task_modules
 from res2net.task.base import TASKS, Task
 
-__all__ = ["EXPORTERS", "Agreement", "Exporter", "Pyramid", "file_batches", "restore_exported", "whole_batches"]
-
 
 class Agreement(Protocol):
     """How closely the outputs of an exported network match those of the original."""

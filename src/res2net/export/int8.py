@@ -15,8 +15,6 @@ from torch.fx import GraphModule
 from res2net.errors import InputError
 from res2net.optional import needs, quiet
 
-__all__ = ["Calibration", "quantize", "quantize_module"]
-
 
 @dataclass(frozen=True)
 class Calibration:

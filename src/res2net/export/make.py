@@ -27,8 +27,6 @@ from res2net.export.write import export_network
 from res2net.task.base import Task, backbone_of
 from res2net.weights import atomic_write
 
-__all__ = ["Exported", "export_task"]
-
 
 @dataclass(frozen=True)
 class Exported:

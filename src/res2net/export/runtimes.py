@@ -16,16 +16,6 @@ from res2net.export.settings import RUNS_CODE
 from res2net.optional import needs
 from res2net.registry import Registry
 
-__all__ = [
-    "PRECISIONS",
-    "RUNTIMES",
-    "Precision",
-    "Runtime",
-    "load_runtime",
-    "openvino_core",
-    "openvino_hints",
-]
-
 Run: TypeAlias = Callable[[Tensor], Sequence[Tensor]]
 """A network: images `(N, C, H, W)` to its outputs."""
 Precision = Literal["fp32", "bf16"]

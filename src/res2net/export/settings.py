@@ -10,8 +10,6 @@ from res2net.engine.options import BadImages
 from res2net.errors import InputError, check_choice
 from res2net.options import check_literals, check_ranges
 
-__all__ = ["FORMATS", "INT8_FORMATS", "RUNS_CODE", "ExportSettings", "Format", "Int8Format"]
-
 Format = Literal["pt2", "onnx", "openvino", "aoti"]
 FORMATS = {"pt2": ".pt2", "onnx": ".onnx", "openvino": ".xml", "aoti": ".aoti.pt2"}
 """Each format with the ending of its files; OpenVINO writes the weights beside, in a file that ends in `.bin`."""

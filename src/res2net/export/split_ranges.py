@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["join_ranges", "mark_concatenations"]
-
 CUTS = ("Slice", "StridedSlice", "Split", "VariadicSplit")
 """The operations that cut a tensor into pieces, in OpenVINO and ONNX."""
 LEVELS = 256

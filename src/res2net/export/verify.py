@@ -10,9 +10,6 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError
 
-__all__ = ["Agreement", "compare_outputs"]
-
-
 LIMIT = 1e-4
 """Largest accepted relative difference in fp32."""
 INT8_LIMIT = 90.0

@@ -22,8 +22,6 @@ from res2net.optional import needs, quiet
 from res2net.registry import Registry
 from res2net.surgery import optimize
 
-__all__ = ["WRITERS", "export_network", "exported_program"]
-
 Writer: TypeAlias = Callable[[ExportedProgram, Path, Sequence[str], Calibration | None], None]
 """A function that writes a program to a file, with the names of its outputs, in int8 if a calibration is given."""
 WRITERS: Registry[Writer] = Registry("Format")

@@ -13,8 +13,6 @@ from res2net.images.folder import subfolders
 from res2net.images.samples import Sample
 from res2net.weights.records import Preprocessing
 
-__all__ = ["CIFAR_FOLDERS", "Cifar", "cifar_preprocessing", "find_cifar"]
-
 CIFAR_FOLDERS = {"cifar-10-batches-py": 10, "cifar-100-python": 100}
 """The folders in the official archives, with their number of classes."""
 

@@ -15,9 +15,6 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from res2net.errors import InputError
 
-__all__ = ["DECODES", "EXTENSIONS", "BadImage", "Box", "Jpeg", "decode_image", "image_header", "image_size"]
-__all__ += ["open_image", "read_image", "read_turned"]
-
 DECODES = ("full", "scaled")
 """Ways to decode: at full resolution, or JPEG files only as finely as needed."""
 

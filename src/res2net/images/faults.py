@@ -8,8 +8,6 @@ from pathlib import Path
 
 from res2net.errors import InputError, check_choice
 
-__all__ = ["BAD_ANNOTATIONS", "FAULTS", "NOTES", "AnnotationReport", "Fault"]
-
 BAD_ANNOTATIONS = ("stop", "skip")
 """How to handle faults: "stop" raises `InputError`, "skip" ignores the faulty annotations."""
 

@@ -15,18 +15,6 @@ from res2net.errors import InputError
 from res2net.images.decode import EXTENSIONS, open_image, read_image
 from res2net.images.samples import Sample
 
-__all__ = [
-    "ImageFiles",
-    "ImageFolder",
-    "ReadFiles",
-    "check_fraction",
-    "hashed_split",
-    "list_files",
-    "list_images",
-    "stratified_split",
-    "subfolders",
-]
-
 
 def check_fraction(val_fraction: float) -> None:
     """Raise `InputError` unless the share of the validation samples is between 0 and 1, exclusively."""

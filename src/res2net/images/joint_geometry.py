@@ -20,22 +20,6 @@ from res2net.images.decode import Jpeg
 from res2net.images.keypoints import mirrored_order
 from res2net.images.samples import OBJECT_ENTRIES
 
-__all__ = [
-    "View",
-    "as_kind_of",
-    "below",
-    "fitting_size",
-    "image_size",
-    "kept_objects",
-    "random_cut",
-    "random_part",
-    "resized_size",
-    "trimmed_objects",
-    "uniform",
-    "viewed_image",
-    "viewed_target",
-]
-
 SMALLEST_SIDE = 1.0
 """Minimum side of a box in pixels; narrower boxes are useless for training."""
 

@@ -39,8 +39,6 @@ from res2net.images.samples import Sample
 from res2net.images.transforms import Normalise, Transform, check_pair, check_whole
 from res2net.weights.records import Preprocessing
 
-__all__ = ["ObjectAugment", "ObjectTransform", "color_changes", "object_eval_transform", "object_train_transform"]
-
 MAX_SIZE = 1333
 """Maximum length of the longer side in pixels; with a shorter side of 800, this is the usual setting on COCO."""
 

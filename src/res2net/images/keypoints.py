@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from res2net.errors import InputError
 
-__all__ = ["COCO_PERSON", "PIXEL_MIDDLE", "Keypoints", "mirrored_order"]
-
 PIXEL_MIDDLE = 0.5
 """Offset from the index of a pixel to the coordinate of its centre, where an image of w pixels spans 0 to w.
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from res2net.errors import InputError
 from res2net.images.folder import ImageFiles, ImageFolder, list_images, stratified_split, subfolders
 
-__all__ = ["open_folder"]
-
 # Names of the folders in lower case; the first that exists is used.
 _TRAIN = ("train", "training")
 _VAL = ("val", "valid", "validation", "test", "testing")

@@ -18,8 +18,6 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from res2net.errors import check_range
 from res2net.images.samples import Sample, Skipped, collate
 
-__all__ = ["TrainBatches", "TrainLoader", "WorkerLoader", "eval_loader", "train_loader"]
-
 Key = tuple[int, int]
 """The index of a sample, and the seed of its augmentation."""
 

@@ -13,8 +13,6 @@ from torch import Tensor
 from torchvision.models.detection.roi_heads import expand_boxes, expand_masks, paste_mask_in_image
 from torchvision.models.detection.transform import resize_boxes, resize_keypoints
 
-__all__ = ["decoded_masks", "encoded_masks", "run_lengths", "to_original"]
-
 
 def to_original(
     detections: Mapping[str, Tensor], size_now: tuple[int, int], original_size: tuple[int, int]

@@ -17,21 +17,6 @@ from torchvision import tv_tensors
 from res2net.errors import InputError, check_choice
 from res2net.images.decode import DECODES, BadImage
 
-__all__ = [
-    "BAD_IMAGES",
-    "OBJECT_ENTRIES",
-    "SIDE_MULTIPLE",
-    "UNLABELLED",
-    "FileSamples",
-    "Generated",
-    "Sample",
-    "Samples",
-    "Skipped",
-    "Transformed",
-    "collate",
-    "true_targets",
-]
-
 UNLABELLED = 255
 """The value of unlabelled pixels in class maps, and of pixels of things in stuff maps."""
 BAD_IMAGES = ("stop", "skip")

@@ -22,17 +22,6 @@ from res2net.images.transforms import TrainAugment, Transform
 from res2net.registry import Registry, task_modules
 from res2net.weights.records import Preprocessing
 
-__all__ = [
-    "SOURCES",
-    "DataSettings",
-    "DataSource",
-    "SourceBuilder",
-    "SourceReader",
-    "open_source",
-    "read_classes",
-    "subset_of",
-]
-
 
 @dataclass(frozen=True)
 class DataSource:

@@ -23,18 +23,6 @@ from res2net.errors import InputError, check_range
 from res2net.images.decode import Box, Jpeg
 from res2net.weights.records import Preprocessing
 
-__all__ = [
-    "TrainAugment",
-    "Transform",
-    "WithTruth",
-    "batch_mix",
-    "check_pair",
-    "check_whole",
-    "denormalise",
-    "eval_transform",
-    "train_transform",
-]
-
 Transform = Callable[..., Any]
 
 
@@ -163,6 +151,7 @@ class Normalise:
         self.mean, self.std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
 
     def __call__(self, image: Any, *target: Any) -> Any:
+        """Transform an image, and its target if there is one."""
         pixels = v2.functional.to_image(image) if isinstance(image, Image.Image) else image
         pixels = _in_channels(pixels, len(self.mean)).as_subclass(Tensor)
         if pixels.is_floating_point():
@@ -197,6 +186,7 @@ class Quick:
         self.probability: float | None = getattr(transform, "p", None)
 
     def __call__(self, image: Any, *target: Any) -> Any:
+        """Transform an image, and its target if there is one."""
         if not all(isinstance(value, int | float | str) for entries in target for value in entries.values()):
             return self.transform(image, *target)
         if self.probability is None or torch.rand(1) < self.probability:
@@ -212,6 +202,7 @@ class UnlessSized:
         self.size, self.transform = size, transform
 
     def __call__(self, image: Any, *target: Any) -> Any:
+        """Transform an image, and its target if there is one."""
         size = image.size if isinstance(image, Image.Image) else (image.shape[-1], image.shape[-2])
         if size == (self.size, self.size):
             return (image, *target) if target else image
@@ -238,6 +229,7 @@ class CutJpeg:
         self.resample = Image.Resampling[interpolation.upper()]
 
     def __call__(self, image: Any, *target: Any) -> Any:
+        """Transform an image, and its target if there is one."""
         if not isinstance(image, Jpeg):
             return self.decoded(image, *target)
         cut = image.cut(*self.where(image.size), self.resample)

@@ -10,8 +10,6 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Layout", "SplitOrder", "Step", "chain", "chain_backward"]
-
 Step: TypeAlias = Callable[[Tensor], Tensor]
 SplitOrder: TypeAlias = Literal["official", "paper", "arxiv-v1"]
 """Which split passes through: the last one in "official", the first one in "paper" and "arxiv-v1"."""

@@ -11,8 +11,6 @@ from torch import Tensor
 from res2net.errors import InputError, check_choice, check_range
 from res2net.kernels.chain import Layout, chain
 
-__all__ = ["ChainOptions", "check_folded", "folded_chain", "output_shape", "tap_major"]
-
 Act: TypeAlias = Literal["relu", "none"]
 PassThrough: TypeAlias = Literal["identity", "pool"]
 

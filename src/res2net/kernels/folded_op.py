@@ -12,8 +12,6 @@ from res2net.errors import InputError, check_choice
 from res2net.kernels.chain import Layout
 from res2net.kernels.folded import DEFAULTS, ChainOptions, check_folded, folded_chain, output_shape
 
-__all__ = ["BACKENDS", "Backend", "folded_chain_op", "triton_problem"]
-
 Backend: TypeAlias = Literal["reference", "triton"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 

@@ -14,8 +14,6 @@ from torch.nn import functional
 
 from res2net.kernels.chain import Layout, Step, chain, chain_backward
 
-__all__ = ["BatchNorm", "Convolution", "interior", "interior_recomputed"]
-
 
 class BatchNorm(NamedTuple):
     """The tensors `(C,)` and numbers of a batch normalisation in training."""
@@ -104,6 +102,7 @@ def interior_recomputed(
 
 
 def convolved(x: Tensor, convolution: Convolution) -> Tensor:
+    """Convolve without a bias."""
     weight, stride, padding, dilation, groups = convolution
     no_output_padding = (0,) * len(stride)
     return torch.convolution(x, weight, None, stride, padding, dilation, False, no_output_padding, groups)

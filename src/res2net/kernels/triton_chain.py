@@ -25,8 +25,6 @@ from res2net.errors import InputError
 from res2net.kernels.chain import Layout
 from res2net.kernels.folded import DEFAULTS, ChainOptions, check_folded, output_shape, tap_major
 
-__all__ = ["Blocks", "choose_blocks", "folded_chain_triton", "launches"]
-
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 INT32_ELEMENTS = 2**31
 """Tensors with at least this many elements need 64-bit addresses."""

@@ -19,8 +19,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from res2net.errors import InputError, check_range
 from res2net.nn.layers import check_positive
 
-__all__ = ["Counts", "Memory", "count", "count_memory", "format_count", "nearest_width", "without_weights"]
-
 
 @dataclass(frozen=True)
 class Counts:

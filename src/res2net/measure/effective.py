@@ -13,8 +13,6 @@ from res2net.errors import InputError
 from res2net.measure.receptive import HasFeatures, receptive_field, stage_fields
 from res2net.nn import evaluation
 
-__all__ = ["EffectiveField", "calibrate_norms", "effective_field"]
-
 CHUNK = 4
 """Number of images in a batch."""
 

@@ -10,8 +10,6 @@ from typing import TypeAlias
 
 from res2net.errors import InputError
 
-__all__ = ["PathCounts", "ReceptiveField", "chained_paths", "joined_paths", "mean_field"]
-
 PathCounts: TypeAlias = Mapping[int, int]
 """The exact number of paths for each receptive field in positions; empty where it is not known.
 

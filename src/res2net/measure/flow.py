@@ -16,8 +16,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["DROPS", "POINTWISE", "Flow", "Node", "Value", "is_activation", "is_norm", "record", "tensors"]
-
 IN_PLACE_TOO = ("relu", "silu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "elu", "mish", "clamp", "sigmoid")
 IN_PLACE = tuple(f"{name}_" for name in IN_PLACE_TOO)
 ARITHMETIC = tuple(f"__{sign}{name}__" for name in ("add", "mul", "sub") for sign in ("", "i", "r"))

@@ -21,8 +21,6 @@ from res2net.measure.flow import POINTWISE, Flow, Node, Value, record
 from res2net.nn import Res2Bottleneck, Res2Conv, SqueezeExcitation
 from res2net.nn.stem import SameAvgPool
 
-__all__ = ["HasFeatures", "ReceptiveField", "field_of", "receptive_field", "split_fields", "stage_fields"]
-
 SIDES = (256, 320, 384)
 """Sides of the input that a network is run with: all different, and divisible by most strides."""
 POOLS: dict[Any, Callable[..., nn.Module]] = {

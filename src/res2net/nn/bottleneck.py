@@ -22,8 +22,6 @@ from res2net.nn.layers import (
 )
 from res2net.nn.res2conv import Branch, Mode, PassThrough, Res2Conv
 
-__all__ = ["BlockOrder", "Res2Bottleneck"]
-
 BlockOrder: TypeAlias = Literal["conv-norm-act", "conv-act-norm"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

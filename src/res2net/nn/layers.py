@@ -11,22 +11,6 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
 
-__all__ = [
-    "Activation",
-    "IntOrTuple",
-    "LayerStyle",
-    "Norm",
-    "SqueezeExcitation",
-    "activation",
-    "check_positive",
-    "check_probability",
-    "conv",
-    "layer_class",
-    "norm_layer",
-    "per_dimension",
-    "stochastic_depth",
-]
-
 IntOrTuple: TypeAlias = int | tuple[int, ...]
 NormName: TypeAlias = Literal["batch", "instance", "group", "layer", "none"]
 Norm: TypeAlias = NormName | Callable[[int], nn.Module]

@@ -23,8 +23,6 @@ from res2net.nn.layers import (
     per_dimension,
 )
 
-__all__ = ["Branch", "Mode", "Order", "PassThrough", "Res2Conv"]
-
 Mode: TypeAlias = Literal["hierarchical", "stage"]
 Order: TypeAlias = Literal["conv-norm-act", "conv-act-norm", "norm-act-conv"]
 PassThrough: TypeAlias = Literal["identity", "pool", "conv"]

@@ -11,8 +11,6 @@ from res2net.errors import check_choice
 from res2net.nn.bottleneck import BlockOrder
 from res2net.nn.layers import Activation, Norm, activation, conv, layer_class, norm_layer
 
-__all__ = ["STEM_STRIDES", "SameAvgPool", "Shortcut", "Stem", "shortcut_layers", "stem_layers"]
-
 Stem: TypeAlias = Literal["conv7", "deep", "conv3"]
 """The stem of ResNet, that of v1b / d (three 3x3 convolutions), or that for small images (one)."""
 STEM_STRIDES: dict[Stem, int] = {"conv7": 4, "deep": 4, "conv3": 1}

@@ -10,8 +10,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from res2net.nn.bottleneck import Res2Bottleneck
 
-__all__ = ["evaluate_norms", "evaluation", "freeze_norms", "initialise"]
-
 
 def initialise(model: nn.Module, *, zero_init_last: bool = True) -> None:
     """Draw the initial weights of a network in place, as the published code does.

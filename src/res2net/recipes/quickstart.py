@@ -25,8 +25,6 @@ from res2net.task.base import backbone_of
 from res2net.tasks.classify.options import ClassifyOptions
 from res2net.tasks.classify.report import SIZES, accuracy_by_size, count_by_size, size_figure
 
-__all__ = ["MODELS", "SEEDS", "Comparison", "by_size", "compare", "quickstart", "verdict", "write_report"]
-
 
 @dataclass(frozen=True)
 class Comparison:

@@ -18,8 +18,6 @@ from res2net.report.images import as_array
 from res2net.report.style import INK, QUIET, WIDTH, clean, colour_bar, finish, legend, line_styles, new_figure
 from res2net.report.text import drawable, shorten
 
-__all__ = ["Fields", "fields_figure"]
-
 BARS = 48
 """Maximum number of bins along the axis, as far as `WIDTHS` allows."""
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -20,8 +20,6 @@ from res2net.report.style import DPI, render
 from res2net.report.tables import Table
 from res2net.weights import atomic_write
 
-__all__ = ["Report"]
-
 SMALL = 256
 """Images up to this side in pixels are stored as PNG, larger ones as JPEG."""
 CELL_SHARE = 0.55

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from res2net.errors import InputError
 
-__all__ = ["ImageLike", "as_array", "as_image", "fit", "image_table", "overlay"]
-
 ImageLike: TypeAlias = Tensor | Image.Image
 """A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow image."""
 

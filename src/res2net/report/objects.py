@@ -17,8 +17,6 @@ from res2net.report.images import ImageLike, as_array, as_image
 from res2net.report.palette import Colour, class_colour, shade
 from res2net.report.tags import Tag, draw_tags, line_width
 
-__all__ = ["draw_objects", "draw_segments"]
-
 SIDE = 640
 """Smaller images are enlarged by a whole number, at most to this side in pixels, so that names are legible."""
 CLEAR = 0.45

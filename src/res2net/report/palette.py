@@ -9,8 +9,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COUNT", "Colour", "class_colour", "ink_on", "shade"]
-
 Colour: TypeAlias = tuple[int, int, int]
 """Red, green and blue, 0..255."""
 

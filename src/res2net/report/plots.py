@@ -21,8 +21,6 @@ from res2net.report.images import as_array
 from res2net.report.style import INK, QUIET, WIDTH, clean, colour_bar, finish, legend, line_styles, new_figure, nothing
 from res2net.report.text import drawable, shorten, text_width
 
-__all__ = ["Panel", "Series", "Values", "confusion_matrix", "curve_panels", "curves", "lines_with_errors"]
-
 Values: TypeAlias = Tensor | NDArray[Any] | Sequence[Any]
 Series: TypeAlias = Mapping[str, tuple[Values, Values]]
 """Curves: names to x and y of equal length."""

@@ -15,8 +15,6 @@ from res2net.report.images import ImageLike, as_image, fit, overlay
 from res2net.report.style import DPI, INK, QUIET, WIDTH, finish, nothing
 from res2net.report.text import drawable, lines_of, quiet_fonts
 
-__all__ = ["captioned", "image_grid", "image_rows"]
-
 FINE = 2
 """Pixels of a sheet per pixel at `DPI`, so that it is sharp on high-resolution screens."""
 MARGIN = 6

@@ -16,23 +16,6 @@ from res2net.errors import check_choice
 from res2net.report.text import FAMILIES, drawable, fallbacks, quiet_fonts, shorten, text_width
 from res2net.weights import atomic_write
 
-__all__ = [
-    "DPI",
-    "INK",
-    "QUIET",
-    "WIDTH",
-    "ImageKind",
-    "clean",
-    "colour_bar",
-    "finish",
-    "legend",
-    "line_styles",
-    "new_figure",
-    "nothing",
-    "render",
-    "save_figure",
-]
-
 WIDTH = 7.0
 """Width of a figure in inches; 700 pixels at `DPI`."""
 DPI = 100

@@ -18,8 +18,6 @@ from rich.text import Text
 from res2net.errors import InputError, check_choice
 from res2net.report.text import printable
 
-__all__ = ["Cell", "Column", "Table"]
-
 Cell: TypeAlias = str | float | bool | None
 """The value of a cell, which can be a number of numpy. None and NaN are missing values."""
 

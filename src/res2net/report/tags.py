@@ -13,8 +13,6 @@ from PIL import Image, ImageDraw
 from res2net.report.palette import Colour, ink_on
 from res2net.report.text import pillow_font, shorten
 
-__all__ = ["Tag", "draw_tags", "line_width", "text_height"]
-
 SMALLEST = 11
 """Minimum text height in pixels; smaller text is not legible."""
 CROWD = 0.12

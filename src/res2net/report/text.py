@@ -14,18 +14,6 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-__all__ = [
-    "FAMILIES",
-    "drawable",
-    "fallbacks",
-    "lines_of",
-    "pillow_font",
-    "printable",
-    "quiet_fonts",
-    "shorten",
-    "text_width",
-]
-
 # The first comes with matplotlib; the others are used for scripts that it lacks, if they are installed.
 FAMILIES = (
     "DejaVu Sans",

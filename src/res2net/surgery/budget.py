@@ -20,8 +20,6 @@ from res2net.surgery.find import Absorbed
 from res2net.surgery.replace import Size, odd_kernel
 from res2net.surgery.spaces import Space
 
-__all__ = ["Budget", "Metric", "Unit", "solve"]
-
 Budget = Literal["parameters", "macs", "width"]
 Metric = Literal["parameters", "macs"]
 TOLERANCE = 1e-3

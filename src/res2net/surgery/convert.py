@@ -21,8 +21,6 @@ from res2net.surgery.plan import Choice, Options, describe, plan
 from res2net.surgery.replace import initialise_new, replacement, resized_neighbour
 from res2net.surgery.report import Conversion, Cost, Kept, Replaced
 
-__all__ = ["convert"]
-
 Inputs = tuple[Any, ...]
 Model = TypeVar("Model", bound=nn.Module)
 SIZES = {1: (1000,), 2: (224, 224), 3: (16, 112, 112)}

@@ -15,8 +15,6 @@ from torch.nn.modules.conv import _ConvNd
 from res2net.measure.flow import Flow, Node, Value, is_activation, is_norm
 from res2net.nn.layers import ActivationName, LayerStyle, activation
 
-__all__ = ["Absorbed", "Followers", "followers", "resized_norm", "style_of"]
-
 # Activations that can be applied twice without an effect, also after averaging their outputs.
 REPEATABLE = (nn.ReLU, nn.Hardtanh, nn.Identity)  # a ReLU6 is a Hardtanh
 FUNCTIONS: tuple[ActivationName, ...] = ("relu", "relu6", "silu", "mish", "hardswish")

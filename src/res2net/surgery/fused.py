@@ -14,19 +14,6 @@ from res2net.kernels.folded import Act
 from res2net.kernels.folded_op import Backend
 from res2net.surgery.kinds import CHANNELS_LAST, conv_like
 
-__all__ = [
-    "Chain",
-    "ConvAct",
-    "FoldedChain",
-    "FusedBottleneck",
-    "PackedConv",
-    "StageChain",
-    "folds",
-    "grouped",
-    "merges",
-    "packs",
-]
-
 onednn: Any = torch.ops.mkldnn
 LAYOUTS = 3
 """Number of input shapes for which weights are kept in an optimal layout."""

@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["CHANNELS_LAST", "conv_like", "is_plain", "padding_of"]
-
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 """The channels-last memory format by the number of dimensions of a tensor or weight."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

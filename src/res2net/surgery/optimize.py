@@ -32,8 +32,6 @@ from res2net.surgery.fused import (
 )
 from res2net.surgery.kinds import CHANNELS_LAST, is_plain
 
-__all__ = ["Kernels", "Target", "optimize"]
-
 Kernels = Literal["onednn", "torch", "triton", "reference"]
 Target = Literal["eager", "export"]
 Model = TypeVar("Model", bound=nn.Module)

@@ -20,8 +20,6 @@ from res2net.surgery.kinds import is_plain
 from res2net.surgery.report import Kept, Reason
 from res2net.surgery.spaces import Space, spaces
 
-__all__ = ["Choice", "Options", "describe", "is_chosen", "plan"]
-
 Choice: TypeAlias = str | Iterable[str] | Callable[[str, nn.Module], bool]
 """A selection of convolutions: patterns of names such as `"layer?.0.*"`, or a function of name and convolution."""
 

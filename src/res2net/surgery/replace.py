@@ -20,8 +20,6 @@ from res2net.nn.layers import LayerStyle, norm_layer
 from res2net.nn.layers import conv as new_conv
 from res2net.surgery.kinds import conv_like, padding_of
 
-__all__ = ["MultiScaleConv", "Size", "initialise_new", "odd_kernel", "replacement", "resized_neighbour"]
-
 
 def odd_kernel(conv: _ConvNd) -> tuple[int, ...]:
     """The kernel size of a replacement: that of the convolution, with one more where it is even."""

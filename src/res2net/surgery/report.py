@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Conversion", "Cost", "Kept", "Reason", "Replaced"]
-
 
 class Reason(Enum):
     """The reason why a convolution was not replaced."""

@@ -12,8 +12,6 @@ from torch.nn.modules.conv import _ConvNd
 from res2net.measure.flow import DROPS, POINTWISE, Flow, Node, Value, is_activation, is_norm
 from res2net.surgery.kinds import is_plain
 
-__all__ = ["Space", "spaces"]
-
 # Functions that treat channels independently, and so work with any number of channels.
 POOLS = tuple(f"{kind}_pool{dims}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for dims in (1, 2, 3))
 CHANNELWISE = POINTWISE | {*POOLS, "interpolate", "fn"}

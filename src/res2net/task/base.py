@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from res2net.report import Report
 
-__all__ = ["TASKS", "CreateBackbone", "Evaluation", "Scoring", "Task", "Turn", "backbone_of", "device_of", "frozen"]
-
 CreateBackbone = Callable[..., Backbone]
 """Makes the backbone that the user chose; takes `num_classes`, and where a task asks for them `in_channels` and
 `output_stride`."""

@@ -17,8 +17,6 @@ from res2net.images.decode import read_image
 from res2net.images.folder import list_images
 from res2net.report.images import as_image
 
-__all__ = ["IMAGES", "Inputs"]
-
 
 @dataclass(frozen=True)
 class Inputs:

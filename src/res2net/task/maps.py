@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from res2net.images.samples import UNLABELLED
 
-__all__ = ["Constant", "hard_pixels", "pixel_cross_entropy", "resized"]
-
 
 def pixel_cross_entropy(
     logits: Tensor,

@@ -15,8 +15,6 @@ from res2net.report.images import as_image
 from res2net.report.tables import Cell
 from res2net.weights import atomic_write
 
-__all__ = ["Prediction", "Result", "write_png"]
-
 
 class Result:
     """The result of a task for one input.

@@ -19,8 +19,6 @@ from res2net.errors import InputError, check_choice
 from res2net.weights.files import write_problem
 from res2net.weights.records import WeightRecord, records
 
-__all__ = ["cache_folder", "fetch", "recognise"]
-
 TIMEOUT = 30.0  # seconds without a byte
 WAITS = (1.0, 2.0, 4.0)  # seconds before each retry
 CHUNK = 1 << 18  # bytes

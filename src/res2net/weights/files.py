@@ -22,8 +22,6 @@ from torch import Tensor
 from res2net.errors import InputError, nearest
 from res2net.weights.pickles import RefusedError, read_pickle
 
-__all__ = ["Checkpoint", "atomic_write", "read_checkpoint", "save", "write_problem"]
-
 METADATA_KEY = "res2net"
 """The key in the header of a safetensors file under which our metadata is stored as JSON."""
 # Keys under which training programs store the tensors; averaged weights come first, as in timm.

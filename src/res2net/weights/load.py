@@ -17,8 +17,6 @@ from res2net.weights.files import Checkpoint
 from res2net.weights.formats import FORMATS, to_native
 from res2net.weights.records import WeightRecord
 
-__all__ = ["LoadReport", "check_usable", "describe", "inflate", "load", "why_unusable"]
-
 
 @dataclass(frozen=True)
 class LoadReport:

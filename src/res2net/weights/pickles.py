@@ -18,8 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["RefusedError", "read_pickle"]
-
 DEEPEST = 4
 """The deepest nesting of containers in a checkpoint; a container that contains itself is deeper."""
 TYPES = frozenset(("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1"))

@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from res2net.errors import InputError, check_choice, check_options, nearest
 
-__all__ = ["Interpolation", "Preprocessing", "WeightRecord", "find_record", "records"]
-
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 

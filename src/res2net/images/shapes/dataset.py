@@ -26,8 +26,6 @@ from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.images.transforms import TrainAugment
 from res2net.weights import Preprocessing
 
-__all__ = ["CLASS_NAMES", "KEYPOINTS", "LABELS", "SPLITS", "STUFF_NAMES", "Shapes", "shapes_source"]
-
 SPLITS = ("train", "val", "test")
 LENGTHS = (12_000, 2_000)
 """Numbers of training and validation images of the source `shapes` with image-level labels."""

@@ -11,8 +11,6 @@ from PIL import Image, ImageDraw
 from res2net.images.shapes.scene import WALL, Scene, Thing
 from res2net.images.shapes.textures import texture
 
-__all__ = ["Rendering", "render"]
-
 OVERSAMPLING = 4
 """Number of samples per pixel along x and along y, which are averaged."""
 FINEST = 3.0

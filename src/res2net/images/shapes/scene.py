@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from res2net.images.shapes.silhouettes import ANCHORS, OUTLINES, SILHOUETTES
 from res2net.images.shapes.textures import TEXTURES
 
-__all__ = ["CLASS_NAMES", "LARGEST", "SMALLEST", "WALL", "Pattern", "Scene", "Thing", "draw_scene"]
-
 CLASS_NAMES = tuple(f"{texture} {silhouette}" for silhouette in SILHOUETTES for texture in TEXTURES)
 SMALLEST, LARGEST = 0.06, 0.9
 """The longer side of a thing's box, as a share of the image's side."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ANCHORS", "KEYPOINTS", "OUTLINES", "SILHOUETTES"]
-
 Points = NDArray[np.float64]
 
 KEYPOINTS = ("centre", "top", "right", "bottom", "left")

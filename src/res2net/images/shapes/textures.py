@@ -7,8 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TEXTURES", "texture"]
-
 Array = NDArray[np.float32]
 Bits = NDArray[np.bool_]
 

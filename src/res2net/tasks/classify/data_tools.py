@@ -14,8 +14,6 @@ from res2net.images.sources import open_source
 from res2net.report import Column, Table
 from res2net.report.images import as_image
 
-__all__ = ["ClassesPart"]
-
 
 class ClassesPart(Part):
     """A data set with a class for each image."""

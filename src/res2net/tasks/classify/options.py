@@ -10,8 +10,6 @@ from res2net.options import check_ranges
 if TYPE_CHECKING:
     from res2net.images.transforms import TrainAugment
 
-__all__ = ["ClassifyOptions"]
-
 
 @dataclass(frozen=True)
 class ClassifyOptions:

@@ -14,8 +14,6 @@ from res2net.report import Column, Report, Table, confusion_matrix, lines_with_e
 from res2net.report.images import as_image
 from res2net.task.base import Evaluation
 
-__all__ = ["SIZES", "accuracy_by_size", "class_matrix", "count_by_size", "size_figure", "write_report"]
-
 HARDEST = 24
 """Images in a report, those with the largest loss."""
 SIZES = (0.06, 0.1, 0.16, 0.26, 0.42, 0.9)

@@ -12,8 +12,6 @@ from res2net.report import Column
 from res2net.report.tables import Cell
 from res2net.task.result import Result
 
-__all__ = ["ClassScores"]
-
 SHOWN = 3
 """Classes below a drawn image."""
 

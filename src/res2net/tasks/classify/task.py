@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from res2net.report import Report
 
-__all__ = ["ClassScores", "Classify", "ClassifyOptions"]
-
 TOP = 5
 """Classes in a prediction."""
 

@@ -34,8 +34,6 @@ from res2net.weights import Preprocessing
 if TYPE_CHECKING:
     from res2net.report import Report
 
-__all__ = ["ObjectTask", "keypoints_of", "size_table"]
-
 SHOWN = 12
 """Images in a report."""
 

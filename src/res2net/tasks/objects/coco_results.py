@@ -18,8 +18,6 @@ from res2net.images.keypoints import PIXEL_MIDDLE
 from res2net.tasks.objects.result import Objects
 from res2net.weights import atomic_write
 
-__all__ = ["category_numbers", "image_numbers", "listed_results", "write_results"]
-
 _NAMES = {"box": "bbox", "mask": "segmentation"}
 """The entries of an object that COCO has as they are, and what COCO calls them."""
 

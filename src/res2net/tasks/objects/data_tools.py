@@ -18,8 +18,6 @@ from res2net.tasks.objects.formats.masks import MaskFiles
 from res2net.tasks.objects.result import Objects
 from res2net.tasks.objects.segments import PanopticSegments
 
-__all__ = ["ObjectsPart"]
-
 SMALL, LARGE = 32**2, 96**2
 """COCO's thresholds of areas in square pixels: objects below the first are small, from the second on large."""
 RARE = ("crowds", "difficult objects", "labelled keypoints", "classes of stuff")

@@ -18,8 +18,6 @@ from res2net.images.shapes.dataset import Shapes
 from res2net.tasks.objects.base import ObjectTask
 from res2net.tasks.objects.heads.fixed import MAPS, FixedDetector
 
-__all__ = ["DetectionAgreement", "DetectorExporter", "compare_detections"]
-
 TOLERANCE = 1e-3
 """How far two numbers of the same detection may lie apart: boxes as a share of the image's longer side, scores and
 masks as they are, from 0 to 1, and scores of keypoints as a share of the largest in the image."""

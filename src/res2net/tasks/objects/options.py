@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from res2net.task.base import Task
     from res2net.task.result import Prediction
 
-__all__ = ["ObjectEvalOptions", "ObjectOptions", "ObjectPredictOptions"]
-
 
 @dataclass(frozen=True)
 class ObjectOptions:

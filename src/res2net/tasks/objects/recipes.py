@@ -7,8 +7,6 @@ from typing import Any
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.tasks.objects.heads.options import DetectorOptions
 
-__all__ = ["OVERFIT_HEAD", "USUAL", "coco_run", "small_head", "steps"]
-
 WARMUP = 500 / (118_287 // 16)
 """Epochs of COCO's training split in which there are 500 updates."""
 

@@ -19,8 +19,6 @@ from res2net.report.objects import draw_objects
 from res2net.report.tables import Cell
 from res2net.task.result import Result
 
-__all__ = ["Objects"]
-
 
 @dataclass(eq=False)
 class Objects(Result):

@@ -22,8 +22,6 @@ from res2net.report.objects import draw_segments
 from res2net.report.tables import Cell
 from res2net.task.result import Result
 
-__all__ = ["PanopticSegments", "Segment", "segments_from_coco", "segments_to_coco"]
-
 BASE = 256
 """The id of a colour is R + 256 G + 256^2 B."""
 

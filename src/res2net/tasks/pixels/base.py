@@ -24,8 +24,6 @@ from res2net.tasks.pixels.transforms import PixelTransform, pixel_eval_transform
 if TYPE_CHECKING:
     from res2net.report import Report
 
-__all__ = ["PixelTask", "averaged", "constant", "create_encoder", "few_samples", "sliding_window", "without_looking"]
-
 SHOWN = 8
 """Maximum number of validation images in a report."""
 BATCH_PIXELS = 1 << 22

@@ -39,8 +39,6 @@ from res2net.tasks.pixels.formats.classes import numbered
 from res2net.tasks.pixels.formats.images import PixelImages, PixelSurvey, good_images
 from res2net.tasks.pixels.formats.open import PIXEL_FORMATS, likely_pixel_formats, read_pixel_splits
 
-__all__ = ["PixelsPart", "PrepareArguments", "prepare"]
-
 NEAR_TO_FAR = "viridis_r"
 
 

@@ -12,8 +12,6 @@ from res2net.errors import InputError
 from res2net.export.exporter import Exporter
 from res2net.tasks.pixels.base import PixelTask
 
-__all__ = ["FixedPixels", "PixelExporter"]
-
 
 class PixelExporter(Exporter):
     """Exports a network with a map of logits for a fixed image size; smaller images are padded, larger ones resized."""

@@ -15,8 +15,6 @@ from res2net.images.joint_transforms import ObjectTransform, color_changes
 from res2net.images.samples import Sample
 from res2net.weights.records import Preprocessing
 
-__all__ = ["UNKNOWN", "PixelTransform", "pixel_eval_transform", "pixel_train_transform"]
-
 UNKNOWN = {"semantic": 255, "saliency": 255, "depth": 0, "object": 255}
 """By label, the value of pixels of which nothing is known, such as those outside of the image."""
 

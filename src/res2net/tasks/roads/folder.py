@@ -26,8 +26,6 @@ from res2net.tasks.pixels.formats.codings import turned
 from res2net.tasks.pixels.formats.images import size_fault
 from res2net.tasks.roads.graph import RoadGraph, graph_of_mask
 
-__all__ = ["ROAD_CLASSES", "geojson", "nodes_and_edges", "read_roads"]
-
 ROAD_CLASSES = ("road",)
 """The only class."""
 HOW = "a folder with the folders images and graphs (or masks)"

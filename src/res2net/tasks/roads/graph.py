@@ -13,8 +13,6 @@ from PIL import Image, ImageDraw
 
 from res2net.optional import needs
 
-__all__ = ["Polyline", "RoadGraph", "graph_of_mask", "junction_map", "road_map", "without_spurs"]
-
 Points = NDArray[np.float64]
 
 

@@ -20,8 +20,6 @@ from res2net.tasks.roads.graph import Polyline, RoadGraph, road_map
 if TYPE_CHECKING:
     import networkx as nx
 
-__all__ = ["RoadMetric"]
-
 SAME_ARM = np.pi / 2
 """Roads that leave two junctions agree where their directions differ by less (the published code)."""
 REACH = 20.0

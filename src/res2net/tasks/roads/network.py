@@ -14,8 +14,6 @@ from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.task.maps import resized
 
-__all__ = ["MARGIN", "RoadNetwork", "explored_in_tiles", "road_losses"]
-
 SIDES = 4
 """Maximum number of stages that are used, the last ones."""
 RARE = 0.01

@@ -8,8 +8,6 @@ from typing import ClassVar, Literal, get_args
 
 from res2net.options import check_literals, check_ranges
 
-__all__ = ["TRACINGS", "RoadsOptions", "Tracing"]
-
 Tracing = Literal["next-point", "skeleton"]
 """How a graph is traced."""
 TRACINGS: tuple[Tracing, ...] = get_args(Tracing)

@@ -20,8 +20,6 @@ from res2net.tasks.roads.folder import geojson, nodes_and_edges
 from res2net.tasks.roads.graph import RoadGraph
 from res2net.weights import atomic_write
 
-__all__ = ["RoadResult", "draw_roads"]
-
 SIDE = 640
 """Smaller images are enlarged by a whole number to at most so many pixels."""
 ROAD = (255, 120, 0)

@@ -24,8 +24,6 @@ from res2net.images.transforms import Normalise
 from res2net.tasks.roads.graph import Polyline, RoadGraph, junction_map, road_map
 from res2net.weights import Preprocessing
 
-__all__ = ["MIN_DISTANCE", "WALKED_WIDTH", "RoadEvalTransform", "RoadTransform", "StepSampler", "window_origin"]
-
 WALKED_WIDTH = 2
 """Width of the lines that were walked, pixels."""
 AT_JUNCTION = 0.4

@@ -21,8 +21,6 @@ from res2net.tasks.roads.folder import ROAD_CLASSES
 from res2net.tasks.roads.graph import RoadGraph
 from res2net.weights import Preprocessing
 
-__all__ = ["RoadScenes", "Street", "Town", "draw_town", "render_town", "road_source"]
-
 PIECE = 6.0
 """Length of the straight pieces of a bent street, metres."""
 SURFACES: tuple[Colour, ...] = ((0.36, 0.36, 0.38), (0.46, 0.46, 0.46), (0.58, 0.57, 0.55), (0.55, 0.48, 0.40))

@@ -24,14 +24,11 @@ from res2net.tasks.roads.network import RoadNetwork, explored_in_tiles, road_los
 from res2net.tasks.roads.options import TRACINGS, RoadsOptions
 from res2net.tasks.roads.result import RoadResult
 from res2net.tasks.roads.samples import RoadEvalTransform, RoadTransform, StepSampler
-from res2net.tasks.roads.synthetic import RoadScenes
 from res2net.tasks.roads.tracing import trace_roads
 
 if TYPE_CHECKING:
     from res2net.report import Report
     from res2net.tasks.roads.metric import RoadMetric
-
-__all__ = ["RoadResult", "RoadScenes", "Roads", "RoadsExporter", "RoadsOptions"]
 
 TILE = 1024
 """Side of the pieces in which larger images are seen, pixels."""

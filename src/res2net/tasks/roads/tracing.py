@@ -17,8 +17,6 @@ from res2net.tasks.roads.network import RoadNetwork
 from res2net.tasks.roads.options import RoadsOptions
 from res2net.tasks.roads.samples import MIN_DISTANCE, WALKED_WIDTH, window_origin
 
-__all__ = ["trace_roads"]
-
 Points = NDArray[np.float64]
 Map = NDArray[np.float32]
 

@@ -22,8 +22,6 @@ from res2net.images.sources import DataSettings, DataSource, subset_of
 from res2net.images.transforms import Normalise
 from res2net.weights.records import Preprocessing
 
-__all__ = ["PAIR_NAMES", "Backwards", "ImagePairs", "PairTransform", "read_pairs", "unit"]
-
 PAIR_NAMES = ("image",)
 """The entry of a target, which stands for the names of classes, too."""
 VALIDATION = ("val", "test")

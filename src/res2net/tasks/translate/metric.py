@@ -15,8 +15,6 @@ from torchmetrics.functional.image import (
 
 from res2net.errors import InputError
 
-__all__ = ["ImageSimilarity"]
-
 MIN_SIDES = {"SSIM": 11, "VIF": 41}
 """Pixels of the shorter side from which a measure is defined: of its windows, in all of its resolutions."""
 MAX_PSNR = 100.0

@@ -20,8 +20,6 @@ from res2net.nn.layers import Norm, check_positive, conv, norm_layer
 from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork
 from res2net.tasks.translate.options import AdversarialLoss
 
-__all__ = ["Generator", "ImageDecoder", "PatchDiscriminator", "adversarial_loss"]
-
 MIN_CHANNELS = 16
 """Minimum number of channels of a map."""
 NORM: Norm = "instance"

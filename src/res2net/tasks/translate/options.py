@@ -8,8 +8,6 @@ from typing import ClassVar, Literal
 from res2net.errors import InputError
 from res2net.options import check_literals, check_ranges
 
-__all__ = ["AdversarialLoss", "TranslateOptions"]
-
 AdversarialLoss = Literal["least-squares", "cross-entropy"]
 """The loss by which a generator and its discriminator learn from each other."""
 

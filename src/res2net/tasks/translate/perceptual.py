@@ -13,8 +13,6 @@ from res2net.errors import InputError
 from res2net.weights import Preprocessing, read_checkpoint
 from res2net.zoo import load_model, preprocessing_of
 
-__all__ = ["PerceptualDistance", "perceptual_distance"]
-
 VGG = "vgg16"
 VGG_MAPS = (3, 8, 15, 22)
 """The layers of torchvision's VGG-16 that Johnson et al. compare: relu1_2, relu2_2, relu3_3 and relu4_3."""

@@ -16,8 +16,6 @@ from res2net.report.images import image_table
 from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
 
-__all__ = ["TranslatedImage"]
-
 
 @dataclass(eq=False)
 class TranslatedImage(Result):

@@ -26,8 +26,6 @@ from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.tasks.translate.data import PAIR_NAMES
 from res2net.weights.records import Preprocessing
 
-__all__ = ["ShapeMasks", "shape_masks_source"]
-
 SIZE = 64
 """Pixels of a side."""
 PERIOD = 0.125

@@ -26,15 +26,12 @@ from res2net.tasks.translate.network import Generator, ImageDecoder, PatchDiscri
 from res2net.tasks.translate.options import TranslateOptions
 from res2net.tasks.translate.perceptual import PerceptualDistance, perceptual_distance
 from res2net.tasks.translate.result import TranslatedImage
-from res2net.tasks.translate.synthetic import ShapeMasks
 from res2net.weights import Preprocessing
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
     from res2net.report import Report
-
-__all__ = ["ShapeMasks", "Translate", "TranslateExporter", "TranslateOptions", "TranslatedImage"]
 
 CHANNELS = 3
 """Channels of the images that are made."""

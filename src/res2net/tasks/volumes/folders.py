@@ -22,8 +22,6 @@ from res2net.tasks.volumes.nifti import (
 )
 from res2net.weights import Preprocessing
 
-__all__ = ["VolumeFiles", "read_volumes"]
-
 PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("images", "masks"))
 """Folders of scans and of their labels, by the names of the files, which are the same but for `_0000`."""
 

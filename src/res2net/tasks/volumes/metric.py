@@ -12,8 +12,6 @@ from torchmetrics import Metric
 
 from res2net.tasks.volumes.nifti import needs_volumes
 
-__all__ = ["VolumeScores", "volume_dice", "volume_hausdorff"]
-
 PERCENTILE = 95.0
 
 

@@ -13,8 +13,6 @@ from res2net.errors import InputError, check_range
 from res2net.nn import Res2Bottleneck, initialise
 from res2net.nn.layers import activation, conv, norm_layer
 
-__all__ = ["UNetDecoder", "VolumeNetwork", "neighbouring_slices"]
-
 MIN_CHANNELS = 8
 """Minimum number of channels of a level of the decoder."""
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}

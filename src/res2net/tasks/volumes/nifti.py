@@ -23,18 +23,6 @@ from res2net.images.folder import list_files
 from res2net.optional import needs, quiet
 from res2net.weights import atomic_write
 
-__all__ = [
-    "ENDINGS",
-    "Volume",
-    "lies_elsewhere",
-    "list_volumes",
-    "needs_volumes",
-    "read_label_map",
-    "read_volume",
-    "volume_name",
-    "write_label_map",
-]
-
 ENDINGS = (".nii.gz", ".nii")
 UNITS = {"meter": 1000.0, "micron": 0.001}
 """Millimetres per unit, by nibabel's names."""

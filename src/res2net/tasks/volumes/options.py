@@ -8,8 +8,6 @@ from typing import ClassVar
 from res2net.errors import InputError
 from res2net.options import check_ranges
 
-__all__ = ["VolumesOptions"]
-
 
 @dataclass(frozen=True)
 class VolumesOptions:

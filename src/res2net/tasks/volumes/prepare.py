@@ -15,16 +15,6 @@ from torch.utils.data import Dataset
 from res2net.images.samples import Sample, Samples, Skipped, Transformed
 from res2net.tasks.volumes.nifti import Volume, bad_volume
 
-__all__ = [
-    "PatchAugment",
-    "Patches",
-    "PrepareVolume",
-    "central_patch",
-    "resampled",
-    "usual_intensities",
-    "usual_spacing",
-]
-
 SURVEYED = 24
 """Training volumes, at most, from which the usual spacing and intensities are taken."""
 PERCENTILES = (0.005, 0.995)

@@ -22,8 +22,6 @@ from res2net.task.inputs import Inputs
 from res2net.task.result import Result
 from res2net.tasks.volumes.nifti import ENDINGS, Volume, list_volumes, read_volume, write_label_map
 
-__all__ = ["LabelVolume", "VolumeInputs"]
-
 SIDE = 400
 """Pixels of the longer side of a slice."""
 GAP = 4

@@ -15,8 +15,6 @@ from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.tasks.volumes.nifti import Volume
 from res2net.weights import Preprocessing
 
-__all__ = ["CLASSES", "Bodies", "bodies_source", "draw_body"]
-
 Array = NDArray[np.float32]
 
 CLASSES = ("background", "liver", "spleen", "kidney", "tumour")

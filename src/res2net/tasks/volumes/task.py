@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from res2net.report import Report
 
-__all__ = ["LabelVolume", "Volumes", "VolumesExporter", "VolumesOptions"]
-
 WINDOWS = 4
 """Windows of a volume that the network sees at a time."""
 SHOWN = 4

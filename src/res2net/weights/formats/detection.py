@@ -7,8 +7,6 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.weights.formats.rename import BLOCK, FORMATS, Format, Pairs, Tensors, is_res2net, translate
 
-__all__: list[str] = []
-
 _THEIR_BLOCK = "res{stage+1}.{block}"
 _DETECTRON2: Pairs = [
     ("conv1.{rest}", "stem.conv1.{rest}"),

@@ -7,8 +7,6 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.weights.formats.rename import BLOCK, FORMATS, Format, Pairs, Tensors, is_res2net, translate
 
-__all__: list[str] = []
-
 _PARTS = ("conv{index}", "bn{index}", "convs.{index}", "bns.{index}", "downsample.{index}")
 _LAYERS = tuple(f"{BLOCK}.{part}.{{rest}}" for part in _PARTS)
 

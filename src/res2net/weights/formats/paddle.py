@@ -9,8 +9,6 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.weights.formats.rename import BLOCK, FORMATS, Format, Pairs, Tensors, is_res2net, translate
 
-__all__: list[str] = []
-
 _LETTERED = 6
 """Blocks of the third stage that are named by letters; in networks with more, they have numbers."""
 _STATISTICS = {"weight": "weight", "bias": "bias", "running_mean": "_mean", "running_var": "_variance"}

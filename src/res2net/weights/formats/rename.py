@@ -12,8 +12,6 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.registry import Registry
 
-__all__ = ["BLOCK", "FORMATS", "Format", "Pairs", "Tensors", "is_res2net", "translate"]
-
 Tensors: TypeAlias = Mapping[str, Tensor]
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 Computed: TypeAlias = Mapping[str, Callable[[re.Match[str]], str]]

@@ -19,8 +19,6 @@ from res2net.tasks.objects.formats.collect import numbers
 if TYPE_CHECKING:
     from res2net.engine.predict import InputSamples
 
-__all__ = ["BoxedInputs", "BoxedSamples", "ObjectBox", "image_numbers", "read_boxes"]
-
 
 @dataclass(frozen=True)
 class ObjectBox:

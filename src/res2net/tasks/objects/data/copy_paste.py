@@ -21,8 +21,6 @@ from res2net.images.joint_geometry import as_kind_of, image_size, kept_objects
 from res2net.images.joint_transforms import ObjectTransform
 from res2net.images.samples import OBJECT_ENTRIES, UNLABELLED, Sample, Samples, Skipped, Transformed
 
-__all__ = ["CopyPaste", "pasted"]
-
 MIN_PIXELS = 10
 """Partly covered objects with fewer visible pixels are dropped."""
 

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Literal
 from res2net.errors import InputError
 from res2net.tasks.objects.options import ObjectEvalOptions, ObjectOptions, ObjectPredictOptions
 
-__all__ = ["DetectOptions", "EvalOptions", "PredictOptions"]
-
 
 @dataclass(frozen=True)
 class DetectOptions(ObjectOptions):

@@ -19,8 +19,6 @@ from res2net.weights import Preprocessing
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-__all__ = ["Detect", "DetectOptions"]
-
 _HEADLINES = {
     "coco": ("box_AP", "box_AP50"),
     "voc07": ("box_AP50_11_point", "box_AP50_area"),

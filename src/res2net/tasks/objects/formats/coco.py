@@ -22,8 +22,6 @@ from res2net.tasks.objects.formats.collect import Collector, files_below, number
 from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles, StuffFiles, pack_rle, polygon_fault
 
-__all__ = ["CocoFile", "find_files", "read_coco", "xyxy"]
-
 _KINDS = {"instances": "instances_", "keypoints": "person_keypoints_", "panoptic": "panoptic_"}
 _OTHERS = ("captions_", "stuff_", "image_info_", "deviantart_")
 _EXPORTED = "_annotations.coco.json"

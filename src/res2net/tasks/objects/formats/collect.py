@@ -15,8 +15,6 @@ from res2net.images.keypoints import PIXEL_MIDDLE, Keypoints
 from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks
 
-__all__ = ["SLACK", "Collector", "files_below", "numbers", "text_lines", "whole_size"]
-
 SLACK = 1.0
 """Tolerance in pixels for boxes and keypoints outside of their image, since programs round in different ways."""
 

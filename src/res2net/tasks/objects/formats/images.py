@@ -20,8 +20,6 @@ from res2net.images.keypoints import Keypoints
 from res2net.images.samples import Sample
 from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks, StuffFiles
 
-__all__ = ["LABELS", "Annotations", "ObjectImages"]
-
 LABELS = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult", "semantic")
 """All possible target entries; see `ObjectImages`."""
 

@@ -15,8 +15,6 @@ from PIL import Image
 from res2net.images.decode import BadImage
 from res2net.images.samples import UNLABELLED
 
-__all__ = ["MaskFiles", "PackedMasks", "StuffFiles", "pack_rle", "polygon_fault", "read_ids"]
-
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
 
 

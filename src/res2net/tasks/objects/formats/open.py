@@ -18,8 +18,6 @@ from res2net.tasks.objects.formats.penn_fudan import has_penn_fudan, read_penn_f
 from res2net.tasks.objects.formats.voc import has_voc, read_voc
 from res2net.tasks.objects.formats.yolo import has_yolo, read_yolo
 
-__all__ = ["OBJECT_FORMATS", "ObjectFormat", "find_formats", "open_objects", "read_objects"]
-
 _BOXES = ("boxes", "labels", "crowd", "area", "difficult")
 _MASKS = (*_BOXES, "masks")
 

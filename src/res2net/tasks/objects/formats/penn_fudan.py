@@ -17,8 +17,6 @@ from res2net.tasks.objects.formats.collect import Collector, files_below
 from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles, read_ids
 
-__all__ = ["has_penn_fudan", "read_penn_fudan"]
-
 _IMAGES = ("PNGImages", "Images", "images")
 
 

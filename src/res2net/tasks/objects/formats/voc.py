@@ -19,8 +19,6 @@ from res2net.images.faults import AnnotationReport
 from res2net.tasks.objects.formats.collect import Collector, files_below, text_lines, whole_size
 from res2net.tasks.objects.formats.images import Annotations
 
-__all__ = ["VOC_CLASSES", "has_voc", "parse_xml", "read_voc"]
-
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
     *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),

@@ -21,8 +21,6 @@ from res2net.images.folder import list_images
 from res2net.tasks.objects.formats.collect import Collector, text_lines
 from res2net.tasks.objects.formats.images import Annotations
 
-__all__ = ["has_yolo", "read_yolo"]
-
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
 _NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "labels/train/classes.txt", "train/labels/classes.txt")
 

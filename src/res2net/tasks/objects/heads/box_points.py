@@ -13,8 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["points_in_boxes"]
-
 GRID = 112
 """Grid points along each side of a box: two per value of a 56 x 56 heat map."""
 CANDIDATES = 4

@@ -19,8 +19,6 @@ from res2net.tasks.objects.heads.regions import RegionHeads, SecondStage, Sizes
 from res2net.tasks.objects.heads.selection import MIN_SIDE
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
 
-__all__ = ["CascadeHeads", "cascade_rcnn"]
-
 MATCHES = (0.5, 0.6, 0.7)
 """Minimum intersection over union of a region and an object to be matched, for each step."""
 BOX_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))

@@ -23,8 +23,6 @@ from res2net.tasks.objects.heads.regions import grid_anchors
 from res2net.tasks.objects.heads.selection import best_detections, clipped
 from res2net.tasks.objects.heads.two_stage import PyramidNeck
 
-__all__ = ["FCOS", "Dense", "RetinaNet", "build_fcos", "build_retinanet"]
-
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 """Aspect ratios (height / width) of RetinaNet's anchors."""
 OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))

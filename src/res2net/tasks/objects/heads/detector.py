@@ -11,8 +11,6 @@ from res2net.errors import InputError
 from res2net.registry import Registry
 from res2net.tasks.objects.heads.options import DetectorOptions
 
-__all__ = ["DETECTORS", "Build", "Detector", "build_detector"]
-
 
 class Detector(nn.Module):
     """A network that finds objects in images.

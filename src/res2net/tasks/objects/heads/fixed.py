@@ -14,8 +14,6 @@ from res2net.errors import InputError
 from res2net.tasks.objects.heads.detector import Detector
 from res2net.tasks.objects.heads.selection import MIN_SIDE
 
-__all__ = ["MAPS", "FixedDetector"]
-
 MAPS = ("semantic",)
 """Outputs that belong to the whole image, `(N, C, *size)`, rather than to a detection."""
 

@@ -7,8 +7,6 @@ from typing import ClassVar
 
 from res2net.errors import InputError, check_range
 
-__all__ = ["DetectorOptions"]
-
 
 @dataclass(frozen=True)
 class DetectorOptions:

@@ -18,8 +18,6 @@ from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.regions import RegionHeads, SecondStage, region_pool
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage, region_proposals
 
-__all__ = ["LastStage", "OneMap", "add_masks", "box_heads", "faster_rcnn", "faster_rcnn_c4", "on_pyramid"]
-
 BOX_SIZE = 7
 """Side of the pooled features of a region on a pyramid."""
 CLOSER_SIZE = 14

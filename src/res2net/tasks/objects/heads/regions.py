@@ -21,8 +21,6 @@ from torchvision.ops.poolers import LevelMapper
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.selection import best_detections, best_of, clipped, suppressed
 
-__all__ = ["RegionHeads", "SecondStage", "Sizes", "grid_anchors", "propose", "region_pool"]
-
 Sizes = list[tuple[int, int]]
 """(height, width) of each image."""
 POSITIVE_FRACTION = 0.25

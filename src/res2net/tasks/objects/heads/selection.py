@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image, nms
 
-__all__ = ["CANDIDATES", "MIN_SIDE", "best_detections", "best_of", "clipped", "suppressed"]
-
 MIN_SIDE = 1e-2
 """Minimum side of a detection, in pixels."""
 

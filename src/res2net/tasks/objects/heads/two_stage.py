@@ -25,8 +25,6 @@ from res2net.tasks.objects.heads.detector import Detector
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.regions import SecondStage, propose
 
-__all__ = ["PyramidNeck", "TwoStage", "region_proposals"]
-
 PAPER_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
 """Sides of the anchors in pixels, on a single map."""
 ASPECT_RATIOS = (0.5, 1.0, 2.0)

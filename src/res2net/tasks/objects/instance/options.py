@@ -8,8 +8,6 @@ from typing import ClassVar, Literal
 from res2net.errors import check_range
 from res2net.tasks.objects.options import ObjectEvalOptions, ObjectOptions, ObjectPredictOptions
 
-__all__ = ["EvalOptions", "InstanceOptions", "PredictOptions"]
-
 
 @dataclass(frozen=True)
 class InstanceOptions(ObjectOptions):

@@ -15,8 +15,6 @@ from res2net.tasks.objects.instance.options import InstanceOptions
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-__all__ = ["Instance", "InstanceOptions"]
-
 
 @TASKS.register("instance")
 class Instance(ObjectTask):

@@ -24,8 +24,6 @@ from res2net.images.joint_geometry import image_size
 from res2net.images.keypoints import mirrored_order
 from res2net.images.samples import Sample, Samples, true_targets
 
-__all__ = ["PADDING", "CropAugment", "PersonCrops", "crop_image", "crop_matrix", "inverse_matrix", "move_points"]
-
 PADDING = 1.25
 """How much larger than its box a person's crop is, along each side."""
 

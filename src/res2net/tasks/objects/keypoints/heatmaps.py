@@ -13,8 +13,6 @@ from res2net.errors import InputError, check_choice, check_range
 from res2net.images.keypoints import mirrored_order
 from res2net.tasks.objects.keypoints.crops import move_points
 
-__all__ = ["REFINEMENTS", "HeatmapCodec", "flip_back", "flip_test"]
-
 REACH = 3.0
 """How far from its centre a Gaussian is drawn, in standard deviations."""
 REFINEMENTS = {"none": 0, "quarter": 1, "taylor": 2}

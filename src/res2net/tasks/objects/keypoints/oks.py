@@ -15,8 +15,6 @@ from res2net.tasks.objects.keypoints.poses import oks_nms
 from res2net.tasks.objects.metrics.coco import CocoMetric, area_of, rows
 from res2net.tasks.objects.metrics.image_metric import entry, object_entries, pairs
 
-__all__ = ["BOXES", "COCO_SIGMAS", "OksAP", "PersonOksAP"]
-
 BOXES = ("ground truth", "detected")
 """Whose boxes the keypoints were looked for in."""
 

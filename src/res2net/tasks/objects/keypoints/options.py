@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from res2net.task.base import Task
     from res2net.task.result import Prediction
 
-__all__ = ["EvalOptions", "KeypointsOptions", "PredictOptions"]
-
 
 @dataclass(frozen=True)
 class KeypointsOptions(ObjectOptions):

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["SAME_POSE", "oks_nms", "pose_similarity"]
-
 SAME_POSE = 0.9
 """Similarity above which two poses are the same one (the published code of SimpleBaseline)."""
 

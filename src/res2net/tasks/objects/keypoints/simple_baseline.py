@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 
-__all__ = ["STRIDE", "SimpleBaseline", "heatmap_loss"]
-
 STRIDE = 4
 """Pixels of the image for each of a heat map, unless asked for otherwise."""
 STD = 0.001

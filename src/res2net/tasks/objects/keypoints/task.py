@@ -24,8 +24,6 @@ from res2net.weights import Preprocessing
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-__all__ = ["Keypoints", "KeypointsOptions"]
-
 
 @TASKS.register("keypoints")
 class Keypoints(ObjectTask):

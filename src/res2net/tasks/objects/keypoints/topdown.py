@@ -27,8 +27,6 @@ from res2net.weights import Preprocessing
 if TYPE_CHECKING:
     from res2net.tasks.objects.keypoints.oks import PersonOksAP
 
-__all__ = ["SEEN", "UNNAMED", "TopDown", "codec_of"]
-
 SEEN = 0.2
 """Keypoints with a lower value in their heat map do not count in the score of an object (the published code)."""
 UNNAMED = "object"

@@ -17,8 +17,6 @@ from res2net.errors import InputError, check_choice
 from res2net.images.run_lengths import run_lengths
 from res2net.tasks.objects.metrics.image_metric import ImageMetric, object_entries, objects_entry, pairs
 
-__all__ = ["KINDS", "CocoAP", "CocoMetric", "area_of", "rows"]
-
 KINDS = {"bbox": "box", "segm": "mask"}
 """What can be evaluated, by COCO's name, and the prefix of its metrics."""
 ENTRIES = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}

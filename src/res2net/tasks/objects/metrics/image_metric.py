@@ -14,8 +14,6 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from res2net.errors import InputError
 
-__all__ = ["ImageMetric", "entry", "object_entries", "objects_entry", "pairs"]
-
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
 

@@ -13,8 +13,6 @@ from torchvision.ops import box_iou
 
 from res2net.tasks.objects.metrics.image_metric import ImageMetric, object_entries, objects_entry, pairs
 
-__all__ = ["VocAP", "area_below", "mean_of_levels"]
-
 OVERLAP = 0.5
 """Minimum IoU of a detection and its object."""
 LEVELS = np.linspace(0, 1, 11)

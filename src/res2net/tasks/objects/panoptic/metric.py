@@ -14,8 +14,6 @@ from res2net.errors import InputError
 from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.metrics.image_metric import ImageMetric, entry, object_entries, pairs
 
-__all__ = ["PanopticQuality", "segments_of"]
-
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 

@@ -8,8 +8,6 @@ from typing import ClassVar, Literal
 from res2net.errors import check_range
 from res2net.tasks.objects.options import ObjectOptions
 
-__all__ = ["PanopticOptions"]
-
 
 @dataclass(frozen=True)
 class PanopticOptions(ObjectOptions):

@@ -24,8 +24,6 @@ from res2net.tasks.objects.heads.rcnn import faster_rcnn
 from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
 from res2net.tasks.objects.segments import Segment
 
-__all__ = ["SEMANTIC_WEIGHT", "PanopticFPN", "SemanticBranch", "merge_segments", "panoptic_fpn", "semantic_target"]
-
 SEMANTIC_WEIGHT = 0.5
 """Weight of the loss of stuff beside those of things (section 4.1 of the paper; 0.5 or 0.75 there)."""
 GROUPS = 32

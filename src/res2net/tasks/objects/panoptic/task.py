@@ -22,8 +22,6 @@ from res2net.tasks.objects.segments import PanopticSegments, Segment
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-__all__ = ["Panoptic", "PanopticOptions"]
-
 
 @TASKS.register("panoptic")
 class Panoptic(ObjectTask):

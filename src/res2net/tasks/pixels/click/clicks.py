@@ -19,18 +19,6 @@ from res2net.images.samples import Sample, Samples, true_targets
 from res2net.images.transforms import Transform
 from res2net.tasks.objects.formats import ObjectImages
 
-__all__ = [
-    "GOALS",
-    "WATCHED",
-    "ClickViews",
-    "Clicked",
-    "SingleObjects",
-    "check_click",
-    "clicks_tensor",
-    "next_click",
-    "parse_click",
-]
-
 GOALS = (85, 90)
 """The IoUs, in percent, up to which clicks are counted."""
 WATCHED = (1, 3, 5)

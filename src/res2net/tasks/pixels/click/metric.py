@@ -13,8 +13,6 @@ from torchmetrics import Metric
 from res2net.errors import InputError
 from res2net.tasks.pixels.click.clicks import GOALS, WATCHED
 
-__all__ = ["ClicksToIoU"]
-
 MAX_CLICKS = 20
 """Maximum number of clicks on an object; one that never reaches a goal counts as so many (Xu et al., CVPR 2016)."""
 

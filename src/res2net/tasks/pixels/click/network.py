@@ -25,15 +25,6 @@ from res2net.tasks.pixels.base import few_samples, without_looking
 from res2net.tasks.pixels.heads.binary_losses import pixel_losses
 from res2net.tasks.pixels.heads.network import Decoder, PixelNetwork, stage_of_stride
 
-__all__ = [
-    "FirstClickBranch",
-    "FirstClickNetwork",
-    "click_maps",
-    "click_squares",
-    "clicked_cross_entropy",
-    "distance_cross_entropy",
-]
-
 DETAIL_STRIDE = 4
 STEPS = 3
 """Convolutions of each half of the branch."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from res2net.task.base import Task
     from res2net.task.result import Prediction
 
-__all__ = ["ClickOptions", "PredictOptions"]
-
 
 @dataclass(frozen=True)
 class ClickOptions(PixelOptions):

@@ -19,8 +19,6 @@ from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
 from res2net.tasks.pixels.click.clicks import Clicked
 
-__all__ = ["ObjectMask"]
-
 POSITIVE, NEGATIVE, RIM = "#009e73", "#d55e00", "white"
 """Green and red that people with any colour vision can tell apart, as they can the signs in the discs."""
 

@@ -13,8 +13,6 @@ from res2net.images.decode import read_image
 from res2net.images.joint_geometry import image_size
 from res2net.tasks.pixels.click.clicks import Clicked, check_click
 
-__all__ = ["ClickSession"]
-
 
 class ClickSession:
     """Finds an object of an image by clicks.

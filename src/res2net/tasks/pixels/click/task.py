@@ -42,15 +42,12 @@ from res2net.tasks.pixels.click.network import (
 )
 from res2net.tasks.pixels.click.options import ClickOptions
 from res2net.tasks.pixels.click.result import ObjectMask
-from res2net.tasks.pixels.click.session import ClickSession
 from res2net.tasks.pixels.exporter import PixelExporter
 from res2net.tasks.pixels.heads.binary_losses import mask_cross_entropy
 from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
-
-__all__ = ["Click", "ClickOptions", "ClickSession", "ObjectMask"]
 
 COLOURS = 3
 """Channels of an image; two maps of clicks follow them."""

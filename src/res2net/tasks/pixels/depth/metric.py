@@ -11,8 +11,6 @@ from torchmetrics import Metric
 
 from res2net.errors import InputError
 
-__all__ = ["DELTA", "DepthErrors"]
-
 DELTA = 1.25
 """Ratio of two distances, the larger one over the other, below which they agree; also its square and its cube."""
 ERRORS = ("delta1", "delta2", "delta3", "AbsRel", "RMSE", "RMSE_log", "SILog")

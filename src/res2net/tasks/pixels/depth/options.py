@@ -10,8 +10,6 @@ from res2net.errors import InputError
 from res2net.options import check_ranges
 from res2net.tasks.pixels.options import PixelOptions
 
-__all__ = ["DepthOptions"]
-
 
 @dataclass(frozen=True)
 class DepthOptions(PixelOptions):

@@ -16,8 +16,6 @@ from res2net.report import Column
 from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
 
-__all__ = ["DepthMap"]
-
 MILLIMETRES = 1000
 """Of a metre."""
 FARTHEST = 65535

@@ -22,8 +22,6 @@ from res2net.tasks.pixels.exporter import PixelExporter
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-__all__ = ["Depth", "DepthMap", "DepthOptions", "root_log_loss", "scale_invariant_log_loss"]
-
 SAMPLED = 4096
 """Pixels of each image from which the median distance of a data set is estimated."""
 ABOUT = {

@@ -17,8 +17,6 @@ from res2net.tasks.objects.formats.masks import read_ids
 from res2net.tasks.pixels.formats.codings import MAX_CLASSES, SemanticMaps
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
 
-__all__ = ["CLASS_FILES", "UNLABELLED_NAMES", "Classes", "find_class_file", "found_classes", "numbered", "read_classes"]
-
 CLASS_FILES = ("classes.json", "classes.txt", "objectInfo150.txt")
 """Files that list the classes, in the root of a data set; the last is that of ADE20K."""
 

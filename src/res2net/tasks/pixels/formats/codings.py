@@ -15,8 +15,6 @@ from res2net.images.decode import BadImage, image_header
 from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats.masks import read_ids
 
-__all__ = ["MAX_CLASSES", "Coding", "DepthMaps", "SaliencyMasks", "SemanticMaps", "turned"]
-
 MAX_CLASSES = UNLABELLED
 """Maximum number of classes, as 255 means unlabelled."""
 

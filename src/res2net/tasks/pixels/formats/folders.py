@@ -22,17 +22,6 @@ from res2net.tasks.pixels.formats.classes import find_class_file, found_classes,
 from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SaliencyMasks, SemanticMaps
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
 
-__all__ = [
-    "files_by_stem",
-    "has_folders",
-    "pair_folders",
-    "read_depth",
-    "read_list",
-    "read_saliency",
-    "read_semantic",
-    "unpaired",
-]
-
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test", "testing")}
 """The names of the folders and lists of each split, in lower case."""
 

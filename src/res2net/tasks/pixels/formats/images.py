@@ -17,8 +17,6 @@ from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED, Sample
 from res2net.tasks.pixels.formats.codings import Coding, turned
 
-__all__ = ["Pair", "PixelFiles", "PixelImages", "PixelSurvey", "good_images", "size_fault"]
-
 Pair = tuple[str, str]
 """The path of an image, and that of its label map."""
 

@@ -21,8 +21,6 @@ from res2net.tasks.pixels.formats.folders import has_folders, read_depth, read_s
 from res2net.tasks.pixels.formats.images import PixelFiles, PixelImages, PixelSurvey, good_images
 from res2net.tasks.pixels.formats.published import PUBLISHED
 
-__all__ = ["PIXEL_FORMATS", "likely_pixel_formats", "read_pixel_splits", "read_pixels"]
-
 SURVEYED = 2000
 """Maximum number of label maps per split whose pixels are checked before a run, spread evenly over the data set."""
 

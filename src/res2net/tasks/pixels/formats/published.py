@@ -10,8 +10,6 @@ from res2net.tasks.pixels.formats.classes import numbered
 from res2net.tasks.pixels.formats.folders import files_by_stem, pair_folders, read_list
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
 
-__all__ = ["PUBLISHED"]
-
 _VOC_MAPS = ("SegmentationClass", "SegmentationClassAug")
 _VOC_AUGMENTED = ("trainaug", "train_aug")
 

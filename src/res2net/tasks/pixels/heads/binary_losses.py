@@ -13,8 +13,6 @@ from torch import Tensor
 
 from res2net.images.samples import UNLABELLED
 
-__all__ = ["edge_cross_entropy", "iou_loss", "mask_cross_entropy", "outline", "pixel_losses"]
-
 EDGE_FACTOR = 1.1
 """Factor of the weight of pixels that are not on an edge (published code of PoolNet)."""
 

@@ -14,8 +14,6 @@ from res2net.nn import initialise
 from res2net.task.maps import resized
 from res2net.tasks.pixels.heads.network import DECODERS, Decoder, stage_of_stride
 
-__all__ = ["DeepLabV3Plus"]
-
 RATES = (6, 12, 18)
 """Dilation rates of the 3x3 convolutions for maps of stride 16; doubled for stride 8 (section 4 of the paper)."""
 DETAIL_STRIDE = 4

@@ -13,8 +13,6 @@ from res2net.errors import InputError
 from res2net.task.maps import resized
 from res2net.tasks.pixels.heads.network import DECODERS, Decoder, initialise_sides, side_channels
 
-__all__ = ["DSS", "mean_logit"]
-
 
 @DECODERS.register("dss")
 class DSS(Decoder):

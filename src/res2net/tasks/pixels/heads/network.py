@@ -14,8 +14,6 @@ from res2net.errors import InputError
 from res2net.registry import Registry
 from res2net.task.maps import resized
 
-__all__ = ["DECODERS", "Decoder", "PixelNetwork", "initialise_sides", "side_channels", "stage_of_stride"]
-
 FULL = 256
 """Channels of the branches on the middle stages, as in the papers."""
 STD = 0.01

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from res2net.backbones.base import Stage
 from res2net.tasks.pixels.heads.network import DECODERS, Decoder, initialise_sides, side_channels
 
-__all__ = ["EdgeBranch", "FeatureAggregation", "PoolNet", "PyramidPooling"]
-
 POOLED = (1, 3, 5)
 """Output sizes of the pooling in the pyramid pooling module."""
 RATES = (2, 4, 8)

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from res2net.backbones.base import Stage
 from res2net.tasks.pixels.heads.network import DECODERS, Decoder
 
-__all__ = ["LibraryDecoder"]
-
 ARCHITECTURES = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "upernet")
 
 

@@ -14,8 +14,6 @@ from res2net.errors import InputError
 from res2net.tasks.objects.metrics.image_metric import ImageMetric, entry, pairs
 from res2net.tasks.pixels.saliency.result import LEVELS, levels_of
 
-__all__ = ["BETA_SQUARED", "SaliencyMeasures"]
-
 BETA_SQUARED = 0.3
 """Weight of precision beside recall in the F-measure (Achanta et al., CVPR 2009)."""
 EPS = np.spacing(1.0)

@@ -8,8 +8,6 @@ from typing import ClassVar, Literal
 from res2net.options import check_ranges
 from res2net.tasks.pixels.options import PixelOptions
 
-__all__ = ["SaliencyOptions"]
-
 
 @dataclass(frozen=True)
 class SaliencyOptions(PixelOptions):

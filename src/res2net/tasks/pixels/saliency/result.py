@@ -20,8 +20,6 @@ from res2net.report.images import image_table
 from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
 
-__all__ = ["LEVELS", "Matte", "levels_of", "on_checkerboard"]
-
 LEVELS = 256
 """Grey levels of a saliency map; each of them is a threshold of its measures once."""
 THRESHOLD = 128

@@ -21,8 +21,6 @@ from res2net.tasks.pixels.saliency.result import Matte, levels_of
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-__all__ = ["Matte", "Saliency", "SaliencyOptions"]
-
 ABOUT = {
     "max_F": "F-measure at the best threshold",
     "mean_F": "F-measure, mean over thresholds",

@@ -15,8 +15,6 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from res2net.errors import InputError
 from res2net.images.samples import UNLABELLED
 
-__all__ = ["SegmentationScores", "boundary", "boundary_width"]
-
 BOUNDARY = 0.02
 """Width of a boundary as a share of the image's diagonal (section 4 of the paper on boundary IoU)."""
 

@@ -9,8 +9,6 @@ from res2net.errors import InputError
 from res2net.options import check_ranges
 from res2net.tasks.pixels.options import PixelOptions
 
-__all__ = ["SegmentOptions"]
-
 
 @dataclass(frozen=True)
 class SegmentOptions(PixelOptions):

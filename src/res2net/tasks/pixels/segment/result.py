@@ -19,8 +19,6 @@ from res2net.report.palette import class_colour
 from res2net.report.tables import Cell
 from res2net.task.result import Result, write_png
 
-__all__ = ["ClassMap"]
-
 
 @dataclass(eq=False)
 class ClassMap(Result):

@@ -23,8 +23,6 @@ from res2net.tasks.pixels.segment.result import ClassMap
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-__all__ = ["ClassMap", "Segment", "SegmentOptions"]
-
 
 @TASKS.register("segment")
 class Segment(PixelTask):
