@@ -292,11 +292,7 @@ def load(
 
 
 def list_inputs(task: Task, what: Any) -> list[Any]:
-    """List the files and in-memory images that `what` refers to; see `Model.predict`.
-
-    Raises:
-        InputError: there are none, a file does not exist, or something is not an image.
-    """
+    """List the files and in-memory images that `what` refers to (see `Model.predict`), at least one."""
     if isinstance(what, list | tuple | Iterator):
         found = [one for each in what for one in list_inputs(task, each)]
         if not found:

@@ -18,12 +18,8 @@ class MissingLibraryError(InputError, ImportError):
 def needs(what: str, *libraries: str, extra: str = "", install: str = "") -> Iterator[None]:
     """Turn a failed import in this block into a `MissingLibraryError` that says what to install.
 
-    Args:
-        what: what needs the import, and begins the sentence, such as "ONNX".
-        libraries: names of the packages that may be missing; by default any. Other import errors are raised as they
-            are, since they mean that a library is broken.
-        extra: the extra of this package that installs the library.
-        install: the command that installs it, where no extra does.
+    The message begins with `what`, and names the `extra` of this package, or the command `install`. Only imports of the
+    given libraries count, if any are given: others fail because a library is broken.
     """
     try:
         yield

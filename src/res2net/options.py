@@ -150,11 +150,7 @@ def _name(hint: Any) -> str:
 
 
 def check_literals(options: Any) -> None:
-    """Check the fields of a dataclass whose types are a `Literal`, or one with None; for its `__post_init__`.
-
-    Raises:
-        InputError: a value is not among the choices; the message names the nearest.
-    """
+    """Check the fields of a dataclass whose types are a `Literal`, or one with None; for its `__post_init__`."""
     hints = typing.get_type_hints(type(options))
     for entry in dataclasses.fields(options):
         members = _members(hints[entry.name])
@@ -165,11 +161,7 @@ def check_literals(options: Any) -> None:
 
 
 def check_ranges(options: Any, **ranges: tuple[float, float]) -> None:
-    """Check the range of fields of a dataclass, of all numbers of a tuple; None is allowed. For its `__post_init__`.
-
-    Raises:
-        InputError: a number is out of its range, the lowest and the highest that are allowed.
-    """
+    """Check fields of a dataclass by lowest and highest value, also each number of a tuple; None passes."""
     for name, (low, high) in ranges.items():
         value = getattr(options, name)
         for number in value if isinstance(value, list | tuple) else (value,):

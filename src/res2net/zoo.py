@@ -108,11 +108,7 @@ def check_model_options(name: str, options: Mapping[str, Any], owner: str = "") 
     """Raise `InputError` unless a model has these options, and their values have the right types.
 
     `create_model` checks this itself, but it cannot tell its own arguments from options that a user gave as words.
-
-    Args:
-        name: name of the model.
-        options: options to build the model with.
-        owner: what has the options, for the message; by default the model.
+    `owner` is what has the options, for the message; by default the model.
     """
     chosen = variant(name)
     owner = owner or f"Model {name!r}"

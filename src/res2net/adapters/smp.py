@@ -108,15 +108,9 @@ def _halves_at_each_stage(family: Callable[..., Backbone]) -> bool:
 def make_decoder(architecture: str, stages: Sequence[Stage], num_classes: int) -> tuple[nn.Module, nn.Module]:
     """Build the decoder of an architecture for the stages of a backbone, and the layers that make its logits.
 
-    The decoder takes a list of maps, of which the first is the image, whose values it does not use.
-
-    Args:
-        architecture: name of the architecture.
-        stages: up to five stages of strides 2, 4, 8 and so on, finest first; the last may share the output stride.
-        num_classes: number of logits of a pixel.
-
-    Raises:
-        InputError: the stages have other strides, or the architecture does not accept them.
+    The decoder takes a list of maps, of which the first is the image, whose values it does not use. There are up to
+    five stages, of strides 2, 4, 8 and so on, the last two of which may have the same. Raises `InputError` for other
+    strides, or if the architecture does not accept them.
     """
     check_choice("Architecture", architecture, ARCHITECTURES)
     strides = [stage.stride for stage in stages]

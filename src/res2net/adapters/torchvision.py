@@ -69,11 +69,7 @@ def pyramid_on(
 ) -> tuple[tuple[int, ...], FeaturePyramidNetwork]:
     """Make a feature pyramid network of maps with `channels` channels, with the other arguments of `BackboneWithFPN`.
 
-    Returns:
-        The levels, finest first, and the network, which takes their maps by name.
-
-    Raises:
-        InputError: a stage does not exist.
+    Returns the levels, finest first, and the network, which takes their maps by name.
     """
     count = len(backbone.stages)
     chosen = tuple(range(1, count) if levels is None else levels)
@@ -104,10 +100,7 @@ def backbone_with_fpn(
         frozen_stages: number of frozen stages, the stem first (`Backbone.freeze`).
         frozen_norms: whether to replace batch normalisations by `FrozenBatchNorm2d`, as in torchvision's own detectors,
             since the statistics of small batches are poor.
-        levels: as in `BackboneWithFPN`.
-        out_channels: as in `BackboneWithFPN`.
-        extra_blocks: as in `BackboneWithFPN`.
-        norm_layer: as in `BackboneWithFPN`.
+        levels, out_channels, extra_blocks, norm_layer: as in `BackboneWithFPN`.
         options: options of `res2net.create_model`, such as `in_channels` or `output_stride`.
 
     Raises:

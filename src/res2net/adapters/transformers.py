@@ -296,16 +296,7 @@ def model_card(
     metrics: Mapping[str, float] | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> str:
-    """Write the text of a `README.md`: metadata for the hub, then licence, metrics, preprocessing and usage.
-
-    Args:
-        name: name of the model.
-        classes: number of classes.
-        licence: licence of the weights; the card says so when there is none.
-        source: who published the weights.
-        metrics: metrics by name and by who measured them.
-        preprocessing: preprocessing of images.
-    """
+    """Write the text of a `README.md`: metadata for the hub, then licence, metrics, preprocessing and usage."""
     front = ["---", "library_name: transformers", "pipeline_tag: image-classification"]
     if licence is not None:
         identifier = next((known for prefix, known in LICENCES.items() if licence.startswith(prefix)), "other")

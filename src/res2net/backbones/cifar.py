@@ -78,13 +78,8 @@ def cifar_resnext(
 class WideBlock(nn.Module):
     """Two 3x3 convolutions, each after its normalisation and ReLU, and a residual connection (Fig. 1d of the source).
 
-    Where the channels change, the shortcut is a 1x1 convolution of the activated input.
-
-    Args:
-        in_channels, out_channels: of the block.
-        steps: stride of the first convolution, and dilation of both.
-        dropout: probability of dropping a value between the convolutions in training.
-        drop_path: probability of dropping the residual branch of a sample in training.
+    Both have the dilation of `steps`, and the first has its stride. Where the channels change, the shortcut is a 1x1
+    convolution of the activated input.
 
     Shape: `(N, in_channels, H, W)` to `(N, out_channels, ceil(H / step), ceil(W / step))`.
     """

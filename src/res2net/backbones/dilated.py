@@ -18,12 +18,6 @@ class DilatedMaxPool(nn.Module):
     It replaces a strided pooling where dilation replaces the stride: at the positions that the strided pooling would
     keep, it gives the same maxima.
 
-    Args:
-        dims: number of dimensions of the signal.
-        dilation: distance between the positions that are compared.
-        kernel_size: number of positions that are compared in each dimension.
-        padding: number of these positions before the position itself.
-
     Shape: `(N, C, *size)` to the same.
     """
 
@@ -61,12 +55,9 @@ class DilatedAvgPool(nn.Module):
 
 
 def dilate(network: nn.Module, names: Iterable[str], output_stride: int) -> None:
-    """Replace, in place, the strides beyond `output_stride` by dilation; weights and their names stay.
+    """Replace, in place, the strides beyond `output_stride` by dilation in the parts with these names, in order.
 
-    Args:
-        network: a network whose layers run in the order of their definition.
-        names: names of the parts to change, in order.
-        output_stride: a stride of one of its layers, in positions of the image.
+    Weights and their names stay. The layers of the network must run in the order of their definition.
     """
     stride, dilation = 1, 1
     for name in names:

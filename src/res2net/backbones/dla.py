@@ -37,17 +37,8 @@ class Tree(nn.Module):
     """Hierarchical deep aggregation (Yu et al., section 3.2, Fig. 2f): `2 ** depth` blocks, aggregated by roots.
 
     A tree of depth 1 is two blocks and a root; a deeper one is two trees, the second of which also aggregates the
-    output of the first. The residual of the first block is the input, pooled and projected.
-
-    Args:
-        depth: depth of the tree.
-        block: makes a block from its input channels, planes, `stride`, `dilation`, `mode` and `drop_path`.
-        style: style of the roots and of the projection.
-        in_channels, out_channels: of the tree; every block has as many output channels.
-        steps: strides and dilations of the blocks.
-        drop_paths: drop rates of the blocks, in order.
-        keeps_input: whether the roots also aggregate the input.
-        gathered_channels: number of channels of the maps that `forward` is given in addition.
+    output of the first, and with `keeps_input` the input. The residual of the first block is the input, pooled and
+    projected. `gathered_channels` is the number of channels of the maps that `forward` is given in addition.
 
     Shape: `(N, in_channels, *size)` to `(N, out_channels, *ceil(size / step))`.
     """

@@ -34,11 +34,7 @@ def dense_layer(in_channels: int, out_channels: int, kernel_size: int = 1) -> nn
 class SERes2Block(nn.Module):
     """1x1, dilated Res2 and 1x1 convolution, squeeze-and-excitation, and a residual connection (Fig. 1 of the source).
 
-    Args:
-        channels: number of input and of output channels.
-        dilation: dilation of the Res2 convolution.
-        scale: number of splits of the Res2 convolution; the first passes through, as in Eq. 1 of the paper.
-        drop_path: probability of dropping the residual branch of a sample in training.
+    The first split of the Res2 convolution passes through, as in Eq. 1 of the paper.
 
     Shape: `(N, channels, T)` to the same.
     """
@@ -67,11 +63,8 @@ class SERes2Block(nn.Module):
 class AttentiveStatistics(nn.Module):
     """Mean and standard deviation over time, weighted by an attention for each channel (section 3.1 of the source).
 
-    The attention of a frame is computed from the frame and from the unweighted statistics of all frames.
-
-    Args:
-        channels: number of channels of a frame.
-        hidden: number of channels between the two layers of the attention.
+    The attention of a frame is computed, through `hidden` channels, from the frame and from the unweighted statistics
+    of all frames.
 
     Shape: `(N, channels, T)` to `(N, 2 * channels)`.
     """

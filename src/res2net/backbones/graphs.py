@@ -55,11 +55,7 @@ GRAPHS: dict[GraphName, Graph] = {
 
 
 def choose_graph(name: GraphName, **options: Any) -> Graph:
-    """The graph of that name, with the options that are given and not None in place of its own.
-
-    Raises:
-        InputError: the name is unknown; the message names the nearest.
-    """
+    """The graph of that name, with the options that are given and not None in place of its own."""
     check_choice("Graph", name, GRAPHS)
     return dataclasses.replace(
         GRAPHS[name], **{option: value for option, value in options.items() if value is not None}

@@ -30,18 +30,11 @@ class StageSteps:
 
 
 def stage_steps(strides: Sequence[int], stride_before: int, output_stride: int | None = None) -> list[StageSteps]:
-    """Strides and dilations of the stages of a network, given their natural strides.
+    """Strides and dilations of the stages of a network, given their natural strides in positions of the image.
 
-    A stage that would exceed `output_stride` keeps its size and dilates instead: its first block has the dilation of
-    the stage before, the others twice that (Yu et al., CVPR 2017). Weights are the same at any output stride.
-
-    Args:
-        strides: natural strides of the stages, in positions of the image; each a multiple of the one before.
-        stride_before: stride of the input of the first stage.
-        output_stride: one of `strides`; by default the last.
-
-    Raises:
-        InputError: the output stride is not one of `strides`.
+    A stage that would exceed `output_stride`, by default the last stride, keeps its size and dilates instead: its first
+    block has the dilation of the stage before, the others twice that (Yu et al., CVPR 2017). Weights are the same at
+    any output stride. Raises `InputError` if the output stride is not one of `strides`.
     """
     output_stride = strides[-1] if output_stride is None else output_stride
     check_output_stride(output_stride, strides)

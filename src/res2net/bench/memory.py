@@ -26,9 +26,6 @@ def peak_memory(case: Case, setting: Setting, file: Path | None) -> float:
 
     It consists of the weights, in the layout of the runtime, the activations, and in training the gradients and the
     state of the optimizer. On a GPU it is the memory that torch allocates there. The file is from `export_case`.
-
-    Raises:
-        InputError: the process was killed, for example because memory ran out.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:

@@ -30,16 +30,11 @@ STEPS = np.array([1, 1.5, 2, 3, 5, 7])
 
 
 def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | None = None) -> Figure:
-    """Plot the latency of each model, one per row, in each runtime and precision.
+    """Plot the latency of each model, one per row, in each runtime and precision, from the results of one group.
 
-    The height of a row is the model's accuracy or number of parameters, which its tick shows; rows that would overlap
-    are moved apart. The colour is the runtime and the marker the precision; our models are filled, timm's hollow. A
-    point is the median, its bar the interquartile range.
-
-    The results are those of one group; without the accuracy of each model in percent, parameters place the rows.
-
-    Raises:
-        InputError: there are no results.
+    The height of a row is the model's accuracy in percent or else its number of parameters, which its tick shows; rows
+    that would overlap are moved apart. The colour is the runtime and the marker the precision; our models are filled,
+    timm's hollow. A point is the median, its bar the interquartile range.
     """
     if not results:
         raise InputError("There are no results to plot: measure inference or training.")

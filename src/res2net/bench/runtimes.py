@@ -32,12 +32,9 @@ compiled."""
 
 
 def make_run(case: Case, subject: Subject, setting: Setting, file: Path | None = None) -> Run:
-    """Prepare a case, call it once, and return the function to measure.
+    """Prepare a case, call it once, and return the function to measure; `file` is from `export_case`.
 
-    Runtimes that run files need the one of `export_case`.
-
-    Raises:
-        InputError: the network does not run in this runtime and precision.
+    Raises `InputError` if the network does not run in this runtime and precision.
     """
     try:
         with quiet(), compiler():

@@ -68,11 +68,7 @@ def parse_for_task(kind: Any, verb: str, task: str, words: Sequence[str], option
 
 
 def load_trained(chosen: TrainedArguments, task: str) -> Model:
-    """Load the trained network that a user chose for a task.
-
-    Raises:
-        InputError: the weights are missing or damaged, or do not fit what else was given.
-    """
+    """Load the trained network that a user chose for a task."""
     from res2net.api import load
 
     try:
@@ -104,11 +100,7 @@ def check_output(path: Path, endings: Sequence[str], *, overwrite: bool = True) 
 
 
 def split_task(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """Split off the task, which is `classify` unless the first word names another.
-
-    Raises:
-        InputError: there are two words before the options, and the first nearly names a task.
-    """
+    """Split off the task: `classify` unless the first word names another; raises `InputError` if it nearly does."""
     words = list(arguments)
     if words and words[0] in task_names():
         return words[0], words[1:]

@@ -176,11 +176,7 @@ def titles_of(backbones: Sequence[str], files: Sequence[str], names: Sequence[st
 
 
 def open_compared(text: str, models: Sequence[Model], bad_images: str = "stop") -> tuple[DataSource, str]:
-    """Open the images, split as in the training of the first model, and state why they have no ground truth, if so.
-
-    Raises:
-        InputError: it is neither a data set for the task nor images.
-    """
+    """Open the images, split as in the training of the first model, and state why they have no ground truth, if so."""
     from res2net.engine.predict import InputSamples
     from res2net.engine.restore import check_classes
     from res2net.images.sources import DataSource

@@ -36,17 +36,9 @@ def parse(kind: type[T], verb: str, arguments: Sequence[str], about: str, defaul
     """Parse arguments into a dataclass; options of nested dataclasses have no prefix.
 
     `--help` prints help and exits the program. It shows the fields that are listed in the class attribute `everyday`,
-    or all if there is none; `--help-all` shows all.
-
-    Args:
-        kind: the dataclass.
-        verb: the words of the command before `arguments`, for help and messages.
-        arguments: the arguments to parse.
-        about: what the command does, for help.
-        default: provides the values of options that are not given.
-
-    Raises:
-        InputError: an option is unknown (the message names the nearest), missing, or has an invalid value.
+    or all if there is none; `--help-all` shows all. `verb` are the words of the command before the arguments, `about`
+    says what it does, and `default` has the values of options that are not given. Raises `InputError` if an option is
+    unknown, missing, or has an invalid value.
     """
     words = list(arguments)
     options = dict(_options_of(kind))
@@ -177,11 +169,9 @@ def _print_help(kind: Any, verb: str, brief: bool, settings: dict[str, Any]) -> 
 
 
 def _help_registry(hidden: set[str], *, brief: bool) -> ConstructorRegistry:
-    """The rules by which tyro shows fields.
+    """The rules by which tyro shows fields; those that it leaves out are added to `hidden`.
 
-    Args:
-        hidden: receives the names of the fields that are left out.
-        brief: show only the everyday fields, in a single group.
+    With `brief`, only the everyday fields are shown, in a single group.
     """
     registry = ConstructorRegistry()
     inside = False

@@ -49,11 +49,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def parse_run(verb: str, words: Sequence[str], default: TrainConfig[Any]) -> Arguments[Any]:
-    """Parse the words after a verb and its task into changes of a configuration.
-
-    Raises:
-        InputError: an option is unknown or does not fit, or there is no source.
-    """
+    """Parse the words after a verb and its task into changes of a configuration."""
     task = default.task_name
     options = options_type(task)
     parsed: Arguments[Any] = parse(

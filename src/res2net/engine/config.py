@@ -181,15 +181,10 @@ def _check_milestones(optim: OptimConfig) -> None:
 
 
 def override(config: TrainConfig[Any], options: Mapping[str, Any]) -> TrainConfig[Any]:
-    """Change options of a configuration.
+    """Change options of the run, the network, the data, the optimisation and the task in a copy of a configuration.
 
-    Args:
-        config: the configuration, which is not modified.
-        options: new values of the options of the run, the network, the data, the optimisation and the task, by their
-            names on the command line, such as `{"model": "resnet50", "epochs": 10, "size": 224}`.
-
-    Raises:
-        InputError: an option does not exist (the message names the nearest), or its value is invalid.
+    They have their names on the command line, as in `{"model": "resnet50", "epochs": 10, "size": 224}`. Raises
+    `InputError` if an option does not exist, or its value is invalid.
     """
     groups = dict(_groups_of(config)) | {"backbone": ("model",)}
     hidden = ("task_name", "task", "data", "optim")
@@ -220,12 +215,7 @@ def default_config(task: str, source: str = "") -> TrainConfig[Any]:
 def read_config(path: str | Path, task: str | None = None) -> TrainConfig[Any]:
     """Read a configuration from a YAML file; options that it leaves out have their defaults.
 
-    Args:
-        path: the file.
-        task: the expected task; by default that of the file, or `classify` if it names none.
-
-    Raises:
-        InputError: the file cannot be read, is for another task, or has an invalid option.
+    Raises `InputError` if the file cannot be read, is for another task than `task`, or has an invalid option.
     """
     values = {"task_name": task or "classify", "source": "", "task": {}} | read_yaml(path)
     check_task(f"The configuration {path}", values["task_name"], task)

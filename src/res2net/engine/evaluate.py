@@ -32,9 +32,6 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
     """Create a trainer for one device, without Lightning's own progress bars, summaries and checkpoints.
 
     The options are further arguments of `lightning.Trainer`.
-
-    Raises:
-        InputError: the precision or the accelerator is unknown, or this machine does not support it.
     """
     check_choice("Precision", precision, PRECISION)
     check_choice("Accelerator", accelerator, Accelerator)

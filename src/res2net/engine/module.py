@@ -27,12 +27,8 @@ ONE_VALUE = "more than 1 value per channel"
 class TaskModule(L.LightningModule):
     """Connects a task to Lightning's training and evaluation loops, and collects the results of evaluations.
 
-    Args:
-        task: the task to train or evaluate.
-        optim: how to train it; None to evaluate only.
-        channels_last: whether images are kept in the channels-last memory format.
-        metric: the metric that evaluations update; by default a new one of the task.
-        min_batch: training skips batches that have fewer images than this after broken images were left out.
+    Without `optim` it only evaluates. Training skips batches that have fewer than `min_batch` images after broken
+    images were left out.
     """
 
     def __init__(

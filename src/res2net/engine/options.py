@@ -64,11 +64,7 @@ class EvalOptions:
 
 
 def options_type(task: str) -> type[Any]:
-    """The dataclass of a task's options.
-
-    Raises:
-        InputError: there is no such task; the message names the nearest.
-    """
+    """The dataclass of a task's options; raises `InputError` if there is no such task."""
     kind: type[Any] = getattr(_module(task), f"{task.title()}Options")
     return kind
 

@@ -75,14 +75,8 @@ def starting_config(
 ) -> tuple[TrainConfig[Any], RunFolder | None]:
     """The configuration that the options of a run change, and the folder of the run if it is resumed.
 
-    Args:
-        task: name of the task; by default that of the file, the recipe or the run, else `classify`.
-        config: a YAML file to take it from.
-        recipe: name of a recipe to take it from.
-        resume: folder of the run to take it from.
-
-    Raises:
-        InputError: there is no such file, recipe or run, or it is for another task.
+    It is that of a YAML file, a recipe or a run to resume, else the default one of the task, or of `classify`. Raises
+    `InputError` if there is no such file, recipe or run, or it is for another task.
     """
     if resume is not None:
         from res2net.engine.folder import RunFolder

@@ -25,10 +25,6 @@ def reproduce(recipe: Recipe, config: TrainConfig[Any], console: Console) -> Tab
 
     The configuration is that of the recipe, possibly with changed options. The table has a row for each metric, and a
     column for each network and variant.
-
-    Raises:
-        InputError: an option or the data are invalid.
-        StoppedError: the run was asked to stop; its state has been saved.
     """
     source = open_data(config)
     torch.manual_seed(config.seed)

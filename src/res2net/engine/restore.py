@@ -42,11 +42,7 @@ def task_metadata(task: Task) -> dict[str, Any]:
 
 
 def adjust(task: Task, changes: Mapping[str, Any]) -> None:
-    """Change options of a trained task that only affect its evaluation and prediction.
-
-    Raises:
-        InputError: the task has no such option that may change after training, or a value is invalid.
-    """
+    """Change options of a trained task that only affect evaluation and prediction; raises `InputError` for others."""
     if not changes:
         return
     adjustable = getattr(task.Options, "adjustable", ())

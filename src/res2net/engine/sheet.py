@@ -46,11 +46,7 @@ class Compared:
 
 
 def evaluate_image(task: Task, source: DataSource, index: int) -> Evaluation:
-    """Evaluate a task on a single validation image of a source.
-
-    Raises:
-        InputError: the image has nothing to evaluate, such as no objects, or the source does not fit the task.
-    """
+    """Evaluate a task on one validation image; raises `InputError` if it has nothing to score, such as no objects."""
     _, samples = task.eval().datasets(source.single(index))
     device = device_of(task)
     metric = task.metric().to(device)
@@ -107,17 +103,8 @@ def choose(
 ) -> list[int]:
     """Choose at most `count` of `total` images, and return their indices.
 
-    Args:
-        count: maximum number of images.
-        total: number of images in the data set.
-        pick: "first", "random", or "differ": those with the largest difference, the largest first.
-        seed: seed of random choices.
-        among: maximum number of images that "differ" looks at, chosen at random.
-        difference: how much the models differ on the image at an index, for "differ".
-        usable: whether the image at an index may be chosen.
-
-    Raises:
-        InputError: there is no such way to choose, or no differences are known.
+    "differ" are those on which `difference` says that the models differ most, the largest first, of at most `among`
+    images chosen at random. Images that are not `usable` are never chosen.
     """
     check_choice("pick", pick, Pick)
     if pick == "first":

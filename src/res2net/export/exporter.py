@@ -131,21 +131,10 @@ def restore_exported(
     *,
     trust: bool = False,
 ) -> tuple[Task, Artefact]:
-    """Restore the task of an exported network, with the network as the task's model.
+    """Restore the task of an exported network, with the network as the task's model, and return it with the metadata.
 
-    Args:
-        path: the file that `res2net export` wrote.
-        runtime: a name of `RUNTIMES`; by default the one that matches the file.
-        precision: precision of what is not quantized.
-        name: the expected task; by default that of the file.
-        trust: see `load_runtime`.
-
-    Returns:
-        The task, and the metadata of the file.
-
-    Raises:
-        InputError: the network cannot be loaded (see `load_runtime`), belongs to another task, or returns features
-            instead of the outputs of the task.
+    The arguments are those of `load_runtime`, and the expected task. Raises `InputError` if the network cannot be
+    loaded, belongs to another task, or returns features instead of the outputs of the task.
     """
     network = load_runtime(path, runtime, precision=cast("Precision", precision), trust=trust)
     artefact = network.artefact

@@ -29,16 +29,9 @@ class Calibration:
 def quantize(model: Any, images: Iterable[Tensor], *, input_name: str | None = None) -> Any:
     """Quantize the convolutions and matrix products of an OpenVINO or ONNX model to int8 with NNCF.
 
-    The range of an activation covers all its values on all images. NNCF's default, the mean over batches, would clip
-    many values when batches have one image.
-
-    Args:
-        model: the model of OpenVINO or ONNX.
-        images: batches `(N, C, H, W)` of the model's batch size, typical of its later input.
-        input_name: the name of the input, for ONNX.
-
-    Raises:
-        InputError: there are no images, or NNCF is not installed.
+    The range of an activation covers all its values on all images, given in batches `(N, C, H, W)` of the model's batch
+    size. NNCF's default, the mean over batches, would clip many values when batches have one image. ONNX needs
+    `input_name`.
     """
     with needs("Int8", extra="export"):
         import nncf
@@ -57,17 +50,11 @@ def quantize(model: Any, images: Iterable[Tensor], *, input_name: str | None = N
 
 
 def quantize_module(module: GraphModule, images: Iterable[Tensor]) -> GraphModule:
-    """Quantize the module of an exported program to int8 with torchao's quantizer for x86 CPUs.
+    """Quantize the module of an exported program to int8 with torchao's quantizer for x86 CPUs; it is changed.
 
     Weights are stored in int8, with dequantization after each of them and quantization around each layer. Torch's
-    compiler turns these into int8 convolutions; without it, the same values are computed in fp32.
-
-    Args:
-        module: `program.module()`; it is changed.
-        images: batches `(N, C, H, W)` of the program's batch size, typical of its later input.
-
-    Raises:
-        InputError: there are no images, or torchao is not installed.
+    compiler turns these into int8 convolutions; without it, the same values are computed in fp32. The images are
+    batches `(N, C, H, W)` of the program's batch size.
     """
     with needs("Int8 of pt2", extra="export"), quiet():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e

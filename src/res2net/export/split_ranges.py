@@ -14,18 +14,13 @@ LEVELS = 256
 
 
 def join_ranges(model: Any) -> int:
-    """Quantize each tensor before it is split, in place, if all its pieces are quantized after the split.
+    """Quantize each tensor of an OpenVINO model before it is split, if all its pieces are quantized after the split.
 
     With a range for each piece, the layer before the split writes 32-bit values and the split copies them; with one
     range before the split, both handle 8-bit values. The shared range is the widest of the pieces and of the tensors
     that they are concatenated with, which must share it. Only ranges that start at zero are joined, such as those after
-    a ReLU: the only cost is that the narrower pieces are resolved as coarsely as the widest.
-
-    Args:
-        model: an OpenVINO model with `FakeQuantize` operations.
-
-    Returns:
-        The number of tensors whose pieces now share a range.
+    a ReLU: the only cost is that the narrower pieces are resolved as coarsely as the widest. The model is changed in
+    place; returns the number of tensors whose pieces now share a range.
     """
     joined = sum(join(output) for node in model.get_ordered_ops() for output in node.outputs())
     if joined:
@@ -87,16 +82,11 @@ def upper_end(node: Any) -> float:
 
 
 def mark_concatenations(model: Any) -> int:
-    """Quantize and dequantize the output of each concatenation of 8-bit tensors that share a range, in place.
+    """Quantize and dequantize the output of each concatenation of 8-bit tensors that share a range in an ONNX model.
 
     No value changes, but ONNX Runtime computes in int8 only between such operations: without them, it would compute
-    the concatenation, and the convolution after it, in 32 bits.
-
-    Args:
-        model: an ONNX model with `QuantizeLinear` and `DequantizeLinear` operations.
-
-    Returns:
-        The number of such concatenations.
+    the concatenation, and the convolution after it, in 32 bits. The model is changed in place; returns the number of
+    such concatenations.
     """
     from onnx import helper
 

@@ -69,14 +69,7 @@ def without_weights(model: nn.Module) -> nn.Module:
 
 
 def run_without_weights(twin: nn.Module, input_size: tuple[int, ...], batch_size: int = 1) -> tuple[Tensor, Any]:
-    """Run a network from `without_weights` on the meta device.
-
-    Returns:
-        The input `(batch_size, *input_size)`, and the output.
-
-    Raises:
-        InputError: the network does not accept an input of that size.
-    """
+    """Run a network from `without_weights` on the meta device; returns the input, `(N, *input_size)`, and the output."""
     if len(input_size) < 2 or any(not isinstance(size, int) or size < 1 for size in input_size):
         raise InputError(f"Input size {input_size!r} does not fit: give (channels, *size), all positive integers.")
     dtype = next((tensor.dtype for tensor in twin.parameters() if tensor.is_floating_point()), None)
@@ -180,11 +173,7 @@ def _peak_and_kept(twin: nn.Module, input_size: tuple[int, ...], batch_size: int
 
 
 class _LiveStorages(TorchDispatchMode):
-    """Tracks the storages of all tensors that operations allocate, until they are freed.
-
-    Args:
-        excluded: tensors that exist already and do not count.
-    """
+    """Tracks the storages of all tensors that operations allocate until they are freed, but for `excluded` tensors."""
 
     def __init__(self, excluded: Iterable[Tensor]) -> None:
         super().__init__()

@@ -198,16 +198,11 @@ def record(
     is_layer: Callable[[nn.Module], bool] = is_layer,
     count_macs: bool = True,
 ) -> Flow:
-    """Run a network once and record its calls.
+    """Run a network once, or `call` in its place, and record its calls.
 
-    Unlike symbolic tracing this works with any code: conditions, loops and in-place changes are simply executed.
-
-    Args:
-        model: the network whose layers are recorded.
-        inputs: positional arguments of the call.
-        call: the function to call; by default the model.
-        is_layer: whether a call of a module is recorded as one step; of other modules, the calls inside are recorded.
-        count_macs: whether to count multiply-accumulates, which takes as long again.
+    Unlike symbolic tracing this works with any code: conditions, loops and in-place changes are simply executed. A call
+    of a module for which `is_layer` holds is one step; of other modules, the calls inside are recorded. To count
+    multiply-accumulates takes as long again.
     """
     recorder = Recorder(is_layer)
     for tensor in tensors(inputs):

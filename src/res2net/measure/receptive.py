@@ -214,13 +214,7 @@ def unknown(what: str, why: str) -> InputError:
 
 
 class Propagation:
-    """Propagates receptive fields through the recorded calls of a network.
-
-    Args:
-        flow: the recorded calls for one input.
-        axis: axis of the signal, from 0.
-        dims: number of dimensions of the signal.
-    """
+    """Propagates receptive fields along an axis of the signal, of `dims` dimensions, through the calls of a network."""
 
     def __init__(self, flow: Flow, axis: int, dims: int) -> None:
         self.flow = flow

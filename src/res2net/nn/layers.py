@@ -65,11 +65,7 @@ ACTIVATIONS: dict[ActivationName, Callable[[bool], nn.Module]] = {
 
 
 def per_dimension(value: IntOrTuple, dims: int, what: str) -> tuple[int, ...]:
-    """Expand an option to one positive integer for each of `dims` dimensions.
-
-    Raises:
-        InputError: it is neither a positive integer nor as many of them as there are dimensions.
-    """
+    """Expand an option, one positive integer or `dims` of them, to a tuple; raises `InputError` for anything else."""
     check_dims(dims)
     values = tuple(value) if isinstance(value, Sequence) else (value,) * dims
     if len(values) != dims or any(not isinstance(item, int) or item < 1 for item in values):

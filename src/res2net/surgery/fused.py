@@ -61,14 +61,11 @@ class ConvAct(nn.Module):
 
 
 class PackedConv(nn.Module):
-    """A convolution with its weights in the optimal layout of oneDNN, and an activation, on the CPU.
+    """A convolution with its weights in the optimal layout of oneDNN, and an activation of `ATTRIBUTES`, on the CPU.
 
-    It computes in channels-last memory, and is for inference only: it is not differentiable. The optimal layout depends
-    on the input shape, and another one is slow: the first `LAYOUTS` shapes have a layout of their own.
-
-    Args:
-        conv: a convolution of 2 or 3 dimensions with zero padding, in fp32 or bf16.
-        act: the activation after it, of a type in `ATTRIBUTES`.
+    It computes in channels-last memory, in fp32 or bf16, and is for inference only: it is not differentiable. The
+    optimal layout depends on the input shape, and another one is slow: the first `LAYOUTS` shapes have a layout of
+    their own.
 
     Shape: that of the convolution.
     """
@@ -255,11 +252,7 @@ class FusedBottleneck(nn.Module):
 class FoldedChain(nn.Module):
     """The Res2 chain by `res2net.kernels.folded_chain_op`, for inference only: it is not differentiable.
 
-    Args:
-        steps: the convolution and the activation of each convolved split, in order; `folds` must accept them.
-        layout: the layout of the splits.
-        pool: the pooling of the split that is not convolved; None if it passes unchanged.
-        backend: the backend of the operator, "triton" or "reference".
+    `folds` must accept the `steps`; `pool` is for the split that is not convolved, if it does not pass unchanged.
 
     Shape: `(N, scale * width, H, W)` to the same channels, in channels-last memory.
     """

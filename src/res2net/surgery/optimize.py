@@ -159,12 +159,7 @@ def activation_after(model: nn.Module, node: Node, flow: Flow) -> str | None:
 
 
 def fold_norms(model: nn.Module, flow: Flow) -> None:
-    """Fold batch normalisations into the convolutions and linear layers that only they read, in place.
-
-    Args:
-        model: a network in evaluation mode.
-        flow: the recorded data flow of a network with the same layers.
-    """
+    """Fold batch normalisations into the convolutions and linear layers that only they read, in place."""
     for node in flow.nodes:
         norm_node = followers(node).norm if folds_into(node) else None
         if norm_node is None or flow.calls[node.name] > 1 or flow.calls[norm_node.name] > 1:

@@ -63,15 +63,9 @@ class Size:
 class MultiScaleConv(nn.Module):
     """A `Res2Conv` with the channels and the padding of the convolution that it replaces.
 
-    There is no activation between the first 1x1 convolution and the splits: since every convolution becomes three
-    layers, it would make the gradients of a deep network explode at initialisation.
-
-    Args:
-        res2: the Res2 convolution.
-        conv: the original convolution.
-        style: the normalisation after the first 1x1 convolution.
-        ends: whether a 1x1 convolution with a normalisation is added before, and a 1x1 convolution after the splits,
-            both with the groups of the original; without them, the channels are those of `res2`.
+    With `ends`, a 1x1 convolution with a normalisation comes before the splits, and a 1x1 convolution after them, both
+    with the groups of the original. There is no activation between the first of these and the splits: since every
+    convolution becomes three layers, it would make the gradients of a deep network explode at initialisation.
 
     Shape: that of the original convolution.
     """

@@ -47,13 +47,10 @@ def translate(
 ) -> dict[str, Tensor]:
     """Rename each tensor by the first pair whose template matches its whole name; raise `InputError` if none does.
 
-    Args:
-        tensors: the tensors by our names; with `back` by those of the program.
-        pairs: templates of our names and of those of the program, such as `layer{stage}.{rest}` and
-            `res{stage+1}.{rest}`: fields are whole numbers, which may be shifted, but `{rest}` is any text.
-        refusal: the names that the program has; it begins the message.
-        back: whether to rename from the names of the program to ours.
-        computed: functions of the match that give fields which only names of the program have; they match any word.
+    Pairs are templates of our names and of those of a program, such as `layer{stage}.{rest}` and `res{stage+1}.{rest}`:
+    fields are whole numbers, which may be shifted, but `{rest}` is any text. With `back`, the names of the program are
+    renamed to ours. `refusal` begins the message. `computed` are functions of the match that give fields which only
+    names of the program have; they match any word.
     """
     computed = computed or {}
     rules = [_rule(theirs, ours, computed) if back else _rule(ours, theirs, computed) for ours, theirs in pairs]
