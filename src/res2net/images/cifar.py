@@ -16,8 +16,6 @@ from res2net.weights.records import Preprocessing
 CIFAR_FOLDERS = {"cifar-10-batches-py": 10, "cifar-100-python": 100}
 """The folders in the official archives, with their number of classes."""
 
-_ARCHIVES = ("cifar-10-python.tar", "cifar-100-python.tar")
-
 
 class Cifar(Dataset[Sample]):
     """CIFAR (Krizhevsky, 2009), 60,000 images of 32x32 pixels: `(Image uint8 (3, 32, 32), {"label": int})`.
@@ -80,6 +78,6 @@ def find_cifar(path: Path) -> tuple[Path, int] | None:
     # Archives are only of interest if there are no subfolders, which may hold images.
     files = [path] if path.is_file() else [] if subfolders(path) else sorted(path.iterdir())
     for archive in files:
-        if archive.name.startswith(_ARCHIVES):
+        if archive.name.startswith(("cifar-10-python.tar", "cifar-100-python.tar")):
             raise InputError(f"{archive} is an archive: unpack it with `tar -xf {archive} -C {archive.parent}`.")
     return None

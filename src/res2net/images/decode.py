@@ -205,17 +205,13 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
-        return _grey_from_deep(image).convert("RGB")
+        # Pillow would clip 16-bit grey to 8 bits, and reads some of it as 32-bit integers (mode I).
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"its pixels (mode {image.mode}) have no agreed white: save it with 8 or 16 bits")
+        return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     # Skip the conversion of RGB images: Pillow would copy them, which can take as long as decoding a large photo.
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _grey_from_deep(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits, which Pillow would clip. Pillow reads some of it as 32-bit integers (mode I)."""
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError(f"its pixels (mode {image.mode}) have no agreed white: save it with 8 or 16 bits")
-    return Image.fromarray(np.rint(values / 257).astype(np.uint8))

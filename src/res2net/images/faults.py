@@ -51,28 +51,21 @@ class Fault:
 
 
 class AnnotationReport:
-    """Faults and notes of one data set, counted by kind, with the first examples of each.
-
-    Args:
-        path: the data set, as the user gave it.
-    """
+    """Faults and notes of the data set at `path`, counted by kind, with the first examples of each."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self.counts: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.examples: dict[str, list[Fault]] = {}
-        self._first: Fault | None = None
 
     def add(self, kind: str, file: str | Path, what: str) -> None:
         """Add a fault; its kind is a key of `FAULTS`."""
-        fault = Fault(kind, str(file), what)
         assert kind in FAULTS, kind
         self.counts[kind] += 1
-        self._first = self._first or fault
         examples = self.examples.setdefault(kind, [])
         if len(examples) < EXAMPLES:
-            examples.append(fault)
+            examples.append(Fault(kind, str(file), what))
 
     def note(self, kind: str) -> None:
         """Add a note; its kind is a key of `NOTES`."""
@@ -100,9 +93,9 @@ class AnnotationReport:
             InputError: there are faults, and `bad_annotations` is "stop".
         """
         check_choice("bad_annotations", bad_annotations, BAD_ANNOTATIONS)
-        if self._first is None or bad_annotations == "skip":
-            return
-        raise InputError(
-            f"The data set {self.path} has {self.summary()}; the first is in {self._first}: fix the annotations, "
-            f"leave out what is wrong with `--bad-annotations skip`, or see all with `res2net data check {self.path}`."
-        )
+        if self.examples and bad_annotations == "stop":
+            first = next(iter(self.examples.values()))[0]
+            raise InputError(
+                f"The data set {self.path} has {self.summary()}; the first is in {first}: fix the annotations, leave "
+                f"out what is wrong with `--bad-annotations skip`, or see all with `res2net data check {self.path}`."
+            )

@@ -80,15 +80,8 @@ def viewed_image(image: Any, view: View, interpolation: v2.InterpolationMode) ->
 def viewed_target(target: dict[str, Any], view: View, flip_pairs: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
     """Apply a view to a target's boxes, masks, keypoints, `visibility` and `area`.
 
-    Nothing is clipped or dropped: boxes and keypoints may be outside of the view, see `trimmed_objects`.
-
-    Args:
-        target: the target of the whole image.
-        view: the view to apply.
-        flip_pairs: pairs of keypoints that are swapped in a mirror image, such as the left and the right hand.
-
-    Raises:
-        InputError: an object has too few keypoints for `flip_pairs`.
+    Nothing is clipped or dropped: boxes and keypoints may be outside of the view, see `trimmed_objects`. In a mirror
+    image the keypoints of each of `flip_pairs` are swapped, such as the left and the right hand.
     """
     origin = torch.tensor([float(view.left), float(view.top)])
     # Multiplying before dividing keeps results exact that are integers.
@@ -96,7 +89,12 @@ def viewed_target(target: dict[str, Any], view: View, flip_pairs: Sequence[tuple
     seen = dict(target)
     for key, value in target.items():
         if isinstance(value, tv_tensors.Mask):
-            seen[key] = _viewed_mask(value, view)
+            pixels = value.as_subclass(Tensor)
+            pixels = pixels[..., view.top : view.top + view.height, view.left : view.left + view.width]
+            # Torchvision would convert bools to floats, which take four times the memory.
+            pixels = pixels.view(torch.uint8) if value.dtype == torch.bool else pixels
+            resized = v2.functional.resize_mask(pixels, view.size).view(value.dtype)
+            seen[key] = tv_tensors.Mask(resized.flip(-1) if view.mirrored else resized)
         elif isinstance(value, tv_tensors.BoundingBoxes):
             edges = v2.functional.convert_bounding_box_format(value, new_format="XYXY").as_subclass(Tensor)
             corners = (edges.view(-1, 2, 2) - origin) * now / original
@@ -158,16 +156,6 @@ def _sides(boxes: Tensor) -> Tensor:
     """Width and height `(n, 2)` of boxes `(n, 4)`."""
     edges = boxes.as_subclass(Tensor)
     return edges[:, 2:] - edges[:, :2]
-
-
-def _viewed_mask(mask: tv_tensors.Mask, view: View) -> tv_tensors.Mask:
-    """Apply a view to a mask `(..., H, W)`, by nearest-neighbour interpolation."""
-    pixels = mask.as_subclass(Tensor)
-    pixels = pixels[..., view.top : view.top + view.height, view.left : view.left + view.width]
-    # Torchvision would convert bools to floats, which take four times the memory.
-    resized = v2.functional.resize_mask(pixels.view(torch.uint8) if mask.dtype == torch.bool else pixels, view.size)
-    resized = resized.view(mask.dtype)
-    return tv_tensors.Mask(resized.flip(-1) if view.mirrored else resized)
 
 
 def random_part(side: int, scale: float, most: int) -> tuple[int, int, int]:

@@ -114,20 +114,16 @@ class ObjectTransform:
 
     def __call__(self, image: Any, *target: dict[str, Any]) -> Any:
         """Apply both parts; without a target, return only the image."""
-        image, *moved = self._seen(image, *target)
+        image, *moved = self.geometry(image, *target)
         image = self._for_network(image)
         return (image, *moved) if moved else image
-
-    def geometry(self, image: Any, target: dict[str, Any]) -> Sample:
-        """Apply the first part, which moves objects but does not change pixel values."""
-        image, moved = self._seen(image, target)
-        return image, moved
 
     def finish(self, image: Any, target: dict[str, Any]) -> Sample:
         """Apply the second part: colour augmentation, normalisation and padding."""
         return self._for_network(image), target
 
-    def _seen(self, image: Any, *target: dict[str, Any]) -> tuple[Any, ...]:
+    def geometry(self, image: Any, *target: dict[str, Any]) -> tuple[Any, ...]:
+        """Apply the first part, which moves objects but does not change pixel values."""
         original = image_size(image)
         view = self.choose(*original)
         image = viewed_image(image, view, self.interpolation)

@@ -84,11 +84,7 @@ COCO_PERSON = Keypoints(
 
 
 def mirrored_order(count: int, flip_pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """For each of `count` keypoints, the index of the one that takes its position in a mirrored image.
-
-    Raises:
-        InputError: a pair has a point that does not exist, or a point is in two pairs.
-    """
+    """For each of `count` keypoints, the index of the one that takes its position in a mirrored image."""
     order = list(range(count))
     used = [point for pair in flip_pairs for point in pair]
     if len(set(used)) < len(used) or not all(0 <= point < count for point in used):

@@ -10,10 +10,6 @@ from pathlib import Path
 from res2net.errors import InputError
 from res2net.images.folder import ImageFiles, ImageFolder, list_images, stratified_split, subfolders
 
-# Names of the folders in lower case; the first that exists is used.
-_TRAIN = ("train", "training")
-_VAL = ("val", "valid", "validation", "test", "testing")
-
 _KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
 
 # Lists of the classes of a flat validation folder: lines of a file name, a class folder of train, and more.
@@ -46,11 +42,16 @@ def open_folder(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -
         root = root.absolute().parents[2]
     base = root / _KAGGLE if (root / _KAGGLE).is_dir() else root
     inside = {folder.name.lower(): folder for folder in subfolders(base)} if base.is_dir() else {}
-    train_folder = next((inside[name] for name in _TRAIN if name in inside), None)
-    val_folder = next((inside[name] for name in _VAL if name in inside), None)
+    train_folder, val_folder = (
+        next((inside[name] for name in names if name in inside), None)
+        for names in (("train", "training"), ("val", "valid", "validation", "test", "testing"))
+    )
 
     everything = ImageFolder(train_folder or base)
-    _check_class_count(everything)
+    if len(everything.class_names) == 1:
+        only = everything.root / everything.class_names[0]
+        advice = f"did you mean {only}?" if len(subfolders(only)) > 1 else "add a folder for each other class."
+        raise InputError(f"The folder {everything.root} has one class folder only, {only.name!r}: {advice}")
     if train_folder and val_folder:
         train: ImageFiles = everything
         val = _open_val(val_folder, everything, (root, base, val_folder))
@@ -58,17 +59,6 @@ def open_folder(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -
         train, val = stratified_split(everything, val_fraction, seed)
     names = _readable_names(everything.class_names, (root, base))
     return train.renamed(names), val.renamed(names)
-
-
-def _check_class_count(images: ImageFolder) -> None:
-    if len(images.class_names) > 1:
-        return
-    only = images.root / images.class_names[0]
-    deeper = len(subfolders(only)) > 1
-    raise InputError(
-        f"The folder {images.root} has one class folder only, {only.name!r}: "
-        + (f"did you mean {only}?" if deeper else "add a folder for each other class.")
-    )
 
 
 def _open_val(folder: Path, train: ImageFolder, folders: Sequence[Path]) -> ImageFiles:

@@ -26,12 +26,9 @@ LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
 
 
 class TrainBatches(Sampler[list[Key]]):
-    """Samples the batches of a shuffled epoch. The last incomplete one is dropped, unless it is the only one.
+    """Samples the batches of a shuffled epoch of `length` samples; `seed` decides their order and their own seeds.
 
-    Args:
-        length: number of samples.
-        batch_size: number of samples in a batch.
-        seed: seed of the order and of the samples' seeds.
+    The last incomplete batch is dropped, unless it is the only one.
     """
 
     def __init__(self, length: int, batch_size: int, *, seed: int = 0) -> None:

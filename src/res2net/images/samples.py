@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +21,8 @@ from res2net.images.decode import DECODES, BadImage
 UNLABELLED = 255
 """The value of unlabelled pixels in class maps, and of pixels of things in stuff maps."""
 BAD_IMAGES = ("stop", "skip")
+SPLITS = ("train", "val", "test")
+"""The splits of synthetic data sets, which have no sample in common."""
 
 OBJECT_ENTRIES = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult")
 """Entries of a target that have one row per object of the image; transforms filter all of them together."""
@@ -43,10 +46,14 @@ class Samples(Protocol):
 
 
 class Generated(Dataset[Sample]):
-    """A synthetic data set, whose subclass makes each sample on demand from its index, and may keep it in memory."""
+    """A synthetic data set, whose subclass makes each sample on demand from seed, split and index.
 
-    def __init__(self, length: int, *, keep: bool = False) -> None:
-        self.length = length
+    With `keep` samples are kept in memory once they are made.
+    """
+
+    def __init__(self, length: int, *, split: str = "train", seed: int = 0, keep: bool = False) -> None:
+        check_choice("Split", split, SPLITS)
+        self.length, self.split, self.seed = length, split, seed
         self._kept: dict[int, Sample] | None = {} if keep else None
 
     def __len__(self) -> int:
@@ -65,6 +72,10 @@ class Generated(Dataset[Sample]):
     def make(self, index: int) -> Sample:
         """Generate the sample of an index, which is in range."""
         raise NotImplementedError
+
+    def random(self, index: int) -> np.random.Generator:
+        """The generator of the random numbers of a sample."""
+        return np.random.default_rng([self.seed, SPLITS.index(self.split), index])
 
 
 class FileSamples(Dataset[Sample]):

@@ -105,11 +105,7 @@ defaults."""
 
 
 class SourceReader(Protocol):
-    """Reads the data set at an existing path into a source whose targets have the entries `labels`.
-
-    Raises:
-        InputError: the format of the data set is not supported.
-    """
+    """Reads the data set at an existing path into a source whose targets have the entries `labels`."""
 
     def __call__(self, path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
         """Read the data set."""
@@ -167,11 +163,7 @@ def open_source(
 
 
 def split_counts(source: str) -> tuple[str, Counts | None]:
-    """Split off the numbers of samples that may follow a registered name after a colon.
-
-    Raises:
-        InputError: the name is followed by something other than two positive numbers.
-    """
+    """Split off the numbers of samples that may follow a registered name after a colon."""
     name, colon, numbers = source.partition(":")
     if not colon or name not in SOURCES:
         return source, None

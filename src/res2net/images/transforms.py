@@ -210,13 +210,9 @@ class UnlessSized:
 
 
 class CutJpeg:
-    """Crops and resizes a `Jpeg` while decoding it; applies an equivalent transform to decoded images.
+    """Crops and resizes a `Jpeg` while decoding it; applies the equivalent transform `decoded` to decoded images.
 
-    Args:
-        where: a function from the size `(width, height)` of a `Jpeg` to the rectangle to crop and its size after
-            resizing.
-        interpolation: interpolation mode of the resizing.
-        decoded: the equivalent transform for decoded images.
+    `where` maps the size `(width, height)` of a `Jpeg` to the rectangle to crop and its size after resizing.
     """
 
     def __init__(

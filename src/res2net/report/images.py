@@ -16,6 +16,8 @@ from res2net.errors import InputError
 ImageLike: TypeAlias = Tensor | Image.Image
 """A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow image."""
 
+SIDE = 640
+"""Images on which something is drawn are enlarged up to this side in pixels, so that it is legible."""
 HEAT = "plasma"
 STRENGTH = 0.75
 """Maximum opacity of the colours of heat."""
@@ -60,6 +62,12 @@ def fit(image: Image.Image, side: int) -> Image.Image:
         return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     size = (max(1, image.width * side // longest), max(1, image.height * side // longest))
     return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def enlarged(image: Image.Image) -> tuple[Image.Image, int]:
+    """A copy of the image, enlarged by a whole number, at most to a side of `SIDE`, and that number."""
+    factor = max(1, SIDE // max(image.size))
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST), factor
 
 
 def image_table(

@@ -13,12 +13,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from res2net.errors import InputError
-from res2net.report.images import ImageLike, as_array, as_image
+from res2net.report.images import ImageLike, as_array, as_image, enlarged
 from res2net.report.palette import Colour, class_colour, shade
 from res2net.report.tags import Tag, draw_tags, line_width
 
-SIDE = 640
-"""Smaller images are enlarged by a whole number, at most to this side in pixels, so that names are legible."""
 CLEAR = 0.45
 """Opacity of masks."""
 DARK = (16, 16, 16)
@@ -42,7 +40,7 @@ def draw_objects(
 ) -> Image.Image:
     """Draw n objects on an image, each in the colour of its class; n may be 0.
 
-    Images whose longer side is at most half of `SIDE` are enlarged by a whole number.
+    Images whose longer side is at most 320 pixels are enlarged by a whole number.
 
     Args:
         image: the image, in any mode.
@@ -67,7 +65,7 @@ def draw_objects(
             f"({count}, {height}, {width})."
         )
     points = None if keypoints is None else _checked_points(keypoints, count, skeleton)
-    canvas, factor = _enlarged(canvas)
+    canvas, factor = enlarged(canvas)
     colours = [class_colour(label) for label in classes]
     # Large objects first, so that they do not hide small ones.
     areas = (corners[:, 2:] - corners[:, :2]).prod(1)
@@ -110,7 +108,7 @@ def draw_segments(image: ImageLike, segments: Sequence[tuple[Tensor, int]], name
             )
         _check_class(label, names)
         owner[as_array(mask) > 0.5] = 0 if names[label] == BACKGROUND else number
-    canvas, factor = _enlarged(canvas)
+    canvas, factor = enlarged(canvas)
     seen: dict[int, int] = {}
     colours: list[Colour] = []
     for _, label in segments:
@@ -178,13 +176,6 @@ def _checked_points(keypoints: Tensor, count: int, skeleton: Sequence[tuple[int,
         points = np.concatenate([points, np.full((*points.shape[:2], 1), 2.0)], axis=2)
     points[~np.isfinite(points).all(2)] = 0
     return points
-
-
-def _enlarged(image: Image.Image) -> tuple[Image.Image, int]:
-    """A copy of the image, enlarged if it is small, and the factor."""
-    factor = max(1, SIDE // max(image.size))
-    size = (image.width * factor, image.height * factor)
-    return (image.resize(size, Image.Resampling.NEAREST) if factor > 1 else image.copy()), factor
 
 
 def _visible(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -275,19 +266,12 @@ def _with_skeletons(
         for line in lines:
             draw.line(line, fill=colour, width=width)
         for x, y, visibility in body[body[:, 2] > 0]:
-            _draw_joint(draw, x, y, 1.3 * width, rim, colour, hollow=visibility < 2)
+            radius = 1.3 * width
+            draw.circle((x, y), radius + rim, fill=DARK)
+            draw.circle((x, y), radius, fill=colour)
+            if visibility < 2:
+                draw.circle((x, y), radius - max(rim, radius / 3), fill=(0, 0, 0, 0))
     drawn = layer.reduce(fine) if fine > 1 else layer
     canvas = canvas.copy()
     canvas.paste(drawn, mask=drawn.getchannel("A"))
     return canvas
-
-
-def _draw_joint(
-    draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rim: int, colour: Colour, *, hollow: bool
-) -> None:
-    """Draw a disc with a dark outline, or a ring for a hidden joint."""
-    outer, inner = radius + rim, radius - max(rim, radius / 3)
-    draw.ellipse((x - outer, y - outer, x + outer, y + outer), fill=DARK)
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
-    if hollow:
-        draw.ellipse((x - inner, y - inner, x + inner, y + inner), fill=(0, 0, 0, 0))

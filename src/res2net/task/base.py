@@ -272,13 +272,7 @@ def backbone_of(task: Task) -> Backbone:
 
 
 def frozen(backbone: Backbone, options: Any) -> Backbone:
-    """Freeze parts of a backbone as the options of a task require, and return it.
-
-    Args:
-        backbone: modified in place.
-        options: with `freeze`, the number of stages to freeze, counted from the stem, and `freeze_norms`, whether to
-            freeze all batch normalisations.
-    """
+    """Freeze the first `freeze` stages of a backbone in place, and with `freeze_norms` all batch normalisations."""
     if options.freeze_norms:
         freeze_norms(backbone)
     return backbone.freeze(options.freeze)

@@ -28,8 +28,7 @@ def pixel_cross_entropy(
         ohem: a probability above 0 to learn only from hard pixels, see `hard_pixels`.
         ohem_kept: minimum share of the labelled pixels that counts as hard.
     """
-    logits = logits.float()
-    wanted = wanted.long()
+    logits, wanted = logits.float(), wanted.long()
     class_weights = None if not weights else torch.tensor(weights, device=logits.device, dtype=logits.dtype)
     losses = F.cross_entropy(logits, wanted, weight=class_weights, ignore_index=UNLABELLED, reduction="none")
     counted = wanted != UNLABELLED
@@ -43,18 +42,9 @@ def pixel_cross_entropy(
 
 
 def hard_pixels(logits: Tensor, wanted: Tensor, probability: float, kept: float) -> Tensor:
-    """Online hard example mining: select the labelled pixels whose true class has at most the given probability.
+    """Online hard example mining: the labelled pixels whose true class has at most the given probability, `(N, H, W)`.
 
     If these are less than the share `kept` of the labelled pixels, the hardest pixels are selected up to that share.
-
-    Args:
-        logits: `(N, K, H, W)`.
-        wanted: the target classes `(N, H, W)`, with 255 for unlabelled pixels.
-        probability: 0 to 1.
-        kept: minimum share of labelled pixels to select, 0 to 1.
-
-    Returns:
-        A mask `(N, H, W)`.
     """
     labelled = wanted != UNLABELLED
     confidence = logits.softmax(1).gather(1, wanted.masked_fill(~labelled, 0)[:, None])[:, 0]

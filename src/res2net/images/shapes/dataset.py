@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from res2net.errors import InputError, check_choice
 from res2net.images.keypoints import Keypoints
-from res2net.images.samples import UNLABELLED, Generated, Sample, Samples
+from res2net.images.samples import UNLABELLED, Generated, Sample
 from res2net.images.shapes.render import Rendering, render
 from res2net.images.shapes.scene import CLASS_NAMES, LARGEST, SMALLEST, Scene, Thing, draw_scene
 from res2net.images.shapes.silhouettes import KEYPOINTS, SILHOUETTES
@@ -26,7 +25,6 @@ from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.images.transforms import TrainAugment
 from res2net.weights import Preprocessing
 
-SPLITS = ("train", "val", "test")
 LENGTHS = (12_000, 2_000)
 """Numbers of training and validation images of the source `shapes` with image-level labels."""
 SCENES = (4_000, 500)
@@ -90,7 +88,6 @@ class Shapes(Generated):
         labels: Sequence[str] = ("label", "size"),
         keep: bool = False,
     ) -> None:
-        check_choice("Split", split, SPLITS)
         for label in labels:
             check_choice("Label", label, LABELS)
         low, high = (things, things) if isinstance(things, int) else things
@@ -101,15 +98,14 @@ class Shapes(Generated):
             )
         if not SMALLEST <= sizes[0] <= sizes[1] <= LARGEST:
             raise InputError(f"Sizes {sizes} of things do not fit: give shares from {SMALLEST} to {LARGEST}.")
-        super().__init__(length, keep=keep)
-        self.size, self.things, self.split, self.seed = size, (low, high), split, seed
-        self.sizes = sizes
+        super().__init__(length, split=split, seed=seed, keep=keep)
+        self.size, self.things, self.sizes = size, (low, high), sizes
         self.class_names = CLASS_NAMES if textured else SILHOUETTES
         self.labels = tuple(labels)
 
     def scene(self, index: int) -> Scene:
         """The layout of the image at an index."""
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+        rng = self.random(index)
         low, high = self.things
         return draw_scene(rng, low if low == high else int(rng.integers(low, high + 1)), self.sizes)
 
@@ -173,17 +169,11 @@ def _visibility(keypoints: Tensor, masks: Tensor) -> Tensor:
     return 2 - torch.stack(hidden).to(torch.uint8)
 
 
-class _WithStuff(Dataset[Sample]):
-    """Renames the target entry `stuff` to `semantic`, its name in data sets with things and stuff."""
-
-    def __init__(self, images: Samples) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
+class _WithStuff(Shapes):
+    """Shapes whose label `stuff` is called `semantic`, as in data sets with things and stuff."""
 
     def __getitem__(self, index: int) -> Sample:
-        image, target = self.images[index]
+        image, target = super().__getitem__(index)
         return image, target | {"semantic": tv_tensors.Mask(target.pop("stuff").long())}
 
 
@@ -206,18 +196,15 @@ def shapes_source(labels: tuple[str, ...] = ("label",), counts: Counts | None = 
     panoptic = "semantic" in wanted and "boxes" in wanted
     if panoptic:
         wanted[wanted.index("semantic")] = "stuff"
-    images: dict[str, Samples] = {
-        split: Shapes(
-            length, size=size, things=things, sizes=sizes, split=split, textured=whole, labels=wanted, keep=True
-        )
+    kind = _WithStuff if panoptic else Shapes
+    train, val = (
+        kind(length, size=size, things=things, sizes=sizes, split=split, textured=whole, labels=wanted, keep=True)
         for split, length in zip(("train", "val"), counts or usual, strict=True)
-    }
-    if panoptic:
-        images = {split: _WithStuff(samples) for split, samples in images.items()}
+    )
     return DataSource(
         "shapes",
-        images["train"],
-        images["val"],
+        train,
+        val,
         _class_names(labels),
         Preprocessing(size=size, crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         TrainAugment(pad=0),  # no random crop, as things are at random positions anyway

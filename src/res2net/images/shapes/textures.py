@@ -42,15 +42,10 @@ TEXTURES = tuple(_TEXTURES)
 
 
 def texture(name: str, x: Array, y: Array, *, period: float, angle: float, seed: int) -> Bits:
-    """The pattern at positions `x`, `y` (broadcast together): 0 or 1.
+    """The pattern, 0 or 1, at positions to the right `x` and downwards `y` (broadcast together).
 
-    Args:
-        name: one of `TEXTURES`.
-        x: positions to the right, in the unit of `period`.
-        y: positions downwards, in the unit of `period`.
-        period: distance after which the pattern repeats; a speckle is half as wide.
-        angle: rotation of the pattern in radians.
-        seed: seed of the speckles and of the origin of the pattern.
+    It is turned by `angle` radians and repeats after a distance of `period`, in the unit of `x` and `y`; a speckle is
+    half as wide. The `seed` decides the speckles and the origin of the pattern.
     """
     start = np.random.default_rng(seed).random(2, dtype=np.float32)
     cos, sin = float(np.cos(angle) / period), float(np.sin(angle) / period)

@@ -9,7 +9,7 @@ and `val` with these in them, the data are split; else they are split by a seed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from res2net.tasks.pixels.formats.images import size_fault
 from res2net.tasks.roads.graph import RoadGraph, graph_of_mask
 
 ROAD_CLASSES = ("road",)
-"""The only class."""
 HOW = "a folder with the folders images and graphs (or masks)"
 ENDINGS = (".json", ".geojson", ".graph")
 """The endings of the files that are read."""
@@ -176,7 +175,7 @@ def read_graph(path: str | Path) -> RoadGraph:
         content = json.loads(text)
         if not isinstance(content, dict):
             raise ValueError("it has no nodes")
-        return of_lines(content) if "features" in content else checked(content["nodes"], content["edges"])
+        return of_lines(content["features"]) if "features" in content else checked(content["nodes"], content["edges"])
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).split("\n")[0]
         raise InputError(
@@ -205,20 +204,12 @@ def of_text(text: str) -> RoadGraph:
     )
 
 
-def of_lines(content: Any) -> RoadGraph:
-    """From a feature collection of GeoJSON."""
-    lines = lines_of(content["features"])
+def of_lines(features: Any) -> RoadGraph:
+    """From the features of GeoJSON."""
+    lines: list[Any] = []
+    for geometry in (feature["geometry"] for feature in features):
+        if geometry["type"] not in ("LineString", "MultiLineString"):
+            raise ValueError(f"a {geometry['type']} is no line")
+        lines += [geometry["coordinates"]] if geometry["type"] == "LineString" else geometry["coordinates"]
     graph = RoadGraph.of_lines([(float(x), float(y)) for x, y, *_ in line] for line in lines)
     return checked(graph.points.tolist(), graph.edges.tolist())
-
-
-def lines_of(features: Any) -> Iterator[Any]:
-    """The coordinates of each line."""
-    for feature in features:
-        geometry = feature["geometry"]
-        if geometry["type"] == "LineString":
-            yield geometry["coordinates"]
-        elif geometry["type"] == "MultiLineString":
-            yield from geometry["coordinates"]
-        else:
-            raise ValueError(f"a {geometry['type']} is no line")

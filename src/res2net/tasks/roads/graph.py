@@ -96,10 +96,8 @@ class RoadGraph:
 
     def clipped(self, width: float, height: float) -> RoadGraph:
         """The part that lies within an image; roads end at its border."""
-        if not len(self.edges):
-            return self.used()
-        start, end = self.points[self.edges[:, 0]], self.points[self.edges[:, 1]]
-        way = end - start
+        start = self.points[self.edges[:, 0]]
+        way = self.points[self.edges[:, 1]] - start
         low, high = np.zeros(len(way)), np.ones(len(way))
         outside = np.zeros(len(way), dtype=bool)
         for axis, limit in enumerate((width, height)):
@@ -128,11 +126,7 @@ class RoadGraph:
         return RoadGraph(self.points[kept], new[self.edges].reshape(-1, 2))
 
     def simplified(self, tolerance: float) -> RoadGraph:
-        """The graph with fewer points along its roads, none farther than `tolerance` from the line (Douglas-Peucker).
-
-        Raises:
-            InputError: scikit-image is not installed.
-        """
+        """The graph with fewer points along its roads, none farther than `tolerance` from them (Douglas-Peucker)."""
         with needs("Simplifying roads", "skimage", extra="roads"):
             from skimage.measure import approximate_polygon
         lines = []
@@ -144,11 +138,9 @@ class RoadGraph:
         return RoadGraph.of_lines(lines)
 
     def nearest(self, points: Points) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """The nearest point of a road to each of `points` `(k, 2)`; the graph must have a piece.
+        """The points of roads nearest to `points` `(k, 2)`; the graph must have a piece.
 
-        Returns:
-            The number of its piece, its position along the piece as a share of the length, and its distance in pixels,
-            each `(k,)`.
+        Of each: the number of its piece, its position along it as a share of the length, and its distance in pixels.
         """
         start = self.points[self.edges[:, 0]]
         way = self.points[self.edges[:, 1]] - start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -12,9 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from torchvision import tv_tensors
 
-from res2net.errors import InputError, check_choice
+from res2net.errors import InputError
 from res2net.images.samples import Generated, Sample
-from res2net.images.shapes.dataset import SPLITS
 from res2net.images.shapes.scene import Colour, turned
 from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.tasks.roads.folder import ROAD_CLASSES
@@ -68,7 +68,7 @@ def draw_town(rng: np.random.Generator, size: float) -> Town:
     across, down = _lines(rng, size), _lines(rng, size)
     crossings = np.stack(np.meshgrid(across, down, indexing="ij"), -1)
     crossings += rng.normal(0, 3.0, crossings.shape)
-    bend, angle = _Bend(rng), rng.uniform(0, np.pi)
+    bend, angle = _random_bend(rng), rng.uniform(0, np.pi)
     wide = {(0, int(rng.integers(len(across)))), (1, int(rng.integers(len(down))))}
     widths = {True: rng.uniform(8.0, 12.0), False: rng.uniform(4.5, 7.0)}
     surfaces = {kind: SURFACES[rng.choice(len(SURFACES), p=SHARES)] for kind in widths}
@@ -103,17 +103,13 @@ def _lines(rng: np.random.Generator, size: float) -> Array:
     return np.asarray(positions[positions < 1.6 * reach] - 0.3 * reach)
 
 
-class _Bend:
+def _random_bend(rng: np.random.Generator) -> Callable[[Array], Array]:
     """A smooth displacement of points `(n, 2)`, so that streets are not straight."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        angles = rng.uniform(0, 2 * np.pi, 3)
-        self.waves = np.stack([np.cos(angles), np.sin(angles)]) * 2 * np.pi / rng.uniform(100, 260, 3)
-        self.starts = rng.uniform(0, 2 * np.pi, 3)
-        self.ways = rng.normal(0, 1, (3, 2)) * rng.uniform(0, 5, (3, 1))
-
-    def __call__(self, points: Array) -> Array:
-        return np.asarray(points + np.sin(points @ self.waves + self.starts) @ self.ways)
+    angles = rng.uniform(0, 2 * np.pi, 3)
+    waves = np.stack([np.cos(angles), np.sin(angles)]) * 2 * np.pi / rng.uniform(100, 260, 3)
+    starts = rng.uniform(0, 2 * np.pi, 3)
+    ways = rng.normal(0, 1, (3, 2)) * rng.uniform(0, 5, (3, 1))
+    return lambda points: points + np.sin(points @ waves + starts) @ ways
 
 
 def render_town(town: Town, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -264,9 +260,7 @@ def _draw_trees(canvas: _Canvas, town: Town, sun: Array, rng: np.random.Generato
 
 def _box(middle: Array, half: Array, angle: float) -> Array:
     """The corners `(4, 2)` of a turned rectangle."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
-    return np.asarray(corners @ np.array([[cos, sin], [-sin, cos]]) + middle)
+    return turned(np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half, angle) + middle
 
 
 def _covers(mask: NDArray[np.bool_], point: Array) -> bool:
@@ -284,18 +278,17 @@ class RoadScenes(Generated):
     def __init__(
         self, length: int, *, size: int = SIDE, split: str = "train", seed: int = 0, keep: bool = False
     ) -> None:
-        check_choice("Split", split, SPLITS)
         if length < 1 or not 32 <= size <= 4096 or seed < 0:
             raise InputError(
                 f"Roads with length {length}, size {size} and seed {seed} cannot be rendered: choose a length of 1 or "
                 "more, a size of 32 to 4096 pixels, and a seed of 0 or more."
             )
-        super().__init__(length, keep=keep)
-        self.size, self.split, self.seed = size, split, seed
+        super().__init__(length, split=split, seed=seed, keep=keep)
+        self.size = size
 
     def make(self, index: int) -> Sample:
         """Render the town of an index, with its graph."""
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+        rng = self.random(index)
         town = draw_town(rng, self.size)
         image = torch.from_numpy(render_town(town, self.size, rng)).permute(2, 0, 1).contiguous()
         return tv_tensors.Image(image), {"graph": town.graph}
@@ -304,11 +297,7 @@ class RoadScenes(Generated):
 @SOURCES.register("roads")
 @cache
 def road_source(labels: tuple[str, ...] = ("graph",), counts: Counts | None = None) -> DataSource:
-    """Towns that are rendered once in a process, `counts` of them to train and to validate on, by default `LENGTHS`.
-
-    Raises:
-        InputError: another label than `graph` is needed.
-    """
+    """Towns that are rendered once in a process, `counts` of them to train and to validate on, by default `LENGTHS`."""
     if set(labels) != {"graph"}:
         raise InputError(f"The source roads has graphs and no {labels[0]}: use it with the task roads.")
     train_count, val_count = counts or LENGTHS

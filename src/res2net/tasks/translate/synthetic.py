@@ -59,7 +59,7 @@ class ShapeMasks(Generated):
     def __init__(
         self, length: int, *, size: int = SIZE, split: str = "train", seed: int = 0, keep: bool = False
     ) -> None:
-        super().__init__(length, keep=keep)
+        super().__init__(length, split=split, seed=seed, keep=keep)
         self.scenes = Shapes(
             length, size=size, things=(2, 4), sizes=SCENE_SIZES, split=split, seed=seed, textured=False
         )
@@ -77,11 +77,7 @@ class ShapeMasks(Generated):
 @SOURCES.register("shapes-masks")
 @cache
 def shape_masks_source(labels: tuple[str, ...] = PAIR_NAMES, counts: Counts | None = None) -> DataSource:
-    """Pairs that are rendered once in a process, `counts` of them to train and to validate on, by default `SCENES`.
-
-    Raises:
-        InputError: other labels than an image are needed.
-    """
+    """Pairs that are rendered once in a process, `counts` of them to train and to validate on, by default `SCENES`."""
     if tuple(labels) != PAIR_NAMES:
         raise InputError("shapes-masks has pairs of images alone: train the task translate on it, or take shapes.")
     train_count, val_count = counts or SCENES

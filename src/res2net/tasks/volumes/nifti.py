@@ -186,7 +186,7 @@ def write_label_map(path: str | Path, label_map: Tensor, like: Volume) -> None:
         import gzip
 
         content = gzip.compress(content, mtime=0)
-    atomic_write(path, lambda file: file.write(content))
+    atomic_write(path, content)
 
 
 def bad_volume(path: str | Path, reason: str) -> BadImage:

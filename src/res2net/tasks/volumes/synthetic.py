@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from res2net.errors import InputError, check_choice, check_range
-from res2net.images.samples import Generated, Sample
+from res2net.errors import InputError, check_range
+from res2net.images.samples import SPLITS, Generated, Sample
 from res2net.images.sources import SOURCES, Counts, DataSource
 from res2net.tasks.volumes.nifti import Volume
 from res2net.weights import Preprocessing
@@ -29,7 +29,6 @@ WAVES = 6
 """Waves that a surface or a texture is made of."""
 DENTED = 0.16
 """How far waves push a surface in and out, as a share of its radius."""
-SPLITS = ("train", "val")
 LENGTHS = (48, 12)
 """Training and validation volumes of the source `volumes`."""
 
@@ -116,7 +115,6 @@ class Bodies(Generated):
     """
 
     def __init__(self, length: int, *, split: str = "train", seed: int = 0) -> None:
-        check_choice("Split", split, SPLITS)
         check_range("Number of volumes", length, 1)
         check_range("Seed", seed, 0)
         super().__init__(length, keep=True)
@@ -124,18 +122,14 @@ class Bodies(Generated):
 
     def make(self, index: int) -> Sample:
         """Render the volume of an index, with its label map."""
-        return draw_body(np.random.default_rng([self.seed, SPLITS.index(self.split), index]))
+        return draw_body(self.random(index))
 
 
 @SOURCES.register("volumes")
 @cache
 def bodies_source(labels: tuple[str, ...] = ("label_map",), counts: Counts | None = None) -> DataSource:
-    """Volumes that are made once in a process, `counts` of them to train and to validate on, by default `LENGTHS`.
-
-    Raises:
-        InputError: other labels than of voxels are needed.
-    """
+    """Volumes that are made once in a process, `counts` of them to train and to validate on, by default `LENGTHS`."""
     if tuple(labels) != ("label_map",):
         raise InputError("The source volumes has labels of voxels alone: use it with the task volumes.")
-    train, val = (Bodies(length, split=split) for split, length in zip(SPLITS, counts or LENGTHS, strict=True))
+    train, val = (Bodies(length, split=split) for length, split in zip(counts or LENGTHS, SPLITS, strict=False))
     return DataSource("volumes", train, val, CLASSES, Preprocessing(size=48, crop=1.0, mean=(0.5,), std=(0.25,)))
