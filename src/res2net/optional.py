@@ -34,6 +34,18 @@ def needs(what: str, *libraries: str, extra: str = "", install: str = "") -> Ite
 
 
 @contextmanager
+def muted(logger: str, below: int = logging.CRITICAL + 1) -> Iterator[None]:
+    """Suppress what a library's logger says below a level; by default all of it."""
+    library = logging.getLogger(logger)
+    before = library.level
+    library.setLevel(below)
+    try:
+        yield
+    finally:
+        library.setLevel(before)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Suppress warnings, and log messages up to their level."""
     before = logging.root.manager.disable

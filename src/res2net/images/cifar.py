@@ -63,9 +63,6 @@ def find_cifar(path: Path) -> tuple[Path, int] | None:
     """The root of a CIFAR data set and its number of classes; None if there is none at the existing `path`.
 
     `path` may be the root or the folder of the data set in it.
-
-    Raises:
-        InputError: `path` has the data set as an archive, or has both data sets.
     """
     name = path.absolute().name
     if name in CIFAR_FOLDERS and path.is_dir():

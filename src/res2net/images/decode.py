@@ -86,11 +86,7 @@ def open_image(path: str | Path) -> Image.Image | Jpeg:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of the upright image in a file, from its header, without decoding pixels.
-
-    Raises:
-        BadImage: there is no such file, or it is not an image in a supported format.
-    """
+    """Height and width of the upright image in a file, from its header; the errors are those of `open_image`."""
     return image_header(path)[0]
 
 

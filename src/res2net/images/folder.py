@@ -26,9 +26,6 @@ def hashed_split(keys: Sequence[str], val_fraction: float, seed: int) -> tuple[l
     """Split samples by a hash of their keys into sorted training and validation indices.
 
     The keys are unique, such as paths. With two or more, both parts have at least one sample.
-
-    Raises:
-        InputError: the share is out of range.
     """
     check_fraction(val_fraction)
 
@@ -120,9 +117,6 @@ def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int =
 
     The split depends on the seed and on the path of each image relative to the folder, so it is the same on every
     machine.
-
-    Raises:
-        InputError: the share is out of range, or a class has one image only.
     """
     check_fraction(val_fraction)
     by_class: dict[int, list[int]] = defaultdict(list)
@@ -155,9 +149,6 @@ def list_files(path: str | Path, endings: tuple[str, ...], one: str, many: str) 
 
     The endings are in lower case, and those of files in any. Hidden files and folders are ignored. Messages call a file
     `one`, such as "an image", and several `many`.
-
-    Raises:
-        InputError: nothing is there.
     """
     path = Path(path)
     if path.is_file():

@@ -159,12 +159,7 @@ class Normalise:
         else:
             # Divide, as timm and torchvision's ToTensor do: v2.ToDtype multiplies by 1 / 255, which rounds differently.
             pixels = pixels.to(torch.float32).div_(torch.iinfo(pixels.dtype).max)
-        self._normalise(pixels)
-        normalised = tv_tensors.Image(pixels)
-        return (normalised, *target) if target else normalised
-
-    def _normalise(self, pixels: Tensor) -> None:
-        """Normalise in place, since allocating memory would cost more than the arithmetic."""
+        # In place, since allocating memory would cost more than the arithmetic.
         channels, _, width = pixels.shape
         if pixels.stride() == (1, channels * width, channels):
             # A decoded image stores the channels of a pixel next to each other, so that going along its contiguous
@@ -173,6 +168,8 @@ class Normalise:
             rows.sub_(self.mean.repeat(width)).div_(self.std.repeat(width))
         else:
             pixels.sub_(self.mean.view(-1, 1, 1)).div_(self.std.view(-1, 1, 1))
+        normalised = tv_tensors.Image(pixels)
+        return (normalised, *target) if target else normalised
 
 
 class Quick:

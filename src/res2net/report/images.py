@@ -73,12 +73,9 @@ def enlarged(image: Image.Image) -> tuple[Image.Image, int]:
 def image_table(
     rows: Sequence[Sequence[Image.Image]], gap: int = 0, background: str | tuple[int, int, int] = "white"
 ) -> Image.Image:
-    """Paste rows of images into one image, each centred in a cell as wide as its column and as high as its row.
+    """Paste rows of as many images into one, each centred in a cell as wide as its column and as high as its row.
 
-    Args:
-        rows: as many images in each row.
-        gap: pixels between cells.
-        background: the colour of gaps and of what images leave of their cells.
+    There are `gap` pixels between cells.
     """
     widths = [max(image.width for image in column) for column in zip(*rows, strict=True)]
     heights = [max(image.height for image in row) for row in rows]

@@ -128,8 +128,9 @@ def _sheet(
         y += 60
     if heat_legend:
         y += 4
-        bar = _heat_bar(200 * FINE, 10 * FINE)
-        placed.append((bar, width / 2 - 100, y))
+        # The colours of `overlay`, from 0 to 1 over a medium grey.
+        heat = torch.linspace(0, 1, 200 * FINE).expand(10 * FINE, -1)
+        placed.append((overlay(Image.new("L", (200 * FINE, 10 * FINE), 128), heat), width / 2 - 100, y))
         texts += [(width / 2 - 106, y + 5, "none", {"ha": "right", "va": "center", "color": QUIET})]
         texts += [(width / 2 + 106, y + 5, "most", {"ha": "left", "va": "center", "color": QUIET})]
         texts += [(width / 2, y + 14, heat_legend, {"va": "top", "color": QUIET})]
@@ -157,8 +158,3 @@ def _caption_lines(text: str, width: float) -> list[str]:
     """Wrap a caption to a width in pixels at `DPI`."""
     ems = 0.95 * width * 72 / DPI / FONT  # widths of letters are rounded to whole pixels, mostly up
     return [part for line in text.split("\n") for part in lines_of(line, ems)]
-
-
-def _heat_bar(width: int, height: int) -> Image.Image:
-    """The colour bar of `overlay`, from 0 to 1 over a medium grey."""
-    return overlay(Image.new("L", (width, height), 128), torch.linspace(0, 1, width).expand(height, -1))

@@ -19,8 +19,6 @@ CROWD = 0.12
 """Share of the image that tags may cover before their text shrinks."""
 CROWDED = 0.75
 """The smallest factor by which the text shrinks."""
-PIXEL = np.array([0, 0, 1, 1])
-"""Added to an inclusive box, it makes its right and bottom edges exclusive."""
 NEAR = 2.5
 """Maximum distance of a tag from its box, in heights of a tag, if there are few tags."""
 
@@ -73,14 +71,10 @@ def draw_tags(image: Image.Image, tags: Sequence[Tag]) -> list[tuple[int, int, i
     for tag, text, font, box in reversed(list(zip(tags, texts, fonts, boxes, strict=True))):
         left, top, right, bottom = box
         ink = ink_on(tag.colour)
-        draw.rectangle((left, top, right - 1, bottom - 1), fill=tag.colour, outline=_between(tag.colour, ink))
+        outline = tuple((2 * one + other) // 3 for one, other in zip(tag.colour, ink, strict=True))
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=tag.colour, outline=outline)
         draw.text((left + pad, top + 1 + ascent), text, fill=ink, font=font, anchor="ls")
     return boxes
-
-
-def _between(colour: Colour, ink: Colour) -> Colour:
-    red, green, blue = ((2 * one + other) // 3 for one, other in zip(colour, ink, strict=True))
-    return red, green, blue
 
 
 def _boxes(
@@ -89,11 +83,12 @@ def _boxes(
     """Choose for each tag in turn the box that hides the least of the tags before it, and the closest of these."""
     taken = np.zeros((0, 4), dtype=np.int64)
     small = np.array([tag.box for tag, (width, height) in zip(tags, sizes, strict=True) if _small(tag, width, height)])
+    small = small.reshape(-1, 4) + np.array([0, 0, 1, 1])  # right and bottom edges become exclusive
     for tag, (width, height) in zip(tags, sizes, strict=True):
         corners, far = _candidates(tag, width, height, len(taken))
         corners = np.clip(corners, 0, np.array(image) - (width, height))
         boxes = np.concatenate([corners, corners + np.array([width, height])], axis=1)
-        hidden = _shared(boxes, taken) + 0.5 * _shared(boxes, small.reshape(-1, 4) + PIXEL)
+        hidden = _shared(boxes, taken) + 0.5 * _shared(boxes, small)
         # Two tags in the same position would look like one.
         same = (boxes[:, None] == taken[None]).all(2).any(1)
         best = int(np.lexsort((far, hidden, same))[0])

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from PIL import ImageFont
+
+from res2net.optional import muted
 
 # The first comes with matplotlib; the others are used for scripts that it lacks, if they are installed.
 FAMILIES = (
@@ -85,16 +85,8 @@ def lines_of(text: str, width: float) -> list[str]:
     return [shorten(" ".join(part), width) for part in (words[:first], words[first:]) if part]
 
 
-@contextmanager
-def quiet_fonts() -> Iterator[None]:
-    """Suppress matplotlib's messages about fonts without a regular weight: another weight is used."""
-    logger = logging.getLogger("matplotlib.font_manager")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+quiet_fonts = partial(muted, "matplotlib.font_manager", logging.ERROR)
+"""Suppresses matplotlib's messages about fonts without a regular weight: another weight is used."""
 
 
 @cache

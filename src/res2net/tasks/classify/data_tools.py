@@ -32,10 +32,11 @@ class ClassesPart(Part):
 
     def count_tables(self, most: int | None) -> list[Table]:
         """The number of images and of classes of each split, and of images by class."""
-        names, counts = self.source.class_names, {}
+        names = self.source.class_names
         targets = {split: Counter(getattr(images, "targets", ())) for split, images in self.splits.items()}
-        for label, name in enumerate(names):
-            counts[name] = Counter({split: found[label] for split, found in targets.items()})
+        counts = {
+            name: Counter({split: found[label] for split, found in targets.items()}) for label, name in enumerate(names)
+        }
         rows = [(split, len(images), len(names)) for split, images in self.splits.items()]
         columns = [Column(heading) for heading in ("split", "images", "classes")]
         return [Table("Images", columns, rows), class_table(counts, list(self.splits), "images", most)]

@@ -49,12 +49,7 @@ class RoadFiles(FileSamples):
 
 
 def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
-    """Read a folder of images with their roads; all graphs and the headers of all images are read.
-
-    Raises:
-        InputError: it is no such folder, something in it has no counterpart or another size, or roads cannot be read.
-        BadImage: an image cannot be read, and `settings.bad_images` is "stop".
-    """
+    """Read a folder of images with their roads; all graphs and the headers of all images are read."""
     split = (path / "train").is_dir() and (path / "val").is_dir()
     parts = [files_of(folder) for folder in ((path / "train", path / "val") if split else (path,))]
     for files in parts:
@@ -159,9 +154,6 @@ def read_graph(path: str | Path) -> RoadGraph:
     """Read a graph in pixels: JSON of `nodes_and_edges`, GeoJSON with lines, or RoadTracer's text.
 
     RoadTracer's text has a line `x y` for each node, an empty line, and a line `a b` for each edge, maybe both ways.
-
-    Raises:
-        InputError: the file cannot be read, or is in none of these formats.
     """
     path = Path(path)
     try:

@@ -201,9 +201,6 @@ def graph_of_mask(
 
     After thinning (Zhang and Suen, 1984), dead ends at junctions that are shorter than `spur` are removed, junctions
     nearer than `merge` become one, and lines are simplified to `tolerance` (Douglas-Peucker), all in pixels.
-
-    Raises:
-        InputError: scikit-image is not installed.
     """
     import networkx as nx
 

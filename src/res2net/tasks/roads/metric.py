@@ -200,8 +200,7 @@ def arms(graph: RoadGraph) -> list[tuple[NDArray[np.float64], NDArray[np.float64
 class RoadMetric(Metric):
     """APLS, the mean over images; F1 of junctions and of pixels on the lines, from sums over all images.
 
-    Args:
-        snap: maximum distance of a control point of APLS from a road, pixels.
+    A control point of APLS is at most `snap` pixels from a road.
     """
 
     full_state_update = False

@@ -33,15 +33,8 @@ class RoadNetwork(nn.Module):
     the current point. Unlike in the published code, the features are computed once for an image rather than for each
     window, and the hourglass marks all next points in one map. In training, the side outputs are supervised, too.
 
-    Args:
-        backbone: a network for images, without a classifier.
-        channels: channels of the side outputs and of their fusion.
-        branch_channels: channels of the branches of roads and junctions.
-        next_channels: channels of the hourglass.
-        window: side of the window of a step, pixels.
-
-    Raises:
-        InputError: the backbone is not for images, or the window does not fit its strides.
+    The arguments are those of `RoadsOptions`; a backbone that is not for images, or whose strides the window does not
+    fit, raises `InputError`.
     """
 
     def __init__(
@@ -116,12 +109,10 @@ class RoadNetwork(nn.Module):
         return padded.flatten(2).gather(2, pixels).unflatten(2, (-1, side, side)).transpose(1, 2).flatten(0, 1)
 
     def step(self, windows: Tensor, currents: Tensor, walked: Tensor) -> Tensor:
-        """Logits of the next points of steps, `(m, window, window)`.
+        """Logits of the next points of steps, `(m, window, window)`, from windows of features `(m, C, side, side)`.
 
-        Args:
-            windows: windows of the padded features around the current points, `(m, C, side, side)`.
-            currents: the current points within their windows, pixels, `(m, 2)`.
-            walked: the lines that were walked, `(m, window, window)`, from 0 to 1.
+        `currents` `(m, 2)` are the current points within their windows in pixels, `walked` `(m, window, window)` the
+        lines that were walked, 0 to 1.
         """
         centres = torch.arange(self.window, device=windows.device) + 0.5
         apart = (centres - currents[:, :1]) ** 2, (centres - currents[:, 1:]) ** 2
@@ -170,15 +161,8 @@ def road_losses(
     """Binary cross entropy of all maps, as in the paper.
 
     Junctions and next points are few: their losses are sums over an image, by the number of pixels that are marked in
-    the whole batch.
-
-    Args:
-        maps: logits `(N, 2, H, W)`, the network's first, then those of its sides.
-        roads: the true road map, `(N, H, W)` in 0 ... 1.
-        junctions: the true junction map, `(N, H, W)` in 0 ... 1.
-        steps: logits of next points `(m, w, w)`.
-        wanted: the true next points, `(m, w, w)` in 0 ... 1.
-        side_weight: of the maps of the sides.
+    the whole batch. Of the `maps` of logits `(N, 2, H, W)` the first are the network's and the others its sides'; the
+    true `roads` and `junctions` are `(N, H, W)`, the logits of `steps` and the true ones, `wanted`, `(m, w, w)`.
     """
     weights = [1.0] + [side_weight / max(1, len(maps) - 1)] * (len(maps) - 1)
     truth = torch.stack([roads, junctions], 1)
@@ -194,10 +178,7 @@ def road_losses(
 def explored_in_tiles(network: RoadNetwork, images: Tensor, tile: int) -> tuple[Tensor, Tensor]:
     """The logits `(N, 2, H, W)` and the features of `RoadNetwork.explored`, computed tile by tile.
 
-    Args:
-        network: the network.
-        images: images `(N, C, H, W)`; those with sides of at most `tile` are seen at once.
-        tile: side of a tile, pixels, a multiple of 32 as the margin is, so that the strides of tiles align.
+    The side of a `tile` is a multiple of 32 pixels, as the margin is, so that the strides of tiles align.
     """
     height, width = images.shape[-2:]
     if max(height, width) <= tile:
@@ -214,9 +195,8 @@ def explored_in_tiles(network: RoadNetwork, images: Tensor, tile: int) -> tuple[
             features = some_features.new_zeros((len(images), some_features.shape[1], *size))
         for whole, one, scale in ((logits, some_logits, 1), (features, some_features, network.stride)):
             y, x = top // scale, left // scale
-            kept = one[..., (top - first[0]) // scale :, (left - first[1]) // scale :][
-                ..., : tile // scale, : tile // scale
-            ]
+            kept = one[..., (top - first[0]) // scale :, (left - first[1]) // scale :]
+            kept = kept[..., : tile // scale, : tile // scale]
             whole[..., y : y + kept.shape[-2], x : x + kept.shape[-1]] = kept
     assert logits is not None
     assert features is not None

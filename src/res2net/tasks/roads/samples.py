@@ -163,12 +163,8 @@ class StepSampler:
 class RoadTransform:
     """For training: a random square, rotated and mirrored at random, with its maps and steps along its roads.
 
-    Args:
-        preprocessing: its `size` is the side of the square; smaller images are padded with black.
-        steps: samples the steps.
-        road_width: width of the lines of the road map, pixels, if the data have no masks.
-        junction_radius: radius of the discs of the junction map, pixels.
-        color_jitter: largest relative change of brightness, contrast and saturation.
+    The `size` of the preprocessing is the side of the square; smaller images are padded with black. The options have
+    the meaning of those of `RoadsOptions`.
     """
 
     def __init__(
@@ -189,11 +185,9 @@ class RoadTransform:
         """The image and `roads`, `junctions` `(size, size)` in 0 ... 1, and the entries of `StepSampler`."""
         # From torch's generator, which loaders seed in each of their processes.
         rng = np.random.default_rng(int(torch.randint(1 << 31, ()).item()))
-        mask = target.get("mask")
-        maps = None if mask is None else np.asarray(mask)[..., None]
-        pixels, graph, maps = self._viewed(as_pixels(image), target["graph"], maps, rng)
+        pixels, graph, mask = self._viewed(as_pixels(image), target["graph"], target.get("mask"), rng)
         size = (self.size, self.size)
-        roads = road_map(graph, size, self.road_width) if maps is None else maps[..., 0] > 0
+        roads = road_map(graph, size, self.road_width) if mask is None else mask
         junctions = junction_map(graph, size, self.junction_radius)
         prepared = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
         learnt = {
@@ -206,8 +200,8 @@ class RoadTransform:
         return self.normalise(self.colors(prepared) if self.colors else prepared), learnt
 
     def _viewed(
-        self, pixels: NDArray[np.uint8], graph: RoadGraph, maps: NDArray[Any] | None, rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], RoadGraph, NDArray[Any] | None]:
+        self, pixels: NDArray[np.uint8], graph: RoadGraph, mask: NDArray[np.bool_] | None, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], RoadGraph, NDArray[np.bool_] | None]:
         """A random square, turned by quarters and mirrored."""
         side = self.size
         top, left = (int(rng.integers(max(0, length - side) + 1)) for length in pixels.shape[:2])
@@ -216,7 +210,7 @@ class RoadTransform:
         def seen(array: NDArray[Any]) -> NDArray[Any]:
             part = array[top : top + side, left : left + side]
             lacks = [(0, side - length) for length in part.shape[:2]]
-            part = np.rot90(np.pad(part, (*lacks, (0, 0))), turns)
+            part = np.rot90(np.pad(part, (*lacks, (0, 0))[: part.ndim]), turns)
             return np.ascontiguousarray(part[:, ::-1] if mirrored else part)
 
         height, width = min(side, pixels.shape[0] - top), min(side, pixels.shape[1] - left)
@@ -225,7 +219,7 @@ class RoadTransform:
             graph = graph.moved(np.array([(0.0, 1.0, 0.0), (-1.0, 0.0, side)]))
         if mirrored:
             graph = graph.moved(np.array([(-1.0, 0.0, side), (0.0, 1.0, 0.0)]))
-        return seen(pixels), graph, None if maps is None else seen(maps)
+        return seen(pixels), graph, None if mask is None else seen(mask)
 
 
 class RoadEvalTransform:
@@ -238,17 +232,18 @@ class RoadEvalTransform:
     def __call__(self, image: Any, target: dict[str, Any] | None = None) -> Any:
         """The image; with a target also `size_now` (H, W), `index`, and the graph, if any, as `truth`."""
         pixels = as_pixels(image)
-        target, alone = target or {}, target is None
-        noted: dict[str, Any] = {"size_now": tuple(pixels.shape[:2])}
-        noted |= {name: target[name] for name in ("index",) if name in target}
-        if "graph" in target:
-            noted["truth"] = target["graph"]
         prepared = self.normalise(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())))
         if self.size is not None:
             height, width = self.size
             prepared = prepared[:, :height, :width]
             prepared = F.pad(prepared, (0, width - prepared.shape[2], 0, height - prepared.shape[1]))
-        return prepared if alone else (prepared, noted)
+        if target is None:
+            return prepared
+        names = {"index": "index", "graph": "truth"}
+        return prepared, {
+            "size_now": tuple(pixels.shape[:2]),
+            **{new: target[name] for name, new in names.items() if name in target},
+        }
 
 
 def as_pixels(image: Any) -> NDArray[np.uint8]:

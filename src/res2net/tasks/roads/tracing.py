@@ -36,12 +36,8 @@ def trace_roads(
 ) -> list[RoadGraph]:
     """Walk through several images at once, a step in each at a time, and return their graphs in pixels.
 
-    Args:
-        network: proposes the next points.
-        features: features of `RoadNetwork.explored`, `(N, C, h, w)`.
-        maps: probabilities of roads and junctions, `(N, 2, H, W)`.
-        sizes: height and width of each image, without its padding.
-        options: the thresholds and lengths of a walk.
+    `features` are those of `RoadNetwork.explored`, `maps` `(N, 2, H, W)` the probabilities of roads and junctions, and
+    `sizes` the height and width of each image without its padding.
     """
     walks = []
     for one, (height, width) in zip(maps, sizes, strict=True):
@@ -92,12 +88,8 @@ def map_peaks(values: Map, threshold: float, radius: float) -> Points:
 class Walk:
     """One walk through an image: the known points, the roads between them, and the points where it continues.
 
-    Args:
-        road: probability of roads, `(H, W)`.
-        junctions: points where walks start, `(k, 2)`.
-        window: side of the window of a step, pixels.
-        grid: the corners of the window are multiples of it.
-        options: the thresholds and lengths of a walk.
+    `road` is the probability of roads, `(H, W)`; walks start at the `junctions` `(k, 2)`. The corners of the `window`
+    of a step are multiples of `grid`, both in pixels.
     """
 
     def __init__(self, road: Map, junctions: Points, window: int, grid: int, options: RoadsOptions) -> None:

@@ -24,9 +24,6 @@ from res2net.weights.records import Preprocessing
 
 PAIR_NAMES = ("image",)
 """The entry of a target, which stands for the names of classes, too."""
-VALIDATION = ("val", "test")
-"""Folders of the validation, the first of which that has pairs counts."""
-
 Pair = tuple[str, str | None]
 """The files of an image and of what is to be made of it; None where both are in the first, side by side."""
 
@@ -56,17 +53,13 @@ def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
 
     It has folders `A` and `B` with the same names of images (endings may differ), or images that are two side by
     side; or folders `train` and `val` (or `test`) of these, or `A` and `B` have them.
-
-    Raises:
-        InputError: there are no pairs, or `settings.bad_annotations` is "stop" and an image has no partner of its size.
-        BadImage: an image cannot be read, and `settings.bad_images` is "stop".
     """
     check_choice("bad_annotations", settings.bad_annotations, BAD_ANNOTATIONS)
     if not path.is_dir():
         raise InputError(f"{path} is a file: give a folder with folders A and B, or with images side by side.")
     train = _found(path, "train", settings)
     if train:
-        val = next((pairs for name in VALIDATION if (pairs := _found(path, name, settings))), [])
+        val = _found(path, "val", settings) or _found(path, "test", settings)
         if not val:
             raise InputError(f"{path} has a folder train, and none to validate on: add one of the name val.")
         parts = [_checked(pairs, settings) for pairs in (train, val)]
@@ -91,14 +84,13 @@ def _checked(pairs: Sequence[Pair], settings: DataSettings) -> ImagePairs:
         except BadImage:
             if settings.bad_images == "stop":
                 raise
-            kept.append((path, other))
-            continue
-        try:
-            _check_fit(path, size, other, size_of_other)
-        except BadImage:
-            if settings.bad_annotations == "stop":
-                raise
-            continue
+        else:
+            try:
+                _check_fit(path, size, other, size_of_other)
+            except BadImage:
+                if settings.bad_annotations == "stop":
+                    raise
+                continue
         kept.append((path, other))
     return ImagePairs(kept)
 
@@ -144,11 +136,7 @@ def _named_alike(first: Path, second: Path, settings: DataSettings) -> list[Pair
 class PairTransform:
     """Resizes, crops and mirrors both images of a training pair alike, as in pix2pix; `image` gets values from 0 to 1.
 
-    Args:
-        preprocessing: the preprocessing of the network, for the other image.
-        size: height and width of the crop.
-        enlarge: factor of that size to which pairs are resized before they are cropped.
-        flip: probability of a horizontal flip.
+    Pairs are resized to `enlarge` times the height and width `size`, to which they are then cropped.
     """
 
     def __init__(

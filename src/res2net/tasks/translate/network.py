@@ -31,13 +31,7 @@ class ImageDecoder(Decoder):
     """Decodes the coarsest map of a pyramid to the image's resolution, with a Res2 block at each stride.
 
     Maps are enlarged by nearest-neighbour interpolation, which avoids the checkerboard artefacts of transposed
-    convolutions (Odena et al., 2016), and the encoder's map of the same stride is added (the skip connections of
-    U-Net).
-
-    Args:
-        stages: stages of the backbone.
-        channels: channels of the image.
-        skips: whether the encoder's finer maps are added.
+    convolutions (Odena et al., 2016), and with `skips` the encoder's map of the same stride is added, as in U-Net.
     """
 
     def __init__(self, stages: Sequence[Stage], channels: int = 3, *, skips: bool = True) -> None:
@@ -105,16 +99,10 @@ class Generator(PixelNetwork):
 
 
 class PatchDiscriminator(nn.Module):
-    """A verdict for each patch of a pair of images, one every 8 pixels.
+    """A verdict for each patch of a pair of images, which have `in_channels` together, one every 8 pixels.
 
-    The first convolution is that of pix2pix, without a normalisation; its other convolutions are Res2 blocks here.
-
-    Args:
-        in_channels: channels of both images together.
-        channels: channels of the first map; the next ones have twice and four times as many.
-
-    Raises:
-        InputError: `channels` is not positive.
+    The first convolution is that of pix2pix, without a normalisation; its other convolutions are Res2 blocks here. The
+    first map has `channels`, the next ones twice and four times as many.
     """
 
     def __init__(self, in_channels: int, channels: int = 64) -> None:

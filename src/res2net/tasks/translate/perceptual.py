@@ -21,9 +21,7 @@ VGG_MAPS = (3, 8, 15, 22)
 class PerceptualDistance(nn.Module):
     """The mean absolute difference of features, averaged over maps; nothing of it is trained.
 
-    Args:
-        features: a function from normalised images to maps.
-        preprocessing: how these images are normalised.
+    The network or function `features` maps images, normalised by `preprocessing`, to maps.
     """
 
     mean: Tensor
@@ -70,12 +68,7 @@ class Maps(nn.Module):
 def perceptual_distance(weights: str, model: str | None = None) -> PerceptualDistance:
     """The distance in the features of a trained network.
 
-    Args:
-        weights: a file; with the name of a model also a tag such as "in1k".
-        model: "vgg16" for a file of torchvision, or a backbone of this library; by default the file states it.
-
-    Raises:
-        InputError: there are no such weights, or they are of another network.
+    The arguments are `perceptual_weights` and `perceptual_model` of `TranslateOptions`.
     """
     if model != VGG:
         backbone, checkpoint = load_model(weights, model)

@@ -19,7 +19,7 @@ from res2net.errors import InputError
 from res2net.images.samples import Generated, Sample
 from res2net.images.shapes.dataset import SCENE_SIZES, SCENES, Shapes
 from res2net.images.shapes.render import render
-from res2net.images.shapes.scene import Colour, Pattern, Scene, Thing
+from res2net.images.shapes.scene import Colour, Pattern, Scene
 from res2net.images.shapes.silhouettes import SILHOUETTES
 from res2net.images.shapes.textures import TEXTURES
 from res2net.images.sources import SOURCES, Counts, DataSource
@@ -89,12 +89,11 @@ def shape_masks_source(labels: tuple[str, ...] = PAIR_NAMES, counts: Counts | No
 def dressed(scene: Scene, wall: Colour) -> Scene:
     """The scene before a plain wall, in even light, with things whose silhouettes decide how they look."""
     background = replace(scene.background, colours=(wall, wall))
-    return replace(scene, background=background, light=(0.0, 0.0), things=tuple(map(_dressed, scene.things)))
-
-
-def _dressed(thing: Thing) -> Thing:
-    texture, colours = LOOKS[thing.silhouette]
-    return replace(thing, pattern=Pattern(texture, PERIOD, thing.angle, 0, colours, thing.centre))
+    things = []
+    for thing in scene.things:
+        texture, colours = LOOKS[thing.silhouette]
+        things.append(replace(thing, pattern=Pattern(texture, PERIOD, thing.angle, 0, colours, thing.centre)))
+    return replace(scene, background=background, light=(0.0, 0.0), things=tuple(things))
 
 
 def _image(pixels: Any) -> tv_tensors.Image:

@@ -29,9 +29,7 @@ PAIRS = (("imagesTr", "labelsTr"), ("images", "labels"), ("images", "masks"))
 class VolumeFiles(FileSamples):
     """Scans with the classes of their voxels: `(Volume, {"label_map": (D, H, W) uint8})`; a bad one raises `BadImage`.
 
-    Args:
-        pairs: the path of each scan, and that of its labels.
-        class_names: the names of the classes, the background first.
+    A pair is the path of a scan, and that of its labels. The background is the first class.
     """
 
     def __init__(self, pairs: Sequence[tuple[Path, Path]], class_names: Sequence[str]) -> None:
@@ -59,9 +57,6 @@ def read_volumes(path: Path, labels: tuple[str, ...], settings: DataSettings) ->
 
     The folder is as of the Medical Segmentation Decathlon (`imagesTr`, `labelsTr`, and `dataset.json`, which names the
     classes), or has `images` and `labels` (or `masks`) whose files have the same names.
-
-    Raises:
-        InputError: the folder is not like that, a scan has no labels, or there are fewer than two.
     """
     if not path.is_dir():
         raise InputError(f"{path} is no folder: give one of volumes, with imagesTr and labelsTr, or images and labels.")

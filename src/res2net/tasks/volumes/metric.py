@@ -12,8 +12,6 @@ from torchmetrics import Metric
 
 from res2net.tasks.volumes.nifti import needs_volumes
 
-PERCENTILE = 95.0
-
 
 class VolumeScores(Metric):
     """`dice`, 0 to 1, and `hd95`, mm: for each class the mean over volumes, and of these the mean over classes.
@@ -66,13 +64,8 @@ def volume_hausdorff(found: Tensor, truth: Tensor, classes: int, spacing: Sequen
     """The 95 % Hausdorff distance of each class but the background, `(classes - 1,)` mm; NaN for one in neither map.
 
     It is the larger one, of both directions, of the 95th percentiles of the distances of surface voxels to the other
-    surface; for a class in one map only, the diagonal of the volume.
-
-    Args:
-        found: indices of classes, `(D, H, W)`.
-        truth: the same of the ground truth.
-        classes: the number of classes, with the background.
-        spacing: distance of voxels along each axis, mm.
+    surface; for a class in one map only, the diagonal of the volume. Both maps are `(D, H, W)` with indices of classes,
+    `classes` of them with the background, and `spacing` is the distance of voxels along each axis, mm.
     """
     with needs_volumes():
         from monai.metrics.hausdorff_distance import compute_hausdorff_distance
@@ -86,7 +79,7 @@ def volume_hausdorff(found: Tensor, truth: Tensor, classes: int, spacing: Sequen
             # MONAI warns of its own use of its own functions.
             warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
             found_distance = compute_hausdorff_distance(
-                *pair, include_background=True, percentile=PERCENTILE, spacing=list(spacing)
+                *pair, include_background=True, percentile=95.0, spacing=list(spacing)
             )
         distances[index] = found_distance[0, 0]
     return distances.masked_fill(nowhere(ours, theirs), float("nan"))

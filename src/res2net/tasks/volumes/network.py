@@ -22,15 +22,8 @@ class VolumeNetwork(nn.Module):
     """A backbone and a decoder that classify every voxel.
 
     A 3-D backbone sees the volume as it is. A 2-D one sees every slice with its neighbours as channels
-    (`neighbouring_slices`), as many as it has input channels.
-
-    Args:
-        backbone: the backbone, with two dimensions, or with three and one input channel.
-        classes: number of classes, with the background.
-        channels: channels of the decoder's coarsest level; each finer one has half as many.
-
-    Raises:
-        InputError: the backbone is for signals of another kind, or a number is out of range.
+    (`neighbouring_slices`), as many as it has input channels. The decoder's coarsest level has `channels`, each finer
+    one half as many.
     """
 
     def __init__(self, backbone: Backbone, classes: int, *, channels: int = 256) -> None:
@@ -65,24 +58,22 @@ class UNetDecoder(nn.Module):
     The coarser level is enlarged by interpolation and concatenated with the finer one of the pyramid; the last block
     sees the input itself. The blocks have the scale and the base width of the backbone's first `Res2Bottleneck`, and
     are plain if it has none.
-
-    Args:
-        backbone: the backbone that makes the pyramid.
-        classes: number of classes.
-        channels: channels of the coarsest level.
     """
 
     def __init__(self, backbone: Backbone, classes: int, channels: int) -> None:
         super().__init__()
         dims = backbone.dims
         self.mode = INTERPOLATION[dims]
-        options = block_options(backbone)
+        scale, base_width = block_options(backbone)
         skips = [backbone.in_channels, *(stage.channels for stage in backbone.stages[:-1])]
         coarser = backbone.stages[-1].channels
         blocks = []
         for skip in reversed(skips):
             width = max(MIN_CHANNELS, channels)
-            blocks.append(decoder_block(coarser + skip, width, dims=dims, **options))
+            act = activation("relu")
+            project = nn.Sequential(conv(dims, coarser + skip, width), norm_layer("batch", width, dims), act)
+            block = Res2Bottleneck(width, width, expansion=1, scale=scale, base_width=base_width, dims=dims)
+            blocks.append(nn.Sequential(project, block))
             coarser, channels = width, channels // 2
         self.blocks = nn.ModuleList(blocks)
         self.classifier = conv(dims, coarser, classes, bias=True)
@@ -97,19 +88,12 @@ class UNetDecoder(nn.Module):
         return self.classifier(y)
 
 
-def block_options(network: nn.Module) -> dict[str, int]:
+def block_options(network: nn.Module) -> tuple[int, int]:
     """Scale and base width of a network's first `Res2Bottleneck`; those of a plain bottleneck if it has none."""
     for module in network.modules():
         if isinstance(module, Res2Bottleneck):
-            return {"scale": module.scale, "base_width": module.base_width * module.cardinality}
-    return {"scale": 1, "base_width": 64}
-
-
-def decoder_block(in_channels: int, channels: int, *, dims: int, scale: int, base_width: int) -> nn.Module:
-    """The block of a level, `(N, in_channels, *size)` to `(N, channels, *size)`, after a projection."""
-    project = nn.Sequential(conv(dims, in_channels, channels), norm_layer("batch", channels, dims), activation("relu"))
-    block = Res2Bottleneck(channels, channels, expansion=1, scale=scale, base_width=base_width, dims=dims)
-    return nn.Sequential(project, block)
+            return module.scale, module.base_width * module.cardinality
+    return 1, 64
 
 
 def neighbouring_slices(volumes: Tensor, count: int) -> Tensor:

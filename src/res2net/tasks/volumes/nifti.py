@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,10 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.images.decode import BadImage
 from res2net.images.folder import list_files
-from res2net.optional import needs, quiet
+from res2net.optional import muted, needs, quiet
 from res2net.weights import atomic_write
 
 ENDINGS = (".nii.gz", ".nii")
-UNITS = {"meter": 1000.0, "micron": 0.001}
-"""Millimetres per unit, by nibabel's names."""
 NUMBERS = "biuf"
 """Kinds of numpy types that are plain numbers."""
 UPRIGHT = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
@@ -39,16 +37,8 @@ def needs_volumes() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def quiet_nibabel() -> Iterator[None]:
-    """Suppress what nibabel logs about odd headers; it raises what matters."""
-    logger = logging.getLogger("nibabel.global")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before
+quiet_nibabel = partial(muted, "nibabel.global")
+"""Suppresses what nibabel logs about odd headers; it raises what matters."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +105,7 @@ def volume_name(path: Path) -> str:
 
 
 def read_volume(path: str | Path) -> Volume:
-    """Read the scan in a NIfTI file.
-
-    Raises:
-        BadImage: there is no such file, it is damaged, it does not have three dimensions, or some voxels are not
-            finite numbers.
-        InputError: nibabel is not installed.
-    """
+    """Read the scan in a NIfTI file; `BadImage` unless it has three dimensions and finite numbers."""
     array, spacing, affine, orientation = _read(path)
     voxels = torch.from_numpy(array.astype(np.float32))
     bad = int((~voxels.isfinite()).sum())
@@ -133,9 +117,7 @@ def read_volume(path: str | Path) -> Volume:
 def read_label_map(path: str | Path, classes: int | None = None) -> Tensor:
     """Read the class of each voxel in a NIfTI file, `(D, H, W)` uint8 with the axes of `Volume`.
 
-    Raises:
-        BadImage: as `read_volume`, or a label is not one of the `classes`, by default 256.
-        InputError: nibabel is not installed.
+    Labels that are not among the `classes`, by default 256, raise `BadImage`, as does what `read_volume` cannot read.
     """
     array = _read(path)[0]
     most = 256 if classes is None else classes
@@ -236,5 +218,5 @@ def _affine(image: Any) -> NDArray[np.float64]:
     units = "unknown"
     with contextlib.suppress(AttributeError, KeyError):  # other formats have none, and damaged headers unknown ones
         units = image.header.get_xyzt_units()[0]
-    scale = UNITS.get(units, 1.0)
+    scale = {"meter": 1000.0, "micron": 0.001}.get(units, 1.0)
     return np.asarray(image.affine, dtype=np.float64) * np.array([[scale], [scale], [scale], [1.0]])

@@ -138,14 +138,9 @@ class PatchAugment:
 class Patches(Dataset[Sample | Skipped]):
     """Random patches of prepared volumes: `((1, *shape), {"label_map": (*shape) int64, "index"})`.
 
-    Args:
-        volumes: prepared by `PrepareVolume`.
-        shape: slices, height and width of a patch; smaller volumes are padded.
-        per_volume: patches of each volume in an epoch.
-        foreground: share of the patches that are centred on a foreground voxel; its class is chosen first, so that
-            small structures are seen as often as large ones.
-        lowest: the padding value.
-        augment: random changes.
+    There are `per_volume` of each volume in an epoch. The share `foreground` of them is centred on a foreground voxel,
+    whose class is chosen first, so that small structures are seen as often as large ones. Smaller volumes are padded
+    with the value `lowest`.
     """
 
     def __init__(

@@ -127,14 +127,9 @@ def draw_volume(
 ) -> Image.Image:
     """Draw a slice along each axis side by side, and below them the same with the classes of the voxels.
 
-    The slices are as radiologists see them: the head and the front are up, the patient's right is on the left.
-
-    Args:
-        volume: the scan.
-        label_map: `(D, H, W)`, indices of classes; 0 is the background and is not drawn.
-        names: the names of all classes.
-        window: intensities that are black and white.
-        indices: the index of the slice along each axis.
+    The slices are as radiologists see them: the head and the front are up, the patient's right is on the left. Their
+    `indices` are one along each axis. The `window` holds the intensities that are black and white, and class 0 of the
+    label map `(D, H, W)` is not drawn.
     """
     size = [count * step for count, step in zip(volume.shape, volume.spacing, strict=True)]
     scale = SIDE / max(size)

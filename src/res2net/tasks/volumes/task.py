@@ -103,11 +103,6 @@ class Volumes(Task):
         low, high = self.options.window or self.facts["window"]
         return float(low), float(high)
 
-    @property
-    def by_slice(self) -> bool:
-        """Whether the network sees slice by slice; an exported one takes patches of one shape."""
-        return isinstance(self.model, VolumeNetwork) and self.model.backbone.dims == 2
-
     def forward(self, volumes: Tensor) -> Tensor:
         """Map `(N, 1, D, H, W)` to logits `(N, classes, D, H, W)`."""
         return self.model(volumes)
@@ -145,13 +140,15 @@ class Volumes(Task):
         """The class of each voxel of the file of each volume, `(D, H, W)` uint8, on the CPU."""
         with needs_volumes():
             from monai.inferers.utils import sliding_window_inference
+        # An exported network takes patches of one shape.
+        by_slice = isinstance(self.model, VolumeNetwork) and self.model.backbone.dims == 2
         found = []
         for image, now, original in zip(images, targets["size_now"], targets["original_size"], strict=True):
             depth, height, width = now
             logits = sliding_window_inference(
                 image[None, :, :depth, :height, :width],
                 # Slices that are seen one by one need no window along them.
-                (depth, *self.patch[1:]) if self.by_slice else self.patch,
+                (depth, *self.patch[1:]) if by_slice else self.patch,
                 WINDOWS,
                 self,
                 overlap=self.options.overlap,
