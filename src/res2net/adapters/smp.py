@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from res2net.backbones.base import Backbone, Stage
+from res2net.backbones.base import Stage
 from res2net.backbones.registry import family_example, variant, variant_names
 from res2net.errors import InputError, check_choice
 from res2net.optional import needs
@@ -42,7 +42,9 @@ def register() -> list[str]:
     """
     names: dict[str, tuple[str, str | None]] = {}
     for name in variant_names():
-        if _halves_at_each_stage(variant(name).build) and variant(name).options.get("dims", 2) == 2:
+        model = family_example(variant(name).build)
+        halves = all(stage.stride == 2**level for level, stage in enumerate(model.stages, start=1))
+        if halves and model.dims == variant(name).options.get("dims", 2) == 2:
             tags = [record.tag for record in records(name) if not why_unusable(record)]
             names |= {PREFIX + ".".join(filter(None, (name, tag))): (name, tag) for tag in (None, *tags)}
     for full, (name, tag) in names.items():
@@ -97,12 +99,6 @@ class PyramidEncoder(nn.Module, EncoderMixin):  # type: ignore[misc] # mypy does
     def forward(self, x: Tensor) -> list[Tensor]:
         """`(N, in_channels, H, W)` to the image itself and the maps, finest first."""
         return [x, *self.backbone.features(x)[: self._depth]]
-
-
-def _halves_at_each_stage(family: Callable[..., Backbone]) -> bool:
-    """Whether the first variant of a family is for images, whose size each stage halves from the stem on."""
-    model = family_example(family)
-    return model.dims == 2 and all(stage.stride == 2**level for level, stage in enumerate(model.stages, start=1))
 
 
 def make_decoder(architecture: str, stages: Sequence[Stage], num_classes: int) -> tuple[nn.Module, nn.Module]:

@@ -100,7 +100,10 @@ def backbone_with_fpn(
         frozen_stages: number of frozen stages, the stem first (`Backbone.freeze`).
         frozen_norms: whether to replace batch normalisations by `FrozenBatchNorm2d`, as in torchvision's own detectors,
             since the statistics of small batches are poor.
-        levels, out_channels, extra_blocks, norm_layer: as in `BackboneWithFPN`.
+        levels: as in `BackboneWithFPN`.
+        out_channels: as in `BackboneWithFPN`.
+        extra_blocks: as in `BackboneWithFPN`.
+        norm_layer: as in `BackboneWithFPN`.
         options: options of `res2net.create_model`, such as `in_channels` or `output_stride`.
 
     Raises:

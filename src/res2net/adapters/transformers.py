@@ -243,7 +243,8 @@ class Res2NetForImageClassification(_Res2NetModel):
         config, folder = self.config, Path(save_directory)
         preprocessing = Preprocessing.from_dict(config.preprocessing) if config.preprocessing else None
         if preprocessing is not None:
-            _write(folder / "preprocessor_config.json", json.dumps(_image_processor(preprocessing), indent=2))
+            settings = json.dumps(_image_processor(preprocessing), indent=2)
+            atomic_write(folder / "preprocessor_config.json", settings.encode())
         card = model_card(
             config.network,
             classes=config.num_labels,
@@ -252,7 +253,7 @@ class Res2NetForImageClassification(_Res2NetModel):
             metrics=config.metrics,
             preprocessing=preprocessing,
         )
-        _write(folder / "README.md", card)
+        atomic_write(folder / "README.md", card.encode())
 
     def push_to_hub(
         self,
@@ -337,7 +338,3 @@ def _image_processor(preprocessing: Preprocessing) -> dict[str, Any]:
         "image_mean": list(preprocessing.mean),
         "image_std": list(preprocessing.std),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    atomic_write(path, lambda file: file.write(text.encode()))

@@ -24,8 +24,6 @@ ROW = 0.45
 """Least distance of two rows, in inches."""
 LANES = 0.26
 """Height of the runtimes within a row, in inches."""
-TALL = 1.5 * ROW
-"""Mean distance of rows in inches, unless they need more."""
 STEPS = np.array([1, 1.5, 2, 3, 5, 7])
 
 
@@ -45,7 +43,12 @@ def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | No
         row_name(name := result.case.model): accuracy[name] if accuracy and known else result.counts.parameters / 1e6
         for result in results
     }
-    rows = row_heights(values)
+    ascending = sorted(values, key=lambda name: values[name])
+    numbers = np.array([values[name] for name in ascending])
+    span = numbers[-1] - numbers[0]
+    # Rows are 1.5 times the least distance apart on average, unless they need more.
+    positions = (numbers - numbers[0]) / span * (1.5 * ROW) * (len(ascending) - 1) if span else np.zeros(len(ascending))
+    rows = dict(zip(ascending, apart(positions, ROW).tolist(), strict=True))
     figure = new_figure(1.4 + max(rows.values()) - min(rows.values()))
     axes = figure.subplots()
     what = "training step" if case.training else "latency"
@@ -77,15 +80,6 @@ def latency_figure(results: Sequence[Result], accuracy: Mapping[str, float] | No
 def row_name(model: str) -> str:
     """The row of a model: a model of timm shares the row of ours."""
     return model.removeprefix(TIMM)
-
-
-def row_heights(values: Mapping[str, float]) -> dict[str, float]:
-    """The height of each row, in inches."""
-    names = sorted(values, key=lambda name: values[name])
-    numbers = np.array([values[name] for name in names])
-    span = numbers[-1] - numbers[0]
-    positions = (numbers - numbers[0]) / span * TALL * (len(names) - 1) if span else np.zeros(len(names))
-    return dict(zip(names, apart(positions, ROW).tolist(), strict=True))
 
 
 def point(axes: Axes, result: Result, height: float) -> None:

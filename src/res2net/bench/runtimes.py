@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def make_run(case: Case, subject: Subject, setting: Setting, file: Path | None =
     try:
         with quiet(), compiler():
             if file is not None:
-                run = exported_run(case, subject, setting, file)
+                precision, images = runtime_precision(case), random_images(case.batch, subject.channels, case.size)
+                network = load_runtime(file, case.runtime, precision=precision, threads=setting.threads, trust=True)
+                run: Run = partial(network, images)
             elif case.training:
                 run = training_step(case, subject, setting)
             else:
@@ -165,13 +168,6 @@ def calibration_batches(case: Case, subject: Subject) -> list[Tensor]:
         return list(whole_batches(images, eval_transform(Preprocessing(size=case.size)), case.batch))
     count = -(-CALIBRATION // case.batch) * case.batch
     return list(random_images(count, subject.channels, case.size).split(case.batch))
-
-
-def exported_run(case: Case, subject: Subject, setting: Setting, file: Path) -> Run:
-    """Prepare an exported network in its runtime."""
-    network = load_runtime(file, case.runtime, precision=runtime_precision(case), threads=setting.threads, trust=True)
-    images = random_images(case.batch, subject.channels, case.size)
-    return lambda: network(images)
 
 
 def runtime_precision(case: Case) -> Precision:

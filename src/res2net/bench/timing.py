@@ -12,8 +12,6 @@ import numpy as np
 
 Key = TypeVar("Key", bound=Hashable)
 
-SHORTEST = 0.3
-"""Least duration of a sample in seconds: faster functions are called several times in a row."""
 MAX_CALLS = 1000
 
 
@@ -68,7 +66,7 @@ def interleaved(
     repetitions: int,
     *,
     seconds: float = math.inf,
-    shortest: float = SHORTEST,
+    shortest: float = 0.3,
     wait: Callable[[], Any] = lambda: None,
     done: Callable[[Key], Any] = lambda _: None,
     clock: Callable[[], float] = time.perf_counter,
@@ -82,7 +80,7 @@ def interleaved(
         cases: the functions by key.
         repetitions: number of rounds.
         seconds: time limit of a case over all rounds: one that has taken longer skips the remaining rounds.
-        shortest: least duration of a sample in seconds.
+        shortest: least duration of a sample in seconds: faster functions are called several times in a row.
         wait: called before each reading of the clock; on a GPU it waits until all work is done.
         done: called after each sample with its key.
         clock: returns the time in seconds.

@@ -36,8 +36,6 @@ trained models, with the score of the image alone below each result."""
 BEST = "best.safetensors"
 SIDE = 320
 """Side of an image in the sheet, points; the sheet has two pixels per point."""
-MAX_ROWS = 40
-"""Largest number of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ def run(arguments: Sequence[str]) -> None:
     files = separated(chosen.models)
     if len(files) < 2:
         raise InputError(f"compare needs at least two models, and got {len(files)}: add to --models.")
-    check_ranges(chosen, count=(1, MAX_ROWS), among=(1, math.inf))
+    check_ranges(chosen, count=(1, 40), among=(1, math.inf))
     out = Path(chosen.out)
     check_output(out, PAGES, overwrite=chosen.overwrite)
 

@@ -15,7 +15,6 @@ from res2net.weights import WeightRecord
 
 SIGNALS = {1: "signal", 2: "image", 3: "volume"}
 """Names of the inputs of networks, by number of dimensions."""
-MIB = 2**20
 
 
 def common_dims(models: Mapping[str, Backbone]) -> int:
@@ -60,7 +59,7 @@ def memory_table(memories: Mapping[str, Memory], size: int, batch_size: int, dim
     return Table(
         title,
         columns,
-        [(what, *(None if size is None else size / MIB for size in sizes)) for what, sizes in rows.items()],
+        [(what, *(None if size is None else size / 2**20 for size in sizes)) for what, sizes in rows.items()],
     )
 
 

@@ -63,7 +63,8 @@ def run(arguments: Sequence[str]) -> None:
             # No result is kept once it is printed and written: maps of many photos do not fit into memory.
             for number, one in enumerate(predictions, start=1):
                 if one.result is not None:
-                    stem = f"{number:05d}-{stem_of(Path(one.name))}"
+                    # The ending may be double, as .nii.gz.
+                    stem = f"{number:05d}-{Path(one.name.removesuffix('.gz')).stem}"
                     if chosen.draw is not None:
                         write_png(Path(chosen.draw, f"{stem}.png"), one.result.draw())
                     if chosen.save is not None:
@@ -84,8 +85,3 @@ def run(arguments: Sequence[str]) -> None:
         print(json.dumps(printed, indent=2))
     else:
         Console().print(printed.to_rich())
-
-
-def stem_of(path: Path) -> str:
-    """The name of a file without its ending, which may be double, as .nii.gz."""
-    return Path(path.name.removesuffix(".gz")).stem

@@ -152,23 +152,11 @@ class TrainConfig(Generic[TaskOptions]):
         check_ranges(data, batch_size=(1, 10**6), size=(8, 8192), val_fraction=(0.001, 0.999))
         check_ranges(data, workers=(0, 1024), overfit=(0, 10**9))
         check_ranges(self, seed=(0, 2**32 - 1))
-        _check_milestones(optim)
-        _check_applicable(optim)
+        _check_schedule(optim)
 
 
-def _check_applicable(optim: OptimConfig) -> None:
-    """Raise `InputError` if an option does not apply to the chosen optimizer or schedule."""
-    if optim.betas is not None and optim.optimizer == "sgd":
-        raise InputError("--betas applies to adam, adamw and lamb, and the optimizer is sgd: leave out --betas.")
-    for option, value in (("--hold", optim.hold), ("--lr-end", optim.lr_end)):
-        if value and optim.schedule not in FALLING:
-            raise InputError(
-                f"{option} applies to the schedules {' and '.join(FALLING)}, and this is {optim.schedule}: leave out "
-                "one."
-            )
-
-
-def _check_milestones(optim: OptimConfig) -> None:
+def _check_schedule(optim: OptimConfig) -> None:
+    """Raise `InputError` if an option does not apply to the optimizer, the schedule or the number of epochs."""
     given = optim.milestones
     shown = ", ".join(map(str, given))
     if given and optim.schedule != "step":
@@ -178,6 +166,14 @@ def _check_milestones(optim: OptimConfig) -> None:
             f"Milestones {shown} do not fit a run of {optim.epochs} epochs: give rising numbers from 1 to "
             f"{optim.epochs - 1}."
         )
+    if optim.betas is not None and optim.optimizer == "sgd":
+        raise InputError("--betas applies to adam, adamw and lamb, and the optimizer is sgd: leave out --betas.")
+    for option, value in (("--hold", optim.hold), ("--lr-end", optim.lr_end)):
+        if value and optim.schedule not in FALLING:
+            raise InputError(
+                f"{option} applies to the schedules {' and '.join(FALLING)}, and this is {optim.schedule}: leave out "
+                "one."
+            )
 
 
 def override(config: TrainConfig[Any], options: Mapping[str, Any]) -> TrainConfig[Any]:
@@ -252,12 +248,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"Cannot read the configuration {path} ({error.strerror}): check the path.") from error
     except (yaml.YAMLError, ValueError) as error:  # the latter for other encodings and dates such as 2020-13-01
-        raise InputError(f"The configuration {path} is not YAML ({_problem(error)}): fix it.") from error
+        mark = getattr(error, "problem_mark", None)
+        problem = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else str(error).splitlines()[0]
+        raise InputError(f"The configuration {path} is not YAML ({problem}): fix it.") from error
     if not isinstance(values, dict):
         raise InputError(f"The configuration {path} holds no options: write lines such as `seed: 1`.")
     return values
-
-
-def _problem(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else str(error).splitlines()[0]

@@ -38,16 +38,22 @@ class Part:
 
     def tables(self, most: int | None) -> list[Table]:
         """Tables of counts, of classes (at most `most`, the most frequent ones) and of faults."""
-        return [*self.count_tables(most), *([fault_table(self.report)] if self.faults else [])]
+        tables = self.count_tables(most)
+        if not self.faults:
+            return tables
+        examples, counts = self.report.examples, self.report.counts
+        rows = [(kind, count, "; ".join(map(str, examples[kind]))) for kind, count in counts.most_common()]
+        return [*tables, Table("What is wrong", [Column("fault"), Column("count"), Column("first")], rows)]
 
     def images(self, count: int) -> list[Cell]:
         """Images spread evenly over the data set, those with objects first."""
         cells: list[Cell] = []
         for split in self.splits.values():
             samples, indices = self.shown(split)
-            for index in evenly_spaced(indices, -(-count // len(self.splits))):
+            most = min(-(-count // len(self.splits)), len(indices))
+            for number in range(most):
                 with contextlib.suppress(BadImage):  # it is among the faults, or only its header could be read
-                    cells.append(self.cell(samples, index))
+                    cells.append(self.cell(samples, indices[number * len(indices) // most]))
         return cells[:count]
 
     def count_tables(self, most: int | None) -> list[Table]:
@@ -109,12 +115,6 @@ def open_parts(source: str) -> list[Part]:
         raise InputError(f"{source} is neither a {known} nor a data set of classes: {error}") from error
 
 
-def evenly_spaced(indices: Sequence[int], count: int) -> list[int]:
-    """At most `count` of the indices, evenly spaced."""
-    count = min(count, len(indices))
-    return [indices[number * len(indices) // count] for number in range(count)]
-
-
 def class_table(counts: dict[str, Counter[str]], splits: Sequence[str], what: str, most: int | None) -> Table:
     """A table of the number of objects or images of each class, most frequent first."""
     ordered = sorted(counts.items(), key=lambda item: -item[1].total())
@@ -122,9 +122,3 @@ def class_table(counts: dict[str, Counter[str]], splits: Sequence[str], what: st
     left = len(ordered) - len(rows)
     title = f"{what.capitalize()} by class" + (f", without the {left} rarest" if left else "")
     return Table(title, [Column("class"), *(Column(split) for split in splits)], rows)
-
-
-def fault_table(report: AnnotationReport) -> Table:
-    """A table of the kinds of faults, with their number and the first examples."""
-    rows = [(kind, count, "; ".join(map(str, report.examples[kind]))) for kind, count in report.counts.most_common()]
-    return Table("What is wrong", [Column("fault"), Column("count"), Column("first")], rows)

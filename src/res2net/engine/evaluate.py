@@ -59,11 +59,7 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Lightning's messages that do not concern the user.
-
-    Raises:
-        KeyboardInterrupt: Lightning tried to exit the program; after a signal it does so silently and with status 0.
-    """
+    """Silence Lightning's messages that do not concern the user, and do not let it exit the program after a signal."""
     names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -77,14 +73,11 @@ def quiet() -> Iterator[None]:
             for logger in loggers:
                 logger.setLevel(logging.ERROR)
             yield
-        except SystemExit as end:
+        except SystemExit as end:  # silently, and with status 0
             raise KeyboardInterrupt from end
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-MAX_WORKERS = 8
 
 
 def evaluate(
@@ -127,4 +120,4 @@ def workers_for(source: DataSource) -> int:
         return 0
     # Only some systems report how many processors a container may use.
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, max(1, processors - 1))
+    return min(8, max(1, processors - 1))

@@ -75,9 +75,8 @@ class TaskModule(L.LightningModule):
         images, targets = batch
         targets = dict(targets)
         self.skipped.update((skipped.path, skipped.reason) for skipped in targets.pop("skipped", ()))
-        if images.ndim == 4 and self.channels_last:
-            images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
-        return images.to(device, non_blocking=True), {
+        memory_format = torch.channels_last if images.ndim == 4 and self.channels_last else torch.preserve_format
+        return images.to(device, memory_format=memory_format, non_blocking=True), {
             name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for name, value in targets.items()
         }

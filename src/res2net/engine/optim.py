@@ -24,8 +24,6 @@ from res2net.engine.config import OptimConfig
 
 WARMUP_START = 0.01
 """The learning rate at the start of the warm-up, as a share of the full one."""
-BETAS = (0.9, 0.999)
-"""Default betas of Adam, AdamW and LAMB."""
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
@@ -43,7 +41,7 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizer:
         return torch.optim.SGD(
             groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, nesterov=nesterov
         )
-    betas = config.betas or BETAS
+    betas = config.betas or (0.9, 0.999)
     if config.optimizer == "lamb":
         from timm.optim import Lamb  # it takes seconds to import, and few runs need it
 

@@ -114,9 +114,6 @@ def openvino_core() -> Any:
     The plugin installs an alternate signal stack for the thread, and restores the previous one when it is destroyed.
     If two plugins are not destroyed in the reverse order of their creation, the thread is left with a stack that no
     longer exists, and the next signal, such as the end of a child process, crashes the program.
-
-    Raises:
-        InputError: OpenVINO is not installed.
     """
     with needs("OpenVINO", extra="export"):
         import openvino

@@ -43,7 +43,7 @@ def join(output: Any) -> bool:
     beside = [node for node in concatenated_with(behind) if node.get_name() not in names]
     if not all(starts_at_zero(node) for node in beside):
         return False
-    highest = max(upper_end(node) for node in (*behind, *beside))
+    highest = max(float(node.input_value(2).get_node().get_data().item()) for node in (*behind, *beside))
     low, high = (opset13.constant(value, output.get_element_type()) for value in (0.0, highest))
     shared = opset13.fake_quantize(output, low, high, low, high, LEVELS)
     shared.set_friendly_name(f"{output.get_node().get_friendly_name()}/shared_range")
@@ -74,11 +74,6 @@ def starts_at_zero(node: Any) -> bool:
         return False
     low, high, low_out, high_out = (float(bound.get_data().item()) for bound in bounds)
     return low == low_out == 0.0 and high == high_out
-
-
-def upper_end(node: Any) -> float:
-    """The upper end of the range of a `FakeQuantize`."""
-    return float(node.input_value(2).get_node().get_data().item())
 
 
 def mark_concatenations(model: Any) -> int:

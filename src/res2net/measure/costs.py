@@ -69,7 +69,7 @@ def without_weights(model: nn.Module) -> nn.Module:
 
 
 def run_without_weights(twin: nn.Module, input_size: tuple[int, ...], batch_size: int = 1) -> tuple[Tensor, Any]:
-    """Run a network from `without_weights` on the meta device; returns the input, `(N, *input_size)`, and the output."""
+    """Run a network from `without_weights` on the meta device; returns the input, `(N, *input_size)`, and output."""
     if len(input_size) < 2 or any(not isinstance(size, int) or size < 1 for size in input_size):
         raise InputError(f"Input size {input_size!r} does not fit: give (channels, *size), all positive integers.")
     dtype = next((tensor.dtype for tensor in twin.parameters() if tensor.is_floating_point()), None)

@@ -18,11 +18,7 @@ It is a polynomial whose exponents are receptive fields.
 
 
 def chained_paths(first: PathCounts, second: PathCounts, stride: int) -> PathCounts:
-    """Count the paths through two modules in sequence, the first of which has the given stride.
-
-    Each path of one is followed by each path of the other: it is the product of two polynomials, which has a term for
-    each receptive field instead of each path.
-    """
+    """Count the paths through two modules in sequence, the first with the given stride: the product of polynomials."""
     counts: Counter[int] = Counter()
     for size, count in first.items():
         for further, times in second.items():
@@ -31,7 +27,7 @@ def chained_paths(first: PathCounts, second: PathCounts, stride: int) -> PathCou
 
 
 def joined_paths(first: PathCounts, second: PathCounts) -> PathCounts:
-    """Count the paths through two modules whose outputs are added or concatenated: the sum of two polynomials."""
+    """Count the paths through two modules whose outputs are added or concatenated: the sum of polynomials."""
     return dict(sorted((Counter(first) + Counter(second)).items())) if first and second else {}
 
 

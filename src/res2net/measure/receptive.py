@@ -164,11 +164,7 @@ def _along(value: int | tuple[int, ...], axis: int) -> int:
 
 
 def traced(module: nn.Module, axis: int) -> list[ReceptiveField]:
-    """The receptive fields of the outputs of any module, or of the features of a backbone, by running it once.
-
-    Raises:
-        InputError: it cannot be run with one tensor, or it calls something whose receptive field is not known.
-    """
+    """The receptive fields of the outputs of any module, or of the features of a backbone, by running it once."""
     twin = without_weights(module)
     for name, layer in list(twin.named_modules()):
         if name and isinstance(layer, _NormBase):

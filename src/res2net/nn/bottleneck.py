@@ -145,7 +145,7 @@ class Res2Bottleneck(Res2Conv):
         """
         y = self.conv1(x)
         # Frozen normalisations have no gradient to compute, and synchronised ones are layers of their own.
-        if self.recompute and all(uses_batch_statistics(norm) for norm in self.inner_norms()):
+        if self.recompute and all(type(norm) in BATCH_NORMS and norm.training for norm in self.inner_norms()):
             y = self.interior_recomputed(y)
         else:
             y = self.bn1(self.act1(y)) if self.order == "conv-act-norm" else self.act1(self.bn1(y))
@@ -164,11 +164,6 @@ class Res2Bottleneck(Res2Conv):
         convolutions = [convolution_tensors(conv) for conv, _, _ in self.branches()]
         branches = list(zip(convolutions, norms[1:], strict=True))
         return interior_recomputed(x, norms[0], branches, convolution_tensors(self.conv3), self.layout, self.pool)
-
-
-def uses_batch_statistics(norm: nn.Module) -> bool:
-    """Whether a normalisation takes its statistics from the batch of this process."""
-    return type(norm) in BATCH_NORMS and norm.training
 
 
 def batch_norm_tensors(norm: Any) -> BatchNorm:

@@ -62,10 +62,7 @@ class Absorbed:
 
 
 class ChannelNorm(nn.LayerNorm):
-    """A layer normalisation over the channels of each position.
-
-    Shape: `(N, C, *size)` to the same shape.
-    """
+    """A layer normalisation over the channels of each position of `(N, C, *size)`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the channels of each position."""

@@ -59,13 +59,7 @@ def describe(conv: _ConvNd) -> str:
 
 
 def plan(model: nn.Module, flow: Flow, options: Options) -> tuple[list[Unit], list[Kept]]:
-    """Decide which convolutions are replaced, with widths still to be solved, and which are kept.
-
-    Args:
-        model: the network that `flow` was recorded with.
-        flow: its recorded data flow.
-        options: the options of the conversion.
-    """
+    """Decide which convolutions are replaced, with widths still to be solved, and which are kept."""
     multi_scale = {
         f"{name}.{inner}"
         for name, module in model.named_modules()

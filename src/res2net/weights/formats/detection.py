@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 
 from res2net.errors import InputError
@@ -29,10 +31,6 @@ _MASKRCNN: Pairs = [
 ]
 
 
-def _from_detectron2(tensors: Tensors) -> dict[str, Tensor]:
-    return translate(tensors, _DETECTRON2, "The fork of Detectron2 has stem, res2 to res5 and linear", back=True)
-
-
 def _to_detectron2(tensors: Tensors) -> dict[str, Tensor]:
     if not is_res2net(tensors) or "conv1.0.weight" not in tensors:
         raise InputError(
@@ -40,10 +38,6 @@ def _to_detectron2(tensors: Tensors) -> dict[str, Tensor]:
             "network is not: choose another format."
         )
     return translate(tensors, _DETECTRON2, "The fork of Detectron2 has only Res2Nets v1b / d")
-
-
-def _from_maskrcnn(tensors: Tensors) -> dict[str, Tensor]:
-    return translate(tensors, _MASKRCNN, "The fork of maskrcnn-benchmark has stem and layers", back=True)
 
 
 def _to_maskrcnn(tensors: Tensors) -> dict[str, Tensor]:
@@ -60,7 +54,9 @@ FORMATS.add(
     Format(
         "the authors' fork of Detectron2",
         lambda names: any(name.startswith("res2.0.") for name in names),
-        _from_detectron2,
+        partial(
+            translate, pairs=_DETECTRON2, refusal="The fork of Detectron2 has stem, res2 to res5 and linear", back=True
+        ),
         _to_detectron2,
         "detectron2",
     ),
@@ -70,7 +66,7 @@ FORMATS.add(
     Format(
         "the authors' fork of maskrcnn-benchmark",
         lambda names: "stem.conv1.weight" in names and any(name.startswith("layer1.0.") for name in names),
-        _from_maskrcnn,
+        partial(translate, pairs=_MASKRCNN, refusal="The fork of maskrcnn-benchmark has stem and layers", back=True),
         _to_maskrcnn,
         "maskrcnn",
     ),
