@@ -22,11 +22,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 import res2net
-from res2net.engine.callbacks import check_classes, restore_task
 from res2net.engine.evaluate import evaluate
+from res2net.engine.restore import check_classes, restore_task
 from res2net.export import FORMATS, Artefact, export_network
 from res2net.export.exporter import restore_exported
-from res2net.export.int8 import INT8_FORMATS
+from res2net.export.settings import INT8_FORMATS
 from res2net.images.loader import eval_loader
 from res2net.images.sources import DataSource, open_source
 from res2net.report import Column, Table

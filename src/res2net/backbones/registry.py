@@ -65,11 +65,7 @@ def variant_names(pattern: str = "*") -> list[str]:
 
 
 def build(name: str, **options: Any) -> Backbone:
-    """Build a variant; `options` override those of its table.
-
-    Raises:
-        InputError: the variant or an option is unknown (the message names the nearest), or a switch is not a bool.
-    """
+    """Build a variant; `options` override those of its table, and raise `InputError` unless it has them."""
     chosen = variant(name)
     check_options(f"Model {name!r}", options, chosen.option_names)
     defaults = inspect.signature(chosen.build).parameters

@@ -215,5 +215,4 @@ def random_images(batch: int, channels: int, size: int) -> Tensor:
 
 def published_top1(name: str) -> float | None:
     """Top-1 accuracy on ImageNet in percent of the first published weights of a model; None if there are none."""
-    claims = [claim for record in records(name.removeprefix(TIMM)) for claim in record.metrics.items()]
-    return next((value for what, value in claims if what.startswith("top-1 accuracy")), None)
+    return next((record.top1 for record in records(name.removeprefix(TIMM)) if record.top1 is not None), None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -14,7 +14,7 @@ from res2net.commands.parser import parse
 from res2net.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from res2net.weights import Checkpoint, WeightRecord
+    from res2net.weights import Checkpoint
 
 ABOUT = "Convert weights with `res2net weights convert IN OUT --to FORMAT`, or list published ones with `... list`."
 # Written here as well as in `res2net.weights`, which imports torch.
@@ -63,14 +63,11 @@ def run(arguments: Sequence[str]) -> None:
     if not chosen.source or not chosen.target or not chosen.to:
         needed = "a file to read" if not chosen.source else "a file to write" if not chosen.target else "--to FORMAT"
         raise InputError(f"`res2net weights convert` needs {needed}: {MORE}")
-    target = Path(chosen.target)
-    return convert(chosen.source, target, chosen.to, chosen.model, chosen.options, overwrite=chosen.overwrite)
+    return convert(chosen, chosen.to)
 
 
-def convert(
-    source: str, target: Path, program: str, name: str | None, options: Mapping[str, Any], *, overwrite: bool
-) -> None:
-    """Write the weights of `source` to `target` under the names of a program, and print a summary."""
+def convert(chosen: Arguments, program: Program) -> None:
+    """Write the weights of a file or tag to another file under the names of a program, and print a summary."""
     import torch
 
     from res2net.weights import FORMATS, Preprocessing, from_native, save, to_native
@@ -78,9 +75,11 @@ def convert(
     from res2net.weights.formats.rename import is_res2net
     from res2net.zoo import check_model_options, create_model, preprocessing_of
 
+    source, target = chosen.source, Path(chosen.target)
+    options: Mapping[str, Any] = chosen.options
     format_name = format_named(program)
-    check_target(target, overwrite)
-    name, checkpoint = open_checkpoint(source, name)
+    check_target(target, chosen.overwrite)
+    name, checkpoint = open_checkpoint(source, chosen.model)
     check_model_options(name, options)
     with torch.device("meta"):
         # Loading raises an error unless all tensors belong to this model.
@@ -174,13 +173,8 @@ def list_published(pattern: str) -> None:
         hint = nearest(pattern.strip("*"), {record.model for record in records()}) or "see `res2net weights list`."
         raise InputError(f"No model with published weights matches {pattern!r}: {hint}")
     columns = [*(Column(heading) for heading in ("model", "tag", "from", "format", "graph")), Column("top-1", "%")]
-    rows = [(record.model, record.tag, record.source, record.format, record.graph, top1(record)) for record in found]
+    rows = [(record.model, record.tag, record.source, record.format, record.graph, record.top1) for record in found]
     Console().print(Table("Published weights", columns, rows).to_rich())
-
-
-def top1(record: WeightRecord) -> float | None:
-    """The first top-1 accuracy of published weights in percent; None if there is none."""
-    return next((value for what, value in record.metrics.items() if what.startswith("top-1 accuracy")), None)
 
 
 def shortened(names: Sequence[str]) -> str:

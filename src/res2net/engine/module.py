@@ -139,11 +139,7 @@ class TaskModule(L.LightningModule):
             self._records.append({name: value.detach().cpu() for name, value in records.items()})
 
     def evaluation(self) -> Evaluation:
-        """The result of the evaluation that just ended; its mean loss covers the samples of this process.
-
-        Raises:
-            InputError: none of the images could be read.
-        """
+        """The result of the evaluation that just ended; raises `InputError` if none of the images could be read."""
         seconds = time.monotonic() - self._started
         skipped = tuple(self.skipped)
         if not self._records:

@@ -98,6 +98,11 @@ class WeightRecord:
         return f"{self.model}.{self.tag}"
 
     @property
+    def top1(self) -> float | None:
+        """The first of its top-1 accuracies in percent; None if it has none."""
+        return next((value for what, value in self.metrics.items() if what.startswith("top-1 accuracy")), None)
+
+    @property
     def file_name(self) -> str:
         """The last part of the address."""
         return self.address.rsplit("/", 1)[-1]
