@@ -88,13 +88,9 @@ class ObjectAugment:
 class ObjectTransform:
     """A transform of images with objects, in two parts between which copy-paste can insert objects of other images.
 
-    Args:
-        preprocessing: the preprocessing of the network, whose interpolation and normalisation are used.
-        choose: a function from the height and width of an image to the view to apply.
-        train: whether to clip boxes to the image, and to drop objects of which nothing is left.
-        flip_pairs: pairs of keypoints that are swapped in a mirror image.
-        colors: colour augmentation, applied before normalisation.
-        padded: height and width to which the result is padded with zeros, at the right and bottom.
+    The view to apply is what `choose` returns for the height and width of an image. With `train` boxes are clipped to
+    the image, and objects of which nothing is left are dropped. The augmentation `colors` comes before normalisation;
+    the result is padded with zeros at the right and bottom to the height and width `padded`.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from res2net.images.folder import ImageFiles, ImageFolder, list_images, stratifi
 
 _KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
 
-# Lists of the classes of a flat validation folder: lines of a file name, a class folder of train, and more.
+# Lists of the classes of a flat validation folder: lines that start with a file name and a class folder of train.
 _VAL_LISTS = ("LOC_val_solution.csv", "val_annotations.txt")
 
 # Names of the WordNet ids: lines of an id and its names, separated by commas.
@@ -62,22 +62,17 @@ def open_folder(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -
 
 
 def _open_val(folder: Path, train: ImageFolder, folders: Sequence[Path]) -> ImageFiles:
-    classes = {entry.name for entry in subfolders(folder)}
-    truth = None if classes & set(train.class_names) else _first_file(_VAL_LISTS, folders)
-    if truth is not None:
-        return _open_flat_val(folder, train, truth)
-    if not classes:
-        raise InputError(
-            f"The folder {folder} has no class folders and no list of its classes: put each image into the folder "
-            f"of its class, or add {' or '.join(_VAL_LISTS)}."
-        )
-    val = ImageFolder(folder)
-    _check_same(train, folder, val.class_names)
-    return val
-
-
-def _open_flat_val(folder: Path, train: ImageFolder, truth: Path) -> ImageFiles:
-    """Images whose classes are listed in `truth`: each line starts with the name of a file and its class."""
+    class_folders = {entry.name for entry in subfolders(folder)}
+    truth = None if class_folders & set(train.class_names) else _first_file(_VAL_LISTS, folders)
+    if truth is None:
+        if not class_folders:
+            raise InputError(
+                f"The folder {folder} has no class folders and no list of its classes: put each image into the folder "
+                f"of its class, or add {' or '.join(_VAL_LISTS)}."
+            )
+        val = ImageFolder(folder)
+        _check_same(train, folder, val.class_names)
+        return val
     class_of: dict[str, str] = {}
     for line in truth.read_text(encoding="utf-8", errors="replace").splitlines():
         name, class_name, *_ = [*re.split(r"[,\s]+", line.strip()), ""]

@@ -99,9 +99,6 @@ class DataSettings:
 
 Counts = tuple[int, int]
 """Numbers of training and validation samples."""
-SourceBuilder = Callable[[tuple[str, ...], Counts | None], DataSource]
-"""A function that builds a named source from the required target entries and the numbers of samples, or None for the
-defaults."""
 
 
 class SourceReader(Protocol):
@@ -112,18 +109,17 @@ class SourceReader(Protocol):
 
 
 @cache
-def _sources_of_tasks() -> dict[str, str]:
+def _task_sources() -> dict[str, str]:
     """The module of each source that only one task can use; the package of the task lists them in `SOURCES`."""
-    packages = {package: importlib.import_module(package) for package in task_modules().values()}
     return {
         name: f"{package}.{module}"
-        for package, contents in packages.items()
-        for name, module in getattr(contents, "SOURCES", {}).items()
+        for package in task_modules().values()
+        for name, module in getattr(importlib.import_module(package), "SOURCES", {}).items()
     }
 
 
-SOURCES: Registry[SourceBuilder] = Registry("Source", modules=_sources_of_tasks)
-"""Named sources, such as "shapes"."""
+SOURCES: Registry[Callable[[tuple[str, ...], Counts | None], DataSource]] = Registry("Source", modules=_task_sources)
+"""Named sources, such as "shapes": functions of the required target entries and of the numbers of samples, or None."""
 
 
 def open_source(

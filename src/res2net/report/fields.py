@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -69,12 +70,9 @@ def fields_figure(networks: Mapping[str, Fields]) -> Figure:
 
 def most_end_at(paths: PathCounts, share: float = 0.999) -> int:
     """The receptive field that a share of the paths does not exceed; the few longest paths are outliers."""
-    total, seen = sum(paths.values()), 0
-    for size, count in sorted(paths.items()):
-        seen += count
-        if seen / total >= share:
-            return size
-    return max(paths)
+    sizes, total = sorted(paths), sum(paths.values())
+    seen = accumulate(paths[size] for size in sizes)
+    return next((size for size, count in zip(sizes, seen, strict=True) if count / total >= share), sizes[-1])
 
 
 def _paths(axes: Axes, networks: Mapping[str, Fields]) -> dict[str, Any]:

@@ -86,8 +86,7 @@ class Result:
         Raises:
             InputError: a file cannot be written.
         """
-        stem = Path(stem)
-        path = stem.with_name(f"{stem.name}.json")
+        path = Path(f"{Path(stem)}.json")
         atomic_write(path, json.dumps(self.to_dict(), indent=2).encode())
         return [path]
 

@@ -215,9 +215,6 @@ def shapes_source(labels: tuple[str, ...] = ("label",), counts: Counts | None = 
 
 def _class_names(labels: Sequence[str]) -> Sequence[str]:
     """The class names that belong to the labels: those of images, objects or pixels."""
-    if "label" in labels:
-        return CLASS_NAMES
-    if "boxes" in labels:
-        return SILHOUETTES
     of_pixels = {"semantic": PIXEL_CLASSES, "saliency": ("salient",), "depth": ("depth",)}
-    return next((names for label, names in of_pixels.items() if label in labels), SILHOUETTES)
+    names = {"label": CLASS_NAMES, "boxes": SILHOUETTES, **of_pixels}
+    return next((names[label] for label in names if label in labels), SILHOUETTES)

@@ -17,8 +17,6 @@ from res2net.errors import InputError
 
 MIN_SIDES = {"SSIM": 11, "VIF": 41}
 """Pixels of the shorter side from which a measure is defined: of its windows, in all of its resolutions."""
-MAX_PSNR = 100.0
-"""Decibels of equal images, of which the ratio is infinite."""
 
 
 class ImageSimilarity(Metric):
@@ -45,7 +43,7 @@ class ImageSimilarity(Metric):
         if made.shape != real.shape:
             raise InputError(f"Images {tuple(made.shape)} and {tuple(real.shape)} cannot be compared: give one size.")
         one, other = made[None].float(), real[None].float()
-        values = {"PSNR": min(MAX_PSNR, float(peak_signal_noise_ratio(one, other, data_range=1.0)))}
+        values = {"PSNR": min(100.0, float(peak_signal_noise_ratio(one, other, data_range=1.0)))}
         side = min(made.shape[-2:])
         if side >= MIN_SIDES["SSIM"]:
             similar = structural_similarity_index_measure(one, other, data_range=1.0)

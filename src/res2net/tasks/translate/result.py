@@ -46,5 +46,4 @@ class TranslatedImage(Result):
 
     def save(self, stem: str | Path) -> list[Path]:
         """Write the image that was made as `STEM-translated.png`."""
-        stem = Path(stem)
-        return [write_png(stem.with_name(f"{stem.name}-translated.png"), Image.fromarray(self.pixels))]
+        return [write_png(Path(f"{Path(stem)}-translated.png"), Image.fromarray(self.pixels))]

@@ -75,8 +75,7 @@ class LabelVolume(Result):
 
     def save(self, stem: str | Path) -> list[Path]:
         """Write the label map as NIfTI, with the affine of the scan."""
-        stem = Path(stem)
-        path = stem.with_name(stem.name + ENDINGS[0])
+        path = Path(f"{Path(stem)}{ENDINGS[0]}")
         write_label_map(path, self.label_map, self.volume)
         return [path]
 
