@@ -41,7 +41,14 @@ def class_activation_maps(
     """
     from captum.attr import LayerGradCam  # imported late, since only explanations need it
 
-    module = _layer(model, layer)
+    if layer is not None:
+        modules = dict(model.named_modules())
+        check_choice("layer", layer, modules)
+        module = modules[layer]
+    elif isinstance(model, Backbone):
+        module = model.stage_modules()[-1][-1]
+    else:
+        raise InputError(f"A {type(model).__name__} has no known last stage: give the name of a layer.")
     if not len(images):
         return images.new_zeros(0, *images.shape[2:])
 
@@ -61,16 +68,6 @@ def class_activation_maps(
     maps = F.interpolate(maps.detach(), images.shape[2:], mode=INTERPOLATION[images.ndim])[:, 0]
     greatest = maps.flatten(1).amax(1).clamp_min(torch.finfo(maps.dtype).tiny)
     return maps / greatest.view(-1, *(1,) * (maps.ndim - 1))
-
-
-def _layer(model: nn.Module, name: str | None) -> nn.Module:
-    if name is not None:
-        modules = dict(model.named_modules())
-        check_choice("layer", name, modules)
-        return modules[name]
-    if not isinstance(model, Backbone):
-        raise InputError(f"A {type(model).__name__} has no known last stage: give the name of a layer.")
-    return model.stage_modules()[-1][-1]
 
 
 def _chosen(classes: int | Sequence[int] | Tensor | None, logits: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from res2net.errors import InputError
 from res2net.measure import EffectiveField, PathCounts
 from res2net.report.images import as_array
+from res2net.report.plots import SHARES
 from res2net.report.style import INK, QUIET, WIDTH, clean, colour_bar, finish, legend, line_styles, new_figure
 from res2net.report.text import drawable, shorten
 
@@ -23,7 +24,6 @@ BARS = 48
 """Maximum number of bins along the axis, as far as `WIDTHS` allows."""
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Possible widths of the bins, in pixels."""
-HEAT = ("#ffffff", "#9ecae9", "#0072b2", "#08264a")
 MAPS = 3
 """Maximum number of maps in a row."""
 
@@ -124,7 +124,7 @@ def _map(axes: Axes, name: str, effective: EffectiveField, *, first: bool) -> An
     (top, left), (height, width) = effective.centre, gradient.shape
     image = axes.imshow(
         100 * gradient / gradient.max(),
-        cmap=LinearSegmentedColormap.from_list("heat", HEAT),
+        cmap=LinearSegmentedColormap.from_list("share", SHARES),
         # The square root makes small values visible.
         norm=PowerNorm(0.5, 0, 100),
         extent=(-0.5 - left, width - 0.5 - left, height - 0.5 - top, -0.5 - top),

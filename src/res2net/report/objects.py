@@ -90,10 +90,8 @@ def draw_segments(image: ImageLike, segments: Sequence[tuple[Tensor, int]], name
     """Draw the segments of an image, such as those of a panoptic segmentation, with outlines and class names.
 
     Segments of one class have shades of one colour; those of a class "background" are not coloured. Small images are
-    enlarged as in `draw_objects`.
-
-    A segment is its bool mask `(H, W)` and the index of its class in `names`, of things and stuff; where segments
-    overlap, the last one wins.
+    enlarged as in `draw_objects`. A segment is its bool mask `(H, W)` and the index of its class in `names`, of things
+    and stuff; where segments overlap, the last one wins.
 
     Raises:
         InputError: a mask has another size than the image, or a class does not exist.

@@ -30,7 +30,7 @@ _floats = partial(as_array, dtype=np.float64)
 MARKED = 20
 """Maximum number of points of a curve that are drawn with markers."""
 SHARES = ("#ffffff", "#9ecae9", "#0072b2", "#08264a")
-"""Colours of a confusion matrix, from 0 to 100 %."""
+"""Colours of a map of shares, from 0 to 100 %."""
 LABELLED = 40
 """Maximum number of classes of which all are named."""
 NUMBERED = 12

@@ -160,9 +160,8 @@ def junction_scores(truth: RoadGraph, found: RoadGraph, radius: float = 10.0) ->
     that have one in about the same direction in the other junction, and `extra` is the share of the roads found there
     that have none in the true one.
 
-    Returns:
-        `(4,)`: the sum of correct shares, the number of true junctions, the sum of `1 - extra` over pairs, and the
-        number of junctions found. Recall is the first by the second, precision the third by the fourth.
+    The counts `(4,)` are the sum of correct shares, the number of true junctions, the sum of `1 - extra` over pairs,
+    and the number of junctions found. Recall is the first by the second, precision the third by the fourth.
     """
     ours, theirs = arms(truth), arms(found)
     points, others = (np.array([point for point, _ in one]).reshape(-1, 2) for one in (ours, theirs))
@@ -240,11 +239,9 @@ class RoadMetric(Metric):
 def relaxed_counts(truth: NDArray[np.bool_], found: NDArray[np.bool_], tolerance: int = 3) -> NDArray[np.int64]:
     """The counts of precision and recall of lines `(H, W)` with a tolerance (Mnih, 2013), to be summed over images.
 
-    A pixel is right if the other map has one at most `tolerance` rows and columns away.
-
-    Returns:
-        `(4,)`: true pixels that were found, all true pixels, pixels found that are right, and all pixels found. Recall
-        is the first by the second, precision the third by the fourth.
+    A pixel is right if the other map has one at most `tolerance` rows and columns away. The counts `(4,)` are true
+    pixels that were found, all true pixels, pixels found that are right, and all pixels found. Recall is the first by
+    the second, precision the third by the fourth.
     """
     near_truth, near_found = (
         F.max_pool2d(torch.from_numpy(one.astype(np.float32))[None], 2 * tolerance + 1, 1, tolerance)[0].numpy() > 0

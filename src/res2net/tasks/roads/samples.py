@@ -63,9 +63,8 @@ class StepSampler:
     def __call__(self, graph: RoadGraph, size: tuple[int, int], rng: np.random.Generator) -> dict[str, Tensor]:
         """Sample steps in the graph of an image of that height and width.
 
-        Returns:
-            `origins` `(count, 2)` of the windows, x and y; `currents` `(count, 2)`, the current points within their
-            windows; `walked` and `wanted` `(count, window, window)`, the walked lines and the next points, 0 to 1.
+        They are `origins` `(count, 2)` of the windows, x and y; `currents` `(count, 2)`, the current points within
+        their windows; `walked` and `wanted` `(count, window, window)`, the walked lines and the next points, 0 to 1.
         """
         roads = [Polyline(graph.points[chain], chain) for chain in graph.chains]
         origins = np.zeros((self.count, 2), dtype=np.int64)

@@ -16,7 +16,7 @@ from torch import Tensor
 from res2net.errors import InputError
 from res2net.report import Column
 from res2net.report.images import image_table
-from res2net.report.objects import draw_segments
+from res2net.report.objects import DARK, draw_segments
 from res2net.report.tables import Cell
 from res2net.task.inputs import Inputs
 from res2net.task.result import Result
@@ -24,8 +24,6 @@ from res2net.tasks.volumes.nifti import ENDINGS, Volume, list_volumes, read_volu
 
 SIDE = 400
 """Pixels of the longer side of a slice."""
-GAP = 4
-BACKGROUND = (16, 16, 16)
 
 
 @dataclass(eq=False)
@@ -144,7 +142,7 @@ def draw_volume(
         drawn = draw_segments(image, [(torch.from_numpy(large == label), label) for label in found], names)
         below.append(drawn)
         top.append(image.convert("RGB").resize(drawn.size, Image.Resampling.BILINEAR))
-    return image_table([top, below], GAP, BACKGROUND)
+    return image_table([top, below], 4, DARK)
 
 
 def crossing(volume: Volume, shown: Result | None) -> tuple[int, ...]:
