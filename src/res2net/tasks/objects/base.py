@@ -125,8 +125,7 @@ class ObjectTask(Task):
         found = self.model.detect(images, targets["size_now"])
         results = []
         for one, now, original in zip(found, targets["size_now"], targets["original_size"], strict=True):
-            kept = {name: value.cpu() for name, value in one.items()}
-            result: dict[str, Any] = to_original(kept, now, original)
+            result: dict[str, Any] = to_original({name: value.cpu() for name, value in one.items()}, now, original)
             if "masks" in result:
                 result["masks"] = list(encoded_masks(result["masks"], result["boxes"], original))
             results.append(result)
@@ -163,11 +162,7 @@ class ObjectTask(Task):
         return object_train_transform(self.preprocessing, augment, self.keypoints.flips if self.keypoints else ())
 
     def check_source(self, source: DataSource) -> None:
-        """Compare what a source has beside its classes with the data of the training.
-
-        Raises:
-            InputError: the network was made for something else.
-        """
+        """Raise `InputError` where a source has something else than the training had, beside its classes."""
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The training and the validation samples as the network sees them."""
@@ -182,9 +177,8 @@ class ObjectTask(Task):
     def objects(self, detections: Mapping[str, Any]) -> Objects:
         """Detections of one image as a result.
 
-        Args:
-            detections: `boxes` XYXY, `labels` and `scores`; `masks` as run lengths, and `keypoints` with
-                `keypoint_scores`, where the network finds them.
+        They have `boxes` XYXY, `labels` and `scores`, and where the network finds them `masks` as run lengths, and
+        `keypoints` with `keypoint_scores`.
         """
         points = None
         if "keypoints" in detections:
@@ -211,8 +205,19 @@ class ObjectTask(Task):
         return f"Validation images with what was found with {self.min_score:.0%} or more."
 
     def details(self, evaluation: Evaluation) -> Table:
-        """The table of a report: by default average precision by the size of objects."""
-        return size_table(evaluation)
+        """The table of a report: by default average precision of all, small, medium and large objects, by kind."""
+        names = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
+        metrics = evaluation.metrics
+        rows = [
+            (kind, *(metrics.get(f"{kind}_{name}") for name in names))
+            for kind in ("box", "mask", "keypoint")
+            if any(metric.startswith(f"{kind}_") for metric in metrics)
+        ]
+        return Table(
+            "Average precision (%), by the area of objects: up to 32², up to 96², and more square pixels",
+            (Column("of"), *(Column(name.removeprefix("AP_"), "%", digits=1) for name in names)),
+            rows,
+        )
 
     def caption(self, result: Any, target: Mapping[str, Any]) -> str:
         """A line on a result and its ground truth."""
@@ -235,20 +240,3 @@ def keypoints_of(facts: Mapping[str, Any]) -> Keypoints | None:
     """The keypoints in the facts of a task, if any; `InputError` where they do not fit each other."""
     points = facts.get("keypoints")
     return None if points is None else from_dict(Keypoints, points, "The description of the network's keypoints")
-
-
-def size_table(evaluation: Evaluation) -> Table:
-    """Average precision of all, small, medium and large objects: a row for boxes, masks or keypoints."""
-    shown = ("AP", "AP50", "AP75", "small", "medium", "large")
-    names = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
-    metrics = evaluation.metrics
-    rows = [
-        (kind, *(metrics.get(f"{kind}_{name}") for name in names))
-        for kind in ("box", "mask", "keypoint")
-        if any(metric.startswith(f"{kind}_") for metric in metrics)
-    ]
-    return Table(
-        "Average precision (%), by the area of objects: up to 32², up to 96², and more square pixels",
-        (Column("of"), *(Column(name, "%", digits=1) for name in shown)),
-        rows,
-    )

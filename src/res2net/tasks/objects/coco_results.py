@@ -40,11 +40,7 @@ def image_numbers(paths: Sequence[Path]) -> list[int]:
 def listed_results(
     results: Sequence[tuple[int, Objects]], class_names: Sequence[str], categories: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """The objects of images, each with its `image_id`, as entries of COCO's format; each class has its `category_id`.
-
-    Raises:
-        InputError: an object has no class, as for networks that see one object at a time, and there are several.
-    """
+    """The objects of images as entries of COCO's format, with `image_id` and the `category_id` of their class."""
     numbers = dict(zip(class_names, categories, strict=True))
     listed = [(image_id, one) for image_id, result in results for one in result.to_dict()["objects"]]
     if any(one["label"] not in numbers for _, one in listed):
@@ -63,11 +59,7 @@ def _counted(points: Sequence[float]) -> list[float]:
 
 
 def write_results(path: str | Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Write entries to a file, whole or not at all.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
+    """Write entries to a file, whole or not at all; `InputError` if it cannot be written."""
     if Path(path).is_dir():
         raise InputError(f"{path} is a folder: give the name of a file for the results.")
     atomic_write(path, lambda file: file.write(json.dumps(entries).encode()))

@@ -40,20 +40,15 @@ class ObjectsPart(Part):
 
     def count_tables(self, most: int | None) -> list[Table]:
         """What each split contains, and the number of objects by class."""
-        return [self._counts(), self._classes(most)]
-
-    def _counts(self) -> Table:
         counts = [counts_of(split) for split in self.splits.values()]
         shown = [what for what in counts[0] if what not in RARE or any(one[what] for one in counts)]
         columns = [Column("what"), *(Column(split) for split in self.splits)]
-        return Table(self.about, columns, [(what, *(one[what] for one in counts)) for what in shown])
-
-    def _classes(self, limit: int | None) -> Table:
-        counts: dict[str, Counter[str]] = {}
+        table = Table(self.about, columns, [(what, *(one[what] for one in counts)) for what in shown])
+        by_class: dict[str, Counter[str]] = {}
         for split, found in self.splits.items():
             for name, count in zip(found.class_names, objects_by_class(found), strict=True):
-                counts.setdefault(name, Counter())[split] = count
-        return class_table(counts, list(self.splits), "objects", limit)
+                by_class.setdefault(name, Counter())[split] = count
+        return [table, class_table(by_class, list(self.splits), "objects", most)]
 
     def shown(self, split: Annotations) -> tuple[ObjectImages, Sequence[int]]:
         """The images with objects, or all if there are none."""

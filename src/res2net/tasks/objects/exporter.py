@@ -46,8 +46,7 @@ class DetectorExporter(Exporter):
     def set_size(self, size: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Take images of that size; by default a square that holds images of up to 5:3 in their size of evaluation.
 
-        Raises:
-            InputError: a side is no multiple of 32, which the maps of a pyramid need to lie on each other.
+        Sides are multiples of 32, which the maps of a pyramid need to lie on each other.
         """
         task = self.task
         if size is None:
@@ -128,19 +127,13 @@ class DetectionAgreement:
 
 
 def compare_detections(
-    network: nn.Module, other: nn.Module, batches: Iterable[Tensor], names: Sequence[str], tolerance: float = TOLERANCE
+    network: nn.Module, other: nn.Module, batches: Iterable[Tensor], names: Sequence[str]
 ) -> DetectionAgreement:
-    """Compare what two detectors find in images.
+    """Compare what a detector finds in batches of images with what another finds, which is right.
 
-    Detections are equal when they have the same label and all their numbers agree within the tolerance. Their order
-    does not matter, since that of almost equal scores depends on rounding.
-
-    Args:
-        network: the detector in question, with outputs of fixed shapes as of `Detector.forward`.
-        other: the detector that is right, with the same outputs.
-        batches: images `(N, C, H, W)`.
-        names: names of the outputs, as of `FixedDetector`.
-        tolerance: see `TOLERANCE`.
+    Detections are equal when they have the same label and all their numbers agree within `TOLERANCE`. Their order does
+    not matter, since that of almost equal scores depends on rounding. Both detectors have outputs of fixed shapes as of
+    `Detector.forward`, with the `names` of `FixedDetector`.
     """
     images = detections = alone = paired = 0
     largest = {name: 0.0 for name in names if name != "labels"}
@@ -153,10 +146,10 @@ def compare_detections(
                 maps = map_differences(names, ours, theirs)
                 largest |= {name: max(largest[name], difference) for name, difference in maps.items()}
                 one, two = (found(names, values) for values in (ours, theirs))
-                tolerances = dict.fromkeys(numbers, tolerance) | {"boxes": tolerance * side}
+                tolerances = dict.fromkeys(numbers, TOLERANCE) | {"boxes": TOLERANCE * side}
                 if "keypoints" in numbers:
-                    tolerances["keypoints"] = max(PIXELS, tolerance * side)
-                    tolerances["keypoint_scores"] = tolerance * largest_of(two["keypoint_scores"])
+                    tolerances["keypoints"] = max(PIXELS, TOLERANCE * side)
+                    tolerances["keypoint_scores"] = TOLERANCE * largest_of(two["keypoint_scores"])
                 pairs = equal_pairs(one, two, tolerances)
                 images += 1
                 detections += len(two["scores"])

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from res2net.engine.options import EvalOptions, PredictOptions
-from res2net.errors import check_range
-from res2net.options import check_literals
+from res2net.options import check_literals, check_ranges
 from res2net.tasks.objects.heads.options import DetectorOptions
 
 if TYPE_CHECKING:
@@ -51,13 +50,8 @@ class ObjectOptions:
 
     def __post_init__(self) -> None:
         check_literals(self)
-        check_range("max size", self.max_size, 16, 16384)
-        for size in self.min_sizes:
-            check_range("min sizes", size, 16, 16384)
-        check_range("flip", self.flip, 0, 1)
-        check_range("color jitter", self.color_jitter, 0, 1)
-        check_range("photometric distort", self.photometric_distort, 0, 1)
-        check_range("freeze", self.freeze, 0, 100)
+        check_ranges(self, max_size=(16, 16384), min_sizes=(16, 16384), flip=(0, 1))
+        check_ranges(self, color_jitter=(0, 1), photometric_distort=(0, 1), freeze=(0, 100))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +63,7 @@ class ObjectPredictOptions(PredictOptions):
     image_id."""
 
     def predict(self, task: Task, inputs: Sequence[Any], **settings: Any) -> Iterator[Prediction]:
-        """Run a task over inputs, and after the last one write the file.
-
-        Raises:
-            InputError: the options do not fit the task or the inputs, or the file cannot be written.
-        """
+        """Run a task over inputs, and after the last one write the file."""
         found = self._predict(task, inputs, **settings)
         return found if self.coco is None else self._written(task, found, self.coco)
 
@@ -106,11 +96,7 @@ class ObjectEvalOptions(EvalOptions):
     """Write the results to this file in COCO format."""
 
     def finish(self, task: Task, source: DataSource, metric: Any) -> None:
-        """Write the file of results.
-
-        Raises:
-            InputError: it cannot be written.
-        """
+        """Write the file of results."""
         if self.results is None:
             return
         from res2net.tasks.objects.coco_results import category_numbers, write_results

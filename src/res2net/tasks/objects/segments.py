@@ -151,10 +151,14 @@ def segments_to_coco(
         if not rows.size:
             continue  # the format does not allow segments without pixels
         left, top = int(columns.min()), int(rows.min())
+        label, categories = int(segment["label"]), thing_categories if segment["thing"] else stuff_categories
+        if not 0 <= label < len(categories):
+            kind = "things" if segment["thing"] else "stuff"
+            raise InputError(f"Label {label} has no category: {len(categories)} of {kind} are given.")
         entries.append(
             {
                 "id": number,
-                "category_id": _category(segment, thing_categories if segment["thing"] else stuff_categories),
+                "category_id": int(categories[label]),
                 "area": int(rows.size),
                 "bbox": [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top],
                 "iscrowd": int(segment.get("crowd", False)),
@@ -213,11 +217,3 @@ def _check_ids(numbers: np.ndarray[Any, Any], known: Mapping[int, Any]) -> None:
     wrong = [number for number in known if not 0 < number < BASE**3]
     if wrong:
         raise InputError(f"A segment has the id {wrong[0]}, which is no colour: give 1 to {BASE**3 - 1}.")
-
-
-def _category(segment: Mapping[str, Any], categories: Sequence[int]) -> int:
-    label = int(segment["label"])
-    if not 0 <= label < len(categories):
-        kind = "things" if segment["thing"] else "stuff"
-        raise InputError(f"Label {label} has no category: {len(categories)} of {kind} are given.")
-    return int(categories[label])

@@ -125,12 +125,8 @@ class PixelTask(Task):
         def run_network(views: Tensor) -> Tensor:
             return self.activate(self(views))
 
-        options = self.options
-        return (
-            sliding_window(run_network, images, options.window, options.overlap)
-            if options.window
-            else run_network(images)
-        )
+        window = self.options.window or max(images.shape[-2:])
+        return sliding_window(run_network, images, window, self.options.overlap)
 
     def constant(self, samples: Samples) -> Tensor:
         """The constant logits `(K,)` that fit the pixels of all samples best, for a baseline that ignores its input."""
@@ -164,11 +160,8 @@ def create_encoder(create: CreateBackbone, options: Any, **arguments: Any) -> Ba
 def sliding_window(function: Function, images: Tensor, window: int, overlap: float = 1 / 3) -> Tensor:
     """Apply a function to images `(N, C, H, W)` window by window, averaging its values where windows overlap.
 
-    Args:
-        function: called with the same window of all images at a time.
-        images: the images; a side shorter than the window is not padded.
-        window: side of the window in pixels.
-        overlap: minimum share of a window that overlaps with the next, at least 0 and below 1.
+    A window of all images has sides of `window` pixels, or of the images where these are shorter; it overlaps with the
+    next by the share `overlap` or more, at least 0 and below 1.
     """
     height, width = images.shape[-2:]
     rows, columns = (_starts(side, window, overlap) for side in (height, width))

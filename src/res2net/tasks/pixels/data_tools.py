@@ -39,8 +39,6 @@ from res2net.tasks.pixels.formats.classes import numbered
 from res2net.tasks.pixels.formats.images import PixelImages, PixelSurvey, good_images
 from res2net.tasks.pixels.formats.open import PIXEL_FORMATS, likely_pixel_formats, read_pixel_splits
 
-NEAR_TO_FAR = "viridis_r"
-
 
 class PixelsPart(Part):
     """A data set in one of `PIXEL_FORMATS`, of which every file is read."""
@@ -57,37 +55,18 @@ class PixelsPart(Part):
 
     def count_tables(self, most: int | None) -> list[Table]:
         """The number of images and of labelled pixels of each split, and of pixels by class."""
-        tables = [self._counts()]
-        if self._label() != "depth":
-            counts: dict[str, Counter[str]] = {}
-            for split, survey in self.surveys.items():
-                for name, count in zip(self._classes(), survey.classes.tolist(), strict=False):
-                    counts.setdefault(name, Counter())[split] = count
-            tables.append(class_table(counts, list(self.splits), "pixels", most))
-        return tables
-
-    def _label(self) -> str:
-        return next(iter(self.splits.values())).label
-
-    def _classes(self) -> list[str]:
-        names = list(next(iter(self.splits.values())).class_names)
-        return ["not salient", *names] if self._label() == "saliency" else names
-
-    def _counts(self) -> Table:
-        counts = [self._count(survey) for survey in self.surveys.values()]
+        samples = next(iter(self.splits.values()))
+        counts = [counts_of(survey, is_depth=samples.label == "depth") for survey in self.surveys.values()]
         columns = [Column("what"), *(Column(split) for split in self.splits)]
-        return Table(self.about, columns, [(what, *(one[what] for one in counts)) for what in counts[0]])
-
-    def _count(self, survey: PixelSurvey) -> dict[str, str | int]:
-        known, is_depth = int(survey.classes.sum()), self._label() == "depth"
-        counts: dict[str, str | int] = {"images": survey.read, "without a labelled pixel": survey.empty}
-        if not is_depth:
-            counts["of one class only"] = survey.single
-        counts |= {"labelled pixels": known, "pixels without a label": survey.unlabelled}
-        if not is_depth:
-            return counts | {"classes that occur": int((survey.classes > 0).sum())}
-        metres = {"nearest": survey.nearest, "mean": survey.metres / max(known, 1), "farthest": survey.farthest}
-        return counts | {f"{what}, m": f"{value:.3g}" if known else "" for what, value in metres.items()}
+        table = Table(self.about, columns, [(what, *(one[what] for one in counts)) for what in counts[0]])
+        if samples.label == "depth":
+            return [table]
+        names = [*(["not salient"] if samples.label == "saliency" else []), *samples.class_names]
+        by_class: dict[str, Counter[str]] = {}
+        for split, survey in self.surveys.items():
+            for name, count in zip(names, survey.classes.tolist(), strict=False):
+                by_class.setdefault(name, Counter())[split] = count
+        return [table, class_table(by_class, list(self.splits), "pixels", most)]
 
     def cell(self, samples: PixelImages, index: int) -> Cell:
         """An image with its labels, or beside its depth map."""
@@ -96,7 +75,7 @@ class PixelsPart(Part):
         caption = f"{Path(samples.paths[index]).name}\n{image.width} x {image.height}"
         if samples.label == "depth":
             farthest = max(float(labels.max()), 1e-9)
-            colours = np.array(mpl.colormaps[NEAR_TO_FAR](labels.numpy() / farthest)[..., :3] * 255)
+            colours = np.array(mpl.colormaps["viridis_r"](labels.numpy() / farthest)[..., :3] * 255)
             colours[labels.numpy() == 0] = 0
             both = image_table([[image, Image.fromarray(colours.round().astype(np.uint8))]])
             return both, f"{caption}, up to {farthest:.3g} m"
@@ -104,6 +83,19 @@ class PixelsPart(Part):
             return draw_segments(image, [(labels, 0)], samples.class_names), caption
         present = [number for number in labels.unique().tolist() if number < len(samples.class_names)]
         return draw_segments(image, [(labels == number, number) for number in present], samples.class_names), caption
+
+
+def counts_of(survey: PixelSurvey, *, is_depth: bool) -> dict[str, str | int]:
+    """What a split contains."""
+    known = int(survey.classes.sum())
+    counts: dict[str, str | int] = {"images": survey.read, "without a labelled pixel": survey.empty}
+    if not is_depth:
+        counts["of one class only"] = survey.single
+    counts |= {"labelled pixels": known, "pixels without a label": survey.unlabelled}
+    if not is_depth:
+        return counts | {"classes that occur": int((survey.classes > 0).sum())}
+    metres = {"nearest": survey.nearest, "mean": survey.metres / max(known, 1), "farthest": survey.farthest}
+    return counts | {f"{what}, m": f"{value:.3g}" if known else "" for what, value in metres.items()}
 
 
 @dataclass(frozen=True)

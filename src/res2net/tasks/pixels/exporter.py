@@ -37,11 +37,8 @@ class FixedPixels(nn.Module):
     """Pads images to the input size of a network, and crops its logits to the size of the images.
 
     Images are padded with zeros at the right and bottom. For an image that is smaller than the input size, logits near
-    these edges differ from those without padding, and so do all logits of a decoder with global context.
-
-    Args:
-        network: a network from images `(N, C, *size)` to logits `(N, K, *size)`.
-        size: height and width of the input.
+    these edges differ from those without padding, and so do all logits of a decoder with global context. The network
+    maps `(N, C, *size)` to `(N, K, *size)`.
     """
 
     def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
@@ -50,11 +47,7 @@ class FixedPixels(nn.Module):
         self.size = size
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images `(N, C, H, W)` to logits `(N, K, H, W)`.
-
-        Raises:
-            InputError: the images are larger than the input size.
-        """
+        """Map images `(N, C, H, W)`, none larger than the input size, to logits `(N, K, H, W)`."""
         height, width = images.shape[-2:]
         if height > self.size[0] or width > self.size[1]:
             raise InputError(

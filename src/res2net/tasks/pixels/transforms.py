@@ -64,9 +64,6 @@ def pixel_train_transform(
         scale: smallest and largest factor by which it is then resized, before it is cropped.
         flip: probability of a horizontal flip.
         color_jitter: largest relative change of brightness, contrast and saturation.
-
-    Raises:
-        InputError: colours are to be changed, but the network sees neither grey nor colour images.
     """
     choose = partial(_random_view, crop=crop, shorter=shorter, scale=scale, flip=flip)
     colors = color_changes(len(preprocessing.mean), color_jitter, 0.0)
@@ -80,13 +77,9 @@ def pixel_eval_transform(
     *,
     padded: bool = False,
 ) -> PixelTransform:
-    """The whole image, normalised.
+    """The whole image, normalised, its `shorter` side resized to so many pixels if they are not 0.
 
-    Args:
-        preprocessing: the preprocessing of the network.
-        shorter: shorter side to which images are resized, pixels; 0 keeps their size.
-        within: maximum height and width; larger images are scaled down to fit.
-        padded: pad images with zeros to that size, at the right and bottom.
+    Images larger than a height and width, `within`, are scaled down to fit, and if `padded`, padded with zeros to it.
     """
     choose = partial(_whole_view, shorter=shorter, within=within)
     return PixelTransform(preprocessing, choose, padded=within if padded else None)

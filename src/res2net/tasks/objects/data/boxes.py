@@ -40,11 +40,7 @@ class BoxedSamples(Dataset[Sample]):
     """The images of a data set as samples `(image, target)`, one per box.
 
     A target has the entries of `ObjectBox.target`, the `image_id`, the `index` in this data set, and as `truth` the
-    target of the whole image.
-
-    Args:
-        dataset: a data set of images.
-        boxes: the boxes of each image; images without boxes are left out.
+    target of the whole image. Images without boxes are left out.
     """
 
     def __init__(self, dataset: Samples, boxes: Sequence[Sequence[ObjectBox]]) -> None:
@@ -64,11 +60,7 @@ class BoxedSamples(Dataset[Sample]):
 class BoxedInputs(Dataset[Sample]):
     """Inputs of a prediction as samples `(image, target)`, one per box; a target is that of `ObjectBox.target`.
 
-    A file that cannot be read raises `BadImage`.
-
-    Args:
-        inputs: files or images.
-        boxes: the boxes of each input; inputs without boxes are left out.
+    Inputs without boxes are left out. A file that cannot be read raises `BadImage`.
     """
 
     reads_files = True

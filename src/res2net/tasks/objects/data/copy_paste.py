@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
@@ -97,8 +96,10 @@ def pasted(sample: Sample, other: Sample, chosen: Tensor, fill: Sequence[float] 
     if not chosen.any():
         return sample
     size = tuple(map(max, image_size(image), image_size(source)))
-    pixels, source_pixels = _same_channels(_pixels(image), _pixels(source))
-    pixels, source_pixels = _pad(pixels, size, fill), _pad(source_pixels, size, fill)
+    both = [v2.functional.to_image(one).as_subclass(Tensor) for one in (image, source)]
+    if len(both[0]) != len(both[1]):  # only one of the images is in colour
+        both = [v2.functional.grayscale_to_rgb(one) for one in both]
+    pixels, source_pixels = (_pad(one, size, fill) for one in both)
     target, donor = _pad_target(target, size), _pad_target(kept_objects(donor, chosen), size)
     cover = _plain(donor["masks"]).view(torch.uint8).amax(0).bool()
     joined = _uncovered(target, cover)
@@ -142,19 +143,8 @@ def _pixels_of(masks: Tensor) -> Tensor:
     return torch.stack([masks.new_zeros((), dtype=torch.int64), *(mask.count_nonzero() for mask in masks)])[1:]
 
 
-def _pixels(image: Any) -> Tensor:
-    return _plain(v2.functional.to_image(image) if isinstance(image, Image.Image) else image)
-
-
 def _plain(value: Tensor) -> Tensor:
     return value.as_subclass(Tensor)
-
-
-def _same_channels(image: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Convert grey to colour if only one of the images is in colour."""
-    if len(image) == len(other):
-        return image, other
-    return v2.functional.grayscale_to_rgb(image), v2.functional.grayscale_to_rgb(other)
 
 
 def _pad(image: Tensor, size: tuple[int, ...], fill: Sequence[float]) -> Tensor:

@@ -36,11 +36,7 @@ class EvalOptions(ObjectEvalOptions):
     """How average precision is counted; by default as in the training."""
 
     def prepare(self, task: Any) -> None:
-        """Choose the metric.
-
-        Raises:
-            InputError: results in COCO's format are asked for with another metric than COCO's.
-        """
+        """Choose the metric; `InputError` if results in COCO's format are asked for with another one than COCO's."""
         if self.metric is not None:
             task.measure_by(self.metric)
         if self.results is not None and task.options.metric != "coco":

@@ -42,11 +42,7 @@ class Detect(ObjectTask):
         self.measure_by(self.options.metric)
 
     def measure_by(self, metric: str) -> None:
-        """Evaluate by "coco", "voc07" or "voc", whatever the training did.
-
-        Raises:
-            InputError: there is no such metric; the nearest is named.
-        """
+        """Evaluate by "coco", "voc07" or "voc", whatever the training did; `InputError` for any other metric."""
         self.options = dataclasses.replace(self.options, metric=metric)  # type: ignore[arg-type] # it is checked
         headline = _HEADLINES[metric]
         self.scoring = Scoring(headline[0], headline)

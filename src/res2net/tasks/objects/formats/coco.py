@@ -70,14 +70,7 @@ def split_of(file: Path) -> str:
 def read_coco(
     path: Path, labels: Sequence[str] | None, report: AnnotationReport, *, kind: str = "instances"
 ) -> list[Annotations]:
-    """Read the splits, training first, or a single split; masks are only read if `labels` has them or is None.
-
-    Args:
-        path: as of `find_files`.
-        labels: the required labels.
-        report: the report to add faults to.
-        kind: "instances", "keypoints" for those of people too, or "panoptic".
-    """
+    """Read the splits, training first, or a single split; masks are only read if `labels` has them or is None."""
     files = find_files(path, kind).values()
     if kind == "panoptic":
         return [_read_panoptic(CocoFile(file, report)) for file in files]
@@ -86,12 +79,7 @@ def read_coco(
 
 
 class CocoFile:
-    """The content of a JSON file of COCO, whose faults are reported; it is empty if it cannot be read.
-
-    Args:
-        file: path of the file.
-        report: the report to add faults to.
-    """
+    """The content of a JSON file of COCO, whose faults are reported; it is empty if it cannot be read."""
 
     def __init__(self, file: Path, report: AnnotationReport) -> None:
         self.file, self.report = file, report
@@ -144,12 +132,11 @@ class CocoFile:
 
         They are in the first of the usual folders that contains any.
         """
-        names = [str(image.get("file_name")) for image in self.entries[:20] if isinstance(image, dict)]
         file, split = self.file, self.file.stem.rpartition("_")[2]
         root = file.parent.parent if file.parent.name == "annotations" else file.parent
         folders = [root / split, file.parent.parent / file.stem.removeprefix("panoptic_"), root / "images" / split]
         folders += [file.parent, file.parent / "images", root / "images", root]
-        base = next((one for one in folders if any((one / name).is_file() for name in names)), folders[0])
+        base = _folder_with(self.entries, folders)
         present = files_below(base)
         seen: set[int] = set()
         found = []
@@ -258,7 +245,10 @@ def _read_panoptic(file: CocoFile) -> Annotations:
     things = [number for number, category in file.categories.items() if category.get("isthing", 1)]
     stuff = [number for number in file.categories if number not in things]
     by_image = _segments_by_image(file)
-    folder = _mask_folder(file.file, file.annotations)
+    # The folder of the PNG files has the name of the JSON file, next to it or one level up.
+    parent = file.file.parent
+    named = [file.file.with_suffix(""), parent.parent / file.file.stem]
+    folder = _folder_with(file.annotations, [*named, parent / "masks", parent.parent / "masks"])
     present = files_below(folder)
     thing_of = {number: index for index, number in enumerate(things)}
     stuff_of = {number: index for index, number in enumerate(stuff)}
@@ -300,15 +290,9 @@ def _read_panoptic(file: CocoFile) -> Annotations:
     )
 
 
-def _mask_folder(file: Path, entries: Sequence[Any]) -> Path:
-    """The folder of the PNG files, which has the name of the JSON file, next to it or one level up."""
+def _folder_with(entries: Sequence[Any], folders: Sequence[Path]) -> Path:
+    """The first of the folders that has the file of one of the first entries, or else the first."""
     names = [str(entry.get("file_name")) for entry in entries[:20] if isinstance(entry, dict)]
-    folders = [
-        file.with_suffix(""),
-        file.parent.parent / file.stem,
-        file.parent / "masks",
-        file.parent.parent / "masks",
-    ]
     return next((folder for folder in folders if any((folder / name).is_file() for name in names)), folders[0])
 
 

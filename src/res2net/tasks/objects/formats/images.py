@@ -163,27 +163,23 @@ class ObjectImages(Dataset[Sample]):
         part = slice(rows.start, rows.stop)
         target: dict[str, Any] = {"image_id": int(found.image_ids[image])}
         points = torch.empty(0) if found.points is None else torch.from_numpy(found.points[part].copy())
+        masks: Any = found.masks  # `available` was checked, so that what is asked for is there
+        stuff: Any = found.stuff
         makers: dict[str, Callable[[], Tensor]] = {
             "boxes": lambda: tv_tensors.BoundingBoxes(
                 torch.from_numpy(found.boxes[part].copy()), format="XYXY", canvas_size=size
             ),
             "labels": lambda: torch.from_numpy(found.labels[part].astype(np.int64)),
-            "masks": lambda: tv_tensors.Mask(torch.from_numpy(_given(found.masks).masks(image, rows, size))),
+            "masks": lambda: tv_tensors.Mask(torch.from_numpy(masks.masks(image, rows, size))),
             "keypoints": lambda: tv_tensors.KeyPoints(points[..., :2].contiguous(), canvas_size=size),
             "visibility": lambda: points[..., 2].to(torch.uint8),
             "crowd": partial(torch.tensor, found.crowd[part]),
             "area": partial(torch.tensor, found.area[part]),
             "difficult": partial(torch.tensor, found.difficult[part]),
-            "semantic": lambda: tv_tensors.Mask(torch.from_numpy(_given(found.stuff).semantic(image, size))),
+            "semantic": lambda: tv_tensors.Mask(torch.from_numpy(stuff.semantic(image, size))),
         }
         return target | {label: makers[label]() for label in self.labels}
 
     def subset(self, indices: Iterable[int]) -> ObjectImages:
         """The samples with these indices, in that order; the annotations are shared."""
         return ObjectImages(self.annotations, self.labels, self.chosen[np.fromiter(indices, dtype=np.int64)])
-
-
-def _given(value: Any) -> Any:
-    """Assert that an optional part of the annotations is present; `available` was checked before."""
-    assert value is not None
-    return value

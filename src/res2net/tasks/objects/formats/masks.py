@@ -87,11 +87,7 @@ class MaskFiles:
         self.rgb = rgb
 
     def ids(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """The numbers of the pixels of an image, `(H, W)`.
-
-        Raises:
-            BadImage: the file cannot be read, or does not have this size.
-        """
+        """The numbers of the pixels of an image, `(H, W)`; `BadImage` if the file is unreadable or of another size."""
         found = read_ids(self.paths[image], rgb=self.rgb)
         if found.shape != size:
             raise BadImage.at(
@@ -121,11 +117,7 @@ class StuffFiles:
         self.labels = np.asarray(labels, dtype=np.int64)
 
     def semantic(self, image: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """The index of the stuff class of each pixel, `(H, W)`; 255 for other pixels.
-
-        Raises:
-            BadImage: the file cannot be read, or does not have this size.
-        """
+        """The index of the stuff class of each pixel, `(H, W)`; 255 for other pixels."""
         ids = self.files.ids(image, size)
         part = slice(self.starts[image], self.starts[image + 1])
         order = np.argsort(self.numbers[part])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from res2net.errors import InputError, check_choice
 from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
-from res2net.images.folder import hashed_split
+from res2net.images.folder import check_fraction, hashed_split
 from res2net.images.sources import DataSettings, DataSource
 from res2net.registry import Registry
 from res2net.tasks.objects.formats.coco import find_files, read_coco
@@ -116,8 +116,7 @@ def open_objects(
     for label in labels:
         check_choice("Label", label, LABELS)
     check_choice("bad_annotations", bad_annotations, BAD_ANNOTATIONS)
-    if not 0 < val_fraction < 1:
-        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
+    check_fraction(val_fraction)
     report = AnnotationReport(path)
     splits = OBJECT_FORMATS[_choose(path, labels)].read(Path(path), labels, report)
     report.enforce(bad_annotations)

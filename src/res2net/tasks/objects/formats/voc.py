@@ -52,7 +52,11 @@ def read_voc(path: Path, labels: Sequence[str] | None, report: AnnotationReport)
     """
     del labels  # there are only boxes
     years = _years(path)
-    tested = [year for year in years if _annotated(year, "test")]
+    tested = [
+        year
+        for year in years
+        if any((year / "Annotations" / f"{name}.xml").is_file() for name in _list(year, "test")[:20])
+    ]
     if tested:
         train = [(year, name) for year in years for name in _list(year, "trainval") or _list(year, "train")]
         splits = [train, [(year, name) for year in tested for name in _list(year, "test")]]
@@ -71,11 +75,6 @@ def _list(year: Path, split: str) -> list[str]:
     """The names in a list of images, the first word of each line; empty if there is no such list."""
     file = year / "ImageSets" / "Main" / f"{split}.txt"
     return list(dict.fromkeys(line.split()[0] for line in text_lines(file) if line)) if file.is_file() else []
-
-
-def _annotated(year: Path, split: str) -> bool:
-    names = _list(year, split)
-    return bool(names) and any((year / "Annotations" / f"{name}.xml").is_file() for name in names[:20])
 
 
 Entry = tuple[Path, ET.Element, str]
@@ -106,11 +105,7 @@ def _parse(path: Path, members: Iterable[tuple[Path, str]], report: AnnotationRe
 
 
 def parse_xml(content: bytes) -> ET.Element:
-    """Parse an XML file, rejecting document type declarations, which could expand or fetch entities.
-
-    Raises:
-        ValueError: the file is not valid XML, or declares a document type.
-    """
+    """Parse an XML file; `ValueError` if it is invalid or declares a document type, which could fetch entities."""
     try:
         element: ET.Element = fromstring(content, forbid_dtd=True)
     except DefusedXmlException as error:
@@ -147,8 +142,7 @@ def _text(element: ET.Element, path: str) -> str:
 def _size(content: ET.Element, image: str, file: Path, report: AnnotationReport) -> tuple[int, int] | None:
     """The size in the annotation file, or if it has none (some programs write 0), that of the image."""
     texts = [_text(content, f"size/{side}") for side in ("height", "width")]
-    sides = [int(text) if re.fullmatch(r"\d{1,6}", text) else 0 for text in texts]
-    size = whole_size(*sides)
+    size = whole_size(*(int(text) if re.fullmatch(r"\d{1,6}", text) else 0 for text in texts))
     if size is not None:
         return size
     try:

@@ -57,11 +57,7 @@ def _folders(root: Path) -> dict[str, list[Path]]:
 
 
 def read_yolo(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """Read the training and validation split, or a single split; there are masks if every object has a polygon.
-
-    Raises:
-        InputError: the YAML file is invalid.
-    """
+    """Read the training and validation split, or a single split; there are masks if every object has a polygon."""
     file = path if path.is_file() else _yaml_file(path)
     names: list[str] | None
     if file is not None:

@@ -35,13 +35,11 @@ class CascadeHeads(SecondStage):
 
     Args:
         steps: the steps, each a second stage whose predicted box does not depend on the class.
-        loss_weights: weight of the losses of each step.
     """
 
-    def __init__(self, steps: Sequence[RegionHeads], loss_weights: Sequence[float] = LOSS_WEIGHTS) -> None:
+    def __init__(self, steps: Sequence[RegionHeads]) -> None:
         super().__init__()
         self.steps: Any = nn.ModuleList(steps)
-        self.loss_weights = tuple(loss_weights)
         self.score_thresh = steps[0].score_thresh
         self.nms_thresh = steps[0].nms_thresh
         self.detections_per_img = steps[0].detections_per_img
@@ -59,7 +57,7 @@ class CascadeHeads(SecondStage):
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Return an empty list, as in torchvision, and the losses; their names end in the number of the step."""
         losses: dict[str, Tensor] = {}
-        for number, (step, weight) in enumerate(zip(self.steps, self.loss_weights, strict=True), 1):
+        for number, (step, weight) in enumerate(zip(self.steps, LOSS_WEIGHTS, strict=True), 1):
             proposals, matches, labels, box_targets = step.select_training_samples(proposals, targets)
             logits, deltas = step.regress(features, proposals, image_shapes)
             # Torchvision's loss expects a box per class.
@@ -67,9 +65,16 @@ class CascadeHeads(SecondStage):
             class_loss, box_loss = fastrcnn_loss(logits, class_deltas, labels, box_targets)
             losses |= {f"loss_classifier_{number}": weight * class_loss, f"loss_box_reg_{number}": weight * box_loss}
             if self.has_mask():
-                mask_loss = _mask_loss(step, features, proposals, image_shapes, matches, labels, targets or [])
-                losses[f"loss_mask_{number}"] = weight * mask_loss
-            proposals = _refined(step, deltas.detach(), proposals, image_shapes)
+                positive = [label > 0 for label in labels]
+                regions, objects = (
+                    [one[kept] for one, kept in zip(some, positive, strict=True)] for some in (proposals, matches)
+                )
+                masks, classes = ([target[name] for target in targets or ()] for name in ("masks", "labels"))
+                mask_logits = step.mask_predictor(step.mask_head(step.mask_roi_pool(features, regions, image_shapes)))
+                losses[f"loss_mask_{number}"] = weight * maskrcnn_loss(mask_logits, regions, masks, classes, objects)
+            boxes = step.box_coder.decode_single(deltas.detach().float(), torch.cat(proposals))
+            inside = map(clip_boxes_to_image, boxes.split([len(some) for some in proposals]), image_shapes)
+            proposals = [box[remove_small_boxes(box, MIN_SIDE)] for box in inside]
         return [], losses
 
     def classify(self, maps: Mapping[str, Tensor], regions: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
@@ -87,31 +92,6 @@ class CascadeHeads(SecondStage):
     def masks(self, maps: Mapping[str, Tensor], regions: list[Tensor], sizes: Sizes) -> Tensor:
         """Mask probabilities `(R, 1 + K, 28, 28)` of each class, averaged over the steps."""
         return torch.stack([step.masks(maps, regions, sizes) for step in self.steps]).mean(0)
-
-
-def _mask_loss(
-    step: RegionHeads,
-    maps: Mapping[str, Tensor],
-    regions: list[Tensor],
-    sizes: Sizes,
-    matches: list[Tensor],
-    labels: list[Tensor],
-    targets: Sequence[Mapping[str, Tensor]],
-) -> Tensor:
-    """The mask loss of the regions that were matched with an object."""
-    positive = [torch.where(label > 0)[0] for label in labels]
-    positive_regions = [region[indices] for region, indices in zip(regions, positive, strict=True)]
-    objects = [match[indices] for match, indices in zip(matches, positive, strict=True)]
-    logits = step.mask_predictor(step.mask_head(step.mask_roi_pool(maps, positive_regions, sizes)))
-    masks, classes = [target["masks"] for target in targets], [target["labels"] for target in targets]
-    return maskrcnn_loss(logits, positive_regions, masks, classes, objects)
-
-
-def _refined(step: RegionHeads, deltas: Tensor, regions: list[Tensor], sizes: Sizes) -> list[Tensor]:
-    """The refined boxes of a step, clipped to the images and without empty ones."""
-    boxes = step.box_coder.decode_single(deltas.float(), torch.cat(regions)).split([len(some) for some in regions])
-    inside = [clip_boxes_to_image(box, size) for box, size in zip(boxes, sizes, strict=True)]
-    return [box[remove_small_boxes(box, MIN_SIDE)] for box in inside]
 
 
 def cascade_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions, *, masks: bool = False) -> TwoStage:

@@ -21,10 +21,8 @@ from res2net.tasks.objects.heads.detector import DETECTORS, Detector
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.regions import grid_anchors
 from res2net.tasks.objects.heads.selection import best_detections, clipped
-from res2net.tasks.objects.heads.two_stage import PyramidNeck
+from res2net.tasks.objects.heads.two_stage import ASPECT_RATIOS, PyramidNeck
 
-ASPECT_RATIOS = (0.5, 1.0, 2.0)
-"""Aspect ratios (height / width) of RetinaNet's anchors."""
 OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
 """Sizes of RetinaNet's anchors at a position, relative to the anchor size of the map."""
 GROUPS = 32
@@ -32,11 +30,7 @@ GROUPS = 32
 
 
 def dense_neck(backbone: Backbone, options: DetectorOptions) -> tuple[PyramidNeck, list[int]]:
-    """The pyramid of RetinaNet (section 4) and its strides: the last three stages, and two coarser maps.
-
-    Raises:
-        InputError: the backbone does not have the chosen stages.
-    """
+    """The pyramid of RetinaNet (section 4) and its strides: the last three stages, and two coarser maps."""
     count, channels = len(backbone.stages), options.fpn_channels
     levels = tuple(range(max(1, count - 3), count)) if options.levels is None else options.levels
     neck = PyramidNeck(backbone, channels, levels, LastLevelP6P7(channels, channels))
@@ -128,9 +122,8 @@ class Dense(Detector):
         scores, changes = self.scores_of(outputs).split(counts, 1), outputs["bbox_regression"].split(counts, 1)
         parts = [self._candidates(*level, sizes) for level in zip(scores, changes, anchors, strict=True)]
         candidates = [torch.cat(tensors, 1) for tensors in zip(*parts, strict=True)]
-        options = self.options
         best = [
-            best_detections(*image, nms_threshold=options.nms_threshold, count=options.detections)
+            best_detections(*image, nms_threshold=self.options.nms_threshold, count=self.options.detections)
             for image in zip(*candidates, strict=True)
         ]
         return tuple(torch.stack(tensors) for tensors in zip(*best, strict=True))
@@ -172,11 +165,7 @@ class RetinaNet(Dense):
 
 @DETECTORS.register("retinanet")
 def build_retinanet(backbone: Backbone, num_classes: int, options: DetectorOptions) -> RetinaNet:
-    """Build RetinaNet on a backbone; the default size of anchors is 4 times the stride of each map.
-
-    Raises:
-        InputError: the backbone does not have the chosen stages, or the number of anchor sizes differs from the maps'.
-    """
+    """Build RetinaNet on a backbone; the default size of anchors is 4 times the stride of each map."""
     neck, strides = dense_neck(backbone, options)
     sizes = options.anchor_sizes or tuple(4 * stride for stride in strides)
     if len(sizes) != len(strides):
@@ -215,11 +204,7 @@ class FCOS(Dense):
 
 @DETECTORS.register("fcos")
 def build_fcos(backbone: Backbone, num_classes: int, options: DetectorOptions) -> FCOS:
-    """Build FCOS on a backbone; the option `anchor_sizes` is not used.
-
-    Raises:
-        InputError: the backbone does not have the chosen stages, or the channels cannot be normalised in groups.
-    """
+    """Build FCOS on a backbone; the option `anchor_sizes` is not used."""
     if options.fpn_channels % GROUPS:
         raise InputError(
             f"FCOS cannot have {options.fpn_channels} fpn channels, which it normalises in {GROUPS} groups: give a "

@@ -42,11 +42,7 @@ class FixedDetector(Detector):
         self.names = tuple(names)
 
     def detect(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[dict[str, Tensor]]:
-        """Detect the objects in each image, best first; see `Detector.detect`.
-
-        Raises:
-            InputError: an image is larger than the input size.
-        """
+        """Detect as `Detector.detect` does; `InputError` for an image that is larger than the input size."""
         height, width = self.size
         for size in sizes:
             if size[0] > height or size[1] > width:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,10 @@ class DetectorOptions:
     """Keypoints per object; 0 finds none."""
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("fpn channels", self.fpn_channels, 1, 1 << 16),
-            ("head channels", self.head_channels, 1, 1 << 16),
-            ("score threshold", self.score_threshold, 0, 1),
-            ("nms threshold", self.nms_threshold, 0, 1),
-            ("detections", self.detections, 1, 1 << 20),
-            ("proposals train", self.proposals_train, 1, 1 << 20),
-            ("proposals", self.proposals, 1, 1 << 20),
-            ("anchors per image", self.anchors_per_image, 1, 1 << 20),
-            ("rois per image", self.rois_per_image, 1, 1 << 20),
-            ("num keypoints", self.num_keypoints, 0, 1 << 10),
-        ):
-            check_range(name, value, low, high)
+        check_ranges(self, fpn_channels=(1, 1 << 16), head_channels=(1, 1 << 16))
+        check_ranges(self, score_threshold=(0, 1), nms_threshold=(0, 1))
+        counts = ("detections", "proposals_train", "proposals", "anchors_per_image", "rois_per_image")
+        check_ranges(self, **dict.fromkeys(counts, (1, 1 << 20)), num_keypoints=(0, 1 << 10))
         if self.anchor_sizes is not None and (not self.anchor_sizes or min(self.anchor_sizes) <= 0):
             raise InputError(
                 f"Anchor sizes {list(self.anchor_sizes)} do not fit: give pixels above 0, one for each map."

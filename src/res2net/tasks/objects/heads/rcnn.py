@@ -27,11 +27,7 @@ CLOSER_SIZE = 14
 def box_heads(neck: PyramidNeck, num_classes: int, options: DetectorOptions, **training: Any) -> RegionHeads:
     """The second stage on a pyramid: two fully connected layers that predict class scores and a box per class.
 
-    Args:
-        neck: the pyramid.
-        num_classes: number of classes, without the background.
-        options: sizes and thresholds.
-        training: `match` and `box_weights` of `RegionHeads`.
+    The number of classes does not count the background; `training` are `match` and `box_weights` of `RegionHeads`.
     """
     head = TwoMLPHead(neck.channels * BOX_SIZE**2, options.head_channels)
     predictor = FastRCNNPredictor(options.head_channels, 1 + num_classes)
@@ -110,10 +106,7 @@ class OneMap(nn.Module):
 class LastStage(nn.Module):
     """Applies the last stage of a backbone to regions of the map before it, `(R, C, 14, 14)` to `(R, channels)`.
 
-    The stage is moved out of the backbone.
-
-    Raises:
-        InputError: the backbone is not a plain sequence of stages.
+    The stage is moved out of the backbone, which has to be a plain sequence of stages.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -138,9 +131,6 @@ def faster_rcnn_c4(backbone: Backbone, num_classes: int, options: DetectorOption
     Regions are pooled to 14 x 14 from the penultimate stage, of stride 16, and pass through the last stage, which
     reduces them to 7 x 7. The options of pyramids and fully connected layers are ignored; anchors of all sizes are on
     the single map.
-
-    Raises:
-        InputError: the backbone is not a plain sequence of stages.
     """
     level = len(backbone.stages) - 2
     previous, last = backbone.stages[level], backbone.stages[-1]

@@ -23,10 +23,6 @@ from res2net.tasks.objects.heads.selection import best_detections, best_of, clip
 
 Sizes = list[tuple[int, int]]
 """(height, width) of each image."""
-POSITIVE_FRACTION = 0.25
-"""Maximum share of regions with an object among those that the loss is computed on."""
-MIN_PROPOSAL = 1e-3
-"""Minimum side of a proposal, in pixels."""
 
 
 def region_pool(strides: list[int], size: int) -> MultiScaleRoIAlign:
@@ -43,14 +39,9 @@ def region_pool(strides: list[int], size: int) -> MultiScaleRoIAlign:
 def propose(
     rpn: RegionProposalNetwork, maps: Mapping[str, Tensor], padded: tuple[int, int], sizes: Sizes, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Propose regions that may contain an object.
+    """Propose regions of the images of a batch, `padded` to one (height, width), that may contain an object.
 
-    Args:
-        rpn: the trained region proposal network.
-        maps: the feature pyramid, each map `(N, C, H, W)`.
-        padded: (height, width) of the batch.
-        sizes: sizes of the images.
-        count: maximum number of proposals, per map before non-maximum suppression and in total after it.
+    At most `count` proposals are taken per map before non-maximum suppression, and in total after it.
 
     Returns:
         Boxes `(N, P, 4)`, best first, and a mask `(N, P)` of the valid ones; the others are padding.
@@ -64,7 +55,7 @@ def propose(
         deltas = deltas.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)
         deltas = deltas.gather(1, indices[..., None].expand(-1, -1, 4)).float()
         decoded = rpn.box_coder.decode_single(deltas.flatten(0, 1), anchor[indices].flatten(0, 1))
-        decoded, large = clipped(decoded.unflatten(0, indices.shape), sizes, MIN_PROPOSAL)
+        decoded, large = clipped(decoded.unflatten(0, indices.shape), sizes, min_side=1e-3)
         score = score.float().masked_fill(~large, -math.inf)
         logits.append(torch.stack([suppressed(*image, rpn.nms_thresh) for image in zip(decoded, score, strict=True)]))
         boxes.append(decoded)
@@ -175,7 +166,7 @@ class RegionHeads(RoIHeads, SecondStage):  # type: ignore[misc] # torchvision ha
             fg_iou_thresh=match,
             bg_iou_thresh=match,
             batch_size_per_image=options.rois_per_image,
-            positive_fraction=POSITIVE_FRACTION,
+            positive_fraction=0.25,
             bbox_reg_weights=box_weights,
             score_thresh=options.score_threshold,
             nms_thresh=options.nms_threshold,

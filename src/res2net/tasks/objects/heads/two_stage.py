@@ -195,9 +195,6 @@ def region_proposals(channels: int, strides: Sequence[int], options: DetectorOpt
     """The first stage on maps of these channels and strides, finest first.
 
     As in the paper, a pyramid has one anchor size per map, and a single map has all sizes.
-
-    Raises:
-        InputError: the number of anchor sizes differs from the number of maps.
     """
     pyramid = len(strides) > 1
     sizes = options.anchor_sizes or (tuple(8.0 * stride for stride in strides) if pyramid else PAPER_SIZES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from res2net.errors import check_range
+from res2net.options import check_ranges
 from res2net.tasks.objects.options import ObjectEvalOptions, ObjectOptions, ObjectPredictOptions
 
 
@@ -25,7 +25,7 @@ class InstanceOptions(ObjectOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("copy paste", self.copy_paste, 0, 1)
+        check_ranges(self, copy_paste=(0, 1))
 
 
 PredictOptions = ObjectPredictOptions

@@ -23,6 +23,7 @@ from res2net.errors import InputError, check_range
 from res2net.images.joint_geometry import image_size
 from res2net.images.keypoints import mirrored_order
 from res2net.images.samples import Sample, Samples, true_targets
+from res2net.options import check_ranges
 
 PADDING = 1.25
 """How much larger than its box a person's crop is, along each side."""
@@ -46,10 +47,7 @@ class CropAugment:
     """Probability of a mirrored crop."""
 
     def __post_init__(self) -> None:
-        check_range("scale", self.scale, 0, 0.9)
-        check_range("rotation", self.rotation, 0, 90)
-        check_range("rotate", self.rotate, 0, 1)
-        check_range("flip", self.flip, 0, 1)
+        check_ranges(self, scale=(0, 0.9), rotation=(0, 90), rotate=(0, 1), flip=(0, 1))
 
     def draw(self) -> tuple[float, float, bool]:
         """A factor, an angle in degrees and whether to mirror, by torch's generator."""
@@ -197,15 +195,10 @@ def move_points(matrix: Tensor, points: Tensor) -> Tensor:
 
 
 def crop_image(image: Any, matrix: Tensor, size: tuple[int, int]) -> tv_tensors.Image:
-    """What a crop of that size shows of an image: bilinear between its pixels, and black beyond it.
+    """What a crop `(C, *size)` shows of an image: bilinear between its pixels, and black beyond it.
 
-    Args:
-        image: a `PIL.Image`, or a tensor `(C, H, W)` of any number of channels.
-        matrix: `(2, 3)` from the crop to the image, as of `crop_matrix`.
-        size: height and width of the crop.
-
-    Returns:
-        `(C, height, width)`: uint8 of a `PIL.Image`, else of the image's type.
+    The image is a `PIL.Image`, of which the crop is uint8, or a tensor `(C, H, W)` of any number of channels; `matrix`
+    `(2, 3)` leads from the crop to the image, as of `crop_matrix`.
     """
     numbers = tuple(float(number) for number in matrix.flatten())
 

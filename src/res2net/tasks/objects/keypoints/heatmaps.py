@@ -198,9 +198,6 @@ def flip_back(heatmaps: Tensor, flip_pairs: Sequence[tuple[int, int]], *, shift:
         flip_pairs: pairs of keypoints, by number, that a mirror swaps.
         shift: whether to move them a pixel to the right, the first column being kept, as the published code of
             SimpleBaseline does: for maps whose pixels do not lie in the middle of what they cover.
-
-    Raises:
-        InputError: the pairs do not fit the number of keypoints.
     """
     back = heatmaps[:, mirrored_order(heatmaps.shape[1], flip_pairs)].flip(-1)
     return torch.cat([back[..., :1], back[..., :-1]], -1) if shift else back

@@ -144,9 +144,6 @@ class PersonOksAP(OksAP):
                 seen for it, by which poses are distinguished.
             targets: as of `OksAP`, of the whole image that the person is in; and `person`, a number of its own for
                 each.
-
-        Raises:
-            InputError: something is missing, or has another shape than that.
         """
         for image_id, result, target in pairs(results, targets):
             if "person" not in target:
@@ -168,11 +165,12 @@ class PersonOksAP(OksAP):
             name: torch.tensor([value for one in people for value in one["found"][name]])
             for name in ("labels", "scores", "keypoints", "crop_area")
         }
+        record = {"size": (0, 0), "objects": people[0]["objects"], "detections": []}
         if not len(found["scores"]):
-            return {"size": (0, 0), "objects": people[0]["objects"], "detections": []}
+            return record
         stay = oks_nms(found["keypoints"], found["scores"], found["crop_area"], self.sigmas, found["labels"])
-        detections = _detections({name: values[stay] for name, values in found.items()})
-        return {"size": (0, 0), "objects": people[0]["objects"], "detections": detections}
+        record["detections"] = _detections({name: values[stay] for name, values in found.items()})
+        return record
 
 
 def _detections(found: Mapping[str, Tensor]) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from res2net.errors import InputError, check_range
+from res2net.errors import InputError
+from res2net.options import check_ranges
 from res2net.tasks.objects.options import ObjectEvalOptions, ObjectOptions, ObjectPredictOptions
 
 if TYPE_CHECKING:
@@ -50,11 +51,8 @@ class KeypointsOptions(ObjectOptions):
         super().__post_init__()
         if len(self.crop) != 2 or not all(16 <= side <= 4096 and side % 4 == 0 for side in self.crop):
             raise InputError(f"The crop {self.crop} does not fit: give a height and a width, multiples of 4 from 16.")
-        check_range("channels", self.channels, 1, 1 << 16)
-        check_range("sigma", self.sigma, 0.1, 100)
-        check_range("crop scale", self.crop_scale, 0, 0.9)
-        check_range("rotation", self.rotation, 0, 90)
-        check_range("rotate", self.rotate, 0, 1)
+        check_ranges(self, channels=(1, 1 << 16), sigma=(0.1, 100), crop_scale=(0, 0.9))
+        check_ranges(self, rotation=(0, 90), rotate=(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,7 @@ def pose_similarity(points: Tensor, areas: Tensor, sigmas: Sequence[float]) -> T
     """COCO's object keypoint similarity of each pose with each other, `(m, m)`, from 0 to 1.
 
     The mean over all points of `exp(-d² / (2 area (2 sigma)²))`, where d is how far they lie apart and the area is the
-    mean of both poses'.
-
-    Args:
-        points: `(m, k, 2)`, pixels.
-        areas: `(m,)`, square pixels above 0.
-        sigmas: of each of the k points, as of `OksAP`.
+    mean of both poses'. The arguments are those of `oks_nms`; areas are above 0.
     """
     points, areas = points.double(), areas.double()
     apart = (points[:, None] - points[None]).square().sum(-1)

@@ -104,10 +104,12 @@ class Keypoints(ObjectTask):
         return self._way.datasets(source)
 
     def metric(self) -> Metric:
-        """COCO's numbers of keypoints."""
-        from res2net.tasks.objects.keypoints.oks import OksAP
+        """COCO's numbers of keypoints, top-down of objects that come one by one."""
+        from res2net.tasks.objects.keypoints.oks import OksAP, PersonOksAP
 
-        return self.top_down.metric() if self.top_down else OksAP(self.points.sigmas, "detected", self.class_names)
+        if way := self.top_down:
+            return PersonOksAP(self.points.sigmas, way.boxes, self.class_names, way.boxless)
+        return OksAP(self.points.sigmas, "detected", self.class_names)
 
     def predict_sample(self, image: Any, target: Mapping[str, Any]) -> Result:
         """The objects of an image of a data set; top-down by their boxes, and without any one that fills the image."""

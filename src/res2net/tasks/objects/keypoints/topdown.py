@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,9 +23,6 @@ from res2net.tasks.objects.keypoints.poses import oks_nms
 from res2net.tasks.objects.keypoints.simple_baseline import STRIDE, heatmap_loss
 from res2net.tasks.objects.result import Objects
 from res2net.weights import Preprocessing
-
-if TYPE_CHECKING:
-    from res2net.tasks.objects.keypoints.oks import PersonOksAP
 
 SEEN = 0.2
 """Keypoints with a lower value in their heat map do not count in the score of an object (the published code)."""
@@ -84,14 +81,8 @@ class TopDown:
         labels = torch.full((len(images),), classes if classes > 1 else 0)
         if "truth" in targets or "box_score" in targets:
             labels = torch.as_tensor(targets["label"]).cpu()
-        found = {
-            "boxes": boxes,
-            "labels": labels,
-            "scores": means,
-            "keypoints": points,
-            "keypoint_scores": scores,
-            "crop_area": self._seen_area(matrix),
-        }
+        found = {"boxes": boxes, "labels": labels, "scores": means, "keypoints": points, "keypoint_scores": scores}
+        found["crop_area"] = self._seen_area(matrix)
         return [{name: values[one : one + 1] for name, values in found.items()} for one in range(len(images))]
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
@@ -101,18 +92,8 @@ class TopDown:
         metric.update(results, [one | {"image_id": image, "person": person} for one, image, person in people])
         return {"score": torch.cat([one["scores"] for one in results])}
 
-    def metric(self) -> PersonOksAP:
-        """COCO's numbers of keypoints, of objects that come one by one."""
-        from res2net.tasks.objects.keypoints.oks import PersonOksAP
-
-        return PersonOksAP(self.task.points.sigmas, self.boxes, self.task.class_names, self.boxless)
-
     def use_boxes(self, source: DataSource, boxes: Sequence[Sequence[ObjectBox]]) -> Transformed:
-        """Evaluate in the boxes that a detector found in each validation image; returns the samples, one crop per box.
-
-        Raises:
-            InputError: the source does not fit, or the boxes are of other images.
-        """
+        """Evaluate in the boxes that a detector found in each validation image; return the crops, a sample per box."""
         self.task.check_source(source)
         boxless = []
         for index, (target, found) in enumerate(zip(true_targets(source.val), boxes, strict=True)):
@@ -207,13 +188,7 @@ def check_inside(target: Mapping[str, Any], boxes: Sequence[ObjectBox], image_id
 
 
 class CropTransform:
-    """From a crop of `PersonCrops`, or from an image and a box, to what the network sees.
-
-    Args:
-        preprocessing: for the normalisation.
-        size: height and width of a crop.
-        colors: change of the colours, before normalisation.
-    """
+    """From a crop of `PersonCrops`, or from an image and a box, to what the network sees: new colours, normalised."""
 
     def __init__(self, preprocessing: Preprocessing, size: tuple[int, int], colors: Transform | None = None) -> None:
         self.size = size

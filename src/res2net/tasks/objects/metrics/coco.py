@@ -26,10 +26,7 @@ BOX_NUMBERS = (
     *("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"),
 )
 """Names of the metrics of boxes and masks, in the order of COCO's summary."""
-KEYPOINT_NUMBERS = (
-    *("AP", "AP50", "AP75", "AP_medium", "AP_large"),
-    *("AR", "AR50", "AR75", "AR_medium", "AR_large"),
-)
+KEYPOINT_NUMBERS = tuple(f"{kind}{part}" for kind in ("AP", "AR") for part in ("", "50", "75", "_medium", "_large"))
 """Names of the metrics of keypoints, in the order of COCO's summary."""
 
 
@@ -92,10 +89,9 @@ class CocoMetric(ImageMetric):
         for index, category in enumerate(evaluation.params.catIds):
             counted = precision[:, :, index][precision[:, :, index] > -1]
             by_class[self.class_names[category]] = float(counted.mean()) if counted.size else math.nan
-        numbers = evaluation.all_stats[: len(names)]  # COCO writes -1 where there is no value
-        return {
-            name: math.nan if value == -1 else float(value) for name, value in zip(names, numbers, strict=True)
-        }, by_class
+        # COCO writes -1 where there is no value
+        numbers = (math.nan if value == -1 else float(value) for value in evaluation.all_stats[: len(names)])
+        return dict(zip(names, numbers, strict=True)), by_class
 
 
 class CocoAP(CocoMetric):

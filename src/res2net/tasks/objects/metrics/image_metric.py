@@ -28,8 +28,6 @@ class ImageMetric(Metric):
     different numbers of images.
     """
 
-    is_differentiable = False
-    higher_is_better = True
     full_state_update = False
 
     lines: Any
@@ -76,11 +74,7 @@ class ImageMetric(Metric):
 def pairs(
     results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[int, Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield the `image_id`, the result and the target of each image.
-
-    Raises:
-        InputError: the numbers of results and targets differ, or a target has no `image_id`.
-    """
+    """Yield the `image_id`, the result and the target of each image; `InputError` if any of these is missing."""
     if len(results) != len(targets):
         raise InputError(f"There are {len(results)} results for {len(targets)} targets: give one for each image.")
     for result, target in zip(results, targets, strict=True):
@@ -90,11 +84,7 @@ def pairs(
 
 
 def entry(of: Mapping[str, Any], name: str, what: str, shape: tuple[int, ...]) -> Tensor:
-    """The entry `name` of a result or a target as a plain tensor; -1 in `shape` means any number of objects.
-
-    Raises:
-        InputError: the entry is missing or has a wrong shape.
-    """
+    """The entry `name` of a result or a target as a plain tensor; -1 in `shape` means any number of objects."""
     if name not in of:
         raise InputError(f"A {what} has no {name!r}: it has {', '.join(of) or 'nothing'}.")
     value = torch.as_tensor(of[name]).as_subclass(Tensor)
@@ -119,14 +109,8 @@ def object_entries(
 ) -> dict[str, Tensor]:
     """The `labels` of a result or a target and its other entries of objects; for a target also `crowd`, bool.
 
-    Args:
-        of: the result or the target.
-        what: which of them, "result" or "target".
-        class_names: all classes.
-        shapes: the shape of each further entry for one object.
-
-    Raises:
-        InputError: an entry is missing or has a wrong shape, or a label is out of range.
+    `what` is "result" or "target", and `shapes` has the shape of each further entry for one object. `InputError` if an
+    entry is missing or has a wrong shape, or a label is out of range.
     """
     labels = entry(of, "labels", what, (-1,))
     wrong = labels[(labels < 0) | (labels >= len(class_names))]

@@ -88,9 +88,6 @@ def segments_of(target: Mapping[str, Any], things: int, stuff: int) -> dict[str,
     """The segments of a data set's target: `segments` `(H, W)`, their `labels` and `crowd`, both `(n + stuff,)`.
 
     Where masks of things lie on one another, the first is on top.
-
-    Raises:
-        InputError: `semantic`, `masks` or `labels` are missing or do not fit.
     """
     semantic = entry(target, "semantic", "target", (-1, -1)).long()
     given = object_entries(target, "target", range(things), {"masks": tuple(semantic.shape)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from res2net.errors import check_range
+from res2net.options import check_ranges
 from res2net.tasks.objects.options import ObjectOptions
 
 
@@ -36,8 +36,5 @@ class PanopticOptions(ObjectOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("stuff channels", self.stuff_channels, 1, 1 << 16)
-        check_range("stuff weight", self.stuff_weight, 0, 1000)
-        check_range("segment score", self.segment_score, 0, 1)
-        check_range("segment overlap", self.segment_overlap, 0, 1)
-        check_range("stuff area", self.stuff_area, 0, 1 << 30)
+        check_ranges(self, stuff_channels=(1, 1 << 16), stuff_weight=(0, 1000))
+        check_ranges(self, segment_score=(0, 1), segment_overlap=(0, 1), stuff_area=(0, 1 << 30))

@@ -43,13 +43,9 @@ class SemanticBranch(nn.Module):
     and is enlarged to the images.
 
     Args:
-        in_channels: channels of each map.
-        strides: of the maps, finest first; each a power of 2 times the first.
-        num_classes: classes of pixels, the things together being one of them.
+        in_channels, strides: of the maps, finest first; each stride is a power of 2 times the first.
+        num_classes: classes of pixels, 1 to 255, the things together being one of them.
         channels: of the convolutions.
-
-    Raises:
-        InputError: the strides are not such, or the classes are not 1 to 255.
     """
 
     def __init__(self, in_channels: int, strides: Sequence[int], num_classes: int, *, channels: int = 128) -> None:
@@ -105,9 +101,6 @@ class PanopticFPN(TwoStage):
         num_stuff: classes of stuff.
         channels: of the semantic branch.
         semantic_weight: of its loss.
-
-    Raises:
-        InputError: the detector has no masks or no pyramid, or there is no class of stuff.
     """
 
     def __init__(
@@ -119,14 +112,8 @@ class PanopticFPN(TwoStage):
             raise InputError("A detector without a pyramid has no maps for stuff: take mask_rcnn.")
         if num_stuff < 1:
             raise InputError(f"{num_stuff} classes of stuff cannot be learnt: give 1 or more, or train a detector.")
-        super().__init__(
-            detector.backbone,
-            detector.neck,
-            detector.rpn,
-            detector.roi_heads,
-            detector.num_classes,
-            detector.proposals,
-        )
+        parts = detector.backbone, detector.neck, detector.rpn, detector.roi_heads
+        super().__init__(*parts, detector.num_classes, detector.proposals)
         self.num_stuff = num_stuff
         self.semantic_weight = semantic_weight
         self.semantic = SemanticBranch(detector.neck.channels, detector.neck.strides, num_stuff + 1, channels=channels)
@@ -195,9 +182,6 @@ def semantic_target(semantic: Tensor, masks: Tensor, things: int, size: tuple[in
         masks: `(n, h, w)` of the things.
         things: index of their class.
         size: height and width to pad to, with 255.
-
-    Raises:
-        InputError: a class of stuff is out of range, or the map is larger than the batch or not of the masks' size.
     """
     semantic = semantic.as_subclass(Tensor).long()
     height, width = semantic.shape
@@ -253,21 +237,26 @@ def merge_segments(
     check_range("score_threshold", score_threshold, 0, 1)
     check_range("overlap", overlap, 0, 1)
     check_range("stuff_area", stuff_area, 0)
-    _check_shapes(detections, semantic)
+    shapes = {name: tuple(detections[name].shape) for name in ("boxes", "scores", "labels", "masks")}
+    count = len(detections["scores"])
+    fit = [shapes["boxes"] == (count, 4), shapes["labels"] == (count,), shapes["masks"][:1] == (count,)]
+    if semantic.ndim != 3 or not all(fit) or detections["masks"].ndim != 3:
+        raise InputError(
+            f"Detections of shapes {shapes} and a semantic map {tuple(semantic.shape)} do not fit: give (m, 4), (m,), "
+            "(m,) and (m, s, s), and (C, h, w)."
+        )
     now = (semantic.shape[-2], semantic.shape[-1])
     size = size or now
     boxes = resize_boxes(detections["boxes"], now, size)
     ids = torch.zeros(size, dtype=torch.int64, device=semantic.device)
     segments: list[Segment] = []
-    order = detections["scores"].argsort(descending=True, stable=True).tolist()
-    for index in order:
+    for index in detections["scores"].argsort(descending=True, stable=True).tolist():
         score = float(detections["scores"][index])
         if score < score_threshold:
             break
         # One after the other: a hundred masks of a photo are a gigabyte.
-        mask = (
-            paste_masks_in_image(detections["masks"][index][None, None].float(), boxes[index][None], size)[0, 0] > 0.5
-        )
+        small = detections["masks"][index][None, None].float()
+        mask = paste_masks_in_image(small, boxes[index][None], size)[0, 0] > 0.5
         free = mask & (ids == 0)
         area, left = int(mask.sum()), int(free.sum())
         if left == 0 or area - left > overlap * area:
@@ -299,14 +288,3 @@ def _add_stuff(ids: Tensor, segments: list[Segment], semantic: Tensor, min_area:
 
 def _segment(number: int, label: int | Tensor, thing: bool, score: float, area: int) -> Segment:
     return {"id": number, "label": int(label), "thing": thing, "score": score, "area": area}
-
-
-def _check_shapes(detections: Mapping[str, Tensor], semantic: Tensor) -> None:
-    shapes = {name: tuple(detections[name].shape) for name in ("boxes", "scores", "labels", "masks")}
-    count = len(detections["scores"])
-    fit = [shapes["boxes"] == (count, 4), shapes["labels"] == (count,), shapes["masks"][:1] == (count,)]
-    if semantic.ndim != 3 or not all(fit) or detections["masks"].ndim != 3:
-        raise InputError(
-            f"Detections of shapes {shapes} and a semantic map {tuple(semantic.shape)} do not fit: give (m, 4), (m,), "
-            "(m,) and (m, s, s), and (C, h, w)."
-        )

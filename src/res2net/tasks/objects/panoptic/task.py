@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -46,12 +47,7 @@ class Panoptic(ObjectTask):
                 "instance."
             )
         return panoptic_fpn(
-            backbone,
-            things,
-            stuff,
-            options.head,
-            channels=options.stuff_channels,
-            semantic_weight=options.stuff_weight,
+            backbone, things, stuff, options.head, channels=options.stuff_channels, semantic_weight=options.stuff_weight
         )
 
     def metric(self) -> Metric:
@@ -70,20 +66,16 @@ class Panoptic(ObjectTask):
 
     def segments(self, images: Tensor, targets: Mapping[str, Any]) -> list[tuple[Tensor, list[Segment]]]:
         """For each image, in the size of its file, the ids of its pixels and the segments; see `merge_segments`."""
-        options = self.options
-        merged = []
-        for one, size in zip(self.model.detect(images, targets["size_now"]), targets["original_size"], strict=True):
-            ids, segments = merge_segments(
-                one,
-                one["semantic"],
-                size,
-                score_threshold=options.segment_score,
-                overlap=options.segment_overlap,
-                stuff_area=options.stuff_area,
-                scaled=options.scale_stuff_area,
-            )
-            merged.append((ids.cpu(), segments))
-        return merged
+        merge = partial(
+            merge_segments,
+            score_threshold=self.options.segment_score,
+            overlap=self.options.segment_overlap,
+            stuff_area=self.options.stuff_area,
+            scaled=self.options.scale_stuff_area,
+        )
+        found = self.model.detect(images, targets["size_now"])
+        merged = (merge(one, one["semantic"], size) for one, size in zip(found, targets["original_size"], strict=True))
+        return [(ids.cpu(), segments) for ids, segments in merged]
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
         """For each image the number of true things, `objects`, and of those `found`."""

@@ -43,11 +43,7 @@ class Clicked(NamedTuple):
 
 
 def parse_click(text: str) -> Clicked:
-    """Parse a click such as "120,80,+" (on the object) or "10,20,-" (beside it).
-
-    Raises:
-        InputError: it has another form.
-    """
+    """Parse a click such as "120,80,+" (on the object) or "10,20,-" (beside it); `InputError` for any other form."""
     words = text.split(",")
     try:
         x, y = (float(word) for word in words[:2])
@@ -107,12 +103,9 @@ def next_click(
 
 
 def random_clicks(true: NDArray[np.uint8], positives: int, negatives: int) -> list[Clicked]:
-    """Random clicks on a mask as in `next_click`: one well inside the object, others on it, and some beside it.
+    """Random clicks on a true mask as in `next_click`: one well inside the object, up to `positives` others on it.
 
-    Args:
-        true: the true mask; without a pixel of the object there are no clicks.
-        positives: maximum number of further clicks on the object.
-        negatives: maximum number of clicks beside it; half of them are near it.
+    Up to `negatives` are beside it, half of them near it. There are no clicks without a pixel of the object.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -198,13 +191,7 @@ def _random(region: NDArray[np.bool_], count: int, *, positive: bool) -> list[Cl
 
 
 class ClickViews:
-    """Random views, with `clicks` `(1 + positives + negatives, 3)` on what they show of `object`.
-
-    Args:
-        transform: from an image and its target to a random view of it.
-        positives: maximum number of clicks on the object, beside the first.
-        negatives: maximum number of clicks beside it.
-    """
+    """Random views, with `clicks` `(1 + positives + negatives, 3)` on what they show of `object`."""
 
     def __init__(self, transform: Transform, positives: int, negatives: int) -> None:
         self.transform = transform

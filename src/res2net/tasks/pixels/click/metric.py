@@ -13,9 +13,6 @@ from torchmetrics import Metric
 from res2net.errors import InputError
 from res2net.tasks.pixels.click.clicks import GOALS, WATCHED
 
-MAX_CLICKS = 20
-"""Maximum number of clicks on an object; one that never reaches a goal counts as so many (Xu et al., CVPR 2016)."""
-
 
 class ClicksToIoU(Metric):
     """Number of clicks to an IoU, and IoU by the number of clicks; each is the mean over objects.
@@ -25,7 +22,8 @@ class ClicksToIoU(Metric):
     - `IoU@1`, `IoU@3`, `IoU@5`: IoU after so many clicks
 
     Args:
-        max_clicks: maximum number of clicks on an object.
+        max_clicks: maximum number of clicks on an object; one that never reaches a goal counts as so many, 20 in Xu et
+            al. (CVPR 2016).
 
     Raises:
         InputError: `max_clicks` is not positive.
@@ -38,7 +36,7 @@ class ClicksToIoU(Metric):
     ious: Tensor
     objects: Tensor
 
-    def __init__(self, max_clicks: int = MAX_CLICKS) -> None:
+    def __init__(self, max_clicks: int = 20) -> None:
         super().__init__()
         if max_clicks < 1:
             raise InputError(f"{max_clicks} clicks do not fit: give 1 or more.")
@@ -58,7 +56,7 @@ class ClicksToIoU(Metric):
         """
         if not 1 <= len(ious) <= self.max_clicks:
             raise InputError(f"An object has {len(ious)} clicks: give the IoU after each of 1 to {self.max_clicks}.")
-        counts = [clicks_to(ious, goal / 100) for goal in GOALS]
+        counts = [next((count for count, iou in enumerate(ious, 1) if iou >= goal / 100), None) for goal in GOALS]
         self.clicks += self.clicks.new_tensor([float(count or self.max_clicks) for count in counts])
         self.reached += self.reached.new_tensor([float(count is not None) for count in counts])
         self.ious += self.ious.new_tensor([float(ious[min(after, len(ious)) - 1]) for after in WATCHED])
@@ -70,8 +68,3 @@ class ClicksToIoU(Metric):
         values = {f"NoC@{goal}": float(value) / count for goal, value in zip(GOALS, self.clicks, strict=True)}
         values |= {f"reached@{goal}": float(value) / count for goal, value in zip(GOALS, self.reached, strict=True)}
         return values | {f"IoU@{after}": float(value) / count for after, value in zip(WATCHED, self.ious, strict=True)}
-
-
-def clicks_to(ious: Sequence[float], goal: float) -> int | None:
-    """The number of clicks after which the IoU is that high for the first time; None where it never is."""
-    return next((count for count, iou in enumerate(ious, start=1) if iou >= goal), None)

@@ -61,16 +61,10 @@ def click_squares(clicks: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def clicked_cross_entropy(logits: Tensor, wanted: Tensor, maps: Tensor, weight: float) -> Tensor:
-    """The mean binary cross entropy of labelled pixels, with larger weights around clicks.
+    """The mean binary cross entropy of labelled pixels, where a click in `maps` `(N, 2, H, W)` adds to their weight.
 
     Without these weights, a network that finds most objects by the first click hardly learns from the others, which
-    change few pixels.
-
-    Args:
-        logits: `(N, 1, H, W)`.
-        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
-        maps: the maps of clicks, `(N, 2, H, W)`.
-        weight: additional weight of a pixel on a click.
+    change few pixels. `logits` and `wanted` are as in `binary_losses`.
     """
     weights = (1 + weight * maps.amax(1)) * (wanted != UNLABELLED)
     return (pixel_losses(logits, wanted == 1) * weights).sum() / weights.sum().clamp(min=1e-6)
@@ -80,11 +74,7 @@ def distance_cross_entropy(logits: Tensor, wanted: Tensor, squares: Tensor) -> T
     """The click-based loss of FCANet: the mean binary cross entropy of labelled pixels, weighted by their distance.
 
     The weight is 2 on a click of the pixel's own kind and falls linearly to 0.8 at 100 pixels from it or more.
-
-    Args:
-        logits: `(N, 1, H, W)`.
-        wanted: the target mask `(N, H, W)`: 0, 1, and 255 for unlabelled pixels.
-        squares: the result of `click_squares`, `(N, 2, H, W)`.
+    `logits` and `wanted` are as in `binary_losses`, `squares` as from `click_squares`.
     """
     known = wanted != UNLABELLED
     away = torch.where(wanted == 1, squares[:, 0], squares[:, 1]).sqrt().clamp(max=FAR)
@@ -95,12 +85,7 @@ def distance_cross_entropy(logits: Tensor, wanted: Tensor, squares: Tensor) -> T
 class FirstClickBranch(nn.Module):
     """The branch around the first click: six convolutions from stride 4 to 16, and a mask that supervises them.
 
-    Args:
-        stages: stages of the backbone; one has stride 4.
-        channels: channels of the first three convolutions; the others have twice as many.
-
-    Raises:
-        InputError: no stage has stride 4.
+    One of the stages has stride 4. The first three convolutions have `channels`, the others twice as many.
     """
 
     def __init__(self, stages: Sequence[Stage], channels: int = 256) -> None:
@@ -146,11 +131,9 @@ class FirstClickNetwork(PixelNetwork):
 
 
 class ClickDiscs(nn.Module):
-    """A predictor that does not see the image: an object is a disc around each click.
+    """A predictor that does not see the image: an object is a disc of a radius, pixels, around each click.
 
-    Args:
-        radius: radius of the discs, pixels.
-        sigma: full width at half maximum of the clicks in their maps, pixels.
+    The clicks in the maps have `sigma` as in `click_maps`.
     """
 
     def __init__(self, radius: float, sigma: float) -> None:

@@ -78,11 +78,7 @@ class PredictOptions(verb_options.PredictOptions):
     """Clicks on every image as column,row,+ on the object or column,row,- beside it, such as 120,80,+ 10,20,-."""
 
     def predict(self, task: Task, inputs: Sequence[Any], **settings: Any) -> Iterator[Prediction]:
-        """Find the object of each input by the clicks.
-
-        Raises:
-            InputError: there are no clicks, or one lies outside of an input.
-        """
+        """Find the object of each input by the clicks."""
         from res2net.tasks.pixels.click.clicks import parse_click
 
         finder: Any = task

@@ -33,7 +33,6 @@ ABOUT = {
     "RMSE_log": "root mean squared error of logarithms",
     "SILog": "scale-invariant error of logarithms",
 }
-ROOT_FACTOR = 10.0
 MIN_ROOT = 1e-6
 """What is taken the root of at least: at 0 a root has no gradient."""
 
@@ -157,7 +156,7 @@ def root_log_loss(log_depth: Tensor, true: Tensor, weight: float = 0.85) -> Tens
     count = known.sum()
     some = count.clamp(min=1)
     squares = difference.square().sum() / some - weight * (difference.sum() / some).square()
-    return torch.where(count > 0, ROOT_FACTOR * squares.clamp(min=MIN_ROOT**2).sqrt(), 0.0)
+    return torch.where(count > 0, 10.0 * squares.clamp(min=MIN_ROOT**2).sqrt(), 0.0)
 
 
 def _difference(log_depth: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,11 +37,7 @@ class Classes:
 
 
 def numbered(names: Mapping[int, str], unlabelled: Iterable[int] = ()) -> Classes:
-    """Assign indices to classes in the order of their numbers in the files, leaving out unlabelled ones.
-
-    Raises:
-        InputError: there are more than `MAX_CLASSES` classes, or two classes have the same name.
-    """
+    """Assign indices to classes in the order of their numbers in the files, leaving out unlabelled ones."""
     ignored = {number for number, name in names.items() if name.lower() in UNLABELLED_NAMES} | set(unlabelled)
     kept = [number for number in sorted(names) if number not in ignored]
     if len(kept) > MAX_CLASSES:
@@ -67,9 +63,6 @@ def read_classes(file: Path) -> Classes:
     - `classes.json`: a list of names, numbered from 0, or a mapping `{"7": "road", "8": "pavement"}`; or an object with
       either of them as `"classes"` and the numbers of unlabelled pixels as `"unlabelled": [0]`.
     - `objectInfo150.txt` of ADE20K: the classes have the numbers 1 to 150, and 0 is unlabelled.
-
-    Raises:
-        InputError: the file is invalid.
     """
     if file.suffix == ".json":
         return _from_json(file)
@@ -99,7 +92,11 @@ def _from_json(file: Path) -> Classes:
     usable = isinstance(content, dict) and all(
         key.isdecimal() and int(key) < 2**16 and isinstance(name, str) for key, name in content.items()
     )
-    if not usable or not isinstance(unlabelled, list) or not all(_is_number(number) for number in unlabelled):
+    if (
+        not usable
+        or not isinstance(unlabelled, list)
+        or not all(type(number) is int and 0 <= number < 2**16 for number in unlabelled)
+    ):
         raise InputError(
             f'{file} lists no classes: write ["background", "cat"], or '
             '{"classes": {"7": "road"}, "unlabelled": [0]}.'
@@ -107,17 +104,10 @@ def _from_json(file: Path) -> Classes:
     return numbered({int(key): name for key, name in content.items()}, unlabelled)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**16
-
-
 def found_classes(maps: Iterable[str], *, zero_is_unlabelled: bool) -> Classes:
     """Classes named by their numbers, up to the highest number in the maps, which are all read; 255 is unlabelled.
 
     Maps that cannot be read are ignored here, and reported when the data set is checked.
-
-    Raises:
-        InputError: the highest number is too large for a class.
     """
     highest, where = 0, ""
     for path in maps:

@@ -172,19 +172,13 @@ def _unreadable(path: str, reason: str) -> BadImage:
 
 
 def turned(labels: NDArray[Any], orientation: int, size: tuple[int, int]) -> NDArray[Any]:
-    """Rotate a label map `(H, W)` like its image.
+    """Rotate a label map `(H, W)`, as stored in the file, like its image, by the EXIF orientation of that.
 
-    If the image needs a quarter turn and the map already has the size of the upright image, the map was made from the
-    upright image and is returned unchanged.
-
-    Args:
-        labels: the labels as stored in the file.
-        orientation: the EXIF orientation of the image, 1 to 8.
-        size: height and width of the upright image.
+    If the image needs a quarter turn and the map already has the size (H, W) of the upright image, the map was made
+    from the upright image and is returned unchanged.
     """
-    if orientation >= 5 and labels.shape == size and size[0] != size[1]:
-        return labels
-    if orientation not in _TURNS:
+    upright = orientation >= 5 and labels.shape == size and size[0] != size[1]
+    if upright or orientation not in _TURNS:
         return labels
     mirrored, quarters = _TURNS[orientation]
     return np.ascontiguousarray(np.rot90(labels[:, ::-1] if mirrored else labels, quarters))

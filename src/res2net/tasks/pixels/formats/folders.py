@@ -142,9 +142,6 @@ def read_semantic(root: Path, report: AnnotationReport) -> list[PixelFiles]:
     """Images with class maps; the names of the classes come from one of `CLASS_FILES`, or are their numbers.
 
     In ADE20K's folders (`images/training` and `annotations/training`) without such a file, 0 is unlabelled.
-
-    Raises:
-        InputError: the file is invalid.
     """
     pairs = _pairs(root, "semantic", report)
     file = find_class_file(root)
@@ -162,11 +159,7 @@ def read_saliency(root: Path, report: AnnotationReport) -> list[PixelFiles]:
 
 
 def read_depth(root: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Images with depth maps; `depth.json` may contain the `scale`, the value that corresponds to one metre.
-
-    Raises:
-        InputError: that file is invalid.
-    """
+    """Images with depth maps; `depth.json` may contain the `scale`, the value that corresponds to one metre."""
     return _files(root, "depth", ("depth",), _pairs(root, "depth", report), DepthMaps(_scale(root / "depth.json")))
 
 
@@ -186,10 +179,9 @@ def _scale(file: Path) -> float | None:
 def _files(
     root: Path, label: str, names: Sequence[str], splits: Sequence[Sequence[Pair]], coding: Coding
 ) -> list[PixelFiles]:
-    split_names = ("train", "val") if len(splits) == 2 else ("",)
     return [
         PixelFiles(f"{root} {split}".strip(), label, names, pairs, coding)
-        for split, pairs in zip(split_names, splits, strict=True)
+        for split, pairs in zip(("train", "val") if len(splits) == 2 else ("",), splits, strict=True)
     ]
 
 

@@ -134,14 +134,10 @@ def good_images(
     *,
     keep_unreadable: bool = False,
 ) -> list[int]:
-    """The indices of the images without faults; faults are added to the report.
+    """The indices of the images without faults; faults are added to the report, and counts to the survey.
 
-    Args:
-        files: the files of the split.
-        report: the report to add faults to.
-        survey: the counts to update.
-        contents: indices of the maps whose pixels are read, while only the headers of others are; None reads all.
-        keep_unreadable: keep images that cannot be read, which are then reported when they are used.
+    Of maps that are not in `contents` only the headers are read; None reads all. With `keep_unreadable`, images that
+    cannot be read are kept, and reported when they are used.
     """
     to_read = set(range(len(files.pairs)) if contents is None else contents)
     good = []

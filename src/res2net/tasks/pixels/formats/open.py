@@ -125,9 +125,6 @@ def read_pixel_splits(path: Path, format_name: str, report: AnnotationReport) ->
     """Read the training and validation split of a data set in a format, or its only split; faults go to the report.
 
     Images that are in both splits are removed from the training split.
-
-    Raises:
-        InputError: the data set cannot be read at all.
     """
     splits = PIXEL_FORMATS[format_name].read(path, report)
     if len(splits) == 1:

@@ -81,13 +81,10 @@ def stage_of_stride(stages: Sequence[Stage], stride: int) -> int:
     return indices[-1]
 
 
-def side_channels(stages: Sequence[Stage], channels: int = FULL) -> tuple[int, ...]:
+def side_channels(stages: Sequence[Stage], channels: int) -> tuple[int, ...]:
     """Channels of the branch on each stage: `channels` on the middle ones, half on the finest, twice on the last two.
 
     With 256 channels, these are the numbers of DSS and PoolNet on the five stages of a ResNet.
-
-    Raises:
-        InputError: there are fewer than 3 stages.
     """
     if len(stages) < 3:
         raise InputError(f"A network of {len(stages)} stages has too few for this decoder: take one with 3 or more.")
@@ -95,7 +92,7 @@ def side_channels(stages: Sequence[Stage], channels: int = FULL) -> tuple[int, .
 
 
 @torch.no_grad()
-def initialise_sides(decoder: nn.Module, channels: int = FULL) -> None:
+def initialise_sides(decoder: nn.Module, channels: int) -> None:
     """Initialise the weights of a decoder in place, with a variance that does not depend on its width.
 
     Modules on the meta device are left alone.

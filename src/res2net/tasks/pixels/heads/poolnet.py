@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -83,6 +84,9 @@ class PoolNet(Decoder):
         return [self.score(torch.cat([merged, edge_features], 1)), *self.edges.logits(features, merged)]
 
 
+DECODERS.add("poolnet_edges", partial(PoolNet, edges=True))
+
+
 class PyramidPooling(nn.Module):
     """Global context: the coarsest map concatenated with its averages over several grids (pyramid pooling module)."""
 
@@ -92,8 +96,7 @@ class PyramidPooling(nn.Module):
         self.parts = nn.ModuleList(
             nn.Sequential(nn.AdaptiveAvgPool2d(side), conv_relu(channels, channels, 1)) for side in POOLED
         )
-        count = 1 + len(POOLED)
-        self.after = conv_relu(count * channels, channels, 3)
+        self.after = conv_relu((1 + len(POOLED)) * channels, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, in_channels, h, w)` to `(N, channels, h, w)`."""
@@ -132,10 +135,7 @@ class FeatureAggregation(nn.Module):
 class EdgeBranch(nn.Module):
     """Predicts edges from the maps of the top-down path, and computes edge features for the salient object.
 
-    Args:
-        in_channels: channels of each map.
-        channels: channels of the features for the salient object.
-        edge_channels: channels of the edge features of each map.
+    Each map has `edge_channels` of edge features, and all together `channels` of features for the salient object.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int, edge_channels: int) -> None:
@@ -180,12 +180,6 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, channels, h, w)` to the same shape."""
         return self.relu(x + self.branch(x))
-
-
-@DECODERS.register("poolnet_edges")
-def poolnet_with_edges(stages: Sequence[Stage], num_classes: int, channels: int) -> PoolNet:
-    """Build PoolNet with the edge branch."""
-    return PoolNet(stages, num_classes, channels, edges=True)
 
 
 def enlarged(x: Tensor, like: Tensor) -> Tensor:

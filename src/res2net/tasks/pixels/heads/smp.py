@@ -18,15 +18,16 @@ class LibraryDecoder(Decoder):
     """A decoder and head of segmentation_models.pytorch, with the default widths of that library.
 
     Args:
-        architecture: the name of the decoder in the library.
         stages: stages of the backbone, with strides 2, 4, 8 and so on.
         num_classes: number of values of a pixel.
+        channels: not used.
+        architecture: the name of the decoder in the library.
 
     Raises:
         InputError: the strides of the stages are unsuitable, or the library is not installed.
     """
 
-    def __init__(self, architecture: str, stages: Sequence[Stage], num_classes: int) -> None:
+    def __init__(self, stages: Sequence[Stage], num_classes: int, channels: int, *, architecture: str) -> None:
         super().__init__()
         from res2net.adapters.smp import make_decoder  # slow to import, and an optional dependency
 
@@ -42,9 +43,5 @@ class LibraryDecoder(Decoder):
         return [self.head(self.decoder([placeholder, *maps]))]
 
 
-def _build(stages: Sequence[Stage], num_classes: int, channels: int, architecture: str) -> LibraryDecoder:
-    return LibraryDecoder(architecture, stages, num_classes)
-
-
 for _architecture in ARCHITECTURES:
-    DECODERS.add(_architecture, partial(_build, architecture=_architecture))
+    DECODERS.add(_architecture, partial(LibraryDecoder, architecture=_architecture))

@@ -93,11 +93,7 @@ class Matte(Result):
 
 
 def levels_of(saliency: Tensor) -> Tensor:
-    """A saliency map as grey levels, uint8, as a file holds them: from 0 to 1 rounded to 0 to 255.
-
-    Raises:
-        InputError: values are not from 0 to 1.
-    """
+    """A saliency map from 0 to 1, else `InputError`, as the grey levels 0 to 255 that a file holds, uint8."""
     if saliency.dtype == torch.uint8:
         return saliency
     if not saliency.is_floating_point():

@@ -34,11 +34,7 @@ class Segment(PixelTask):
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:
-        """Construct the backbone and the decoder.
-
-        Raises:
-            InputError: there are fewer than 2 classes or too many, or not as many class weights as classes.
-        """
+        """Construct the backbone and the decoder for 2 classes or more, each with its weight if there are any."""
         classes = len(facts["class_names"])
         if options.class_weights and len(options.class_weights) != classes:
             raise InputError(
