@@ -291,7 +291,7 @@ def test_maps_with_nothing_to_learn(write_folders, value, label, said):
 def test_what_is_no_data_set(tmp_path, write_folders):
     with pytest.raises(InputError, match="There is no file or folder"):
         open_pixels(tmp_path / "none", "semantic")
-    with pytest.raises(InputError, match=r"no data set with the label depth for each pixel: .*\(images and depth; "):
+    with pytest.raises(InputError, match=r"not a data set with the label depth for each pixel: .*\(images and depth; "):
         open_pixels(tmp_path, "depth")
     for path in ("images/images/x.jpg", "images/masks/other.png"):
         (tmp_path / path).parent.mkdir(parents=True)
