@@ -53,16 +53,9 @@ class BigLittleModule(nn.Module):
 
     The big branch has all channels and all but one of the blocks at half the size; it ends without activation and is
     upsampled by repeating positions. The little branch has the full size, 1 / `alpha` of the channels and about
-    1 / `beta` of the blocks; a 1x1 convolution brings it to all channels. The fusion block has the stride of the stage.
-
-    Args:
-        block: makes a block from its input channels, planes, `stride`, `dilation`, `mode` and `drop_path`.
-        layers: number of blocks of the stage, two or more.
-        in_channels, out_channels: of the stage.
-        steps: stride of the fusion block, and dilation of all blocks.
-        drop_paths: drop rates of the blocks in order: big branch, little branch, fusion.
-        alpha, beta: divisors of the channels and of the number of blocks of the little branch.
-        style: style of the layers outside of blocks.
+    1 / `beta` of the blocks; a 1x1 convolution brings it to all channels. The fusion block has the stride of the stage,
+    and is the last in the order of `drop_paths`, after the big and the little branch. `block` makes a block from its
+    input channels, planes, `stride`, `dilation`, `mode` and `drop_path`, and `style` is that of the other layers.
 
     Shape: `(N, in_channels, *size)` to `(N, out_channels, *ceil(size / step))`.
     """

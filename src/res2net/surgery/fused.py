@@ -175,10 +175,7 @@ def packs(conv: nn.Module, act: nn.Module | None = None) -> bool:
 
 
 class Chain(nn.Module):
-    """The Res2 chain of fused convolutions.
-
-    Shape: `(N, scale * width, *size)` to the same channels.
-    """
+    """The Res2 chain of fused convolutions, from `(N, scale * width, *size)` to the same channels."""
 
     def __init__(
         self, convs: list[nn.Module], layout: Layout, pool: nn.Module | None, *, in_place: bool = False
@@ -232,10 +229,7 @@ def grouped(convs: Sequence[Any]) -> nn.Module:
 
 
 class FusedBottleneck(nn.Module):
-    """A bottleneck of fused layers, the last of which adds the shortcut.
-
-    Shape: that of the bottleneck.
-    """
+    """A bottleneck of fused layers, the last of which adds the shortcut; it has the shapes of the bottleneck."""
 
     def __init__(self, conv1: nn.Module, inner: nn.Module, conv3: nn.Module, downsample: nn.Module) -> None:
         super().__init__()
