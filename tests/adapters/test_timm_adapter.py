@@ -59,6 +59,7 @@ def test_tags_are_those_of_our_records():
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_one_of_every_family_is_the_same_network(names, lively):
     families = {}
     for name in (name.removeprefix(adapter.PREFIX) for name in names):

@@ -12,7 +12,8 @@ from res2net.measure import stage_fields
 NAMES = variant_names()
 FIRST = {variant(name).about: name for name in reversed(NAMES)}.values()
 """The first variant of each family; the others have more of the same layers."""
-FAMILIES = [pytest.param(name, marks=() if name in FIRST else pytest.mark.slow) for name in NAMES]
+LARGE = ("densenet161", "hrnet_w18", "inception_v3")
+FAMILIES = [pytest.param(name, marks=() if name in FIRST and name not in LARGE else pytest.mark.slow) for name in NAMES]
 SIZES = ((65, 97, 33), (100, 71, 64))
 
 # What a few networks do otherwise than the others; each name is here for a reason of its source.

@@ -85,7 +85,7 @@ def test_pyramids_are_those_of_timm(alike, name):
     assert [stage.stride for stage in ours.stages] == reference.feature_info.reduction()
 
 
-@pytest.mark.parametrize("output_stride", [16, 8, 2])
+@pytest.mark.parametrize("output_stride", [16, *(pytest.param(stride, marks=pytest.mark.slow) for stride in (8, 2))])
 @pytest.mark.parametrize("name", ["vgg16", "densenet161"])
 @torch.no_grad()
 def test_a_dilated_network_computes_the_same_and_what_lies_between(alike, name, output_stride):

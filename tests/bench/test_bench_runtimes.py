@@ -27,7 +27,7 @@ def subject():
         ("optimized", "fp32", 1e-5),
         ("optimized", "bf16", 0.1),
         ("onnx", "fp32", 1e-5),
-        ("openvino", "fp32", 1e-5),
+        pytest.param("openvino", "fp32", 1e-5, marks=pytest.mark.slow),
         ("openvino", "bf16", 0.1),
         ("pt2", "fp32", 1e-5),
     ],
@@ -97,5 +97,6 @@ def test_layers_have_times_and_operations(subject, tmp_path):
     assert len(layer_table(layers, "layers").rows) <= 30
 
 
+@pytest.mark.slow
 def test_memory_is_measured_in_a_process_of_its_own():
     assert 1 < peak_memory(Case(TINY, "eager", "fp32", 8, 64), SETTING, None) < 2000

@@ -85,6 +85,7 @@ def test_a_table_is_plain_text(timing):
     ]
 
 
+@pytest.mark.slow
 def test_it_runs_where_little_is_installed_and_skips_what_it_has_no_time_for(tmp_path):
     out = tmp_path / "gpu.json"
     argv = [str(FOLDER / "gpu.py"), "--dry", "--device", "cpu", "--minutes", "0", "--out", str(out)]

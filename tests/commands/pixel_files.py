@@ -11,7 +11,7 @@ from res2net.images.sources import DataSource
 from res2net.task.base import TASKS
 from res2net.tasks.roads.synthetic import RoadScenes
 from res2net.tasks.translate.synthetic import ShapeMasks
-from res2net.tasks.volumes.synthetic import Bodies
+from res2net.tasks.volumes.synthetic import CLASSES, Bodies
 from res2net.weights import Preprocessing
 from res2net.zoo import create_model
 
@@ -39,7 +39,7 @@ def source_of(task):
     if task == "volumes":
         bodies = Bodies(2)
         usual = Preprocessing(size=16, crop=1.0, mean=(0.5,), std=(0.25,))
-        return DataSource("volumes", bodies, bodies, bodies.class_names, usual)
+        return DataSource("volumes", bodies, bodies, CLASSES, usual)
     return TASKS[task].open("shapes:2,2")
 
 

@@ -47,6 +47,7 @@ def test_a_checkpoint_is_measured(run, trained):
     assert "optimized" in answer.out
 
 
+@pytest.mark.slow
 def test_ctrl_c_gives_the_results_until_then(run):
     start = []
 

@@ -84,7 +84,7 @@ def test_as_a_program(program):
 
 
 def test_as_a_program_a_mistake_is_one_sentence(program):
-    answer = program("train", "nowhere")
+    answer = program("trian")
     assert answer.returncode == 2
-    assert answer.stderr.startswith("res2net: There is no file or folder 'nowhere'")
+    assert answer.stderr.startswith("res2net: There is no verb 'trian': did you mean 'train'?")
     assert answer.stderr.count("\n") == 1

@@ -134,7 +134,7 @@ def the_same_segments(ours, theirs):
         assert coco_mask.iou([one["segmentation"]], [other["segmentation"]], [0])[0, 0] > 0.99
 
 
-@pytest.mark.parametrize("detector", ["simple_baseline", "keypoint_rcnn"])
+@pytest.mark.parametrize("detector", ["simple_baseline", pytest.param("keypoint_rcnn", marks=pytest.mark.slow)])
 def test_eval_finds_the_key_points_of_the_checkpoint(ask, tmp_path, detector):
     """In the boxes of the data set, or in its own; with an incomplete last batch."""
     results = []
@@ -174,6 +174,7 @@ def write_panoptic(root, found):
     return root
 
 
+@pytest.mark.slow
 def test_eval_gives_the_panoptic_quality_of_the_checkpoint(ask, tmp_path):
     """On images whose segments are some of those that the checkpoint finds, so that it is not 0."""
     images = tmp_path / "images"

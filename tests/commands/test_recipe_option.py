@@ -15,6 +15,13 @@ TASKS = {
 DETECTORS = [name for name, task in TASKS.items() if task in ("detect", "instance")]
 OF_PIXELS = [name for name, task in TASKS.items() if task in ("segment", "saliency")]
 
+
+def first_quick(names):
+    """The first of these names, and the others in the long run."""
+    first, *others = names
+    return [first, *(pytest.param(name, marks=pytest.mark.slow) for name in others)]
+
+
 CROP = ["--crop", 64, 64, "--channels", 8]
 DEEP = {"model": "res2net3d20_26w_4s_tiny", "size": 16}
 SYNTHETIC = {
@@ -51,7 +58,7 @@ def shrunk(tiny):
     return tiny(batch_size=2) + [word for pair in SMALL.items() for word in pair] + SHORT
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", first_quick(DETECTORS))
 def test_recipes_run(run, trained, shrunk, coco, tmp_path, name):
     """Shortened, with a tiny network and its weights from another task."""
     options = [*shrunk, "--weights", trained.best, "--out", tmp_path / "run"]
@@ -74,7 +81,7 @@ def pixels(tmp_path_factory, coco, run):
     return folder.joinpath
 
 
-@pytest.mark.parametrize("name", OF_PIXELS)
+@pytest.mark.parametrize("name", first_quick(OF_PIXELS))
 def test_recipes_of_pixels_run(run, trained, tiny, pixels, tmp_path, name):
     options = [*tiny(batch_size=2), *SHORT, "--crop", 64, 64, "--channels", 8, "--weights", trained.best]
     answer = run("train", "--recipe", name, pixels(TASKS[name]), *options, "--out", tmp_path / "run")
@@ -84,7 +91,7 @@ def test_recipes_of_pixels_run(run, trained, tiny, pixels, tmp_path, name):
     assert (written["task"]["decoder"], written["optim"]["lr"]) == (recipe.task.decoder, recipe.optim.lr)
 
 
-@pytest.mark.parametrize("name", SYNTHETIC)
+@pytest.mark.parametrize("name", first_quick(SYNTHETIC))
 def test_recipes_run_on_synthetic_data(run, trained, tiny, tmp_path, name):
     source, usual, options = SYNTHETIC[name]
     recipe = RECIPES[name].configure()

@@ -31,7 +31,7 @@ def photos(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("decoder", ["dss", "poolnet_edges"])
+@pytest.mark.parametrize("decoder", ["dss", pytest.param("poolnet_edges", marks=pytest.mark.slow)])
 def test_train_predict_and_export(run, tiny, tmp_path, photos, decoder):
     folder = tmp_path / "run"
     answer = run("train", "saliency", "shapes:4,3", *tiny(out=folder, size=64), "--decoder", decoder, "--channels", 16)

@@ -122,7 +122,7 @@ def test_images_larger_than_an_exported_network(run, exported, tmp_path):
 
 
 def test_what_does_not_fit_is_told(refused, regions, images, tiny, learnt, image):
-    assert "no data set with" in refused("train", "segment", images, *tiny())
+    assert "is not a data set with" in refused("train", "segment", images, *tiny())
     assert "did you mean 'unet'" in refused("train", "segment", regions, "--decoder", "unett", *tiny())
     assert "trained for segment" in refused("eval", "detect", regions, "--weights", learnt)
     sentence = refused("predict", "segment", image, "--weights", learnt, "--coco", "x.json")

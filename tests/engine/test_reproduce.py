@@ -46,6 +46,7 @@ def test_a_copy_stands_beside_a_generator(tmp_path):
     assert len({row["copy"], row["untrained"], row["trained"]}) == 3
 
 
+@pytest.mark.slow
 def test_roads_are_traced_in_every_way(tmp_path):
     rows = rows_of("synthetic_roads", "roads:16,2", tmp_path)
     ways = [f"{when}, {how}" for when in ("untrained", "trained") for how in ("next-point", "skeleton")]

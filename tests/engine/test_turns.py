@@ -33,7 +33,13 @@ def run_of(tmp_path):
     return configure
 
 
-@pytest.mark.parametrize(("batch", "optim"), [(2, {"ema": 0.9}), (3, {}), (4, {"schedule": "one-cycle"})])
+@pytest.mark.parametrize(
+    ("batch", "optim"),
+    [
+        (2, {"ema": 0.9}),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, {}), (4, {"schedule": "one-cycle"}))),
+    ],
+)
 def test_a_run_that_was_stopped_goes_on_exactly(run_of, console, ctrl_c, batch, optim):
     whole = train(run_of("whole", **optim), console=console)
     config = run_of("stopped", **optim)

@@ -61,7 +61,7 @@ def test_ranges_do_not_depend_on_the_size_of_batches(network, batches, in_int8, 
     assert (alone - together).norm() < 1e-3 * together.norm()
 
 
-@pytest.mark.parametrize("format_name", INT8_FORMATS)
+@pytest.mark.parametrize("format_name", ["openvino", "onnx", pytest.param("pt2", marks=pytest.mark.slow)])
 def test_the_files_are_smaller(exported, in_int8, format_name):
     def weights(path):
         return sum(part.stat().st_size for part in path.parent.glob(f"{path.stem}.*") if part.suffix != ".json")

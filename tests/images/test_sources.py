@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,9 +109,8 @@ print([name for name in sys.modules if name.startswith("res2net.tasks.") and nam
 """
 
 
-def test_the_source_of_another_task_names_that_task_in_a_fresh_process():
-    done = subprocess.run([sys.executable, "-c", NAMES_OF_TASKS], capture_output=True, text=True, check=True)
-    *sentences, tasks = done.stdout.splitlines()
+def test_the_source_of_another_task_names_that_task_in_a_fresh_process(fresh):
+    *sentences, tasks = fresh(NAMES_OF_TASKS).splitlines()
     assert ["use it with the task roads" in sentences[0], "the task translate" in sentences[1]] == [True, True]
     assert "use it with the task volumes" in sentences[2]
     assert tasks == "[]"

@@ -105,13 +105,14 @@ def open_parts(source: str) -> list[Part]:
     path = Path(source)
     if not path.exists():
         raise InputError(f"There is no file or folder {source!r}: give the path of a data set.")
-    parts = [part for check in CHECKS.values() for part in check.find(path)]
+    checks = [check for _, check in sorted(CHECKS.items())]  # not in the order in which tasks were imported
+    parts = [part for check in checks for part in check.find(path)]
     if parts:
         return parts
     try:
         return [read(path) for read in FALLBACK.values()]
     except InputError as error:
-        known = ", a ".join(check.formats for check in CHECKS.values())
+        known = ", a ".join(check.formats for check in checks)
         raise InputError(f"{source} is neither a {known} nor a data set of classes: {error}") from error
 
 

@@ -188,7 +188,12 @@ def test_results_are_in_the_pixels_of_the_file():
 
 @pytest.mark.parametrize(
     ("name", "detector"),
-    [("detect", "faster_rcnn"), ("detect", "retinanet"), ("detect", "fcos"), ("instance", "mask_rcnn")],
+    [
+        ("detect", "faster_rcnn"),
+        pytest.param("detect", "retinanet", marks=pytest.mark.slow),
+        pytest.param("detect", "fcos", marks=pytest.mark.slow),
+        ("instance", "mask_rcnn"),
+    ],
 )
 def test_the_loss_falls(name, detector):
     head = dataclasses.replace(
