@@ -27,7 +27,7 @@ def positive(model):
     [
         pytest.param("inception_v3", (75, 2400), marks=pytest.mark.slow),
         pytest.param("densenet121", (32, 4800), marks=pytest.mark.slow),
-        ("hrnet_w18_small", (32, 2560)),
+        pytest.param("hrnet_w18_small", (32, 2560), marks=pytest.mark.slow),
         ("vgg11", (32, 640)),
     ],
 )

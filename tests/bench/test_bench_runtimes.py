@@ -26,7 +26,7 @@ def subject():
         ("eager", "fp32", 1e-5),
         ("optimized", "fp32", 1e-5),
         ("optimized", "bf16", 0.1),
-        ("onnx", "fp32", 1e-5),
+        pytest.param("onnx", "fp32", 1e-5, marks=pytest.mark.slow),
         pytest.param("openvino", "fp32", 1e-5, marks=pytest.mark.slow),
         ("openvino", "bf16", 0.1),
         ("pt2", "fp32", 1e-5),
@@ -85,6 +85,7 @@ def test_a_size_that_does_not_fit(subject):
         make_run(case, type(subject)("x", torch.nn.Linear(5, 5), 3, 32, ours=False, fresh=False), SETTING)
 
 
+@pytest.mark.slow
 def test_layers_have_times_and_operations(subject, tmp_path):
     case = Case(TINY, "openvino", "fp32", 1, 32)
     file = export_case(case, subject, tmp_path)

@@ -13,6 +13,7 @@ ROUNDS = 10.0
 """Seconds from the first call of a network to the interruption; a round takes about one."""
 
 
+@pytest.mark.slow
 def test_a_benchmark(run, tmp_path):
     found, image = tmp_path / "bench.json", tmp_path / "bench.png"
     answer = run(

@@ -172,6 +172,7 @@ def test_images_that_cannot_be_read(run, refused, segmenters, tmp_path):
     assert "No image could be read: fix " in refused(*words, "--bad-images", "skip", "--overwrite")
 
 
+@pytest.mark.slow
 def test_broken_images_are_no_measure_of_a_difference(run, refused, trained, tmp_path):
     for split in ("train", "val"):
         write_images(tmp_path / "data" / split)

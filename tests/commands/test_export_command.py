@@ -132,6 +132,7 @@ def test_what_differs_is_not_written(refused, trained, spoiled, nothing_written,
     assert is_empty()
 
 
+@pytest.mark.slow
 def test_int8_that_takes_other_classes_is_not_written(refused, trained, images, spoiled, nothing_written):
     folder, is_empty = nothing_written
     spoiled("onnx", torch.neg)

@@ -197,8 +197,18 @@ def test_eval_gives_the_panoptic_quality_of_the_checkpoint(ask, tmp_path):
     ("detector", "wrong", "sentence"),
     [
         ("simple_baseline", 0, "The file differs from the network by 1.0e-02 of the largest output"),
-        ("keypoint_rcnn", 4, "Only 0.0 % of the detections of the file and the detector are equal"),
-        ("panoptic_fpn", 4, "The file's logits of pixels differ from those of the network by 1.0e-02 of the largest"),
+        pytest.param(
+            *("keypoint_rcnn", 4, "Only 0.0 % of the detections of the file and the detector are equal"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *(
+                "panoptic_fpn",
+                4,
+                "The file's logits of pixels differ from those of the network by 1.0e-02 of the largest",
+            ),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_differs_is_not_written(refused, checkpoints, tmp_path, detector, wrong, sentence):
@@ -221,7 +231,10 @@ def test_crops_have_one_size(refused, checkpoints):
     assert sentence == "The network sees crops of 64 x 32 pixels, as it was trained: leave out --size."
 
 
-@pytest.mark.parametrize(("detector", "missing"), [("simple_baseline", "keypoints"), ("panoptic_fpn", "stuff_names")])
+@pytest.mark.parametrize(
+    ("detector", "missing"),
+    [("simple_baseline", "keypoints"), pytest.param("panoptic_fpn", "stuff_names", marks=pytest.mark.slow)],
+)
 def test_a_description_has_to_tell_what_is_found(refused, made, images, tmp_path, detector, missing):
     path = made(detector, "onnx")[0]
     copy = tmp_path / "copy.onnx"

@@ -81,6 +81,7 @@ def test_the_split_is_that_of_the_training(run, make_images, tiny, tmp_path):
     assert metrics_in(answer.out) == pytest.approx(metrics_in(plain.out), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_openvino_in_bf16(run, exported, images):
     for verb in ("eval", "predict"):
         answer = run(verb, images, *with_runtime("openvino", exported("openvino")), "--precision", "bf16")

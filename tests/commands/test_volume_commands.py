@@ -66,6 +66,7 @@ def test_predictions_are_files_images_and_numbers(run, scans, weights, tmp_path)
         assert image.width > 600
 
 
+@pytest.mark.slow
 def test_an_exported_network_finds_the_same(run, refused, scans, weights, tmp_path):
     pytest.importorskip("onnxruntime")
     file = tmp_path / "net.onnx"

@@ -49,7 +49,8 @@ def test_the_classes_are_those_of_the_network(network, in_int8, batches, format_
     assert 1e-4 < agreement.relative < 0.3  # it is in int8, and right
 
 
-@pytest.mark.parametrize("format_name", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+@pytest.mark.slow
 def test_ranges_do_not_depend_on_the_size_of_batches(network, batches, in_int8, described, tmp_path, format_name):
     images = torch.cat(batches).split(1)
     path = tmp_path / f"alone{FORMATS[format_name]}"
@@ -61,7 +62,8 @@ def test_ranges_do_not_depend_on_the_size_of_batches(network, batches, in_int8, 
     assert (alone - together).norm() < 1e-3 * together.norm()
 
 
-@pytest.mark.parametrize("format_name", ["openvino", "onnx", pytest.param("pt2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("format_name", INT8_FORMATS)
+@pytest.mark.slow
 def test_the_files_are_smaller(exported, in_int8, format_name):
     def weights(path):
         return sum(part.stat().st_size for part in path.parent.glob(f"{path.stem}.*") if part.suffix != ".json")
@@ -70,6 +72,7 @@ def test_the_files_are_smaller(exported, in_int8, format_name):
     assert weights(in_int8(format_name)) < 0.9 * weights(exported(format_name, True))
 
 
+@pytest.mark.slow
 def test_features_of_a_program_of_torch(network, batches, described, tmp_path):
     path = tmp_path / "features.pt2"
     pyramid = Pyramid(network)
@@ -85,6 +88,7 @@ def test_the_network_itself_stays_as_it_is(network, batches, tmp_path):
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_needs_no_torchao_to_run(in_int8, fresh):
     code = (
         "import sys, torch\nsys.modules['torchao'] = None\nfrom res2net.export import load_runtime\n"

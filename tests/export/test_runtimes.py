@@ -57,7 +57,9 @@ def test_openvino_reads_onnx_and_computes_in_bf16(exported, network):
     assert half.relative < 0.05
 
 
-@pytest.mark.parametrize("format_name", ["pt2", "onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "format_name", ["pt2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("onnx", "openvino"))]
+)
 def test_features_are_those_of_the_network(network, described, tmp_path, format_name):
     path = tmp_path / f"features{SUFFIXES[format_name]}"
     images = torch.randn(1, 3, SIZE, SIZE)

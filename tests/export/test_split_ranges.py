@@ -73,7 +73,8 @@ def test_others_stay_as_they_are(model):
     assert np.array_equal(run(model, values), before)
 
 
-@pytest.mark.parametrize("optimized", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("optimized", [True, False])
+@pytest.mark.slow
 def test_the_splits_of_an_exported_network_are_cut_in_8_bits(network, tmp_path, optimized):
     batches = [torch.randn(2, 3, 32, 32) for _ in range(4)]
     path = tmp_path / f"network{FORMATS['openvino']}"

@@ -198,6 +198,7 @@ class TestDetections:
     # Torchvision's rule for shapes of suppressed boxes, and what exporters say of their own code.
     @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
     @torch.no_grad()
+    @pytest.mark.slow
     def test_exports_find_what_detect_does(self, name):
         detector, images = small(name, levels=(2,)), scene()[:1]
         expected = detector.detect(images, [(128, 160)])

@@ -23,7 +23,11 @@ def the_same(found, expected):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("faster_rcnn", {}), ("faster_rcnn_c4", {}), ("keypoint_rcnn", ONE), ("cascade_mask_rcnn", ONE)],
+    [
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("faster_rcnn", {}), ("keypoint_rcnn", ONE))),
+        ("faster_rcnn_c4", {}),
+        ("cascade_mask_rcnn", ONE),
+    ],
 )
 @torch.no_grad()
 def test_exported_programs_find_the_same(small_detector, name, options):
