@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from res2net.engine.callbacks import SECOND_SIGNAL_DELAY, GracefulStop, RunRecorder, StoppedError, read_state
-from res2net.engine.evaluate import quiet
+from res2net.engine.evaluate import quiet_lightning
 from res2net.engine.folder import RunFolder
 from res2net.engine.train import train
 from res2net.errors import InputError
@@ -81,7 +81,7 @@ def test_a_run_saves_also_when_nobody_listens(console, tmp_path, monkeypatch, er
 
 
 def test_a_signal_that_lightning_hears_first_does_not_end_in_silence():
-    with pytest.raises(KeyboardInterrupt), quiet():
+    with pytest.raises(KeyboardInterrupt), quiet_lightning():
         raise SystemExit
 
 

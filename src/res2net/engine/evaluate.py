@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import lightning as L
@@ -23,6 +23,7 @@ from res2net.engine.options import Accelerator
 from res2net.engine.progress import RunProgress
 from res2net.errors import InputError, check_choice
 from res2net.images.sources import DataSource
+from res2net.optional import muted
 from res2net.task.base import Evaluation, Task
 
 PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -38,7 +39,7 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     if precision == "fp16" and on_cpu:
         raise InputError("Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU.")
-    with quiet():
+    with quiet_lightning():
         try:
             return L.Trainer(
                 accelerator=accelerator,
@@ -58,26 +59,20 @@ def make_trainer(accelerator: str, precision: str, **options: Any) -> L.Trainer:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Silence Lightning's messages that do not concern the user, and do not let it exit the program after a signal."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ExitStack() as loggers:
         warnings.simplefilter("ignore", PossibleUserWarning)
         # Batches that are too small because of broken images are skipped on purpose.
         warnings.filterwarnings("ignore", message="`training_step` returned `None`")
         # Lightning 2.6 uses a type that torch 2.15 has renamed.
         warnings.filterwarnings("ignore", message=".*LeafSpec")
+        for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+            loggers.enter_context(muted(name, logging.ERROR))
         try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
             yield
         except SystemExit as end:  # silently, and with status 0
             raise KeyboardInterrupt from end
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def evaluate(
@@ -106,7 +101,7 @@ def evaluate(
     capture = LambdaCallback(on_validation_epoch_end=lambda *_: ended.append(module.evaluation()))
     callbacks = [capture, *([RunProgress(console)] if console else [])]
     trainer = make_trainer(accelerator, precision, callbacks=callbacks, logger=False)
-    with quiet():
+    with quiet_lightning():
         trainer.validate(module, loader, verbose=False)
     return ended[0]
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from res2net.backbones.base import Backbone
 from res2net.engine.callbacks import AtomicCheckpointIO, GracefulStop, RandomState, RunRecorder, read_state
 from res2net.engine.config import TrainConfig
-from res2net.engine.evaluate import evaluate, make_trainer, quiet, workers_for
+from res2net.engine.evaluate import evaluate, make_trainer, quiet_lightning, workers_for
 from res2net.engine.folder import RunFolder
 from res2net.engine.module import TaskModule, describe_skipped
 from res2net.engine.progress import RunProgress
@@ -102,7 +102,7 @@ def train(
         plugins=[AtomicCheckpointIO()],
     )
     with closing(val_loader):
-        with quiet(), closing(loader):
+        with quiet_lightning(), closing(loader):
             trainer.fit(module, loader, val_loader, ckpt_path=str(folder.state) if resume else None)
         if module.skipped:
             skipped = [f"{path} ({reason})" for path, reason in module.skipped.items()]

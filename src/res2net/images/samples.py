@@ -198,6 +198,11 @@ def collate(samples: Sequence[Sample | Skipped]) -> tuple[Tensor, dict[str, Any]
     return default_collate(images), {**batch, "skipped": skipped}
 
 
+def evenly_spaced(count: int, most: int) -> list[int]:
+    """At most `most` evenly spaced indices below `count`, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+
+
 def _padded(images: list[Tensor]) -> list[Tensor]:
     """Pad the images with zeros at the right and bottom to a common size."""
     sides = range(images[0].ndim - 1, 0, -1)  # the last side first, as `F.pad` expects

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
+from res2net.images.samples import evenly_spaced
 from res2net.tasks.roads.graph import Polyline, RoadGraph, road_map
 
 if TYPE_CHECKING:
@@ -82,8 +83,7 @@ def one_way_similarity(
 ) -> float:
     """The mean over the paths of the first graph of how similar their lengths are in the second; 0 without paths."""
     points = control_points(first, spacing)
-    if len(points) > max_points:
-        points = points[np.linspace(0, len(points) - 1, max_points).round().astype(int)]
+    points = points[evenly_spaced(len(points), max_points)]
     lengths = path_lengths(*with_points_on_roads(first, points, np.inf))
     others = path_lengths(*with_points_on_roads(second, points, snap))
     counts = np.isfinite(lengths) & (lengths >= max(shortest, 1e-9))

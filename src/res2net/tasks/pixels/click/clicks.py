@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 
 from res2net.errors import InputError
 from res2net.images.joint_geometry import below, image_size
-from res2net.images.samples import Sample, Samples, true_targets
+from res2net.images.samples import Sample, Samples, evenly_spaced, true_targets
 from res2net.images.transforms import Transform
 from res2net.tasks.objects.formats import ObjectImages
 
@@ -153,9 +153,7 @@ class SingleObjects(Dataset[Sample]):
                 f"No object of the data has a box of {min_area:g} pixels or more: choose other data, or a smaller "
                 "--min-area."
             )
-        if 0 < max_objects < len(objects):
-            objects = [objects[int(index)] for index in np.linspace(0, len(objects) - 1, max_objects).round()]
-        self.objects = objects
+        self.objects = [objects[index] for index in evenly_spaced(len(objects), max_objects or len(objects))]
         """The index of each object's image, and the object's index in that image."""
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from res2net.errors import InputError
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import check_fraction, hashed_split
+from res2net.images.samples import evenly_spaced
 from res2net.images.sources import DataSettings, DataSource
 from res2net.registry import Registry
 from res2net.tasks.objects.formats.masks import read_ids
@@ -74,7 +75,7 @@ def likely_pixel_formats(path: Path) -> list[str]:
     if not {"semantic_folders", "saliency_folders"} <= set(found):
         return found
     splits = PIXEL_FORMATS["saliency_folders"].read(path, AnnotationReport(path))
-    maps = [files.pairs[index][1] for files in splits for index in spread(len(files.pairs), 20)]
+    maps = [files.pairs[index][1] for files in splits for index in evenly_spaced(len(files.pairs), 20)]
     are_class_maps = find_class_file(path) is not None or any(map(_has_classes, maps))
     found.remove("saliency_folders" if are_class_maps else "semantic_folders")
     return found
@@ -104,7 +105,7 @@ def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> 
     report = AnnotationReport(path)
     parts = []
     for files in read_pixel_splits(path, _choose(path, labels[0]), report):
-        survey, indices = PixelSurvey(), spread(len(files.pairs), SURVEYED)
+        survey, indices = PixelSurvey(), evenly_spaced(len(files.pairs), SURVEYED)
         good = good_images(files, report, survey, indices, keep_unreadable=settings.bad_images == "skip")
         parts.append((PixelImages(files, good), survey))
     report.enforce(settings.bad_annotations)
@@ -134,11 +135,6 @@ def read_pixel_splits(path: Path, format_name: str, report: AnnotationReport) ->
     for image in sorted(both):
         report.add("image of both splits", image, "it is among the images of the training and of the validation")
     return [replace(train, pairs=[pair for pair in train.pairs if pair[0] not in both]), val]
-
-
-def spread(count: int, most: int) -> list[int]:
-    """At most `most` evenly spaced indices below `count`."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
 
 
 def _choose(path: Path, label: str) -> str:
