@@ -107,7 +107,7 @@ class OksAP(CocoMetric):
 
     def compute(self) -> dict[str, float]:
         """The numbers by name, from 0 to 1 or NaN."""
-        numbers, _ = self.evaluate("keypoints", self.sigmas)
+        numbers, _ = self.evaluate(self.kept(), "keypoints", self.sigmas)
         return {f"keypoint_{name}": value for name, value in numbers.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,10 +49,13 @@ class CocoMetric(ImageMetric):
             for one in image["detections"]:
                 yield {"image_id": image_id, **one}
 
-    def evaluate(self, kind: str, sigmas: Sequence[float] = ()) -> tuple[dict[str, float], dict[str, float]]:
+    def evaluate(
+        self, kept: Iterable[tuple[int, Mapping[str, Any]]], kind: str, sigmas: Sequence[float] = ()
+    ) -> tuple[dict[str, float], dict[str, float]]:
         """Compute COCO's summary of all images, and the AP of each class, all from 0 to 1.
 
         Args:
+            kept: what `kept` yields, which takes long enough to be asked for once.
             kind: "bbox", "segm" or "keypoints".
             sigmas: the OKS sigma of each keypoint.
 
@@ -65,7 +68,7 @@ class CocoMetric(ImageMetric):
         # One entry alone, since the size of a detection is that of its box if it has one.
         entries = ("category_id", "score", ENTRIES[kind])
         images, objects, detections = [], [], []
-        for image_id, image in self.kept():
+        for image_id, image in kept:
             height, width = image["size"]
             images.append({"id": image_id, "height": height, "width": width})
             objects += [{"image_id": image_id, **one} for one in image["objects"]]
@@ -167,8 +170,9 @@ class CocoAP(CocoMetric):
     def compute(self) -> dict[str, float]:
         """The metrics by name, from 0 to 1 or NaN."""
         values: dict[str, float] = {}
+        kept = list(self.kept())
         for kind in self.kinds:
-            numbers, by_class = self.evaluate(kind)
+            numbers, by_class = self.evaluate(kept, kind)
             values |= {f"{KINDS[kind]}_{name}": value for name, value in numbers.items()}
             if self.class_metrics:
                 values |= {f"{KINDS[kind]}_AP/{name}": value for name, value in by_class.items()}

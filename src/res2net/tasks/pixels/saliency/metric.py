@@ -72,17 +72,14 @@ class SaliencyMeasures(ImageMetric):
 
     def curves(self) -> dict[str, Tensor]:
         """Means over images at each threshold, from 255 / 255 down to 0: precision, recall, F and E, `(256,)`."""
-        columns = self.columns("precision", "recall", "E")
-        precision, recall, e_measure = (torch.from_numpy(values).view(-1, LEVELS) for values in columns)
-        f_measure = torch.from_numpy(_f_measure(precision.numpy(), recall.numpy()))
-        every = {"precision": precision, "recall": recall, "F": f_measure, "E": e_measure}
-        return {name: values.mean(0) for name, values in every.items()}
+        return _mean_curves(*self.columns("precision", "recall", "E"))
 
     def compute(self) -> dict[str, float]:
         """The ten numbers by name; NaN without an image."""
-        curves = self.curves()
-        singles = torch.from_numpy(self.columns("single")[0]).view(-1, len(SINGLE))
-        single = dict(zip(SINGLE, singles.mean(0).tolist(), strict=True))
+        singles, *columns = self.columns("single", "precision", "recall", "E")
+        curves = _mean_curves(*columns)
+        means = torch.from_numpy(singles).view(-1, len(SINGLE)).mean(0)
+        single = dict(zip(SINGLE, means.tolist(), strict=True))
         of_means = _f_measure(curves["precision"].numpy(), curves["recall"].numpy())
         return {
             "max_F": float(curves["F"].max()),
@@ -96,6 +93,14 @@ class SaliencyMeasures(ImageMetric):
             "adaptive_E": single["adaptive_E"],
             "max_F_of_means": float(of_means.max()),
         }
+
+
+def _mean_curves(precision: Numbers, recall: Numbers, e_measure: Numbers) -> dict[str, Tensor]:
+    """Means over images of curves that are joined over all images."""
+    curves = {"precision": precision, "recall": recall, "E": e_measure}
+    every = {name: torch.from_numpy(values).view(-1, LEVELS) for name, values in curves.items()}
+    every["F"] = torch.from_numpy(_f_measure(every["precision"].numpy(), every["recall"].numpy()))
+    return {name: values.mean(0) for name, values in every.items()}
 
 
 def _measure(levels: Bytes, mask: Mask, *, stretch: bool) -> dict[str, Numbers]:
