@@ -84,6 +84,8 @@ def run(arguments: Sequence[str]) -> None:
     console = Console()
     if unknown:
         console.out(f"Without ground truth: {unknown}", highlight=False)
+    for note in source.notes:
+        console.out(note, highlight=False)
     scores = None if unknown else image_scores(tasks, source)
     total = len(source.val)
     broken: dict[str, str] = {}

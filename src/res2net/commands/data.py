@@ -57,6 +57,8 @@ def run(arguments: Sequence[str]) -> int:
     for part in parts:
         for table in part.tables(SHOWN):
             console.print(table.to_rich())
+        for note in part.notes:
+            console.out(note, highlight=False)
     faults = sum(part.faults for part in parts)
     if chosen.out is not None:
         write(parts, chosen, Path(chosen.out))

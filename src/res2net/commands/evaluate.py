@@ -56,6 +56,8 @@ def run(arguments: Sequence[str]) -> None:
         bad_annotations=chosen.bad_annotations,
     )
     console = Console()
+    for note in source.notes:
+        console.out(note, highlight=False)
     evaluation = model.evaluate(
         source, batch_size=chosen.batch_size, workers=chosen.workers, console=console, **vars(chosen.options)
     )

@@ -30,6 +30,8 @@ class Part:
     report: AnnotationReport
     splits: Mapping[str, Any]
     """The splits by name."""
+    notes: Sequence[str] = ()
+    """What was assumed, and which files are not used, a sentence each; they are no faults."""
 
     @property
     def faults(self) -> int:

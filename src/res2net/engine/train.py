@@ -75,6 +75,8 @@ def train(
     backbone = backbone_of(task)
     loader = train_loader(train_set, batches, workers=workers, pin=pin)
     val_loader = eval_loader(val_set, config.data.batch_size, workers=workers, pin=pin)
+    for note in source.notes:
+        console.out(note, highlight=False)
     console.out(
         f"{backbone.variant_name or type(backbone).__name__}: {len(train_set):,} {task.scoring.samples} "
         f"to train, {len(val_set):,} to validate, {len(source.class_names)} classes; run folder {folder.path}",

@@ -47,6 +47,8 @@ class DataSource:
     """The ids of its classes in the files of the data set, as in COCO."""
     stuff_category_ids: Sequence[int] = ()
     """The ids of its stuff classes in the files of the data set."""
+    notes: Sequence[str] = ()
+    """What was assumed or left out when it was read, a sentence each, which every command that uses it prints."""
 
     def overfit(self, count: int) -> DataSource:
         """A source with the first `count` training images as both training and validation images."""
