@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from res2net.errors import InputError
 from res2net.images.decode import EXTENSIONS, open_image, read_image
-from res2net.images.samples import Sample
+from res2net.images.samples import Origin, Sample
 
 
 def check_fraction(val_fraction: float) -> None:
@@ -56,6 +56,10 @@ class ImageFiles(Dataset[Sample]):
     def undecoded(self, index: int) -> Sample:
         """The sample, with JPEG files as an undecoded `Jpeg`, for transforms that decode it themselves."""
         return open_image(self.paths[index]), {"label": self.targets[index]}
+
+    def origin(self, index: int) -> Origin:
+        """The file and the class of a sample, for its fingerprint."""
+        return (self.paths[index],), self.class_names[self.targets[index]].encode("utf-8", "surrogateescape")
 
     def subset(self, indices: Iterable[int]) -> ImageFiles:
         """The samples with these indices, in that order, with the same classes."""

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -35,6 +36,10 @@ Sample = tuple[Any, dict[str, Any]]
 
 The image is a `PIL.Image` or a tensor `(C, H, W)`; transforms also accept an undecoded `Jpeg`.
 """
+
+
+Origin = tuple[Sequence[str | Path | None], bytes]
+"""The files of a sample, its image first, and its label in bytes where it is known without reading a file."""
 
 
 class Samples(Protocol):
@@ -91,6 +96,10 @@ class FileSamples(Dataset[Sample]):
     def paths(self) -> list[Any]:
         """The files of the images."""
         return [files[0] for files in self.files]
+
+    def origin(self, index: int) -> Origin:
+        """The files of a sample, for its fingerprint."""
+        return self.files[index], b""
 
     def subset(self, indices: Iterable[int]) -> Self:
         """The samples with these indices, in that order."""

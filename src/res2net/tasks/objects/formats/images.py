@@ -17,7 +17,7 @@ from torchvision import tv_tensors
 from res2net.errors import InputError, check_choice
 from res2net.images.decode import BadImage, open_image, read_image
 from res2net.images.keypoints import Keypoints
-from res2net.images.samples import Sample
+from res2net.images.samples import Origin, Sample
 from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks, StuffFiles
 
 LABELS = ("boxes", "labels", "masks", "keypoints", "visibility", "crowd", "area", "difficult", "semantic")
@@ -141,6 +141,14 @@ class ObjectImages(Dataset[Sample]):
     def paths(self) -> list[str]:
         """The files of the images."""
         return [self.annotations.paths[image] for image in self.chosen]
+
+    def origin(self, index: int) -> Origin:
+        """The files of a sample and the bytes of its annotations, for its fingerprint."""
+        found = self.annotations
+        image, rows = self.chosen[index], self.rows(index)
+        arrays = [found.labels, found.boxes, found.area, *(() if found.points is None else (found.points,))]
+        files = (found.paths[image], found.masks.paths[image] if isinstance(found.masks, MaskFiles) else None)
+        return files, b"".join(array[rows.start : rows.stop].tobytes() for array in arrays)
 
     def size(self, index: int) -> tuple[int, int]:
         """Height and width of an image, without reading it."""

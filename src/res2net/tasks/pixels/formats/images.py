@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 
 from res2net.images.decode import BadImage, image_header, read_turned
 from res2net.images.faults import AnnotationReport
-from res2net.images.samples import UNLABELLED, Sample
+from res2net.images.samples import UNLABELLED, Origin, Sample
 from res2net.tasks.pixels.formats.codings import Coding, turned
 
 Pair = tuple[str, str]
@@ -73,6 +73,10 @@ class PixelImages(Dataset[Sample]):
     def paths(self) -> list[str]:
         """The files of the images."""
         return [self.files.pairs[index][0] for index in self.chosen]
+
+    def origin(self, index: int) -> Origin:
+        """The files of a sample, for its fingerprint."""
+        return self.files.pairs[self.chosen[index]], b""
 
     def subset(self, indices: Iterable[int]) -> PixelImages:
         """The samples with these indices, in that order; the lists of files are shared."""

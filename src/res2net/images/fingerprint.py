@@ -1,0 +1,142 @@
+"""Fingerprints of data sets: which samples they have, the same on every machine and wherever the files lie."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch.utils.data import Dataset, Subset
+
+from res2net.images.samples import Origin, Samples
+
+CHUNK = 1000
+"""Number of samples whose files one thread looks up at a time."""
+
+
+class SampleKey(NamedTuple):
+    """What tells a sample from others without reading it."""
+
+    name: str
+    """Its files, relative to the deepest folder that has all of them, with forward slashes; several joined by " + "."""
+    sizes: str
+    """The sizes of its files in bytes, joined by "+"; "missing" for a file that does not exist."""
+    label: str
+    """A hash of its label; empty if the label is in a file, or is not known without reading one."""
+
+    def digest(self) -> int:
+        """The SHA-256 of the key as a number."""
+        line = "\0".join(self).encode("utf-8", "surrogateescape")
+        return int.from_bytes(hashlib.sha256(line).digest(), "big")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Number and hash of samples, whatever their order; the sum of two is the fingerprint of both sets together."""
+
+    count: int = 0
+    """The number of samples."""
+    digest: str = "0" * 64
+    """The sum of the samples' digests modulo 2^256, in 64 hexadecimal digits."""
+
+    @classmethod
+    def of(cls, keys: Sequence[SampleKey]) -> Fingerprint:
+        """The fingerprint of the samples with these keys."""
+        return cls(len(keys), f"{sum(key.digest() for key in keys) % 2**256:064x}")
+
+    def __add__(self, other: Fingerprint) -> Fingerprint:
+        total = (int(self.digest, 16) + int(other.digest, 16)) % 2**256
+        return Fingerprint(self.count + other.count, f"{total:064x}")
+
+
+def fingerprint(samples: Samples) -> Fingerprint:
+    """The fingerprint of a data set.
+
+    It depends on names relative to the common folder of the files, sizes in bytes, and labels that are known without
+    reading files; not on the order of the samples, on the place of the folder, or on times of files.
+    """
+    return Fingerprint.of(sample_keys(samples))
+
+
+def sample_keys(samples: Samples) -> list[SampleKey]:
+    """The key of each sample of a data set, in its order.
+
+    A data set of files has `paths`, or a method `origin(index)` where a sample has several files or its label is known.
+    A data set that wraps another one has the keys of that. Any other, such as a synthetic one, is identified by its
+    type and plain attributes, and a sample by its index.
+    """
+    dataset, indices = _unwrapped(samples)
+    if hasattr(dataset, "origin"):
+        origins: list[Origin] = [dataset.origin(index) for index in indices]
+    elif hasattr(dataset, "paths"):
+        paths = dataset.paths
+        origins = [((paths[index],), b"") for index in indices]
+    else:
+        maker = _described(dataset)
+        return [SampleKey(f"{maker} {index}", "", "") for index in indices]
+    columns = [_relative([files[at] for files, _ in origins]) for at in range(len(origins[0][0]) if origins else 0)]
+    names = [" + ".join(filter(None, row)) for row in zip(*columns, strict=True)]
+    chunks = [origins[start : start + CHUNK] for start in range(0, len(origins), CHUNK)]
+    with ThreadPoolExecutor(min(32, max(1, len(chunks)))) as threads:  # on network file systems each look-up waits
+        sizes = [size for chunk in threads.map(_sizes, chunks) for size in chunk]
+    labels = (hashlib.sha256(label).hexdigest()[:16] if label else "" for _, label in origins)
+    return list(map(SampleKey, names, sizes, labels))
+
+
+def _unwrapped(samples: Any) -> tuple[Any, Sequence[int]]:
+    """The innermost data set, and the indices of the samples in it."""
+    indices: Sequence[int] = range(len(samples))
+    while True:
+        if isinstance(samples, Subset):
+            indices, samples = [samples.indices[index] for index in indices], samples.dataset
+            continue
+        inner = [one for one in vars(samples).values() if isinstance(one, Dataset)]
+        if hasattr(samples, "origin") or len(inner) != 1 or len(inner[0]) != len(samples):  # type: ignore[arg-type]
+            return samples, indices
+        samples = inner[0]
+
+
+def _described(dataset: Any) -> str:
+    """The type of a data set that is not in files, and its plain attributes but the number of samples."""
+    plain = {
+        name: value
+        for name, value in sorted(vars(dataset).items())
+        if name != "length" and not name.startswith("_") and _is_plain(value)
+    }
+    return f"{type(dataset).__name__}({', '.join(f'{name}={value!r}' for name, value in plain.items())})"
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float | None)
+
+
+def _relative(files: Sequence[str | Path | None]) -> list[str]:
+    """The names of files relative to their deepest common folder; an empty string where there is none."""
+    split = [os.path.split(file) if file is not None else None for file in files]
+    # Few folders have many files, so that folders alone are made absolute and compared.
+    folders = {one[0]: os.path.abspath(one[0]) for one in split if one is not None}  # noqa: PTH100 - links stay links
+    root = os.path.commonpath(folders.values()) if folders else ""
+    short = {name: Path(os.path.relpath(full, root)).as_posix() for name, full in folders.items()}
+    return ["" if one is None else one[1] if short[one[0]] == "." else f"{short[one[0]]}/{one[1]}" for one in split]
+
+
+def _sizes(origins: Sequence[Origin]) -> list[str]:
+    return ["+".join(_size(file) for file in files if file is not None) for files, _ in origins]
+
+
+def _size(file: str | Path) -> str:
+    """The bytes of a file, or of all files of a folder, such as one of slices."""
+    try:
+        status = Path(file).stat()
+        if stat.S_ISDIR(status.st_mode):
+            return str(sum(inner.stat().st_size for inner in Path(file).rglob("*") if inner.is_file()))
+        return str(status.st_size)
+    except OSError:
+        return "missing"
