@@ -1,0 +1,123 @@
+"""Text files of data sets, read as their author sees them, whatever program wrote them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from res2net.errors import InputError
+
+
+class BadText(InputError):  # noqa: N818 - as `BadImage`
+    """A text file that cannot be read or parsed; `reason` is the part of its message that does not name the file."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    @classmethod
+    def at(cls, file: str | Path, reason: str) -> BadText:
+        """The exception for a file."""
+        return cls(f"Cannot read {file}: {reason}.", reason)
+
+
+def decode_text(data: bytes) -> str:
+    r"""Decode the bytes of a text file; lines end in `\n`, and byte order marks are left out.
+
+    UTF-8, UTF-16 and UTF-32 are recognised, with or without a mark; what is none of them is Windows-1252, of which
+    Latin-1 is a part.
+    """
+    encoding = json.detect_encoding(data)
+    if encoding.startswith("utf-8"):
+        encoding = next(one for one in (encoding, "cp1252", "latin-1") if _decodes(data, one))
+    text = data.decode(encoding, errors="replace")
+    return text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def read_text(file: str | Path) -> str:
+    """Read a text file with `decode_text`.
+
+    Raises:
+        BadText: the file cannot be read.
+    """
+    try:
+        return decode_text(Path(file).read_bytes())
+    except OSError as error:
+        raise BadText.at(file, (error.strerror or str(error)).lower()) from error
+
+
+def read_lines(file: str | Path) -> list[str]:
+    """The lines of a text file without spaces around them, also empty ones; the errors are those of `read_text`."""
+    return [line.strip() for line in read_text(file).split("\n")]
+
+
+def read_json(file: str | Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        BadText: the file cannot be read, or is not valid JSON.
+    """
+    try:
+        return json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BadText):
+            raise
+        raise BadText.at(file, f"it is not valid JSON ({error})") from error
+
+
+def read_yaml(file: str | Path) -> Any:
+    """The content of a YAML file, in which every value and key is text as it is written, so that `no` stays "no".
+
+    Raises:
+        BadText: the file cannot be read, is not valid YAML, or has a key twice.
+    """
+    try:
+        return yaml.load(read_text(file), Loader=_TextLoader)  # noqa: S506 - it constructs nothing but text
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        if isinstance(error, BadText):
+            raise
+        raise BadText.at(file, f"it is not valid YAML ({' '.join(str(error).split())})") from error
+
+
+class _TextLoader(yaml.BaseLoader):
+    """YAML's loader that keeps scalars as text and constructs no objects."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        if len(found) < len(node.value):
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} stands twice", node.start_mark)
+        return found
+
+
+def read_csv(file: str | Path) -> list[list[str]]:
+    """The rows of a CSV file as texts without spaces around them, without empty rows.
+
+    Fields are separated by commas, semicolons (as spreadsheets write them in many countries) or tabs, whichever the
+    first row has most of.
+
+    Raises:
+        BadText: the file cannot be read, or is not valid CSV.
+    """
+    lines = read_text(file).split("\n")
+    first = re.sub(r'"[^"]*"', "", next((line for line in lines if line.strip()), ""))
+    try:
+        rows = list(csv.reader((f"{line}\n" for line in lines), delimiter=max(",;\t", key=first.count)))
+    except csv.Error as error:
+        raise BadText.at(file, f"it is not valid CSV ({error})") from error
+    stripped = [[field.strip() for field in row] for row in rows]
+    return [row for row in stripped if any(row)]
