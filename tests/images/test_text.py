@@ -20,7 +20,7 @@ def test_encodings_and_ends_of_lines_are_recognised(tmp_path, encoding, newline)
     [
         (b"", ""),
         (b"\xef\xbb\xbf", ""),
-        (b"price \x80 \x99 low", "price € \u2019 low"),
+        (b"price \x80 \x92 low", "price € \u2019 low"),
         (b"undefined \x81\xe9", "undefined \x81é"),
         ("\ufeffa\n\ufeffb".encode(), "a\nb"),
         ("\ufeff道路".encode("utf-16-le"), "道路"),

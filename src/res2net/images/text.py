@@ -32,7 +32,7 @@ def decode_text(data: bytes) -> str:
     UTF-8, UTF-16 and UTF-32 are recognised, with or without a mark; what is none of them is Windows-1252, of which
     Latin-1 is a part.
     """
-    encoding = json.detect_encoding(data)
+    encoding: str = json.detect_encoding(data)
     if encoding.startswith("utf-8"):
         encoding = next(one for one in (encoding, "cp1252", "latin-1") if _decodes(data, one))
     text = data.decode(encoding, errors="replace")
