@@ -1,11 +1,17 @@
 """One sentence each: what was wrong, what is allowed, what to do."""
 
+import io
 import math
+import os
 from typing import Literal
 
 import pytest
+import rich.table
+from rich.text import Text
 
-from res2net.errors import InputError, check_choice, check_options, check_range, nearest
+from res2net.console import Console
+from res2net.errors import InputError, check_choice, check_options, check_range, nearest, visible
+from res2net.report.progress import track
 
 
 def message(check, *arguments):
@@ -59,3 +65,49 @@ def test_a_range_without_an_end():
 def test_of_a_traceback_of_a_worker_the_sentence_is_kept():
     text = "Caught InputError in DataLoader worker.\nTraceback ...\nres2net.errors.InputError: It is broken.\n"
     assert str(InputError(text)) == "It is broken."
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, é, 中文, नमस्ते, 👩‍🔬, a\u00a0b, C:\\x", "plain, é, 中文, नमस्ते, 👩‍🔬, a\u00a0b, C:\\x"),
+        ("\x1b[2J\x1b]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
+        ("\x9b31m \x7f\x08\x00", r"\x9b31m \x7f\x08\x00"),
+        ("a\r\nb\tc", r"a\r\nb\tc"),
+        ("photo\u202egpj\u2028.exe", r"photo\u202egpj\u2028.exe"),
+        (os.fsdecode(b"caf\xe9.jpg"), r"caf\xe9.jpg"),
+        ("\ud83d", r"\ud83d"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text, shown):
+    assert visible(text) == shown
+    assert str(InputError(text)) == shown
+    shown.encode()
+
+
+def test_a_very_long_name_is_shortened_in_the_middle():
+    text = str(InputError(f"There is no file {'x' * 5000}: give one."))
+    assert len(text) < 2010
+    assert text.startswith("There is no file xxx")
+    assert text.endswith("xxx: give one.")
+
+
+def test_a_console_prints_no_control_codes_but_its_own():
+    name = "evil\x1b[31m[red]\x07" + os.fsdecode(b"\xff")
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=200)
+    console.out(name, highlight=False)
+    console.print(name, markup=False, highlight=False)
+    console.print(Text(name), style="bold")
+    table = rich.table.Table("heading", min_width=60)
+    table.add_row(Text(name))
+    console.print(table)
+    for _ in track("checking", [name], console):
+        pass
+    written = file.getvalue()
+    assert written.count(r"evil\x1b[31m[red]") == 4
+    assert written.count(r"evil\x1b[31m[r ") == 1, "the bar has no room for more"
+    assert "\x07" not in written
+    assert "\x1b[31m" not in written
+    assert "\x1b[1m" in written
+    written.encode()

@@ -29,6 +29,8 @@ ORDER = [
         "registry",
         "options",
         "optional",
+        "console",
+        "files",
         "kernels",
         "nn",
         "measure",

@@ -19,8 +19,7 @@ from res2net.task.base import Task, backbone_of
 from res2net.task.result import Prediction, Result
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from res2net.console import Console
     from res2net.engine.train import Trained
     from res2net.export.make import Exported
     from res2net.export.settings import Format

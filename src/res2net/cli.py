@@ -6,6 +6,7 @@ Nothing is imported before it is needed, so that `res2net --help` answers at onc
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     That is 0; 1 when a run was stopped and saved, 130 when anything else was; 2 for a mistake of the user.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # where the terminal's encoding lacks a character
     if not given or given[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         lines = (f"  {verb:{width}}  {command.about}" for verb, command in COMMANDS.items())
@@ -87,9 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A path that cannot even be looked at: too long a name, a folder without permission, a disk that is gone.
         if error.filename is None:
             raise
-        print(
-            f"res2net: Cannot use {error.filename} ({error.strerror}): check its name and permissions.", file=sys.stderr
-        )
+        problem = InputError(f"Cannot use {error.filename} ({error.strerror}): check its name and permissions.")
+        print(f"res2net: {problem}", file=sys.stderr)
         return 2
 
 

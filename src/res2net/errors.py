@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import typing
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 LISTED = 12
 """The number of allowed values that a message lists at most."""
+LONGEST = 2000
+"""Characters of a message at most; of a longer one, such as one about a very long name, the middle is left out."""
+# Control characters, line separators, marks that change the direction of text, and bytes that are not UTF-8.
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""Escape characters that a terminal would obey, as in `\x1b`, or could not print; those in `keep` stay.
+
+    Names of files and classes can hold anything. A byte of a file name that is not UTF-8 becomes `\xe9`.
+    """
+    return _INVISIBLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    undecoded = 0xDC80 <= ord(character) <= 0xDCFF  # how Python passes on bytes that are not UTF-8
+    return f"\\x{ord(character) - 0xDC00:02x}" if undecoded else character.encode("unicode_escape").decode()
 
 
 class InputError(ValueError):
     """An error in what the user gave. Its text is one sentence, to be shown without a traceback.
 
     A DataLoader rebuilds an exception of a worker from the text of its whole traceback; only the sentence at its end
-    is kept.
+    is kept. What is invisible in it is escaped by `visible`.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
+        sentence = visible(message.rpartition(f"{type(self).__name__}: ")[2].strip())
+        if len(sentence) > LONGEST:
+            sentence = f"{sentence[: LONGEST // 2]} … {sentence[-LONGEST // 2 :]}"
+        super().__init__(sentence)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -238,7 +238,8 @@ def test_the_ends_of_a_range_are_within(group, option, value):
     [
         (b"seed: 1\noptim: [1\n", r"is not YAML \(line 3: expected ',' or '\]'.*\): fix it\.$"),
         (b"a: b: c\n", r"is not YAML \(line 1: mapping values are not allowed here\): fix it\.$"),
-        (b"a: \xff\n", r"is not YAML \(.*utf-8.*\): fix it\.$"),
+        (b"&a [*a]\n", r"is not YAML \(it contains itself\): fix it\.$"),
+        (b"a: " + b"[" * 9000, r"is not YAML \(it is nested too deeply\): fix it\.$"),
         (b"a: \x00\n", r"is not YAML \(.*\): fix it\.$"),
         (b"out: 2020-13-01\n", r"is not YAML \(month must be in 1\.\.12\): fix it\.$"),
         (b"a: !!python/object/apply:os.getcwd []\n", r"is not YAML \(line 1: could not determine .*\): fix it\.$"),

@@ -148,11 +148,11 @@ def test_images_stand_in_rows():
 
 
 def test_names_of_any_script_survive(tmp_path):
-    report = Report("größe 中文 😀", "not utf-8: \udcff")
+    report = Report("größe 中文 😀", "not utf-8: \udcff, \x1b[31m\u202e")
     report.write(tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "größe 中文 😀" in text
-    assert "not utf-8: ?" in text
+    assert r"not utf-8: \xff, \x1b[31m\u202e" in text
 
 
 def test_mistakes_are_told(tmp_path):

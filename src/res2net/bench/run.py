@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from res2net.bench.cases import PRECISIONS, Case, Precision, Setting, Subject
 from res2net.bench.machine import OPERATIONS, LoadMonitor, Peak, describe_machine, peak_run
@@ -17,6 +16,7 @@ from res2net.bench.memory import peak_memory
 from res2net.bench.results import Benchmark, Result, doubts
 from res2net.bench.runtimes import export_case, make_run
 from res2net.bench.timing import Samples, interleaved
+from res2net.console import Console
 from res2net.report.progress import progress_bar, track
 
 Files = Mapping[Case, Path | None]

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-import yaml
 
 from res2net.commands.parser import parse
 from res2net.engine.options import Accelerator, BadImages, Precision
 from res2net.errors import InputError, nearest
 from res2net.export.settings import Format
+from res2net.files import parse_yaml
 from res2net.task import task_names
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def load_trained(chosen: TrainedArguments, task: str) -> Model:
     from res2net.api import load
 
     try:
-        task_options = {name: yaml.safe_load(value) for name, value in chosen.task_options.items()}
-    except yaml.YAMLError as error:
+        task_options = {name: parse_yaml(value) for name, value in chosen.task_options.items()}
+    except ValueError as error:
         raise InputError("--task-options takes names with numbers, lists or words, such as `window 513`.") from error
     return load(
         chosen.weights,

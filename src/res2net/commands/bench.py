@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.arguments import FIGURES, check_output
 from res2net.commands.parser import parse
+from res2net.console import Console
 from res2net.errors import InputError
+from res2net.files import read_json
 from res2net.options import check_ranges
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def read_accuracy(file: str | None) -> dict[str, float]:
     if file is None:
         return {}
     try:
-        accuracies = json.loads(Path(file).read_text(encoding="utf-8"))
+        accuracies = read_json(file)
         return {str(name): float(value) for name, value in accuracies.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(

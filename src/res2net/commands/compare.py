@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.arguments import (
     PAGES,
@@ -21,6 +20,7 @@ from res2net.commands.arguments import (
     split_task,
 )
 from res2net.commands.parser import parse
+from res2net.console import Console
 from res2net.engine.options import Pick
 from res2net.errors import InputError
 from res2net.options import check_ranges

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.arguments import PAGES, check_output
 from res2net.commands.parser import parse
+from res2net.console import Console
 from res2net.errors import check_choice, check_range
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Generic, TypeVar
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, load_trained, parse_for_task, split_task
+from res2net.console import Console
 from res2net.engine.options import BadAnnotations, Decode, eval_options_type, options_type
 
 Options = TypeVar("Options")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.arguments import split_task
 from res2net.commands.parser import parse
+from res2net.console import Console
 from res2net.errors import InputError
 from res2net.export.settings import ExportSettings
 

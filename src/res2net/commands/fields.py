@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from res2net.backbones.base import Backbone
 from res2net.commands.arguments import FIGURES, check_output
+from res2net.console import Console
 from res2net.errors import InputError, check_range
 from res2net.measure import calibrate_norms, effective_field, stage_fields
 from res2net.report import Fields, fields_figure, save_figure

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.parser import parse
+from res2net.console import Console
 from res2net.errors import InputError
 from res2net.options import check_ranges
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.parser import parse
+from res2net.console import Console
 from res2net.errors import InputError, nearest
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.arguments import TrainedArguments, load_trained, parse_for_task, split_task
+from res2net.console import Console
 from res2net.engine.options import predict_options_type
 from res2net.errors import InputError
 from res2net.task import task_names

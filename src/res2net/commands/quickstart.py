@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-
 from res2net.commands.parser import parse
+from res2net.console import Console
 from res2net.errors import InputError
 
 ABOUT = """Train a small ResNet and a Res2Net of the same cost on synthetic images, compare them by object size and show
@@ -57,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         comparison = compare(configs, seeds, folder, console)
     except StoppedError as stop:
         again = f"res2net train --resume {shlex.quote(str(stop))}"
-        print(f"Stopped and saved. Resume this run with:\n  {again}", file=sys.stderr)
+        Console(stderr=True).out(f"Stopped and saved. Resume this run with:\n  {again}", highlight=False)
         return 1
     report = write_report(comparison, folder, chosen.source)
     console.print()

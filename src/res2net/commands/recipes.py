@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.parser import parse
 from res2net.commands.train import parse_run, stopped
+from res2net.console import Console
 from res2net.errors import InputError
 
 ABOUT = """List the recipes, or print one as YAML, to be edited and passed to `res2net train TASK SOURCE --config FILE`.

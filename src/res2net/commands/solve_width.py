@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from rich.console import Console
-
 from res2net.commands.parser import parse
+from res2net.console import Console
 from res2net.errors import InputError
 from res2net.options import check_ranges
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.arguments import split_task
 from res2net.commands.parser import parse, value_of
+from res2net.console import Console
 from res2net.engine.config import TrainConfig, check_source
 from res2net.engine.options import options_type
 from res2net.engine.recipes import starting_config
@@ -88,5 +87,7 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
 def stopped(stop: Exception) -> int:
     """Print how to resume a run that was stopped, and return the exit status."""
     # Not to where the output goes: after Ctrl-C `tee` and the like are gone.
-    print(f"Stopped and saved. Resume with:\n  res2net train --resume {shlex.quote(str(stop))}", file=sys.stderr)
+    Console(stderr=True).out(
+        f"Stopped and saved. Resume with:\n  res2net train --resume {shlex.quote(str(stop))}", highlight=False
+    )
     return 1

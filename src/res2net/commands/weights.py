@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 
 from res2net.commands.parser import parse
+from res2net.console import Console
 from res2net.errors import InputError, nearest
 
 if TYPE_CHECKING:

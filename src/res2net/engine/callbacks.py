@@ -15,10 +15,10 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
-from rich.console import Console
 from torch import Tensor
 
 from res2net._version import __version__
+from res2net.console import Console
 from res2net.engine.config import TrainConfig
 from res2net.engine.folder import RunFolder
 from res2net.engine.module import TaskModule

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 import tyro
 import yaml
 
+from res2net import files
 from res2net.engine.options import Accelerator, BadAnnotations, BadImages, Decode, Precision, options_type
 from res2net.errors import InputError, check_options
 from res2net.options import check_literals, check_ranges, from_dict
@@ -244,13 +245,11 @@ def to_yaml(config: Any) -> str:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read the values of a YAML file; raises `InputError` if it cannot be read or is not a mapping."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = files.read_yaml(path)
     except OSError as error:
         raise InputError(f"Cannot read the configuration {path} ({error.strerror}): check the path.") from error
-    except (yaml.YAMLError, ValueError) as error:  # the latter for other encodings and dates such as 2020-13-01
-        mark = getattr(error, "problem_mark", None)
-        problem = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else str(error).splitlines()[0]
-        raise InputError(f"The configuration {path} is not YAML ({problem}): fix it.") from error
+    except ValueError as error:
+        raise InputError(f"The configuration {path} is not YAML ({error}): fix it.") from error
     if not isinstance(values, dict):
         raise InputError(f"The configuration {path} holds no options: write lines such as `seed: 1`.")
     return values

@@ -14,10 +14,10 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import LambdaCallback
-from rich.console import Console
 from torch.utils.data import DataLoader
 from torchmetrics import Metric, MetricCollection
 
+from res2net.console import Console
 from res2net.engine.module import TaskModule
 from res2net.engine.options import Accelerator
 from res2net.engine.progress import RunProgress

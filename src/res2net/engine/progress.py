@@ -7,9 +7,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from rich.console import Console
 from rich.progress import TaskID
 
+from res2net.console import Console
 from res2net.report.progress import progress_bar
 
 

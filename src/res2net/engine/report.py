@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from rich.console import Console
 
+from res2net.console import Console
 from res2net.engine.config import TrainConfig, to_yaml
 from res2net.engine.folder import RunFolder
 from res2net.engine.module import describe_skipped

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from rich.console import Console
 
+from res2net.console import Console
 from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate
 from res2net.engine.recipes import Recipe

@@ -11,9 +11,9 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
-from rich.console import Console
 
 from res2net.backbones.base import Backbone
+from res2net.console import Console
 from res2net.engine.callbacks import AtomicCheckpointIO, GracefulStop, RandomState, RunRecorder, read_state
 from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate, make_trainer, quiet_lightning, workers_for

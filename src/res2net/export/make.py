@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from torch import Tensor, nn
 
 from res2net._version import __version__
+from res2net.console import Console
 from res2net.engine.restore import task_metadata
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import TRAINING, Artefact, sidecar

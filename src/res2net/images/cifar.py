@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from torchvision import datasets, tv_tensors
 
 from res2net.errors import InputError, check_choice
-from res2net.images.folder import subfolders
+from res2net.files import subfolders
 from res2net.images.samples import Sample
 from res2net.weights.records import Preprocessing
 

@@ -14,12 +14,16 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from res2net.errors import InputError
+from res2net.files import check_regular, read_bytes
 
 DECODES = ("full", "scaled")
 """Ways to decode: at full resolution, or JPEG files only as finely as needed."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom edge of a rectangle, in pixels."""
+
+LARGEST_IMAGE = 2**30
+"""Bytes of an image file at most."""
 
 DETAIL = 2
 """Minimum ratio of decoded to resized pixels along each axis.
@@ -93,6 +97,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
     """The size as `image_size` returns it, with the same errors, and the EXIF orientation from 1 (upright) to 8."""
     try:
+        check_regular(path, LARGEST_IMAGE)
         with Path(path).open("rb") as file, _opened(file, path) as image:
             orientation = _orientation(image)
             width, height = image.size if orientation < 5 else image.size[::-1]
@@ -182,7 +187,7 @@ def _opened(data: bytes | BinaryIO, path: str | Path) -> Iterator[Image.Image]:
 
 def _content(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_bytes(path, LARGEST_IMAGE)
     except OSError as error:
         raise BadImage.at(path, (error.strerror or str(error)).lower()) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from res2net.errors import InputError
+from res2net.files import subfolders, walk
 from res2net.images.decode import EXTENSIONS, open_image, read_image
 from res2net.images.samples import Origin, Sample
 
@@ -162,15 +162,6 @@ def list_files(path: str | Path, endings: tuple[str, ...], one: str, many: str) 
     return [Path(name) for name in found]
 
 
-def subfolders(folder: Path) -> list[Path]:
-    """The subfolders of a folder, sorted by name, without hidden ones."""
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
 def _walk(folder: Path, endings: tuple[str, ...] = EXTENSIONS) -> Iterator[str]:
-    """Yield the files below a folder with one of the endings, in no particular order; symbolic links are followed."""
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if name.lower().endswith(endings) and not name.startswith("."):
-                yield str(Path(parent, name))
+    """Yield the files that `walk` finds and that have one of the endings."""
+    return (path for path in walk(folder) if path.lower().endswith(endings))

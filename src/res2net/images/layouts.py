@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from res2net.errors import InputError
-from res2net.images.folder import ImageFiles, ImageFolder, list_images, stratified_split, subfolders
+from res2net.files import read_text, subfolders
+from res2net.images.folder import ImageFiles, ImageFolder, list_images, stratified_split
 
 _KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
 
@@ -74,7 +75,7 @@ def _open_val(folder: Path, train: ImageFolder, folders: Sequence[Path]) -> Imag
         _check_same(train, folder, val.class_names)
         return val
     class_of: dict[str, str] = {}
-    for line in truth.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_text(truth).splitlines():
         name, class_name, *_ = [*re.split(r"[,\s]+", line.strip()), ""]
         class_of[Path(name).stem] = class_name
     files = list_images(folder)
@@ -110,7 +111,7 @@ def _readable_names(classes: Sequence[str], folders: Sequence[Path]) -> dict[str
         return {}
     wanted = {name for name in classes if re.fullmatch(r"n\d{8}", name)}
     names = {}
-    for line in mapping.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_text(mapping).splitlines():
         words = line.split(maxsplit=1)
         if len(words) == 2 and words[0] in wanted:
             names[words[0]] = words[1].split(",")[0].strip()

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
 
+from res2net.console import Console
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.engine.train import Trained, train
 from res2net.explain import class_activation_maps

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from res2net._version import __version__
-from res2net.errors import InputError
+from res2net.errors import InputError, visible
 from res2net.report.images import ImageLike, as_image, fit
 from res2net.report.style import DPI, render
 from res2net.report.tables import Table
@@ -31,7 +31,7 @@ CELLS = (120, 350)
 class Report:
     """A page of sections, paragraphs, tables and images, in the order in which they are added.
 
-    All text is escaped: it cannot add markup, scripts or references to the page.
+    All text is escaped: it cannot add markup, scripts, references or invisible characters to the page.
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:
@@ -95,9 +95,10 @@ class Report:
         environment = jinja2.Environment(
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        return environment.from_string(source).render(
+        page = environment.from_string(source).render(
             title=self.title, subtitle=self.subtitle, blocks=self._blocks, version=__version__
         )
+        return visible(page, keep="\n\t")
 
     def write(self, path: str | Path) -> None:
         """Write the page to a file, whole or not at all.
@@ -105,8 +106,7 @@ class Report:
         Raises:
             InputError: the file cannot be written: full disk, no permission.
         """
-        # File names can contain bytes that are not valid text; these become question marks.
-        atomic_write(path, self.html().encode("utf-8", errors="replace"))
+        atomic_write(path, self.html().encode())
 
 
 def _image(image: Image.Image) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from res2net.console import Console
 
 T = TypeVar("T")
 
@@ -17,10 +18,10 @@ def progress_bar(console: Console, *, auto_refresh: bool = True) -> Progress:
     Without `auto_refresh` it is redrawn only when `refresh` is called, and takes no time otherwise.
     """
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeRemainingColumn(),
         TextColumn("left"),
         console=console,

@@ -86,8 +86,9 @@ def recognise(path: str | Path) -> WeightRecord | None:
 def _download(record: WeightRecord, path: Path) -> None:
     """Download to `<name>.part` beside `path`, check, and rename."""
     # Imported late: models can be created where rich is not installed.
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from res2net.console import Console
 
     console = Console(stderr=True)
     notice = f"Downloading {record.name}, published by {record.source}. Licence: {record.licence}."

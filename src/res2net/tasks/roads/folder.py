@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from res2net.errors import InputError
+from res2net.files import read_text
 from res2net.images.decode import EXTENSIONS, BadImage, image_header, image_size, read_turned
 from res2net.images.folder import hashed_split
 from res2net.images.samples import FileSamples, Sample
@@ -101,7 +102,8 @@ def files_of(folder: Path) -> RoadFiles:
 
 def found(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """The files of a folder that have one of the endings, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
+    there = (path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
+    return sorted(path for path in there if path.is_file())
 
 
 def matching(images: list[Path], folder: Path, endings: tuple[str, ...]) -> Sequence[Path | None]:
@@ -157,10 +159,9 @@ def read_graph(path: str | Path) -> RoadGraph:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(f"Cannot read the roads in {path} ({reason}): check the file.") from error
+        text = read_text(path)
+    except OSError as error:
+        raise InputError(f"Cannot read the roads in {path} ({error.strerror}): check the file.") from error
     try:
         if path.suffix == ".graph":
             return of_text(text)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from res2net.errors import InputError
+from res2net.files import read_json
 from res2net.images.folder import hashed_split
 from res2net.images.samples import FileSamples, Sample
 from res2net.images.sources import DataSettings, DataSource
@@ -74,7 +74,7 @@ def _read_description(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        description = json.loads(file.read_text(encoding="utf-8"))
+        description = read_json(file)
     except (OSError, ValueError) as error:
         raise InputError(f"{file} is not valid JSON ({error}): fix it, or remove it.") from error
     if not isinstance(description, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from res2net.errors import InputError, check_range
+from res2net.files import LARGEST, read_json
 from res2net.images.samples import Sample, Samples, true_targets
 from res2net.tasks.objects.formats.coco import xyxy
 from res2net.tasks.objects.formats.collect import numbers
@@ -142,10 +142,10 @@ def read_boxes(
 def _content(file: str | Path) -> Any:
     """Read a list of results, or a dictionary with lists of images and annotations."""
     try:
-        content = json.loads(Path(file).read_bytes())
+        content = read_json(file, LARGEST)
     except OSError as error:
         raise InputError(f"Cannot read the boxes {file} ({error.strerror}): check the path.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(
             f"{file} is not valid JSON ({error}): give COCO's results of a detector or annotations."
         ) from error

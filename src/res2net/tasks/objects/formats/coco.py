@@ -8,7 +8,6 @@ The format: https://cocodataset.org/#format-data. A root has `annotations/instan
 
 from __future__ import annotations
 
-import json
 import mmap
 import re
 from array import array
@@ -16,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from res2net.files import LARGEST, read_json
 from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import Keypoints
 from res2net.tasks.objects.formats.collect import Collector, files_below, numbers, whole_size
@@ -37,7 +37,7 @@ def find_files(path: Path, kind: str) -> dict[str, Path]:
     files += sorted(path.glob(f"*/{_EXPORTED}"))
     found: dict[str, Path] = {}
     for file in files:
-        if kind_of(file) == kind:
+        if file.is_file() and kind_of(file) == kind:
             found.setdefault(split_of(file), file)
     if "val" not in found and "test" in found and "train" in found:
         found["val"] = found["test"]
@@ -85,8 +85,8 @@ class CocoFile:
         self.file, self.report = file, report
         lists: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
         try:
-            content = json.loads(file.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
+            content = read_json(file, LARGEST)
+        except (OSError, ValueError) as error:
             self.fault("unreadable file", f"it is not valid JSON ({error})")
         else:
             lacking = [

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from res2net.files import read_text
 from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import PIXEL_MIDDLE, Keypoints
 from res2net.tasks.objects.formats.images import Annotations
@@ -187,7 +188,7 @@ def whole_size(height: object, width: object) -> tuple[int, int] | None:
 
 def text_lines(file: Path) -> list[str]:
     """The lines of a text file in any encoding, without spaces at their ends."""
-    return [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return [line.strip() for line in read_text(file).splitlines()]
 
 
 def files_below(folder: Path) -> set[str]:

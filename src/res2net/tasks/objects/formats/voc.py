@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from res2net.files import read_bytes
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.tasks.objects.formats.collect import Collector, files_below, text_lines, whole_size
@@ -92,7 +93,7 @@ def _parse(path: Path, members: Iterable[tuple[Path, str]], report: AnnotationRe
             images[folder] = {Path(one).stem: one for one in names if one.lower().endswith(EXTENSIONS)}
         file = year / "Annotations" / f"{name}.xml"
         try:
-            content = parse_xml(file.read_bytes())
+            content = parse_xml(read_bytes(file))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             report.add("unreadable file", file, f"it cannot be read ({reason})")

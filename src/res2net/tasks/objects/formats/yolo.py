@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from res2net.errors import InputError
+from res2net.files import read_text, read_yaml, walk
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import list_images
@@ -34,9 +33,9 @@ def has_yolo(path: Path) -> bool:
 
 def _yaml_file(root: Path) -> Path | None:
     """The file `data.yaml`, or another YAML file with the keys `train` and `names`."""
-    files = sorted(root.glob("*.y*ml"), key=lambda file: (file.stem != "data", file.name)) if root.is_dir() else []
-    for file in files:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    files = [file for file in root.glob("*.y*ml") if file.is_file()]
+    for file in sorted(files, key=lambda file: (file.stem != "data", file.name)):
+        lines = read_text(file).splitlines()
         if {"train", "names"} <= {line.partition(":")[0].strip() for line in lines if not line.startswith(" ")}:
             return file
     return None
@@ -78,8 +77,8 @@ def read_yolo(path: Path, labels: Sequence[str] | None, report: AnnotationReport
 def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
     """The images of each split, and the names of the classes, from a YAML file."""
     try:
-        content = yaml.safe_load(file.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        content = read_yaml(file)
+    except (OSError, ValueError) as error:
         raise InputError(f"{file} is not valid YAML ({' '.join(str(error).split())}): fix it.") from error
     if not isinstance(content, dict) or not content.get("train"):
         raise InputError(f"{file} does not say where the images are: add `train: FOLDER` and `val: FOLDER`.")
@@ -126,7 +125,7 @@ def _images(paths: Sequence[Path]) -> Iterator[str]:
     for path in paths:
         if path.is_file():
             yield from (str(path.parent / line) for line in text_lines(path) if line)
-        elif path.is_dir() and any(name.name.lower().endswith(EXTENSIONS) for name in path.rglob("*")):
+        elif path.is_dir() and any(name.lower().endswith(EXTENSIONS) for name in walk(path)):
             yield from map(str, list_images(path))
 
 

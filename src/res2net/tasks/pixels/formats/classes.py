@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from res2net.errors import InputError
+from res2net.files import read_json, read_text
 from res2net.images.decode import BadImage
 from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats.masks import read_ids
@@ -66,7 +66,7 @@ def read_classes(file: Path) -> Classes:
     """
     if file.suffix == ".json":
         return _from_json(file)
-    lines = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     if file.name == "objectInfo150.txt":
         rows = [line.split("\t") for line in lines]
         return numbered(_unique({int(row[0]): row[-1].split(",")[0] for row in rows if row[0].isdigit()}), [0])
@@ -81,8 +81,8 @@ def _unique(names: Mapping[int, str]) -> dict[int, str]:
 
 def _from_json(file: Path) -> Classes:
     try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(file)
+    except (OSError, ValueError) as error:
         raise InputError(f"{file} is not valid JSON ({error}): fix it.") from error
     unlabelled: Any = []
     if isinstance(content, dict) and "classes" in content:

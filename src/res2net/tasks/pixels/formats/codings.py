@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from res2net.files import LARGEST, read_bytes
 from res2net.images.decode import BadImage, image_header
 from res2net.images.samples import UNLABELLED
 from res2net.tasks.objects.formats.masks import read_ids
@@ -87,7 +89,8 @@ class SaliencyMasks(Coding):
     def read(self, path: str) -> NDArray[np.bool_]:
         """Whether each pixel is salient, `(H, W)` bool; see `Coding`."""
         try:
-            with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF", "JPEG")) as image:
+            content = BytesIO(read_bytes(path, LARGEST))
+            with Image.open(content, formats=("PNG", "BMP", "GIF", "TIFF", "JPEG")) as image:
                 values = _whiteness(image)
         except Exception as error:  # broken files make decoders raise nearly anything
             raise _unreadable(path, " ".join(f"it is no mask that can be read ({error})".split())) from error
@@ -158,7 +161,7 @@ def _array(path: str) -> NDArray[Any]:
 def _deep(path: str) -> NDArray[Any]:
     """The values `(H, W)` of an image in a lossless format, with their original type."""
     try:
-        with Image.open(path, formats=("PNG", "TIFF", "PPM")) as image:
+        with Image.open(BytesIO(read_bytes(path, LARGEST)), formats=("PNG", "TIFF", "PPM")) as image:
             values = np.asarray(image)
     except Exception as error:  # broken files make decoders raise nearly anything
         raise _unreadable(path, "it is not a whole PNG, TIFF or PGM") from error

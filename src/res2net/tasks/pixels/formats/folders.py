@@ -7,17 +7,15 @@ SOD and MSRA-B photos and masks in one folder. Depth: `rgb` and `depth`, NYUv2 `
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from res2net.errors import InputError
+from res2net.files import read_json, read_text, subfolders, walk
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
-from res2net.images.folder import subfolders
 from res2net.tasks.pixels.formats.classes import find_class_file, found_classes, read_classes
 from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SaliencyMasks, SemanticMaps
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
@@ -167,8 +165,8 @@ def _scale(file: Path) -> float | None:
     if not file.is_file():
         return None
     try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(file)
+    except (OSError, ValueError) as error:
         raise InputError(f"{file} is not valid JSON ({error}): fix it.") from error
     scale = content.get("scale") if isinstance(content, dict) else None
     if isinstance(scale, int | float) and not isinstance(scale, bool) and math.isfinite(scale) and scale > 0:
@@ -188,12 +186,9 @@ def _files(
 def files_by_stem(folder: Path, endings: Sequence[str] = EXTENSIONS) -> dict[str, str]:
     """The files below a folder by relative path without extension; hidden files and duplicate stems are ignored."""
     found: dict[str, str] = {}
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inside = PurePosixPath(Path(parent).relative_to(folder).as_posix())
-        for name in sorted(names):
-            if name.lower().endswith(tuple(endings)) and not name.startswith("."):
-                found.setdefault(str(inside / PurePosixPath(name).stem), str(Path(parent, name)))
+    for path in walk(folder):
+        if path.lower().endswith(tuple(endings)):
+            found.setdefault(Path(path).relative_to(folder).with_suffix("").as_posix(), path)
     return found
 
 
@@ -245,7 +240,7 @@ def pair_side_by_side(folder: Path, report: AnnotationReport) -> list[Pair]:
 
 def read_list(file: Path) -> list[str]:
     """Read a list of images: the first word of each line, without folder and extension."""
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_text(file).splitlines()
     names = [PurePosixPath(line.split()[0].replace("\\", "/")).name for line in lines if line.strip()]
     # Dots that do not begin the extension of an image are part of the name.
     return list(dict.fromkeys(name.rpartition(".")[0] if name.lower().endswith(EXTENSIONS) else name for name in names))

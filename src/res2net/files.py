@@ -1,0 +1,181 @@
+"""Files of unknown origin: regular files only, each folder once, text in any encoding, JSON and YAML that end.
+
+Errors are an `OSError` with a reason, as of any file that cannot be read, or a `ValueError` that completes the sentence
+"FILE is not valid ...".
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LARGEST = 2**32
+"""Bytes of any file that is read whole at most; the annotations of the largest data sets have 2 GB."""
+LARGEST_TEXT = 2**28
+"""Bytes of a file of text at most."""
+LARGEST_YAML = 2**20
+"""Bytes of a YAML file at most, which takes seconds to read."""
+MOST_NODES = 10**6
+"""Values of a YAML file at most, where aliases count as what they repeat."""
+LONGEST_NUMBER = 100
+"""Characters of a number in YAML at most."""
+
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def walk(folder: str | Path) -> Iterator[str]:
+    """Yield the path of each regular file at any depth below a folder, without hidden files and folders.
+
+    Links are followed, but no folder is visited twice, nor one that contains `folder`: links can form a circle.
+    Files are in the order of their names within each folder; folders that are links come last.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    root = os.path.realpath(folder)
+    seen: set[str] = set()
+    folders, links = [os.fspath(folder)], []
+    while folders or links:
+        parent = folders.pop() if folders else links.pop()
+        real = os.path.realpath(parent)
+        if real in seen or (parent != os.fspath(folder) and is_within(root, real)):
+            continue
+        seen.add(real)
+        with os.scandir(parent) as entries:
+            shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda one: one.name)
+        below = [entry for entry in shown if _is_folder(entry)]
+        folders += [entry.path for entry in reversed(below) if not entry.is_symlink()]
+        links[:0] = [entry.path for entry in reversed(below) if entry.is_symlink()]
+        yield from (entry.path for entry in shown if _is_file(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; only links ask the disk, and links to themselves are nothing."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_file() if entry.is_symlink() else entry.is_file()
+
+
+def is_within(path: str | Path, folder: str | Path) -> bool:
+    """Whether a path without symbolic links is a folder, or in it."""
+    return Path(path).is_relative_to(folder)
+
+
+def subfolders(folder: str | Path) -> list[Path]:
+    """The folders in a folder, by name, without hidden ones and links to what contains them."""
+    root = os.path.realpath(folder)
+    return sorted(
+        entry
+        for entry in Path(folder).iterdir()
+        if entry.is_dir()
+        and not entry.name.startswith(".")
+        and not (entry.is_symlink() and is_within(root, os.path.realpath(entry)))
+    )
+
+
+def check_regular(path: str | Path, most: int | None = None) -> int:
+    """The size of a regular file in bytes; `OSError` for a pipe, a device, a folder, or a file larger than `most`."""
+    found = Path(path).stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+    if most is not None and found.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, more than {most:,}", str(path))
+    return found.st_size
+
+
+def read_bytes(path: str | Path, most: int = LARGEST_TEXT) -> bytes:
+    """Read a regular file of at most `most` bytes."""
+    check_regular(path, most)
+    with Path(path).open("rb") as file:
+        return file.read(most)
+
+
+def read_text(path: str | Path, most: int = LARGEST_TEXT) -> str:
+    """Read a text file of any program: UTF-8, UTF-16 or UTF-32 by their byte order mark, otherwise Windows-1252."""
+    return decode_text(read_bytes(path, most))
+
+
+def decode_text(content: bytes) -> str:
+    """Decode text as `read_text` does; its lines end in line feeds alone."""
+    encoding = next((encoding for mark, encoding in _MARKS.items() if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: str | Path, most: int = LARGEST_TEXT) -> Any:
+    """Read a JSON file, with or without a byte order mark; `ValueError` if it is not valid or nested too deeply."""
+    try:
+        return json.loads(read_bytes(path, most))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Read a YAML file of any encoding as `parse_yaml` does."""
+    return parse_yaml(read_text(path, LARGEST_YAML))
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML safely; its aliases cannot make more than `MOST_NODES` values of a small file.
+
+    Raises:
+        ValueError: it is not valid, contains itself, or is too large or too deep.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {})
+        return loader.construct_document(node)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except (LookupError, AttributeError, TypeError, ArithmeticError) as error:  # a tag on a value that it does not fit
+        raise ValueError("a value is not of the type that it says") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise ValueError(f"{place}{getattr(error, 'problem', None) or str(error).splitlines()[0]}") from error
+
+
+def _count(node: yaml.Node, counts: dict[int, int]) -> int:
+    """The number of values of a node, where aliases count as what they repeat; `ValueError` if there are too many."""
+    if id(node) in counts:
+        if not counts[id(node)]:
+            raise ValueError("it contains itself")
+        return counts[id(node)]
+    counts[id(node)] = 0
+    total = 1
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and len(node.value) > LONGEST_NUMBER:
+            raise ValueError(f"line {node.start_mark.line + 1}: a number has {len(node.value):,} characters")
+    else:
+        for entry in node.value:
+            total += sum(_count(one, counts) for one in (entry if isinstance(entry, tuple) else (entry,)))
+            if total > MOST_NODES:
+                raise ValueError(f"its aliases make more than {MOST_NODES:,} values")
+    counts[id(node)] = total
+    return total
