@@ -6,7 +6,6 @@ Errors are an `OSError` with a reason, as of any file that cannot be read, or a 
 
 from __future__ import annotations
 
-import codecs
 import errno
 import json
 import os
@@ -29,13 +28,6 @@ LONGEST_NUMBER = 100
 """Characters of a number in YAML at most."""
 
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 
 def walk(folder: str | Path) -> Iterator[str]:
@@ -111,41 +103,55 @@ def read_bytes(path: str | Path, most: int = LARGEST_TEXT) -> bytes:
 
 
 def read_text(path: str | Path, most: int = LARGEST_TEXT) -> str:
-    """Read a text file of any program: UTF-8, UTF-16 or UTF-32 by their byte order mark, otherwise Windows-1252."""
+    """Read a text file of at most `most` bytes with `decode_text`."""
     return decode_text(read_bytes(path, most))
 
 
-def decode_text(content: bytes) -> str:
-    """Decode text as `read_text` does; its lines end in line feeds alone."""
-    encoding = next((encoding for mark, encoding in _MARKS.items() if content.startswith(mark)), "utf-8")
+def decode_text(data: bytes) -> str:
+    r"""Decode the bytes of a text file; lines end in `\n`, and byte order marks are left out.
+
+    UTF-8, UTF-16 and UTF-32 are recognised, with or without a mark; what is none of them is Windows-1252, of which
+    Latin-1 is a part.
+    """
+    encoding = json.detect_encoding(data)
+    if encoding.startswith("utf-8"):
+        encoding = next(one for one in (encoding, "cp1252", "latin-1") if _decodes(data, one))
+    text = data.decode(encoding, errors="replace")
+    return text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
     try:
-        text = content.decode(encoding)
+        data.decode(encoding)
     except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        return False
+    return True
 
 
 def read_json(path: str | Path, most: int = LARGEST_TEXT) -> Any:
-    """Read a JSON file, with or without a byte order mark; `ValueError` if it is not valid or nested too deeply."""
+    """Read a JSON file of any encoding; `ValueError` if it is not valid or nested too deeply."""
+    content = read_bytes(path, most)
     try:
-        return json.loads(read_bytes(path, most))
+        return json.loads(content)
+    except UnicodeDecodeError:
+        return json.loads(decode_text(content))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
-def read_yaml(path: str | Path) -> Any:
-    """Read a YAML file of any encoding as `parse_yaml` does."""
-    return parse_yaml(read_text(path, LARGEST_YAML))
+def read_yaml(path: str | Path, kind: type[Any] = yaml.SafeLoader) -> Any:
+    """Read a YAML file of any encoding with `parse_yaml`."""
+    return parse_yaml(read_text(path, LARGEST_YAML), kind)
 
 
-def parse_yaml(text: str) -> Any:
-    """Parse YAML safely; its aliases cannot make more than `MOST_NODES` values of a small file.
+def parse_yaml(text: str, kind: type[Any] = yaml.SafeLoader) -> Any:
+    """Parse YAML safely, with a loader of plain values; aliases cannot make more than `MOST_NODES` of them.
 
     Raises:
         ValueError: it is not valid, contains itself, or is too large or too deep.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        loader = kind(text)
         node = loader.get_single_node()
         if node is None:
             return None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from res2net.images.text import BadText, decode_text, read_csv, read_json, read_lines, read_text, read_yaml
+from res2net.files import decode_text
+from res2net.images.text import BadText, read_csv, read_json, read_lines, read_text, read_yaml
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from res2net import files
 from res2net.errors import InputError
 
 
@@ -26,27 +26,6 @@ class BadText(InputError):  # noqa: N818 - as `BadImage`
         return cls(f"Cannot read {file}: {reason}.", reason)
 
 
-def decode_text(data: bytes) -> str:
-    r"""Decode the bytes of a text file; lines end in `\n`, and byte order marks are left out.
-
-    UTF-8, UTF-16 and UTF-32 are recognised, with or without a mark; what is none of them is Windows-1252, of which
-    Latin-1 is a part.
-    """
-    encoding: str = json.detect_encoding(data)
-    if encoding.startswith("utf-8"):
-        encoding = next(one for one in (encoding, "cp1252", "latin-1") if _decodes(data, one))
-    text = data.decode(encoding, errors="replace")
-    return text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _decodes(data: bytes, encoding: str) -> bool:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def read_text(file: str | Path) -> str:
     """Read a text file with `decode_text`.
 
@@ -54,7 +33,7 @@ def read_text(file: str | Path) -> str:
         BadText: the file cannot be read.
     """
     try:
-        return decode_text(Path(file).read_bytes())
+        return files.read_text(file)
     except OSError as error:
         raise BadText.at(file, (error.strerror or str(error)).lower()) from error
 
@@ -71,10 +50,10 @@ def read_json(file: str | Path) -> Any:
         BadText: the file cannot be read, or is not valid JSON.
     """
     try:
-        return json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, BadText):
-            raise
+        return files.read_json(file, files.LARGEST)
+    except OSError as error:
+        raise BadText.at(file, (error.strerror or str(error)).lower()) from error
+    except ValueError as error:
         raise BadText.at(file, f"it is not valid JSON ({error})") from error
 
 
@@ -85,10 +64,10 @@ def read_yaml(file: str | Path) -> Any:
         BadText: the file cannot be read, is not valid YAML, or has a key twice.
     """
     try:
-        return yaml.load(read_text(file), Loader=_TextLoader)  # noqa: S506 - it constructs nothing but text
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        if isinstance(error, BadText):
-            raise
+        return files.read_yaml(file, _TextLoader)
+    except OSError as error:
+        raise BadText.at(file, (error.strerror or str(error)).lower()) from error
+    except ValueError as error:
         raise BadText.at(file, f"it is not valid YAML ({' '.join(str(error).split())})") from error
 
 
