@@ -340,7 +340,7 @@ def train(
         InputError: an option does not exist or fit, or the data cannot be read.
         StoppedError: the run was stopped by Ctrl-C or SIGTERM, and its state has been saved.
     """
-    from res2net.engine.config import check_source, override
+    from res2net.engine.config import check_source, default_config, override
     from res2net.engine.recipes import starting_config
     from res2net.engine.report import train_with_report
 
@@ -348,6 +348,9 @@ def train(
     given = options if source is None else options | {"source": str(source)}
     chosen = override(default, _plain(given))
     check_source(chosen)
+    if config is recipe is resume is None:
+        # What suits the data and the options of the task is only known now.
+        chosen = override(default_config(chosen.task_name, chosen.source, chosen.task), _plain(given))
     if folder is not None and chosen != default:
         raise folder.options_error()
     return train_with_report(chosen, resume=folder, console=console)

@@ -66,8 +66,8 @@ def test_one_word_too_many(refused, images, tiny):
 
 
 def test_an_option_with_a_value_too_many(refused, images, tiny):
-    sentence = refused("train", images, *tiny(), "--size", 640, 480)
-    assert sentence == "--size takes one number, and '480' is one more: see `res2net train --help`."
+    sentence = refused("train", images, *tiny(), "--val-fraction", 0.2, 0.3)
+    assert sentence == "--val-fraction takes one number, and '0.3' is one more: see `res2net train --help`."
 
 
 def test_no_source(refused, tiny):

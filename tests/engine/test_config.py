@@ -134,7 +134,7 @@ def test_names_that_are_no_text():
         ({"optim": {"lr": "high"}}, "lr 'high' in optim does not fit: give a number."),
         ({"optim": {"lr": None}}, "lr None in optim does not fit: give a number."),
         ({"optim": {"nesterov": 1}}, "nesterov 1 in optim does not fit: give True or False."),
-        ({"data": {"size": [96, 96]}}, "size [96, 96] in data does not fit: give a whole number or None."),
+        ({"data": {"size": [9, 9, 9]}}, "size [9, 9, 9] in data does not fit: give a whole number or a list or None."),
         (
             {"model": {"options": {"scale": [1]}}},
             "options {'scale': [1]} in model does not fit: give a mapping to a number, True or False or a string.",
@@ -172,7 +172,7 @@ def test_milestones_of_another_schedule():
     [
         (
             {"betas": [0.5, 0.9]},
-            "--betas applies to adam, adamw and lamb, and the optimizer is sgd: leave out --betas.",
+            "--betas 0.5 0.9 applies to adam, adamw and lamb, and the optimizer is sgd: add --betas None.",
         ),
         (
             {"hold": 1.0, "schedule": "step"},

@@ -13,7 +13,7 @@ import itertools
 import re
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import tyro
@@ -32,13 +32,21 @@ EXAMPLES = {"--weights": "runs/NAME/best.safetensors"}
 """Example values of required options, for error messages."""
 
 
-def parse(kind: type[T], verb: str, arguments: Sequence[str], about: str, default: T | None = None) -> T:
+def parse(
+    kind: type[T],
+    verb: str,
+    arguments: Sequence[str],
+    about: str,
+    default: T | None = None,
+    help_texts: Mapping[str, str] | None = None,
+) -> T:
     """Parse arguments into a dataclass; options of nested dataclasses have no prefix.
 
     `--help` prints help and exits the program. It shows the fields that are listed in the class attribute `everyday`,
     or all if there is none; `--help-all` shows all. `verb` are the words of the command before the arguments, `about`
-    says what it does, and `default` has the values of options that are not given. Raises `InputError` if an option is
-    unknown, missing, or has an invalid value.
+    says what it does, `default` has the values of options that are not given, and `help_texts` the help of fields, by
+    name, that have another meaning here than their docstring says. Raises `InputError` if an option is unknown,
+    missing, or has an invalid value.
     """
     words = list(arguments)
     options = dict(_options_of(kind))
@@ -50,7 +58,7 @@ def parse(kind: type[T], verb: str, arguments: Sequence[str], about: str, defaul
         "return_unknown_args": True,
     }
     if any(word in HELP for word in words):
-        _print_help(kind, verb, "--help-all" not in words, settings)
+        _print_help(kind, verb, "--help-all" not in words, settings, help_texts or {})
     _check_choices(words, options)
     complaint = io.StringIO()
     try:
@@ -158,17 +166,17 @@ def _metavar(hint: Any) -> str:
     return METAVARS.get(hint, "VALUE")
 
 
-def _print_help(kind: Any, verb: str, brief: bool, settings: dict[str, Any]) -> None:
+def _print_help(kind: Any, verb: str, brief: bool, settings: dict[str, Any], help_texts: Mapping[str, str]) -> None:
     """Print help and exit the program."""
     hidden: set[str] = set()
     try:
-        tyro.cli(kind, args=["--help"], registry=_help_registry(hidden, brief=brief), **settings)
+        tyro.cli(kind, args=["--help"], registry=_help_registry(hidden, help_texts, brief=brief), **settings)
     finally:
         if hidden:
             print(f"These are the most used options: `res2net {verb} --help-all` lists {len(hidden)} more.")
 
 
-def _help_registry(hidden: set[str], *, brief: bool) -> ConstructorRegistry:
+def _help_registry(hidden: set[str], help_texts: Mapping[str, str], *, brief: bool) -> ConstructorRegistry:
     """The rules by which tyro shows fields; those that it leaves out are added to `hidden`.
 
     With `brief`, only the everyday fields are shown, in a single group.
@@ -200,7 +208,7 @@ def _help_registry(hidden: set[str], *, brief: bool) -> ConstructorRegistry:
                 hidden.add(field.name)
                 fields.append(_with(field, tyro.conf.Suppress))
             else:
-                fields.append(_shown(field))
+                fields.append(_shown(field, help_texts.get(field.name)))
         return dataclasses.replace(spec, fields=tuple(fields))
 
     return registry
@@ -211,17 +219,17 @@ def _with(field: StructFieldSpec, *more: Any) -> StructFieldSpec:
     return dataclasses.replace(field, type=changed)
 
 
-def _shown(field: StructFieldSpec) -> StructFieldSpec:
-    """A field with a short placeholder for its value, and without showing an empty default."""
+def _shown(field: StructFieldSpec, text: str | None) -> StructFieldSpec:
+    """A field with a short placeholder for its value, its own or another help, and without an empty default."""
     hint, metadata = _without_metadata(field.type)
     metavar = None if hint is bool else _metavar_of(field.name, hint, metadata)
     # A positional argument without values is an empty tuple.
     is_empty = field.default in (None, "", (), {}) or (
         tyro.conf.Positional in metadata and typing.get_origin(hint) is tuple
     )
-    text = field.helptext
+    own = field.helptext
     # Tyro keeps some line breaks of a docstring.
-    one_line = " ".join(((text() if callable(text) else text) or "").split())
+    one_line = " ".join((text or (own() if callable(own) else own) or "").split())
     field = dataclasses.replace(field, helptext=one_line)
     return _with(field, tyro.conf.arg(metavar=metavar, help_behavior_hint="" if is_empty else None))
 

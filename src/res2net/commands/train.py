@@ -12,7 +12,7 @@ import tyro
 from res2net.commands.arguments import split_task
 from res2net.commands.parser import parse, value_of
 from res2net.console import Console
-from res2net.engine.config import TrainConfig, check_source
+from res2net.engine.config import TrainConfig, check_source, default_config
 from res2net.engine.options import options_type
 from res2net.engine.recipes import starting_config
 
@@ -42,6 +42,9 @@ def run(arguments: Sequence[str]) -> int:
     origins = {option: value_of(f"--{option}", words) for option in ("config", "recipe", "resume")}
     default, folder = starting_config(named, **origins)
     config = parse_run("train", words, default).run
+    if not any(origins.values()):
+        # What suits the data and the options of the task is only known now.
+        config = parse_run("train", words, default_config(config.task_name, config.source, config.task)).run
     if folder is not None and config != default:
         raise folder.options_error()
     return _train(config, folder)
@@ -57,6 +60,7 @@ def parse_run(verb: str, words: Sequence[str], default: TrainConfig[Any]) -> Arg
         words,
         f"Train on {options.data_help}.",
         Arguments(default),
+        {"size": options.size_help} if hasattr(options, "size_help") else None,
     )
     check_source(parsed.run)
     return parsed

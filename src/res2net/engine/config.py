@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
@@ -16,6 +17,7 @@ from res2net import files
 from res2net.engine.options import Accelerator, BadAnnotations, BadImages, Decode, Precision, options_type
 from res2net.errors import InputError, check_options
 from res2net.options import check_literals, check_ranges, from_dict
+from res2net.registry import modules_of_tasks, task_modules
 
 TaskOptions = TypeVar("TaskOptions")
 
@@ -52,8 +54,9 @@ class DataConfig:
 
     batch_size: int = 64
     """Images per step."""
-    size: int | None = None
-    """Side of the square that the network sees, pixels; by default what suits the weights or the data."""
+    size: int | tuple[int, int] | None = None
+    """Side of the square that the network sees, or height and width for tasks with random crops, pixels; by default
+    what suits the task, the weights or the data."""
     val_fraction: float = 0.2
     """Share of the data kept for validation where the data set has no split."""
     bad_images: BadImages = "stop"
@@ -168,7 +171,10 @@ def _check_schedule(optim: OptimConfig) -> None:
             f"{optim.epochs - 1}."
         )
     if optim.betas is not None and optim.optimizer == "sgd":
-        raise InputError("--betas applies to adam, adamw and lamb, and the optimizer is sgd: leave out --betas.")
+        raise InputError(
+            f"--betas {' '.join(map(str, optim.betas))} applies to adam, adamw and lamb, and the optimizer is sgd: add "
+            "--betas None."
+        )
     for option, value in (("--hold", optim.hold), ("--lr-end", optim.lr_end)):
         if value and optim.schedule not in FALLING:
             raise InputError(
@@ -204,9 +210,56 @@ def _groups_of(options: Any, *groups: str) -> Iterator[tuple[str, tuple[str, ...
             yield from _groups_of(value, *groups, entry.name)
 
 
-def default_config(task: str, source: str = "") -> TrainConfig[Any]:
-    """The configuration of a task in which every option has its default."""
-    return TrainConfig(task_name=task, source=source, task=options_type(task)())
+def default_config(task: str, source: str = "", options: Any = None) -> TrainConfig[Any]:
+    """The configuration that a run of a task starts from if neither a file nor a recipe is given.
+
+    A task states its usual size, batch, optimizer and learning rate in the function `defaults` of its `recipes.py`,
+    which takes the options of the task. Embedded data sets keep their own size.
+
+    Args:
+        task: the name of the task.
+        source: the data set, where it is known.
+        options: the options of the task; by default each has its default.
+
+    Raises:
+        InputError: there is no such task.
+    """
+    options = options_type(task)() if options is None else options
+    module = f"{task_modules()[task]}.recipes"
+    usual = None
+    if module in modules_of_tasks("recipes.py"):
+        usual = getattr(importlib.import_module(module), "defaults", None)
+    config: TrainConfig[Any] = TrainConfig(task, "", options) if usual is None else usual(options)
+    is_embedded = False
+    if source:
+        from res2net.images.sources import SOURCES, split_counts  # needs torch
+
+        is_embedded = split_counts(source)[0] in SOURCES
+    data = replace(config.data, size=None) if is_embedded else config.data
+    return replace(config, source=source, data=data)
+
+
+def size_and_options(config: TrainConfig[Any]) -> tuple[int | None, Any]:
+    """The side of the square that a network sees, and the options of its task, with a height and width as the crop.
+
+    Raises:
+        InputError: the task takes no height and width, or has another crop.
+    """
+    size, options = config.data.size, config.task
+    if not isinstance(size, tuple):
+        return size, options
+    height, width = size
+    if height == width:
+        return height, options
+    entry = next((one for one in dataclasses.fields(options) if one.name == "crop"), None)
+    if entry is None:
+        about = getattr(options, "size_help", "One number.")
+        raise InputError(
+            f"--size {height} {width} does not fit the task {config.task_name}: give {about[0].lower()}{about[1:]}"
+        )
+    if options.crop not in (entry.default, size):
+        raise InputError(f"--size {height} {width} and --crop {' '.join(map(str, options.crop))} differ: give one.")
+    return max(size), replace(options, crop=size)
 
 
 def read_config(path: str | Path, task: str | None = None) -> TrainConfig[Any]:

@@ -15,13 +15,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from res2net.backbones.base import Backbone
 from res2net.console import Console
 from res2net.engine.callbacks import AtomicCheckpointIO, GracefulStop, RandomState, RunRecorder, read_state
-from res2net.engine.config import TrainConfig
+from res2net.engine.config import TrainConfig, size_and_options
 from res2net.engine.evaluate import evaluate, make_trainer, quiet_lightning, workers_for
 from res2net.engine.folder import RunFolder
 from res2net.engine.module import TaskModule, describe_skipped
 from res2net.engine.progress import RunProgress
 from res2net.engine.restore import restore_task
 from res2net.errors import InputError
+from res2net.images.folder import enlargement_note
 from res2net.images.loader import TrainBatches, eval_loader, train_loader
 from res2net.images.sources import DataSettings, DataSource
 from res2net.task.base import TASKS, Evaluation, Task, backbone_of
@@ -75,7 +76,8 @@ def train(
     backbone = backbone_of(task)
     loader = train_loader(train_set, batches, workers=workers, pin=pin)
     val_loader = eval_loader(val_set, config.data.batch_size, workers=workers, pin=pin)
-    for note in source.notes:
+    enlarged = enlargement_note(source.train, task.preprocessing.size) if task.inputs.resized else ""
+    for note in filter(None, (*source.notes, enlarged)):
         console.out(note, highlight=False)
     console.out(
         f"{backbone.variant_name or type(backbone).__name__}: {len(train_set):,} {task.scoring.samples} "
@@ -145,8 +147,9 @@ def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
             "adapt_classifier": model.adapt_classifier,
             "adapt_input": model.adapt_input,
         }
-    if config.data.size is not None:
-        preprocessing = replace(preprocessing, size=config.data.size)
+    size, task_options = size_and_options(config)
+    if size is not None:
+        preprocessing = replace(preprocessing, size=size)
 
     def create(num_classes: int, in_channels: int | None = None, output_stride: int | None = None) -> Backbone:
         # Without a classifier, drop that of the weights. Input channels that a task adds start with zero weights.
@@ -158,4 +161,4 @@ def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
         channels = in_channels or len(preprocessing.mean)
         return create_model(model.model, in_channels=channels, num_classes=num_classes, **arguments)
 
-    return TASKS[config.task_name].build(create, source, preprocessing, config.task)
+    return TASKS[config.task_name].build(create, source, preprocessing, task_options)

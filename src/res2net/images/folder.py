@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +14,13 @@ from torch.utils.data import Dataset
 
 from res2net.errors import InputError
 from res2net.files import subfolders, walk
-from res2net.images.decode import EXTENSIONS, open_image, read_image
+from res2net.images.decode import EXTENSIONS, BadImage, image_size, open_image, read_image
 from res2net.images.samples import Origin, Sample
+
+LOOKED_AT = 25
+"""Images of a data set whose sizes are looked at."""
+SMALLEST_SIZE = 32
+"""Size in pixels below which no network is recommended to be trained."""
 
 
 def check_fraction(val_fraction: float) -> None:
@@ -160,6 +167,23 @@ def list_files(path: str | Path, endings: tuple[str, ...], one: str, many: str) 
     if not found:
         raise InputError(f"The folder {path} has no {many}: known endings are {', '.join(endings)}.")
     return [Path(name) for name in found]
+
+
+def enlargement_note(samples: Any, size: int) -> str:
+    """A sentence on images that are enlarged before a network sees them; an empty string if they are not.
+
+    Looks at the headers of up to 25 evenly spaced files of a data set, and compares the median of their shorter sides
+    with `size`, in pixels. Data sets without files have no note.
+    """
+    paths = getattr(samples, "paths", ())
+    sides = []
+    for path in paths[:: max(1, len(paths) // LOOKED_AT)]:
+        with contextlib.suppress(BadImage):  # it is reported when it is read
+            sides.append(min(image_size(path)))
+    if not sides or (usual := int(statistics.median(sides))) >= size:
+        return ""
+    advice = f": --size {usual} keeps their size, and is faster" if usual >= SMALLEST_SIZE else ""
+    return f"The shorter side of the images is about {usual} pixels, and is enlarged to {size}{advice}."
 
 
 def _walk(folder: Path, endings: tuple[str, ...] = EXTENSIONS) -> Iterator[str]:

@@ -30,6 +30,8 @@ class Inputs:
     """A file name for examples of commands."""
     batch_size: int = 1
     """Default batch size of predictions: 1 where images keep their own sizes."""
+    resized: bool = False
+    """Whether images are resized to the size of the preprocessing, small ones too."""
 
     def list_files(self, path: str | Path) -> list[Path]:
         """The file itself, whatever its ending, or all files below a folder that can be read.

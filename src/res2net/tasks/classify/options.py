@@ -19,6 +19,9 @@ class ClassifyOptions:
         "a folder with one folder of images per class (or train/ and val/ with these), a CIFAR folder, "
         'ImageNet as downloaded, or the synthetic data set "shapes"'
     )
+    size_help: ClassVar[str] = (
+        "One number, the side of the square that the network sees, pixels; by default what suits the weights or data."
+    )
     everyday: ClassVar[tuple[str, ...]] = ("mixup", "cutmix", "rand_augment", "label_smoothing")
 
     label_smoothing: float = 0.0

@@ -55,7 +55,7 @@ class Classify(Task):
 
     name = "classify"
     Options = ClassifyOptions
-    inputs = Inputs(batch_size=32)
+    inputs = Inputs(batch_size=32, resized=True)
     fact_names = ("class_names", "class_names_assumed")
     scoring = _Scoring("top1")
 

@@ -25,6 +25,7 @@ from res2net.options import from_dict
 from res2net.report import Column, Table
 from res2net.report.images import as_image
 from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
+from res2net.task.inputs import Inputs
 from res2net.task.result import Result
 from res2net.tasks.objects.formats.open import read_objects
 from res2net.tasks.objects.heads.detector import build_detector
@@ -45,6 +46,7 @@ class ObjectTask(Task):
     the shorter side of images.
     """
 
+    inputs = Inputs(resized=True)
     labels: ClassVar[tuple[str, ...]] = ("boxes", "labels", "crowd", "area")
     """The entries of a target; see `ObjectImages`."""
     learned: ClassVar[Sequence[str]] = ("boxes", "labels")

@@ -25,6 +25,9 @@ class ObjectOptions:
         InputError: a value is out of range or not known.
     """
 
+    size_help: ClassVar[str] = (
+        "One number, the shorter side to which images are resized, pixels; --max-size limits the longer one."
+    )
     everyday: ClassVar[tuple[str, ...]] = ("detector", "max_size", "flip", "freeze", "freeze_norms")
 
     detector: str = ""

@@ -19,6 +19,17 @@ def steps(epochs: int, *milestones: int, warmup: float = WARMUP) -> OptimConfig:
     return OptimConfig(epochs=epochs, lr=0.02, weight_decay=1e-4, schedule="step", milestones=milestones, warmup=warmup)
 
 
+def detector_defaults(task: str, options: Any, lr: float = 0.02) -> TrainConfig[Any]:
+    """What a run of a detector starts from: batches, sizes and rate of the published configurations.
+
+    The rate falls along a cosine, which suits any number of epochs, and rises for half an epoch before, since few data
+    sets have 500 updates to spend on a warm-up.
+    """
+    return TrainConfig(
+        task, "", options, data=DataConfig(batch_size=16, size=800), optim=OptimConfig(lr=lr, warmup=0.5)
+    )
+
+
 def coco_run(
     task: str, options: Any, optim: OptimConfig, *, model: str = "res2net50_26w_4s", data: DataConfig | None = None
 ) -> TrainConfig[Any]:

@@ -7,6 +7,12 @@ from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.roads.options import RoadsOptions
 
 
+def defaults(options: RoadsOptions) -> TrainConfig[RoadsOptions]:
+    """What a run starts from: squares, batches, optimizer and rate of VecRoad."""
+    optim = OptimConfig(optimizer="adam", lr=1e-3, weight_decay=0.0)
+    return TrainConfig("roads", "", options, data=DataConfig(batch_size=5, size=512), optim=optim)
+
+
 @recipe()
 def vecroad_res2net50() -> TrainConfig[RoadsOptions]:
     """VecRoad on Res2Net-50 (v1b), the 25 training cities of RoadTracer's data, 102,400 updates.

@@ -22,6 +22,9 @@ class TranslateOptions:
         "folders A/ and B/ with images of the same names, images of two halves side by side, or the synthetic data "
         'set "shapes-masks"'
     )
+    size_help: ClassVar[str] = (
+        "One number, the side of the square to which training pairs are resized, pixels; --enlarge leaves a margin."
+    )
     everyday: ClassVar[tuple[str, ...]] = ("direction", "l1", "adversarial", "enlarge", "flip")
 
     direction: Literal["forward", "backward"] = "forward"

@@ -7,6 +7,14 @@ from res2net.engine.recipes import recipe
 from res2net.tasks.translate.options import TranslateOptions
 
 
+def defaults(options: TranslateOptions) -> TrainConfig[TranslateOptions]:
+    """What a run starts from: squares, batches, optimizer and rate of pix2pix."""
+    optim = OptimConfig(
+        optimizer="adam", betas=(0.5, 0.999), lr=2e-4, weight_decay=0.0, schedule="poly", poly_power=1.0
+    )
+    return TrainConfig("translate", "", options, data=DataConfig(batch_size=1, size=256), optim=optim)
+
+
 @recipe()
 def pix2pix_facades() -> TrainConfig[TranslateOptions]:
     """Pix2pix with a generator of Res2 blocks, labels to photos of facades (400 pairs to train), 200 epochs.

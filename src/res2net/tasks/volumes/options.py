@@ -19,6 +19,7 @@ class VolumesOptions:
         "NIfTI files in imagesTr/ and labelsTr/ (Medical Segmentation Decathlon) or images/ and labels/, or the "
         'synthetic data set "volumes"'
     )
+    size_help: ClassVar[str] = "One number, the height and width of a patch, voxels; --depth is its number of slices."
     everyday: ClassVar[tuple[str, ...]] = ("depth", "slices", "spacing", "window", "patches")
 
     depth: int | None = None

@@ -33,6 +33,12 @@ def _sgd(epochs: int) -> OptimConfig:
     )
 
 
+def defaults(options: VolumesOptions) -> TrainConfig[VolumesOptions]:
+    """What a run starts from: patches, batches, rate and schedule of nnU-Net."""
+    optim = _sgd(30)
+    return TrainConfig("volumes", "", options, data=DataConfig(batch_size=2, size=128), optim=optim)
+
+
 @recipe()
 def res2unet_lits() -> TrainConfig[VolumesOptions]:
     """U-Net on a Res2Net-50 of three dimensions, LiTS (liver and its tumours), patches of 128^3 voxels, as nnU-Net.

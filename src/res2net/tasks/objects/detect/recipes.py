@@ -17,7 +17,12 @@ from __future__ import annotations
 from res2net.engine.config import DataConfig, TrainConfig
 from res2net.engine.recipes import overfit, recipe, small_run
 from res2net.tasks.objects.detect.options import DetectOptions
-from res2net.tasks.objects.recipes import OVERFIT_HEAD, USUAL, coco_run, small_head, steps
+from res2net.tasks.objects.recipes import OVERFIT_HEAD, USUAL, coco_run, detector_defaults, small_head, steps
+
+
+def defaults(options: DetectOptions) -> TrainConfig[DetectOptions]:
+    """What a run starts from: the published batches, sizes and rate, which is lower for detectors of one stage."""
+    return detector_defaults("detect", options, 0.01 if options.detector in ("retinanet", "fcos") else 0.02)
 
 
 @recipe()

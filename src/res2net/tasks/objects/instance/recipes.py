@@ -5,7 +5,12 @@ from __future__ import annotations
 from res2net.engine.config import TrainConfig
 from res2net.engine.recipes import overfit, recipe, small_run
 from res2net.tasks.objects.instance.options import InstanceOptions
-from res2net.tasks.objects.recipes import OVERFIT_HEAD, USUAL, coco_run, small_head, steps
+from res2net.tasks.objects.recipes import OVERFIT_HEAD, USUAL, coco_run, detector_defaults, small_head, steps
+
+
+def defaults(options: InstanceOptions) -> TrainConfig[InstanceOptions]:
+    """What a run starts from: the published batches, sizes and rate."""
+    return detector_defaults("instance", options)
 
 
 @recipe()

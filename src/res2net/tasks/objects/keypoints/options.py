@@ -25,6 +25,9 @@ class KeypointsOptions(ObjectOptions):
     """
 
     data_help: ClassVar[str] = 'images with keypoints in COCO format, or the synthetic data set "shapes"'
+    size_help: ClassVar[str] = (
+        "Shorter side of images for keypoint_rcnn, pixels; for simple_baseline height and width of what it sees."
+    )
     everyday: ClassVar[tuple[str, ...]] = ("detector", "crop", "freeze", "freeze_norms")
 
     detector: Literal["simple_baseline", "keypoint_rcnn"] = "simple_baseline"

@@ -5,6 +5,15 @@ from __future__ import annotations
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.engine.recipes import overfit, recipe, small_run
 from res2net.tasks.objects.keypoints.options import KeypointsOptions
+from res2net.tasks.objects.recipes import detector_defaults
+
+
+def defaults(options: KeypointsOptions) -> TrainConfig[KeypointsOptions]:
+    """What a run starts from: batches, optimizer and rate of SimpleBaseline, or of detectors."""
+    if options.detector == "keypoint_rcnn":
+        return detector_defaults("keypoints", options)
+    optim = OptimConfig(optimizer="adamw", lr=1e-3, weight_decay=0.0)
+    return TrainConfig("keypoints", "", options, data=DataConfig(batch_size=128), optim=optim)
 
 
 @recipe()

@@ -13,6 +13,7 @@ from res2net.images.keypoints import Keypoints as KeypointNames
 from res2net.images.sources import DataSource
 from res2net.images.transforms import Transform
 from res2net.task.base import TASKS, CreateBackbone, Scoring, Task, frozen
+from res2net.task.inputs import IMAGES
 from res2net.task.result import Result
 from res2net.tasks.objects.base import ObjectTask, keypoints_of
 from res2net.tasks.objects.exporter import DetectorExporter
@@ -45,7 +46,7 @@ class Keypoints(ObjectTask):
         """The `TopDown` where the network sees one object at a time."""
         self.score_in("detected", "images")
         if options.detector == "simple_baseline":
-            self.top_down = TopDown(self)
+            self.top_down, self.inputs = TopDown(self), IMAGES
             self.min_score, self.min_point_score = 0.0, SEEN
             self.result_names = (*self.class_names, UNNAMED)
             self.score_in(self.top_down.boxes, "objects")

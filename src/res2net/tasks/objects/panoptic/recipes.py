@@ -5,7 +5,12 @@ from __future__ import annotations
 from res2net.engine.config import TrainConfig
 from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.objects.panoptic.options import PanopticOptions
-from res2net.tasks.objects.recipes import small_head
+from res2net.tasks.objects.recipes import detector_defaults, small_head
+
+
+def defaults(options: PanopticOptions) -> TrainConfig[PanopticOptions]:
+    """What a run starts from: the published batches, sizes and rate."""
+    return detector_defaults("panoptic", options)
 
 
 @recipe(goals={"PQ": 50.0})

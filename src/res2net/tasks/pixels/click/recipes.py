@@ -7,6 +7,12 @@ from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.pixels.click.options import ClickOptions
 
 
+def defaults(options: ClickOptions) -> TrainConfig[ClickOptions]:
+    """What a run starts from: crop, batches, rate and schedule of FCANet."""
+    optim = OptimConfig(lr=0.007, weight_decay=5e-4, schedule="poly")
+    return TrainConfig("click", "", options, data=DataConfig(batch_size=8, size=384), optim=optim)
+
+
 @recipe()
 def fcanet_res2net101() -> TrainConfig[ClickOptions]:
     """FCANet on Res2Net-101 (v1b) at output stride 16, the 25,832 objects of PASCAL VOC 2012 with SBD, 33 epochs.

@@ -7,6 +7,12 @@ from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.pixels.depth.options import DepthOptions
 
 
+def defaults(options: DepthOptions) -> TrainConfig[DepthOptions]:
+    """What a run starts from: batches, optimizer and rate of BTS, in squares of about its area."""
+    optim = OptimConfig(optimizer="adamw", lr=1e-4, weight_decay=1e-2, decay_all=False, schedule="poly")
+    return TrainConfig("depth", "", options, data=DataConfig(batch_size=4, size=448), optim=optim)
+
+
 @recipe()
 def bts_nyu() -> TrainConfig[DepthOptions]:
     """Depth of rooms: DeepLabv3+ of Res2Net-50, NYUv2 (24,231 images to train), 50 epochs, as BTS.

@@ -18,6 +18,12 @@ _WHOLE: dict[str, Any] = {
 }
 
 
+def defaults(options: SaliencyOptions) -> TrainConfig[SaliencyOptions]:
+    """What a run starts from: crop, batches, optimizer and rate of PoolNet."""
+    optim = OptimConfig(optimizer="adamw", lr=5e-5, weight_decay=0.0)
+    return TrainConfig("saliency", "", options, data=DataConfig(batch_size=10, size=400), optim=optim)
+
+
 @recipe()
 def dss_res2net50() -> TrainConfig[SaliencyOptions]:
     """DSS on Res2Net-50, MSRA-B (2,500 images to train), 12,000 updates of 10 images.

@@ -7,6 +7,12 @@ from res2net.engine.recipes import overfit, recipe, small_run
 from res2net.tasks.pixels.segment.options import SegmentOptions
 
 
+def defaults(options: SegmentOptions) -> TrainConfig[SegmentOptions]:
+    """What a run starts from: crop, batches, rate and schedule of DeepLabv3+."""
+    optim = OptimConfig(lr=0.007, schedule="poly")
+    return TrainConfig("segment", "", options, data=DataConfig(batch_size=16, size=513), optim=optim)
+
+
 @recipe()
 def deeplabv3plus_voc() -> TrainConfig[SegmentOptions]:
     """DeepLabv3+ of Res2Net-50 at output stride 16, 30,000 steps on the 10,582 images of VOC 2012 and its additions.
