@@ -6,7 +6,17 @@ import time
 
 import pytest
 
-from res2net.files import check_regular, decode_text, parse_yaml, read_bytes, read_json, read_text, subfolders, walk
+from res2net.files import (
+    check_regular,
+    decode_text,
+    matching,
+    parse_yaml,
+    read_bytes,
+    read_json,
+    read_text,
+    subfolders,
+    walk,
+)
 
 
 def tree(root, *files):
@@ -53,6 +63,33 @@ def test_links_to_other_folders_are_followed_and_folders_come_before_links_to_th
     (tmp_path / "data/another").symlink_to("real")
     (tmp_path / "data/file.jpg").symlink_to("../elsewhere/x.jpg")
     assert names(tmp_path / "data") == ["file.jpg", "real/y.jpg", "a_link/x.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("data/**/*.jpg", ["data/a.jpg", "data/cats/b.jpg", "data/cats/deep/c.jpg"]),
+        ("data/**", ["data/a.jpg", "data/cats/b.jpg", "data/cats/d.txt", "data/cats/deep/c.jpg"]),
+        ("data/*/*.jpg", ["data/cats/b.jpg"]),
+        ("data/c*/**/*.jpg", ["data/cats/b.jpg", "data/cats/deep/c.jpg"]),
+        ("**/deep/[a-c].jpg", ["data/cats/deep/c.jpg"]),
+        ("data/**/cats/**/c.jpg", ["data/cats/deep/c.jpg"]),
+        ("data/?.jpg", ["data/a.jpg"]),
+        ("nowhere/**/*.jpg", []),
+        ("data/**/*.png", []),
+    ],
+)
+def test_patterns(tmp_path, monkeypatch, pattern, expected):
+    monkeypatch.chdir(tree(tmp_path, "data/a.jpg", "data/cats/b.jpg", "data/cats/deep/c.jpg", "data/cats/d.txt"))
+    assert matching(pattern) == expected
+    assert matching(f"{tmp_path}/{pattern}") == [f"{tmp_path}/{path}" for path in expected]
+
+
+def test_patterns_do_not_go_in_circles(tmp_path):
+    tree(tmp_path, "cats/a.jpg", "dogs/b.jpg")
+    for folder in ("cats", "dogs"):
+        (tmp_path / folder / "all").symlink_to(tmp_path)
+    assert matching(f"{tmp_path}/**/*.jpg") == [f"{tmp_path}/cats/a.jpg", f"{tmp_path}/dogs/b.jpg"]
 
 
 def special(folder):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from res2net.engine.options import EvalOptions, PredictOptions, eval_options_type, predict_options_type
 from res2net.engine.restore import adjust, check_classes, restore_task
 from res2net.errors import InputError, check_options, check_range
+from res2net.files import matching
 from res2net.options import from_dict
 from res2net.task.base import Task, backbone_of
 from res2net.task.result import Prediction, Result
@@ -301,7 +302,7 @@ def list_inputs(task: Task, what: Any) -> list[Any]:
         return found
     if isinstance(what, str | Path):
         if glob.has_magic(str(what)) and not Path(what).exists():
-            matches = sorted(glob.glob(str(what), recursive=True))  # noqa: PTH207 - patterns may be absolute
+            matches = matching(str(what))
             if not matches:
                 raise InputError(f"No file matches {str(what)!r}: check the pattern.")
             return list_inputs(task, matches)

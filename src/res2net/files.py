@@ -7,10 +7,12 @@ Errors are an `OSError` with a reason, as of any file that cannot be read, or a 
 from __future__ import annotations
 
 import errno
+import fnmatch
+import glob
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,28 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 def is_within(path: str | Path, folder: str | Path) -> bool:
     """Whether a path without symbolic links is a folder, or in it."""
     return Path(path).is_relative_to(folder)
+
+
+def matching(pattern: str) -> list[str]:
+    """The paths that fit a pattern such as `images/**/*.jpg`, sorted; those of `**` are files that `walk` finds."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return sorted(glob.glob(pattern))  # noqa: PTH207 - patterns may be absolute
+    fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    folder = Path(*parts[:fixed])
+    if not folder.is_dir():
+        return []
+    paths = map(Path, walk(folder))
+    return sorted(str(path) for path in paths if _fits(path.relative_to(folder).parts, parts[fixed:]))
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the parts of a path fit those of a pattern, in which `**` stands for any number of folders."""
+    if not pattern or not parts:
+        return not parts and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _fits(parts, pattern[1:]) or _fits(parts[1:], pattern)
+    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def subfolders(folder: str | Path) -> list[Path]:
