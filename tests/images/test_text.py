@@ -3,7 +3,15 @@
 import pytest
 
 from res2net.files import decode_text
-from res2net.images.text import BadText, read_csv, read_json, read_lines, read_text, read_yaml
+from res2net.images.text import (
+    BadText,
+    distinct_names,
+    read_csv,
+    read_json,
+    read_lines,
+    read_text,
+    read_yaml,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +96,17 @@ def test_a_file_that_cannot_be_read_is_named_in_one_sentence(tmp_path, read, con
         (tmp_path / "x").write_bytes(content)
     with pytest.raises(BadText, match=f"^Cannot read .*{message}"):
         read(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [
+        ([], ()),
+        (["a", "b"], ("a", "b")),
+        (["part", "a", "part"], ("part (0)", "a", "part (2)")),
+        (["", ""], (" (0)", " (1)")),
+        (["a", "a", "a (1)"], ("a (0)", "a (1) (1)", "a (1) (2)")),
+    ],
+)
+def test_names_that_classes_share_are_told_apart(names, keys):
+    assert distinct_names(names) == keys

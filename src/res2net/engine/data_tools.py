@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -118,9 +118,11 @@ def open_parts(source: str) -> list[Part]:
         raise InputError(f"{source} is neither a {known} nor a data set of classes: {error}") from error
 
 
-def class_table(counts: dict[str, Counter[str]], splits: Sequence[str], what: str, most: int | None) -> Table:
-    """A table of the number of objects or images of each class, most frequent first."""
-    ordered = sorted(counts.items(), key=lambda item: -item[1].total())
+def class_table(
+    counts: Iterable[tuple[str, Counter[str]]], splits: Sequence[str], what: str, most: int | None
+) -> Table:
+    """A table of the number of objects or images of each class, most frequent first; several can have one name."""
+    ordered = sorted(counts, key=lambda item: -item[1].total())
     rows: list[tuple[str | int, ...]] = [(name, *(found[split] for split in splits)) for name, found in ordered[:most]]
     left = len(ordered) - len(rows)
     title = f"{what.capitalize()} by class" + (f", without the {left} rarest" if left else "")

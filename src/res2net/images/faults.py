@@ -31,9 +31,6 @@ FAULTS = {
 }
 """Every kind of fault, with its plural."""
 
-NOTES = {"no objects": "images without objects"}
-"""Observations that are not faults but worth reporting, with their plurals."""
-
 EXAMPLES = 5
 """Maximum number of faults of each kind to keep as examples; all are counted."""
 
@@ -51,12 +48,13 @@ class Fault:
 
 
 class AnnotationReport:
-    """Faults and notes of the data set at `path`, counted by kind, with the first examples of each."""
+    """Faults of the data set at `path`, counted by kind, with the first examples of each, and notes about it."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self.counts: Counter[str] = Counter()
-        self.notes: Counter[str] = Counter()
+        self.notes: list[str] = []
+        """What was assumed or left out, a sentence each; it is shown before the data set is used."""
         self.examples: dict[str, list[Fault]] = {}
 
     def add(self, kind: str, file: str | Path, what: str) -> None:
@@ -67,10 +65,9 @@ class AnnotationReport:
         if len(examples) < EXAMPLES:
             examples.append(Fault(kind, str(file), what))
 
-    def note(self, kind: str) -> None:
-        """Add a note; its kind is a key of `NOTES`."""
-        assert kind in NOTES, kind
-        self.notes[kind] += 1
+    def note(self, *sentences: str) -> None:
+        """Add notes, each once."""
+        self.notes += [sentence for sentence in dict.fromkeys(sentences) if sentence not in self.notes]
 
     @property
     def total(self) -> int:

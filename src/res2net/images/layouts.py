@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from res2net.errors import InputError
-from res2net.files import read_text, subfolders
+from res2net.files import subfolders
 from res2net.images.folder import ImageFiles, ImageFolder, list_images, stratified_split
+from res2net.images.text import read_lines
 
 _KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
 
@@ -75,8 +76,8 @@ def _open_val(folder: Path, train: ImageFolder, folders: Sequence[Path]) -> Imag
         _check_same(train, folder, val.class_names)
         return val
     class_of: dict[str, str] = {}
-    for line in read_text(truth).splitlines():
-        name, class_name, *_ = [*re.split(r"[,\s]+", line.strip()), ""]
+    for line in read_lines(truth):
+        name, class_name, *_ = [*re.split(r"[,\s]+", line), ""]
         class_of[Path(name).stem] = class_name
     files = list_images(folder)
     unlisted = [file.name for file in files if file.stem not in class_of]
@@ -111,7 +112,7 @@ def _readable_names(classes: Sequence[str], folders: Sequence[Path]) -> dict[str
         return {}
     wanted = {name for name in classes if re.fullmatch(r"n\d{8}", name)}
     names = {}
-    for line in read_text(mapping).splitlines():
+    for line in read_lines(mapping):
         words = line.split(maxsplit=1)
         if len(words) == 2 and words[0] in wanted:
             names[words[0]] = words[1].split(",")[0].strip()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,12 @@ def read_csv(file: str | Path) -> list[list[str]]:
         raise BadText.at(file, f"it is not valid CSV ({error})") from error
     stripped = [[field.strip() for field in row] for row in rows]
     return [row for row in stripped if any(row)]
+
+
+def distinct_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names as keys of a table: names that several classes share are followed by the index of the class."""
+    found = tuple(names)
+    while len(set(found)) < len(found):
+        uses = Counter(found)
+        found = tuple(f"{name} ({index})" if uses[name] > 1 else name for index, name in enumerate(found))
+    return found

@@ -73,7 +73,7 @@ def test_bad_files_are_told_in_a_sentence(read, content, message):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match=r"Cannot read the boxes .*nothing.json \(No such file or directory\)"):
+    with pytest.raises(InputError, match=r"Cannot read the boxes .*nothing.json \(no such file or directory\)"):
         read_boxes(tmp_path / "nothing.json", IDS, [1], paths=PATHS)
     with pytest.raises(InputError, match="box score 2 is out of range"):
         read_boxes(tmp_path / "nothing.json", IDS, [1], 2, PATHS)

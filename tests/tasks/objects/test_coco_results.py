@@ -56,6 +56,12 @@ def test_all_that_was_found_is_listed():
         listed_results([(1, replace(other, labels=torch.tensor([2])))], ["a", "b"], [3, 90])
 
 
+def test_two_classes_of_one_name_keep_their_categories():
+    found = Objects(torch.tensor([[0.0, 0, 1, 1]] * 3), torch.tensor([1, 0, 2]), ["part", "part", "b"], torch.ones(3))
+    entries = listed_results([(1, found)], ["part", "part", "b"], [7, 3, 5])
+    assert [entry["category_id"] for entry in entries] == [3, 7, 5]
+
+
 def test_indices_become_categories(tmp_path):
     task, source = SimpleNamespace(class_names=["a", "b"]), SimpleNamespace(category_ids=[3, 90])
     metric = SimpleNamespace(detections=lambda: [{"image_id": 1, "category_id": 1, "score": 1.0}])

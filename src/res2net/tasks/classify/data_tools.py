@@ -39,7 +39,7 @@ class ClassesPart(Part):
         }
         rows = [(split, len(images), len(names)) for split, images in self.splits.items()]
         columns = [Column(heading) for heading in ("split", "images", "classes")]
-        return [Table("Images", columns, rows), class_table(counts, list(self.splits), "images", most)]
+        return [Table("Images", columns, rows), class_table(counts.items(), list(self.splits), "images", most)]
 
     def cell(self, samples: Any, index: int) -> Cell:
         """An image above its class."""

@@ -41,15 +41,18 @@ def listed_results(
     results: Sequence[tuple[int, Objects]], class_names: Sequence[str], categories: Sequence[int]
 ) -> list[dict[str, Any]]:
     """The objects of images as entries of COCO's format, with `image_id` and the `category_id` of their class."""
-    numbers = dict(zip(class_names, categories, strict=True))
-    listed = [(image_id, one) for image_id, result in results for one in result.to_dict()["objects"]]
-    if any(one["label"] not in numbers for _, one in listed):
+    listed = [
+        (image_id, label, one)
+        for image_id, result in results
+        for label, one in zip(result.labels.tolist(), result.to_dict()["objects"], strict=True)
+    ]
+    if any(label >= len(class_names) for _, label, _ in listed):
         raise InputError("The class of these objects is not known, and COCO's format needs it: use --json instead.")
     return [
-        {"image_id": image_id, "category_id": numbers[one["label"]], "score": one["score"]}
+        {"image_id": image_id, "category_id": categories[label], "score": one["score"]}
         | {coco: one[name] for name, coco in _NAMES.items() if name in one}
         | ({"keypoints": _counted(one["keypoints"])} if "keypoints" in one else {})
-        for image_id, one in listed
+        for image_id, label, one in listed
     ]
 
 

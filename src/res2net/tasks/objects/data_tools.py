@@ -44,11 +44,13 @@ class ObjectsPart(Part):
         shown = [what for what in counts[0] if what not in RARE or any(one[what] for one in counts)]
         columns = [Column("what"), *(Column(split) for split in self.splits)]
         table = Table(self.about, columns, [(what, *(one[what] for one in counts)) for what in shown])
-        by_class: dict[str, Counter[str]] = {}
-        for split, found in self.splits.items():
-            for name, count in zip(found.class_names, objects_by_class(found), strict=True):
-                by_class.setdefault(name, Counter())[split] = count
-        return [table, class_table(by_class, list(self.splits), "objects", most)]
+        by_class = {split: objects_by_class(found) for split, found in self.splits.items()}
+        names = next(iter(self.splits.values())).class_names
+        by_label = [
+            (name, Counter({split: found[label] for split, found in by_class.items()}))
+            for label, name in enumerate(names)
+        ]
+        return [table, class_table(by_label, list(self.splits), "objects", most)]
 
     def shown(self, split: Annotations) -> tuple[ObjectImages, Sequence[int]]:
         """The images with objects, or all if there are none."""

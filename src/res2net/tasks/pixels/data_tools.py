@@ -66,7 +66,7 @@ class PixelsPart(Part):
         for split, survey in self.surveys.items():
             for name, count in zip(names, survey.classes.tolist(), strict=False):
                 by_class.setdefault(name, Counter())[split] = count
-        return [table, class_table(by_class, list(self.splits), "pixels", most)]
+        return [table, class_table(by_class.items(), list(self.splits), "pixels", most)]
 
     def cell(self, samples: PixelImages, index: int) -> Cell:
         """An image with its labels, or beside its depth map."""

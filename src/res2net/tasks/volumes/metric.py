@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from res2net.images.text import distinct_names
 from res2net.tasks.volumes.nifti import needs_volumes
 
 
@@ -27,7 +28,7 @@ class VolumeScores(Metric):
 
     def __init__(self, class_names: Sequence[str]) -> None:
         super().__init__()
-        self.class_names = tuple(class_names)
+        self.class_names = distinct_names(class_names)
         self.add_state("dice", default=[], dist_reduce_fx="cat")
         self.add_state("distance", default=[], dist_reduce_fx="cat")
 

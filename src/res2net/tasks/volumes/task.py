@@ -12,6 +12,7 @@ from torch import Tensor
 
 from res2net.export.exporter import EXPORTERS, Exporter
 from res2net.images.sources import DataSettings, DataSource, open_source
+from res2net.images.text import distinct_names
 from res2net.images.transforms import Transform
 from res2net.report import Column, Table
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
@@ -191,7 +192,8 @@ class Volumes(Task):
         """Dice and Hausdorff distance of each class, and some volumes with the ground truth and the prediction."""
         metrics = evaluation.metrics
         columns = (Column("class"), Column("Dice", "%", digits=1), Column("95 % Hausdorff distance", "mm", digits=1))
-        rows = [(name, metrics[f"dice_{name}"], metrics[f"hd95_{name}"]) for name in self.class_names[1:]]
+        keys = distinct_names(self.class_names)[1:]
+        rows = [(key, metrics[f"dice_{key}"], metrics[f"hd95_{key}"]) for key in keys]
         report.add_table(Table("Classes, means over volumes", columns, rows))
         report.add_section("Volumes")
         images, captions = [], []

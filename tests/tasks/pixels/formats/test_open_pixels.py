@@ -207,7 +207,7 @@ def test_names_of_nyu(write_folders):
 def test_a_scale_that_is_none(write_folders, text):
     root = write_folders("rgb", "depth", values=np.full((30, 40), 2000, np.uint16))
     (root / "depth.json").write_text(text)
-    with pytest.raises(InputError, match=r"depth\.json (is not valid JSON|has no scale above 0)"):
+    with pytest.raises(InputError, match=r"depth\.json(: it is not valid JSON| has no scale above 0)"):
         open_pixels(root, "depth")
 
 

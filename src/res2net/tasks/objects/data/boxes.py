@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import Dataset
 
 from res2net.errors import InputError, check_range
-from res2net.files import LARGEST, read_json
 from res2net.images.samples import Sample, Samples, true_targets
+from res2net.images.text import BadText, read_json
 from res2net.tasks.objects.formats.coco import xyxy
 from res2net.tasks.objects.formats.collect import numbers
 
@@ -142,12 +142,10 @@ def read_boxes(
 def _content(file: str | Path) -> Any:
     """Read a list of results, or a dictionary with lists of images and annotations."""
     try:
-        content = read_json(file, LARGEST)
-    except OSError as error:
-        raise InputError(f"Cannot read the boxes {file} ({error.strerror}): check the path.") from error
-    except ValueError as error:
+        content = read_json(file)
+    except BadText as error:
         raise InputError(
-            f"{file} is not valid JSON ({error}): give COCO's results of a detector or annotations."
+            f"Cannot read the boxes {file} ({error.reason}): give COCO's results of a detector or annotations."
         ) from error
     lists = [content.get(name) for name in ("images", "annotations")] if isinstance(content, dict) else [content]
     if not all(isinstance(one, list) for one in lists):

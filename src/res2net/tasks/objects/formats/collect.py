@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from res2net.files import read_text
 from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import PIXEL_MIDDLE, Keypoints
 from res2net.tasks.objects.formats.images import Annotations
@@ -106,8 +105,6 @@ class Collector:
     def end_image(self) -> None:
         """Finish the current image."""
         self._starts.append(len(self._labels))
-        if self._starts[-1] == self._starts[-2]:
-            self.report.note("no objects")
 
     def finish(self, class_names: Sequence[str], masks: MaskFiles | None = None, **further: Any) -> Annotations:
         """The annotations that were collected, with further fields of `Annotations`."""
@@ -184,11 +181,6 @@ def whole_size(height: object, width: object) -> tuple[int, int] | None:
     """Height and width if both are integers in the accepted range, else None."""
     sides = [side for side in (height, width) if isinstance(side, int) and 1 <= side <= LONGEST_SIDE]
     return (sides[0], sides[1]) if len(sides) == 2 else None
-
-
-def text_lines(file: Path) -> list[str]:
-    """The lines of a text file in any encoding, without spaces at their ends."""
-    return [line.strip() for line in read_text(file).splitlines()]
 
 
 def files_below(folder: Path) -> set[str]:

@@ -17,7 +17,8 @@ from defusedxml.ElementTree import fromstring
 from res2net.files import read_bytes
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
-from res2net.tasks.objects.formats.collect import Collector, files_below, text_lines, whole_size
+from res2net.images.text import read_lines
+from res2net.tasks.objects.formats.collect import Collector, files_below, whole_size
 from res2net.tasks.objects.formats.images import Annotations
 
 VOC_CLASSES = (
@@ -75,7 +76,7 @@ def read_voc(path: Path, labels: Sequence[str] | None, report: AnnotationReport)
 def _list(year: Path, split: str) -> list[str]:
     """The names in a list of images, the first word of each line; empty if there is no such list."""
     file = year / "ImageSets" / "Main" / f"{split}.txt"
-    return list(dict.fromkeys(line.split()[0] for line in text_lines(file) if line)) if file.is_file() else []
+    return list(dict.fromkeys(line.split()[0] for line in read_lines(file) if line)) if file.is_file() else []
 
 
 Entry = tuple[Path, ET.Element, str]

@@ -17,7 +17,8 @@ from res2net.files import read_text, read_yaml, walk
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import list_images
-from res2net.tasks.objects.formats.collect import Collector, text_lines
+from res2net.images.text import read_lines
+from res2net.tasks.objects.formats.collect import Collector
 from res2net.tasks.objects.formats.images import Annotations
 
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
@@ -124,7 +125,7 @@ def _images(paths: Sequence[Path]) -> Iterator[str]:
     """Yield the images in folders, and those listed in text files."""
     for path in paths:
         if path.is_file():
-            yield from (str(path.parent / line) for line in text_lines(path) if line)
+            yield from (str(path.parent / line) for line in read_lines(path) if line)
         elif path.is_dir() and any(name.lower().endswith(EXTENSIONS) for name in walk(path)):
             yield from map(str, list_images(path))
 
@@ -132,7 +133,7 @@ def _images(paths: Sequence[Path]) -> Iterator[str]:
 def _listed(root: Path) -> list[str] | None:
     """The names of the classes from a text file with one per line; None if there is no such file."""
     file = next((root / name for name in _NAMES if (root / name).is_file()), None)
-    return None if file is None else [line for line in text_lines(file) if line]
+    return None if file is None else [line for line in read_lines(file) if line]
 
 
 def _label_file(image: str) -> Path:
@@ -154,7 +155,7 @@ def _lines(file: Path, report: AnnotationReport) -> list[Line]:
     if not file.is_file():
         return []
     found = []
-    for number, line in enumerate(text_lines(file), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         if not line:
             continue
         try:

@@ -11,6 +11,7 @@ from torchvision.ops import box_convert
 
 from res2net.errors import InputError, check_choice
 from res2net.images.keypoints import PIXEL_MIDDLE
+from res2net.images.text import distinct_names
 from res2net.tasks.objects.keypoints.poses import oks_nms
 from res2net.tasks.objects.metrics.coco import CocoMetric, area_of, rows
 from res2net.tasks.objects.metrics.image_metric import entry, object_entries, pairs
@@ -54,7 +55,7 @@ class OksAP(CocoMetric):
         super().__init__()
         self.sigmas = tuple(sigmas)
         self.boxes = boxes
-        self.class_names = tuple(class_names)
+        self.class_names = distinct_names(class_names)
 
     def describe(self) -> str:
         """What the numbers are of, for a table or a report."""

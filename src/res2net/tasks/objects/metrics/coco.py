@@ -15,6 +15,7 @@ from torchvision.ops import box_convert
 
 from res2net.errors import InputError, check_choice
 from res2net.images.run_lengths import run_lengths
+from res2net.images.text import distinct_names
 from res2net.tasks.objects.metrics.image_metric import ImageMetric, object_entries, objects_entry, pairs
 
 KINDS = {"bbox": "box", "segm": "mask"}
@@ -126,7 +127,7 @@ class CocoAP(CocoMetric):
             raise InputError("There are no kinds to measure: give 'bbox', 'segm' or both.")
         for kind in self.kinds:
             check_choice("Kind of average precision", kind, KINDS)
-        self.class_names = tuple(class_names)
+        self.class_names = distinct_names(class_names)
         self.class_metrics = class_metrics
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from res2net.images.text import distinct_names
 from res2net.tasks.objects.metrics.image_metric import ImageMetric, object_entries, objects_entry, pairs
 
 OVERLAP = 0.5
@@ -41,7 +42,7 @@ class VocAP(ImageMetric):
 
     def __init__(self, class_names: Sequence[str], class_metrics: bool = False) -> None:
         super().__init__()
-        self.class_names = tuple(class_names)
+        self.class_names = distinct_names(class_names)
         self.class_metrics = class_metrics
 
     def update(self, results: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from res2net.errors import InputError
-from res2net.files import read_json, read_text
 from res2net.images.decode import BadImage
 from res2net.images.samples import UNLABELLED
+from res2net.images.text import read_json, read_lines
 from res2net.tasks.objects.formats.masks import read_ids
 from res2net.tasks.pixels.formats.codings import MAX_CLASSES, SemanticMaps
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
@@ -66,7 +66,7 @@ def read_classes(file: Path) -> Classes:
     """
     if file.suffix == ".json":
         return _from_json(file)
-    lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    lines = [line for line in read_lines(file) if line]
     if file.name == "objectInfo150.txt":
         rows = [line.split("\t") for line in lines]
         return numbered(_unique({int(row[0]): row[-1].split(",")[0] for row in rows if row[0].isdigit()}), [0])
@@ -80,10 +80,7 @@ def _unique(names: Mapping[int, str]) -> dict[int, str]:
 
 
 def _from_json(file: Path) -> Classes:
-    try:
-        content = read_json(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is not valid JSON ({error}): fix it.") from error
+    content = read_json(file)
     unlabelled: Any = []
     if isinstance(content, dict) and "classes" in content:
         content, unlabelled = content["classes"], content.get("unlabelled", [])

@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from res2net.errors import InputError
-from res2net.files import read_json, read_text, subfolders, walk
+from res2net.files import subfolders, walk
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
+from res2net.images.text import read_json, read_lines
 from res2net.tasks.pixels.formats.classes import find_class_file, found_classes, read_classes
 from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SaliencyMasks, SemanticMaps
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
@@ -164,10 +165,7 @@ def read_depth(root: Path, report: AnnotationReport) -> list[PixelFiles]:
 def _scale(file: Path) -> float | None:
     if not file.is_file():
         return None
-    try:
-        content = read_json(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is not valid JSON ({error}): fix it.") from error
+    content = read_json(file)
     scale = content.get("scale") if isinstance(content, dict) else None
     if isinstance(scale, int | float) and not isinstance(scale, bool) and math.isfinite(scale) and scale > 0:
         return float(scale)
@@ -240,8 +238,7 @@ def pair_side_by_side(folder: Path, report: AnnotationReport) -> list[Pair]:
 
 def read_list(file: Path) -> list[str]:
     """Read a list of images: the first word of each line, without folder and extension."""
-    lines = read_text(file).splitlines()
-    names = [PurePosixPath(line.split()[0].replace("\\", "/")).name for line in lines if line.strip()]
+    names = [PurePosixPath(line.split()[0].replace("\\", "/")).name for line in read_lines(file) if line]
     # Dots that do not begin the extension of an image are part of the name.
     return list(dict.fromkeys(name.rpartition(".")[0] if name.lower().endswith(EXTENSIONS) else name for name in names))
 

@@ -14,6 +14,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from res2net.errors import InputError
 from res2net.images.samples import UNLABELLED
+from res2net.images.text import distinct_names
 
 BOUNDARY = 0.02
 """Width of a boundary as a share of the image's diagonal (section 4 of the paper on boundary IoU)."""
@@ -41,7 +42,7 @@ class SegmentationScores(Metric):
 
     def __init__(self, class_names: Sequence[str]) -> None:
         super().__init__()
-        self.class_names = tuple(class_names)
+        self.class_names = distinct_names(class_names)
         count = len(self.class_names)
         for name, shape in (("confusion", (count, count)), ("intersection", (count,)), ("union", (count,))):
             self.add_state(name, torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
