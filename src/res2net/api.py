@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from res2net.engine.options import EvalOptions, PredictOptions, eval_options_type, predict_options_type
-from res2net.engine.restore import adjust, check_classes, restore_task
+from res2net.engine.options import ClassOrder, EvalOptions, PredictOptions, eval_options_type, predict_options_type
+from res2net.engine.restore import adjust, restore_task, with_classes_of
 from res2net.errors import InputError, check_options, check_range
 from res2net.files import matching
 from res2net.options import from_dict
@@ -111,26 +111,31 @@ class Model:
         self,
         source: str | Path,
         *,
+        split: str | None = None,
         val_fraction: float | None = None,
         seed: int | None = None,
         decode: str | None = None,
         bad_images: str = "stop",
         bad_annotations: str = "stop",
+        class_order: ClassOrder = "alphabetical",
     ) -> DataSource:
-        """Open data to evaluate on.
+        """Open data to evaluate on, which are the samples `val` of the source.
 
         Args:
             source: a path, or a name such as "shapes".
+            split: name of the split; by default the validation split, or all samples of data that are not split. For
+                those, "val" is the part that a training with this fraction and seed holds out, and "train" the rest.
             val_fraction: share kept for validation if the data have no split; by default as in training.
             seed: seed of that split; by default as in training.
             decode: "full" or "scaled", as in `DataSettings`; by default as in training.
             bad_images: "stop" or "skip".
             bad_annotations: "stop" or "skip".
+            class_order: order of classes that are folders, for weights that do not name theirs.
 
         Raises:
-            InputError: there is no such source, or its classes are not those of the training.
+            InputError: there is no such source or split, or its classes are not among those of the training.
         """
-        from res2net.images.sources import DataSettings
+        from res2net.images.splits import DataSettings
 
         metadata = self.metadata
         settings = DataSettings(
@@ -139,10 +144,11 @@ class Model:
             bad_images=bad_images,
             bad_annotations=bad_annotations,
             decode=decode or str(metadata.get("decode", "full")),
+            evaluate=True,
+            split=split,
+            class_order=class_order,
         )
-        opened = self.task.open(source, settings, self.task.options)
-        check_classes(self.task, opened)
-        return opened
+        return with_classes_of(self.task, self.task.open(source, settings, self.task.options))
 
     def evaluate(
         self,
@@ -153,10 +159,11 @@ class Model:
         console: Console | None = None,
         **options: Any,
     ) -> Evaluation:
-        """Evaluate on the validation samples of a source, exactly as the evaluations during training do.
+        """Evaluate on the samples of a source, exactly as the evaluations during training do.
 
         Args:
-            source: a path, a name such as "shapes", or what `open` returned.
+            source: a path or a name such as "shapes", for what `open` chooses of it by default; or what `open`
+                returned.
             batch_size: number of samples in a batch; by default as in training.
             workers: number of processes that prepare samples; by default what suits the source.
             console: where progress is shown; None shows nothing.

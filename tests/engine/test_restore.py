@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from res2net import create_model
-from res2net.engine.restore import adjust, check_classes, restore_task, task_metadata
+from res2net.engine.restore import adjust, restore_task, task_metadata, with_classes_of
 from res2net.errors import InputError
-from res2net.images.sources import open_source
+from res2net.images import DataSettings, open_source
 from res2net.tasks.classify.task import Classify, ClassifyOptions
 from res2net.weights import Preprocessing, save
 
@@ -77,22 +78,38 @@ def test_a_task_without_such_options():
 def test_the_classes_of_data_are_those_of_the_training():
     source = open_source("shapes:2,2")
     names = list(source.class_names)
-    check_classes(classifier(names), source)
-    with pytest.raises(InputError, match=r"know 2 classes and shapes has 16: evaluate on data with"):
-        check_classes(classifier(["cat", "dog"]), source)
-    with pytest.raises(InputError, match=rf"other classes than those of shapes \(such as {names[0]!r}\)"):
-        check_classes(classifier(["cat", *names[1:]]), source)
-    with pytest.raises(InputError, match="other classes"):
-        check_classes(classifier(names), replace(source, class_names=names[::-1]))
+    with_classes_of(classifier(names), source)
+    with pytest.raises(InputError, match=r"do not know 16 of the 16 classes of shapes, such as .*they know cat, dog"):
+        with_classes_of(classifier(["cat", "dog"]), source)
+    with pytest.raises(InputError, match=rf"do not know 1 of the 16 classes of shapes, such as {names[0]!r}"):
+        with_classes_of(classifier(["cat", *names[1:]]), source)
+    with pytest.raises(InputError, match="same classes in the same order"):
+        with_classes_of(classifier(names), replace(source, class_names=names[::-1]))
+
+
+def test_labels_follow_the_names_of_the_training(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    source = open_source(tmp_path, DataSettings(evaluate=True))
+    found = with_classes_of(classifier(["b", "c", "a"]), source)
+    assert list(zip(found.val.targets, found.val.paths, strict=True)) == [
+        (2, str(tmp_path / "a" / "1.png")),
+        (0, str(tmp_path / "b" / "1.png")),
+    ]
+    assert found.class_names == ["b", "c", "a"]
+    assert found.notes == ["There are no images of 1 of the 3 classes: c."]
+    with pytest.raises(InputError, match="same classes in the same order"):  # which "a" is meant is not known
+        with_classes_of(classifier(["a", "b", "a"]), source)
 
 
 def test_of_assumed_names_only_their_number_counts():
     source = open_source("shapes:2,2")
     task = classifier([f"class {index}" for index in range(16)])
     assert task.facts["class_names_assumed"]
-    check_classes(task, source)
-    with pytest.raises(InputError, match="know 3 classes"):
-        check_classes(classifier(["class 0", "class 1", "class 2"]), source)
+    assert "order is assumed" in with_classes_of(task, source).notes[0]
+    with pytest.raises(InputError, match="have 3 classes without names, and shapes has 16"):
+        with_classes_of(classifier(["class 0", "class 1", "class 2"]), source)
 
 
 def test_weights_of_a_named_model_have_assumed_classes(tmp_path):

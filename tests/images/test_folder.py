@@ -7,7 +7,7 @@ from PIL import Image
 
 from res2net.errors import InputError
 from res2net.images import BadImage, ImageFolder, list_images
-from res2net.images.folder import stratified_split
+from res2net.images.folder import stratified_halves
 
 
 def add(folder, *names):
@@ -74,6 +74,10 @@ def test_what_is_missing_is_told(tmp_path, files, message):
 def test_a_missing_folder_is_told(tmp_path):
     with pytest.raises(InputError, match=r"There is no folder .*none: give one that has a folder of images for each"):
         ImageFolder(tmp_path / "none")
+
+
+def stratified_split(images, fraction=0.2, seed=0):
+    return [images.subset(indices) for indices in stratified_halves(images, images.root, fraction, seed)]
 
 
 @pytest.fixture

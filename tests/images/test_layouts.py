@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from res2net.errors import InputError
-from res2net.images import open_folder
+from res2net.images import DataSettings, open_folder
 
 KAGGLE = "ILSVRC/Data/CLS-LOC"
 
@@ -36,7 +36,7 @@ def add_train(folder, *classes):
 def test_train_and_val_folders(tmp_path, train_name, val_name):
     add(tmp_path / train_name, "cat/1.jpg", "dog/1.jpg")
     add(tmp_path / val_name, "cat/2.jpg", "dog/2.jpg")
-    train, val = open_folder(tmp_path)
+    train, val, _ = open_folder(tmp_path)
     assert listed(train) == [("1.jpg", "cat"), ("1.jpg", "dog")]
     assert listed(val) == [("2.jpg", "cat"), ("2.jpg", "dog")]
 
@@ -50,33 +50,68 @@ def test_val_goes_before_test(tmp_path):
 @pytest.mark.parametrize("inside", ["", "train"])
 def test_class_folders_only_are_split(tmp_path, inside):
     add_train(tmp_path / inside, "cat", "dog")
-    train, val = open_folder(tmp_path, val_fraction=0.5)
+    train, val, _ = open_folder(tmp_path, DataSettings(val_fraction=0.5))
     assert train.targets == val.targets == [0, 1]
     assert train.class_names == val.class_names == ["cat", "dog"]
-    assert val.paths == open_folder(tmp_path, val_fraction=0.5)[1].paths
+    assert val.paths == open_folder(tmp_path, DataSettings(val_fraction=0.5))[1].paths
 
 
 @pytest.mark.parametrize(
-    ("val_classes", "message"),
-    [
-        (("cat",), "only .*train has dog. Give both"),
-        (("cat", "dog", "elk"), "only .*val has elk. Give both"),
-        (("cat", "dgo"), "only .*train has dog; only .*val has dgo. Give both the same classes"),
-        (("fox",), "only .*train has cat, dog; only .*val has fox"),
-    ],
+    ("val_classes", "others"), [(("cat", "dog", "elk"), "elk"), (("cat", "dgo"), "dgo"), (("fox", "gnu"), "fox, gnu")]
 )
-def test_different_classes_of_train_and_val_are_told(tmp_path, val_classes, message):
+def test_classes_that_only_val_has_are_told(tmp_path, val_classes, others):
     add_train(tmp_path / "train", "cat", "dog")
     add_train(tmp_path / "val", *val_classes)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=rf"has the class folders {others}, which .* \(their classes are cat, dog\)"):
         open_folder(tmp_path)
 
 
-def test_a_long_difference_is_shortened(tmp_path):
-    add_train(tmp_path / "train", *"abcdefghi")
-    add_train(tmp_path / "val", "a")
-    with pytest.raises(InputError, match="has b, c, d, e, f and 3 more"):
+def test_val_may_lack_classes(tmp_path):
+    add_train(tmp_path / "train", "ant", "cat", "dog")
+    add_train(tmp_path / "val", "dog", "ant")
+    (tmp_path / "val" / "cat").mkdir()  # an empty folder is the same as none
+    val = open_folder(tmp_path).val
+    assert val.class_names == ["ant", "cat", "dog"]
+    assert val.targets == [0, 0, 2, 2]
+
+
+def test_a_class_without_training_images_is_told(tmp_path):
+    add_train(tmp_path / "train", "cat", "dog")
+    add_train(tmp_path / "val", "cat", "dog", "elk")
+    (tmp_path / "train" / "elk").mkdir()
+    with pytest.raises(InputError, match=r"class folder .*train/elk has no images: add some"):
         open_folder(tmp_path)
+
+
+def test_everything_is_evaluated_unless_there_are_splits(tmp_path):
+    add_train(tmp_path / "train", "cat", "dog")
+    add_train(tmp_path / "test", "dog")
+    add_train(tmp_path / "holdout", "cat")
+
+    def evaluated(folder, **settings):
+        train, val, about = open_folder(folder, DataSettings(evaluate=True, **settings))
+        assert len(train) == 0
+        return [
+            (name, Path(path).parents[1].name) for path, (_, name) in zip(val.paths, listed(val), strict=True)
+        ], about
+
+    assert evaluated(tmp_path / "train")[0] == [("cat", "train")] * 2 + [("dog", "train")] * 2
+    assert evaluated(tmp_path / "test") == ([("dog", "test")] * 2, "not split: all of them")
+    assert evaluated(tmp_path) == ([("cat", "holdout")] * 2, "split holdout")
+    assert evaluated(tmp_path, split="test") == ([("dog", "test")] * 2, "split test")
+    assert len(evaluated(tmp_path, split="train")[0]) == 4
+    held_out = open_folder(tmp_path / "train").val
+    assert held_out.paths == open_folder(tmp_path / "train", DataSettings(evaluate=True, split="val")).val.paths
+
+
+def test_classes_in_natural_order(tmp_path):
+    add_train(tmp_path, "10", "9", "1")
+    assert open_folder(tmp_path).train.class_names == ["1", "10", "9"]
+    natural = open_folder(tmp_path, DataSettings(class_order="natural")).val
+    assert natural.class_names == ["1", "9", "10"]
+    assert [(name, Path(path).parent.name) for path, (_, name) in zip(natural.paths, listed(natural), strict=True)] == [
+        (name, name) for name in ("1", "9", "10")
+    ]
 
 
 def test_a_folder_too_high_is_told(tmp_path):
@@ -117,7 +152,7 @@ def imagenet(tmp_path):
 
 @pytest.mark.parametrize("below", ["", KAGGLE])
 def test_imagenet_as_downloaded(imagenet, below):
-    train, val = open_folder(imagenet / below)
+    train, val, _ = open_folder(imagenet / below)
     assert train.class_names == val.class_names == ["tench", "crane (n02012849)", "crane (n03126707)"]
     assert train.targets == [0, 0, 1, 1, 2, 2]
     assert listed(val) == [
@@ -144,7 +179,7 @@ def test_a_image_that_the_list_leaves_out_is_told(imagenet):
 def test_a_list_with_another_class_is_told(imagenet):
     truth = imagenet / "LOC_val_solution.csv"
     truth.write_text(truth.read_text().replace("n02012849", "n09999999"))
-    with pytest.raises(InputError, match=r"only .*train has n02012849; only .*val has n09999999"):
+    with pytest.raises(InputError, match=r"has the classes n09999999, which the training images do not have"):
         open_folder(imagenet)
 
 
@@ -164,14 +199,14 @@ def test_tiny_imagenet_as_downloaded(tmp_path):
     annotations = "val_0.JPEG\tn01629819\t0\t32\t44\t62\nval_1.JPEG\tn01443537\t52\t55\t57\t59\n\n"
     (tmp_path / "val" / "val_annotations.txt").write_text(annotations)
     (tmp_path / "words.txt").write_text("n00001740\tentity\n\nn01443537\tgoldfish, Carassius auratus\n")
-    train, val = open_folder(tmp_path)
+    train, val, _ = open_folder(tmp_path)
     assert train.class_names == ["goldfish", "n01629819"]
     assert listed(train) == [("n01443537_0.JPEG", "goldfish"), ("n01629819_0.JPEG", "n01629819")]
     assert listed(val) == [("val_0.JPEG", "n01629819"), ("val_1.JPEG", "goldfish")]
 
 
 def test_imagenette(real_data):
-    train, val = open_folder(real_data("imagenette_mini"))
+    train, val, _ = open_folder(real_data("imagenette_mini"))
     assert (len(train), len(val), len(train.class_names)) == (1500, 500, 10)
     image, target = val[499]
     assert (image.size, target) == ((224, 224), {"label": 9})

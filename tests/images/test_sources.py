@@ -26,9 +26,9 @@ def pets(tmp_path):
 @pytest.fixture
 def registered():
     """A source called "dots", for one test."""
-    nothing = ImageFiles([], [], ["a"])
+    train, val = (ImageFiles([name], [0], ["a"]) for name in ("1.png", "2.png"))
     with SOURCES.restored():
-        SOURCES.add("dots", lambda labels, counts: DataSource("dots", nothing, nothing, ["a"]))
+        SOURCES.add("dots", lambda labels, counts: DataSource("dots", train, val, ["a"]))
         yield
 
 

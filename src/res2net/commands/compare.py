@@ -178,7 +178,7 @@ def titles_of(backbones: Sequence[str], files: Sequence[str], names: Sequence[st
 def open_compared(text: str, models: Sequence[Model], bad_images: str = "stop") -> tuple[DataSource, str]:
     """Open the images, split as in the training of the first model, and state why they have no ground truth, if so."""
     from res2net.engine.predict import InputSamples
-    from res2net.engine.restore import check_classes
+    from res2net.engine.restore import with_classes_of
     from res2net.images.sources import DataSource
 
     task = models[0].task
@@ -195,7 +195,7 @@ def open_compared(text: str, models: Sequence[Model], bad_images: str = "stop") 
         files = InputSamples(task, paths)
         return DataSource(path.absolute().name, files, files, task.class_names), str(error)
     for model in models:
-        check_classes(model.task, source)
+        source = with_classes_of(model.task, source)
         model.task.datasets(source)
     return source, ""
 

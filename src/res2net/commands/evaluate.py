@@ -10,7 +10,7 @@ import tyro
 
 from res2net.commands.arguments import TrainedArguments, load_trained, parse_for_task, split_task
 from res2net.console import Console
-from res2net.engine.options import BadAnnotations, Decode, eval_options_type, options_type
+from res2net.engine.options import BadAnnotations, ClassOrder, Decode, eval_options_type, options_type
 
 Options = TypeVar("Options")
 
@@ -20,13 +20,18 @@ class Arguments(TrainedArguments, Generic[Options]):
     """Weights and the data to evaluate them on."""
 
     source: tyro.conf.Positional[str]
-    """The data set, whose validation part is used: a path, or the name of an embedded one."""
+    """The data set: a path, or the name of an embedded one."""
+    split: str | None = None
+    """Split to evaluate on, such as test; by default the validation split, or everything where the data have no split.
+    For those, val is the part that the training held out, and train the rest."""
+    class_order: ClassOrder = "alphabetical"
+    """Order of classes that are folders, for weights that do not name theirs."""
     batch_size: int | None = None
     """Images per batch; by default as in the training."""
     val_fraction: float | None = None
-    """Share of the data kept for validation where the data set has no split; by default as in the training."""
+    """Share of data without a split that --split val stands for; by default as in the training."""
     seed: int | None = None
-    """Seed of that split; by default as in the training."""
+    """Seed by which those are chosen; by default as in the training."""
     decode: Decode | None = None
     """Decode JPEG files in full, or scaled to the size that is needed; by default as in the training."""
     workers: int | None = None
@@ -39,7 +44,7 @@ class Arguments(TrainedArguments, Generic[Options]):
 def run(arguments: Sequence[str]) -> None:
     """Evaluate weights and print the metrics."""
     name, words = split_task(arguments)
-    about = f"Evaluate weights on the validation part of {options_type(name).data_help}."
+    about = f"Evaluate weights on {options_type(name).data_help}."
     chosen = parse_for_task(Arguments, "eval", name, words, eval_options_type(name), about)
 
     from res2net.engine.module import describe_skipped
@@ -49,6 +54,8 @@ def run(arguments: Sequence[str]) -> None:
     chosen.options.prepare(model.task)  # before the data are opened, so that wrong options are refused first
     source = model.open(
         chosen.source,
+        split=chosen.split,
+        class_order=chosen.class_order,
         val_fraction=chosen.val_fraction,
         seed=chosen.seed,
         decode=chosen.decode,
@@ -63,7 +70,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     count = len(evaluation.records["index"]) + len(evaluation.skipped)
     scoring = model.task.scoring
-    title = f"{count:,} {scoring.samples} of {source.name} {scoring.note}".rstrip()
+    title = f"{count:,} {scoring.samples} of {source.name} ({source.val_about}) {scoring.note}".rstrip()
     console.print(metrics_table(title, evaluation).to_rich())
     console.print(f"{len(evaluation.records['index']) / evaluation.seconds:,.0f} images/s", highlight=False)
     if evaluation.skipped:

@@ -59,6 +59,10 @@ class DataConfig:
     what suits the task, the weights or the data."""
     val_fraction: float = 0.2
     """Share of the data kept for validation where the data set has no split."""
+    train_split: str | None = None
+    """Name of the split to train on; by default the one whose name says so."""
+    val_split: str | None = None
+    """Name of the split to validate on; by default the one whose name says so, else the test split."""
     bad_images: BadImages = "stop"
     """At an image that cannot be read, stop, or skip and count it."""
     decode: Decode = "full"

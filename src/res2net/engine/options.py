@@ -29,6 +29,8 @@ BadAnnotations = Literal["stop", "skip"]
 """What to do with faulty annotations."""
 Decode = Literal["full", "scaled"]
 """How JPEG files are decoded: in full, or at the scale that is needed, which is faster for large photos."""
+ClassOrder = Literal["alphabetical", "natural"]
+"""The order of classes that are folders."""
 Pick = Literal["first", "random", "differ"]
 """The images that are compared: the first, random ones, or those where the scores of models differ most."""
 

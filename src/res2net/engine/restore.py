@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from res2net.errors import InputError, check_choice
+from res2net.errors import InputError, check_choice, listed
+from res2net.images.folder import ImageFiles, natural_key
 from res2net.images.sources import DataSource
 from res2net.options import from_dict
 from res2net.task.base import TASKS, Task
@@ -56,20 +57,43 @@ def adjust(task: Task, changes: Mapping[str, Any]) -> None:
     task.options = from_dict(type(task.options), values, "What is chosen by --task-options")
 
 
-def check_classes(task: Task, source: DataSource) -> None:
-    """Raise `InputError` unless the classes of a source are those of a trained task.
+def with_classes_of(task: Task, source: DataSource) -> DataSource:
+    """A source to evaluate on, with the classes of a trained task; classes are compared by their names.
 
-    If the weights came without class names, as published ones do, only the number of classes is compared.
+    A source of classified images may lack some of the classes, or have them in another order. If the weights came
+    without class names, as published ones do, only the number of classes is compared, which a note says.
+
+    Raises:
+        InputError: the source has other classes.
     """
-    found = list(task.describe(source)["class_names"])
-    if len(found) != len(task.class_names):
-        raise InputError(
-            f"The weights know {len(task.class_names)} classes and {source.name} has {len(found)}: "
-            "evaluate on data with the classes of the training."
+    known, found = list(task.class_names), list(source.class_names)
+    if task.facts.get("class_names_assumed"):
+        if len(found) != len(known):
+            raise InputError(
+                f"The weights have {len(known)} classes without names, and {source.name} has {len(found)}: evaluate on "
+                "data with all classes of the training, in the same order."
+            )
+        note = (
+            "The weights do not name their classes, whose order is assumed to be that of the data: "
+            f"{', '.join(found[:3])}{' ...' if len(found) > 3 else ''}."
         )
-    if list(task.class_names) != found and not task.facts.get("class_names_assumed"):
-        first = next(name for name, other in zip(found, task.class_names, strict=True) if name != other)
+        natural = sorted(found, key=natural_key)
+        if found not in (natural, sorted(found)) or natural != sorted(found):
+            note += " If they were trained in another order, choose --class-order alphabetical or natural."
+        return replace(source, notes=[*source.notes, note])
+    if found == known:
+        return source
+    if others := [name for name in found if name not in known]:
         raise InputError(
-            f"The weights were trained on other classes than those of {source.name} (such as {first!r}): "
-            "evaluate on data with the classes of the training."
+            f"The weights do not know {len(others)} of the {len(found)} classes of {source.name}, such as "
+            f"{others[0]!r} (they know {listed(known)}): evaluate on data with the classes of the training."
         )
+    if not isinstance(source.val, ImageFiles) or len(set(known)) < len(known):
+        raise InputError(
+            f"The weights know {len(known)} classes ({listed(known)}), and {source.name} has {len(found)} "
+            f"({listed(found)}): evaluate on data with the same classes in the same order."
+        )
+    notes = list(source.notes)
+    if missing := [name for name in known if name not in found]:
+        notes.append(f"There are no images of {len(missing)} of the {len(known)} classes: {listed(missing)}.")
+    return replace(source, class_names=known, val=source.val.with_classes(known), notes=notes)

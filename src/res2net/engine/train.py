@@ -24,7 +24,8 @@ from res2net.engine.restore import restore_task
 from res2net.errors import InputError
 from res2net.images.folder import enlargement_note
 from res2net.images.loader import TrainBatches, eval_loader, train_loader
-from res2net.images.sources import DataSettings, DataSource
+from res2net.images.sources import DataSource
+from res2net.images.splits import DataSettings
 from res2net.task.base import TASKS, Evaluation, Task, backbone_of
 from res2net.zoo import check_model_options, create_model, find_checkpoint, preprocessing_of
 
@@ -81,7 +82,8 @@ def train(
         console.out(note, highlight=False)
     console.out(
         f"{backbone.variant_name or type(backbone).__name__}: {len(train_set):,} {task.scoring.samples} "
-        f"to train, {len(val_set):,} to validate, {len(source.class_names)} classes; run folder {folder.path}",
+        f"to train, {len(val_set):,} to validate ({source.val_about}), {len(source.class_names)} classes; "
+        f"run folder {folder.path}",
         highlight=False,
     )
     # Batch normalisation needs at least two images, unless the user chose a batch size of 1.
@@ -126,7 +128,15 @@ def train(
 def open_data(config: TrainConfig[Any]) -> DataSource:
     """Open the data source of a run."""
     data = config.data
-    settings = DataSettings(data.val_fraction, config.seed, data.bad_images, data.bad_annotations, data.decode)
+    settings = DataSettings(
+        val_fraction=data.val_fraction,
+        seed=config.seed,
+        bad_images=data.bad_images,
+        bad_annotations=data.bad_annotations,
+        decode=data.decode,
+        train_split=data.train_split,
+        val_split=data.val_split,
+    )
     source = TASKS[config.task_name].open(config.source, settings, config.task)
     return source.overfit(data.overfit) if data.overfit else source
 

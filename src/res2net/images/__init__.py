@@ -8,7 +8,8 @@ from res2net.images.layouts import open_folder
 from res2net.images.run_lengths import encoded_masks, to_original
 from res2net.images.samples import Sample, Skipped, Transformed, collate
 from res2net.images.shapes.dataset import Shapes
-from res2net.images.sources import SOURCES, DataSettings, DataSource, open_source
+from res2net.images.sources import SOURCES, DataSource, open_source
+from res2net.images.splits import DataSettings
 from res2net.images.transforms import TrainAugment, batch_mix, denormalise, eval_transform, train_transform
 
 __all__ = [

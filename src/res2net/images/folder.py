@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,33 +12,16 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from res2net.errors import InputError
+from res2net.errors import InputError, listed
 from res2net.files import subfolders, walk
 from res2net.images.decode import EXTENSIONS, BadImage, image_size, open_image, read_image
 from res2net.images.samples import Origin, Sample
+from res2net.images.splits import hashed_split
 
 LOOKED_AT = 25
 """Images of a data set whose sizes are looked at."""
 SMALLEST_SIZE = 32
 """Size in pixels below which no network is recommended to be trained."""
-
-
-def check_fraction(val_fraction: float) -> None:
-    """Raise `InputError` unless the share of the validation samples is between 0 and 1, exclusively."""
-    if not 0 < val_fraction < 1:
-        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
-
-
-def hashed_split(keys: Sequence[str], val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Split samples by a hash of their keys into sorted training and validation indices.
-
-    The keys are unique, such as paths. With two or more, both parts have at least one sample.
-    """
-    check_fraction(val_fraction)
-    hashes = [hashlib.sha256(f"{seed} {key}".encode()).digest() for key in keys]
-    count = min(max(round(val_fraction * len(keys)), 1), len(keys) - 1)
-    val = set(sorted(range(len(keys)), key=hashes.__getitem__)[:count])
-    return [index for index in range(len(keys)) if index not in val], sorted(val)
 
 
 class ImageFiles(Dataset[Sample]):
@@ -73,6 +56,11 @@ class ImageFiles(Dataset[Sample]):
         chosen = list(indices)
         return ImageFiles([self.paths[i] for i in chosen], [self.targets[i] for i in chosen], self.class_names)
 
+    def with_classes(self, class_names: Sequence[str]) -> ImageFiles:
+        """The same samples, with the labels of other classes, which all of theirs are among, by their names."""
+        labels = [list(class_names).index(name) for name in self.class_names]
+        return ImageFiles(self.paths, [labels[target] for target in self.targets], class_names)
+
     def renamed(self, names: Mapping[str, str]) -> ImageFiles:
         """The same samples, with classes renamed by the mapping `names`; other classes keep their names."""
         return ImageFiles(self.paths, self.targets, [names.get(name, name) for name in self.class_names])
@@ -92,45 +80,64 @@ class ReadFiles(Dataset[Sample]):
 
 
 class ImageFolder(ImageFiles):
-    """A folder with one subfolder per class, in alphabetical order; images may be at any depth below.
+    """A folder with one subfolder per class; images may be at any depth below.
 
     Hidden files and folders are ignored, as are files whose extension is not in `EXTENSIONS` (in upper or lower case).
 
+    Args:
+        root: the folder.
+        class_names: the classes in order; by default all subfolders in alphabetical order.
+        complete: whether each class has to have images.
+
     Raises:
-        InputError: there is no such folder, it has no class folders, or one of them has no images.
+        InputError: there is no such folder, it has no class folders, one of them has no images, or it has others.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, class_names: Sequence[str] | None = None, *, complete: bool = True) -> None:
         self.root = Path(root)
-        if not self.root.is_dir():
-            raise InputError(f"There is no folder {root}: give one that has a folder of images for each class.")
-        folders = subfolders(self.root)
-        if not folders:
-            found = "has images but no class folders" if any(_walk(self.root)) else "has no class folders"
-            raise InputError(f"The folder {root} {found}: put the images of each class into a folder of their own.")
+        folders = class_folders(self.root)
+        names = [folder.name for folder in folders] if class_names is None else list(class_names)
+        if others := [folder.name for folder in folders if folder.name not in names]:
+            raise InputError(
+                f"The folder {root} has the class folders {listed(others)}, which the training images do not have "
+                f"(their classes are {listed(names)}): remove them, or rename them."
+            )
         files = {folder.name: sorted(_walk(folder)) for folder in folders}
         empty = [name for name, found in files.items() if not found]
-        if empty:
+        if len(empty) == len(files) or (empty and complete):
             which = f"class folder {self.root / empty[0]}" if len(empty) < len(files) else f"folder {root}"
             raise InputError(f"The {which} has no images: add some ({', '.join(EXTENSIONS)}) or remove it.")
         super().__init__(
-            [path for found in files.values() for path in found],
-            [label for label, found in enumerate(files.values()) for _ in found],
-            list(files),
+            [path for name in names for path in files.get(name, ())],
+            [label for label, name in enumerate(names) for _ in files.get(name, ())],
+            names,
         )
 
 
-def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
-    """Split images into training and validation: the same share of each class, at least one image, is for validation.
+def class_folders(root: Path) -> list[Path]:
+    """The folders of the classes in a folder, in alphabetical order; raises `InputError` if there are none."""
+    if not root.is_dir():
+        raise InputError(f"There is no folder {root}: give one that has a folder of images for each class.")
+    folders = subfolders(root)
+    if not folders:
+        found = "has images but no class folders" if any(_walk(root)) else "has no class folders"
+        raise InputError(f"The folder {root} {found}: put the images of each class into a folder of their own.")
+    return folders
 
-    The split depends on the seed and on the path of each image relative to the folder, so it is the same on every
-    machine.
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names by the numbers in them, such as 2 before 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def stratified_halves(images: ImageFiles, root: Path, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices of images to train on and to validate on: the same share of each class, at least one image.
+
+    They depend on the seed and on the path of each image relative to `root`, so they are the same on every machine.
     """
-    check_fraction(val_fraction)
     by_class: dict[int, list[int]] = defaultdict(list)
     for index, label in enumerate(images.targets):
         by_class[label].append(index)
-
     val: set[int] = set()
     for label, indices in by_class.items():
         if len(indices) < 2:
@@ -138,9 +145,9 @@ def stratified_split(images: ImageFolder, val_fraction: float = 0.2, seed: int =
                 f"The class {images.class_names[label]!r} has one image only, and a split needs two: "
                 "add images, or make folders train and val."
             )
-        names = [Path(images.paths[index]).relative_to(images.root).as_posix() for index in indices]
+        names = [Path(images.paths[index]).relative_to(root).as_posix() for index in indices]
         val.update(indices[position] for position in hashed_split(names, val_fraction, seed)[1])
-    return images.subset(i for i in range(len(images)) if i not in val), images.subset(sorted(val))
+    return [index for index in range(len(images)) if index not in val], sorted(val)
 
 
 def list_images(path: str | Path) -> list[Path]:

@@ -1,15 +1,17 @@
-"""Folder layouts of classification data sets: train and val, class folders only, and ImageNet as downloaded."""
+"""Folder layouts of classification data sets: one folder per split, class folders only, and ImageNet as downloaded."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from res2net.errors import InputError
+from res2net.errors import InputError, listed
 from res2net.files import subfolders
-from res2net.images.folder import ImageFiles, ImageFolder, list_images, stratified_split
+from res2net.images.folder import ImageFiles, ImageFolder, class_folders, list_images, natural_key, stratified_halves
+from res2net.images.splits import WHOLE, Arranged, DataSettings, choose_splits, role_of
 from res2net.images.text import read_lines
 
 _KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
@@ -21,11 +23,12 @@ _VAL_LISTS = ("LOC_val_solution.csv", "val_annotations.txt")
 _WORDS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
 
 
-def open_folder(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
-    """Open the training and validation images of a folder in one of these layouts.
+def open_folder(root: str | Path, settings: DataSettings | None = None) -> Arranged:
+    """Open the training and validation images, or those to evaluate, of a folder in one of these layouts.
 
-    - `train` and `val` (or `valid`, `validation`, `test`) with the same class folders.
-    - Class folders only, or `train` only: split by `stratified_split`.
+    - A folder for each split, such as `train`, `val` and `test`, with the same class folders. Splits other than the
+      training may lack some of the classes.
+    - Class folders only, or those of a single split: divided by `stratified_halves` for a training.
     - ImageNet as downloaded: `ILSVRC/Data/CLS-LOC/{train,val}`, or any `train` with class folders and `val` without,
       where `LOC_val_solution.csv` (ImageNet) or `val_annotations.txt` (Tiny ImageNet) names the classes of `val`.
 
@@ -33,48 +36,73 @@ def open_folder(root: str | Path, *, val_fraction: float = 0.2, seed: int = 0) -
 
     Args:
         root: the folder.
-        val_fraction: share of the validation images if the folder has no split.
-        seed: seed of that split.
+        settings: which splits to open, and how.
 
     Raises:
-        InputError: the folder is in none of the layouts, or the classes of `train` and `val` differ.
+        InputError: the folder is in none of the layouts, or has a class that `train` lacks.
     """
-    root = Path(root)
-    if root.absolute().parts[-3:] == _KAGGLE.parts:
-        root = root.absolute().parents[2]
-    base = root / _KAGGLE if (root / _KAGGLE).is_dir() else root
-    inside = {folder.name.lower(): folder for folder in subfolders(base)} if base.is_dir() else {}
-    train_folder, val_folder = (
-        next((inside[name] for name in names if name in inside), None)
-        for names in (("train", "training"), ("val", "valid", "validation", "test", "testing"))
-    )
-
-    everything = ImageFolder(train_folder or base)
-    if len(everything.class_names) == 1:
-        only = everything.root / everything.class_names[0]
+    root, settings = Path(root), settings or DataSettings()
+    base = data_folder(root)
+    root = base.absolute().parents[2] if base.absolute().parts[-3:] == _KAGGLE.parts else base
+    folders = split_folders(base)
+    choice = choose_splits(folders, settings, root)
+    # The classes are those of the training images, even if only others are read.
+    train = folders.get(choice.train or next((name for name in folders if role_of(name) == "train"), choice.val), base)
+    names = [folder.name for folder in class_folders(train)]
+    if len(names) == 1 and not settings.evaluate:
+        only = train / names[0]
         advice = f"did you mean {only}?" if len(subfolders(only)) > 1 else "add a folder for each other class."
-        raise InputError(f"The folder {everything.root} has one class folder only, {only.name!r}: {advice}")
-    if train_folder and val_folder:
-        train: ImageFiles = everything
-        val = _open_val(val_folder, everything, (root, base, val_folder))
-    else:
-        train, val = stratified_split(everything, val_fraction, seed)
-    names = _readable_names(everything.class_names, (root, base))
-    return train.renamed(names), val.renamed(names)
+        raise InputError(f"The folder {train} has one class folder only, {names[0]!r}: {advice}")
+    if settings.class_order == "natural":
+        names.sort(key=natural_key)
+    splits = {}
+    for name in choice.names:
+        folder = folders[name]
+        if folder == train:
+            splits[name] = ImageFolder(folder, names, complete=not settings.evaluate)
+        else:
+            splits[name] = _open_val(folder, names, (root, base, folder))
+    readable = _readable_names(names, (root, base, root.parent))
+    only = folders[choice.val]
+    halve = partial(stratified_halves, root=only, val_fraction=settings.val_fraction, seed=settings.seed)
+    return choice.arrange({name: images.renamed(readable) for name, images in splits.items()}, halve)
 
 
-def _open_val(folder: Path, train: ImageFolder, folders: Sequence[Path]) -> ImageFiles:
-    class_folders = {entry.name for entry in subfolders(folder)}
-    truth = None if class_folders & set(train.class_names) else _first_file(_VAL_LISTS, folders)
+def data_folder(root: Path) -> Path:
+    """The folder in which a data set has its splits or classes: `root`, or for ImageNet one far below."""
+    return root / _KAGGLE if (root / _KAGGLE).is_dir() else root
+
+
+def split_folders(base: Path) -> dict[str, Path]:
+    """The folders of the splits of a data set by their names; `base` itself as `WHOLE` if it has class folders.
+
+    A folder is a split if its name states a purpose, or if a folder `train` beside it has class folders of the same
+    names.
+    """
+    inside = subfolders(base) if base.is_dir() else []
+    train = next((folder for folder in inside if role_of(folder.name) == "train" and subfolders(folder)), None)
+    classes = {folder.name for folder in subfolders(train)} if train else set()
+    splits = [
+        folder
+        for folder in inside
+        if (role_of(folder.name) and (train or subfolders(folder)))
+        or (classes & {below.name for below in subfolders(folder)})
+    ]
+    # Without a folder to train on, folders of such names may also be classes.
+    return {folder.name: folder for folder in splits} if train or (inside and splits == inside) else {WHOLE: base}
+
+
+def _open_val(folder: Path, classes: Sequence[str], folders: Sequence[Path]) -> ImageFiles:
+    """The images of a split with these classes, from class folders or a list."""
+    found = {entry.name for entry in subfolders(folder)}
+    truth = None if found & set(classes) else _first_file(_VAL_LISTS, folders)
     if truth is None:
-        if not class_folders:
+        if not found:
             raise InputError(
                 f"The folder {folder} has no class folders and no list of its classes: put each image into the folder "
                 f"of its class, or add {' or '.join(_VAL_LISTS)}."
             )
-        val = ImageFolder(folder)
-        _check_same(train, folder, val.class_names)
-        return val
+        return ImageFolder(folder, classes, complete=False)
     class_of: dict[str, str] = {}
     for line in read_lines(truth):
         name, class_name, *_ = [*re.split(r"[,\s]+", line), ""]
@@ -85,24 +113,10 @@ def _open_val(folder: Path, train: ImageFolder, folders: Sequence[Path]) -> Imag
         raise InputError(
             f"The list {truth} has no class for {len(unlisted)} images of {folder}, such as {unlisted[0]}."
         )
-    classes = [class_of[file.stem] for file in files]
-    _check_same(train, folder, classes)
-    label = {name: index for index, name in enumerate(train.class_names)}
-    return ImageFiles([str(file) for file in files], [label[name] for name in classes], train.class_names)
-
-
-def _check_same(train: ImageFolder, folder: Path, val_classes: Sequence[str]) -> None:
-    """Raise `InputError` unless training and validation have the same classes, and so the same labels."""
-    only_train = sorted(set(train.class_names) - set(val_classes))
-    only_val = sorted(set(val_classes) - set(train.class_names))
-    if not only_train and not only_val:
-        return
-    parts = []
-    for names, where in ((only_train, train.root), (only_val, folder)):
-        if names:
-            listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            parts.append(f"only {where} has {listed}")
-    raise InputError(f"The classes of training and validation differ: {'; '.join(parts)}. Give both the same classes.")
+    labels = {name: index for index, name in enumerate(classes)}
+    if others := sorted({class_of[file.stem] for file in files} - set(classes)):
+        raise InputError(f"The list {truth} has the classes {listed(others)}, which the training images do not have.")
+    return ImageFiles([str(file) for file in files], [labels[class_of[file.stem]] for file in files], list(classes))
 
 
 def _readable_names(classes: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:

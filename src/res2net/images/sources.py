@@ -10,14 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from torch.utils.data import Subset
-
-from res2net.errors import InputError, check_choice, nearest
+from res2net.errors import InputError, nearest
 from res2net.images.cifar import Cifar, cifar_preprocessing, find_cifar
-from res2net.images.decode import DECODES
 from res2net.images.keypoints import Keypoints
-from res2net.images.layouts import open_folder
-from res2net.images.samples import BAD_IMAGES, Samples, Transformed
+from res2net.images.layouts import data_folder, open_folder, split_folders
+from res2net.images.samples import Samples, Transformed
+from res2net.images.splits import DataSettings, choose_splits, subset_of
 from res2net.images.transforms import TrainAugment, Transform
 from res2net.registry import Registry, task_modules
 from res2net.weights.records import Preprocessing
@@ -49,11 +47,13 @@ class DataSource:
     """The ids of its stuff classes in the files of the data set."""
     notes: Sequence[str] = ()
     """What was assumed or left out when it was read, a sentence each, which every command that uses it prints."""
+    val_about: str = ""
+    """What `val` is, such as "split test"."""
 
     def overfit(self, count: int) -> DataSource:
         """A source with the first `count` training images as both training and validation images."""
         few = subset_of(self.train, range(min(count, len(self.train))))
-        return replace(self, train=few, val=few)
+        return replace(self, train=few, val=few, val_about=f"the first {len(few)} training images")
 
     def single(self, index: int) -> DataSource:
         """A source with a single validation image as both training and validation image."""
@@ -66,37 +66,6 @@ class DataSource:
             Transformed(self.train, train, self.bad_images, self.decode),
             Transformed(self.val, evaluate, self.bad_images, self.decode),
         )
-
-
-def subset_of(samples: Samples, chosen: Sequence[int]) -> Samples:
-    """The samples with these indices; a data set with a method `subset`, such as those of files, keeps its type."""
-    own_subset: Callable[[Sequence[int]], Samples] | None = getattr(samples, "subset", None)
-    return own_subset(chosen) if own_subset else Subset(samples, chosen)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """How to open a source.
-
-    Raises:
-        InputError: a value is unknown.
-    """
-
-    val_fraction: float = 0.2
-    """Share of the samples kept for validation if the data have no split."""
-    seed: int = 0
-    """Seed of that split."""
-    bad_images: str = "stop"
-    """An image that cannot be read: "stop" raises `BadImage`, "skip" leaves it out of its batch."""
-    bad_annotations: str = "stop"
-    """Annotations or label maps with faults: "stop" raises `InputError`, "skip" leaves those out."""
-    decode: str = "full"
-    """JPEG files: "full" decodes at full resolution; "scaled" only as much detail as the transform needs, which is
-    faster for large photos and changes pixels slightly."""
-
-    def __post_init__(self) -> None:
-        check_choice("bad_images", self.bad_images, BAD_IMAGES)
-        check_choice("Way to decode", self.decode, DECODES)
 
 
 Counts = tuple[int, int]
@@ -148,7 +117,7 @@ def open_source(
     settings = settings or DataSettings()
     name, counts = split_counts(source) if isinstance(source, str) else ("", None)
     if name in SOURCES:
-        opened = SOURCES[name](tuple(labels), counts)
+        opened = _with_splits(SOURCES[name](tuple(labels), counts), settings)
     else:
         path = Path(source)
         if not path.exists():
@@ -158,6 +127,13 @@ def open_source(
             )
         opened = (reader or read_classes)(path, tuple(labels), settings)
     return replace(opened, bad_images=settings.bad_images, decode=settings.decode)
+
+
+def _with_splits(source: DataSource, settings: DataSettings) -> DataSource:
+    """A generated source, whose splits are train and val, with those that the settings choose."""
+    splits = {"train": source.train, "val": source.val}
+    train, val, about = choose_splits(splits, settings, source.name).arrange(splits, lambda _: ([], []))
+    return replace(source, train=train, val=val, val_about=about)
 
 
 def split_counts(source: str) -> tuple[str, Counts | None]:
@@ -174,15 +150,22 @@ def split_counts(source: str) -> tuple[str, Counts | None]:
     return name, (train, val)
 
 
+def split_names(path: Path) -> list[str]:
+    """The names of the splits of a classification data set, or `WHOLE` alone."""
+    return ["train", "test"] if find_cifar(path) else list(split_folders(data_folder(path)))
+
+
 def read_classes(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
     """Read a classification data set: a CIFAR folder, or one of the layouts of `open_folder`."""
     cifar = find_cifar(path)
     if cifar is not None:
         root, classes = cifar
-        train, val = (Cifar(root, classes=classes, train=train) for train in (True, False))
-        augment = TrainAugment(pad=4)
-        return DataSource(f"cifar{classes}", train, val, train.class_names, cifar_preprocessing(classes), augment)
+        choice = choose_splits(("train", "test"), settings, path)
+        splits = {name: Cifar(root, classes=classes, train=name == "train") for name in choice.names}
+        train, val, about = choice.arrange(splits, lambda _: ([], []))
+        names, augment = splits[choice.val].class_names, TrainAugment(pad=4)
+        return DataSource(f"cifar{classes}", train, val, names, cifar_preprocessing(classes), augment, val_about=about)
     if path.is_file():
         raise InputError(f"{path} is a file: give a folder that has a folder of images for each class.")
-    training, validation = open_folder(path, val_fraction=settings.val_fraction, seed=settings.seed)
-    return DataSource(path.absolute().name, training, validation, training.class_names)
+    train, val, about = open_folder(path, settings)
+    return DataSource(path.absolute().name, train, val, val.class_names, val_about=about)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
-from res2net.images.sources import DataSettings, DataSource
+from res2net.images.sources import DataSource
+from res2net.images.splits import DataSettings
 from res2net.images.transforms import Transform
 from res2net.nn import freeze_norms
 from res2net.options import from_dict

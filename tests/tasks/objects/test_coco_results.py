@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from res2net.errors import InputError
+from res2net.images import DataSettings
 from res2net.tasks.objects.coco_results import (
     category_numbers,
     image_numbers,
@@ -85,7 +86,7 @@ def test_key_points_of_a_file_come_back_as_they_were(tmp_path):
     for number in (7, 8):
         Image.new("RGB", (10, 8)).save(tmp_path / f"{number}.png")
     labels = ("boxes", "labels", "keypoints", "visibility")
-    images, _ = open_objects(tmp_path / "person_keypoints.json", labels, val_fraction=0.5)
+    images, _, _ = open_objects(tmp_path / "person_keypoints.json", labels, settings=DataSettings(val_fraction=0.5))
     target = images.target(0)
     places = target["keypoints"].as_subclass(torch.Tensor)
     assert torch.equal(places.floor(), torch.tensor(points)[None, :, :2])  # within the pixel

@@ -17,7 +17,8 @@ from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
 from res2net.images.loader import eval_loader
 from res2net.images.samples import collate
-from res2net.images.sources import DataSettings, DataSource, open_source
+from res2net.images.sources import DataSource, open_source
+from res2net.images.splits import DataSettings
 from res2net.tasks.pixels.exporter import FixedPixels
 from res2net.tasks.roads.folder import nodes_and_edges, read_graph
 from res2net.tasks.roads.graph import RoadGraph, road_map

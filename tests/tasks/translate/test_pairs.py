@@ -98,7 +98,7 @@ def test_images_of_different_sizes(tmp_path):
 
 
 def test_what_is_no_data_set_of_pairs(tmp_path):
-    with pytest.raises(InputError, match="has 0 pairs of images, and a split needs two: give folders A and B"):
+    with pytest.raises(InputError, match="has no pairs of images: give folders A and B"):
         opened(tmp_path)
     named(tmp_path, "train/A", "train/B")
     with pytest.raises(InputError, match="has a folder train, and none to validate on: add one of the name val"):

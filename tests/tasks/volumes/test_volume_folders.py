@@ -8,7 +8,7 @@ import pytest
 
 from res2net.errors import InputError
 from res2net.images import BadImage
-from res2net.images.sources import DataSettings
+from res2net.images.splits import DataSettings
 from res2net.tasks.volumes.folders import read_volumes
 from res2net.tasks.volumes.task import Volumes
 
@@ -108,6 +108,12 @@ def background(root):
         write(root / "labels" / f"{index}.nii")
 
 
+def single(root):
+    pair(root, 2)
+    for folder in ("images", "labels"):
+        (root / folder / "case_0.nii.gz").unlink()
+
+
 def missing(root):
     decathlon(root)
     (root / "labelsTr" / "case_2.nii.gz").unlink()
@@ -120,7 +126,7 @@ def missing(root):
         (empty, "images has no volumes: known endings"),
         (unlabelled, r"more.nii.gz has no labels in .*labels: add more.nii.gz"),
         (background, "are background alone"),
-        (lambda root: pair(root, 1), "has one volume, and a split needs two"),
+        (single, r"volumes of .* are too few to split \(1\)"),
         (missing, r"names .*case_2.nii.gz, which is not there"),
         (lambda root: decathlon(root, labels={"1": "liver"}), "does not name its labels by the numbers from 0"),
         (lambda root: decathlon(root, labels=["liver"]), "does not name its labels by the numbers from 0"),

@@ -10,7 +10,8 @@ from res2net.engine.data_tools import FALLBACK, Cell, Part, class_table
 from res2net.images.decode import BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import ImageFiles
-from res2net.images.sources import open_source
+from res2net.images.sources import open_source, split_names
+from res2net.images.splits import DataSettings
 from res2net.report import Column, Table
 from res2net.report.images import as_image
 
@@ -19,8 +20,10 @@ class ClassesPart(Part):
     """A data set with a class for each image."""
 
     def __init__(self, path: Path) -> None:
-        self.source = open_source(path)
-        self.splits = {"train": self.source.train, "val": self.source.val}
+        names = split_names(path)
+        opened = {name: open_source(path, DataSettings(evaluate=True, split=name or None)) for name in names}
+        self.source = next(iter(opened.values()))
+        self.splits = {name or "images": source.val for name, source in opened.items()}
         self.about = "a data set of classes"
         self.report = AnnotationReport(path)
         for split in self.splits.values():

@@ -14,7 +14,8 @@ from torch import Tensor
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS, Exporter
-from res2net.images.sources import DataSettings, DataSource, open_source
+from res2net.images.sources import DataSource, open_source
+from res2net.images.splits import DataSettings
 from res2net.images.transforms import TrainAugment, Transform, batch_mix, eval_transform, train_transform
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
 from res2net.task.inputs import Inputs

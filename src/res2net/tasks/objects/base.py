@@ -19,7 +19,8 @@ from res2net.images.joint_transforms import (
 from res2net.images.keypoints import Keypoints
 from res2net.images.run_lengths import encoded_masks, to_original
 from res2net.images.samples import OBJECT_ENTRIES
-from res2net.images.sources import DataSettings, DataSource, open_source
+from res2net.images.sources import DataSource, open_source
+from res2net.images.splits import DataSettings
 from res2net.images.transforms import Transform, WithTruth
 from res2net.options import from_dict
 from res2net.report import Column, Table

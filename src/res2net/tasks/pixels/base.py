@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +13,8 @@ from torch.utils.data import Subset
 
 from res2net.backbones.base import Backbone
 from res2net.images.samples import Samples
-from res2net.images.sources import DataSettings, DataSource, SourceReader, open_source
+from res2net.images.sources import DataSource, SourceReader, open_source
+from res2net.images.splits import DataSettings
 from res2net.images.transforms import Transform, WithTruth
 from res2net.report import Table
 from res2net.task.base import CreateBackbone, Evaluation, Task, frozen
@@ -55,13 +57,9 @@ class PixelTask(Task):
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
-        """Open the data set at a path, or a named source."""
-        return open_source(source, settings, labels=cls.labels, reader=cls.reader)
-
-    @classmethod
-    def describe(cls, source: DataSource) -> dict[str, Any]:
-        """The classes, or the only value of a pixel."""
-        return {"class_names": [cls.value_name]} if cls.value_name else super().describe(source)
+        """Open the data set at a path, or a named source; its only class is that of the value, if there is one."""
+        opened = open_source(source, settings, labels=cls.labels, reader=cls.reader)
+        return replace(opened, class_names=[cls.value_name]) if cls.value_name else opened
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> PixelNetwork:

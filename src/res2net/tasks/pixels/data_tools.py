@@ -31,6 +31,7 @@ from res2net.errors import InputError, check_choice, check_range
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED
+from res2net.images.splits import DataSettings
 from res2net.report import Column, Table
 from res2net.report.images import image_table
 from res2net.report.objects import draw_segments
@@ -137,13 +138,8 @@ def prepare(chosen: PrepareArguments) -> str:
         raise InputError(f"{out} exists and is not empty: give the name of a new folder.")
     if not out.absolute().parent.is_dir():
         raise InputError(f"There is no folder {out.absolute().parent} for {out.name}: make it, or choose another.")
-    splits = open_objects(
-        chosen.source,
-        ("boxes", "labels", "masks", "crowd"),
-        val_fraction=chosen.val_fraction,
-        seed=chosen.seed,
-        bad_annotations=chosen.bad_annotations,
-    )
+    settings = DataSettings(chosen.val_fraction, chosen.seed, bad_annotations=chosen.bad_annotations)
+    *splits, _ = open_objects(chosen.source, ("boxes", "labels", "masks", "crowd"), settings)
     maker = _Maker(chosen, splits[0].class_names)
     with TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as beside:
         made = Path(beside, "set")

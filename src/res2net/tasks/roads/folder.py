@@ -20,9 +20,9 @@ from PIL import Image
 from res2net.errors import InputError
 from res2net.files import read_text
 from res2net.images.decode import EXTENSIONS, BadImage, image_header, image_size, read_turned
-from res2net.images.folder import hashed_split
 from res2net.images.samples import FileSamples, Sample
-from res2net.images.sources import DataSettings, DataSource
+from res2net.images.sources import DataSource
+from res2net.images.splits import WHOLE, DataSettings, choose_splits, hashed_split
 from res2net.tasks.pixels.formats.codings import turned
 from res2net.tasks.pixels.formats.images import size_fault
 from res2net.tasks.roads.graph import RoadGraph, graph_of_mask
@@ -52,17 +52,15 @@ class RoadFiles(FileSamples):
 def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
     """Read a folder of images with their roads; all graphs and the headers of all images are read."""
     split = (path / "train").is_dir() and (path / "val").is_dir()
-    parts = [files_of(folder) for folder in ((path / "train", path / "val") if split else (path,))]
-    for files in parts:
+    folders = {name: path / name for name in (("train", "val") if split else (WHOLE,))}
+    choice = choose_splits(folders, settings, path)
+    splits = {name: files_of(folders[name]) for name in choice.names}
+    for files in splits.values():
         check(files, settings.bad_images)
-    if not split:
-        (files,) = parts
-        if len(files) < 2:
-            raise InputError(f"{path} has 1 image, and a split needs two: add images, or folders train and val.")
-        names = [image.name for image in files.paths]
-        parts = list(map(files.subset, hashed_split(names, settings.val_fraction, settings.seed)))
-    train, val = parts
-    return DataSource(path.absolute().name, train, val, ROAD_CLASSES)
+    train, val, about = choice.arrange(
+        splits, lambda files: hashed_split([image.name for image in files.paths], settings.val_fraction, settings.seed)
+    )
+    return DataSource(path.absolute().name, train, val, ROAD_CLASSES, val_about=about)
 
 
 def check(files: RoadFiles, bad_images: str) -> None:

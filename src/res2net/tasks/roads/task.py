@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from res2net.export.exporter import EXPORTERS, Exporter
-from res2net.images.sources import DataSettings, DataSource, open_source
+from res2net.images.sources import DataSource, open_source
+from res2net.images.splits import DataSettings
 from res2net.images.transforms import Transform
 from res2net.report.images import as_image
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task

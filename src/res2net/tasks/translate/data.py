@@ -16,9 +16,10 @@ from torchvision.transforms import v2
 from res2net.errors import InputError, check_choice
 from res2net.images.decode import EXTENSIONS, BadImage, image_size, read_image
 from res2net.images.faults import BAD_ANNOTATIONS
-from res2net.images.folder import hashed_split, list_images
+from res2net.images.folder import list_images
 from res2net.images.samples import FileSamples, Sample, Samples
-from res2net.images.sources import DataSettings, DataSource, subset_of
+from res2net.images.sources import DataSource
+from res2net.images.splits import WHOLE, DataSettings, choose_splits, hashed_split, subset_of
 from res2net.images.transforms import Normalise
 from res2net.weights.records import Preprocessing
 
@@ -57,22 +58,22 @@ def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
     check_choice("bad_annotations", settings.bad_annotations, BAD_ANNOTATIONS)
     if not path.is_dir():
         raise InputError(f"{path} is a file: give a folder with folders A and B, or with images side by side.")
-    train = _found(path, "train", settings)
-    if train:
-        val = _found(path, "val", settings) or _found(path, "test", settings)
-        if not val:
-            raise InputError(f"{path} has a folder train, and none to validate on: add one of the name val.")
-        parts = [_checked(pairs, settings) for pairs in (train, val)]
-    else:
-        every = _checked(_found(path, "", settings), settings)
-        if len(every) < 2:
-            raise InputError(
-                f"{path} has {len(every)} pairs of images, and a split needs two: give folders A and B with images of "
-                "the same names, or images that are two side by side."
-            )
-        names = [Path(one).relative_to(path).as_posix() for one in every.paths]
-        parts = list(map(every.subset, hashed_split(names, settings.val_fraction, settings.seed)))
-    return DataSource(path.absolute().name, parts[0], parts[1], PAIR_NAMES)
+    found = {name: pairs for name in ("train", "val", "test") if (pairs := _found(path, name, settings))}
+    found = found or {WHOLE: _found(path, WHOLE, settings)}
+    if not any(found.values()):
+        raise InputError(
+            f"{path} has no pairs of images: give folders A and B with images of the same names, or images that are "
+            "two side by side."
+        )
+    choice = choose_splits(found, settings, path)
+    train, val, about = choice.arrange(
+        {name: _checked(found[name], settings) for name in choice.names},
+        lambda pairs: hashed_split(
+            [Path(one).relative_to(path).as_posix() for one in pairs.paths], settings.val_fraction, settings.seed
+        ),
+        "pairs of images",
+    )
+    return DataSource(path.absolute().name, train, val, PAIR_NAMES, val_about=about)
 
 
 def _checked(pairs: Sequence[Pair], settings: DataSettings) -> ImagePairs:

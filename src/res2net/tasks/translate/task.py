@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from res2net.errors import check_range
 from res2net.export.exporter import EXPORTERS
-from res2net.images.sources import DataSettings, DataSource
+from res2net.images.sources import DataSource
+from res2net.images.splits import DataSettings
 from res2net.images.transforms import Transform
 from res2net.report.images import as_image
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task, Turn

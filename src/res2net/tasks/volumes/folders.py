@@ -8,9 +8,9 @@ from typing import Any
 
 from res2net.errors import InputError
 from res2net.files import read_json
-from res2net.images.folder import hashed_split
 from res2net.images.samples import FileSamples, Sample
-from res2net.images.sources import DataSettings, DataSource
+from res2net.images.sources import DataSource
+from res2net.images.splits import WHOLE, DataSettings, choose_splits, hashed_split
 from res2net.tasks.volumes.nifti import (
     ENDINGS,
     bad_volume,
@@ -62,12 +62,14 @@ def read_volumes(path: Path, labels: tuple[str, ...], settings: DataSettings) ->
         raise InputError(f"{path} is no folder: give one of volumes, with imagesTr and labelsTr, or images and labels.")
     description = _read_description(path / "dataset.json")
     pairs = _listed(path, description) or _by_name(path)
-    if len(pairs) < 2:
-        raise InputError(f"The folder {path} has one volume, and a split needs two: add some.")
     every = VolumeFiles(pairs, _class_names(path, description) or _numbered(pairs))
-    train, val = map(every.subset, hashed_split([scan.name for scan, _ in pairs], settings.val_fraction, settings.seed))
+    train, val, about = choose_splits([WHOLE], settings, path).arrange(
+        {WHOLE: every},
+        lambda files: hashed_split([scan.name for scan in files.paths], settings.val_fraction, settings.seed),
+        "volumes",
+    )
     preprocessing = Preprocessing(size=96, crop=1.0, mean=(0.5,), std=(0.25,))
-    return DataSource(path.absolute().name, train, val, every.class_names, preprocessing)
+    return DataSource(path.absolute().name, train, val, every.class_names, preprocessing, val_about=about)
 
 
 def _read_description(file: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from res2net.export.exporter import EXPORTERS, Exporter
-from res2net.images.sources import DataSettings, DataSource, open_source
+from res2net.images.sources import DataSource, open_source
+from res2net.images.splits import DataSettings
 from res2net.images.text import distinct_names
 from res2net.images.transforms import Transform
 from res2net.report import Column, Table

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from torchvision import tv_tensors
 
 from res2net.errors import InputError
-from res2net.images import BadImage
+from res2net.images import BadImage, DataSettings
 from res2net.images.faults import AnnotationReport
 from res2net.images.joint_transforms import ObjectAugment, object_train_transform
 from res2net.images.keypoints import COCO_PERSON
@@ -109,7 +109,7 @@ def test_coordinates_come_back_to_the_last_bit(content, write_coco, scale):
 
 
 def test_classes_keep_the_numbers_of_the_file(content, write_coco):
-    train, val = open_objects(write_coco(), val_fraction=0.4)
+    train, val, _ = open_objects(write_coco(), settings=DataSettings(val_fraction=0.4))
     ids = {category["name"]: category["id"] for category in content["categories"]}
     assert dict(zip(train.class_names, train.annotations.category_ids, strict=True)) == ids
     assert val.annotations.category_ids == train.annotations.category_ids
@@ -121,11 +121,13 @@ def test_files_by_split(content, write_coco):
     content["images"].pop()
     write_coco("person_keypoints_val2017.json", images="val2017")
     assert find_formats(root) == ["coco", "coco_keypoints"]
-    train, val = open_objects(root)
+    train, val, _ = open_objects(root)
     assert (len(train), len(val)) == (3, 3)
     assert {path.split("/")[-2] for path in train.paths} == {"train2017"}
     assert {path.split("/")[-2] for path in val.paths} == {"val2017"}
-    only, more = open_objects(root / "annotations" / "instances_val2017.json", val_fraction=0.4)
+    only, more, _ = open_objects(
+        root / "annotations" / "instances_val2017.json", settings=DataSettings(val_fraction=0.4)
+    )
     assert (len(only), len(more)) == (2, 1)
     assert {path.split("/")[-2] for path in (*only.paths, *more.paths)} == {"val2017"}
 
@@ -134,7 +136,7 @@ def test_exported_files_beside_their_images(content, write_coco):
     for split in ("train", "valid"):
         folder = write_coco("x.json", root=f"export/{split}", images=".")
         (folder / "annotations" / "x.json").rename(folder / "_annotations.coco.json")
-    train, val = open_objects(folder.parent, ("boxes", "masks"))
+    train, val, _ = open_objects(folder.parent, ("boxes", "masks"))
     assert (len(train), len(val)) == (3, 3)
     assert val[1][1]["masks"].shape == (2, 30, 40)
 
@@ -148,7 +150,7 @@ def test_key_points(content, write_coco):
         "category_id": 3,
     }
     content["categories"] = [{"id": 3, "name": "person", "keypoints": list(COCO_PERSON.names), "skeleton": []}]
-    train, val = open_objects(write_coco("person_keypoints_all.json"), ("boxes", "keypoints", "visibility"))
+    train, val, _ = open_objects(write_coco("person_keypoints_all.json"), ("boxes", "keypoints", "visibility"))
     assert train.keypoints is COCO_PERSON
     target = next(
         target for images in (train, val) for target in map(images.target, range(len(images))) if len(target["boxes"])
@@ -222,7 +224,7 @@ def test_real_annotations_equal_those_of_pycocotools(real_data, kind, name, spli
 
 
 def test_real_images_have_the_size_of_their_annotations(real_data):
-    _, val = open_objects(real_data("coco_mini"), ("masks",))
+    _, val, _ = open_objects(real_data("coco_mini"), ("masks",))
     for index in range(3):
         image, target = val[index]
         assert target["masks"].shape[1:] == (image.height, image.width)

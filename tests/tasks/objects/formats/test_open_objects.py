@@ -5,6 +5,7 @@ import re
 import pytest
 
 from res2net.errors import InputError
+from res2net.images import DataSettings
 from res2net.images.faults import AnnotationReport
 from res2net.tasks.objects.formats import OBJECT_FORMATS, open_objects
 from res2net.tasks.objects.formats.masks import pack_rle
@@ -60,7 +61,7 @@ def test_each_fault_stops_or_is_left_out(content, write_coco, spoil, kind, said)
     report = AnnotationReport(root)
     OBJECT_FORMATS["coco"].read(root, labels, report)
     assert report.counts[kind] == 1
-    train, val = open_objects(root, labels, bad_annotations="skip")
+    train, val, _ = open_objects(root, labels, settings=DataSettings(bad_annotations="skip"))
     for images in (train, val):
         for index in range(len(images)):
             images[index]
@@ -96,7 +97,7 @@ def test_faults_of_key_points(content, write_coco, points, kind, said):
 
 def test_what_is_left_out_is_only_what_is_wrong(content, write_coco):
     change(0, bbox=[4, 5, 0, 12])(content)
-    images = open_objects(write_coco(), ("boxes", "labels", "area"), bad_annotations="skip")
+    *images, _ = open_objects(write_coco(), ("boxes", "labels", "area"), settings=DataSettings(bad_annotations="skip"))
     by_id = {one.target(index)["image_id"]: one.target(index) for one in images for index in range(len(one))}
     assert by_id[9]["boxes"].tolist() == [[0, 0, 40, 3]]
     assert by_id[7]["boxes"].tolist() == [[0, 0, 20, 10]]
@@ -127,12 +128,12 @@ def test_a_file_that_cannot_be_read(coco, text):
     with pytest.raises(InputError, match=r"has 1 unreadable file; the first is in .*instances_default.json: it "):
         open_objects(coco)
     with pytest.raises(InputError, match="No image with readable annotations is left"):
-        open_objects(coco, bad_annotations="skip")
+        open_objects(coco, settings=DataSettings(bad_annotations="skip"))
 
 
 def test_splits_are_the_same_for_a_seed(write_yolo):
     root = write_yolo({f"images/{number}": ["0 .5 .5 .1 .1"] for number in range(20)})
-    first, again, other = (open_objects(root, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (open_objects(root, settings=DataSettings(seed=seed)) for seed in (0, 0, 1))
     assert first[1].paths == again[1].paths != other[1].paths
     assert sorted([*first[0].paths, *first[1].paths]) == sorted([*other[0].paths, *other[1].paths])
     assert len(first[1]) == 4
@@ -149,9 +150,9 @@ def test_what_is_no_data_set(tmp_path, coco):
         open_objects(tmp_path / "empty")
     with pytest.raises(InputError, match=re.escape("(COCO) has no keypoints: give one that has.")):
         open_objects(coco, ("boxes", "keypoints"))
-    for options in ({"val_fraction": 1.5}, {"bad_annotations": "ignore"}, {"labels": ("box",)}):
-        with pytest.raises(InputError, match=r"is out of range|Unknown"):
-            open_objects(coco, **options)
+    for labels, bad in ((("box",), "stop"), (("boxes",), "ignore")):
+        with pytest.raises(InputError, match="Unknown"):
+            open_objects(coco, labels, DataSettings(bad_annotations=bad))
 
 
 def test_classes_must_agree(content, write_coco):

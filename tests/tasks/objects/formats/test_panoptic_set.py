@@ -15,7 +15,7 @@ LABELS = ("boxes", "labels", "masks", "semantic", "crowd", "area")
 def test_things_are_objects_and_stuff_is_semantic(write_panoptic):
     root, ids = write_panoptic()
     assert find_formats(root) == ["coco_panoptic"]
-    train, _ = open_objects(root, LABELS)
+    train, _, _ = open_objects(root, LABELS)
     assert train.class_names == ["bicycle", "boat"]
     assert train.stuff_names == ["grass", "sky"]
     image, target = train[0]
@@ -55,7 +55,7 @@ def test_faults_are_told(write_panoptic, change, kind, said):
 def test_a_mask_file_of_another_size_is_bad(write_panoptic):
     root, _ = write_panoptic()
     Image.new("RGB", (4, 4)).save(root / "annotations" / "panoptic_train2017" / "a.png")
-    train, val = open_objects(root, LABELS)
+    train, val, _ = open_objects(root, LABELS)
     with pytest.raises(ValueError, match=r"a.png: it has 4 x 4 pixels, and its image has 40 x 30"):
         train[0]
     val[0]

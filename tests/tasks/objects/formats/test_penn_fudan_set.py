@@ -48,7 +48,7 @@ def test_real_masks(real_data):
     """Beside the boxes that torchvision computes from the same masks."""
     from torchvision.ops import masks_to_boxes
 
-    train, val = open_objects(real_data("penn_fudan"), LABELS)
+    train, val, _ = open_objects(real_data("penn_fudan"), LABELS)
     assert (len(train), len(val)) == (136, 34)
     assert (
         len(train.annotations.labels) == 423

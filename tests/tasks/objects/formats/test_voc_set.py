@@ -2,6 +2,7 @@
 
 import pytest
 
+from res2net.images import DataSettings
 from res2net.images.faults import AnnotationReport
 from res2net.tasks.objects.formats import OBJECT_FORMATS, find_formats, open_objects
 from res2net.tasks.objects.formats.voc import VOC_CLASSES, parse_xml
@@ -19,7 +20,7 @@ def xml(voc_xml):
 
 def test_boxes_are_counted_from_one_and_include_their_last_pixel(write_voc, xml):
     root = write_voc({"trainval": {"000001": xml}, "test": {"000002": xml}})
-    train, val = open_objects(root, ("boxes", "labels", "difficult"))
+    train, val, _ = open_objects(root, ("boxes", "labels", "difficult"))
     _, target = val[0]
     assert target["boxes"].tolist() == [[0, 0, 40, 30], [2, 4, 10, 20]]
     assert [train.class_names[label] for label in target["labels"]] == ["dog", "cat"]
@@ -34,9 +35,9 @@ def names(images):
 def test_the_test_of_2007_validates_and_both_years_train(write_voc, xml):
     write_voc({"train": {"a": xml}, "val": {"b": xml}, "trainval": {"a": xml, "b": xml}, "test": {"c": xml}})
     root = write_voc({"train": {"d": xml}, "val": {"e": xml}, "trainval": {"d": xml, "e": xml}}, year="VOC2012")
-    train, val = open_objects(root)
+    train, val, _ = open_objects(root)
     assert (names(train), names(val)) == (["a", "b", "d", "e"], ["c"])
-    train, val = open_objects(root / "VOC2012")
+    train, val, _ = open_objects(root / "VOC2012")
     assert (names(train), names(val)) == (["d"], ["e"])
     assert find_formats(root.parent) == ["voc"]
 
@@ -45,7 +46,7 @@ def test_a_set_without_lists_is_split_and_has_the_classes_that_occur(write_voc, 
     named = {name: voc_xml([(name, (1, 1, 9, 9), False)]) for name in ("wolf", "yak", "bear", "emu")}
     root = write_voc({"train": named})
     (root / "VOC2007" / "ImageSets" / "Main" / "train.txt").unlink()
-    train, val = open_objects(root, val_fraction=0.25)
+    train, val, _ = open_objects(root, settings=DataSettings(val_fraction=0.25))
     assert (len(train), len(val)) == (3, 1)
     assert train.class_names == ["bear", "emu", "wolf", "yak"]
 

@@ -30,13 +30,13 @@ def test_boxes_are_shares_around_a_centre(write_yolo):
 def test_layouts_without_a_yaml(write_yolo, layout, val):
     root = write_yolo({layout.format("train"): [BOX], layout.format(val): [BOX]}, more={"classes.txt": "cat\ndog\n"})
     assert find_formats(root) == ["yolo"]
-    train, held = open_objects(root)
+    train, held, _ = open_objects(root)
     assert (len(train), len(held), train.class_names) == (1, 1, ["cat", "dog"])
 
 
 def test_one_folder_is_split_and_classes_without_names_have_numbers(write_yolo):
     root = write_yolo({f"images/{number}": [BOX] for number in range(10)})
-    train, val = open_objects(root)
+    train, val, _ = open_objects(root)
     assert (len(train), len(val), train.class_names) == (8, 2, ["0", "1"])
 
 
@@ -44,7 +44,7 @@ def test_a_yaml_with_paths_of_another_machine(write_yolo):
     text = "path: /somewhere/else\ntrain: ../train/images\nval: ../valid/images\nnames: [a, b]\n"
     root = write_yolo({"train/images/x": [BOX], "valid/images/y": [BOX]}, more={"data.yaml": text})
     for path in (root, root / "data.yaml"):
-        train, val = open_objects(path)
+        train, val, _ = open_objects(path)
         assert (len(train), len(val)) == (1, 1)
 
 

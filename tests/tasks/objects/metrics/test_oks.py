@@ -76,7 +76,7 @@ def test_detections_have_coco_s_format():
 def test_what_is_read_is_measured_as_pycocotools_measures_the_file(real_data):
     """Both of what was written, also with points near crowds: nothing is half a pixel off between the two."""
     root = real_data("coco_mini")
-    _, images = open_objects(root, ("boxes", "labels", "keypoints", "visibility", "crowd", "area"))
+    _, images, _ = open_objects(root, ("boxes", "labels", "keypoints", "visibility", "crowd", "area"))
     random = torch.Generator().manual_seed(0)
     metric = OksAP(COCO_SIGMAS, "detected", images.class_names)
     for index in range(len(images)):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from res2net.images import open_source
-from res2net.images.sources import DataSettings
+from res2net.images.splits import DataSettings
 from res2net.tasks.pixels.formats.open import read_pixels
 
 WIDTH, HEIGHT = 40, 30

@@ -14,7 +14,7 @@ from res2net.engine.evaluate import workers_for
 from res2net.errors import InputError
 from res2net.images import open_source
 from res2net.images.faults import AnnotationReport
-from res2net.images.sources import DataSettings
+from res2net.images.splits import DataSettings
 from res2net.tasks.objects.formats.voc import VOC_CLASSES
 from res2net.tasks.pixels.formats.open import find_pixel_formats, read_pixel_splits, read_pixels
 from res2net.tasks.pixels.segment.task import Segment
@@ -299,7 +299,7 @@ def test_what_is_no_data_set(tmp_path, write_folders):
     with pytest.raises(InputError, match=r"No image in .*images has a map in .*masks: the map of x\.jpg is"):
         open_pixels(tmp_path / "images", "saliency")
     root = write_folders(stems=("a",))
-    with pytest.raises(InputError, match="has 1 image, and a split needs two"):
+    with pytest.raises(InputError, match=r"images of .* are too few to split \(1\)"):
         open_pixels(root, "semantic")
     with pytest.raises(InputError, match=r"validation fraction 1\.5"):
         open_pixels(root, "semantic", val_fraction=1.5)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from res2net.errors import InputError, check_choice
 from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
-from res2net.images.folder import check_fraction, hashed_split
-from res2net.images.sources import DataSettings, DataSource
+from res2net.images.sources import DataSource
+from res2net.images.splits import Arranged, DataSettings, choose_splits, hashed_split
 from res2net.registry import Registry
 from res2net.tasks.objects.formats.coco import find_files, read_coco
 from res2net.tasks.objects.formats.images import LABELS, Annotations, ObjectImages
@@ -66,22 +66,17 @@ for _name, _format in {
 
 def read_objects(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
     """Read a data set with objects for `open_source`; see `open_objects`."""
-    train, val = open_objects(
-        path,
-        labels,
-        val_fraction=settings.val_fraction,
-        seed=settings.seed,
-        bad_annotations=settings.bad_annotations,
-    )
+    train, val, about = open_objects(path, labels, settings)
     return DataSource(
         path.absolute().name,
         train,
         val,
-        train.class_names,
-        keypoints=train.keypoints,
-        stuff_names=train.stuff_names,
-        category_ids=train.annotations.category_ids,
-        stuff_category_ids=train.annotations.stuff_category_ids,
+        val.class_names,
+        keypoints=val.keypoints,
+        stuff_names=val.stuff_names,
+        category_ids=val.annotations.category_ids,
+        stuff_category_ids=val.annotations.stuff_category_ids,
+        val_about=about,
     )
 
 
@@ -92,52 +87,38 @@ def find_formats(path: str | Path) -> list[str]:
 
 
 def open_objects(
-    path: str | Path,
-    labels: Sequence[str] = ("boxes", "labels"),
-    *,
-    val_fraction: float = 0.2,
-    seed: int = 0,
-    bad_annotations: str = "stop",
-) -> tuple[ObjectImages, ObjectImages]:
-    """Open the training and validation images of a data set with objects, in one of `OBJECT_FORMATS`.
+    path: str | Path, labels: Sequence[str] = ("boxes", "labels"), settings: DataSettings | None = None
+) -> Arranged:
+    """Open the training and validation images, or those to evaluate, of a data set with objects in `OBJECT_FORMATS`.
 
     All annotations are checked before any image is read.
 
     Args:
         path: a folder or a file.
         labels: the target entries, of `LABELS`; they also choose between the files of COCO.
-        val_fraction: share of the validation images if the data set has no split.
-        seed: seed of that split.
-        bad_annotations: "stop" raises `InputError` if there are faulty annotations, "skip" leaves them out.
+        settings: which splits to open, and how.
 
     Raises:
         InputError: there is no such data set, it lacks a label, or annotations are faulty.
     """
     for label in labels:
         check_choice("Label", label, LABELS)
-    check_choice("bad_annotations", bad_annotations, BAD_ANNOTATIONS)
-    check_fraction(val_fraction)
+    settings = settings or DataSettings()
+    check_choice("bad_annotations", settings.bad_annotations, BAD_ANNOTATIONS)
     report = AnnotationReport(path)
-    splits = OBJECT_FORMATS[_choose(path, labels)].read(Path(path), labels, report)
-    report.enforce(bad_annotations)
-    _check_usable(path, splits)
-    if len(splits) == 1:
-        return _split(ObjectImages(splits[0], labels), val_fraction, seed)
-    train, val = splits
-    return ObjectImages(train, labels), ObjectImages(val, labels)
+    read = OBJECT_FORMATS[_choose(path, labels)].read(Path(path), labels, report)
+    splits = dict(zip(("train", "val") if len(read) > 1 else ("",), read, strict=True))
+    choice = choose_splits(splits, settings, path)
+    report.enforce(settings.bad_annotations)
+    _check_usable(path, [splits[name] for name in choice.names])
 
+    def halve(images: ObjectImages) -> tuple[list[int], list[int]]:
+        """Divide images by the seed and the id and file name of each."""
+        ids = images.annotations.image_ids[images.chosen].tolist()
+        keys = [f"{number} {Path(path).name}" for number, path in zip(ids, images.paths, strict=True)]
+        return hashed_split(keys, settings.val_fraction, settings.seed)
 
-def _split(images: ObjectImages, val_fraction: float, seed: int) -> tuple[ObjectImages, ObjectImages]:
-    """Split images into training and validation, by the seed and the id and file name of each image."""
-    if len(images) < 2:
-        raise InputError(
-            f"The data set {images.annotations.name} has {len(images)} images, and a split needs two: add images, "
-            "or give a data set that is split."
-        )
-    ids = images.annotations.image_ids[images.chosen].tolist()
-    keys = [f"{number} {Path(path).name}" for number, path in zip(ids, images.paths, strict=True)]
-    train, val = hashed_split(keys, val_fraction, seed)
-    return images.subset(train), images.subset(val)
+    return choice.arrange({name: ObjectImages(splits[name], labels) for name in choice.names}, halve)
 
 
 def _choose(path: str | Path, labels: Sequence[str]) -> str:

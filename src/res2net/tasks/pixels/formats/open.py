@@ -12,9 +12,9 @@ import numpy as np
 from res2net.errors import InputError
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
-from res2net.images.folder import check_fraction, hashed_split
 from res2net.images.samples import evenly_spaced
-from res2net.images.sources import DataSettings, DataSource
+from res2net.images.sources import DataSource
+from res2net.images.splits import DataSettings, choose_splits, hashed_split
 from res2net.registry import Registry
 from res2net.tasks.objects.formats.masks import read_ids
 from res2net.tasks.pixels.formats.classes import find_class_file
@@ -101,25 +101,26 @@ def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> 
     """
     if len(labels) > 1:
         raise InputError(f"A data set of files has one label for each pixel, not {' and '.join(labels)}: name one.")
-    check_fraction(settings.val_fraction)
     report = AnnotationReport(path)
-    parts = []
-    for files in read_pixel_splits(path, _choose(path, labels[0]), report):
+    parts = {}
+    read = read_pixel_splits(path, _choose(path, labels[0]), report)
+    splits = dict(zip(("train", "val") if len(read) > 1 else ("",), read, strict=True))
+    choice = choose_splits(splits, settings, path)
+    for name in choice.names:
+        files = splits[name]
         survey, indices = PixelSurvey(), evenly_spaced(len(files.pairs), SURVEYED)
         good = good_images(files, report, survey, indices, keep_unreadable=settings.bad_images == "skip")
-        parts.append((PixelImages(files, good), survey))
+        parts[name] = PixelImages(files, good), survey
     report.enforce(settings.bad_annotations)
-    for images, survey in parts:
+    for images, survey in parts.values():
         _check_usable(images, survey)
-    train, val = parts[0][0], parts[-1][0]
-    if len(parts) == 1:
-        if len(train) < 2:
-            raise InputError(
-                f"The data set {path} has {len(train)} image, and a split needs two: add images, or make train and val."
-            )
-        keys = [Path(image).relative_to(path).as_posix() for image in train.paths]
-        train, val = map(train.subset, hashed_split(keys, settings.val_fraction, settings.seed))
-    return DataSource(path.absolute().name, train, val, train.class_names)
+
+    def halve(images: PixelImages) -> tuple[list[int], list[int]]:
+        keys = [Path(image).relative_to(path).as_posix() for image in images.paths]
+        return hashed_split(keys, settings.val_fraction, settings.seed)
+
+    train, val, about = choice.arrange({name: images for name, (images, _) in parts.items()}, halve)
+    return DataSource(path.absolute().name, train, val, val.class_names, val_about=about)
 
 
 def read_pixel_splits(path: Path, format_name: str, report: AnnotationReport) -> list[PixelFiles]:

@@ -1,0 +1,237 @@
+"""Splits of data sets: one choice, for every format, of the samples to train on, to validate on, and to evaluate.
+
+A reader of a format states the names of all splits of a data set, `choose_splits` chooses those to read, and
+`Choice.arrange` returns the samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from torch.utils.data import Subset
+
+from res2net.errors import InputError, check_choice
+from res2net.images.decode import DECODES
+from res2net.images.samples import BAD_IMAGES, Samples
+
+WHOLE = ""
+"""The name of the only split of a data set that is not split."""
+
+ROLES: Mapping[str, Sequence[str]] = {
+    "train": ("train", "training", "trn", "tr", "trainval"),
+    "val": ("val", "valid", "validation", "dev", "eval", "evaluation", "minival", "holdout"),
+    "test": ("test", "testing", "tst", "te", "ts"),
+}
+"""The words in the name of a split that state its purpose."""
+
+CLASS_ORDERS = ("alphabetical", "natural")
+"""The order of classes that are folders: alphabetical (1, 10, 2), or by the numbers in their names (1, 2, 10)."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How to open a source.
+
+    Raises:
+        InputError: a value is unknown.
+    """
+
+    val_fraction: float = 0.2
+    """Share of the samples kept for validation if the data have no split."""
+    seed: int = 0
+    """Seed of that split."""
+    bad_images: str = "stop"
+    """An image that cannot be read: "stop" raises `BadImage`, "skip" leaves it out of its batch."""
+    bad_annotations: str = "stop"
+    """Annotations or label maps with faults: "stop" raises `InputError`, "skip" leaves those out."""
+    decode: str = "full"
+    """JPEG files: "full" decodes at full resolution; "scaled" only as much detail as the transform needs, which is
+    faster for large photos and changes pixels slightly."""
+    train_split: str | None = None
+    """Name of the split to train on; by default the one whose name says so."""
+    val_split: str | None = None
+    """Name of the split to validate on; by default the one whose name says so, else the test split."""
+    evaluate: bool = False
+    """Open the data to evaluate on: then `DataSource.val` has all samples of data without a split, and
+    `DataSource.train` none."""
+    split: str | None = None
+    """With `evaluate`: name of the split; by default as `val_split`. For data without a split, "train" and "val" are
+    the parts that a training with this fraction and seed makes."""
+    class_order: str = "alphabetical"
+    """The order of classes that are folders, one of `CLASS_ORDERS`."""
+
+    def __post_init__(self) -> None:
+        check_choice("bad_images", self.bad_images, BAD_IMAGES)
+        check_choice("Way to decode", self.decode, DECODES)
+        check_choice("Order of the classes", self.class_order, CLASS_ORDERS)
+        check_fraction(self.val_fraction)
+
+
+class Arranged(NamedTuple):
+    """The samples of a data set to train on and to validate on."""
+
+    train: Any
+    """Samples to train on; none of them if the data are only evaluated."""
+    val: Any
+    """Samples to validate on, or to evaluate."""
+    about: str
+    """What `val` is, such as "split test"."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The splits of a data set to use, and how."""
+
+    train: str | None
+    """The split to train on; None to evaluate only."""
+    val: str
+    """The split to validate on or to evaluate."""
+    part: Literal["", "train", "val"]
+    """If not empty, `val` is divided by a hash, and this part of it is validated on or evaluated."""
+    settings: DataSettings
+    where: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The splits to read, each once."""
+        return (self.val,) if self.train in (None, self.val) else (self.train, self.val)  # type: ignore[return-value]
+
+    def arrange(
+        self,
+        splits: Mapping[str, Samples],
+        halve: Callable[[Any], tuple[Sequence[int], Sequence[int]]],
+        noun: str = "images",
+    ) -> Arranged:
+        """Arrange the samples of the splits.
+
+        Args:
+            splits: the samples of at least the splits in `names`.
+            halve: divides the samples of a single split into the indices to train on and to validate on.
+            noun: what the samples are called, in the plural.
+
+        Raises:
+            InputError: a split is empty or has a single sample to divide, or two splits have samples in common.
+        """
+        named = f"the split {self.val} of {self.where}" if self.val else self.where
+        for name in self.names:
+            if not len(splits[name]):
+                advice = "add some, or name another split"
+                raise InputError(
+                    f"There are no {noun} in {f'the split {name} of ' if name else ''}{self.where}: {advice}."
+                )
+        samples = splits[self.val]
+        if self.part:
+            if len(samples) < 2:
+                raise InputError(
+                    f"The {noun} of {named} are too few to split ({len(samples)}): add some, or give split data."
+                )
+            train, val = (subset_of(samples, indices) for indices in halve(samples))
+            share = self.settings.val_fraction
+            chosen = f"{share:.0%} of {self.val or 'them'}" if self.part == "val" else f"all but {share:.0%}"
+            about = f"split {self.part}: {chosen}, chosen by a hash with the seed {self.settings.seed}"
+            if self.train is None:
+                samples = val if self.part == "val" else train
+                return Arranged(subset_of(samples, []), samples, about)
+            return Arranged(train, val, about)
+        about = f"split {self.val}" if self.val else "not split: all of them"
+        if self.train is None:
+            return Arranged(subset_of(samples, []), samples, about)
+        if self.train != self.val:
+            self._check_apart(splits[self.train], samples, noun)
+        return Arranged(splits[self.train], samples, about)
+
+    def _check_apart(self, train: Any, val: Any, noun: str) -> None:
+        both = set(map(str, getattr(train, "paths", ()))) & set(map(str, getattr(val, "paths", ())))
+        if both:
+            raise InputError(
+                f"{len(both)} {noun} are in both the split {self.train} and the split {self.val} of {self.where}, such "
+                f"as {min(both)}: remove them from one, or name other splits with --train-split and --val-split."
+            )
+
+
+def choose_splits(names: Iterable[str], settings: DataSettings, where: str | Path) -> Choice:
+    """Choose the splits of a data set to train and validate on, or to evaluate.
+
+    Args:
+        names: the names of all splits, such as "train2017"; `WHOLE` for data that are not split.
+        settings: what the user chose.
+        where: the data set, for messages.
+
+    Raises:
+        InputError: a split that is asked for does not exist, or the names do not state which splits to use.
+    """
+    known, where = list(names), str(where)
+    only = known[0] if len(known) == 1 else None
+    if settings.evaluate:
+        stated = settings.split
+        if only is not None and stated not in (None, only) and stated in ("train", "val") and role_of(only) != stated:
+            return Choice(None, only, "val" if stated == "val" else "train", settings, where)
+        if only is not None and stated is None:
+            return Choice(None, only, "", settings, where)
+        return Choice(None, _find(known, stated, ("val", "test"), "--split", where), "", settings, where)
+    if only is not None and settings.train_split in (None, only) and settings.val_split is None:
+        return Choice(only, only, "val", settings, where)
+    stated = _find(known, settings.val_split, (), "--val-split", where) if settings.val_split else None
+    train = _find(known, settings.train_split, ("train",), "--train-split", where)
+    val = stated or _find(known, None, ("val", "test"), "--val-split", where)
+    return Choice(train, val, "", settings, where)
+
+
+def _find(names: Sequence[str], stated: str | None, roles: Sequence[str], option: str, where: str) -> str:
+    """The split of a stated name, or the only one with the first of these roles that any has."""
+    listed = ", ".join(name for name in names if name) or "none"
+    if stated is not None:
+        exact = [name for name in names if name and name.lower() == stated.lower()]
+        found = exact or [name for name in names if name and role_of(name) == stated.lower()]
+        if len(found) == 1:
+            return found[0]
+        raise InputError(
+            f"There is no single split {stated!r} in {where}, whose splits are {listed}: give one of them."
+        )
+    for role in roles:
+        found = [name for name in names if role_of(name) == role]
+        # "train" goes before "trainval", and that before "train2014".
+        exact = [name for word in ROLES[role] for name in found if name.lower() == word]
+        found = exact[:1] or found
+        if len(found) == 1:
+            return found[0]
+        if found:
+            break
+    raise InputError(
+        f"The names of the splits of {where} ({listed}) do not state which one to use here: choose it with {option}."
+    )
+
+
+def role_of(name: str) -> str:
+    """The role, "train", "val" or "test", in the name of a split such as "minival2014"; empty if it states none."""
+    words = re.findall(r"[a-z]+", name.lower())
+    return next((role for word in words for role, known in ROLES.items() if word in known), "")
+
+
+def check_fraction(val_fraction: float) -> None:
+    """Raise `InputError` unless the share of the validation samples is between 0 and 1, exclusively."""
+    if not 0 < val_fraction < 1:
+        raise InputError(f"The validation fraction {val_fraction!r} is out of range: give a number between 0 and 1.")
+
+
+def hashed_split(keys: Sequence[str], val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Split samples by a hash of their keys into sorted training and validation indices.
+
+    The keys are unique, such as paths. With two or more, both parts have at least one sample.
+    """
+    check_fraction(val_fraction)
+    hashes = [hashlib.sha256(f"{seed} {key}".encode()).digest() for key in keys]
+    count = min(max(round(val_fraction * len(keys)), 1), len(keys) - 1)
+    val = set(sorted(range(len(keys)), key=hashes.__getitem__)[:count])
+    return [index for index in range(len(keys)) if index not in val], sorted(val)
+
+
+def subset_of(samples: Samples, chosen: Sequence[int]) -> Samples:
+    """The samples with these indices; a data set with a method `subset`, such as those of files, keeps its type."""
+    own_subset: Callable[[Sequence[int]], Samples] | None = getattr(samples, "subset", None)
+    return own_subset(chosen) if own_subset else Subset(samples, chosen)  # type: ignore[arg-type]
