@@ -308,7 +308,7 @@ def test_denormalise_undoes_the_normalisation():
 
 
 def test_real_photographs_are_prepared_exactly_as_by_timm(real_data):
-    _, val = open_folder(real_data("imagenette_mini"))
+    _, val, _ = open_folder(real_data("imagenette_mini"))
     theirs = create_transform(160, crop_pct=0.875, interpolation="bicubic", is_training=False)
     for index in range(0, len(val), 100):
         image, _ = val[index]

@@ -55,7 +55,7 @@ def open_folder(root: str | Path, settings: DataSettings | None = None) -> Arran
         raise InputError(f"The folder {train} has one class folder only, {names[0]!r}: {advice}")
     if settings.class_order == "natural":
         names.sort(key=natural_key)
-    splits = {}
+    splits: dict[str, ImageFiles] = {}
     for name in choice.names:
         folder = folders[name]
         if folder == train:

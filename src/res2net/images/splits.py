@@ -99,7 +99,7 @@ class Choice:
     @property
     def names(self) -> tuple[str, ...]:
         """The splits to read, each once."""
-        return (self.val,) if self.train in (None, self.val) else (self.train, self.val)  # type: ignore[return-value]
+        return (self.val,) if self.train in (None, self.val) else (self.train, self.val)
 
     def arrange(
         self,

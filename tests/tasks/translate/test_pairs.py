@@ -100,9 +100,6 @@ def test_images_of_different_sizes(tmp_path):
 def test_what_is_no_data_set_of_pairs(tmp_path):
     with pytest.raises(InputError, match="has no pairs of images: give folders A and B"):
         opened(tmp_path)
-    named(tmp_path, "train/A", "train/B")
-    with pytest.raises(InputError, match="has a folder train, and none to validate on: add one of the name val"):
-        opened(tmp_path)
     draw(tmp_path / "image.png")
     with pytest.raises(InputError, match=r"image\.png is a file: give a folder with folders A and B"):
         opened(tmp_path / "image.png")
