@@ -30,13 +30,16 @@ class Part:
     report: AnnotationReport
     splits: Mapping[str, Any]
     """The splits by name."""
-    notes: Sequence[str] = ()
-    """What was assumed, and which files are not used, a sentence each; they are no faults."""
 
     @property
     def faults(self) -> int:
         """The number of faults."""
         return self.report.total
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was assumed, and which files are not used, a sentence each; they are no faults."""
+        return self.report.remarks
 
     def tables(self, most: int | None) -> list[Table]:
         """Tables of counts, of classes (at most `most`, the most frequent ones) and of faults."""

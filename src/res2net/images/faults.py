@@ -56,6 +56,7 @@ class AnnotationReport:
         self.notes: list[str] = []
         """What was assumed or left out, a sentence each; it is shown before the data set is used."""
         self.examples: dict[str, list[Fault]] = {}
+        self.remarks: list[str] = []
 
     def add(self, kind: str, file: str | Path, what: str) -> None:
         """Add a fault; its kind is a key of `FAULTS`."""
@@ -68,6 +69,11 @@ class AnnotationReport:
     def note(self, *sentences: str) -> None:
         """Add notes, each once."""
         self.notes += [sentence for sentence in dict.fromkeys(sentences) if sentence not in self.notes]
+
+    def remark(self, sentence: str) -> None:
+        """Add a sentence on what was assumed or left out, which is no fault; an empty or repeated one is ignored."""
+        if sentence and sentence not in self.remarks:
+            self.remarks.append(sentence)
 
     @property
     def total(self) -> int:

@@ -38,7 +38,7 @@ from res2net.report.objects import draw_segments
 from res2net.tasks.objects.formats import ObjectImages, open_objects
 from res2net.tasks.pixels.formats.classes import numbered
 from res2net.tasks.pixels.formats.images import PixelImages, PixelSurvey, good_images
-from res2net.tasks.pixels.formats.open import PIXEL_FORMATS, likely_pixel_formats, read_pixel_splits
+from res2net.tasks.pixels.formats.open import PIXEL_FORMATS, likely_pixel_formats, read_pixel_splits, remark_on
 
 
 class PixelsPart(Part):
@@ -53,6 +53,7 @@ class PixelsPart(Part):
             split: PixelImages(files, good_images(files, self.report, survey))
             for files, (split, survey) in zip(splits, self.surveys.items(), strict=True)
         }
+        remark_on(splits, list(self.surveys.values()), self.report)
 
     def count_tables(self, most: int | None) -> list[Table]:
         """The number of images and of labelled pixels of each split, and of pixels by class."""

@@ -23,7 +23,7 @@ from res2net.images.decode import EXTENSIONS, BadImage, image_header, image_size
 from res2net.images.samples import FileSamples, Sample
 from res2net.images.sources import DataSource
 from res2net.images.splits import WHOLE, DataSettings, choose_splits, hashed_split
-from res2net.tasks.pixels.formats.codings import turned
+from res2net.tasks.pixels.formats.codings import Turning
 from res2net.tasks.pixels.formats.images import size_fault
 from res2net.tasks.roads.graph import RoadGraph, graph_of_mask
 
@@ -120,7 +120,7 @@ def read_mask(path: Path, image: Image.Image, orientation: int) -> NDArray[np.bo
     mask, own = read_turned(path)
     size = image.height, image.width
     check_size(path, (mask.height, mask.width), size, orientation)
-    return turned(np.asarray(mask).max(-1) > 0, orientation if own == 1 else 1, size)
+    return Turning().apply(np.asarray(mask).max(-1) > 0, 1, orientation if own == 1 else 1, size)
 
 
 def check_size(path: Path, found: tuple[int, int], size: tuple[int, int], orientation: int) -> None:

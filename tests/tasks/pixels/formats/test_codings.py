@@ -5,8 +5,12 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from conftest import open_pixels
+from res2net.errors import InputError
 from res2net.images.decode import BadImage
-from res2net.tasks.pixels.formats.codings import DepthMaps, SaliencyMasks, SemanticMaps, turned
+from res2net.images.faults import AnnotationReport
+from res2net.images.sources import open_source
+from res2net.tasks.pixels.formats.codings import DepthMaps, SaliencyMasks, SemanticMaps, masks_of, turned
+from res2net.tasks.pixels.formats.open import read_pixels
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "I;16", "1"])
@@ -37,7 +41,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, kind):
     for name, content in (("text.png", b"text"), ("empty.png", b""), ("text.npy", b"text"), ("none.png", None)):
         if content is not None:
             (tmp_path / name).write_bytes(content)
-        for use in (kind.read, kind.size):
+        for use in (kind.read, kind.header):
             with pytest.raises(BadImage) as caught:
                 use(str(tmp_path / name))
             assert "\n" not in str(caught.value)
@@ -45,8 +49,13 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, kind):
 
 def test_classes_are_not_read_from_files_with_loss_or_colours(tmp_path):
     Image.new("L", (4, 3)).save(tmp_path / "a.jpg")
-    Image.new("RGB", (4, 3)).save(tmp_path / "b.png")
-    for name, said in (("a.jpg", "without loss"), ("b.png", "a mask has one channel")):
+    Image.new("RGB", (4, 3), "red").save(tmp_path / "b.png")
+    Image.new("LA", (4, 3)).save(tmp_path / "c.png")
+    for name, said in (
+        ("a.jpg", "without loss"),
+        ("b.png", r"its pixels are colours: list these .* in labelmap\.txt"),
+        ("c.png", "some of its pixels are transparent"),
+    ):
         with pytest.raises(BadImage, match=said):
             SemanticMaps({0: 0}).read(str(tmp_path / name))
 
@@ -114,7 +123,7 @@ def test_a_map_turns_as_pillow_turns_its_image(orientation):
     image = Image.fromarray(values)
     image.getexif()[ExifTags.Base.Orientation] = orientation
     expected = np.asarray(ImageOps.exif_transpose(image))
-    assert np.array_equal(turned(values, orientation, expected.shape), expected)
+    assert np.array_equal(turned(values, orientation), expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -132,7 +141,7 @@ def test_a_image_and_its_map_stay_together(tmp_path, orientation):
 
 
 def test_a_map_that_was_made_upright_is_not_turned_again(tmp_path):
-    values = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    values = (np.arange(12, dtype=np.uint8) % 5).reshape(3, 4)
     for stem in ("a", "b"):
         for folder in ("images", "masks"):
             (tmp_path / folder).mkdir(exist_ok=True)
@@ -140,3 +149,119 @@ def test_a_map_that_was_made_upright_is_not_turned_again(tmp_path):
         Image.fromarray(np.ascontiguousarray(np.rot90(values, -1))).save(tmp_path / "masks" / f"{stem}.png")
     image, target = open_pixels(tmp_path, "semantic")[0][0]
     assert np.array_equal(np.asarray(image)[..., 0], target["semantic"])
+
+
+def turned_pair(root, stem, values, orientation, *, upright, own=1):
+    """An image that EXIF turns, with the map of its pixels as they are stored, or as they are seen."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(exist_ok=True, parents=True)
+    stored = Image.fromarray(values)
+    Image.fromarray(values * 60).save(root / "images" / f"{stem}.png", exif=exif(orientation))
+    stored.getexif()[ExifTags.Base.Orientation] = orientation
+    made = ImageOps.exif_transpose(stored) if upright else Image.fromarray(values)
+    made.save(root / "masks" / f"{stem}.png", **({} if own == 1 else {"exif": exif(own)}))
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("upright", [False, True])
+def test_maps_of_turned_images_have_the_stored_or_the_upright_size(tmp_path, orientation, upright):
+    """A map that fits both ways is taken as the one of an image whose quarter turn tells."""
+    values = (np.arange(12, dtype=np.uint8) % 5).reshape(3, 4)
+    turned_pair(tmp_path, "a", values, orientation, upright=upright)
+    turned_pair(tmp_path, "tells", values, 6, upright=upright)
+    source = open_source(tmp_path, labels=("semantic",), reader=read_pixels)
+    for samples in (source.train, source.val):
+        image, target = samples[0]
+        assert np.array_equal(np.asarray(image)[..., 0] // 60, target["semantic"])
+    said = "they are taken as upright" if upright else "they are turned along, as those are whose size tells"
+    assert [said in note for note in source.notes] == ([True] if orientation < 5 else [])
+
+
+def test_a_map_that_fits_both_ways_is_told(tmp_path):
+    for stem, orientation in (("a", 3), ("b", 1), ("c", 2)):
+        turned_pair(tmp_path, stem, np.eye(4, dtype=np.uint8), orientation, upright=False)
+    source = open_source(tmp_path, labels=("semantic",), reader=read_pixels)
+    (note,) = source.notes
+    assert note.startswith("2 images are turned by the EXIF orientation, and their maps would fit turned or not: they ")
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_map_with_an_orientation_of_its_own(tmp_path, orientation):
+    values = (np.arange(12, dtype=np.uint8) % 5).reshape(3, 4)
+    for stem in ("a", "b"):
+        turned_pair(tmp_path, stem, values, orientation, upright=False, own=orientation)
+    source = open_source(tmp_path, labels=("semantic",), reader=read_pixels)
+    image, target = source.train[0]
+    assert np.array_equal(np.asarray(image)[..., 0] // 60, target["semantic"])
+    assert source.notes == []
+
+
+def disc(size=64, levels=(0, 255), smooth=0.0):
+    """A disc `(H, W)` uint8 of the second level, with an edge that is `smooth` pixels wide."""
+    rows, columns = np.indices((size, size)) - size / 2 + 0.5
+    inside = ((size / 3 - np.hypot(rows, columns)) / max(smooth, 1e-9) + 0.5).clip(0, 1)
+    return (levels[0] + inside * (levels[1] - levels[0])).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["smooth", "jpeg", "jpeg of colours", "16 bits", "transparent"])
+def test_masks_with_soft_edges_are_cut_at_half(tmp_path, kind):
+    sharp, soft = disc() > 0, disc(smooth=0.0 if kind.startswith("jpeg") else 4.0)
+    path = tmp_path / ("a.jpg" if kind.startswith("jpeg") else "a.png")
+    image = {
+        "16 bits": lambda: Image.fromarray(soft.astype(np.uint16) * 257),
+        "jpeg of colours": lambda: Image.fromarray(np.stack([soft, soft * 0, soft * 0], -1)),
+        "transparent": lambda: Image.fromarray(np.dstack([np.full((64, 64, 3), 255, np.uint8), soft])),
+    }.get(kind, lambda: Image.fromarray(soft))()
+    image.save(path, **({"quality": 60} if path.suffix == ".jpg" else {}))
+    report = AnnotationReport(tmp_path)
+    found = masks_of([str(path)], report, "salient").read(str(path))
+    assert (found != sharp).mean() < 0.01
+    assert report.remarks == [
+        "1 of 1 masks have values between black and white, as soft edges and JPEG make them: "
+        "pixels above half of white are salient."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "note"),
+    [((0, 1), []), ((0, 255), []), ((0, 100), ["The masks have the values 0, 100: pixels of 100 are salient."])],
+)
+def test_masks_of_two_values(tmp_path, levels, note):
+    Image.fromarray(disc(levels=levels)).save(tmp_path / "a.png")
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "none.png")
+    report = AnnotationReport(tmp_path)
+    masks = masks_of([str(tmp_path / "a.png"), str(tmp_path / "none.png")], report, "salient")
+    assert np.array_equal(masks.read(str(tmp_path / "a.png")), disc() > 0)
+    assert not masks.read(str(tmp_path / "none.png")).any()
+    assert report.remarks == note
+
+
+def test_masks_without_white_have_several_meanings(tmp_path):
+    Image.fromarray(np.array([[0, 1, 2, 3]], np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="have the values 0, 1, 2, 3, of which none is white: save them as 0 and 255"):
+        masks_of([str(tmp_path / "a.png")], AnnotationReport(tmp_path), "salient")
+
+
+def test_flat_colours_are_salient_however_dark(tmp_path):
+    Image.fromarray(np.array([[[0, 0, 0], [64, 0, 0], [0, 0, 128], [9, 9, 40]]], np.uint8)).save(tmp_path / "a.png")
+    assert SaliencyMasks().read(str(tmp_path / "a.png")).tolist() == [[False, True, True, True]]
+
+
+def test_a_palette_whose_first_colour_is_the_object(tmp_path):
+    image = Image.fromarray(np.array([[0, 1, 2]], dtype=np.uint8))
+    image.putpalette([200, 0, 0, 0, 0, 0, 0, 128, 0])
+    image.save(tmp_path / "a.png")
+    assert SaliencyMasks().read(str(tmp_path / "a.png")).tolist() == [[True, False, True]]
+
+
+def test_colours_and_transparency_that_disagree(tmp_path):
+    mask = disc()
+    Image.fromarray(np.dstack([mask, mask, mask, mask[::-1] // 2 + np.roll(mask, 9) // 2])).save(tmp_path / "a.png")
+    with pytest.raises(BadImage, match="its colours and its transparency are different masks"):
+        SaliencyMasks().read(str(tmp_path / "a.png"))
+
+
+def test_inverse_depth(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[0.5, 0, 4]], np.float32))
+    assert DepthMaps(1, inverse=True).read(str(tmp_path / "a.npy")).tolist() == [[2.0, 0.0, 0.25]]
+    assert DepthMaps(2, inverse=True).read(str(tmp_path / "a.npy")).tolist() == [[4.0, 0.0, 0.5]]

@@ -112,7 +112,6 @@ def test_lists_of_classes(write_folders, labels, name, text, names, indices):
         ('{"x": "sky"}', "lists no classes"),
         ("[1, 2]", "lists no classes"),
         ('{"classes": ["a", "b"], "unlabelled": [-1]}', "lists no classes"),
-        ('["cat", "cat"]', "Two classes of pixels have the name 'cat'"),
         (json.dumps([str(number) for number in range(256)]), "There are 256 classes of pixels, and at most 255"),
     ],
 )
@@ -233,9 +232,9 @@ FAULTS = [
     (spoil_size, "wrong size", "it has 30 x 40 pixels, and its image has 40 x 30"),
     (spoil_label, "label outside", "its label 77 is no class, of which the numbers are 0 to 2, and 255 is unlabelled"),
     (
-        lambda root: Image.new("RGB", (40, 30)).save(root / "masks" / "b.png"),
+        lambda root: Image.new("RGBA", (40, 30)).save(root / "masks" / "b.png"),
         "bad mask",
-        "a mask has one channel, and this has several",
+        "some of its pixels are transparent",
     ),
 ]
 

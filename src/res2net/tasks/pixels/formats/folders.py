@@ -17,8 +17,8 @@ from res2net.files import subfolders, walk
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
 from res2net.images.text import read_json, read_lines
-from res2net.tasks.pixels.formats.classes import find_class_file, found_classes, read_classes
-from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SaliencyMasks, SemanticMaps
+from res2net.tasks.pixels.formats.classes import find_class_file, found_classes, read_classes, with_greys
+from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SemanticMaps, Turning, masks_of
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
 
 _SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test", "testing")}
@@ -30,7 +30,7 @@ _IMAGE_ENDINGS = ("-image", "-images", "_image")
 _MAPS = {
     "semantic": (
         *("masks", "mask", "annotations", "annotation", "labels", "label", "gt", "semantic", "segmentation"),
-        "segmentationclass",
+        *("segmentationclass", "segmentationclasspng"),
     ),
     "saliency": (
         *("masks", "mask", "gt", "gts", "ground_truth_mask", "groundtruth", "ground_truth", "saliency", "annotations"),
@@ -137,46 +137,64 @@ def _pairs(root: Path, label: str, report: AnnotationReport) -> list[list[Pair]]
     return [listed_pairs(files[0], pairs, report) for files in lists] if all(lists) else [pairs]
 
 
+def maps_of(root: Path, label: str) -> list[str]:
+    """The label maps of all images of a data set of folders, whatever is in them."""
+    return [labels for split in _pairs(root, label, AnnotationReport(root)) for _, labels in split]
+
+
 def read_semantic(root: Path, report: AnnotationReport) -> list[PixelFiles]:
     """Images with class maps; the names of the classes come from one of `CLASS_FILES`, or are their numbers.
 
     In ADE20K's folders (`images/training` and `annotations/training`) without such a file, 0 is unlabelled.
     """
     pairs = _pairs(root, "semantic", report)
+    maps = [labels for split in pairs for _, labels in split]
     file = find_class_file(root)
     if file is None:
         ade = all((root / folder / "training").is_dir() for folder in ("images", "annotations"))
-        classes = found_classes((labels for split in pairs for _, labels in split), zero_is_unlabelled=ade)
+        classes = found_classes(maps, zero_is_unlabelled=ade)
     else:
-        classes = read_classes(file)
-    return _files(root, "semantic", classes.names, pairs, SemanticMaps(classes.index_of))
+        classes = with_greys(read_classes(file), maps)
+    report.remark(classes.note)
+    return _files(root, "semantic", classes.names, pairs, SemanticMaps(classes.index_of, classes.index_of_colour))
 
 
 def read_saliency(root: Path, report: AnnotationReport) -> list[PixelFiles]:
     """Images with masks of salient objects."""
-    return _files(root, "saliency", ("salient",), _pairs(root, "saliency", report), SaliencyMasks())
+    pairs = _pairs(root, "saliency", report)
+    masks = masks_of([labels for split in pairs for _, labels in split], report, "salient")
+    return _files(root, "saliency", ("salient",), pairs, masks)
 
 
 def read_depth(root: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Images with depth maps; `depth.json` may contain the `scale`, the value that corresponds to one metre."""
-    return _files(root, "depth", ("depth",), _pairs(root, "depth", report), DepthMaps(_scale(root / "depth.json")))
+    """Images with depth maps.
+
+    `depth.json` may contain the `scale`, the value that corresponds to one metre, and `"inverse": true` for maps of
+    inverse depth.
+    """
+    return _files(root, "depth", ("depth",), _pairs(root, "depth", report), _depth_maps(root / "depth.json"))
 
 
-def _scale(file: Path) -> float | None:
+def _depth_maps(file: Path) -> DepthMaps:
     if not file.is_file():
-        return None
+        return DepthMaps()
     content = read_json(file)
-    scale = content.get("scale") if isinstance(content, dict) else None
+    scale, inverse = (
+        (content.get("scale"), content.get("inverse", False)) if isinstance(content, dict) else (None, False)
+    )
     if isinstance(scale, int | float) and not isinstance(scale, bool) and math.isfinite(scale) and scale > 0:
-        return float(scale)
+        if not isinstance(inverse, bool):
+            raise InputError(f"{file} has the inverse {inverse!r}: write true for maps of inverse depth, else false.")
+        return DepthMaps(float(scale), inverse=inverse)
     raise InputError(f'{file} has no scale above 0: write {{"scale": 1000}} where 1000 in a map is a metre.')
 
 
 def _files(
     root: Path, label: str, names: Sequence[str], splits: Sequence[Sequence[Pair]], coding: Coding
 ) -> list[PixelFiles]:
+    turning = Turning()
     return [
-        PixelFiles(f"{root} {split}".strip(), label, names, pairs, coding)
+        PixelFiles(f"{root} {split}".strip(), label, names, pairs, coding, turning)
         for split, pairs in zip(("train", "val") if len(splits) == 2 else ("",), splits, strict=True)
     ]
 

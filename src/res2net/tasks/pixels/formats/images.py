@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from res2net.images.decode import BadImage, image_header, read_turned
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED, Origin, Sample
-from res2net.tasks.pixels.formats.codings import Coding, turned
+from res2net.tasks.pixels.formats.codings import Coding, Turning
 
 Pair = tuple[str, str]
 """The path of an image, and that of its label map."""
@@ -34,6 +34,8 @@ class PixelFiles:
     pairs: Sequence[Pair]
     coding: Coding
     """Reads the label maps."""
+    turning: Turning = field(default_factory=Turning)
+    """How the maps of images that EXIF turns are turned; shared by the splits of a data set."""
 
 
 class PixelImages(Dataset[Sample]):
@@ -64,7 +66,8 @@ class PixelImages(Dataset[Sample]):
         path, map_path = self.files.pairs[self.chosen[index]]
         image, orientation = read_turned(path)
         size = (image.height, image.width)
-        labels = turned(self.files.coding.read(map_path), orientation, size)
+        coding = self.files.coding
+        labels = self.files.turning.apply(coding.read(map_path), coding.header(map_path)[1], orientation, size)
         if labels.shape != size:
             raise BadImage.at(map_path, size_fault((labels.shape[0], labels.shape[1]), size))
         return image, {self.label: tv_tensors.Mask(torch.from_numpy(np.ascontiguousarray(labels)))}
@@ -155,16 +158,16 @@ def good_images(
                 report.add("unreadable image", path, error.reason)
             continue
         try:
-            height, width = files.coding.size(labels)
+            header = files.coding.header(labels)
         except BadImage as error:
             report.add("unreadable file", labels, error.reason)
             continue
-        if (height, width) != size and (orientation < 5 or (width, height) != size):
-            report.add("wrong size", labels, size_fault((height, width), size))
+        if not files.turning.add(size, orientation, header):
+            report.add("wrong size", labels, size_fault(header[0], size))
             continue
         if index in to_read:
             try:
-                survey.count(files, turned(files.coding.read(labels), orientation, size))
+                survey.count(files, files.coding.read(labels))
             except BadImage as error:
                 report.add("label outside" if "is no class" in error.reason else "bad mask", labels, error.reason)
                 continue

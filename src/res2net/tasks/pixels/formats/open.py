@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,25 @@ from res2net.images.samples import evenly_spaced
 from res2net.images.sources import DataSource
 from res2net.images.splits import DataSettings, choose_splits, hashed_split
 from res2net.registry import Registry
-from res2net.tasks.objects.formats.masks import read_ids
 from res2net.tasks.pixels.formats.classes import find_class_file
-from res2net.tasks.pixels.formats.folders import has_folders, read_depth, read_saliency, read_semantic, unpaired
+from res2net.tasks.pixels.formats.codings import DepthMaps
+from res2net.tasks.pixels.formats.folders import (
+    has_folders,
+    maps_of,
+    read_depth,
+    read_saliency,
+    read_semantic,
+    unpaired,
+)
 from res2net.tasks.pixels.formats.images import PixelFiles, PixelImages, PixelSurvey, good_images
 from res2net.tasks.pixels.formats.published import PUBLISHED
+from res2net.tasks.pixels.formats.rasters import distinct, has_soft_edges, read_raster
 
 SURVEYED = 2000
 """Maximum number of label maps per split whose pixels are checked before a run, spread evenly over the data set."""
+
+SHORTEST_MEAN, LONGEST_MEAN = 0.1, 1000.0
+"""Mean distances in metres outside of which the unit of depth maps is not the assumed one."""
 
 _FOLDERS = {"semantic": "images and masks", "saliency": "images and masks", "depth": "images and depth"}
 _EMPTY = {
@@ -74,8 +85,8 @@ def likely_pixel_formats(path: Path) -> list[str]:
     found = find_pixel_formats(path)
     if not {"semantic_folders", "saliency_folders"} <= set(found):
         return found
-    splits = PIXEL_FORMATS["saliency_folders"].read(path, AnnotationReport(path))
-    maps = [files.pairs[index][1] for files in splits for index in evenly_spaced(len(files.pairs), 20)]
+    masks = maps_of(path, "saliency")
+    maps = [masks[index] for index in evenly_spaced(len(masks), 20)]
     are_class_maps = find_class_file(path) is not None or any(map(_has_classes, maps))
     found.remove("saliency_folders" if are_class_maps else "semantic_folders")
     return found
@@ -83,10 +94,16 @@ def likely_pixel_formats(path: Path) -> list[str]:
 
 def _has_classes(path: str) -> bool:
     try:
-        numbers = set(np.unique(read_ids(path, rgb=False)).tolist())
+        raster = read_raster(path)
     except BadImage:
         return False
-    return not (numbers <= {0, 1} or numbers <= {0, 255})
+    if raster.alpha is not None:
+        return False
+    if raster.numbers is None:
+        return True
+    numbers = set(distinct(raster.numbers))
+    black_and_white = np.isin(raster.numbers, (0, 255)).mean() > 0.9 and has_soft_edges(raster.numbers, 2)
+    return not (numbers <= {0, 1} or numbers <= {0, 255} or black_and_white)
 
 
 def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
@@ -112,6 +129,7 @@ def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> 
         good = good_images(files, report, survey, indices, keep_unreadable=settings.bad_images == "skip")
         parts[name] = PixelImages(files, good), survey
     report.enforce(settings.bad_annotations)
+    remark_on([images.files for images, _ in parts.values()], [survey for _, survey in parts.values()], report)
     for images, survey in parts.values():
         _check_usable(images, survey)
 
@@ -120,7 +138,27 @@ def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> 
         return hashed_split(keys, settings.val_fraction, settings.seed)
 
     train, val, about = choice.arrange({name: images for name, (images, _) in parts.items()}, halve)
-    return DataSource(path.absolute().name, train, val, val.class_names, val_about=about)
+    return DataSource(path.absolute().name, train, val, val.class_names, val_about=about, notes=report.remarks)
+
+
+def remark_on(splits: Sequence[PixelFiles], surveys: Sequence[PixelSurvey], report: AnnotationReport) -> None:
+    """Add to the report what was assumed of all splits together, once their files are surveyed."""
+    files = splits[0]
+    report.remark(files.turning.note("their maps"))
+    if not isinstance(files.coding, DepthMaps) or files.coding.scale is not None:
+        return
+    nearest, farthest = min(one.nearest for one in surveys), max(one.farthest for one in surveys)
+    known = sum(int(one.classes.sum()) for one in surveys)
+    mean = sum(one.metres for one in surveys) / max(known, 1)
+    assumed = "whole numbers in the depth maps are taken as millimetres, others as metres"
+    span = f"distances lie between {nearest:.3g} and {farthest:.3g} m (mean {mean:.3g} m)"
+    if known and not SHORTEST_MEAN <= mean <= LONGEST_MEAN:
+        raise InputError(
+            f"Without depth.json {assumed}, so that {span} in {report.path}, which are hardly right: state in "
+            'depth.json which value is a metre, as {"scale": 1000}, and for inverse depth also "inverse": true.'
+        )
+    if known:
+        report.remark(f"Without depth.json {assumed}: {span}.")
 
 
 def read_pixel_splits(path: Path, format_name: str, report: AnnotationReport) -> list[PixelFiles]:
