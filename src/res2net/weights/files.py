@@ -6,9 +6,7 @@ import contextlib
 import errno
 import json
 import os
-import re
 import secrets
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,20 +14,24 @@ from typing import Any, BinaryIO
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from res2net.errors import InputError, nearest
+from res2net.weights.metadata import DIGEST_KEY, METADATA_KEY, check_digest, check_metadata, digest, fitting_metadata
 from res2net.weights.pickles import RefusedError, read_pickle
+from res2net.weights.torch_files import Other, StoredTensor, TorchFile
 
-METADATA_KEY = "res2net"
-"""The key in the header of a safetensors file under which our metadata is stored as JSON."""
 # Keys under which training programs store the tensors; averaged weights come first, as in timm.
 ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model", "params", "weights")
 # Prefixes that wrappers add to all names: data parallel training, compilation, Lightning modules.
 PREFIXES = ("module.", "_orig_mod.", "task.", "model.", "net.", "network.")
 # The first bytes of files of torch 1.6 and later, and of earlier ones; other pickles are of other programs.
 TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
+
+
+DEEPEST_ENTRY = 4
+"""How deep the tensors may lie inside of these keys."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,21 @@ class Checkpoint:
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a safetensors file, a file of `torch.save`, or a pickle of NumPy arrays such as `.pdparams`.
 
-    The content, not the suffix, determines the format. No code from the file is ever run.
+    The content, not the suffix, determines the format. No code from the file is ever run, and reading takes no more
+    memory than a few times the size of the file. The SHA-256 of the content, which `save` writes, is verified.
 
     The state dict is taken out of the containers of training programs, and prefixes that all its names share are
     removed; files of `save` come back exactly. The metadata is that of `save`, or the plain values (`epoch`, `arch`,
     ...) that a training program stored beside the tensors.
 
     Raises:
-        InputError: the file is missing, damaged, incomplete, not a checkpoint, or contains more than tensors.
+        InputError: the file is missing, damaged, incomplete, not a checkpoint, or contains more than tensors; or its
+            metadata is not of the types that `save` writes.
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"{path} is a device or a pipe: give a file.")
         with path.open("rb") as file:
             start = file.read(16)
     except IsADirectoryError as error:
@@ -78,25 +84,28 @@ def _read_safetensors(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # besides its own errors, those of torch for types of numbers that it lacks
         raise _unreadable(path) from error
     if not tensors:
         raise InputError(f"{path} contains no tensors: give a file with the weights of a network.")
+    check_digest(path, tensors, header)
     if METADATA_KEY in header:
-        return Checkpoint(tensors, _json_object(header[METADATA_KEY]), path)
+        metadata = _json_object(header[METADATA_KEY])
+        check_metadata(path, metadata)
+        return Checkpoint(tensors, metadata, path)
     return Checkpoint(_without_prefixes(tensors), {}, path)
 
 
 def _read_torch(path: Path) -> Checkpoint:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they concern the author of the file, not its reader
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types of exception for damaged files
-        if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise _refused(path, refused[1]) from error
+        with TorchFile(path) as file:
+            return _checkpoint(path, file.content)
+    except InputError:
+        raise
+    except RefusedError as error:
+        raise _refused(path, str(error)) from error
+    except Exception as error:  # a damaged file can raise anything
         raise _unreadable(path) from error
-    return _checkpoint(path, content)
 
 
 def _read_pickle(path: Path) -> Checkpoint:
@@ -112,26 +121,27 @@ def _read_pickle(path: Path) -> Checkpoint:
 def _checkpoint(path: Path, content: object) -> Checkpoint:
     metadata = {}
     if isinstance(content, dict):
-        metadata = {name: value for name, value in content.items() if isinstance(value, str | int | float)}
+        plain = {k: v for k, v in dict.items(content) if isinstance(k, str) and isinstance(v, str | int | float)}
+        metadata = fitting_metadata(plain)
     return Checkpoint(_without_prefixes(_tensors(path, content)), metadata, path)
 
 
 def _tensors(path: Path, content: object) -> dict[str, Tensor]:
     """The state dict within the content of a file."""
-    while isinstance(content, dict):
-        inner = next((content[name] for name in ENTRIES if isinstance(content.get(name), dict)), None)
-        if inner is None:
-            break
-        content = inner
+    for _ in range(DEEPEST_ENTRY):
+        inner = [content.get(name) for name in ENTRIES] if isinstance(content, dict) else []
+        content = next((value for value in inner if isinstance(value, dict)), content)
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path} contains no named tensors: give a file with the state_dict() of a network.")
-    for name, value in content.items():
-        if not isinstance(value, Tensor) or not isinstance(name, str):
+    tensors = {}
+    for name, value in dict.items(content):
+        if not isinstance(value, Tensor | StoredTensor) or not isinstance(name, str):
+            kind = value.kind if isinstance(value, Other) else type(value).__name__.removeprefix("Stored")
             raise InputError(
-                f"{path} contains {type(value).__name__} {name!r} among its tensors: save only the network's "
-                "state_dict()."
+                f"{path} contains {kind} {repr(name)[:80]} among its tensors: save only the network's state_dict()."
             )
-    return {name: value.detach() for name, value in content.items()}
+        tensors[name] = value.read() if isinstance(value, StoredTensor) else value.detach()
+    return tensors
 
 
 def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -172,7 +182,7 @@ def _similar_file(path: Path) -> str:
 def save(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> None:
     """Write a safetensors file with `metadata`, which must be representable in JSON, in its header.
 
-    The file is written whole or not at all: after any failure the previous file of that name is unchanged. Tensors that
+    The header also holds the SHA-256 of tensors and metadata, which `read_checkpoint` verifies. The file is written whole or not at all: after any failure the previous file of that name is unchanged. Tensors that
     share memory are written as separate copies.
 
     Raises:
@@ -182,6 +192,7 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
     copies = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
+    header[DIGEST_KEY] = digest(copies, header)
     atomic_write(path, safetensors.torch.save(copies, header))
 
 
