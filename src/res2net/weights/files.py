@@ -18,6 +18,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from res2net.errors import InputError, nearest
+from res2net.files import check_regular
 from res2net.weights.metadata import DIGEST_KEY, METADATA_KEY, check_digest, check_metadata, digest, fitting_metadata
 from res2net.weights.pickles import RefusedError, read_pickle
 from res2net.weights.torch_files import Other, StoredTensor, TorchFile
@@ -60,8 +61,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise InputError(f"{path} is a device or a pipe: give a file.")
+        check_regular(path)
         with path.open("rb") as file:
             start = file.read(16)
     except IsADirectoryError as error:
@@ -69,7 +69,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}: {_similar_file(path)}") from error
     except OSError as error:
-        raise InputError(f"Cannot read {path} ({error.strerror}): check its permissions.") from error
+        advice = "check its permissions" if error.errno in (errno.EACCES, errno.EPERM) else "give a checkpoint file"
+        raise InputError(f"Cannot read {path} ({error.strerror}): {advice}.") from error
     if not start:
         raise InputError(f"{path} is empty: download or save it again.")
     if path.suffix == ".safetensors" or start[8:9] == b"{":

@@ -51,7 +51,7 @@ def load(
 ) -> LoadReport:
     """Copy a checkpoint of any known format into a network, in place. After an error the network is unchanged.
 
-    Only counters of batches (`num_batches_tracked`) may be missing, as in files from before torch 0.4.1.
+    All tensors are checked before the first one is copied: names, shapes, and that each holds plain numbers. Only counters of batches (`num_batches_tracked`) may be missing, as in files from before torch 0.4.1.
 
     Args:
         model: the network.
@@ -64,9 +64,10 @@ def load(
         InputError: the format is unknown, or the checkpoint is of another network.
     """
     expected = model.state_dict()
+    where = f"The checkpoint {checkpoint.path}" if checkpoint.path else "The checkpoint"
+    check_plain(where, checkpoint.tensors)
     native = to_native(checkpoint.tensors, expected)
     given = native.tensors
-    where = f"The checkpoint {checkpoint.path}" if checkpoint.path else "The checkpoint"
     problems: list[str] = []
     adapted: list[str] = []
     kept: list[str] = []
@@ -106,6 +107,25 @@ def load(
             expected[name].copy_(tensor)
     loaded = tuple(name for name in given if name not in adapted)
     return LoadReport(native.format, loaded, tuple(adapted), tuple(kept), tuple(dropped))
+
+
+def check_plain(where: str, tensors: Mapping[str, object]) -> None:
+    """Raise `InputError` unless all of these are tensors of numbers that can be copied.
+
+    `where` is what holds them, and begins the sentence.
+    """
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            kind = f"{type(tensor).__name__} in place of a tensor"
+        elif tensor.is_meta:
+            kind = "a tensor without values, on the meta device"
+        elif tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
+            kind = f"a {'quantized' if tensor.is_quantized else 'sparse' if tensor.is_sparse else 'special'} tensor"
+        elif tensor.is_complex():
+            kind = "a tensor of complex numbers"
+        else:
+            continue
+        raise InputError(f"{where} holds {kind} under {name!r}: give a state_dict of dense tensors, which have values.")
 
 
 def adapt_channels(weight: Tensor, channels: int, *, zeros: bool = False) -> Tensor:
@@ -198,7 +218,9 @@ def _check_same_network(
     differences = [f"{len(names)} {what} (such as {names[0]})" for names, what in found if names]
     if differences:
         named = checkpoint.metadata.get("model") or checkpoint.metadata.get("arch")
-        hint = f"its metadata names {named!r}: create that" if named else "create the model that it was saved from"
+        hint = "create the model that it was saved from"
+        if isinstance(named, str) and named:
+            hint = f"its metadata names {named[:80]!r}: create that"
         raise InputError(f"{where} is of another model: of its tensors {', '.join(differences)}; {hint}.")
 
 
