@@ -193,7 +193,7 @@ def test_a_file_that_does_not_say_so_is_refused_by_its_tensors(saved, tmp_path):
         create_model("resnet26", tmp_path / "model.pth", **TINY)
 
 
-@pytest.mark.parametrize("metadata", [{}, {"model": 7}])
+@pytest.mark.parametrize("metadata", [{}, {"arch": "vit_base"}, {"epoch": 3}])
 def test_a_file_that_names_no_model(tmp_path, metadata):
     model = create_model("res2net20_26w_4s_tiny", num_classes=4)
     path = tmp_path / "model.safetensors"
@@ -252,10 +252,9 @@ def test_the_graph_that_a_file_tells_is_the_one_that_is_built(tmp_path, metadata
         create_model(NAME, path, **TINY, graph=other)
 
 
-@pytest.mark.parametrize("graph", [7, ["paddle"], "keras", None])
-def test_what_others_call_a_graph_is_none(tmp_path, graph):
+def test_what_others_call_a_graph_is_none(tmp_path):
     path = tmp_path / "model.safetensors"
-    save(path, tiny().state_dict(), {"graph": graph})
+    save(path, tiny().state_dict(), {"graph": "keras"})
     assert "graph" not in create_model(NAME, path, **TINY).variant_options
 
 
@@ -307,7 +306,7 @@ def test_a_folder_may_have_the_name_of_a_tag(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"There is no file .*fetched\.pth"):
         find_checkpoint("res2net50_26w_4s", "in1k", download=lambda record: tmp_path / record.tag / "fetched.pth")
-    with pytest.raises(InputError, match=r"^.*in1k is a folder: give the checkpoint file in it\.$"):
+    with pytest.raises(InputError, match=r"in1k is a folder without best\.safetensors: give a checkpoint"):
         find_checkpoint("res2net50_26w_4s", tmp_path / "in1k")
     (tmp_path / "mine").mkdir()
     with pytest.raises(InputError, match=r"^mine is a folder: give the checkpoint file in it\.$"):

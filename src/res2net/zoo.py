@@ -12,7 +12,7 @@ import torch
 
 from res2net.backbones.base import Backbone
 from res2net.backbones.graphs import GRAPHS
-from res2net.backbones.registry import build, variant, variant_names
+from res2net.backbones.registry import ALIASES, build, model_name, variant, variant_names
 from res2net.errors import InputError, check_options
 from res2net.options import type_advice
 from res2net.weights import (
@@ -20,6 +20,7 @@ from res2net.weights import (
     Preprocessing,
     WeightRecord,
     check_usable,
+    checkpoint_from,
     describe,
     fetch,
     find_record,
@@ -30,6 +31,23 @@ from res2net.weights import (
 from res2net.weights.formats import FORMATS, to_native
 
 
+TIMM_OPTIONS = {
+    "pretrained": 'give weights="in1k" for those of the authors (`res2net models` lists all tags), or leave it out',
+    "pretrained_cfg": "give weights= with a tag or a file",
+    "pretrained_cfg_overlay": "give weights= with a file",
+    "in_chans": "it is in_channels here",
+    "drop_rate": "it is dropout here",
+    "features_only": "call `model.features(images)`, which returns the maps of all stages",
+    "out_indices": "call `model.features(images)` and choose among its maps",
+    "global_pool": "give num_classes=0 for the last maps, or use `res2net.adapters.timm`",
+    "scriptable": "leave it out: all models can be scripted",
+    "exportable": "leave it out: all models can be exported",
+}
+"""What to give in place of options of `timm.create_model`."""
+LARGE_CLASSIFIER = 10_000_000
+"""Weights that a network may have beyond its checkpoint's, such as those of a new classifier."""
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the models that `create_model` can build and that match a shell-style pattern such as `"res2net50*"`."""
     return variant_names(pattern)
@@ -37,7 +55,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def create_model(
     name: str,
-    weights: str | Path | Checkpoint | None = None,
+    weights: str | Path | Checkpoint | Mapping[str, Any] | None = None,
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,
@@ -49,10 +67,13 @@ def create_model(
     """Build a model, optionally with published weights or those of a file.
 
     Args:
-        name: one of `list_models()`.
+        name: one of `list_models()`, or the name that the authors, MMPretrain or PaddleClas give to one of these, such
+            as "res2net50_v1b_26w_4s".
         weights: a tag such as "in1k" (the authors' ImageNet weights, which are downloaded once and whose licence is
             printed); a checkpoint file of a known format (`res2net.weights.FORMATS`), safetensors, `.pth` or
-            `.pdparams`; or the result of `find_checkpoint`. The model is built with the graph that the weights need.
+            `.pdparams`; the folder of a run; a state dict; or the result of `find_checkpoint`. Of a detector or
+            another network around a backbone, the backbone is taken. The model is built with the graph that the
+            weights need.
         num_classes: number of classes of the classifier, 0 for no classifier; by default that of the weights, or the
             model's own.
         in_channels: number of channels of the image; by default that of the weights, or the model's own.
@@ -69,15 +90,21 @@ def create_model(
     Raises:
         InputError: a name, option or weight is unknown (the message names the nearest), or the weights do not fit.
     """
+    name = model_name(name)
+    if "checkpoint_path" in options:  # as in timm
+        given, weights = weights, options.pop("checkpoint_path") or weights
+        if given is not None and given != weights:
+            raise InputError(f"checkpoint_path and weights are both given ({weights}, {given}): leave one out.")
     asked = {"num_classes": num_classes, "in_channels": in_channels, "output_stride": output_stride}
     options |= {option: value for option, value in asked.items() if value is not None}
     check_model_options(name, options)
     if weights is None:
         return build(name, **options)
+    if isinstance(weights, Mapping):
+        weights = checkpoint_from(weights)
     checkpoint = weights if isinstance(weights, Checkpoint) else find_checkpoint(name, weights)
-    # In files of other programs these entries can mean something else.
-    saved_name, own_options = (checkpoint.metadata.get(entry) for entry in ("model", "options"))
-    if saved_name != name and saved_name in variant_names():
+    saved_name, own_options = saved_model(checkpoint), checkpoint.metadata.get("options")
+    if saved_name not in (None, name):
         raise InputError(
             f"{checkpoint.path} holds a {saved_name!r}, not a {name!r}: create {saved_name!r}, or load another file."
         )
@@ -99,9 +126,26 @@ def create_model(
         options |= {"graph": needed}
     found_classes, found_channels = describe(native.tensors, template)
     options = {"num_classes": found_classes, "in_channels": found_channels} | options
+    if _weights(template.state_dict()) > 2 * _weights(native.tensors) + LARGE_CLASSIFIER:
+        load(
+            template, checkpoint, adapt_classifier=True, adapt_input=True
+        )  # says what differs, before anything is made
     model = build(name, **options)
     load(model, checkpoint, adapt_classifier=adapt_classifier, adapt_input=adapt_input)
     return model
+
+
+def saved_model(checkpoint: Checkpoint) -> str | None:
+    """The name of the model that a checkpoint states, also under `arch` as many training programs do, if it is ours."""
+    for entry in ("model", "arch"):
+        stated = checkpoint.metadata.get(entry)
+        if isinstance(stated, str) and (stated in variant_names() or stated.lower() in ALIASES):
+            return model_name(stated)
+    return None
+
+
+def _weights(tensors: Mapping[str, torch.Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def check_model_options(name: str, options: Mapping[str, Any], owner: str = "") -> None:
@@ -112,6 +156,9 @@ def check_model_options(name: str, options: Mapping[str, Any], owner: str = "") 
     """
     chosen = variant(name)
     owner = owner or f"Model {name!r}"
+    for option in options:
+        if advice := TIMM_OPTIONS.get(option, "") if option not in chosen.option_names else "":
+            raise InputError(f"{owner} has no option {option!r}, which is timm's: {advice}.")
     check_options(owner, options, chosen.option_names)
     function = chosen.build.__init__ if inspect.isclass(chosen.build) else chosen.build
     hints = typing.get_type_hints(function)
@@ -140,12 +187,14 @@ def load_model(weights: str | Path, name: str | None = None) -> tuple[Backbone, 
 def open_checkpoint(weights: str | Path, name: str | None = None) -> tuple[str, Checkpoint]:
     """The name of the model of a checkpoint, and its content, with arguments and errors as in `load_model`."""
     if name is not None:
-        return name, find_checkpoint(name, weights)
-    if not _is_file(weights):
+        return model_name(name), find_checkpoint(name, weights)
+    if not _is_file(weights) and not Path(weights).is_dir():
         raise InputError(f"{weights} is not a file: to use published weights, give the name of the model as well.")
     checkpoint = read_checkpoint(weights)
-    saved_name = checkpoint.metadata.get("model")
-    if not isinstance(saved_name, str):
+    saved_name = saved_model(checkpoint)
+    if saved_name is None and checkpoint.metadata.get("options") is not None:
+        saved_name = model_name(str(checkpoint.metadata.get("model")))
+    if saved_name is None:
         raise InputError(f"{weights} does not say which model it holds: give the name of the model as well.")
     return saved_name, checkpoint
 
@@ -161,7 +210,7 @@ def find_checkpoint(name: str, weights: str | Path, *, download: Callable[[Weigh
     Raises:
         InputError: there is no such file or tag, or the file cannot be read.
     """
-    variant(name)
+    name = model_name(name)
     if _is_file(weights) or (str(weights) not in {record.tag for record in records(name)} and Path(weights).exists()):
         return read_checkpoint(weights)
     record = find_record(name, str(weights))

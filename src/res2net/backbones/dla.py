@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage
 from res2net.backbones.dilated import DilatedMaxPool
-from res2net.backbones.registry import register
+from res2net.backbones.registry import add_aliases, register
 from res2net.backbones.stages import StageSteps, check_layers, rising, stage_steps
 from res2net.errors import InputError
 from res2net.kernels import SplitOrder
@@ -213,3 +213,4 @@ register(
     "Res2Net-DLA and Res2NeXt-DLA: deep layer aggregation of Res2 blocks (Gao et al., TPAMI 2021)",
     {f"dla60_{name}": options for name, options in _RES2.items()},
 )
+add_aliases({f"{kind}_dla60{size}": f"dla60_{kind}" for kind in _RES2 for size in ("", "_4s")})

@@ -10,7 +10,7 @@ from torch import nn
 
 from res2net.backbones.base import Backbone, Stage, numbered
 from res2net.backbones.graphs import GraphName, choose_graph
-from res2net.backbones.registry import register
+from res2net.backbones.registry import add_aliases, register
 from res2net.backbones.stages import check_layers, rising, stage_steps
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck, shortcut_layers, stem_layers
@@ -267,3 +267,16 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
 }
 for _about, _table in FAMILIES.items():
     register(ResNet, _about, _table)
+# MMPretrain's names, and those of the authors' code, of MMDetection and of PaddleClas where they are not ours in capitals.
+add_aliases({f"res2net{depth}-w{width}-s{scale}": f"res2net{depth}_{width}w_{scale}s" for depth, width, scale in SIZES})
+add_aliases({f"res2net{depth}": f"res2net{depth}_26w_4s" for depth in (50, 101)})
+add_aliases({"res2next50_4s": "res2next50"})
+add_aliases(
+    {
+        f"res2net{depth}_{version}{size}": f"res2net{depth}d"
+        for depth in (50, 101, 152, 200)
+        for version in ("v1b", "v1d", "vd")
+        for size in ("", "_26w_4s")
+    }
+)
+add_aliases({f"resnet{depth}_{version}": f"resnet{depth}d" for depth in (50, 101, 152) for version in ("v1d", "vd")})

@@ -1,12 +1,13 @@
 """Weights of networks: records of published ones, downloads, formats, safe reading, strict loading, atomic writing."""
 
 from res2net.weights.download import cache_folder, fetch
-from res2net.weights.files import Checkpoint, atomic_write, read_checkpoint, save
+from res2net.weights.files import BEST, Checkpoint, atomic_write, checkpoint_from, read_checkpoint, save
 from res2net.weights.formats import FORMATS, SAME_NAMES, Format, Native, from_native, to_native
 from res2net.weights.load import LoadReport, check_usable, describe, inflate, load
 from res2net.weights.records import Preprocessing, WeightRecord, find_record, records
 
 __all__ = [
+    "BEST",
     "FORMATS",
     "SAME_NAMES",
     "Checkpoint",
@@ -18,6 +19,7 @@ __all__ = [
     "atomic_write",
     "cache_folder",
     "check_usable",
+    "checkpoint_from",
     "describe",
     "fetch",
     "find_record",

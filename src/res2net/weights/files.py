@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -31,6 +32,8 @@ PREFIXES = ("module.", "_orig_mod.", "task.", "model.", "net.", "network.")
 TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
 
 
+BEST = "best.safetensors"
+"""The file with the best weights in the folder of a run."""
 DEEPEST_ENTRY = 4
 """How deep the tensors may lie inside of these keys."""
 
@@ -48,7 +51,7 @@ class Checkpoint:
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a safetensors file, a file of `torch.save`, or a pickle of NumPy arrays such as `.pdparams`.
 
-    The content, not the suffix, determines the format. No code from the file is ever run, and reading takes no more
+    The folder of a run stands for its best weights. The content, not the suffix, determines the format. No code from the file is ever run, and reading takes no more
     memory than a few times the size of the file. The SHA-256 of the content, which `save` writes, is verified.
 
     The state dict is taken out of the containers of training programs, and prefixes that all its names share are
@@ -60,12 +63,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             metadata is not of the types that `save` writes.
     """
     path = Path(path)
+    if path.is_dir() and not (path / BEST).exists():
+        raise InputError(f"{path} is a folder without {BEST}: give a checkpoint file, or the folder of a run.")
+    path = path / BEST if path.is_dir() else path
     try:
         check_regular(path)
         with path.open("rb") as file:
             start = file.read(16)
-    except IsADirectoryError as error:
-        raise InputError(f"{path} is a folder: give the checkpoint file in it.") from error
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}: {_similar_file(path)}") from error
     except OSError as error:
@@ -119,21 +123,30 @@ def _read_pickle(path: Path) -> Checkpoint:
     return _checkpoint(path, content)
 
 
-def _checkpoint(path: Path, content: object) -> Checkpoint:
+def checkpoint_from(state_dict: Mapping[str, Any]) -> Checkpoint:
+    """Make a checkpoint of a state dict in memory, with the containers and prefixes of training programs removed.
+
+    Raises:
+        InputError: something else than tensors is among the tensors.
+    """
+    return dataclasses.replace(_checkpoint("The state dict", state_dict), path=None)
+
+
+def _checkpoint(path: Path | str, content: object) -> Checkpoint:
     metadata = {}
     if isinstance(content, dict):
         plain = {k: v for k, v in dict.items(content) if isinstance(k, str) and isinstance(v, str | int | float)}
         metadata = fitting_metadata(plain)
-    return Checkpoint(_without_prefixes(_tensors(path, content)), metadata, path)
+    return Checkpoint(_without_prefixes(_tensors(path, content)), metadata, Path(path))
 
 
-def _tensors(path: Path, content: object) -> dict[str, Tensor]:
+def _tensors(path: Path | str, content: object) -> dict[str, Tensor]:
     """The state dict within the content of a file."""
     for _ in range(DEEPEST_ENTRY):
         inner = [content.get(name) for name in ENTRIES] if isinstance(content, dict) else []
         content = next((value for value in inner if isinstance(value, dict)), content)
     if not isinstance(content, dict) or not content:
-        raise InputError(f"{path} contains no named tensors: give a file with the state_dict() of a network.")
+        raise InputError(f"{path} contains no named tensors: give the state_dict() of a network.")
     tensors = {}
     for name, value in dict.items(content):
         if not isinstance(value, Tensor | StoredTensor) or not isinstance(name, str):

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from res2net.errors import InputError, check_choice, check_options, nearest
+from res2net.backbones.registry import model_name
+from res2net.errors import InputError, check_choice, check_options
 
+LARGEST_SIZE = 1 << 15
+"""The largest side of the input of a network, in pixels."""
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
@@ -34,8 +37,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         check_choice("interpolation", self.interpolation, Interpolation)
-        if not isinstance(self.size, int) or self.size < 1:
-            raise InputError(f"Size {self.size!r} does not fit: give a positive number of pixels.")
+        if not isinstance(self.size, int) or not 1 <= self.size <= LARGEST_SIZE:
+            raise InputError(f"Size {self.size!r} does not fit: give a number of pixels from 1 to {LARGEST_SIZE:,}.")
         if not _is_number(self.crop) or not 0 < self.crop <= 1:
             raise InputError(f"Crop {self.crop!r} does not fit: give a fraction, 0 < crop <= 1.")
         for what, values in (("Mean", self.mean), ("Std", self.std)):
@@ -124,11 +127,14 @@ def records(model: str | None = None) -> list[WeightRecord]:
 
 def find_record(model: str, tag: str = "in1k") -> WeightRecord:
     """Find the published checkpoint of a model by its tag; raise `InputError` if there is none."""
+    model = model_name(model)
     tags = {record.tag: record for record in records(model)}
     if not tags:
         names = list(dict.fromkeys(record.model for record in _RECORDS))
-        hint = nearest(model, names) or "train it, or choose another model"
-        raise InputError(f"Model {model!r} has no published weights: {hint} (these have some: {', '.join(names)}).")
+        raise InputError(
+            f"Model {model!r} has no published weights: train it, or choose another model (these have some: "
+            f"{', '.join(names)})."
+        )
     check_choice(f"weight tag of {model}", tag, tags)
     return tags[tag]
 

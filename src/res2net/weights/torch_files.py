@@ -47,7 +47,8 @@ OTHERS = {
     "torch.nn.parameter.Parameter": "a tensor of another kind",
     "torch.Tensor": "a tensor of another kind",
     **{
-        f"torch.{kind}Storage": "a tensor of another kind" for kind in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "Typed")
+        f"torch.{kind}Storage": "a tensor of another kind"
+        for kind in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "Typed")
     },
     **dict.fromkeys(("torch.per_tensor_affine", "torch.per_channel_affine"), "a quantization"),
     "torch.serialization._get_layout": "a layout",
@@ -149,7 +150,9 @@ class TorchFile:
         # `torch.save` compresses nothing and writes every entry once; entries may not overlap either.
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("compressed entries")
-        if sum(entry.file_size for entry in entries) > size or len({entry.filename for entry in entries}) < len(entries):
+        if sum(entry.file_size for entry in entries) > size or len({entry.filename for entry in entries}) < len(
+            entries
+        ):
             raise ValueError("entries that are larger than the file")
         (root,) = (e.filename.removesuffix("data.pkl") for e in entries if e.filename.endswith("/data.pkl"))
         names = {entry.filename for entry in entries}

@@ -28,6 +28,9 @@ FORMATS.add(
 
 SAME_NAMES = ("timm", "torchvision", "jittor", "res2net")
 """Programs that use the names of the official code."""
+BACKBONE_PREFIXES = ("backbone.bottom_up.", "backbone.body.", "encoder.model.", "encoder.", "backbone.")
+"""Prefixes of the backbone in detectors and segmenters: those of Detectron2; of maskrcnn-benchmark and torchvision; of
+segmentation_models.pytorch; and of MMDetection, MMSegmentation and the tasks of this library."""
 UNUSED_HEAD = "network.AuxLogits."
 """Prefix of Inception's auxiliary classifier, which is for training only and which timm leaves out."""
 
@@ -41,7 +44,7 @@ class Native:
     tensors: dict[str, Tensor]
     """The tensors by our names."""
     dropped: tuple[str, ...]
-    """Our names of the checkpoint's tensors that no network uses."""
+    """Names of the checkpoint's tensors that no network uses, or that lie around the backbone."""
 
 
 def format_named(name: str) -> str:
@@ -61,7 +64,8 @@ def to_native(tensors: Tensors, native_names: Collection[str] = ()) -> Native:
         InputError: the format is unknown, or a tensor does not belong to it.
     """
     tensors = _of_wrapped_network(tensors, native_names)
-    name = next((name for name, known in FORMATS.items() if known.recognise(tensors)), None)
+    tensors, outside = _backbone_alone(tensors, native_names)
+    name = recognised(tensors)
     # The names of a family may by chance contain those by which a format is recognised.
     if all(given in native_names for given in tensors) or (
         name is None and any(own in tensors for own in native_names)
@@ -77,7 +81,13 @@ def to_native(tensors: Tensors, native_names: Collection[str] = ()) -> Native:
     if len(renamed) < len(tensors):
         raise InputError(f"Several of the checkpoint's tensors have the same name in {name}: save one network only.")
     unused = _unused_projections(renamed) + [key for key in renamed if key.startswith(UNUSED_HEAD)]
-    return Native(name, {key: value for key, value in renamed.items() if key not in unused}, tuple(unused))
+    used = {key: value for key, value in renamed.items() if key not in unused}
+    return Native(name, used, (*unused, *outside))
+
+
+def recognised(names: Collection[str]) -> str | None:
+    """The format of tensors, by their names; None for an unknown one."""
+    return next((name for name, known in FORMATS.items() if known.recognise(names)), None)
 
 
 def from_native(tensors: Tensors, format_name: str) -> dict[str, Tensor]:
@@ -101,6 +111,25 @@ def _of_wrapped_network(tensors: Tensors, native_names: Collection[str]) -> Tens
     """Add the prefix that timm's names have in a `TimmBackbone`, which holds the network as a submodule."""
     held = any(f"network.{name}" in native_names for name in tensors)
     return {f"network.{name}": tensor for name, tensor in tensors.items()} if held else tensors
+
+
+def _backbone_alone(tensors: Tensors, native_names: Collection[str]) -> tuple[Tensors, list[str]]:
+    """Take the backbone out of a detector or another network around it, and name the other tensors.
+
+    MMPretrain's classifiers, which only have a linear layer behind their backbone, stay whole.
+    """
+    if any(name in native_names for name in tensors):
+        return tensors, []
+    for prefix in BACKBONE_PREFIXES:
+        inner = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        outside = [name for name in tensors if not name.startswith(prefix)]
+        found = recognised(inner)
+        classifier = all(name.startswith("head.fc.") for name in outside) and found != "mmdet"
+        if (prefix == "backbone." and classifier) or any(name in inner for name in outside):
+            continue
+        if found not in (None, "mmpretrain") or any(name in native_names for name in inner):
+            return inner, outside
+    return tensors, []
 
 
 def _unused_projections(names: Collection[str]) -> list[str]:
