@@ -30,7 +30,6 @@ from res2net.weights import (
 )
 from res2net.weights.formats import FORMATS, to_native
 
-
 TIMM_OPTIONS = {
     "pretrained": 'give weights="in1k" for those of the authors (`res2net models` lists all tags), or leave it out',
     "pretrained_cfg": "give weights= with a tag or a file",

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import os
 import re
 import socket
@@ -12,11 +13,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 
 from res2net.errors import InputError
 from res2net.weights import WeightRecord, cache_folder, fetch
 
-CONTENT = bytes(range(256)) * 4000
+
+def checkpoint(value: float) -> bytes:
+    """A file of 1 MB with weights."""
+    file = io.BytesIO()
+    torch.save({"w": torch.arange(256_000.0) + value}, file)
+    return file.getvalue()
+
+
+CONTENT, OTHER = checkpoint(0.0), checkpoint(1.0)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()[:8]
 
 
@@ -34,6 +44,10 @@ class Site:
     shift: int = 0
     """How far from the asked byte the next piece begins."""
     ranges: list[str | None] = field(default_factory=list)
+    redirect: str = ""
+    """Where it sends everybody, if anywhere."""
+    length: str | None = None
+    """What it states as length; nothing if empty."""
     address: str = ""
 
 
@@ -46,6 +60,10 @@ def site(monkeypatch):
         def do_GET(self):
             asked = self.headers.get("Range")
             site.ranges.append(asked)
+            if site.redirect:
+                self.send_response(302)
+                self.send_header("Location", site.redirect)
+                return self.end_headers()
             if site.statuses:
                 return self.send_error(site.statuses.pop(0))
             start = 0
@@ -58,7 +76,9 @@ def site(monkeypatch):
                 return self.end_headers()
             body = site.content[start:]
             self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(body)))
+            length = str(len(body)) if site.length is None else site.length
+            if length:
+                self.send_header("Content-Length", length)
             self.send_header("ETag", site.etag)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(site.content) - 1}/{len(site.content)}")
@@ -99,7 +119,7 @@ def test_a_file_is_downloaded_once_and_its_licence_shown_once(site, tmp_path, ca
     path = fetch(record(site.address), cache=tmp_path / "new" / "cache")
     assert path == tmp_path / "new" / "cache" / "file.pth"
     assert path.read_bytes() == CONTENT
-    assert names(path.parent) == ["file.pth"]
+    assert names(path.parent) == ["file.pth", "file.pth.sha256"]
     shown = capsys.readouterr().err
     assert shown.count("CC BY-NC-SA 4.0: not for commercial use") == 1
     assert "tiny.in1k" in shown
@@ -114,7 +134,7 @@ def test_a_cut_download_resumes_where_it_stopped(site, tmp_path, waits):
     path = fetch(record(site.address), cache=tmp_path)
     assert site.ranges == [None, "bytes=300000-", "bytes=500000-"]
     assert path.read_bytes() == CONTENT
-    assert names(tmp_path) == ["file.pth"]
+    assert names(tmp_path) == ["file.pth", "file.pth.sha256"]
     assert waits == [1, 2]
 
 
@@ -146,8 +166,8 @@ def test_a_file_that_changed_after_the_cut_is_started_again(site, tmp_path):
     site.cuts = [100_000] * 4
     with pytest.raises(InputError, match="run again to resume"):
         fetch(record(site.address, None), cache=tmp_path)
-    site.content, site.etag = CONTENT[::-1], '"second"'
-    assert fetch(record(site.address, None), cache=tmp_path).read_bytes() == CONTENT[::-1]
+    site.content, site.etag = OTHER, '"second"'
+    assert fetch(record(site.address, None), cache=tmp_path).read_bytes() == OTHER
 
 
 def test_a_part_that_is_complete_is_only_checked(site, tmp_path):
@@ -232,10 +252,100 @@ def test_a_cache_that_is_a_file_is_told(site, tmp_path):
         fetch(record(site.address), cache=tmp_path / "cache")
 
 
-@pytest.mark.parametrize("address", ["file:///etc/hosts", "ftp://127.0.0.1/file.pth"])
-def test_only_http_is_spoken(address, tmp_path):
-    with pytest.raises(InputError, match="Unknown scheme"):
+@pytest.mark.parametrize(
+    "address",
+    [
+        "file:///etc/hosts",
+        "ftp://127.0.0.1/file.pth",
+        "http://example.org/file.pth",
+        "http://127.0.0.1.example.org/file.pth",
+        "http://localhost.example.org/file.pth",
+        "//example.org/file.pth",
+        "data:,file.pth",
+    ],
+)
+def test_only_https_is_spoken(address, tmp_path):
+    with pytest.raises(InputError, match="is not an address of https"):
         fetch(record(address), cache=tmp_path)
+
+
+@pytest.mark.parametrize("address", ["http://example.org/file.pth", "ftp://127.0.0.1/file.pth", "file:///etc/hosts"])
+def test_a_redirect_to_an_address_that_is_not_encrypted_is_not_followed(site, tmp_path, address):
+    site.redirect = address
+    with pytest.raises(InputError, match=r"is not an address of https|answered 30\d"):
+        fetch(record(site.address), cache=tmp_path)
+    assert names(tmp_path) == []
+    assert len(site.ranges) == 1
+
+
+@pytest.mark.parametrize("address", ["http://[", "https://[::1"])
+def test_a_redirect_to_nowhere_is_one_sentence(site, tmp_path, address):
+    site.redirect = address
+    with pytest.raises(InputError, match=r"redirects to an address that is none|Cannot reach"):
+        fetch(record(site.address), cache=tmp_path)
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "1.5e6", "", "\u00b2"])
+def test_a_length_that_is_no_number(site, tmp_path, length):
+    site.length = length
+    if not length:
+        assert fetch(record(site.address), cache=tmp_path).read_bytes() == CONTENT
+        return
+    with pytest.raises(InputError, match="states a length of"):
+        fetch(record(site.address), cache=tmp_path)
+
+
+def test_a_file_that_is_too_large_is_not_begun(site, tmp_path):
+    site.length = str(10**30)
+    with pytest.raises(InputError, match="more than 1,073,741,824 bytes"):
+        fetch(record(site.address), cache=tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_grows_without_a_length_is_stopped(site, tmp_path, monkeypatch):
+    monkeypatch.setattr("res2net.weights.download.LARGEST", 500_000)
+    site.length = ""
+    with pytest.raises(InputError, match="more than 500,000 bytes"):
+        fetch(record(site.address), cache=tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"<!DOCTYPE html><p>please log in</p>", b"", b"\x80\x02}.", CONTENT[:-1000], bytes(1000)]
+)
+def test_an_answer_that_is_no_checkpoint_does_not_stay(site, tmp_path, content):
+    site.content = content
+    with pytest.raises(InputError, match=r"is not the published one \(it holds no weights\) and was deleted"):
+        fetch(record(site.address, None), cache=tmp_path)
+    assert names(tmp_path) == []
+    site.content = CONTENT
+    assert fetch(record(site.address, None), cache=tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("position", [0, 3, 4, 5, 7, 40, 63])
+def test_every_digit_of_a_stated_hash_is_compared(site, tmp_path, position):
+    whole = hashlib.sha256(CONTENT).hexdigest()
+    stated = whole[: 64 if position > 7 else 8]
+    assert fetch(record(site.address, stated.upper()), cache=tmp_path / "right").read_bytes() == CONTENT
+    wrong = stated[:position] + ("0" if stated[position] != "0" else "1") + stated[position + 1 :]
+    with pytest.raises(InputError, match=f"sha256 {stated} instead of {wrong}"):
+        fetch(record(site.address, wrong), cache=tmp_path / "wrong")
+    assert names(tmp_path / "wrong") == []
+
+
+def test_the_whole_hash_is_kept_from_the_first_use_on(site, tmp_path):
+    """With 8 digits or none, a file could be exchanged for another one that has them, too."""
+    path = fetch(record(site.address, None), cache=tmp_path)
+    kept = tmp_path / "file.pth.sha256"
+    assert kept.read_text() == f"{hashlib.sha256(CONTENT).hexdigest()}  file.pth\n"
+    path.write_bytes(OTHER)
+    with pytest.raises(InputError, match=r"has changed since it was first used \(file\.pth\.sha256 states another"):
+        fetch(record(site.address, None), cache=tmp_path)
+    path.unlink()
+    assert fetch(record(site.address, None), cache=tmp_path).read_bytes() == CONTENT
+    kept.write_text("damaged")
+    with pytest.raises(InputError, match="has changed"):
+        fetch(record(site.address, None), cache=tmp_path)
 
 
 def test_several_at_once_download_once(site, tmp_path):

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from fnmatch import fnmatch
 from functools import cache
 from typing import Any
@@ -87,12 +88,18 @@ def model_name(name: str) -> str:
 
 
 def similar_model(name: str) -> str:
-    """A hint at a misspelt name of a model, or an empty string if no model with the same numbers is close."""
+    """A hint at a misspelt name of a model; empty unless a name has the same numbers and nearly the same letters."""
 
     def numbers(text: str) -> list[str]:
-        return re.findall(r"\d+", re.sub(r"(?i)res2n", "resn", text))
+        return re.findall(r"\d+", text.lower().replace("res2n", "resn"))
 
-    return nearest(name, [other for other in VARIANTS if numbers(other) == numbers(name)])
+    def letters(text: str) -> str:
+        return re.sub(r"[^a-z]", "", text.lower())
+
+    def is_similar(other: str) -> bool:
+        return numbers(other) == numbers(name) and SequenceMatcher(None, letters(other), letters(name)).ratio() > 0.75
+
+    return nearest(name, filter(is_similar, VARIANTS))
 
 
 def variant(name: str) -> Variant:
@@ -147,8 +154,8 @@ def check_memory(name: str, template: Backbone) -> None:
     needed = sum(tensor.numel() * tensor.element_size() for tensor in template.state_dict().values())
     if needed > memory:
         raise InputError(
-            f"Model {name!r} with these options has {needed / 1e9:,.0f} GB of weights and this machine {memory / 1e9:,.0f} "
-            "GB of memory: choose smaller options."
+            f"Model {name!r} with these options has {needed / 1e9:,.0f} GB of weights and this machine "
+            f"{memory / 1e9:,.0f} GB of memory: choose smaller options."
         )
 
 

@@ -267,7 +267,7 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
 }
 for _about, _table in FAMILIES.items():
     register(ResNet, _about, _table)
-# MMPretrain's names, and those of the authors' code, of MMDetection and of PaddleClas where they are not ours in capitals.
+# Names of MMPretrain, and those of the authors' code, of MMDetection and of PaddleClas that are not ours in capitals.
 add_aliases({f"res2net{depth}-w{width}-s{scale}": f"res2net{depth}_{width}w_{scale}s" for depth, width, scale in SIZES})
 add_aliases({f"res2net{depth}": f"res2net{depth}_26w_4s" for depth in (50, 101)})
 add_aliases({"res2next50_4s": "res2next50"})

@@ -51,8 +51,9 @@ class Checkpoint:
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a safetensors file, a file of `torch.save`, or a pickle of NumPy arrays such as `.pdparams`.
 
-    The folder of a run stands for its best weights. The content, not the suffix, determines the format. No code from the file is ever run, and reading takes no more
-    memory than a few times the size of the file. The SHA-256 of the content, which `save` writes, is verified.
+    The folder of a run stands for its best weights. The content, not the suffix, determines the format. No code from
+    the file is ever run, and reading takes no more memory than a few times the size of the file. The SHA-256 of the
+    content, which `save` writes, is verified.
 
     The state dict is taken out of the containers of training programs, and prefixes that all its names share are
     removed; files of `save` come back exactly. The metadata is that of `save`, or the plain values (`epoch`, `arch`,
@@ -196,8 +197,9 @@ def _similar_file(path: Path) -> str:
 def save(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> None:
     """Write a safetensors file with `metadata`, which must be representable in JSON, in its header.
 
-    The header also holds the SHA-256 of tensors and metadata, which `read_checkpoint` verifies. The file is written whole or not at all: after any failure the previous file of that name is unchanged. Tensors that
-    share memory are written as separate copies.
+    The header also holds the SHA-256 of tensors and metadata, which `read_checkpoint` verifies. The file is written
+    whole or not at all: after any failure the previous file of that name is unchanged. Tensors that share memory are
+    written as separate copies.
 
     Raises:
         InputError: the file cannot be written: full disk, no permission.

@@ -51,7 +51,8 @@ def load(
 ) -> LoadReport:
     """Copy a checkpoint of any known format into a network, in place. After an error the network is unchanged.
 
-    All tensors are checked before the first one is copied: names, shapes, and that each holds plain numbers. Only counters of batches (`num_batches_tracked`) may be missing, as in files from before torch 0.4.1.
+    All tensors are checked before the first one is copied: names, shapes, and that each holds plain numbers. Only
+    counters of batches (`num_batches_tracked`) may be missing, as in files from before torch 0.4.1.
 
     Args:
         model: the network.

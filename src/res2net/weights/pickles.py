@@ -13,7 +13,7 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
@@ -88,6 +88,7 @@ class Allowed:
         self.function = function
 
     def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
         return self.function(*arguments)
 
     def __setstate__(self, _: object) -> NoReturn:
@@ -181,12 +182,14 @@ class Content(io.BytesIO):
     pieces = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """Read bytes, and count the call."""
         self.pieces += 1
         if self.pieces > MOST_PIECES:
             raise ValueError("more objects than a checkpoint has")
         return super().read(size)
 
     def readline(self, size: int | None = -1, /) -> bytes:
+        """Read a line, which must be whole."""
         line = super().readline(size)
         if not line.endswith(b"\n"):
             raise EOFError
@@ -199,7 +202,7 @@ class Unpickler(pickle._Unpickler):
     It is the Python implementation: in a damaged file, the C one may allocate any amount of memory.
     """
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, content: io.BytesIO, allowed: Mapping[str, Any], *, encoding: str = "latin-1") -> None:
         super().__init__(content, encoding=encoding)

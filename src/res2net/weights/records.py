@@ -73,10 +73,12 @@ class WeightRecord:
     address: str
     """URL of the file."""
     sha256: str | None
-    """The first hexadecimal digits of the file's SHA-256.
+    """The hexadecimal digits of the file's SHA-256 that its publisher states: the first 8, which are 32 of 256 bits.
 
-    None where the publisher gives none (PaddleClas): then the length shows that a download is complete, and the names
-    and shapes of the tensors that it is of this model, but nothing that it is the very file that was published.
+    They show that a download is complete, but somebody who wants to can make another file with the same 8 digits.
+    None where the publisher states none (PaddleClas): then the names and shapes of the tensors show that it is of this
+    model, but nothing that it is the very file that was published. `fetch` writes the whole SHA-256 beside a file when
+    it is first downloaded, and verifies it from then on.
     """
     licence: str
     """Licence of the weights, as the publisher states it."""
