@@ -144,6 +144,15 @@ def decode_text(data: bytes) -> str:
     return text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n")
 
 
+def readable_name(name: str) -> str:
+    """The name of a file or folder as its author sees it: what is not UTF-8 is Windows-1252."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return decode_text(os.fsencode(name))
+    return name
+
+
 def _decodes(data: bytes, encoding: str) -> bool:
     try:
         data.decode(encoding)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import resource
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +211,57 @@ def test_large_images_are_read_without_a_warning_and_suspicious_ones_refused(tmp
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(BadImage, match=r"240 pixels.*exceeds limit of 200 pixels"):
         read_image(path)
+
+
+def bomb(width: int, height: int, bits: int = 8, text: bytes = b"") -> bytes:
+    """A black PNG whose pixels compress to nearly nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
+    rows = zlib.compress(bytes(height * (1 + width * bits // 8)))
+    texts = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(text)) if text else b""
+    return b"\x89PNG\r\n\x1a\n" + header + texts + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (
+            {"width": 100_000_000, "height": 1, "bits": 1},
+            r"it has 100,000,000 x 1 pixels, and a side has at most 65",
+        ),
+        ({"width": 1, "height": 1_000_000}, r"it has 1 x 1,000,000 pixels, and a side has at most 65,536\."),
+        ({"width": 20_000, "height": 9_000, "bits": 1}, r"180000000 pixels\) exceeds limit of 178956970"),
+        ({"width": 8, "height": 8, "text": bytes(10_000_000)}, r"Decompressed data too large"),
+        (b"P6\n60000 60000\n255\n" + b"0" * 99, r"exceeds limit"),
+        (b"P6\n9000 9000\n255\n" + b"0" * 99, r"truncated"),
+        (b"P5\n" + b"9" * 5000 + b" 1\n255\n0", r"too long"),
+    ],
+)
+def test_small_files_that_would_fill_the_memory(tmp_path, arguments, reason):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(content := arguments if isinstance(arguments, bytes) else bomb(**arguments))
+    assert len(content) < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadImage, match=reason):
+        read_image(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kB"
+
+
+def test_a_file_that_is_too_large(tmp_path):
+    path = tmp_path / "a.png"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # takes no space on the disk
+    with pytest.raises(BadImage, match=r"it has 1,099,511,627,776 bytes, more than 1,073,741,824\."):
+        read_image(path)
+
+
+@pytest.mark.parametrize("value", [0, 128, 129, 32767, 32896, 65406, 65407, 65535])
+def test_sixteen_bits_are_rounded_to_eight(tmp_path, value):
+    path = saved(Image.fromarray(np.full((2, 3), value, np.uint16)), tmp_path / "a.png")
+    assert (pixels(path) == round(value / 257)).all()
 
 
 def test_bytes_are_decoded_under_a_name():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from PIL import Image
 
 from res2net.errors import InputError
-from res2net.images import BadImage, ImageFolder, list_images
+from res2net.images import BadImage, ImageFolder, list_images, read_image
+from res2net.images.decode import image_size
 from res2net.images.folder import stratified_halves
+from res2net.images.sources import DataSettings, read_classes
 
 
 def add(folder, *names):
@@ -46,6 +50,55 @@ def test_links_are_followed(tmp_path):
     add(tmp_path, "store/1.png", "set/dog/1.png")
     (tmp_path / "set" / "cat").symlink_to(tmp_path / "store")
     assert ImageFolder(tmp_path / "set").targets == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("link", "target"), [("cat/cat", "."), ("cat/up", ".."), ("all", "."), ("cat/deep/x", "../..")]
+)
+def test_links_in_circles_add_no_image_and_no_class(tmp_path, link, target):
+    add(tmp_path, "cat/1.png", "cat/deep/2.png", "dog/3.png")
+    (tmp_path / link).symlink_to(target)
+    images = ImageFolder(tmp_path)
+    assert (images.class_names, images.targets) == (["cat", "dog"], [0, 0, 1])
+    assert len(list_images(tmp_path)) == 3
+
+
+def test_one_folder_cannot_be_two_classes(tmp_path):
+    add(tmp_path, "cat/1.png", "dog/3.png")
+    (tmp_path / "kitten").symlink_to("cat")
+    with pytest.raises(InputError, match=r"class folders .*cat and .*kitten are one, by a link: remove one of them"):
+        ImageFolder(tmp_path)
+
+
+def test_what_is_no_file_is_no_image(tmp_path):
+    add(tmp_path, "cat/1.png", "dog/3.png")
+    os.mkfifo(tmp_path / "cat" / "2.png")
+    (tmp_path / "dog" / "zero.png").symlink_to("/dev/zero")
+    assert len(ImageFolder(tmp_path)) == 2
+    for path, reason in {tmp_path / "cat" / "2.png": "a named pipe", "/dev/zero": "a device"}.items():
+        with pytest.raises(InputError, match="is neither a file nor a folder"):
+            list_images(path)
+        for read in (read_image, image_size):
+            with pytest.raises(BadImage, match=f"it is {reason}, not a file"):
+                read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [(b"caf\xe9", "café"), ("Mäuse".encode(), "Mäuse"), (b"M\xe4use \x80", "Mäuse €"), ("猫".encode(), "猫")],
+)
+def test_names_of_classes_in_any_encoding(tmp_path, name, seen):
+    folder = tmp_path / os.fsdecode(name)
+    add(folder, "1.png", "2.png")
+    add(tmp_path, "other/3.png", "other/4.png")
+    source = read_classes(tmp_path, ("label",), DataSettings())
+    assert sorted(source.class_names) == sorted([seen, "other"])
+    label = list(source.class_names).index(seen)
+    images = [image for split in (source.train, source.val) for image in split.paths if folder.name in image]
+    assert len(images) == 2
+    assert all(read_image(image).size == (4, 4) for image in images)
+    assert sorted(set(source.train.targets) | set(source.val.targets)) == [0, 1]
+    assert source.train.targets[[folder.name in path for path in source.train.paths].index(True)] == label
 
 
 def test_a_broken_image_is_found_when_it_is_opened(tmp_path):

@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 from res2net.errors import InputError
 from res2net.images import TrainAugment, batch_mix, denormalise, eval_transform, open_folder, train_transform
+from res2net.images.decode import open_image
 from res2net.weights.records import Preprocessing
 
 IMAGENET = Preprocessing()
@@ -45,6 +46,30 @@ def test_evaluation_is_exactly_that_of_timm(image, size, crop, interpolation):
     result = eval_transform(ours)(image)
     assert result.dtype == torch.float32
     assert torch.equal(result, theirs(image))
+
+
+@pytest.mark.parametrize("size", [(60_000, 2), (1, 60_000), (1, 1), (3000, 1)])
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_strips_of_one_pixel_take_no_memory(tmp_path, size, ending):
+    path = tmp_path / f"strip.{ending}"
+    Image.new("RGB", size, "orange").save(path, quality=95)
+    preprocessing = Preprocessing(size=32, crop=0.875, mean=(0.0,) * 3, std=(1.0,) * 3)
+    for transform in (
+        eval_transform(preprocessing),
+        train_transform(preprocessing, TrainAugment(pad=4)),
+        train_transform(preprocessing, TrainAugment()),
+    ):
+        image = transform(open_image(path))
+        assert image.shape == (3, 32, 32)
+        assert image.amax((1, 2)).tolist() == pytest.approx([1, 165 / 255, 0], abs=0.02)
+
+
+def test_the_middle_of_a_long_image_is_that_of_the_whole():
+    wide = np.zeros((8, 1600, 3), np.uint8)
+    wide[:, 796:804] = np.random.default_rng(0).integers(0, 256, (8, 8, 3))
+    preprocessing = Preprocessing(size=8, crop=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+    seen = eval_transform(preprocessing)(Image.fromarray(wide))
+    assert (seen * 255).round().permute(1, 2, 0).tolist() == wide[:, 796:804].tolist()
 
 
 def test_a_tensor_gives_nearly_what_the_image_gives():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -22,8 +22,12 @@ DECODES = ("full", "scaled")
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom edge of a rectangle, in pixels."""
 
-LARGEST_IMAGE = 2**30
+LARGEST_FILE = 2**30
 """Bytes of an image file at most."""
+LONGEST_SIDE = 2**16
+"""Pixels along each side of an image at most."""
+MOST_PIXELS = 2 * 89_478_485
+"""Pixels of an image at most: twice `PIL.Image.MAX_IMAGE_PIXELS`, where Pillow suspects a decompression bomb."""
 
 DETAIL = 2
 """Minimum ratio of decoded to resized pixels along each axis.
@@ -97,7 +101,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
     """The size as `image_size` returns it, with the same errors, and the EXIF orientation from 1 (upright) to 8."""
     try:
-        check_regular(path, LARGEST_IMAGE)
+        check_regular(path, LARGEST_FILE)
         with Path(path).open("rb") as file, _opened(file, path) as image:
             orientation = _orientation(image)
             width, height = image.size if orientation < 5 else image.size[::-1]
@@ -113,8 +117,8 @@ def decode_image(data: bytes, path: str | Path) -> Image.Image:
     as documents and drawings expect. 16-bit grey images are scaled to 8 bits. The first of several frames is used.
 
     Raises:
-        BadImage: the bytes are not a complete image in a supported format, or the image has more than twice
-            `PIL.Image.MAX_IMAGE_PIXELS` pixels (179 million), where Pillow suspects a decompression bomb.
+        BadImage: the bytes are not a complete image in a supported format, a side is longer than `LONGEST_SIDE`, or
+            there are more than `MOST_PIXELS`.
     """
     with _opened(data, path) as image:
         return _upright_rgb(image)
@@ -165,7 +169,19 @@ class Jpeg:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes | BinaryIO, path: str | Path) -> Iterator[Image.Image]:
+def stored_image(path: str | Path, formats: Sequence[str]) -> Iterator[Image.Image]:
+    """Open an image file in one of the formats of Pillow, such as "PNG", to read its pixels as they are stored.
+
+    Any error within the `with` block is raised as `BadImage`.
+    """
+    with _opened(_content(path), path, formats) as image:
+        yield image
+
+
+@contextlib.contextmanager
+def _opened(
+    data: bytes | BinaryIO, path: str | Path, formats: Sequence[str] = tuple(_FORMATS)
+) -> Iterator[Image.Image]:
     """Open the image in `data`, bytes or an open file, without decoding its pixels.
 
     Any error within the `with` block is raised as `BadImage`.
@@ -177,17 +193,20 @@ def _opened(data: bytes | BinaryIO, path: str | Path) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         try:
-            with Image.open(BytesIO(data) if isinstance(data, bytes) else data, formats=list(_FORMATS)) as image:
+            with Image.open(BytesIO(data) if isinstance(data, bytes) else data, formats=list(formats)) as image:
+                if max(image.size) > LONGEST_SIDE:
+                    width, height = image.size
+                    raise ValueError(f"it has {width:,} x {height:,} pixels, and a side has at most {LONGEST_SIDE:,}")
                 yield image
         except UnidentifiedImageError as error:
-            raise BadImage.at(path, f"it is not an image of a known format ({', '.join(_FORMATS)})") from error
+            raise BadImage.at(path, f"it is not an image of a known format ({', '.join(formats)})") from error
         except Exception as error:  # broken files make decoders raise nearly anything, SyntaxError included
             raise BadImage.at(path, str(error).rstrip(".") or type(error).__name__) from error
 
 
 def _content(path: str | Path) -> bytes:
     try:
-        return read_bytes(path, LARGEST_IMAGE)
+        return read_bytes(path, LARGEST_FILE)
     except OSError as error:
         raise BadImage.at(path, (error.strerror or str(error)).lower()) from error
 
@@ -210,9 +229,14 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
             raise ValueError(f"its pixels (mode {image.mode}) have no agreed white: save it with 8 or 16 bits")
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
+        eight_bits = values.astype(np.uint32)
+        eight_bits += 128  # rounds: white is 65535, which is 255 * 257
+        eight_bits //= 257
+        return Image.fromarray(eight_bits.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image)
+        return white
     # Skip the conversion of RGB images: Pillow would copy them, which can take as long as decoding a large photo.
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -122,6 +122,10 @@ def class_folders(root: Path) -> list[Path]:
     if not folders:
         found = "has images but no class folders" if any(_walk(root)) else "has no class folders"
         raise InputError(f"The folder {root} {found}: put the images of each class into a folder of their own.")
+    real: dict[Path, Path] = {}
+    for folder in folders:
+        if (same := real.setdefault(folder.resolve(), folder)) != folder:
+            raise InputError(f"The class folders {same} and {folder} are one, by a link: remove one of them.")
     return folders
 
 
@@ -169,7 +173,8 @@ def list_files(path: str | Path, endings: tuple[str, ...], one: str, many: str) 
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(f"There is no file or folder {path}: give {one} or a folder of {many}.")
+        lacking = f"{path} is neither a file nor a folder" if path.exists() else f"There is no file or folder {path}"
+        raise InputError(f"{lacking}: give {one} or a folder of {many}.")
     found = sorted(_walk(path, endings))
     if not found:
         raise InputError(f"The folder {path} has no {many}: known endings are {', '.join(endings)}.")

@@ -6,6 +6,7 @@ scaled by the same factor, and the mirror image of x is w - x for both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from res2net.images.decode import Jpeg
+from res2net.images.decode import MOST_PIXELS, BadImage, Jpeg
 from res2net.images.keypoints import mirrored_order
 from res2net.images.samples import OBJECT_ENTRIES
 
@@ -67,6 +68,9 @@ def fitting_size(height: int, width: int, most_height: int, most_width: int) -> 
 def viewed_image(image: Any, view: View, interpolation: v2.InterpolationMode) -> Any:
     """Apply a view to an image; a `PIL.Image` or a `Jpeg` gives a `PIL.Image`, a tensor gives a tensor."""
     height, width = image_size(image)
+    if math.prod(view.size) > MOST_PIXELS:
+        enlarged = f"{view.size[1]:,} x {view.size[0]:,}"
+        raise BadImage(f"An image of {width:,} x {height:,} pixels would be enlarged to {enlarged}: crop it first.")
     if isinstance(image, Jpeg):
         edges = (view.left, view.top, view.left + view.width, view.top + view.height)
         image = image.cut(edges, view.size[::-1], Image.Resampling[interpolation.name])

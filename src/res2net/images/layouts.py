@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from res2net.errors import InputError, listed
-from res2net.files import subfolders
+from res2net.files import readable_name, subfolders
 from res2net.images.folder import ImageFiles, ImageFolder, class_folders, list_images, natural_key, stratified_halves
 from res2net.images.splits import WHOLE, Arranged, DataSettings, choose_splits, role_of
 from res2net.images.text import read_lines
@@ -120,10 +120,14 @@ def _open_val(folder: Path, classes: Sequence[str], folders: Sequence[Path]) -> 
 
 
 def _readable_names(classes: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:
-    """The first name of each WordNet id in a mapping, followed by the id if several classes share the name."""
+    """Names of classes that are not those of their folders, but what their author sees.
+
+    That is the first name of each WordNet id in a mapping, followed by the id if several classes share the name, and
+    the name of a folder that is not UTF-8.
+    """
     mapping = _first_file(_WORDS, folders)
     if mapping is None:
-        return {}
+        return {name: readable_name(name) for name in classes}
     wanted = {name for name in classes if re.fullmatch(r"n\d{8}", name)}
     names = {}
     for line in read_lines(mapping):

@@ -225,7 +225,7 @@ def hashed_split(keys: Sequence[str], val_fraction: float, seed: int) -> tuple[l
     The keys are unique, such as paths. With two or more, both parts have at least one sample.
     """
     check_fraction(val_fraction)
-    hashes = [hashlib.sha256(f"{seed} {key}".encode()).digest() for key in keys]
+    hashes = [hashlib.sha256(f"{seed} {key}".encode(errors="surrogateescape")).digest() for key in keys]
     count = min(max(round(val_fraction * len(keys)), 1), len(keys) - 1)
     val = set(sorted(range(len(keys)), key=hashes.__getitem__)[:count])
     return [index for index in range(len(keys)) if index not in val], sorted(val)

@@ -25,6 +25,9 @@ from res2net.weights.records import Preprocessing
 
 Transform = Callable[..., Any]
 
+LONGEST = 64
+"""Ratio of the sides of an image that is resized as a whole at most."""
+
 
 @dataclass(frozen=True)
 class TrainAugment:
@@ -70,7 +73,7 @@ def eval_transform(preprocessing: Preprocessing) -> Transform:
     only the centre is resized, and it is decoded only as finely as needed.
     """
     size, resized = preprocessing.size, math.floor(preprocessing.size / preprocessing.crop)
-    resize = v2.Resize(resized, interpolation=v2.InterpolationMode(preprocessing.interpolation))
+    resize = ResizeShorter(resized, v2.InterpolationMode(preprocessing.interpolation))
     decoded = v2.Compose([UnlessSized(resized, resize), UnlessSized(size, v2.CenterCrop(size))])
     cut = CutJpeg(partial(_centre, resized=resized, side=size), preprocessing.interpolation, decoded)
     return v2.Compose([cut, Normalise(preprocessing)])
@@ -95,7 +98,7 @@ def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None =
         where = partial(_random, crop=resized_crop)
         steps.append(CutJpeg(where, preprocessing.interpolation, Quick(resized_crop)))
     else:
-        resize = UnlessSized(size, v2.Resize(size, interpolation=interpolation))
+        resize = UnlessSized(size, ResizeShorter(size, interpolation))
         steps.append(CutJpeg(partial(_whole, resized=size), preprocessing.interpolation, resize))
         crop = Quick(v2.RandomCrop(size, padding=augment.pad or None))
         steps.append(crop if augment.pad else UnlessSized(size, crop))
@@ -206,6 +209,21 @@ class UnlessSized:
         return self.transform(image, *target)
 
 
+class ResizeShorter:
+    """Resizes the shorter side of an image to `size` pixels; very long images are first cropped to their middle."""
+
+    def __init__(self, size: int, interpolation: v2.InterpolationMode) -> None:
+        self.resize = v2.Resize(size, interpolation=interpolation)
+
+    def __call__(self, image: Any, *target: Any) -> Any:
+        """Transform an image, and its target if there is one."""
+        width, height = image.size if isinstance(image, Image.Image) else (image.shape[-1], image.shape[-2])
+        most = LONGEST * min(width, height)
+        if max(width, height) > most:
+            image = v2.functional.center_crop(image, [min(height, most), min(width, most)])
+        return self.resize(image, *target)
+
+
 class CutJpeg:
     """Crops and resizes a `Jpeg` while decoding it; applies the equivalent transform `decoded` to decoded images.
 
@@ -230,14 +248,16 @@ class CutJpeg:
 
 
 def _whole(size: tuple[int, int], resized: int) -> tuple[Box, tuple[int, int]]:
-    """The whole image, resized so that the shorter side is `resized`; the longer is rounded down, as in torchvision."""
+    """What `ResizeShorter` sees of an image; the longer side is rounded down, as in torchvision."""
     shorter = min(size)
-    return (0, 0, *size), (size[0] * resized // shorter, size[1] * resized // shorter)
+    width, height = (min(side, LONGEST * shorter) for side in size)
+    left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+    return (left, top, left + width, top + height), (width * resized // shorter, height * resized // shorter)
 
 
 def _centre(size: tuple[int, int], resized: int, side: int) -> tuple[Box, tuple[int, int]]:
     """The rectangle that becomes the central square of `side` pixels when the shorter side is resized to `resized`."""
-    _, (width, height) = _whole(size, resized)
+    width, height = (one * resized // min(size) for one in size)
     # Rounded as torchvision's CenterCrop does.
     left, top = round((width - side) / 2), round((height - side) / 2)
     across, down = size[0] / width, size[1] / height

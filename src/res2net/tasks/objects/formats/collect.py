@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from res2net.images.decode import LONGEST_SIDE
 from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import PIXEL_MIDDLE, Keypoints
 from res2net.tasks.objects.formats.images import Annotations
@@ -20,9 +21,6 @@ SLACK = 1.0
 
 LARGEST = 1e9
 """Largest absolute value of a number in an annotation that is accepted."""
-
-LONGEST_SIDE = 2**16
-"""Largest accepted side of an image in pixels."""
 
 
 class Collector:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from faster_coco_eval.core import mask as rle
 from numpy.typing import NDArray
-from PIL import Image
 
-from res2net.files import LARGEST, read_bytes
-from res2net.images.decode import BadImage
+from res2net.images.decode import BadImage, stored_image
 from res2net.images.samples import UNLABELLED
 
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF")
@@ -137,7 +134,7 @@ def read_ids(path: str | Path, *, rgb: bool) -> NDArray[np.int64]:
         BadImage: there is no such file, its format is not lossless, or it has several channels without `rgb`.
     """
     try:
-        with Image.open(BytesIO(read_bytes(path, LARGEST)), formats=_LOSSLESS) as image:
+        with stored_image(path, _LOSSLESS) as image:
             pixels = np.asarray(image.convert("RGB") if rgb else image).astype(np.int64)
     except Exception as error:  # broken files make decoders raise nearly anything
         reason = f"it is not a whole image in a format without loss ({', '.join(_LOSSLESS)})"

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from res2net.errors import InputError, listed
-from res2net.files import LARGEST, read_bytes
-from res2net.images.decode import BadImage, image_header
+from res2net.images.decode import BadImage, image_header, stored_image
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED, evenly_spaced
 from res2net.tasks.pixels.formats.rasters import MASK_FORMATS, Raster, distinct, numbers_of, read_raster, unreadable
@@ -272,7 +269,7 @@ def _array(path: str) -> NDArray[Any]:
 def _deep(path: str) -> NDArray[Any]:
     """The values `(H, W)` of an image in a lossless format, with their original type."""
     try:
-        with Image.open(BytesIO(read_bytes(path, LARGEST)), formats=("PNG", "TIFF", "PPM")) as image:
+        with stored_image(path, ("PNG", "TIFF", "PPM")) as image:
             values = np.asarray(image)
     except Exception as error:  # broken files make decoders raise nearly anything
         raise unreadable(path, "it is not a whole PNG, TIFF or PGM") from error

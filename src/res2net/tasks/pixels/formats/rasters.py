@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from res2net.files import LARGEST, read_bytes
-from res2net.images.decode import BadImage
+from res2net.images.decode import BadImage, stored_image
 
 LOSSLESS = ("PNG", "TIFF", "BMP", "GIF", "PPM")
 MASK_FORMATS = (*LOSSLESS, "JPEG", "WEBP", "JPEG2000")
@@ -71,7 +68,7 @@ def read_raster(path: str, formats: tuple[str, ...] = LOSSLESS) -> Raster:
         BadImage: there is no such file, or it is not a whole image in one of Pillow's `formats`.
     """
     try:
-        with Image.open(BytesIO(read_bytes(path, LARGEST)), formats=formats) as image:
+        with stored_image(path, formats) as image:
             if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
                 return Raster(np.asarray(image))
             if image.mode == "P":
