@@ -200,3 +200,25 @@ def test_what_has_the_name_of_a_layer_and_is_none(tiny, name):
         describe(tensors, model)
     with pytest.raises(InputError, match=r"another shape or type|a classifier of 0 classes"):
         load(model, Checkpoint(tensors))
+
+
+@pytest.mark.parametrize("name", ["conv1.weight", "layer2.0.conv3.weight", "fc.bias", "bn1.num_batches_tracked"])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda tensor: tensor.to_sparse(), "a sparse tensor"),
+        (lambda tensor: tensor.to("meta"), "a tensor without values, on the meta device"),
+        (lambda tensor: tensor.to(torch.complex64), "a tensor of complex numbers"),
+        (lambda tensor: tensor.tolist(), "in place of a tensor"),
+        (lambda tensor: torch.nested.nested_tensor([tensor, tensor], layout=torch.jagged), "a special tensor"),
+    ],
+)
+def test_every_tensor_is_checked_before_the_first_is_changed(tiny, name, change, named):
+    source, model = tiny(seed=1), tiny(seed=2)
+    before = copy_of(model)
+    tensors = source.state_dict()
+    if tensors[name].ndim == 0 and named.startswith(("a sparse", "a special")):
+        return
+    with pytest.raises(InputError, match=f"holds .*{named} under '{name}'"):
+        load(model, Checkpoint(tensors | {name: change(tensors[name])}))
+    assert unchanged(model, before)

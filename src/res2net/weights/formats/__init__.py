@@ -31,6 +31,13 @@ SAME_NAMES = ("timm", "torchvision", "jittor", "res2net")
 BACKBONE_PREFIXES = ("backbone.bottom_up.", "backbone.body.", "encoder.model.", "encoder.", "backbone.")
 """Prefixes of the backbone in detectors and segmenters: those of Detectron2; of maskrcnn-benchmark and torchvision; of
 segmentation_models.pytorch; and of MMDetection, MMSegmentation and the tasks of this library."""
+LAST_STAGES = {
+    "roi_heads.res5.": "res5.",
+    "roi_heads.box.feature_extractor.head.layer4.": "layer4.",
+    "roi_heads.box_head.stage.0.": "",
+}
+"""Where detectors without a pyramid (C4) keep the last stage of their backbone, and its name there: Detectron2,
+maskrcnn-benchmark, and this library, whose stage has the next number."""
 UNUSED_HEAD = "network.AuxLogits."
 """Prefix of Inception's auxiliary classifier, which is for training only and which timm leaves out."""
 
@@ -123,8 +130,14 @@ def _backbone_alone(tensors: Tensors, native_names: Collection[str]) -> tuple[Te
     for prefix in BACKBONE_PREFIXES:
         inner = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         outside = [name for name in tensors if not name.startswith(prefix)]
+        if not inner:
+            continue
+        if stage := next((stage for stage in LAST_STAGES if any(name.startswith(stage) for name in outside)), None):
+            last = LAST_STAGES[stage] or f"layer{sum(f'layer{i}.0.conv1.weight' in inner for i in range(1, 9)) + 1}."
+            inner |= {last + name.removeprefix(stage): tensors[name] for name in outside if name.startswith(stage)}
+            outside = [name for name in outside if not name.startswith(stage)]
         found = recognised(inner)
-        classifier = all(name.startswith("head.fc.") for name in outside) and found != "mmdet"
+        classifier = all(name.startswith("head.fc.") for name in outside) and found in (None, "official")
         if (prefix == "backbone." and classifier) or any(name in inner for name in outside):
             continue
         if found not in (None, "mmpretrain") or any(name in native_names for name in inner):
