@@ -17,6 +17,7 @@ FAULTS = {
     "unreadable image": "unreadable images",
     "wrong size": "images of a wrong size",
     "missing mask file": "missing mask files",
+    "missing partner": "files without a partner",
     "duplicate id": "duplicate ids",
     "unknown image": "objects of unknown images",
     "unknown class": "objects of unknown classes",

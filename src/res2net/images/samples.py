@@ -86,6 +86,8 @@ class Generated(Dataset[Sample]):
 class FileSamples(Dataset[Sample]):
     """A data set of `files`, those of each sample with its image first, whose subclass reads the sample of an index."""
 
+    reads_files = True
+
     def __init__(self, files: Sequence[tuple[Any, ...]]) -> None:
         self.files = list(files)
 

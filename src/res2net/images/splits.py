@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from torch.utils.data import Subset
 
 from res2net.errors import InputError, check_choice
+from res2net.files import subfolders
 from res2net.images.decode import DECODES
 from res2net.images.samples import BAD_IMAGES, Samples
 
@@ -211,6 +212,34 @@ def role_of(name: str) -> str:
     """The role, "train", "val" or "test", in the name of a split such as "minival2014"; empty if it states none."""
     words = re.findall(r"[a-z]+", name.lower())
     return next((role for word in words for role, known in ROLES.items() if word in known), "")
+
+
+def folders_of_splits(
+    root: Path, parts: Sequence[str], fits: Callable[[Mapping[str, Path]], bool]
+) -> dict[str, dict[str, Path]]:
+    """The folders of each split of a data set whose samples have files in several folders.
+
+    They are in a folder of the split (`train/images`), or have folders of the splits in them (`images/train`); else the
+    data set has a single split, `WHOLE`.
+
+    Args:
+        root: the folder of the data set.
+        parts: the names of the folders, in lower case, such as "images" and "masks".
+        fits: whether folders of these names, which may be some of them, hold samples.
+    """
+
+    def parts_in(folder: Path) -> dict[str, Path]:
+        return {inside.name.lower(): inside for inside in subfolders(folder) if inside.name.lower() in parts}
+
+    if not root.is_dir():
+        return {}
+    whole = parts_in(root)
+    found = {folder.name: parts_in(folder) for folder in subfolders(root) if folder.name.lower() not in parts}
+    for part, folder in whole.items():
+        for split in subfolders(folder):
+            found.setdefault(split.name, {})[part] = split
+    splits = {name: folders for name, folders in found.items() if fits(folders)}
+    return splits or ({WHOLE: whole} if fits(whole) else {})
 
 
 def check_fraction(val_fraction: float) -> None:

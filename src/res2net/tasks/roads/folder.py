@@ -1,36 +1,43 @@
 """Folders of images with their roads, and the files of graphs.
 
 `images` holds images, and `graphs` for each a graph of the same name (see `read_graph`), or `masks` an image of the
-same name and size whose pixels are not black where roads are. With both, the graph is the ground truth, and the road
-map is learnt from the mask; with masks alone the graph is the mask's thinned lines. Where the root has folders `train`
-and `val` with these in them, the data are split; else they are split by a seed.
+same name and size that is white where roads are (see `SaliencyMasks`). With both, the graph is the ground truth, and
+the road map is learnt from the mask; with masks alone the graph is the mask's thinned lines. Splits are folders with
+these in them (`train/images`), or folders in these (`images/train`); without any, the data are split by a seed.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from res2net.errors import InputError
-from res2net.files import read_text
-from res2net.images.decode import EXTENSIONS, BadImage, image_header, image_size, read_turned
-from res2net.images.samples import FileSamples, Sample
+from res2net.errors import InputError, listed
+from res2net.images.decode import EXTENSIONS, BadImage, image_header, read_turned
+from res2net.images.faults import AnnotationReport
+from res2net.images.samples import FileSamples, Sample, evenly_spaced
 from res2net.images.sources import DataSource
-from res2net.images.splits import WHOLE, DataSettings, choose_splits, hashed_split
-from res2net.tasks.pixels.formats.codings import Turning
+from res2net.images.splits import DataSettings, choose_splits, folders_of_splits, hashed_split
+from res2net.images.text import BadText, read_json, read_text
+from res2net.tasks.pixels.formats.codings import SaliencyMasks, Turning, masks_of
 from res2net.tasks.pixels.formats.images import size_fault
 from res2net.tasks.roads.graph import RoadGraph, graph_of_mask
+from res2net.tasks.roads.placement import Placed, turned_graph
 
 ROAD_CLASSES = ("road",)
+FOLDERS = ("images", "graphs", "masks")
 HOW = "a folder with the folders images and graphs (or masks)"
 ENDINGS = (".json", ".geojson", ".graph")
 """The endings of the files that are read."""
+COMPARED = 20
+"""Number of graphs of a split, at most, that are compared with the masks beside them."""
+GEOGRAPHIC = r"CRS:?84|EPSG:+(4326|4258|4269|4490)\b"
+"""Coordinate reference systems of longitude and latitude, as in GeoJSON, which can only be in degrees."""
 FARTHEST = 10_000_000
 """Largest coordinate of a node, pixels."""
 
@@ -38,95 +45,148 @@ FARTHEST = 10_000_000
 class RoadFiles(FileSamples):
     """Images with their `graph`, and `mask` `(H, W)` bool where there are masks.
 
-    The files are those of an image, of its graph (None to make it from the mask), and of its mask (or None).
+    Args:
+        files: for each image its path, that of its graph (None to take it from the mask), and of its mask (or None).
+        masks: reads the masks.
     """
+
+    def __init__(self, files: Sequence[tuple[Path, Path | None, Path | None]], masks: SaliencyMasks) -> None:
+        super().__init__(files)
+        self.masks = masks
+        self.mask_turning = Turning()
+        self.graph_turning = Turning(default_upright=all(mask is None for *_, mask in self.files))
 
     def __getitem__(self, index: int) -> Sample:
         path, graph, mask = self.files[index]
         image, orientation = read_turned(path)
-        target: dict[str, Any] = {} if mask is None else {"mask": read_mask(mask, image, orientation)}
-        target["graph"] = graph_of_mask(target["mask"]) if graph is None else read_graph(graph)
+        size = image.height, image.width
+        target: dict[str, Any] = {} if mask is None else {"mask": self.mask(mask, size, orientation)}
+        if graph is None:
+            target["graph"] = graph_of_mask(target["mask"])
+        else:
+            target["graph"] = turned_graph(self.graph_turning, read_graph(graph), orientation, size)
         return image, target
+
+    def mask(self, path: Path, size: tuple[int, int], orientation: int) -> NDArray[np.bool_]:
+        """The mask `(H, W)` in a file, turned as its upright image of that size, which EXIF turns by `orientation`."""
+        found, own = self.masks.read(str(path)), self.masks.header(str(path))[1]
+        return self.mask_turning.apply(found, own, orientation, size)
 
 
 def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
-    """Read a folder of images with their roads; all graphs and the headers of all images are read."""
-    split = (path / "train").is_dir() and (path / "val").is_dir()
-    folders = {name: path / name for name in (("train", "val") if split else (WHOLE,))}
+    """Read a folder of images with their roads; all graphs and the headers of all images are read.
+
+    Raises:
+        InputError: it is no such folder, its files do not fit each other, or there is no road to learn from.
+    """
+    report = AnnotationReport(path)
+    folders = find_road_splits(path)
     choice = choose_splits(folders, settings, path)
-    splits = {name: files_of(folders[name]) for name in choice.names}
-    for files in splits.values():
-        check(files, settings.bad_images)
+    splits = {}
+    for name in choice.names:
+        splits[name] = checked_files(files_of(folders[name], report), report, settings.bad_images == "skip")
+    report.enforce(settings.bad_annotations)
     train, val, about = choice.arrange(
         splits, lambda files: hashed_split([image.name for image in files.paths], settings.val_fraction, settings.seed)
     )
-    return DataSource(path.absolute().name, train, val, ROAD_CLASSES, val_about=about)
+    if len(train) and not has_roads(train):
+        raise InputError(f"There is not one road in the graphs or masks to train on in {path}: give some with roads.")
+    return DataSource(path.absolute().name, train, val, ROAD_CLASSES, val_about=about, notes=report.remarks)
 
 
-def check(files: RoadFiles, bad_images: str) -> None:
-    """Raise `InputError` if the files of a split do not fit each other."""
-    roads = inside = 0
-    for path, graph, mask in files.files:
+def find_road_splits(path: Path) -> dict[str, dict[str, Path]]:
+    """The folders of each split of a data set of roads; `InputError` if there are none."""
+    splits = folders_of_splits(path, FOLDERS, is_roads)
+    if not splits:
+        has_images = (path / "images").is_dir()
+        lacks = "no graphs and no masks" if has_images else "no images of roads"
+        raise InputError(f"{path} has {lacks}: give {HOW}.")
+    return splits
+
+
+def is_roads(folders: Mapping[str, Path]) -> bool:
+    """Whether there is a folder of images, and one of graphs or masks."""
+    return len(folders) > 1 and "images" in folders and bool(found(folders["images"], EXTENSIONS))
+
+
+def has_roads(files: RoadFiles) -> bool:
+    """Whether any graph or mask has a road; they are read up to the first one."""
+    for _, graph, mask in files.files:
+        with suppress(BadImage):
+            if len(read_graph(graph).edges) if graph is not None else files.masks.read(str(mask)).any():
+                return True
+    return False
+
+
+def checked_files(files: RoadFiles, report: AnnotationReport, keep_unreadable: bool = False) -> RoadFiles:
+    """The images whose graph and mask fit, with faults and what is assumed added to the report.
+
+    Images that cannot be read are faults, or are kept if `keep_unreadable`, and reported when they are used.
+
+    Raises:
+        InputError: most graphs lie elsewhere than the images.
+    """
+    good = []
+    placed = Placed(report, files.graph_turning)
+    compared = set(evenly_spaced(len(files), COMPARED))
+    for index, (path, graph_path, mask_path) in enumerate(files.files):
         try:
-            (height, width), orientation = image_header(path)
-        except BadImage:
-            if bad_images == "stop":
-                raise
+            size, orientation = image_header(path)
+        except BadImage as error:
+            if keep_unreadable:
+                good.append(index)
+            else:
+                report.add("unreadable image", path, error.reason)
             continue
-        if mask is not None:
-            check_size(mask, image_size(mask), (height, width), orientation)
-        if graph is not None:
-            points = read_graph(graph).points
-            roads += len(points)
-            inside += int(((points >= 0) & (points <= (width, height))).all(1).sum())
-    if roads and not inside:
-        raise InputError(
-            f"No road of {files.paths[0].parents[1] / 'graphs'} lies on its image: give coordinates in pixels of the "
-            "image, x to the right and y down from its upper left corner."
-        )
+        mask = None
+        try:
+            if mask_path is not None:
+                header = files.masks.header(str(mask_path))
+                if not files.mask_turning.add(size, orientation, header):
+                    report.add("wrong size", mask_path, size_fault(header[0], size))
+                    continue
+                if graph_path is not None and index in compared:
+                    mask = files.mask(mask_path, size, orientation)
+            if graph_path is not None:
+                placed.add(graph_path, read_graph(graph_path), size, orientation, mask)
+        except BadImage as error:
+            report.add("bad mask", error.path, error.reason)
+        except InputError as error:
+            report.add("unreadable file", graph_path or path, str(error).removeprefix(f"{graph_path} ").rstrip("."))
+        else:
+            good.append(index)
+    placed.conclude()
+    report.remark(files.mask_turning.note("their masks"))
+    return files.subset(good)
 
 
-def files_of(folder: Path) -> RoadFiles:
-    """The images of a folder with their graphs and masks."""
-    if not (folder / "images").is_dir():
-        raise InputError(f"{folder} has no images of roads: give {HOW}.")
-    images = found(folder / "images", EXTENSIONS)
-    beside = {"graphs": ENDINGS, "masks": EXTENSIONS}
-    if not images or not any((folder / name).is_dir() for name in beside):
-        raise InputError(f"{folder} has no {'images' if not images else 'graphs and no masks'}: give {HOW}.")
-    graphs, masks = (matching(images, folder / name, endings) for name, endings in beside.items())
-    return RoadFiles(list(zip(images, graphs, masks, strict=True)))
+def files_of(folders: Mapping[str, Path], report: AnnotationReport) -> RoadFiles:
+    """The images of a split with their graphs and masks; those without are faults, and others are mentioned."""
+    images = found(folders["images"], EXTENSIONS)
+    partners = {
+        part: {path.stem: path for path in found(folders[part], endings)}
+        for part, endings in (("graphs", ENDINGS), ("masks", EXTENSIONS))
+        if part in folders
+    }
+    files: list[tuple[Path, Path | None, Path | None]] = []
+    for image in images:
+        lacking = [part for part, paths in partners.items() if image.stem not in paths]
+        for part in lacking:
+            report.add("missing partner", image, f"there is no {image.stem} in {folders[part]}")
+        if not lacking:
+            graph, mask = (partners.get(part, {}).get(image.stem) for part in ("graphs", "masks"))
+            files.append((image, graph, mask))
+    stems = {image.stem for image in images}
+    for part, paths in partners.items():
+        unused = [path.name for stem, path in paths.items() if stem not in stems]
+        report.remark(f"{len(unused)} files of {folders[part]} have no image: {listed(unused)}." if unused else "")
+    return RoadFiles(files, masks_of([str(mask) for *_, mask in files if mask is not None], report, "roads"))
 
 
 def found(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """The files of a folder that have one of the endings, by name."""
     there = (path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
     return sorted(path for path in there if path.is_file())
-
-
-def matching(images: list[Path], folder: Path, endings: tuple[str, ...]) -> Sequence[Path | None]:
-    """The file of each image's name in a folder; None for each if there is no such folder."""
-    if not folder.is_dir():
-        return [None] * len(images)
-    there = {path.stem: path for path in found(folder, endings)}
-    for image in images:
-        if image.stem not in there:
-            raise InputError(f"{image} has no counterpart in {folder}: add {image.stem}{endings[0]}, or remove it.")
-    return [there[image.stem] for image in images]
-
-
-def read_mask(path: Path, image: Image.Image, orientation: int) -> NDArray[np.bool_]:
-    """Read a mask of roads, `(H, W)`, rotated by the EXIF orientation of its image, or by its own."""
-    mask, own = read_turned(path)
-    size = image.height, image.width
-    check_size(path, (mask.height, mask.width), size, orientation)
-    return Turning().apply(np.asarray(mask).max(-1) > 0, 1, orientation if own == 1 else 1, size)
-
-
-def check_size(path: Path, found: tuple[int, int], size: tuple[int, int], orientation: int) -> None:
-    """Raise `InputError` unless a mask has the size (H, W) of its upright image, or that of its file."""
-    if found != size and (orientation < 5 or found[::-1] != size):
-        raise InputError(f"The mask {path} does not fit: {size_fault(found, size)}.")
 
 
 def nodes_and_edges(graph: RoadGraph) -> dict[str, Any]:
@@ -154,24 +214,31 @@ def read_graph(path: str | Path) -> RoadGraph:
     """Read a graph in pixels: JSON of `nodes_and_edges`, GeoJSON with lines, or RoadTracer's text.
 
     RoadTracer's text has a line `x y` for each node, an empty line, and a line `a b` for each edge, maybe both ways.
+
+    Raises:
+        InputError: the file cannot be read, is none of these, or states that its coordinates are degrees.
     """
     path = Path(path)
     try:
-        text = read_text(path)
-    except OSError as error:
-        raise InputError(f"Cannot read the roads in {path} ({error.strerror}): check the file.") from error
-    try:
-        if path.suffix == ".graph":
-            return of_text(text)
-        content = json.loads(text)
+        if path.suffix.lower() == ".graph":
+            return of_text(read_text(path))
+        content = read_json(path)
         if not isinstance(content, dict):
             raise ValueError("it has no nodes")
-        return of_lines(content["features"]) if "features" in content else checked(content["nodes"], content["edges"])
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
+        if "type" not in content:
+            return checked(content["nodes"], content["edges"])
+        graph = of_lines(lines_of(content))
+        reference = str((content.get("crs") or {}).get("properties", {}).get("name", ""))
+        if re.search(GEOGRAPHIC, reference) and (np.abs(graph.points) <= (180, 90)).all():
+            raise ValueError(f"its coordinates are degrees by its coordinate reference system {reference}, not pixels")
+        return graph
+    except BadText:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).split("\n")[0]
         raise InputError(
             f'{path} is no graph of roads ({reason}): give JSON as {{"nodes": [[x, y]], "edges": [[0, 1]]}}, GeoJSON '
-            "with lines, or RoadTracer's text."
+            "with lines, or RoadTracer's text, in pixels of the image."
         ) from error
 
 
@@ -195,12 +262,23 @@ def of_text(text: str) -> RoadGraph:
     )
 
 
-def of_lines(features: Any) -> RoadGraph:
-    """From the features of GeoJSON."""
-    lines: list[Any] = []
-    for geometry in (feature["geometry"] for feature in features):
-        if geometry["type"] not in ("LineString", "MultiLineString"):
-            raise ValueError(f"a {geometry['type']} is no line")
-        lines += [geometry["coordinates"]] if geometry["type"] == "LineString" else geometry["coordinates"]
+def of_lines(lines: Iterable[Any]) -> RoadGraph:
+    """From lines of points, each of x, y and perhaps more numbers."""
     graph = RoadGraph.of_lines([(float(x), float(y)) for x, y, *_ in line] for line in lines)
     return checked(graph.points.tolist(), graph.edges.tolist())
+
+
+def lines_of(content: Any) -> Iterator[Any]:
+    """Yield the lines of an object of GeoJSON; features without a geometry have none."""
+    kind = content["type"]
+    if kind == "LineString":
+        yield content["coordinates"]
+    elif kind == "MultiLineString":
+        yield from content["coordinates"]
+    elif kind == "Feature":
+        yield from lines_of(content["geometry"]) if content["geometry"] is not None else ()
+    elif kind in ("FeatureCollection", "GeometryCollection"):
+        for part in content["features" if kind == "FeatureCollection" else "geometries"]:
+            yield from lines_of(part)
+    else:
+        raise ValueError(f"a {kind} is no line")

@@ -35,8 +35,6 @@ class ImagePairs(FileSamples):
     A pair that cannot be read, or whose sizes differ, raises `BadImage`.
     """
 
-    reads_files = True
-
     def __getitem__(self, index: int) -> Sample:
         path, other = self.files[index]
         image = read_image(path)

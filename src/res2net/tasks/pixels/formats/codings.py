@@ -292,7 +292,7 @@ class Turning:
 
     A map with an orientation of its own is turned by that. The map of an image that makes a quarter turn is turned
     along with it unless it has the size of the upright image. Where both sizes are the same, the map fits both ways; it
-    is then taken as most of the maps whose size decides, and in doubt as stored like its image.
+    is then taken as most of the maps whose size decides, and without any as stored like its image.
     """
 
     stored: int = 0
@@ -301,6 +301,13 @@ class Turning:
     """Number of maps that have the size of the upright image alone."""
     unclear: int = 0
     """Number of maps that fit both ways."""
+    default_upright: bool = False
+    """Take what fits both ways as upright where nothing else tells."""
+
+    @property
+    def in_doubt_upright(self) -> bool:
+        """Whether maps that fit both ways are taken as upright."""
+        return self.upright > self.stored if self.upright or self.stored else self.default_upright
 
     def add(self, size: tuple[int, int], orientation: int, header: tuple[tuple[int, int], int]) -> bool:
         """Count a pair, and return whether the sizes fit.
@@ -325,17 +332,17 @@ class Turning:
         if own != 1:
             return turned(labels, own)
         stored = size if orientation < 5 else size[::-1]
-        upright = labels.shape == size and (size != stored or self.upright > self.stored)
+        upright = labels.shape == size and (size != stored or self.in_doubt_upright)
         return labels if upright else turned(labels, orientation)
 
     def note(self, what: str) -> str:
         """A sentence on what was assumed; empty if nothing was."""
         if not self.unclear:
             return ""
-        if self.upright > self.stored:
-            how = "taken as upright, as those are whose size tells"
-        elif self.stored:
-            how = "turned along, as those are whose size tells"
+        if self.upright or self.stored:
+            how = f"{'taken as upright' if self.in_doubt_upright else 'turned along'}, as those are whose size tells"
+        elif self.default_upright:
+            how = "taken as upright; where they are not, save the images upright, without that orientation"
         else:
             how = "turned along; where they are upright already, save the images upright, without that orientation"
         count = f"{self.unclear} images are" if self.unclear > 1 else "1 image is"
