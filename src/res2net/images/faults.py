@@ -29,8 +29,14 @@ FAULTS = {
     "image of both splits": "images of both splits",
     "invalid keypoints": "invalid keypoints",
     "keypoint outside": "keypoints outside of their image",
+    "wrong units": "parts in wrong units",
+    "missing labels": "parts without labels",
+    "no objects": "parts without objects",
 }
 """Every kind of fault, with its plural."""
+
+OF_THE_WHOLE = ("wrong units", "missing labels", "no objects")
+"""Faults of a whole data set, after which nothing is left that could be used."""
 
 EXAMPLES = 5
 """Maximum number of faults of each kind to keep as examples; all are counted."""
@@ -56,6 +62,8 @@ class AnnotationReport:
         self.counts: Counter[str] = Counter()
         self.notes: list[str] = []
         """What was assumed or left out, a sentence each; it is shown before the data set is used."""
+        self.unused: list[str] = []
+        """Which files of the data set are not used, a sentence each; only checks show it."""
         self.examples: dict[str, list[Fault]] = {}
         self.remarks: list[str] = []
 
@@ -97,7 +105,14 @@ class AnnotationReport:
             InputError: there are faults, and `bad_annotations` is "stop".
         """
         check_choice("bad_annotations", bad_annotations, BAD_ANNOTATIONS)
-        if self.examples and bad_annotations == "stop":
+        for kind in OF_THE_WHOLE:
+            if self.counts[kind]:
+                raise InputError(f"The data set {self.path} cannot be used: {self.examples[kind][0]}.")
+        if not self.examples:
+            return
+        if bad_annotations == "skip":
+            self.note(f"{self.summary()} of {self.path} {'is' if self.total == 1 else 'are'} left out.")
+        else:
             first = next(iter(self.examples.values()))[0]
             raise InputError(
                 f"The data set {self.path} has {self.summary()}; the first is in {first}: fix the annotations, leave "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import unicodedata
@@ -22,9 +23,9 @@ class PathFinder:
     """Finds files by the paths that annotations, lists and descriptions of a data set contain.
 
     Paths are relative to one of some folders, or absolute. They may have backslashes and drive letters, `./` and `../`,
-    another case or Unicode form than the file, and may be URLs. Of an absolute path of another machine, and of one that
-    leaves the data set, the longest end that exists in one of the folders is taken. Nothing outside of the data set is
-    ever found, except through symbolic links in it.
+    another case or Unicode form than the file, and may be URLs. Of an absolute path outside of the data set, and of a
+    relative one that leads out of it to nothing, the longest end that exists in one of the folders is taken. Nothing
+    outside of the data set is ever found, except through symbolic links in it.
 
     Args:
         root: the folder of the data set.
@@ -38,7 +39,7 @@ class PathFinder:
         inside = [self._inside(_normal(Path(folder))) for folder in folders or [root]]
         self._folders = list(dict.fromkeys(parts for parts in inside if parts is not None))
         self._listings: dict[str, _Listing] = {}
-        self._directories: dict[tuple[bool, tuple[str, ...]], tuple[list[str], bool]] = {}
+        self._directories: dict[tuple[bool, tuple[str, ...]], tuple[list[str], list[Path]]] = {}
         self._shortened: dict[str, str] = {}
         self._ambiguous: dict[str, str] = {}
 
@@ -72,15 +73,17 @@ class PathFinder:
 
     def _find(self, written: str, endings: Sequence[str], *, folder: bool) -> str:
         forms = [_parts(form) for form in _forms(written)]
-        outside = False
+        outside: list[Path] = []
+        meant = False
         for absolute, parts in forms:
-            found, leaves = self._candidates(absolute, parts, endings, folder=folder)
-            outside |= leaves
+            found, left = self._candidates(absolute, parts, endings, folder=folder)
             if found:
                 return self._first(written, found)
+            outside += left
+            meant |= not absolute and any(_exists(one if folder else one / parts[-1]) for one in left)
         for absolute, parts in forms:
             tail = tuple(part for part in parts if part != "..")
-            for start in range(len(tail) if absolute or outside else 0):
+            for start in range(len(tail) if (absolute or outside) and not meant else 0):
                 found, _ = self._candidates(False, tail[start:], endings, folder=folder)
                 if found:
                     self._shortened[written] = found[0]
@@ -91,36 +94,39 @@ class PathFinder:
 
     def _candidates(
         self, absolute: bool, parts: tuple[str, ...], endings: Sequence[str], *, folder: bool
-    ) -> tuple[list[str], bool]:
-        """The files of a path, at most one for each folder that it can be relative to, and whether it leaves the root.
+    ) -> tuple[list[str], list[Path]]:
+        """The files of a path, at most one for each folder that it can be relative to, and folders outside of the root.
 
         Results for folders are kept, so that each further file in them only takes a look into their listings.
         """
         head = parts if folder else parts[:-1]
         if (absolute, head) not in self._directories:
             self._directories[absolute, head] = self._existing(absolute, head)
-        directories, leaves = self._directories[absolute, head]
-        if folder:
-            return directories, leaves
-        entries = [self._choose(directory, parts[-1], ["", *endings]) for directory in directories if parts]
-        return [str(Path(entry.path)) for entry in entries if entry is not None and entry.is_file()], leaves
+        directories, outside = self._directories[absolute, head]
+        if folder or not parts:
+            return directories if folder else [], outside
+        entries = [self._choose(directory, parts[-1], ["", *endings]) for directory in directories]
+        return [str(Path(entry.path)) for entry in entries if entry is not None and entry.is_file()], outside
 
-    def _existing(self, absolute: bool, parts: tuple[str, ...]) -> tuple[list[str], bool]:
-        """The folders of a path, at most one for each that it can be relative to, and whether it leaves the root."""
+    def _existing(self, absolute: bool, parts: tuple[str, ...]) -> tuple[list[str], list[Path]]:
+        """The folders a path leads to: in the root at most one for each that it is relative to, and outside of it."""
         found: dict[str, None] = {}
-        leaves = False
+        outside: list[Path] = []
         for root in self._roots:
             for folder in [()] if absolute else self._folders:
                 start = Path("/") if absolute else root.joinpath(*folder)
-                inside = self._inside(_normal(start.joinpath(*parts)))
-                leaves |= inside is None
-                directory: str | None = None if inside is None else str(self.root)
-                for part in inside or ():
+                full = _normal(start.joinpath(*parts))
+                inside = self._inside(full)
+                if inside is None:
+                    outside.append(full)
+                    continue
+                directory: str | None = str(self.root)
+                for part in inside:
                     entry = self._choose(directory, part) if directory is not None else None
                     directory = entry.path if entry is not None and entry.is_dir() else None
                 if directory is not None:
                     found[directory] = None
-        return list(found), leaves
+        return list(found), outside
 
     def _inside(self, full: Path) -> tuple[str, ...] | None:
         """The parts of a normal absolute path below the root; None if it is outside."""
@@ -153,6 +159,12 @@ class PathFinder:
         if any(not Path(file).samefile(found[0]) for file in found[1:]):
             self._ambiguous[written] = found[0]
         return found[0]
+
+
+def _exists(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):  # too long a name, or one with a null character
+        return path.exists()
+    return False
 
 
 def _normal(path: Path) -> Path:

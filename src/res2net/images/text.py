@@ -45,6 +45,19 @@ def read_lines(file: str | Path) -> list[str]:
     return [line.strip() for line in read_text(file).split("\n")]
 
 
+def read_names(file: str | Path) -> list[str]:
+    """The names of classes in a text file, one a line; the first has the number 0.
+
+    Raises:
+        BadText: the file cannot be read, or a line before the last name is empty, so that the numbers are not certain.
+    """
+    lines = read_text(file).rstrip().split("\n")
+    names = [line.strip() for line in lines]
+    if not all(names) and len(names) > 1:
+        raise BadText.at(file, f"line {names.index('') + 1} is empty, and each is the name of a class: remove it")
+    return [name for name in names if name]
+
+
 def read_json(file: str | Path) -> Any:
     """The content of a JSON file.
 

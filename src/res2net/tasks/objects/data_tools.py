@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
-from res2net.images.decode import BadImage, image_size
+from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
+from res2net.images.splits import role_of
 from res2net.report import Column, Table
 from res2net.task.result import Result
 from res2net.tasks.objects.formats import OBJECT_FORMATS, Annotations, ObjectImages, find_formats
@@ -31,12 +32,13 @@ class ObjectsPart(Part):
         known = OBJECT_FORMATS[name]
         self.about = known.about
         self.report = AnnotationReport(path)
-        splits = known.read(path, None, self.report)
-        self.splits = dict(zip(("all",) if len(splits) == 1 else ("train", "val"), splits, strict=True))
-        for split in splits:
+        self.splits = {name or "all": split for name, split in known.read(path, None, self.report, None).items()}
+        for split in self.splits.values():
             _check_sizes(split.paths, split, self.report)
             if isinstance(split.masks, MaskFiles):
                 _check_sizes(split.masks.paths, split, self.report)
+        _check_contents(self.splits, self.report)
+        self.notes = [*self.report.notes, *self.report.unused, *_unlisted(self.splits)]
 
     def count_tables(self, most: int | None) -> list[Table]:
         """What each split contains, and the number of objects by class."""
@@ -44,13 +46,13 @@ class ObjectsPart(Part):
         shown = [what for what in counts[0] if what not in RARE or any(one[what] for one in counts)]
         columns = [Column("what"), *(Column(split) for split in self.splits)]
         table = Table(self.about, columns, [(what, *(one[what] for one in counts)) for what in shown])
-        by_class = {split: objects_by_class(found) for split, found in self.splits.items()}
-        names = next(iter(self.splits.values())).class_names
-        by_label = [
-            (name, Counter({split: found[label] for split, found in by_class.items()}))
-            for label, name in enumerate(names)
-        ]
-        return [table, class_table(by_label, list(self.splits), "objects", most)]
+        # Two classes can have one name, and splits can differ in their classes.
+        by_class: dict[tuple[int, str], Counter[str]] = {}
+        for split, found in self.splits.items():
+            for label, (name, count) in enumerate(zip(found.class_names, objects_by_class(found), strict=True)):
+                by_class.setdefault((label, name), Counter())[split] = count
+        named = [(name, found) for (_, name), found in by_class.items()]
+        return [table, class_table(named, list(self.splits), "objects", most)]
 
     def shown(self, split: Annotations) -> tuple[ObjectImages, Sequence[int]]:
         """The images with objects, or all if there are none."""
@@ -93,6 +95,31 @@ def objects_by_class(annotations: Annotations) -> list[int]:
     """The number of objects of each class."""
     counts: list[int] = np.bincount(annotations.labels, minlength=len(annotations.class_names)).tolist()
     return counts
+
+
+def _check_contents(splits: Mapping[str, Annotations], report: AnnotationReport) -> None:
+    """Report splits that cannot be used: without an object, or with other classes than the first."""
+    empty = [split for split, found in splits.items() if not len(found.labels) and found.stuff is None]
+    for split in empty:
+        if len(empty) == len(splits) or role_of(split) == "train":
+            report.add("no objects", splits[split].name, "there is not one object in it")
+        else:
+            report.note(f"There is not one object in {splits[split].name}, so that it cannot be evaluated.")
+    first = next(iter(splits.values()), None)
+    for found in splits.values():
+        if first is not None and list(found.class_names) != list(first.class_names):
+            report.add("unknown class", found.name, f"its classes differ from those of {first.name}, or their order")
+
+
+def _unlisted(splits: Mapping[str, Annotations]) -> list[str]:
+    """Sentences on images that lie in the folders of the splits and are in none of them."""
+    used = {path for found in splits.values() for path in found.paths}
+    sentences = []
+    for folder in sorted({Path(path).parent for path in used}):
+        there = [str(file) for file in folder.iterdir() if file.suffix.lower() in EXTENSIONS]
+        if left := sorted(set(there) - used):
+            sentences.append(f"{len(left)} of {len(there)} images in {folder} are in no split, such as {left[0]}.")
+    return sentences
 
 
 def _check_sizes(paths: Sequence[str], annotations: Annotations, report: AnnotationReport) -> None:

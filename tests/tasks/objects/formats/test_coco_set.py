@@ -26,7 +26,7 @@ EVERYTHING = ("boxes", "labels", "masks", "crowd", "area", "difficult")
 
 def read(root, name="coco"):
     report = AnnotationReport(root)
-    splits = OBJECT_FORMATS[name].read(root, None, report)
+    splits = list(OBJECT_FORMATS[name].read(root, None, report, None).values())
     assert report.total == 0, report.summary()
     return splits
 

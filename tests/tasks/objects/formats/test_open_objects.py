@@ -39,7 +39,7 @@ FAULTS = [
     (lambda c: c["annotations"].append("x"), "unreadable object", "annotation at index 3 has no id"),
     (lambda c: c["images"][0].update(id=9), "duplicate id", "two images have the id 9"),
     (lambda c: c["images"][2].update(file_name="lost.png"), "missing image", "the image 'lost.png' is not in"),
-    (lambda c: c["images"][2].update(file_name="../coco/images/9.png"), "missing image", "the image '../coco"),
+    (lambda c: c["images"][2].update(file_name="../../x.png"), "missing image", "the image '../../x.png' is outside"),
     (lambda c: c["images"][2].update(height=0), "wrong size", "image 12 has no height and width"),
     (lambda c: c["images"][2].update(id="12"), "unreadable object", "an image has the id '12'"),
     (lambda c: c["categories"].append({"id": 3, "name": "x"}), "duplicate id", "two categories have the id 3"),
@@ -59,7 +59,7 @@ def test_each_fault_stops_or_is_left_out(content, write_coco, spoil, kind, said)
     assert f"`--bad-annotations skip`, or see all with `res2net data check {root}`." in sentence
     assert "\n" not in sentence
     report = AnnotationReport(root)
-    OBJECT_FORMATS["coco"].read(root, labels, report)
+    OBJECT_FORMATS["coco"].read(root, labels, report, None)
     assert report.counts[kind] == 1
     train, val, _ = open_objects(root, labels, settings=DataSettings(bad_annotations="skip"))
     for images in (train, val):
@@ -89,7 +89,7 @@ def test_faults_of_key_points(content, write_coco, points, kind, said):
     content["annotations"][1]["keypoints"] = points
     root = write_coco("person_keypoints_x.json")
     report = AnnotationReport(root)
-    (annotations,) = OBJECT_FORMATS["coco_keypoints"].read(root, None, report)
+    (annotations,) = OBJECT_FORMATS["coco_keypoints"].read(root, None, report, None).values()
     assert report.counts == {kind: 1}
     assert said in report.examples[kind][0].what
     assert len(annotations.labels) == 2
@@ -182,3 +182,15 @@ def test_compressed_run_lengths_are_recognised(seed):
 @pytest.mark.parametrize("counts", ["", "o", "~", "\u1234", "PPPPPPPPPPPPPPPPPPPP", 7, None, [-1, 13], [12.0]])
 def test_run_lengths_that_are_none(counts):
     assert pack_rle({"size": [3, 4], "counts": counts}, (3, 4)) is None
+
+
+@pytest.mark.parametrize("name", ["../../12.png", "../images/../../12.png", "..\\..\\12.png", "{root}/../other/x.png"])
+def test_images_outside_of_the_data_folder_are_refused_although_they_exist(content, write_coco, name):
+    root = write_coco(root="set/coco").parent / "coco"
+    for file in (root.parent / "12.png", root.parent / "other" / "x.png"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes((root / "images" / "12.png").read_bytes())
+    content["images"][2]["file_name"] = name.format(root=root)
+    write_coco(root="set/coco")
+    with pytest.raises(InputError, match=r"1 missing image; .* is outside of the data folder"):
+        open_objects(root)

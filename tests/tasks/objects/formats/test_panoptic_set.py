@@ -47,7 +47,7 @@ def test_things_are_objects_and_stuff_is_semantic(write_panoptic):
 def test_faults_are_told(write_panoptic, change, kind, said):
     root, _ = write_panoptic(change)
     report = AnnotationReport(root)
-    OBJECT_FORMATS["coco_panoptic"].read(root, None, report)
+    OBJECT_FORMATS["coco_panoptic"].read(root, None, report, None).values()
     assert report.counts[kind] == 2  # in both splits
     assert any(said in str(fault) for fault in report.examples[kind])
 

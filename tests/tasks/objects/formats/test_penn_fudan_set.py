@@ -24,7 +24,7 @@ def root(tmp_path):
 
 
 def test_boxes_lie_around_the_pixels_of_each_number(root):
-    (annotations,) = OBJECT_FORMATS["penn_fudan"].read(root, None, AnnotationReport(root))
+    (annotations,) = OBJECT_FORMATS["penn_fudan"].read(root, None, AnnotationReport(root), None).values()
     target = ObjectImages(annotations, LABELS).target(1)
     assert target["boxes"].tolist() == [[3, 2, 6, 9], [30, 10, 40, 30]]
     assert target["area"].tolist() == [21, 200]
@@ -39,7 +39,7 @@ def test_faults_are_told(root):
         Image.new("RGB", (40, 30)).save(root / "PNGImages" / f"{name}.png")
         (root / "PedMasks" / f"{name}_mask.png").write_text(content)
     report = AnnotationReport(root)
-    (annotations,) = OBJECT_FORMATS["penn_fudan"].read(root, None, report)
+    (annotations,) = OBJECT_FORMATS["penn_fudan"].read(root, None, report, None).values()
     assert report.counts == {"missing mask file": 1, "wrong size": 1, "unreadable image": 2}
     assert len(annotations.paths) == 0
 

@@ -12,7 +12,7 @@ YAML = "train: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n"
 
 def read(root):
     report = AnnotationReport(root)
-    return OBJECT_FORMATS["yolo"].read(root, None, report), report
+    return list(OBJECT_FORMATS["yolo"].read(root, None, report, None).values()), report
 
 
 def test_boxes_are_shares_around_a_centre(write_yolo):
@@ -89,7 +89,7 @@ def test_wrong_lines_are_told(write_yolo, line, kind, said):
         ("train: images\nnames: {0: a, 2: b}", "are not numbered 0 to 1"),
         ("train: images\nnames: a", "are not a list"),
         ("train: images\nkpt_shape: [17, 3]", "has keypoints, which are not read from YOLO's files"),
-        ("train: !!python/object/apply:os.getcwd []", "is not valid YAML"),
+        ("train: !!python/object/apply:os.getcwd []", "does not say where the images are"),
     ],
 )
 def test_yaml_files_that_cannot_be_used(write_yolo, text, said):

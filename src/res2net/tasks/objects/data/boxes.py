@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from res2net.errors import InputError, check_range
 from res2net.images.samples import Sample, Samples, true_targets
 from res2net.images.text import BadText, read_json
-from res2net.tasks.objects.formats.coco import xyxy
+from res2net.tasks.objects.formats.coco_files import xyxy
 from res2net.tasks.objects.formats.collect import numbers
 
 if TYPE_CHECKING:

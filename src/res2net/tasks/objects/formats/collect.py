@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from res2net.images.decode import LONGEST_SIDE
 from res2net.images.faults import AnnotationReport
@@ -18,6 +19,8 @@ from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks
 
 SLACK = 1.0
 """Tolerance in pixels for boxes and keypoints outside of their image, since programs round in different ways."""
+
+_SHARES = "give coordinates in pixels, not as shares of the image"
 
 LARGEST = 1e9
 """Largest absolute value of a number in an annotation that is accepted."""
@@ -43,6 +46,8 @@ class Collector:
         self._boxes, self._points, self._area = array("f"), array("f"), array("f")
         self._labels, self._crowd, self._difficult = array("i"), bytearray(), bytearray()
         self._masks = PackedMasks() if with_masks else None
+        self._seen = self._outside = 0
+        self._edges = self._edges_by_area = 0  # boxes whose numbers could be edges, and those whose area says so
 
     def start_image(self, path: str, size: tuple[int, int], *, image_id: int | None = None, file: object) -> None:
         """Start an image of a size (H, W), by default with its index as id; objects that are added next belong to it.
@@ -66,6 +71,7 @@ class Collector:
         difficult: bool = False,
         points: object = None,
         mask: Sequence[Sequence[float]] | bytes = (),
+        as_edges: Sequence[float] = (),
     ) -> bool:
         """Add an object to the current image, unless it is faulty; returns whether it was added.
 
@@ -78,9 +84,17 @@ class Collector:
             difficult: whether to exclude it from the evaluation.
             points: flat list of x, y and visibility of each keypoint; x and y are pixel indices, as in COCO's files.
             mask: a mask for `PackedMasks.add`, which has been checked.
+            as_edges: the box in pixels, XYXY, that the numbers in the file would be if they were edges, where the
+                format has others; if that fits all boxes better, it is reported.
         """
         edges = numbers(box)
         fault = self._box_fault(edges)
+        given_area = numbers([area])
+        self._seen += 1
+        self._outside += fault is not None and fault[0] == "box outside"
+        if len(as_edges) == 4 and self._box_fault(as_edges) is None:
+            self._edges += 1
+            self._edges_by_area += bool(given_area and edges) and _is_area_of(given_area[0], as_edges, edges)
         if fault is None and self.keypoints is not None:
             fault = self._points_fault(self.keypoints.names, points)
         if fault:
@@ -89,7 +103,6 @@ class Collector:
             return False
         self._boxes.extend(edges)
         left, top, right, bottom = edges
-        given_area = numbers([area])
         self._area.append(given_area[0] if given_area and given_area[0] >= 0 else (right - left) * (bottom - top))
         self._labels.append(label)
         self._crowd.append(crowd)
@@ -106,9 +119,12 @@ class Collector:
 
     def finish(self, class_names: Sequence[str], masks: MaskFiles | None = None, **further: Any) -> Annotations:
         """The annotations that were collected, with further fields of `Annotations`."""
+        boxes = np.array(self._boxes, dtype=np.float32).reshape(-1, 4)
         points = None
         if self.keypoints is not None:
             points = np.array(self._points, dtype=np.float32).reshape(-1, len(self.keypoints), 3)
+        self._check_units(boxes, points)
+        if points is not None:
             points[..., :2] += PIXEL_MIDDLE
         return Annotations(
             name=self.name,
@@ -117,7 +133,7 @@ class Collector:
             image_ids=np.array(self._ids, dtype=np.int64),
             sizes=np.array(self._sizes, dtype=np.int32).reshape(-1, 2),
             starts=np.array(self._starts, dtype=np.int64),
-            boxes=np.array(self._boxes, dtype=np.float32).reshape(-1, 4),
+            boxes=boxes,
             labels=np.array(self._labels, dtype=np.int32),
             area=np.array(self._area, dtype=np.float32),
             crowd=np.array(self._crowd, dtype=np.bool_),
@@ -131,6 +147,26 @@ class Collector:
     def fault(self, kind: str, what: str) -> None:
         """Report a fault in the annotations of the current image."""
         self.report.add(kind, self.file, what)
+
+    def _check_units(self, boxes: NDArray[np.float32], points: NDArray[np.float32] | None) -> None:
+        """Report boxes and keypoints that as a whole cannot be what the format says."""
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+        small = int((sides <= 1).sum())
+        # Boxes of one pixel each can be meant, unless all are in the first.
+        shares = bool(len(boxes)) and (sides.max() < 1 or boxes.max() <= 1 or (sides.max() <= 1 and sides.min() < 1))
+        placed = np.empty((0, 2)) if points is None else points[points[..., 2] > 0][:, :2]
+        if self._seen == self._edges and (self._outside > 1 or self._edges_by_area == self._seen > 0):
+            what = (
+                f"all {self._seen} boxes fit their images as left, top, right and bottom edges, and {self._outside} "
+                "lie outside as what the format has there: convert them to the format"
+            )
+            self.report.add("wrong units", self.name, what)
+        elif shares:
+            self.report.add("wrong units", self.name, f"none of {small} boxes is larger than a pixel: {_SHARES}")
+        elif small:
+            self.report.note(f"{small} of {len(boxes)} boxes in {self.name} are not larger than a pixel.")
+        if len(placed) and np.abs(placed).max() <= 1 and (placed % 1).any():
+            self.report.add("wrong units", self.name, f"all {len(placed)} keypoints are in the first pixel: {_SHARES}")
 
     def _box_fault(self, edges: Sequence[float]) -> tuple[str, str] | None:
         """The kind and the description of what is wrong with a box; None if it is valid."""
@@ -161,6 +197,13 @@ class Collector:
                 what = f"has its {name} at ({x:g}, {y:g}) and its image has {width} x {height} pixels"
                 return "keypoint outside", what
         return None
+
+
+def _is_area_of(area: float, edges: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether an area is that of the first box, XYXY, and not that of the second."""
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (edges, other)]
+    fits = [math.isclose(area, one, rel_tol=0.01) for one in areas]
+    return fits[0] and not fits[1]
 
 
 def numbers(values: object) -> list[float]:

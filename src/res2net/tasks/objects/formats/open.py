@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from res2net.errors import InputError, check_choice
@@ -12,11 +13,13 @@ from res2net.images.faults import BAD_ANNOTATIONS, AnnotationReport
 from res2net.images.sources import DataSource
 from res2net.images.splits import Arranged, DataSettings, choose_splits, hashed_split
 from res2net.registry import Registry
-from res2net.tasks.objects.formats.coco import find_files, read_coco
+from res2net.tasks.objects.formats.coco import read_coco
+from res2net.tasks.objects.formats.coco_files import find_files
 from res2net.tasks.objects.formats.images import LABELS, Annotations, ObjectImages
-from res2net.tasks.objects.formats.penn_fudan import has_penn_fudan, read_penn_fudan
-from res2net.tasks.objects.formats.voc import has_voc, read_voc
-from res2net.tasks.objects.formats.yolo import has_yolo, read_yolo
+from res2net.tasks.objects.formats.penn_fudan import penn_fudan_splits, read_penn_fudan
+from res2net.tasks.objects.formats.voc import default_splits, read_voc, voc_splits
+from res2net.tasks.objects.formats.yolo import read_yolo
+from res2net.tasks.objects.formats.yolo_layout import yolo_splits
 
 _BOXES = ("boxes", "labels", "crowd", "area", "difficult")
 _MASKS = (*_BOXES, "masks")
@@ -29,15 +32,18 @@ class ObjectFormat:
     Args:
         about: its readable name.
         labels: the labels it can have, of `LABELS`.
-        find: a function whose value is true if a path is a data set in this format, mostly by names.
-        read: a function from the path, the required labels (None for all available) and the report for faults to the
-            training and validation annotations, or to a single split.
+        splits: a function from a path to the names of its splits, mostly by the names of files; none if it is not a
+            data set in this format.
+        read: a function from the path, the required labels (None for all available), the report for faults and the
+            splits to read (None for all) to the annotations by split.
+        by_default: a function that keeps those of the splits which are chosen from if none is named.
     """
 
     about: str
     labels: tuple[str, ...]
-    find: Callable[[Path], object]
-    read: Callable[[Path, Sequence[str] | None, AnnotationReport], list[Annotations]]
+    splits: Callable[[Path], Iterable[str]]
+    read: Callable[[Path, Sequence[str] | None, AnnotationReport, Sequence[str] | None], dict[str, Annotations]]
+    by_default: Callable[[Sequence[str]], Sequence[str]] = list
 
 
 OBJECT_FORMATS: Registry[ObjectFormat] = Registry("Format of data sets with objects")
@@ -57,16 +63,17 @@ for _name, _format in {
         partial(find_files, kind="panoptic"),
         partial(read_coco, kind="panoptic"),
     ),
-    "voc": ObjectFormat("PASCAL VOC", _BOXES, has_voc, read_voc),
-    "penn_fudan": ObjectFormat("Penn-Fudan masks", _MASKS, has_penn_fudan, read_penn_fudan),
-    "yolo": ObjectFormat("YOLO labels", _MASKS, has_yolo, read_yolo),
+    "voc": ObjectFormat("PASCAL VOC", _BOXES, voc_splits, read_voc, default_splits),
+    "penn_fudan": ObjectFormat("Penn-Fudan masks", _MASKS, penn_fudan_splits, read_penn_fudan),
+    "yolo": ObjectFormat("YOLO labels", _MASKS, yolo_splits, read_yolo),
 }.items():
     OBJECT_FORMATS.add(_name, _format)
 
 
 def read_objects(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
     """Read a data set with objects for `open_source`; see `open_objects`."""
-    train, val, about = open_objects(path, labels, settings)
+    report = AnnotationReport(path)
+    train, val, about = open_objects(path, labels, settings, report)
     return DataSource(
         path.absolute().name,
         train,
@@ -77,17 +84,21 @@ def read_objects(path: Path, labels: tuple[str, ...], settings: DataSettings) ->
         category_ids=val.annotations.category_ids,
         stuff_category_ids=val.annotations.stuff_category_ids,
         val_about=about,
+        notes=report.notes,
     )
 
 
 def find_formats(path: str | Path) -> list[str]:
     """The names of the formats of a path: up to three for COCO, none if it is not a data set with objects."""
     path = Path(path)
-    return [name for name, known in OBJECT_FORMATS.items() if path.exists() and known.find(path)]
+    return [name for name, known in OBJECT_FORMATS.items() if path.exists() and list(known.splits(path))]
 
 
 def open_objects(
-    path: str | Path, labels: Sequence[str] = ("boxes", "labels"), settings: DataSettings | None = None
+    path: str | Path,
+    labels: Sequence[str] = ("boxes", "labels"),
+    settings: DataSettings | None = None,
+    report: AnnotationReport | None = None,
 ) -> Arranged:
     """Open the training and validation images, or those to evaluate, of a data set with objects in `OBJECT_FORMATS`.
 
@@ -97,6 +108,7 @@ def open_objects(
         path: a folder or a file.
         labels: the target entries, of `LABELS`; they also choose between the files of COCO.
         settings: which splits to open, and how.
+        report: a new report, which also gets the notes about what was assumed.
 
     Raises:
         InputError: there is no such data set, it lacks a label, or annotations are faulty.
@@ -105,10 +117,12 @@ def open_objects(
         check_choice("Label", label, LABELS)
     settings = settings or DataSettings()
     check_choice("bad_annotations", settings.bad_annotations, BAD_ANNOTATIONS)
-    report = AnnotationReport(path)
-    read = OBJECT_FORMATS[_choose(path, labels)].read(Path(path), labels, report)
-    splits = dict(zip(("train", "val") if len(read) > 1 else ("",), read, strict=True))
-    choice = choose_splits(splits, settings, path)
+    report = AnnotationReport(path) if report is None else report
+    known = OBJECT_FORMATS[_choose(path, labels)]
+    names = list(known.splits(Path(path)))
+    stated = settings.train_split or settings.val_split or settings.split
+    choice = choose_splits(names if stated else known.by_default(names), settings, path)
+    splits = known.read(Path(path), labels, report, choice.names)
     report.enforce(settings.bad_annotations)
     _check_usable(path, [splits[name] for name in choice.names])
 
@@ -145,8 +159,11 @@ def _check_usable(path: str | Path, splits: Sequence[Annotations]) -> None:
         if not len(split.labels) and split.stuff is None:
             raise InputError(f"There is not one object in {split.name}: give a data set with objects.")
     first, last = splits[0], splits[-1]
-    if list(first.class_names) != list(last.class_names) or list(first.stuff_names) != list(last.stuff_names):
+    names = [[*one.class_names, *one.stuff_names] for one in (first, last)]
+    if names[0] != names[1]:
+        index = next(i for i, (one, other) in enumerate(zip_longest(*names)) if one != other)
+        shown = [repr(one[index]) if index < len(one) else "none" for one in names]
         raise InputError(
-            f"The classes of training and validation differ in {path} ({first.name} has {len(first.class_names)}, "
-            f"{last.name} {len(last.class_names)}): give both the same, in the same order."
+            f"The classes of training and validation differ in {path}: number {index} is {shown[0]} in {first.name} "
+            f"and {shown[1]} in {last.name}; give both the same, in the same order."
         )

@@ -13,6 +13,7 @@ import numpy as np
 
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
+from res2net.images.splits import WHOLE
 from res2net.tasks.objects.formats.collect import Collector, files_below
 from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles, read_ids
@@ -20,14 +21,17 @@ from res2net.tasks.objects.formats.masks import MaskFiles, read_ids
 _IMAGES = ("PNGImages", "Images", "images")
 
 
-def has_penn_fudan(path: Path) -> bool:
-    """Whether a path is a Penn-Fudan root."""
-    return (path / "PedMasks").is_dir() and any((path / name).is_dir() for name in _IMAGES)
+def penn_fudan_splits(path: Path) -> list[str]:
+    """`WHOLE` for a Penn-Fudan root, which is not split; else nothing."""
+    is_root = (path / "PedMasks").is_dir() and any((path / name).is_dir() for name in _IMAGES)
+    return [WHOLE] if is_root else []
 
 
-def read_penn_fudan(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
+def read_penn_fudan(
+    path: Path, labels: Sequence[str] | None, report: AnnotationReport, splits: Sequence[str] | None = None
+) -> dict[str, Annotations]:
     """Read all images, as a single split; boxes are computed from the masks, which are all read."""
-    del labels  # even boxes require the masks
+    del labels, splits  # even boxes require the masks, and there is one split
     folder = next(path / name for name in _IMAGES if (path / name).is_dir())
     masks = {Path(name).stem: path / "PedMasks" / name for name in sorted(files_below(path / "PedMasks"))}
     collector = Collector(str(path), report)
@@ -58,4 +62,4 @@ def read_penn_fudan(path: Path, labels: Sequence[str] | None, report: Annotation
             if collector.add(f"person {number}", 0, box, area=int(mask.sum())):
                 numbers.append(number)
         collector.end_image()
-    return [collector.finish(("person",), masks=MaskFiles(files, numbers, rgb=False))]
+    return {WHOLE: collector.finish(("person",), masks=MaskFiles(files, numbers, rgb=False))}

@@ -1,153 +1,98 @@
 """YOLO's text files: one line per object with its class and its box or polygon, relative to the size of the image.
 
-The format: https://docs.ultralytics.com/datasets/detect/. The labels of `.../images/x.jpg` are in `.../labels/x.txt`.
-A root has `images/train` and `labels/train`, or `train/images` and `train/labels` (and the same for `val` or `valid`),
-or just `images` and `labels`; or a `data.yaml` with the folders of images and the names of the classes. Without it, the
-names come from `classes.txt`.
+The format: https://docs.ultralytics.com/datasets/detect/. The labels of `.../images/x.jpg` are in `.../labels/x.txt`,
+or beside the image. A root has `images/train` and `labels/train`, or `train/images` and `train/labels` (and the same
+for `val` or any other split), or just `images` and `labels`; or a `data.yaml` with the folders of images and the names
+of the classes. Without it, the names come from `classes.txt`. CVAT's YOLO 1.1 has `obj.data`, `obj.names` and lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from res2net.errors import InputError
-from res2net.files import read_text, read_yaml, walk
-from res2net.images.decode import EXTENSIONS, BadImage, image_size
+from res2net.images.decode import BadImage, image_size
 from res2net.images.faults import AnnotationReport
-from res2net.images.folder import list_images
 from res2net.images.text import read_lines
 from res2net.tasks.objects.formats.collect import Collector
 from res2net.tasks.objects.formats.images import Annotations
-
-_SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
-_NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "labels/train/classes.txt", "train/labels/classes.txt")
-
-
-def has_yolo(path: Path) -> bool:
-    """Whether a path is the root or the YAML file of a data set with YOLO labels."""
-    if path.is_file():
-        return path.suffix.lower() in (".yaml", ".yml")
-    return _yaml_file(path) is not None or bool(_folders(path))
-
-
-def _yaml_file(root: Path) -> Path | None:
-    """The file `data.yaml`, or another YAML file with the keys `train` and `names`."""
-    files = [file for file in root.glob("*.y*ml") if file.is_file()]
-    for file in sorted(files, key=lambda file: (file.stem != "data", file.name)):
-        lines = read_text(file).splitlines()
-        if {"train", "names"} <= {line.partition(":")[0].strip() for line in lines if not line.startswith(" ")}:
-            return file
-    return None
-
-
-def _folders(root: Path) -> dict[str, list[Path]]:
-    """The folders of images of each split, or of "" for a data set without splits."""
-    found: dict[str, list[Path]] = {}
-    for split, names in _SPLITS.items():
-        for name in names:
-            pairs = [(root / "images" / name, root / "labels" / name), (root / name / "images", root / name / "labels")]
-            existing = [images for images, labels in pairs if images.is_dir() and labels.is_dir()]
-            if existing:
-                found.setdefault(split, existing)
-    if not found and (root / "images").is_dir() and (root / "labels").is_dir():
-        found[""] = [root / "images"]
-    return found
-
-
-def read_yolo(path: Path, labels: Sequence[str] | None, report: AnnotationReport) -> list[Annotations]:
-    """Read the training and validation split, or a single split; there are masks if every object has a polygon."""
-    file = path if path.is_file() else _yaml_file(path)
-    names: list[str] | None
-    if file is not None:
-        splits, names = _described(file)
-    else:
-        splits, names = {split: list(_images(folders)) for split, folders in _folders(path).items()}, _listed(path)
-    files = [splits["train"], splits["val"]] if len(splits) > 1 else list(splits.values())
-    parsed = [[(image, _label_file(image)) for image in images] for images in files]
-    lines = [[(image, label, _lines(label, report)) for image, label in split] for split in parsed]
-    objects = [numbers for split in lines for _, _, found in split for _, numbers in found]
-    if names is None:
-        names = [str(label) for label in range(int(max((numbers[0] for numbers in objects), default=-1)) + 1)]
-    has_polygons = bool(objects) and all(len(numbers) > 5 for numbers in objects)
-    with_masks = has_polygons and (labels is None or "masks" in labels)
-    return [_collect(path, split, names, with_masks, report) for split in lines]
-
-
-def _described(file: Path) -> tuple[dict[str, list[str]], list[str] | None]:
-    """The images of each split, and the names of the classes, from a YAML file."""
-    try:
-        content = read_yaml(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is not valid YAML ({' '.join(str(error).split())}): fix it.") from error
-    if not isinstance(content, dict) or not content.get("train"):
-        raise InputError(f"{file} does not say where the images are: add `train: FOLDER` and `val: FOLDER`.")
-    if "kpt_shape" in content:
-        raise InputError(f"{file} has keypoints, which are not read from YOLO's files: export them as COCO.")
-    base = file.parent
-    root = base / str(content.get("path") or "")
-    splits = {}
-    for split, keys in {"train": ("train",), "val": ("val", "valid", "test")}.items():
-        value = next((content[key] for key in keys if content.get(key)), None)
-        entries = value if isinstance(value, list) else [value] if value else []
-        found = [image for entry in entries for image in _images([_find_images(str(entry), root, base, file)])]
-        if found:
-            splits[split] = found
-    if not splits:
-        raise InputError(f"There are no images where {file} says: fix `path`, `train` and `val` in it.")
-    return splits, _names(content.get("names"), file)
-
-
-def _names(names: object, file: Path) -> list[str] | None:
-    if names is None:
-        return None
-    if isinstance(names, Mapping):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
-            raise InputError(f"The names in {file} are not numbered 0 to {len(names) - 1}: number them so.")
-        return [str(names[index]) for index in range(len(names))]
-    if isinstance(names, list):
-        return [str(name) for name in names]
-    raise InputError(f"The names in {file} are not a list: write `names: [first, second]`.")
-
-
-def _find_images(name: str, root: Path, base: Path, file: Path) -> Path:
-    """A folder or list of images; some programs write paths of their own machine, or with a wrong leading `../`."""
-    plain = name.removeprefix("../")
-    candidates = [root / name, base / name, base / plain, base / Path(name).name]
-    found = next((path for path in candidates if path.exists()), None)
-    if found is None:
-        raise InputError(f"There is no {candidates[0]}, where {file} has images: fix `path` and {name!r} in it.")
-    return found
-
-
-def _images(paths: Sequence[Path]) -> Iterator[str]:
-    """Yield the images in folders, and those listed in text files."""
-    for path in paths:
-        if path.is_file():
-            yield from (str(path.parent / line) for line in read_lines(path) if line)
-        elif path.is_dir() and any(name.lower().endswith(EXTENSIONS) for name in walk(path)):
-            yield from map(str, list_images(path))
-
-
-def _listed(root: Path) -> list[str] | None:
-    """The names of the classes from a text file with one per line; None if there is no such file."""
-    file = next((root / name for name in _NAMES if (root / name).is_file()), None)
-    return None if file is None else [line for line in read_lines(file) if line]
-
-
-def _label_file(image: str) -> Path:
-    """The file `.../labels/x.txt` for `.../images/x.jpg`; only the last folder `images` is replaced."""
-    path = Path(image).with_suffix(".txt")
-    parts = list(path.parts)
-    indices = [index for index, part in enumerate(parts[:-1]) if part == "images"]
-    if indices:
-        parts[indices[-1]] = "labels"
-    return Path(*parts)
-
+from res2net.tasks.objects.formats.yolo_layout import find_layout
 
 Line = tuple[int, list[float]]
 """The index of a line, from 1, and its numbers: class, centre x, centre y, width, height; or class, x, y, x, y, ..."""
+
+_Labelled = tuple[str, Path, list[Line]]
+"""An image, its label file, and the lines in it."""
+
+
+def read_yolo(
+    path: Path, labels: Sequence[str] | None, report: AnnotationReport, splits: Sequence[str] | None = None
+) -> dict[str, Annotations]:
+    """Read splits, by default all; there are masks if every object has a polygon."""
+    layout = find_layout(path)
+    if layout is None:
+        raise InputError(f"{path} has no YOLO labels: give a folder with `images` and `labels`, or a data.yaml.")
+    report.note(*layout.notes)
+    for split, sentence in layout.missing.items():
+        if splits is not None and split in splits:
+            raise InputError(sentence)
+        if splits is None:
+            report.note(sentence)
+    wanted = set(layout.splits) if splits is None else set(splits)
+    lines: dict[str, list[_Labelled]] = {}
+    for split in layout.splits:
+        # Files of other splits are read if only they tell the classes.
+        if split in wanted or layout.names is None:
+            told = report if split in wanted else AnnotationReport(path)
+            lines[split] = [
+                (image, file, _lines(file, told))
+                for image in layout.images(split, told)
+                for file in [_label_file(image)]
+            ]
+    _check_labels({split: lines[split] for split in lines if split in wanted}, report)
+    objects = [numbers for found in lines.values() for _, _, one in found for _, numbers in one]
+    names = layout.names
+    if names is None:
+        names = [str(label) for label in range(int(max((numbers[0] for numbers in objects), default=-1)) + 1)]
+    polygons = sum(len(numbers) > 5 for numbers in objects)
+    with_masks = 0 < polygons == len(objects) and (labels is None or "masks" in labels)
+    if 0 < polygons < len(objects):
+        report.note(f"Of {len(objects)} objects in {path}, {polygons} have a polygon, so that there are only boxes.")
+    return {
+        split: _collect(f"{path} {split}".strip(), found, names, with_masks, report)
+        for split, found in lines.items()
+        if split in wanted
+    }
+
+
+def _check_labels(splits: Mapping[str, Sequence[_Labelled]], report: AnnotationReport) -> None:
+    """Report images without label files, which count as images without objects if only some have none."""
+    pairs = [(image, file) for found in splits.values() for image, file, _ in found]
+    lacking = [(image, file) for image, file in pairs if not file.is_file()]
+    if lacking:
+        image, file = lacking[0]
+        if len(lacking) == len(pairs):
+            what = f"none of {len(pairs)} images has a label file, which is {file} for {image}"
+            report.add("missing labels", file.parent, what)
+        else:
+            what = f"{len(lacking)} of {len(pairs)} images have no label file, and count as images without objects"
+            report.note(f"{what}: there is no {file} for {image}.")
+
+
+def _label_file(image: str) -> Path:
+    """The file `.../labels/x.txt` for `.../images/x.jpg`, where the last folder `images` is replaced, or `x.txt`."""
+    path = Path(image)
+    indices = [index for index, part in enumerate(path.parts[:-1]) if part.lower() == "images"]
+    folder = path.parent
+    if indices:
+        name = "labels" if path.parts[indices[-1]].islower() else "Labels"
+        folder = Path(*path.parts[: indices[-1]], name, *path.parts[indices[-1] + 1 : -1])
+    files = [
+        one / f"{path.stem}{ending}" for one in dict.fromkeys([folder, path.parent]) for ending in (".txt", ".TXT")
+    ]
+    return next((file for file in files if file.is_file()), files[0])
 
 
 def _lines(file: Path, report: AnnotationReport) -> list[Line]:
@@ -168,20 +113,21 @@ def _lines(file: Path, report: AnnotationReport) -> list[Line]:
                 "unreadable object", file, f"line {number} is not a class with a box or a polygon: {line[:60]!r}"
             )
         elif not all(abs(value) <= 2 for value in numbers[1:]):
-            report.add("box outside", file, f"line {number} has numbers that are not shares of an image: {line[:60]!r}")
+            what = f"line {number} has numbers that are not shares of an image, from 0 to 1: {line[:60]!r}"
+            report.add("box outside", file, what)
         else:
             found.append((number, numbers))
     return found
 
 
 def _collect(
-    path: Path,
+    name: str,
     split: Sequence[tuple[str, Path, list[Line]]],
     names: Sequence[str],
     with_masks: bool,
     report: AnnotationReport,
 ) -> Annotations:
-    collector = Collector(str(path), report, with_masks=with_masks)
+    collector = Collector(name, report, with_masks=with_masks)
     for image, file, lines in split:
         try:
             size = image_size(image)
@@ -198,7 +144,8 @@ def _collect(
                 collector.fault("unknown class", f"line {number} has the class {numbers[0]:g} of {len(names)}")
             else:
                 box, ring = _pixels(numbers[1:], size)
-                collector.add(f"line {number}", int(numbers[0]), box, mask=[ring])
+                as_edges = [] if ring else [share * size[1 - index % 2] for index, share in enumerate(numbers[1:])]
+                collector.add(f"line {number}", int(numbers[0]), box, mask=[ring], as_edges=as_edges)
             seen.add(tuple(numbers))
         collector.end_image()
     return collector.finish(names)
