@@ -126,8 +126,16 @@ def test_weights_that_do_not_state_their_model(tmp_path):
         ("none.onnx", {}, "There is no file"),
         ("classify.safetensors", {"task": "detect"}, "was trained for classify, not for detect"),
         ("classify.safetensors", {"runtime": "onnx"}, "classify.safetensors.json is missing"),
-        ("segment.safetensors", {"task_options": {"windw": 32}}, "'windw': did you mean 'window'?"),
-        ("classify.safetensors", {"task_options": {"flip": 1.0}}, "has no options that can change after training"),
+        (
+            "segment.safetensors",
+            {"task_options": {"windw": 32}},
+            "'windw' of segment is not known: did you mean",
+        ),
+        (
+            "classify.safetensors",
+            {"task_options": {"flip": 1.0}},
+            "'flip' of classify cannot change",
+        ),
         ("../exports/classify.onnx", {"model": "resnet50"}, "holds its model itself"),
         ("../exports/classify.onnx", {"accelerator": "gpu"}, "runs on the CPU"),
         ("../exports/classify.pt2", {}, "Opening"),

@@ -5,6 +5,7 @@ The command line calls these functions, so both give the same numbers.
 
 from __future__ import annotations
 
+import copy
 import glob
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -185,16 +186,17 @@ class Model:
         for name, value, least in (("batch size", batch_size, 1), ("workers", workers, 0)):
             if value is not None:
                 check_range(name, value, least)
-        chosen.prepare(self.task)
+        task = copy.copy(self.task)  # the next evaluation may have other options
+        chosen.prepare(task)
         opened = source if isinstance(source, DataSource) else self.open(source)
-        metric = self.task.metric()
+        metric = task.metric()
         loader = eval_loader(
-            chosen.samples(self.task, opened),
+            chosen.samples(task, opened),
             batch_size or int(self.metadata.get("batch_size", 64)),
             workers=workers_for(opened) if workers is None else workers,
         )
         evaluation = evaluate(
-            self.task,
+            task,
             loader,
             precision=self.precision,
             accelerator=self.accelerator,
@@ -202,7 +204,7 @@ class Model:
             metric=metric,
             console=console,
         )
-        chosen.finish(self.task, opened, metric)
+        chosen.finish(task, opened, metric)
         return evaluation
 
     def export(

@@ -60,6 +60,9 @@ class Imperfect(torch.nn.Module):
         self.val, self.next, self.masks = open_objects(source, labels)[1], 0, masks
         self.random = torch.Generator().manual_seed(0)
 
+    def set_thresholds(self, options):
+        del options
+
     def draw(self, *shape):
         return torch.rand(*shape, generator=self.random)
 

@@ -124,18 +124,20 @@ def predict_samples(
 
 def results_table(found: Iterable[Prediction]) -> Table:
     """Tabulate the results of several inputs; a skipped input has one row with the reason."""
-    predictions: list[tuple[Prediction, Sequence[Sequence[Cell]]]] = []
+    predictions: list[tuple[Prediction, Sequence[Sequence[Cell]], str]] = []
     columns: Sequence[Column] = (Column("result"),)
     for prediction in found:
         # Drop the result itself, since the maps of many photos would not fit into memory.
         if prediction.result is not None:
             columns = prediction.result.columns
         result_rows = prediction.result.rows() if prediction.result is not None else ()
-        predictions.append((prediction._replace(result=None), result_rows))
+        hidden = prediction.result.hidden if prediction.result is not None else ""
+        predictions.append((prediction._replace(result=None), result_rows, hidden))
     empty = (None,) * len(columns)
     rows: list[tuple[Cell, ...]] = []
-    for prediction, result_rows in predictions:
-        lines = [(f"not read: {prediction.reason}", *empty[1:])] if prediction.reason else result_rows or [empty]
+    for prediction, result_rows, hidden in predictions:
+        note = f"not read: {prediction.reason}" if prediction.reason else hidden
+        lines = [*result_rows, *([(note, *empty[1:])] if note else [])] or [empty]
         rows += [(prediction.name if index == 0 else "", *line) for index, line in enumerate(lines)]
     return Table("", (Column("image"), *columns), rows)
 

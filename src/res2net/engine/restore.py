@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from res2net.errors import InputError, check_choice, listed
+from res2net.errors import InputError, listed, nearest
 from res2net.images.folder import ImageFiles, natural_key
 from res2net.images.sources import DataSource
 from res2net.options import from_dict
@@ -43,17 +43,23 @@ def task_metadata(task: Task) -> dict[str, Any]:
 
 
 def adjust(task: Task, changes: Mapping[str, Any]) -> None:
-    """Change options of a trained task that only affect evaluation and prediction; raises `InputError` for others."""
+    """Change options of a trained task that only affect evaluation and prediction, also those of groups within them.
+
+    Raises:
+        InputError: there is no such option, it cannot be changed after training, or its value is out of range.
+    """
     if not changes:
         return
-    adjustable = getattr(task.Options, "adjustable", ())
-    if not adjustable:
-        raise InputError(
-            f"The task {task.name} has no options that can change after training: leave out --task-options."
-        )
-    for name in changes:
-        check_choice("Option to change after training", name, adjustable)
-    values = {entry.name: getattr(task.options, entry.name) for entry in fields(task.options)} | dict(changes)
+    adjustable = getattr(task.options, "adjustable", ())
+    values = dataclasses.asdict(task.options)
+    groups = {name: group for group in values.values() if isinstance(group, dict) for name in group}
+    for name, value in changes.items():
+        if name not in adjustable:
+            reason = "cannot change after training" if name in values or name in groups else "is not known"
+            allowed = f"options that can: {', '.join(adjustable)}" if adjustable else "no option can"
+            advice = nearest(name, adjustable) or "leave it out"
+            raise InputError(f"The option {name!r} of {task.name} {reason}: {advice} ({allowed}).")
+        groups.get(name, values)[name] = value
     task.options = from_dict(type(task.options), values, "What is chosen by --task-options")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from res2net._version import __version__
 from res2net.console import Console
-from res2net.engine.restore import task_metadata
+from res2net.engine.restore import adjust, task_metadata
 from res2net.errors import InputError, check_choice
 from res2net.export.artefact import TRAINING, Artefact, sidecar
 from res2net.export.exporter import EXPORTERS, Agreement, Exporter, Pyramid, file_batches, whole_batches
@@ -51,6 +52,8 @@ def export_task(
         InputError: the task does not support these settings, a file cannot be written, or the outputs of the file
             differ from those of the network.
     """
+    task = copy.copy(task)  # with options of its own
+    adjust(task, settings.limits)
     exporter = EXPORTERS[task.name](task)
     backbone = backbone_of(task)
     check_supported(exporter, settings)

@@ -49,6 +49,13 @@ class ExportSettings:
     """Images on which the file is compared with the network; by default those of --calibrate, or synthetic ones."""
     bad_images: BadImages = "stop"
     """At an image that cannot be read, stop, or skip it."""
+    score_threshold: float | None = None
+    """Minimum score of the objects that an exported detector returns; by default as in the training."""
+    nms_threshold: float | None = None
+    """Intersection over union of two detections of a class above which an exported detector keeps only the
+    higher-scoring one; by default as in the training."""
+    detections: int | None = None
+    """Maximum detections per image of an exported detector; by default as in the training."""
     overwrite: bool = False
     """Replace existing files."""
 
@@ -59,6 +66,12 @@ class ExportSettings:
             raise InputError("--int8 and --calibrate FOLDER belong together: give both, or none of them.")
         if self.int8:
             check_choice("Format with int8", self.to, INT8_FORMATS)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The options of a detector that differ from its training."""
+        names = ("score_threshold", "nms_threshold", "detections")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @property
     def sides(self) -> tuple[int, int] | None:

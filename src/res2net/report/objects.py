@@ -21,6 +21,8 @@ CLEAR = 0.45
 """Opacity of masks."""
 DARK = (16, 16, 16)
 """Colour of the outlines of lines, which makes them visible on any background."""
+NOTE = (255, 255, 255)
+"""Background colour of a note."""
 BACKGROUND = "background"
 """The class whose segments are not coloured, so that others stand out."""
 FINE = 3000
@@ -37,6 +39,7 @@ def draw_objects(
     keypoints: Tensor | None = None,
     scores: Tensor | Sequence[float] | None = None,
     skeleton: Sequence[tuple[int, int]] = (),
+    note: str = "",
 ) -> Image.Image:
     """Draw n objects on an image, each in the colour of its class; n may be 0.
 
@@ -52,6 +55,7 @@ def draw_objects(
             or `(n, k, 2)`, all visible.
         scores: scores `(n,)` in 0..1, printed after the names; labels with higher scores are on top.
         skeleton: pairs of indices of keypoints that are connected by lines.
+        note: a text for the lower left corner.
 
     Raises:
         InputError: shapes do not match, or a class or keypoint does not exist.
@@ -82,7 +86,8 @@ def draw_objects(
         for index, (label, colour, place) in enumerate(zip(classes, colours, places, strict=True))
     ]
     best = range(count) if chances is None else np.argsort(-chances, kind="stable")
-    draw_tags(canvas, [tags[index] for index in best])
+    corner = [Tag(note, NOTE, (0, canvas.height - 1, 0, canvas.height - 1))] if note else []
+    draw_tags(canvas, [tags[index] for index in best] + corner)
     return canvas
 
 

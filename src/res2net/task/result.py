@@ -55,6 +55,11 @@ class Result:
         """The rows of a table, with one cell for each of `columns`; no rows if nothing was detected."""
         raise NotImplementedError
 
+    @property
+    def hidden(self) -> str:
+        """What `rows` and `draw` leave out, and how to see it, in one line; empty if that is nothing."""
+        return ""
+
     def draw(self, image: Any = None) -> Image.Image:
         """Draw the result on an image, by default on its own input."""
         raise NotImplementedError

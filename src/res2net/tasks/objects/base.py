@@ -54,8 +54,8 @@ class ObjectTask(Task):
     """The entries of a target that a detector learns from."""
     fact_names = ("class_names", "keypoints", "stuff_names", "category_ids", "stuff_category_ids")
 
-    min_score = 0.5
-    """Score from which an object is drawn."""
+    least_score = 0.0
+    """Score below which an object is left out of results."""
     min_point_score = 0.0
     """Score above which a keypoint is drawn."""
     input_size: tuple[int, int] | None = None
@@ -76,6 +76,11 @@ class ObjectTask(Task):
         """The numbers of the classes of stuff there."""
         self.result_names = self.class_names
         """What objects in results may be called, by label."""
+
+    @property
+    def min_score(self) -> float:
+        """Score from which an object is drawn, listed in tables, and counted as found."""
+        return float(self.options.min_score)
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
@@ -123,9 +128,15 @@ class ObjectTask(Task):
             found.append({name: value.to(device) for name, value in one.items()})
         return found
 
+    def detect(self, images: Tensor, targets: Mapping[str, Any]) -> list[dict[str, Tensor]]:
+        """What the detector finds in each image with the thresholds of the options, in pixels of the batch."""
+        self.model.set_thresholds(self.options.head)
+        found: list[dict[str, Tensor]] = self.model.detect(images, targets["size_now"])
+        return found
+
     def detections(self, images: Tensor, targets: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What is in each image, in pixels of the image in its file; masks are COCO's run lengths."""
-        found = self.model.detect(images, targets["size_now"])
+        found = self.detect(images, targets)
         results = []
         for one, now, original in zip(found, targets["size_now"], targets["original_size"], strict=True):
             result: dict[str, Any] = to_original({name: value.cpu() for name, value in one.items()}, now, original)
@@ -135,7 +146,7 @@ class ObjectTask(Task):
         return results
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
-        """For each image the number of true `objects`, and of those `found` with a score of a half or more."""
+        """For each image the number of true `objects`, and of those `found` with a score of `min_score` or more."""
         results = self.detections(images, targets)
         image_ids = targets.get("image_id", targets["index"]).tolist()
         truth = [one | {"image_id": image_id} for one, image_id in zip(targets["truth"], image_ids, strict=True)]
@@ -186,7 +197,7 @@ class ObjectTask(Task):
         points = None
         if "keypoints" in detections:
             points = torch.cat([detections["keypoints"], detections["keypoint_scores"][..., None]], -1)
-        return Objects(
+        found = Objects(
             boxes=detections["boxes"],
             labels=detections["labels"],
             scores=detections["scores"],
@@ -197,6 +208,10 @@ class ObjectTask(Task):
             min_score=self.min_score,
             min_point_score=self.min_point_score,
         )
+        assert found.scores is not None
+        return (
+            found.select((found.scores >= self.least_score).nonzero().flatten().tolist()) if self.least_score else found
+        )
 
     def truth(self, image: Any, target: Mapping[str, Any]) -> Result:
         """All objects of the image, crowds too."""
@@ -205,7 +220,7 @@ class ObjectTask(Task):
     @property
     def about_images(self) -> str:
         """A line about the images of a report."""
-        return f"Validation images with what was found with {self.min_score:.0%} or more."
+        return f"Validation images with what was found with a score of {self.min_score:g} or more (--min-score)."
 
     def details(self, evaluation: Evaluation) -> Table:
         """The table of a report: by default average precision of all, small, medium and large objects, by kind."""
@@ -224,7 +239,8 @@ class ObjectTask(Task):
 
     def caption(self, result: Any, target: Mapping[str, Any]) -> str:
         """A line on a result and its ground truth."""
-        return f"{len(result.shown().boxes)} found, {len(target['labels'])} there"
+        found = f"{len(result.shown().boxes)} found, {len(target['labels'])} there"
+        return f"{found}; {result.below}" if result.below else found
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """The metrics in detail, and images with what was found."""

@@ -61,6 +61,7 @@ class DetectorExporter(Exporter):
                     f"choose a --size such as {near}."
                 )
         task.input_size = (height, width)
+        task.model.set_thresholds(task.options.head)
         return height, width
 
     def transform(self) -> Callable[[Any], Tensor]:
@@ -79,7 +80,9 @@ class DetectorExporter(Exporter):
 
     def adapt(self, network: nn.Module, size: tuple[int, ...]) -> nn.Module:
         """A detector of images of any size up to that of the network's input."""
-        return FixedDetector(network, (size[0], size[1]), len(self.task.class_names), self.outputs)
+        return FixedDetector(
+            network, (size[0], size[1]), len(self.task.class_names), self.outputs, self.task.options.head
+        )
 
 
 @dataclass(frozen=True)

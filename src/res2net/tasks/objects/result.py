@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -43,7 +44,11 @@ class Objects(Result):
     min_point_score: float = 0.0
     """Keypoints are drawn whose score is higher."""
 
-    columns = (Column("object"), Column("score", "%", digits=1), Column("box: x, y, width, height (pixels)"))
+    columns = (
+        Column("object"),
+        Column("score", "%", digits=1),
+        *(Column(corner, "pixels", digits=1) for corner in ("x1", "y1", "x2", "y2")),
+    )
 
     @classmethod
     def from_target(
@@ -83,6 +88,23 @@ class Objects(Result):
         scores = [1.0] * len(self.boxes) if self.scores is None else self.scores.tolist()
         return self.select([index for index, score in enumerate(scores) if score >= self.min_score])
 
+    @property
+    def below(self) -> str:
+        """How many objects have a score below `min_score`, such as "3 more below 0.5"; empty if none has."""
+        count = len(self.boxes) - len(self.shown().boxes)
+        return f"{count} more below {self.min_score:g}" if count else ""
+
+    @property
+    def hidden(self) -> str:
+        """The number of objects that are neither drawn nor in the table, and how to see them; empty if there are none.
+
+        A threshold in steps of 0.05 at which all of them are shown is suggested.
+        """
+        if not self.below or self.scores is None:
+            return ""
+        lowest = math.floor(20 * float(self.scores.min())) / 20
+        return f"{self.below}: --score-threshold {lowest:g} shows them"
+
     def to_dict(self) -> dict[str, Any]:
         """`objects`: a list of `label`, `score`, `box`, `mask` and `keypoints`, what there is of these, in COCO's form.
 
@@ -102,10 +124,10 @@ class Objects(Result):
 
     def rows(self) -> Sequence[Sequence[Cell]]:
         """A row for each object that is drawn."""
-        return [
-            (one["label"], 100 * one["score"] if "score" in one else None, ", ".join(f"{v:.0f}" for v in one["box"]))
-            for one in self.shown().to_dict()["objects"]
-        ]
+        shown = self.shown()
+        scores = [None] * len(shown.boxes) if shown.scores is None else (100 * shown.scores).tolist()
+        labels = [self.names[label] for label in shown.labels.tolist()]
+        return [(*row, *box) for *row, box in zip(labels, scores, shown.boxes.tolist(), strict=True)]
 
     def draw(self, image: Any = None) -> Image.Image:
         """The image with its objects: boxes with names, masks and skeletons."""
@@ -124,4 +146,5 @@ class Objects(Result):
             keypoints=points if len(shown.boxes) else None,
             skeleton=self.skeleton,
             names=self.names,
+            note=self.below,
         )

@@ -23,6 +23,11 @@ class RoadsOptions:
         "folders images/ and graphs/ (JSON, GeoJSON or RoadTracer text, in pixels) or masks/ with files of the same "
         'names, or the synthetic data set "roads"'
     )
+    adjustable: ClassVar[tuple[str, ...]] = (
+        *("tracing", "step", "road_threshold", "junction_threshold", "next_threshold", "snap", "spur", "apls_snap"),
+    )
+    """The options that may change after training."""
+
     size_help: ClassVar[str] = "One number, the side of the squares that are cut from images in training, pixels."
     everyday: ClassVar[tuple[str, ...]] = ("tracing", "window", "step", "road_threshold")
 

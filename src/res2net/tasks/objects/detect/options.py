@@ -37,6 +37,7 @@ class EvalOptions(ObjectEvalOptions):
 
     def prepare(self, task: Any) -> None:
         """Choose the metric; `InputError` if results in COCO's format are asked for with another one than COCO's."""
+        super().prepare(task)
         if self.metric is not None:
             task.measure_by(self.metric)
         if self.results is not None and task.options.metric != "coco":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +104,11 @@ class Dense(Detector):
             {"boxes": boxes[scores > 0], "scores": scores[scores > 0], "labels": labels[scores > 0]}
             for boxes, scores, labels in found
         ]
+
+    def set_thresholds(self, options: DetectorOptions) -> None:
+        """Detect with other thresholds and another number of detections; see `Detector.set_thresholds`."""
+        names = ("score_threshold", "nms_threshold", "detections")
+        self.options = replace(self.options, **{name: getattr(options, name) for name in names})
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Boxes `(N, D, 4)`, scores `(N, D)` and labels `(N, D)`; see `Detector.forward`."""

@@ -48,6 +48,14 @@ class Detector(nn.Module):
         """
         raise NotImplementedError
 
+    def set_thresholds(self, options: DetectorOptions) -> None:
+        """Detect with other `score_threshold`, `nms_threshold` and number of `detections` from now on.
+
+        Raises:
+            InputError: the detector was exported with others, which cannot be undone.
+        """
+        raise NotImplementedError
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """As `detect`, but with fixed shapes for export and for images without padding.
 

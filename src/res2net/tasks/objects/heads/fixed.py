@@ -12,6 +12,7 @@ from torchvision.ops import clip_boxes_to_image, roi_align
 
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.detector import Detector
+from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.selection import MIN_SIDE
 
 MAPS = ("semantic",)
@@ -32,10 +33,19 @@ class FixedDetector(Detector):
         num_classes: number of classes.
         names: names of the outputs: "boxes", "scores", "labels", and optionally "masks", "keypoints" and
             "keypoint_scores", or "semantic".
+        options: the thresholds that are a part of the network.
     """
 
-    def __init__(self, network: nn.Module, size: tuple[int, int], num_classes: int, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        size: tuple[int, int],
+        num_classes: int,
+        names: Sequence[str],
+        options: DetectorOptions | None = None,
+    ) -> None:
         super().__init__()
+        self.built_in = self.limits = options or DetectorOptions()
         self.network = network
         self.size = size
         self.num_classes = num_classes
@@ -55,11 +65,27 @@ class FixedDetector(Detector):
         results = []
         for size, *outputs in zip(sizes, *self(images), strict=True):
             found = dict(zip(self.names, outputs, strict=True))
-            valid = found["scores"] > 0
+            # Detections come best first.
+            valid = found["scores"] > (0 if self.limits == self.built_in else self.limits.score_threshold)
+            valid[self.limits.detections :] = False
             result = {name: output[valid] for name, output in found.items() if name not in MAPS}
             maps = {name: found[name][:, : size[0], : size[1]] for name in MAPS if name in found}
             results.append((result if tuple(size) == self.size else within(result, size)) | maps)
         return results
+
+    def set_thresholds(self, options: DetectorOptions) -> None:
+        """Leave out more detections than the network does; see `Detector.set_thresholds`."""
+        built_in = self.built_in
+        for name, at_most in (("score_threshold", False), ("nms_threshold", None), ("detections", True)):
+            before, now = getattr(built_in, name), getattr(options, name)
+            if now != before and (at_most is None or (now > before) == at_most):
+                limit = {True: "at most", False: "at least", None: "only"}[at_most]
+                option = name.replace("_", "-")
+                raise InputError(
+                    f"--{option} {now} does not fit this exported detector, which allows {limit} {before}: export it "
+                    f"again with --{option} {now}."
+                )
+        self.limits = options
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Run the network on images of its input size."""

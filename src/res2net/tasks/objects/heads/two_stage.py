@@ -133,6 +133,12 @@ class TwoStage(Detector):
             results.append(result)
         return results
 
+    def set_thresholds(self, options: DetectorOptions) -> None:
+        """Detect with other thresholds and another number of detections; see `Detector.set_thresholds`."""
+        self.roi_heads.score_thresh = options.score_threshold
+        self.roi_heads.nms_thresh = options.nms_threshold
+        self.roi_heads.detections_per_img = options.detections
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Detect with fixed shapes, for export; see `Detector.forward`."""
         height, width = images.shape[-2:]

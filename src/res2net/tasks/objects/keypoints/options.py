@@ -50,6 +50,11 @@ class KeypointsOptions(ObjectOptions):
     rotate: float = 0.6
     """Probability of turning."""
 
+    @property
+    def adjustable(self) -> tuple[str, ...]:  # type: ignore[override] # it depends on the network
+        """The options that may change after training."""
+        return ("flip_test", "refine") if self.detector == "simple_baseline" else ObjectOptions.adjustable
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.crop) != 2 or not all(16 <= side <= 4096 and side % 4 == 0 for side in self.crop):
@@ -105,7 +110,8 @@ class EvalOptions(ObjectEvalOptions):
     """Minimum score of these boxes."""
 
     def prepare(self, task: Task) -> None:
-        """Raise `InputError` where boxes are given to a network that finds its own."""
+        """Set which detections are kept; `InputError` where boxes are given to a network that finds its own."""
+        super().prepare(task)
         if self.boxes is not None:
             _top_down(task)
 

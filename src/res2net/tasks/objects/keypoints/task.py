@@ -47,7 +47,7 @@ class Keypoints(ObjectTask):
         self.score_in("detected", "images")
         if options.detector == "simple_baseline":
             self.top_down, self.inputs = TopDown(self), IMAGES
-            self.min_score, self.min_point_score = 0.0, SEEN
+            self.min_point_score = SEEN
             self.result_names = (*self.class_names, UNNAMED)
             self.score_in(self.top_down.boxes, "objects")
 
@@ -60,6 +60,11 @@ class Keypoints(ObjectTask):
             codec_of(options)  # report what does not fit now
             return SimpleBaseline(backbone, len(points), channels=options.channels)
         return super().network(create, options, facts)
+
+    @property
+    def min_score(self) -> float:
+        """Score from which an object is drawn; top-down all are, since their boxes were given."""
+        return self.least_score if self.top_down else super().min_score
 
     @property
     def points(self) -> KeypointNames:

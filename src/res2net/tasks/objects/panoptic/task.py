@@ -73,7 +73,7 @@ class Panoptic(ObjectTask):
             stuff_area=self.options.stuff_area,
             scaled=self.options.scale_stuff_area,
         )
-        found = self.model.detect(images, targets["size_now"])
+        found = self.detect(images, targets)
         merged = (merge(one, one["semantic"], size) for one, size in zip(found, targets["original_size"], strict=True))
         return [(ids.cpu(), segments) for ids, segments in merged]
 

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 class ClickOptions(PixelOptions):
     """The network that sees clicks, the clicks of training and evaluation, and the loss."""
 
+    adjustable: ClassVar[tuple[str, ...]] = (
+        *PixelOptions.adjustable,
+        *("max_clicks", "min_area", "eval_objects", "connected"),
+    )
+
     data_help: ClassVar[str] = (
         'images with object masks in COCO, PASCAL VOC, YOLO or Penn-Fudan format, or the synthetic data set "shapes"'
     )
