@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import resource
 import struct
 import warnings
 import zlib
@@ -244,10 +243,8 @@ def test_small_files_that_would_fill_the_memory(tmp_path, arguments, reason):
     path = tmp_path / "bomb.png"
     path.write_bytes(content := arguments if isinstance(arguments, bytes) else bomb(**arguments))
     assert len(content) < 100_000
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(BadImage, match=reason):
         read_image(path)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kB"
 
 
 def test_a_file_that_is_too_large(tmp_path):

@@ -1,5 +1,10 @@
 """NIfTI files: how they are turned, what they keep, and what is wrong with bad ones."""
 
+import contextlib
+import gzip
+import os
+import struct
+import tracemalloc
 from pathlib import Path
 
 import nibabel
@@ -113,7 +118,7 @@ def rgb(path):
         (lambda path: saved(path, ramp(5, 4)), r"it has 2 dimensions \(5 x 4\), and a volume has three"),
         (lambda path: saved(path, ramp(5, 4, 3, 2)), r"it has 4 dimensions \(5 x 4 x 3 x 2\), and a volume has three"),
         (nan, r"1 of its 64 voxels are no numbers \(NaN or infinite\)"),
-        (broken, "it is damaged or not a NIfTI file"),
+        (broken, "it is incomplete: its voxels take [0-9,]+ bytes"),
         (lambda path: path.write_bytes(b"not a volume"), "it is damaged or not a NIfTI file"),
         (rgb, "it has no voxels that are plain numbers"),
         (lambda path: None, "there is no such file"),
@@ -124,6 +129,66 @@ def test_bad_volumes(tmp_path, make, message):
     make(path)
     with pytest.raises(BadImage, match=rf"^Cannot read the volume .*bad.nii: {message}.*\.$"):
         read_volume(path)
+
+
+def compressed(path, shape=(4, 5, 6), dtype=np.uint8, *, extension=b"", megabytes=0, **fields):
+    """A compressed file of any header, with zeros after it."""
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(shape)
+    header.set_data_dtype(dtype)
+    header.set_sform(np.eye(4), 1)
+    header["vox_offset"] = 352
+    for name, value in fields.items():
+        header[name] = value
+    start = header.binaryblock + (bytes([bool(extension), 0, 0, 0]) + extension)
+    with gzip.open(path, "wb", 1) as file:
+        file.write(start)
+        for _ in range(megabytes):
+            file.write(bytes(10**6))
+
+
+@contextlib.contextmanager
+def at_most(size):
+    """Fails if the block allocates more than that many bytes at once."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ({"shape": (1000, 1000, 1000)}, r"it has 1,000 x 1,000 x 1,000 voxels, more than 536,870,912: resample or"),
+        ({"shape": (32767,) * 7}, r"it has 32,767 x .* x 32,767 voxels, more than"),
+        ({"shape": (800, 800, 800), "dtype": np.float64}, r"it is incomplete: its voxels take 4,096,000,352 bytes"),
+        ({"vox_offset": 2e9}, r"its voxels begin at byte 2,000,000,000"),
+        ({"vox_offset": -352}, r"it is damaged or not a NIfTI file \(vox offset -352 too low"),
+        ({"vox_offset": np.nan}, r"it is damaged or not a NIfTI file"),
+        ({"dim": [3, -4, 5, 6, 1, 1, 1, 1]}, r"it is damaged or not a NIfTI file"),
+    ],
+)
+def test_headers_that_would_fill_the_memory(tmp_path, file, message):
+    compressed(tmp_path / "bomb.nii.gz", **file)
+    with at_most(10**6), pytest.raises(BadImage, match=message):
+        read_volume(tmp_path / "bomb.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "file", [{}, {"extension": struct.pack("<ii", 0, 4)}, {"extension": struct.pack("<ii", 2**31 - 16, 4)}]
+)
+def test_no_more_is_decompressed_than_the_voxels(tmp_path, file):
+    compressed(tmp_path / "bomb.nii.gz", megabytes=100, **file)
+    with at_most(10**6):
+        assert read_volume(tmp_path / "bomb.nii.gz").shape == (6, 5, 4)
+
+
+def test_a_pipe_is_no_volume(tmp_path):
+    os.mkfifo(tmp_path / "a.nii")
+    with pytest.raises(BadImage, match=r"\(it is a named pipe, not a file\)"):
+        read_volume(tmp_path / "a.nii")
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from res2net.errors import InputError
+from res2net.files import check_regular
 from res2net.images.decode import BadImage
 from res2net.images.folder import list_files
 from res2net.optional import muted, needs, quiet
 from res2net.weights import atomic_write
 
 ENDINGS = (".nii.gz", ".nii")
+MOST_VOXELS = 2**29
+"""Voxels of a volume at most: 512 x 512 x 2048."""
+FARTHEST = 2**28
+"""The byte of a file at which its voxels begin at most; headers can have extensions."""
+DENSEST = 1032
+"""Bytes that one byte of a gzip file stands for at most."""
 NUMBERS = "biuf"
 """Kinds of numpy types that are plain numbers."""
 UPRIGHT = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
@@ -140,8 +147,7 @@ def lies_elsewhere(path: str | Path, volume: Volume) -> bool:
         import nibabel
     from nibabel.orientations import inv_ornt_aff
 
-    with quiet_nibabel():
-        affine = _affine(nibabel.load(path))
+    affine = _affine(_open(path))
     orientation = nibabel.io_orientation(affine)
     if np.array_equal(orientation, volume.orientation):
         return False
@@ -181,11 +187,8 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     with needs_volumes():
         import nibabel
         from nibabel.affines import voxel_sizes
-    if not Path(path).is_file():
-        raise bad_volume(path, "there is no such file")
     try:
-        with quiet_nibabel():
-            image: Any = nibabel.load(path)
+        image = _open(path)
         shape = tuple(int(size) for size in image.shape)
         while len(shape) > 3 and shape[-1] == 1:
             shape = shape[:-1]
@@ -196,8 +199,7 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     except BadImage:
         raise
     except Exception as error:  # damaged files make the reader raise nearly anything
-        reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
-        raise bad_volume(path, f"it is damaged or not a NIfTI file ({reason})") from error
+        raise bad_volume(path, f"it is damaged or not a NIfTI file ({_reason(error)})") from error
     if not array.size or array.dtype.kind not in NUMBERS:
         raise bad_volume(path, "it has no voxels that are plain numbers")
     affine = _affine(image)
@@ -211,6 +213,48 @@ def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
     order = np.argsort(orientation[:, 0])
     x, y, z = (float(spacing[axis]) for axis in order)
     return np.ascontiguousarray(turned.transpose(2, 1, 0)), (z, y, x), affine, orientation
+
+
+def _open(path: str | Path) -> Any:
+    """Open a file of one part without its voxels and its extensions, which can be of any size.
+
+    Raises:
+        BadImage: it is no such file, or larger than `MOST_VOXELS`.
+    """
+    with needs_volumes():
+        from nibabel import Nifti1Image, Nifti2Image
+        from nibabel.openers import ImageOpener
+    try:
+        size = check_regular(path)
+        with ImageOpener(path) as file:
+            start = file.read(Nifti2Image.header_class.sizeof_hdr)
+        kind = Nifti2Image if start[4:8] == b"n+2\0" else Nifti1Image
+        with quiet_nibabel():
+            header = kind.header_class(start[: kind.header_class.sizeof_hdr])
+        if header["magic"] not in (b"n+1", b"n+2"):
+            raise bad_volume(path, "it is not a NIfTI file of one part (.nii or .nii.gz)")
+        shape, offset = header.get_data_shape(), int(header["vox_offset"])
+        if math.prod(map(int, shape)) > MOST_VOXELS:
+            sizes = " x ".join(f"{size:,}" for size in shape)
+            raise bad_volume(path, f"it has {sizes} voxels, more than {MOST_VOXELS:,}: resample or crop it")
+        if offset > FARTHEST:
+            raise bad_volume(path, f"its voxels begin at byte {offset:,}")
+        needed = offset + math.prod(map(int, shape)) * header.get_data_dtype().itemsize
+        if needed > size * (1 if str(path).lower().endswith(".nii") else DENSEST):
+            raise bad_volume(path, f"it is incomplete: its voxels take {needed:,} bytes")
+        return kind(kind.ImageArrayProxy(str(path), header.copy()), header.get_best_affine(), header)
+    except BadImage:
+        raise
+    except FileNotFoundError as error:
+        raise bad_volume(path, "there is no such file") from error
+    except Exception as error:  # damaged files make the reader raise nearly anything
+        raise bad_volume(path, f"it is damaged or not a NIfTI file ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
 
 
 def _affine(image: Any) -> NDArray[np.float64]:
