@@ -5,6 +5,7 @@ Nothing is imported before it is needed, so that `res2net --help` answers at onc
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import sys
@@ -62,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # where the terminal's encoding lacks a character
+            with contextlib.suppress(OSError):
+                stream.reconfigure(errors="backslashreplace")  # where the terminal's encoding lacks a character
     if not given or given[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         lines = (f"  {verb:{width}}  {command.about}" for verb, command in COMMANDS.items())

@@ -90,7 +90,7 @@ def test_a_truncated_image_can_be_skipped(run, with_a_truncated_image, tiny, tmp
 
 def test_a_truncated_image_in_an_evaluation(run, refused, with_a_truncated_image, weights):
     folder, broken = with_a_truncated_image
-    words = ["eval", folder, *weights, "--val-fraction", 0.8]
+    words = ["eval", folder, *weights]
     assert refused(*words) == f"Cannot read the image {broken}: {TRUNCATED}."
     answer = run(*words, "--bad-images", "skip")
     assert answer.status == 0

@@ -90,7 +90,7 @@ def test_weights_of_the_model_with_other_options(refused, images, trained, tiny,
 
 def test_weights_for_another_number_of_classes(refused, make_images, trained, weights, tiny, tmp_path):
     three = make_images("three", classes=("blue", "green", "red"))
-    assert refused("eval", three, *weights).startswith("The weights know 2 classes and three has 3")
+    assert refused("eval", three, *weights).startswith("The weights do not know 1 of the 3 classes of three")
     sentence = refused("train", three, *tiny(weights=trained.best, out=tmp_path / "run"))
     assert "has a classifier of 2 classes and the model a classifier of 3 classes" in sentence
     assert "--adapt-classifier" in sentence
@@ -99,7 +99,7 @@ def test_weights_for_another_number_of_classes(refused, make_images, trained, we
 def test_weights_for_other_classes(refused, make_images, weights):
     other = make_images("other", classes=("green", "yellow"))
     assert refused("eval", other, *weights).startswith(
-        "The weights were trained on other classes than those of other (such as 'yellow')"
+        "The weights do not know 1 of the 2 classes of other, such as 'yellow'"
     )
 
 

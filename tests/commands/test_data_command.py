@@ -91,7 +91,7 @@ def test_folders_of_classes(check, make_images, tmp_path):
     images = make_images(each=5)
     answer = check(images, "--out", tmp_path / "sheet.png")
     assert answer.status == 0
-    assert rows(answer.out)["red"] == ["4", "1"]
+    assert rows(answer.out)["red"] == ["5"]
     (images / "red" / "0.png").write_text("no image")
     answer = check(images)
     assert answer.status == 1

@@ -14,9 +14,9 @@ def metrics_in(text):
 
 
 def test_eval_gives_the_numbers_of_the_run(run, trained, images, weights):
-    answer = run("eval", images, *weights)
+    answer = run("eval", images, *weights, "--split", "val")
     assert (answer.status, answer.err) == (0, "")
-    assert "2 images of images" in answer.out
+    assert "2 images of images (val: 20% by hash)" in " ".join(answer.out.split())
     assert "images/s" in answer.out
     again = metrics_in(answer.out)
     assert again == metrics_in(trained.answer.out)
@@ -27,11 +27,26 @@ def test_eval_gives_the_numbers_of_the_run(run, trained, images, weights):
 
 @pytest.mark.parametrize("options", [["--batch-size", 1], ["--workers", 0], ["--precision", "fp32"]])
 def test_how_it_is_evaluated_does_not_change_the_numbers(run, trained, images, weights, options):
-    assert metrics_in(run("eval", images, *weights, *options).out) == metrics_in(trained.answer.out)
+    again = run("eval", images, *weights, "--split", "val", *options)
+    assert metrics_in(again.out) == metrics_in(trained.answer.out)
 
 
-def test_eval_of_another_split(run, images, weights):
-    assert "4 images of images" in run("eval", images, *weights, "--val-fraction", 0.5, "--seed", 3).out
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ([], "8 images of images (all)"),
+        (["--split", "train"], "6 images of images (train: 80% by hash)"),
+        (["--split", "val", "--val-fraction", 0.5, "--seed", 3], "4 images of images (val: 50% by hash)"),
+    ],
+)
+def test_eval_of_what_is_asked_for(run, images, weights, options, count):
+    assert count in " ".join(run("eval", images, *weights, *options).out.split())
+
+
+def test_eval_of_a_split_that_is_not_there(refused, images, weights):
+    assert refused("eval", images, *weights, "--split", "test") == (
+        f"There is no single split 'test' in {images}, whose splits are none: give one of them."
+    )
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_eval_gives_the_numbers_of_the_checkpoint(run, found_by, made, checkpoin
     ):
         answer = run("eval", "instance", tmp_path, *words)
         assert answer.status == 0, answer.err
-        assert "2 images of" in answer.out
+        assert "4 images of" in answer.out
         found = re.findall(r"(\w+_A[PR]\w*) +([0-9.]+)", answer.out)
         numbers.append({name: float(value) for name, value in found})
     assert numbers[0]["mask_AP"] > 5

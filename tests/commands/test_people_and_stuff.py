@@ -119,7 +119,7 @@ def test_evaluation_within_the_boxes_of_a_detector(run, people, tmp_path):
     file.write_text(json.dumps(boxes))
     answer = run("eval", "keypoints", root, *weights, "--boxes", file, "--results", found)
     assert answer.status == 0, answer.err
-    assert "5 crops of people in detected boxes" in " ".join(answer.out.split())
+    assert "5 crops of people (val) in detected boxes" in " ".join(answer.out.split())
     answer = run("predict", "keypoints", root / "val", *weights, "--boxes", file, "--coco", predicted)
     assert answer.status == 0, answer.err
     one, two = (

@@ -46,7 +46,7 @@ def metrics_in(text):
 def test_eval_gives_the_numbers_of_the_checkpoint(run, exported, images, weights, to):
     answer = run("eval", images, *with_runtime(to, exported(to)))
     assert (answer.status, answer.err) == (0, "")
-    assert "2 images of images" in answer.out
+    assert "8 images of images" in answer.out
     assert metrics_in(answer.out) == pytest.approx(metrics_in(run("eval", images, *weights).out), abs=2e-3)
 
 
@@ -66,7 +66,7 @@ def test_predict_gives_the_numbers_of_the_checkpoint(run, exported, images, weig
 @pytest.mark.parametrize("to", ["pt2", "onnx", "openvino"])
 def test_int8_is_evaluated(run, exported, images, to):
     path = exported(to, "--int8", "--calibrate", images)
-    assert "2 images of images" in run("eval", images, *with_runtime(to, path)).out
+    assert "8 images of images" in run("eval", images, *with_runtime(to, path)).out
 
 
 def test_the_split_is_that_of_the_training(run, make_images, tiny, tmp_path):
@@ -75,9 +75,9 @@ def test_the_split_is_that_of_the_training(run, make_images, tiny, tmp_path):
     assert run("train", folder, *options).status == 0
     best, path = tmp_path / "run" / "best.safetensors", tmp_path / "a.onnx"
     assert run("export", best, "--to", "onnx", "--out", path).status == 0
-    answer = run("eval", folder, *with_runtime("onnx", path))
+    answer = run("eval", folder, "--split", "val", *with_runtime("onnx", path))
     assert "6 images of images" in answer.out
-    plain = run("eval", folder, "--weights", best, "--accelerator", "cpu")
+    plain = run("eval", folder, "--split", "val", "--weights", best, "--accelerator", "cpu")
     assert metrics_in(answer.out) == pytest.approx(metrics_in(plain.out), abs=2e-3)
 
 
@@ -140,7 +140,7 @@ def test_other_classes_are_refused(refused, exported, tmp_path):
         for index in range(3):
             Image.fromarray(np.full((36, 36, 3), 40 * index, np.uint8)).save(tmp_path / name / f"{index}.png")
     sentence = refused("eval", tmp_path, *with_runtime("onnx", exported("onnx")))
-    assert "The weights were trained on other classes" in sentence
+    assert "The weights do not know 1 of the 2 classes" in sentence
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ def test_each_task_describes_its_data(task):
     assert options_type(task).data_help
 
 
-@pytest.mark.parametrize(
-    ("verb", "first"), [("train", "Train on"), ("eval", "Evaluate weights on the validation part of")]
-)
+@pytest.mark.parametrize(("verb", "first"), [("train", "Train on"), ("eval", "Evaluate weights on")])
 def test_help_is_of_the_task(run, verb, first, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     text = " ".join(run(verb, "roads", "--help").out.split())

@@ -27,7 +27,7 @@ def weights(scans, run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "one"
     answer = run("train", "volumes", scans, *TINY, "--out", folder)
     assert answer.status == 0, answer.err
-    assert "6 samples to train, 1 to validate, 2 classes" in answer.out
+    assert "6 samples to train, 1 to validate (val: 20% by hash), 2 classes" in answer.out
     assert "hd95_cube" in answer.out
     assert "res2net predict volumes PATH/TO/VOLUME.nii.gz" in answer.out
     report = (folder / "report.html").read_text()
@@ -41,7 +41,7 @@ def test_an_evaluation_finds_what_the_training_did(run, scans, weights):
     assert answer.status == 0, answer.err
     (line,) = (line for line in answer.out.splitlines() if "hd95_cube" in line)
     assert "mm" in line
-    assert "1 samples of" in answer.out
+    assert "4 samples of" in answer.out
 
 
 def test_predictions_are_files_images_and_numbers(run, scans, weights, tmp_path):

@@ -96,9 +96,9 @@ def test_everything_is_evaluated_unless_there_are_splits(tmp_path):
         ], about
 
     assert evaluated(tmp_path / "train")[0] == [("cat", "train")] * 2 + [("dog", "train")] * 2
-    assert evaluated(tmp_path / "test") == ([("dog", "test")] * 2, "not split: all of them")
-    assert evaluated(tmp_path) == ([("cat", "holdout")] * 2, "split holdout")
-    assert evaluated(tmp_path, split="test") == ([("dog", "test")] * 2, "split test")
+    assert evaluated(tmp_path / "test") == ([("dog", "test")] * 2, "all")
+    assert evaluated(tmp_path) == ([("cat", "holdout")] * 2, "holdout")
+    assert evaluated(tmp_path, split="test") == ([("dog", "test")] * 2, "test")
     assert len(evaluated(tmp_path, split="train")[0]) == 4
     held_out = open_folder(tmp_path / "train").val
     assert held_out.paths == open_folder(tmp_path / "train", DataSettings(evaluate=True, split="val")).val.paths

@@ -48,12 +48,12 @@ class DataSource:
     notes: Sequence[str] = ()
     """What was assumed or left out when it was read, a sentence each, which every command that uses it prints."""
     val_about: str = ""
-    """What `val` is, such as "split test"."""
+    """What `val` is: the name of its split, "all", or a part such as "val: 20% by hash"."""
 
     def overfit(self, count: int) -> DataSource:
         """A source with the first `count` training images as both training and validation images."""
         few = subset_of(self.train, range(min(count, len(self.train))))
-        return replace(self, train=few, val=few, val_about=f"the first {len(few)} training images")
+        return replace(self, train=few, val=few, val_about=f"the first {len(few)} to train")
 
     def single(self, index: int) -> DataSource:
         """A source with a single validation image as both training and validation image."""

@@ -81,7 +81,7 @@ class Arranged(NamedTuple):
     val: Any
     """Samples to validate on, or to evaluate."""
     about: str
-    """What `val` is, such as "split test"."""
+    """What `val` is: the name of its split, "all", or a part such as "val: 20% by hash"."""
 
 
 @dataclass(frozen=True)
@@ -132,14 +132,13 @@ class Choice:
                     f"The {noun} of {named} are too few to split ({len(samples)}): add some, or give split data."
                 )
             train, val = (subset_of(samples, indices) for indices in halve(samples))
-            share = self.settings.val_fraction
-            chosen = f"{share:.0%} of {self.val or 'them'}" if self.part == "val" else f"all but {share:.0%}"
-            about = f"split {self.part}: {chosen}, chosen by a hash with the seed {self.settings.seed}"
+            share = self.settings.val_fraction if self.part == "val" else 1 - self.settings.val_fraction
+            about = f"{self.part}: {share:.0%} by hash"
             if self.train is None:
                 samples = val if self.part == "val" else train
                 return Arranged(subset_of(samples, []), samples, about)
             return Arranged(train, val, about)
-        about = f"split {self.val}" if self.val else "not split: all of them"
+        about = self.val or "all"
         if self.train is None:
             return Arranged(subset_of(samples, []), samples, about)
         if self.train != self.val:
