@@ -66,13 +66,13 @@ class BadImage(InputError):  # noqa: N818 - users say `except BadImage`, not of 
         return cls(f"Cannot read the image {path}: {reason}.", str(path), reason)
 
 
-def read_image(path: str | Path) -> Image.Image:
+def read_image(path: str | Path, *, upright: bool = True) -> Image.Image:
     """Read an image file and decode it with `decode_image`.
 
     Raises:
         BadImage: there is no such file, or it is not a complete image in a supported format.
     """
-    return decode_image(_content(path), path)
+    return decode_image(_content(path), path, upright=upright)
 
 
 def read_turned(path: str | Path) -> tuple[Image.Image, int]:
@@ -83,14 +83,15 @@ def read_turned(path: str | Path) -> tuple[Image.Image, int]:
         return _upright_rgb(image), orientation
 
 
-def open_image(path: str | Path) -> Image.Image | Jpeg:
+def open_image(path: str | Path, *, upright: bool = True) -> Image.Image | Jpeg:
     """Open an image file: a JPEG as an undecoded `Jpeg`, any other format decoded by `decode_image`.
 
     Raises:
         BadImage: there is no such file, or it is not an image in a supported format.
     """
     data = _content(path)
-    return Jpeg(data, path) if data.startswith(b"\xff\xd8\xff") else decode_image(data, path)
+    is_jpeg = data.startswith(b"\xff\xd8\xff")
+    return Jpeg(data, path, upright=upright) if is_jpeg else decode_image(data, path, upright=upright)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -110,18 +111,19 @@ def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
         raise BadImage.at(path, (error.strerror or str(error)).lower()) from error
 
 
-def decode_image(data: bytes, path: str | Path) -> Image.Image:
+def decode_image(data: bytes, path: str | Path, *, upright: bool = True) -> Image.Image:
     """Decode an image from the bytes of a file; `path` is only used in error messages.
 
-    The result has mode RGB and is rotated upright by its EXIF orientation. Transparent images are composited on white,
-    as documents and drawings expect. 16-bit grey images are scaled to 8 bits. The first of several frames is used.
+    The result has mode RGB and is rotated upright by its EXIF orientation, unless `upright` is false. Transparent
+    images are composited on white, as documents and drawings expect. 16-bit grey images are scaled to 8 bits. The first
+    of several frames is used.
 
     Raises:
         BadImage: the bytes are not a complete image in a supported format, a side is longer than `LONGEST_SIDE`, or
             there are more than `MOST_PIXELS`.
     """
     with _opened(data, path) as image:
-        return _upright_rgb(image)
+        return _upright_rgb(image) if upright else _rgb(image)
 
 
 class Jpeg:
@@ -133,15 +135,16 @@ class Jpeg:
     Args:
         data: the bytes of the file.
         path: the name for error messages.
+        upright: whether to rotate the image by its EXIF orientation.
 
     Raises:
         BadImage: as in `decode_image`, except that missing pixels are only noticed when they are decoded.
     """
 
-    def __init__(self, data: bytes, path: str | Path) -> None:
+    def __init__(self, data: bytes, path: str | Path, *, upright: bool = True) -> None:
         self.data, self.path = data, path
         with _opened(data, path) as image:
-            self.orientation = _orientation(image)
+            self.orientation = _orientation(image) if upright else 1
             self.size = image.size if self.orientation < 5 else image.size[::-1]
 
     def cut(self, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
@@ -157,7 +160,7 @@ class Jpeg:
             scale = next((scale for scale in (8, 4, 2) if scale <= needed), 1)
             if scale > 1:
                 image.draft(None, (image.width // scale, image.height // scale))
-            upright = _upright_rgb(image)
+            upright = _rgb(image) if self.orientation == 1 else _upright_rgb(image)
         # If `scale` does not divide a side, libjpeg rounds it up at its end, which the rotation may move to its start.
         add_left = math.ceil(self.size[0] / scale) - self.size[0] / scale if self.orientation in (2, 3, 6, 7) else 0.0
         add_top = math.ceil(self.size[1] / scale) - self.size[1] / scale if self.orientation in (3, 4, 7, 8) else 0.0
@@ -224,6 +227,11 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     # If rewriting the metadata fails, the image is still usable: in place, Pillow rotates the pixels first.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
+    return _rgb(image)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    image.load()
     if image.mode.startswith("I") or image.mode == "F":
         # Pillow would clip 16-bit grey to 8 bits, and reads some of it as 32-bit integers (mode I).
         values = np.asarray(image)

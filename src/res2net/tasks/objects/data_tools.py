@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
-from res2net.images.decode import EXTENSIONS, BadImage, image_size
+from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.splits import role_of
 from res2net.report import Column, Table
@@ -126,11 +126,11 @@ def _check_sizes(paths: Sequence[str], annotations: Annotations, report: Annotat
     """Check the size of every file by its header; faults go to the report."""
     for path, (height, width) in zip(paths, annotations.sizes.tolist(), strict=True):
         try:
-            found = image_size(path)
+            found, orientation = image_header(path)
         except BadImage as error:
             report.add("unreadable image", path, error.reason)
             continue
-        if found != (height, width):
+        if (height, width) not in (found, found[::-1] if orientation >= 5 else found):
             reason = f"it has {found[1]} x {found[0]} pixels, and its annotations are for {width} x {height}"
             report.add("wrong size", path, reason)
 

@@ -16,6 +16,7 @@ from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import PIXEL_MIDDLE, Keypoints
 from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import MaskFiles, PackedMasks
+from res2net.tasks.objects.formats.orientation import are_for_stored
 
 SLACK = 1.0
 """Tolerance in pixels for boxes and keypoints outside of their image, since programs round in different ways."""
@@ -34,11 +35,19 @@ class Collector:
         report: the report to add faults and notes to.
         keypoints: the keypoints of the objects; None if they have none.
         with_masks: whether each object has a mask.
+        sizes_are_stated: whether the sizes of images are those in the annotations.
     """
 
     def __init__(
-        self, name: str, report: AnnotationReport, *, keypoints: Keypoints | None = None, with_masks: bool = False
+        self,
+        name: str,
+        report: AnnotationReport,
+        *,
+        keypoints: Keypoints | None = None,
+        with_masks: bool = False,
+        sizes_are_stated: bool = True,
     ) -> None:
+        self._sizes_are_stated = sizes_are_stated
         self.name, self.report, self.keypoints = name, report, keypoints
         self.file = ""
         self._paths: list[str] = []
@@ -126,12 +135,16 @@ class Collector:
         self._check_units(boxes, points)
         if points is not None:
             points[..., :2] += PIXEL_MIDDLE
+        sizes = np.array(self._sizes, dtype=np.int32).reshape(-1, 2)
+        as_stored = are_for_stored(
+            self._paths, sizes.tolist(), self.name, self.report, sizes_are_stated=self._sizes_are_stated
+        )
         return Annotations(
             name=self.name,
             class_names=list(class_names),
             paths=self._paths,
             image_ids=np.array(self._ids, dtype=np.int64),
-            sizes=np.array(self._sizes, dtype=np.int32).reshape(-1, 2),
+            sizes=sizes,
             starts=np.array(self._starts, dtype=np.int64),
             boxes=boxes,
             labels=np.array(self._labels, dtype=np.int32),
@@ -141,6 +154,7 @@ class Collector:
             points=points,
             masks=masks or (self._masks and self._masks.finish()),
             keypoints=self.keypoints,
+            as_stored=as_stored,
             **further,
         )
 
@@ -216,6 +230,13 @@ def numbers(values: object) -> list[float]:
         return []
     usable = bool(found) and min(found) >= -LARGEST and max(found) <= LARGEST and not math.isnan(sum(found))
     return found if usable else []
+
+
+def extent(rings: Sequence[Sequence[float]]) -> list[float]:
+    """The box around polygons, each a flat list of x and y, as edges; empty if there are none."""
+    across = [value for ring in rings for value in ring[::2]]
+    down = [value for ring in rings for value in ring[1::2]]
+    return [min(across), min(down), max(across), max(down)] if across and down else []
 
 
 def whole_size(height: object, width: object) -> tuple[int, int] | None:

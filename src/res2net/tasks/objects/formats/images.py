@@ -47,6 +47,7 @@ class Annotations:
         stuff_names: names of the stuff classes.
         category_ids: ids of the classes in the files, if those have ids, as in COCO.
         stuff_category_ids: ids of the stuff classes in the files.
+        as_stored: whether they are for images as stored, not as EXIF turns them, where their sizes do not tell.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Annotations:
     stuff_names: Sequence[str] = ()
     category_ids: Sequence[int] = ()
     stuff_category_ids: Sequence[int] = ()
+    as_stored: bool = False
 
     def available(self) -> tuple[str, ...]:
         """The labels of `LABELS` that these annotations have."""
@@ -76,6 +78,8 @@ class Annotations:
 
 class ObjectImages(Dataset[Sample]):
     """Images with objects: `(PIL.Image, target)`; an image that cannot be read raises `BadImage`.
+
+    Images are upright, unless their annotations are for images as they are stored, without their EXIF orientation.
 
     A target has `image_id` and those of these entries that `labels` asks for, where n is the number of objects:
 
@@ -126,10 +130,13 @@ class ObjectImages(Dataset[Sample]):
         """The sample, with JPEG files as an undecoded `Jpeg`, for the transforms of images with objects."""
         return self._sample(index, open_image)
 
-    def _sample(self, index: int, read: Callable[[str], Any]) -> Sample:
+    def _sample(self, index: int, read: Callable[..., Any]) -> Sample:
         size = self.size(index)
         path = self.annotations.paths[self.chosen[index]]
-        image = read(path)
+        upright = not self.annotations.as_stored
+        image = read(path, upright=upright)
+        if image.size != size[::-1] and image.size == size:
+            image = read(path, upright=not upright)
         if image.size != size[::-1]:
             width, height = image.size
             raise BadImage.at(

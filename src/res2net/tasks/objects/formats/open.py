@@ -16,6 +16,8 @@ from res2net.registry import Registry
 from res2net.tasks.objects.formats.coco import read_coco
 from res2net.tasks.objects.formats.coco_files import find_files
 from res2net.tasks.objects.formats.images import LABELS, Annotations, ObjectImages
+from res2net.tasks.objects.formats.label_studio import label_studio_splits, read_label_studio
+from res2net.tasks.objects.formats.labelme import labelme_splits, read_labelme
 from res2net.tasks.objects.formats.penn_fudan import penn_fudan_splits, read_penn_fudan
 from res2net.tasks.objects.formats.voc import default_splits, read_voc, voc_splits
 from res2net.tasks.objects.formats.yolo import read_yolo
@@ -65,6 +67,8 @@ for _name, _format in {
     ),
     "voc": ObjectFormat("PASCAL VOC", _BOXES, voc_splits, read_voc, default_splits),
     "penn_fudan": ObjectFormat("Penn-Fudan masks", _MASKS, penn_fudan_splits, read_penn_fudan),
+    "labelme": ObjectFormat("LabelMe", _MASKS, labelme_splits, read_labelme),
+    "label_studio": ObjectFormat("Label Studio", _MASKS, label_studio_splits, read_label_studio),
     "yolo": ObjectFormat("YOLO labels", _MASKS, yolo_splits, read_yolo),
 }.items():
     OBJECT_FORMATS.add(_name, _format)

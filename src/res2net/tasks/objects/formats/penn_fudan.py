@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from res2net.images.decode import EXTENSIONS, BadImage, image_size
+from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.splits import WHOLE
 from res2net.tasks.objects.formats.collect import Collector, files_below
@@ -45,15 +45,16 @@ def read_penn_fudan(
             report.add("missing mask file", folder / name, f"there is no {Path(name).stem}_mask in {path / 'PedMasks'}")
             continue
         try:
-            size = image_size(folder / name)
+            size, orientation = image_header(folder / name)
             ids = read_ids(file, rgb=False)
         except BadImage as error:
             report.add("unreadable image", error.path, error.reason)
             continue
-        if ids.shape != size:
+        if ids.shape not in (size, size[::-1] if orientation >= 5 else size):
             report.add("wrong size", file, f"it has {ids.shape} pixels (H, W) and its image {size}")
             continue
-        collector.start_image(str(folder / name), size, file=file)
+        height, width = ids.shape
+        collector.start_image(str(folder / name), (height, width), file=file)
         files.append(str(file))
         for number in np.unique(ids[ids > 0]).tolist():
             mask = ids == number

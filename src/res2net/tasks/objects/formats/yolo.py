@@ -127,7 +127,7 @@ def _collect(
     with_masks: bool,
     report: AnnotationReport,
 ) -> Annotations:
-    collector = Collector(name, report, with_masks=with_masks)
+    collector = Collector(name, report, with_masks=with_masks, sizes_are_stated=False)
     for image, file, lines in split:
         try:
             size = image_size(image)
