@@ -39,7 +39,7 @@ class Part:
     @property
     def notes(self) -> Sequence[str]:
         """What was assumed, and which files are not used, a sentence each; they are no faults."""
-        return self.report.remarks
+        return [*self.report.remarks, *self.report.unused]
 
     def tables(self, most: int | None) -> list[Table]:
         """Tables of counts, of classes (at most `most`, the most frequent ones) and of faults."""

@@ -60,12 +60,11 @@ class AnnotationReport:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         self.counts: Counter[str] = Counter()
-        self.notes: list[str] = []
-        """What was assumed or left out, a sentence each; it is shown before the data set is used."""
         self.unused: list[str] = []
         """Which files of the data set are not used, a sentence each; only checks show it."""
         self.examples: dict[str, list[Fault]] = {}
         self.remarks: list[str] = []
+        """What was assumed or left out, a sentence each; it is shown before the data set is used."""
 
     def add(self, kind: str, file: str | Path, what: str) -> None:
         """Add a fault; its kind is a key of `FAULTS`."""
@@ -75,14 +74,9 @@ class AnnotationReport:
         if len(examples) < EXAMPLES:
             examples.append(Fault(kind, str(file), what))
 
-    def note(self, *sentences: str) -> None:
-        """Add notes, each once."""
-        self.notes += [sentence for sentence in dict.fromkeys(sentences) if sentence not in self.notes]
-
-    def remark(self, sentence: str) -> None:
-        """Add a sentence on what was assumed or left out, which is no fault; an empty or repeated one is ignored."""
-        if sentence and sentence not in self.remarks:
-            self.remarks.append(sentence)
+    def remark(self, *sentences: str) -> None:
+        """Add sentences on what was assumed or left out, which is no fault; empty and repeated ones are ignored."""
+        self.remarks += [one for one in dict.fromkeys(sentences) if one and one not in self.remarks]
 
     @property
     def total(self) -> int:
@@ -111,7 +105,7 @@ class AnnotationReport:
         if not self.examples:
             return
         if bad_annotations == "skip":
-            self.note(f"{self.summary()} of {self.path} {'is' if self.total == 1 else 'are'} left out.")
+            self.remark(f"{self.summary()} of {self.path} {'is' if self.total == 1 else 'are'} left out.")
         else:
             first = next(iter(self.examples.values()))[0]
             raise InputError(

@@ -38,7 +38,7 @@ class ObjectsPart(Part):
             if isinstance(split.masks, MaskFiles):
                 _check_sizes(split.masks.paths, split, self.report)
         _check_contents(self.splits, self.report)
-        self.notes = [*self.report.notes, *self.report.unused, *_unlisted(self.splits)]
+        self.report.unused += _unlisted(self.splits)
 
     def count_tables(self, most: int | None) -> list[Table]:
         """What each split contains, and the number of objects by class."""
@@ -104,7 +104,7 @@ def _check_contents(splits: Mapping[str, Annotations], report: AnnotationReport)
         if len(empty) == len(splits) or role_of(split) == "train":
             report.add("no objects", splits[split].name, "there is not one object in it")
         else:
-            report.note(f"There is not one object in {splits[split].name}, so that it cannot be evaluated.")
+            report.remark(f"There is not one object in {splits[split].name}, so that it cannot be evaluated.")
     first = next(iter(splits.values()), None)
     for found in splits.values():
         if first is not None and list(found.class_names) != list(first.class_names):

@@ -56,7 +56,7 @@ def test_shapes_of_labelme_are_boxes_and_masks(tmp_path):
     assert masks.sum((1, 2)).tolist()[:2] == [100, 100]
     assert [path.split("/")[-1] for path in found.paths] == ["a.png", "b.png"]
     assert report.total == 0
-    assert any("1 point, 1 line" in note for note in report.notes)
+    assert any("1 point, 1 line" in note for note in report.remarks)
 
 
 def test_folders_of_labelme_are_splits(tmp_path):
@@ -125,7 +125,7 @@ def test_polygons_and_rotated_boxes_of_label_studio(tmp_path):
     (tmp_path / "export.json").write_text(json.dumps([task("a.png", results)]))
     splits, report = read(tmp_path)
     np.testing.assert_allclose(splits[""].boxes, [[14, 3, 20, 13]], atol=1e-5)
-    assert [word in " ".join(report.notes) for word in ("1 boxes", "1 brushlabels")] == [True, True]
+    assert [word in " ".join(report.remarks) for word in ("1 boxes", "1 brushlabels")] == [True, True]
 
 
 def test_the_yolo_of_cvat(tmp_path):
@@ -143,7 +143,7 @@ def test_the_yolo_of_cvat(tmp_path):
     assert {split: len(found.paths) for split, found in splits.items()} == {"train": 3, "valid": 2}
     assert splits["train"].class_names == ["cat", "dog"]
     assert splits["valid"].boxes.tolist() == [[10, 7.5, 30, 22.5]] * 2
-    assert (report.total, report.notes) == (0, [])
+    assert (report.total, report.remarks) == (0, [])
 
 
 def test_yolo_labels_beside_images(tmp_path):

@@ -62,7 +62,9 @@ def _join_categories(files: Sequence[CocoFile], every: Sequence[Categories], rep
     for file in files:
         lacking = [name for number, name in names.items() if number not in file.categories]
         if lacking and file.categories:
-            report.note(f"{file.file} does not list {listed(lacking)}, as other splits do: it has no objects of these.")
+            report.remark(
+                f"{file.file} does not list {listed(lacking)}, as other splits do: it has no objects of these."
+            )
             file.categories = dict(sorted(joined.items()))
 
 

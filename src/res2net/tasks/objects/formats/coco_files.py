@@ -177,8 +177,8 @@ class CocoFile:
             seen.add(number)
         twice = [path for path, count in Counter(path for path, _, _ in found).items() if count > 1]
         if twice:
-            self.report.note(f"{self.file} has {len(twice)} images more than once, such as {twice[0]}.")
-        self.report.note(*(f"In {self.file}, {note}." for note in finder.notes()))
+            self.report.remark(f"{self.file} has {len(twice)} images more than once, such as {twice[0]}.")
+        self.report.remark(*(f"In {self.file}, {note}." for note in finder.notes()))
         return found
 
     def _has_any(self, folder: Path) -> bool:

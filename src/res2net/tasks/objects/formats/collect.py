@@ -178,7 +178,7 @@ class Collector:
         elif shares:
             self.report.add("wrong units", self.name, f"none of {small} boxes is larger than a pixel: {_SHARES}")
         elif small:
-            self.report.note(f"{small} of {len(boxes)} boxes in {self.name} are not larger than a pixel.")
+            self.report.remark(f"{small} of {len(boxes)} boxes in {self.name} are not larger than a pixel.")
         if len(placed) and np.abs(placed).max() <= 1 and (placed % 1).any():
             self.report.add("wrong units", self.name, f"all {len(placed)} keypoints are in the first pixel: {_SHARES}")
 

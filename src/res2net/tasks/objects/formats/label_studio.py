@@ -60,12 +60,12 @@ def read_label_studio(
     left = Counter(str(result.get("type", "label")) for _, found in results for result in found if not _kind(result))
     if left:
         counted = ", ".join(f"{count} {kind}" for kind, count in left.items())
-        report.note(f"Labels of {path} that are neither boxes nor polygons are left out ({counted}).")
+        report.remark(f"Labels of {path} that are neither boxes nor polygons are left out ({counted}).")
     several = sum(len(_kept(task)) > 1 for task, _ in results)
     if several:
-        report.note(f"{several} images of {path} have several annotations, of which the last is used.")
+        report.remark(f"{several} images of {path} have several annotations, of which the last is used.")
     if rotated := sum(bool(result.get("rotation")) for result in used if _kind(result) == _BOX):
-        report.note(f"{rotated} boxes of {path} are rotated; the upright boxes around them are used.")
+        report.remark(f"{rotated} boxes of {path} are rotated; the upright boxes around them are used.")
     names = sorted({_label(result) for result in used})
     with_masks = bool(used) and all(_kind(result) == _POLYGON for result in used)
     collector = Collector(str(path), report, with_masks=with_masks and (labels is None or "masks" in labels))
@@ -87,7 +87,7 @@ def read_label_studio(
                 f"object {index} ({_label(result)})", names.index(_label(result)), extent([ring]), mask=[ring]
             )
         collector.end_image()
-    report.note(*(f"In {file}, {note}." for note in finder.notes()))
+    report.remark(*(f"In {file}, {note}." for note in finder.notes()))
     return {WHOLE: collector.finish(names)}
 
 

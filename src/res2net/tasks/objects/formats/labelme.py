@@ -79,7 +79,7 @@ def read_labelme(
     names = sorted({_label(shape) for shape in shapes if _polygon(shape)} - {""})
     if others := Counter(str(shape.get("shape_type")) for shape in shapes if not _polygon(shape)):
         counted = ", ".join(f"{count} {kind}" for kind, count in others.items())
-        report.note(f"Shapes of {path} that are no objects, or have no area, are left out ({counted}).")
+        report.remark(f"Shapes of {path} that are no objects, or have no area, are left out ({counted}).")
     with_masks = labels is None or "masks" in labels
     return {
         split: _collect(f"{path} {split}".strip(), path, found, names, with_masks, report)
@@ -119,7 +119,7 @@ def _collect(
             else:
                 collector.add(where, names.index(label), extent(rings), mask=rings if with_masks else ())
         collector.end_image()
-    report.note(*(f"In {folder}, {note}." for folder, finder in finders.items() for note in finder.notes()))
+    report.remark(*(f"In {folder}, {note}." for folder, finder in finders.items() for note in finder.notes()))
     return collector.finish(names)
 
 

@@ -88,7 +88,7 @@ def read_objects(path: Path, labels: tuple[str, ...], settings: DataSettings) ->
         category_ids=val.annotations.category_ids,
         stuff_category_ids=val.annotations.stuff_category_ids,
         val_about=about,
-        notes=report.notes,
+        notes=report.remarks,
     )
 
 

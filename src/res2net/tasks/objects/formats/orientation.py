@@ -42,14 +42,14 @@ def are_for_stored(
     images = f"{turned} of {min(len(paths), LOOKED_AT)} images of {name} are turned by their EXIF orientation"
     if stored and upright:
         more = "as stored" if stored > upright else "as upright"
-        report.note(
+        report.remark(
             f"{images}: {stored} are annotated as stored and {upright} as upright; all whose size does not tell "
             f"are taken {more}."
         )
     elif stored:
-        report.note(f"{images}, and annotated as they are stored: they are used as stored, not turned.")
+        report.remark(f"{images}, and annotated as they are stored: they are used as stored, not turned.")
     else:
-        report.note(
+        report.remark(
             f"{images}, and their annotations do not tell whether they were made on upright ones: this is assumed."
         )
     return stored > upright

@@ -132,7 +132,7 @@ def read_voc(
     edges = [edge for _, content, _ in entries for thing in content.iterfind("object") for edge in _edges(thing)[:2]]
     first = int(not any(0 <= edge < 1 for edge in edges))
     if not first:
-        report.note(f"The boxes of {path} are taken for edges that count from 0, since one begins there, not from 1.")
+        report.remark(f"The boxes of {path} are taken for edges that count from 0, since one begins there, not from 1.")
     return {
         split: _collect(f"{path} {split}".strip(), found, classes, first, report)
         for split, found in parsed.items()
@@ -149,7 +149,7 @@ def _listed(path: Path, occurring: set[str], report: AnnotationReport) -> list[s
     names = [line.partition(":")[0] for line in lines if line] or read_names(file)
     names = [name for name in names if name != "background" or name in occurring]
     if lacking := sorted(occurring - set(names)):
-        report.note(f"{file} does not list {', '.join(lacking)}, and is not used: the classes are those that occur.")
+        report.remark(f"{file} does not list {', '.join(lacking)}, and is not used: the classes are those that occur.")
         return []
     return names
 
@@ -174,7 +174,7 @@ def _parse(path: Path, folder: _Folder, split: str, report: AnnotationReport) ->
             found.append((file, content, _image(finder, name, _text(content, "filename"))))
         except MissingFile:
             report.add("missing image", file, f"there is no image {name!r} in {folder.images}")
-    report.note(*(f"In {folder.files}, {note}." for note in finder.notes()))
+    report.remark(*(f"In {folder.files}, {note}." for note in finder.notes()))
     return found
 
 

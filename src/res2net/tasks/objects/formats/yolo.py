@@ -34,12 +34,12 @@ def read_yolo(
     layout = find_layout(path)
     if layout is None:
         raise InputError(f"{path} has no YOLO labels: give a folder with `images` and `labels`, or a data.yaml.")
-    report.note(*layout.notes)
+    report.remark(*layout.notes)
     for split, sentence in layout.missing.items():
         if splits is not None and split in splits:
             raise InputError(sentence)
         if splits is None:
-            report.note(sentence)
+            report.remark(sentence)
     wanted = set(layout.splits) if splits is None else set(splits)
     lines: dict[str, list[_Labelled]] = {}
     for split in layout.splits:
@@ -59,7 +59,7 @@ def read_yolo(
     polygons = sum(len(numbers) > 5 for numbers in objects)
     with_masks = 0 < polygons == len(objects) and (labels is None or "masks" in labels)
     if 0 < polygons < len(objects):
-        report.note(f"Of {len(objects)} objects in {path}, {polygons} have a polygon, so that there are only boxes.")
+        report.remark(f"Of {len(objects)} objects in {path}, {polygons} have a polygon, so that there are only boxes.")
     return {
         split: _collect(f"{path} {split}".strip(), found, names, with_masks, report)
         for split, found in lines.items()
@@ -78,7 +78,7 @@ def _check_labels(splits: Mapping[str, Sequence[_Labelled]], report: AnnotationR
             report.add("missing labels", file.parent, what)
         else:
             what = f"{len(lacking)} of {len(pairs)} images have no label file, and count as images without objects"
-            report.note(f"{what}: there is no {file} for {image}.")
+            report.remark(f"{what}: there is no {file} for {image}.")
 
 
 def _label_file(image: str) -> Path:

@@ -247,7 +247,7 @@ def _listed_images(file: Path, root: Path, report: AnnotationReport) -> Iterator
                 yield _find(finder, line)
         except MissingFile as error:
             report.add("missing image", file, f"the image {error}")
-    report.note(*(f"In {file}, {note}." for note in finder.notes()))
+    report.remark(*(f"In {file}, {note}." for note in finder.notes()))
 
 
 def _find(finder: PathFinder, line: str) -> str:
