@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from res2net.errors import check_choice
@@ -59,7 +59,8 @@ class EvalOptions:
 
     def samples(self, task: Task, source: DataSource) -> Any:
         """The samples to evaluate on, for a loader that uses `collate`."""
-        return task.datasets(source)[1]
+        # Training samples are not needed, and where all samples are evaluated there are none.
+        return task.datasets(replace(source, train=source.val))[1]
 
     def finish(self, task: Task, source: DataSource, metric: Any) -> None:
         """Do what remains to be done after the evaluation that updated `metric`, such as writing a file."""
