@@ -16,6 +16,7 @@ FAULTS = {
     "missing image": "missing images",
     "unreadable image": "unreadable images",
     "wrong size": "images of a wrong size",
+    "label map elsewhere": "label maps that lie elsewhere than their scans",
     "missing mask file": "missing mask files",
     "missing partner": "files without a partner",
     "duplicate id": "duplicate ids",

@@ -16,8 +16,9 @@ from res2net.errors import InputError
 from res2net.images import BadImage
 from res2net.tasks.volumes.nifti import (
     Volume,
-    lies_elsewhere,
+    affine_of_labels,
     list_volumes,
+    read_grid,
     read_label_map,
     read_volume,
     volume_name,
@@ -236,14 +237,17 @@ def test_the_header_says_the_unit_of_lengths(tmp_path, unit, factor):
 
 def test_labels_whose_axes_run_other_ways_lie_where_their_header_says(tmp_path):
     upright = nibabel.Nifti1Image(ramp(5, 4, 3), np.diag([2.0, 3.0, 4.0, 1.0]))
-    volume = read_volume(saved(tmp_path / "scan.nii", ramp(5, 4, 3)))
+    saved(tmp_path / "scan.nii", ramp(5, 4, 3))
     flip = nibabel.orientations.ornt_transform(
         nibabel.io_orientation(upright.affine), nibabel.orientations.axcodes2ornt("LAS")
     )
-    nibabel.save(upright.as_reoriented(flip), tmp_path / "turned.nii")
-    assert not lies_elsewhere(tmp_path / "turned.nii", volume)
-    assert lies_elsewhere(saved(tmp_path / "wrong.nii", ramp(5, 4, 3), np.diag([-2.0, 3.0, 4.0, 1.0])), volume)
-    assert not lies_elsewhere(saved(tmp_path / "bare.nii", ramp(5, 4, 3), np.eye(4)), volume)
+    as_turned = upright.as_reoriented(flip)
+    nibabel.save(as_turned, tmp_path / "turned.nii")
+    grid = read_grid(tmp_path / "scan.nii")
+    assert np.array_equal(affine_of_labels(grid, read_grid(tmp_path / "turned.nii")), as_turned.affine)
+    wrong = read_grid(saved(tmp_path / "wrong.nii", ramp(5, 4, 3), np.diag([-2.0, 3.0, 4.0, 1.0])))
+    with pytest.raises(InputError, match="its header states another origin than its scan, 8 mm away, so that"):
+        affine_of_labels(grid, wrong)
 
 
 def test_an_odd_header_is_told_once(tmp_path, capfd):

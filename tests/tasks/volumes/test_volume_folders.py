@@ -5,11 +5,12 @@ import json
 import nibabel
 import numpy as np
 import pytest
+import torch
 
 from res2net.errors import InputError
 from res2net.images import BadImage
 from res2net.images.splits import DataSettings
-from res2net.tasks.volumes.folders import read_volumes
+from res2net.tasks.volumes.folders import VolumeFiles, read_volumes
 from res2net.tasks.volumes.task import Volumes
 
 
@@ -85,11 +86,13 @@ def test_labels_of_another_shape(tmp_path):
     root = pair(tmp_path)
     for index in range(4):
         write(root / "labels" / f"case_{index}.nii.gz", shape=(5, 4, 2), value=1)
-    train, _ = open_volumes(root)
     with pytest.raises(
-        BadImage, match=r"it has 3 x 4 x 5 voxels \(slices x height x width\), and its labels .* 2 x 4 x 5"
+        InputError,
+        match=r"4 label maps that lie elsewhere than .* it has 2 x 4 x 5 voxels .*, and its scan has 3 x 4 x 5",
     ):
-        train[0]
+        open_volumes(root)
+    with pytest.raises(BadImage, match=r"labels/case_0.nii.gz: it has 2 x 4 x 5 voxels .* 3 x 4 x 5 \(.*images/case_0"):
+        VolumeFiles([(root / "images" / "case_0.nii.gz", root / "labels" / "case_0.nii.gz")], ["a", "b"])[0]
 
 
 def empty(root):
@@ -124,14 +127,14 @@ def missing(root):
     [
         (lambda root: None, "has no volumes with labels: it needs the folders imagesTr and labelsTr, or images"),
         (empty, "images has no volumes: known endings"),
-        (unlabelled, r"more.nii.gz has no labels in .*labels: add more.nii.gz"),
+        (unlabelled, r"1 missing partner; .*more.nii.gz: there is no more.nii.gz in .*labels"),
         (background, "are background alone"),
         (single, r"volumes of .* are too few to split \(1\)"),
-        (missing, r"names .*case_2.nii.gz, which is not there"),
+        (missing, r"names .*case_2.nii.gz' is not in "),
         (lambda root: decathlon(root, labels={"1": "liver"}), "does not name its labels by the numbers from 0"),
         (lambda root: decathlon(root, labels=["liver"]), "does not name its labels by the numbers from 0"),
         (lambda root: decathlon(root, training=[{"image": "a"}]), "lists training volumes without image or label"),
-        (lambda root: decathlon(root, training=[{"image": "../a", "label": "b"}]), "outside of its folder"),
+        (lambda root: decathlon(root, training=[{"image": "../a", "label": "b"}]), "is outside of the data folder"),
         (lambda root: (root / "dataset.json").write_text("{"), "is not valid JSON"),
         (lambda root: (root / "dataset.json").write_text("[1]"), "holds no description"),
     ],
@@ -147,3 +150,158 @@ def test_no_folder(tmp_path):
         open_volumes(tmp_path / "nowhere")
     with pytest.raises(InputError, match="validation fraction 2 is out of range"):
         open_volumes(pair(tmp_path), val_fraction=2)
+
+
+SCAN = np.diag([1.5, 1.5, 3.0, 1.0])
+
+
+def rotated(degrees):
+    """The affine of a scan that is rotated about its first voxel."""
+    turn = np.eye(4)
+    angle = np.radians(degrees)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return turn @ SCAN
+
+
+def moved(*by):
+    affine = SCAN.copy()
+    affine[:3, 3] = by
+    return affine
+
+
+def placed(root, affine, scan=SCAN, shape=(40, 36, 24), codes=True):
+    """Four scans and label maps with these affines, a block in each labelled."""
+    for index in range(4):
+        mask = np.zeros(shape, np.uint8)
+        mask[4:20, 6:12, 3:9] = 1
+        for folder, made in (("images", nibabel.Nifti1Image(mask * np.float32(80), scan)), ("labels", None)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            if made is None:
+                made = nibabel.Nifti1Image(mask, affine)
+                if not codes:
+                    made.header.set_sform(None, 0)
+                    made.header.set_qform(None, 0)
+                    made.header.set_zooms((1, 1, 1))
+            nibabel.save(made, root / folder / f"{index}.nii.gz")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("affine", "said"),
+    [
+        (np.diag([0.9, 0.9, 3.0, 1.0]), "states a spacing of 3 x 0.9 x 0.9 mm, and its scan 3 x 1.5 x 1.5 mm"),
+        (np.diag([1.5, 1.5, 2.5, 1.0]), "states a spacing of 2.5 x 1.5 x 1.5 mm"),
+        (moved(40, 0, 0), "states another origin than its scan, 40 mm away, so that its voxels lie up to 26.7 voxels"),
+        (moved(0, 0, -1.6), "states another origin"),
+        (moved(0.8, 0, 0), "states another origin"),
+        (rotated(29), "states axes that run other ways"),
+        (rotated(2), "states axes that run other ways"),
+        (np.diag([-1.5, 1.5, 3.0, 1.0]), "states another origin"),
+    ],
+)
+def test_label_maps_that_lie_elsewhere(tmp_path, affine, said):
+    root = placed(tmp_path, affine)
+    with pytest.raises(InputError, match=f"4 label maps that lie elsewhere than their scans; .* its header {said}"):
+        open_volumes(root)
+
+
+def test_spacing_of_axes_of_the_same_shape_that_are_swapped(tmp_path):
+    swapped = np.array([[0, 1.5, 0, 0], [1.5, 0, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1.0]])
+    with pytest.raises(InputError, match=r"it has 24 x 40 x 36 voxels .*, and its scan has 24 x 36 x 40"):
+        open_volumes(placed(tmp_path, swapped))
+
+
+@pytest.mark.parametrize("affine", [SCAN, SCAN * (1 + 1e-5), moved(0.02, -0.01, 0.05), moved(0.6, 0, 0), rotated(0.2)])
+def test_headers_are_rounded(tmp_path, affine):
+    source = read_volumes(placed(tmp_path, affine), ("label_map",), DataSettings())
+    assert source.notes == []
+    volume, target = source.val[0]
+    assert torch.equal(volume.voxels > 40, target["label_map"] > 0)
+
+
+@pytest.mark.parametrize("scan", [SCAN, np.diag([-1.5, -1.5, 3.0, 1.0]), rotated(30)])
+@pytest.mark.parametrize("codes", [True, False])
+def test_label_maps_without_a_position_have_that_of_their_scan(tmp_path, scan, codes):
+    """As of programs that save an array without its header."""
+    source = read_volumes(placed(tmp_path, np.eye(4), scan, codes=codes), ("label_map",), DataSettings())
+    assert source.notes[0].startswith("The headers of 4 label maps, such as ")
+    volume, target = source.val[0]
+    assert torch.equal(volume.voxels > 40, target["label_map"] > 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "note"),
+    [
+        ((0, 1, 2, 4), ["background", "class 1", "class 2", "class 3", "class 4"], "No voxel has the label 3"),
+        ((0, 255), ["background", "class 255"], "The labels 0, 255 are classes from 0 on, also in predictions: 0 is 0"),
+        ((0, 50, 100), ["background", "class 50", "class 100"], "100 is 2"),
+        ((0, 1000), ["background", "class 1000"], "1000 is 1"),
+        ((0, 1), ["background", "class 1"], None),
+    ],
+)
+def test_labels_with_gaps(tmp_path, values, names, note):
+    for index in range(4):
+        write(tmp_path / "images" / f"{index}.nii")
+        write(tmp_path / "labels" / f"{index}.nii", value=values[index % len(values)])
+    source = read_volumes(tmp_path, ("label_map",), DataSettings())
+    assert source.class_names == names
+    assert [note in said for said in source.notes] == ([True] if note else [])
+    found = {
+        int(split[index][1]["label_map"].max()) for split in (source.train, source.val) for index in range(len(split))
+    }
+    assert found == ({0, 1, 2, 4} if 4 in values else set(range(len(names))))
+
+
+def test_labels_with_gaps_that_are_named(tmp_path):
+    root = decathlon(tmp_path, labels={"0": "background", "1": "core", "2": "oedema", "4": "enhancing"})
+    write(root / "labelsTr" / "case_0.nii.gz", value=4)
+    source = read_volumes(root, ("label_map",), DataSettings())
+    assert source.class_names == ["background", "core", "oedema", "enhancing"]
+    assert source.notes == [
+        "The labels 0, 1, 2, 4 are classes from 0 on, also in predictions: 0 is 0, 1 is 1, 2 is 2, 4 is 3."
+    ]
+    assert 3 in {
+        int(split[index][1]["label_map"].max()) for split in (source.train, source.val) for index in range(len(split))
+    }
+
+
+def test_only_background_though_classes_are_named(tmp_path):
+    root = decathlon(tmp_path)
+    for index in range(5):
+        write(root / "labelsTr" / f"case_{index}.nii.gz")
+    with pytest.raises(InputError, match=r"The 4 label maps to train on in .* are background alone"):
+        open_volumes(root)
+    assert len(open_volumes(root, evaluate=True)[1]) == 5
+
+
+@pytest.mark.parametrize("layout", ["{}/images", "images/{}", "decathlon"])
+def test_splits_of_volumes(tmp_path, layout):
+    for split, ending, count in (("train", "Tr", 3), ("val", "Va", 2), ("test", "Ts", 1)):
+        for kind in ("images", "labels"):
+            folder = {"{}/images": f"{split}/{kind}", "images/{}": f"{kind}/{split}"}.get(layout, f"{kind}{ending}")
+            for index in range(count):
+                write(tmp_path / folder / f"{index}.nii.gz", value=int(kind == "labels"))
+    train, val = open_volumes(tmp_path)
+    assert (len(train), len(val)) == (3, 2)
+    assert len(open_volumes(tmp_path, evaluate=True, split="test")[1]) == 1
+
+
+def test_lists_and_channels_that_leave_files_out(tmp_path):
+    root = decathlon(tmp_path)
+    write(root / "imagesTr" / "more.nii.gz")
+    description = json.loads((root / "dataset.json").read_text())
+    description["training"] = [
+        {key: path.replace("/", "\\") for key, path in one.items()} for one in description["training"]
+    ]
+    description["test"] = ["./imagesTs/a.nii.gz"]
+    (root / "dataset.json").write_text("\ufeff" + json.dumps(description), encoding="utf-8")
+    source = read_volumes(root, ("label_map",), DataSettings())
+    assert len(source.train) + len(source.val) == 5
+    assert sorted(note.partition(" of ")[0] for note in source.notes) == ["1 volumes", "1 volumes"]
+    assert any(note.endswith("and not used: more.nii.gz.") for note in source.notes)
+    channels = pair(tmp_path / "channels", scans="imagesTr", labels="labelsTr", suffix="_0000")
+    write(channels / "imagesTr" / "case_1_0001.nii.gz")
+    write(channels / "labelsTr" / "alone.nii.gz")
+    source = read_volumes(channels, ("label_map",), DataSettings())
+    assert len(source.train) + len(source.val) == 4
+    assert [note.partition(" of ")[0] for note in source.notes] == ["1 files", "1 label maps"]

@@ -33,6 +33,9 @@ DENSEST = 1032
 """Bytes that one byte of a gzip file stands for at most."""
 NUMBERS = "biuf"
 """Kinds of numpy types that are plain numbers."""
+MAX_SHIFT = 0.5
+"""Distance in voxels of the scan, along any axis, below which the headers of a scan and its labels agree: headers are
+rounded."""
 UPRIGHT = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
 """nibabel's orientation of a file whose axes are those of space."""
 
@@ -121,43 +124,106 @@ def read_volume(path: str | Path) -> Volume:
     return Volume(voxels, spacing, affine, orientation, str(path))
 
 
-def read_label_map(path: str | Path, classes: int | None = None) -> Tensor:
+def read_label_map(
+    path: str | Path, classes: int | Sequence[int] | None = None, affine: NDArray[np.float64] | None = None
+) -> Tensor:
     """Read the class of each voxel in a NIfTI file, `(D, H, W)` uint8 with the axes of `Volume`.
 
-    Labels that are not among the `classes`, by default 256, raise `BadImage`, as does what `read_volume` cannot read.
+    Args:
+        path: the file.
+        classes: the sorted labels of the classes, or how many there are from 0 on; by default 256.
+        affine: the affine of the file's voxels; by default that of its header.
+
+    Raises:
+        BadImage: it has other labels, or `read_volume` could not read it.
     """
-    array = _read(path)[0]
-    most = 256 if classes is None else classes
+    labels = whole_labels(path, affine)
+    known = np.arange(256 if classes is None else classes) if classes is None or isinstance(classes, int) else classes
+    numbers = np.asarray(known)
+    found = np.searchsorted(numbers, labels).clip(max=len(numbers) - 1)
+    if not np.array_equal(numbers[found], labels):
+        wrong = np.setdiff1d(labels, numbers)
+        whole = len(numbers) == numbers[-1] + 1
+        shown = f"0 to {numbers[-1]}" if whole else ", ".join(map(str, numbers))
+        raise bad_volume(path, f"it has labels from {wrong.min()} to {wrong.max()}, and classes are {shown}")
+    return torch.from_numpy(found.astype(np.uint8))
+
+
+def whole_labels(path: str | Path, affine: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
+    """The labels `(D, H, W)` of a file with the axes of `Volume`; `BadImage` unless they are whole numbers."""
+    array = _read(path, affine)[0]
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
     rounded = np.rint(array)
     if not np.isfinite(array).all() or np.abs(array - rounded).max() > 1e-3:
         raise bad_volume(path, "its labels are no whole numbers")
-    if rounded.min() < 0 or rounded.max() >= most:
-        raise bad_volume(
-            path, f"it has labels from {rounded.min():.0f} to {rounded.max():.0f}, and classes are 0 to {most - 1}"
-        )
-    return torch.from_numpy(rounded.astype(np.uint8))
+    return rounded.astype(np.int64)
 
 
-def lies_elsewhere(path: str | Path, volume: Volume) -> bool:
-    """Whether the axes of a file of the same shape run in other directions, so that its voxels lie elsewhere.
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxels of a file lie, by its header."""
 
-    Where the directions are the same, the rest of the headers is not compared: many label maps have no more than that.
-    """
-    with needs_volumes():
+    shape: tuple[int, ...]
+    """Numbers of voxels along the axes of the file."""
+    affine: NDArray[np.float64]
+    """`(4, 4)`, from indices of the file to mm in space."""
+    bare: bool
+    """Whether the header states no position: nothing at all, or what an array without a header is saved with."""
+
+    def upright(self) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+        """The shape and the affine of the voxels in the axes of space, RAS+."""
         import nibabel
-    from nibabel.orientations import inv_ornt_aff
+        from nibabel.orientations import inv_ornt_aff
 
-    affine = _affine(_open(path))
-    orientation = nibabel.io_orientation(affine)
-    if np.array_equal(orientation, volume.orientation):
-        return False
-    sides = volume.shape[::-1]
-    corners = np.array([[*corner, 1] for corner in product(*((0, side - 1) for side in sides))]).T
-    one, two = (
-        matrix @ inv_ornt_aff(axes, [sides[int(axis)] for axis in axes[:, 0]]) @ corners
-        for matrix, axes in ((affine, orientation), (volume.affine, volume.orientation))
+        orientation = nibabel.io_orientation(self.affine)
+        order = [int(axis) for axis in np.argsort(orientation[:, 0])]
+        return tuple(self.shape[axis] for axis in order), self.affine @ inv_ornt_aff(orientation, self.shape)
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Read where the voxels of a NIfTI file lie, without reading them; the errors are those of `read_volume`."""
+    image, shape = _opened(path)
+    affine = _affine(image)
+    _orientation(path, affine)
+    header = image.header
+    codes = [int(header[name]) for name in ("sform_code", "qform_code") if name in header]
+    unstated = bool(codes) and not any(codes) and np.allclose(header.get_zooms()[:3], 1)
+    return Grid(shape, affine, unstated or np.array_equal(affine, np.eye(4)))
+
+
+def affine_of_labels(scan: Grid, labels: Grid) -> NDArray[np.float64]:
+    """The affine of the voxels of a label map: its own, or if its header is bare, that of its scan of the same shape.
+
+    Raises:
+        InputError: the voxels of the label map are others than those of the scan: there are more or fewer, or a corner
+            of one grid is `MAX_SHIFT` voxels or more away from that of the other. The message completes a sentence.
+    """
+    if labels.bare and labels.shape == scan.shape:
+        return scan.affine
+    with needs_volumes():
+        from nibabel.affines import voxel_sizes
+    (shape, affine), (other_shape, other) = scan.upright(), labels.upright()
+    if shape != other_shape:
+        raise InputError(
+            f"it has {_sizes(other_shape)} voxels (slices x height x width), and its scan has {_sizes(shape)}"
+        )
+    corners = np.array([[*corner, 1] for corner in product(*((0, side - 1) for side in shape))]).T
+    shift = np.abs(np.linalg.solve(affine, other @ corners) - corners)[:3].max()
+    if shift < MAX_SHIFT:
+        return labels.affine
+    spacing, other_spacing = (" x ".join(f"{size:.4g}" for size in voxel_sizes(one)[::-1]) for one in (affine, other))
+    if spacing != other_spacing:
+        what = f"a spacing of {other_spacing} mm, and its scan {spacing} mm"
+    elif np.allclose(affine[:3, :3], other[:3, :3], atol=1e-3 * np.abs(affine[:3, :3]).max()):
+        moved = np.linalg.norm(affine[:3, 3] - other[:3, 3])
+        what = f"another origin than its scan, {moved:.4g} mm away"
+    else:
+        what = "axes that run other ways than those of its scan"
+    raise InputError(
+        f"its header states {what}, so that its voxels lie up to {shift:.3g} voxels away: resample it to the grid of "
+        "the scan, or give both the affine that is true"
     )
-    return bool(np.abs(one - two).max() > max(volume.spacing))
 
 
 def write_label_map(path: str | Path, label_map: Tensor, like: Volume) -> None:
@@ -182,35 +248,61 @@ def bad_volume(path: str | Path, reason: str) -> BadImage:
     return BadImage(f"Cannot read the volume {path}: {reason}.", str(path), reason)
 
 
-def _read(path: str | Path) -> tuple[Any, tuple[float, float, float], Any, Any]:
-    """The numbers `(D, H, W)` of a file, their spacing, and the affine and the orientation of the file."""
-    with needs_volumes():
-        import nibabel
-        from nibabel.affines import voxel_sizes
-    try:
-        image = _open(path)
-        shape = tuple(int(size) for size in image.shape)
-        while len(shape) > 3 and shape[-1] == 1:
-            shape = shape[:-1]
-        if len(shape) != 3:
-            sizes = " x ".join(map(str, image.shape))
-            raise bad_volume(path, f"it has {len(image.shape)} dimensions ({sizes}), and a volume has three")
-        array = np.asanyarray(image.dataobj).reshape(shape)
-    except BadImage:
-        raise
-    except Exception as error:  # damaged files make the reader raise nearly anything
-        raise bad_volume(path, f"it is damaged or not a NIfTI file ({_reason(error)})") from error
-    if not array.size or array.dtype.kind not in NUMBERS:
-        raise bad_volume(path, "it has no voxels that are plain numbers")
-    affine = _affine(image)
-    spacing = voxel_sizes(affine)
-    if not np.isfinite(affine).all() or spacing.min() <= 0:
+def _sizes(shape: Sequence[int]) -> str:
+    """A shape along x, y and z as text, slices first."""
+    return " x ".join(map(str, reversed(shape)))
+
+
+def _opened(path: str | Path) -> tuple[Any, tuple[int, ...]]:
+    """Nibabel's image of a file, whose voxels are not read yet, and its shape along three axes."""
+    image = _open(path)
+    shape = tuple(int(size) for size in image.shape)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3:
+        sizes = " x ".join(map(str, image.shape))
+        raise bad_volume(path, f"it has {len(image.shape)} dimensions ({sizes}), and a volume has three")
+    return image, shape
+
+
+def _damaged(path: str | Path, error: Exception) -> BadImage:
+    return bad_volume(path, f"it is damaged or not a NIfTI file ({_reason(error)})")
+
+
+def _orientation(path: str | Path, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Nibabel's orientation of an affine; `BadImage` if it states no position of voxels."""
+    import nibabel
+    from nibabel.affines import voxel_sizes
+
+    if not np.isfinite(affine).all() or voxel_sizes(affine).min() <= 0:
         raise bad_volume(path, "its header does not state the spacing of its voxels")
-    orientation = nibabel.io_orientation(affine)
+    orientation: NDArray[np.float64] = nibabel.io_orientation(affine)
     if np.isnan(orientation).any():
         raise bad_volume(path, "its header gives two of its axes the same direction")
+    return orientation
+
+
+def _read(
+    path: str | Path, affine: NDArray[np.float64] | None = None
+) -> tuple[Any, tuple[float, float, float], Any, Any]:
+    """The numbers `(D, H, W)` of a file, their spacing, and the affine and the orientation of the file.
+
+    Another `affine` than that of the header can be given.
+    """
+    image, shape = _opened(path)
+    try:
+        array = np.asanyarray(image.dataobj).reshape(shape)
+    except Exception as error:  # damaged files make the reader raise nearly anything
+        raise _damaged(path, error) from error
+    if not array.size or array.dtype.kind not in NUMBERS:
+        raise bad_volume(path, "it has no voxels that are plain numbers")
+    import nibabel
+    from nibabel.affines import voxel_sizes
+
+    affine = _affine(image) if affine is None else affine
+    orientation = _orientation(path, affine)
     turned = nibabel.apply_orientation(array, orientation)
-    order = np.argsort(orientation[:, 0])
+    spacing, order = voxel_sizes(affine), np.argsort(orientation[:, 0])
     x, y, z = (float(spacing[axis]) for axis in order)
     return np.ascontiguousarray(turned.transpose(2, 1, 0)), (z, y, x), affine, orientation
 
