@@ -64,7 +64,7 @@ def test_folders_of_labelme_are_splits(tmp_path):
         for index in range(count):
             labelme(tmp_path / split, f"{split}{index}", [polygon("x", (1, 1), (9, 1), (9, 9))])
     train, val, about = open_objects(tmp_path)
-    assert (len(train), len(val), about) == (3, 2, "split test")
+    assert (len(train), len(val), about) == (3, 2, "test")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,232 @@
+"""Splits of any name, names of classes as they are written, and paths of other programs, in every format."""
+
+import json
+
+import pytest
+
+from res2net.errors import InputError
+from res2net.images.faults import AnnotationReport
+from res2net.images.splits import DataSettings
+from res2net.tasks.objects.data_tools import ObjectsPart
+from res2net.tasks.objects.formats import OBJECT_FORMATS, find_formats, open_objects
+
+BOX = "1 0.5 0.5 0.25 0.2"
+
+
+def read(root):
+    (name,) = find_formats(root)
+    report = AnnotationReport(root)
+    return OBJECT_FORMATS[name].read(root, None, report, None), report
+
+
+def counts(splits):
+    return {split: len(found.paths) for split, found in splits.items()}
+
+
+@pytest.mark.parametrize(
+    "pair", [("train", "eval"), ("trainval", "test"), ("train2014", "minival2014"), ("a_train", "x")]
+)
+def test_every_file_of_coco_is_a_split(content, write_coco, pair):
+    write_coco(f"instances_{pair[0]}.json", images=pair[0])
+    content["images"], content["annotations"] = content["images"][:2], content["annotations"][:2]
+    root = write_coco(f"instances_{pair[1]}.json", images=pair[1])
+    splits, _ = read(root)
+    assert counts(splits) == {pair[0]: 3, pair[1]: 2}
+    if pair[1] == "x":
+        with pytest.raises(InputError, match=r"\(a_train, x\) do not state which one .*--val-split"):
+            open_objects(root)
+    train, val, _ = open_objects(root, settings=DataSettings(val_split=pair[1]))
+    assert (len(train), len(val)) == (3, 2)
+
+
+def test_classes_that_a_split_of_coco_leaves_out_are_kept(content, write_coco):
+    write_coco("instances_train.json", images="train")
+    content["categories"] = content["categories"][1:]
+    content["annotations"] = content["annotations"][1:]
+    root = write_coco("instances_val.json", images="val")
+    for settings in (DataSettings(), DataSettings(evaluate=True)):
+        _, val, _ = open_objects(root, settings=settings)
+        assert val.class_names == ["ant", "zebra"]
+        assert list(val.annotations.category_ids) == [3, 50]
+    assert any("does not list zebra" in remark for remark in read(root)[1].remarks)
+
+
+@pytest.mark.parametrize("names", [("part", "part"), ("", ""), ("a", "A")])
+def test_two_classes_of_one_name_stay_two(content, write_coco, names):
+    for category, name in zip(content["categories"], names, strict=True):
+        category["name"] = name
+    root = write_coco()
+    splits, _ = read(root)
+    assert sorted(splits["default"].class_names) == sorted(names)
+    table = ObjectsPart(root, "coco").count_tables(None)[1]
+    assert sorted(row[1] for row in table.rows) == [1, 2]
+
+
+@pytest.mark.parametrize("folders", ["images/{}/x", "{}/images/x"])
+def test_folders_of_yolo_of_any_name_are_splits(write_yolo, folders):
+    names = ("train", "minival", "holdout2")
+    root = write_yolo({folders.format(name): [BOX] for name in names})
+    assert counts(read(root)[0]) == dict.fromkeys(names, 1)
+
+
+def test_folders_of_yolo_that_are_no_splits_are_one(write_yolo):
+    root = write_yolo({f"images/camera{index}/x": [BOX] for index in range(3)})
+    assert counts(read(root)[0]) == {"": 3}
+
+
+YAML = "path: .\ntrain: images/train\nval: images/val\ntest: images/test  # optional\nnames: [cat, dog]\n"
+
+
+def test_a_stated_split_is_used_or_refused(write_yolo):
+    root = write_yolo({"images/train/a": [BOX], "images/val/b": [BOX]}, more={"data.yaml": YAML})
+    splits, report = read(root)
+    assert counts(splits) == {"train": 1, "val": 1}
+    assert any("There is no" in remark and "`test`" in remark for remark in report.remarks)
+    with pytest.raises(InputError, match=r"There is no .*images/test, where .*data.yaml has images: fix"):
+        open_objects(root, settings=DataSettings(evaluate=True, split="test"))
+    (root / "images" / "test").mkdir()
+    with pytest.raises(InputError, match=r"No image .* is left in .* test"):
+        open_objects(root, settings=DataSettings(evaluate=True, split="test"))
+    for kind in ("images", "labels"):
+        (root / kind / "val").rename(root / kind / "other")
+    with pytest.raises(InputError, match=r"There is no .*images/val"):
+        open_objects(root)
+    (root / "data.yaml").write_text(YAML + "minival: images/other\nauthor: me\n")
+    train, val, about = open_objects(root, settings=DataSettings(val_split="minival"))
+    assert (len(train), len(val), about) == (1, 1, "minival")
+
+
+def test_lists_that_name_fewer_images_are_mentioned_by_the_check(write_yolo, write_voc, voc_xml):
+    root = write_yolo(
+        {f"images/{name}": [BOX] for name in "abcd"}, more={"data.yaml": "train: t.txt\nval: v.txt\nnames: [x, y]\n"}
+    )
+    (root / "t.txt").write_text("images/a.png\r\nimages/b.png\r\n")
+    (root / "v.txt").write_text("\ufeffimages/c.png\n", encoding="utf-8")
+    assert counts(read(root)[0]) == {"train": 2, "val": 1}
+    assert any("1 of 4 images" in note and "d.png" in note for note in ObjectsPart(root, "yolo").notes)
+    xml = voc_xml([("dog", (1, 1, 40, 30), False)])
+    root = write_voc({"train": {"a": xml, "b": xml}, "minival": {"c": xml}, "extra": {"d": xml}})
+    (root / "VOC2007" / "ImageSets" / "Main" / "extra.txt").unlink()
+    (root / "VOC2007" / "ImageSets" / "Main" / "dog_train.txt").write_text("a  1\nb -1\n")
+    assert counts(read(root)[0]) == {"train": 2, "minival": 1}
+    assert any("1 of 4 images" in note and "d.jpg" in note for note in ObjectsPart(root, "voc").notes)
+
+
+def test_a_list_of_voc_without_annotations_is_no_split(write_voc, voc_xml):
+    xml = voc_xml([("dog", (1, 1, 40, 30), False)])
+    root = write_voc({"train": {"a": xml}, "val": {"b": xml}})
+    (root / "VOC2007" / "ImageSets" / "Main" / "test.txt").write_text("c\nd\n")
+    assert counts(read(root)[0]) == {"train": 1, "val": 1}
+
+
+@pytest.mark.parametrize("names", [["dog", "cat"], ["person"], ["wolf", "cat"]])
+def test_classes_of_voc_are_those_that_occur_or_are_listed(write_voc, voc_xml, names):
+    files = {name: voc_xml([(name, (1, 1, 40, 30), False)]) for name in names}
+    root = write_voc({"train": files, "val": {"v": files[names[0]]}})
+    for settings in (DataSettings(), DataSettings(evaluate=True)):
+        assert open_objects(root, settings=settings)[1].class_names == sorted(names)
+    (root / "labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\n"
+        + "".join(f"{name}:1,2,3::\n" for name in [*names, "yak"])
+    )
+    assert open_objects(root)[1].class_names == [*names, "yak"]
+    (root / "labelmap.txt").write_text("yak:1,2,3::\n")
+    assert open_objects(root)[1].class_names == sorted(names)
+
+
+@pytest.mark.parametrize("name", ["no", "on", "1", "1e3", "2020-01-01", "null", "1:30", "cañon"])
+def test_names_of_yolo_stay_names(write_yolo, name):
+    text = f"train: images/train\nval: images/val\nnc: 2\nnames: [{name}, b]\n"
+    root = write_yolo({"images/train/a": [BOX], "images/val/b": [BOX]}, more={"data.yaml": text})
+    assert open_objects(root)[0].class_names == [name, "b"]
+    (root / "data.yaml").write_bytes(
+        f"train: images/train\r\nval: images\\val\r\nnames:\r\n  0: {name}\r\n  1: b\r\n".encode("utf-16")
+    )
+    assert open_objects(root)[0].class_names == [name, "b"]
+    (root / "data.yaml").unlink()
+    (root / "classes.txt").write_bytes(f"{name}  \r\nb\r\n".encode("utf-8-sig"))
+    assert open_objects(root)[0].class_names == [name, "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nc: 3\nnames: [a, b]", "has `nc: 3` and 2 names"),
+        ("names: {0: a, 0: b}", "the key '0' stands twice"),
+        ("names: [a, {b: c}]", "which is not a name"),
+        ("names: [a, [b]]", "which is not a name"),
+    ],
+)
+def test_names_that_are_not_certain_are_refused(write_yolo, text, message):
+    root = write_yolo(
+        {"images/train/a": [BOX], "images/val/b": [BOX]},
+        more={"data.yaml": f"train: images/train\nval: images/val\n{text}\n"},
+    )
+    with pytest.raises(InputError, match=message):
+        open_objects(root)
+
+
+def test_an_empty_line_among_names_is_refused(write_yolo):
+    root = write_yolo({"images/train/a": [BOX], "images/val/b": [BOX]}, more={"classes.txt": "cat\n\ndog\n\n"})
+    with pytest.raises(InputError, match=r"classes.txt: line 2 is empty"):
+        open_objects(root)
+
+
+FORMS = [
+    "./{}",
+    "../train/{}",
+    "train/{}",
+    "train\\{}",
+    "C:\\data\\train\\{}",
+    "{root}/train/{}",
+    "/old/train/{}",
+    "{}%20b",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_paths_of_any_program_lead_to_images_of_coco(content, write_coco, form):
+    root = write_coco("instances_train.json", images="train")
+    for image in content["images"]:
+        if "%20" in form:
+            path = root / "train" / image["file_name"]
+            path.rename(path.with_name(f"{image['id']} b.PNG"))
+        written = form.format(image["file_name"], root=root)
+        image["file_name"] = f"{image['id']}%20b.png" if "%20" in form else written
+    (root / "annotations" / "instances_train.json").write_text(json.dumps(content))
+    splits, report = read(root)
+    assert (counts(splits), report.total) == ({"train": 3}, 0)
+
+
+@pytest.mark.parametrize(
+    "form", ["images\\train\\{}", "./images/train/{}", "{root}/images/train/{}", "D:/x/images/train/{}"]
+)
+def test_paths_of_any_program_lead_to_images_of_yolo(write_yolo, form):
+    root = write_yolo(
+        {f"images/train/{name}": [BOX] for name in "ab"}, more={"data.yaml": "train: lists\\train.txt\nnames: [x, y]\n"}
+    )
+    (root / "lists").mkdir()
+    lines = [form.format(f"{name}.png", root=root) for name in "ab"]
+    (root / "lists" / "train.txt").write_text("\r\n".join(lines))
+    splits, report = read(root)
+    assert (counts(splits), report.total, len(splits["train"].labels)) == ({"train": 2}, 0, 2)
+
+
+def test_an_image_that_is_listed_and_not_there_or_outside_is_refused(write_yolo):
+    root = write_yolo({"images/a": [BOX], "images/b": [BOX]}, more={"data.yaml": "train: train.txt\nnames: [x, y]\n"})
+    (root.parent / "outside.png").write_bytes((root / "images" / "a.png").read_bytes())
+    for line, message in (("images/c.png", "is not in"), ("../outside.png", "is outside of the data folder")):
+        (root / "train.txt").write_text(f"images/a.png\nimages/b.png\n{line}\n")
+        with pytest.raises(InputError, match=f"1 missing image; .* {message}"):
+            open_objects(root)
+
+
+@pytest.mark.parametrize("labelled", [0, 1])
+def test_sets_without_objects_say_so_before_training_and_in_the_check(write_yolo, labelled):
+    lines = None if not labelled else []
+    root = write_yolo({f"images/{split}/{split}": lines for split in ("train", "val")}, more={"data.yaml": YAML})
+    with pytest.raises(InputError, match=r"none of 2 images has a label file" if not labelled else "not one object"):
+        open_objects(root)
+    part = ObjectsPart(root, "yolo")
+    assert part.report.counts["no objects"] == 2
+    assert part.report.counts["missing labels"] == 1 - labelled
