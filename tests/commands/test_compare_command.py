@@ -147,6 +147,13 @@ def test_classes(run, trained, images, tmp_path):
         assert sheet.width == 4 * SIDE
 
 
+def test_the_split_to_compare_on(run, refused, trained, images, tmp_path):
+    words = ["compare", images, "--models", trained.best, trained.best, "--count", 40, *CPU]
+    for split, count in (("val", 2), ("train", 6)):
+        assert len(rows_of(run(*words, "--split", split, "--out", tmp_path / f"{split}.png"))) == count
+    assert "no single split 'test'" in refused(*words, "--split", "test", "--out", tmp_path / "test.png")
+
+
 def test_images_of_which_nothing_is_known(run, segmenters, tmp_path):
     """There is no column of the truth, and no score."""
     folder = tmp_path / "photos"

@@ -43,7 +43,9 @@ class Arguments(RunningArguments):
     """Models, and the images to compare them on."""
 
     source: tyro.conf.Positional[str]
-    """A data set, whose validation images are used; or an image or a folder of images without ground truth."""
+    """A data set; or an image or a folder of images without ground truth."""
+    split: str | None = None
+    """Split to compare on, such as test; by default as in eval."""
     models: Annotated[tuple[str, ...], "FILE ..."]
     """Two or more checkpoints, folders of runs or exported files, separated by spaces or commas."""
     names: Annotated[tuple[str, ...], "NAME ..."] = ()
@@ -80,7 +82,7 @@ def run(arguments: Sequence[str]) -> None:
     models = load_all(files, name, chosen)
     tasks = [model.task for model in models]
     titles = titles_of([model.name for model in models], files, separated(chosen.names))
-    source, unknown = open_compared(chosen.source, models, chosen.bad_images)
+    source, unknown = open_compared(chosen.source, models, chosen.bad_images, chosen.split)
     console = Console()
     if unknown:
         console.out(f"Without ground truth: {unknown}", highlight=False)
@@ -114,7 +116,7 @@ def run(arguments: Sequence[str]) -> None:
         for row in compare_images(tasks, source, indices, scores):
             rows.append(row)
             bar.advance(drawing)
-    title = f"{name}: {', '.join(titles)} on {source.name}"
+    title = f"{name}: {', '.join(titles)} on {source.name}" + (f" ({source.val_about})" if source.val_about else "")
     table = None if scores is None else score_table(rows, titles)
     write(rows, titles, title, table, out)
     if table is not None:
@@ -175,18 +177,20 @@ def titles_of(backbones: Sequence[str], files: Sequence[str], names: Sequence[st
     return list(next((found for found in candidates if len(set(found)) == len(found)), files))
 
 
-def open_compared(text: str, models: Sequence[Model], bad_images: str = "stop") -> tuple[DataSource, str]:
-    """Open the images, split as in the training of the first model, and state why they have no ground truth, if so."""
+def open_compared(
+    text: str, models: Sequence[Model], bad_images: str = "stop", split: str | None = None
+) -> tuple[DataSource, str]:
+    """Open the images as the first model does to evaluate, and state why they have no ground truth, if so."""
     from res2net.engine.predict import InputSamples
     from res2net.engine.restore import with_classes_of
     from res2net.images.sources import DataSource
 
     task = models[0].task
     try:
-        source = models[0].open(text, bad_images=bad_images)
+        source = models[0].open(text, split=split, bad_images=bad_images)
     except InputError as error:
         path = Path(text)
-        if not path.exists():
+        if not path.exists() or split is not None:
             raise
         paths = task.inputs.list_files(path)  # it states where there is no image at all
         # Images that lie in folders of their own are parts of a data set in which something is wrong.
