@@ -326,6 +326,7 @@ def train(
     config: str | Path | None = None,
     recipe: str | None = None,
     resume: str | Path | None = None,
+    accept_changed_data: bool = False,
     console: Console | None = None,
     **options: Any,
 ) -> Trained:
@@ -337,7 +338,9 @@ def train(
         source: a path, or a name such as "shapes"; by default that of the recipe, the file or the resumed run.
         config: a YAML file to take options from, which those that are given override.
         recipe: the name of a recipe to take options from, which those that are given override.
-        resume: the folder of a stopped run to resume bit-exactly; takes no other options.
+        resume: the folder of a stopped run to resume bit-exactly. `source` says where its data are now, and
+            `epochs` trains for more epochs, also if it is finished; other options of the run cannot change.
+        accept_changed_data: resume although samples were added, removed or changed; the classes must be the same.
         console: where progress is shown; by default the terminal.
         options: the options of the command by their names, such as `model="resnet50", epochs=10, batch_size=32,
             size=224`; `res2net train TASK --help-all` lists them.
@@ -350,20 +353,24 @@ def train(
         InputError: an option does not exist or fit, or the data cannot be read.
         StoppedError: the run was stopped by Ctrl-C or SIGTERM, and its state has been saved.
     """
+    from res2net.console import Console
+    from res2net.engine.changes import scaled_to
     from res2net.engine.config import check_source, default_config, override
     from res2net.engine.recipes import starting_config
     from res2net.engine.report import train_with_report
 
     default, folder = starting_config(task, config=config, recipe=recipe, resume=resume)
-    given = options if source is None else options | {"source": str(source)}
-    chosen = override(default, _plain(given))
+    given = _plain(options if source is None else options | {"source": str(source)})
+    default, scaled = (default, "") if folder is not None else scaled_to(given, default)
+    chosen = override(default, given)
     check_source(chosen)
     if config is recipe is resume is None:
         # What suits the data and the options of the task is only known now.
-        chosen = override(default_config(chosen.task_name, chosen.source, chosen.task), _plain(given))
-    if folder is not None and chosen != default:
-        raise folder.options_error()
-    return train_with_report(chosen, resume=folder, console=console)
+        usual, scaled = scaled_to(given, default_config(chosen.task_name, chosen.source, chosen.task))
+        chosen = override(usual, given)
+    if scaled:
+        (console or Console()).out(scaled)
+    return train_with_report(chosen, resume=folder, accept_changed_data=accept_changed_data, console=console)
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

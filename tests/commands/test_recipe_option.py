@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_told(refused, coco, tmp_path):
     assert refused("train", "--recipe", "mask_rcnn_1x").startswith("SOURCE is missing")
     both = ["--recipe", "mask_rcnn_1x", "--config", tmp_path / "own.yaml"]
     assert refused("train", coco, *both).startswith("--recipe and --config exclude each other")
-    assert refused("train", coco, "--recipe", "mask_rcnn_1x", "--epochs", 6) == (
+    assert refused("train", coco, "--recipe", "mask_rcnn_1x", "--epochs", 6, "--milestones", 8, 11) == (
         "Milestones 8, 11 do not fit a run of 6 epochs: give rising numbers from 1 to 5."
     )
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from res2net.engine.callbacks import read_state
+from res2net.engine.state import read_state
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no process groups here")
 

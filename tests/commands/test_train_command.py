@@ -33,7 +33,7 @@ def test_what_it_says(trained, images):
 def test_what_it_leaves(trained):
     names = {path.name for path in trained.folder.iterdir()}
     expected = {"config.yaml", "metrics.csv", "best.safetensors", "last.safetensors", "last.ckpt", "report.html"}
-    assert names == expected | {"tensorboard"}
+    assert names == expected | {"tensorboard", "samples.csv.gz", ".lock"}
     rows = list(csv.DictReader((trained.folder / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert "Hardest images" in (trained.folder / "report.html").read_text()
@@ -83,8 +83,8 @@ def test_a_stopped_run_prints_how_to_resume(run, images, tiny, tmp_path, trained
 
 
 def test_a_resumed_run_takes_no_other_options(refused, trained):
-    sentence = refused("train", "--resume", trained.folder, "--epochs", 3)
-    assert sentence.startswith("A resumed run keeps its options: give --resume")
+    sentence = refused("train", "--resume", trained.folder, "--seed", 3)
+    assert sentence.startswith("A resumed run keeps --seed: leave that out of --resume")
     assert str(trained.best) in sentence
 
 
@@ -104,6 +104,7 @@ def test_what_cannot_be_resumed(refused, trained, tmp_path):
     assert "is not the folder of a run (it has no config.yaml)" in refused("train", "--resume", tmp_path / "none")
     shutil.copy(trained.folder / "config.yaml", tmp_path)
     assert "has no last.ckpt to resume from" in refused("train", "--resume", tmp_path)
+    shutil.copy(trained.folder / "best.safetensors", tmp_path)
     sentence = refused("train", "--config", tmp_path / "config.yaml", "--out", tmp_path)
     assert sentence == f"{tmp_path} holds a run already: choose another --out."
     state = (trained.folder / "last.ckpt").read_bytes()

@@ -40,7 +40,7 @@ UNUSUAL = [
         "C:\\data: [ümläute] #1",
         ClassifyOptions(0.1, 0.2, 1.0, 2, 7, 0.3, 0.25, 0.0, 0.4),
         ModelConfig("resnet50", "in1k", True, True, {"scale": 8, "drop_path_rate": 1e-5, "stem": "deep", "x": False}),
-        DataConfig(256, 176, 0.125, "skip", "scaled", 0, "skip", 7),
+        DataConfig(256, 176, 0.125, "fit", "hold", "skip", "scaled", 0, "skip", 7),
         OptimConfig(
             *(300, "lamb", 1e-8, 0.02, False, 0.0, True, "step", 4.5, 7, (5, 299), 0.25, 1.5, 3),
             *(1e12, 0.9999, (0.5, 0.75)),
@@ -51,6 +51,10 @@ UNUSUAL = [
         compile=True,
         accelerator="gpu",
         out="null",
+        validate_every=5,
+        patience=3,
+        save_minutes=0.5,
+        logger="csv",
     ),
     TrainConfig(
         "classify",
@@ -59,6 +63,10 @@ UNUSUAL = [
         ModelConfig(weights="yes"),
         optim=OptimConfig(hold=0.5, lr_end=0.25),  # not of the schedule that has milestones
         out="2026-01-01",
+        validate_every=2,
+        patience=1,
+        save_minutes=7,
+        logger="wandb",
     ),
 ]
 

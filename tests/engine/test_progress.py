@@ -6,9 +6,9 @@ import lightning as L
 import pytest
 from rich.console import Console
 
-from res2net.engine.callbacks import StoppedError
 from res2net.engine.folder import RunFolder
 from res2net.engine.progress import RunProgress
+from res2net.engine.stop import StoppedError
 from res2net.engine.train import train
 
 

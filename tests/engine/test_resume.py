@@ -10,9 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from res2net.engine.callbacks import SECOND_SIGNAL_DELAY, GracefulStop, RunRecorder, StoppedError, read_state
+from res2net.engine.callbacks import RunRecorder
 from res2net.engine.evaluate import quiet_lightning
 from res2net.engine.folder import RunFolder
+from res2net.engine.state import read_state
+from res2net.engine.stop import SECOND_SIGNAL_DELAY, GracefulStop, StoppedError
 from res2net.engine.train import train
 from res2net.errors import InputError
 
@@ -143,7 +145,7 @@ def test_the_best_score_survives_a_stop(small_run, console, ctrl_c):
 
     class Look(L.Callback):
         def on_train_start(self, trainer, pl_module):
-            kept.update(next(one for one in trainer.callbacks if isinstance(one, RunRecorder)).best)
+            kept.update(next(one for one in trainer.callbacks if isinstance(one, RunRecorder)).counters.best)
 
     resumed = train(config, resume=RunFolder.existing(config.out), console=console, callbacks=[Look()])
     assert kept == resumed.rows[0]

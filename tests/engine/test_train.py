@@ -40,7 +40,7 @@ def test_the_folder_holds_everything(trained, small_run):
     write_run_report(trained, open_source("shapes:80,40"), small_run())
     names = {path.name for path in folder.path.iterdir()}
     expected = {"config.yaml", "metrics.csv", "tensorboard", "best.safetensors", "last.safetensors", "last.ckpt"}
-    assert names == expected | {"report.html"}
+    assert names == expected | {"report.html", "samples.csv.gz", ".lock"}
     assert any(path.name.startswith("events") for path in (folder.path / "tensorboard").iterdir())
     page = folder.report.read_text()
     for part in ("Confusions", "Hardest images", "Configuration", "size of the object"):

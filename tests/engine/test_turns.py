@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from res2net.engine.callbacks import StoppedError, read_state
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.engine.folder import RunFolder
+from res2net.engine.state import read_state
+from res2net.engine.stop import StoppedError
 from res2net.engine.train import train
 from res2net.errors import InputError
 from res2net.tasks.translate.task import TranslateOptions

@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     folder = _folder(chosen.out)
     started = time.monotonic()
 
-    from res2net.engine.callbacks import StoppedError
+    from res2net.engine.stop import StoppedError
     from res2net.recipes.quickstart import MODELS, SEEDS, by_size, compare, quickstart, verdict, write_report
 
     console = Console()

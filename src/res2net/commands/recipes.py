@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from res2net.commands.parser import parse
-from res2net.commands.train import parse_run, stopped
+from res2net.commands.train import given_options, parse_run, stopped
 from res2net.console import Console
 from res2net.errors import InputError
 
@@ -54,19 +54,23 @@ def reproduce(arguments: Sequence[str]) -> int:
         )
         return 0
 
+    from res2net.engine.changes import scaled_to
     from res2net.engine.recipes import RECIPES
 
     found = RECIPES[words[0]]
-    parsed = parse_run(f"reproduce {words[0]}", words[1:], found.configure())
+    config, scaled = scaled_to(given_options(words), found.configure())
+    parsed = parse_run(f"reproduce {words[0]}", words[1:], config)
     if (parsed.config, parsed.recipe, parsed.resume) != (None, None, None):
         raise InputError(
             "reproduce repeats one recipe: leave out --recipe and --config, and resume runs with `res2net train`."
         )
 
-    from res2net.engine.callbacks import StoppedError
     from res2net.engine.reproduce import reproduce as repeat
+    from res2net.engine.stop import StoppedError
 
     console = Console()
+    if scaled:
+        console.out(scaled)
     try:
         console.print(repeat(found, parsed.run, console).to_rich())
     except StoppedError as stop:

@@ -12,9 +12,11 @@ import tyro
 from res2net.commands.arguments import split_task
 from res2net.commands.parser import parse, value_of
 from res2net.console import Console
+from res2net.engine.changes import scaled_to
 from res2net.engine.config import TrainConfig, check_source, default_config
 from res2net.engine.options import options_type
 from res2net.engine.recipes import starting_config
+from res2net.errors import InputError
 
 if TYPE_CHECKING:
     from res2net.engine.folder import RunFolder
@@ -32,7 +34,10 @@ class Arguments(Generic[Options]):
     recipe: Annotated[str | None, "NAME"] = None
     """Take options and the task from this recipe (`res2net recipes` lists them); command-line options override it."""
     resume: Annotated[str | None, "FOLDER"] = None
-    """Resume the run in this folder bit-exactly; takes no other options."""
+    """Resume the run in this folder bit-exactly. SOURCE says where its data are now, and --epochs N trains for more
+    epochs, also if it is finished; other options of the run cannot change."""
+    accept_changed_data: bool = False
+    """Resume although images were added, removed or changed; the classes must be the same."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -41,13 +46,23 @@ def run(arguments: Sequence[str]) -> int:
     named = None if words == list(arguments) else task
     origins = {option: value_of(f"--{option}", words) for option in ("config", "recipe", "resume")}
     default, folder = starting_config(named, **origins)
-    config = parse_run("train", words, default).run
+    default, scaled = (default, "") if folder is not None else scaled_to(given_options(words), default)
+    parsed = parse_run("train", words, default)
     if not any(origins.values()):
         # What suits the data and the options of the task is only known now.
-        config = parse_run("train", words, default_config(config.task_name, config.source, config.task)).run
-    if folder is not None and config != default:
-        raise folder.options_error()
-    return _train(config, folder)
+        usual = default_config(parsed.run.task_name, parsed.run.source, parsed.run.task)
+        usual, scaled = scaled_to(given_options(words), usual)
+        parsed = parse_run("train", words, usual)
+    if parsed.accept_changed_data and folder is None:
+        raise InputError("--accept-changed-data applies to --resume FOLDER: leave it out.")
+    return _train(parsed.run, folder, scaled, accept_changed_data=parsed.accept_changed_data)
+
+
+def given_options(words: Sequence[str]) -> dict[str, str | None]:
+    """The options among unparsed arguments that a schedule is scaled by, with their values."""
+    names = ("epochs", "milestones", "step_epochs", "warmup", "hold")
+    given = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--")}
+    return {name: value_of(f"--{name.replace('_', '-')}", words) for name in names if name in given}
 
 
 def parse_run(verb: str, words: Sequence[str], default: TrainConfig[Any]) -> Arguments[Any]:
@@ -66,18 +81,20 @@ def parse_run(verb: str, words: Sequence[str], default: TrainConfig[Any]) -> Arg
     return parsed
 
 
-def _train(config: TrainConfig[Any], resume: RunFolder | None) -> int:
-    from res2net.engine.callbacks import StoppedError
+def _train(config: TrainConfig[Any], resume: RunFolder | None, note: str, *, accept_changed_data: bool) -> int:
     from res2net.engine.report import metrics_table, train_with_report
+    from res2net.engine.stop import StoppedError
 
     console = Console()
+    if note:
+        console.out(note)
     try:
-        trained = train_with_report(config, resume=resume, console=console)
+        trained = train_with_report(config, resume=resume, accept_changed_data=accept_changed_data, console=console)
     except StoppedError as stop:
         return stopped(stop)
     title = f"The best weights on the validation images {trained.task.scoring.note}".rstrip()
     console.print(metrics_table(title, trained.evaluation).to_rich())
-    best = shlex.quote(str(trained.folder.best))
+    best = shlex.quote(str(trained.folder.weights))
     task = "" if config.task_name == "classify" else f"{config.task_name} "
     console.out(
         f"Report: {trained.folder.report}\nNext:\n"

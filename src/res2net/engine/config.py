@@ -25,6 +25,13 @@ Optimizer = Literal["sgd", "adam", "adamw", "lamb"]
 Schedule = Literal["cosine", "step", "poly", "one-cycle", "constant"]
 FALLING = ("cosine", "poly")
 """Schedules that decay throughout the run."""
+Logger = Literal["tensorboard", "csv", "mlflow", "wandb"]
+"""Where the curves of a run are logged, beside its own metrics.csv."""
+RESUMABLE = (
+    *("source", "epochs", "patience", "validate_every", "save_minutes", "logger"),
+    *("workers", "bad_images", "accelerator"),
+)
+"""Options that may be given anew when a run is resumed."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,14 @@ class TrainConfig(Generic[TaskOptions]):
     """The device to train on."""
     out: Annotated[str | None, "FOLDER"] = None
     """Folder of the run; by default runs/MODEL-SOURCE-NUMBER."""
+    validate_every: int = 1
+    """Evaluate after every N epochs, and after the last."""
+    patience: int = 0
+    """Stop early after N evaluations in a row without a better score; 0 is off."""
+    save_minutes: float = 30.0
+    """Save the state within an epoch when the last save is this many minutes ago, beside the saves after each epoch."""
+    logger: Logger = "tensorboard"
+    """Where the curves are logged, beside metrics.csv; mlflow and wandb need the package of that name."""
 
     def __post_init__(self) -> None:
         optim, data = self.optim, self.data
@@ -159,7 +174,8 @@ class TrainConfig(Generic[TaskOptions]):
         check_ranges(optim, accumulate=(1, 10**6), clip=(0, 1e12), ema=(0, 1))
         check_ranges(data, batch_size=(1, 10**6), size=(8, 8192), val_fraction=(0.001, 0.999))
         check_ranges(data, workers=(0, 1024), overfit=(0, 10**9))
-        check_ranges(self, seed=(0, 2**32 - 1))
+        check_ranges(self, seed=(0, 2**32 - 1), validate_every=(1, 10**6), patience=(0, 10**6))
+        check_ranges(self, save_minutes=(0.01, 10**6))
         _check_schedule(optim)
 
 
@@ -202,7 +218,7 @@ def override(config: TrainConfig[Any], options: Mapping[str, Any]) -> TrainConfi
         for key in groups[name]:
             group = group[key]
         group["model" if name == "backbone" else name] = value
-    return _from_values(values, "The run")
+    return from_values(values, "The run")
 
 
 def _groups_of(options: Any, *groups: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -273,7 +289,7 @@ def read_config(path: str | Path, task: str | None = None) -> TrainConfig[Any]:
     """
     values = {"task_name": task or "classify", "source": "", "task": {}} | read_yaml(path)
     check_task(f"The configuration {path}", values["task_name"], task)
-    return _from_values(values, f"The configuration {path}")
+    return from_values(values, f"The configuration {path}")
 
 
 def check_source(config: TrainConfig[Any]) -> None:
@@ -288,7 +304,8 @@ def check_task(what: str, found: str, task: str | None) -> None:
         raise InputError(f"{what} is for the task {found}, not for {task}: name the task {found} instead.")
 
 
-def _from_values(values: dict[str, Any], where: str) -> TrainConfig[Any]:
+def from_values(values: dict[str, Any], where: str) -> TrainConfig[Any]:
+    """Build a configuration from plain values; `where` says what holds them, for the messages of `InputError`."""
     kind: Any = TrainConfig[options_type(values["task_name"])]  # type: ignore[misc]
     config: TrainConfig[Any] = from_dict(kind, values, where)
     return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,11 @@ class TaskModule(L.LightningModule):
         self.metric = task.metric() if metric is None else metric
         self.skipped: dict[str, str] = {}
         """Path and reason of each image that could not be read."""
+        self.evaluate_first = False
+        """Whether training begins with the evaluation of the epoch before."""
+        self.updates_before: int | None = None
+        """Number of updates after which a resumed run begins a schedule anew, as other epochs or data need; None keeps
+        the interrupted one."""
         self._records: list[dict[str, Tensor]] = []
         self._started = 0.0
         self._turns = task.turns()
@@ -69,6 +75,31 @@ class TaskModule(L.LightningModule):
             schedule = make_schedule(optimizer, self.optim, steps)
             configured.append({"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}})
         return configured
+
+    def on_train_start(self) -> None:
+        """Prepare what a resumed run begins with: its schedule, and the evaluation of the epoch before."""
+        if self.updates_before is not None:
+            self._start_schedules(self.updates_before)
+        if self.evaluate_first:
+            loop = self.trainer.fit_loop.epoch_loop.val_loop
+            loop.restarting = False  # the evaluation starts anew
+            self.trainer.validating = True
+            loop.run()
+            self.trainer.training = True
+
+    def _start_schedules(self, steps: int) -> None:
+        """Replace the schedules by those of the present configuration, after a number of updates."""
+        assert self.optim is not None
+        total = int(self.trainer.estimated_stepping_batches)
+        for optimizer, config in zip(self.trainer.optimizers, self.trainer.lr_scheduler_configs, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = self.optim.lr
+            schedule = make_schedule(optimizer, self.optim, total)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the updates of these steps were made before
+                for _ in range(steps):
+                    schedule.step()
+            config.scheduler = schedule
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move tensors to the device, and record the images that were skipped."""

@@ -83,7 +83,9 @@ def starting_config(
 
         folder = RunFolder.existing(resume)
         if config is not None or recipe is not None:
-            raise folder.options_error()
+            raise InputError(
+                f"A resumed run keeps its options: leave out {'--config' if config is not None else '--recipe'}."
+            )
         return read_config(folder.config, task), folder
     if config is not None and recipe is not None:
         raise InputError(

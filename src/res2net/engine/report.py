@@ -20,10 +20,14 @@ from res2net.task.base import Evaluation, backbone_of
 
 
 def train_with_report(
-    config: TrainConfig[Any], *, resume: RunFolder | None = None, console: Console | None = None
+    config: TrainConfig[Any],
+    *,
+    resume: RunFolder | None = None,
+    accept_changed_data: bool = False,
+    console: Console | None = None,
 ) -> Trained:
     """Train as `res2net.engine.train.train` does, and write the report into the run's folder."""
-    trained = train(config, resume=resume, console=console)
+    trained = train(config, resume=resume, accept_changed_data=accept_changed_data, console=console)
     write_run_report(trained, open_data(config), config)
     return trained
 

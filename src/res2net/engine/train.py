@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from res2net.backbones.base import Backbone
 from res2net.console import Console
-from res2net.engine.callbacks import AtomicCheckpointIO, GracefulStop, RandomState, RunRecorder, read_state
+from res2net.engine.callbacks import RandomState, RunRecorder, WarmingAverage, early_stopping
 from res2net.engine.config import TrainConfig, size_and_options
 from res2net.engine.evaluate import evaluate, make_trainer, quiet_lightning, workers_for
 from res2net.engine.folder import RunFolder
+from res2net.engine.health import FiniteWatch, end_notes, one_sentence, start_notes
+from res2net.engine.loggers import make_logger
 from res2net.engine.module import TaskModule, describe_skipped
 from res2net.engine.progress import RunProgress
 from res2net.engine.restore import restore_task
+from res2net.engine.resume import Start, begin, fit_from, go_on, read_run
+from res2net.engine.state import AtomicCheckpointIO, RunRecord
+from res2net.engine.stop import GracefulStop, stop_at_once
 from res2net.errors import InputError
 from res2net.images.folder import enlargement_note
 from res2net.images.loader import TrainBatches, eval_loader, train_loader
 from res2net.images.sources import DataSource
 from res2net.images.splits import DataSettings
 from res2net.task.base import TASKS, Evaluation, Task, backbone_of
+from res2net.weights import Preprocessing
 from res2net.zoo import check_model_options, create_model, find_checkpoint, preprocessing_of
+
+DECIDED_BY_DATA = ("num_classes", "in_channels")
+"""Options of a backbone that the user cannot set."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ def train(
     config: TrainConfig[Any],
     *,
     resume: RunFolder | None = None,
+    accept_changed_data: bool = False,
     console: Console | None = None,
     callbacks: Sequence[L.Callback] = (),
 ) -> Trained:
@@ -54,34 +64,65 @@ def train(
 
     Args:
         config: configuration of the run.
-        resume: the folder of an interrupted run to resume bit-exactly; `config` must be the configuration of that run.
+        resume: the folder of an interrupted run to resume bit-exactly, or of a finished one to train for more epochs;
+            `config` must be the configuration of that run but for the options in `RESUMABLE`.
+        accept_changed_data: resume with other samples of the same classes.
         console: where progress is shown.
-        callbacks: additional Lightning callbacks; they run before the callback that handles Ctrl-C and SIGTERM.
+        callbacks: additional Lightning callbacks; they run before the callback that saves and handles signals.
 
     Raises:
-        InputError: the configuration or the data are invalid; checkpoints written before are kept.
+        InputError: the configuration or the data are invalid, or the run fails; checkpoints written before are kept.
         StoppedError: the run was asked to stop; its state has been saved.
     """
     console = console or Console()
     L.seed_everything(config.seed, verbose=False)
-    source = open_data(config)
-    task = make_task(config, source)
-    state = read_state(resume.state) if resume else None
-    folder = resume or RunFolder.create(config)
+    with ExitStack() as held:
+        if resume is None:
+            source = open_data(config)
+            task = make_task(config, source)
+            folder = RunFolder.create(config)
+            held.callback(folder.release)
+            start = begin(folder, config, task, source)
+        else:
+            folder = resume
+            folder.acquire()
+            held.callback(folder.release)
+            state, record = read_run(folder, config)
+            source = open_data_again(config, folder)
+            task = make_task(config, source, record)
+            start = go_on(folder, config, task, source, state, accept_changed_data=accept_changed_data)
+        with one_sentence(config, folder):
+            return _train(config, folder, task, source, start, console, callbacks, is_new=resume is None)
+
+
+def _train(
+    config: TrainConfig[Any],
+    folder: RunFolder,
+    task: Task,
+    source: DataSource,
+    start: Start,
+    console: Console,
+    callbacks: Sequence[L.Callback],
+    *,
+    is_new: bool,
+) -> Trained:
+    """Train in a locked folder whose files belong to the configuration."""
     train_set, val_set = task.datasets(source)
     workers = workers_for(source) if config.data.workers is None else config.data.workers
     pin = torch.cuda.is_available() and config.accelerator != "cpu"
     batches = TrainBatches(len(train_set), config.data.batch_size, seed=config.seed)
-    if state:
-        batches.start_at(**state["place"])
+    batches.start_at(start.place.epoch, start.place.batch)
     backbone = backbone_of(task)
     loader = train_loader(train_set, batches, workers=workers, pin=pin)
     val_loader = eval_loader(val_set, config.data.batch_size, workers=workers, pin=pin)
     enlarged = enlargement_note(source.train, task.preprocessing.size) if task.inputs.resized else ""
-    for note in filter(None, (*source.notes, enlarged)):
+    chance = task.scoring.chance(source)
+    notes = (*source.notes, enlarged, *start.notes, *start_notes(source.class_names, chance))
+    for note in filter(None, notes):
         console.out(note, highlight=False)
+    trained_on = f"{len(train_set):,} {task.scoring.samples}"
     console.out(
-        f"{backbone.variant_name or type(backbone).__name__}: {len(train_set):,} {task.scoring.samples} "
+        f"{backbone.variant_name or type(backbone).__name__}: {trained_on} "
         f"to train, {len(val_set):,} to validate ({source.val_about}), {len(source.class_names)} classes; "
         f"run folder {folder.path}",
         highlight=False,
@@ -89,13 +130,24 @@ def train(
     # Batch normalisation needs at least two images, unless the user chose a batch size of 1.
     min_batch = min(2, batches.batch_size)
     module = TaskModule(task, config.optim, channels_last=config.channels_last, min_batch=min_batch)
+    if start.new_schedule:
+        per_epoch = math.ceil(len(batches) / config.optim.accumulate)
+        module.updates_before = start.place.epoch * per_epoch + start.place.batch // config.optim.accumulate
     if config.compile:
         task.model.compile()
-    recorder = RunRecorder(folder, config, console)
+    recorder = RunRecorder(folder, config, start.record, console)
+    # Where a task makes its own samples, such as one for each box, their indices are not those of the images.
+    names = [key.name for key in start.keys["train"]] if len(train_set) == len(source.train) else []
     all_callbacks: list[L.Callback] = [recorder, RunProgress(console), RandomState()]
     if config.optim.ema:
-        all_callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
-    all_callbacks += [*callbacks, GracefulStop(folder, loader, console)]
+        all_callbacks.append(WarmingAverage(config.optim.ema))
+    if config.patience:
+        all_callbacks.append(early_stopping(config.patience))
+    all_callbacks += [
+        FiniteWatch(config, folder, names),
+        *callbacks,
+        GracefulStop(folder, loader, console, config.save_minutes),
+    ]
     trainer = make_trainer(
         config.accelerator,
         config.precision,
@@ -104,24 +156,42 @@ def train(
         # Lightning does not clip under manual optimisation; `TaskModule` does it there.
         gradient_clip_val=(config.optim.clip or None) if module.automatic_optimization else None,
         callbacks=all_callbacks,
-        logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
+        logger=make_logger(config.logger, folder),
         plugins=[AtomicCheckpointIO()],
     )
     with closing(val_loader):
         with quiet_lightning(), closing(loader):
-            trainer.fit(module, loader, val_loader, ckpt_path=str(folder.state) if resume else None)
+            if is_new:
+                trainer.fit(module, loader, val_loader)
+            else:
+                fit_from(folder.state, start.record, trainer, module, loader, val_loader)
+        if trainer.should_stop:
+            console.out(
+                f"Stopped early: {task.scoring.monitor} was not better in {config.patience} evaluations in a row.",
+                highlight=False,
+            )
         if module.skipped:
             skipped = [f"{path} ({reason})" for path, reason in module.skipped.items()]
             console.out(describe_skipped(skipped), highlight=False)
-        best, _ = restore_task(folder.best)
-        evaluation = evaluate(
-            best,
-            val_loader,
-            precision=config.precision,
-            accelerator=config.accelerator,
-            channels_last=config.channels_last,
-            console=console,
-        )
+        if not folder.best.exists():
+            console.out(
+                f"The score {task.scoring.monitor} was no number in any evaluation, so that no weights are the best: "
+                f"those of the last evaluation are in {folder.last}.",
+                highlight=False,
+            )
+        best, _ = restore_task(folder.weights)
+        with stop_at_once(folder):
+            evaluation = evaluate(
+                best,
+                val_loader,
+                precision=config.precision,
+                accelerator=config.accelerator,
+                channels_last=config.channels_last,
+                console=console,
+            )
+    trained_on = f"{trained_on} of {len(source.class_names)} classes"
+    for note in end_notes(recorder.rows, task.scoring.monitor, chance, config, trained_on):
+        console.out(note, highlight=False)
     return Trained(folder, recorder.rows, evaluation, best)
 
 
@@ -141,14 +211,34 @@ def open_data(config: TrainConfig[Any]) -> DataSource:
     return source.overfit(data.overfit) if data.overfit else source
 
 
-def make_task(config: TrainConfig[Any], source: DataSource) -> Task:
-    """Create the untrained task that a configuration describes, for a data source."""
+def open_data_again(config: TrainConfig[Any], folder: RunFolder) -> DataSource:
+    """Open the data source of a run that is resumed; if it is gone, `InputError` says how to state its new place."""
+    try:
+        return open_data(config)
+    except InputError as error:
+        if Path(config.source).exists() or "no data set of that name" not in str(error):
+            raise
+        raise InputError(
+            f"The data {config.source!r} of the run in {folder.path} are not there: say where they are now with "
+            f"--resume {folder.path} SOURCE."
+        ) from error
+
+
+def make_task(config: TrainConfig[Any], source: DataSource, record: RunRecord | None = None) -> Task:
+    """Create the untrained task that a configuration describes, for a data source.
+
+    With the record of a run that is resumed, the network and the preprocessing are those of the run, without the
+    weights that it began with, which may be gone.
+    """
     model = config.model
+    if record is not None:
+        own = {name: value for name, value in record.model["options"].items() if name not in DECIDED_BY_DATA}
+        model = replace(model, model=record.model["model"], options=own, weights=None)
     options: dict[str, Any] = dict(model.options)
     check_model_options(model.model, options)
-    if fixed := [option for option in ("num_classes", "in_channels") if option in options]:
+    if fixed := [option for option in DECIDED_BY_DATA if option in options]:
         raise InputError(f"The options of the model cannot set {fixed[0]}, which the data decide: leave it out.")
-    preprocessing = source.preprocessing
+    preprocessing = source.preprocessing if record is None else Preprocessing.from_dict(record.preprocessing)
     if model.weights is not None:
         checkpoint = find_checkpoint(model.model, model.weights)
         preprocessing = preprocessing_of(checkpoint) or preprocessing

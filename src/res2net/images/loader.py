@@ -21,7 +21,9 @@ from res2net.images.samples import Sample, Skipped, collate
 Key = tuple[int, int]
 """The index of a sample, and the seed of its augmentation."""
 
-LEFT_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
+LEFT_TO_THE_PARENT = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
+)
 """Signals that are sent to all processes of a terminal or a job, and that workers ignore."""
 
 

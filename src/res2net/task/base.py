@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -72,6 +73,10 @@ class Scoring:
     def unit(self, metric: str) -> str:
         """The unit of a metric; "%" by default."""
         return next((unit for pattern, unit in self.units.items() if fnmatch(metric, pattern)), "%")
+
+    def chance(self, source: DataSource) -> float:
+        """The score that a network reaches on the validation samples without learning; -inf if unknown."""
+        return 0.0 if self.unit(self.monitor) == "%" else -math.inf
 
     def score_of_one(self, evaluation: Evaluation) -> tuple[str, float]:
         """Name and value, in percent, of the score of a single sample, given an evaluation of just that sample."""

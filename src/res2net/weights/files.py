@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -221,7 +222,7 @@ def atomic_write(path: str | Path, content: bytes | Callable[[BinaryIO], object]
         InputError: the file cannot be written: full disk, no permission.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # as in `TEMPORARY`
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
@@ -235,6 +236,18 @@ def atomic_write(path: str | Path, content: bytes | Callable[[BinaryIO], object]
         # The file exists only after a failure. If the folder itself is the problem, there is nothing to remove.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""The names of the temporary files of `atomic_write`."""
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what `atomic_write` left in a folder when its process was killed; none may be writing there now."""
+    for path in folder.iterdir():
+        if TEMPORARY.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def write_problem(path: Path, error: OSError, advice: str = "choose another place") -> InputError:

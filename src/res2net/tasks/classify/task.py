@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,11 @@ class _Scoring(Scoring):
     def score_of_one(self, evaluation: Evaluation) -> tuple[str, float]:
         """The probability of the true class: more telling than right or wrong."""
         return "true class", 100 * math.exp(-evaluation.metrics["loss"])
+
+    def chance(self, source: DataSource) -> float:
+        """The share of the most frequent class, which always answering it scores."""
+        targets = getattr(source.val, "targets", range(len(source.class_names)))
+        return 100 * max(Counter(targets).values()) / len(targets)
 
 
 @TASKS.register("classify")
