@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from torch import Tensor, nn
+from torch.fx import symbolic_trace
 
 from res2net.errors import InputError
 from res2net.nn import evaluate_norms, initialise
-from res2net.nn.layers import check_probability, layer_class
+from res2net.nn.layers import check_input, check_probability, layer_class
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Backbone(nn.Module):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The pyramid: for each of `stages` a map `(N, channels, *ceil(size / stride))`, finest first."""
+        self.check_input(x)
         pyramid = []
         for modules in self.stage_modules():
             for module in modules:
@@ -107,14 +109,27 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, in_channels, *size)` to logits `(N, num_classes)`, or to the last features without a classifier."""
+        self.check_input(x)
         for modules in self.stage_modules():
             for module in modules:
                 x = module(x)
         return self.classify(x) if self.num_classes else x
 
+    def check_input(self, x: Tensor) -> None:
+        """Raise `InputError` unless `x` is a batch of what the network takes."""
+        check_input(self.variant_name or type(self).__name__, x, self.in_channels, self.dims)
+
     def classify(self, x: Tensor) -> Tensor:
         """The last features to logits `(N, num_classes)`."""
         return self.fc(self.dropout(self.global_pool(x).flatten(1)))
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What `torch.jit.script` compiles in place of the network: its graph, whose code is plain."""
+        traced = symbolic_trace(self)
+        for node in traced.graph.nodes:
+            node.type = None  # annotations that are text do not compile
+        traced.recompile()
+        return traced
 
     def freeze(self, stages: int) -> Self:
         """Freeze the weights and the statistics of the first `stages` levels (the stem is the first).

@@ -152,6 +152,7 @@ class EcapaTdnn(Backbone):
 
     def features(self, x: Tensor) -> list[Tensor]:
         """`(N, in_channels, T)` to the outputs of the first convolution and of each block, `(N, channels, T)`."""
+        self.check_input(x)
         pyramid = [self.stem(x)]
         received = pyramid[0]
         for block in self.blocks:

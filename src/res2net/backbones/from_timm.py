@@ -12,6 +12,7 @@ from res2net.backbones.dilated import dilate
 from res2net.backbones.registry import register
 from res2net.backbones.stages import check_fixed_stride, check_no_drop_path, check_output_stride
 from res2net.errors import InputError
+from res2net.kernels.chain import is_traced
 
 SMALLEST = {"inception_v3": 75}
 """Smallest side of an image; 32 for other networks."""
@@ -121,6 +122,9 @@ class TimmBackbone(Backbone):
 
     def check_image(self, x: Tensor) -> None:
         """Raise `InputError` for an image whose size the network does not accept."""
+        self.check_input(x)
+        if is_traced(x):
+            return
         height, width = x.shape[2:]
         if min(height, width) < self.smallest:
             raise InputError(

@@ -9,6 +9,9 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
+
+from res2net.errors import InputError
 
 Step: TypeAlias = Callable[[Tensor], Tensor]
 SplitOrder: TypeAlias = Literal["official", "paper", "arxiv-v1"]
@@ -47,6 +50,24 @@ class Layout:
         return self.passed if self.hierarchical and self.split_order == "arxiv-v1" else None
 
 
+def is_traced(x: Tensor) -> bool:
+    """Whether a graph is being recorded that has no shapes (`torch.fx`) or takes them for constants (`torch.jit`)."""
+    return isinstance(x, Proxy) or torch.jit.is_tracing()
+
+
+def cut(x: Tensor, layout: Layout, branches: Sequence[Step]) -> list[Tensor]:
+    """Cut a tensor into the splits of a layout; raises `InputError` unless channels and branches are those of it."""
+    if not is_traced(x) and (x.ndim < 2 or x.shape[1] != layout.scale * layout.width):
+        raise InputError(
+            f"A tensor of shape {tuple(x.shape)} does not fit {layout.scale} splits of {layout.width} channels: give "
+            f"(N, {layout.scale * layout.width}, ...)."
+        )
+    if len(branches) != len(layout.convolved):
+        raise InputError(f"{len(branches)} branches do not fit {len(layout.convolved)} convolved splits: give as many.")
+    pieces = x.split(layout.width, 1)
+    return [pieces[index] for index in range(layout.scale)]
+
+
 def chain(
     x: Tensor, branches: Sequence[Step], layout: Layout, pass_through: Step | None = None, *, in_place: bool = False
 ) -> Tensor:
@@ -59,10 +80,13 @@ def chain(
         pass_through: the function of the split that passes through; by default the identity.
         in_place: write the outputs into `x` and return it, which saves copies. It has no gradient, and needs functions
             that keep the shape of a split.
+
+    Raises:
+        InputError: the channels or the number of branches are not those of the layout.
     """
+    splits = cut(x, layout, branches)
     if layout.scale == 1:
         return branches[0](x)
-    splits = list(x.split(layout.width, 1))
     before = None if layout.added_first is None else splits[layout.added_first]
     if layout.passed is not None and pass_through is not None:
         splits[layout.passed] = pass_through(splits[layout.passed])
@@ -91,9 +115,9 @@ def chain_backward(
         layout: as in `chain`.
         pass_through: the same function for the split that passes through.
     """
+    splits = cut(gradient, layout, branches)
     if layout.scale == 1:
         return branches[0](gradient)
-    splits = list(gradient.split(layout.width, 1))
     after: Tensor | None = None
     for index, branch in reversed(list(zip(layout.convolved, branches, strict=True))):
         split = splits[index] if after is None else splits[index] + after

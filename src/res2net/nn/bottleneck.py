@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
 from res2net.kernels import BatchNorm, Convolution, SplitOrder, interior_recomputed
+from res2net.kernels.chain import is_traced
 from res2net.nn.layers import (
     Activation,
     IntOrTuple,
     Norm,
     SqueezeExcitation,
     activation,
+    check_input,
     check_positive,
     conv,
     norm_layer,
@@ -120,7 +122,7 @@ class Res2Bottleneck(Res2Conv):
             del self.convs, self.bns, self.acts
         self.recompute = recompute
         self.base_width, self.cardinality = base_width, cardinality
-        self.out_channels = planes * expansion
+        self.in_channels, self.out_channels = in_channels, planes * expansion
         self.conv1 = conv(dims, in_channels, self.channels, stride=stride if stride_in_1x1 else 1)
         self.bn1 = norm_layer(norm, self.channels, dims)
         self.act1 = activation(act)
@@ -141,8 +143,9 @@ class Res2Bottleneck(Res2Conv):
         """`(N, in_channels, *size)` to `(N, out_channels, *ceil(size / stride))`.
 
         The output of the residual branch is added to `residual`, which has the shape of the output and is not changed;
-        by default to the shortcut of `x`.
+        by default to the shortcut of `x`. Raises `InputError` for another input.
         """
+        check_input(type(self).__name__, x, self.in_channels, self.dims)
         y = self.conv1(x)
         # Frozen normalisations have no gradient to compute, and synchronised ones are layers of their own.
         if self.recompute and all(type(norm) in BATCH_NORMS and norm.training for norm in self.inner_norms()):
@@ -152,7 +155,13 @@ class Res2Bottleneck(Res2Conv):
             y = self.conv3(super().forward(y))
         y = self.bn3(y)
         y = self.drop_path(self.se(y))
-        return self.act3(y.add_(self.downsample(x) if residual is None else residual))
+        shortcut = self.downsample(x) if residual is None else residual
+        if not is_traced(x) and shortcut.shape != y.shape:
+            raise InputError(
+                f"A residual of shape {tuple(shortcut.shape)} does not fit the output of the block, {tuple(y.shape)}: "
+                "give `downsample` layers that map the one to the other."
+            )
+        return self.act3(y.add_(shortcut))
 
     def inner_norms(self) -> list[nn.Module]:
         """The normalisations between the two 1x1 convolutions."""

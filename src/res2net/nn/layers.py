@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from res2net.errors import InputError, check_choice
+from res2net.kernels.chain import is_traced
 
 IntOrTuple: TypeAlias = int | tuple[int, ...]
 NormName: TypeAlias = Literal["batch", "instance", "group", "layer", "none"]
@@ -30,24 +31,37 @@ class SmallAvgPool3d(nn.AvgPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, C, D, H, W)` to the averages of the windows, `(N, C, *size)`."""
-        sides = x.shape[2:]
         kernel, stride, padding = (
             (value,) * 3 if isinstance(value, int) else tuple(value)
             for value in (self.kernel_size, self.stride, self.padding)
         )
-        if all(side >= size for side, size in zip(sides, kernel, strict=True)):
-            return super().forward(x)
-        before = [pad for pad in reversed(padding) for _ in (0, 1)]
-        beyond: list[int] = []
-        for side, size, step, pad in zip(sides, kernel, stride, padding, strict=True):
-            missing = -(side + 2 * pad - size) % step if self.ceil_mode and side + 2 * pad >= size else 0
-            beyond = [0, max(missing, size - side - 2 * pad, 0), *beyond]
+        return average_3d(x, kernel, stride, padding, self.ceil_mode, self.count_include_pad)
 
-        def windows(values: Tensor, value: float) -> Tensor:
-            return F.avg_pool3d(F.pad(F.pad(values, before, value=value), beyond), kernel, stride)
 
-        counted = windows(x.new_ones(1, 1, *sides), float(self.count_include_pad))
-        return windows(x, 0.0) / counted
+@fx.wrap  # depends on the size of the volume, which a graph of `torch.fx` does not know
+def average_3d(
+    x: Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Tensor:
+    """Average the windows of a volume of any size, `(N, C, D, H, W)` to `(N, C, *size)`."""
+    sides = x.shape[2:]
+    if all(side >= size for side, size in zip(sides, kernel, strict=True)):
+        return F.avg_pool3d(x, kernel, stride, padding, ceil_mode, count_include_pad)
+    before = [pad for pad in reversed(padding) for _ in (0, 1)]
+    beyond: list[int] = []
+    for side, size, step, pad in zip(sides, kernel, stride, padding, strict=True):
+        missing = -(side + 2 * pad - size) % step if ceil_mode and side + 2 * pad >= size else 0
+        beyond = [0, max(missing, size - side - 2 * pad, 0), *beyond]
+
+    def windows(values: Tensor, value: float) -> Tensor:
+        return F.avg_pool3d(F.pad(F.pad(values, before, value=value), beyond), kernel, stride)
+
+    counted = windows(x.new_ones(1, 1, *sides), float(count_include_pad))
+    return windows(x, 0.0) / counted
 
 
 ACTIVATIONS: dict[ActivationName, Callable[[bool], nn.Module]] = {
@@ -82,6 +96,22 @@ def layer_class(name: LayerName, dims: int) -> Callable[..., nn.Module]:
     """The class of torch for that number of dimensions, such as `Conv2d` for "Conv" and 2."""
     check_dims(dims)
     return SmallAvgPool3d if (name, dims) == ("AvgPool", 3) else getattr(nn, f"{name}{dims}d")
+
+
+def check_input(what: str, x: Tensor, channels: int, dims: int, advice: str = "") -> None:
+    """Raise `InputError` unless a tensor is a batch `(N, channels, *size)` of floating-point numbers.
+
+    `what` takes it and begins the sentence; `advice` ends it. Graphs that are recorded are not checked.
+    """
+    if is_traced(x):
+        return
+    shape = f"(N, {channels}, {', '.join(('D', 'H', 'W')[3 - dims :]) if dims > 1 else 'L'})"
+    if x.ndim == dims + 1 and x.shape[0] == channels:
+        advice = advice or "add a dimension for the batch, `x[None]`"
+    if x.ndim != dims + 2 or x.shape[1] != channels:
+        raise InputError(f"{what} takes {shape} and got {tuple(x.shape)}: {advice or f'give {channels} channels'}.")
+    if not x.is_floating_point():
+        raise InputError(f"{what} takes floating-point numbers and got {x.dtype}: convert with `x.float()`.")
 
 
 def check_positive(what: str, value: object) -> None:
@@ -211,6 +241,7 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, channels: int, reduction: int = 16, *, dims: int = 2) -> None:
         super().__init__()
         check_positive("Reduction", reduction)
+        self.channels, self.dims = channels, dims
         hidden = max(1, channels // reduction)
         self.fc1 = conv(dims, channels, hidden, bias=True)
         self.act = nn.ReLU(inplace=True)
@@ -219,5 +250,6 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, channels, *size)` to the same shape, each channel scaled by a factor between 0 and 1."""
-        mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
+        check_input("Squeeze-and-excitation", x, self.channels, self.dims)
+        mean = x.mean(tuple(range(2, self.dims + 2)), keepdim=True)
         return x * self.gate(self.fc2(self.act(self.fc1(mean))))

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice
 from res2net.kernels import Layout, SplitOrder, chain
+from res2net.kernels.chain import is_traced
 from res2net.nn.layers import (
     Activation,
     IntOrTuple,
     Norm,
     PaddingMode,
     activation,
+    check_input,
     check_positive,
     conv,
     layer_class,
@@ -157,9 +159,25 @@ class Res2Conv(nn.Module):
         return list(zip(self.convs, self.bns, self.acts, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, scale * width, *size)` to `(N, scale * width, *ceil(size / stride))`."""
+        """`(N, scale * width, *size)` to `(N, scale * width, *ceil(size / stride))`; `InputError` for another input."""
+        self._check(x)
         steps = [partial(self.branch, conv=conv, norm=norm, act=act) for conv, norm, act in self.branches()]
         return chain(x, steps, self.layout, self.pool)
+
+    def _check(self, x: Tensor) -> None:
+        """Raise `InputError` with what was probably meant unless the input has the channels of the module."""
+        width, scale = self.width, self.scale
+        found = x.shape[1] if not is_traced(x) and x.ndim == self.dims + 2 else self.channels
+        advice = ""
+        if found != self.channels:
+            advice = f"the module has scale {scale} times width {width} = {self.channels} channels, so "
+            if found % scale == 0:
+                advice += f"for {found} channels make it with width {found // scale}, not {width}"
+            elif found % width == 0:
+                advice += f"for {found} channels make it with scale {found // width}, not {scale}"
+            else:
+                advice += f"give {self.channels}, since {found} is divisible by neither"
+        check_input(f"{type(self).__name__}({width}, scale={scale})", x, self.channels, self.dims, advice)
 
     def branch(self, x: Tensor, conv: nn.Module, norm: nn.Module, act: nn.Module) -> Tensor:
         """Apply the convolution, the normalisation and the activation of one split, in the order of the module."""
