@@ -210,3 +210,21 @@ def test_imagenette(real_data):
     assert (len(train), len(val), len(train.class_names)) == (1500, 500, 10)
     image, target = val[499]
     assert (image.size, target) == ((224, 224), {"label": 9})
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_an_empty_or_flat_train_folder_is_not_a_class(tmp_path, flat):
+    add_train(tmp_path / "val", "cat", "dog")
+    (tmp_path / "train").mkdir()
+    if flat:
+        add(tmp_path / "train", "1.jpg")
+    with pytest.raises(InputError, match=r"train has (images but )?no class folders"):
+        open_folder(tmp_path)
+    assert len(open_folder(tmp_path / "val", DataSettings(evaluate=True)).val) == 4
+
+
+def test_classes_may_have_the_names_of_splits(tmp_path):
+    add_train(tmp_path, "bus", "test", "train")  # a train as a vehicle
+    assert open_folder(tmp_path).train.class_names == ["bus", "test", "train"]
+    add_train(tmp_path / "only", "test", "train")
+    assert open_folder(tmp_path / "only").train.class_names == ["test", "train"]

@@ -76,20 +76,18 @@ def data_folder(root: Path) -> Path:
 def split_folders(base: Path) -> dict[str, Path]:
     """The folders of the splits of a data set by their names; `base` itself as `WHOLE` if it has class folders.
 
-    A folder is a split if its name states a purpose, or if a folder `train` beside it has class folders of the same
-    names.
+    A folder is a split if its name and those of all others state a purpose and any has class folders, or if a folder
+    `train` beside it has class folders of the same names.
     """
     inside = subfolders(base) if base.is_dir() else []
-    train = next((folder for folder in inside if role_of(folder.name) == "train" and subfolders(folder)), None)
-    classes = {folder.name for folder in subfolders(train)} if train else set()
-    splits = [
-        folder
-        for folder in inside
-        if (role_of(folder.name) and (train or subfolders(folder)))
-        or (classes & {below.name for below in subfolders(folder)})
-    ]
-    # Without a folder to train on, folders of such names may also be classes.
-    return {folder.name: folder for folder in splits} if train or (inside and splits == inside) else {WHOLE: base}
+    below = {folder: {entry.name for entry in subfolders(folder)} for folder in inside}
+    purposes = [folder for folder in inside if role_of(folder.name)]
+    if purposes == inside and any(below.values()):
+        return {folder.name: folder for folder in inside}
+    train = next((folder for folder in purposes if role_of(folder.name) == "train" and below[folder]), None)
+    if train is None:  # folders of such names may also be classes
+        return {WHOLE: base}
+    return {folder.name: folder for folder in inside if folder in purposes or below[folder] & below[train]}
 
 
 def _open_val(folder: Path, classes: Sequence[str], folders: Sequence[Path]) -> ImageFiles:

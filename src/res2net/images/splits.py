@@ -133,7 +133,7 @@ class Choice:
                 )
             train, val = (subset_of(samples, indices) for indices in halve(samples))
             share = self.settings.val_fraction if self.part == "val" else 1 - self.settings.val_fraction
-            about = f"{self.part}: {share:.0%} by hash"
+            about = f"{self.part}: {share:.0%} {f'of {self.val} ' if self.val else ''}by hash"
             if self.train is None:
                 samples = val if self.part == "val" else train
                 return Arranged(subset_of(samples, []), samples, about)
