@@ -15,6 +15,7 @@ from PIL import Image
 from res2net.errors import InputError
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
+from res2net.images.splits import used_splits
 from res2net.registry import Registry, modules_of_tasks
 from res2net.report import Column, Table
 
@@ -39,7 +40,9 @@ class Part:
     @property
     def notes(self) -> Sequence[str]:
         """What was assumed, and which files are not used, a sentence each; they are no faults."""
-        return [*self.report.remarks, *self.report.unused]
+        names = list(self.splits)
+        used = [used_splits(names, self.report.path)] if len(names) > 1 else []
+        return list(dict.fromkeys([*used, *self.report.remarks, *self.report.unused]))
 
     def tables(self, most: int | None) -> list[Table]:
         """Tables of counts, of classes (at most `most`, the most frequent ones) and of faults."""

@@ -75,6 +75,15 @@ class AnnotationReport:
         if len(examples) < EXAMPLES:
             examples.append(Fault(kind, str(file), what))
 
+    def merge(self, other: AnnotationReport) -> None:
+        """Add all of another report, such as that of a split."""
+        self.counts.update(other.counts)
+        for kind, examples in other.examples.items():
+            mine = self.examples.setdefault(kind, [])
+            mine += examples[: EXAMPLES - len(mine)]
+        self.remark(*other.remarks)
+        self.unused += other.unused
+
     def remark(self, *sentences: str) -> None:
         """Add sentences on what was assumed or left out, which is no fault; empty and repeated ones are ignored."""
         self.remarks += [one for one in dict.fromkeys(sentences) if one and one not in self.remarks]

@@ -182,6 +182,17 @@ def choose_splits(names: Iterable[str], settings: DataSettings, where: str | Pat
     return Choice(train, val, "", settings, where)
 
 
+def used_splits(names: Sequence[str], where: str | Path) -> str:
+    """A sentence on which of several splits a run uses by default, and which not."""
+    try:
+        choice = choose_splits(names, DataSettings(), where)
+    except InputError as error:
+        return str(error)
+    others = [name for name in names if name not in choice.names]
+    left = f"; it does not use {', '.join(others)}" if others else ""
+    return f"A run trains on the split {choice.train} and validates on {choice.val}{left}."
+
+
 def _find(names: Sequence[str], stated: str | None, roles: Sequence[str], option: str, where: str) -> str:
     """The split of a stated name, or the only one with the first of these roles that any has."""
     listed = ", ".join(name for name in names if name) or "none"

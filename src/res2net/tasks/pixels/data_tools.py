@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,14 +32,14 @@ from res2net.errors import InputError, check_choice, check_range
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED
-from res2net.images.splits import DataSettings
+from res2net.images.splits import DataSettings, choose_splits
 from res2net.report import Column, Table
 from res2net.report.images import image_table
 from res2net.report.objects import draw_segments
 from res2net.tasks.objects.formats import ObjectImages, open_objects
 from res2net.tasks.pixels.formats.classes import numbered
 from res2net.tasks.pixels.formats.images import PixelImages, PixelSurvey, good_images
-from res2net.tasks.pixels.formats.open import PIXEL_FORMATS, likely_pixel_formats, read_pixel_splits, remark_on
+from res2net.tasks.pixels.formats.open import PIXEL_FORMATS, likely_pixel_formats, remark_on, without_common
 
 
 class PixelsPart(Part):
@@ -47,13 +48,16 @@ class PixelsPart(Part):
     def __init__(self, path: Path, name: str) -> None:
         self.about = PIXEL_FORMATS[name].about
         self.report = AnnotationReport(path)
-        splits = read_pixel_splits(path, name, self.report)
-        self.surveys = {split: PixelSurvey() for split in (("all",) if len(splits) == 1 else ("train", "val"))}
-        self.splits = {
-            split: PixelImages(files, good_images(files, self.report, survey))
-            for files, (split, survey) in zip(splits, self.surveys.items(), strict=True)
-        }
-        remark_on(splits, list(self.surveys.values()), self.report)
+        splits = {split or "all": files for split, files in PIXEL_FORMATS[name].read(path).items()}
+        with suppress(InputError):  # names that do not state which splits are used
+            used = choose_splits(splits, DataSettings(), path).names
+            splits |= without_common({split: splits[split] for split in used}, self.report)
+        self.surveys = {split: PixelSurvey() for split in splits}
+        self.splits = {}
+        for split, files in splits.items():
+            self.report.merge(files.report)
+            self.splits[split] = PixelImages(files, good_images(files, self.report, self.surveys[split]))
+        remark_on(list(splits.values()), list(self.surveys.values()), self.report)
 
     def count_tables(self, most: int | None) -> list[Table]:
         """The number of images and of labelled pixels of each split, and of pixels by class."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from res2net.errors import InputError
 from res2net.images.decode import BadImage
+from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED, evenly_spaced
 from res2net.images.text import read_csv, read_json, read_lines
 from res2net.tasks.pixels.formats.codings import MAX_CLASSES, UNLABELLED_DEEP, SemanticMaps
@@ -46,9 +47,11 @@ class Classes:
     note: str = ""
     """What was assumed, a sentence."""
 
-    def files(self, name: str, pairs: Sequence[Pair]) -> PixelFiles:
+    def files(self, name: str, pairs: Sequence[Pair], report: AnnotationReport) -> PixelFiles:
         """A split of images with maps of these classes."""
-        return PixelFiles(name, "semantic", self.names, pairs, SemanticMaps(self.index_of, self.index_of_colour))
+        report.remark(self.note)
+        coding = SemanticMaps(self.index_of, self.index_of_colour)
+        return PixelFiles(name, "semantic", self.names, pairs, coding, report)
 
 
 def numbered(

@@ -16,13 +16,11 @@ from res2net.errors import InputError
 from res2net.files import subfolders, walk
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
+from res2net.images.splits import WHOLE, role_of
 from res2net.images.text import read_json, read_lines
-from res2net.tasks.pixels.formats.classes import find_class_file, found_classes, read_classes, with_greys
+from res2net.tasks.pixels.formats.classes import CLASS_FILES, find_class_file, found_classes, read_classes, with_greys
 from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SemanticMaps, Turning, masks_of
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
-
-_SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test", "testing")}
-"""The names of the folders and lists of each split, in lower case."""
 
 # All in lower case.
 _IMAGES = ("images", "image", "imgs", "img", "rgb", "jpegimages", "pictures", "sync_rgb")
@@ -43,8 +41,6 @@ _MAP_ENDINGS = {
     "saliency": ("-mask", "-masks", "_mask"),
     "depth": ("_depth",),
 }
-_DUTS = {"train": "-tr", "val": "-te"}
-
 _MAP_EXTENSIONS = (*EXTENSIONS, ".npy")
 """Extensions of files that can hold labels, in lower case."""
 
@@ -64,8 +60,7 @@ def unpaired(root: Path, label: str) -> tuple[Path, Path] | None:
     """Folders of images and of maps with the expected names of which no map has the name of an image, for a message."""
     if not root.is_dir():
         return None
-    inside = _inside(root)
-    bases = [root, *(inside[name] for names in _SPLITS.values() for name in names if name in inside)]
+    bases = [root, *subfolders(root)]
     pairs = (pair for base in bases for pair in _candidates(base, label))
     return next(
         ((images, maps) for images, maps in pairs if files_by_stem(images) and files_by_stem(maps, _MAP_EXTENSIONS)),
@@ -74,25 +69,26 @@ def unpaired(root: Path, label: str) -> tuple[Path, Path] | None:
 
 
 def _splits(root: Path, label: str) -> dict[str, Reader]:
-    """The reader of each split, or of "" for a data set without splits."""
-    inside = _inside(root)
+    """The reader of each split by its name, or that of `WHOLE` for a data set without splits.
+
+    A split is a folder with images and maps, or has folders of its name among the images and among the maps. Where no
+    name states the role of a split, such folders are only taken for splits if there are no other images.
+    """
     found: dict[str, Reader] = {}
-    for split, names in _SPLITS.items():
-        folders = [inside[name] for name in names if name in inside]
-        folders += [folder for name, folder in inside.items() if label == "saliency" and name.endswith(_DUTS[split])]
-        readers = [reader for folder in folders if (reader := _reader(folder, label))]
-        readers += [
-            partial(pair_folders, within[0][name], within[1][name])
-            for within in [[_inside(folder) for folder in pair] for pair in _candidates(root, label)]
-            for name in names
-            if all(name in folders for folders in within) and are_paired(within[0][name], within[1][name])
-        ]
-        if readers:
-            found[split] = readers[0]
-    if len(found) == 2:
+    candidates = _candidates(root, label)
+    for images, maps in candidates:
+        within = _inside(maps)
+        for name, folder in _inside(images).items():
+            if name in within and folder.name not in found and are_paired(folder, within[name]):
+                found[folder.name] = partial(pair_folders, folder, within[name])
+    parts = {folder for pair in candidates for folder in pair}
+    for folder in subfolders(root):
+        if folder not in parts and folder.name.lower() not in _IMAGES and (reader := _reader(folder, label)):
+            found[folder.name] = reader
+    if any(map(role_of, found)):
         return found
-    whole = next(iter(found.values()), None) or _reader(root, label)
-    return {"": whole} if whole else {}
+    whole = _reader(root, label)
+    return {WHOLE: whole} if whole else found
 
 
 def _inside(folder: Path) -> dict[str, Path]:
@@ -127,52 +123,89 @@ def _side_by_side(folder: Path) -> bool:
     return any(photo.with_suffix(".png").is_file() for photo in photos[:20])
 
 
-def _pairs(root: Path, label: str, report: AnnotationReport) -> list[list[Pair]]:
-    """The pairs of the training and validation split, from folders or lists such as `train.txt`, or of all images."""
-    splits = _splits(root, label)
-    if len(splits) == 2:
-        return [splits[split](report) for split in _SPLITS]
-    pairs = splits[""](report)
-    lists = [[file for name in names if (file := root / f"{name}.txt").is_file()] for names in _SPLITS.values()]
-    return [listed_pairs(files[0], pairs, report) for files in lists] if all(lists) else [pairs]
+Listed = dict[str, tuple[list[Pair], AnnotationReport]]
+"""The pairs of each split, with the faults of listing them."""
+
+
+def _pairs(root: Path, label: str) -> Listed:
+    """The pairs of each split, from folders or from lists such as `train.txt`, or of all images."""
+    found: Listed = {}
+    for name, reader in _splits(root, label).items():
+        report = AnnotationReport(root)
+        found[name] = reader(report), report
+    lists = {
+        file.stem: file
+        for folder in (root / "ImageSets" / "Segmentation", root)
+        if folder.is_dir()
+        for file in sorted(folder.glob("*.txt"))
+        if file.name not in CLASS_FILES and role_of(file.stem)
+    }
+    if not lists or WHOLE not in found:
+        return found
+    pairs, report = found[WHOLE]
+    index = _index(pairs)
+    lists = {name: file for name, file in lists.items() if not (lines := read_lines(file)) or _is_list(lines, index)}
+    if not any(role_of(name) == "train" for name in lists):
+        names = ", ".join(str(file) for file in lists.values())
+        report.unused.append(
+            f"Without a list of images to train on, {names} {'is' if len(lists) == 1 else 'are'} not used."
+        )
+        return found
+    split: Listed = {}
+    listed_images: set[str] = set()
+    for name, file in lists.items():
+        own = AnnotationReport(root)
+        split[name] = listed_pairs(file, index, own), own
+        listed_images |= {image for image, _ in split[name][0]}
+    left = [image for image, _ in pairs if image not in listed_images]
+    if left:
+        note = f"{len(left)} images with labels are in none of the lists {', '.join(lists)}, such as {left[0]}."
+        next(iter(split.values()))[1].unused.append(note)
+    for _, own in split.values():
+        own.merge(report)
+    return split
 
 
 def maps_of(root: Path, label: str) -> list[str]:
     """The label maps of all images of a data set of folders, whatever is in them."""
-    return [labels for split in _pairs(root, label, AnnotationReport(root)) for _, labels in split]
+    return [labels for pairs, _ in _pairs(root, label).values() for _, labels in pairs]
 
 
-def read_semantic(root: Path, report: AnnotationReport) -> list[PixelFiles]:
+def read_semantic(root: Path) -> dict[str, PixelFiles]:
     """Images with class maps; the names of the classes come from one of `CLASS_FILES`, or are their numbers.
 
     In ADE20K's folders (`images/training` and `annotations/training`) without such a file, 0 is unlabelled.
     """
-    pairs = _pairs(root, "semantic", report)
-    maps = [labels for split in pairs for _, labels in split]
+    splits = _pairs(root, "semantic")
+    maps = [labels for pairs, _ in splits.values() for _, labels in pairs]
     file = find_class_file(root)
     if file is None:
         ade = all((root / folder / "training").is_dir() for folder in ("images", "annotations"))
         classes = found_classes(maps, zero_is_unlabelled=ade)
     else:
         classes = with_greys(read_classes(file), maps)
-    report.remark(classes.note)
-    return _files(root, "semantic", classes.names, pairs, SemanticMaps(classes.index_of, classes.index_of_colour))
+    for _, report in splits.values():
+        report.remark(classes.note)
+    return _files(root, "semantic", classes.names, splits, SemanticMaps(classes.index_of, classes.index_of_colour))
 
 
-def read_saliency(root: Path, report: AnnotationReport) -> list[PixelFiles]:
+def read_saliency(root: Path) -> dict[str, PixelFiles]:
     """Images with masks of salient objects."""
-    pairs = _pairs(root, "saliency", report)
-    masks = masks_of([labels for split in pairs for _, labels in split], report, "salient")
-    return _files(root, "saliency", ("salient",), pairs, masks)
+    splits = _pairs(root, "saliency")
+    said = AnnotationReport(root)
+    masks = masks_of([labels for pairs, _ in splits.values() for _, labels in pairs], said, "salient")
+    for _, report in splits.values():
+        report.merge(said)
+    return _files(root, "saliency", ("salient",), splits, masks)
 
 
-def read_depth(root: Path, report: AnnotationReport) -> list[PixelFiles]:
+def read_depth(root: Path) -> dict[str, PixelFiles]:
     """Images with depth maps.
 
     `depth.json` may contain the `scale`, the value that corresponds to one metre, and `"inverse": true` for maps of
     inverse depth.
     """
-    return _files(root, "depth", ("depth",), _pairs(root, "depth", report), _depth_maps(root / "depth.json"))
+    return _files(root, "depth", ("depth",), _pairs(root, "depth"), _depth_maps(root / "depth.json"))
 
 
 def _depth_maps(file: Path) -> DepthMaps:
@@ -189,14 +222,12 @@ def _depth_maps(file: Path) -> DepthMaps:
     raise InputError(f'{file} has no scale above 0: write {{"scale": 1000}} where 1000 in a map is a metre.')
 
 
-def _files(
-    root: Path, label: str, names: Sequence[str], splits: Sequence[Sequence[Pair]], coding: Coding
-) -> list[PixelFiles]:
+def _files(root: Path, label: str, names: Sequence[str], splits: Listed, coding: Coding) -> dict[str, PixelFiles]:
     turning = Turning()
-    return [
-        PixelFiles(f"{root} {split}".strip(), label, names, pairs, coding, turning)
-        for split, pairs in zip(("train", "val") if len(splits) == 2 else ("",), splits, strict=True)
-    ]
+    return {
+        name: PixelFiles(f"{root} {name}".strip(), label, names, pairs, coding, report, turning)
+        for name, (pairs, report) in splits.items()
+    }
 
 
 def files_by_stem(folder: Path, endings: Sequence[str] = EXTENSIONS) -> dict[str, str]:
@@ -261,13 +292,45 @@ def read_list(file: Path) -> list[str]:
     return list(dict.fromkeys(name.rpartition(".")[0] if name.lower().endswith(EXTENSIONS) else name for name in names))
 
 
-def listed_pairs(file: Path, pairs: Sequence[Pair], report: AnnotationReport) -> list[Pair]:
-    """The pairs whose images are in a list, in the order of the list."""
-    by_stem = {Path(path).stem: (path, labels) for path, labels in pairs}
-    found = []
-    for stem in read_list(file):
-        if stem in by_stem:
-            found.append(by_stem[stem])
-        else:
-            report.add("missing image", file, f"there is no image {stem!r} with labels")
-    return found
+Index = dict[tuple[str, ...], list[Pair]]
+"""Pairs by each end of the path of the image, without extension: by name, by folder and name, and so on."""
+
+
+def _index(pairs: Sequence[Pair]) -> Index:
+    index: Index = {}
+    for pair in pairs:
+        parts = Path(pair[0]).with_suffix("").parts
+        for start in range(len(parts)):
+            index.setdefault(parts[start:], []).append(pair)
+    return index
+
+
+def _look_up(line: str, index: Index) -> Pair | None:
+    """The pair of a line of a list: a path of the image or only the end of it, and perhaps more words."""
+    for text in (line, line.split()[0]):
+        parts = tuple(part for part in text.replace("\\", "/").split("/") if part not in ("", ".", ".."))
+        if not parts:
+            continue
+        name = parts[-1]
+        # Dots that do not begin the extension of an image are part of the name.
+        parts = (*parts[:-1], name.rpartition(".")[0] if name.lower().endswith(EXTENSIONS) else name)
+        for start in range(len(parts)):
+            if len(found := index.get(parts[start:], [])) == 1:
+                return found[0]
+    return None
+
+
+def _is_list(lines: Sequence[str], index: Index) -> bool:
+    """Whether any of the first lines names an image."""
+    return any(_look_up(line, index) for line in lines[:100] if line) or not any(lines)
+
+
+def listed_pairs(file: Path, index: Index, report: AnnotationReport) -> list[Pair]:
+    """The pairs whose images are in a list, each once, in the order of the list."""
+    found: dict[str, Pair] = {}
+    for line in read_lines(file):
+        if line and (pair := _look_up(line, index)):
+            found[pair[0]] = pair
+        elif line:
+            report.add("missing image", file, f"there is no image {line!r} with labels")
+    return list(found.values())

@@ -34,6 +34,8 @@ class PixelFiles:
     pairs: Sequence[Pair]
     coding: Coding
     """Reads the label maps."""
+    report: AnnotationReport = field(default_factory=lambda: AnnotationReport(""))
+    """Faults and remarks of listing the files."""
     turning: Turning = field(default_factory=Turning)
     """How the maps of images that EXIF turns are turned; shared by the splits of a data set."""
 

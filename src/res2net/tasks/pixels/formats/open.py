@@ -55,8 +55,8 @@ class PixelFormat:
     """The label it has, as in `PixelFiles`."""
     find: Callable[[Path], bool]
     """Whether a path is a data set in this format, decided by names rather than contents."""
-    read: Callable[[Path, AnnotationReport], list[PixelFiles]]
-    """Lists the files of the training and validation split, or of a single split, and adds faults to the report."""
+    read: Callable[[Path], dict[str, PixelFiles]]
+    """Lists the files of each split, or of `WHOLE`."""
 
 
 PIXEL_FORMATS: Registry[PixelFormat] = Registry("Format of label maps")
@@ -120,11 +120,10 @@ def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> 
         raise InputError(f"A data set of files has one label for each pixel, not {' and '.join(labels)}: name one.")
     report = AnnotationReport(path)
     parts = {}
-    read = read_pixel_splits(path, _choose(path, labels[0]), report)
-    splits = dict(zip(("train", "val") if len(read) > 1 else ("",), read, strict=True))
+    splits = PIXEL_FORMATS[_choose(path, labels[0])].read(path)
     choice = choose_splits(splits, settings, path)
-    for name in choice.names:
-        files = splits[name]
+    for name, files in without_common({name: splits[name] for name in choice.names}, report).items():
+        report.merge(files.report)
         survey, indices = PixelSurvey(), evenly_spaced(len(files.pairs), SURVEYED)
         good = good_images(files, report, survey, indices, keep_unreadable=settings.bad_images == "skip")
         parts[name] = PixelImages(files, good), survey
@@ -161,19 +160,13 @@ def remark_on(splits: Sequence[PixelFiles], surveys: Sequence[PixelSurvey], repo
         report.remark(f"Without depth.json {assumed}: {span}.")
 
 
-def read_pixel_splits(path: Path, format_name: str, report: AnnotationReport) -> list[PixelFiles]:
-    """Read the training and validation split of a data set in a format, or its only split; faults go to the report.
-
-    Images that are in both splits are removed from the training split.
-    """
-    splits = PIXEL_FORMATS[format_name].read(path, report)
-    if len(splits) == 1:
-        return splits
-    train, val = splits
-    both = {image for image, _ in train.pairs} & {image for image, _ in val.pairs}
+def without_common(splits: dict[str, PixelFiles], report: AnnotationReport) -> dict[str, PixelFiles]:
+    """The splits of a run, where images of the first that are also in another one are faults and left out of it."""
+    (name, train), *others = splits.items()
+    both = {image for image, _ in train.pairs} & {image for _, files in others for image, _ in files.pairs}
     for image in sorted(both):
         report.add("image of both splits", image, "it is among the images of the training and of the validation")
-    return [replace(train, pairs=[pair for pair in train.pairs if pair[0] not in both]), val]
+    return splits | {name: replace(train, pairs=[pair for pair in train.pairs if pair[0] not in both])}
 
 
 def _choose(path: Path, label: str) -> str:

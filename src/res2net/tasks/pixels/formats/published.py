@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from res2net.files import subfolders
 from res2net.images.faults import AnnotationReport
+from res2net.images.splits import role_of
 from res2net.tasks.objects.formats.voc import VOC_CLASSES
-from res2net.tasks.pixels.formats.classes import numbered
+from res2net.tasks.pixels.formats.classes import find_class_file, numbered, read_classes
 from res2net.tasks.pixels.formats.folders import files_by_stem, pair_folders, read_list
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
 
@@ -58,12 +60,12 @@ def has_voc_segmentation(path: Path) -> bool:
     return bool(_voc_years(path))
 
 
-def read_voc_segmentation(path: Path, report: AnnotationReport) -> list[PixelFiles]:
-    """Read PASCAL VOC: the split `trainaug` if it exists with `SegmentationClassAug`, else `train`; and `val`.
+def read_voc_segmentation(path: Path) -> dict[str, PixelFiles]:
+    """Read PASCAL VOC: a split for each list; "train" is `trainaug`, if it exists with `SegmentationClassAug`.
 
     Published results train on the 10,582 images of VOC 2012 and of the Semantic Boundaries Dataset (Hariharan et al.,
-    2011), listed in `trainaug.txt`. Without a `val` list, there is a single split. If there are several years, the last
-    is used, since it includes the images of the others. The format:
+    2011), listed in `trainaug.txt`. If there are several years, the last is used, since it includes the images of the
+    others. Other classes than those of VOC are listed in one of `CLASS_FILES`. The format:
     http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/
     """
     year = _voc_years(path)[-1]
@@ -72,14 +74,15 @@ def read_voc_segmentation(path: Path, report: AnnotationReport) -> list[PixelFil
         augmented = None
     images = files_by_stem(year / "JPEGImages")
     plain, more = (files_by_stem(year / name, (".png",)) if (year / name).is_dir() else {} for name in _VOC_MAPS)
-    classes = numbered(dict(enumerate(("background", *VOC_CLASSES))))
-    splits = []
-    for file, maps in (
-        (augmented or _voc_list(year, "train"), plain | more if augmented else more | plain),
-        (_voc_list(year, "val"), more | plain),
-    ):
-        if file is None:
-            continue
+    file = find_class_file(year) or find_class_file(path)
+    classes = read_classes(file) if file else numbered(dict(enumerate(("background", *VOC_CLASSES))))
+    lists = {file.stem: file for file in sorted((year / "ImageSets" / "Segmentation").glob("*.txt"))}
+    if augmented:
+        lists["train"] = augmented
+    splits = {}
+    for name, file in lists.items():
+        report = AnnotationReport(path)
+        maps = plain | more if (augmented and role_of(name) == "train") or file == augmented else more | plain
         pairs: list[Pair] = []
         for stem in read_list(file):
             if stem not in images:
@@ -88,7 +91,7 @@ def read_voc_segmentation(path: Path, report: AnnotationReport) -> list[PixelFil
                 report.add("missing mask file", file, f"there is no {stem}.png in {year / _VOC_MAPS[0]}")
             else:
                 pairs.append((images[stem], maps[stem]))
-        splits.append(classes.files(str(file), pairs))
+        splits[name] = classes.files(str(file), pairs, report)
     return splits
 
 
@@ -111,10 +114,10 @@ def _voc_list(year: Path, split: str) -> Path | None:
 
 def has_coco_stuff(path: Path) -> bool:
     """Whether a path is a COCO root with maps of stuff and things."""
-    return bool(_coco_folders(path, "train")) and bool(_coco_folders(path, "val"))
+    return bool(_coco_folders(path))
 
 
-def read_coco_stuff(path: Path, report: AnnotationReport) -> list[PixelFiles]:
+def read_coco_stuff(path: Path) -> dict[str, PixelFiles]:
     """Read COCO stuff: maps of 80 thing and 91 stuff classes for COCO's images, `stuffthingmaps/train2017/x.png`.
 
     The value of a pixel is the id of its category minus one, so 0 is person and 181 wood; 255 is unlabelled. Eleven ids
@@ -127,35 +130,45 @@ def read_coco_stuff(path: Path, report: AnnotationReport) -> list[PixelFiles]:
     things = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]  # by id from 0; unused ids are "N/A"
     names = dict(enumerate(things[1:])) | {_FIRST_STUFF - 1 + index: name for index, name in enumerate(_STUFF)}
     classes = numbered({number: name for number, name in names.items() if name != "N/A"})
-    return [
-        classes.files(f"{path} {split}", pair_folders(*_coco_folders(path, split)[0], report))
-        for split in ("train", "val")
-    ]
+    splits = {}
+    for name, (images, maps) in _coco_folders(path).items():
+        report = AnnotationReport(path)
+        splits[name] = classes.files(f"{path} {name}", pair_folders(images, maps, report), report)
+    return splits
 
 
-def _coco_folders(path: Path, split: str) -> list[tuple[Path, Path]]:
-    """The folders of images and maps of a split, for any year."""
-    return [
-        (images, maps)
-        for maps in sorted((path / "stuffthingmaps").glob(f"{split}[0-9]*"))
-        for images in (path / maps.name, path / "images" / maps.name)
+def _coco_folders(path: Path) -> dict[str, tuple[Path, Path]]:
+    """The folders of images and maps of each split, such as "train2017"."""
+    return {
+        maps.name: (images, maps)
+        for maps in sorted((path / "stuffthingmaps").glob("*"))
+        for images in (path / "images" / maps.name, path / maps.name)
         if images.is_dir() and maps.is_dir()
-    ]
+    }
 
 
 def has_cityscapes(path: Path) -> bool:
     """Whether a path is a Cityscapes root."""
-    return all((path / folder / split).is_dir() for folder in ("leftImg8bit", "gtFine") for split in ("train", "val"))
+    return bool(_city_splits(path))
 
 
-def read_cityscapes(path: Path, report: AnnotationReport) -> list[PixelFiles]:
+def _city_splits(path: Path) -> list[str]:
+    folders = [path / folder for folder in ("leftImg8bit", "gtFine")]
+    if not all(folder.is_dir() for folder in folders):
+        return []
+    images, maps = ({folder.name for folder in subfolders(one)} for one in folders)
+    return sorted(images & maps)
+
+
+def read_cityscapes(path: Path) -> dict[str, PixelFiles]:
     """Read Cityscapes: `leftImg8bit/train/CITY/x_leftImg8bit.png` and `gtFine/train/CITY/x_gtFine_labelIds.png`.
 
     All but the 19 evaluated classes are unlabelled.
     """
     classes = numbered(_CITYSCAPES, set(range(max(_CITYSCAPES) + 1)) - _CITYSCAPES.keys())
-    splits = []
-    for split in ("train", "val"):
+    splits = {}
+    for split in _city_splits(path):
+        report = AnnotationReport(path)
         folder = path / "gtFine" / split
         maps = files_by_stem(folder, (".png",))
         pairs: list[Pair] = []
@@ -165,7 +178,7 @@ def read_cityscapes(path: Path, report: AnnotationReport) -> list[PixelFiles]:
                 pairs.append((image, maps[name]))
             else:
                 report.add("missing mask file", image, f"there is no {name}.png in {folder}")
-        splits.append(classes.files(f"{path} {split}", pairs))
+        splits[split] = classes.files(f"{path} {split}", pairs, report)
     return splits
 
 
