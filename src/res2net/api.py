@@ -8,12 +8,12 @@ from __future__ import annotations
 import copy
 import glob
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from res2net.engine.options import ClassOrder, EvalOptions, PredictOptions, eval_options_type, predict_options_type
-from res2net.engine.restore import adjust, restore_task, with_classes_of
+from res2net.engine.restore import adjust, restore_task, training_overlap, with_classes_of
 from res2net.errors import InputError, check_options, check_range
 from res2net.files import matching
 from res2net.options import from_dict
@@ -149,7 +149,9 @@ class Model:
             split=split,
             class_order=class_order,
         )
-        return with_classes_of(self.task, self.task.open(source, settings, self.task.options))
+        opened = self.task.open(source, settings, self.task.options)
+        warning = training_overlap(self.path, metadata, opened.val)
+        return with_classes_of(self.task, replace(opened, notes=[*opened.notes, *warning]))
 
     def evaluate(
         self,

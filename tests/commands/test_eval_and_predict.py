@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +43,21 @@ def test_how_it_is_evaluated_does_not_change_the_numbers(run, trained, images, w
 )
 def test_eval_of_what_is_asked_for(run, images, weights, options, count):
     assert count in " ".join(run("eval", images, *weights, *options).out.split())
+
+
+def test_eval_warns_of_images_that_were_trained_on(run, trained, images, tmp_path):
+    def warned(folder, weights, *options):
+        out = run("eval", folder, "--weights", weights, "--accelerator", "cpu", *options).out
+        found = re.search(r"The weights were trained on (\d+) of these (\d+) samples", out)
+        return found and tuple(map(int, found.groups()))
+
+    copied = Path(shutil.copy(trained.best, tmp_path))  # without the list of samples beside it
+    more = shutil.copytree(images, tmp_path / "more")
+    Image.new("RGB", (40, 40)).save(more / "red" / "new.png")
+    assert warned(images, trained.best) == warned(images, copied) == (6, 8)
+    assert warned(images, trained.best, "--split", "train") == warned(images, copied, "--split", "train") == (6, 6)
+    assert warned(images, trained.best, "--split", "val") is None
+    assert warned(more, trained.best) == (6, 9)
 
 
 def test_eval_of_a_split_that_is_not_there(refused, images, weights):

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from res2net.errors import InputError, listed, nearest
+from res2net.images.fingerprint import Fingerprint, fingerprint, sample_keys
 from res2net.images.folder import ImageFiles, natural_key
+from res2net.images.samples import Samples
 from res2net.images.sources import DataSource
 from res2net.options import from_dict
 from res2net.task.base import TASKS, Task
@@ -61,6 +63,39 @@ def adjust(task: Task, changes: Mapping[str, Any]) -> None:
             raise InputError(f"The option {name!r} of {task.name} {reason}: {advice} ({allowed}).")
         groups.get(name, values)[name] = value
     task.options = from_dict(type(task.options), values, "What is chosen by --task-options")
+
+
+def training_overlap(path: Path, metadata: Mapping[str, Any], samples: Samples) -> list[str]:
+    """Warn, in at most one sentence, if samples to evaluate on were trained on.
+
+    The list of samples in the folder of the run finds any of them. Without it, the fingerprints in the metadata find
+    the whole training split, alone or with the validation split.
+
+    Args:
+        path: the file of the weights.
+        metadata: its metadata.
+        samples: the samples to evaluate on.
+    """
+    from res2net.engine.folder import RunFolder
+    from res2net.engine.identity import read_samples
+
+    listed_samples = read_samples(RunFolder(path.parent))
+    if listed_samples is not None and listed_samples[0] == metadata.get("run"):
+        both = len(set(sample_keys(samples)) & set(listed_samples[1]["train"]))
+    else:
+        try:
+            train, val = (Fingerprint(**metadata["data"][split]) for split in ("train", "val"))
+        except (TypeError, KeyError):  # weights of before, or of other programs
+            return []
+        if len(samples) not in (train.count, train.count + val.count):  # before all files are looked up
+            return []
+        both = train.count if fingerprint(samples) in (train, train + val) else 0
+    if not both:
+        return []
+    return [
+        f"The weights were trained on {both:,} of these {len(samples):,} samples, so the scores are higher than on new "
+        "ones; --split val evaluates on those that the training held out."
+    ]
 
 
 def with_classes_of(task: Task, source: DataSource) -> DataSource:

@@ -43,7 +43,8 @@ class Artefact:
     task_metadata: Mapping[str, Any] = field(default_factory=dict)
     """The options and facts of the task, as in a checkpoint; may be empty."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """The training settings that an evaluation needs: `batch_size`, `seed`, `val_fraction`."""
+    """The training settings that an evaluation needs: `batch_size`, `seed`, `val_fraction`; and `data`, the
+    fingerprints of the samples that were trained and validated on."""
     source: str = ""
     """Where the weights come from."""
     licence: str = ""

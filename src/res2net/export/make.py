@@ -78,7 +78,7 @@ def export_task(
         preprocessing=task.preprocessing,
         int8=settings.int8,
         task_metadata=task_metadata(task),
-        training={name: metadata[name] for name in TRAINING if name in metadata},
+        training={name: metadata[name] for name in (*TRAINING, "data") if name in metadata},
         source=str(metadata.get("source", "")),
         licence=str(metadata.get("licence", "")),
         version=__version__,
