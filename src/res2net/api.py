@@ -6,16 +6,15 @@ The command line calls these functions, so both give the same numbers.
 from __future__ import annotations
 
 import copy
-import glob
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from res2net.engine.inputs import list_inputs
 from res2net.engine.options import ClassOrder, EvalOptions, PredictOptions, eval_options_type, predict_options_type
 from res2net.engine.restore import adjust, restore_task, training_overlap, with_classes_of
 from res2net.errors import InputError, check_options, check_range
-from res2net.files import matching
 from res2net.options import from_dict
 from res2net.task.base import Task, backbone_of
 from res2net.task.result import Prediction, Result
@@ -63,7 +62,8 @@ class Model:
         """Predict inputs and return their results in order.
 
         Args:
-            what: the path of a file or of a folder, which is searched at any depth; a glob pattern; a Pillow image; a
+            what: the path of a file or of a folder, which is searched at any depth; a glob pattern; a list of paths in
+                a file that ends in .txt; an address of http or https; a video; "webcam"; a Pillow image; a
                 NumPy array `(H, W)` or `(H, W, 3)`; a tensor `(H, W)` or `(C, H, W)` with 1 or 3 channels; or a list
                 or an iterator of these. Arrays and tensors hold RGB or grey values, as uint8 from 0 to 255 or as
                 floating-point numbers from 0 to 1. Arrays and tensors of volumes are `(D, H, W)` with voxels 1 mm
@@ -300,25 +300,6 @@ def load(
     restored, artefact = restore_exported(path, runtime, precision or "fp32", task, trust=trust)
     adjust(restored, task_options or {})
     return Model(restored, artefact.training, path, "cpu", exported=True)
-
-
-def list_inputs(task: Task, what: Any) -> list[Any]:
-    """List the files and in-memory images that `what` refers to (see `Model.predict`), at least one."""
-    if isinstance(what, list | tuple | Iterator):
-        found = [one for each in what for one in list_inputs(task, each)]
-        if not found:
-            raise InputError(
-                f"There is nothing to predict: give {task.inputs.name}, or a folder of {task.inputs.name}."
-            )
-        return found
-    if isinstance(what, str | Path):
-        if glob.has_magic(str(what)) and not Path(what).exists():
-            matches = matching(str(what))
-            if not matches:
-                raise InputError(f"No file matches {str(what)!r}: check the pattern.")
-            return list_inputs(task, matches)
-        return list(task.inputs.list_files(what))
-    return [task.inputs.from_memory(what)]
 
 
 def train(

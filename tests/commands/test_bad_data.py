@@ -27,7 +27,7 @@ def huge_png():
 
 
 BAD = {
-    "text.jpg": (b"hello", "it is not an image of a known format (BMP, GIF, JPEG"),
+    "text.jpg": (b"hello", "it is not an image of a known format (AVIF, BMP, GIF"),
     "empty.jpg": (b"", "the file is empty"),
     "huge.png": (huge_png(), "Image size (3600000000 pixels) exceeds limit"),
 }

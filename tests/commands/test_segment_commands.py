@@ -93,7 +93,7 @@ def test_options_may_be_changed_after_training(run, refused, learnt, image):
     words = ["predict", "segment", image, "--weights", learnt, "--accelerator", "cpu", "--task-options"]
     assert run(*words, "window", 32, "scales", "[0.5,1]", "flip_test", "true").status == 0
     assert "did you mean 'window'" in refused(*words, "windows", 32)
-    assert "Unknown option to change after training 'decoder'" in refused(*words, "decoder", "unet")
+    assert "'decoder' of segment cannot change after training" in refused(*words, "decoder", "unet")
     assert "overlap 2" in refused(*words, "overlap", 2)
     assert "does not fit: give a whole number" in refused(*words, "window", "wide")
     assert "takes names with numbers, lists or words" in refused(*words, "scales", "[0.5")
@@ -131,4 +131,4 @@ def test_what_does_not_fit_is_told(refused, regions, images, tiny, learnt, image
 
 def test_classes_in_files_are_no_images_of_a_classifier(refused, trained, images, tmp_path):
     told = refused("predict", images, "--weights", trained.best, "--save", tmp_path)
-    assert told == "--save does not apply to classify: use --draw or --json."
+    assert told == "--save does not apply to this task: use --save-as csv, --draw or --json."

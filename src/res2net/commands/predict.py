@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
@@ -27,13 +27,17 @@ class Arguments(TrainedArguments, Generic[Options]):
     """Weights and the images to predict with them."""
 
     sources: Annotated[tyro.conf.Positional[tuple[str, ...]], "PATH ..."]
-    """Images, or folders of images (searched recursively)."""
+    """Images, folders of images (searched recursively), patterns, lists of paths (.txt), addresses (https), videos;
+    - reads an image or a list of paths from the standard input, webcam takes a photo."""
     json: bool = False
     """Print JSON instead of a table."""
     draw: Annotated[str | None, "FOLDER"] = None
     """Write each image with its result drawn on it into this folder."""
     save: Annotated[str | None, "FOLDER"] = None
     """Write each result into this folder as files, such as masks or depth maps, in the size of the image."""
+    save_as: tuple[Literal["csv", "coco", "yolo", "crops"], ...] = ()
+    """Write into the folder of --save instead: csv is the table; and for objects coco results, yolo labels, and crops
+    of the boxes."""
     batch_size: int | None = None
     """Images per batch; by default what suits the task."""
     options: Annotated[Options, tyro.conf.arg(name="")] = field(default=None)  # type: ignore[assignment]
@@ -44,33 +48,35 @@ def run(arguments: Sequence[str]) -> None:
     name, words = split_task(arguments)
     chosen = parse_for_task(Arguments, "predict", name, words, predict_options_type(name), ABOUT)
 
-    from res2net.api import list_inputs
-    from res2net.engine.predict import results_table
+    from res2net.engine.inputs import file_stem, input_name, list_inputs
+    from res2net.engine.predict import ResultWriter, results_table
     from res2net.report.progress import progress_bar
     from res2net.task.result import write_png
 
     if not chosen.sources:
         raise InputError("Nothing to predict: give an image or a folder of images.")
+    if chosen.save_as and chosen.save is None:
+        raise InputError("--save-as needs --save FOLDER, the folder to write into.")
+    options = vars(chosen.options)
+    if "coco" in chosen.save_as:
+        if "coco" not in options:
+            raise InputError(f"--save-as coco does not apply to {name}: use --save-as csv or --json.")
+        options = options | {"coco": options["coco"] or str(Path(chosen.save, "results.json"))}
     model = load_trained(chosen, name)
-    paths = list(dict.fromkeys(list_inputs(model.task, list(chosen.sources))))  # each file once
-    predictions = model.stream(
-        paths, batch_size=chosen.batch_size, bad_images=chosen.bad_images, **vars(chosen.options)
-    )
+    inputs = list_inputs(model.task, list(chosen.sources))
+    inputs = list({input_name(one, index): one for index, one in enumerate(inputs)}.values())  # each file once
+    predictions = model.stream(inputs, batch_size=chosen.batch_size, bad_images=chosen.bad_images, **options)
+    writer = ResultWriter(chosen.save, chosen.save_as) if chosen.save is not None else None
     with progress_bar(Console(stderr=True)) as bar:
-        progress = bar.add_task(model.task.inputs.name, total=len(paths), note="")
+        progress = bar.add_task(model.task.inputs.name, total=len(inputs), note="")
 
         def written() -> Iterator[Any]:
             # No result is kept once it is printed and written: maps of many photos do not fit into memory.
             for number, one in enumerate(predictions, start=1):
-                if one.result is not None:
-                    # The ending may be double, as .nii.gz.
-                    stem = f"{number:05d}-{Path(one.name.removesuffix('.gz')).stem}"
-                    if chosen.draw is not None:
-                        write_png(Path(chosen.draw, f"{stem}.png"), one.result.draw())
-                    if chosen.save is not None:
-                        if not one.result.files:
-                            raise InputError(f"--save does not apply to {name}: use --draw or --json.")
-                        one.result.save(Path(chosen.save, stem))
+                if chosen.draw is not None and one.result is not None:
+                    write_png(Path(chosen.draw, f"{number:05d}-{file_stem(one.name)}.png"), one.result.draw())
+                if writer is not None:
+                    writer.add(number, one)
                 bar.advance(progress)
                 yield one
 
@@ -81,6 +87,8 @@ def run(arguments: Sequence[str]) -> None:
             ]
         else:
             printed = results_table(written())
+    if writer is not None:
+        writer.finish()
     if chosen.json:
         print(json.dumps(printed, indent=2))
     else:

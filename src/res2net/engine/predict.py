@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from res2net.engine.inputs import file_stem, input_name, read_input
 from res2net.errors import InputError, check_choice
 from res2net.images.loader import eval_loader
 from res2net.images.samples import Sample, Samples, Transformed
@@ -16,6 +19,7 @@ from res2net.report import Column, Table
 from res2net.report.tables import Cell
 from res2net.task.base import Task
 from res2net.task.result import Prediction, Result
+from res2net.weights import atomic_write
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -26,7 +30,7 @@ class InputSamples:
     def __init__(self, task: Task, inputs: Sequence[Any]) -> None:
         self.inputs = list(inputs)
         self._read = task.inputs.read
-        self.paths = [str(one) if isinstance(one, str | Path) else f"input {i}" for i, one in enumerate(self.inputs)]
+        self.paths = [input_name(one, index) for index, one in enumerate(self.inputs)]
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -46,11 +50,6 @@ class InputSamples:
                 partial(read_input, self._read, item), Path(item) if isinstance(item, str | Path) else None
             )
         return Prediction(self.paths[index], result, reason)
-
-
-def read_input(read: Callable[[str | Path], Any], item: Any) -> Any:
-    """Return an input as an image: read it if it is a path, else return it unchanged."""
-    return read(item) if isinstance(item, str | Path) else item
 
 
 def predict(
@@ -140,6 +139,56 @@ def results_table(found: Iterable[Prediction]) -> Table:
         lines = [*result_rows, *([(note, *empty[1:])] if note else [])] or [empty]
         rows += [(prediction.name if index == 0 else "", *line) for index, line in enumerate(lines)]
     return Table("", (Column("image"), *columns), rows)
+
+
+class ResultWriter:
+    """Writes results into a folder: as the files of each result, or in chosen formats.
+
+    "csv" writes the table of all results to `results.csv`, with a row for each input in which nothing was found, and
+    the reason for each that was skipped. Other formats are those of `Result.save_as`, one or several files for each
+    result, which have the name of the input; where two inputs have one name, the later has its number before it.
+    "coco" is written by the options of the task.
+
+    Args:
+        folder: the folder, which is created.
+        formats: the formats; by default the files of `Result.save`, with the number of the input in their names.
+    """
+
+    def __init__(self, folder: str | Path, formats: Sequence[str] = ()) -> None:
+        self.folder, self.formats = Path(folder), formats
+        self._rows: list[list[Any]] = []
+        self._columns: Sequence[Column] = ()
+        self._stems: set[str] = set()
+
+    def add(self, number: int, prediction: Prediction) -> None:
+        """Write the result of an input, counted from 1; raises `InputError` if it has no files of these formats."""
+        result, stem = prediction.result, file_stem(prediction.name)
+        if "csv" in self.formats:
+            found = list(result.rows()) if result is not None else []
+            self._columns = result.columns if result is not None else self._columns
+            self._rows += [[prediction.name, "", *row] for row in found or [()]]
+            self._rows[-1][1] = prediction.reason
+        if result is None:
+            return
+        if not self.formats:
+            if not result.files:
+                raise InputError("--save does not apply to this task: use --save-as csv, --draw or --json.")
+            result.save(self.folder / f"{number:05d}-{stem}")
+        stem = f"{number:05d}-{stem}" if stem in self._stems else stem
+        self._stems.add(stem)
+        for one in self.formats:
+            if one not in ("csv", "coco"):
+                result.save_as(one, self.folder / stem)
+
+    def finish(self) -> None:
+        """Write what is written at the end."""
+        if "csv" in self.formats:
+            units = [f"{one.heading} ({one.unit})" if one.unit else one.heading for one in self._columns]
+            text = io.StringIO()
+            table = csv.writer(text, lineterminator="\n")
+            table.writerow(["image", "error", *units])
+            table.writerows([*row, *[""] * (2 + len(units) - len(row))] for row in self._rows)
+            atomic_write(self.folder / "results.csv", text.getvalue().encode(errors="surrogateescape"))
 
 
 def accelerator_device(accelerator: str) -> torch.device:

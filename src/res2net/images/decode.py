@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 
 from res2net.errors import InputError
 from res2net.files import check_regular, read_bytes
@@ -38,8 +39,10 @@ them as JPEG of quality 95; with 1 it is 30 dB, a visible difference.
 
 # Listed explicitly, since Pillow would otherwise also try formats that start other programs (EPS) or hold no photos.
 _FORMATS = {
+    "AVIF": (".avif",),
     "BMP": (".bmp",),
     "GIF": (".gif",),
+    "HEIF": (".heic", ".heif"),
     "JPEG": (".jpg", ".jpeg", ".jfif"),
     "JPEG2000": (".jp2",),
     "PNG": (".png",),
@@ -47,6 +50,9 @@ _FORMATS = {
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
 }
+
+_PLUGINS = {"AVIF": "pillow-avif-plugin", "HEIF": "pillow-heif"}
+"""Formats that Pillow reads itself or with a plug-in, by the package of the plug-in."""
 
 EXTENSIONS = tuple(extension for extensions in _FORMATS.values() for extension in extensions)
 """File extensions of images, in lower case."""
@@ -196,7 +202,8 @@ def _opened(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         try:
-            with Image.open(BytesIO(data) if isinstance(data, bytes) else data, formats=list(formats)) as image:
+            file = BytesIO(data) if isinstance(data, bytes) else data
+            with Image.open(file, formats=_readable(file, formats)) as image:
                 if max(image.size) > LONGEST_SIDE:
                     width, height = image.size
                     raise ValueError(f"it has {width:,} x {height:,} pixels, and a side has at most {LONGEST_SIDE:,}")
@@ -205,6 +212,24 @@ def _opened(
             raise BadImage.at(path, f"it is not an image of a known format ({', '.join(formats)})") from error
         except Exception as error:  # broken files make decoders raise nearly anything, SyntaxError included
             raise BadImage.at(path, str(error).rstrip(".") or type(error).__name__) from error
+
+
+def _readable(file: BinaryIO, formats: Sequence[str]) -> list[str]:
+    """The formats without those that need a plug-in, or that one if the file has it and the plug-in is there."""
+    head = file.read(32)
+    file.seek(0)
+    if head[4:8] != b"ftyp":
+        return [one for one in formats if one not in _PLUGINS]
+    found = "AVIF" if b"avif" in head or b"avis" in head else "HEIF"
+    with contextlib.suppress(ImportError):
+        if found == "HEIF":
+            importlib.import_module("pillow_heif").register_heif_opener()
+        elif not features.check("avif"):
+            importlib.import_module("pillow_avif")
+    Image.init()
+    if found in formats and found not in Image.OPEN:
+        raise ValueError(f"it is {found}, which needs the package {_PLUGINS[found]}: run pip install {_PLUGINS[found]}")
+    return [found] if found in formats else list(set(formats) - set(_PLUGINS))
 
 
 def _content(path: str | Path) -> bytes:

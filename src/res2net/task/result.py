@@ -27,6 +27,9 @@ class Result:
     files: ClassVar[str] = ""
     """What `save` writes beyond JSON, such as "masks"; empty where JSON holds everything."""
 
+    formats: ClassVar[Sequence[str]] = ()
+    """The formats of other programs that `save_as` writes."""
+
     path: Path | None = None
     """The file of the input, where it has one."""
     _read: Callable[[], Any] | None = None
@@ -84,6 +87,15 @@ class Result:
         `truth` may only influence which part of the input is shown.
         """
         return self.draw(as_image(image))
+
+    def save_as(self, kind: str, stem: str | Path) -> list[Path]:
+        """Write the result in a format of other programs to files whose names start with `stem`; return their paths.
+
+        Raises:
+            InputError: the result cannot be written in this format.
+        """
+        formats = " or ".join(f"--save-as {one}" for one in ("csv", *self.formats))
+        raise InputError(f"These results cannot be written as {kind}: use {formats}, or --json.")
 
     def save(self, stem: str | Path) -> list[Path]:
         """Write the result to files whose names start with `stem`, and return their paths.

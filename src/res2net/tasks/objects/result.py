@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -18,7 +20,8 @@ from res2net.images.run_lengths import decoded_masks, run_lengths
 from res2net.report import Column
 from res2net.report.objects import draw_objects
 from res2net.report.tables import Cell
-from res2net.task.result import Result
+from res2net.task.result import Result, write_png
+from res2net.weights import atomic_write
 
 
 @dataclass(eq=False)
@@ -49,6 +52,8 @@ class Objects(Result):
         Column("score", "%", digits=1),
         *(Column(corner, "pixels", digits=1) for corner in ("x1", "y1", "x2", "y2")),
     )
+
+    formats = ("yolo", "crops")
 
     @classmethod
     def from_target(
@@ -148,3 +153,33 @@ class Objects(Result):
             names=self.names,
             note=self.below,
         )
+
+    def save_as(self, kind: str, stem: str | Path) -> list[Path]:
+        """Write the objects that are drawn, in a format of other programs.
+
+        "yolo" writes `STEM.txt` with a line for each object: index of the class, x and y of the middle, width and
+        height as shares of the image, and the score; and beside it `classes.txt` with the names. "crops" writes each
+        box as an image, `STEM-NUMBER-CLASS.png`.
+        """
+        if kind not in self.formats:
+            return super().save_as(kind, stem)
+        shown, canvas, stem = self.shown(), self._canvas(), Path(stem)
+        if kind == "yolo":
+            sides = torch.tensor([canvas.width, canvas.height] * 2)
+            boxes = (box_convert(shown.boxes.double(), "xyxy", "cxcywh") / sides).tolist()
+            scores = [[]] * len(boxes) if shown.scores is None else shown.scores[:, None].tolist()
+            numbers = zip(shown.labels.tolist(), boxes, scores, strict=True)
+            lines = [" ".join([str(label), *(f"{one:.6f}" for one in (*box, *score))]) for label, box, score in numbers]
+            files = {stem.with_name(f"{stem.name}.txt"): lines, stem.with_name("classes.txt"): list(self.names)}
+            for path, content in files.items():
+                atomic_write(path, "".join(f"{line}\n" for line in content).encode())
+            return list(files)
+        paths = []
+        for number, (label, box) in enumerate(zip(shown.labels.tolist(), shown.boxes.tolist(), strict=True), start=1):
+            left, top = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
+            right, bottom = min(canvas.width, math.ceil(box[2])), min(canvas.height, math.ceil(box[3]))
+            name = re.sub(r"[^\w.-]+", "_", self.names[label])
+            if right > left and bottom > top:
+                part = canvas.crop((left, top, right, bottom))
+                paths.append(write_png(stem.with_name(f"{stem.name}-{number:03d}-{name}.png"), part))
+        return paths
