@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from res2net.errors import InputError, listed, nearest
 from res2net.images.fingerprint import Fingerprint, fingerprint, sample_keys
-from res2net.images.folder import ImageFiles, natural_key
+from res2net.images.folder import natural_key
 from res2net.images.samples import Samples
 from res2net.images.sources import DataSource
 from res2net.options import from_dict
@@ -101,8 +101,8 @@ def training_overlap(path: Path, metadata: Mapping[str, Any], samples: Samples) 
 def with_classes_of(task: Task, source: DataSource) -> DataSource:
     """A source to evaluate on, with the classes of a trained task; classes are compared by their names.
 
-    A source of classified images may lack some of the classes, or have them in another order. If the weights came
-    without class names, as published ones do, only the number of classes is compared, which a note says.
+    A source of classified images or of objects may lack some of the classes, or have them in another order. If the
+    weights came without class names, as published ones do, only the number of classes is compared, which a note says.
 
     Raises:
         InputError: the source has other classes.
@@ -129,7 +129,9 @@ def with_classes_of(task: Task, source: DataSource) -> DataSource:
             f"The weights do not know {len(others)} of the {len(found)} classes of {source.name}, such as "
             f"{others[0]!r} (they know {listed(known)}): evaluate on data with the classes of the training."
         )
-    if not isinstance(source.val, ImageFiles) or len(set(known)) < len(known):
+    unique = len(set(known)) == len(known) and len(set(found)) == len(found)
+    change: Callable[[Sequence[str]], Any] | None = getattr(source.val, "with_classes", None)
+    if change is None or not unique:
         raise InputError(
             f"The weights know {len(known)} classes ({listed(known)}), and {source.name} has {len(found)} "
             f"({listed(found)}): evaluate on data with the same classes in the same order."
@@ -137,4 +139,6 @@ def with_classes_of(task: Task, source: DataSource) -> DataSource:
     notes = list(source.notes)
     if missing := [name for name in known if name not in found]:
         notes.append(f"There are no images of {len(missing)} of the {len(known)} classes: {listed(missing)}.")
-    return replace(source, class_names=known, val=source.val.with_classes(known), notes=notes)
+    val = change(known)
+    ids = val.annotations.category_ids if source.category_ids else ()
+    return replace(source, class_names=known, val=val, category_ids=ids, notes=notes)

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from res2net.errors import InputError
 from res2net.images.faults import AnnotationReport
@@ -49,6 +51,16 @@ def test_classes_that_a_split_of_coco_leaves_out_are_kept(content, write_coco):
         assert val.class_names == ["ant", "zebra"]
         assert list(val.annotations.category_ids) == [3, 50]
     assert any("does not list zebra" in remark for remark in read(root)[1].remarks)
+
+
+def test_data_that_lack_classes_or_have_another_order_get_those_of_the_training(content, write_coco):
+    images = open_objects(write_coco(), settings=DataSettings(evaluate=True))[1]
+    changed = images.with_classes(["zebra", "yak", "ant"])
+    assert changed.class_names == ["zebra", "yak", "ant"]
+    assert list(changed.annotations.category_ids) == [50, 51, 3]
+    for index in range(3):
+        names = [[one.class_names[label] for label in one.target(index)["labels"]] for one in (images, changed)]
+        assert names[0] == names[1]
 
 
 @pytest.mark.parametrize("names", [("part", "part"), ("", ""), ("a", "A")])
@@ -230,3 +242,14 @@ def test_sets_without_objects_say_so_before_training_and_in_the_check(write_yolo
     part = ObjectsPart(root, "yolo")
     assert part.report.counts["no objects"] == 2
     assert part.report.counts["missing labels"] == 1 - labelled
+
+
+def test_truncated_images_are_found_by_the_check(write_yolo):
+    root = write_yolo({f"images/{name}": [BOX] for name in "abc"})
+    noise = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(root / "images" / "b.png")
+    whole = (root / "images" / "b.png").read_bytes()
+    (root / "images" / "b.png").write_bytes(whole[: len(whole) // 2])
+    report = ObjectsPart(root, "yolo").report
+    assert report.counts == {"unreadable image": 1}
+    assert report.examples["unreadable image"][0].file.endswith("b.png")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -194,6 +195,19 @@ class ObjectImages(Dataset[Sample]):
             "semantic": lambda: tv_tensors.Mask(torch.from_numpy(stuff.semantic(image, size))),
         }
         return target | {label: makers[label]() for label in self.labels}
+
+    def with_classes(self, class_names: Sequence[str]) -> ObjectImages:
+        """The same samples with other classes, of which each of their own is one by its name, in any order.
+
+        Classes that the data set does not have get ids after all of its own.
+        """
+        found, names = self.annotations, list(class_names)
+        labels = np.array([names.index(name) for name in found.class_names], dtype=np.int32)
+        own = dict(zip(found.class_names, found.category_ids, strict=False))
+        free = count(max(found.category_ids, default=0) + 1)
+        ids = [own[name] if name in own else next(free) for name in names] if own else ()
+        changed = replace(found, class_names=names, labels=labels[found.labels], category_ids=ids)
+        return ObjectImages(changed, self.labels, self.chosen)
 
     def subset(self, indices: Iterable[int]) -> ObjectImages:
         """The samples with these indices, in that order; the annotations are shared."""
