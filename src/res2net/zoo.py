@@ -16,6 +16,7 @@ from res2net.backbones.registry import ALIASES, build, model_name, variant, vari
 from res2net.errors import InputError, check_options
 from res2net.options import type_advice
 from res2net.weights import (
+    BEST,
     Checkpoint,
     Preprocessing,
     WeightRecord,
@@ -187,7 +188,7 @@ def open_checkpoint(weights: str | Path, name: str | None = None) -> tuple[str, 
     """The name of the model of a checkpoint, and its content, with arguments and errors as in `load_model`."""
     if name is not None:
         return model_name(name), find_checkpoint(name, weights)
-    if not _is_file(weights) and not Path(weights).is_dir():
+    if not is_file(weights):
         raise InputError(f"{weights} is not a file: to use published weights, give the name of the model as well.")
     checkpoint = read_checkpoint(weights)
     saved_name = saved_model(checkpoint)
@@ -210,7 +211,7 @@ def find_checkpoint(name: str, weights: str | Path, *, download: Callable[[Weigh
         InputError: there is no such file or tag, or the file cannot be read.
     """
     name = model_name(name)
-    if _is_file(weights) or (str(weights) not in {record.tag for record in records(name)} and Path(weights).exists()):
+    if is_file(weights) or (str(weights) not in {record.tag for record in records(name)} and Path(weights).exists()):
         return read_checkpoint(weights)
     record = find_record(name, str(weights))
     check_usable(record)
@@ -226,10 +227,13 @@ def _declared_graph(checkpoint: Checkpoint) -> str | None:
     return graph if isinstance(graph, str) and graph in GRAPHS else None
 
 
-def _is_file(weights: str | Path) -> bool:
-    """Whether this is a file, existing or not, instead of a tag, whose name a folder of data may have."""
+def is_file(weights: str | Path) -> bool:
+    """Whether this is a file or the folder of a run instead of a tag, whose name a folder of data may have.
+
+    Files and folders that do not exist count, too.
+    """
     path = Path(weights)
-    return path.is_file() or bool(path.suffix) or len(path.parts) > 1
+    return path.is_file() or (path / BEST).is_file() or bool(path.suffix) or len(path.parts) > 1
 
 
 def preprocessing_of(checkpoint: Checkpoint) -> Preprocessing | None:

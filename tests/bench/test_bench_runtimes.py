@@ -8,8 +8,12 @@ from res2net.bench.layers import kind_table, layer_table, profile_layers
 from res2net.bench.memory import peak_memory
 from res2net.bench.runtimes import export_case, make_run
 from res2net.errors import InputError
+from res2net.export import Artefact
+from res2net.weights import Preprocessing, save
+from res2net.zoo import create_model
 
 TINY = "res2net20_26w_4s_tiny"
+GREY = Preprocessing(48, 1.0, mean=(0.5,), std=(0.25,))
 SETTING = Setting(threads=1)
 
 
@@ -101,3 +105,18 @@ def test_layers_have_times_and_operations(subject, tmp_path):
 @pytest.mark.slow
 def test_memory_is_measured_in_a_process_of_its_own():
     assert 1 < peak_memory(Case(TINY, "eager", "fp32", 8, 64), SETTING, None) < 2000
+
+
+def test_what_this_library_wrote_is_measured(tmp_path):
+    model = create_model(TINY, num_classes=7, in_channels=1)
+    metadata = {"model": TINY, "options": {"num_classes": 7, "in_channels": 1}}
+    save(tmp_path / "best.safetensors", model.state_dict(), metadata | {"preprocessing": GREY.to_dict()})
+    for name in (tmp_path, tmp_path / "best.safetensors"):
+        subject = open_subject(str(name))
+        assert (subject.channels, subject.side, subject.fresh) == (1, 48, False)
+        assert torch.equal(subject.model.fc.weight, model.fc.weight)
+    path = tmp_path / "model.onnx"
+    Artefact("onnx", "classify", TINY, metadata["options"], (1, 1, 40, 40), False, ["logits"], [], GREY).write(path)
+    path.touch()
+    subject = open_subject(str(path))
+    assert (subject.channels, subject.side, subject.fresh, subject.model.num_classes) == (1, 40, True, 7)

@@ -13,13 +13,15 @@ from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainCon
 from res2net.engine.evaluate import evaluate
 from res2net.engine.report import write_run_report
 from res2net.engine.restore import restore_task
-from res2net.engine.train import train
+from res2net.engine.train import train, with_model
 from res2net.errors import InputError
 from res2net.images import open_source
 from res2net.images.loader import eval_loader
 from res2net.options import from_dict
 from res2net.tasks.classify.task import ClassifyOptions
 from res2net.tasks.pixels.segment.task import SegmentOptions
+from res2net.weights import save
+from res2net.zoo import create_model
 
 
 def weights(trained, name="last"):
@@ -155,3 +157,20 @@ def test_one_image_is_too_few_for_a_normalisation_over_the_batch(tmp_path, conso
     )
     with pytest.raises(InputError, match=r"^This network normalises over .* give --batch-size 2 or more\.$"):
         train(config, console=console)
+
+
+def test_the_weights_name_the_model(tmp_path):
+    name = "res2net20_26w_4s_tiny"
+    save(tmp_path / "best.safetensors", create_model(name, num_classes=3).state_dict(), {"model": name})
+    torch.save({"arch": name, "state_dict": create_model(name).state_dict()}, tmp_path / "other.pth")
+    torch.save(create_model(name).state_dict(), tmp_path / "unnamed.pth")
+
+    def chosen(**options):
+        return with_model(TrainConfig("classify", "shapes", ClassifyOptions(), ModelConfig(**options))).model.model
+
+    assert chosen() == chosen(weights="in1k") == chosen(weights=str(tmp_path / "unnamed.pth")) == "res2net50_26w_4s"
+    assert chosen(weights=str(tmp_path)) == chosen(weights=str(tmp_path / "best.safetensors")) == name
+    assert chosen(weights=str(tmp_path / "other.pth")) == name
+    assert chosen(weights=str(tmp_path), model="resnet20_tiny") == "resnet20_tiny"  # refused when it is created
+    with pytest.raises(InputError, match=f"holds a '{name}', not a 'resnet20_tiny'"):
+        create_model("resnet20_tiny", str(tmp_path))

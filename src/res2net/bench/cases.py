@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from res2net.backbones.base import default_image_size
 from res2net.errors import InputError, check_choice, check_range, nearest
+from res2net.export.artefact import read_artefact, sidecar
+from res2net.export.settings import FORMATS
 from res2net.measure import Counts, calibrate_norms, count
 from res2net.weights import records
-from res2net.zoo import create_model, list_models, load_model, preprocessing_of
+from res2net.zoo import create_model, is_file, load_model, preprocessing_of
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -172,7 +174,11 @@ class Subject:
 
 
 def open_subject(name: str) -> Subject:
-    """Open a model of this library by name, a model of timm by `timm:NAME`, or a checkpoint of `res2net train`.
+    """Open a model of this library by name, a model of timm by `timm:NAME`, or the weights of a model.
+
+    Weights are a checkpoint or the folder of a run; of a detector or another network around a backbone, its backbone is
+    measured. An exported file stands for the network that its description states, which is exported anew for each
+    runtime and has random weights.
 
     Raises:
         InputError: there is no such model or file, or it is not for images.
@@ -180,13 +186,17 @@ def open_subject(name: str) -> Subject:
     torch.manual_seed(0)
     if name.startswith(TIMM):
         return timm_subject(name)
-    if Path(name).suffix or Path(name).is_file():
+    path = Path(name)
+    if sidecar(path).is_file() or path.name.endswith(tuple(FORMATS.values())):
+        artefact = read_artefact(path)
+        model = create_model(artefact.model, **artefact.options)
+        side, fresh = artefact.input_shape[-1], True
+    elif is_file(name):
         model, checkpoint = load_model(name)
         preprocessing = preprocessing_of(checkpoint)
         side = preprocessing.size if preprocessing else default_image_size(model)
         fresh = False
     else:
-        check_choice("model", name, list_models())
         model = create_model(name)
         side = default_image_size(model)
         fresh = True

@@ -35,7 +35,8 @@ class Arguments:
     """Options of `res2net bench`."""
 
     models: Annotated[tyro.conf.Positional[tuple[str, ...]], "MODEL ..."]
-    """Names of models (`res2net models`), models of timm as `timm:NAME`, or checkpoints of `res2net train`."""
+    """Names of models (`res2net models`), models of timm as `timm:NAME`, checkpoints, folders of runs, or exported
+    files."""
     runtimes: str = "eager,optimized"
     """Runtimes, separated by commas: eager, optimized, compiled, onnx, openvino, pt2."""
     precisions: str = "fp32"

@@ -139,20 +139,19 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 def open_checkpoint(source: str, name: str | None) -> tuple[str, Checkpoint]:
     """Find the name of the model, and the checkpoint with all known metadata."""
-    from res2net.backbones.registry import variant_names
     from res2net.weights import Checkpoint, read_checkpoint
     from res2net.weights.download import recognise
-    from res2net.zoo import find_checkpoint
+    from res2net.zoo import find_checkpoint, is_file, saved_model
 
     if name is not None:
         checkpoint = find_checkpoint(name, source)
-    elif Path(source).suffix or Path(source).exists():
+    elif is_file(source) or Path(source).exists():
         checkpoint = read_checkpoint(source)
     else:
         raise InputError(f"{source} is not a file: to convert published weights with that tag, add --model NAME.")
-    declared = checkpoint.metadata.get("model")
-    if declared in variant_names():
-        return name or str(declared), checkpoint
+    declared = saved_model(checkpoint)
+    if declared is not None:
+        return name or declared, checkpoint
     record = recognise(source)
     if record is not None and name in (None, record.model):
         return record.model, Checkpoint(checkpoint.tensors, record.to_metadata(), checkpoint.path)

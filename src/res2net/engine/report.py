@@ -12,7 +12,7 @@ from res2net.console import Console
 from res2net.engine.config import TrainConfig, to_yaml
 from res2net.engine.folder import RunFolder
 from res2net.engine.module import describe_skipped
-from res2net.engine.train import Trained, open_data, train
+from res2net.engine.train import Trained, open_data, train, with_model
 from res2net.images.sources import DataSource
 from res2net.measure import count, format_count
 from res2net.report import Column, Panel, Report, Table, curve_panels
@@ -27,6 +27,7 @@ def train_with_report(
     console: Console | None = None,
 ) -> Trained:
     """Train as `res2net.engine.train.train` does, and write the report into the run's folder."""
+    config = with_model(config)
     trained = train(config, resume=resume, accept_changed_data=accept_changed_data, console=console)
     write_run_report(trained, open_data(config), config)
     return trained

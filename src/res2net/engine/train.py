@@ -32,9 +32,11 @@ from res2net.images.loader import TrainBatches, eval_loader, train_loader
 from res2net.images.sources import DataSource
 from res2net.images.splits import DataSettings
 from res2net.task.base import TASKS, Evaluation, Task, backbone_of
-from res2net.weights import Preprocessing
-from res2net.zoo import check_model_options, create_model, find_checkpoint, preprocessing_of
+from res2net.weights import Preprocessing, read_checkpoint
+from res2net.zoo import check_model_options, create_model, find_checkpoint, is_file, preprocessing_of, saved_model
 
+DEFAULT_MODEL = "res2net50_26w_4s"
+"""The architecture where neither the user nor the weights name one."""
 DECIDED_BY_DATA = ("num_classes", "in_channels")
 """Options of a backbone that the user cannot set."""
 
@@ -75,6 +77,7 @@ def train(
         StoppedError: the run was asked to stop; its state has been saved.
     """
     console = console or Console()
+    config = with_model(config)
     L.seed_everything(config.seed, verbose=False)
     with ExitStack() as held:
         if resume is None:
@@ -222,6 +225,15 @@ def open_data_again(config: TrainConfig[Any], folder: RunFolder) -> DataSource:
             f"The data {config.source!r} of the run in {folder.path} are not there: say where they are now with "
             f"--resume {folder.path} SOURCE."
         ) from error
+
+
+def with_model(config: TrainConfig[Any]) -> TrainConfig[Any]:
+    """Name the architecture where a configuration leaves it open: that of its weights, otherwise the default."""
+    if config.model.model:
+        return config
+    weights = config.model.weights
+    found = saved_model(read_checkpoint(weights)) if weights is not None and is_file(weights) else None
+    return replace(config, model=replace(config.model, model=found or DEFAULT_MODEL))
 
 
 def make_task(config: TrainConfig[Any], source: DataSource, record: RunRecord | None = None) -> Task:

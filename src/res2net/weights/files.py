@@ -35,6 +35,8 @@ TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
 
 BEST = "best.safetensors"
 """The file with the best weights in the folder of a run."""
+LAST = "last.safetensors"
+"""The file with the last weights, which is used where none are the best since no score was a number."""
 DEEPEST_ENTRY = 4
 """How deep the tensors may lie inside of these keys."""
 
@@ -65,9 +67,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             metadata is not of the types that `save` writes.
     """
     path = Path(path)
-    if path.is_dir() and not (path / BEST).exists():
-        raise InputError(f"{path} is a folder without {BEST}: give a checkpoint file, or the folder of a run.")
-    path = path / BEST if path.is_dir() else path
+    if path.is_dir():
+        found = next((path / name for name in (BEST, LAST) if (path / name).exists()), None)
+        if found is None:
+            raise InputError(f"{path} is a folder without {BEST}: give a checkpoint file, or the folder of a run.")
+        path = found
     try:
         check_regular(path)
         with path.open("rb") as file:
