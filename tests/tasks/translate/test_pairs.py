@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from res2net.errors import InputError
@@ -65,7 +65,9 @@ def test_a_image_without_a_partner(tmp_path):
     named(tmp_path, "A", "B")
     draw(tmp_path / "A" / "alone.png")
     draw(tmp_path / "B" / "other.png")
-    with pytest.raises(InputError, match=r"The image alone of .*A has no partner in .*B, as 1 others: give each one"):
+    with pytest.raises(
+        InputError, match=r"has 2 files without a partner; the first is in .*A/alone\.png: there is no alone in .*B"
+    ):
         opened(tmp_path)
     source = opened(tmp_path, bad_annotations="skip")
     assert len(source.train) + len(source.val) == 4
@@ -74,13 +76,13 @@ def test_a_image_without_a_partner(tmp_path):
 def test_what_is_wrong_is_told_before_the_first_image(tmp_path):
     named(tmp_path, "A", "B")
     draw(tmp_path / "B" / "c.jpg", size=(12, 20))
-    with pytest.raises(BadImage, match=r"c\.jpg: it has 12 x 20 pixels, and its partner 20 x 12"):
+    with pytest.raises(InputError, match=r"c\.jpg: it has 12 x 20 pixels, and its partner 20 x 12"):
         opened(tmp_path)
     source = opened(tmp_path, bad_annotations="skip")
     assert len(source.train) + len(source.val) == 3
     (tmp_path / "A" / "a.png").write_bytes(b"no image")
-    with pytest.raises(BadImage, match=r"a\.png: it is not an image"):
-        opened(tmp_path, bad_annotations="skip")
+    with pytest.raises(InputError, match=r"1 unreadable image and 1 wrong size; .*a\.png: it is not an image"):
+        opened(tmp_path)
     source = opened(tmp_path, bad_annotations="skip", bad_images="skip")
     assert len(source.train) + len(source.val) == 3  # the loader skips it, and tells
 
@@ -180,3 +182,53 @@ def test_masks_and_their_images_show_the_same_things():
                 assert (found - (dark + light) / 2).abs().max() < 0.15
     with pytest.raises(IndexError):
         pairs[6]
+
+
+@pytest.mark.parametrize("layout", ["{}/A", "A/{}", "{}A", "{}"])
+def test_splits_of_any_name(tmp_path, layout):
+    for split, names in (("train", "abc"), ("validation2", "de"), ("test_b", "f")):
+        if layout == "{}":
+            for name in names:
+                draw(tmp_path / split / f"{name}.png", size=(40, 12))
+        else:
+            named(tmp_path, *(layout.replace("A", letter).format(split) for letter in "AB"), names)
+    source = opened(tmp_path)
+    assert (len(source.train), len(source.val)) == (3, 2)
+    assert len(opened(tmp_path, evaluate=True, split="test_b").val) == 1
+
+
+def turned_pairs(root, orientation, lost, *, stored, size=(20, 12)):
+    """Pairs of the same image, of which one lost its orientation; as it is stored, or as it is seen."""
+    values = np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(size[1], size[0], 3)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    for name in "abc":
+        for part in "AB":
+            path = root / part / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(path, exif=exif)
+            if part == lost:
+                with Image.open(path) as image:
+                    made = Image.fromarray(values) if stored else ImageOps.exif_transpose(image)
+                made.save(path, exif=Image.Exif())
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("lost", ["A", "B"])
+def test_an_image_that_lost_its_orientation_is_turned_as_its_partner(tmp_path, orientation, lost):
+    turned_pairs(tmp_path, orientation, lost, stored=True)
+    source = opened(tmp_path)
+    image, target = source.val[0]
+    assert np.array_equal(np.asarray(image), np.asarray(target["image"]))
+    assert image.size == ((20, 12) if orientation < 5 else (12, 20))
+    assert bool(source.notes) == (orientation < 5)
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("lost", ["A", "B", "neither"])
+def test_upright_partners_stay_as_they_are(tmp_path, orientation, lost):
+    turned_pairs(tmp_path, orientation, lost, stored=False)
+    source = opened(tmp_path)
+    image, target = source.val[0]
+    assert np.array_equal(np.asarray(image), np.asarray(target["image"]))
+    assert not source.notes

@@ -9,18 +9,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from res2net.errors import InputError, check_choice
-from res2net.images.decode import EXTENSIONS, BadImage, image_size, read_image
-from res2net.images.faults import BAD_ANNOTATIONS
+from res2net.errors import InputError
+from res2net.files import subfolders
+from res2net.images.decode import EXTENSIONS, BadImage, image_header, read_turned
+from res2net.images.faults import AnnotationReport
 from res2net.images.folder import list_images
 from res2net.images.samples import FileSamples, Sample, Samples
 from res2net.images.sources import DataSource
-from res2net.images.splits import WHOLE, DataSettings, choose_splits, hashed_split, subset_of
+from res2net.images.splits import (
+    WHOLE,
+    DataSettings,
+    choose_splits,
+    folders_of_splits,
+    hashed_split,
+    role_of,
+    subset_of,
+)
 from res2net.images.transforms import Normalise
+from res2net.tasks.pixels.formats.codings import Turning
 from res2net.weights.records import Preprocessing
 
 PAIR_NAMES = ("image",)
@@ -35,101 +47,148 @@ class ImagePairs(FileSamples):
     A pair that cannot be read, or whose sizes differ, raises `BadImage`.
     """
 
+    def __init__(self, files: Sequence[Pair], turning: Turning | None = None) -> None:
+        super().__init__(files)
+        self.turning = turning or Turning()
+
     def __getitem__(self, index: int) -> Sample:
         path, other = self.files[index]
-        image = read_image(path)
-        made = None if other is None else read_image(other)
-        _check_fit(path, image.size, other, None if made is None else made.size)
-        if made is None:
+        image, orientation = read_turned(path)
+        if other is None:
+            _check_even(path, image.width)
             middle = image.width // 2
             left, right = ((0, 0, middle, image.height), (middle, 0, image.width, image.height))
             return image.crop(left), {"image": image.crop(right)}
+        made, own = read_turned(other)
+        # An image without an orientation may have lost that of its partner when it was made.
+        if own == 1:
+            made = self._turned(made, orientation, image)
+        elif orientation == 1:
+            image = self._turned(image, own, made)
+        _check_sizes(other, made.size, image.size)
         return image, {"image": made}
+
+    def _turned(self, image: Image.Image, orientation: int, partner: Image.Image) -> Image.Image:
+        if orientation == 1:
+            return image
+        size = partner.height, partner.width
+        return Image.fromarray(self.turning.apply(np.asarray(image), 1, orientation, size))
 
 
 def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
     """Read a folder of pairs; only the headers of images are read.
 
     It has folders `A` and `B` with the same names of images (endings may differ), or images that are two side by
-    side; or folders `train` and `val` (or `test`) of these, or `A` and `B` have them.
+    side; or a folder of these for each split, or `A` and `B` have them, or there are folders such as `trainA` and
+    `trainB`.
     """
-    check_choice("bad_annotations", settings.bad_annotations, BAD_ANNOTATIONS)
     if not path.is_dir():
         raise InputError(f"{path} is a file: give a folder with folders A and B, or with images side by side.")
-    found = {name: pairs for name in ("train", "val", "test") if (pairs := _found(path, name, settings))}
-    found = found or {WHOLE: _found(path, WHOLE, settings)}
-    if not any(found.values()):
+    report = AnnotationReport(path)
+    splits = find_pair_splits(path)
+    if not splits:
         raise InputError(
             f"{path} has no pairs of images: give folders A and B with images of the same names, or images that are "
             "two side by side."
         )
-    choice = choose_splits(found, settings, path)
+    choice = choose_splits(splits, settings, path)
+    pairs = {name: list_pairs(splits[name], report) for name in choice.names}
+    turning = Turning()
+    keep = settings.bad_images == "skip"
+    good = {name: checked_pairs(found, report, turning, keep_unreadable=keep) for name, found in pairs.items()}
+    report.enforce(settings.bad_annotations)
+    report.remark(turning.note("their partners"))
     train, val, about = choice.arrange(
-        {name: _checked(found[name], settings) for name in choice.names},
+        good,
         lambda pairs: hashed_split(
             [Path(one).relative_to(path).as_posix() for one in pairs.paths], settings.val_fraction, settings.seed
         ),
         "pairs of images",
     )
-    return DataSource(path.absolute().name, train, val, PAIR_NAMES, val_about=about)
+    return DataSource(path.absolute().name, train, val, PAIR_NAMES, val_about=about, notes=report.remarks)
 
 
-def _checked(pairs: Sequence[Pair], settings: DataSettings) -> ImagePairs:
-    """The pairs whose images have one size, by their headers."""
-    kept = []
-    for path, other in pairs:
-        try:
-            size, size_of_other = image_size(path)[::-1], None if other is None else image_size(other)[::-1]
-        except BadImage:
-            if settings.bad_images == "stop":
-                raise
-        else:
-            try:
-                _check_fit(path, size, other, size_of_other)
-            except BadImage:
-                if settings.bad_annotations == "stop":
-                    raise
-                continue
-        kept.append((path, other))
-    return ImagePairs(kept)
+Folders = tuple[Path, Path | None]
+"""The folders of images and of what is to be made of them; None where both are side by side in one image."""
 
 
-def _check_fit(path: str, size: tuple[int, int], other: str | None, size_of_other: tuple[int, int] | None) -> None:
-    """`BadImage` unless two images have one size (width, height), or one can be halved."""
-    if size_of_other is None:
-        if size[0] % 2:
-            raise BadImage.at(path, f"it is {size[0]} pixels wide, and two images side by side are even")
-    elif size_of_other != size:
-        assert other is not None
-        made, seen = (f"{width} x {height}" for width, height in (size_of_other, size))
-        raise BadImage.at(other, f"it has {made} pixels, and its partner {seen}")
+def find_pair_splits(root: Path) -> dict[str, Folders]:
+    """The folders of each split, or of `WHOLE`; empty if there are none."""
+    both = folders_of_splits(root, ("a", "b"), lambda folders: len(folders) == 2)
+    splits: dict[str, Folders] = {name: (folders["a"], folders["b"]) for name, folders in both.items()}
+    if splits:
+        return splits
+    inside = {folder.name: folder for folder in subfolders(root)}
+    for name, folder in inside.items():
+        if name.endswith("A") and (partner := inside.get(f"{name[:-1]}B")):
+            splits[name[:-1].rstrip("_-")] = folder, partner
+    splits = splits or {name: (one, None) for name, one in inside.items() if role_of(name) and _has_images(one)}
+    return splits or ({WHOLE: (root, None)} if _has_images(root) else {})
 
 
-def _found(root: Path, split: str, settings: DataSettings) -> list[Pair]:
-    """The pairs of a split, or with an empty name of what is not split."""
-    for first, second in ((root / split / "A", root / split / "B"), (root / "A" / split, root / "B" / split)):
-        if first.is_dir() and second.is_dir():
-            return _named_alike(first, second, settings)
-    folder = root / split
-    if not folder.is_dir() or not any(one.suffix.lower() in EXTENSIONS for one in folder.iterdir()):
-        return []
-    return [(str(one), None) for one in list_images(folder)]
+def _has_images(folder: Path) -> bool:
+    return any(one.suffix.lower() in EXTENSIONS for one in folder.iterdir())
 
 
-def _named_alike(first: Path, second: Path, settings: DataSettings) -> list[Pair]:
+def list_pairs(folders: Folders, report: AnnotationReport) -> list[Pair]:
+    """The pairs of a split; images without a partner are faults."""
+    first, second = folders
+    if second is None:
+        return [(str(one), None) for one in list_images(first)]
     files = [
         {one.relative_to(folder).with_suffix("").as_posix(): str(one) for one in list_images(folder)}
         for folder in (first, second)
     ]
-    alone = sorted(files[0].keys() ^ files[1].keys())
-    if alone and settings.bad_annotations == "stop":
-        has, lacks = (first, second) if alone[0] in files[0] else (second, first)
-        more = f", as {len(alone) - 1} others" if len(alone) > 1 else ""
-        raise InputError(
-            f"The image {alone[0]} of {has} has no partner in {lacks}{more}: give each one of the same name, "
-            "or leave these out by --bad-annotations skip."
-        )
+    for name in sorted(files[0].keys() ^ files[1].keys()):
+        has, lacks = (0, second) if name in files[0] else (1, first)
+        report.add("missing partner", files[has][name], f"there is no {name} in {lacks}")
     return [(path, files[1][name]) for name, path in files[0].items() if name in files[1]]
+
+
+def checked_pairs(
+    pairs: Sequence[Pair], report: AnnotationReport, turning: Turning, *, keep_unreadable: bool = False
+) -> ImagePairs:
+    """The pairs whose images have one size, by their headers; faults are added to the report.
+
+    Images that cannot be read are faults, or are kept if `keep_unreadable`, and reported when they are used.
+    """
+    kept = []
+    for path, other in pairs:
+        try:
+            size, orientation = image_header(path)
+            size_of_other, own = ((0, 0), 1) if other is None else image_header(other)
+        except BadImage as error:
+            if keep_unreadable:
+                kept.append((path, other))
+            else:
+                report.add("unreadable image", error.path, error.reason)
+            continue
+        try:
+            if other is None:
+                _check_even(path, size[1])
+            elif (own == 1) == (orientation == 1):
+                _check_sizes(other, size_of_other[::-1], size[::-1])
+            else:  # one of them may have lost the orientation
+                turned, plain, turn = (size, size_of_other, orientation) if own == 1 else (size_of_other, size, own)
+                if not turning.add(turned, turn, (plain, 1)):
+                    _check_sizes(other, size_of_other[::-1], size[::-1])
+        except BadImage as error:
+            report.add("wrong size", error.path, error.reason)
+        else:
+            kept.append((path, other))
+    return ImagePairs(kept, turning)
+
+
+def _check_even(path: str, width: int) -> None:
+    if width % 2:
+        raise BadImage.at(path, f"it is {width} pixels wide, and two images side by side are even")
+
+
+def _check_sizes(path: str, size: tuple[int, int], other: tuple[int, int]) -> None:
+    """`BadImage` unless two images have one size (width, height)."""
+    if size != other:
+        made, seen = (f"{width} x {height}" for width, height in (size, other))
+        raise BadImage.at(path, f"it has {made} pixels, and its partner {seen}")
 
 
 class PairTransform:

@@ -328,11 +328,11 @@ class Turning:
         return found in (size, stored)
 
     def apply(self, labels: NDArray[Any], own: int, orientation: int, size: tuple[int, int]) -> NDArray[Any]:
-        """Turn a map `(H, W)` as stored, whose own orientation is `own`; the others are as for `add`."""
+        """Turn stored pixels `(H, W)` or `(H, W, C)` of their own orientation `own`; the others are as for `add`."""
         if own != 1:
             return turned(labels, own)
         stored = size if orientation < 5 else size[::-1]
-        upright = labels.shape == size and (size != stored or self.in_doubt_upright)
+        upright = labels.shape[:2] == size and (size != stored or self.in_doubt_upright)
         return labels if upright else turned(labels, orientation)
 
     def note(self, what: str) -> str:
