@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -262,6 +263,12 @@ def make_task(config: TrainConfig[Any], source: DataSource, record: RunRecord | 
     size, task_options = size_and_options(config)
     if size is not None:
         preprocessing = replace(preprocessing, size=size)
+
+    if (channels := config.data.in_channels) not in (None, len(preprocessing.mean)):
+        # Grey is between the colours.
+        mean, std = (statistics.fmean(values) for values in (preprocessing.mean, preprocessing.std))
+        preprocessing = replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels)
+        options |= {"adapt_input": True} if model.weights is not None else {}
 
     def create(num_classes: int, in_channels: int | None = None, output_stride: int | None = None) -> Backbone:
         # Without a classifier, drop that of the weights. Input channels that a task adds start with zero weights.

@@ -79,6 +79,14 @@ def eval_transform(preprocessing: Preprocessing) -> Transform:
     return v2.Compose([cut, Normalise(preprocessing)])
 
 
+def ten_crop_transform(preprocessing: Preprocessing) -> Transform:
+    """Resize as `eval_transform`, then the corners, the centre and their mirror images: float `(10 C, size, size)`."""
+    size, resized = preprocessing.size, math.floor(preprocessing.size / preprocessing.crop)
+    resize = UnlessSized(resized, v2.Resize(resized, interpolation=v2.InterpolationMode(preprocessing.interpolation)))
+    whole = CutJpeg(partial(_whole, resized=resized), preprocessing.interpolation, resize)
+    return v2.Compose([whole, TenCrop(size, Normalise(preprocessing))])
+
+
 def train_transform(preprocessing: Preprocessing, augment: TrainAugment | None = None) -> Transform:
     """A random crop and the augmentation of `augment` (by default `TrainAugment()`), normalised as in evaluation.
 
@@ -193,6 +201,18 @@ class Quick:
             pixels = image.as_subclass(Tensor) if isinstance(image, Tensor) else image
             image = self.transform.transform(pixels, self.transform.make_params([pixels]))
         return (image, *target) if target else image
+
+
+class TenCrop:
+    """Crops an image ten times, and concatenates the normalised crops along the channels."""
+
+    def __init__(self, size: int, normalise: Normalise) -> None:
+        self.size, self.normalise = size, normalise
+
+    def __call__(self, image: Any, *target: Any) -> Any:
+        """Transform an image; a target, if there is one, stays as it is."""
+        crops = torch.cat([self.normalise(crop) for crop in v2.functional.ten_crop(image, [self.size, self.size])])
+        return (crops, *target) if target else crops
 
 
 class UnlessSized:

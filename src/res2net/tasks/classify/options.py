@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from res2net.options import check_ranges
+from res2net.engine import options as verb_options
+from res2net.options import check_literals, check_ranges
 
 if TYPE_CHECKING:
     from res2net.images.transforms import TrainAugment
+    from res2net.task.base import Task
+    from res2net.task.result import Prediction
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,10 @@ class ClassifyOptions:
     size_help: ClassVar[str] = (
         "One number, the side of the square that the network sees, pixels; by default what suits the weights or data."
     )
-    everyday: ClassVar[tuple[str, ...]] = ("mixup", "cutmix", "rand_augment", "label_smoothing")
+    everyday: ClassVar[tuple[str, ...]] = (
+        *("mixup", "cutmix", "rand_augment", "label_smoothing"),
+        *("class_weights", "balance", "freeze"),
+    )
 
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes."""
@@ -43,10 +51,20 @@ class ClassifyOptions:
     crop_area: float | None = None
     """Smallest share of the image's area that the random resized crop takes."""
 
+    class_weights: Annotated[str | None, "balanced|FILE"] = None
+    """Weights of the classes in the loss of training: balanced gives rare classes more, in inverse proportion to their
+    images; a file has a line `NAME,WEIGHT` for each class."""
+    balance: bool = False
+    """Repeat the images of rare classes in an epoch until each class has as many as the largest."""
+    freeze: int = 0
+    """Stages of the backbone that are not trained, the stem first."""
+    freeze_norms: bool = False
+    """Keep the batch normalisations of the backbone fixed, as is usual with published weights and small batches."""
+
     def __post_init__(self) -> None:
         check_ranges(self, label_smoothing=(0, 0.999), mixup=(0, 1000), cutmix=(0, 1000))
         check_ranges(self, rand_augment=(0, 100), magnitude=(0, 30), color_jitter=(0, 1))
-        check_ranges(self, erase=(0, 1), flip=(0, 1), crop_area=(0.001, 1))
+        check_ranges(self, erase=(0, 1), flip=(0, 1), crop_area=(0.001, 1), freeze=(0, 100))
 
     def augment(self, usual: TrainAugment) -> TrainAugment:
         """The random changes: `usual`, but for what is chosen here."""
@@ -58,3 +76,43 @@ class ClassifyOptions:
         if self.crop_area is not None:
             chosen |= {"scale": (self.crop_area, 1.0), "pad": None}
         return replace(usual, **chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """What the network sees of an image, in prediction and in evaluation."""
+
+    size: int | None = None
+    """Side of the square that the network sees, pixels; the image is resized so that the same share of it is seen as
+    in the training. By default that of the weights."""
+    tta: Literal["none", "flip", "ten-crop"] = "none"
+    """Test-time augmentation: mean probabilities of the image and its mirror image, or of the corners and the centre
+    and their mirror images."""
+
+    def __post_init__(self) -> None:
+        check_literals(self)
+        check_ranges(self, size=(8, 8192))
+
+    def choose(self, task: Any) -> None:
+        """Let a task see these views; raises `InputError` if its network takes one size only."""
+        task.use_views(self.tta, self.size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(Views, verb_options.PredictOptions):
+    """Options of `res2net predict`."""
+
+    def predict(self, task: Task, inputs: Sequence[Any], **settings: Any) -> Iterator[Prediction]:
+        """Run a task over inputs with these views."""
+        task = copy.copy(task)  # the next prediction may have others
+        self.choose(task)
+        return super().predict(task, inputs, **settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions(Views, verb_options.EvalOptions):
+    """Options of `res2net eval`."""
+
+    def prepare(self, task: Task) -> None:
+        """Set the views."""
+        self.choose(task)

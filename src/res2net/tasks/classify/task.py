@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from res2net.backbones.base import Backbone
-from res2net.errors import InputError
+from res2net.errors import InputError, listed
 from res2net.export.exporter import EXPORTERS, Exporter
-from res2net.images.sources import DataSource, open_source
+from res2net.files import read_text
+from res2net.images.samples import true_targets
+from res2net.images.sources import DataSource, open_source, subset_of
 from res2net.images.splits import DataSettings
-from res2net.images.transforms import TrainAugment, Transform, batch_mix, eval_transform, train_transform
-from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task
+from res2net.images.transforms import (
+    TrainAugment,
+    Transform,
+    batch_mix,
+    eval_transform,
+    ten_crop_transform,
+    train_transform,
+)
+from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task, frozen
 from res2net.task.inputs import Inputs
 from res2net.tasks.classify.options import ClassifyOptions
 from res2net.tasks.classify.result import ClassScores
@@ -30,6 +41,8 @@ if TYPE_CHECKING:
 
     from res2net.report import Report
 
+VIEWS = 10
+"""Views of an image in ten-crop: four corners and the centre, and their mirror images."""
 TOP = 5
 """Classes in a prediction."""
 
@@ -90,6 +103,9 @@ class Classify(Task):
         if list(self.class_names) == assumed_class_names(count):
             self.facts["class_names_assumed"] = True
         self.augment = options.augment(augment or TrainAugment())
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", None, persistent=False)
+        self.views = "none"
         self.mix = batch_mix(options.mixup, options.cutmix, count)
 
     @classmethod
@@ -100,13 +116,16 @@ class Classify(Task):
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> Backbone:
         """The backbone with its classifier."""
-        return create(num_classes=len(facts["class_names"]))
+        return frozen(create(num_classes=len(facts["class_names"])), options)
 
     @classmethod
     def build(cls, create: CreateBackbone, source: DataSource, preprocessing: Preprocessing, options: Any) -> Self:
         """Make the task for a source's classes, with the random changes that are usual for its images."""
         facts = cls.describe(source)
-        return cls(cls.network(create, options, facts), preprocessing, options, facts, source.augment)
+        task = cls(cls.network(create, options, facts), preprocessing, options, facts, source.augment)
+        if options.class_weights is not None:
+            task.class_weights = class_weights(options.class_weights, labels_of(source.train), task.class_names)
+        return task
 
     @classmethod
     def restore(cls, model: str, checkpoint: Checkpoint | None) -> Self:
@@ -126,7 +145,42 @@ class Classify(Task):
         labels = targets["label"]
         if self.mix is not None:
             images, labels = self.mix(images, labels)
-        return {"loss": F.cross_entropy(self(images), labels, label_smoothing=self.options.label_smoothing)}
+        smoothing = self.options.label_smoothing
+        return {"loss": F.cross_entropy(self(images), labels, self.class_weights, label_smoothing=smoothing)}
+
+    def datasets(self, source: DataSource) -> tuple[Any, Any]:
+        """The training and the validation samples as the network sees them; in training balanced if so chosen."""
+        if self.options.balance:
+            indices = balanced_indices(labels_of(source.train), len(self.class_names))
+            source = replace(source, train=subset_of(source.train, indices))
+        return super().datasets(source)
+
+    def use_views(self, views: str, size: int | None = None) -> None:
+        """See other views of images in evaluation and prediction, or another size.
+
+        Args:
+            views: "none" for the centre, "flip" for its mirror image too, or "ten-crop".
+            size: side of the views, pixels; by default as now.
+
+        Raises:
+            InputError: the network was exported for one size.
+        """
+        if size not in (None, self.preprocessing.size) and not isinstance(self.model, Backbone):
+            raise InputError(
+                f"The network was exported for images of {self.preprocessing.size} pixels: leave out --size, or export "
+                f"it again with --size {size}."
+            )
+        self.views, self.preprocessing = views, replace(self.preprocessing, size=size or self.preprocessing.size)
+        notes = [f"at {size} pixels"] if size else []
+        self.scoring = replace(self.scoring, note=", ".join(notes + ([views] if views != "none" else [])))
+
+    def averaged(self, images: Tensor) -> Tensor:
+        """The logits `(N, classes)` of the mean probabilities over the views of images."""
+        views = {"none": [images], "flip": [images, images.flip(-1)]}.get(self.views) or images.chunk(VIEWS, 1)
+        if len(views) == 1:
+            return self(images).float()
+        mean = torch.stack([self(view).float().softmax(1) for view in views]).mean(0)
+        return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
 
     def metric(self) -> MetricCollection:
         """`top1`, and `top5` where there are more than five classes."""
@@ -141,7 +195,7 @@ class Classify(Task):
 
     def validate(self, images: Tensor, targets: Mapping[str, Any], metric: Any) -> dict[str, Tensor]:
         """For each image its `loss` (cross entropy), `label`, `predicted` class and the `probability` of that one."""
-        logits = self(images).float()
+        logits = self.averaged(images)
         labels = targets["label"]
         metric.update(logits, labels)
         probability, predicted = logits.softmax(1).max(1)
@@ -151,11 +205,14 @@ class Classify(Task):
 
     def transform(self, train: bool) -> Transform:
         """Random crop and changes in training, resize and centre crop in evaluation."""
-        return train_transform(self.preprocessing, self.augment) if train else eval_transform(self.preprocessing)
+        if train:
+            return train_transform(self.preprocessing, self.augment)
+        ten_crop = self.views == "ten-crop"
+        return ten_crop_transform(self.preprocessing) if ten_crop else eval_transform(self.preprocessing)
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[ClassScores]:
         """The five likeliest classes of each image."""
-        probabilities, classes = self(images).float().softmax(1).topk(min(TOP, len(self.class_names)))
+        probabilities, classes = self.averaged(images).softmax(1).topk(min(TOP, len(self.class_names)))
         return [
             ClassScores([self.class_names[index] for index in indices], values)
             for indices, values in zip(classes.tolist(), probabilities.tolist(), strict=True)
@@ -199,3 +256,64 @@ def assumed_class_names(classes: int) -> list[str]:
 
         return list(ResNet50_Weights.IMAGENET1K_V2.meta["categories"])
     return [f"class {index}" for index in range(classes)]
+
+
+def labels_of(samples: Any) -> list[int]:
+    """The class of each sample of a data set."""
+    labels = getattr(samples, "targets", None)
+    return list(labels) if labels is not None else [int(target["label"]) for target in true_targets(samples)]
+
+
+def balanced_indices(labels: Sequence[int], classes: int) -> list[int]:
+    """The indices of all samples, and after them those of rare classes again, until all classes have equally many."""
+    members: list[list[int]] = [[] for _ in range(classes)]
+    for index, label in enumerate(labels):
+        members[label].append(index)
+    most = max(map(len, members))
+    repeated = [one for some in members if some for one in itertools.islice(itertools.cycle(some), most - len(some))]
+    return [*range(len(labels)), *repeated]
+
+
+def class_weights(chosen: str, labels: Sequence[int], names: Sequence[str]) -> Tensor:
+    """The weight of each class in the loss, `(classes,)`.
+
+    Args:
+        chosen: "balanced" for weights in inverse proportion to the number of samples, whose mean over the samples is 1;
+            or a file with a line `NAME,WEIGHT` for each class.
+        labels: the class of each training sample.
+        names: the names of the classes.
+
+    Raises:
+        InputError: the file cannot be read, or does not give a weight to each class once.
+    """
+    if chosen == "balanced":
+        counts = torch.bincount(torch.tensor(labels), minlength=len(names)).double()
+        return (counts.sum() / (len(names) * counts.clamp(min=1))).float()
+    try:
+        text = read_text(chosen)
+    except OSError as error:
+        raise InputError(
+            f"Cannot read the class weights {chosen} ({error.strerror}): give balanced, or a file with lines "
+            "NAME,WEIGHT."
+        ) from error
+    found: dict[str, float] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, _, value = line.replace("\t", ",").rpartition(",")
+        name = name.strip().strip('"')
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = math.nan
+        if name not in names or name in found or not 0 <= weight < math.inf:
+            raise InputError(
+                f"Line {number} of {chosen} is {line.strip()!r}: give NAME,WEIGHT with a weight of 0 or more, once for "
+                f"each class ({listed(names)})."
+            )
+        found[name] = weight
+    if missing := [name for name in names if name not in found]:
+        raise InputError(f"{chosen} has no weight for {listed(missing)}: add a line NAME,WEIGHT for each class.")
+    if not any(found.values()):
+        raise InputError(f"All weights in {chosen} are 0, and nothing is learnt: give one above 0.")
+    return torch.tensor([found[name] for name in names])
