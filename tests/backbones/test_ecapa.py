@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from res2net.backbones.ecapa import AttentiveStatistics
 from res2net.backbones.registry import build
 from res2net.errors import InputError
 from res2net.measure import stage_fields
@@ -143,3 +144,21 @@ def test_there_are_no_strides(output_stride):
 def test_options_that_do_not_fit(options, message):
     with pytest.raises(InputError, match=message), torch.device("meta"):
         build("ecapa_tdnn_512", **options)
+
+
+@pytest.mark.parametrize("floor", [1e-5, 1e-7, 1e-2])
+def test_the_variance_floor_is_an_option(floor):
+    """A signal that does not change has no variance; the deviation is the root of the floor."""
+    frames = torch.full((1, 4, 50), 0.25)
+    pool = AttentiveStatistics(4, 2, variance_floor=floor)
+    mean, deviation = pool(frames).chunk(2, 1)
+    torch.testing.assert_close(mean, torch.full((1, 4), 0.25))
+    torch.testing.assert_close(deviation, torch.full((1, 4), floor**0.5))
+    model = build("ecapa_tdnn_512", channels=16, variance_floor=floor)
+    assert model.pool.variance_floor == floor
+
+
+@pytest.mark.parametrize("floor", [0, -1.0, 2.0])
+def test_a_variance_floor_out_of_range(floor):
+    with pytest.raises(InputError, match="Variance floor"):
+        build("ecapa_tdnn_512", channels=16, variance_floor=floor)

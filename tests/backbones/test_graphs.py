@@ -24,9 +24,9 @@ NETWORKS = {
 class Weights:
     """Layers as functions of their names in a state dict; averages are written as sums."""
 
-    def __init__(self, state, cardinality):
+    def __init__(self, state, dilations):
         self.state = state
-        self.cardinality = cardinality
+        self.dilations = dilations
 
     def has(self, name):
         return f"{name}.weight" in self.state
@@ -34,7 +34,10 @@ class Weights:
     def conv(self, name, x, stride=1):
         weight = self.state[f"{name}.weight"]
         groups = x.shape[1] // weight.shape[1]
-        return F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2, groups=groups)
+        size, dilation = weight.shape[-1], self.dilations.get(name.partition(".conv")[0], 1)
+        if size == 1 or not name.startswith("layer"):
+            dilation = 1
+        return F.conv2d(x, weight, stride=stride, padding=size // 2 * dilation, dilation=dilation, groups=groups)
 
     def norm(self, name, x):
         scale, shift, mean, variance = (
@@ -104,9 +107,9 @@ MODULES = {"official": official, "mmdet": mmdet, "paddle": paddle, "detectron2":
 STRIDE_IN_1X1 = ("detectron2", "maskrcnn")
 
 
-def naive(graph, state, x, *, scale, cardinality=1, stem="conv7", shortcut="conv"):
-    """The logits of a network under official names."""
-    w = Weights(state, cardinality)
+def naive(graph, state, x, *, scale, stem="conv7", shortcut="conv", strides=(1, 2, 2, 2), dilations=None):
+    """The logits of a network under official names; `dilations` are those of blocks, by name."""
+    w = Weights(state, dilations or {})
     if stem == "deep":
         for index, stride in ((0, 2), (3, 1)):
             x = w.norm(f"conv1.{index + 1}", w.conv(f"conv1.{index}", x, stride)).relu()
@@ -117,7 +120,7 @@ def naive(graph, state, x, *, scale, cardinality=1, stem="conv7", shortcut="conv
     for layer, blocks in enumerate(LAYERS, start=1):
         for index in range(blocks):
             block, first = f"layer{layer}.{index}", index == 0
-            stride = 2 if first and layer > 1 else 1
+            stride = strides[layer - 1] if first else 1
             in_front, inside = (stride, 1) if graph in STRIDE_IN_1X1 else (1, stride)
             y = w.norm(f"{block}.bn1", w.conv(f"{block}.conv1", x, in_front)).relu()
             if scale == 1:
@@ -148,7 +151,7 @@ def network(alike, graph, options, **others):
 def test_logits_are_those_of_the_program(alike, graph, options):
     model = network(alike, graph, options)
     x = torch.randn(2, 3, 65, 47, dtype=torch.double)
-    kept = ("scale", "cardinality", "stem", "shortcut")
+    kept = ("scale", "stem", "shortcut")
     expected = naive(graph, model.state_dict(), x, **{name: options[name] for name in kept if name in options})
     torch.testing.assert_close(model(x), expected, rtol=1e-11, atol=1e-11)
     assert expected.std() > 0.01
@@ -259,3 +262,45 @@ def test_receptive_fields_are_those_that_gradients_show(alike, graph):
 def test_options_that_do_not_fit(options, message):
     with torch.device("meta"), pytest.raises(InputError, match=message):
         build("res2net26_26w_4s", **options)
+
+
+@pytest.mark.parametrize("options", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize(
+    ("output_stride", "strides", "dilations", "multi_grid"),
+    [
+        (16, (1, 2, 2, 1), {"layer4.0": 2}, ()),
+        (8, (1, 2, 1, 1), {"layer3.0": 2, "layer4.0": 4}, ()),
+        (16, (1, 2, 2, 1), {"layer4.0": 6}, (3,)),
+        (32, (1, 2, 2, 2), {"layer4.0": 2}, (2,)),
+    ],
+)
+@torch.no_grad()
+def test_dilated_stages_of_published_programs(alike, graph, options, output_stride, strides, dilations, multi_grid):
+    """`strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)` of MMPretrain and others: all goes by the stride of a block."""
+    model = network(alike, graph, options, output_stride=output_stride, dilate_first=True, multi_grid=multi_grid)
+    x = torch.randn(2, 3, 65, 47, dtype=torch.double)
+    kept = {name: options[name] for name in ("scale", "stem", "shortcut") if name in options}
+    expected = naive(graph, model.state_dict(), x, **kept, strides=strides, dilations=dilations)
+    torch.testing.assert_close(model(x), expected, rtol=1e-11, atol=1e-11)
+    assert model.output_stride == output_stride
+
+
+def test_dilations_of_every_block():
+    def dilations(**options):
+        with torch.device("meta"):
+            model = build("res2net50_26w_4s", **options)
+        return [[block.convs[0].dilation[0] for block in stage] for stage in (model.layer3, model.layer4)]
+
+    assert dilations(output_stride=8) == [[1, 2, 2, 2, 2, 2], [2, 4, 4]]
+    assert dilations(output_stride=8, dilate_first=True) == [[2] * 6, [4] * 3]
+    assert dilations(output_stride=16, dilate_first=True, multi_grid=(1, 2, 4)) == [[1] * 6, [2, 4, 8]]
+    assert dilations(output_stride=8, dilate_first=True, multi_grid=(1, 2, 4)) == [[2] * 6, [4, 8, 16]]
+    assert dilations(output_stride=16, multi_grid=(2, 2, 1)) == [[1] * 6, [2, 4, 2]]
+    assert dilations(dilate_first=True) == [[1] * 6, [1] * 3]
+
+
+@pytest.mark.parametrize(("grid", "sentence"), [((1, 2), "2 factors"), ((1, 0, 2), "Factor of")])
+def test_a_multi_grid_that_does_not_fit(grid, sentence):
+    with pytest.raises(InputError, match=sentence):
+        build("res2net50_26w_4s", output_stride=16, multi_grid=grid)

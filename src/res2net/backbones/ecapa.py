@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from res2net.backbones.base import Backbone, Stage, numbered
 from res2net.backbones.registry import register
 from res2net.backbones.stages import check_fixed_stride, rising
-from res2net.errors import InputError
+from res2net.errors import InputError, check_range
 from res2net.nn import Res2Conv, SqueezeExcitation, initialise
 from res2net.nn.layers import activation, check_positive, conv, norm_layer, stochastic_depth
 
@@ -69,8 +69,9 @@ class AttentiveStatistics(nn.Module):
     Shape: `(N, channels, T)` to `(N, 2 * channels)`.
     """
 
-    def __init__(self, channels: int, hidden: int = HIDDEN) -> None:
+    def __init__(self, channels: int, hidden: int = HIDDEN, *, variance_floor: float = VARIANCE_FLOOR) -> None:
         super().__init__()
+        self.variance_floor = variance_floor
         self.hidden = conv(1, 3 * channels, hidden, bias=True)
         self.act = nn.Tanh()
         self.scores = conv(1, hidden, channels, bias=True)
@@ -78,16 +79,16 @@ class AttentiveStatistics(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Frames `(N, channels, T)` to the weighted mean and standard deviation, `(N, 2 * channels)`."""
         uniform = x.new_full((), 1 / x.shape[2])
-        context = statistics(x, uniform).unsqueeze(2).expand(-1, -1, x.shape[2])
+        context = statistics(x, uniform, self.variance_floor).unsqueeze(2).expand(-1, -1, x.shape[2])
         scores = self.scores(self.act(self.hidden(torch.cat((x, context), 1))))
-        return statistics(x, scores.softmax(2))
+        return statistics(x, scores.softmax(2), self.variance_floor)
 
 
-def statistics(x: Tensor, weights: Tensor) -> Tensor:
+def statistics(x: Tensor, weights: Tensor, variance_floor: float = VARIANCE_FLOOR) -> Tensor:
     """Weighted mean and standard deviation over time, `(N, C, T)` to `(N, 2 C)`, with weights that sum to 1."""
     mean = (x * weights).sum(2)
     variance = ((x - mean.unsqueeze(2)).square() * weights).sum(2)
-    return torch.cat((mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()), 1)
+    return torch.cat((mean, variance.clamp_min(variance_floor).sqrt()), 1)
 
 
 class EcapaTdnn(Backbone):
@@ -106,6 +107,8 @@ class EcapaTdnn(Backbone):
         scale: as in `SERes2Block`.
         summed_inputs: whether a block receives the sum of the outputs of all layers before it (section 3.3 of the
             source) instead of the last one only.
+        variance_floor: lower bound of a variance before its square root: 1e-5, or 1e-7 as in wespeaker. Weights need
+            the one that they were trained with.
         drop_path_rate: probability of dropping the last block in training; it rises linearly from 0 at the first.
 
     Shape: `(N, in_channels, T)` to `(N, num_classes)`.
@@ -126,6 +129,7 @@ class EcapaTdnn(Backbone):
         output_stride: int | None = None,
         scale: int = 8,
         summed_inputs: bool = True,
+        variance_floor: float = VARIANCE_FLOOR,
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__(num_classes, in_channels, dims=1)
@@ -133,6 +137,7 @@ class EcapaTdnn(Backbone):
             check_positive(what, value)
         if channels % scale:
             raise InputError(f"Scale {scale} does not divide {channels} channels: choose one that does.")
+        check_range("Variance floor", variance_floor, 1e-12, 1.0)
         check_fixed_stride(output_stride, 1, "this network has no stride that dilation could replace")
         self.summed_inputs = summed_inputs
         self.stem = dense_layer(in_channels, channels, 5)
@@ -141,7 +146,7 @@ class EcapaTdnn(Backbone):
             for dilation, rate in zip(DILATIONS, rising(drop_path_rate, len(DILATIONS)), strict=True)
         )
         self.aggregation = nn.Sequential(conv(1, 3 * channels, AGGREGATED, bias=True), activation("relu"))
-        self.pool = AttentiveStatistics(AGGREGATED)
+        self.pool = AttentiveStatistics(AGGREGATED, variance_floor=variance_floor)
         self.bn = norm_layer("batch", 2 * AGGREGATED, 1)
         self.embedding = nn.Linear(2 * AGGREGATED, embedding)
         self.embedding_bn = norm_layer("batch", embedding, 1)

@@ -12,10 +12,11 @@ from res2net.backbones.base import Backbone, Stage, numbered
 from res2net.backbones.graphs import GraphName, choose_graph
 from res2net.backbones.registry import add_aliases, register
 from res2net.backbones.stages import check_layers, rising, stage_steps
+from res2net.errors import InputError
 from res2net.kernels import SplitOrder
 from res2net.nn import Res2Bottleneck, shortcut_layers, stem_layers
 from res2net.nn.bottleneck import BlockOrder
-from res2net.nn.layers import Activation, Norm, activation, norm_layer
+from res2net.nn.layers import Activation, Norm, activation, check_positive, norm_layer
 from res2net.nn.res2conv import Mode, PassThrough
 from res2net.nn.stem import STEM_STRIDES, Shortcut, Stem
 
@@ -32,7 +33,12 @@ class ResNet(Backbone):
         layers: number of blocks of each stage.
         channels: planes of each stage; a stage has four times as many output channels.
         output_stride: stride of the last stage (32, 16, 8, ...); below the network's own, which is the default,
-            dilation replaces strides.
+            dilation replaces strides. Weights are the same at any output stride.
+        dilate_first: whether dilated stages are those of published programs (MMPretrain, MMDetection, PoolNet, FCANet):
+            the first block has the dilation of the others instead of that of the stage before, its shortcut pools
+            nothing, and its splits are connected as in other first blocks of stride 1, those of layer1. By default the
+            dilated network has the features of the strided one at the positions that strides would keep.
+        multi_grid: factors of the dilation of each block of the last stage, such as (1, 2, 4) (Chen et al., 2017).
         stem: "conv7", "deep" (v1b / d) or "conv3" (small images).
         stem_channels: number of channels of the stem.
         shortcut: "conv" or "avg_pool" (v1b / d).
@@ -61,6 +67,8 @@ class ResNet(Backbone):
         num_classes: int = 1000,
         in_channels: int = 3,
         output_stride: int | None = None,
+        dilate_first: bool = False,
+        multi_grid: Sequence[int] = (),
         dims: int = 2,
         stem: Stem = "conv7",
         stem_channels: int = 64,
@@ -125,6 +133,8 @@ class ResNet(Backbone):
             stem_channels,
             stem_stride=STEM_STRIDES[stem],
             output_stride=output_stride,
+            dilate_first=dilate_first,
+            multi_grid=multi_grid,
             drop_path_rate=drop_path_rate,
             first_block_of_layer1=partial(
                 block, mode=connections.layer1_mode, pass_through=connections.layer1_pass_through
@@ -150,6 +160,8 @@ def residual_stages(
     *,
     stem_stride: int,
     output_stride: int | None = None,
+    dilate_first: bool = False,
+    multi_grid: Sequence[int] = (),
     drop_path_rate: float = 0.0,
     first_block_of_layer1: Callable[..., Res2Bottleneck] | None = None,
     stride_in_1x1: bool = False,
@@ -165,6 +177,9 @@ def residual_stages(
         in_channels: number of channels of the stem.
         stem_stride: stride of the stem, its pooling included.
         output_stride: stride of the last stage; strides beyond it are replaced by dilation (`stage_steps`).
+        dilate_first: dilate the first blocks of dilated stages like their others, and make them as
+            `first_block_of_layer1`.
+        multi_grid: factors of the dilation of each block of the last stage; none by default.
         drop_path_rate: drop rate of the last block.
         first_block_of_layer1: makes the first block of a stage without a stride; by default `first_block`.
         stride_in_1x1: whether strides are in the first 1x1 convolutions. Then the first block of a dilated stage is
@@ -174,23 +189,31 @@ def residual_stages(
         The stages, and the channels and the stride of each.
 
     Raises:
-        InputError: the lists differ in length, or the output stride is not possible.
+        InputError: the lists differ in length, or the output stride or the factors are not possible.
     """
     check_layers(layers, channels, least=1)
+    if multi_grid and len(multi_grid) != layers[-1]:
+        raise InputError(f"A multi-grid of {len(multi_grid)} factors does not fit {layers[-1]} blocks: give as many.")
+    for factor in multi_grid:
+        check_positive("Factor of the multi-grid", factor)
     steps = stage_steps([stem_stride * 2**index for index in range(len(layers))], stem_stride, output_stride)
     stages: list[nn.Sequential] = []
     levels: list[Stage] = []
     drop_paths = rising(drop_path_rate, sum(layers))
     for count, planes, step in zip(layers, channels, steps, strict=True):
-        make_first = first_block if step.reduces else first_block_of_layer1 or first_block
-        dilation = step.dilation if stride_in_1x1 else step.first_dilation
+        is_first_of_layer1 = step.step == 1 if dilate_first else not step.reduces
+        make_first = (first_block_of_layer1 or first_block) if is_first_of_layer1 else first_block
+        grid = multi_grid if multi_grid and len(stages) == len(layers) - 1 else (1,) * count
+        dilation = grid[0] * (step.dilation if stride_in_1x1 or dilate_first else step.first_dilation)
         first = make_first(in_channels, planes, stride=step.step, dilation=dilation, drop_path=next(drop_paths))
         # A stage that is dilated instead has one too, so that weights are the same at any output stride.
         if step.reduces or in_channels != first.out_channels:
-            first.downsample = shortcut(in_channels, first.out_channels, stride=step.step, dilated=step.dilation > 1)
+            dilated = step.dilation > 1 and not dilate_first
+            first.downsample = shortcut(in_channels, first.out_channels, stride=step.step, dilated=dilated)
         in_channels = first.out_channels
         others = (
-            block(in_channels, planes, dilation=step.dilation, drop_path=next(drop_paths)) for _ in range(count - 1)
+            block(in_channels, planes, dilation=step.dilation * factor, drop_path=next(drop_paths))
+            for factor in grid[1:]
         )
         stages.append(nn.Sequential(first, *others))
         levels.append(Stage(in_channels, step.stride))
