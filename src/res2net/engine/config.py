@@ -65,8 +65,6 @@ class DataConfig:
     size: int | tuple[int, int] | None = None
     """Side of the square that the network sees, or height and width for tasks with random crops, pixels; by default
     what suits the task, the weights or the data."""
-    in_channels: Literal[1, 3] | None = None
-    """Channels that the network sees: 1 makes images grey, 3 is colour; by default as the weights or the data."""
     val_fraction: float = 0.2
     """Share of the data kept for validation where the data set has no split."""
     train_split: str | None = None
@@ -84,6 +82,8 @@ class DataConfig:
     """At annotations that cannot be right, stop and count them, or skip them."""
     overfit: int = 0
     """Train and validate on the first N images, to check that the network can learn; 0 is off."""
+    in_channels: Literal[1, 3] | None = None
+    """Channels that the network sees: 1 makes images grey, 3 is colour; by default as the weights or the data."""
 
 
 @dataclass(frozen=True)
