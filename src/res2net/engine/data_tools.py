@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,14 +54,14 @@ class Part:
         return [*tables, Table("What is wrong", [Column("fault"), Column("count"), Column("first")], rows)]
 
     def images(self, count: int) -> list[Cell]:
-        """Images spread evenly over the data set, those with objects first."""
+        """Images spread evenly over the data set, those with objects first, and of each class one if there is room."""
         cells: list[Cell] = []
         for split in self.splits.values():
             samples, indices = self.shown(split)
             most = min(-(-count // len(self.splits)), len(indices))
-            for number in range(most):
+            for index in spread({index: self.classes_in(samples, index) for index in indices}, most):
                 with contextlib.suppress(BadImage):  # it is among the faults, or only its header could be read
-                    cells.append(self.cell(samples, indices[number * len(indices) // most]))
+                    cells.append(self.cell(samples, index))
         return cells[:count]
 
     def count_tables(self, most: int | None) -> list[Table]:
@@ -72,9 +72,28 @@ class Part:
         """The samples of a split, and the indices of those to show."""
         return split, range(len(split))
 
+    def classes_in(self, samples: Any, index: int) -> Collection[int]:
+        """The classes of a sample, for a selection that shows all; by default none are known."""
+        return ()
+
     def cell(self, samples: Any, index: int) -> Cell:
         """Draw a sample; `BadImage` if it cannot be read."""
         raise NotImplementedError
+
+
+def spread(classes: Mapping[int, Collection[int]], count: int) -> list[int]:
+    """Choose at most `count` indices, of each class one, the rarest first, and the others spread evenly; sorted."""
+    rarity = Counter(label for found in classes.values() for label in found)
+    chosen: dict[int, None] = {}
+    shown: set[int] = set()
+    for label, _ in sorted(rarity.items(), key=lambda item: item[1]):
+        if label not in shown and len(chosen) < count:
+            index = max((index for index in classes if label in classes[index]), key=lambda one: len(set(classes[one])))
+            chosen[index] = None
+            shown |= set(classes[index])
+    left = [index for index in classes if index not in chosen]
+    more = min(count - len(chosen), len(left))
+    return sorted([*chosen, *(left[number * len(left) // more] for number in range(more))])
 
 
 @dataclass(frozen=True)

@@ -111,11 +111,13 @@ class PixelSurvey:
     """The smallest depth in metres."""
     farthest: float = 0.0
     """The largest depth in metres."""
+    present: dict[str, list[int]] = field(default_factory=dict)
+    """The classes that occur in each map, by its path."""
     metres: float = 0.0
     """The sum of all depths in metres."""
 
-    def count(self, files: PixelFiles, labels: NDArray[Any]) -> None:
-        """Count the labels `(H, W)` of a map."""
+    def count(self, files: PixelFiles, labels: NDArray[Any], path: str) -> None:
+        """Count the labels `(H, W)` of the map at a path."""
         self.read += 1
         if files.label == "depth":
             known = labels[labels > 0]
@@ -130,7 +132,8 @@ class PixelSurvey:
         self.unlabelled += int(count[UNLABELLED])
         of_class = count[: max(len(files.class_names), 2 if files.label == "saliency" else 1)]
         self.classes = of_class + (self.classes if len(self.classes) else 0)
-        present = int((of_class > 0).sum())
+        self.present[path] = np.flatnonzero(of_class).tolist()
+        present = len(self.present[path])
         self.empty += not present
         self.single += present == 1
 
@@ -169,7 +172,7 @@ def good_images(
             continue
         if index in to_read:
             try:
-                survey.count(files, files.coding.read(labels))
+                survey.count(files, files.coding.read(labels), labels)
             except BadImage as error:
                 report.add("label outside" if "is no class" in error.reason else "bad mask", labels, error.reason)
                 continue
