@@ -38,9 +38,9 @@ UNUSUAL = [
     TrainConfig(
         "classify",
         "C:\\data: [ümläute] #1",
-        ClassifyOptions(0.1, 0.2, 1.0, 2, 7, 0.3, 0.25, 0.0, 0.4),
+        ClassifyOptions(0.1, 0.2, 1.0, 2, 7, 0.3, 0.25, 0.0, 0.4, "balanced", True, 2, True),
         ModelConfig("resnet50", "in1k", True, True, {"scale": 8, "drop_path_rate": 1e-5, "stem": "deep", "x": False}),
-        DataConfig(256, 176, 0.125, "fit", "hold", "skip", "scaled", 0, "skip", 7),
+        DataConfig(256, 176, 0.125, "fit", "hold", "skip", "scaled", 0, "skip", 7, 1),
         OptimConfig(
             *(300, "lamb", 1e-8, 0.02, False, 0.0, True, "step", 4.5, 7, (5, 299), 0.25, 1.5, 3),
             *(1e12, 0.9999, (0.5, 0.75)),

@@ -35,7 +35,9 @@ def test_a_task_offers_all_that_the_contract_asks_for(name):
     assert issubclass(task, Task)
     assert dataclasses.is_dataclass(task.Options)
     options = task.Options()  # every option has a default
-    assert set(getattr(options, "adjustable", ())) <= {entry.name for entry in dataclasses.fields(options)}
+    values = dataclasses.asdict(options)
+    nested = {name for value in values.values() if isinstance(value, dict) for name in value}
+    assert set(getattr(options, "adjustable", ())) <= {*values, *nested}
     assert isinstance(task.inputs, Inputs)
     assert "class_names" in task.fact_names
     for method in ("open", "network", "forward", "losses", "metric", "validate", "transform", "predict", "truth"):
