@@ -12,6 +12,9 @@ from urllib.parse import unquote
 
 from res2net.errors import InputError, listed
 
+NAMED = 3
+"""Folders that a message names at most."""
+
 _Listing = dict[str, list[os.DirEntry[str]]]
 
 
@@ -90,7 +93,9 @@ class PathFinder:
                     return self._first(written, found)
         if outside:
             raise MissingFile(f"{written!r} is outside of the data folder {self.root}")
-        raise MissingFile(f"{written!r} is not in {listed([str(self.root.joinpath(*one)) for one in self._folders])}")
+        folders = [str(self.root.joinpath(*one)) for one in self._folders]
+        more = f" and {len(folders) - NAMED} more folders" if len(folders) > NAMED else ""
+        raise MissingFile(f"{written!r} is not in {', '.join(folders[:NAMED])}{more}")
 
     def _candidates(
         self, absolute: bool, parts: tuple[str, ...], endings: Sequence[str], *, folder: bool

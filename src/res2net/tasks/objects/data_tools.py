@@ -40,6 +40,8 @@ class ObjectsPart(Part):
             _check_images(split.paths, split, self.report)
             if isinstance(split.masks, MaskFiles):
                 _check_images(split.masks.paths, split, self.report, most=0)
+            if split.stuff is not None:
+                _check_segments(split, self.report)
         _check_contents(self.splits, self.report)
         self.report.unused += _unlisted(self.splits)
 
@@ -141,6 +143,24 @@ def _check_images(
         if (height, width) not in (found, found[::-1] if orientation >= 5 else found):
             reason = f"it has {found[1]} x {found[0]} pixels, and its annotations are for {width} x {height}"
             report.add("wrong size", path, reason)
+
+
+def _check_segments(annotations: Annotations, report: AnnotationReport) -> None:
+    """Check in some panoptic masks that every pixel is of a segment or black; faults go to the report."""
+    stuff, things = annotations.stuff, annotations.masks
+    assert stuff is not None
+    assert isinstance(things, MaskFiles)
+    for index in evenly_spaced(len(annotations.paths), DECODED):
+        rows = slice(annotations.starts[index], annotations.starts[index + 1])
+        known = [0, *things.numbers[rows], *stuff.numbers[stuff.starts[index] : stuff.starts[index + 1]]]
+        height, width = annotations.sizes[index].tolist()
+        try:
+            strange = ~np.isin(things.ids(index, (height, width)), known)
+        except BadImage:  # it is reported by its header
+            continue
+        if strange.any():
+            share = f"{strange.mean():.1%} of its pixels have numbers of no segment"
+            report.add("bad mask", things.paths[index], f"{share}, as smoothed edges make them")
 
 
 CHECKS.add(

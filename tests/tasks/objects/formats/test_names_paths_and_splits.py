@@ -128,7 +128,23 @@ def test_a_list_of_voc_without_annotations_is_no_split(write_voc, voc_xml):
     xml = voc_xml([("dog", (1, 1, 40, 30), False)])
     root = write_voc({"train": {"a": xml}, "val": {"b": xml}})
     (root / "VOC2007" / "ImageSets" / "Main" / "test.txt").write_text("c\nd\n")
-    assert counts(read(root)[0]) == {"train": 1, "val": 1}
+    splits, report = read(root)
+    assert counts(splits) == {"train": 1, "val": 1}
+    assert any("test.txt have no annotations" in remark for remark in report.remarks)
+
+
+def test_an_empty_list_of_voc_is_refused_if_it_is_chosen(write_voc, voc_xml):
+    root = write_voc({"train": {"a": voc_xml([("dog", (1, 1, 40, 30), False)])}, "val": {}})
+    assert counts(read(root)[0]) == {"train": 1, "val": 0}
+    with pytest.raises(InputError, match=r"No image .* is left in .* val"):
+        open_objects(root)
+
+
+def test_folders_of_voc_in_any_case(write_voc, voc_xml):
+    root = write_voc({"train": {"a": voc_xml([("dog", (1, 1, 40, 30), False)])}}) / "VOC2007"
+    (root / "JPEGImages").rename(root / "images")
+    (root / "Annotations").rename(root / "annotations")
+    assert counts(read(root)[0]) == {"train": 1}
 
 
 @pytest.mark.parametrize("names", [["dog", "cat"], ["person"], ["wolf", "cat"]])
@@ -182,6 +198,20 @@ def test_an_empty_line_among_names_is_refused(write_yolo):
     root = write_yolo({"images/train/a": [BOX], "images/val/b": [BOX]}, more={"classes.txt": "cat\n\ndog\n\n"})
     with pytest.raises(InputError, match=r"classes.txt: line 2 is empty"):
         open_objects(root)
+
+
+@pytest.mark.parametrize(
+    "folder", ["train", "training", "images/train2017", "photos", "images/photos", "data", "Train"]
+)
+def test_images_of_coco_in_any_folder_but_that_of_another_split(write_coco, folder):
+    root = write_coco("train.json", images=folder)
+    (root / "val").mkdir()
+    (root / "val" / "7.png").write_bytes((root / folder / "7.png").read_bytes())
+    splits, report = read(root)
+    assert (counts(splits), report.total, report.remarks) == ({"train": 3}, 0, [])
+    assert {path.rsplit("/", 1)[0] for path in splits["train"].paths} == {str(root / folder)}
+    (root / folder).rename(root / "test")
+    assert read(root)[1].counts == {"missing image": 3}
 
 
 FORMS = [

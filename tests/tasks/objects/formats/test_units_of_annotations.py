@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from res2net.errors import InputError
 from res2net.images.faults import AnnotationReport
 from res2net.images.splits import DataSettings
+from res2net.tasks.objects.data_tools import ObjectsPart
 from res2net.tasks.objects.formats import OBJECT_FORMATS, ObjectImages, find_formats, open_objects
 
 LEFT, TOP, WIDE, HIGH = 6, 10, 8, 4
@@ -37,7 +38,7 @@ def test_shares_and_boxes_below_a_pixel_are_no_coco(content, write_coco, boxes):
     content["annotations"] = [
         {"id": index, "image_id": 7, "category_id": 3, "bbox": list(box)} for index, box in enumerate(boxes, 1)
     ]
-    refused(write_coco(), r"none of \d boxes is larger than a pixel: give coordinates in pixels, not as shares")
+    refused(write_coco(), r"none of \d boxes is larger than a pixel: check their units, which are pixels here")
 
 
 def test_single_boxes_below_a_pixel_are_mentioned_and_boxes_of_a_pixel_are_not(content, write_coco):
@@ -154,6 +155,35 @@ def test_turned_images_whose_annotations_do_not_tell_are_mentioned(content, writ
     image.save(root / "images" / "7.png", exif=exif)
     _, report = read(root)
     assert [remark.startswith("1 of 3 images") and "this is assumed" in remark for remark in report.remarks] == [True]
+
+
+@pytest.mark.parametrize("smooth", [None, "resize", "noise"])
+def test_masks_with_soft_edges_or_noise_are_refused(tmp_path, smooth):
+    (tmp_path / "PedMasks").mkdir()
+    (tmp_path / "Images").mkdir()
+    mask = np.zeros((30, 40), np.uint8)
+    mask[5:15, 4:14], mask[20:28, 20:36], mask[2:4, 30:32] = 60, 120, 180
+    if smooth == "resize":
+        mask = np.asarray(Image.fromarray(mask).resize((20, 15), Image.Resampling.BILINEAR).resize((40, 30)))
+    if smooth == "noise":
+        noise = np.random.default_rng(0).integers(0, 3, mask.shape)
+        mask = np.clip(mask.astype(int) + noise, 0, 255).astype(np.uint8)
+    Image.new("RGB", (40, 30)).save(tmp_path / "Images" / "a.png")
+    Image.fromarray(mask).save(tmp_path / "PedMasks" / "a_mask.png")
+    (found,), report = read(tmp_path)
+    assert report.counts["bad mask"] == (smooth is not None)
+    assert len(found.labels) == (3 if smooth is None else 0)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_panoptic_masks_with_soft_edges_are_found_by_the_check(write_panoptic, soft):
+    root, _ = write_panoptic()
+    file = root / "annotations" / "panoptic_val2017" / "a.png"
+    if soft:
+        mask = Image.open(file)
+        mask.resize((20, 15), Image.Resampling.BILINEAR).resize((40, 30)).save(file)
+    report = ObjectsPart(root, "coco_panoptic").report
+    assert report.counts == ({"bad mask": 1} if soft else {})
 
 
 @pytest.mark.parametrize("stored", [True, False])

@@ -40,7 +40,9 @@ def read_coco(
         categories.append(file.categories)
         if wanted:
             files[split] = file
-    report.unused += [f"{file} is not read: it is no COCO file." for file in unread_files(path) if kind == "instances"]
+    report.unused += [
+        f"{file} is not read: it has no objects of COCO." for file in unread_files(path) if kind == "instances"
+    ]
     _join_categories(list(files.values()), categories, report)
     if kind == "panoptic":
         return {split: read_panoptic(file) for split, file in files.items()}

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from res2net.files import subfolders
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import Keypoints
 from res2net.images.paths import MissingFile, PathFinder
+from res2net.images.splits import role_of
 from res2net.images.text import BadText, read_json
 from res2net.tasks.objects.formats.collect import numbers, whole_size
 
@@ -152,11 +154,7 @@ class CocoFile:
 
     def images(self) -> list[tuple[str, tuple[int, int], int]]:
         """Path, size (H, W) and id of each image that exists and has a valid entry."""
-        folder, split, root = self.file.parent, split_of(self.file), self.root
-        names = list(dict.fromkeys([split, self.file.stem, self.file.stem.rpartition("_")[2]]))
-        bases = [base for name in names for base in (root / name, root / "images" / name, root / name / "images")]
-        bases += [one / name for one in dict.fromkeys([folder, root]) for name in ("", "images", "data", "JPEGImages")]
-        finder = self.finder(sorted(bases, key=lambda base: not self._has_any(base)))
+        finder = self.finder(self._folders())
         seen: set[int] = set()
         found = []
         for image in self.entries:
@@ -180,6 +178,21 @@ class CocoFile:
             self.report.remark(f"{self.file} has {len(twice)} images more than once, such as {twice[0]}.")
         self.report.remark(*(f"In {self.file}, {note}." for note in finder.notes()))
         return found
+
+    def _folders(self) -> list[Path]:
+        """The folders that paths of images can be relative to, those first in which there are any of the images.
+
+        Other folders than usual ones only count if no usual one has any, and never those of another split.
+        """
+        folder, split, root = self.file.parent, split_of(self.file), self.root
+        names = list(dict.fromkeys([split, self.file.stem, self.file.stem.rpartition("_")[2]]))
+        usual = [base for name in names for base in (root / name, root / "images" / name, root / name / "images")]
+        usual += [one / name for one in dict.fromkeys([folder, root]) for name in ("", "images", "data", "JPEGImages")]
+        present = [self._has_any(base) for base in usual]
+        if any(present):
+            return [base for base, has in zip(usual, present, strict=True) if has] + usual
+        below = [one for base in (root, root / "images") if base.is_dir() for one in subfolders(base)]
+        return usual + [one for one in below if role_of(one.name) in ("", role_of(split)) and self._has_any(one)]
 
     def _has_any(self, folder: Path) -> bool:
         """Whether paths that are relative to a folder lead to one of the first images."""

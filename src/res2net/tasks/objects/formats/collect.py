@@ -21,8 +21,6 @@ from res2net.tasks.objects.formats.orientation import are_for_stored
 SLACK = 1.0
 """Tolerance in pixels for boxes and keypoints outside of their image, since programs round in different ways."""
 
-_SHARES = "give coordinates in pixels, not as shares of the image"
-
 LARGEST = 1e9
 """Largest absolute value of a number in an annotation that is accepted."""
 
@@ -168,19 +166,20 @@ class Collector:
         small = int((sides <= 1).sum())
         # Boxes of one pixel each can be meant, unless all are in the first.
         shares = bool(len(boxes)) and (sides.max() < 1 or boxes.max() <= 1 or (sides.max() <= 1 and sides.min() < 1))
+        advice = f"check their units, which are {'pixels' if self._sizes_are_stated else 'shares of the image'} here"
         placed = np.empty((0, 2)) if points is None else points[points[..., 2] > 0][:, :2]
         if self._seen == self._edges and (self._outside > 1 or self._edges_by_area == self._seen > 0):
             what = (
                 f"all {self._seen} boxes fit their images as left, top, right and bottom edges, and {self._outside} "
-                "lie outside as what the format has there: convert them to the format"
+                "lie outside as what this format has in their place: convert them"
             )
             self.report.add("wrong units", self.name, what)
         elif shares:
-            self.report.add("wrong units", self.name, f"none of {small} boxes is larger than a pixel: {_SHARES}")
+            self.report.add("wrong units", self.name, f"none of {small} boxes is larger than a pixel: {advice}")
         elif small:
             self.report.remark(f"{small} of {len(boxes)} boxes in {self.name} are not larger than a pixel.")
         if len(placed) and np.abs(placed).max() <= 1 and (placed % 1).any():
-            self.report.add("wrong units", self.name, f"all {len(placed)} keypoints are in the first pixel: {_SHARES}")
+            self.report.add("wrong units", self.name, f"all {len(placed)} keypoints are in the first pixel: {advice}")
 
     def _box_fault(self, edges: Sequence[float]) -> tuple[str, str] | None:
         """The kind and the description of what is wrong with a box; None if it is valid."""

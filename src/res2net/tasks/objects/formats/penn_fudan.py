@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
@@ -25,6 +26,16 @@ def penn_fudan_splits(path: Path) -> list[str]:
     """`WHOLE` for a Penn-Fudan root, which is not split; else nothing."""
     is_root = (path / "PedMasks").is_dir() and any((path / name).is_dir() for name in _IMAGES)
     return [WHOLE] if is_root else []
+
+
+def _without_inside(ids: NDArray[np.int64]) -> list[int]:
+    """The numbers of a mask whose pixels all lie at an edge, if they are three or more and most of the numbers."""
+    middle = ids[1:-1, 1:-1]
+    neighbours = (ids[:-2, 1:-1], ids[2:, 1:-1], ids[1:-1, :-2], ids[1:-1, 2:])
+    solid = np.logical_and.reduce([middle == one for one in neighbours])
+    every = np.unique(ids[ids > 0])
+    thin: list[int] = np.setdiff1d(every, middle[solid]).tolist()
+    return thin if len(thin) >= 3 and 2 * len(thin) > len(every) else []
 
 
 def read_penn_fudan(
@@ -52,6 +63,10 @@ def read_penn_fudan(
             continue
         if ids.shape not in (size, size[::-1] if orientation >= 5 else size):
             report.add("wrong size", file, f"it has {ids.shape} pixels (H, W) and its image {size}")
+            continue
+        if thin := _without_inside(ids):
+            what = f"{len(thin)} numbers in it have no pixel inside, as smoothed edges and JPEG noise make them"
+            report.add("bad mask", file, f"{what}: save masks in which each object has one number")
             continue
         height, width = ids.shape
         collector.start_image(str(folder / name), (height, width), file=file)

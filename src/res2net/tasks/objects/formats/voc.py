@@ -16,7 +16,8 @@ from xml.etree import ElementTree as ET
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from res2net.files import decode_text, read_bytes
+from res2net.errors import listed
+from res2net.files import decode_text, read_bytes, subfolders
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
@@ -31,7 +32,8 @@ VOC_CLASSES = (
 )
 """The classes of VOC 2007 and 2012, in alphabetical order."""
 
-_IMAGES = ("JPEGImages", "images", "Images")
+_IMAGES = ("jpegimages", "images")
+"""Names of folders of images, in lower case."""
 _NAMES = ("labelmap.txt", "classes.txt", "labels.txt")
 """Files that list the classes, one a line; the first is that of CVAT, with colours after the names."""
 
@@ -51,6 +53,11 @@ class _Folder:
         lines = read_lines(self.lists[split]) if split in self.lists else []
         names = [re.split(r"[\\/]", line)[-1] for line in lines if line]
         return list(dict.fromkeys(name[: -len(end)] if (end := _ending(name)) else name for name in names))
+
+    def is_annotated(self, split: str) -> bool:
+        """Whether any of the first images of a list has annotations; an empty list is not without."""
+        names = self.names(split)[:20]
+        return not names or any((self.files / f"{name}.xml").is_file() for name in names)
 
 
 def voc_splits(path: Path) -> list[str]:
@@ -79,7 +86,7 @@ def _members(path: Path) -> list[tuple[str, _Folder]]:
             (split, folder)
             for split in splits
             for folder in found
-            if any((folder.files / f"{name}.xml").is_file() for name in folder.names(split)[:20])
+            if split in folder.lists and folder.is_annotated(split)
         ]
         return listed or [(WHOLE, _Folder(folder.files, folder.images, {})) for folder in found]
     beside = {folder.name: folder for folder in sorted(path.iterdir()) if folder.is_dir() and _has_pairs(folder)}
@@ -89,9 +96,11 @@ def _members(path: Path) -> list[tuple[str, _Folder]]:
 
 
 def _year(year: Path) -> _Folder | None:
-    files = year / "Annotations"
-    images = next((year / name for name in _IMAGES if (year / name).is_dir()), None)
-    if not files.is_dir() or images is None:
+    if not year.is_dir():
+        return None
+    inside = {folder.name.lower(): folder for folder in subfolders(year)}
+    files, images = inside.get("annotations"), next((inside[name] for name in _IMAGES if name in inside), None)
+    if files is None or images is None or not any(file.suffix.lower() == ".xml" for file in files.iterdir()):
         return None
     lists = year / "ImageSets" / "Main"
     found = sorted(file for file in lists.glob("*.txt") if not _is_of_a_class(file)) if lists.is_dir() else []
@@ -126,6 +135,9 @@ def read_voc(
     for split, folder in members:
         # Files of other splits are read for their classes.
         parsed[split] += _parse(path, folder, split, report if split in wanted else AnnotationReport(path))
+    for lists in {folder.files: folder.lists for _, folder in members if folder.lists}.values():
+        if bare := [str(file) for split, file in lists.items() if split not in parsed]:
+            report.remark(f"The images of {listed(bare)} have no annotations, so that these are no splits.")
     entries = [entry for split in parsed.values() for entry in split]
     occurring = {_text(thing, "name") for _, content, _ in entries for thing in content.iterfind("object")} - {""}
     classes = _listed(path, occurring, report) or sorted(occurring)

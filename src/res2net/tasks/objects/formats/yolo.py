@@ -55,6 +55,7 @@ def read_yolo(
     objects = [numbers for found in lines.values() for _, _, one in found for _, numbers in one]
     names = layout.names
     if names is None:
+        report.remark(f"The classes of {path} have no names, as in data.yaml or classes.txt, and go by their numbers.")
         names = [str(label) for label in range(int(max((numbers[0] for numbers in objects), default=-1)) + 1)]
     polygons = sum(len(numbers) > 5 for numbers in objects)
     with_masks = 0 < polygons == len(objects) and (labels is None or "masks" in labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,15 +152,16 @@ def _described(file: Path) -> Layout:
         raise InputError(f"{file} has keypoints, which are not read from YOLO's files: export them as COCO.")
     base = file.parent
     stated = str(content.get("path", ""))
-    roots = [base / path for path in (stated, stated.replace("\\", "/")) if stated not in _ABSENT]
+    roots = [tidy(base / path) for path in (stated, stated.replace("\\", "/")) if stated not in _ABSENT]
     root = next((path for path in roots if path.is_dir()), None)
     notes = [f"{file} has the path {stated!r}, which is not there: its folder is used."] if roots and not root else []
+    finders = [PathFinder(one) for one in dict.fromkeys([root or base, base])]
     splits, missing = {}, {}
     for key, value in content.items():
         entries = [one for one in (value if isinstance(value, list) else [value]) if one not in _ABSENT]
         if key in _NO_SPLITS or not entries or not all(isinstance(one, str) for one in entries):
             continue
-        found = [_find_images(one, root or base, base) for one in entries]
+        found = [_find_images(one, finders) for one in entries]
         if all(found):
             splits[str(key)] = [path for path in found if path]
         elif role_of(str(key)):
@@ -167,6 +169,7 @@ def _described(file: Path) -> Layout:
             missing[str(key)] = f"There is no {lacking}, where {file} has images: fix `path` and `{key}` in it."
     if not splits and not missing:
         raise InputError(f"{file} does not say where the images are: add `train: FOLDER` and `val: FOLDER`.")
+    notes += [f"In {file}, {note}." for finder in finders for note in finder.notes()]
     return Layout(root or base, splits, _names(content, file), missing, notes)
 
 
@@ -175,15 +178,22 @@ def root_path(name: str, root: Path) -> Path:
     return root / name.replace("\\", "/")
 
 
-def _find_images(name: str, root: Path, base: Path) -> Path | None:
+def tidy(path: Path) -> Path:
+    """The path without `..`, if that is the same."""
+    normal = Path(os.path.normpath(path))
+    return normal if path.exists() and normal.exists() and normal.samefile(path) else path
+
+
+def _find_images(name: str, finders: Sequence[PathFinder]) -> Path | None:
     """A folder or list of images; some programs write paths of their own machine, or with a wrong leading `../`.
 
     A description states where the data are, so that what it states may lie outside of its own folder.
     """
-    literal = [path for path in (root / name, root_path(name, root), root_path(name, base)) if path.exists()]
+    roots = [finder.root for finder in finders]
+    literal = [path for root in roots for path in (root / name, root_path(name, root)) if path.exists()]
     if literal:
-        return literal[0]
-    for finder in (PathFinder(root), PathFinder(base)):
+        return tidy(literal[0])
+    for finder in finders:
         for find in (finder.find_folder, finder.find):
             try:
                 return Path(find(name))
