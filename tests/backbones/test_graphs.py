@@ -297,10 +297,13 @@ def test_dilations_of_every_block():
     assert dilations(output_stride=16, dilate_first=True, multi_grid=(1, 2, 4)) == [[1] * 6, [2, 4, 8]]
     assert dilations(output_stride=8, dilate_first=True, multi_grid=(1, 2, 4)) == [[2] * 6, [4, 8, 16]]
     assert dilations(output_stride=16, multi_grid=(2, 2, 1)) == [[1] * 6, [2, 4, 2]]
+    assert dilations(output_stride=16, dilate_first=True, multi_grid="1,2,4") == [[1] * 6, [2, 4, 8]]
     assert dilations(dilate_first=True) == [[1] * 6, [1] * 3]
 
 
-@pytest.mark.parametrize(("grid", "sentence"), [((1, 2), "2 factors"), ((1, 0, 2), "Factor of")])
+@pytest.mark.parametrize(
+    ("grid", "sentence"), [((1, 2), "2 factors"), ((1, 0, 2), "Factor of"), ("1;2", "such as 1,2,4")]
+)
 def test_a_multi_grid_that_does_not_fit(grid, sentence):
     with pytest.raises(InputError, match=sentence):
         build("res2net50_26w_4s", output_stride=16, multi_grid=grid)

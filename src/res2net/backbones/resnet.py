@@ -38,9 +38,12 @@ class ResNet(Backbone):
             the first block has the dilation of the others instead of that of the stage before, its shortcut pools
             nothing, and its splits are connected as in other first blocks of stride 1, those of layer1. By default the
             dilated network has the features of the strided one at the positions that strides would keep.
-        multi_grid: factors of the dilation of each block of the last stage, such as (1, 2, 4) (Chen et al., 2017).
+        multi_grid: factors of the dilation of each block of the last stage, such as (1, 2, 4) (Chen et al., 2017), also
+            as text, "1,2,4".
         stem: "conv7", "deep" (v1b / d) or "conv3" (small images).
         stem_channels: number of channels of the stem.
+        stem_ceil_mode: whether the pooling of the stem keeps an incomplete last window, as in DSS and PoolNet; maps are
+            then one position larger than `ceil(size / stride)` for most sizes.
         shortcut: "conv" or "avg_pool" (v1b / d).
         graph: which implementation's connections the first blocks have (`res2net.backbones.graphs.GRAPHS`). Weights
             need the graph that they were trained in. The five options below override single options of the graph.
@@ -68,10 +71,11 @@ class ResNet(Backbone):
         in_channels: int = 3,
         output_stride: int | None = None,
         dilate_first: bool = False,
-        multi_grid: Sequence[int] = (),
+        multi_grid: Sequence[int] | str = (),
         dims: int = 2,
         stem: Stem = "conv7",
         stem_channels: int = 64,
+        stem_ceil_mode: bool = False,
         shortcut: Shortcut = "conv",
         scale: int = 1,
         base_width: int = 64,
@@ -94,8 +98,9 @@ class ResNet(Backbone):
     ) -> None:
         super().__init__(num_classes, in_channels, dims=dims, dropout=dropout)
         self.conv1, self.maxpool = stem_layers(
-            stem, in_channels, stem_channels, dims=dims, norm=norm, act=act, order=order
+            stem, in_channels, stem_channels, dims=dims, norm=norm, act=act, order=order, ceil_mode=stem_ceil_mode
         )
+        self.exact_sizes = not stem_ceil_mode
         self.input_layer_name = "conv1.0" if stem == "deep" else "conv1"
         self.bn1 = norm_layer(norm, stem_channels, dims)
         self.act1 = activation(act)
@@ -134,7 +139,7 @@ class ResNet(Backbone):
             stem_stride=STEM_STRIDES[stem],
             output_stride=output_stride,
             dilate_first=dilate_first,
-            multi_grid=multi_grid,
+            multi_grid=factors(multi_grid),
             drop_path_rate=drop_path_rate,
             first_block_of_layer1=partial(
                 block, mode=connections.layer1_mode, pass_through=connections.layer1_pass_through
@@ -148,6 +153,16 @@ class ResNet(Backbone):
         levels = [Stage(stem_channels, -(-STEM_STRIDES[stem] // 2)), *levels]
         parts = numbered((stem_parts, ("maxpool", "layer1"), *others))
         self.finish(levels, parts, zero_init_last=zero_init_last)
+
+
+def factors(multi_grid: Sequence[int] | str) -> Sequence[int]:
+    """The factors of a multi-grid that may be text; raises `InputError` if the text is not numbers with commas."""
+    if not isinstance(multi_grid, str):
+        return multi_grid
+    try:
+        return [int(number) for number in multi_grid.split(",")]
+    except ValueError:
+        raise InputError(f"The multi-grid {multi_grid!r} does not fit: give whole numbers, such as 1,2,4.") from None
 
 
 def residual_stages(

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from res2net.errors import check_choice
+from res2net.errors import InputError, check_choice
 from res2net.nn.bottleneck import BlockOrder
 from res2net.nn.layers import Activation, Norm, activation, conv, layer_class, norm_layer
 
@@ -27,19 +27,24 @@ def stem_layers(
     norm: Norm = "batch",
     act: Activation = "relu",
     order: BlockOrder = "conv-norm-act",
+    ceil_mode: bool = False,
 ) -> tuple[nn.Module, nn.Module]:
     """Make the convolution and the pooling of a stem, between which normalisation and activation belong.
 
     The deep stem is that of He et al., "Bag of tricks" (CVPR 2019): its first two convolutions have half of the
-    channels, and each is followed by its normalisation and activation in the given order.
+    channels, and each is followed by its normalisation and activation in the given order. With `ceil_mode` the pooling
+    keeps an incomplete last window, as the networks of DSS, PoolNet and DeepLab (v2) do: one position more where the
+    side is even.
 
     Shape: the convolution maps `(N, in_channels, *size)` to `(N, channels, ...)` at stride 2 (`conv3`: 1), the
     pooling halves the size (`conv3`: keeps it).
     """
     check_choice("Stem", stem, Stem)
     if stem == "conv3":
+        if ceil_mode:
+            raise InputError("A stem 'conv3' has no pooling, which ceil_mode would change: leave it out.")
         return conv(dims, in_channels, channels, 3), nn.Identity()
-    pool = layer_class("MaxPool", dims)(3, stride=2, padding=1)
+    pool = layer_class("MaxPool", dims)(3, stride=2, padding=1, ceil_mode=ceil_mode)
     if stem == "conv7":
         return conv(dims, in_channels, channels, 7, stride=2), pool
     half = channels // 2

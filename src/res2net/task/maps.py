@@ -57,11 +57,11 @@ def hard_pixels(logits: Tensor, wanted: Tensor, probability: float, kept: float)
     return labelled & (confidence <= threshold)
 
 
-def resized(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize `(N, C, h, w)` to `(N, C, *size)` by bilinear interpolation with `align_corners=False`."""
+def resized(x: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:
+    """Resize `(N, C, h, w)` to `(N, C, *size)` by bilinear interpolation."""
     if tuple(x.shape[-2:]) == tuple(size):
         return x
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=align_corners)
 
 
 class Constant(nn.Module):

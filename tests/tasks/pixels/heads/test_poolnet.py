@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from res2net.backbones.base import Stage
 from res2net.errors import InputError
+from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork
 from res2net.tasks.pixels.heads.poolnet import PoolNet
 from res2net.zoo import create_model
 
@@ -132,3 +133,27 @@ def test_every_layer_learns():
 def test_what_does_not_fit_is_told():
     with pytest.raises(InputError, match="3 or more"):
         PoolNet(SMALL[:2])
+
+
+def test_the_published_network_is_reached():
+    """A stem that keeps incomplete windows, dilation from the first block of layer4 on, aligned corners at the end."""
+    options = {"layers": (1, 1, 1, 2), "channels": (8, 8, 8, 8), "stem_channels": 8, "num_classes": 0}
+    backbone = create_model("resnet50", output_stride=16, stem_ceil_mode=True, dilate_first=True, **options).eval()
+    network = PixelNetwork(backbone, DECODERS["poolnet_aligned"](backbone.stages, 1, 8)).eval()
+    x = torch.rand(1, 3, 64, 96)
+    maps = backbone.features(x)
+    assert [tuple(one.shape[2:]) for one in maps] == [(32, 48), (17, 25), (9, 13), (5, 7), (5, 7)]
+    assert [block.conv2.dilation for block in backbone.layer4] == [(2, 2), (2, 2)]
+    torch.testing.assert_close(
+        backbone.maxpool(maps[0]), F.max_pool2d(maps[0], kernel_size=3, stride=2, padding=1, ceil_mode=True)
+    )
+    expected = F.interpolate(network.decoder(maps)[0], (64, 96), mode="bilinear", align_corners=True)
+    assert torch.equal(network(x), expected)
+    plain = PixelNetwork(backbone, PoolNet(backbone.stages, 1, 8)).eval()
+    plain.load_state_dict(network.state_dict())
+    assert not torch.allclose(plain(x), expected)
+
+
+def test_a_stem_without_a_pooling_has_no_windows():
+    with pytest.raises(InputError, match="'conv3' has no pooling"):
+        create_model("resnet50", stem="conv3", stem_ceil_mode=True)

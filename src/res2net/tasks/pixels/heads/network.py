@@ -25,6 +25,8 @@ class Decoder(nn.Module):
 
     size_multiple: int = 1
     """The sides of an image have to be multiples of this."""
+    align_corners: bool = False
+    """Whether its outputs are resized to the image with the centres of their corner pixels aligned."""
     learns: Sequence[str | None] = ()
     """The target of each map: "mask", its "edge", or None for no loss; empty if all maps have the same target."""
 
@@ -65,7 +67,9 @@ class PixelNetwork(nn.Module):
         multiple = max(self.decoder.size_multiple, self.backbone.size_multiple)
         if multiple > 1:
             images = F.pad(images, (0, -width % multiple, 0, -height % multiple))
-        return [resized(one, images.shape[-2:])[..., :height, :width] for one in self.decoded(images)[:count]]
+        aligned = self.decoder.align_corners
+        outputs = [resized(one, images.shape[-2:], align_corners=aligned) for one in self.decoded(images)[:count]]
+        return [one[..., :height, :width] for one in outputs]
 
     def decoded(self, images: Tensor) -> list[Tensor]:
         """The maps of the decoder, for images whose sides are multiples of the required size."""

@@ -35,6 +35,7 @@ class PoolNet(Decoder):
         num_classes: number of values of a pixel.
         channels: channels on the middle stages, 256 in the paper; half on the finest, twice as many on the last two.
         edges: whether to learn edges, too.
+        aligned: resize the prediction to the image with aligned corners, as the published code does.
 
     Shape: maps `(N, channels, h, w)`, finest first, to logits in the size of the finest: the prediction
         `(N, num_classes, h, w)`, and with `edges` the fused edges and those of each level, coarsest first,
@@ -45,9 +46,16 @@ class PoolNet(Decoder):
     """
 
     def __init__(
-        self, stages: Sequence[Stage], num_classes: int = 1, channels: int = 256, *, edges: bool = False
+        self,
+        stages: Sequence[Stage],
+        num_classes: int = 1,
+        channels: int = 256,
+        *,
+        edges: bool = False,
+        aligned: bool = False,
     ) -> None:
         super().__init__()
+        self.align_corners = aligned
         widths = side_channels(stages, channels)
         self.convert = nn.ModuleList(
             conv_relu(stage.channels, width, 1) for stage, width in zip(stages, widths, strict=True)
@@ -85,6 +93,7 @@ class PoolNet(Decoder):
 
 
 DECODERS.add("poolnet_edges", partial(PoolNet, edges=True))
+DECODERS.add("poolnet_aligned", partial(PoolNet, aligned=True))
 
 
 class PyramidPooling(nn.Module):

@@ -19,7 +19,8 @@ class SaliencyOptions(PixelOptions):
     )
 
     decoder: str = "poolnet"
-    """poolnet, poolnet_edges (which also learns outlines), dss, or a decoder of the task segment."""
+    """poolnet, poolnet_aligned (resized as in its code), poolnet_edges (which also learns outlines), dss, or a
+    decoder of the task segment."""
     reduction: Literal["mean", "sum"] = "mean"
     """Reduction of the cross entropy over the pixels of an image: mean, or sum as in the papers."""
     iou_weight: float = 0.0
