@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,9 +51,9 @@ class Placed:
     """Other graphs of which no road is on the image."""
     length: float = 0.0
     """The length of all roads, pixels."""
-    inside: Counter[str] = field(default_factory=Counter)
+    inside: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """The length on the images, for each of `PLACEMENTS`."""
-    on_mask: Counter[str] = field(default_factory=Counter)
+    on_mask: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """The length on the masks, for each of `PLACEMENTS`, of those graphs that were compared with one."""
     compared: float = 0.0
     """The length of all roads of these graphs."""

@@ -468,3 +468,20 @@ def test_voc_with_classes_of_its_own(write_voc_segmentation):
     assert stems(
         open_pixels(root, "semantic", train_split="trainval", val_split="train", bad_annotations="skip")[0]
     ) == ["b"]
+
+
+def test_one_class_alone_is_nothing_to_learn(write_folders):
+    root = write_folders(values=np.where(np.eye(30, 40) > 0, 255, 1).astype(np.uint8))
+    (root / "classes.txt").write_text("sky\nroad\ntree\n")
+    with pytest.raises(
+        InputError, match=r"All labelled pixels of .* have the class 'road', so that there is nothing to learn"
+    ):
+        open_pixels(root, "semantic")
+    assert len(open_pixels(root, "semantic", evaluate=True)[1]) == 4
+
+
+def test_classes_that_do_not_occur_are_told(write_folders):
+    root = write_folders()
+    (root / "classes.txt").write_text("sky\nroad\ntree\ncar\nbus\n")
+    source = open_source(root, labels=("semantic",), reader=read_pixels)
+    assert source.notes == ["No pixel to train on has a class of car, bus."]

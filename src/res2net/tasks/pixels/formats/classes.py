@@ -147,7 +147,8 @@ def _from_colours(file: Path) -> Classes:
             rows = [(" ".join(words[3:]), words[:3]) for words in (re.split(r"[\s,]+", line) for line in lines)]
     if rows and not any(value.strip().isdecimal() for value in rows[0][1]):
         rows = rows[1:]  # the names of columns
-    names, colours = {}, {}
+    names: dict[int, str] = {}
+    colours: dict[int, int] = {}
     for number, (name, values) in enumerate(rows):
         usable = len(values) == 3 and all(value.strip().isdecimal() and int(value) < 256 for value in values)
         if not name or not usable:
@@ -257,9 +258,7 @@ def _of_numbers(root: str, numbers: set[int], *, zero_is_unlabelled: bool) -> Cl
     first, highest = int(zero_is_unlabelled), inside[-1] if inside else 0
     whole = range(first, highest + 1)
     if highest < MAX_CLASSES and (not inside or zero_is_unlabelled or 2 * len(inside) >= len(whole)):
-        missing = [str(number) for number in whole if number not in numbers]
-        note = f"No pixel in {root} has the label {', '.join(missing)}, up to {highest} all are classes."
-        return numbered({number: str(number) for number in whole}, range(first), note=note if missing else "")
+        return numbered({number: str(number) for number in whole}, range(first))
     white = numbers & {max(numbers), UNLABELLED} & {UNLABELLED, UNLABELLED_DEEP}
     values = sorted(numbers)
     steps = np.diff(values)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from res2net.errors import InputError
+from res2net.errors import InputError, listed
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import evenly_spaced
@@ -129,8 +129,10 @@ def read_pixels(path: Path, labels: tuple[str, ...], settings: DataSettings) -> 
         parts[name] = PixelImages(files, good), survey
     report.enforce(settings.bad_annotations)
     remark_on([images.files for images, _ in parts.values()], [survey for _, survey in parts.values()], report)
-    for images, survey in parts.values():
+    for name, (images, survey) in parts.items():
         _check_usable(images, survey)
+        if name == choice.train and images.label == "semantic" and survey.read == len(images):
+            _check_variety(images, survey, report)
 
     def halve(images: PixelImages) -> tuple[list[int], list[int]]:
         keys = [Path(image).relative_to(path).as_posix() for image in images.paths]
@@ -183,6 +185,21 @@ def _choose(path: Path, label: str) -> str:
         f"folders are such as {_FOLDERS[label]}), or make one out of a data set with masks of objects with "
         "`res2net data prepare`."
     )
+
+
+def _check_variety(images: PixelImages, survey: PixelSurvey, report: AnnotationReport) -> None:
+    """Raise `InputError` if all pixels to train on have one class; other classes that lack pixels are added."""
+    present = [name for name, count in zip(images.class_names, survey.classes, strict=True) if count]
+    missing = [name for name, count in zip(images.class_names, survey.classes, strict=True) if not count]
+    if len(present) == 1:
+        raise InputError(
+            f"All labelled pixels of {images.files.name} have the class {present[0]!r}, so that there is nothing to "
+            "learn: give maps with two classes or more."
+        )
+    if missing:
+        report.remark(
+            f"No pixel to train on has {'the class' if len(missing) == 1 else 'a class of'} {listed(missing)}."
+        )
 
 
 def _check_usable(images: PixelImages, survey: PixelSurvey) -> None:
