@@ -61,6 +61,8 @@ def test_two_classes_of_one_name_keep_their_categories():
     found = Objects(torch.tensor([[0.0, 0, 1, 1]] * 3), torch.tensor([1, 0, 2]), ["part", "part", "b"], torch.ones(3))
     entries = listed_results([(1, found)], ["part", "part", "b"], [7, 3, 5])
     assert [entry["category_id"] for entry in entries] == [3, 7, 5]
+    assert [one["label"] for one in found.to_dict()["objects"]] == ["part (1)", "part (0)", "b"]
+    assert [row[0] for row in found.rows()] == ["part (1)", "part (0)", "b"]
 
 
 def test_indices_become_categories(tmp_path):

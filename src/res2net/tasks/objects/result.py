@@ -17,6 +17,7 @@ from torchvision.ops import box_convert
 
 from res2net.images.keypoints import Keypoints
 from res2net.images.run_lengths import decoded_masks, run_lengths
+from res2net.images.text import distinct_names
 from res2net.report import Column
 from res2net.report.objects import draw_objects
 from res2net.report.tables import Cell
@@ -110,13 +111,19 @@ class Objects(Result):
         lowest = math.floor(20 * float(self.scores.min())) / 20
         return f"{self.below}: --score-threshold {lowest:g} shows them"
 
+    @property
+    def distinct(self) -> Sequence[str]:
+        """The names of all classes, those that several share with the index of the class."""
+        return distinct_names(self.names)
+
     def to_dict(self) -> dict[str, Any]:
         """`objects`: a list of `label`, `score`, `box`, `mask` and `keypoints`, what there is of these, in COCO's form.
 
         A box is left, top, width and height; keypoints are x, y and score of each, one after the other.
         """
+        distinct = self.distinct
         columns = {
-            "label": [self.names[label] for label in self.labels.tolist()],
+            "label": [distinct[label] for label in self.labels.tolist()],
             "score": self.scores,
             "box": box_convert(self.boxes.double(), "xyxy", "xywh"),
             "mask": self.run_lengths,
@@ -131,7 +138,8 @@ class Objects(Result):
         """A row for each object that is drawn."""
         shown = self.shown()
         scores = [None] * len(shown.boxes) if shown.scores is None else (100 * shown.scores).tolist()
-        labels = [self.names[label] for label in shown.labels.tolist()]
+        distinct = self.distinct
+        labels = [distinct[label] for label in shown.labels.tolist()]
         return [(*row, *box) for *row, box in zip(labels, scores, shown.boxes.tolist(), strict=True)]
 
     def draw(self, image: Any = None) -> Image.Image:
@@ -150,7 +158,7 @@ class Objects(Result):
             masks=shown.masks,
             keypoints=points if len(shown.boxes) else None,
             skeleton=self.skeleton,
-            names=self.names,
+            names=self.distinct,
             note=self.below,
         )
 
@@ -178,7 +186,7 @@ class Objects(Result):
         for number, (label, box) in enumerate(zip(shown.labels.tolist(), shown.boxes.tolist(), strict=True), start=1):
             left, top = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
             right, bottom = min(canvas.width, math.ceil(box[2])), min(canvas.height, math.ceil(box[3]))
-            name = re.sub(r"[^\w.-]+", "_", self.names[label])
+            name = re.sub(r"[^\w.-]+", "_", self.distinct[label])
             if right > left and bottom > top:
                 part = canvas.crop((left, top, right, bottom))
                 paths.append(write_png(stem.with_name(f"{stem.name}-{number:03d}-{name}.png"), part))

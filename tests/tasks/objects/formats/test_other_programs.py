@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from res2net.errors import InputError
 from res2net.images.faults import AnnotationReport
 from res2net.tasks.objects.formats import OBJECT_FORMATS, ObjectImages, find_formats, open_objects
+from res2net.tasks.objects.result import Objects
 
 WIDTH, HEIGHT = 40, 30
 
@@ -144,6 +146,19 @@ def test_the_yolo_of_cvat(tmp_path):
     assert splits["train"].class_names == ["cat", "dog"]
     assert splits["valid"].boxes.tolist() == [[10, 7.5, 30, 22.5]] * 2
     assert (report.total, report.remarks) == (0, [])
+
+
+def test_the_yolo_that_predictions_are_saved_as(tmp_path):
+    image(tmp_path / "a.png")
+    image(tmp_path / "b.png")
+    boxes, labels = torch.tensor([[4.0, 6, 24, 18], [0, 0, 10, 10]]), torch.tensor([1, 0])
+    found = Objects(boxes, labels, ("cat", "dog"), torch.tensor([0.9, 0.75]))
+    found.attach_input(lambda: Image.open(tmp_path / "a.png"))
+    found.save_as("yolo", tmp_path / "a")
+    splits, report = read(tmp_path)
+    np.testing.assert_allclose(splits[""].boxes, boxes, atol=1e-4)
+    assert (splits[""].labels.tolist(), splits[""].class_names, report.total) == ([1, 0], ["cat", "dog"], 0)
+    assert [word in " ".join(report.remarks) for word in ("scores", "1 of 2 images have no label file")] == [True, True]
 
 
 def test_yolo_labels_beside_images(tmp_path):

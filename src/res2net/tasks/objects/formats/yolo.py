@@ -108,6 +108,9 @@ def _lines(file: Path, report: AnnotationReport) -> list[Line]:
             numbers = [float(word) for word in line.split()]
         except ValueError:
             numbers = []
+        if len(numbers) == 6 and 0 <= numbers[5] <= 1:
+            report.remark("The sixth numbers in label files are scores of a detector, and are not used.")
+            numbers = numbers[:5]
         whole = bool(numbers) and numbers[0].is_integer() and 0 <= numbers[0] < 2**31
         if not whole or not (len(numbers) == 5 or (len(numbers) >= 7 and len(numbers) % 2)):
             report.add(
