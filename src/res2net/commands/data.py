@@ -31,7 +31,8 @@ class Arguments:
     action: tyro.conf.Positional[str]
     """check, or a conversion such as prepare."""
     source: tyro.conf.Positional[str]
-    """A folder or file: COCO, PASCAL VOC, YOLO, Penn-Fudan, label maps, folders of classes, or CIFAR."""
+    """A folder or file: COCO, PASCAL VOC, YOLO, Penn-Fudan, label maps, volumes, graphs of roads, pairs of images,
+    folders of classes, or CIFAR."""
     out: Annotated[str | None, "FILE"] = None
     """A page (.html) or an image (.png) to write, which shows some images with their labels."""
     count: int = 12
