@@ -32,6 +32,8 @@ COMMANDS = {
         "res2net.commands.solve_width:run", "find the base width that costs as much as another model"
     ),
     "train": Command("res2net.commands.train:run", "train a network"),
+    "runs": Command("res2net.commands.runs:run", "list and compare runs"),
+    "report": Command("res2net.commands.runs:report", "write the report of an interrupted run"),
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),
     "predict": Command("res2net.commands.predict:run", "predict images or folders of images"),
     "compare": Command("res2net.commands.compare:run", "draw the results of several models side by side"),

@@ -96,7 +96,7 @@ class FiniteWatch(L.Callback):
         """Look at the last steps if it is time to."""
         if len(self._steps) >= DELAY or pl_module.device.type == "cpu":
             self.look()
-            self._steps.clear()
+            del self._steps[:-1]  # the last one is named if the weights turn out to be broken
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Look at the last steps and at the weights, so that nothing else is ever saved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler, OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torchmetrics import Metric, MetricCollection
 
 from res2net.engine.config import OptimConfig
@@ -51,6 +53,8 @@ class TaskModule(L.LightningModule):
         self.metric = task.metric() if metric is None else metric
         self.skipped: dict[str, str] = {}
         """Path and reason of each image that could not be read."""
+        self.plans: list[Any] = []
+        """What `plan_of` returned for each optimizer, before a state was restored."""
         self.evaluate_first = False
         """Whether training begins with the evaluation of the epoch before."""
         self.updates_before: int | None = None
@@ -73,6 +77,7 @@ class TaskModule(L.LightningModule):
         for turn in self._turns:
             optimizer = make_optimizer(turn.learner, self.optim)
             schedule = make_schedule(optimizer, self.optim, steps)
+            self.plans.append(plan_of(optimizer, schedule))
             configured.append({"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}})
         return configured
 
@@ -176,6 +181,27 @@ class TaskModule(L.LightningModule):
         if not self._records:
             raise InputError(f"No image to validate on could be read: fix {skipped[0]} and the others.")
         return evaluation_of(self.task, self._records, self.metric, skipped, seconds)
+
+
+def plan_of(optimizer: Optimizer, schedule: LRScheduler) -> Any:
+    """The settings of an optimizer and of its schedule, without what changes from step to step."""
+    changing = {"params", "lr"} | ({"betas", "momentum"} if isinstance(schedule, OneCycleLR) else set())
+    groups = [
+        {name: value for name, value in group.items() if name not in changing} for group in optimizer.param_groups
+    ]
+    return copy.deepcopy((groups, _constants(schedule.state_dict())))
+
+
+def _constants(value: Any) -> Any:
+    """The values of a schedule's state that do not count steps."""
+    if isinstance(value, dict):
+        counting = ("last_epoch", "_last_lr")
+        return {
+            name: _constants(one)
+            for name, one in value.items()
+            if name not in counting and not (name.startswith("_") and name not in ("_schedulers", "_milestones"))
+        }
+    return [_constants(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def evaluation_of(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from res2net.console import Console
-from res2net.engine.config import TrainConfig, to_yaml
+from res2net.engine.config import TrainConfig, read_config, to_yaml
+from res2net.engine.evaluate import evaluate, workers_for
 from res2net.engine.folder import RunFolder
 from res2net.engine.module import describe_skipped
-from res2net.engine.train import Trained, open_data, train, with_model
+from res2net.engine.restore import restore_task, with_classes_of
+from res2net.engine.train import Trained, open_data, open_data_again, train, with_model
+from res2net.errors import InputError
+from res2net.images.loader import eval_loader
 from res2net.images.sources import DataSource
 from res2net.measure import count, format_count
 from res2net.report import Column, Panel, Report, Table, curve_panels
@@ -30,6 +36,40 @@ def train_with_report(
     config = with_model(config)
     trained = train(config, resume=resume, accept_changed_data=accept_changed_data, console=console)
     write_run_report(trained, open_data(config), config)
+    return trained
+
+
+def report_of_run(folder: RunFolder, source: str | None = None, console: Console | None = None) -> Trained:
+    """Evaluate the best weights of a run, which need not be finished, and write its report.
+
+    Args:
+        folder: the folder of the run.
+        source: where its data are now; by default where they were.
+        console: where progress is shown; None shows nothing.
+
+    Raises:
+        InputError: the run has no weights yet, or its data or files cannot be read.
+    """
+    config = read_config(folder.config)
+    config = config if source is None else replace(config, source=source)
+    rows = folder.read_metrics()
+    if not rows or not folder.weights.is_file():
+        raise InputError(f"The run in {folder.path} has no weights yet: let it train until its first evaluation.")
+    data = open_data_again(config, folder)
+    task, _ = restore_task(folder.weights)
+    data = with_classes_of(task, data)
+    loader = eval_loader(task.datasets(data)[1], config.data.batch_size, workers=workers_for(data))
+    with closing(loader):
+        evaluation = evaluate(
+            task,
+            loader,
+            precision=config.precision,
+            accelerator=config.accelerator,
+            channels_last=config.channels_last,
+            console=console,
+        )
+    trained = Trained(folder, rows, evaluation, task)
+    write_run_report(trained, data, config)
     return trained
 
 
@@ -72,15 +112,15 @@ def metrics_table(title: str, evaluation: Evaluation) -> Table:
 
 def _curves(rows: Sequence[dict[str, float]], units: Mapping[str, str]) -> Figure:
     def column(name: str) -> tuple[list[float], list[float]]:
-        return [row["epoch"] for row in rows], [row[name] for row in rows]
+        having = [row for row in rows if name in row]
+        return [row["epoch"] for row in having], [row[name] for row in having]
 
     scores: dict[str, dict[str, Any]] = {}
-    for name in (name.removeprefix("val_") for name in rows[0] if name.startswith("val_") and name != "val_loss"):
+    names = dict.fromkeys(name for row in rows for name in row)
+    for name in (name.removeprefix("val_") for name in names if name.startswith("val_") and name != "val_loss"):
         scores.setdefault(units.get(name, "%"), {})[name] = column(f"val_{name}")
     losses = {
-        label: column(name)
-        for label, name in (("training", "train_loss"), ("validation", "val_loss"))
-        if name in rows[0]
+        label: column(name) for label, name in (("training", "train_loss"), ("validation", "val_loss")) if name in names
     }
     return curve_panels(
         [

@@ -26,7 +26,7 @@ from res2net.engine.identity import (
     write_config,
     write_samples,
 )
-from res2net.engine.module import TaskModule
+from res2net.engine.module import TaskModule, plan_of
 from res2net.engine.state import AtomicCheckpointIO, Place, RunRecord, part, read_state
 from res2net.errors import InputError
 from res2net.images.sources import DataSource
@@ -46,6 +46,8 @@ class Start:
     """Whether the schedule is another than that of the state."""
     notes: Sequence[str] = ()
     """What to print."""
+    state: dict[str, Any] | None = None
+    """The state to go on from; None for a new run."""
 
 
 def begin(folder: RunFolder, config: TrainConfig[Any], task: Task, source: DataSource) -> Start:
@@ -135,7 +137,7 @@ def go_on(
         write_samples(folder, keys, now)
         write_config(folder, config)
     new_schedule = epochs != planned or "train" in changes.splits
-    return Start(now, keys, place, new_schedule, notes)
+    return Start(now, keys, place, new_schedule, notes, state)
 
 
 def _restart_epoch(state: dict[str, Any]) -> None:
@@ -151,14 +153,18 @@ def _restart_epoch(state: dict[str, Any]) -> None:
 
 def fit_from(
     path: Path,
-    record: RunRecord,
+    state: dict[str, Any],
     trainer: L.Trainer,
     module: TaskModule,
     loader: DataLoader[Any],
     val_loader: DataLoader[Any],
 ) -> None:
-    """Train on from a state; raises `InputError` if the state does not fit the network or contradicts itself."""
-    check = _CheckRestored(path)
+    """Train on from the state in a file; raises `InputError` if it does not fit the network or contradicts itself."""
+    found, expected = state["state_dict"], module.state_dict()
+    for name in dict.fromkeys((*expected, *found)):
+        if _kind(found.get(name)) != _kind(expected.get(name)):
+            raise _misfit(path, f"{name} is not as in the network")
+    check = _CheckRestored(path, state)
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks.insert(0, check)
     try:
@@ -174,14 +180,14 @@ def fit_from(
 class _CheckRestored(L.Callback):
     """Compares the parts of a restored state with each other before the first step."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, state: dict[str, Any]) -> None:
+        self.path, self.state = path, state
         self.passed = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Check counts, rates and shapes."""
         assert isinstance(pl_module, TaskModule)
-        state = read_state(self.path)
+        state = self.state
         place: Place = part(state, "place")
         counters = part(state, "res2net")
         progress = trainer.fit_loop.epoch_loop.batch_progress.current
@@ -190,25 +196,41 @@ class _CheckRestored(L.Callback):
         rows = place.epoch - (1 if counters.pending else 0)
         faults = {
             "the epochs of its table": [row.get("epoch") for row in counters.rows] != list(range(1, rows + 1)),
-            "its epoch": trainer.current_epoch != place.epoch,
+            # A state at the end of an epoch counts that epoch as the present one.
+            "its epoch": trainer.current_epoch != place.epoch
+            or state["epoch"] not in (place.epoch, place.epoch - (place.batch == 0)),
             "its batch": place.batch > 0 and progress.ready != place.batch,
             "its number of updates": state["global_step"] != trainer.global_step,
         }
-        for optimizer, config in zip(trainer.optimizers, trainer.lr_scheduler_configs, strict=True):
+        configs = trainer.lr_scheduler_configs
+        for optimizer, config, plan in zip(trainer.optimizers, configs, pl_module.plans, strict=True):
             rates = [group["lr"] for group in optimizer.param_groups]
             faults["its learning rates"] = rates != list(config.scheduler.get_last_lr())
-            faults["its schedule"] = pl_module.updates_before is None and config.scheduler.last_epoch != updates
-            faults["the state of its optimizer"] = not all(map(_fits, *zip(*optimizer.state.items(), strict=True)))
+            faults["its schedule"] = pl_module.updates_before is None and (
+                config.scheduler.last_epoch != updates or plan_of(optimizer, config.scheduler) != plan
+            )
+            faults["the state of its optimizer"] = not all(
+                _fits(parameter, kept) for parameter, kept in optimizer.state.items()
+            )
         wrong = next((what for what, is_wrong in faults.items() if is_wrong), None)
         if wrong is not None:
             raise _misfit(self.path, f"{wrong} and the rest disagree")
         self.passed = True
 
 
+def _kind(value: Any) -> Any:
+    """Shape and type of a tensor."""
+    return (value.shape, value.dtype) if isinstance(value, Tensor) else None
+
+
 def _fits(parameter: Tensor, state: dict[str, Any]) -> bool:
-    """Whether what an optimizer keeps for a parameter has its shape, or is a number."""
-    tensors = [value for value in state.values() if isinstance(value, Tensor)]
-    return all(one.shape == parameter.shape or one.numel() == 1 for one in tensors)
+    """Whether what an optimizer keeps for a parameter has its shape, or is a number or nothing."""
+    return all(
+        value.shape == parameter.shape or value.numel() == 1
+        if isinstance(value, Tensor)
+        else isinstance(value, int | float | None)
+        for value in state.values()
+    )
 
 
 def _misfit(path: Path, reason: str) -> InputError:

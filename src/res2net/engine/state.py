@@ -6,7 +6,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ class RandomStates:
 PARTS = {"run": RunRecord, "place": Place, "res2net": Counters, "random": RandomStates}
 """The parts of the state that are not Lightning's, and what they hold."""
 OF_LIGHTNING = {
+    "pytorch-lightning_version": str,
     "epoch": int,
     "global_step": int,
     "state_dict": dict,
@@ -126,7 +127,7 @@ def read_state(path: Path | str) -> dict[str, Any]:
     """Read the state of a run.
 
     Raises:
-        InputError: the file is damaged, is no state of this version, or lacks a part or has one of another type.
+        InputError: the file is damaged, is of another version, or lacks a part or has one of another type.
     """
     path = Path(path)
     advice = "start from best.safetensors instead"
@@ -148,25 +149,41 @@ def read_state(path: Path | str) -> dict[str, Any]:
     version = state["run"].get("version") if isinstance(state.get("run"), dict) else None
     if version != VERSION:
         raise InputError(f"{path} is of version {version} of the state, and this program reads {VERSION}: {advice}.")
-    _check_parts(path, state)
+    if fault := _fault(state):
+        raise InputError(f"{path} is not the state of a run ({fault}): {advice}.")
     return state
 
 
-def _check_parts(path: Path, state: dict[str, Any]) -> None:
-    """Raise `InputError` unless each part is there, of its type and in range."""
+def _fault(state: dict[str, Any]) -> str:
+    """The first part of a state that is missing, of another type or out of range; an empty string if there is none."""
     for name, kind in OF_LIGHTNING.items():
-        value = state.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise InputError(f"{name} is missing or of another type in {path}: start from best.safetensors instead.")
-    for name, part in PARTS.items():
-        from_dict(part, state.get(name), f"The part {name} of {path}")
-    place, counters, random = (state[name] for name in ("place", "res2net", "random"))
-    for name, value in (*place.items(), ("images", counters["images"]), ("batches", counters["batches"])):
-        check_range(f"{name} in {path}", value, 0)
-    check_range(f"seconds in {path}", counters["seconds"], 0)
+        if not isinstance(state.get(name), kind):
+            return f"{name} is missing or of another type"
+    try:
+        for name, kind in PARTS.items():
+            names = {entry.name for entry in fields(kind)}
+            if not isinstance(state.get(name), dict) or state[name].keys() != names:
+                return f"the part {name} lacks something or has too much"
+            from_dict(kind, state[name], f"The part {name}")
+        model = state["run"]["model"]
+        if not isinstance(model.get("model"), str) or not isinstance(model.get("options"), dict):
+            return "the part run names no backbone"
+        place, counters, random = (state[name] for name in ("place", "res2net", "random"))
+        counts = {name: counters[name] for name in ("images", "batches", "seconds", "lr")}
+        for name, value in (place | counts).items():
+            check_range(name, value, 0)
+    except InputError as error:
+        return str(error).rstrip(".")
+    try:
+        torch.Generator().set_state(random["cpu"])
+    except (RuntimeError, TypeError):
+        return "the random state is not one"
+    if not counters["loss"].isfinite().all():
+        return "the loss is no number"
     same = [(counters["loss"], Counters().loss), (random["cpu"], torch.get_rng_state())]
     if any(found.shape != expected.shape or found.dtype != expected.dtype for found, expected in same):
-        raise InputError(f"The counters or random states in {path} are not those of a run: start a new one.")
+        return "counters or random states have another shape or type"
+    return ""
 
 
 def part(state: dict[str, Any], name: str) -> Any:

@@ -96,7 +96,7 @@ def train(
             task = make_task(config, source, record)
             start = go_on(folder, config, task, source, state, accept_changed_data=accept_changed_data)
         with one_sentence(config, folder):
-            return _train(config, folder, task, source, start, console, callbacks, is_new=resume is None)
+            return _train(config, folder, task, source, start, console, callbacks)
 
 
 def _train(
@@ -107,8 +107,6 @@ def _train(
     start: Start,
     console: Console,
     callbacks: Sequence[L.Callback],
-    *,
-    is_new: bool,
 ) -> Trained:
     """Train in a locked folder whose files belong to the configuration."""
     train_set, val_set = task.datasets(source)
@@ -141,7 +139,8 @@ def _train(
         task.model.compile()
     recorder = RunRecorder(folder, config, start.record, console)
     # Where a task makes its own samples, such as one for each box, their indices are not those of the images.
-    names = [key.name for key in start.keys["train"]] if len(train_set) == len(source.train) else []
+    names = [key.name if key.sizes else f"sample {index}" for index, key in enumerate(start.keys["train"])]
+    names = names if len(train_set) == len(source.train) else []
     all_callbacks: list[L.Callback] = [recorder, RunProgress(console), RandomState()]
     if config.optim.ema:
         all_callbacks.append(WarmingAverage(config.optim.ema))
@@ -165,10 +164,10 @@ def _train(
     )
     with closing(val_loader):
         with quiet_lightning(), closing(loader):
-            if is_new:
+            if start.state is None:
                 trainer.fit(module, loader, val_loader)
             else:
-                fit_from(folder.state, start.record, trainer, module, loader, val_loader)
+                fit_from(folder.state, start.state, trainer, module, loader, val_loader)
         if trainer.should_stop:
             console.out(
                 f"Stopped early: {task.scoring.monitor} was not better in {config.patience} evaluations in a row.",

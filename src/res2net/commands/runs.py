@@ -1,0 +1,135 @@
+"""`res2net runs` and `res2net report`: list and compare runs, and write the report of one that was interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from res2net.commands.parser import parse
+from res2net.console import Console
+from res2net.engine.config import read_config
+from res2net.engine.folder import RunFolder
+from res2net.errors import InputError
+
+ABOUT = """List the runs in a folder, at any depth: model, data, epochs, best score, and whether each is finished,
+running or stopped."""
+ABOUT_REPORT = """Write report.html of a run that was interrupted: its curves until then, and an evaluation of its best
+weights."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The folder of the runs."""
+
+    folder: tyro.conf.Positional[str] = "runs"
+    """A folder of runs."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+@dataclass(frozen=True)
+class ReportArguments:
+    """The run."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """The folder of the run."""
+    source: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="SOURCE")] = None
+    """Where its data are now; by default where they were."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of a run without loading its weights."""
+
+    path: str
+    task: str
+    model: str
+    data: str
+    epochs: int
+    """Epochs that are trained."""
+    planned: int
+    score: str
+    """The name of the score that decides which epoch is the best."""
+    best: float | None
+    """The best score so far; None before the first evaluation."""
+    state: str
+    """"running", "finished", "stopped", or "not begun" before the first checkpoint."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Print the table of runs, or a list of them as JSON."""
+    chosen = parse(Arguments, "runs", arguments, ABOUT)
+    if not Path(chosen.folder).is_dir():
+        raise InputError(f"There is no folder {chosen.folder}: give one that holds runs.")
+    notes: list[str] = []
+    runs = list(_runs(Path(chosen.folder), notes))
+    if chosen.json:
+        print(json.dumps([asdict(one) for one in runs], indent=2))
+        return
+    if not runs and not notes:
+        raise InputError(f"The folder {chosen.folder} has no runs: give one that holds folders of `res2net train`.")
+
+    from res2net.report import Column, Table
+
+    columns = ("run", "task", "model", "data", "epochs", "score", "best", "state")
+    rows = [
+        (one.path, one.task, one.model, one.data, f"{one.epochs}/{one.planned}", one.score, one.best, one.state)
+        for one in runs
+    ]
+    console = Console()
+    console.print(Table("", tuple(map(Column, columns)), rows).to_rich())
+    for note in notes:
+        console.out(note)
+
+
+def _runs(folder: Path, notes: list[str]) -> Iterator[Run]:
+    """Read the runs below a folder; what cannot be read is added to `notes`."""
+    from res2net.task.base import TASKS
+
+    for path in sorted(folder.rglob("config.yaml")):
+        found = RunFolder(path.parent)
+        try:
+            config, rows = read_config(path), found.read_metrics()
+        except InputError as error:
+            notes.append(str(error))
+            continue
+        score = TASKS[config.task_name].scoring.monitor
+        scores = [row[f"val_{score}"] for row in rows if f"val_{score}" in row]
+        planned = config.optim.epochs
+        state = "stopped" if found.state.is_file() else "not begun"
+        if found.is_locked():
+            state = "running"
+        elif rows and (len(rows) >= planned or _is_newer(found.report, found.state)):
+            state = "finished"  # the report is written at the end, also where a run ends early
+        yield Run(
+            str(found.path),
+            config.task_name,
+            config.model.model,
+            config.source,
+            len(rows),
+            planned,
+            score,
+            max((one for one in scores if one == one), default=None),
+            state,
+        )
+
+
+def _is_newer(file: Path, other: Path) -> bool:
+    return file.is_file() and (not other.is_file() or file.stat().st_mtime >= other.stat().st_mtime)
+
+
+def report(arguments: Sequence[str]) -> None:
+    """Write the report of a run."""
+    chosen = parse(ReportArguments, "report", arguments, ABOUT_REPORT)
+    folder = RunFolder.of_run(chosen.run)
+
+    from res2net.engine.report import report_of_run
+
+    console = Console()
+    report_of_run(folder, chosen.source, console)
+    console.out(f"Report: {folder.report}")
