@@ -206,7 +206,7 @@ def test_a_state_with_a_checksum_is_still_a_file_of_torch(stopped):
 
 def test_a_run_does_not_need_the_weights_it_began_with(copied):
     state = read_state("run/last.ckpt")
-    edit_config("weights: null", "weights: gone.pth")
+    edit_config("\n  weights: null", "\n  weights: gone.pth")
     state["run"]["config"]["model"]["weights"] = "gone.pth"
     AtomicCheckpointIO().save_checkpoint(state, "run/last.ckpt")
     resumed = res2net.train(resume="run", console=Console(quiet=True))
@@ -266,12 +266,12 @@ def test_the_lock_ends_with_its_process_although_a_worker_lives_on(tmp_path):
 
 def test_folders_of_runs_are_never_shared(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = default_config("classify", "data")
+    config = override(default_config("classify", "data"), {"model": "resnet50"})
     one, other = RunFolder.create(config), RunFolder.create(config)
     one.release()
     other.release()
-    assert one.path.name == "res2net50_26w_4s-data-1"
-    assert other.path.name == "res2net50_26w_4s-data-2"
+    assert one.path.name == "resnet50-data-1"
+    assert other.path.name == "resnet50-data-2"
     named = override(config, {"out": "named"})
     first = RunFolder.create(named)
     with pytest.raises(InputError, match="is training the run in named"):

@@ -13,7 +13,6 @@ import tyro
 from res2net.commands.parser import parse
 from res2net.console import Console
 from res2net.engine.config import read_config
-from res2net.engine.folder import RunFolder
 from res2net.errors import InputError
 
 ABOUT = """List the runs in a folder, at any depth: model, data, epochs, best score, and whether each is finished,
@@ -89,6 +88,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def _runs(folder: Path, notes: list[str]) -> Iterator[Run]:
     """Read the runs below a folder; what cannot be read is added to `notes`."""
+    from res2net.engine.folder import RunFolder
     from res2net.task.base import TASKS
 
     for path in sorted(folder.rglob("config.yaml")):
@@ -126,10 +126,10 @@ def _is_newer(file: Path, other: Path) -> bool:
 def report(arguments: Sequence[str]) -> None:
     """Write the report of a run."""
     chosen = parse(ReportArguments, "report", arguments, ABOUT_REPORT)
-    folder = RunFolder.of_run(chosen.run)
 
+    from res2net.engine.folder import RunFolder
     from res2net.engine.report import report_of_run
 
-    console = Console()
+    folder, console = RunFolder.of_run(chosen.run), Console()
     report_of_run(folder, chosen.source, console)
     console.out(f"Report: {folder.report}")
