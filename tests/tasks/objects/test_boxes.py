@@ -72,6 +72,20 @@ def test_bad_files_are_told_in_a_sentence(read, content, message):
         read(content)
 
 
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / "set" / folder / "1.jpg" for folder in "ab"]
+    names = ["b\\1.jpg", "a/1.jpg", "c/2.jpg"]
+    images = [{"id": number, "file_name": name} for number, name in enumerate(names)]
+    entries = [entry(number, bbox=(number, 0, 5, 5)) for number in range(3)]
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps({"images": images, "annotations": entries}))
+    found = read_boxes(file, [0, 1], [1, 18], paths=paths)
+    assert [[one.box[0] for one in boxes] for boxes in found] == [[1], [0]]
+    file.write_text(json.dumps({"images": [{"id": 0, "file_name": "1.jpg"}], "annotations": entries[:1]}))
+    with pytest.raises(InputError, match=r"have the name 1.jpg several times"):
+        read_boxes(file, [0, 1], [1, 18], paths=paths)
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"Cannot read the boxes .*nothing.json \(no such file or directory\)"):
         read_boxes(tmp_path / "nothing.json", IDS, [1], paths=PATHS)

@@ -36,6 +36,11 @@ FAULTS = [
     (change(0, segmentation=[[1, 2, 3, 4, 5, "6"]]), "bad mask", "a polygon of what is no number"),
     (change(0, segmentation=[[1, 2, 3, 4, 5, 1e9]]), "bad mask", "a polygon far outside"),
     (change(2, segmentation={"size": [30, 40], "counts": [0, 100, 1101]}), "bad mask", "annotation 3 has run lengths"),
+    (
+        change(0, segmentation=[[0.1, 0.2, 0.4, 0.2, 0.4, 0.6]]),
+        "bad mask",
+        "annotation 1 has its polygons in the first",
+    ),
     (change(2, segmentation={"size": [30, 40], "counts": "o0"}), "bad mask", "annotation 3 has run lengths"),
     (change(2, segmentation={"size": [30, 40], "counts": "P01\\U1"}), "bad mask", "annotation 3 has run lengths"),
     (change(2, segmentation={"size": [31, 40], "counts": [0, 1240]}), "bad mask", "annotation 3 has run lengths"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,13 +159,33 @@ def _content(file: str | Path) -> Any:
 
 
 def _by_name(images: Sequence[Any], paths: Sequence[Path], file: str | Path) -> dict[int, int]:
-    """The index in `paths` of each image with one of their names, by its id in the file."""
-    indices = {path.name: index for index, path in enumerate(paths)}
+    """The index in `paths` of each image with one of their names, by its id in the file.
+
+    Of images with one name, those belong together whose paths have most folders in common, counted from the end.
+    """
+    indices: dict[str, list[int]] = {}
+    for index, path in enumerate(paths):
+        indices.setdefault(path.name, []).append(index)
+    found: dict[int, list[tuple[int, int]]] = {}
     for image in images:
         if not isinstance(image, dict) or not isinstance(image.get("id"), int):
             raise InputError(f"An image of {file} has no id that is a whole number: fix it.")
-    names = {image["id"]: Path(str(image.get("file_name"))).name for image in images}
-    return {number: indices[name] for number, name in names.items() if name in indices}
+        parts = re.split(r"[\\/]+", str(image.get("file_name")))
+        for index in indices.get(parts[-1], ()):
+            pairs = zip(reversed(parts), reversed(paths[index].parts), strict=False)
+            common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+            found.setdefault(index, []).append((common, image["id"]))
+    number_of: dict[int, int] = {}
+    for index, candidates in found.items():
+        most = max(candidates)[0]
+        best = [number for common, number in candidates if common == most]
+        if len(best) > 1 or best[0] in number_of:
+            raise InputError(
+                f"The images of {file} and those given have the name {paths[index].name} several times, and their "
+                "folders do not tell which belong together: give images with names of their own."
+            )
+        number_of[best[0]] = index
+    return number_of
 
 
 def _box(entry: Any, where: str, label_of: Mapping[int, int], *, scored: bool) -> ObjectBox | None:

@@ -195,6 +195,7 @@ def polygon_fault(rings: object, size: tuple[int, int]) -> str:
     """A description of what is wrong with the polygons of an object in an image of `size` (H, W); empty if valid."""
     if not isinstance(rings, list) or not rings:
         return "has no polygons"
+    reach = 0.0
     for ring in rings:
         if not isinstance(ring, list) or len(ring) < 6 or len(ring) % 2:
             return "has a polygon of less than three points"
@@ -205,4 +206,5 @@ def polygon_fault(rings: object, size: tuple[int, int]) -> str:
         # A generous bound, since the time to rasterise a polygon grows with the length of its lines.
         if not (farthest[0] <= 2 * size[1] and farthest[1] <= 2 * size[0]):
             return "has a polygon far outside of its image"
-    return ""
+        reach = max(reach, *farthest)
+    return "has its polygons in the first pixel, so that they seem to be shares of the image" if reach <= 1 else ""
