@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from res2net.engine import options as verb_options
 from res2net.errors import InputError
 from res2net.options import check_literals, check_ranges
+
+if TYPE_CHECKING:
+    from res2net.task.base import Task
+    from res2net.task.result import Prediction
 
 
 @dataclass(frozen=True)
@@ -60,3 +67,19 @@ class PixelOptions:
             raise InputError(f"The scales {self.scale} do not fit: give a least and a greatest factor, up to 100.")
         if not self.scales or not all(0.05 <= scale <= 10 for scale in self.scales):
             raise InputError(f"The scales {self.scales} of evaluation do not fit: give numbers from 0.05 to 10.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskPredictOptions(verb_options.PredictOptions):
+    """Options of `res2net predict` of tasks that find one mask in an image."""
+
+    mask_threshold: float | None = None
+    """Probability from which a pixel belongs to the mask; by default as in the training (0.5)."""
+
+    def predict(self, task: Task, inputs: Sequence[Any], **settings: Any) -> Iterator[Prediction]:
+        """Run a task over inputs with this threshold."""
+        from res2net.engine.restore import adjust
+
+        task = copy.copy(task)  # the next prediction may have another threshold
+        adjust(task, {} if self.mask_threshold is None else {"mask_threshold": self.mask_threshold})
+        return super().predict(task, inputs, **settings)

@@ -148,9 +148,16 @@ def test_json_and_the_table_have_what_is_salient():
     assert salient["share"] == pytest.approx(0.2)
     assert salient["box"] == [3, 2, 13, 6]
     np.testing.assert_array_equal(coco_mask.decode(salient["segmentation"]), levels >= 128)
-    assert result.rows() == [(pytest.approx(20), "3 2 13 6")]
+    assert [column.heading for column in result.columns] == ["salient", "x1", "y1", "x2", "y2"]
+    assert result.rows() == [(pytest.approx(20), 3, 2, 13, 6)]
     nothing = Matte(np.zeros((10, 20), np.uint8))
-    assert (nothing.to_dict()["salient"]["box"], nothing.rows()) == (None, [(0, "none")])
+    assert (nothing.to_dict()["salient"]["box"], nothing.rows()) == (None, [(0, *[None] * 4)])
+
+
+@pytest.mark.parametrize(("threshold", "least"), [(0.5, 128), (0.3, 77), (1.0, 255), (0.001, 1), (77 / 255, 77)])
+def test_the_threshold_of_the_mask(threshold, least):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert levels[Matte(levels, threshold).mask].min() == least
 
 
 def test_the_panel_of_a_ground_truth_is_its_mask(make, scenes):

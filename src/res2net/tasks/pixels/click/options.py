@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from res2net.engine import options as verb_options
 from res2net.errors import InputError
 from res2net.options import check_ranges
-from res2net.tasks.pixels.options import PixelOptions
+from res2net.tasks.pixels.options import MaskPredictOptions, PixelOptions
 
 if TYPE_CHECKING:
     from res2net.task.base import Task
@@ -23,7 +23,7 @@ class ClickOptions(PixelOptions):
 
     adjustable: ClassVar[tuple[str, ...]] = (
         *PixelOptions.adjustable,
-        *("max_clicks", "min_area", "eval_objects", "connected"),
+        *("mask_threshold", "max_clicks", "min_area", "eval_objects", "connected"),
     )
 
     data_help: ClassVar[str] = (
@@ -61,6 +61,8 @@ class ClickOptions(PixelOptions):
     """Area of the box of the smallest object in training and evaluation, square pixels."""
     eval_objects: int = 0
     """Evaluate on so many objects, taken evenly from the data; 0 takes all."""
+    mask_threshold: float = 0.5
+    """Probability from which a pixel belongs to the mask."""
     connected: bool = False
     """Leave out parts of the mask that are not connected to a positive click (the structural integrity of FCANet)."""
 
@@ -68,7 +70,7 @@ class ClickOptions(PixelOptions):
         super().__post_init__()
         check_ranges(self, first_weight=(0, 1e6), click_weight=(0, 1e6), sigma=(0.5, 1000), first_sigma=(0.5, 1000))
         check_ranges(self, positives=(0, 100), negatives=(0, 100), rounds=(0, 100), max_clicks=(1, 1000))
-        check_ranges(self, min_area=(0, math.inf), eval_objects=(0, math.inf))
+        check_ranges(self, min_area=(0, math.inf), mask_threshold=(0.001, 1), eval_objects=(0, math.inf))
         if self.freeze:
             raise InputError(
                 "The clicks enter the network at its first convolution, which has to learn them: leave out --freeze."
@@ -76,7 +78,7 @@ class ClickOptions(PixelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(verb_options.PredictOptions):
+class PredictOptions(MaskPredictOptions):
     """The clicks from which objects are found."""
 
     clicks: tuple[str, ...] = ()
@@ -86,6 +88,6 @@ class PredictOptions(verb_options.PredictOptions):
         """Find the object of each input by the clicks."""
         from res2net.tasks.pixels.click.clicks import parse_click
 
-        finder: Any = task
+        finder: Any = copy.copy(task)  # the next prediction may have other clicks
         finder.clicks = [parse_click(text) for text in self.clicks]
-        return super().predict(task, inputs, **settings)
+        return super().predict(finder, inputs, **settings)

@@ -199,7 +199,7 @@ class Click(PixelTask):
                 whole = torch.from_numpy(mask).to(images)[None, None]
                 last[index, :, : size[0], : size[1]] = F.interpolate(whole, size, mode="bilinear", antialias=True)[0]
         values = self.values(self.with_clicks(images, rows.to(images.device), last), targets)
-        found = [(one[0] >= 0.5).cpu().numpy() for one in values]
+        found = [(one[0] >= self.options.mask_threshold).cpu().numpy() for one in values]
         if not self.options.connected:
             return found
         return [connected(mask, one) for mask, one in zip(found, clicks, strict=True)]

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from res2net.options import check_ranges
-from res2net.tasks.pixels.options import PixelOptions
+from res2net.tasks.pixels.options import MaskPredictOptions, PixelOptions
 
 
 @dataclass(frozen=True)
 class SaliencyOptions(PixelOptions):
     """The decoder and the loss of salient object detection."""
+
+    adjustable: ClassVar[tuple[str, ...]] = (*PixelOptions.adjustable, "mask_threshold")
 
     data_help: ClassVar[str] = (
         "folders images/ and masks/ (white is salient) with files of the same names, as in DUTS, ECSSD, HKU-IS, "
@@ -28,6 +30,12 @@ class SaliencyOptions(PixelOptions):
     edge_weight: float = 1.0
     """Weight of the loss of outlines, where a decoder learns them too."""
 
+    mask_threshold: float = 0.5
+    """Saliency from which a pixel belongs to the mask and the box of results; maps and measures have all values."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ranges(self, iou_weight=(0, 1e9), edge_weight=(0, 1e9))
+        check_ranges(self, mask_threshold=(0.001, 1), iou_weight=(0, 1e9), edge_weight=(0, 1e9))
+
+
+PredictOptions = MaskPredictOptions

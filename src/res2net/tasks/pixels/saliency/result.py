@@ -22,8 +22,6 @@ from res2net.task.result import Result, write_png
 
 LEVELS = 256
 """Grey levels of a saliency map; each of them is a threshold of its measures once."""
-THRESHOLD = 128
-"""The level from which on a pixel counts as salient, where yes or no is asked."""
 GREYS = (255, 204)
 """Of the squares of a checkerboard."""
 SQUARES = 24
@@ -38,14 +36,16 @@ class Matte(Result):
 
     levels: NDArray[np.uint8]
     """`(H, W)` of the image, from 0 to 255."""
+    threshold: float = 0.5
+    """The share of the greatest level from which a pixel counts as salient, where yes or no is asked."""
 
-    columns = (Column("salient", "%", digits=1), Column("box", "pixels"))
+    columns = (Column("salient", "%", digits=1), *(Column(corner, "pixels") for corner in ("x1", "y1", "x2", "y2")))
     files = "masks and cut-outs"
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """The salient pixels, those of at least half the greatest level, `(H, W)`."""
-        return self.levels >= THRESHOLD
+        """The salient pixels, those whose level is at least `threshold`, `(H, W)`."""
+        return self.levels >= self.threshold * (LEVELS - 1)
 
     @property
     def share(self) -> float:
@@ -64,8 +64,7 @@ class Matte(Result):
 
     def rows(self) -> Sequence[Sequence[Cell]]:
         """The share of salient pixels and the box around them."""
-        box = self.box
-        return [(100 * self.share, " ".join(map(str, box)) if box else "none")]
+        return [(100 * self.share, *(self.box or [None] * 4))]
 
     def draw(self, image: Any = None) -> Image.Image:
         """The image, the levels, and the cut-out before a checkerboard, side by side."""

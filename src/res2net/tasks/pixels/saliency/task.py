@@ -90,7 +90,8 @@ class Saliency(PixelTask):
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[Matte]:
         """How salient the pixels of each image are, in the size of its file."""
         assert targets is not None
-        return [Matte(levels_of(values[0]).cpu().numpy()) for values in self.values(images, targets)]
+        threshold = self.options.mask_threshold
+        return [Matte(levels_of(values[0]).cpu().numpy(), threshold) for values in self.values(images, targets)]
 
     def truth(self, image: Any, target: Mapping[str, Any]) -> Matte:
         """The true mask, 0 or 255."""
