@@ -7,7 +7,7 @@ import math
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, UntypedStorage, nn
@@ -18,6 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from res2net.errors import InputError, check_range
 from res2net.nn.layers import check_positive
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,22 @@ def count(model: nn.Module, input_size: tuple[int, ...]) -> Counts:
 def without_weights(model: nn.Module) -> nn.Module:
     """Copy a network in evaluation mode, with parameters and buffers on the meta device, where they take no memory."""
     # With these entries in its memo, `deepcopy` does not copy the tensors.
-    copies: dict[int, object] = {id(tensor): tensor.to("meta") for tensor in model.buffers()}
+    copies: dict[int, object] = {
+        id(one): one.detach().to("meta") for one in (*model.buffers(), *computed_tensors(model))
+    }
     for tensor in model.parameters():
         copies[id(tensor)] = nn.Parameter(tensor.detach().to("meta"), requires_grad=False)
     return copy.deepcopy(model, copies).eval()
+
+
+def copied(model: Model) -> Model:
+    """Copy a network, also one with `torch.nn.utils.weight_norm`, whose computed weights `deepcopy` does not take."""
+    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed_tensors(model)})
+
+
+def computed_tensors(model: nn.Module) -> list[Tensor]:
+    """The tensors that layers keep beside parameters and buffers, such as weights computed from others."""
+    return [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
 
 
 def run_without_weights(twin: nn.Module, input_size: tuple[int, ...], batch_size: int = 1) -> tuple[Tensor, Any]:

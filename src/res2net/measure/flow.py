@@ -24,6 +24,8 @@ OTHERS = ("relu6", "gelu", "tanh", "selu", "softplus", "dropout", "dropout2d", "
 POINTWISE = frozenset({*IN_PLACE_TOO, *IN_PLACE, *ARITHMETIC, *SUMS, *OTHERS})
 """Names of elementwise functions of one or two tensors."""
 
+BY_VALUE = ("nonzero", "argwhere", "masked_select", "unique", "_unique2", "unique_consecutive", "nms", "bincount")
+"""Names of functions whose outputs have sizes that depend on values."""
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 DROPS = ("DropPath", "StochasticDepth", "DropBlock2d")
 PLAIN = ("Identity", *DROPS, "Swish", "Mish", "HardSwish", "HardMish", "HardSigmoid")
@@ -39,6 +41,8 @@ class Value:
     """None for the input and for tensors from elsewhere, such as parameters."""
     users: list[Node] = field(default_factory=list)
     is_output: bool = False
+    by_value: bool = False
+    """Whether its size can depend on the values of tensors, such as those of what a threshold leaves."""
     raw: bool = False
     """Whether no convolution or linear layer lies between the input and this tensor."""
 
@@ -82,13 +86,21 @@ class Flow:
     """Number of calls of each layer."""
 
     @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of the output tensors."""
-        return [value.shape for value in self.outputs]
+    def shapes(self) -> list[tuple[int | None, ...]]:
+        """Shapes of the output tensors, with None for sizes that can depend on values."""
+        return [(None,) * len(value.shape) if value.by_value else value.shape for value in self.outputs]
 
     def node(self, name: str) -> Node | None:
         """The first call of a layer; None if it did not run."""
         return next((node for node in self.nodes if node.module is not None and node.name == name), None)
+
+
+def depends_on_values(function: str, arguments: Sequence[Any]) -> bool:
+    """Whether the sizes of what a function returns depend on values: those of a mask, or of scores and overlaps."""
+    if function in BY_VALUE or (function == "where" and len(arguments) == 1):
+        return True
+    masks = [tensor for tensor in tensors(arguments[1:]) if tensor.dtype in (torch.bool, torch.uint8)]
+    return function in ("__getitem__", "index") and bool(masks)
 
 
 def is_norm(module: nn.Module | None) -> bool:
@@ -152,13 +164,14 @@ class Recorder(TorchFunctionMode):
             node.function = called
             node.arguments = tuple(value for value in args if not isinstance(value, Tensor))
             node.named = {key: value for key, value in kwargs.items() if not isinstance(value, Tensor)}
+        by_value = any(value.by_value for value in node.inputs) or (module is None and depends_on_values(name, args))
         weighted = isinstance(module, _ConvNd | nn.Linear)
         raw = not weighted and bool(node.inputs) and all(value.raw for value in node.inputs)
         for value in node.inputs:
             value.users.append(node)
         for tensor in made:
             self.kept.append(tensor)
-            self.values[id(tensor)] = Value(tuple(tensor.shape), node, raw=raw)
+            self.values[id(tensor)] = Value(tuple(tensor.shape), node, by_value=by_value, raw=raw)
             node.outputs.append(self.values[id(tensor)])
         self.nodes.append(node)
 

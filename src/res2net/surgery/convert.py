@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from res2net.errors import InputError, check_choice, check_range
 from res2net.kernels import SplitOrder
-from res2net.measure.costs import without_weights
+from res2net.measure.costs import copied, without_weights
 from res2net.measure.flow import Flow, record, tensors
 from res2net.nn.layers import check_positive
 from res2net.surgery.budget import Budget, Unit, solve
@@ -66,6 +65,9 @@ def convert(
     Returns:
         The new network, in the mode of the given one, and a report.
 
+    The sizes of its outputs stay the same; those that depend on values, such as the number of objects that a detector
+    finds, are not compared.
+
     Raises:
         InputError: an option is out of range, or the network does not run with the example input.
     """
@@ -80,13 +82,19 @@ def convert(
     twin, flow = record_copy(model, inputs)
     units, kept = plan(twin, flow, options)
     new, after = converted(model, units, options, inputs)
-    if after is None or after.shapes != flow.shapes:
+    if isinstance(after, InputError) or after.shapes != flow.shapes:
         # Some layer depends on the number of channels in a way that the recorded flow does not show.
         units, kept = plan(twin, flow, replace(options, resize=False))
         new, after = converted(model, units, options, inputs)
-    if after is None or after.shapes != flow.shapes:
-        raise InputError("The converted network does not run: select fewer convolutions with `only`.")
-    return new, report(model, new, units, kept, (flow.macs, after.macs))
+    if isinstance(after, InputError):
+        raise InputError(f"The converted network does not run: select fewer convolutions with `only` ({after})")
+    if after.shapes != flow.shapes:
+        raise InputError(
+            f"The converted network has outputs of {after.shapes} and not of {flow.shapes}: select fewer convolutions "
+            "with `only`."
+        )
+    by_value = any(value.by_value for node in flow.nodes for value in node.outputs)
+    return new, report(model, new, units, kept, (flow.macs, after.macs), by_value=by_value)
 
 
 def example_inputs(model: nn.Module, given: Tensor | Inputs | None) -> Inputs:
@@ -114,7 +122,7 @@ def record_copy(model: nn.Module, inputs: Inputs) -> tuple[nn.Module, Flow]:
     except (RuntimeError, ValueError, TypeError, AssertionError):
         pass
     device = next((str(tensor.device) for tensor in model.parameters()), "cpu")
-    twin = copy.deepcopy(model).eval()
+    twin = copied(model).eval()
     try:
         return twin, record(twin, on_device(inputs, device))
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
@@ -138,16 +146,16 @@ def on_device(inputs: Inputs, device: str) -> Inputs:
     return torch.utils._pytree.tree_map(move, inputs)
 
 
-def converted(model: Model, units: list[Unit], options: Options, inputs: Inputs) -> tuple[Model, Flow | None]:
-    """Convert a copy of the network and record its data flow, which is None if it does not run."""
+def converted(model: Model, units: list[Unit], options: Options, inputs: Inputs) -> tuple[Model, Flow | InputError]:
+    """Convert a copy of the network and record its data flow, or the reason why it does not run."""
     solve(units, "macs" if options.budget == "macs" else "parameters")
-    new = copy.deepcopy(model)
+    new = copied(model)
     for unit in units:
         install(new, unit, options)
     try:
         return new, record_copy(new, inputs)[1]
-    except InputError:
-        return new, None
+    except InputError as error:
+        return new, error
 
 
 def install(model: nn.Module, unit: Unit, options: Options) -> None:
@@ -188,7 +196,9 @@ def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
         setattr(model.get_submodule(parent), attribute, layer)
 
 
-def report(model: nn.Module, new: nn.Module, units: list[Unit], kept: list[Kept], macs: tuple[int, int]) -> Conversion:
+def report(
+    model: nn.Module, new: nn.Module, units: list[Unit], kept: list[Kept], macs: tuple[int, int], *, by_value: bool
+) -> Conversion:
     """Report the conversion."""
     replaced = []
     for unit in units:
@@ -202,4 +212,4 @@ def report(model: nn.Module, new: nn.Module, units: list[Unit], kept: list[Kept]
         replaced.append(Replaced(unit.name, describe(conv), after, conv.weight.numel()))
     parameters = (sum(tensor.numel() for tensor in one.parameters()) for one in (model, new))
     before, after_all = (Cost(*pair) for pair in zip(parameters, macs, strict=True))
-    return Conversion(tuple(replaced), tuple(kept), before, after_all)
+    return Conversion(tuple(replaced), tuple(kept), before, after_all, by_value)

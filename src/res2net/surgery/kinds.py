@@ -17,12 +17,17 @@ SAME = ("Conv2dSame", "Conv2dSameExport")
 
 def is_plain(conv: nn.Module) -> bool:
     """Whether a convolution computes what torch's class does, up to padding, with weights of its own."""
-    if hasattr(conv, "parametrizations"):
+    if has_computed_weight(conv):
         return False
     return type(conv).__name__ in SAME or any(
         isinstance(conv, kind) and type(conv).forward is kind.forward and type(conv)._conv_forward is kind._conv_forward
         for kind in CONVOLUTIONS
     )
+
+
+def has_computed_weight(conv: nn.Module) -> bool:
+    """Whether the weight of a convolution is computed from other tensors, as by weight or spectral normalisation."""
+    return hasattr(conv, "parametrizations") or "weight" not in dict(conv.named_parameters(recurse=False))
 
 
 def padding_of(conv: Any) -> tuple[int | str, ...]:

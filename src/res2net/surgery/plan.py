@@ -16,7 +16,7 @@ from res2net.measure.flow import Flow, Node, Value
 from res2net.nn import Res2Conv
 from res2net.surgery.budget import Budget, Unit
 from res2net.surgery.find import followers, groups_of, style_of
-from res2net.surgery.kinds import is_plain
+from res2net.surgery.kinds import has_computed_weight, is_plain
 from res2net.surgery.report import Kept, Reason
 from res2net.surgery.spaces import Space, spaces
 
@@ -93,6 +93,8 @@ def why_not(name: str, conv: _ConvNd, node: Node | None, options: Options) -> Re
         return Reason.NOT_CHOSEN
     if isinstance(conv, _ConvTransposeNd):
         return Reason.TRANSPOSED
+    if has_computed_weight(conv):
+        return Reason.COMPUTED_WEIGHT
     if not is_plain(conv):
         return Reason.OWN_FORWARD
     return None

@@ -14,6 +14,7 @@ class Reason(Enum):
     NOT_CHOSEN = "not selected by the option `only`"
     MULTI_SCALE = "already part of a multi-scale module"
     TRANSPOSED = "a transposed convolution"
+    COMPUTED_WEIGHT = "its weight is computed from others, as by weight or spectral normalisation"
     OWN_FORWARD = "a class of convolution with its own forward"
     INDIVISIBLE = "grouped, with channels that are not divisible into splits"
 
@@ -64,6 +65,9 @@ class Conversion:
     kept: Sequence[Kept]
     before: Cost
     after: Cost
+    by_value: bool = False
+    """Whether sizes inside of the network depend on values, so that the multiply-accumulates of both networks, which
+    differ in values, are not for the same amount of work."""
 
     @property
     def share(self) -> float:
@@ -79,4 +83,6 @@ class Conversion:
         for what in ("parameters", "macs"):
             before, after = getattr(self.before, what), getattr(self.after, what)
             lines.append(f"{what}: {before:,} -> {after:,} ({100 * (after / before - 1):+.2f} %)")
+        if self.by_value:
+            lines.append("macs depend on what each network finds in the example input, and cannot be compared")
         return "\n".join(lines)
