@@ -26,8 +26,13 @@ from res2net.task.base import Task
 from res2net.weights import save
 
 
-def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainConfig[Any], record: RunRecord) -> None:
-    """Write the weights of a task, with the metadata for evaluation and prediction in the header."""
+def save_task(
+    path: Path, task: Task, metrics: dict[str, float], config: TrainConfig[Any], record: RunRecord | None = None
+) -> None:
+    """Write the weights of a task, with the metadata for evaluation and prediction in the header.
+
+    Without a record, the weights are of no run.
+    """
     metadata = backbone_metadata(task) | {
         "task": task.name,
         "class_names": list(task.class_names),
@@ -41,9 +46,9 @@ def save_task(path: Path, task: Task, metrics: dict[str, float], config: TrainCo
         "seed": config.seed,
         "decode": config.data.decode,
         "version": __version__,
-        "run": record.id,
-        "data": {"train": record.train, "val": record.val},
     }
+    if record is not None:
+        metadata |= {"run": record.id, "data": {"train": record.train, "val": record.val}}
     save(path, task.model.state_dict(), metadata | task_metadata(task))
 
 
