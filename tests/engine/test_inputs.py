@@ -122,6 +122,7 @@ def server():
 def test_images_on_the_web(server, path):
     (item,) = list_inputs(TASK, server + path)
     assert str(item) == server + path
+    assert list_inputs(TASK, [item]) == [item]  # what was listed may be listed again
     assert read_input(IMAGES.read, item).getpixel((0, 0)) == (0, 0, 255)
 
 

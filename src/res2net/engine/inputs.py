@@ -53,6 +53,8 @@ def list_inputs(task: Task, what: Any) -> list[Any]:
                 f"There is nothing to predict: give {task.inputs.name}, or a folder of {task.inputs.name}."
             )
         return found
+    if isinstance(what, Download | Frame):
+        return [what]
     if not isinstance(what, str | Path):
         return [task.inputs.from_memory(what)]
     text = str(what)

@@ -19,8 +19,8 @@ from res2net.errors import InputError, listed
 from res2net.export.exporter import EXPORTERS, Exporter
 from res2net.files import read_text
 from res2net.images.samples import true_targets
-from res2net.images.sources import DataSource, open_source, subset_of
-from res2net.images.splits import DataSettings
+from res2net.images.sources import DataSource, open_source
+from res2net.images.splits import DataSettings, subset_of
 from res2net.images.transforms import (
     TrainAugment,
     Transform,
