@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+import reprlib
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from res2net.errors import InputError, check_choice
+from res2net.errors import InputError, check_choice, check_range
 from res2net.export.settings import FORMATS
+from res2net.files import read_json
+from res2net.options import type_advice
 from res2net.weights import Preprocessing, atomic_write
 
-TRAINING = ("batch_size", "seed", "val_fraction")
-"""The training settings that an evaluation needs to use the same validation images."""
+TRAINING = {"batch_size": (1, 10**6), "seed": (0, 2**32 - 1), "val_fraction": (0.001, 0.999)}
+"""The training settings that an evaluation needs to use the same validation images, with their ranges."""
+LARGEST_SIDECAR = 2**24
+"""Bytes of the JSON file at most."""
+MOST_VALUES = 2**28
+"""Values of an input or output of a network at most."""
 
 
 @dataclass(frozen=True)
@@ -69,37 +78,30 @@ def read_artefact(path: str | Path) -> Artefact:
         raise InputError(f"There is no file {path}: give one that `res2net export` wrote.")
     metadata_path = sidecar(path)
     try:
-        metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
-        fields = {name: metadata[name] for name in Artefact.__dataclass_fields__ if name in metadata}
-        artefact = Artefact(**fields | {"preprocessing": Preprocessing.from_dict(metadata["preprocessing"])})
+        metadata = read_json(metadata_path, LARGEST_SIDECAR)
+        hints = typing.get_type_hints(Artefact)
+        fields = {name: metadata[name] for name in hints if name in metadata}
+        fields["preprocessing"] = Preprocessing.from_dict(metadata["preprocessing"])
+        for name, value in fields.items():
+            if advice := type_advice(value, hints[name]):
+                raise InputError(f"{name} {reprlib.repr(value)} does not fit: {advice}")
+        artefact = Artefact(**fields)
+        _check_ranges(artefact)
     except FileNotFoundError:
         raise InputError(f"{metadata_path} is missing, which describes {path}: copy it too, or export again.") from None
-    except (OSError, ValueError, TypeError, KeyError, InputError) as error:
-        raise InputError(f"{metadata_path} is damaged ({error}): export again.") from error
-    check_choice("Format", artefact.format, FORMATS)
-    for name, is_valid in VALIDATORS.items():
-        value = getattr(artefact, name)
-        if not is_valid(value):
-            raise InputError(f"{metadata_path} is damaged ({name} {value!r}): export again.")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise InputError(f"{metadata_path} is damaged ({reason}): export again.") from error
     return artefact
 
 
-def is_strings(value: Any) -> bool:
-    """Whether a value is a list of strings."""
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
-
-
-VALIDATORS: dict[str, Callable[[Any], bool]] = {
-    "task": lambda value: isinstance(value, str),
-    "input_shape": lambda value: (
-        isinstance(value, list) and len(value) > 2 and all(type(size) is int and size > 0 for size in value)
-    ),
-    "dynamic_batch": lambda value: isinstance(value, bool),
-    "outputs": is_strings,
-    "class_names": is_strings,
-    "task_metadata": lambda value: isinstance(value, dict),
-    "training": lambda value: (
-        isinstance(value, dict) and all(type(value.get(name, 0)) in (int, float) for name in TRAINING)
-    ),
-}
-"""Checks of the fields that the code relies on, by name."""
+def _check_ranges(artefact: Artefact) -> None:
+    """Raise `InputError` if a number is out of range, so that nothing is made of a size that no machine has."""
+    check_choice("Format", artefact.format, FORMATS)
+    shape = artefact.input_shape
+    if not 4 <= len(shape) <= 5 or min(shape) < 1 or math.prod(shape) > MOST_VALUES:
+        raise InputError(
+            f"input_shape {reprlib.repr(shape)} does not fit: give up to 2 ** 28 values in all"
+        )
+    for name, (low, high) in TRAINING.items():
+        check_range(name, artefact.training.get(name, low), low, high)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.export.artefact import Artefact
-from res2net.export.runtimes import Precision, load_runtime
+from res2net.export.runtimes import Precision, Runtime, load_runtime
 from res2net.export.verify import compare_outputs
 from res2net.images.decode import read_image
 from res2net.images.folder import ReadFiles
@@ -98,7 +98,12 @@ class Exporter:
         """Wrap an exported network of this input size so that the task can use it as its model."""
         return network
 
-    def restore(self, network: nn.Module, outputs: Sequence[str], size: tuple[int, ...]) -> None:
+    @property
+    def channels(self) -> int | None:
+        """Number of channels of the first output; None if it does not depend on the classes."""
+        return None
+
+    def restore(self, network: Runtime, outputs: Sequence[str], size: tuple[int, ...]) -> None:
         """Replace the task's model by an exported network.
 
         Raises:
@@ -108,6 +113,11 @@ class Exporter:
             raise InputError(
                 f"The exported network returns {', '.join(outputs)}, and {self.task.name} needs "
                 f"{', '.join(self.outputs)}: export it again."
+            )
+        (found, *_) = network.network.outputs or [()]
+        if self.channels is not None and len(found) > 1 and found[1] not in (None, self.channels):
+            raise InputError(
+                f"The exported network has {found[1]} outputs for {self.channels} classes: export again."
             )
         for name in self.required_facts:
             if not self.task.facts.get(name):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from res2net.errors import InputError, check_choice
-from res2net.export.artefact import Artefact, read_artefact
+from res2net.errors import InputError, check_choice, listed
+from res2net.export.artefact import MOST_VALUES, Artefact, read_artefact, sidecar
 from res2net.export.settings import RUNS_CODE
 from res2net.optional import needs
 from res2net.registry import Registry
@@ -21,7 +23,20 @@ Run: TypeAlias = Callable[[Tensor], Sequence[Tensor]]
 Precision = Literal["fp32", "bf16"]
 """The precision of what is not in int8; only OpenVINO has bf16."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-RUNTIMES: Registry[Callable[[Path, Precision, int | None], Run]] = Registry("Runtime")
+Shape: TypeAlias = tuple[int | None, ...]
+"""The sizes of a tensor, None where the network takes or gives any."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that was opened, and the shapes of its inputs and outputs; None where its format does not say."""
+
+    run: Run
+    inputs: Sequence[Shape] | None = None
+    outputs: Sequence[Shape] | None = None
+
+
+RUNTIMES: Registry[Callable[[Path, Precision, int | None], Network]] = Registry("Runtime")
 """Functions that open the file of a network for a runtime, by name. All but OpenVINO run their own format only."""
 
 
@@ -32,10 +47,11 @@ class Runtime(nn.Module):
     as often as needed, with zeros to fill up the last batch.
     """
 
-    def __init__(self, run: Run, artefact: Artefact) -> None:
+    def __init__(self, network: Network, artefact: Artefact, path: str | Path) -> None:
         super().__init__()
-        self.run = run
+        self.network = network
         self.artefact = artefact
+        self.path = path
         self.num_classes = len(artefact.class_names)
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
@@ -45,7 +61,10 @@ class Runtime(nn.Module):
             raise InputError(
                 f"Images of {tuple(images.shape[1:])} do not fit the exported network: give images of {wanted}."
             )
-        pieces = [self.run(batch) for batch in self.batches(images.float().cpu())]
+        try:
+            pieces = [self.network.run(batch) for batch in self.batches(images.float().cpu())]
+        except Exception as error:  # each runtime has its own exceptions
+            raise InputError(f"{self.path} cannot be run ({_reason(error)}): export again.") from error
         outputs = [torch.cat(parts)[: len(images)] for parts in zip(*pieces, strict=True)]
         return outputs if len(outputs) > 1 else outputs[0]
 
@@ -99,12 +118,48 @@ def load_runtime(
     if precision != "fp32" and runtime != "openvino":
         raise InputError(f"{runtime} has no {precision}: choose --runtime openvino, or --precision fp32.")
     try:
-        return Runtime(open_network(Path(path), precision, threads), artefact)
+        network = open_network(Path(path), precision, threads)
     except InputError:
         raise
     except Exception as error:  # each runtime has its own exceptions for damaged files
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} is damaged or not for this version of {runtime} ({reason}): export again.") from error
+        raise InputError(
+            f"{path} is damaged or not for this version of {runtime} ({_reason(error)}): export again."
+        ) from error
+    _check(network, artefact, path)
+    return Runtime(network, artefact, path)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _check(network: Network, artefact: Artefact, path: str | Path) -> None:
+    """Raise `InputError` unless a network has the inputs and outputs that its description states."""
+    wanted: Shape = tuple(artefact.input_shape)
+    if artefact.dynamic_batch:
+        wanted = (None, *wanted[1:])
+    for what, shapes, described in (
+        ("takes", network.inputs, [wanted]),
+        ("returns", network.outputs, [None] * len(artefact.outputs)),
+    ):
+        if shapes is None:
+            continue
+        fits = len(shapes) == len(described) and all(
+            other is None or (len(one) == len(other) and all(a in (None, b) for a, b in zip(one, other, strict=True)))
+            for one, other in zip(shapes, described, strict=True)
+        )
+        if not fits:
+            raise InputError(
+                f"{path} {what} {_shown(shapes)}, and {sidecar(Path(path))} says {_shown(described)}: export again."
+            )
+        if any(math.prod(size or 1 for size in shape) > MOST_VALUES for shape in shapes):
+            raise InputError(f"{path} {what} {_shown(shapes)}, which is more than any machine holds: export again.")
+
+
+def _shown(shapes: Sequence[Shape | None]) -> str:
+    """Describe tensors by their number, and their shapes where they are known."""
+    sizes = [" x ".join("any" if size is None else f"{size:,}" for size in shape) for shape in shapes if shape]
+    return f"{len(shapes)} {'tensor' if len(shapes) == 1 else 'tensors'}{f' of {listed(sizes)}' if sizes else ''}"
 
 
 @functools.cache
@@ -135,32 +190,45 @@ def openvino_hints(precision: Precision, threads: int | None) -> dict[str, Any]:
 
 
 @RUNTIMES.register("openvino")
-def open_openvino(path: Path, precision: Precision, threads: int | None) -> Run:
+def open_openvino(path: Path, precision: Precision, threads: int | None) -> Network:
     """Open a network with OpenVINO on the CPU."""
-    network = openvino_core().compile_model(str(path), "CPU", openvino_hints(precision, threads))
+    model = openvino_core().read_model(str(path))
+    network = openvino_core().compile_model(model, "CPU", openvino_hints(precision, threads))
     request = network.create_infer_request()
 
     def run(images: Tensor) -> list[Tensor]:
         found = request.infer([images.contiguous().numpy()], share_inputs=True, share_outputs=False)
         return [torch.from_numpy(found[port]) for port in request.model_outputs]
 
-    return run
+    inputs, outputs = (
+        [tuple(None if size.is_dynamic else size.get_length() for size in port.get_partial_shape()) for port in ports]
+        for ports in (model.inputs, model.outputs)
+    )
+    return Network(run, inputs, outputs)
 
 
 @RUNTIMES.register("onnx")
-def open_onnx(path: Path, _precision: Precision, threads: int | None) -> Run:
+def open_onnx(path: Path, _precision: Precision, threads: int | None) -> Network:
     """Open a network with ONNX Runtime on the CPU."""
     with needs("ONNX", extra="export"):
         import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda images: [torch.from_numpy(found) for found in session.run(None, {name: images.numpy()})]
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+
+    def run(images: Tensor) -> list[Tensor]:
+        return [torch.from_numpy(found) for found in session.run(None, {inputs[0].name: images.numpy()})]
+
+    shapes = (
+        [tuple(size if isinstance(size, int) else None for size in one.shape) for one in ports]
+        for ports in (inputs, outputs)
+    )
+    return Network(run, *shapes)
 
 
 @RUNTIMES.register("pt2")
-def open_pt2(path: Path, _precision: Precision, _threads: int | None) -> Run:
+def open_pt2(path: Path, _precision: Precision, _threads: int | None) -> Network:
     """Open an exported program with torch, which can run any code that is in the file."""
     import torch.ao.quantization.fx._decomposed  # registers the operators of int8
     import torchvision  # noqa: F401 # and those of detectors
@@ -169,12 +237,12 @@ def open_pt2(path: Path, _precision: Precision, _threads: int | None) -> Run:
 
 
 @RUNTIMES.register("aoti")
-def open_aoti(path: Path, _precision: Precision, _threads: int | None) -> Run:
+def open_aoti(path: Path, _precision: Precision, _threads: int | None) -> Network:
     """Open a compiled library with torch: machine code."""
     return torch_network(torch._inductor.aoti_load_package(str(path)))
 
 
-def torch_network(call: Callable[[Tensor], Any]) -> Run:
+def torch_network(call: Callable[[Tensor], Any]) -> Network:
     """Wrap a callable of torch, which returns one tensor or several."""
 
     def run(images: Tensor) -> Sequence[Tensor]:
@@ -182,4 +250,4 @@ def torch_network(call: Callable[[Tensor], Any]) -> Run:
             found = call(images)
         return [found] if isinstance(found, Tensor) else list(found)
 
-    return run
+    return Network(run)

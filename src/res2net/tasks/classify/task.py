@@ -235,10 +235,17 @@ class ClassifyExporter(Exporter):
 
     may_lack_options = True
 
+    @property
+    def channels(self) -> int:
+        """One logit for each class."""
+        return len(self.task.class_names)
+
     def set_size(self, size: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Take squares of another size; `InputError` for other rectangles."""
         task = self.task
-        height, width = size or (task.preprocessing.size, task.preprocessing.size)
+        height, width, *deeper = size or (task.preprocessing.size, task.preprocessing.size)
+        if deeper:
+            raise InputError("Classification takes images, not volumes: give height and width.")
         if height != width:
             raise InputError(f"Classification takes squares, not {height} x {width}: give one number as --size.")
         task.preprocessing = replace(task.preprocessing, size=height)
