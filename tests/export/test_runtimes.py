@@ -12,6 +12,7 @@ from res2net.errors import InputError
 from res2net.export import FORMATS as SUFFIXES
 from res2net.export import compare_outputs, load_runtime, read_artefact
 from res2net.export.exporter import Pyramid
+from res2net.export.runtimes import Network, Runtime
 from res2net.export.write import export_network
 
 SIZE = 32
@@ -188,3 +189,57 @@ def test_machine_code_is_chosen_by_the_user_and_not_by_the_file(exported, tmp_pa
 def test_the_description_is_read_as_it_was_written(exported, network, described):
     assert read_artefact(exported("onnx")).preprocessing.size == SIZE
     assert list(read_artefact(exported("onnx")).class_names) == [f"class {index}" for index in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        ({"class_names": ["a", 7]}, r"class_names \['a', 7\] does not fit: give a list"),
+        ({"outputs": "logits"}, r"outputs 'logits' does not fit: give a list"),
+        ({"options": 3}, r"options 3 does not fit"),
+        ({"agreement": None}, r"agreement None does not fit"),
+        ({"int8": "no"}, r"int8 'no' does not fit: give True or False"),
+        ({"source": ["x"]}, r"source \['x'\] does not fit: give a string"),
+        ({"input_shape": []}, r"input_shape \[\] does not fit"),
+        ({"input_shape": [1, 3, 32.0, 32]}, r"input_shape .* does not fit"),
+        ({"input_shape": [1, 3, 10**6, 10**6]}, r"input_shape .* does not fit"),
+        ({"input_shape": [10**12, 3, 32, 32]}, r"input_shape .* does not fit"),
+        ({"training": {"batch_size": 10**12}}, r"batch_size 1000000000000 is out of range: give 1 to 1000000"),
+        ({"training": {"seed": "x"}}, r"seed 'x' is out of range"),
+        ({"preprocessing": 7}, r"is damaged"),
+        (
+            {"input_shape": [1, 3, 64, 64]},
+            r"takes 1 tensor of \d+ x 3 x 32 x 32, and .* says 1 tensor of 1 x 3 x 64 x 64",
+        ),
+        (
+            {"input_shape": [1, 1, 32, 32]},
+            r"takes 1 tensor of \d+ x 3 x 32 x 32, and .* says 1 tensor of 1 x 1 x 32 x 32",
+        ),
+        ({"dynamic_batch": True}, r"takes 1 tensor of \d+ x 3 x 32 x 32, and .* says 1 tensor of any x 3 x 32 x 32"),
+        ({"outputs": ["logits", "boxes"]}, r"returns 1 tensor of \d+ x \d+, and .* says 2 tensors"),
+    ],
+)
+def test_a_file_is_what_its_description_says(exported, tmp_path, edit, reason):
+    path = shutil.copy(exported("onnx"), tmp_path / "a.onnx")
+    metadata = json.loads(exported("onnx").with_name(exported("onnx").name + ".json").read_text())
+    (tmp_path / "a.onnx.json").write_text(json.dumps(metadata | edit))
+    with pytest.raises(InputError, match=reason):
+        load_runtime(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"7", b"[" * 100_000, b"\xff\xfe\x00", b'{"format": "onnx"}'])
+def test_a_description_that_is_none(exported, tmp_path, content):
+    path = shutil.copy(exported("onnx"), tmp_path / "a.onnx")
+    (tmp_path / "a.onnx.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.onnx\.json is damaged \(.*\): export again\.$"):
+        load_runtime(path)
+
+
+def test_a_network_that_fails_when_it_is_run_says_so(exported):
+    def fail(images):
+        raise MemoryError("bad allocation\nat line 7")
+
+    loaded = load_runtime(exported("onnx"))
+    runtime = Runtime(Network(fail), loaded.artefact, "a.onnx")
+    with pytest.raises(InputError, match=r"^a\.onnx cannot be run \(bad allocation\): export again\.$"):
+        runtime(torch.zeros(1, 3, SIZE, SIZE))

@@ -100,8 +100,6 @@ def _check_ranges(artefact: Artefact) -> None:
     check_choice("Format", artefact.format, FORMATS)
     shape = artefact.input_shape
     if not 4 <= len(shape) <= 5 or min(shape) < 1 or math.prod(shape) > MOST_VALUES:
-        raise InputError(
-            f"input_shape {reprlib.repr(shape)} does not fit: give up to 2 ** 28 values in all"
-        )
+        raise InputError(f"input_shape {reprlib.repr(shape)} does not fit: give up to 2 ** 28 values in all")
     for name, (low, high) in TRAINING.items():
         check_range(name, artefact.training.get(name, low), low, high)

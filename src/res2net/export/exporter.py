@@ -116,9 +116,7 @@ class Exporter:
             )
         (found, *_) = network.network.outputs or [()]
         if self.channels is not None and len(found) > 1 and found[1] not in (None, self.channels):
-            raise InputError(
-                f"The exported network has {found[1]} outputs for {self.channels} classes: export again."
-            )
+            raise InputError(f"The exported network has {found[1]} outputs for {self.channels} classes: export again.")
         for name in self.required_facts:
             if not self.task.facts.get(name):
                 raise InputError(f"The file of the exported network does not state its {name}: export it again.")

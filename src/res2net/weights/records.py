@@ -28,7 +28,7 @@ class Preprocessing:
     size: int = 224
     """Side of the square input of the network, in pixels."""
     crop: float = 0.875
-    """`size` as a fraction of the resized shorter side, above 0 and at most 1."""
+    """`size` as a fraction of the resized shorter side, from 0.01 to 1."""
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     """Mean of each channel, of values in 0..1."""
@@ -39,8 +39,8 @@ class Preprocessing:
         check_choice("interpolation", self.interpolation, Interpolation)
         if not isinstance(self.size, int) or not 1 <= self.size <= LARGEST_SIZE:
             raise InputError(f"Size {self.size!r} does not fit: give a number of pixels from 1 to {LARGEST_SIZE:,}.")
-        if not _is_number(self.crop) or not 0 < self.crop <= 1:
-            raise InputError(f"Crop {self.crop!r} does not fit: give a fraction, 0 < crop <= 1.")
+        if not _is_number(self.crop) or not 0.01 <= self.crop <= 1:
+            raise InputError(f"Crop {self.crop!r} does not fit: give a fraction from 0.01 to 1.")
         for what, values in (("Mean", self.mean), ("Std", self.std)):
             if not isinstance(values, tuple) or not values or not all(map(_is_number, values)):
                 raise InputError(f"{what} {values!r} does not fit: give a number for each channel.")
