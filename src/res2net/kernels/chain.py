@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -50,9 +50,9 @@ class Layout:
         return self.passed if self.hierarchical and self.split_order == "arxiv-v1" else None
 
 
-def is_traced(x: Tensor) -> bool:
+def is_traced(x: Any) -> bool:
     """Whether a graph is being recorded that has no shapes (`torch.fx`) or takes them for constants (`torch.jit`)."""
-    return isinstance(x, Proxy) or torch.jit.is_tracing()
+    return isinstance(x, Proxy) or torch._C._get_tracing_state() is not None
 
 
 def cut(x: Tensor, layout: Layout, branches: Sequence[Step]) -> list[Tensor]:

@@ -91,7 +91,7 @@ class Allowed:
         """Call the function."""
         return self.function(*arguments)
 
-    def __setstate__(self, _: object) -> NoReturn:
+    def __setstate__(self, _: object) -> None:
         raise ValueError("a function has no state")
 
 
@@ -202,11 +202,28 @@ class Unpickler(pickle._Unpickler):
     It is the Python implementation: in a damaged file, the C one may allocate any amount of memory.
     """
 
+    read: Callable[[int], bytes]
+    append: Callable[[object], None]
+    stack: list[Any]
+
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
 
-    def __init__(self, content: io.BytesIO, allowed: Mapping[str, Any], *, encoding: str = "latin-1") -> None:
+    def __init__(
+        self,
+        content: io.BytesIO,
+        allowed: Mapping[str, Any],
+        *,
+        encoding: str = "latin-1",
+        stored: Callable[[Any], Any] | None = None,
+    ) -> None:
         super().__init__(content, encoding=encoding)
-        self.allowed, self.size = allowed, content.getbuffer().nbytes
+        self.allowed, self.size, self.stored = allowed, content.getbuffer().nbytes, stored
+
+    def persistent_load(self, pid: Any) -> Any:
+        """What a reference to something outside of the pickle stands for."""
+        if self.stored is None:
+            raise ValueError("a reference to something outside of the pickle")
+        return self.stored(pid)
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         """The stand-in for a name; raises `RefusedError` for all that have none."""
@@ -221,7 +238,8 @@ class Unpickler(pickle._Unpickler):
             check_keys(self.stack[-2])
         else:
             check_keys(*self.stack[:: 1 if opcode in (pickle.ADDITEMS[0], pickle.FROZENSET[0]) else 2])
-        pickle._Unpickler.dispatch[opcode](self)
+        inherited: Any = pickle._Unpickler.dispatch[opcode]
+        inherited(self)
 
     for _code in (pickle.SETITEM, pickle.SETITEMS, pickle.DICT, pickle.ADDITEMS, pickle.FROZENSET):
         dispatch[_code[0]] = lambda self, opcode=_code[0]: self._load_checked(opcode)

@@ -178,9 +178,7 @@ class TorchFile:
     """The bytes of a storage by its key; the same in every call, since tensors may share them."""
 
     def _unpickle(self, stream: io.BytesIO, encoding: str) -> Any:
-        unpickler = Unpickler(stream, self._allowed(), encoding=encoding)
-        unpickler.persistent_load = self._storage  # type: ignore[method-assign]
-        return unpickler.load()
+        return Unpickler(stream, self._allowed(), encoding=encoding, stored=self._storage).load()
 
     def _allowed(self) -> dict[str, Any]:
         """What the file may name."""
