@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
+from PIL.TiffImagePlugin import TiffImageFile
 
 from res2net.errors import InputError
 from res2net.files import check_regular, read_bytes
@@ -29,6 +30,17 @@ LONGEST_SIDE = 2**16
 """Pixels along each side of an image at most."""
 MOST_PIXELS = 2 * 89_478_485
 """Pixels of an image at most: twice `PIL.Image.MAX_IMAGE_PIXELS`, where Pillow suspects a decompression bomb."""
+
+_TURN_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How to turn an upright image to what is stored for each EXIF orientation."""
 
 DETAIL = 2
 """Minimum ratio of decoded to resized pixels along each axis.
@@ -84,9 +96,9 @@ def read_image(path: str | Path, *, upright: bool = True) -> Image.Image:
 def read_turned(path: str | Path) -> tuple[Image.Image, int]:
     """The image as `read_image` returns it, with the same errors, and its EXIF orientation from 1 (upright) to 8."""
     with _opened(_content(path), path) as image:
-        image.load()  # some formats store their metadata after the pixels
-        orientation = _orientation(image)
-        return _upright_rgb(image), orientation
+        before = _orientation(image)
+        image.load()  # some formats store their metadata after the pixels, and Pillow turns TIFF
+        return _upright_rgb(image), max(before, _orientation(image))
 
 
 def open_image(path: str | Path, *, upright: bool = True) -> Image.Image | Jpeg:
@@ -111,7 +123,10 @@ def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
         check_regular(path, LARGEST_FILE)
         with Path(path).open("rb") as file, _opened(file, path) as image:
             orientation = _orientation(image)
-            width, height = image.size if orientation < 5 else image.size[::-1]
+            size = image.size
+            if isinstance(image, TiffImageFile):  # whose size may be upright already
+                size = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
+            width, height = size if orientation < 5 else size[::-1]
             return (height, width), orientation
     except OSError as error:
         raise BadImage.at(path, (error.strerror or str(error)).lower()) from error
@@ -129,7 +144,7 @@ def decode_image(data: bytes, path: str | Path, *, upright: bool = True) -> Imag
             there are more than `MOST_PIXELS`.
     """
     with _opened(data, path) as image:
-        return _upright_rgb(image) if upright else _rgb(image)
+        return _upright_rgb(image) if upright else _rgb(stored(image))
 
 
 class Jpeg:
@@ -237,6 +252,13 @@ def _content(path: str | Path) -> bytes:
         return read_bytes(path, LARGEST_FILE)
     except OSError as error:
         raise BadImage.at(path, (error.strerror or str(error)).lower()) from error
+
+
+def stored(image: Image.Image) -> Image.Image:
+    """Decode an opened image as it is stored; Pillow turns TIFF upright as it decodes it, which is undone."""
+    before = _orientation(image)
+    image.load()
+    return image.transpose(_TURN_BACK[before]) if before != 1 and _orientation(image) == 1 else image
 
 
 def _orientation(image: Image.Image) -> int:

@@ -151,24 +151,27 @@ def test_a_map_that_was_made_upright_is_not_turned_again(tmp_path):
     assert np.array_equal(np.asarray(image)[..., 0], target["semantic"])
 
 
-def turned_pair(root, stem, values, orientation, *, upright, own=1):
+def turned_pair(root, stem, values, orientation, *, upright, own=1, endings=("png", "png")):
     """An image that EXIF turns, with the map of its pixels as they are stored, or as they are seen."""
     for folder in ("images", "masks"):
         (root / folder).mkdir(exist_ok=True, parents=True)
     stored = Image.fromarray(values)
-    Image.fromarray(values * 60).save(root / "images" / f"{stem}.png", exif=exif(orientation))
+    lossless = {"lossless": True} if endings[0] == "webp" else {}
+    image = Image.fromarray(values * 60)
+    image.save(root / "images" / f"{stem}.{endings[0]}", exif=exif(orientation), **lossless)
     stored.getexif()[ExifTags.Base.Orientation] = orientation
     made = ImageOps.exif_transpose(stored) if upright else Image.fromarray(values)
-    made.save(root / "masks" / f"{stem}.png", **({} if own == 1 else {"exif": exif(own)}))
+    made.save(root / "masks" / f"{stem}.{endings[1]}", **({} if own == 1 else {"exif": exif(own)}))
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 @pytest.mark.parametrize("upright", [False, True])
-def test_maps_of_turned_images_have_the_stored_or_the_upright_size(tmp_path, orientation, upright):
+@pytest.mark.parametrize("endings", [("png", "png"), ("tif", "png")])
+def test_maps_of_turned_images_have_the_stored_or_the_upright_size(tmp_path, orientation, upright, endings):
     """A map that fits both ways is taken as the one of an image whose quarter turn tells."""
     values = (np.arange(12, dtype=np.uint8) % 5).reshape(3, 4)
-    turned_pair(tmp_path, "a", values, orientation, upright=upright)
-    turned_pair(tmp_path, "tells", values, 6, upright=upright)
+    turned_pair(tmp_path, "a", values, orientation, upright=upright, endings=endings)
+    turned_pair(tmp_path, "tells", values, 6, upright=upright, endings=endings)
     source = open_source(tmp_path, labels=("semantic",), reader=read_pixels)
     for samples in (source.train, source.val):
         image, target = samples[0]
@@ -185,11 +188,12 @@ def test_a_map_that_fits_both_ways_is_told(tmp_path):
     assert note.startswith("2 images are turned by the EXIF orientation, and their maps would fit turned or not: they ")
 
 
-@pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_a_map_with_an_orientation_of_its_own(tmp_path, orientation):
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("endings", [("png", "png"), ("tif", "png"), ("png", "tif"), ("tif", "tif"), ("webp", "png")])
+def test_a_map_with_an_orientation_of_its_own(tmp_path, orientation, endings):
     values = (np.arange(12, dtype=np.uint8) % 5).reshape(3, 4)
     for stem in ("a", "b"):
-        turned_pair(tmp_path, stem, values, orientation, upright=False, own=orientation)
+        turned_pair(tmp_path, stem, values, orientation, upright=False, own=orientation, endings=endings)
     source = open_source(tmp_path, labels=("semantic",), reader=read_pixels)
     image, target = source.train[0]
     assert np.array_equal(np.asarray(image)[..., 0] // 60, target["semantic"])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res2net.errors import InputError, listed
-from res2net.images.decode import BadImage, image_header, stored_image
+from res2net.images.decode import BadImage, image_header, stored, stored_image
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED, evenly_spaced
 from res2net.tasks.pixels.formats.rasters import MASK_FORMATS, Raster, distinct, numbers_of, read_raster, unreadable
@@ -270,7 +270,7 @@ def _deep(path: str) -> NDArray[Any]:
     """The values `(H, W)` of an image in a lossless format, with their original type."""
     try:
         with stored_image(path, ("PNG", "TIFF", "PPM")) as image:
-            values = np.asarray(image)
+            values = np.asarray(stored(image))
     except Exception as error:  # broken files make decoders raise nearly anything
         raise unreadable(path, "it is not a whole PNG, TIFF or PGM") from error
     if values.ndim != 2 or values.dtype == np.bool_:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from res2net.images.decode import BadImage, stored_image
+from res2net.images.decode import BadImage, stored, stored_image
 
 LOSSLESS = ("PNG", "TIFF", "BMP", "GIF", "PPM")
 MASK_FORMATS = (*LOSSLESS, "JPEG", "WEBP", "JPEG2000")
@@ -68,7 +68,8 @@ def read_raster(path: str, formats: tuple[str, ...] = LOSSLESS) -> Raster:
         BadImage: there is no such file, or it is not a whole image in one of Pillow's `formats`.
     """
     try:
-        with stored_image(path, formats) as image:
+        with stored_image(path, formats) as file:
+            image = stored(file)
             if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
                 return Raster(np.asarray(image))
             if image.mode == "P":
