@@ -37,6 +37,8 @@ class Arguments:
     """A page (.html) or an image (.png) to write, which shows some images with their labels."""
     count: int = 12
     """Number of images to show."""
+    full: bool = False
+    """Decode all images, not a sample, and compare those of different splits even where there are many."""
     overwrite: bool = False
     """Replace an existing file."""
 
@@ -56,6 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     parts = open_parts(chosen.source)
     console = Console()
     for part in parts:
+        part.inspect(console, full=chosen.full)
         for table in part.tables(SHOWN):
             console.print(table.to_rich())
         for note in part.notes:

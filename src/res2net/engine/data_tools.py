@@ -12,12 +12,15 @@ from typing import Any
 
 from PIL import Image
 
+from res2net.console import Console
 from res2net.errors import InputError
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
+from res2net.images.inspection import ImageFile, inspect_images
 from res2net.images.splits import used_splits
 from res2net.registry import Registry, modules_of_tasks
 from res2net.report import Column, Table
+from res2net.report.progress import track
 
 Cell = tuple[Image.Image, str]
 """An image with its labels drawn on it, with a caption."""
@@ -43,6 +46,18 @@ class Part:
         names = list(self.splits)
         used = [used_splits(names, self.report.path)] if len(names) > 1 else []
         return list(dict.fromkeys([*used, *self.report.remarks, *self.report.unused]))
+
+    def inspect(self, console: Console, *, full: bool = False) -> None:
+        """Look into the image files for broken and repeated ones; see `inspect_images`."""
+        files = []
+        for split, samples in self.splits.items():
+            paths = [str(path) for path in getattr(samples, "paths", ())]
+            labels = getattr(samples, "targets", None)
+            names = getattr(samples, "class_names", ())
+            one_class = labels is not None and all(isinstance(label, int) for label in labels)
+            classes = [names[label] if label < len(names) else str(label) for label in labels] if one_class else []
+            files += [ImageFile(path, split, classes[index] if classes else None) for index, path in enumerate(paths)]
+        inspect_images(files, self.report, partial(track, console=console), full=full)
 
     def tables(self, most: int | None) -> list[Table]:
         """Tables of counts, of classes (at most `most`, the most frequent ones) and of faults."""

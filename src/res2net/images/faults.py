@@ -28,6 +28,8 @@ FAULTS = {
     "bad mask": "bad masks",
     "label outside": "label maps with numbers that are no class",
     "image of both splits": "images of both splits",
+    "same image in two splits": "images of equal content in two splits",
+    "same image in two classes": "images of equal content in two classes",
     "invalid keypoints": "invalid keypoints",
     "keypoint outside": "keypoints outside of their image",
     "wrong units": "parts in wrong units",

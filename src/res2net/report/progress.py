@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -32,10 +33,12 @@ def progress_bar(console: Console, *, auto_refresh: bool = True) -> Progress:
 
 
 def track(description: str, items: Sequence[T], console: Console) -> Iterator[T]:
-    """Iterate over items while a bar shows the current one and how many are done."""
+    """Iterate over items while a bar shows the current one, how many are done, and how many a second."""
     with progress_bar(console) as bar:
         task = bar.add_task(description, total=len(items), note="")
-        for item in items:
-            bar.update(task, note=str(item))
+        started = time.monotonic()
+        for done, item in enumerate(items):
+            rate = f"{done / max(time.monotonic() - started, 1e-9):,.0f}/s  " if done else ""
+            bar.update(task, note=f"{rate}{item}")
             yield item
             bar.advance(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from res2net.engine.data_tools import FALLBACK, Cell, Part, class_table
 from res2net.images.decode import BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import ImageFiles
+from res2net.images.inspection import imbalance, unread_files
 from res2net.images.sources import open_source, split_names
 from res2net.images.splits import DataSettings
 from res2net.report import Column, Table
@@ -32,6 +34,9 @@ class ClassesPart(Part):
                     image_size(file)
                 except BadImage as error:
                     self.report.add("unreadable image", file, error.reason)
+        self.report.unused += [sentence] if (sentence := unread_files(path)) else []
+        labels = [label for split in self.splits.values() for label in getattr(split, "targets", ())]
+        self.report.remark(imbalance(Counter(str(self.source.class_names[label]) for label in labels)))
 
     def count_tables(self, most: int | None) -> list[Table]:
         """The number of images and of classes of each split, and of images by class."""
@@ -43,6 +48,10 @@ class ClassesPart(Part):
         rows = [(split, len(images), len(names)) for split, images in self.splits.items()]
         columns = [Column(heading) for heading in ("split", "images", "classes")]
         return [Table("Images", columns, rows), class_table(counts.items(), list(self.splits), "images", most)]
+
+    def classes_in(self, samples: Any, index: int) -> Collection[int]:
+        """The class of an image."""
+        return (samples.targets[index],) if hasattr(samples, "targets") else ()
 
     def cell(self, samples: Any, index: int) -> Cell:
         """An image above its class."""
