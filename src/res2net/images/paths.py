@@ -110,8 +110,11 @@ class PathFinder:
         directories, outside = self._directories[absolute, head]
         if folder or not parts:
             return directories if folder else [], outside
-        entries = [self._choose(directory, parts[-1], ["", *endings]) for directory in directories]
-        return [str(Path(entry.path)) for entry in entries if entry is not None and entry.is_file()], outside
+        for some in ("",), endings:
+            entries = [self._choose(directory, parts[-1], some) for directory in directories]
+            if files := [str(Path(entry.path)) for entry in entries if entry is not None and entry.is_file()]:
+                return files, outside
+        return [], outside
 
     def _existing(self, absolute: bool, parts: tuple[str, ...]) -> tuple[list[str], list[Path]]:
         """The folders a path leads to: in the root at most one for each that it is relative to, and outside of it."""
@@ -186,6 +189,9 @@ def _key(name: str) -> str:
 
 def _forms(written: str) -> Iterator[str]:
     """The ways to read a path: as it is, with backslashes between folders, and as a URL."""
+    if not re.search(r"[\\%:?]|^\s|\s$", written):
+        yield written
+        return
     plain = written.strip()
     slashes = plain.replace("\\", "/")
     forms = [written, plain, slashes]

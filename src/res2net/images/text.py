@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,11 @@ def read_lines(file: str | Path) -> list[str]:
     return [line.strip() for line in read_text(file).split("\n")]
 
 
+def plain_name(text: str) -> str:
+    """A name without spaces around it, and with each letter in one way: an accent can be part of its letter, or not."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
 def read_names(file: str | Path) -> list[str]:
     """The names of classes in a text file, one a line; the first has the number 0.
 
@@ -52,7 +58,7 @@ def read_names(file: str | Path) -> list[str]:
         BadText: the file cannot be read, or a line before the last name is empty, so that the numbers are not certain.
     """
     lines = read_text(file).rstrip().split("\n")
-    names = [line.strip() for line in lines]
+    names = [plain_name(line) for line in lines]
     if not all(names) and len(names) > 1:
         raise BadText.at(file, f"line {names.index('') + 1} is empty, and each is the name of a class: remove it")
     return [name for name in names if name]

@@ -1,6 +1,7 @@
 """Splits of any name, names of classes as they are written, and paths of other programs, in every format."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -183,6 +184,7 @@ def test_names_of_yolo_stay_names(write_yolo, name):
         ("names: {0: a, 0: b}", "the key '0' stands twice"),
         ("names: [a, {b: c}]", "which is not a name"),
         ("names: [a, [b]]", "which is not a name"),
+        ("names:\n- a\n-\n", "Name 1 in .* is empty"),
     ],
 )
 def test_names_that_are_not_certain_are_refused(write_yolo, text, message):
@@ -192,6 +194,23 @@ def test_names_that_are_not_certain_are_refused(write_yolo, text, message):
     )
     with pytest.raises(InputError, match=message):
         open_objects(root)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_one_in_both_forms_of_unicode(write_voc, write_coco, content, voc_xml, form):
+    name = unicodedata.normalize(form, "Löwe")
+    files = {str(index): voc_xml([(one, (1, 1, 9, 9), False)]) for index, one in enumerate([name, "L\u00f6we"])}
+    (found,) = read(write_voc({"train": files}))[0].values()
+    assert found.class_names == ["L\u00f6we"]
+    content["categories"][0]["name"] = name
+    assert read(write_coco())[0]["default"].class_names == ["ant", "L\u00f6we"]
+
+
+def test_labels_of_another_program_are_no_yolo(write_yolo):
+    root = write_yolo({"images/a": None, "images/b": None})
+    assert find_formats(root) == ["yolo"]  # they are missing
+    (root / "labels" / "a.xml").write_text("<annotation/>")
+    assert find_formats(root) == []
 
 
 def test_an_empty_line_among_names_is_refused(write_yolo):

@@ -16,7 +16,7 @@ from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import Keypoints
 from res2net.images.paths import MissingFile, PathFinder
 from res2net.images.splits import role_of
-from res2net.images.text import BadText, read_json
+from res2net.images.text import BadText, plain_name, read_json
 from res2net.tasks.objects.formats.collect import numbers, whole_size
 
 _KINDS = {"instances": "instances_", "keypoints": "person_keypoints_", "panoptic": "panoptic_"}
@@ -89,7 +89,7 @@ def xyxy(box: object) -> list[float]:
 def category_name(categories: Categories, number: int) -> str:
     """The name of the category with an id; the id if it has none."""
     name = categories[number].get("name", number)
-    return name.strip() if isinstance(name, str) else json.dumps(name)
+    return plain_name(name) if isinstance(name, str) else json.dumps(name)
 
 
 class CocoFile:

@@ -17,7 +17,7 @@ from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
 from res2net.images.splits import WHOLE
-from res2net.images.text import BadText, read_json
+from res2net.images.text import BadText, plain_name, read_json
 from res2net.tasks.objects.formats.collect import Collector, extent, numbers, whole_size
 from res2net.tasks.objects.formats.images import Annotations
 
@@ -115,7 +115,7 @@ def _kind(result: Mapping[str, Any]) -> str:
 
 
 def _label(result: Mapping[str, Any]) -> str:
-    return str(result[_kind(result)][0]).strip()
+    return plain_name(str(result[_kind(result)][0]))
 
 
 def _image(finder: PathFinder, task: Mapping[str, Any]) -> str:

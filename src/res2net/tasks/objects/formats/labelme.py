@@ -16,7 +16,7 @@ from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
 from res2net.images.splits import WHOLE, role_of
-from res2net.images.text import BadText, read_json
+from res2net.images.text import BadText, plain_name, read_json
 from res2net.tasks.objects.formats.collect import Collector, extent, numbers, whole_size
 from res2net.tasks.objects.formats.images import Annotations
 from res2net.tasks.objects.formats.masks import polygon_fault
@@ -140,7 +140,7 @@ def _shapes(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _label(shape: Mapping[str, Any]) -> str:
     label = shape.get("label")
-    return "" if label is None else str(label).strip()
+    return "" if label is None else plain_name(str(label))
 
 
 def _objects(content: Mapping[str, Any]) -> Iterator[tuple[str, list[list[float]]]]:

@@ -22,7 +22,7 @@ from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
 from res2net.images.splits import WHOLE, role_of
-from res2net.images.text import read_lines, read_names
+from res2net.images.text import plain_name, read_lines, read_names
 from res2net.tasks.objects.formats.collect import Collector, whole_size
 from res2net.tasks.objects.formats.images import Annotations
 
@@ -158,7 +158,7 @@ def _listed(path: Path, occurring: set[str], report: AnnotationReport) -> list[s
     if file is None:
         return []
     lines = [line for line in read_lines(file) if not line.startswith("#")] if file.name == _NAMES[0] else []
-    names = [line.partition(":")[0] for line in lines if line] or read_names(file)
+    names = [plain_name(line.partition(":")[0]) for line in lines if line] or read_names(file)
     names = [name for name in names if name != "background" or name in occurring]
     if lacking := sorted(occurring - set(names)):
         report.remark(f"{file} does not list {', '.join(lacking)}, and is not used: the classes are those that occur.")
@@ -237,7 +237,7 @@ def _collect(
 
 def _text(element: ET.Element, path: str) -> str:
     """The text at a path below an element, without spaces around it; empty if there is none."""
-    return (element.findtext(path) or "").strip()
+    return plain_name(element.findtext(path) or "")
 
 
 def _size(content: ET.Element, image: str, file: Path, report: AnnotationReport) -> tuple[int, int] | None:

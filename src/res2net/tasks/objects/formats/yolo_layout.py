@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
 from res2net.images.splits import WHOLE, role_of
-from res2net.images.text import BadText, read_lines, read_names, read_yaml
+from res2net.images.text import BadText, plain_name, read_lines, read_names, read_yaml
 
 _NAMES = ("classes.txt", "obj.names", "labels/classes.txt", "labels/train/classes.txt", "train/labels/classes.txt")
 _NO_SPLITS = ("path", "names", "nc", "download", "roboflow", "kpt_shape", "flip_idx", "backup")
@@ -90,7 +91,8 @@ def _described_file(path: Path) -> Path | None:
             content = read_yaml(file)
         except BadText:
             content = dict.fromkeys(line.partition(":")[0] for line in _lines_of(file))
-        if isinstance(content, dict) and "names" in content and any(role_of(str(key)) for key in content):
+        keys = [str(key).lower() for key in content] if isinstance(content, dict) else []
+        if "names" in keys and any(role_of(key) for key in keys):
             return file
     return None
 
@@ -125,9 +127,14 @@ def _inside(folder: Path) -> dict[str, Path]:
 
 
 def _both(folder: Path) -> tuple[Path, Path] | None:
-    """The folders of images and of labels in a folder, if it has both."""
+    """The folders of images and of labels in a folder, if it has both, and the labels are no other files than text."""
     inside = {name.lower(): one for name, one in _inside(folder).items()}
-    return (inside["images"], inside["labels"]) if {"images", "labels"} <= inside.keys() else None
+    if not {"images", "labels"} <= inside.keys():
+        return None
+    files = walk(inside["labels"])
+    first = next(files, ".txt")
+    is_text = any(name.lower().endswith(".txt") for name in chain([first], files))
+    return (inside["images"], inside["labels"]) if is_text else None
 
 
 def _labels_beside(folder: Path) -> bool:
@@ -150,6 +157,7 @@ def _described(file: Path) -> Layout:
         raise InputError(f"{file} does not say where the images are: add `train: FOLDER` and `val: FOLDER`.")
     if "kpt_shape" in content:
         raise InputError(f"{file} has keypoints, which are not read from YOLO's files: export them as COCO.")
+    content = {key.lower() if key.lower() in _NO_SPLITS else key: value for key, value in content.items()}
     base = file.parent
     stated = str(content.get("path", ""))
     roots = [tidy(base / path) for path in (stated, stated.replace("\\", "/")) if stated not in _ABSENT]
@@ -221,7 +229,9 @@ def _names(content: Mapping[Any, Any], file: Path) -> list[str] | None:
     count = content.get("nc", str(len(names)))
     if count != str(len(names)):
         raise InputError(f"{file} has `nc: {count}` and {len(names)} names: fix one of them.")
-    return [name.strip() for name in names]
+    if not all(plain := [plain_name(name) for name in names]):
+        raise InputError(f"Name {plain.index('')} in {file} is empty: write one, in quotes where it is a sign of YAML.")
+    return plain
 
 
 def _darknet(file: Path) -> Layout:
