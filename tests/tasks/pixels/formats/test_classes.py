@@ -93,6 +93,9 @@ def test_soft_edges_are_no_classes(write_folders):
     soft = np.asarray(small.resize((80, 60), Image.Resampling.BICUBIC).resize((40, 30), Image.Resampling.BILINEAR))
     with pytest.raises(InputError, match="values that change gradually from region to region: save label maps without"):
         source_of(write_folders, soft)
+    smooth = np.asarray(Image.fromarray(COLOURS[BLOCKS]).filter(ImageFilter.SMOOTH))
+    with pytest.raises(InputError, match="values that change gradually from region to region"):
+        source_of(write_folders, smooth)
 
 
 COLOURS = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [192, 64, 7]], np.uint8)
@@ -143,8 +146,14 @@ def test_colours_without_a_list_are_classes_of_these_names(write_folders):
 
 def test_photos_are_no_classes(write_folders):
     photo = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
-    with pytest.raises(InputError, match="have more than 64 colours, so that these are no classes"):
+    with pytest.raises(InputError, match="values that change gradually from region to region"):
         source_of(write_folders, photo)
+
+
+def test_more_colours_than_classes(write_folders):
+    values = np.arange(100, dtype=np.uint8).reshape(10, 10).repeat(3, 0).repeat(4, 1)
+    with pytest.raises(InputError, match="have more than 64 colours, so that these are no classes"):
+        source_of(write_folders, np.stack([values * 2 + 9, values * 0, values * 0], -1))
 
 
 def test_palettes_that_differ_are_read_by_colour(write_folders):

@@ -269,3 +269,10 @@ def test_inverse_depth(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[0.5, 0, 4]], np.float32))
     assert DepthMaps(1, inverse=True).read(str(tmp_path / "a.npy")).tolist() == [[2.0, 0.0, 0.25]]
     assert DepthMaps(2, inverse=True).read(str(tmp_path / "a.npy")).tolist() == [[4.0, 0.0, 0.5]]
+
+
+def test_photos_are_no_masks(tmp_path):
+    photo = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"are neither black nor white in \d+% of their pixels: give masks in which"):
+        masks_of([str(tmp_path / "a.png")], AnnotationReport(tmp_path), "salient")

@@ -18,7 +18,7 @@ from res2net.images.samples import UNLABELLED, evenly_spaced
 from res2net.images.text import read_csv, read_json, read_lines
 from res2net.tasks.pixels.formats.codings import MAX_CLASSES, UNLABELLED_DEEP, SemanticMaps
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
-from res2net.tasks.pixels.formats.rasters import distinct, has_soft_edges, numbers_of, packed, read_numbers, read_raster
+from res2net.tasks.pixels.formats.rasters import distinct, is_smoothed, numbers_of, packed, read_numbers, read_raster
 
 COLOUR_FILES = ("labelmap.txt", "class_dict.csv", "label_colors.txt")
 """Files that list the colours of the classes: those of CVAT, of CamVid as Kaggle has it, and of CamVid."""
@@ -195,9 +195,9 @@ def found_classes(maps: Iterable[str], *, zero_is_unlabelled: bool) -> Classes:
             )
         elif raster.colours is not None and len(colours) <= MAX_COLOURS:
             colours |= set(distinct(raster.colours))
-        elif raster.colours is None and has_soft_edges(raster.pixels):
+        if is_smoothed(raster):
             raise InputError(
-                f"The label map {path} has {len(values)} values that change gradually from region to region: save "
+                f"The label map {path} has values that change gradually from region to region: save "
                 "label maps without smoothing and without loss, and resize them to the nearest pixel."
             )
     if by_colour:

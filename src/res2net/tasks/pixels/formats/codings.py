@@ -29,6 +29,8 @@ SURVEYED_MASKS = 200
 """Maximum number of masks that are read to see which values they have."""
 BRIGHT = 200
 """The smallest of 255 values that is white but for the noise of JPEG."""
+MAX_GREY = 0.2
+"""The largest share of pixels of masks that are neither black nor white."""
 FLAT = 32
 """The largest number of colours of a mask without soft edges."""
 
@@ -151,6 +153,7 @@ def masks_of(paths: Sequence[str], report: AnnotationReport, what: str) -> Salie
     """
     values: set[int] = set()
     between = surveyed = 0
+    grey = 0.0
     for index in evenly_spaced(len(paths), SURVEYED_MASKS):
         try:
             levels, white = mask_levels(paths[index])
@@ -161,10 +164,16 @@ def masks_of(paths: Sequence[str], report: AnnotationReport, what: str) -> Salie
             found = distinct(levels)
             values.update(found)
             between += any(0 < value < white for value in found)
+            grey += float(((levels > white / 4) & (levels < 3 * white / 4)).mean())
     highest = max(values, default=0)
     if highest <= 1:
         return SaliencyMasks()
     if highest > (BRIGHT if highest <= 255 else 257 * BRIGHT):
+        if grey > MAX_GREY * surveyed:
+            raise InputError(
+                f"The masks in {Path(paths[0]).parent} are neither black nor white in {grey / surveyed:.0%} of their "
+                f"pixels: give masks in which what is {what} is white."
+            )
         soft = f"{between} of {surveyed} masks have values between black and white, as soft edges and JPEG make them"
         report.remark(f"{soft}: pixels above half of white are {what}." if between else "")
         return SaliencyMasks()

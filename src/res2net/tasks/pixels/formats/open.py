@@ -152,7 +152,7 @@ def remark_on(splits: Sequence[PixelFiles], surveys: Sequence[PixelSurvey], repo
     known = sum(int(one.classes.sum()) for one in surveys)
     mean = sum(one.metres for one in surveys) / max(known, 1)
     assumed = "whole numbers in the depth maps are taken as millimetres, others as metres"
-    span = f"distances lie between {nearest:.3g} and {farthest:.3g} m (mean {mean:.3g} m)"
+    span = f"distances lie between {nearest:.4g} and {farthest:.4g} m (mean {mean:.4g} m)"
     if known and not SHORTEST_MEAN <= mean <= LONGEST_MEAN:
         raise InputError(
             f"Without depth.json {assumed}, so that {span} in {report.path}, which are hardly right: state in "

@@ -14,8 +14,10 @@ from res2net.images.decode import BadImage, stored, stored_image
 
 LOSSLESS = ("PNG", "TIFF", "BMP", "GIF", "PPM")
 MASK_FORMATS = (*LOSSLESS, "JPEG", "WEBP", "JPEG2000")
-FEW = 8
+FEW = 5
 """Maps with no more values than this are never taken to have soft edges."""
+FEW_OF_CHANNEL = 3
+"""The same for a channel of colours, of which several can have one value."""
 SOFT = 0.15
 """The share of pixels on edges whose value lies between those of their neighbours, above which edges are soft."""
 
@@ -129,3 +131,12 @@ def has_soft_edges(values: NDArray[Any], few: int = FEW) -> bool:
         between += int(((low < here) & (here < high)).sum())
         edges += int((before != after).sum())
     return between > SOFT * edges
+
+
+def is_smoothed(raster: Raster) -> bool:
+    """Whether a class map has soft edges, in any of its channels; an index of a palette never has."""
+    if raster.palette is not None:
+        return False
+    if raster.pixels.ndim == 2:
+        return has_soft_edges(raster.pixels)
+    return any(has_soft_edges(channel, FEW_OF_CHANNEL) for channel in np.moveaxis(raster.pixels, -1, 0))
