@@ -54,6 +54,20 @@ def commands(page):
                 yield pytest.param(words[words.index("res2net") + 1 :], id=f"{page.name}:{first + number}")
 
 
+def named_tests():
+    """The tests that the pages on what is checked name, as `path::name` below the folder of tests."""
+    for page in (ROOT / "docs" / "checked.md", ROOT / "SECURITY.md"):
+        yield from re.findall(r"`(?:tests/)?([\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8"))
+
+
+def test_the_tests_that_are_named_exist():
+    named = set(named_tests())
+    assert len(named) > 50
+    for path, name in named:
+        text = (ROOT / "tests" / path).read_text(encoding="utf-8")
+        assert f"def {name}(" in text, f"{path}::{name}"
+
+
 @contextlib.contextmanager
 def nothing_stays_registered():
     with VARIANTS.restored(), TASKS.restored(), SOURCES.restored(), RECIPES.restored():
