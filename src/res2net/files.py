@@ -43,7 +43,8 @@ def walk(folder: str | Path) -> Iterator[str]:
     """
     root = os.path.realpath(folder)
     seen: set[str] = set()
-    folders, links = [os.fspath(folder)], []
+    folders: list[str] = [os.fspath(folder)]
+    links: list[str] = []
     while folders or links:
         parent = folders.pop() if folders else links.pop()
         real = os.path.realpath(parent)
@@ -137,7 +138,7 @@ def decode_text(data: bytes) -> str:
     UTF-8, UTF-16 and UTF-32 are recognised, with or without a mark; what is none of them is Windows-1252, of which
     Latin-1 is a part.
     """
-    encoding = json.detect_encoding(data)
+    encoding: str = json.detect_encoding(data)
     if encoding.startswith("utf-8"):
         encoding = next(one for one in (encoding, "cp1252", "latin-1") if _decodes(data, one))
     text = data.decode(encoding, errors="replace")

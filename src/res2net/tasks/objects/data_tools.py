@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
-from res2net.images.decode import EXTENSIONS, BadImage, image_header, read_image
+from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import evenly_spaced
 from res2net.images.splits import role_of
@@ -22,8 +23,8 @@ from res2net.tasks.objects.segments import PanopticSegments
 
 SMALL, LARGE = 32**2, 96**2
 """COCO's thresholds of areas in square pixels: objects below the first are small, from the second on large."""
-DECODED = 200
-"""Images of a split that a check decodes, evenly spaced, to find truncated files."""
+MASKS = 200
+"""Panoptic masks of a split whose pixels a check looks at."""
 RARE = ("crowds", "difficult objects", "labelled keypoints", "classes of stuff")
 """What is only listed where there is any."""
 
@@ -37,9 +38,9 @@ class ObjectsPart(Part):
         self.report = AnnotationReport(path)
         self.splits = {name or "all": split for name, split in known.read(path, None, self.report, None).items()}
         for split in self.splits.values():
-            _check_images(split.paths, split, self.report)
+            _check_sizes(split.paths, split, self.report)
             if isinstance(split.masks, MaskFiles):
-                _check_images(split.masks.paths, split, self.report, most=0)
+                _check_sizes(split.masks.paths, split, self.report)
             if split.stuff is not None:
                 _check_segments(split, self.report)
         _check_contents(self.splits, self.report)
@@ -63,6 +64,11 @@ class ObjectsPart(Part):
         """The images with objects, or all if there are none."""
         images = ObjectImages(split, split.available())
         return images, [index for index in range(len(images)) if images.rows(index)] or range(len(images))
+
+    def classes_in(self, samples: ObjectImages, index: int) -> Collection[int]:
+        """The classes of the objects in an image."""
+        rows = samples.rows(index)
+        return set(samples.annotations.labels[rows.start : rows.stop].tolist())
 
     def cell(self, samples: ObjectImages, index: int) -> Cell:
         """An image with its objects."""
@@ -110,6 +116,10 @@ def _check_contents(splits: Mapping[str, Annotations], report: AnnotationReport)
             report.add("no objects", splits[split].name, "there is not one object in it")
         else:
             report.remark(f"There is not one object in {splits[split].name}, so that it cannot be evaluated.")
+    for one, other in combinations(splits, 2):
+        if {role_of(one), role_of(other)} == {"train", "val"} and "trainval" not in (one.lower(), other.lower()):
+            for path in sorted(set(splits[one].paths) & set(splits[other].paths)):
+                report.add("image of both splits", path, f"it is in {one} and in {other}")
     first = next(iter(splits.values()), None)
     for found in splits.values():
         if first is not None and list(found.class_names) != list(first.class_names):
@@ -127,16 +137,11 @@ def _unlisted(splits: Mapping[str, Annotations]) -> list[str]:
     return sentences
 
 
-def _check_images(
-    paths: Sequence[str], annotations: Annotations, report: AnnotationReport, most: int = DECODED
-) -> None:
-    """Check the size of every file by its header, and decode at most some; faults go to the report."""
-    decoded = set(evenly_spaced(len(paths), most) if most else ())
-    for index, (path, (height, width)) in enumerate(zip(paths, annotations.sizes.tolist(), strict=True)):
+def _check_sizes(paths: Sequence[str], annotations: Annotations, report: AnnotationReport) -> None:
+    """Check the size of every file by its header; faults go to the report."""
+    for path, (height, width) in zip(paths, annotations.sizes.tolist(), strict=True):
         try:
             found, orientation = image_header(path)
-            if index in decoded:
-                read_image(path)
         except BadImage as error:
             report.add("unreadable image", path, error.reason)
             continue
@@ -150,7 +155,7 @@ def _check_segments(annotations: Annotations, report: AnnotationReport) -> None:
     stuff, things = annotations.stuff, annotations.masks
     assert stuff is not None
     assert isinstance(things, MaskFiles)
-    for index in evenly_spaced(len(annotations.paths), DECODED):
+    for index in evenly_spaced(len(annotations.paths), MASKS):
         rows = slice(annotations.starts[index], annotations.starts[index + 1])
         known = [0, *things.numbers[rows], *stuff.numbers[stuff.starts[index] : stuff.starts[index + 1]]]
         height, width = annotations.sizes[index].tolist()

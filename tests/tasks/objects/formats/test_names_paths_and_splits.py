@@ -6,6 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from res2net.errors import InputError
 from res2net.images.faults import AnnotationReport
@@ -123,6 +124,14 @@ def test_lists_that_name_fewer_images_are_mentioned_by_the_check(write_yolo, wri
     (root / "VOC2007" / "ImageSets" / "Main" / "dog_train.txt").write_text("a  1\nb -1\n")
     assert counts(read(root)[0]) == {"train": 2, "minival": 1}
     assert any("1 of 4 images" in note and "d.jpg" in note for note in ObjectsPart(root, "voc").notes)
+
+
+def test_images_of_two_splits_are_found_by_the_check(write_voc, voc_xml):
+    xml = voc_xml([("dog", (1, 1, 40, 30), False)])
+    files = {"train": {"a": xml, "b": xml}, "val": {"b": xml, "c": xml}, "trainval": {"a": xml, "b": xml, "c": xml}}
+    report = ObjectsPart(write_voc(files), "voc").report
+    assert report.counts == {"image of both splits": 1}
+    assert report.examples["image of both splits"][0].what == "it is in train and in val"
 
 
 def test_a_list_of_voc_without_annotations_is_no_split(write_voc, voc_xml):
@@ -293,12 +302,22 @@ def test_sets_without_objects_say_so_before_training_and_in_the_check(write_yolo
     assert part.report.counts["missing labels"] == 1 - labelled
 
 
+def test_every_class_is_on_the_sheet(write_yolo):
+    rare = {7: "1 0.5 0.5 0.2 0.2", 8: "2 0.5 0.5 0.2 0.2"}
+    root = write_yolo({f"images/{index}": [rare.get(index, "0 0.5 0.5 0.2 0.2")] for index in range(10)})
+    shown = {caption.partition("\n")[0] for _, caption in ObjectsPart(root, "yolo").images(3)}
+    assert len(shown) == 3
+    assert {"7.png", "8.png"} < shown
+
+
 def test_truncated_images_are_found_by_the_check(write_yolo):
     root = write_yolo({f"images/{name}": [BOX] for name in "abc"})
     noise = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
     Image.fromarray(noise).save(root / "images" / "b.png")
     whole = (root / "images" / "b.png").read_bytes()
     (root / "images" / "b.png").write_bytes(whole[: len(whole) // 2])
-    report = ObjectsPart(root, "yolo").report
+    part = ObjectsPart(root, "yolo")
+    part.inspect(Console(quiet=True))
+    report = part.report
     assert report.counts == {"unreadable image": 1}
     assert report.examples["unreadable image"][0].file.endswith("b.png")
