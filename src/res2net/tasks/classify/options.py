@@ -21,7 +21,8 @@ class ClassifyOptions:
     """How classification is trained; where nothing is given, what is usual for the data."""
 
     data_help: ClassVar[str] = (
-        "a folder with one folder of images per class (or train/ and val/ with these), a CIFAR folder, "
+        "a folder with one folder of images per class (or train/ and val/ with these), a CSV file with any number of "
+        "labels for each image, a CIFAR folder, "
         'ImageNet as downloaded, or the synthetic data set "shapes"'
     )
     size_help: ClassVar[str] = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -38,15 +38,24 @@ def write_report(
     rows.sort(key=lambda row: row[2])
     columns = (Column("class"), Column("images"), Column("top-1 accuracy", "%", digits=1))
     report.add_table(Table("The least accurate first", columns, rows[:100]))
+    add_hardest(
+        report,
+        evaluation,
+        source,
+        lambda index: (
+            f"{class_names[int(label[index])]}\ntaken for {class_names[int(predicted[index])]} "
+            f"({100 * float(records['probability'][index]):.0f} %)"
+        ),
+    )
+
+
+def add_hardest(report: Report, evaluation: Evaluation, source: DataSource, caption: Callable[[int], str]) -> None:
+    """Add the images with the largest loss to a report; `caption` maps the position of a record to its caption."""
+    records = evaluation.records
     report.add_section("Hardest images")
-    hardest: list[int] = records["loss"].topk(min(HARDEST, len(label))).indices.tolist()
+    hardest: list[int] = records["loss"].topk(min(HARDEST, len(records["loss"]))).indices.tolist()
     images = [as_image(source.val[int(records["index"][index])][0]) for index in hardest]
-    captions = [
-        f"{class_names[int(label[index])]}\ntaken for {class_names[int(predicted[index])]} "
-        f"({100 * float(records['probability'][index]):.0f} %)"
-        for index in hardest
-    ]
-    report.add_images(images, captions, "Images with the largest loss: the true class, and what was predicted.")
+    report.add_images(images, [caption(index) for index in hardest], "Images with the largest loss, and their classes.")
 
 
 def class_matrix(evaluation: Evaluation, classes: int) -> Tensor:

@@ -31,6 +31,14 @@ from res2net.images.transforms import (
 )
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task, frozen
 from res2net.task.inputs import Inputs
+from res2net.tasks.classify.multi_label import (
+    LabelScoring,
+    check_options,
+    is_label_table,
+    label_loss,
+    label_metric,
+    read_label_table,
+)
 from res2net.tasks.classify.options import ClassifyOptions
 from res2net.tasks.classify.result import ClassScores
 from res2net.weights import Checkpoint, Preprocessing
@@ -60,7 +68,7 @@ class _Scoring(Scoring):
 
 @TASKS.register("classify")
 class Classify(Task):
-    """One label for an image.
+    """One label for an image, or any number of labels where the data have several (`multi_label` in the facts).
 
     Args:
         model: gives logits `(N, classes)`.
@@ -76,7 +84,7 @@ class Classify(Task):
     name = "classify"
     Options = ClassifyOptions
     inputs = Inputs(batch_size=32, resized=True)
-    fact_names = ("class_names", "class_names_assumed")
+    fact_names = ("class_names", "class_names_assumed", "multi_label")
     scoring = _Scoring("top1")
 
     model: Backbone
@@ -106,12 +114,21 @@ class Classify(Task):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
         self.views = "none"
+        self.multi_label = bool(facts.get("multi_label"))
+        if self.multi_label:
+            check_options(options)
+            self.scoring = LabelScoring("mAP")
         self.mix = batch_mix(options.mixup, options.cutmix, count)
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
-        """Open a folder of images with a folder for each class, a CIFAR folder, or a named source."""
-        return open_source(source, settings)
+        """Open a folder of images with a folder for each class, a CIFAR folder, a table, or a named source."""
+        return open_source(source, settings, reader=read_label_table if is_label_table(source) else None)
+
+    @classmethod
+    def describe(cls, source: DataSource) -> dict[str, Any]:
+        """The names of the classes, and whether images have several labels."""
+        return super().describe(source) | ({"multi_label": True} if getattr(source.val, "multi_label", False) else {})
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> Backbone:
@@ -134,15 +151,18 @@ class Classify(Task):
         metadata = checkpoint.metadata if checkpoint else {}
         names = metadata.get("class_names") or assumed_class_names(network.num_classes)
         preprocessing = (preprocessing_of(checkpoint) if checkpoint else None) or Preprocessing()
-        return cls(network, preprocessing, ClassifyOptions(), {"class_names": names}).eval()
+        facts = {"class_names": names} | ({"multi_label": True} if metadata.get("multi_label") else {})
+        return cls(network, preprocessing, ClassifyOptions(), facts).eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """`(N, C, H, W)` to logits `(N, classes)`."""
         return self.model(images)
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Cross entropy, of mixed images if so chosen."""
+        """Cross entropy, of mixed images if so chosen; of several labels the binary one."""
         labels = targets["label"]
+        if self.multi_label:
+            return {"loss": label_loss(self(images), labels).mean()}
         if self.mix is not None:
             images, labels = self.mix(images, labels)
         smoothing = self.options.label_smoothing
@@ -150,6 +170,9 @@ class Classify(Task):
 
     def datasets(self, source: DataSource) -> tuple[Any, Any]:
         """The training and the validation samples as the network sees them; in training balanced if so chosen."""
+        if self.multi_label != getattr(source.val, "multi_label", False):
+            several = "any number of labels" if self.multi_label else "one label for each image"
+            raise InputError(f"The weights find {several}, and {source.name} has others: give data as in the training.")
         if self.options.balance:
             indices = balanced_indices(labels_of(source.train), len(self.class_names))
             source = replace(source, train=subset_of(source.train, indices))
@@ -179,15 +202,21 @@ class Classify(Task):
         views = {"none": [images], "flip": [images, images.flip(-1)]}.get(self.views) or images.chunk(VIEWS, 1)
         if len(views) == 1:
             return self(images).float()
-        mean = torch.stack([self(view).float().softmax(1) for view in views]).mean(0)
-        return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+        mean = torch.stack([self.probabilities(self(view).float()) for view in views]).mean(0)
+        return mean.logit(1e-7) if self.multi_label else mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The probability of each class, `(N, classes)`; those of several labels are independent."""
+        return logits.sigmoid() if self.multi_label else logits.softmax(1)
 
     def metric(self) -> MetricCollection:
-        """`top1`, and `top5` where there are more than five classes."""
+        """`top1`, and `top5` where there are more than five classes; of several labels `mAP` and `F1`."""
         from torchmetrics import MetricCollection
         from torchmetrics.classification import MulticlassAccuracy
 
         classes = len(self.class_names)
+        if self.multi_label:
+            return label_metric(classes)
         ranks = [rank for rank in (1, TOP) if rank < classes]
         return MetricCollection(
             {f"top{rank}": MulticlassAccuracy(classes, top_k=rank, average="micro") for rank in ranks}
@@ -197,6 +226,9 @@ class Classify(Task):
         """For each image its `loss` (cross entropy), `label`, `predicted` class and the `probability` of that one."""
         logits = self.averaged(images)
         labels = targets["label"]
+        if self.multi_label:
+            metric.update(logits.sigmoid(), labels.int())
+            return {"loss": label_loss(logits, labels)}
         metric.update(logits, labels)
         probability, predicted = logits.softmax(1).max(1)
         loss = F.cross_entropy(logits, labels, reduction="none")
@@ -212,20 +244,30 @@ class Classify(Task):
 
     def predict(self, images: Tensor, targets: Mapping[str, Any] | None = None) -> list[ClassScores]:
         """The five likeliest classes of each image."""
-        probabilities, classes = self.averaged(images).softmax(1).topk(min(TOP, len(self.class_names)))
+        probabilities, classes = self.probabilities(self.averaged(images)).topk(min(TOP, len(self.class_names)))
         return [
             ClassScores([self.class_names[index] for index in indices], values)
             for indices, values in zip(classes.tolist(), probabilities.tolist(), strict=True)
         ]
 
     def truth(self, image: Any, target: Mapping[str, Any]) -> ClassScores:
-        """The true class."""
+        """The true class, or all labels of the image."""
+        if self.multi_label:
+            return ClassScores([self.class_names[index] for index in target["label"].nonzero().flatten().tolist()], [])
         return ClassScores([self.class_names[target["label"]]], [])
 
     def write_report(self, report: Report, evaluation: Evaluation, source: DataSource) -> None:
         """Accuracy by class and by object size, the confusion matrix, and the hardest images."""
-        from res2net.tasks.classify.report import write_report  # plots take time to import
+        from res2net.tasks.classify.report import add_hardest, write_report  # plots take time to import
 
+        if self.multi_label:
+            labels, indices = labels_of(source.val), evaluation.records["index"].tolist()
+
+            def caption(position: int) -> str:
+                return ", ".join(self.class_names[one] for one in labels[indices[position]]) or "no label"
+
+            add_hardest(report, evaluation, source, caption)
+            return
         write_report(report, evaluation, source, self.class_names, self.model.variant_name)
 
 
@@ -265,8 +307,8 @@ def assumed_class_names(classes: int) -> list[str]:
     return [f"class {index}" for index in range(classes)]
 
 
-def labels_of(samples: Any) -> list[int]:
-    """The class of each sample of a data set."""
+def labels_of(samples: Any) -> list[Any]:
+    """The class of each sample of a data set, or the classes."""
     labels = getattr(samples, "targets", None)
     return list(labels) if labels is not None else [int(target["label"]) for target in true_targets(samples)]
 
