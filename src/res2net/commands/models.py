@@ -10,7 +10,7 @@ import tyro
 
 from res2net.commands.parser import parse
 from res2net.console import Console
-from res2net.errors import InputError, nearest
+from res2net.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> None:
     """Print the models that match a pattern, with parameters and published weights."""
     pattern = parse(Arguments, "models", arguments, "List the models.").pattern
 
-    from res2net.backbones.registry import variant
+    from res2net.backbones.registry import similar_model, variant
     from res2net.report import Column, Table
     from res2net.weights import records
     from res2net.weights.load import why_unusable
@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> None:
 
     names = list_models(pattern)
     if not names:
-        hint = nearest(pattern.strip("*"), list_models()) or "see `res2net models`."
+        hint = similar_model(pattern.strip("*")) or "see `res2net models`."
         raise InputError(f"No model matches {pattern!r}: {hint}")
     console = Console()
     columns = (Column("model"), Column("parameters"), Column("weights"))

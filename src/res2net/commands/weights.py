@@ -11,7 +11,7 @@ import tyro
 
 from res2net.commands.parser import parse
 from res2net.console import Console
-from res2net.errors import InputError, nearest
+from res2net.errors import InputError
 
 if TYPE_CHECKING:
     from res2net.weights import Checkpoint
@@ -164,12 +164,13 @@ def list_published(pattern: str) -> None:
     """Print the published weights of the models that match a shell-style pattern."""
     from fnmatch import fnmatch
 
+    from res2net.backbones.registry import similar_model
     from res2net.report import Column, Table
     from res2net.weights import records
 
     found = [record for record in records() if fnmatch(record.model, pattern)]
     if not found:
-        hint = nearest(pattern.strip("*"), {record.model for record in records()}) or "see `res2net weights list`."
+        hint = similar_model(pattern.strip("*")) or "see `res2net weights list`."
         raise InputError(f"No model with published weights matches {pattern!r}: {hint}")
     columns = [*(Column(heading) for heading in ("model", "tag", "from", "format", "graph")), Column("top-1", "%")]
     rows = [(record.model, record.tag, record.source, record.format, record.graph, record.top1) for record in found]
