@@ -323,3 +323,29 @@ def test_the_same_names_in_files_of_other_programs_are_left_out(tmp_path):
     content = {"state_dict": {"w": torch.ones(1)}, "seed": "a word", "precision": 16, "epoch": 3, "task": "x" * 5}
     torch.save(content, tmp_path / "a.pth")
     assert read_checkpoint(tmp_path / "a.pth").metadata == {"epoch": 3, "task": "xxxxx"}
+
+
+def test_a_random_edit_of_metadata_is_one_sentence_or_without_effect(tmp_path):
+    """A trained task whose metadata loses or changes one entry; the digest is written anew, as a program would."""
+    import res2net
+    from res2net.weights import Preprocessing
+
+    name, path = "res2net20_26w_4s_tiny", tmp_path / "a.safetensors"
+    model = res2net.create_model(name, num_classes=3)
+    metadata = {
+        "task": "classify",
+        "model": name,
+        "options": {"num_classes": 3, "in_channels": 3},
+        "class_names": ["a", "b", "c"],
+        "preprocessing": Preprocessing(32, 1.0).to_dict(),
+        "task_options": {},
+        "precision": "fp32",
+    }
+    save(path, model.state_dict(), metadata)
+    assert res2net.load(path).class_names == ("a", "b", "c")
+    for key in metadata:
+        for value in (None, 2_000_000_000, "word", [None], ...):
+            changed = {k: v for k, v in metadata.items() if k != key} | ({} if value is ... else {key: value})
+            save(path, model.state_dict(), changed)
+            with contextlib.suppress(InputError):
+                res2net.load(path)

@@ -36,7 +36,15 @@ def restore_task(weights: str | Path, model: str | None = None, name: str | None
         raise InputError(
             f"{weights} was trained for {trained_for}, not for {name}: name the task {trained_for} instead."
         )
-    return TASKS[name or trained_for or "classify"].restore(model_name, checkpoint), checkpoint
+    kind = TASKS[name or trained_for or "classify"]
+    try:
+        return kind.restore(model_name, checkpoint), checkpoint
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        # What describes the network is part of the file, and another program may have changed it.
+        reason = f"{type(error).__name__}: {error}"[:100]
+        raise InputError(f"The metadata of {checkpoint.path} is damaged ({reason}): save the file again.") from error
 
 
 def task_metadata(task: Task) -> dict[str, Any]:
