@@ -161,5 +161,5 @@ def test_bad_files_are_told_in_a_sentence(tmp_path, name, text, reason):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match=r"is no graph of roads \(no such file"):
         read_graph(tmp_path / "a.json")

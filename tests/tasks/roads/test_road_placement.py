@@ -189,7 +189,7 @@ def test_files_without_a_partner(tmp_path):
         open_roads(root)
     source = open_roads(root, bad_annotations="skip")
     assert len(source.train) + len(source.val) == 3
-    assert source.notes == [f"1 files of {root / 'graphs'} have no image: other.json."]
+    assert source.notes[0] == f"1 files of {root / 'graphs'} have no image: other.json."
 
 
 @pytest.mark.parametrize("layout", ["{}/images", "images/{}"])
@@ -202,7 +202,7 @@ def test_splits_of_any_name(tmp_path, layout):
                 (tmp_path / split / folder).rename(tmp_path / folder / split)
             (tmp_path / split).rmdir()
     source = open_roads(tmp_path)
-    assert (len(source.train), len(source.val), source.val_about) == (3, 2, "split dev")
+    assert (len(source.train), len(source.val), source.val_about) == (3, 2, "dev")
     assert len(open_roads(tmp_path, evaluate=True, split="holdout_test").val) == 1
 
 

@@ -225,17 +225,16 @@ def read_graph(path: str | Path) -> RoadGraph:
         content = read_json(path)
         if not isinstance(content, dict):
             raise ValueError("it has no nodes")
-        if "type" not in content:
+        if not content.keys() & {"type", "features"}:
             return checked(content["nodes"], content["edges"])
         graph = of_lines(lines_of(content))
         reference = str((content.get("crs") or {}).get("properties", {}).get("name", ""))
         if re.search(GEOGRAPHIC, reference) and (np.abs(graph.points) <= (180, 90)).all():
             raise ValueError(f"its coordinates are degrees by its coordinate reference system {reference}, not pixels")
         return graph
-    except BadText:
-        raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).split("\n")[0]
+        reason = error.reason if isinstance(error, BadText) else str(error).split("\n")[0]
+        reason = f"{error} is missing" if isinstance(error, KeyError) else reason
         raise InputError(
             f'{path} is no graph of roads ({reason}): give JSON as {{"nodes": [[x, y]], "edges": [[0, 1]]}}, GeoJSON '
             "with lines, or RoadTracer's text, in pixels of the image."
@@ -270,7 +269,7 @@ def of_lines(lines: Iterable[Any]) -> RoadGraph:
 
 def lines_of(content: Any) -> Iterator[Any]:
     """Yield the lines of an object of GeoJSON; features without a geometry have none."""
-    kind = content["type"]
+    kind = content["type"] if "type" in content else "FeatureCollection" if "features" in content else "Feature"
     if kind == "LineString":
         yield content["coordinates"]
     elif kind == "MultiLineString":
