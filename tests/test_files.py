@@ -105,6 +105,8 @@ def test_what_is_no_file_is_not_listed(tmp_path):
     tree(tmp_path, "a.jpg")
     special(tmp_path)
     assert names(tmp_path) == ["a.jpg"]
+    others = [os.path.relpath(path, tmp_path) for path in walk(tmp_path, special=True)]
+    assert others == ["lost.jpg", "pipe.jpg", "socket.jpg", "zero.jpg"]
 
 
 def test_what_is_no_file_is_not_read(tmp_path, monkeypatch):

@@ -32,8 +32,10 @@ LONGEST_NUMBER = 100
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
-def walk(folder: str | Path) -> Iterator[str]:
+def walk(folder: str | Path, *, special: bool = False) -> Iterator[str]:
     """Yield the path of each regular file at any depth below a folder, without hidden files and folders.
+
+    With `special`, what is neither a regular file nor a folder: pipes, sockets, devices, and links to these or nothing.
 
     Links are followed, but no folder is visited twice, nor one that contains `folder`: links can form a circle.
     Files are in the order of their names within each folder; folders that are links come last.
@@ -56,7 +58,8 @@ def walk(folder: str | Path) -> Iterator[str]:
         below = [entry for entry in shown if _is_folder(entry)]
         folders += [entry.path for entry in reversed(below) if not entry.is_symlink()]
         links[:0] = [entry.path for entry in reversed(below) if entry.is_symlink()]
-        yield from (entry.path for entry in shown if _is_file(entry))
+        files = [entry for entry in shown if not _is_folder(entry)]
+        yield from (entry.path for entry in files if _is_file(entry) != special)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -138,6 +138,8 @@ def test_other_files_are_counted_by_ending(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert unread_files(tmp_path) == "Not read as images: 3 x .txt, 2 x .pdf, 1 x no ending."
+    (tmp_path / "lost.jpg").symlink_to("nowhere.jpg")
+    assert unread_files(tmp_path).endswith(", 1 x pipe, device or link to nothing.")
     assert unread_files(tmp_path / "a.jpg") == ""
 
 

@@ -186,6 +186,7 @@ def unread_files(folder: Path) -> str:
     endings: Counter[str] = Counter()
     if folder.is_dir():
         endings.update(Path(path).suffix.lower() or "no ending" for path in walk(folder))
+        endings.update("pipe, device or link to nothing" for _ in walk(folder, special=True))
     others = [f"{count:,} x {ending}" for ending, count in endings.most_common() if ending not in EXTENSIONS]
     return f"Not read as images: {listed(others)}." if others else ""
 
