@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -149,3 +150,71 @@ def test_the_best_score_survives_a_stop(small_run, console, ctrl_c):
 
     resumed = train(config, resume=RunFolder.existing(config.out), console=console, callbacks=[Look()])
     assert kept == resumed.rows[0]
+
+
+class InEvaluation(L.Callback):
+    """Does something at the second batch of an evaluation, counted from 1."""
+
+    def __init__(self, evaluation, act):
+        self.left, self.act = evaluation, act
+
+    def on_validation_start(self, trainer, pl_module):
+        self.left -= 1
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        if self.left == 0 and batch_idx == 1:
+            self.act()
+
+
+def break_image():
+    raise InputError("val/7.png cannot be read: fix it.")
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "act", "error"),
+    [
+        pytest.param(1, lambda: os.kill(os.getpid(), signal.SIGTERM), StoppedError, marks=pytest.mark.slow),
+        pytest.param(2, lambda: os.kill(os.getpid(), signal.SIGUSR1), StoppedError, marks=pytest.mark.slow),
+        pytest.param(3, lambda: os.kill(os.getpid(), signal.SIGHUP), StoppedError, marks=pytest.mark.slow),
+        (2, break_image, InputError),
+        pytest.param(1, break_image, InputError, marks=pytest.mark.slow),
+        pytest.param(3, break_image, InputError, marks=pytest.mark.slow),
+    ],
+)
+def test_a_trained_epoch_is_not_lost_in_its_evaluation(small_run, console, evaluation, act, error):
+    whole = train(small_run("whole", optim=OPTIM, **OPTIONS), console=console)
+    config = small_run("stopped", optim=OPTIM, **OPTIONS)
+    with pytest.raises(error):
+        train(config, console=console, callbacks=[InEvaluation(evaluation, act)])
+    folder = RunFolder.existing(config.out)
+    assert read_state(folder.state)["place"] == {"epoch": evaluation, "batch": 0}
+    resumed = train(config, resume=folder, console=console)
+    assert scores(resumed.rows) == scores(whole.rows)
+    one, other = (load_file(run.folder.last) for run in (whole, resumed))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no such signal here")
+def test_a_signal_that_was_ignored_stays_ignored(console, tmp_path):
+    """As under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop = GracefulStop(RunFolder(tmp_path), None, console)
+        stop.setup(None, None, "fit")
+        assert set(stop._before) == {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "accumulate", "batch", "saved"),
+    [(0.0, 1, 0, True), (0.0, 2, 0, False), (0.0, 2, 1, True), (9.0, 1, 0, False), (0.0, 1, 3, False)],
+)
+def test_the_state_is_saved_at_times(console, tmp_path, minutes, accumulate, batch, saved):
+    """Between updates, and not at the last of four batches, after which the epoch is saved anyway."""
+    stop = GracefulStop(RunFolder(tmp_path), range(4), console, minutes)
+    calls = []
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace(_should_check_val_epoch=lambda: False))
+    trainer = SimpleNamespace(accumulate_grad_batches=accumulate, save_checkpoint=calls.append, fit_loop=loop)
+    stop.on_train_batch_end(trainer, None, None, None, batch)
+    assert calls == ([tmp_path / "last.ckpt"] if saved else [])

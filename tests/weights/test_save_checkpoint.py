@@ -136,3 +136,18 @@ def test_a_checkpoint_made_in_memory_needs_no_file(tiny):
     model, other = tiny(seed=1), tiny(seed=2)
     load(other, Checkpoint(model.state_dict()))
     assert torch.equal(other.conv1.weight, model.conv1.weight)
+
+
+@pytest.mark.parametrize("content", [b"x" * 100, lambda file: [file.write(b"x") for _ in range(100)]])
+def test_all_bytes_are_with_the_system_before_they_are_synchronised(tmp_path, monkeypatch, content):
+    """A file that is synchronised with bytes left in Python's buffer can be cut off by a power failure."""
+    sizes, fsync = [], os.fsync
+
+    def observed(descriptor):
+        sizes.append(os.fstat(descriptor).st_size)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", observed)
+    atomic_write(tmp_path / "file", content)
+    assert sizes == [100]
+    assert (tmp_path / "file").read_bytes() == b"x" * 100
