@@ -269,7 +269,7 @@ def of_lines(lines: Iterable[Any]) -> RoadGraph:
 
 def lines_of(content: Any) -> Iterator[Any]:
     """Yield the lines of an object of GeoJSON; features without a geometry have none."""
-    kind = content["type"] if "type" in content else "FeatureCollection" if "features" in content else "Feature"
+    kind = content.get("type", "FeatureCollection" if "features" in content else "Feature")
     if kind == "LineString":
         yield content["coordinates"]
     elif kind == "MultiLineString":

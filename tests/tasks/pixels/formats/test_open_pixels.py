@@ -485,3 +485,12 @@ def test_classes_that_do_not_occur_are_told(write_folders):
     (root / "classes.txt").write_text("sky\nroad\ntree\ncar\nbus\n")
     source = open_source(root, labels=("semantic",), reader=read_pixels)
     assert source.notes == ["No pixel to train on has a class of car, bus."]
+
+
+def test_two_images_of_one_name(write_folders):
+    root = write_folders()
+    Image.new("RGB", (40, 30)).save(root / "images" / "a.png")
+    source = open_source(root, labels=("semantic",), reader=read_pixels)
+    assert source.notes == [
+        f"1 files of {root / 'images'} have the name of another but for its ending, and are not used."
+    ]

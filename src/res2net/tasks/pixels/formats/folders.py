@@ -263,6 +263,10 @@ def pair_folders(image_folder: Path, maps: Path, report: AnnotationReport) -> li
     for stem, path in labels.items():
         if stem not in taken:
             report.add("missing image", path, f"there is no image {stem} in {image_folder}")
+    for folder, endings in ((image_folder, EXTENSIONS), (maps, _MAP_EXTENSIONS)):
+        there = sum(path.lower().endswith(endings) for path in walk(folder))
+        if left := there - len(files_by_stem(folder, endings)):
+            report.remark(f"{left} files of {folder} have the name of another but for its ending, and are not used.")
     return pairs
 
 
