@@ -44,7 +44,9 @@ def test_another_folder(refused, images, tiny, tmp_path):
     for verb in ("eval", "predict"):
         assert refused(verb, images, "--weights", tmp_path) == sentence
     sentence = refused("train", images, *tiny(weights=tmp_path, out=tmp_path / "run"))
-    assert sentence == f"{tmp_path} is a folder: give the checkpoint file in it."
+    assert (
+        sentence == f"{tmp_path} is a folder without best.safetensors: give a checkpoint file, or the folder of a run."
+    )
 
 
 @pytest.mark.parametrize("name", ["best.safetensors", "last.ckpt"])

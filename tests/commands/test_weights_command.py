@@ -240,7 +240,7 @@ def test_a_file_is_only_replaced_on_request(run, refused, small, tmp_path):
         ({"target": "{tmp}/a.pth"}, "{tmp}/a.pth does not end in .safetensors"),
         ({"target": "{tmp}"}, "{tmp} is a folder: give the name of a file"),
         ({"model": "res2net101d"}, "{tmp}/in.safetensors holds a 'res2net50d', not a 'res2net101d'"),
-        ({"model": "res2net50"}, "Unknown model 'res2net50': did you mean"),
+        ({"model": "res2net50_d"}, "Unknown model 'res2net50_d': did you mean 'res2net50d'"),
         ({"to": "maskrcnn"}, "The fork of maskrcnn-benchmark has only Res2Nets with a stem of one convolution"),
         ({"to": "torchvision"}, "torchvision has no Res2Net"),
         ({"to": ""}, "`res2net weights convert` needs --to FORMAT: see `res2net weights --help`."),
@@ -289,7 +289,7 @@ def test_code_in_a_file_is_not_run(refused, tmp_path):
             "`res2net weights` has no option '--too': did",
         ),
         (["list", "a", "b"], "`res2net weights list` takes only a pattern of model names"),
-        (["list", "res2net5d"], "No model with published weights matches 'res2net5d': did you mean 'res2net50d'?"),
+        (["list", "res2net50_d"], "No model with published weights matches 'res2net50_d': did you mean 'res2net50d'?"),
     ],
 )
 def test_mistakes_in_the_command(refused, words, message):
