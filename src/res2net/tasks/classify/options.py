@@ -25,13 +25,8 @@ class ClassifyOptions:
         "labels for each image, a CIFAR folder, "
         'ImageNet as downloaded, or the synthetic data set "shapes"'
     )
-    size_help: ClassVar[str] = (
-        "One number, the side of the square that the network sees, pixels; by default what suits the weights or data."
-    )
-    everyday: ClassVar[tuple[str, ...]] = (
-        *("mixup", "cutmix", "rand_augment", "label_smoothing"),
-        *("class_weights", "balance", "freeze"),
-    )
+    size_help: ClassVar[str] = "One number, the side of the square that the network sees, pixels."
+    everyday: ClassVar[tuple[str, ...]] = (*("mixup", "cutmix", "rand_augment", "label_smoothing", "freeze"),)
 
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes."""

@@ -85,7 +85,7 @@ class Classify(Task):
     Options = ClassifyOptions
     inputs = Inputs(batch_size=32, resized=True)
     fact_names = ("class_names", "class_names_assumed", "multi_label")
-    scoring = _Scoring("top1")
+    scoring: Scoring = _Scoring("top1")
 
     model: Backbone
 

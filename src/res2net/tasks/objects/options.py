@@ -27,9 +27,7 @@ class ObjectOptions:
         InputError: a value is out of range or not known.
     """
 
-    size_help: ClassVar[str] = (
-        "One number, the shorter side to which images are resized, pixels; --max-size limits the longer one."
-    )
+    size_help: ClassVar[str] = "One number, the shorter side of images, pixels."
     adjustable: ClassVar[tuple[str, ...]] = (
         "score_threshold",
         "nms_threshold",

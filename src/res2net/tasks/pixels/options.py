@@ -23,9 +23,7 @@ class PixelOptions:
     adjustable: ClassVar[tuple[str, ...]] = ("resize", "window", "overlap", "scales", "flip_test")
     """The options that may change after training."""
 
-    size_help: ClassVar[str] = (
-        "Side, or height and width, of the random crops of training, pixels; --resize sets the size of images before."
-    )
+    size_help: ClassVar[str] = "Side, or height and width, of the random crops of training, pixels."
     everyday: ClassVar[tuple[str, ...]] = ("decoder", "output_stride", "crop", "freeze", "freeze_norms")
 
     decoder: str = "deeplabv3plus"

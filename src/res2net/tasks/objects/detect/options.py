@@ -16,7 +16,7 @@ class DetectOptions(ObjectOptions):
     data_help: ClassVar[str] = (
         'images with boxes in COCO, PASCAL VOC, YOLO or Penn-Fudan format, or the synthetic data set "shapes"'
     )
-    everyday: ClassVar[tuple[str, ...]] = ("detector", "max_size", "flip", "freeze", "freeze_norms", "metric")
+    everyday: ClassVar[tuple[str, ...]] = ("detector", "max_size", "freeze", "freeze_norms", "metric")
 
     detector: Literal["faster_rcnn", "faster_rcnn_c4", "retinanet", "fcos", "cascade_rcnn"] = "faster_rcnn"
     """The network that finds the objects; faster_rcnn_c4 is the one in the paper of Res2Net."""

@@ -64,7 +64,8 @@ class Matte(Result):
 
     def rows(self) -> Sequence[Sequence[Cell]]:
         """The share of salient pixels and the box around them."""
-        return [(100 * self.share, *(self.box or [None] * 4))]
+        corners: Sequence[Cell] = self.box or (None,) * 4
+        return [(100 * self.share, *corners)]
 
     def draw(self, image: Any = None) -> Image.Image:
         """The image, the levels, and the cut-out before a checkerboard, side by side."""
