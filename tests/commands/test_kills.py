@@ -50,7 +50,7 @@ sys.exit(main())
 
 def start(program, *words):
     """Start the command line in a process group of its own."""
-    command = [sys.executable, *program, *map(str, words)]
+    command = [sys.executable, *map(str, (*program, *words))]
     quiet = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet, start_new_session=True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import time
 from collections.abc import Sequence
@@ -79,8 +78,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _folder(out: str | None) -> Path:
     if out is None:
-        paths = (Path("runs") / f"quickstart-{number}" for number in itertools.count(1))
-        return next(path for path in paths if not path.exists())
+        from res2net.engine.folder import new_folder
+
+        return new_folder("quickstart")
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{out} exists and is not empty: choose another --out.")

@@ -63,7 +63,8 @@ class RunFolder:
                 folder = cls(Path(config.out))
                 folder.path.mkdir(parents=True, exist_ok=True)
             else:
-                folder = cls(_new_folder(config))
+                source = re.sub(r"[^\w.-]+", "-", Path(config.source).name) or "data"
+                folder = cls(new_folder(f"{config.model.model}-{source}"))
             folder.acquire()
         except OSError as error:
             path = config.out or "runs"
@@ -153,12 +154,11 @@ class RunFolder:
             raise InputError(f"{self.metrics} is not the table of a run ({error}): restore the file.") from error
 
 
-def _new_folder(config: TrainConfig[object]) -> Path:
-    """Create the next free folder runs/MODEL-SOURCE-NUMBER, which no other process has."""
-    source = re.sub(r"[^\w.-]+", "-", Path(config.source).name) or "data"
+def new_folder(name: str) -> Path:
+    """Create the next free folder runs/NAME-NUMBER, which no other process has."""
     Path("runs").mkdir(exist_ok=True)
     for number in itertools.count(1):
-        path = Path("runs") / f"{config.model.model}-{source}-{number}"
+        path = Path("runs") / f"{name}-{number}"
         try:
             path.mkdir()
         except FileExistsError:
