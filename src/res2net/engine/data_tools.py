@@ -52,10 +52,11 @@ class Part:
         files = []
         for split, samples in self.splits.items():
             paths = [str(path) for path in getattr(samples, "paths", ())]
-            labels = getattr(samples, "targets", None)
+            labels: Sequence[Any] | None = getattr(samples, "targets", None)
             names = getattr(samples, "class_names", ())
-            one_class = labels is not None and all(isinstance(label, int) for label in labels)
-            classes = [names[label] if label < len(names) else str(label) for label in labels] if one_class else []
+            classes: list[str] = []
+            if labels is not None and all(isinstance(label, int) for label in labels):
+                classes = [names[label] if label < len(names) else str(label) for label in labels]
             files += [ImageFile(path, split, classes[index] if classes else None) for index, path in enumerate(paths)]
         inspect_images(files, self.report, partial(track, console=console), full=full)
 

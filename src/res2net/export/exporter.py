@@ -103,7 +103,7 @@ class Exporter:
         """Number of channels of the first output; None if it does not depend on the classes."""
         return None
 
-    def restore(self, network: Runtime, outputs: Sequence[str], size: tuple[int, ...]) -> None:
+    def restore(self, network: nn.Module, outputs: Sequence[str], size: tuple[int, ...]) -> None:
         """Replace the task's model by an exported network.
 
         Raises:
@@ -114,7 +114,8 @@ class Exporter:
                 f"The exported network returns {', '.join(outputs)}, and {self.task.name} needs "
                 f"{', '.join(self.outputs)}: export it again."
             )
-        (found, *_) = network.network.outputs or [()]
+        opened = network.network if isinstance(network, Runtime) else None
+        (found, *_) = (opened and opened.outputs) or [()]
         if self.channels is not None and len(found) > 1 and found[1] not in (None, self.channels):
             raise InputError(f"The exported network has {found[1]} outputs for {self.channels} classes: export again.")
         for name in self.required_facts:
