@@ -39,11 +39,11 @@ def write_roads(root, count=3, graphs=True):
 
 
 def write_pairs(root, splits=("train", "val")):
-    for split in splits:
+    for number, split in enumerate(splits):
         for part in "AB":
             (root / split / part).mkdir(parents=True, exist_ok=True)
             for name in "abc":
-                noise = np.random.default_rng(ord(name)).integers(0, 255, (12, 20, 3), dtype=np.uint8)
+                noise = np.random.default_rng([number, ord(name)]).integers(0, 255, (12, 20, 3), dtype=np.uint8)
                 Image.fromarray(noise).save(root / split / part / f"{name}.png")
     return root
 

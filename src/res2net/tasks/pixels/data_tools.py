@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -30,7 +29,7 @@ from res2net.engine.data_tools import (
 )
 from res2net.engine.options import BadAnnotations
 from res2net.errors import InputError, check_choice, check_range
-from res2net.images.decode import EXTENSIONS, BadImage, image_header, read_image
+from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED
 from res2net.images.splits import DataSettings, choose_splits
@@ -39,7 +38,7 @@ from res2net.report.images import image_table
 from res2net.report.objects import draw_segments
 from res2net.tasks.objects.formats import ObjectImages, open_objects
 from res2net.tasks.pixels.formats.classes import numbered
-from res2net.tasks.pixels.formats.images import PixelFiles, PixelImages, PixelSurvey, good_images
+from res2net.tasks.pixels.formats.images import PixelImages, PixelSurvey, good_images
 from res2net.tasks.pixels.formats.open import PIXEL_FORMATS, likely_pixel_formats, remark_on, without_common
 
 
@@ -58,17 +57,8 @@ class PixelsPart(Part):
         for split, files in splits.items():
             self.report.merge(files.report)
             good = good_images(files, self.report, self.surveys[split])
-            self.splits[split] = PixelImages(files, filter(partial(self._is_whole, files), good))
+            self.splits[split] = PixelImages(files, good)
         remark_on(list(splits.values()), list(self.surveys.values()), self.report)
-
-    def _is_whole(self, files: PixelFiles, index: int) -> bool:
-        """Whether an image can be decoded; otherwise it is added to the faults."""
-        try:
-            read_image(files.pairs[index][0])
-        except BadImage as error:
-            self.report.add("unreadable image", error.path, error.reason)
-            return False
-        return True
 
     def count_tables(self, most: int | None) -> list[Table]:
         """The number of images and of labelled pixels of each split, and of pixels by class."""

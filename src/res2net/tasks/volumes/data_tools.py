@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
 from res2net.files import subfolders
@@ -83,6 +84,9 @@ class VolumesPart(Part):
             counts.spacings.append(volume.spacing)
             counts.intensities.append((float(volume.voxels.min()), float(volume.voxels.max())))
         return good
+
+    def inspect(self, console: Console, *, full: bool = False) -> None:
+        """Do nothing more: every voxel was read, and volumes are no images."""
 
     def count_tables(self, most: int | None) -> list[Table]:
         """The number of volumes, their sizes and spacings, and the voxels of each class."""
