@@ -14,7 +14,8 @@ class DetectOptions(ObjectOptions):
     """How objects are found, and how that is trained."""
 
     data_help: ClassVar[str] = (
-        'images with boxes in COCO, PASCAL VOC, YOLO or Penn-Fudan format, or the synthetic data set "shapes"'
+        "images with boxes in COCO, PASCAL VOC, YOLO, LabelMe, Label Studio or Penn-Fudan format, "
+        'or the synthetic data set "shapes"'
     )
     everyday: ClassVar[tuple[str, ...]] = ("detector", "max_size", "freeze", "freeze_norms", "metric")
 

@@ -14,7 +14,8 @@ class InstanceOptions(ObjectOptions):
     """How objects and their masks are found, and how that is trained."""
 
     data_help: ClassVar[str] = (
-        'images with object masks in COCO, PASCAL VOC, YOLO or Penn-Fudan format, or the synthetic data set "shapes"'
+        "images with object masks in COCO, PASCAL VOC, YOLO, LabelMe, Label Studio or Penn-Fudan format, "
+        'or the synthetic data set "shapes"'
     )
     everyday: ClassVar[tuple[str, ...]] = ("detector", "max_size", "flip", "copy_paste", "freeze", "freeze_norms")
 
