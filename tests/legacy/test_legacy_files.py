@@ -1,14 +1,11 @@
-"""Checkpoints, exported files and stopped runs that version 0.1.0 wrote still load, predict the same and resume.
+"""Checkpoints and exported files that version 0.1.0 wrote still load and predict the same; its runs are not resumed.
 
 `files/README.md` describes the files. Everything goes through the command line.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from res2net.cli import main
 
@@ -26,10 +22,9 @@ CLOSE = {"checkpoints": 1e-4, "exports": 1e-3}
 """Largest difference of numbers, absolute or relative."""
 LEVELS = {"translate": 1, "saliency": 1, "roads": 1, "depth": 2}
 """Largest difference of a value in a saved image, by task; labels and masks are equal."""
-SLOW = {"checkpoints/volumes.safetensors", "exports/volumes.onnx", "translate"}
-"""Files and a run that take more than a few seconds."""
+SLOW = {"checkpoints/volumes.safetensors", "exports/volumes.onnx"}
+"""Files that take more than a few seconds."""
 LIBRARIES = {"openvino": ("openvino",), "onnx": ("onnxruntime",), "pt2": ()}
-ABSOLUTE = 1e-9
 
 
 @pytest.fixture(autouse=True)
@@ -116,53 +111,22 @@ def test_evaluations(name, capsys):
             assert found[metric] == value
 
 
-def runs():
-    for path in sorted((FILES / "runs").glob("*.expected.json")):
-        name = path.name.removesuffix(".expected.json")
-        yield name
+RUNS = sorted(path.name for path in (FILES / "runs").iterdir())
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in runs()]
-)
-def test_runs_resume(name, capsys, tmp_path):
-    expected = json.loads((FILES / "runs" / f"{name}.expected.json").read_text())
-    folder = tmp_path / name
-    shutil.copytree(FILES / "runs" / name, folder)
-    before = read_metrics(folder)
-    assert main(["train", "--resume", str(folder)]) == 0, capsys.readouterr().err
-    rows = read_metrics(folder)
-    assert len(rows) == len(expected["metrics"]) > len(before)
-    assert rows[: len(before)] == before
-    for row, wanted in zip(rows, expected["metrics"], strict=True):
-        assert not wanted.keys() - row.keys()
-        for metric, value in wanted.items():
-            if value:
-                assert float(row[metric]) == pytest.approx(float(value), rel=1e-6, abs=ABSOLUTE, nan_ok=True), metric
-            else:
-                assert row[metric] == value
-    assert (folder / "report.html").is_file()
-    # On another processor, and with another torch, the last bits are others.
-    if os.environ.get("RES2NET_SAME_MACHINE"):
-        assert digest(folder / "last.safetensors") == expected["last_sha256"]
-        assert digest(folder / "best.safetensors") == expected["best_sha256"]
+@pytest.mark.parametrize("name", RUNS)
+def test_runs_are_not_resumed(name, capsys, tmp_path):
+    """Their states have no checksum, version or identity that could be compared."""
+    folder = shutil.copytree(FILES / "runs" / name, tmp_path / name)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main(["train", "--resume", str(folder)]) == 2
+    sentence = capsys.readouterr().err
+    assert "it has no checksum, as those of version 0.1.0, which finishes such runs" in sentence
+    assert f"start a new run with --weights {folder / 'best.safetensors'}." in sentence
+    assert {path: path.read_bytes() for path in before} == before
 
 
-def read_metrics(folder):
-    with (folder / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-def digest(path):
-    """Digest the names and bytes of all tensors, in the order of their names."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(load_file(path).items()):
-        total.update(name.replace("decoder.image.", "decoder.picture.").encode())  # as version 0.1.0 called it
-        total.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
-
-
-@pytest.mark.parametrize("name", list(runs()))
+@pytest.mark.parametrize("name", RUNS)
 def test_the_best_weights_of_runs_are_read(name, capsys):
     config = (FILES / "runs" / name / "config.yaml").read_text()
     task = next(line.split()[1] for line in config.splitlines() if line.startswith("task_name:"))

@@ -130,13 +130,15 @@ def read_state(path: Path | str) -> dict[str, Any]:
         InputError: the file is damaged, is of another version, or lacks a part or has one of another type.
     """
     path = Path(path)
-    advice = "start from best.safetensors instead"
+    advice = f"start a new run with --weights {path.with_name('best.safetensors')}"
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"Cannot read {path} ({error.strerror}): check the path and its permissions.") from error
     if hashlib.sha256(data[:-COMMENT]).hexdigest().encode() != data[-COMMENT:]:
-        raise InputError(f"{path} is damaged or not the state of a run (its checksum is wrong): {advice}.")
+        bare = data.endswith(b"\0\0") and zipfile.is_zipfile(io.BytesIO(data))
+        wrong = "it has no checksum, as those of version 0.1.0, which finishes such runs" if bare else "wrong checksum"
+        raise InputError(f"{path} is damaged or not the state of a run ({wrong}): {advice}.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
