@@ -9,6 +9,7 @@ import pytest
 from res2net.files import (
     check_regular,
     decode_text,
+    files_in,
     matching,
     parse_yaml,
     read_bytes,
@@ -34,6 +35,16 @@ def names(root):
 def test_files_come_by_folder_and_name_without_hidden_ones(tmp_path):
     tree(tmp_path, "b.jpg", "a.jpg", "d/z.jpg", "c/deep/y.jpg", ".hidden/x.jpg", "c/.x.jpg")
     assert names(tmp_path) == ["a.jpg", "b.jpg", "c/deep/y.jpg", "d/z.jpg"]
+
+
+def test_what_systems_leave_in_folders_is_hidden(tmp_path):
+    left = ("__MACOSX/a.jpg", "cat/@eaDir/a.jpg/THUMB.jpg", "Thumbs.db", "cat/desktop.ini", "cat/._a.JPG", ".DS_Store")
+    tree(tmp_path, "cat/a.JPG", "cat/b.png", *left)
+    assert names(tmp_path) == ["cat/a.JPG", "cat/b.png"]
+    assert subfolders(tmp_path) == [tmp_path / "cat"]
+    assert subfolders(tmp_path / "cat") == []
+    assert files_in(tmp_path) == []
+    assert files_in(tmp_path / "cat", (".jpg", ".gif")) == [tmp_path / "cat" / "a.JPG"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ MOST_NODES = 10**6
 LONGEST_NUMBER = 100
 """Characters of a number in YAML at most."""
 
+HIDDEN = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini")
+"""What systems leave in folders, in lower case, beside names that begin with a dot."""
+
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
@@ -54,7 +57,7 @@ def walk(folder: str | Path, *, special: bool = False) -> Iterator[str]:
             continue
         seen.add(real)
         with os.scandir(parent) as entries:
-            shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda one: one.name)
+            shown = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda one: one.name)
         below = [entry for entry in shown if _is_folder(entry)]
         folders += [entry.path for entry in reversed(below) if not entry.is_symlink()]
         links[:0] = [entry.path for entry in reversed(below) if entry.is_symlink()]
@@ -98,6 +101,18 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is none of the user's."""
+    return name.startswith(".") or name.lower() in HIDDEN
+
+
+def files_in(folder: str | Path, endings: str | tuple[str, ...] = "") -> list[Path]:
+    """The regular files in a folder, by name, with one of the endings in upper or lower case, without hidden ones."""
+    with os.scandir(folder) as entries:
+        named = [one for one in entries if one.name.lower().endswith(endings) and not is_hidden(one.name)]
+    return sorted(Path(one.path) for one in named if _is_file(one))
+
+
 def subfolders(folder: str | Path) -> list[Path]:
     """The folders in a folder, by name, without hidden ones and links to what contains them."""
     root = os.path.realpath(folder)
@@ -105,7 +120,7 @@ def subfolders(folder: str | Path) -> list[Path]:
         entry
         for entry in Path(folder).iterdir()
         if entry.is_dir()
-        and not entry.name.startswith(".")
+        and not is_hidden(entry.name)
         and not (entry.is_symlink() and is_within(root, os.path.realpath(entry)))
     )
 

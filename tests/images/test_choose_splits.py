@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from res2net.errors import InputError
-from res2net.images.splits import DataSettings, choose_splits, role_of
+from res2net.images.faults import AnnotationReport
+from res2net.images.splits import DataSettings, choose_splits, folders_of_splits, role_of
 
 
 class Files:
@@ -110,15 +111,42 @@ def test_empty_and_overlapping_splits_are_refused():
         splits = {"train": Files(*train), "val": Files(*val)}
         return choose_splits(splits, DataSettings(**settings), "data").arrange(splits, lambda files: ([], []))
 
-    with pytest.raises(InputError, match="no images in the split val of data"):
+    with pytest.raises(InputError, match="no images that can be used in the split val of data"):
         arrange("ab", "")
-    with pytest.raises(InputError, match="no images in the split train of data"):
+    with pytest.raises(InputError, match="no images that can be used in the split train of data"):
         arrange("", "ab")
     assert arrange("", "ab", evaluate=True).val.paths == ["a", "b"]
     with pytest.raises(InputError, match="2 images are in both the split train and the split val of data, such as b"):
         arrange("abc", "bcd")
     same = arrange("ab", "cd", val_split="train")
     assert (same.train.paths, same.val.paths) == (["a", "b"], ["a", "b"])
+
+
+@pytest.mark.parametrize("layout", ["{split}/{part}", "{part}/{split}"])
+def test_folders_of_splits_without_samples_are_stated_or_mentioned(tmp_path, layout):
+    def make(split, part):
+        folder = tmp_path / layout.format(split=split, part=part)
+        folder.mkdir(parents=True)
+        (folder / "a.png").touch()
+
+    def found():
+        report = AnnotationReport(tmp_path)
+        splits = folders_of_splits(tmp_path, ("images", "masks"), lambda parts: len(parts) == 2, report)
+        return {name: sorted(parts) for name, parts in splits.items()}, report.remarks
+
+    for part in ("images", "masks"):
+        make("train", part)
+        make("extra_val", part)
+    make("train_logs", "images")
+    both = {"train": ["images", "masks"], "extra_val": ["images", "masks"]}
+    assert found() == (both, [])
+    make("val", "images")
+    assert found() == (both | {"val": []}, [])
+    make("test", "images")
+    splits, remarks = found()
+    assert splits == both | {"val": []}
+    assert len(remarks) == 1
+    assert "test have no labels, so that it is no split" in remarks[0]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,8 +16,9 @@ from typing import Any, Literal, NamedTuple
 from torch.utils.data import Subset
 
 from res2net.errors import InputError, check_choice
-from res2net.files import subfolders
+from res2net.files import subfolders, walk
 from res2net.images.decode import DECODES
+from res2net.images.faults import AnnotationReport
 from res2net.images.samples import BAD_IMAGES, Samples
 
 WHOLE = ""
@@ -123,7 +124,7 @@ class Choice:
             if not len(splits[name]):
                 advice = "add some, or name another split"
                 raise InputError(
-                    f"There are no {noun} in {f'the split {name} of ' if name else ''}{self.where}: {advice}."
+                    f"There are no {noun} that can be used in {f'the split {name} of ' if name else ''}{self.where}: {advice}."
                 )
         samples = splits[self.val]
         if self.part:
@@ -225,17 +226,21 @@ def role_of(name: str) -> str:
 
 
 def folders_of_splits(
-    root: Path, parts: Sequence[str], fits: Callable[[Mapping[str, Path]], bool]
+    root: Path,
+    parts: Sequence[str],
+    fits: Callable[[Mapping[str, Path]], bool],
+    report: AnnotationReport | None = None,
 ) -> dict[str, dict[str, Path]]:
     """The folders of each split of a data set whose samples have files in several folders.
 
     They are in a folder of the split (`train/images`), or have folders of the splits in them (`images/train`); else the
-    data set has a single split, `WHOLE`.
+    data set has a single split, `WHOLE`. Splits that are stated but have no samples have no folders.
 
     Args:
         root: the folder of the data set.
         parts: the names of the folders, in lower case, such as "images" and "masks".
         fits: whether folders of these names, which may be some of them, hold samples.
+        report: is told of folders that are no splits.
     """
 
     def parts_in(folder: Path) -> dict[str, Path]:
@@ -244,12 +249,36 @@ def folders_of_splits(
     if not root.is_dir():
         return {}
     whole = parts_in(root)
-    found = {folder.name: parts_in(folder) for folder in subfolders(root) if folder.name.lower() not in parts}
+    others = [folder for folder in subfolders(root) if folder.name.lower() not in parts]
+    found = {folder.name: parts_in(folder) for folder in others}
     for part, folder in whole.items():
         for split in subfolders(folder):
             found.setdefault(split.name, {})[part] = split
+            others.append(split)
     splits = {name: folders for name, folders in found.items() if fits(folders)}
-    return splits or ({WHOLE: whole} if fits(whole) else {})
+    if not splits:
+        return {WHOLE: whole} if fits(whole) else {}
+    return splits | {name: {} for name in stated_splits(others, splits, report)}
+
+
+def stated_splits(
+    folders: Iterable[Path], splits: Collection[str], report: AnnotationReport | None = None
+) -> list[str]:
+    """The names of folders that state the purpose of a split, but are none of the splits with samples.
+
+    A folder of images to test on that has files is left out, and mentioned in the report: many are published without
+    labels.
+    """
+    words = {word: role for role, known in ROLES.items() for word in known}
+    found = {}
+    for folder in folders:
+        if folder.name in splits or folder.name.lower() not in words:
+            continue
+        if words[folder.name.lower()] != "test" or not any(walk(folder)):
+            found[folder.name] = folder
+        elif report is not None:
+            report.remark(f"The files of {folder} have no labels, so that it is no split.")
+    return list(found)
 
 
 def check_fraction(val_fraction: float) -> None:

@@ -206,6 +206,17 @@ def test_splits_of_any_name(tmp_path, layout):
     assert len(open_roads(tmp_path, evaluate=True, split="holdout_test").val) == 1
 
 
+def test_a_split_without_graphs_is_refused_if_it_is_chosen(tmp_path):
+    write(tmp_path / "train", [CROSS] * 3)
+    write(tmp_path / "val", [CROSS] * 2)
+    for graph in (tmp_path / "val" / "graphs").iterdir():
+        graph.unlink()
+    (tmp_path / "val" / "graphs").rmdir()
+    with pytest.raises(InputError, match="no images that can be used in the split val"):
+        open_roads(tmp_path)
+    assert len(open_roads(tmp_path, evaluate=True, split="train").val) == 3
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -232,3 +232,16 @@ def test_upright_partners_stay_as_they_are(tmp_path, orientation, lost):
     image, target = source.val[0]
     assert np.array_equal(np.asarray(image), np.asarray(target["image"]))
     assert not source.notes
+
+
+@pytest.mark.parametrize("layout", ["train/{}", "train{}", "side by side"])
+def test_an_empty_split_is_refused_if_it_is_chosen(tmp_path, layout):
+    if layout == "side by side":
+        for name in "abc":
+            draw(tmp_path / "train" / f"{name}.png", size=(40, 12))
+    else:
+        named(tmp_path, layout.format("A"), layout.format("B"))
+    (tmp_path / "val").mkdir()
+    with pytest.raises(InputError, match="no pairs of images that can be used in the split val"):
+        opened(tmp_path)
+    assert len(opened(tmp_path, evaluate=True, split="train").val) >= 3

@@ -76,6 +76,17 @@ def test_a_pair_of_folders_has_classes_with_numbers(tmp_path, labels):
     assert train.class_names == ["background", "class 1", "class 2"]
 
 
+@pytest.mark.parametrize("scans", [False, True])
+def test_a_split_without_labels_is_refused_if_it_is_chosen(tmp_path, scans):
+    pair(tmp_path / "train")
+    (tmp_path / "val").mkdir()
+    if scans:
+        write(tmp_path / "val" / "images" / "case_9.nii.gz")
+    with pytest.raises(InputError, match="no volumes that can be used in the split val"):
+        open_volumes(tmp_path)
+    assert len(open_volumes(tmp_path, evaluate=True, split="train")[1]) == 4
+
+
 def test_a_source_of_volumes(tmp_path):
     source = Volumes.open(decathlon(tmp_path))
     assert source.class_names == ["background", "liver", "tumour"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
+from res2net.files import files_in
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import evenly_spaced
@@ -131,7 +132,7 @@ def _unlisted(splits: Mapping[str, Annotations]) -> list[str]:
     used = {path for found in splits.values() for path in found.paths}
     sentences = []
     for folder in sorted({Path(path).parent for path in used}):
-        there = [str(file) for file in folder.iterdir() if file.suffix.lower() in EXTENSIONS]
+        there = list(map(str, files_in(folder, EXTENSIONS)))
         if left := sorted(set(there) - used):
             sentences.append(f"{len(left)} of {len(there)} images in {folder} are in no split, such as {left[0]}.")
     return sentences

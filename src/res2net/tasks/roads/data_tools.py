@@ -26,7 +26,7 @@ class RoadsPart(Part):
         self.splits: dict[str, RoadFiles] = {}
         self.rows: dict[str, dict[str, str | int]] = {}
         self.with_roads: set[Path] = set()
-        for name, folders in find_road_splits(path).items():
+        for name, folders in find_road_splits(path, self.report).items():
             files = checked_files(files_of(folders, self.report), self.report)
             split = name or "all"
             self.splits[split], self.rows[split] = self._counted(files)

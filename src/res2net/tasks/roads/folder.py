@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res2net.errors import InputError, listed
+from res2net.files import files_in
 from res2net.images.decode import EXTENSIONS, BadImage, image_header, read_turned
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import FileSamples, Sample, evenly_spaced
@@ -80,7 +81,7 @@ def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
         InputError: it is no such folder, its files do not fit each other, or there is no road to learn from.
     """
     report = AnnotationReport(path)
-    folders = find_road_splits(path)
+    folders = find_road_splits(path, report)
     choice = choose_splits(folders, settings, path)
     splits = {}
     for name in choice.names:
@@ -94,9 +95,9 @@ def read_roads(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
     return DataSource(path.absolute().name, train, val, ROAD_CLASSES, val_about=about, notes=report.remarks)
 
 
-def find_road_splits(path: Path) -> dict[str, dict[str, Path]]:
+def find_road_splits(path: Path, report: AnnotationReport) -> dict[str, dict[str, Path]]:
     """The folders of each split of a data set of roads; `InputError` if there are none."""
-    splits = folders_of_splits(path, FOLDERS, is_roads)
+    splits = folders_of_splits(path, FOLDERS, is_roads, report)
     if not splits:
         has_images = (path / "images").is_dir()
         lacks = "no graphs and no masks" if has_images else "no images of roads"
@@ -162,7 +163,7 @@ def checked_files(files: RoadFiles, report: AnnotationReport, keep_unreadable: b
 
 def files_of(folders: Mapping[str, Path], report: AnnotationReport) -> RoadFiles:
     """The images of a split with their graphs and masks; those without are faults, and others are mentioned."""
-    images = found(folders["images"], EXTENSIONS)
+    images = found(folders["images"], EXTENSIONS) if folders else []
     partners = {
         part: {path.stem: path for path in found(folders[part], endings)}
         for part, endings in (("graphs", ENDINGS), ("masks", EXTENSIONS))
@@ -185,8 +186,7 @@ def files_of(folders: Mapping[str, Path], report: AnnotationReport) -> RoadFiles
 
 def found(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """The files of a folder that have one of the endings, by name."""
-    there = (path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith("."))
-    return sorted(path for path in there if path.is_file())
+    return files_in(folder, endings)
 
 
 def nodes_and_edges(graph: RoadGraph) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from res2net.errors import InputError
-from res2net.files import subfolders
+from res2net.files import files_in, subfolders
 from res2net.images.decode import EXTENSIONS, BadImage, image_header, read_turned
 from res2net.images.faults import AnnotationReport
 from res2net.images.folder import list_images
@@ -29,6 +29,7 @@ from res2net.images.splits import (
     folders_of_splits,
     hashed_split,
     role_of,
+    stated_splits,
     subset_of,
 )
 from res2net.images.transforms import Normalise
@@ -85,7 +86,7 @@ def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
     if not path.is_dir():
         raise InputError(f"{path} is a file: give a folder with folders A and B, or with images side by side.")
     report = AnnotationReport(path)
-    splits = find_pair_splits(path)
+    splits = find_pair_splits(path, report)
     if not splits:
         raise InputError(
             f"{path} has no pairs of images: give folders A and B with images of the same names, or images that are "
@@ -108,14 +109,19 @@ def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
     return DataSource(path.absolute().name, train, val, PAIR_NAMES, val_about=about, notes=report.remarks)
 
 
-Folders = tuple[Path, Path | None]
-"""The folders of images and of what is to be made of them; None where both are side by side in one image."""
+Folders = tuple[Path, Path | None] | None
+"""The folders of images and of what is to be made of them; None where both are side by side in one image.
+
+A split that is stated but has no pairs has no folders: None.
+"""
 
 
-def find_pair_splits(root: Path) -> dict[str, Folders]:
+def find_pair_splits(root: Path, report: AnnotationReport) -> dict[str, Folders]:
     """The folders of each split, or of `WHOLE`; empty if there are none."""
-    both = folders_of_splits(root, ("a", "b"), lambda folders: len(folders) == 2)
-    splits: dict[str, Folders] = {name: (folders["a"], folders["b"]) for name, folders in both.items()}
+    both = folders_of_splits(root, ("a", "b"), lambda folders: len(folders) == 2, report)
+    splits: dict[str, Folders] = {
+        name: (folders["a"], folders["b"]) if folders else None for name, folders in both.items()
+    }
     if splits:
         return splits
     inside = {folder.name: folder for folder in subfolders(root)}
@@ -123,15 +129,19 @@ def find_pair_splits(root: Path) -> dict[str, Folders]:
         if name.endswith("A") and (partner := inside.get(f"{name[:-1]}B")):
             splits[name[:-1].rstrip("_-")] = folder, partner
     splits = splits or {name: (one, None) for name, one in inside.items() if role_of(name) and _has_images(one)}
-    return splits or ({WHOLE: (root, None)} if _has_images(root) else {})
+    if not splits:
+        return {WHOLE: (root, None)} if _has_images(root) else {}
+    return splits | dict.fromkeys(stated_splits(inside.values(), splits, report))
 
 
 def _has_images(folder: Path) -> bool:
-    return any(one.suffix.lower() in EXTENSIONS for one in folder.iterdir())
+    return bool(files_in(folder, EXTENSIONS))
 
 
 def list_pairs(folders: Folders, report: AnnotationReport) -> list[Pair]:
     """The pairs of a split; images without a partner are faults."""
+    if folders is None:
+        return []
     first, second = folders
     if second is None:
         return [(str(one), None) for one in list_images(first)]

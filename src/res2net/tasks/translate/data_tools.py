@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part
+from res2net.files import walk
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
 from res2net.report import Column, Table
@@ -24,7 +25,7 @@ class PairsPart(Part):
         self.splits: dict[str, ImagePairs] = {}
         self.sizes: dict[str, Counter[tuple[int, int]]] = {}
         turning = Turning()
-        for name, folders in find_pair_splits(path).items():
+        for name, folders in find_pair_splits(path, self.report).items():
             pairs = checked_pairs(list_pairs(folders, self.report), self.report, turning)
             sizes: Counter[tuple[int, int]] = Counter()
             good = []
@@ -60,9 +61,10 @@ def has_pairs(path: Path) -> bool:
     """Whether a folder has folders A and B of images of the same names; images side by side are no sign."""
     if not path.is_dir():
         return False
-    folders = [(first, second) for first, second in find_pair_splits(path).values() if second is not None]
-    for first, second in folders:
-        names = [{file.stem for file in folder.rglob("*") if file.is_file()} for folder in (first, second)]
+    for folders in find_pair_splits(path, AnnotationReport(path)).values():
+        if folders is None or folders[1] is None:
+            continue
+        names = [{file.stem for file in map(Path, walk(folder))} for folder in folders]
         if len(names[0] & names[1]) * 2 > len(names[0]):
             return True
     return False

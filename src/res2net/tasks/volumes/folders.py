@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from res2net.errors import InputError, listed
+from res2net.files import subfolders
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
@@ -167,10 +168,13 @@ def find_volume_splits(root: Path, report: AnnotationReport) -> dict[str, list[P
     found = _listed(root, report)
     if not found:
         for scans, labels in PAIRS:
-            splits = folders_of_splits(root, (scans, labels), lambda folders: len(folders) == 2)
+            splits = folders_of_splits(root, (scans, labels), lambda folders: len(folders) == 2, report)
             if scans == "imagestr" and splits:
                 splits = _decathlon(root)
-            found = {name: _by_name(folders[scans], folders[labels], report) for name, folders in splits.items()}
+            found = {
+                name: _by_name(folders[scans], folders[labels], report) if folders else []
+                for name, folders in splits.items()
+            }
             if found:
                 break
     if not found:
@@ -183,7 +187,7 @@ def find_volume_splits(root: Path, report: AnnotationReport) -> dict[str, list[P
 
 def _decathlon(root: Path) -> dict[str, dict[str, Path]]:
     """The folders `imagesTr` and `labelsTr`, and those of other splits that have labels."""
-    inside = {folder.name.lower(): folder for folder in root.iterdir() if folder.is_dir()}
+    inside = {folder.name.lower(): folder for folder in subfolders(root)}
     found = {
         split: {"imagestr": inside[f"images{ending}"], "labelstr": inside[f"labels{ending}"]}
         for split, ending in DECATHLON.items()

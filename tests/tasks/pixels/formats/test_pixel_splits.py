@@ -143,3 +143,16 @@ def test_two_images_of_one_name(write_folders):
     assert source.notes == [
         f"1 files of {root / 'images'} have the name of another but for its ending, and are not used."
     ]
+
+
+@pytest.mark.parametrize(("images", "maps"), [("images/{}", "masks/{}"), ("{}/images", "{}/masks")])
+def test_a_split_without_maps_is_refused_if_it_is_chosen(write_folders, images, maps):
+    root = write_folders(images.format("train"), maps.format("train"))
+    (root / images.format("val")).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"No image with labels that can be used is left in .* val"):
+        open_pixels(root, "semantic")
+    assert len(open_pixels(root, "semantic", evaluate=True, split="train")[1]) == 4
+    image(root / images.format("test") / "a.png")
+    (root / images.format("val")).rmdir()
+    source = open_source(root, labels=("semantic",), reader=read_pixels)
+    assert any("test have no labels, so that it is no split" in note for note in source.notes)

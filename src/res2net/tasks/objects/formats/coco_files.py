@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from res2net.files import subfolders
+from res2net.files import files_in, subfolders
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import Keypoints
@@ -52,9 +52,9 @@ def _json_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     folders = [path / "annotations", path]
-    files = [file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir())]
+    files = [file for folder in folders if folder.is_dir() for file in files_in(folder, ".json")]
     files += [file for name in _EXPORTED for file in sorted(path.glob(f"*/{name}")) if file.parent not in folders]
-    return [file for file in files if file.suffix.lower() == ".json" and file.is_file()]
+    return [file for file in files if file.is_file()]
 
 
 def kind_of(file: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from res2net.files import is_hidden
 from res2net.images.decode import LONGEST_SIDE
 from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import PIXEL_MIDDLE, Keypoints
@@ -246,4 +247,4 @@ def whole_size(height: object, width: object) -> tuple[int, int] | None:
 
 def files_below(folder: Path) -> set[str]:
     """The names of the files in a folder, listed at once, since checking each file is slow on a network drive."""
-    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    return {entry.name for entry in folder.iterdir() if not is_hidden(entry.name)} if folder.is_dir() else set()

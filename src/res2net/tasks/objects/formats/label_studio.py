@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from res2net.files import files_in
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
@@ -30,7 +31,7 @@ def label_studio_splits(path: Path) -> list[str]:
 
 
 def _file(path: Path) -> Path | None:
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    files = files_in(path, ".json") if path.is_dir() else [path]
     return next((file for file in files if file.is_file() and file.suffix == ".json" and _is_export(file)), None)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from res2net.files import files_in, subfolders
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
@@ -34,7 +35,7 @@ def _folders(path: Path) -> dict[str, list[Path]]:
     """The folders of each split."""
     if not path.is_dir():
         return {}
-    inside = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and _has_files(folder)]
+    inside = [folder for folder in subfolders(path) if _has_files(folder)]
     if any(role_of(folder.name) for folder in inside):
         return {folder.name: [folder] for folder in inside}
     found = [folder for folder in (path, *inside) if _has_files(folder)]
@@ -47,7 +48,7 @@ def _has_files(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() == ".json" and file.is_file())
+    return files_in(folder, ".json")
 
 
 def _content(file: Path) -> dict[str, Any] | None:

@@ -49,7 +49,7 @@ def read_penn_fudan(
     files: list[str] = []
     numbers: list[int] = []
     for name in sorted(files_below(folder)):
-        if not name.lower().endswith(EXTENSIONS) or name.startswith("."):
+        if not name.lower().endswith(EXTENSIONS):
             continue
         file = masks.get(f"{Path(name).stem}_mask") or masks.get(Path(name).stem)
         if file is None:

@@ -17,7 +17,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from res2net.errors import listed
-from res2net.files import decode_text, read_bytes, subfolders
+from res2net.files import decode_text, files_in, read_bytes, subfolders
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
@@ -49,7 +49,7 @@ class _Folder:
     def names(self, split: str) -> list[str]:
         """The names of the images of a split, without folder and ending; all files if there are no lists."""
         if not self.lists:
-            return sorted(file.stem for file in self.files.iterdir() if file.suffix.lower() == ".xml")
+            return [file.stem for file in files_in(self.files, ".xml")]
         lines = read_lines(self.lists[split]) if split in self.lists else []
         names = [re.split(r"[\\/]", line)[-1] for line in lines if line]
         return list(dict.fromkeys(name[: -len(end)] if (end := _ending(name)) else name for name in names))
@@ -89,7 +89,7 @@ def _members(path: Path) -> list[tuple[str, _Folder]]:
             if split in folder.lists and folder.is_annotated(split)
         ]
         return listed or [(WHOLE, _Folder(folder.files, folder.images, {})) for folder in found]
-    beside = {folder.name: folder for folder in sorted(path.iterdir()) if folder.is_dir() and _has_pairs(folder)}
+    beside = {folder.name: folder for folder in subfolders(path) if _has_pairs(folder)}
     if any(role_of(name) for name in beside):
         return [(name, _Folder(folder, folder, {})) for name, folder in beside.items()]
     return [(WHOLE, _Folder(folder, folder, {})) for folder in (path, *beside.values()) if _has_pairs(folder)]
@@ -100,10 +100,10 @@ def _year(year: Path) -> _Folder | None:
         return None
     inside = {folder.name.lower(): folder for folder in subfolders(year)}
     files, images = inside.get("annotations"), next((inside[name] for name in _IMAGES if name in inside), None)
-    if files is None or images is None or not any(file.suffix.lower() == ".xml" for file in files.iterdir()):
+    if files is None or images is None or not files_in(files, ".xml"):
         return None
     lists = year / "ImageSets" / "Main"
-    found = sorted(file for file in lists.glob("*.txt") if not _is_of_a_class(file)) if lists.is_dir() else []
+    found = [file for file in files_in(lists, ".txt") if not _is_of_a_class(file)] if lists.is_dir() else []
     return _Folder(files, images, {file.stem: file for file in found})
 
 
@@ -115,7 +115,7 @@ def _is_of_a_class(file: Path) -> bool:
 
 def _has_pairs(folder: Path) -> bool:
     """Whether a folder has an image beside its XML file."""
-    names = {file.name.lower() for file in folder.iterdir()}
+    names = {file.name.lower() for file in files_in(folder)}
     stems = [name.removesuffix(".xml") for name in names if name.endswith(".xml")]
     return any(stem + ending in names for stem in stems for ending in EXTENSIONS)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from res2net.errors import InputError
-from res2net.files import subfolders, walk
+from res2net.files import files_in, subfolders, walk
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
 from res2net.images.paths import MissingFile, PathFinder
@@ -83,7 +83,7 @@ def _described_file(path: Path) -> Path | None:
         return path if path.suffix.lower() in (".yaml", ".yml", ".data") else None
     if not path.is_dir():
         return None
-    files = [file for file in path.iterdir() if file.suffix.lower() in (".yaml", ".yml", ".data") and file.is_file()]
+    files = files_in(path, (".yaml", ".yml", ".data"))
     for file in sorted(files, key=lambda file: (file.suffix == ".data", file.stem.lower() != "data", file.name)):
         if file.suffix.lower() == ".data":
             return file
@@ -139,7 +139,7 @@ def _both(folder: Path) -> tuple[Path, Path] | None:
 
 def _labels_beside(folder: Path) -> bool:
     """Whether a folder has an image beside a text file of the same name."""
-    names = {file.name.lower() for file in folder.iterdir()}
+    names = {file.name.lower() for file in files_in(folder)}
     stems = [name.removesuffix(".txt") for name in names if name.endswith(".txt")]
     return any(stem + ending in names for stem in stems for ending in EXTENSIONS)
 

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from res2net.errors import InputError
-from res2net.files import subfolders, walk
+from res2net.files import files_in, subfolders, walk
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
-from res2net.images.splits import WHOLE, role_of
+from res2net.images.splits import WHOLE, role_of, stated_splits
 from res2net.images.text import read_json, read_lines
 from res2net.tasks.pixels.formats.classes import CLASS_FILES, find_class_file, found_classes, read_classes, with_greys
 from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SemanticMaps, Turning, masks_of
@@ -68,7 +68,7 @@ def unpaired(root: Path, label: str) -> tuple[Path, Path] | None:
     )
 
 
-def _splits(root: Path, label: str) -> dict[str, Reader]:
+def _splits(root: Path, label: str, report: AnnotationReport | None = None) -> dict[str, Reader]:
     """The reader of each split by its name, or that of `WHOLE` for a data set without splits.
 
     A split is a folder with images and maps, or has folders of its name among the images and among the maps. Where no
@@ -86,7 +86,8 @@ def _splits(root: Path, label: str) -> dict[str, Reader]:
         if folder not in parts and folder.name.lower() not in _IMAGES and (reader := _reader(folder, label)):
             found[folder.name] = reader
     if any(map(role_of, found)):
-        return found
+        folders = [*subfolders(root), *(folder for images, _ in candidates for folder in subfolders(images))]
+        return found | dict.fromkeys(stated_splits(folders, found, report), lambda _: [])
     whole = _reader(root, label)
     return {WHOLE: whole} if whole else found
 
@@ -119,7 +120,7 @@ def _reader(base: Path, label: str) -> Reader | None:
 
 def _side_by_side(folder: Path) -> bool:
     """Whether a folder contains a photo and a mask of the same name."""
-    photos = [file for file in folder.iterdir() if file.suffix.lower() in (".jpg", ".jpeg")]
+    photos = files_in(folder, (".jpg", ".jpeg"))
     return any(photo.with_suffix(".png").is_file() for photo in photos[:20])
 
 
@@ -130,14 +131,17 @@ Listed = dict[str, tuple[list[Pair], AnnotationReport]]
 def _pairs(root: Path, label: str) -> Listed:
     """The pairs of each split, from folders or from lists such as `train.txt`, or of all images."""
     found: Listed = {}
-    for name, reader in _splits(root, label).items():
+    unlabelled = AnnotationReport(root)
+    for name, reader in _splits(root, label, unlabelled).items():
         report = AnnotationReport(root)
         found[name] = reader(report), report
+    for _, report in found.values():
+        report.merge(unlabelled)
     lists = {
         file.stem: file
         for folder in (root / "ImageSets" / "Segmentation", root)
         if folder.is_dir()
-        for file in sorted(folder.glob("*.txt"))
+        for file in files_in(folder, ".txt")
         if file.name not in CLASS_FILES and role_of(file.stem)
     }
     if not lists or WHOLE not in found:
