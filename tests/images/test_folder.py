@@ -195,7 +195,7 @@ def test_a_folder_to_predict_is_listed_in_order(tmp_path):
 
 
 def test_nothing_to_predict_is_told(tmp_path):
-    with pytest.raises(InputError, match=r"has no images: known endings are .bmp"):
+    with pytest.raises(InputError, match=r"has no images: known endings are (\.avif, )?\.bmp"):
         list_images(tmp_path)
     with pytest.raises(InputError, match=r"There is no file or folder .*none: give an image or a folder"):
         list_images(tmp_path / "none")

@@ -122,10 +122,8 @@ class Choice:
         named = f"the split {self.val} of {self.where}" if self.val else self.where
         for name in self.names:
             if not len(splits[name]):
-                advice = "add some, or name another split"
-                raise InputError(
-                    f"There are no {noun} that can be used in {f'the split {name} of ' if name else ''}{self.where}: {advice}."
-                )
+                place = f"the split {name} of {self.where}" if name else self.where
+                raise InputError(f"There are no {noun} that can be used in {place}: add some, or name another split.")
         samples = splits[self.val]
         if self.part:
             if len(samples) < 2:
