@@ -210,7 +210,7 @@ def test_a_stopped_run_is_resumed(run, tmp_path, monkeypatch):
         ("classify", {"mixxup": 0.1}, "did you mean 'mixup'?"),
         ("detect", {"detectr": "retinanet"}, "did you mean 'detector'?"),
         ("classify", {"epochs": "ten"}, "epochs 'ten'"),
-        ("classify", {"model": "resnet5"}, "did you mean 'resnet50'?"),
+        ("classify", {"model": "resnte50"}, "did you mean 'resnet50'?"),
     ],
 )
 def test_training_options_that_do_not_fit(tmp_path, task, options, text):

@@ -117,7 +117,7 @@ def test_a_file_of_options_for_another_task(refused, images, tmp_path):
 def test_a_file_of_options_that_cannot_be_read(refused, images, tmp_path):
     for path in (tmp_path / "none.yaml", tmp_path):
         assert f"Cannot read the configuration {path}" in refused("train", images, "--config", path)
-    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "binary.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
     assert "binary.yaml is not YAML" in refused("train", images, "--config", tmp_path / "binary.yaml")
 
 
