@@ -14,6 +14,7 @@ from res2net.engine.restore import adjust, restore_task, task_metadata, with_cla
 from res2net.errors import InputError
 from res2net.images import DataSettings, open_source
 from res2net.tasks.classify.task import Classify, ClassifyOptions
+from res2net.tasks.pixels.segment.task import Segment
 from res2net.weights import Preprocessing, save
 
 CHECKPOINTS = Path(__file__).parents[1] / "legacy" / "files" / "checkpoints"
@@ -51,6 +52,17 @@ def test_tensors_that_are_not_those_of_the_network(tmp_path):
     save(tmp_path / "cut.safetensors", fewer, checkpoint.metadata)
     with pytest.raises(InputError, match=r"does not hold the network it describes \(.*\)\.$"):
         restore_task(tmp_path / "cut.safetensors")
+
+
+@pytest.mark.parametrize(("option", "value"), [("channels", 1 << 16), ("channels", 10**9), ("decoder", "fpn")])
+def test_options_of_another_network_are_refused_before_it_is_built(option, value):
+    """One of 65,536 channels has 154 GB in its first convolution."""
+    _, checkpoint = restore_task(CHECKPOINTS / "segment.safetensors")
+    options = checkpoint.metadata["task_options"] | {option: value}
+    with pytest.raises(InputError, match=r"size mismatch|is out of range|Missing key|Unexpected key"):
+        Segment.restore(
+            checkpoint.metadata["model"], replace(checkpoint, metadata=checkpoint.metadata | {"task_options": options})
+        )
 
 
 def test_options_that_may_change_after_training():

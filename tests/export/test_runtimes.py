@@ -108,14 +108,58 @@ def copied(path, folder):
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_damaged_files_get_one_sentence(exported, tmp_path, format_name):
+def test_damaged_files_of_earlier_versions_get_one_sentence(exported, tmp_path, format_name):
+    """Their descriptions state no SHA-256."""
     path = copied(exported(format_name), tmp_path)
+    beside = path.with_name(path.name + ".json")
+    beside.write_text(json.dumps({k: v for k, v in json.loads(beside.read_text()).items() if k != "sha256"}))
+    load_runtime(path, trust=True)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InputError, match="is damaged or not for this"):
         load_runtime(path, trust=True)
     path.write_bytes(b"")
     with pytest.raises(InputError, match="is damaged or not for this"):
         load_runtime(path, trust=True)
+
+
+@pytest.mark.parametrize(
+    ("format_name", "ending"), [("pt2", ".pt2"), ("onnx", ".onnx"), ("openvino", ".xml"), ("openvino", ".bin")]
+)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_flipped_bit_is_refused_in_any_file_of_a_network(exported, tmp_path, format_name, ending, share):
+    path = copied(exported(format_name), tmp_path)
+    file = path.with_suffix(ending)
+    content = bytearray(file.read_bytes())
+    content[int(share * len(content))] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=rf"is damaged or was changed after its export \(.* file \{ending} is not"):
+        load_runtime(path, trust=True)
+
+
+def test_all_files_of_a_network_are_there_and_may_have_another_name(exported, tmp_path):
+    path = copied(exported("openvino"), tmp_path)
+    for ending in (".xml", ".xml.json", ".bin"):
+        path.with_suffix(ending).rename(tmp_path / f"renamed.v2{ending}")
+    load_runtime(tmp_path / "renamed.v2.xml")
+    (tmp_path / "renamed.v2.bin").unlink()
+    with pytest.raises(InputError, match=r"the file \.bin is not"):
+        load_runtime(tmp_path / "renamed.v2.xml")
+
+
+def test_a_file_with_weights_that_was_not_exported_is_refused(exported, tmp_path):
+    path = copied(exported("onnx"), tmp_path)
+    path.with_name(path.name + ".data").write_bytes(b"more")
+    with pytest.raises(InputError, match=r"the file \.onnx\.data is not"):
+        load_runtime(path)
+
+
+@pytest.mark.parametrize("stated", [{".onnx": "0" * 64}, {"/../../x": "0"}, [], {".onnx": 3}])
+def test_a_description_with_other_hashes_is_refused(exported, tmp_path, stated):
+    path = copied(exported("onnx"), tmp_path)
+    beside = path.with_name(path.name + ".json")
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"sha256": stated}))
+    with pytest.raises(InputError, match="is damaged"):
+        load_runtime(path)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +215,8 @@ def test_files_that_can_run_code_need_trust(exported, tmp_path, choice):
     path = copied(exported("pt2"), tmp_path)
     path.write_bytes(b"never read")
     beside = path.with_name(path.name + ".json")
-    beside.write_text(beside.read_text().replace('"format": "pt2"', f'"format": "{choice or "pt2"}"'))
+    description = json.loads(beside.read_text()) | {"format": choice or "pt2", "sha256": {}}
+    beside.write_text(json.dumps(description))
     with pytest.raises(InputError, match=r"can run any code .* add --trust \(in Python trust=True\)"):
         load_runtime(path, choice)
     with pytest.raises(InputError, match="is damaged or not for this version"):

@@ -348,6 +348,17 @@ def test_the_whole_hash_is_kept_from_the_first_use_on(site, tmp_path):
         fetch(record(site.address, None), cache=tmp_path)
 
 
+@pytest.mark.parametrize("position", [0, 4, 8, 40, 63])
+def test_every_digit_of_the_kept_hash_is_compared(site, tmp_path, position):
+    fetch(record(site.address, None), cache=tmp_path)
+    kept = tmp_path / "file.pth.sha256"
+    digits = list(kept.read_text())
+    digits[position] = "0" if digits[position] != "0" else "1"
+    kept.write_text("".join(digits))
+    with pytest.raises(InputError, match="has changed since it was first used"):
+        fetch(record(site.address, None), cache=tmp_path)
+
+
 def test_several_at_once_download_once(site, tmp_path):
     found: list[Path] = []
     threads = [

@@ -32,7 +32,7 @@ class Arguments:
     """check, or a conversion such as prepare."""
     source: tyro.conf.Positional[str]
     """A folder or file: COCO, PASCAL VOC, YOLO, Penn-Fudan, label maps, volumes, graphs of roads, pairs of images,
-    folders of classes, or CIFAR."""
+    folders of classes, tables of labels, or CIFAR."""
     out: Annotated[str | None, "FILE"] = None
     """A page (.html) or an image (.png) to write, which shows some images with their labels."""
     count: int = 12

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from res2net.errors import InputError, check_choice, check_range
+from res2net.errors import InputError, check_choice, check_range, listed
 from res2net.export.settings import FORMATS
 from res2net.files import read_json
 from res2net.options import type_advice
 from res2net.weights import Preprocessing, atomic_write
+from res2net.weights.download import file_hash
 
 TRAINING = {"batch_size": (1, 10**6), "seed": (0, 2**32 - 1), "val_fraction": (0.001, 0.999)}
 """The training settings that an evaluation needs to use the same validation images, with their ranges."""
@@ -23,6 +24,8 @@ LARGEST_SIDECAR = 2**24
 """Bytes of the JSON file at most."""
 MOST_VALUES = 2**28
 """Values of an input or output of a network at most."""
+BESIDE = {".xml": (".bin",), ".onnx": (".onnx.data",)}
+"""The endings of the files with the weights that may lie beside the file of a network, by its own ending."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,24 @@ class Artefact:
     licence: str = ""
     version: str = ""
     """Version of this library."""
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """The SHA-256 of each file of the network by its ending, such as ".xml" and ".bin"; earlier versions wrote none."""
 
     def write(self, path: Path) -> None:
-        """Write the JSON file next to the network's file."""
-        content = asdict(self) | {"preprocessing": self.preprocessing.to_dict()}
+        """Write the JSON file next to the network's files, with their SHA-256."""
+        content = asdict(self) | {"preprocessing": self.preprocessing.to_dict(), "sha256": network_hashes(path)}
         atomic_write(sidecar(path), json.dumps(content, indent=2).encode())
 
 
 def sidecar(path: Path) -> Path:
     """The path of the JSON file of an exported network."""
     return path.with_name(path.name + ".json")
+
+
+def network_hashes(path: Path) -> dict[str, str]:
+    """The SHA-256 of each file of an exported network, by the ending that replaces the stem's."""
+    files = [path, *(path.with_name(path.stem + ending) for ending in BESIDE.get(path.suffix, ()))]
+    return {file.name.removeprefix(path.stem): file_hash(file) for file in files if file.is_file()}
 
 
 def read_artefact(path: str | Path) -> Artefact:
@@ -93,6 +104,18 @@ def read_artefact(path: str | Path) -> Artefact:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise InputError(f"{metadata_path} is damaged ({reason}): export again.") from error
     return artefact
+
+
+def check_hashes(path: Path, artefact: Artefact) -> None:
+    """Raise `InputError` if a file of a network is not the one that was exported, where the metadata state a SHA-256."""
+    stated = artefact.sha256
+    found = network_hashes(path) if stated else {}
+    different = sorted(ending for ending in {*stated, *found} if stated.get(ending) != found.get(ending))
+    if different:
+        raise InputError(
+            f"{path} is damaged or was changed after its export (the SHA-256 of the file {listed(different)} is not "
+            f"the one in {sidecar(path).name}): copy all its files again, or export again."
+        )
 
 
 def _check_ranges(artefact: Artefact) -> None:

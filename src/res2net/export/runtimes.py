@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from res2net.errors import InputError, check_choice, listed
-from res2net.export.artefact import MOST_VALUES, Artefact, read_artefact, sidecar
+from res2net.export.artefact import MOST_VALUES, Artefact, check_hashes, read_artefact, sidecar
 from res2net.export.settings import RUNS_CODE
 from res2net.optional import needs
 from res2net.registry import Registry
@@ -117,6 +117,7 @@ def load_runtime(
         raise InputError(f"{path} is machine code, which only an explicit --runtime aoti opens.")
     if precision != "fp32" and runtime != "openvino":
         raise InputError(f"{runtime} has no {precision}: choose --runtime openvino, or --precision fp32.")
+    check_hashes(Path(path), artefact)
     try:
         network = open_network(Path(path), precision, threads)
     except InputError:

@@ -206,11 +206,14 @@ class Task(nn.Module):
         def create(**arguments: Any) -> Backbone:
             return create_model(model, **{**arguments, **metadata["options"]})
 
-        network = cls.network(create, options, metadata)
         try:
+            # First without memory, since the options in a file can describe a network of any size.
+            with torch.device("meta"):
+                cls.network(create, options, metadata).load_state_dict(checkpoint.tensors, assign=True)
+            network = cls.network(create, options, metadata)
             network.load_state_dict(checkpoint.tensors)
         except RuntimeError as error:
-            reason = str(error).splitlines()[1].strip()
+            reason = str(error).splitlines()[:2][-1].strip()
             raise InputError(f"{checkpoint.path} does not hold the network it describes ({reason}).") from error
         return cls(network, preprocessing_of(checkpoint) or Preprocessing(), options, metadata).eval()
 

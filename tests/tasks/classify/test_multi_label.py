@@ -11,6 +11,7 @@ from PIL import Image
 
 import res2net
 from res2net.api import Model
+from res2net.engine.data_tools import open_parts
 from res2net.engine.restore import task_metadata
 from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
@@ -170,3 +171,24 @@ def test_what_is_for_one_label_each(task, source):
     single = Classify(task.model, SIZE, ClassifyOptions(), {"class_names": NAMES})
     with pytest.raises(InputError, match="The weights find one label for each image, and labels has others"):
         single.datasets(replace(source, train=source.val))
+
+
+def test_the_check_of_a_table_counts_labels_of_each_split_and_images_it_does_not_name(folder):
+    text = "file,split,cat,dog\n0.png,train,1,1\n1.png,train,0,0\n2.png,val,0,1\n3.png,test,1,0\n"
+    (folder / "labels.csv").write_text(text)
+    (part,) = open_parts(str(folder / "labels.csv"))
+    images, classes = part.tables(None)
+    assert part.faults == 0
+    assert images.rows == [("train", 2, 2), ("val", 1, 2), ("test", 1, 2)]
+    assert sorted(classes.rows) == [("cat", 1, 0, 1), ("dog", 1, 1, 0)]
+    assert sorted(caption for _, caption in part.images(4)) == ["cat", "cat, dog", "dog", "no label"]
+    assert any("does not name 2 images beside its own" in note for note in part.notes)
+    assert any("trains on the split train and validates on val; it does not use test" in note for note in part.notes)
+
+
+def test_the_check_of_a_table_names_images_that_cannot_be_read(folder):
+    (folder / "images" / "1.png").write_bytes(b"no image")
+    (folder / "labels.csv").write_text("file,labels\n0.png,cat\n1.png,dog\n")
+    (part,) = open_parts(str(folder / "labels.csv"))
+    assert part.faults == 1
+    assert part.about == "a table of labels"

@@ -80,7 +80,21 @@ class LabelledFiles(ImageFiles):
 
 
 def read_label_table(path: Path, labels: tuple[str, ...], settings: DataSettings) -> DataSource:
-    """Read a CSV file with any number of labels for each image.
+    """Read the splits of a CSV file with any number of labels for each image; see `label_splits`."""
+    del labels
+    splits, notes = label_splits(path)
+    choice = choose_splits(splits, settings, path)
+
+    def halve(samples: Any) -> tuple[Sequence[int], Sequence[int]]:
+        keys = [Path(one).relative_to(path.parent).as_posix() for one in samples.paths]
+        return hashed_split(keys, settings.val_fraction, settings.seed)
+
+    train, val, about = choice.arrange({name: splits[name] for name in choice.names}, halve)
+    return DataSource(path.stem, train, val, val.class_names, val_about=about, notes=notes)
+
+
+def label_splits(path: Path) -> tuple[dict[str, LabelledFiles], list[str]]:
+    """Read a CSV file with any number of labels for each image: its splits by name, and what was assumed.
 
     It has a column of files, and either one column of labels, separated by `;`, `|`, commas or spaces, or a column of 0
     and 1 for each class, whose headings are their names. A column `split` may state the split of each image. Paths are
@@ -89,7 +103,6 @@ def read_label_table(path: Path, labels: tuple[str, ...], settings: DataSettings
     Raises:
         InputError: the file is not such a table, names a file that is missing or twice, or has fewer than two classes.
     """
-    del labels
     rows = read_csv(path)
     header = [cell.lower() for cell in rows[0]] if rows else []
     # Where only the first cell of a column of image files is none, it is a heading.
@@ -123,15 +136,10 @@ def read_label_table(path: Path, labels: tuple[str, ...], settings: DataSettings
         raise InputError(f"{path} has {len(names)} classes, and classification needs two: add labels.")
     everything = LabelledFiles(files, targets, names)
     splits = [WHOLE if split_column is None else row[split_column] for _, row in body]
-    choice = choose_splits(dict.fromkeys(splits), settings, path)
-    parts = {name: everything.subset(i for i, one in enumerate(splits) if one == name) for name in choice.names}
-
-    def halve(samples: Any) -> tuple[Sequence[int], Sequence[int]]:
-        keys = [Path(one).relative_to(path.parent).as_posix() for one in samples.paths]
-        return hashed_split(keys, settings.val_fraction, settings.seed)
-
-    train, val, about = choice.arrange(parts, halve)
-    return DataSource(path.stem, train, val, names, val_about=about, notes=finder.notes())
+    parts = {
+        name: everything.subset(i for i, one in enumerate(splits) if one == name) for name in dict.fromkeys(splits)
+    }
+    return parts, finder.notes()
 
 
 def _flagged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -152,7 +153,7 @@ def branch(in_channels: int, channels: int) -> nn.Sequential:
 def start_rare(layer: nn.Conv2d) -> None:
     """Let a map begin with a small probability everywhere."""
     assert layer.bias is not None
-    nn.init.constant_(layer.bias, torch.logit(torch.tensor(RARE)).item())
+    nn.init.constant_(layer.bias, math.log(RARE / (1 - RARE)))
 
 
 def road_losses(
