@@ -107,7 +107,7 @@ def read_artefact(path: str | Path) -> Artefact:
 
 
 def check_hashes(path: Path, artefact: Artefact) -> None:
-    """Raise `InputError` if a file of a network is not the one that was exported, where the metadata state a SHA-256."""
+    """Raise `InputError` if a file of a network is not the one that was exported, where the metadata state its hash."""
     stated = artefact.sha256
     found = network_hashes(path) if stated else {}
     different = sorted(ending for ending in {*stated, *found} if stated.get(ending) != found.get(ending))
