@@ -7,8 +7,10 @@ import time
 import pytest
 
 from res2net.files import (
+    assumed_encodings,
     check_regular,
     decode_text,
+    encodings_note,
     files_in,
     matching,
     parse_yaml,
@@ -223,3 +225,17 @@ def test_yaml_that_is_not_read(text, reason):
     with pytest.raises(ValueError, match=reason.replace("[", r"\[")) as caught:
         parse_yaml(text)
     assert "\n" not in str(caught.value)
+
+
+def test_encodings_that_are_assumed_are_collected(tmp_path):
+    contents = {"a": "Straße".encode(), "b": b"\xff\xfea\x00", "c": b"caf\xe9", "d": b"ni\xf1o"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    with assumed_encodings() as found:
+        texts = [read_text(tmp_path / name) for name in contents]
+    assert texts == ["Straße", "a", "café", "niño"]
+    assert found == [str(tmp_path / "c"), str(tmp_path / "d")]
+    read_text(tmp_path / "c")
+    assert len(found) == 2
+    assert encodings_note(found)[0].startswith(f"2 files, such as {tmp_path / 'c'}, are not UTF-8, and taken for Win")
+    assert encodings_note([]) == []

@@ -13,6 +13,8 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -145,20 +147,46 @@ def read_bytes(path: str | Path, most: int = LARGEST_TEXT) -> bytes:
         return file.read(most)
 
 
+_assumed: ContextVar[list[str] | None] = ContextVar("assumed", default=None)
+
+
+@contextmanager
+def assumed_encodings() -> Iterator[list[str]]:
+    """Collect the paths of text files whose encoding is assumed, since it is none of Unicode."""
+    found: list[str] = []
+    token = _assumed.set(found)
+    try:
+        yield found
+    finally:
+        _assumed.reset(token)
+
+
+def encodings_note(paths: Sequence[str]) -> list[str]:
+    """A sentence on text files whose encoding is assumed; none if there are no such files."""
+    if not paths:
+        return []
+    which = (
+        f"The text of {paths[0]} is" if len(set(paths)) == 1 else f"{len(set(paths))} files, such as {paths[0]}, are"
+    )
+    return [f"{which} not UTF-8, and taken for Windows-1252: save it as UTF-8 if letters are wrong."]
+
+
 def read_text(path: str | Path, most: int = LARGEST_TEXT) -> str:
     """Read a text file of at most `most` bytes with `decode_text`."""
-    return decode_text(read_bytes(path, most))
+    return decode_text(read_bytes(path, most), path)
 
 
-def decode_text(data: bytes) -> str:
+def decode_text(data: bytes, path: str | Path = "") -> str:
     r"""Decode the bytes of a text file; lines end in `\n`, and byte order marks are left out.
 
     UTF-8, UTF-16 and UTF-32 are recognised, with or without a mark; what is none of them is Windows-1252, of which
-    Latin-1 is a part.
+    Latin-1 is a part. Then the path of the file, if it is given, is among the `assumed_encodings`.
     """
     encoding: str = json.detect_encoding(data)
     if encoding.startswith("utf-8"):
         encoding = next(one for one in (encoding, "cp1252", "latin-1") if _decodes(data, one))
+        if path and not encoding.startswith("utf-8") and (assumed := _assumed.get()) is not None:
+            assumed.append(str(path))
     text = data.decode(encoding, errors="replace")
     return text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n")
 
@@ -186,7 +214,7 @@ def read_json(path: str | Path, most: int = LARGEST_TEXT) -> Any:
     try:
         return json.loads(content)
     except UnicodeDecodeError:
-        return json.loads(decode_text(content))
+        return json.loads(decode_text(content, path))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

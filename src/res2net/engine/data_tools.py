@@ -14,6 +14,7 @@ from PIL import Image
 
 from res2net.console import Console
 from res2net.errors import InputError
+from res2net.files import assumed_encodings, encodings_note
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
 from res2net.images.inspection import ImageFile, inspect_images
@@ -149,8 +150,10 @@ def open_parts(source: str) -> list[Part]:
     if not path.exists():
         raise InputError(f"There is no file or folder {source!r}: give the path of a data set.")
     checks = [check for _, check in sorted(CHECKS.items())]  # not in the order in which tasks were imported
-    parts = [part for check in checks for part in check.find(path)]
+    with assumed_encodings() as assumed:
+        parts = [part for check in checks for part in check.find(path)]
     if parts:
+        parts[0].report.remark(*encodings_note(assumed))
         return parts
     try:
         return [read(path) for read in FALLBACK.values()]

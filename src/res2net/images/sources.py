@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from res2net.errors import InputError, nearest
+from res2net.files import assumed_encodings, encodings_note
 from res2net.images.cifar import Cifar, cifar_preprocessing, find_cifar
 from res2net.images.keypoints import Keypoints
 from res2net.images.layouts import data_folder, open_folder, split_folders
@@ -125,7 +126,9 @@ def open_source(
                 f"There is no file or folder {str(source)!r}, and no data set of that name: "
                 f"{nearest(str(source), SOURCES) or 'give a path'} (names: {', '.join(sorted(SOURCES))})."
             )
-        opened = (reader or read_classes)(path, tuple(labels), settings)
+        with assumed_encodings() as assumed:
+            opened = (reader or read_classes)(path, tuple(labels), settings)
+        opened = replace(opened, notes=[*opened.notes, *encodings_note(assumed)])
     return replace(opened, bad_images=settings.bad_images, decode=settings.decode)
 
 

@@ -62,9 +62,9 @@ def has_pairs(path: Path) -> bool:
     if not path.is_dir():
         return False
     for folders in find_pair_splits(path, AnnotationReport(path)).values():
-        if folders is None or folders[1] is None:
+        if folders is None or (second := folders[1]) is None:
             continue
-        names = [{file.stem for file in map(Path, walk(folder))} for folder in folders]
+        names = [{file.stem for file in map(Path, walk(folder))} for folder in (folders[0], second)]
         if len(names[0] & names[1]) * 2 > len(names[0]):
             return True
     return False

@@ -314,11 +314,14 @@ def _named(file: Path, labels: Any) -> dict[int, str]:
 def _labels_in(maps: Sequence[Path]) -> list[int]:
     """The labels that occur in files, all of which are read, and 0, sorted; `InputError` if there are no others."""
     numbers = {0}
+    unread = None
     for file in maps:
         try:
             numbers |= set(np.unique(whole_labels(file)).tolist())
-        except BadImage:  # reported when the files are checked
-            continue
+        except BadImage as error:  # reported when it is used
+            unread = unread or error
+    if len(numbers) == 1 and unread:
+        raise unread
     if len(numbers) == 1:
         raise InputError(
             f"The label maps in {maps[0].parent if maps else 'it'} are background alone: give some with a class."

@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from res2net.engine.data_tools import open_parts
 from res2net.errors import InputError
+from res2net.images import open_source
 from res2net.images.faults import AnnotationReport
 from res2net.images.splits import DataSettings
 from res2net.tasks.objects.data_tools import ObjectsPart
 from res2net.tasks.objects.formats import OBJECT_FORMATS, find_formats, open_objects
+from res2net.tasks.objects.formats.open import read_objects
 
 BOX = "1 0.5 0.5 0.25 0.2"
 
@@ -53,6 +56,18 @@ def test_classes_that_a_split_of_coco_leaves_out_are_kept(content, write_coco):
         assert val.class_names == ["ant", "zebra"]
         assert list(val.annotations.category_ids) == [3, 50]
     assert any("does not list zebra" in remark for remark in read(root)[1].remarks)
+
+
+@pytest.mark.parametrize("kind", [str, float])
+def test_ids_that_are_texts_or_have_a_point_are_whole_numbers(content, write_coco, kind):
+    plain = open_objects(write_coco(), settings=DataSettings(evaluate=True))[1].annotations
+    for entry in (*content["images"], *content["annotations"], *content["categories"]):
+        entry |= {key: kind(entry[key]) for key in ("id", "image_id", "category_id", "height") if key in entry}
+    root, report = write_coco(), AnnotationReport("")
+    found = open_objects(root, settings=DataSettings(evaluate=True), report=report)[1].annotations
+    for name in ("image_ids", "labels", "category_ids", "boxes", "sizes"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+    assert any("are read as whole numbers" in remark for remark in report.remarks)
 
 
 def test_data_that_lack_classes_or_have_another_order_get_those_of_the_training(content, write_coco):
@@ -321,3 +336,13 @@ def test_truncated_images_are_found_by_the_check(write_yolo):
     report = part.report
     assert report.counts == {"unreadable image": 1}
     assert report.examples["unreadable image"][0].file.endswith("b.png")
+
+
+def test_encodings_that_are_assumed_are_told(write_yolo):
+    root = write_yolo({f"images/train/{name}": [BOX] for name in "abc"})
+    (root / "data.yaml").write_bytes("train: images/train\nnames: [Größe, b]\n".encode("cp1252"))
+    note = f"The text of {root / 'data.yaml'} is not UTF-8, and taken for Windows-1252"
+    source = open_source(root, labels=("boxes", "labels"), reader=read_objects)
+    assert source.class_names[0] == "Größe"
+    assert any(one.startswith(note) for one in source.notes)
+    assert any(one.startswith(note) for one in open_parts(str(root))[0].notes)

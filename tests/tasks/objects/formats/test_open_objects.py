@@ -30,7 +30,7 @@ FAULTS = [
     (change(0, category_id=[3]), "unknown class", "annotation 1 has the category [3]"),
     (change(0, image_id=8), "unknown image", "annotation 1 has the image 8"),
     (change(0, id=2), "duplicate id", "two annotations have the id 2"),
-    (change(0, image_id="x"), "unreadable object", "annotation 1 has no id or no image_id"),
+    (change(0, image_id="x"), "unreadable object", "annotation 1 has no id or image_id that is a whole"),
     (change(0, segmentation=[]), "bad mask", "annotation 1 has no polygons"),
     (change(0, segmentation=[[1, 2, 3, 4]]), "bad mask", "a polygon of less than three points"),
     (change(0, segmentation=[[1, 2, 3, 4, 5, "6"]]), "bad mask", "a polygon of what is no number"),
@@ -49,7 +49,7 @@ FAULTS = [
     (lambda c: c["images"][2].update(file_name="lost.png"), "missing image", "the image 'lost.png' is not in"),
     (lambda c: c["images"][2].update(file_name="../../x.png"), "missing image", "the image '../../x.png' is outside"),
     (lambda c: c["images"][2].update(height=0), "wrong size", "image 12 has no height and width"),
-    (lambda c: c["images"][2].update(id="12"), "unreadable object", "an image has the id '12'"),
+    (lambda c: c["images"][2].update(id="012"), "unreadable object", "an image has the id '012'"),
     (lambda c: c["categories"].append({"id": 3, "name": "x"}), "duplicate id", "two categories have the id 3"),
 ]
 

@@ -94,7 +94,10 @@ def _by_image(file: CocoFile) -> dict[int, list[dict[str, Any]]]:
     for index, entry in enumerate(file.annotations):
         number = entry.get("id") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(number, int) or not isinstance(entry.get("image_id"), int):
-            file.fault("unreadable object", f"annotation {number or f'at index {index}'} has no id or no image_id")
+            file.fault(
+                "unreadable object",
+                f"annotation {number or f'at index {index}'} has no id or image_id that is a whole number",
+            )
         elif number in seen:
             file.fault("duplicate id", f"two annotations have the id {number}")
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import mmap
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,9 @@ from res2net.tasks.objects.formats.collect import numbers, whole_size
 
 _KINDS = {"instances": "instances_", "keypoints": "person_keypoints_", "panoptic": "panoptic_"}
 _OTHERS = ("captions_", "stuff_", "image_info_", "deviantart_")
+_WHOLE = ("id", "image_id", "category_id", "height", "width")
+"""The entries that are whole numbers, which some programs write as texts, or with a point."""
+
 _EXPORTED = ("_annotations.coco.json", "annotations.json", "labels.json", "coco.json", "result.json", "instances.json")
 """Names of files within the folder of their images, or of a split."""
 _MARKS = {"panoptic": b'"segments_info"', "keypoints": b'"keypoints"', "instances": b'"bbox"'}
@@ -86,6 +90,24 @@ def xyxy(box: object) -> list[float]:
     return [left, top, left + width, top + height]
 
 
+def make_numbers_whole(entries: list[Any]) -> int:
+    """Change ids and sizes such as "7" and 7.0 to whole numbers in place, and return how many there were.
+
+    Texts such as "007" stay, since "7" may be another one.
+    """
+    count = 0
+    for entry in entries:
+        for key in _WHOLE if isinstance(entry, dict) else ():
+            value = entry.get(key, 0)
+            if type(value) is int:
+                continue
+            is_text = isinstance(value, str) and re.fullmatch(r"0|[1-9]\d{0,17}", value, flags=re.ASCII)
+            if is_text or (isinstance(value, float) and value.is_integer() and abs(value) < 2**53):
+                entry[key] = int(value)
+                count += 1
+    return count
+
+
 def category_name(categories: Categories, number: int) -> str:
     """The name of the category with an id; the id if it has none."""
     name = categories[number].get("name", number)
@@ -117,6 +139,8 @@ class CocoFile:
                 self.fault("unreadable file", f"it has no list of {lacking[0]}")
             else:
                 lists = content
+                if sum(make_numbers_whole(lists[name]) for name in ("images", "annotations", "categories")):
+                    report.remark(f"Ids and sizes in {file} that are texts or have a point are read as whole numbers.")
         self.entries, self.annotations = lists["images"], lists["annotations"]
         known: dict[int, dict[str, Any]] = {}
         for entry in lists["categories"]:

@@ -177,7 +177,7 @@ def _parse(path: Path, folder: _Folder, split: str, report: AnnotationReport) ->
     for name in folder.names(split):
         try:
             file = Path(files.find(name, (".xml",)))
-            content = parse_xml(read_bytes(file))
+            content = parse_xml(read_bytes(file), file)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             report.add("unreadable file", folder.files / f"{name}.xml", f"it cannot be read ({reason})")
@@ -198,13 +198,13 @@ def _image(finder: PathFinder, name: str, stated: str) -> str:
         return finder.find(stated, EXTENSIONS)
 
 
-def parse_xml(content: bytes) -> ET.Element:
+def parse_xml(content: bytes, file: str | Path = "") -> ET.Element:
     """Parse an XML file; `ValueError` if it is invalid or declares a document type, which could fetch entities."""
     try:
         try:
             element: ET.Element = fromstring(content, forbid_dtd=True)
         except (ET.ParseError, LookupError):  # of another encoding than it says
-            element = fromstring(decode_text(content).lstrip(), forbid_dtd=True)
+            element = fromstring(decode_text(content, file).lstrip(), forbid_dtd=True)
     except DefusedXmlException as error:
         raise ValueError("it declares a document type, which is not read") from error
     except (ET.ParseError, ValueError) as error:
