@@ -4,6 +4,7 @@ import gzip
 import io
 import math
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -21,6 +22,7 @@ from res2net.engine.state import VERSION, AtomicCheckpointIO, read_state
 from res2net.engine.stop import StoppedError
 from res2net.errors import InputError
 from res2net.images.fingerprint import SampleKey
+from res2net.weights import read_checkpoint, save
 
 SMALL = {
     "model": "res2net20_26w_4s_tiny",
@@ -107,6 +109,49 @@ def test_what_changed_is_named(copied, change, text):
     message = refused()
     assert text in message
     assert read_state("run/last.ckpt")["place"] == {"epoch": 1, "batch": 1}  # nothing is lost
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors"])
+@pytest.mark.parametrize("run", ["0123456789abcdef", None])
+def test_weights_of_another_run_are_refused(copied, name, run):
+    checkpoint = read_checkpoint(f"run/{name}")
+    save(f"run/{name}", checkpoint.tensors, checkpoint.metadata | {"run": run})
+    assert f"run/{name} belongs to another run than run/last.ckpt: restore the file of this run." in refused()
+
+
+def test_the_best_weights_may_be_gone_which_is_said(copied):
+    Path("run/best.safetensors").unlink()
+    out = io.StringIO()
+    resumed = res2net.train(resume="run", console=Console(file=out, width=400))
+    assert "run/best.safetensors is missing: the best epoch from here on takes its place." in out.getvalue()
+    scores = [row["val_top1"] for row in resumed.rows[1:]]
+    assert read_checkpoint("run/best.safetensors").metadata["metrics"]["top1"] == max(scores)
+
+
+@pytest.mark.parametrize("path", ["run", "run/", "run/last.ckpt", "./run/last.ckpt"])
+def test_the_state_of_a_run_stands_for_its_folder(copied, path):
+    assert RunFolder.existing(path).path == Path("run")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("run/best.safetensors", "(it has no config.yaml): give run."),
+        ("run/config.yaml", "(it has no config.yaml): give run."),
+        ("data", "(it has no config.yaml): give one under runs/."),
+        ("rum", "(it does not exist): give one under runs/."),
+        ("rum/last.ckpt", "(it does not exist): give one under runs/."),
+    ],
+)
+def test_what_is_no_folder_of_a_run(copied, path, text):
+    with pytest.raises(InputError, match=re.escape(f"{path} is not the folder of a run {text}")):
+        RunFolder.existing(path)
+
+
+@pytest.mark.parametrize("out", ["elsewhere", "runs/run", "run/run"])
+def test_a_resumed_run_stays_in_its_folder(copied, out):
+    with pytest.raises(InputError, match=r"A resumed run keeps --out: leave that out of --resume run "):
+        res2net.train(resume="run", out=out)
 
 
 def edit_config(old, new):

@@ -89,10 +89,16 @@ class RunFolder:
 
     @classmethod
     def of_run(cls, path: str | Path) -> RunFolder:
-        """The folder of a run; raises `InputError` if it is not one."""
+        """The folder of a run, for which its `last.ckpt` may stand; raises `InputError` if it is not one."""
         folder = cls(Path(path))
+        parent = cls(folder.path.parent)
+        if folder.path == parent.state and parent.config.is_file():
+            return parent
         if not folder.config.is_file():
-            raise InputError(f"{path} is not the folder of a run (it has no config.yaml): give one under runs/.")
+            inside = folder.path.is_file() and parent.config.is_file()
+            reason = "it has no config.yaml" if folder.path.exists() else "it does not exist"
+            advice = f"give {parent.path}" if inside else "give one under runs/"
+            raise InputError(f"{path} is not the folder of a run ({reason}): {advice}.")
         return folder
 
     def acquire(self) -> None:

@@ -19,7 +19,7 @@ from res2net.errors import InputError, listed
 from res2net.images.fingerprint import Fingerprint, SampleKey, sample_keys
 from res2net.images.sources import DataSource
 from res2net.task.base import Task, backbone_of
-from res2net.weights import atomic_write
+from res2net.weights import atomic_write, read_checkpoint
 
 SPLITS = ("train", "val")
 Keys = Mapping[str, Sequence[SampleKey]]
@@ -93,7 +93,7 @@ def check_folder(folder: RunFolder, record: RunRecord, on_disk: TrainConfig[Any]
         on_disk: the configuration in its `config.yaml`.
 
     Raises:
-        InputError: `last.ckpt` is of another run, or the configuration was edited.
+        InputError: `last.ckpt` or a file of weights is of another run, or the configuration was edited.
     """
     found = read_samples(folder)
     if found is not None and found[0] != record.id:
@@ -101,6 +101,9 @@ def check_folder(folder: RunFolder, record: RunRecord, on_disk: TrainConfig[Any]
             f"{folder.state} belongs to another run than {folder.samples} (run {record.id}, not {found[0]}): "
             "restore the file of this run."
         )
+    for weights in (folder.best, folder.last):
+        if weights.exists() and read_checkpoint(weights).metadata.get("run") != record.id:
+            raise InputError(f"{weights} belongs to another run than {folder.state}: restore the file of this run.")
     trained = from_values(record.config, f"The configuration in {folder.state}")
     edited = changed_options(trained, on_disk)
     edited.pop("out", None)

@@ -75,7 +75,9 @@ def read_run(folder: RunFolder, config: TrainConfig[Any]) -> tuple[dict[str, Any
 
 def check_resumable(folder: RunFolder, before: TrainConfig[Any], config: TrainConfig[Any]) -> None:
     """Raise `InputError` if a configuration changes options that a resumed run keeps."""
-    fixed = [name for name in changed_options(before, config) if name not in (*RESUMABLE, "out")]
+    fixed = [name for name in changed_options(before, config) if name not in RESUMABLE]
+    if "out" in fixed and Path(config.out or "").absolute() == folder.path.absolute():
+        fixed.remove("out")
     if fixed:
         shown = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise InputError(
@@ -130,8 +132,13 @@ def go_on(
             f"The schedule {config.optim.schedule} is now that of {epochs} epochs instead of {planned}, from epoch "
             f"{place.epoch + 1} on: the learning rate there is another than it would have been."
         )
+    counters = state["res2net"]
+    lost = bool(counters["best"]) and not folder.best.exists()
+    if lost:
+        counters["best"] = {}
+        notes.append(f"{folder.best} is missing: the best epoch from here on takes its place.")
     now = replace(make_record(config, task, keys, record.id), model=record.model)
-    if now != record or "train" in changes.splits:
+    if now != record or "train" in changes.splits or lost:
         state["run"] = vars(now)
         AtomicCheckpointIO().save_checkpoint(state, folder.state)
         write_samples(folder, keys, now)

@@ -178,8 +178,8 @@ def _train(
             console.out(describe_skipped(skipped), highlight=False)
         if not folder.best.exists():
             console.out(
-                f"The score {task.scoring.monitor} was no number in any evaluation, so that no weights are the best: "
-                f"those of the last evaluation are in {folder.last}.",
+                f"No evaluation of this training had a number for {task.scoring.monitor}, so that no weights are the "
+                f"best: those of the last evaluation are in {folder.last}.",
                 highlight=False,
             )
         best, _ = restore_task(folder.weights)

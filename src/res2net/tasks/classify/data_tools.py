@@ -23,6 +23,7 @@ class ClassesPart(Part):
     """A data set with a class for each image."""
 
     def __init__(self, path: Path) -> None:
+        self.class_names: Sequence[str]
         if is_label_table(path):
             self.splits, notes = label_splits(path)
             self.class_names = next(iter(self.splits.values())).class_names
