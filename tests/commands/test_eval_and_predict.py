@@ -62,7 +62,8 @@ def test_eval_warns_of_images_that_were_trained_on(run, trained, images, tmp_pat
 
 def test_eval_of_a_split_that_is_not_there(refused, images, weights):
     assert refused("eval", images, *weights, "--split", "test") == (
-        f"There is no single split 'test' in {images}, whose splits are none: give one of them."
+        f"{images} has no splits, and so no split 'test': leave out --split, or give train or val, the parts that a "
+        "training makes."
     )
 
 
@@ -88,6 +89,8 @@ def test_weights_are_needed(refused, images):
         assert refused(verb, images) == (
             f"`res2net {verb}` needs --weights FILE, e.g. runs/NAME/best.safetensors: see `res2net {verb} --help`."
         )
+        sentence = f"`res2net {verb}` has no option '--weight': did you mean '--weights'?"
+        assert refused(verb, images, "--weight", "a.safetensors") == sentence
 
 
 def test_predict_an_image(run, images, weights):

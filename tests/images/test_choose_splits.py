@@ -84,7 +84,7 @@ def test_data_without_splits_are_divided_for_a_training_alone(name):
 
 def test_what_data_without_splits_do_not_have_is_refused():
     for settings in ({"evaluate": True, "split": "test"}, {"val_split": "val"}, {"train_split": "train"}):
-        with pytest.raises(InputError, match="in data, whose splits are none"):
+        with pytest.raises(InputError, match=r"data has no splits, and so no split .*: leave out --"):
             chosen("", **settings)
     assert chosen("test", evaluate=True, split="test") == (None, "test", "")
 

@@ -116,6 +116,14 @@ def test_a_broken_image_is_found_when_it_is_opened(tmp_path):
         (["1.png"], "has images but no class folders"),
         (["cat/1.png", "dog/1.txt"], r"The class folder \S*dog has no images: add some \(.*\.jpg.*\) or remove it"),
         (["cat/1.txt", "dog/1.txt"], r"The folder \S* has no images"),
+        (
+            ["Annotations/a.xml", "JPEGImages/1.png", "x/1.png"],
+            r"Annotations has no images: .* as a.xml, name the task",
+        ),
+        (
+            ["images/1.png", "masks/1.png"],
+            "images, masks of .* seem to be images and their labels, not classes: name the",
+        ),
     ],
 )
 def test_what_is_missing_is_told(tmp_path, files, message):

@@ -262,6 +262,9 @@ def _error_message(complaint: str, verb: str, words: Sequence[str], options: dic
     message = " ".join(plain.split())
     more = f"see `res2net {verb} --help`."
     if "Missing from" in message or "required arguments" in message:
+        given = [word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--")]
+        if unknown := [name for name in given if not {name, name.replace("--no-", "--", 1)} & options.keys()]:
+            return _unknown_argument_message(unknown[0], verb, words, options)
         names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+\b|\{[\w,-]+\})", plain, re.MULTILINE)
         lacking = [_missing_argument(name, options) for name in names]
         return f"`res2net {verb}` needs {' and '.join(lacking)}: {more}"

@@ -66,7 +66,7 @@ def adjust(task: Task, changes: Mapping[str, Any]) -> None:
     for name, value in changes.items():
         if name not in adjustable:
             reason = "cannot change after training" if name in values or name in groups else "is not known"
-            allowed = f"options that can: {', '.join(adjustable)}" if adjustable else "no option can"
+            allowed = f"options that can change: {', '.join(adjustable)}" if adjustable else "none can change"
             advice = nearest(name, adjustable) or "leave it out"
             raise InputError(f"The option {name!r} of {task.name} {reason}: {advice} ({allowed}).")
         groups.get(name, values)[name] = value

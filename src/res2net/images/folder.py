@@ -24,6 +24,14 @@ SMALLEST_SIZE = 32
 """Size in pixels below which no network is recommended to be trained."""
 
 
+NO_CLASSES = tuple(
+    {images, labels}
+    for images in ("images", "image", "imgs", "img", "rgb", "jpegimages")
+    for labels in ("masks", "mask", "labels", "annotations", "depth", "gt", "graphs", "segmentationclass")
+)
+"""Names of folders, in lower case, that are images and their labels."""
+
+
 class ImageFiles(Dataset[Sample]):
     """Image files with a class label each: `(PIL.Image, {"label": int})`; a broken image raises `BadImage`.
 
@@ -105,8 +113,14 @@ class ImageFolder(ImageFiles):
         files = {folder.name: sorted(_walk(folder)) for folder in folders}
         empty = [name for name, found in files.items() if not found]
         if len(empty) == len(files) or (empty and complete):
-            which = f"class folder {self.root / empty[0]}" if len(empty) < len(files) else f"folder {root}"
-            raise InputError(f"The {which} has no images: add some ({', '.join(EXTENSIONS)}) or remove it.")
+            folder, kind = (self.root / empty[0], "class folder") if len(empty) < len(files) else (self.root, "folder")
+            other = next(walk(folder), None)
+            task = (
+                f", or, since it has files such as {Path(other).name}, name the task that reads {root}" if other else ""
+            )
+            raise InputError(
+                f"The {kind} {folder} has no images: add some ({', '.join(EXTENSIONS)}) or remove it{task}."
+            )
         super().__init__(
             [path for name in names for path in files.get(name, ())],
             [label for label, name in enumerate(names) for _ in files.get(name, ())],
@@ -122,6 +136,11 @@ def class_folders(root: Path) -> list[Path]:
     if not folders:
         found = "has images but no class folders" if any(_walk(root)) else "has no class folders"
         raise InputError(f"The folder {root} {found}: put the images of each class into a folder of their own.")
+    if {folder.name.lower() for folder in folders} in NO_CLASSES:
+        raise InputError(
+            f"The folders {listed([folder.name for folder in folders])} of {root} seem to be images and their labels, "
+            "not classes: name the task that reads them, or rename the folders."
+        )
     real: dict[Path, Path] = {}
     for folder in folders:
         if (same := real.setdefault(folder.resolve(), folder)) != folder:

@@ -194,12 +194,15 @@ def used_splits(names: Sequence[str], where: str | Path) -> str:
 
 def _find(names: Sequence[str], stated: str | None, roles: Sequence[str], option: str, where: str) -> str:
     """The split of a stated name, or the only one with the first of these roles that any has."""
-    listed = ", ".join(name for name in names if name) or "none"
+    listed = ", ".join(name for name in names if name)
     if stated is not None:
         exact = [name for name in names if name and name.lower() == stated.lower()]
         found = exact or [name for name in names if name and role_of(name) == stated.lower()]
         if len(found) == 1:
             return found[0]
+        if not listed:
+            part = ", or give train or val, the parts that a training makes" if option == "--split" else ""
+            raise InputError(f"{where} has no splits, and so no split {stated!r}: leave out {option}{part}.")
         raise InputError(
             f"There is no single split {stated!r} in {where}, whose splits are {listed}: give one of them."
         )
@@ -259,6 +262,11 @@ def folders_of_splits(
     return splits | {name: {} for name in stated_splits(others, splits, report)}
 
 
+def states_role(name: str) -> bool:
+    """Whether a name is that of a split and no more, such as "val"."""
+    return any(name.lower() in words for words in ROLES.values())
+
+
 def stated_splits(
     folders: Iterable[Path], splits: Collection[str], report: AnnotationReport | None = None
 ) -> list[str]:
@@ -267,12 +275,11 @@ def stated_splits(
     A folder of images to test on that has files is left out, and mentioned in the report: many are published without
     labels.
     """
-    words = {word: role for role, known in ROLES.items() for word in known}
     found = {}
     for folder in folders:
-        if folder.name in splits or folder.name.lower() not in words:
+        if folder.name in splits or not states_role(folder.name):
             continue
-        if words[folder.name.lower()] != "test" or not any(walk(folder)):
+        if role_of(folder.name) != "test" or not any(walk(folder)):
             found[folder.name] = folder
         elif report is not None:
             report.remark(f"The files of {folder} have no labels, so that it is no split.")

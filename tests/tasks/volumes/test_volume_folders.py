@@ -76,6 +76,13 @@ def test_a_pair_of_folders_has_classes_with_numbers(tmp_path, labels):
     assert train.class_names == ["background", "class 1", "class 2"]
 
 
+def test_scans_to_validate_on_without_labels_are_refused(tmp_path):
+    pair(tmp_path, scans="imagesTr", labels="labelsTr")
+    write(tmp_path / "imagesVa" / "case_9.nii.gz")
+    with pytest.raises(InputError, match="no volumes that can be used in the split val"):
+        open_volumes(tmp_path)
+
+
 @pytest.mark.parametrize("scans", [False, True])
 def test_a_split_without_labels_is_refused_if_it_is_chosen(tmp_path, scans):
     pair(tmp_path / "train")

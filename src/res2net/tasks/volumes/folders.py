@@ -193,6 +193,8 @@ def _decathlon(root: Path) -> dict[str, dict[str, Path]]:
         for split, ending in DECATHLON.items()
         if f"images{ending}" in inside and f"labels{ending}" in inside
     }
+    if "imagesva" in inside:
+        found.setdefault("val", {})
     return found if len(found) > 1 else {WHOLE: found["train"]}
 
 

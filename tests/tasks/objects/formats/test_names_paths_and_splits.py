@@ -58,6 +58,15 @@ def test_classes_that_a_split_of_coco_leaves_out_are_kept(content, write_coco):
     assert any("does not list zebra" in remark for remark in read(root)[1].remarks)
 
 
+@pytest.mark.parametrize("text", ["", '{"images": [{"id": 1,'])
+def test_a_split_of_coco_whose_file_is_cut_off_is_refused_if_it_is_chosen(content, write_coco, text):
+    root = write_coco("instances_train.json", images="train")
+    (root / "annotations" / "val.json").write_text(text)
+    with pytest.raises(InputError, match=r"1 unreadable file; .*val\.json: it is not valid JSON"):
+        open_objects(root)
+    assert len(open_objects(root, settings=DataSettings(evaluate=True, split="train"))[1]) == 3
+
+
 @pytest.mark.parametrize("kind", [str, float])
 def test_ids_that_are_texts_or_have_a_point_are_whole_numbers(content, write_coco, kind):
     plain = open_objects(write_coco(), settings=DataSettings(evaluate=True))[1].annotations

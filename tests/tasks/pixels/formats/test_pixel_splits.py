@@ -157,3 +157,17 @@ def test_a_split_without_maps_is_refused_if_it_is_chosen(write_folders, images, 
     shutil.rmtree(root / images.format("val").removesuffix("/images"))
     source = open_source(root, labels=("semantic",), reader=read_pixels)
     assert any("test have no labels, so that it is no split" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("folder", [".", "splits", "ImageSets/Segmentation"])
+def test_lists_that_name_no_image_are_refused_or_mentioned(write_folders, folder):
+    root = write_folders()
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    for name, text in (("train", "a\nb\n"), ("test", "x\ny\n")):
+        (root / folder / f"{name}.txt").write_text(text)
+    source = open_source(root, labels=("semantic",), reader=read_pixels)
+    assert sorted(stems(source.train) + stems(source.val)) == ["a", "b"]
+    assert any("test.txt names no image with labels, so that it is no split" in note for note in source.notes)
+    (root / folder / "val.txt").write_text("x\ny\n")
+    with pytest.raises(InputError, match=r"2 missing images; .*val\.txt: there is no image 'x' with labels"):
+        open_pixels(root, "semantic")

@@ -41,7 +41,9 @@ def read_coco(
         if wanted:
             files[split] = file
     report.unused += [
-        f"{file} is not read: it has no objects of COCO." for file in unread_files(path) if kind == "instances"
+        f"{file} is not read: it has no objects of COCO."
+        for file in unread_files(path)
+        if kind == "instances" and file not in find_files(path, kind).values()
     ]
     _join_categories(list(files.values()), categories, report)
     if kind == "panoptic":

@@ -16,7 +16,7 @@ from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
 from res2net.images.keypoints import Keypoints
 from res2net.images.paths import MissingFile, PathFinder
-from res2net.images.splits import role_of
+from res2net.images.splits import role_of, states_role
 from res2net.images.text import BadText, plain_name, read_json
 from res2net.tasks.objects.formats.collect import numbers, whole_size
 
@@ -43,6 +43,11 @@ def find_files(path: Path, kind: str) -> dict[str, Path]:
         if kind_of(file) == kind:
             name = split_of(file)
             found[str(file.relative_to(path)) if name in found else name] = file
+    # A file that is cut off or empty is of no kind, but states a split.
+    beside = {file.parent for file in found.values()}
+    for file in unread_files(path) if found else ():
+        if file.parent in beside and states_role(split_of(file)):
+            found.setdefault(split_of(file), file)
     return found
 
 

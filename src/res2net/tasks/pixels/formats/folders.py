@@ -16,7 +16,7 @@ from res2net.errors import InputError
 from res2net.files import files_in, subfolders, walk
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
-from res2net.images.splits import WHOLE, role_of, stated_splits
+from res2net.images.splits import WHOLE, role_of, stated_splits, states_role
 from res2net.images.text import read_json, read_lines
 from res2net.tasks.pixels.formats.classes import CLASS_FILES, find_class_file, found_classes, read_classes, with_greys
 from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SemanticMaps, Turning, masks_of
@@ -139,7 +139,7 @@ def _pairs(root: Path, label: str) -> Listed:
         report.merge(unlabelled)
     lists = {
         file.stem: file
-        for folder in (root / "ImageSets" / "Segmentation", root)
+        for folder in (root / "ImageSets" / "Segmentation", root / "lists", root / "splits", root)
         if folder.is_dir()
         for file in files_in(folder, ".txt")
         if file.name not in CLASS_FILES and role_of(file.stem)
@@ -148,7 +148,11 @@ def _pairs(root: Path, label: str) -> Listed:
         return found
     pairs, report = found[WHOLE]
     index = _index(pairs)
-    lists = {name: file for name, file in lists.items() if not (lines := read_lines(file)) or _is_list(lines, index)}
+    for name, file in list(lists.items()):
+        if _is_list(read_lines(file), index) or (states_role(name) and role_of(name) != "test"):
+            continue
+        report.remark(f"{file} names no image with labels, so that it is no split." if states_role(name) else "")
+        del lists[name]
     if not any(role_of(name) == "train" for name in lists):
         names = ", ".join(str(file) for file in lists.values())
         report.unused.append(
