@@ -82,6 +82,12 @@ def test_a_rate_that_is_far_too_high_names_the_images(small_run, console):
     assert not RunFolder.of_run(config.out).best.exists()
 
 
+def test_an_update_of_more_batches_than_an_epoch_has_is_refused(small_run, console):
+    """Its gradients would be divided by batches that never come."""
+    with pytest.raises(InputError, match=r"--accumulate 6 is out of range: give 1 to the 5 batches"):
+        train(small_run(optim={"accumulate": 6}), console=console)
+
+
 def test_an_average_warms_up():
     average = WarmingAverage(0.9)._kwargs["avg_fn"]
     value = torch.tensor(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,15 @@ def test_options_of_another_network_are_refused_before_it_is_built(option, value
         Segment.restore(
             checkpoint.metadata["model"], replace(checkpoint, metadata=checkpoint.metadata | {"task_options": options})
         )
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    _, checkpoint = restore_task(CHECKPOINTS / "segment.safetensors")
+    name = next(name for name, tensor in checkpoint.tensors.items() if tensor.is_floating_point())
+    broken = {**checkpoint.tensors, name: torch.full_like(checkpoint.tensors[name], float("nan"))}
+    save(tmp_path / "broken.safetensors", broken, checkpoint.metadata)
+    with pytest.raises(InputError, match=rf"broken.safetensors has NaN or infinite weights, .* in '{re.escape(name)}'"):
+        restore_task(tmp_path / "broken.safetensors")
 
 
 def test_options_that_may_change_after_training():

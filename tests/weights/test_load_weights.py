@@ -222,3 +222,24 @@ def test_every_tensor_is_checked_before_the_first_is_changed(tiny, name, change,
     with pytest.raises(InputError, match=f"holds .*{named} under '{name}'"):
         load(model, Checkpoint(tensors | {name: change(tensors[name])}))
     assert unchanged(model, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("conv1.weight", float("nan"), torch.float32),
+        ("bn1.running_var", float("inf"), torch.float32),
+        ("fc.bias", -float("inf"), torch.float16),
+        ("fc.weight", 1e300, torch.float64),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(tiny, name, value, kind):
+    """Also those that are none as 32-bit floats."""
+    tensors = copy_of(tiny(seed=1))
+    tensors[name] = tensors[name].to(kind)
+    tensors[name].view(-1)[0] = value
+    model = tiny(seed=2)
+    before = copy_of(model)
+    with pytest.raises(InputError, match=rf"has NaN or infinite weights, 1 of [\d,]+ in '{name}', .*: give weights"):
+        load(model, Checkpoint(tensors))
+    assert unchanged(model, before)

@@ -114,6 +114,11 @@ def _train(
     pin = torch.cuda.is_available() and config.accelerator != "cpu"
     batches = TrainBatches(len(train_set), config.data.batch_size, seed=config.seed)
     batches.start_at(start.place.epoch, start.place.batch)
+    if config.optim.accumulate > len(batches):
+        # The gradients of the few batches would be divided by a number of batches that never come.
+        raise InputError(
+            f"--accumulate {config.optim.accumulate} is out of range: give 1 to the {len(batches)} batches of an epoch."
+        )
     backbone = backbone_of(task)
     loader = train_loader(train_set, batches, workers=workers, pin=pin)
     val_loader = eval_loader(val_set, config.data.batch_size, workers=workers, pin=pin)

@@ -24,6 +24,7 @@ from res2net.task import task_modules
 from res2net.task.inputs import IMAGES, Inputs
 from res2net.task.result import Result
 from res2net.weights import Checkpoint, Preprocessing
+from res2net.weights.load import check_finite
 from res2net.zoo import create_model, preprocessing_of
 
 if TYPE_CHECKING:
@@ -215,6 +216,7 @@ class Task(nn.Module):
         except RuntimeError as error:
             reason = str(error).splitlines()[:2][-1].strip()
             raise InputError(f"{checkpoint.path} does not hold the network it describes ({reason}).") from error
+        check_finite(str(checkpoint.path), network.state_dict().items())
         return cls(network, preprocessing_of(checkpoint) or Preprocessing(), options, metadata).eval()
 
     # Training and evaluation.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,7 +51,7 @@ def load(
 ) -> LoadReport:
     """Copy a checkpoint of any known format into a network, in place. After an error the network is unchanged.
 
-    All tensors are checked before the first one is copied: names, shapes, and that each holds plain numbers. Only
+    All tensors are checked before the first one is copied: names, shapes, and that each holds finite numbers. Only
     counters of batches (`num_batches_tracked`) may be missing, as in files from before torch 0.4.1.
 
     Args:
@@ -103,6 +103,7 @@ def load(
     _check_same_network(where, checkpoint, given, {n: t for n, t in expected.items() if n not in kept})
     if problems:
         raise InputError(f"{where} {', and '.join(problems)}.")
+    check_finite(where, ((name, tensor.to(expected[name].dtype)) for name, tensor in given.items()))
     with torch.no_grad():
         for name, tensor in given.items():
             expected[name].copy_(tensor)
@@ -127,6 +128,19 @@ def check_plain(where: str, tensors: Mapping[str, object]) -> None:
         else:
             continue
         raise InputError(f"{where} holds {kind} under {name!r}: give a state_dict of dense tensors, which have values.")
+
+
+def check_finite(where: str, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Raise `InputError` if a tensor has values that are NaN or infinite, with which all answers are.
+
+    `where` is what holds them, and begins the sentence.
+    """
+    for name, tensor in tensors:
+        if tensor.is_floating_point() and not (finite := tensor.isfinite()).all():
+            raise InputError(
+                f"{where} has NaN or infinite weights, {(~finite).sum():,} of {finite.numel():,} in {name!r}, so that "
+                "all its answers would be none: give weights that were saved before their training diverged."
+            )
 
 
 def adapt_channels(weight: Tensor, channels: int, *, zeros: bool = False) -> Tensor:

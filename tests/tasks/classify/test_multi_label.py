@@ -17,7 +17,7 @@ from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS
 from res2net.images.splits import DataSettings
 from res2net.report import Report
-from res2net.tasks.classify.multi_label import label_metric
+from res2net.tasks.classify.multi_label import LabelScoring, label_metric
 from res2net.tasks.classify.options import ClassifyOptions
 from res2net.tasks.classify.task import Classify
 from res2net.weights import Preprocessing
@@ -192,3 +192,24 @@ def test_the_check_of_a_table_names_images_that_cannot_be_read(folder):
     (part,) = open_parts(str(folder / "labels.csv"))
     assert part.faults == 1
     assert part.about == "a table of labels"
+
+
+@pytest.mark.parametrize(
+    ("rows", "chance", "note"),
+    [
+        (
+            "0.png,train,0,0\n1.png,train,0,0\n2.png,val,1,0\n",
+            100,
+            "No training image has 2 of the 2 labels: cat, dog.",
+        ),
+        ("0.png,train,1,0\n1.png,train,1,0\n2.png,val,1,0\n3.png,val,0,0\n", 50, "1 of the 2 labels: dog."),
+        ("0.png,train,1,1\n2.png,val,1,0\n3.png,val,1,1\n4.png,val,1,0\n5.png,val,1,0\n", 62.5, ""),
+        ("0.png,train,1,1\n2.png,val,0,0\n", 0, ""),
+    ],
+)
+def test_labels_that_cannot_be_learned_and_scores_without_learning(folder, rows, chance, note):
+    (folder / "labels.csv").write_text(f"file,split,cat,dog\n{rows}")
+    source = Classify.open(folder / "labels.csv")
+    assert LabelScoring("mAP").chance(source) == chance
+    assert note in " ".join(source.notes)
+    assert bool(note) == bool(source.notes)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from res2net.errors import InputError
+from res2net.errors import InputError, listed
 from res2net.images.decode import EXTENSIONS, open_image, read_image
 from res2net.images.folder import ImageFiles
 from res2net.images.paths import MissingFile, PathFinder
@@ -90,7 +90,13 @@ def read_label_table(path: Path, labels: tuple[str, ...], settings: DataSettings
         return hashed_split(keys, settings.val_fraction, settings.seed)
 
     train, val, about = choice.arrange({name: splits[name] for name in choice.names}, halve)
-    return DataSource(path.stem, train, val, val.class_names, val_about=about, notes=notes)
+    names = list(val.class_names)
+    if not settings.evaluate and (never := sorted({*range(len(names))}.difference(*train.targets))):
+        notes = [
+            *notes,
+            f"No training image has {len(never)} of the {len(names)} labels: {listed([names[one] for one in never])}.",
+        ]
+    return DataSource(path.stem, train, val, names, val_about=about, notes=notes)
 
 
 def label_splits(path: Path) -> tuple[dict[str, LabelledFiles], list[str]]:
@@ -180,6 +186,11 @@ def check_options(options: ClassifyOptions) -> None:
 
 class LabelScoring(Scoring):
     """The scoring of several labels."""
+
+    def chance(self, source: DataSource) -> float:
+        """The mean average precision of equal scores, which is the mean share of the images that have each label."""
+        counts = Counter(label for labels in getattr(source.val, "targets", ()) for label in labels)
+        return 100 * counts.total() / (len(counts) * len(source.val)) if counts else 0.0
 
     def score_of_one(self, evaluation: Evaluation) -> tuple[str, float]:
         """The geometric mean of the probabilities that each class is or is not there, as it is: mAP needs several."""
