@@ -48,6 +48,14 @@ class Part:
         used = [used_splits(names, self.report.path)] if len(names) > 1 else []
         return list(dict.fromkeys([*used, *self.report.remarks, *self.report.unused]))
 
+    def report_empty(self) -> None:
+        """Report the splits without a sample, which a run refuses, unless other faults are the reason."""
+        if self.faults:
+            return
+        for name, samples in self.splits.items():
+            if not len(getattr(samples, "paths", samples)):
+                self.report.add("missing labels", self.report.path, f"the split {name} has nothing that can be used")
+
     def inspect(self, console: Console, *, full: bool = False) -> None:
         """Look into the image files for broken and repeated ones; see `inspect_images`."""
         files = []
@@ -154,6 +162,8 @@ def open_parts(source: str) -> list[Part]:
         parts = [part for check in checks for part in check.find(path)]
     if parts:
         parts[0].report.remark(*encodings_note(assumed))
+        for part in parts:
+            part.report_empty()
         return parts
     try:
         return [read(path) for read in FALLBACK.values()]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from res2net.engine.data_tools import open_parts
 from res2net.errors import InputError
 from res2net.images import BadImage
 from res2net.images.splits import DataSettings
@@ -92,6 +93,9 @@ def test_a_split_without_labels_is_refused_if_it_is_chosen(tmp_path, scans):
     with pytest.raises(InputError, match="no volumes that can be used in the split val"):
         open_volumes(tmp_path)
     assert len(open_volumes(tmp_path, evaluate=True, split="train")[1]) == 4
+    (part,) = open_parts(str(tmp_path))
+    assert part.faults == 1
+    assert [row[1:] for row in part.tables(None)[0].rows[:2]] == [(4, 0), (2, 0)]
 
 
 def test_a_source_of_volumes(tmp_path):

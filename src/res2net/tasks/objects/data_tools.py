@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
-from res2net.files import files_in
+from res2net.files import files_in, subfolders
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import evenly_spaced
@@ -130,10 +130,17 @@ def _check_contents(splits: Mapping[str, Annotations], report: AnnotationReport)
 def _unlisted(splits: Mapping[str, Annotations]) -> list[str]:
     """Sentences on images that lie in the folders of the splits and are in none of them."""
     used = {path for found in splits.values() for path in found.paths}
+    masks = {path for found in splits.values() if isinstance(found.masks, MaskFiles) for path in found.masks.paths}
+    folders = {Path(path).parent for path in used}
+    for folder in tuple(folders):
+        if role_of(folder.name):
+            folders |= set(subfolders(folder.parent))
+        elif role_of(folder.parent.name):
+            folders |= {other / folder.name for other in subfolders(folder.parent.parent)}
     sentences = []
-    for folder in sorted({Path(path).parent for path in used}):
+    for folder in sorted(filter(Path.is_dir, folders)):
         there = list(map(str, files_in(folder, EXTENSIONS)))
-        if left := sorted(set(there) - used):
+        if left := sorted(set(there) - used - masks):
             sentences.append(f"{len(left)} of {len(there)} images in {folder} are in no split, such as {left[0]}.")
     return sentences
 

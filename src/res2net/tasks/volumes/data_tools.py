@@ -92,7 +92,9 @@ class VolumesPart(Part):
         """The number of volumes, their sizes and spacings, and the voxels of each class."""
         rows = [_rows(counts) for counts in self.counts.values()]
         columns = [Column("what"), *(Column(split) for split in self.splits)]
-        table = Table(self.about, columns, [(what, *(one[what] for one in rows)) for what in rows[0]])
+        table = Table(
+            self.about, columns, [(what, *(one.get(what, "") for one in rows)) for what in max(rows, key=len)]
+        )
         by_class = [
             (name, Counter({split: counts.voxels[number] for split, counts in self.counts.items()}))
             for number, name in enumerate(self.class_names)

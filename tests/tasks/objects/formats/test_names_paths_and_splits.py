@@ -355,3 +355,23 @@ def test_encodings_that_are_assumed_are_told(write_yolo):
     assert source.class_names[0] == "Größe"
     assert any(one.startswith(note) for one in source.notes)
     assert any(one.startswith(note) for one in open_parts(str(root))[0].notes)
+
+
+def test_what_a_yolo_file_does_not_name_is_told(write_yolo):
+    yaml = "train: images/train\nval: images/val\nnames: [a, b]\n"
+    folders = {"train": "ab", "val": "cd", "extra": "ef"}
+    files = {f"images/{split}/{name}": [BOX] for split, names in folders.items() for name in names}
+    root = write_yolo(files, more={"data.yaml": yaml, "other.yaml": yaml})
+    (part,) = open_parts(str(root))
+    notes = "\n".join(part.notes)
+    assert f"2 of 2 images in {root / 'images' / 'extra'} are in no split" in notes
+    assert f"{root / 'data.yaml'} describes the data set, and {root / 'other.yaml'} is not used." in notes
+
+
+def test_an_empty_split_is_among_the_problems(write_yolo):
+    yaml = "train: images/train\nval: images/val\nnames: [a, b]\n"
+    root = write_yolo({f"images/train/{name}": [BOX] for name in "abc"}, more={"data.yaml": yaml})
+    (root / "images" / "val").mkdir()
+    (part,) = open_parts(str(root))
+    assert part.report.counts == {"missing labels": 1}
+    assert "the split val has nothing that can be used" in str(part.report.examples)

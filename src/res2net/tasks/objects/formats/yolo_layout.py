@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,10 @@ def find_layout(path: Path) -> Layout | None:
     Raises:
         InputError: the YAML file of the data set cannot be used.
     """
-    if file := _described_file(path):
-        return _described(file) if file.suffix.lower() in (".yaml", ".yml") else _darknet(file)
+    if files := list(_described_files(path)):
+        layout = _described(files[0]) if files[0].suffix.lower() in (".yaml", ".yml") else _darknet(files[0])
+        notes = [f"{files[0]} describes the data set, and {other} is not used." for other in files[1:]]
+        return replace(layout, notes=[*layout.notes, *notes])
     if not path.is_dir():
         return None
     splits = _folders(path)
@@ -67,8 +69,7 @@ def find_layout(path: Path) -> Layout | None:
 
 def yolo_splits(path: Path) -> list[str]:
     """The names of the splits of a data set with YOLO labels; empty if it is none. Nothing is checked."""
-    file = _described_file(path)
-    if file is None:
+    if next(_described_files(path), None) is None:
         return list(_folders(path)) if path.is_dir() else []
     try:
         layout = find_layout(path)
@@ -77,24 +78,24 @@ def yolo_splits(path: Path) -> list[str]:
     return [*layout.splits, *layout.missing] if layout else []
 
 
-def _described_file(path: Path) -> Path | None:
-    """A YAML file with the keys `train` or `val`, and `names`; or Darknet's `obj.data`."""
+def _described_files(path: Path) -> Iterator[Path]:
+    """YAML files with the keys `train` or `val`, and `names`, or Darknet's `obj.data`; the first is that to use."""
     if path.is_file():
-        return path if path.suffix.lower() in (".yaml", ".yml", ".data") else None
+        yield from [path] if path.suffix.lower() in (".yaml", ".yml", ".data") else []
     if not path.is_dir():
-        return None
+        return
     files = files_in(path, (".yaml", ".yml", ".data"))
     for file in sorted(files, key=lambda file: (file.suffix == ".data", file.stem.lower() != "data", file.name)):
         if file.suffix.lower() == ".data":
-            return file
+            yield file
+            continue
         try:
             content = read_yaml(file)
         except BadText:
             content = dict.fromkeys(line.partition(":")[0] for line in _lines_of(file))
         keys = [str(key).lower() for key in content] if isinstance(content, dict) else []
         if "names" in keys and any(role_of(key) for key in keys):
-            return file
-    return None
+            yield file
 
 
 def _lines_of(file: Path) -> list[str]:
