@@ -3,6 +3,7 @@
 import json
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 import torch
@@ -39,8 +40,8 @@ def spoiled():
         runner = RUNTIMES[to]
 
         def wrong(path, precision, threads):
-            run = runner(path, precision, threads)
-            return lambda images: [change(output) for output in run(images)]
+            network = runner(path, precision, threads)
+            return replace(network, run=lambda images: [change(output) for output in network.run(images)])
 
         replaced.enter_context(RUNTIMES.replaced(to, wrong))
 
@@ -73,7 +74,9 @@ def test_a_checkpoint_is_exported(export, trained, to):
     assert artefact.model == "res2net20_26w_4s_tiny"
     assert artefact.class_names == ["green", "red"]
     assert artefact.input_shape == [1, 3, 32, 32]
-    assert artefact.training == {"batch_size": 2, "seed": 0, "val_fraction": 0.2}
+    data = artefact.training["data"]
+    assert artefact.training == {"batch_size": 2, "seed": 0, "val_fraction": 0.2, "data": data}
+    assert (data["train"]["count"], data["val"]["count"]) == (6, 2)
     assert artefact.source == trained.best.name
     assert artefact.agreement["relative"] < 1e-5
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -216,8 +217,11 @@ def test_what_differs_is_not_written(refused, checkpoints, tmp_path, detector, w
     runner = RUNTIMES["pt2"]
 
     def spoilt(path, precision, threads):
-        run = runner(path, precision, threads)
-        return lambda images: [out * 1.01 if place == wrong else out for place, out in enumerate(run(images))]
+        network = runner(path, precision, threads)
+        return replace(
+            network,
+            run=lambda images: [out * 1.01 if place == wrong else out for place, out in enumerate(network.run(images))],
+        )
 
     words = [checkpoints(detector), "--to", "pt2", "--out", tmp_path / "a.pt2", *WORDS[detector]]
     with RUNTIMES.replaced("pt2", spoilt):

@@ -106,7 +106,7 @@ def test_the_side_of_a_image_that_a_network_takes(name, size, side):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["resnet20_tiny", "resnet21_tiny"], "Unknown model 'resnet21_tiny': did you mean 'resnet20_tiny'?"),
+        (["resnet20_tiny", "resnet20_tny"], "Unknown model 'resnet20_tny': did you mean 'resnet20_tiny'?"),
         (["resnet50", "--batch-size", "0"], "batch size 0 is out of range: give 1 or more."),
         (["resnet50", "--size", "0"], "size 0 is out of range: give 1 or more."),
         (["resnet50", "--options", "name", "x"], "Model 'resnet50' has no option 'name': "),

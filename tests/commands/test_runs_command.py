@@ -28,7 +28,7 @@ def test_runs_are_listed_with_their_state(run, refused, trained, tmp_path):
     assert found[0]["best"] is None
     answer = run("runs", tmp_path / "runs")
     assert answer.status == 0
-    for word in ("whole", "2/2", "not begun", "res2net20_26w_4s_tiny", "broken/config.yaml is not YAML"):
+    for word in ("group/whole", "2/2", "begun", "res2net20_26w_4s_tiny", "broken/config.yaml is not YAML"):
         assert word in answer.out.replace("\n", " ")
     assert "There is no folder" in refused("runs", tmp_path / "none")
     assert "has no runs" in refused("runs", stopped / "tensorboard")

@@ -91,8 +91,8 @@ def test_other_families(run, model):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--like", "resnet5", "--scale", 4], "Unknown model 'resnet5': did you mean 'resnet50'?"),
-        (["--like", "resnet50", "--scale", 4, "--model", "res2net"], "Unknown model 'res2net': did you mean"),
+        (["--like", "resnte50", "--scale", 4], "Unknown model 'resnte50': did you mean 'resnet50'?"),
+        (["--like", "resnet50", "--scale", 4, "--model", "res2net"], "Unknown model 'res2net': choose one"),
         (["--like", "resnet50", "--scale", 0], "scale 0 is out of range: give 1 to 1024."),
         (["--like", "resnet50", "--scale", 4, "--of", "mac"], "Unknown --of 'mac': did you mean 'macs'?"),
         (["--like", "resnet50", "--scale", 4, "--size", -1], "size -1 is out of range: give 1 or more."),

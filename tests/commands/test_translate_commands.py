@@ -52,7 +52,7 @@ def test_from_pairs_to_images_and_a_file_for_another_program(pairs, tmp_path, ca
 
 def test_mistakes(pairs):
     (pairs / "B" / "3.png").rename(pairs / "B" / "x.png")
-    with pytest.raises(InputError, match=r"The image 3 of .*A has no partner in .*B, as 1 others"):
+    with pytest.raises(InputError, match=r"has 2 files without a partner; the first is in .*A/3\.png"):
         train.run(["translate", str(pairs), "--model", "res2_generator_tiny"])
     with pytest.raises(InputError, match="--perceptual and --perceptual-weights belong together"):
         train.run(["translate", str(pairs), "--perceptual", "1"])

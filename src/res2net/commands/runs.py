@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,9 +76,11 @@ def run(arguments: Sequence[str]) -> None:
 
     from res2net.report import Column, Table
 
+    # Paths below the folder that was asked for are short enough for a terminal.
+    names = {one.path: os.path.relpath(one.path, chosen.folder) for one in runs}
     columns = ("run", "task", "model", "data", "epochs", "score", "best", "state")
     rows = [
-        (one.path, one.task, one.model, one.data, f"{one.epochs}/{one.planned}", one.score, one.best, one.state)
+        (names[one.path], one.task, one.model, one.data, f"{one.epochs}/{one.planned}", one.score, one.best, one.state)
         for one in runs
     ]
     console = Console()

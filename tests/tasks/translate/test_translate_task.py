@@ -242,7 +242,7 @@ def test_the_windows_may_change_after_training():
     task = make()
     adjust(task, {"window": 16, "overlap": 0.5})
     assert (task.options.window, task.options.overlap) == (16, 0.5)
-    with pytest.raises(InputError, match="Unknown option to change after training 'flip'"):
+    with pytest.raises(InputError, match="The option 'flip' of translate cannot change after training"):
         adjust(task, {"flip": 0.5})
 
 

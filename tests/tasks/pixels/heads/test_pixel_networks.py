@@ -10,7 +10,7 @@ from res2net.errors import InputError
 from res2net.task.maps import resized
 from res2net.tasks.pixels.base import averaged, sliding_window
 from res2net.tasks.pixels.exporter import FixedPixels
-from res2net.tasks.pixels.heads.network import DECODERS, PixelNetwork, stage_of_stride
+from res2net.tasks.pixels.heads.network import DECODERS, Decoder, PixelNetwork, stage_of_stride
 
 STAGES = (Stage(8, 2), Stage(16, 4), Stage(24, 8), Stage(32, 16))
 DOUBLING = ("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "upernet", "deeplabv3plus")
@@ -57,9 +57,7 @@ def test_rates_fit_the_output_stride(stride, rates):
 
 
 def test_other_maps_are_learnt_from_and_do_not_answer():
-    class Two(torch.nn.Module):
-        size_multiple = 1
-
+    class Two(Decoder):
         def forward(self, pyramid):
             return [pyramid[0][:, :2], pyramid[1][:, :2]]
 
