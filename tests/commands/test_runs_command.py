@@ -6,7 +6,8 @@ import shutil
 from res2net.engine.folder import RunFolder
 
 
-def test_runs_are_listed_with_their_state(run, refused, trained, tmp_path):
+def test_runs_are_listed_with_their_state(run, refused, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     whole = tmp_path / "runs" / "group" / "whole"
     shutil.copytree(trained.folder, whole)
     stopped = tmp_path / "runs" / "stopped"
@@ -28,7 +29,7 @@ def test_runs_are_listed_with_their_state(run, refused, trained, tmp_path):
     assert found[0]["best"] is None
     answer = run("runs", tmp_path / "runs")
     assert answer.status == 0
-    for word in ("group/whole", "2/2", "begun", "res2net20_26w_4s_tiny", "broken/config.yaml is not YAML"):
+    for word in ("group/whole", "2/2", "not begun", "res2net20_26w_4s_tiny", "broken/config.yaml is not YAML"):
         assert word in answer.out.replace("\n", " ")
     assert "There is no folder" in refused("runs", tmp_path / "none")
     assert "has no runs" in refused("runs", stopped / "tensorboard")
