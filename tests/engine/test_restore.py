@@ -96,7 +96,7 @@ def test_options_that_may_change_after_training():
 
 
 def test_a_task_without_such_options():
-    with pytest.raises(InputError, match=r"'flip' of classify cannot change after training: leave it out \(no op"):
+    with pytest.raises(InputError, match=r"'flip' of classify cannot change after training: leave it out \(none can"):
         adjust(classifier(["cat", "dog"]), {"flip": 0.5})
 
 
