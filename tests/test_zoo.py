@@ -335,3 +335,9 @@ def test_a_file_can_say_its_preprocessing(saved, tmp_path):
     small = Preprocessing(size=32, crop=1.0, mean=(0.5,) * 3, std=(0.25,) * 3)
     save(tmp_path / "small.safetensors", model.state_dict(), {"model": NAME, "preprocessing": small.to_dict()})
     assert preprocessing_of(read_checkpoint(tmp_path / "small.safetensors")) == small
+
+
+@pytest.mark.parametrize("weights", [True, False, 3, ["in1k"]])
+def test_weights_of_another_kind_are_refused(weights):
+    with pytest.raises(InputError, match="do not fit: give a tag such as 'in1k', a file or a state dict"):
+        create_model("resnet20_tiny", weights)

@@ -102,6 +102,10 @@ def create_model(
         return build(name, **options)
     if isinstance(weights, Mapping):
         weights = checkpoint_from(weights)
+    if not isinstance(weights, str | Path | Checkpoint):
+        raise InputError(
+            f"Weights {str(weights)[:60]!r} do not fit: give a tag such as 'in1k', a file or a state dict."
+        )
     checkpoint = weights if isinstance(weights, Checkpoint) else find_checkpoint(name, weights)
     saved_name, own_options = saved_model(checkpoint), checkpoint.metadata.get("options")
     if saved_name not in (None, name):

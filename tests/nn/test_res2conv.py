@@ -209,6 +209,7 @@ def test_working_in_place_changes_nothing(order, norm, mode, act):
     ("options", "message"),
     [
         ({"width": 0}, "Width 0 does not fit: give a positive integer"),
+        ({"width": True}, "Width True does not fit: give a positive integer"),
         ({"width": 2.5}, "Width 2.5 does not fit: give a positive integer"),
         ({"scale": 0}, "Scale 0 does not fit: give a positive integer"),
         ({"scale": "4"}, "Scale '4' does not fit: give a positive integer"),

@@ -205,3 +205,10 @@ def test_a_header_that_promises_too_much_is_refused(tmp_path):
 def test_metadata_that_nobody_can_read_are_none(tmp_path):
     safetensors.torch.save_file(TENSORS, tmp_path / "a.safetensors", {"res2net": "[" * 100_000})
     assert read_checkpoint(tmp_path / "a.safetensors").metadata == {}
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net.onnx.json", "net.xml", "net.aoti.pt2"])
+def test_an_exported_network_has_no_weights(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x08\x0a what an exported network holds")
+    with pytest.raises(InputError, match=r"is of an exported network, and weights are needed: give the checkpoint"):
+        read_checkpoint(tmp_path / name)

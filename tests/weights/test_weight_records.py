@@ -157,6 +157,10 @@ def test_preprocessing_survives_json():
         ({"mean": ["a", "b", "c"]}, "Mean"),
         ({"std": [1.0]}, "Std"),
         ({"std": [0.2, 0.2, 0.0]}, "Std"),
+        ({"std": [0.2, 0.2, 1e-300]}, "Std"),
+        ({"mean": [0.2, 0.2, float("nan")]}, "Mean"),
+        ({"std": [0.2, 0.2, float("inf")]}, "Std"),
+        ({"mean": [0, 0, 10**400]}, "Mean"),
     ],
 )
 def test_wrong_preprocessing_is_refused(change, message):

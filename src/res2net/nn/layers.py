@@ -116,7 +116,7 @@ def check_input(what: str, x: Tensor, channels: int, dims: int, advice: str = ""
 
 def check_positive(what: str, value: object) -> None:
     """Raise `InputError` unless `value` is a positive integer."""
-    if not isinstance(value, int) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InputError(f"{what} {value!r} does not fit: give a positive integer.")
 
 

@@ -37,6 +37,8 @@ BEST = "best.safetensors"
 """The file with the best weights in the folder of a run."""
 LAST = "last.safetensors"
 """The file with the last weights, which is used where none are the best since no score was a number."""
+EXPORTED = (".onnx", ".onnx.json", ".xml", ".xml.json", ".pt2", ".pt2.json")
+"""Endings of exported networks and their descriptions, which hold no weights that can be loaded."""
 DEEPEST_ENTRY = 4
 """How deep the tensors may lie inside of these keys."""
 
@@ -189,6 +191,10 @@ def _refused(path: Path, name: str) -> InputError:
 
 
 def _unreadable(path: Path) -> InputError:
+    if path.name.endswith(EXPORTED):
+        return InputError(
+            f"{path} is of an exported network, and weights are needed: give the checkpoint it came from."
+        )
     return InputError(f"{path} is damaged, incomplete or not a checkpoint: download or save it again.")
 
 

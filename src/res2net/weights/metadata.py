@@ -49,6 +49,8 @@ KINDS: dict[str, Any] = {
     "val_fraction": float,
 }
 """The types of metadata that this library reads; other programs and callers may add other entries."""
+RANGES = {"batch_size": (1, 10**6), "seed": (0, 2**32 - 1), "val_fraction": (0, 1)}
+"""The lowest and the highest value of numbers among these."""
 
 
 def check_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
@@ -69,7 +71,10 @@ def fitting_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def _advice(name: str, value: object) -> str:
     if not _is_shallow(value):
         return f"a value nested at most {DEEPEST} times"
-    return type_advice(value, KINDS[name]) if name in KINDS else ""
+    if advice := type_advice(value, KINDS[name]) if name in KINDS else "":
+        return advice
+    low, high = RANGES.get(name, (0, 0))
+    return f"a number from {low} to {high:,}" if name in RANGES and not low <= value <= high else ""  # type: ignore[operator]
 
 
 def _is_shallow(value: object, depth: int = DEEPEST) -> bool:

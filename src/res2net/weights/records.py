@@ -9,6 +9,8 @@ from typing import Any, Literal
 from res2net.backbones.registry import model_name
 from res2net.errors import InputError, check_choice, check_options
 
+SMALLEST_STD = 1e-6
+"""The smallest standard deviation of a channel."""
 LARGEST_SIZE = 1 << 15
 """The largest side of the input of a network, in pixels."""
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -44,8 +46,10 @@ class Preprocessing:
         for what, values in (("Mean", self.mean), ("Std", self.std)):
             if not isinstance(values, tuple) or not values or not all(map(_is_number, values)):
                 raise InputError(f"{what} {values!r} does not fit: give a number for each channel.")
-        if len(self.mean) != len(self.std) or min(self.std) <= 0:
-            raise InputError(f"Std {self.std} does not fit mean {self.mean}: give as many numbers, all above 0.")
+        if len(self.mean) != len(self.std) or min(self.std) < SMALLEST_STD:
+            raise InputError(
+                f"Std {self.std} does not fit mean {self.mean}: give as many numbers, all of at least {SMALLEST_STD:g}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """All values as a dictionary for JSON."""
@@ -142,7 +146,8 @@ def find_record(model: str, tag: str = "in1k") -> WeightRecord:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether this is a number, neither NaN nor so large that pixels lose their digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e6
 
 
 def _official(model: str, file: str, errors: tuple[float, float], accuracies: tuple[float, float]) -> WeightRecord:
