@@ -71,6 +71,7 @@ def test_other_decoders_learn(decoder, options):
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_weights_of_a_record(lively, write_published, monkeypatch, tmp_path):
     """A file stands for the published one; downloading is tested with the weights."""
     source = create_model("res2net50_26w_4s", graph="paddle").eval()

@@ -32,7 +32,7 @@ def subject():
         ("optimized", "bf16", 0.1),
         pytest.param("onnx", "fp32", 1e-5, marks=pytest.mark.slow),
         pytest.param("openvino", "fp32", 1e-5, marks=pytest.mark.slow),
-        ("openvino", "bf16", 0.1),
+        pytest.param("openvino", "bf16", 0.1, marks=pytest.mark.slow),
         ("pt2", "fp32", 1e-5),
     ],
 )

@@ -70,6 +70,7 @@ def test_the_scores_are_those_of_an_evaluation_of_the_image(run, segmenters, tmp
         assert float(re.search(r"^ +mIoU +(\S+)", alone.out, re.MULTILINE)[1]) == pytest.approx(score, abs=0.06)
 
 
+@pytest.mark.slow
 def test_where_models_differ_most(run, segmenters, tmp_path):
     options = ["--models", *segmenters, "--names", "one", "other", *CPU]
     every = rows_of(run("compare", "segment", SCENES, *options, "--out", tmp_path / "all.png"))
@@ -137,6 +138,7 @@ def test_simple_baseline_beside_true_points(run, tmp_path):
         assert sheet.width == 3 * SIDE
 
 
+@pytest.mark.slow
 def test_classes(run, trained, images, tmp_path):
     options = ["--models", f"{trained.best},{trained.folder}", "--names", "a,b", "--out", tmp_path / "sheet.png", *CPU]
     answer = run("compare", images, *options)
@@ -147,12 +149,13 @@ def test_classes(run, trained, images, tmp_path):
         assert sheet.width == 4 * SIDE
 
 
+@pytest.mark.slow
 def test_the_split_to_compare_on(run, refused, trained, images, tmp_path):
     words = ["compare", images, "--models", trained.best, trained.best, "--count", 40, *CPU]
     for split, count in (("val", 2), ("train", 6)):
         answer = run(*words, "--split", split, "--out", tmp_path / f"{split}.png")
         assert len(re.findall(r"^ +\d\.(?:jpg|png) ", answer.out, re.MULTILINE)) == count
-    assert "no single split 'test'" in refused(*words, "--split", "test", "--out", tmp_path / "test.png")
+    assert "no split 'test'" in refused(*words, "--split", "test", "--out", tmp_path / "test.png")
 
 
 def test_images_of_which_nothing_is_known(run, segmenters, tmp_path):

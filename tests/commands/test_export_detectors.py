@@ -170,6 +170,7 @@ def test_what_differs_is_not_written(refused, checkpoints, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_detector_that_finds_nothing_is_not_written(refused, tmp_path):
     silent = checkpoint(tmp_path, "detect", "retinanet", score_threshold=1.0)
     words = [silent, "--to", "pt2", "--size", 64, "--out", tmp_path / "a.pt2"]

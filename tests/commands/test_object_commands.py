@@ -108,7 +108,10 @@ def pycocotools_numbers(annotations, results, kind):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:pycocotools")
-@pytest.mark.parametrize(("task", "kinds"), KINDS.items())
+@pytest.mark.parametrize(
+    ("task", "kinds"),
+    [pytest.param(*one, marks=pytest.mark.slow if one[0] == "detect" else ()) for one in KINDS.items()],
+)
 def test_pycocotools_finds_the_same_numbers_in_the_results(train_small, real_data, tmp_path, task, kinds):
     source = real_data("coco_mini")
     model = res2net.load(train_small(task, source, overfit=2), accelerator="cpu")

@@ -99,7 +99,7 @@ def test_a_resumed_run_knows_its_task(refused, trained, tmp_path):
 
 
 def test_what_cannot_be_resumed(refused, trained, tmp_path):
-    assert "is not the folder of a run (it has no config.yaml)" in refused("train", "--resume", tmp_path / "none")
+    assert "is not the folder of a run (it does not exist)" in refused("train", "--resume", tmp_path / "none")
     shutil.copy(trained.folder / "config.yaml", tmp_path)
     assert "has no last.ckpt to resume from" in refused("train", "--resume", tmp_path)
     shutil.copy(trained.folder / "best.safetensors", tmp_path)

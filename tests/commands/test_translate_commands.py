@@ -24,6 +24,7 @@ def pairs(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_from_pairs_to_images_and_a_file_for_another_program(pairs, tmp_path, capsys):
     words = ["--model", "res2_generator_tiny", "--size", "32", "--enlarge", "1.2", "--epochs", "1", "--workers", "0"]
     more = ["--batch-size", "4", "--optimizer", "adamw", "--lr", "1e-3", "--discriminator-channels", "8"]

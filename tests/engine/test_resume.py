@@ -36,8 +36,9 @@ def scores(rows):
     [
         pytest.param(2, {}, marks=pytest.mark.slow),
         (5, {}),  # the last of the first epoch
-        (7, {}),
-        (15, {}),  # the last of all: the evaluation of the best weights is left
+        pytest.param(7, {}, marks=pytest.mark.slow),
+        # The last of all: the evaluation of the best weights is left.
+        pytest.param(15, {}, marks=pytest.mark.slow),
         pytest.param(7, {"optimizer": "adamw", "schedule": "one-cycle"}, marks=pytest.mark.slow),
         pytest.param(6, {"optimizer": "lamb", "schedule": "step", "step_epochs": 1}, marks=pytest.mark.slow),
         (6, {"accumulate": 2}),  # in the middle of an update, which is ended first

@@ -39,7 +39,9 @@ def in_int8(network, batches, described, tmp_path_factory):
 
 
 @pytest.mark.parametrize("dynamic_batch", [pytest.param(False, marks=pytest.mark.slow), True], ids=["fixed", "dynamic"])
-@pytest.mark.parametrize("format_name", ["openvino", "onnx", pytest.param("pt2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "format_name", ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("openvino", "pt2"))]
+)
 def test_the_classes_are_those_of_the_network(network, in_int8, batches, format_name, dynamic_batch):
     path = in_int8(format_name, dynamic_batch)
     assert SIGNS[format_name] in path.read_bytes()
@@ -81,6 +83,7 @@ def test_features_of_a_program_of_torch(network, batches, described, tmp_path):
     assert 1e-4 < compare_outputs(load_runtime(path, trust=True), pyramid, batches, logits=False).relative < 0.3
 
 
+@pytest.mark.slow
 def test_the_network_itself_stays_as_it_is(network, batches, tmp_path):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     export_network(network, batches[0], tmp_path / "network.pt2", "pt2", calibration=batches[:1])

@@ -123,7 +123,14 @@ def test_damaged_files_of_earlier_versions_get_one_sentence(exported, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("format_name", "ending"), [("pt2", ".pt2"), ("onnx", ".onnx"), ("openvino", ".xml"), ("openvino", ".bin")]
+    ("format_name", "ending"),
+    [
+        ("onnx", ".onnx"),
+        *(
+            pytest.param(*file, marks=pytest.mark.slow)
+            for file in [("pt2", ".pt2"), ("openvino", ".xml"), ("openvino", ".bin")]
+        ),
+    ],
 )
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_a_flipped_bit_is_refused_in_any_file_of_a_network(exported, tmp_path, format_name, ending, share):
@@ -154,6 +161,7 @@ def test_a_file_with_weights_that_was_not_exported_is_refused(exported, tmp_path
 
 
 @pytest.mark.parametrize("stated", [{".onnx": "0" * 64}, {"/../../x": "0"}, [], {".onnx": 3}])
+@pytest.mark.slow
 def test_a_description_with_other_hashes_is_refused(exported, tmp_path, stated):
     path = copied(exported("onnx"), tmp_path)
     beside = path.with_name(path.name + ".json")

@@ -267,14 +267,14 @@ def interpreting():
         yield pool
 
 
+SLOW = ("res2net14_26w_4s", "stage-mode block, stride 2")
+
+
 @with_triton
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        *(
-            pytest.param(name, "eager", marks=pytest.mark.slow if name == "res2net14_26w_4s" else ())
-            for name in NETWORKS
-        ),
+        *(pytest.param(name, "eager", marks=pytest.mark.slow if name in SLOW else ()) for name in NETWORKS),
         ("stage-mode block, stride 2", "export"),
     ],
 )

@@ -263,7 +263,7 @@ def _error_message(complaint: str, verb: str, words: Sequence[str], options: dic
     more = f"see `res2net {verb} --help`."
     if "Missing from" in message or "required arguments" in message:
         given = [word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--")]
-        if unknown := [name for name in given if not {name, name.replace("--no-", "--", 1)} & options.keys()]:
+        if unknown := [name for name in given if not {name, name[:2] + name[2:].removeprefix("no-")} & options.keys()]:
             return _unknown_argument_message(unknown[0], verb, words, options)
         names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+\b|\{[\w,-]+\})", plain, re.MULTILINE)
         lacking = [_missing_argument(name, options) for name in names]

@@ -75,6 +75,7 @@ def test_adversarial_losses_are_their_formulas():
         adversarial_loss("hinge", verdicts, real=True)
 
 
+@pytest.mark.slow
 def test_the_perceptual_distance_of_vgg_is_that_of_its_maps(tmp_path):
     network = vgg16(weights=None).eval().requires_grad_(False)
     torch.save(network.state_dict(), tmp_path / "vgg16.pth")

@@ -37,10 +37,9 @@ def test_exported_programs_find_the_same(small_detector, name, options):
     the_same(program.module()(images), detector(images))
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [pytest.param("faster_rcnn", FEW, marks=pytest.mark.slow), ("mask_rcnn", ONE)]
-)
+@pytest.mark.parametrize(("name", "options"), [("faster_rcnn", FEW), ("mask_rcnn", ONE)])
 @torch.no_grad()
+@pytest.mark.slow
 def test_onnx_finds_the_same(small_detector, tmp_path, name, options):
     detector = small_detector(name, **options)
     traced, images = torch.rand(2, 1, 3, 64, 96)

@@ -127,6 +127,7 @@ def test_what_is_refused(coco, tmp_path):
         prepare_pixels(tmp_path / "full", "semantic", tmp_path / "made")
 
 
+@pytest.mark.slow
 def test_real_masks_become_classes(real_data, tmp_path):
     made = prepare_pixels(real_data("penn_fudan"), "semantic", tmp_path / "made")
     assert made == "136 images for training and 34 for validation, and 2 classes of pixels."
