@@ -15,7 +15,13 @@ from safetensors.torch import load_file
 
 from res2net.engine.state import read_state
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="there are no such signals here")]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no such signals here")
+
+
+def marked(values, slow):
+    """Parameters, one of which is tried by the slow tests and the others before a release."""
+    return [pytest.param(value, marks=pytest.mark.slow if value == slow else pytest.mark.kills) for value in values]
+
 
 TINY = [
     "--model",
@@ -114,7 +120,7 @@ def go_on(task, folder):
     return ["train", task, *RUNS[task], *TINY, "--out", folder]
 
 
-@pytest.mark.parametrize("task", RUNS)
+@pytest.mark.parametrize("task", marked(RUNS, "classify"))
 def test_killed_at_random_moments(task, whole, tmp_path):
     folder, chance = tmp_path / "run", random.Random(task)
     for _ in range(4):
@@ -128,7 +134,7 @@ def test_killed_at_random_moments(task, whole, tmp_path):
     assert not list(folder.glob(".*.tmp"))
 
 
-@pytest.mark.parametrize("write", range(1, 12))
+@pytest.mark.parametrize("write", marked(range(1, 12), 5))
 def test_killed_during_each_save(write, whole, tmp_path):
     """The list of samples, the configuration, and then state, table, weights and state of each epoch."""
     folder = tmp_path / "run"
@@ -141,7 +147,7 @@ def test_killed_during_each_save(write, whole, tmp_path):
     assert not list(folder.glob(".*.tmp"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM])
+@pytest.mark.parametrize("number", marked([signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM], signal.SIGHUP))
 def test_signals_save_and_leave_no_workers(number, whole, tmp_path):
     folder = tmp_path / "run"
     run = start(["-m", "res2net.cli"], *go_on("classify", folder))
@@ -169,7 +175,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", disk], check=True)
 
 
-@pytest.mark.parametrize("free", [0, 1_000, 200_000, 3_000_000, 7_000_000])
+@pytest.mark.parametrize("free", marked([0, 1_000, 200_000, 3_000_000, 7_000_000], 200_000))
 def test_a_full_disk_is_one_sentence_and_loses_nothing(free, whole, small_disk):
     folder, filler = small_disk / "run", small_disk / "filler"
     total = os.statvfs(small_disk)
