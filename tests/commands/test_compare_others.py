@@ -106,7 +106,7 @@ def test_volumes_and_their_exported_network(run, refused, volumes, tmp_path):
     root, (first, _) = volumes
     file, out = tmp_path / "deployed.onnx", tmp_path / "sheet.png"
     assert run("export", "volumes", first, "--to", "onnx", "--out", file).status == 0
-    words = ["compare", "volumes", root, "--models", f"{first},{file}", "--out", out, *CPU]
+    words = ["compare", "volumes", root, "--split", "val", "--models", f"{first},{file}", "--out", out, *CPU]
     answer = run(*words, "--runtime", "onnx", "--task-options", "overlap", 0.25)
     assert (answer.status, answer.err) == (0, "")
     assert "deployed (%)" in answer.out
@@ -118,7 +118,7 @@ def test_volumes_and_their_exported_network(run, refused, volumes, tmp_path):
         assert sheet.width == 4 * SIDE
     detected = run(*words, "--overwrite", "--task-options", "overlap", 0.25)
     assert (detected.status, detected.err, detected.out) == (0, "", answer.out)
-    assert "Unknown option to change after training 'overlop': did you mean 'overlap'?" in refused(
+    assert "The option 'overlop' of volumes is not known: did you mean 'overlap'?" in refused(
         *words, "--overwrite", "--runtime", "onnx", "--task-options", "overlop", 0.25
     )
 

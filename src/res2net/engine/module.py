@@ -185,7 +185,7 @@ class TaskModule(L.LightningModule):
 
 def plan_of(optimizer: Optimizer, schedule: LRScheduler) -> Any:
     """The settings of an optimizer and of its schedule, without what changes from step to step."""
-    changing = {"params", "lr"} | ({"betas", "momentum"} if isinstance(schedule, OneCycleLR) else set())
+    changing = {"params", "lr", "step"} | ({"betas", "momentum"} if isinstance(schedule, OneCycleLR) else set())
     groups = [
         {name: value for name, value in group.items() if name not in changing} for group in optimizer.param_groups
     ]
