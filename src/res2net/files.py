@@ -127,6 +127,11 @@ def subfolders(folder: str | Path) -> list[Path]:
     )
 
 
+def reason_of(error: OSError) -> str:
+    """Why the system could not read a file, as the part of a sentence that follows the file."""
+    return (error.strerror or str(error)).lower()
+
+
 def check_regular(path: str | Path, most: int | None = None) -> int:
     """The size of a regular file in bytes; `OSError` for a pipe, a device, a folder, or a file larger than `most`."""
     found = Path(path).stat()

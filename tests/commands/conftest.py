@@ -54,6 +54,13 @@ def run():
 
 
 @pytest.fixture
+def check(run, monkeypatch):
+    """`res2net data check` in a wide terminal."""
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *words: run("data", "check", *words)
+
+
+@pytest.fixture
 def refused():
     """A function that calls the command line, which must refuse in one sentence; it gives the sentence."""
 

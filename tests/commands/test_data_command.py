@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from data_tables import rows
 from PIL import Image
 
 
@@ -31,18 +32,6 @@ def coco(tmp_path):
         return root
 
     return write
-
-
-@pytest.fixture
-def check(run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    return lambda *words: run("data", "check", *words)
-
-
-def rows(out):
-    """Each row of the tables: its first cell, and the others."""
-    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines()]
-    return {found[0]: found[1:] for found in cells if len(found) > 1}
 
 
 def test_counts_by_size(coco, check):

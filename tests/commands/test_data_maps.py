@@ -5,22 +5,11 @@ import json
 import nibabel
 import numpy as np
 import pytest
+from data_tables import rows
 from PIL import Image
 from volume_sets import AFFINE, write_set
 
 from res2net.engine.data_tools import open_parts, spread
-
-
-@pytest.fixture
-def check(run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    return lambda *words: run("data", "check", *words)
-
-
-def rows(out):
-    """Each row of the tables: its first cell, and the others."""
-    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines()]
-    return {found[0]: found[1:] for found in cells if len(found) > 1}
 
 
 def cut(path):

@@ -2,16 +2,11 @@
 
 import numpy as np
 import pytest
+from data_tables import rows
 from PIL import Image
 
 NUMBERS = np.zeros((30, 40), dtype=np.uint8)
 NUMBERS[:10], NUMBERS[20:, :5] = 2, 255
-
-
-@pytest.fixture
-def check(run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    return lambda *words: run("data", "check", *words)
 
 
 @pytest.fixture
@@ -27,12 +22,6 @@ def write(tmp_path):
         return tmp_path / "set"
 
     return made
-
-
-def rows(out):
-    """Each row of the tables: its first cell, and the others."""
-    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines()]
-    return {found[0]: found[1:] for found in cells if len(found) > 1}
 
 
 def test_pixels_are_counted_by_class(write, check, tmp_path):

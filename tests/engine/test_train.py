@@ -39,7 +39,7 @@ def trained(small_run, console):
 
 def test_the_folder_holds_everything(trained, small_run):
     folder = trained.folder
-    write_run_report(trained, open_source("shapes:80,40"), small_run())
+    write_run_report(trained, small_run())
     names = {path.name for path in folder.path.iterdir()}
     expected = {"config.yaml", "metrics.csv", "tensorboard", "best.safetensors", "last.safetensors", "last.ckpt"}
     assert names == expected | {"report.html", "samples.csv.gz", ".lock"}

@@ -20,7 +20,7 @@ def trained(model, top1, seconds, speed, size=64):
     preprocessing = Preprocessing(size=size, mean=(0.5,), std=(0.25,))
     task = Classify(network, preprocessing, ClassifyOptions(), {"class_names": ["cat", "dog"]})
     rows = [{"seconds": seconds / 4, "images_per_s": 1.0}, {"seconds": 3 * seconds / 4, "images_per_s": speed}]
-    return Trained(None, rows, Evaluation({"top1": top1}, {}), task)
+    return Trained(None, rows, Evaluation({"top1": top1}, {}), task, None)
 
 
 @pytest.fixture

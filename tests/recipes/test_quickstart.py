@@ -45,7 +45,7 @@ def test_both_models_are_trained_alike():
 def run(top1, seconds=10.0, **records):
     """A made-up run."""
     evaluation = Evaluation({"top1": top1}, {name: torch.as_tensor(values) for name, values in records.items()})
-    return Trained(None, [{"seconds": seconds / 2}, {"seconds": seconds / 2}], evaluation, None)
+    return Trained(None, [{"seconds": seconds / 2}, {"seconds": seconds / 2}], evaluation, None, None)
 
 
 def compared(resnet, res2net, seconds=(10.0, 15.0)):

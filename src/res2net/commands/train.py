@@ -96,9 +96,11 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None, note: str, *, acc
     console.print(metrics_table(title, trained.evaluation).to_rich())
     best = shlex.quote(str(trained.folder.weights))
     task = "" if config.task_name == "classify" else f"{config.task_name} "
+    # Without it, data that the training divided are evaluated as a whole, with what was trained on.
+    part = " --split val" if trained.source.val_about.startswith("val: ") else ""
     console.out(
         f"Report: {trained.folder.report}\nNext:\n"
-        f"  res2net eval {task}{shlex.quote(config.source)} --weights {best}\n"
+        f"  res2net eval {task}{shlex.quote(config.source)} --weights {best}{part}\n"
         f"  res2net predict {task}{trained.task.inputs.example_file} --weights {best}",
         highlight=False,
     )

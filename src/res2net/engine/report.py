@@ -12,14 +12,13 @@ from matplotlib.figure import Figure
 
 from res2net.console import Console
 from res2net.engine.config import TrainConfig, read_config, to_yaml
-from res2net.engine.evaluate import evaluate, workers_for
+from res2net.engine.evaluate import workers_for
 from res2net.engine.folder import RunFolder
 from res2net.engine.module import describe_skipped
 from res2net.engine.restore import restore_task, with_classes_of
-from res2net.engine.train import Trained, open_data, open_data_again, train, with_model
+from res2net.engine.train import Trained, evaluate_as_trained, open_data_again, train, with_model
 from res2net.errors import InputError
 from res2net.images.loader import eval_loader
-from res2net.images.sources import DataSource
 from res2net.measure import count, format_count
 from res2net.report import Column, Panel, Report, Table, curve_panels
 from res2net.task.base import Evaluation, backbone_of
@@ -35,7 +34,7 @@ def train_with_report(
     """Train as `res2net.engine.train.train` does, and write the report into the run's folder."""
     config = with_model(config)
     trained = train(config, resume=resume, accept_changed_data=accept_changed_data, console=console)
-    write_run_report(trained, open_data(config), config)
+    write_run_report(trained, config)
     return trained
 
 
@@ -60,22 +59,15 @@ def report_of_run(folder: RunFolder, source: str | None = None, console: Console
     data = with_classes_of(task, data)
     loader = eval_loader(task.datasets(data)[1], config.data.batch_size, workers=workers_for(data))
     with closing(loader):
-        evaluation = evaluate(
-            task,
-            loader,
-            precision=config.precision,
-            accelerator=config.accelerator,
-            channels_last=config.channels_last,
-            console=console,
-        )
-    trained = Trained(folder, rows, evaluation, task)
-    write_run_report(trained, data, config)
+        evaluation = evaluate_as_trained(task, loader, config, console)
+    trained = Trained(folder, rows, evaluation, task, data)
+    write_run_report(trained, config)
     return trained
 
 
-def write_run_report(trained: Trained, source: DataSource, config: TrainConfig[Any]) -> None:
+def write_run_report(trained: Trained, config: TrainConfig[Any]) -> None:
     """Write `report.html` into the run's folder; raises `InputError` if it cannot be written."""
-    task, rows = trained.task, trained.rows
+    task, rows, source = trained.task, trained.rows, trained.source
     size = task.preprocessing.size
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
     backbone = backbone_of(task)

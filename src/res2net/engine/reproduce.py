@@ -39,7 +39,7 @@ def reproduce(recipe: Recipe, config: TrainConfig[Any], console: Console) -> Tab
         console.print(f"Before training: {name}", style="bold")
         scores[name] = _metrics(one, source, config, console) if isinstance(one, Task) else one
     trained = train(config, console=console)
-    write_run_report(trained, source, config)
+    write_run_report(trained, config)
     console.out(f"Report: {trained.folder.report}", highlight=False)
     for way, task in variants(trained.task).items():
         name = f"trained{way and ', '}{way}"

@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from torch.utils.data import DataLoader
 
 from res2net.backbones.base import Backbone
 from res2net.console import Console
@@ -53,6 +54,8 @@ class Trained:
     """The evaluation of the best weights on the validation samples."""
     task: Task
     """The task with its best weights."""
+    source: DataSource
+    """The data it was trained and evaluated on."""
 
 
 def train(
@@ -189,18 +192,25 @@ def _train(
             )
         best, _ = restore_task(folder.weights)
         with stop_at_once(folder):
-            evaluation = evaluate(
-                best,
-                val_loader,
-                precision=config.precision,
-                accelerator=config.accelerator,
-                channels_last=config.channels_last,
-                console=console,
-            )
+            evaluation = evaluate_as_trained(best, val_loader, config, console)
     trained_on = f"{trained_on} of {len(source.class_names)} classes"
     for note in end_notes(recorder.rows, task.scoring.monitor, chance, config, trained_on):
         console.out(note, highlight=False)
-    return Trained(folder, recorder.rows, evaluation, best)
+    return Trained(folder, recorder.rows, evaluation, best, source)
+
+
+def evaluate_as_trained(
+    task: Task, loader: DataLoader[Any], config: TrainConfig[Any], console: Console | None
+) -> Evaluation:
+    """Evaluate a task of a run on the device, in the precision and in the memory format of its training."""
+    return evaluate(
+        task,
+        loader,
+        precision=config.precision,
+        accelerator=config.accelerator,
+        channels_last=config.channels_last,
+        console=console,
+    )
 
 
 def open_data(config: TrainConfig[Any]) -> DataSource:

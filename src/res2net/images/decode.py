@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import TiffImageFile
 
 from res2net.errors import InputError
-from res2net.files import check_regular, read_bytes
+from res2net.files import check_regular, read_bytes, reason_of
 
 DECODES = ("full", "scaled")
 """Ways to decode: at full resolution, or JPEG files only as finely as needed."""
@@ -129,7 +129,7 @@ def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
             width, height = size if orientation < 5 else size[::-1]
             return (height, width), orientation
     except OSError as error:
-        raise BadImage.at(path, (error.strerror or str(error)).lower()) from error
+        raise BadImage.at(path, reason_of(error)) from error
 
 
 def decode_image(data: bytes, path: str | Path, *, upright: bool = True) -> Image.Image:
@@ -251,7 +251,7 @@ def _content(path: str | Path) -> bytes:
     try:
         return read_bytes(path, LARGEST_FILE)
     except OSError as error:
-        raise BadImage.at(path, (error.strerror or str(error)).lower()) from error
+        raise BadImage.at(path, reason_of(error)) from error
 
 
 def stored(image: Image.Image) -> Image.Image:

@@ -66,7 +66,8 @@ class ImageFiles(Dataset[Sample]):
 
     def with_classes(self, class_names: Sequence[str]) -> ImageFiles:
         """The same samples, with the labels of other classes, which all of theirs are among, by their names."""
-        labels = [list(class_names).index(name) for name in self.class_names]
+        label_of = {name: label for label, name in enumerate(class_names)}
+        labels = [label_of[name] for name in self.class_names]
         return ImageFiles(self.paths, [labels[target] for target in self.targets], class_names)
 
     def renamed(self, names: Mapping[str, str]) -> ImageFiles:

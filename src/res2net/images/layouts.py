@@ -63,8 +63,7 @@ def open_folder(root: str | Path, settings: DataSettings | None = None) -> Arran
         else:
             splits[name] = _open_val(folder, names, (root, base, folder))
     readable = _readable_names(names, (root, base, root.parent))
-    only = folders[choice.val]
-    halve = partial(stratified_halves, root=only, val_fraction=settings.val_fraction, seed=settings.seed)
+    halve = partial(stratified_halves, root=folders[choice.val], val_fraction=settings.val_fraction, seed=settings.seed)
     return choice.arrange({name: images.renamed(readable) for name, images in splits.items()}, halve)
 
 

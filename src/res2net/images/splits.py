@@ -168,16 +168,17 @@ def choose_splits(names: Iterable[str], settings: DataSettings, where: str | Pat
     only = known[0] if len(known) == 1 else None
     if settings.evaluate:
         stated = settings.split
-        if only is not None and stated not in (None, only) and stated in ("train", "val") and role_of(only) != stated:
-            return Choice(None, only, "val" if stated == "val" else "train", settings, where)
         if only is not None and stated is None:
             return Choice(None, only, "", settings, where)
+        if only is not None and stated in ("train", "val") and stated not in (only, role_of(only)):
+            return Choice(None, only, "val" if stated == "val" else "train", settings, where)
         return Choice(None, _find(known, stated, ("val", "test"), "--split", where), "", settings, where)
     if only is not None and settings.train_split in (None, only) and settings.val_split is None:
         return Choice(only, only, "val", settings, where)
-    stated = _find(known, settings.val_split, (), "--val-split", where) if settings.val_split else None
+    if settings.val_split is not None:  # first, since data without splits have none to train on either
+        _find(known, settings.val_split, (), "--val-split", where)
     train = _find(known, settings.train_split, ("train",), "--train-split", where)
-    val = stated or _find(known, None, ("val", "test"), "--val-split", where)
+    val = _find(known, settings.val_split, ("val", "test"), "--val-split", where)
     return Choice(train, val, "", settings, where)
 
 

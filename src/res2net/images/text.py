@@ -38,7 +38,7 @@ def read_text(file: str | Path) -> str:
     try:
         return files.read_text(file)
     except OSError as error:
-        raise BadText.at(file, (error.strerror or str(error)).lower()) from error
+        raise BadText.at(file, files.reason_of(error)) from error
 
 
 def read_lines(file: str | Path) -> list[str]:
@@ -73,7 +73,7 @@ def read_json(file: str | Path) -> Any:
     try:
         return files.read_json(file, files.LARGEST)
     except OSError as error:
-        raise BadText.at(file, (error.strerror or str(error)).lower()) from error
+        raise BadText.at(file, files.reason_of(error)) from error
     except ValueError as error:
         raise BadText.at(file, f"it is not valid JSON ({error})") from error
 
@@ -87,7 +87,7 @@ def read_yaml(file: str | Path) -> Any:
     try:
         return files.read_yaml(file, _TextLoader)
     except OSError as error:
-        raise BadText.at(file, (error.strerror or str(error)).lower()) from error
+        raise BadText.at(file, files.reason_of(error)) from error
     except ValueError as error:
         raise BadText.at(file, f"it is not valid YAML ({' '.join(str(error).split())})") from error
 

@@ -26,7 +26,7 @@ class ClassifyOptions:
         'ImageNet as downloaded, or the synthetic data set "shapes"'
     )
     size_help: ClassVar[str] = "One number, the side of the square that the network sees, pixels."
-    everyday: ClassVar[tuple[str, ...]] = (*("mixup", "cutmix", "rand_augment", "label_smoothing", "freeze"),)
+    everyday: ClassVar[tuple[str, ...]] = ("mixup", "cutmix", "rand_augment", "label_smoothing", "freeze")
 
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes."""

@@ -109,9 +109,10 @@ class PersonCrops(Dataset[Sample]):
             found = _people(target)
             count = target["keypoints"].shape[1] if found else count
             self.people += [(index, object_index) for object_index in found]
-        if not self.people:
+        if len(dataset) and not self.people:
             raise InputError("No object of the data has a labelled keypoint: choose data with keypoints of people.")
-        self.order = mirrored_order(count, flip_pairs)
+        # Data that are only evaluated have no samples to train on.
+        self.order = mirrored_order(count, flip_pairs) if self.people else []
 
     def __len__(self) -> int:
         return len(self.people)

@@ -149,8 +149,7 @@ class TopDown:
                 self.transform(train),
                 source.bad_images,
             )
-            # Data to evaluate on have no images to train on.
-            for samples, train in ((source.train if len(source.train) else source.val, True), (source.val, False))
+            for samples, train in ((source.train, True), (source.val, False))
         )
         return train, val
 
