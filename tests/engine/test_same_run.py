@@ -98,6 +98,8 @@ def copy_file(old, new):
         (copy_file("data/box/0.png", "data/box/9.png"), "added (such as box/9.png)"),
         (lambda: Path("data/ball/3.png").unlink(), "removed (such as ball/3.png)"),
         (lambda: Image.new("RGB", (90, 80)).save("data/ball/3.png"), "1 changed (such as ball/3.png)"),
+        (lambda: exchange("data/ball/3.png"), "1 changed (such as ball/3.png)"),
+        (lambda: [exchange(f"data/box/{index}.png") for index in range(5)], "changed (such as box/"),
         (rename("data", "elsewhere"), "say where they are now with --resume run SOURCE"),
         (lambda: edit_config("lr: 0.05", "lr: 0.07"), "was edited since the run began (lr was 0.05 and is 0.07)"),
         (lambda: edit_config("  epochs: 3", "  epochs: 8"), "(epochs was 3 and is 8)"),
@@ -152,6 +154,15 @@ def test_what_is_no_folder_of_a_run(copied, path, text):
 def test_a_resumed_run_stays_in_its_folder(copied, out):
     with pytest.raises(InputError, match=r"A resumed run keeps --out: leave that out of --resume run "):
         res2net.train(resume="run", out=out)
+
+
+def exchange(name):
+    """Put other bytes of the same number in place of an image."""
+    path = Path(name)
+    size = path.stat().st_size
+    Image.new("RGB", (32, 32), "white").save(path, compress_level=9)
+    path.write_bytes(path.read_bytes()[:size].ljust(size, b"\0"))
+    assert path.stat().st_size == size
 
 
 def edit_config(old, new):
@@ -264,10 +275,21 @@ def test_the_list_of_samples_may_be_gone(copied):
     assert "8 samples then, 7 now, and not the same" in refused()
 
 
+def test_a_list_of_samples_without_contents_is_said_and_completed(copied):
+    path = Path("run/samples.csv.gz")
+    header, *rows = gzip.decompress(path.read_bytes()).decode().splitlines()
+    older = [header.replace("content,", ""), *(row.rpartition(",")[0] for row in rows)]
+    path.write_bytes(gzip.compress("\n".join(older).encode()))
+    out = io.StringIO()
+    res2net.train(resume="run", console=Console(file=out, width=400))
+    assert "run/samples.csv.gz has no contents of files, so that only names, sizes and labels were" in out.getvalue()
+    assert gzip.decompress(path.read_bytes()).decode().splitlines() == [header, *rows]
+
+
 def test_samples_are_listed(stopped):
     text = gzip.decompress((stopped / "run" / "samples.csv.gz").read_bytes()).decode()
     lines = text.splitlines()
-    assert lines[0].startswith("split,name,bytes,label,")
+    assert lines[0].startswith("split,name,bytes,label,content,")
     size = (stopped / "data" / "ball" / "1.png").stat().st_size
     ours = [line for line in lines if f",ball/1.png,{size}," in line]
     assert len(ours) == 1

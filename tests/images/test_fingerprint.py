@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 from torch.utils.data import Subset
 
 from res2net.images import ImageFolder, Shapes
-from res2net.images.fingerprint import Fingerprint, fingerprint, sample_keys
+from res2net.images.fingerprint import MOST_READ, Fingerprint, fingerprint, sample_keys
 from res2net.images.folder import ReadFiles
 from res2net.images.samples import FileSamples
 from res2net.tasks.objects.formats.images import Annotations, ObjectImages
@@ -115,3 +116,43 @@ def test_synthetic_samples_are_known_by_their_options() -> None:
     assert sample_keys(Subset(more, [4, 1])) == [sample_keys(more)[4], sample_keys(more)[1]]
     prints = {fingerprint(one).digest for one in (few, Shapes(3, seed=1), Shapes(3, split="val"), Shapes(3, size=32))}
     assert len(prints) == 4
+
+
+def contents(samples: object) -> list[str]:
+    return [key.content for key in sample_keys(samples, contents=True)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [1, 4096, 65536, 65537, 300_000])
+def test_a_file_of_the_same_size_has_another_content(tmp_path: Path, size: int) -> None:
+    (tmp_path / "a.jpg").write_bytes(bytes(size))
+    files = ReadFiles([tmp_path / "a.jpg"])
+    before = sample_keys(files, contents=True)
+    for place in {size - 1, max(0, size - 4096), size // 2, size // 2 + min(4095, size // 2)}:
+        changed = bytearray(size)
+        changed[min(place, size - 1)] = 1
+        (tmp_path / "a.jpg").write_bytes(changed)
+        (after,) = sample_keys(files, contents=True)
+        assert after.differs(before[0])
+        assert after.unread == before[0].unread
+        assert fingerprint(files) == Fingerprint.of(before)
+    (tmp_path / "a.jpg").write_bytes(bytes(size))
+    assert sample_keys(files, contents=True) == before
+    assert not before[0].differs(before[0].unread)
+
+
+def test_all_files_of_a_sample_are_looked_into(root: Path) -> None:
+    pairs = FileSamples([(root / "cat", root / "dog/1.png"), (root / "dog/1.png", None), (root / "none", None)])
+    before = contents(pairs)
+    for name, differ in (("cat/sub/2.png", [True, False, False]), ("dog/1.png", [True, True, False])):
+        old = (root / name).read_bytes()
+        (root / name).write_bytes(old[:-1] + b"x")
+        assert [one != other for one, other in zip(contents(pairs), before, strict=True)] == differ
+        (root / name).write_bytes(old)
+
+
+def test_of_many_samples_an_even_share_is_looked_into(root: Path) -> None:
+    found = contents(ReadFiles([root / "cat/1.png"] * (3 * MOST_READ)))
+    read = [index for index, content in enumerate(found) if content]
+    assert len(read) == MOST_READ
+    assert {later - earlier for earlier, later in itertools.pairwise(read)} <= {3, 4}
+    assert not any(key.content for key in sample_keys(ReadFiles([root / "cat/1.png"])))

@@ -39,7 +39,7 @@ class RunFolder:
         self.report = path / "report.html"
         """Curves and images."""
         self.samples = path / "samples.csv.gz"
-        """The samples that the run was trained and validated on: name, sizes in bytes and hash of the label."""
+        """The samples that the run was trained and validated on: name, sizes in bytes, hashes of label and content."""
         self.lock = path / ".lock"
         """Locked by the process that trains the run; holds its number."""
         self._lock_file: IO[str] | None = None

@@ -28,7 +28,7 @@ Keys = Mapping[str, Sequence[SampleKey]]
 
 def split_keys(source: DataSource) -> Keys:
     """The keys of the samples of a source."""
-    return {"train": sample_keys(source.train), "val": sample_keys(source.val)}
+    return {split: sample_keys(getattr(source, split), contents=True) for split in SPLITS}
 
 
 def backbone_metadata(task: Task) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def write_samples(folder: RunFolder, keys: Keys, record: RunRecord) -> None:
     """Write the list of the samples of a run, whose first line holds the id of the run."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(("split", "name", "bytes", "label", record.id))
+    table.writerow(("split", "name", "bytes", "label", "content", record.id))
     table.writerows((split, *key) for split in SPLITS for key in keys[split])
     content = text.getvalue().encode("utf-8", "surrogateescape")
     atomic_write(folder.samples, gzip.compress(content, mtime=0))
@@ -67,7 +67,7 @@ def read_samples(folder: RunFolder) -> tuple[str, Keys] | None:
         text = gzip.decompress(folder.samples.read_bytes()).decode("utf-8", "surrogateescape")
         header, *rows = csv.reader(io.StringIO(text))
         keys = {split: [SampleKey(*row[1:]) for row in rows if row[0] == split] for split in SPLITS}
-        return header[4], keys
+        return header[-1], keys
     except (OSError, EOFError, ValueError, TypeError, IndexError, csv.Error):
         return None
 
@@ -82,6 +82,8 @@ class Changes:
     """Differences in the samples."""
     splits: Sequence[str] = ()
     """The splits that have other samples."""
+    unread: Sequence[str] = ()
+    """The splits of which only names, sizes and labels were compared, since the run did not list contents."""
 
 
 def check_folder(folder: RunFolder, record: RunRecord, on_disk: TrainConfig[Any]) -> None:
@@ -117,9 +119,19 @@ def check_folder(folder: RunFolder, record: RunRecord, on_disk: TrainConfig[Any]
 
 def compare_data(folder: RunFolder, record: RunRecord, facts: Mapping[str, Any], keys: Keys) -> Changes:
     """Compare the data of a run with those at hand, whose facts and samples are given."""
-    different = [split for split in SPLITS if dataclasses.asdict(Fingerprint.of(keys[split])) != getattr(record, split)]
     found = read_samples(folder)
     known = found[1] if found is not None else {}
+    different = [
+        split
+        for split in SPLITS
+        if dataclasses.asdict(Fingerprint.of(keys[split])) != getattr(record, split)
+        or _have_other_contents(known.get(split, ()), keys[split])
+    ]
+    unread = [
+        split
+        for split in SPLITS
+        if any(key.content for key in keys[split]) and not any(key.content for key in known.get(split, ()))
+    ]
     samples = []
     for split in different:
         if split in known:
@@ -127,7 +139,7 @@ def compare_data(folder: RunFolder, record: RunRecord, facts: Mapping[str, Any],
         else:
             count = getattr(record, split)["count"]
             samples.append(f"{split}: {count:,} samples then, {len(keys[split]):,} now, and not the same")
-    return Changes(_fact_changes(record.facts, facts), samples, different)
+    return Changes(_fact_changes(record.facts, facts), samples, different, unread)
 
 
 def _fact_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -154,12 +166,18 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+def _have_other_contents(before: Sequence[SampleKey], now: Sequence[SampleKey]) -> bool:
+    """Whether files of the same name and size have other contents, as far as both are known."""
+    contents = {key.unread: key.content for key in before if key.content}
+    return any(key.content != contents.get(key.unread, key.content) for key in now if key.content)
+
+
 def _sample_changes(before: Sequence[SampleKey], now: Sequence[SampleKey]) -> str:
     old, new = {key.name: key for key in before}, {key.name: key for key in now}
     kinds = {
         "added": [name for name in new if name not in old],
         "removed": [name for name in old if name not in new],
-        "changed": [name for name in new if name in old and new[name] != old[name]],
+        "changed": [name for name in new if name in old and new[name].differs(old[name])],
     }
     parts = [f"{len(names):,} {kind} (such as {names[0]})" for kind, names in kinds.items() if names]
     return ", ".join(parts) or f"{len(before):,} samples then, {len(now):,} now"

@@ -89,7 +89,7 @@ def training_overlap(path: Path, metadata: Mapping[str, Any], samples: Samples) 
 
     listed_samples = read_samples(RunFolder(path.parent))
     if listed_samples is not None and listed_samples[0] == metadata.get("run"):
-        both = len(set(sample_keys(samples)) & set(listed_samples[1]["train"]))
+        both = len(set(sample_keys(samples)) & {key.unread for key in listed_samples[1]["train"]})
     else:
         try:
             train, val = (Fingerprint(**metadata["data"][split]) for split in ("train", "val"))

@@ -122,6 +122,11 @@ def go_on(
     keys = split_keys(source)
     changes = compare_data(folder, record, task.facts, keys)
     notes = [accept(folder, changes, source, accept_changed_data=accept_changed_data)]
+    if changes.unread:
+        notes.append(
+            f"{folder.samples} has no contents of files, so that only names, sizes and labels were compared: an image "
+            "that was exchanged for another of the same size was not noticed; from now on it is."
+        )
     task.facts = dict(record.facts)
     if "train" in changes.splits and place.batch:
         place = Place(place.epoch, 0)
@@ -138,7 +143,7 @@ def go_on(
         counters["best"] = {}
         notes.append(f"{folder.best} is missing: the best epoch from here on takes its place.")
     now = replace(make_record(config, task, keys, record.id), model=record.model)
-    if now != record or "train" in changes.splits or lost:
+    if now != record or changes.splits or changes.unread or lost:
         state["run"] = vars(now)
         AtomicCheckpointIO().save_checkpoint(state, folder.state)
         write_samples(folder, keys, now)

@@ -13,14 +13,20 @@ from typing import Any, NamedTuple
 
 from torch.utils.data import Dataset, Subset
 
-from res2net.images.samples import Origin, Samples
+from res2net.images.samples import Origin, Samples, evenly_spaced
 
-CHUNK = 1000
+CHUNK = 250
 """Number of samples whose files one thread looks up at a time."""
+MOST_READ = 5000
+"""Number of samples of a data set whose files are looked into; of more, that many evenly spaced ones."""
+WHOLE = 1 << 16
+"""Size in bytes up to which a file is read whole."""
+PIECE = 4096
+"""Bytes of a larger file that are read in its middle, and at its end."""
 
 
 class SampleKey(NamedTuple):
-    """What tells a sample from others without reading it."""
+    """What tells a sample from others."""
 
     name: str
     """Its files, relative to the deepest folder that has all of them, with forward slashes; several joined by " + "."""
@@ -28,11 +34,23 @@ class SampleKey(NamedTuple):
     """The sizes of its files in bytes, joined by "+"; "missing" for a file that does not exist."""
     label: str
     """A hash of its label; empty if the label is in a file, or is not known without reading one."""
+    content: str = ""
+    """A hash of pieces of its files; empty where they were not looked into."""
+
+    @property
+    def unread(self) -> SampleKey:
+        """The key without the content, which all samples have, whether their files were looked into or not."""
+        return self._replace(content="")
 
     def digest(self) -> int:
-        """The SHA-256 of the key as a number."""
-        line = "\0".join(self).encode("utf-8", "surrogateescape")
+        """The SHA-256 of name, sizes and label as a number."""
+        line = "\0".join(self[:3]).encode("utf-8", "surrogateescape")
         return int.from_bytes(hashlib.sha256(line).digest(), "big")
+
+    def differs(self, other: SampleKey) -> bool:
+        """Whether two samples differ; contents are compared where both are known."""
+        known = self.content and other.content
+        return self != other if known else self.unread != other.unread
 
 
 @dataclass(frozen=True)
@@ -63,8 +81,11 @@ def fingerprint(samples: Samples) -> Fingerprint:
     return Fingerprint.of(sample_keys(samples))
 
 
-def sample_keys(samples: Samples) -> list[SampleKey]:
+def sample_keys(samples: Samples, *, contents: bool = False) -> list[SampleKey]:
     """The key of each sample of a data set, in its order.
+
+    With `contents`, the files of up to `MOST_READ` samples are looked into: files of up to 64 KiB are read whole, and
+    of larger ones 4 KiB in the middle and at the end, where compressed formats have what depends on all before.
 
     A data set of files has `paths`, or a method `origin(index)` where a sample has several files or its label is known.
     A data set that wraps another one has the keys of that. Any other, such as a synthetic one, is identified by its
@@ -82,10 +103,14 @@ def sample_keys(samples: Samples) -> list[SampleKey]:
     columns = [_relative([files[at] for files, _ in origins]) for at in range(len(origins[0][0]) if origins else 0)]
     names = [" + ".join(filter(None, row)) for row in zip(*columns, strict=True)]
     chunks = [origins[start : start + CHUNK] for start in range(0, len(origins), CHUNK)]
+    read = evenly_spaced(len(origins), MOST_READ) if contents else []
+    parts = [read[start : start + CHUNK] for start in range(0, len(read), CHUNK)]
     with ThreadPoolExecutor(min(32, max(1, len(chunks)))) as threads:  # on network file systems each look-up waits
         sizes = [size for chunk in threads.map(_sizes, chunks) for size in chunk]
+        hashes = threads.map(lambda part: [_content(origins[index][0]) for index in part], parts)
+        content = dict(zip(read, (one for part in hashes for one in part), strict=True))
     labels = (hashlib.sha256(label).hexdigest()[:16] if label else "" for _, label in origins)
-    return list(map(SampleKey, names, sizes, labels))
+    return list(map(SampleKey, names, sizes, labels, (content.get(index, "") for index in range(len(origins)))))
 
 
 def _unwrapped(samples: Any) -> tuple[Any, Sequence[int]]:
@@ -140,3 +165,27 @@ def _size(file: str | Path) -> str:
         return str(status.st_size)
     except OSError:
         return "missing"
+
+
+def _content(files: Sequence[str | Path | None]) -> str:
+    """A hash of pieces of files, or of all files of a folder; empty if one cannot be read."""
+    found = hashlib.blake2b(digest_size=8)
+    try:
+        for path in map(Path, filter(None, files)):
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file():  # not a pipe, which would wait
+                    _add_pieces(file, found)
+    except OSError:
+        return ""
+    return found.hexdigest()
+
+
+def _add_pieces(path: Path, found: hashlib.blake2b) -> None:
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= WHOLE:
+            found.update(file.read())
+            return
+        for start in (size // 2, size - PIECE):
+            file.seek(start)
+            found.update(file.read(PIECE))
