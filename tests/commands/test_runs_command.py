@@ -2,8 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
+
+import torch
 
 from res2net.engine.folder import RunFolder
+from res2net.weights import save
 
 
 def test_runs_are_listed_with_their_state(run, refused, trained, tmp_path, monkeypatch):
@@ -38,3 +42,23 @@ def test_runs_are_listed_with_their_state(run, refused, trained, tmp_path, monke
     assert "Hardest images" in (stopped / "report.html").read_text()
     assert "has no weights yet" in refused("report", begun)
     assert "is not the folder of a run" in refused("report", tmp_path)
+
+
+def test_runs_of_every_task_name_the_score_that_chose_their_best_epoch(run, tmp_path):
+    legacy = Path(__file__).parents[1] / "legacy" / "files" / "runs"
+    shutil.copytree(legacy, tmp_path / "runs")
+    table = "epoch,lr,val_box_AP50_area,val_box_AP\n1,0.1,30,7\n2,0.1,nan,8\n3,0.1,20,9\n"
+    shutil.copytree(legacy / "detect", tmp_path / "runs" / "voc")
+    for task in ("detect", "voc"):
+        (tmp_path / "runs" / task / "metrics.csv").write_text(table)
+    best = tmp_path / "runs" / "voc" / "best.safetensors"
+    save(best, {"x": torch.zeros(1)}, {"score": "box_AP50_area"})
+    found = json.loads(run("runs", tmp_path / "runs", "--json").out)
+    scores = {one["path"].rpartition("/")[2]: (one["score"], one["best"], one["best_epoch"]) for one in found}
+    assert scores == {
+        "classify": ("top1", None, None),
+        "detect": ("box_AP", 9, 3),
+        "segment": ("mIoU", None, None),
+        "translate": ("SSIM", None, None),
+        "voc": ("box_AP50_area", 30, 1),
+    }

@@ -1,4 +1,4 @@
-"""`res2net info`: parameters, MACs, memory, stages and receptive fields of models."""
+"""`res2net info`: costs, stages and receptive fields of models; or what a run, checkpoint or exported network is."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from res2net.console import Console
 from res2net.errors import InputError
 from res2net.options import check_ranges
 
-ABOUT = "Print the parameters, MACs, memory, stages and receptive fields of models, side by side if there are several."
+ABOUT = """Print the parameters, MACs, memory, stages and receptive fields of models, side by side if there are several;
+or what a run, a checkpoint or an exported network is, and how it was trained."""
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Options of `res2net info`."""
 
-    models: Annotated[tyro.conf.Positional[tuple[str, ...]], "MODEL ..."]
-    """Names of models; `res2net models` lists them."""
+    models: Annotated[tyro.conf.Positional[tuple[str, ...]], "MODEL|RUN|FILE ..."]
+    """Names of models, which `res2net models` lists; or folders of runs, checkpoints and exported networks."""
     size: int | None = None
     """Side of the image in pixels; by default 32 for networks of stride 4, 64 for volumes, else 224."""
     batch_size: int = 1
@@ -54,6 +55,16 @@ def run(arguments: Sequence[str]) -> None:
     check_ranges(chosen, batch_size=(1, math.inf), size=(1, math.inf))
     if chosen.plot is None and (chosen.images is not None or chosen.weights):
         raise InputError("--images and --weights are used by the plot only: add --plot FILE.png.")
+
+    from res2net.commands.trained import is_trained, trained_tables
+
+    if files := [name for name in chosen.models if is_trained(name)]:
+        if len(files) < len(chosen.models) or chosen != Arguments(chosen.models):
+            raise InputError(f"{files[0]} is described as it is: leave out names of models and options of their costs.")
+        console = Console()
+        for table in (table for name in files for table in trained_tables(name)):
+            console.print(table.to_rich())
+        return
 
     import torch
 

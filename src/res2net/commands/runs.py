@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,6 +15,9 @@ from res2net.commands.parser import parse
 from res2net.console import Console
 from res2net.engine.config import read_config
 from res2net.errors import InputError
+
+if TYPE_CHECKING:
+    from res2net.engine.folder import RunFolder
 
 ABOUT = """List the runs in a folder, at any depth: model, data, epochs, best score, and whether each is finished,
 running or stopped."""
@@ -57,6 +60,8 @@ class Run:
     """The name of the score that decides which epoch is the best."""
     best: float | None
     """The best score so far; None before the first evaluation."""
+    best_epoch: int | None
+    """The epoch of the best score."""
     state: str
     """"running", "finished", "stopped", or "not begun" before the first checkpoint."""
 
@@ -92,34 +97,42 @@ def run(arguments: Sequence[str]) -> None:
 def _runs(folder: Path, notes: list[str]) -> Iterator[Run]:
     """Read the runs below a folder; what cannot be read is added to `notes`."""
     from res2net.engine.folder import RunFolder
-    from res2net.task.base import TASKS
 
     for path in sorted(folder.rglob("config.yaml")):
-        found = RunFolder(path.parent)
         try:
-            config, rows = read_config(path), found.read_metrics()
+            yield read_run(RunFolder(path.parent))
         except InputError as error:
             notes.append(str(error))
-            continue
-        score = TASKS[config.task_name].scoring.monitor
-        scores = [row[f"val_{score}"] for row in rows if f"val_{score}" in row]
-        planned = config.optim.epochs
-        state = "stopped" if found.state.is_file() else "not begun"
-        if found.is_locked():
-            state = "running"
-        elif rows and (len(rows) >= planned or _is_newer(found.report, found.state)):
-            state = "finished"  # the report is written at the end, also where a run ends early
-        yield Run(
-            str(found.path),
-            config.task_name,
-            config.model.model,
-            config.source,
-            len(rows),
-            planned,
-            score,
-            max((one for one in scores if one == one), default=None),
-            state,
-        )
+
+
+def read_run(folder: RunFolder) -> Run:
+    """Read what is known of a run; raises `InputError` if its configuration or its table is damaged."""
+    from res2net.task.base import TASKS
+    from res2net.weights.files import read_metadata
+
+    config, rows = read_config(folder.config), folder.read_metrics()
+    metadata = read_metadata(folder.weights) if folder.weights.is_file() else {}
+    score = metadata.get("score") or TASKS[config.task_name].scoring.monitor
+    scores = {row["epoch"]: row[f"val_{score}"] for row in rows if f"val_{score}" in row}
+    best = max((epoch for epoch, one in scores.items() if one == one), key=scores.__getitem__, default=None)
+    planned = config.optim.epochs
+    state = "stopped" if folder.state.is_file() else "not begun"
+    if folder.is_locked():
+        state = "running"
+    elif rows and (len(rows) >= planned or _is_newer(folder.report, folder.state)):
+        state = "finished"  # the report is written at the end, also where a run ends early
+    return Run(
+        str(folder.path),
+        config.task_name,
+        config.model.model,
+        config.source,
+        len(rows),
+        planned,
+        score,
+        None if best is None else scores[best],
+        None if best is None else int(best),
+        state,
+    )
 
 
 def _is_newer(file: Path, other: Path) -> bool:

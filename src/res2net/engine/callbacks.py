@@ -38,6 +38,7 @@ def save_task(
         "class_names": list(task.class_names),
         "preprocessing": task.preprocessing.to_dict(),
         "metrics": metrics,
+        "score": task.scoring.monitor,
         "precision": config.precision,
         "batch_size": config.data.batch_size,
         "channels_last": config.channels_last,

@@ -109,6 +109,17 @@ def _read_safetensors(path: Path) -> Checkpoint:
     return Checkpoint(_without_prefixes(tensors), {}, path)
 
 
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that `save` wrote, without reading the tensors; raises `InputError` if the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = _json_object((file.metadata() or {}).get(METADATA_KEY, ""))
+    except Exception as error:  # as for the whole file
+        raise _unreadable(path) from error
+    check_metadata(path, metadata)
+    return metadata
+
+
 def _read_torch(path: Path) -> Checkpoint:
     try:
         with TorchFile(path) as file:

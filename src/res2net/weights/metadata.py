@@ -41,6 +41,7 @@ KINDS: dict[str, Any] = {
     "spacing": Sequence[float],
     "window": Sequence[float],
     "metrics": dict[str, Any],
+    "score": str,
     "precision": Literal["fp32", "bf16", "fp16"],
     "decode": Literal["full", "scaled"],
     "channels_last": bool,

@@ -35,6 +35,8 @@ class Detect(ObjectTask):
     Options = DetectOptions
     labels = ("boxes", "labels", "crowd", "area", "difficult")
 
+    scoring = Scoring(_HEADLINES["coco"][0], _HEADLINES["coco"])
+
     options: DetectOptions
 
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, options: Any, facts: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class Keypoints(ObjectTask):
     Options = KeypointsOptions
     labels = ("boxes", "labels", "keypoints", "visibility", "crowd", "area")
     learned = ("boxes", "labels", "keypoints", "visibility")
+    scoring = Scoring("keypoint_AP", ("keypoint_AP", "keypoint_AP50"))
 
     options: KeypointsOptions
 
@@ -74,9 +76,7 @@ class Keypoints(ObjectTask):
 
     def score_in(self, boxes: str, samples: str) -> None:
         """State whose boxes the keypoints are scored in, one of `BOXES`, and what the samples are."""
-        self.scoring = Scoring(
-            "keypoint_AP", ("keypoint_AP", "keypoint_AP50"), note=f"in {boxes} boxes", samples=samples
-        )
+        self.scoring = dataclasses.replace(type(self).scoring, note=f"in {boxes} boxes", samples=samples)
 
     @property
     def _way(self) -> Any:
