@@ -146,7 +146,7 @@ def test_the_pyramid_is_not_changed_by_what_comes_after(name, norm, assert_pyram
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("shortcut", ["conv", "avg_pool"])
-@pytest.mark.parametrize("stem", ["conv7", "deep", "conv3"])
+@pytest.mark.parametrize("stem", ["conv7", "deep", "conv3", "simple"])
 def test_a_resnet_in_any_dimension(dims, stem, shortcut):
     model = build(
         "res2net26_26w_4s",

@@ -118,8 +118,15 @@ def test_empty_and_overlapping_splits_are_refused():
     assert arrange("", "ab", evaluate=True).val.paths == ["a", "b"]
     with pytest.raises(InputError, match="2 images are in both the split train and the split val of data, such as b"):
         arrange("abc", "bcd")
-    same = arrange("ab", "cd", val_split="train")
-    assert (same.train.paths, same.val.paths) == (["a", "b"], ["a", "b"])
+
+
+def test_a_split_that_is_named_for_both_is_divided():
+    splits = {"train": Files(*"abcde"), "val": Files(*"xyz")}
+    choice = choose_splits(splits, DataSettings(val_split="train", val_fraction=0.4), "data")
+    train, val, about = choice.arrange(splits, lambda files: ([0, 2, 4], [1, 3]))
+    assert (train.paths, val.paths) == (["a", "c", "e"], ["b", "d"])
+    assert about == "val: 40% of train by hash"
+    assert choice.names == ("train",), "the validation split is not even read"
 
 
 @pytest.mark.parametrize("layout", ["{split}/{part}", "{part}/{split}"])

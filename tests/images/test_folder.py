@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -10,8 +11,8 @@ from PIL import Image
 from res2net.errors import InputError
 from res2net.images import BadImage, ImageFolder, list_images, read_image
 from res2net.images.decode import image_size
-from res2net.images.folder import stratified_halves
 from res2net.images.sources import DataSettings, read_classes
+from res2net.images.splits import stratified_split
 
 
 def add(folder, *names):
@@ -137,8 +138,9 @@ def test_a_missing_folder_is_told(tmp_path):
         ImageFolder(tmp_path / "none")
 
 
-def stratified_split(images, fraction=0.2, seed=0):
-    return [images.subset(indices) for indices in stratified_halves(images, images.root, fraction, seed)]
+def halves(images, fraction=0.2, seed=0):
+    keys = [Path(path).relative_to(images.root).as_posix() for path in images.paths]
+    return [images.subset(indices) for indices in stratified_split(images, keys, fraction, seed)]
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ def uneven(tmp_path):
 
 def test_a_split_takes_the_same_share_of_each_class(uneven):
     images = ImageFolder(uneven)
-    train, val = stratified_split(images, 0.25)
+    train, val = halves(images, 0.25)
     assert [train.targets.count(label) for label in (0, 1)] == [1, 15]
     assert [val.targets.count(label) for label in (0, 1)] == [1, 5]
     assert sorted(train.paths + val.paths) == images.paths
@@ -158,7 +160,7 @@ def test_a_split_takes_the_same_share_of_each_class(uneven):
 
 def test_a_split_depends_on_the_seed_and_not_on_the_place(uneven, tmp_path_factory):
     def chosen(root, seed):
-        return [path.removeprefix(str(root)) for path in stratified_split(ImageFolder(root), seed=seed)[1].paths]
+        return [path.removeprefix(str(root)) for path in halves(ImageFolder(root), seed=seed)[1].paths]
 
     moved = tmp_path_factory.mktemp("moved") / "set"
     first = chosen(uneven, 0)
@@ -168,26 +170,26 @@ def test_a_split_depends_on_the_seed_and_not_on_the_place(uneven, tmp_path_facto
 
 
 def test_a_split_is_the_same_in_every_version(uneven):
-    _, val = stratified_split(ImageFolder(uneven), 0.1, seed=3)
+    _, val = halves(ImageFolder(uneven), 0.1, seed=3)
     assert [path.removeprefix(str(uneven)) for path in val.paths] == ["/few/1.png", "/many/14.png", "/many/2.png"]
 
 
 @pytest.mark.parametrize("fraction", [0.99, 0.001])
 def test_both_halves_have_every_class(uneven, fraction):
-    for half in stratified_split(ImageFolder(uneven), fraction):
+    for half in halves(ImageFolder(uneven), fraction):
         assert set(half.targets) == {0, 1}
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.5, 20, float("nan")])
 def test_a_share_out_of_range_is_told(uneven, fraction):
     with pytest.raises(InputError, match=r"validation fraction .* is out of range: give a number between 0 and 1"):
-        stratified_split(ImageFolder(uneven), fraction)
+        halves(ImageFolder(uneven), fraction)
 
 
 def test_a_class_of_one_image_cannot_be_split(tmp_path):
     add(tmp_path, "cat/1.png", "dog/1.png", "dog/2.png")
     with pytest.raises(InputError, match="class 'cat' has one image only, and a split needs two"):
-        stratified_split(ImageFolder(tmp_path))
+        halves(ImageFolder(tmp_path))
 
 
 def test_a_image_to_predict_is_listed_as_itself(tmp_path):

@@ -15,11 +15,12 @@ from res2net.nn.stem import STEM_STRIDES, Shortcut
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("stem", STEM_STRIDES)
 def test_a_stem_has_the_stride_that_it_declares(stem, dims):
+    stride, pooled_stride = STEM_STRIDES[stem]
     layers, pool = stem_layers(stem, 5, 8, dims=dims)
     size = (33, 18, 21)[:dims]
     x = layers(torch.randn(2, 5, *size))
-    assert x.shape == (2, 8, *(-(-side // -(-STEM_STRIDES[stem] // 2)) for side in size))
-    assert pool(x).shape == (2, 8, *(-(-side // STEM_STRIDES[stem]) for side in size))
+    assert x.shape == (2, 8, *(-(-side // stride) for side in size))
+    assert pool(x).shape == (2, 8, *(-(-side // pooled_stride) for side in size))
 
 
 def test_the_deep_stem_is_the_published_one():

@@ -40,7 +40,7 @@ class ResNet(Backbone):
             dilated network has the features of the strided one at the positions that strides would keep.
         multi_grid: factors of the dilation of each block of the last stage, such as (1, 2, 4) (Chen et al., 2017), also
             as text, "1,2,4".
-        stem: "conv7", "deep" (v1b / d) or "conv3" (small images).
+        stem: "conv7", "deep" (v1b / d), "conv3" (small images) or "simple" (a 3x3 convolution at stride 2).
         stem_channels: number of channels of the stem.
         stem_ceil_mode: whether the pooling of the stem keeps an incomplete last window, as in DSS and PoolNet; maps are
             then one position larger than `ceil(size / stride)` for most sizes.
@@ -128,6 +128,7 @@ class ResNet(Backbone):
             pool_counts_padding=connections.pool_counts_padding,
             stride_in_1x1=connections.stride_in_1x1,
         )
+        stem_stride, pooled_stride = STEM_STRIDES[stem]
         first_block = partial(block, mode="stage", pass_through=connections.stage_pass_through)
         layer_modules, levels = residual_stages(
             first_block,
@@ -136,7 +137,7 @@ class ResNet(Backbone):
             layers,
             channels,
             stem_channels,
-            stem_stride=STEM_STRIDES[stem],
+            stem_stride=pooled_stride,
             output_stride=output_stride,
             dilate_first=dilate_first,
             multi_grid=factors(multi_grid),
@@ -150,7 +151,7 @@ class ResNet(Backbone):
             self.add_module(f"layer{index}", layer)
         stem_parts = ("conv1", "bn1", "act1") if order == "conv-norm-act" else ("conv1", "act1", "bn1")
         others = ((f"layer{index}",) for index in range(2, len(layers) + 1))
-        levels = [Stage(stem_channels, -(-STEM_STRIDES[stem] // 2)), *levels]
+        levels = [Stage(stem_channels, stem_stride), *levels]
         parts = numbered((stem_parts, ("maxpool", "layer1"), *others))
         self.finish(levels, parts, zero_init_last=zero_init_last)
 
@@ -240,6 +241,7 @@ LAYERS_200_VD = (3, 12, 48, 3)  # as in PaddleClas; the ResNet-200 of He et al. 
 V1D = {"stem": "deep", "shortcut": "avg_pool"}
 RES2 = {"base_width": 26, "scale": 4}
 TINY = {"layers": (2, 2, 2), "channels": (16, 32, 64), "stem_channels": 16}
+SMALL = {"layers": (2, 2, 2), "channels": (24, 48, 96), "stem": "simple", "stem_channels": 24}
 # Johnson et al., ECCV 2016: full resolution, two reductions, and all other blocks at stride 4; InstanceNorm (Ulyanov et
 # al., 2016), which sees one image alone. Residual branches do not start at zero, as in those networks.
 GENERATOR = {"stem": "conv3", "norm": "instance", "zero_init_last": False}
@@ -288,6 +290,13 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
     "20 layers, a quarter of the channels: for quick trials on small images; the two cost the same within 2 %": {
         "resnet20_tiny": TINY,
         "res2net20_26w_4s_tiny": {**TINY, **RES2},
+    },
+    "20 layers with strides 2, 4 and 8, for comparisons on small images; all five cost the same within 3 %": {
+        "resnet20_small": SMALL,
+        "resnext20_8x14d_small": {**SMALL, "cardinality": 8, "base_width": 14},
+        "res2net20_48w_2s_small": {**SMALL, "base_width": 48, "scale": 2},
+        "res2net20_26w_4s_small": {**SMALL, **RES2},
+        "res2net20_14w_8s_small": {**SMALL, "base_width": 14, "scale": 8},
     },
     "20 layers in three dimensions, for quick trials on small volumes; with a U-Net's decoder, which has the same "
     "blocks, the plain one costs 5 % more": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def _train(config: TrainConfig[Any], resume: RunFolder | None, note: str, *, acc
     best = shlex.quote(str(trained.folder.weights))
     task = "" if config.task_name == "classify" else f"{config.task_name} "
     # Without it, data that the training divided are evaluated as a whole, with what was trained on.
-    part = " --split val" if trained.source.val_about.startswith("val: ") else ""
+    part = " --split val" if re.fullmatch("val: [0-9]+% by hash", trained.source.val_about) else ""
     console.out(
         f"Report: {trained.folder.report}\nNext:\n"
         f"  res2net eval {task}{shlex.quote(config.source)} --weights {best}{part}\n"

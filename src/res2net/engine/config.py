@@ -66,11 +66,12 @@ class DataConfig:
     """Side of the square that the network sees, or height and width for tasks with random crops, pixels; by default
     what suits the task, the weights or the data."""
     val_fraction: float = 0.2
-    """Share kept for validation of data that have no split."""
+    """Share kept for validation of data that have no split, or with one split named to train and validate on."""
     train_split: str | None = None
     """Name of the split to train on; by default the one whose name says so."""
     val_split: str | None = None
-    """Name of the split to validate on; by default the one whose name says so, else the test split."""
+    """Name of the split to validate on; by default the one whose name says so, else the test split. If it is the
+    split to train on, `val_fraction` of that is held out."""
     bad_images: BadImages = "stop"
     """At an image that cannot be read, stop, or skip and count it."""
     decode: Decode = "full"

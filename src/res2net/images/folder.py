@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import statistics
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from res2net.errors import InputError, listed
 from res2net.files import subfolders, walk
 from res2net.images.decode import EXTENSIONS, BadImage, image_size, open_image, read_image
 from res2net.images.samples import Origin, Sample
-from res2net.images.splits import hashed_split
 
 LOOKED_AT = 25
 """Images of a data set whose sizes are looked at."""
@@ -152,26 +150,6 @@ def class_folders(root: Path) -> list[Path]:
 def natural_key(name: str) -> list[tuple[int, str]]:
     """A key that sorts names by the numbers in them, such as 2 before 10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def stratified_halves(images: ImageFiles, root: Path, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of images to train on and to validate on: the same share of each class, at least one image.
-
-    They depend on the seed and on the path of each image relative to `root`, so they are the same on every machine.
-    """
-    by_class: dict[int, list[int]] = defaultdict(list)
-    for index, label in enumerate(images.targets):
-        by_class[label].append(index)
-    val: set[int] = set()
-    for label, indices in by_class.items():
-        if len(indices) < 2:
-            raise InputError(
-                f"The class {images.class_names[label]!r} has one image only, and a split needs two: "
-                "add images, or make folders train and val."
-            )
-        names = [Path(images.paths[index]).relative_to(root).as_posix() for index in indices]
-        val.update(indices[position] for position in hashed_split(names, val_fraction, seed)[1])
-    return [index for index in range(len(images)) if index not in val], sorted(val)
 
 
 def list_images(path: str | Path) -> list[Path]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from res2net.errors import InputError, listed
 from res2net.files import readable_name, subfolders
-from res2net.images.folder import ImageFiles, ImageFolder, class_folders, list_images, natural_key, stratified_halves
-from res2net.images.splits import WHOLE, Arranged, DataSettings, choose_splits, role_of
+from res2net.images.folder import ImageFiles, ImageFolder, class_folders, list_images, natural_key
+from res2net.images.splits import WHOLE, Arranged, DataSettings, choose_splits, role_of, stratified_split
 from res2net.images.text import read_lines
 
 _KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
@@ -28,7 +27,7 @@ def open_folder(root: str | Path, settings: DataSettings | None = None) -> Arran
 
     - A folder for each split, such as `train`, `val` and `test`, with the same class folders. Splits other than the
       training may lack some of the classes.
-    - Class folders only, or those of a single split: divided by `stratified_halves` for a training.
+    - Class folders only, or those of a single split: divided by `stratified_split` for a training.
     - ImageNet as downloaded: `ILSVRC/Data/CLS-LOC/{train,val}`, or any `train` with class folders and `val` without,
       where `LOC_val_solution.csv` (ImageNet) or `val_annotations.txt` (Tiny ImageNet) names the classes of `val`.
 
@@ -63,7 +62,11 @@ def open_folder(root: str | Path, settings: DataSettings | None = None) -> Arran
         else:
             splits[name] = _open_val(folder, names, (root, base, folder))
     readable = _readable_names(names, (root, base, root.parent))
-    halve = partial(stratified_halves, root=folders[choice.val], val_fraction=settings.val_fraction, seed=settings.seed)
+
+    def halve(images: ImageFiles) -> tuple[list[int], list[int]]:
+        keys = [Path(path).relative_to(folders[choice.val]).as_posix() for path in images.paths]
+        return stratified_split(images, keys, settings.val_fraction, settings.seed)
+
     return choice.arrange({name: images.renamed(readable) for name, images in splits.items()}, halve)
 
 

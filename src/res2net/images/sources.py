@@ -16,7 +16,7 @@ from res2net.images.cifar import Cifar, cifar_preprocessing, find_cifar
 from res2net.images.keypoints import Keypoints
 from res2net.images.layouts import data_folder, open_folder, split_folders
 from res2net.images.samples import Samples, Transformed
-from res2net.images.splits import DataSettings, choose_splits, subset_of
+from res2net.images.splits import DataSettings, choose_splits, stratified_split, subset_of
 from res2net.images.transforms import TrainAugment, Transform
 from res2net.registry import Registry, task_modules
 from res2net.weights.records import Preprocessing
@@ -165,7 +165,12 @@ def read_classes(path: Path, labels: tuple[str, ...], settings: DataSettings) ->
         root, classes = cifar
         choice = choose_splits(("train", "test"), settings, path)
         splits = {name: Cifar(root, classes=classes, train=name == "train") for name in choice.names}
-        train, val, about = choice.arrange(splits, lambda _: ([], []))
+        train, val, about = choice.arrange(
+            splits,
+            lambda images: stratified_split(
+                images, [str(index) for index in range(len(images))], settings.val_fraction, settings.seed
+            ),
+        )
         names, augment = splits[choice.val].class_names, TrainAugment(pad=4)
         return DataSource(f"cifar{classes}", train, val, names, cifar_preprocessing(classes), augment, val_about=about)
     if path.is_file():

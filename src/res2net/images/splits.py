@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class DataSettings:
     """
 
     val_fraction: float = 0.2
-    """Share of the samples kept for validation if the data have no split."""
+    """Share of the samples kept for validation if the data have no split, or one is named for both."""
     seed: int = 0
     """Seed of that split."""
     bad_images: str = "stop"
@@ -57,7 +58,8 @@ class DataSettings:
     train_split: str | None = None
     """Name of the split to train on; by default the one whose name says so."""
     val_split: str | None = None
-    """Name of the split to validate on; by default the one whose name says so, else the test split."""
+    """Name of the split to validate on; by default the one whose name says so, else the test split. If it is the
+    split to train on, `val_fraction` of that is held out."""
     evaluate: bool = False
     """Open the data to evaluate on: then `DataSource.val` has all samples of data without a split, and
     `DataSource.train` none."""
@@ -179,7 +181,7 @@ def choose_splits(names: Iterable[str], settings: DataSettings, where: str | Pat
         _find(known, settings.val_split, (), "--val-split", where)
     train = _find(known, settings.train_split, ("train",), "--train-split", where)
     val = _find(known, settings.val_split, ("val", "test"), "--val-split", where)
-    return Choice(train, val, "", settings, where)
+    return Choice(train, val, "val" if train == val else "", settings, where)
 
 
 def used_splits(names: Sequence[str], where: str | Path) -> str:
@@ -302,6 +304,27 @@ def hashed_split(keys: Sequence[str], val_fraction: float, seed: int) -> tuple[l
     hashes = [hashlib.sha256(f"{seed} {key}".encode(errors="surrogateescape")).digest() for key in keys]
     count = min(max(round(val_fraction * len(keys)), 1), len(keys) - 1)
     val = set(sorted(range(len(keys)), key=hashes.__getitem__)[:count])
+    return [index for index in range(len(keys)) if index not in val], sorted(val)
+
+
+def stratified_split(images: Any, keys: Sequence[str], val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Split classified images as `hashed_split` by their keys, the same share of each class, at least one image.
+
+    Raises:
+        InputError: a class has one image only.
+    """
+    by_class: dict[int, list[int]] = defaultdict(list)
+    for index, label in enumerate(images.targets):
+        by_class[label].append(index)
+    val: set[int] = set()
+    for label, indices in by_class.items():
+        if len(indices) < 2:
+            raise InputError(
+                f"The class {images.class_names[label]!r} has one image only, and a split needs two: "
+                "add images, or make folders train and val."
+            )
+        _, chosen = hashed_split([keys[index] for index in indices], val_fraction, seed)
+        val.update(indices[position] for position in chosen)
     return [index for index in range(len(keys)) if index not in val], sorted(val)
 
 

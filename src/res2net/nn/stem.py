@@ -11,10 +11,11 @@ from res2net.errors import InputError, check_choice
 from res2net.nn.bottleneck import BlockOrder
 from res2net.nn.layers import Activation, Norm, activation, conv, layer_class, norm_layer
 
-Stem: TypeAlias = Literal["conv7", "deep", "conv3"]
-"""The stem of ResNet, that of v1b / d (three 3x3 convolutions), or that for small images (one)."""
-STEM_STRIDES: dict[Stem, int] = {"conv7": 4, "deep": 4, "conv3": 1}
-"""Stride of each stem, its pooling included."""
+Stem: TypeAlias = Literal["conv7", "deep", "conv3", "simple"]
+"""The stem of ResNet, that of v1b / d (three 3x3 convolutions), that for small images (one), or that of RegNet (one at
+stride 2; Radosavovic et al., CVPR 2020)."""
+STEM_STRIDES: dict[Stem, tuple[int, int]] = {"conv7": (2, 4), "deep": (2, 4), "conv3": (1, 1), "simple": (2, 2)}
+"""Stride of each stem, before and after its pooling."""
 Shortcut: TypeAlias = Literal["conv", "avg_pool"]
 
 
@@ -37,13 +38,14 @@ def stem_layers(
     side is even.
 
     Shape: the convolution maps `(N, in_channels, *size)` to `(N, channels, ...)` at stride 2 (`conv3`: 1), the
-    pooling halves the size (`conv3`: keeps it).
+    pooling halves the size (`conv3` and `simple`: keeps it).
     """
     check_choice("Stem", stem, Stem)
-    if stem == "conv3":
+    stride, pooled_stride = STEM_STRIDES[stem]
+    if stride == pooled_stride:
         if ceil_mode:
-            raise InputError("A stem 'conv3' has no pooling, which ceil_mode would change: leave it out.")
-        return conv(dims, in_channels, channels, 3), nn.Identity()
+            raise InputError(f"A stem {stem!r} has no pooling, which ceil_mode would change: leave it out.")
+        return conv(dims, in_channels, channels, 3, stride=stride), nn.Identity()
     pool = layer_class("MaxPool", dims)(3, stride=2, padding=1, ceil_mode=ceil_mode)
     if stem == "conv7":
         return conv(dims, in_channels, channels, 7, stride=2), pool
