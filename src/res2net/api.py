@@ -15,6 +15,7 @@ from res2net.engine.inputs import list_inputs
 from res2net.engine.options import ClassOrder, EvalOptions, PredictOptions, eval_options_type, predict_options_type
 from res2net.engine.restore import adjust, restore_task, training_overlap, with_classes_of
 from res2net.errors import InputError, check_options, check_range
+from res2net.explain.options import Method, View
 from res2net.options import from_dict
 from res2net.task.base import Task, backbone_of
 from res2net.task.result import Prediction, Result
@@ -22,6 +23,7 @@ from res2net.task.result import Prediction, Result
 if TYPE_CHECKING:
     from res2net.console import Console
     from res2net.engine.train import Trained
+    from res2net.explain import ActivationMap
     from res2net.export.make import Exported
     from res2net.export.settings import Format
     from res2net.images.sources import DataSource
@@ -107,6 +109,38 @@ class Model:
             accelerator=self.accelerator,
             precision=self.precision,
         )
+
+    def explain(
+        self,
+        what: Any,
+        *,
+        method: Method = "gradcam",
+        layer: str | None = None,
+        target: str | int = "predicted",
+        view: View = "crop",
+        bad_images: str = "stop",
+    ) -> list[ActivationMap]:
+        """Compute where a classifier sees a class in images, as `res2net cam` draws it.
+
+        Args:
+            what: images, as for `predict`.
+            method: "gradcam", "gradcam++" or "eigen"; this and the other arguments are explained in
+                `res2net.explain.activation_maps`.
+            layer: name of a layer of the network; by default its last stage.
+            target: the class: "predicted", or its name or index.
+            view: "crop" shows the network what `predict` does, "whole" the whole image at the same scale.
+            bad_images: "stop" raises `BadImage` for a file that cannot be read; "skip" leaves it out.
+
+        Returns:
+            One map for each input: `result.heat` `(H, W)` from 0 to 1, `result.draw()`, `result.save(stem)`.
+
+        Raises:
+            InputError: the network is no classifier, or there is no such class, layer or input.
+        """
+        from res2net.explain.explained import explain_inputs
+
+        options: dict[str, Any] = {"method": method, "layer": layer, "target": target, "view": view}
+        return explain_inputs(self, what, self.accelerator, bad_images=bad_images, **options)
 
     def open(
         self,

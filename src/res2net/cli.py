@@ -37,6 +37,7 @@ COMMANDS = {
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),
     "predict": Command("res2net.commands.predict:run", "predict images or folders of images"),
     "compare": Command("res2net.commands.compare:run", "draw the results of several models side by side"),
+    "cam": Command("res2net.commands.cam:run", "draw and score what classifiers look at, side by side"),
     "recipes": Command("res2net.commands.recipes:run", "list runs that are described completely, or write one as YAML"),
     "reproduce": Command("res2net.commands.recipes:reproduce", "repeat a recipe, beside baselines and goals"),
     "export": Command("res2net.commands.export:run", "export a network to ONNX Runtime, OpenVINO or torch"),

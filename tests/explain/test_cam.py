@@ -1,14 +1,17 @@
-"""Class activation maps against the formula of the paper and against captum itself."""
+"""Class activation maps against the formulas of the papers and against captum itself."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import nn
 
+import res2net
 from res2net import create_model
 from res2net.errors import InputError
 from res2net.explain import class_activation_maps
@@ -87,16 +90,73 @@ def test_the_predicted_classes_are_the_default(network, images):
     assert torch.equal(class_activation_maps(network, images), class_activation_maps(network, images, predicted))
 
 
-def test_work_in_place_changes_no_map(network, images):
+def derivatives(head, activations, index, order):
+    """The derivatives of a function of activations by the one at an index, up to an order, by automatic ones."""
+    moved = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    unit = torch.zeros_like(activations)
+    unit[index] = 1
+    value, found = head(activations + moved * unit), []
+    for _ in range(order):
+        (value,) = torch.autograd.grad(value, moved, create_graph=True)
+        found.append(value.detach())
+    return found
+
+
+def grad_cam_plus_plus(head, activations):
+    """Chattopadhay et al., WACV 2018, for activations `(K, h, w)`: Eq. 19, alpha; Eq. 5, weights; then the sum."""
+    weights = torch.zeros(len(activations), dtype=torch.float64)
+    for channel, values in enumerate(activations):
+        for row, column in itertools.product(*map(range, values.shape)):
+            first, second, third = derivatives(head, activations, (channel, row, column), 3)
+            divisor = 2 * second + values.sum() * third
+            alpha = second / divisor if divisor != 0 else 0
+            weights[channel] += alpha * first.relu()
+    return (weights[:, None, None] * activations).sum(0).relu()
+
+
+def test_grad_cam_plus_plus_is_that_of_the_formula():
+    torch.manual_seed(3)
+    body = nn.Sequential(nn.Conv2d(1, 3, 3, stride=2), nn.ReLU()).double()
+    top = nn.Sequential(nn.Conv2d(3, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)).double()
+    images = torch.randn(2, 1, 7, 7, dtype=torch.float64)
+    maps = class_activation_maps(nn.Sequential(body, top), images, [1, 0], layer="0", method="gradcam++")
+    for image, found, index in zip(images, maps, [1, 0], strict=True):
+
+        def score(activations, index=index):
+            return top(activations[None])[0, index].exp()
+
+        expected = grad_cam_plus_plus(score, body(image[None])[0].detach())
+        enlarged = F.interpolate(expected[None, None], (7, 7), mode="bilinear")[0, 0]
+        assert enlarged.max() > 0
+        torch.testing.assert_close(found, enlarged / enlarged.max())
+
+
+def test_eigen_cam_projects_on_the_first_component(network, images):
+    """With the largest eigenvector of the channels' second moments, in place of a singular value decomposition."""
+    maps = class_activation_maps(network, images, method="eigen")
+    assert torch.equal(maps, class_activation_maps(network, images, 5, method="eigen"))
+    for image, found in zip(images, maps, strict=True):
+        activations = network.features(image[None])[-1][0].detach().double()
+        channels = activations.flatten(1)
+        vector = torch.linalg.eigh(channels @ channels.T).eigenvectors[:, -1]
+        projected = torch.einsum("k,khw->hw", vector, activations)
+        projected = (projected * projected.sum().sign()).relu()
+        enlarged = F.interpolate(projected[None, None], image.shape[1:], mode="bilinear")[0, 0]
+        torch.testing.assert_close(found.double(), enlarged / enlarged.max(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "eigen"])
+def test_work_in_place_changes_no_map(network, images, method):
     outside = copy.deepcopy(network)
     for module in outside.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
     unused = {"layer1.0.convs", "layer1.0.bns", "layer1.0.acts"}
     layers = [name for name, _ in network.named_modules() if name.startswith(("layer1", "act1", "bn1", "maxpool"))]
-    for name in sorted(set(layers) - unused):
-        maps = class_activation_maps(network, images[:1], 2, layer=name)
-        torch.testing.assert_close(maps, class_activation_maps(outside, images[:1], 2, layer=name))
+    names = sorted(set(layers) - unused)
+    for name in names if method == "gradcam" else [names[0], "layer1.0", "bn1"]:
+        maps = class_activation_maps(network, images[:1], 2, layer=name, method=method)
+        torch.testing.assert_close(maps, class_activation_maps(outside, images[:1], 2, layer=name, method=method))
 
 
 def test_the_network_stays_as_it_is(network, images):
@@ -151,11 +211,22 @@ def test_no_images_and_blank_maps(network):
     assert (class_activation_maps(blank, torch.randn(1, 3, 32, 32)) == 0).all()
 
 
-def test_networks_of_others_name_their_layer(images):
+def test_networks_of_others_use_the_last_layer_with_a_map(images):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-    assert class_activation_maps(model, images, layer="1").shape == (3, 64, 48)
-    with pytest.raises(InputError, match="A Sequential has no known last stage: give the name of a layer"):
-        class_activation_maps(model, images)
+    assert torch.equal(class_activation_maps(model, images), class_activation_maps(model, images, layer="1"))
+    assert not any(module._forward_hooks for module in model.modules())
+    with pytest.raises(InputError, match="No layer of a Sequential has an output with spatial axes: give the name"):
+        class_activation_maps(nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), images)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer4"), ("densenet121", "features")])
+def test_networks_of_torchvision_and_converted_ones(name, layer):
+    network = getattr(torchvision.models, name)()
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(class_activation_maps(network, x, 3), class_activation_maps(network, x, 3, layer=layer))
+    if name == "resnet18":
+        converted, _ = res2net.convert(network, example_input=x[:1])
+        assert class_activation_maps(converted, x, 3, method="gradcam++").shape == (2, 64, 64)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +240,15 @@ def test_networks_of_others_name_their_layer(images):
         ([1, 2], None, r"Classes \[1, 2\] do not fit"),
     ],
 )
-def test_mistakes_are_told(network, images, classes, layer, message):
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++"])
+def test_mistakes_are_told(network, images, classes, layer, message, method):
     with pytest.raises(InputError, match=message):
-        class_activation_maps(network, images, classes, layer)
+        class_activation_maps(network, images, classes, layer, method)
+
+
+def test_an_unknown_method_is_told(network, images):
+    with pytest.raises(InputError, match=r"Unknown method 'gradcam\+': did you mean 'gradcam\+?\+?'"):
+        class_activation_maps(network, images, method="gradcam+")
 
 
 def test_a_classifier_is_needed(images):

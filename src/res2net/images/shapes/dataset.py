@@ -192,7 +192,8 @@ def shapes_source(labels: tuple[str, ...] = ("label",), counts: Counts | None = 
     usual, size = (LENGTHS, 64) if whole else (SCENES, 128)
     things, sizes = ((1, 1), (SMALLEST, LARGEST)) if whole else ((2, 4), SCENE_SIZES)
     # No thing is a crowd or difficult, and areas are those of the masks.
-    wanted = ["label", "size"] if whole else [name for name in labels if name not in ("crowd", "area", "difficult")]
+    wanted = [name for name in labels if name not in ("crowd", "area", "difficult")]
+    wanted += ["size"] if whole and "size" not in wanted else []
     panoptic = "semantic" in wanted and "boxes" in wanted
     if panoptic:
         wanted[wanted.index("semantic")] = "stuff"

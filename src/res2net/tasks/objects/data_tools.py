@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
+from res2net.explain.masked import MASK_FORMATS, MaskFormat
 from res2net.files import files_in, subfolders
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import evenly_spaced
+from res2net.images.sources import open_source
 from res2net.images.splits import role_of
 from res2net.report import Column, Table
 from res2net.task.result import Result
 from res2net.tasks.objects.formats import OBJECT_FORMATS, Annotations, ObjectImages, find_formats
 from res2net.tasks.objects.formats.masks import MaskFiles
+from res2net.tasks.objects.formats.open import read_objects
 from res2net.tasks.objects.result import Objects
 from res2net.tasks.objects.segments import PanopticSegments
 
@@ -176,6 +180,13 @@ def _check_segments(annotations: Annotations, report: AnnotationReport) -> None:
             report.add("bad mask", things.paths[index], f"{share}, as smoothed edges make them")
 
 
+MASK_FORMATS.add(
+    "objects",
+    MaskFormat(
+        lambda path: [name for name in find_formats(path) if "masks" in OBJECT_FORMATS[name].labels],
+        partial(open_source, labels=("boxes", "labels", "masks"), reader=read_objects),
+    ),
+)
 CHECKS.add(
     "objects",
     DataCheck(

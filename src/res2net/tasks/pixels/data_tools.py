@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -29,9 +30,11 @@ from res2net.engine.data_tools import (
 )
 from res2net.engine.options import BadAnnotations
 from res2net.errors import InputError, check_choice, check_range
+from res2net.explain.masked import MASK_FORMATS, MaskFormat
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
 from res2net.images.faults import AnnotationReport
 from res2net.images.samples import UNLABELLED
+from res2net.images.sources import open_source
 from res2net.images.splits import DataSettings, choose_splits
 from res2net.report import Column, Table
 from res2net.report.images import image_table
@@ -39,7 +42,14 @@ from res2net.report.objects import draw_segments
 from res2net.tasks.objects.formats import ObjectImages, open_objects
 from res2net.tasks.pixels.formats.classes import numbered
 from res2net.tasks.pixels.formats.images import PixelImages, PixelSurvey, good_images
-from res2net.tasks.pixels.formats.open import PIXEL_FORMATS, likely_pixel_formats, remark_on, without_common
+from res2net.tasks.pixels.formats.open import (
+    PIXEL_FORMATS,
+    find_pixel_formats,
+    likely_pixel_formats,
+    read_pixels,
+    remark_on,
+    without_common,
+)
 
 
 class PixelsPart(Part):
@@ -227,6 +237,13 @@ class _Maker:
         return made
 
 
+MASK_FORMATS.add(
+    "pixels",
+    MaskFormat(
+        lambda path: [name for name in find_pixel_formats(path) if PIXEL_FORMATS[name].label == "semantic"],
+        partial(open_source, labels=("semantic",), reader=read_pixels),
+    ),
+)
 CHECKS.add(
     "pixels",
     DataCheck(
