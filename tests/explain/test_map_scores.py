@@ -250,7 +250,9 @@ def test_real_photographs_with_masks(real_data, name, classes, count):
 @pytest.mark.parametrize("source", ["nowhere", "volumes:2,2", "."])
 def test_what_has_no_masks_is_told(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"There is no file or folder|has no classes with masks|has no masks|labels of voxels alone"):
+    with pytest.raises(
+        InputError, match=r"There is no file or folder|has no classes with masks|has no masks|labels of voxels alone"
+    ):
         open_masked(source)
 
 
