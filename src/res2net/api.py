@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from res2net.engine.inputs import list_inputs
 from res2net.engine.options import ClassOrder, EvalOptions, PredictOptions, eval_options_type, predict_options_type
-from res2net.engine.restore import adjust, restore_task, training_overlap, with_classes_of
+from res2net.engine.restore import adjust, read_alpha, restore_task, training_overlap, with_classes_of
 from res2net.errors import InputError, check_options, check_range
 from res2net.explain.options import Method, View
 from res2net.options import from_dict
@@ -184,6 +184,7 @@ class Model:
             class_order=class_order,
         )
         opened = self.task.open(source, settings, self.task.options)
+        read_alpha(self.task, opened)
         warning = training_overlap(self.path, metadata, opened.val)
         return with_classes_of(self.task, replace(opened, notes=[*opened.notes, *warning]))
 

@@ -23,6 +23,7 @@ import pytest
         ({"bad_images": "sikp"}, "Unknown --bad-images 'sikp': did you mean 'skip'?"),
         ({"accelerator": "gpuu"}, "Unknown --accelerator 'gpuu': did you mean 'gpu'?"),
         ({"precision": "fp16"}, "Precision fp16 needs a GPU: choose --precision bf16 or fp32 on a CPU."),
+        ({"in_channels": 2}, "Unknown --in-channels '2': choose one (allowed: 1, 3, 4)."),
         ({"modle": "x"}, "`res2net train` has no option '--modle': did you mean '--model'?"),
         (
             {"label_smooting": "x"},
@@ -124,3 +125,10 @@ def test_a_file_of_options_that_cannot_be_read(refused, images, tmp_path):
 @pytest.mark.parametrize("verb", ["train", "eval", "predict"])
 def test_a_misspelt_task_names_the_nearest(refused, verb):
     assert refused(verb, "detekt", "shapes").startswith("There is no task 'detekt': did you mean 'detect'? (tasks: ")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_numbers_that_are_choices_are_taken(refused, tmp_path, channels):
+    """What is refused is the folder alone."""
+    sentence = refused("train", tmp_path / "none", "--in-channels", channels, "--model", "res2net20_26w_4s_tiny")
+    assert sentence.startswith("There is no file or folder")

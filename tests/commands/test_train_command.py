@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from conftest import interrupt_at_step
 
@@ -26,6 +27,22 @@ def test_what_it_says(trained, images):
     assert f"res2net eval {images} --weights {trained.best}" in out
     assert f"--weights {trained.best}" in out.split("res2net predict")[1]
     assert trained.answer.err == ""
+
+
+@pytest.mark.slow  # the parts are in test_classify_controls.py
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_numbers_of_channels(run, tiny, make_images, tmp_path, channels):
+    folder = make_images()
+    for path in folder.rglob("*.png"):
+        with Image.open(path) as image:
+            image.putalpha(99)
+            image.save(path)
+    answer = run("train", folder, *tiny(in_channels=channels), "--out", tmp_path / "run")
+    assert answer.status == 0, answer.err
+    assert config_of(tmp_path / "run")["data"]["in_channels"] == channels
+    for words in (["eval", folder], ["predict", folder, "--draw", tmp_path / "drawn"]):
+        answer = run(*words, "--weights", tmp_path / "run", "--accelerator", "cpu")
+        assert answer.status == 0, answer.err
 
 
 def test_what_it_leaves(trained):

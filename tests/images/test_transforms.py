@@ -120,8 +120,8 @@ def test_grey_and_colour_become_each_other():
 
 
 def test_other_channels_than_the_network_sees_are_told():
-    with pytest.raises(InputError, match="image has 3 channels and the network sees 4"):
-        eval_transform(Preprocessing(16, mean=(0.5,) * 4, std=(0.5,) * 4))(photo(40, 30))
+    with pytest.raises(InputError, match="image has 3 channels and the network sees 5"):
+        eval_transform(Preprocessing(16, mean=(0.5,) * 5, std=(0.5,) * 5))(photo(40, 30))
 
 
 def test_labels_pass_and_boxes_masks_and_key_points_are_cropped_alike():

@@ -139,7 +139,8 @@ def _members(hint: Any) -> tuple[Any, ...]:
 def _check_choices(words: Sequence[str], options: dict[str, _Option]) -> None:
     """Raise `InputError` where an option with a fixed set of choices has another value."""
     for option, (hint, _) in options.items():
-        choices = [one for member in _members(hint) if typing.get_origin(member) is Literal for one in member.__args__]
+        members = [member for member in _members(hint) if typing.get_origin(member) is Literal]
+        choices = [str(one) for member in members for one in member.__args__]
         for value in _values_of(option, words) if choices else ():
             if value != "None" and not value.startswith("--"):
                 check_choice(option, value, choices)

@@ -83,8 +83,9 @@ class DataConfig:
     """At annotations that cannot be right, stop and count them, or skip them."""
     overfit: int = 0
     """Train and validate on the first N images, to check that the network can learn; 0 is off."""
-    in_channels: Literal[1, 3] | None = None
-    """Channels that the network sees: 1 makes images grey, 3 is colour; by default as the weights or the data."""
+    in_channels: Literal[1, 3, 4] | None = None
+    """Channels that the network sees: 1 makes images grey, 3 is colour, 4 adds transparency where the task knows it; by
+    default as the weights or the data."""
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,7 @@ def _standard_input(task: Task) -> list[Any]:
     """An image in the standard input, or the lines of a list."""
     data = sys.stdin.buffer.read()
     try:
-        return [task.inputs.from_memory(decode_image(data, "the standard input"))]
+        return [task.inputs.from_memory(decode_image(data, "the standard input", alpha=task.inputs.alpha))]
     except BadImage:
         if not data.strip() or b"\0" in data:
             raise

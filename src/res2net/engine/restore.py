@@ -73,6 +73,13 @@ def adjust(task: Task, changes: Mapping[str, Any]) -> None:
     task.options = from_dict(type(task.options), values, "What is chosen by --task-options")
 
 
+def read_alpha(task: Task, source: DataSource) -> None:
+    """Let a source read images with their transparency where the network sees it as a fourth channel."""
+    for samples in (source.train, source.val) if task.inputs.alpha else ():
+        if hasattr(samples, "alpha"):
+            samples.alpha = True
+
+
 def training_overlap(path: Path, metadata: Mapping[str, Any], samples: Samples) -> list[str]:
     """Warn, in at most one sentence, if samples to evaluate on were trained on.
 

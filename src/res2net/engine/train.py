@@ -24,7 +24,7 @@ from res2net.engine.health import FiniteWatch, end_notes, one_sentence, start_no
 from res2net.engine.loggers import make_logger
 from res2net.engine.module import TaskModule, describe_skipped
 from res2net.engine.progress import RunProgress
-from res2net.engine.restore import restore_task
+from res2net.engine.restore import read_alpha, restore_task
 from res2net.engine.resume import Start, begin, fit_from, go_on, read_run
 from res2net.engine.state import AtomicCheckpointIO, RunRecord
 from res2net.engine.stop import GracefulStop, stop_at_once
@@ -279,10 +279,16 @@ def make_task(config: TrainConfig[Any], source: DataSource, record: RunRecord | 
         preprocessing = replace(preprocessing, size=size)
 
     if (channels := config.data.in_channels) not in (None, len(preprocessing.mean)):
-        # Grey is between the colours.
+        # Grey and opacity are between the colours.
         mean, std = (statistics.fmean(values) for values in (preprocessing.mean, preprocessing.std))
-        preprocessing = replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels)
-        options |= {"adapt_input": True} if model.weights is not None else {}
+        kept = 3 if (channels, len(preprocessing.mean)) == (4, 3) else 0
+        preprocessing = replace(
+            preprocessing,
+            mean=(*preprocessing.mean[:kept], *(mean,) * (channels - kept)),
+            std=(*preprocessing.std[:kept], *(std,) * (channels - kept)),
+        )
+        # The weights of colours stay those of colours: added opacity begins with zero weights.
+        options |= {"adapt_input": "zeros" if kept else True} if model.weights is not None else {}
 
     def create(num_classes: int, in_channels: int | None = None, output_stride: int | None = None) -> Backbone:
         # Without a classifier, drop that of the weights. Input channels that a task adds start with zero weights.
@@ -294,4 +300,9 @@ def make_task(config: TrainConfig[Any], source: DataSource, record: RunRecord | 
         channels = in_channels or len(preprocessing.mean)
         return create_model(model.model, in_channels=channels, num_classes=num_classes, **arguments)
 
-    return TASKS[config.task_name].build(create, source, preprocessing, task_options)
+    task = TASKS[config.task_name].build(create, source, preprocessing, task_options)
+    if channels == 4 and not (task.inputs.alpha and hasattr(source.train, "alpha")):
+        what = f"{source.name} has no transparency" if task.inputs.alpha else f"{task.name} sees no transparency"
+        raise InputError(f"{what}, so that a fourth channel would be empty: choose --in-channels 1 or 3.")
+    read_alpha(task, source)
+    return task

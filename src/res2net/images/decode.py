@@ -1,4 +1,4 @@
-"""Read an image file of any mode and orientation as an upright RGB image, or raise `BadImage`."""
+"""Read an image file of any mode and orientation as an upright RGB or RGBA image, or raise `BadImage`."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ class BadImage(InputError):  # noqa: N818 - users say `except BadImage`, not of 
         return cls(f"Cannot read the image {path}: {reason}.", str(path), reason)
 
 
-def read_image(path: str | Path, *, upright: bool = True) -> Image.Image:
+def read_image(path: str | Path, *, upright: bool = True, alpha: bool = False) -> Image.Image:
     """Read an image file and decode it with `decode_image`.
 
     Raises:
         BadImage: there is no such file, or it is not a complete image in a supported format.
     """
-    return decode_image(_content(path), path, upright=upright)
+    return decode_image(_content(path), path, upright=upright, alpha=alpha)
 
 
 def read_turned(path: str | Path) -> tuple[Image.Image, int]:
@@ -101,15 +101,15 @@ def read_turned(path: str | Path) -> tuple[Image.Image, int]:
         return _upright_rgb(image), max(before, _orientation(image))
 
 
-def open_image(path: str | Path, *, upright: bool = True) -> Image.Image | Jpeg:
-    """Open an image file: a JPEG as an undecoded `Jpeg`, any other format decoded by `decode_image`.
+def open_image(path: str | Path, *, upright: bool = True, alpha: bool = False) -> Image.Image | Jpeg:
+    """Open an image file: a JPEG, which is opaque, as an undecoded `Jpeg`, any other format decoded by `decode_image`.
 
     Raises:
         BadImage: there is no such file, or it is not an image in a supported format.
     """
     data = _content(path)
     is_jpeg = data.startswith(b"\xff\xd8\xff")
-    return Jpeg(data, path, upright=upright) if is_jpeg else decode_image(data, path, upright=upright)
+    return Jpeg(data, path, upright=upright) if is_jpeg else decode_image(data, path, upright=upright, alpha=alpha)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -132,19 +132,19 @@ def image_header(path: str | Path) -> tuple[tuple[int, int], int]:
         raise BadImage.at(path, reason_of(error)) from error
 
 
-def decode_image(data: bytes, path: str | Path, *, upright: bool = True) -> Image.Image:
+def decode_image(data: bytes, path: str | Path, *, upright: bool = True, alpha: bool = False) -> Image.Image:
     """Decode an image from the bytes of a file; `path` is only used in error messages.
 
-    The result has mode RGB and is rotated upright by its EXIF orientation, unless `upright` is false. Transparent
-    images are composited on white, as documents and drawings expect. 16-bit grey images are scaled to 8 bits. The first
-    of several frames is used.
+    The result has mode RGB, or with `alpha` RGBA, and is rotated upright by its EXIF orientation, unless `upright` is
+    false. Without `alpha`, transparent images are composited on white, as documents and drawings expect. 16-bit grey
+    images are scaled to 8 bits. The first of several frames is used.
 
     Raises:
         BadImage: the bytes are not a complete image in a supported format, a side is longer than `LONGEST_SIDE`, or
             there are more than `MOST_PIXELS`.
     """
     with _opened(data, path) as image:
-        return _upright_rgb(image) if upright else _rgb(stored(image))
+        return _upright_rgb(image, alpha) if upright else to_rgb(stored(image), alpha)
 
 
 class Jpeg:
@@ -181,7 +181,7 @@ class Jpeg:
             scale = next((scale for scale in (8, 4, 2) if scale <= needed), 1)
             if scale > 1:
                 image.draft(None, (image.width // scale, image.height // scale))
-            upright = _rgb(image) if self.orientation == 1 else _upright_rgb(image)
+            upright = to_rgb(image) if self.orientation == 1 else _upright_rgb(image)
         # If `scale` does not divide a side, libjpeg rounds it up at its end, which the rotation may move to its start.
         add_left = math.ceil(self.size[0] / scale) - self.size[0] / scale if self.orientation in (2, 3, 6, 7) else 0.0
         add_top = math.ceil(self.size[1] / scale) - self.size[1] / scale if self.orientation in (3, 4, 7, 8) else 0.0
@@ -269,16 +269,23 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def _upright_rgb(image: Image.Image, alpha: bool = False) -> Image.Image:
     image.load()
     # If rewriting the metadata fails, the image is still usable: in place, Pillow rotates the pixels first.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
-    return _rgb(image)
+    return to_rgb(image, alpha)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, alpha: bool = False) -> Image.Image:
+    """An image of any mode in RGB, or with `alpha` in RGBA, as `decode_image` describes it.
+
+    Raises:
+        ValueError: its pixels have no agreed white.
+    """
     image.load()
+    if alpha:
+        return image.convert("RGBA") if image.has_transparency_data else to_rgb(image).convert("RGBA")
     if image.mode.startswith("I") or image.mode == "F":
         # Pillow would clip 16-bit grey to 8 bits, and reads some of it as 32-bit integers (mode I).
         values = np.asarray(image)
@@ -289,9 +296,14 @@ def _rgb(image: Image.Image) -> Image.Image:
         eight_bits //= 257
         return Image.fromarray(eight_bits.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image)
-        return white
+        return over_white(image)
     # Skip the conversion of RGB images: Pillow would copy them, which can take as long as decoding a large photo.
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """An image with transparency as it looks on white paper, in mode RGB."""
+    image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white

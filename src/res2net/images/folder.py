@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch.utils.data import Dataset
 
@@ -37,6 +38,8 @@ class ImageFiles(Dataset[Sample]):
     """
 
     reads_files = True
+    alpha = False
+    """Whether images are read as RGBA, which may be set to true."""
 
     def __init__(self, paths: Sequence[str], targets: Sequence[int], class_names: Sequence[str]) -> None:
         self.paths = list(paths)
@@ -47,30 +50,35 @@ class ImageFiles(Dataset[Sample]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        return read_image(self.paths[index]), {"label": self.targets[index]}
+        return read_image(self.paths[index], alpha=self.alpha), {"label": self.targets[index]}
 
     def undecoded(self, index: int) -> Sample:
         """The sample, with JPEG files as an undecoded `Jpeg`, for transforms that decode it themselves."""
-        return open_image(self.paths[index]), {"label": self.targets[index]}
+        return open_image(self.paths[index], alpha=self.alpha), {"label": self.targets[index]}
 
     def origin(self, index: int) -> Origin:
         """The file and the class of a sample, for its fingerprint."""
         return (self.paths[index],), self.class_names[self.targets[index]].encode("utf-8", "surrogateescape")
 
-    def subset(self, indices: Iterable[int]) -> ImageFiles:
+    def subset(self, indices: Iterable[int]) -> Self:
         """The samples with these indices, in that order, with the same classes."""
         chosen = list(indices)
-        return ImageFiles([self.paths[i] for i in chosen], [self.targets[i] for i in chosen], self.class_names)
+        return self._with([self.paths[i] for i in chosen], [self.targets[i] for i in chosen], self.class_names)
 
-    def with_classes(self, class_names: Sequence[str]) -> ImageFiles:
+    def with_classes(self, class_names: Sequence[str]) -> Self:
         """The same samples, with the labels of other classes, which all of theirs are among, by their names."""
         label_of = {name: label for label, name in enumerate(class_names)}
         labels = [label_of[name] for name in self.class_names]
-        return ImageFiles(self.paths, [labels[target] for target in self.targets], class_names)
+        return self._with(self.paths, [labels[target] for target in self.targets], class_names)
 
-    def renamed(self, names: Mapping[str, str]) -> ImageFiles:
+    def renamed(self, names: Mapping[str, str]) -> Self:
         """The same samples, with classes renamed by the mapping `names`; other classes keep their names."""
-        return ImageFiles(self.paths, self.targets, [names.get(name, name) for name in self.class_names])
+        return self._with(self.paths, self.targets, [names.get(name, name) for name in self.class_names])
+
+    def _with(self, paths: Sequence[str], targets: Sequence[Any], class_names: Sequence[str]) -> Self:
+        changed = copy.copy(self)
+        changed.paths, changed.targets, changed.class_names = list(paths), list(targets), list(class_names)
+        return changed
 
 
 class ReadFiles(Dataset[Sample]):

@@ -292,10 +292,13 @@ def _random(size: tuple[int, int], crop: v2.RandomResizedCrop) -> tuple[Box, tup
 
 
 def _in_channels(image: Tensor, channels: int) -> Tensor:
-    """Convert between grey and colour if needed; raises `InputError` for other numbers of channels."""
+    """Convert between grey, colour and colour with transparency if needed; `InputError` for other numbers."""
     given = image.shape[-3]
     if given == channels:
         return image
+    if channels == 4 and given in (1, 3):
+        opaque = torch.full_like(image[:1], 1 if image.is_floating_point() else torch.iinfo(image.dtype).max)
+        return torch.cat([_in_channels(image, 3), opaque])
     if (given, channels) == (3, 1):
         return v2.functional.rgb_to_grayscale(image)
     if (given, channels) == (1, 3):

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from res2net.errors import InputError
+from res2net.images.decode import over_white
 
 ImageLike: TypeAlias = Tensor | Image.Image
 """A uint8 tensor `(3, H, W)` or `(1, H, W)`, or a Pillow image."""
@@ -35,7 +36,7 @@ def as_image(image: ImageLike) -> Image.Image:
         InputError: the shape or type is not that of an image, or it has no pixels.
     """
     if isinstance(image, Image.Image):
-        converted = image.convert("RGB")
+        converted = over_white(image) if image.has_transparency_data else image.convert("RGB")
     elif image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] in (1, 3):
         pixels = image.detach().cpu().expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
         converted = Image.fromarray(pixels)

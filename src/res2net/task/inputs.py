@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from res2net.errors import InputError
-from res2net.images.decode import read_image
+from res2net.images.decode import read_image, to_rgb
 from res2net.images.folder import list_images
 from res2net.report.images import as_image
 
@@ -32,6 +32,8 @@ class Inputs:
     """Default batch size of predictions: 1 where images keep their own sizes."""
     resized: bool = False
     """Whether images are resized to the size of the preprocessing, small ones too."""
+    alpha: bool = False
+    """Whether images are RGBA for networks of 4 channels; else transparent ones are composited on white."""
 
     def list_files(self, path: str | Path) -> list[Path]:
         """The file itself, whatever its ending, or all files below a folder that can be read.
@@ -47,7 +49,7 @@ class Inputs:
         Raises:
             BadImage: the file cannot be read.
         """
-        return read_image(path)
+        return read_image(path, alpha=self.alpha)
 
     def from_memory(self, value: Any) -> Any:
         """Take an image that is in memory: a Pillow image, an array or a tensor, as `Model.predict` describes them.
@@ -58,7 +60,11 @@ class Inputs:
             InputError: it is not an image.
         """
         if isinstance(value, Image.Image):
-            return value
+            plain = value.mode in ("L", "RGB") or (self.alpha and value.mode == "RGBA")
+            try:
+                return value if plain and not value.has_transparency_data else to_rgb(value, self.alpha)
+            except ValueError as error:
+                raise InputError(f"An image in memory does not fit: {error}.") from error
         if not isinstance(value, np.ndarray | Tensor):
             what = "None" if value is None else f"An object of the type {type(value).__name__}"
             raise InputError(
@@ -76,6 +82,8 @@ class Inputs:
             pixels = pixels[None]
         if pixels.is_floating_point() and pixels.numel() and pixels.min() >= 0 and pixels.max() <= 1:
             pixels = (pixels * 255).round().to(torch.uint8)
+        if self.alpha and pixels.dtype == torch.uint8 and pixels.ndim == 3 and pixels.shape[0] == 4:
+            return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy(), "RGBA")
         if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.dtype != torch.uint8:
             raise InputError(
                 f"An array of shape {tuple(value.shape)} and type {value.dtype} is not an image: give (H, W, 3) as an "

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,9 +19,10 @@ from res2net.images import open_source
 from res2net.images.folder import ImageFiles
 from res2net.images.sources import DataSource
 from res2net.images.transforms import Normalise, eval_transform, ten_crop_transform
+from res2net.task.inputs import Inputs
 from res2net.tasks.classify.options import ClassifyOptions, EvalOptions
 from res2net.tasks.classify.task import Classify, balanced_indices, class_weights
-from res2net.weights import Preprocessing
+from res2net.weights import Preprocessing, save
 
 LOOK = Preprocessing(size=32, crop=0.8)
 
@@ -187,5 +189,49 @@ def test_grey_images(files):
     assert task.model(image[None]).shape == (1, 2)
     assert task.preprocessing.mean == pytest.approx([sum(files.preprocessing.mean) / 3])
     assert made(files, in_channels=3).preprocessing.mean == files.preprocessing.mean
-    with pytest.raises(InputError, match="in_channels 4"):
-        made(files, in_channels=4)
+    with pytest.raises(InputError, match="in_channels 2"):
+        made(files, in_channels=2)
+
+
+def test_images_with_transparency(files, tmp_path):
+    """A fourth channel is opacity: it is read where the network sees it, and weights of colours begin without it."""
+    for index, path in enumerate(files.train.paths):
+        Image.new("RGBA", (40, 40), (10, 20, 30, 50 * index)).save(path)
+    torch.manual_seed(0)
+    task = made(files, in_channels=4)
+    assert task.preprocessing.mean[:3] == files.preprocessing.mean
+    opacity = [
+        float(image[3, 0, 0] * task.preprocessing.std[3] + task.preprocessing.mean[3])
+        for image, _ in (task.datasets(files)[1][index] for index in range(len(files.val)))
+    ]
+    assert opacity == pytest.approx([50 * index / 255 for index in range(len(opacity))], abs=1e-6)
+    path = files.train.paths[1]
+    with Image.open(path) as stored:
+        stored.load()
+    results = [Model(task.eval(), {}, Path("x"), "cpu").predict(one)[0] for one in (path, stored, np.asarray(stored))]
+    assert [result.probabilities for result in results] == [results[0].probabilities] * 3
+    colours = res2net.create_model("res2net20_26w_4s_tiny", num_classes=2).eval()
+    save(tmp_path / "colours.safetensors", colours.state_dict(), {"model": "res2net20_26w_4s_tiny", "options": {}})
+    adapted = made(files, in_channels=4, weights=str(tmp_path / "colours.safetensors")).model.eval()
+    x = torch.rand(2, 4, 32, 32)
+    torch.testing.assert_close(adapted(x), colours(x[:, :3]))
+    with pytest.raises(InputError, match=r"shapes has no transparency, so that .*: choose --in-channels 1 or 3\."):
+        made(open_source("shapes:4,4"), in_channels=4)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "CMYK"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_images_of_any_mode_in_files_and_in_memory(mode, channels, tmp_path):
+    grey = Image.linear_gradient("L").resize((32, 32))
+    image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    if mode in ("LA", "RGBA"):
+        image.putalpha(Image.new("L", image.size, 120))
+    file = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
+    image.save(file)
+    inputs = Inputs(alpha=channels == 4)
+    normalise = Normalise(Preprocessing(mean=(0.0,) * channels, std=(1.0,) * channels))
+    read, in_memory = normalise(inputs.read(file)), normalise(inputs.from_memory(image))
+    assert read.shape == (channels, 32, 32)
+    torch.testing.assert_close(in_memory, read, atol=1.5 / 255, rtol=0)  # grey is rounded once or twice
+    if channels == 4:
+        assert read[3].unique().tolist() == pytest.approx([120 / 255 if mode in ("LA", "RGBA") else 1.0])

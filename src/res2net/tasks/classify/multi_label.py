@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -52,26 +52,21 @@ class LabelledFiles(ImageFiles):
         self.targets: list[Any] = [tuple(labels) for labels in targets]
 
     def __getitem__(self, index: int) -> Sample:
-        return read_image(self.paths[index]), {"label": self._flags(index)}
+        return read_image(self.paths[index], alpha=self.alpha), {"label": self._flags(index)}
 
     def undecoded(self, index: int) -> Sample:
         """The sample, with JPEG files as an undecoded `Jpeg`."""
-        return open_image(self.paths[index]), {"label": self._flags(index)}
+        return open_image(self.paths[index], alpha=self.alpha), {"label": self._flags(index)}
 
     def origin(self, index: int) -> Origin:
         """The file and the classes of a sample, for its fingerprint."""
         return (self.paths[index],), "\n".join(self.class_names[one] for one in self.targets[index]).encode()
 
-    def subset(self, indices: Iterable[int]) -> LabelledFiles:
-        """The samples with these indices, in that order, with the same classes."""
-        chosen = list(indices)
-        return LabelledFiles([self.paths[i] for i in chosen], [self.targets[i] for i in chosen], self.class_names)
-
-    def with_classes(self, class_names: Sequence[str]) -> LabelledFiles:
+    def with_classes(self, class_names: Sequence[str]) -> Self:
         """The same samples, with the labels of other classes, which all of theirs are among, by their names."""
         labels = [list(class_names).index(name) for name in self.class_names]
         targets = [sorted(labels[one] for one in several) for several in self.targets]
-        return LabelledFiles(self.paths, targets, class_names)
+        return self._with(self.paths, targets, class_names)
 
     def _flags(self, index: int) -> Tensor:
         flags = torch.zeros(len(self.class_names))

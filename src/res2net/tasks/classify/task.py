@@ -110,6 +110,8 @@ class Classify(Task):
             )
         if list(self.class_names) == assumed_class_names(count):
             self.facts["class_names_assumed"] = True
+        if len(preprocessing.mean) == 4:
+            self.inputs = replace(self.inputs, alpha=True)
         self.augment = options.augment(augment or TrainAugment())
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
