@@ -4,6 +4,7 @@ import pytest
 import yaml
 from object_sets import SMALL, write_coco
 
+from res2net.commands.train import parse_run
 from res2net.engine.recipes import RECIPES
 
 TASKS = {
@@ -166,3 +167,20 @@ def test_reproduce_refuses_what_it_cannot_do(refused, coco):
     assert refused("reproduce", "mask_rcnn_1x").startswith("SOURCE is missing")
     for option in ("--recipe", "--config", "--resume"):
         assert "leave out --recipe" in refused("reproduce", "shapes_detect", option, "mask_rcnn_1x")
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ((), {"zero_init_last": False}),
+        (("--options", "scale", "2"), {"zero_init_last": False, "scale": 2}),
+        (("--options", "zero_init_last", "True", "act", "mish"), {"zero_init_last": True, "act": "mish"}),
+        (("--model", "resnet20_small"), {"zero_init_last": False}),
+        (("--model", "inception_v3"), {}),
+    ],
+)
+def test_options_of_the_architecture_are_added_to_those_of_a_recipe(capsys, words, options):
+    config = RECIPES["shapes_segment"].configure()
+    assert parse_run("train", ["shapes", *words], config).run.model.options == options
+    said = "inception_v3 has no option zero_init_last: without it.\n" if not options else ""
+    assert capsys.readouterr().out == said

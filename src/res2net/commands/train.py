@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import tyro
 
@@ -68,18 +68,44 @@ def given_options(words: Sequence[str]) -> dict[str, str | None]:
 
 def parse_run(verb: str, words: Sequence[str], default: TrainConfig[Any]) -> Arguments[Any]:
     """Parse the words after a verb and its task into changes of a configuration."""
-    task = default.task_name
-    options = options_type(task)
-    parsed: Arguments[Any] = parse(
-        cast(type[Arguments[Any]], Arguments[options]),  # type: ignore[valid-type]
-        verb if task == "classify" else f"{verb} {task}",
-        words,
-        f"Train on {options.data_help}.",
-        Arguments(default),
-        {"size": options.size_help} if hasattr(options, "size_help") else None,
-    )
+    parsed = parse_changes(Arguments, verb, words, default, f"Train on {options_type(default.task_name).data_help}.")
     check_source(parsed.run)
     return parsed
+
+
+def parse_changes(kind: Any, verb: str, words: Sequence[str], default: TrainConfig[Any], about: str) -> Any:
+    """Parse words into a generic dataclass whose field `run` is a changed configuration.
+
+    Options of the architecture are added to those of the configuration. Of another model these apply as far as it has
+    them; what is left out is printed.
+    """
+    task = default.task_name
+    options = options_type(task)
+    own = default.model.options
+    # With entries in the default of a mapping, the parser would take those alone.
+    plain = replace(default, model=replace(default.model, options={}))
+    parsed = parse(
+        kind[options],
+        verb if task == "classify" else f"{verb} {task}",
+        words,
+        about,
+        kind(plain),
+        {"size": options.size_help} if hasattr(options, "size_help") else None,
+    )
+    model = parsed.run.model
+    if own and model.model != default.model.model:
+        own = _applicable(own, model.model)
+    return replace(parsed, run=replace(parsed.run, model=replace(model, options={**own, **model.options})))
+
+
+def _applicable(options: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """The options that a model has."""
+    from res2net.backbones.registry import variant
+
+    names = variant(model).option_names
+    if missing := [name for name in options if name not in names]:
+        Console().out(f"{model} has no option {', '.join(missing)}: without it.", highlight=False)
+    return {name: value for name, value in options.items() if name in names}
 
 
 def _train(config: TrainConfig[Any], resume: RunFolder | None, note: str, *, accept_changed_data: bool) -> int:
