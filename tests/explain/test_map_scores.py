@@ -123,18 +123,21 @@ def test_tables_figure_and_records():
         "a": made([1, 0, 1, 1], sizes=[0.05, 0.15, 0.5, 0.6]),
         "b": made([0, 0, 1, 1], sizes=[0.05, 0.15, 0.5, 0.6]),
     }
-    first, second, everywhere = score_table(scores).rows
-    assert first[2].startswith("75.0 [")
-    assert second[2].startswith("50.0 [")
-    assert everywhere[2].startswith("7.5 [")
-    assert everywhere[5] == "100.0 [100.0, 100.0]"
-    assert size_table(scores).rows[0][:4] == ("2 to 10", 1, "a", "100.0 [nan, nan]")
-    ((name, pointing, *_),) = difference_table(scores).rows
-    assert (name, pointing[:7]) == ("b - a", "-25.0 [")
+    rows = {name: cells for name, *cells in score_table(scores).rows}
+    assert [cell.partition(" ")[0] for cell in rows["pointing game"]] == ["75.0", "50.0", "7.5"]
+    assert [cell.partition(" ")[0] for cell in rows["covered at 0.5"]] == ["25.0", "16.7", "100.0"]
+    assert rows["... which is at"] == ["0.95", "0.95", None]
+    by_size = size_table(scores).rows
+    assert by_size[0] == ("2 to 10", "1", "pointing game", "100", "0")
+    assert by_size[8] == ("20 to 30", "0", "pointing game", "–", "–")  # noqa: RUF001
+    assert by_size[18] == ("", "", "IoU", "25 [25, 25]", "25 [25, 25]")
+    table = difference_table(scores)
+    assert table.columns[1].heading == "b - a"
+    assert table.rows[0][1].startswith("-25.0 [-75.0, ")
     figure = size_figure(scores)
     assert [axes.get_ylabel() for axes in figure.axes] == [
         "pointing game (%)",
-        "energy in the object (%)",
+        "energy in object (%)",
         "IoU at 0.5 (%)",
         "object covered at 0.5 (%)",
     ]

@@ -275,12 +275,14 @@ def split_sheets(models: dict[str, Model], block: str, out: Path, *, overwrite: 
     from res2net.errors import check_choice
     from res2net.explain.splits import res2_blocks
 
-    blocks = {title: found for title, model in models.items() if (found := res2_blocks(model.task.model))}
+    found = {title: res2_blocks(model.task.model) for title, model in models.items()}
+    # A ResNet is built of the same blocks, with a single split in each.
+    blocks = {title: each for title, each in found.items() if any(one.scale > 1 for one in each.values())}
     if not blocks:
         raise InputError(f"{', '.join(models)} have no Res2 blocks, and so no splits: leave out --splits.")
     sheets = {}
-    for title, found in blocks.items():
-        check_choice(f"block of {title}", block, found)
+    for title, each in blocks.items():
+        check_choice(f"block of {title}", block, each)
         end = "" if len(blocks) == 1 else f"-{file_stem(title)}"
         sheets[title] = out.with_name(f"{out.stem}-splits{end}{out.suffix}")
         check_output(sheets[title], PAGES, overwrite=overwrite)

@@ -17,7 +17,7 @@ from res2net.report.style import clean, finish, legend, line_styles, new_figure
 
 LABELS = {
     "pointing": "pointing game",
-    "energy": "energy in the object",
+    "energy": "energy in object",
     "iou": "IoU",
     "best_iou": "best IoU",
     "covered": "object covered",
@@ -26,53 +26,52 @@ EVERYWHERE = "a map of 1 everywhere"
 """The baseline that no network needs."""
 
 
-def summary(values: Numbers) -> str:
+def summary(values: Numbers, digits: int = 1) -> str:
     """The mean with its 95 % confidence interval, in percent."""
+    if not len(values):
+        return "–"  # noqa: RUF001 - the usual dash for missing values
     low, high = interval(values)
-    return f"{100 * values.mean():.1f} [{100 * low:.1f}, {100 * high:.1f}]" if len(values) else "–"  # noqa: RUF001
+    limits = f" [{100 * low:.{digits}f}, {100 * high:.{digits}f}]" if np.isfinite(low) else ""
+    return f"{100 * values.mean():.{digits}f}{limits}"
 
 
 def score_table(scores: Mapping[str, MapScores], about: str = "") -> Table:
     """The mean scores of each model in percent, with confidence intervals, beside a map of 1 everywhere."""
     first = next(iter(scores.values()))
     names = {**LABELS, "iou": f"IoU at {first.threshold:g}", "covered": f"covered at {first.threshold:g}"}
-    columns = [Column("maps of"), Column("correct", "%", digits=1)]
-    columns += [Column(names[metric], "%") for metric in METRICS] + [Column("best IoU (threshold)", "%")]
-    rows = [
-        (
-            name,
-            100 * float(one.correct.mean()),
-            *(summary(one.values(metric)) for metric in METRICS),
-            f"{summary(one.best[1])} ({one.best[0]:g})",
-        )
-        for name, one in scores.items()
+    rows: list[tuple[str | None, ...]] = [
+        ("correct class", *(f"{100 * one.correct.mean():.1f}" for one in scores.values()), None)
     ]
-    area = summary(first.area)
-    rows.append((EVERYWHERE, float("nan"), area, area, area, summary(np.ones(len(first))), area))
+    everywhere = f"{100 * first.area.mean():.1f}"
+    for metric in METRICS:
+        baseline = "100.0" if metric == "covered" else everywhere
+        rows.append((names[metric], *(summary(one.values(metric)) for one in scores.values()), baseline))
+    rows.append((names["best_iou"], *(summary(one.best[1]) for one in scores.values()), everywhere))
+    rows.append(("... which is at", *(f"{one.best[0]:g}" for one in scores.values()), None))
+    columns = (Column("score (%)"), *(Column(name) for name in scores), Column(EVERYWHERE))
     return Table(f"Activation maps and {len(first)} objects{about}", columns, rows)
 
 
 def size_table(scores: Mapping[str, MapScores]) -> Table:
-    """The mean scores of each model by the size of the object."""
-    columns = [Column("size of the object", "% of the side"), Column("images"), Column("maps of")]
-    columns += [Column(LABELS[metric], "%") for metric in METRICS]
-    groups = next(iter(scores.values())).by_size()
+    """The mean scores of each model by the size of the object, in percent."""
     rows = []
-    for low, high, chosen in groups:
-        for index, (name, one) in enumerate(scores.items()):
-            size, count = (f"{100 * low:g} to {100 * high:g}", int(chosen.sum())) if index == 0 else ("", None)
-            rows.append((size, count, name, *(summary(one.values(metric)[chosen]) for metric in METRICS)))
-    return Table("By the size of the object", columns, rows)
+    for low, high, chosen in next(iter(scores.values())).by_size():
+        for index, metric in enumerate(METRICS):
+            size, count = (f"{100 * low:g} to {100 * high:g}", str(int(chosen.sum()))) if index == 0 else ("", "")
+            cells = (summary(one.values(metric)[chosen], 0) for one in scores.values())
+            rows.append((size, count, LABELS[metric], *cells))
+    columns = (Column("size"), Column("images"), Column("score (%)"), *(Column(name) for name in scores))
+    return Table("By the size of the object (% of the side)", columns, rows)
 
 
 def difference_table(scores: Mapping[str, MapScores]) -> Table:
     """The differences between models on the same images, with the confidence interval of the paired difference."""
-    names = (*METRICS, "best_iou")
-    columns = [Column("difference"), *(Column(LABELS[metric], "points") for metric in names)]
-    rows = []
-    for (first, one), (second, other) in combinations(scores.items(), 2):
-        cells = [summary(other.values(metric) - one.values(metric)) for metric in names]
-        rows.append((f"{second} - {first}", *cells))
+    pairs = list(combinations(scores.items(), 2))
+    columns = [Column("score (points)"), *(Column(f"{second} - {first}") for (first, _), (second, _) in pairs)]
+    rows = [
+        (LABELS[metric], *(summary(other.values(metric) - one.values(metric)) for (_, one), (_, other) in pairs))
+        for metric in (*METRICS, "best_iou")
+    ]
     return Table("Paired differences; an interval without 0 is a difference beyond the choice of images", columns, rows)
 
 
