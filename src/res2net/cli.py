@@ -32,6 +32,7 @@ COMMANDS = {
         "res2net.commands.solve_width:run", "find the base width that costs as much as another model"
     ),
     "train": Command("res2net.commands.train:run", "train a network"),
+    "sweep": Command("res2net.commands.sweep:run", "train several models with several seeds, and compare them"),
     "runs": Command("res2net.commands.runs:run", "list and compare runs"),
     "report": Command("res2net.commands.runs:report", "write the report of an interrupted run"),
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),

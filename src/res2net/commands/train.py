@@ -43,20 +43,30 @@ class Arguments(Generic[Options]):
 
 def run(arguments: Sequence[str]) -> int:
     """Start a run, or resume one; returns 1 if it was stopped and can be resumed."""
+    parsed, folder, scaled = parse_train("train", arguments)
+    if parsed.accept_changed_data and folder is None:
+        raise InputError("--accept-changed-data applies to --resume FOLDER: leave it out.")
+    return _train(parsed.run, folder, scaled, accept_changed_data=parsed.accept_changed_data)
+
+
+def parse_train(verb: str, arguments: Sequence[str]) -> tuple[Arguments[Any], RunFolder | None, str]:
+    """Parse the task, the source and the options of a run.
+
+    Returns:
+        The parsed options, the folder of the run if it is resumed, and a line that says how the schedule was scaled.
+    """
     task, words = split_task(arguments)
     named = None if words == list(arguments) else task
     origins = {option: value_of(f"--{option}", words) for option in ("config", "recipe", "resume")}
     default, folder = starting_config(named, **origins)
     default, scaled = (default, "") if folder is not None else scaled_to(given_options(words), default)
-    parsed = parse_run("train", words, default)
+    parsed = parse_run(verb, words, default)
     if not any(origins.values()):
         # What suits the data and the options of the task is only known now.
         usual = default_config(parsed.run.task_name, parsed.run.source, parsed.run.task)
         usual, scaled = scaled_to(given_options(words), usual)
-        parsed = parse_run("train", words, usual)
-    if parsed.accept_changed_data and folder is None:
-        raise InputError("--accept-changed-data applies to --resume FOLDER: leave it out.")
-    return _train(parsed.run, folder, scaled, accept_changed_data=parsed.accept_changed_data)
+        parsed = parse_run(verb, words, usual)
+    return parsed, folder, scaled
 
 
 def given_options(words: Sequence[str]) -> dict[str, str | None]:

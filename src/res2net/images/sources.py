@@ -16,7 +16,7 @@ from res2net.images.cifar import Cifar, cifar_preprocessing, find_cifar
 from res2net.images.keypoints import Keypoints
 from res2net.images.layouts import data_folder, open_folder, split_folders
 from res2net.images.samples import Samples, Transformed
-from res2net.images.splits import DataSettings, choose_splits, stratified_split, subset_of
+from res2net.images.splits import DataSettings, choose_splits, hashed_split, stratified_split, subset_of
 from res2net.images.transforms import TrainAugment, Transform
 from res2net.registry import Registry, task_modules
 from res2net.weights.records import Preprocessing
@@ -135,7 +135,11 @@ def open_source(
 def _with_splits(source: DataSource, settings: DataSettings) -> DataSource:
     """A generated source, whose splits are train and val, with those that the settings choose."""
     splits = {"train": source.train, "val": source.val}
-    train, val, about = choose_splits(splits, settings, source.name).arrange(splits, lambda _: ([], []))
+
+    def halve(samples: Samples) -> tuple[list[int], list[int]]:
+        return hashed_split([str(index) for index in range(len(samples))], settings.val_fraction, settings.seed)
+
+    train, val, about = choose_splits(splits, settings, source.name).arrange(splits, halve)
     return replace(source, train=train, val=val, val_about=about)
 
 

@@ -1,0 +1,101 @@
+"""The figures and the page of a study."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from res2net.recipes.study.paired import mean_interval
+from res2net.recipes.study.result import Study
+from res2net.report import Report
+from res2net.report.style import clean, finish, legend, line_styles, new_figure
+
+COSTS = (("parameters", "parameters, M", 1e6), ("macs", "MACs, M", 1e6), ("milliseconds", "time per input, ms", 1.0))
+
+
+def cost_figure(study: Study, lines: Mapping[str, Sequence[str]] | None = None, metric: str | None = None) -> Figure:
+    """Plot the score against each cost: means with confidence intervals, and every seed as a faint dot.
+
+    Args:
+        study: the study.
+        lines: names of arms that a line joins, by the name in the legend, such as those of one option that is varied;
+            by default each arm has a marker of its own.
+        metric: the score; by default that of the study.
+    """
+    metric = metric or study.metric
+    scores, costs = study.scores(metric), study.costs
+    lines = lines or {name: [name] for name in study.arms}
+    kinds = [kind for kind in COSTS if all(getattr(cost, kind[0]) is not None for cost in costs.values())]
+    figure = new_figure(3.6)
+    handles: dict[str, Any] = {}
+    all_axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    for axes, (kind, label, unit) in zip(all_axes, kinds, strict=True):
+        clean(axes, label, f"{metric}, {study.scoring.unit(metric)}" if not handles else "")
+        for name, look in line_styles(lines).items():
+            arms = lines[name]
+            x = [getattr(costs[arm], kind) / unit for arm in arms]
+            intervals = [mean_interval(scores[arm]) for arm in arms]
+            dots = {"color": look["color"], "alpha": 0.3, "markersize": 4, "mew": 0}
+            for value, arm in zip(x, arms, strict=True):
+                axes.plot([value] * len(scores[arm]), scores[arm], look["marker"], **dots)
+            means = [one.mean for one in intervals]
+            errors = [0.0 if math.isnan(one.high) else one.high - one.mean for one in intervals]
+            style = {"linewidth": 1.6, "elinewidth": 1.3, "markersize": 5, "capsize": 3}
+            handles[name] = axes.errorbar(x, means, errors, **style, **look)
+            for value, mean, arm in zip(x, means, arms, strict=True):
+                if len(arms) > 1:
+                    axes.annotate(arm.partition("=")[2], (value, mean), (4, 4), textcoords="offset points", fontsize=8)
+    legend(figure, handles)
+    return finish(figure)
+
+
+def epoch_figure(study: Study, metric: str | None = None) -> Figure:
+    """Plot the validation score by epoch: the mean over the seeds, and a band of one standard deviation."""
+    metric = metric or study.metric
+    figure = new_figure(3.6)
+    axes = figure.subplots()
+    clean(axes, "epoch", f"{metric}, {study.scoring.unit(metric)}")
+    handles: dict[str, Any] = {}
+    for name, look in line_styles(study.arms).items():
+        column = f"val_{metric}"
+        curves = [{row["epoch"]: row[column] for row in run.rows if column in row} for run in study.runs[name]]
+        epochs = sorted(set.intersection(*(set(curve) for curve in curves)))
+        values = np.array([[curve[epoch] for epoch in epochs] for curve in curves])
+        mean = values.mean(0)
+        look = {**look, "marker": look["marker"] if len(epochs) <= 20 else ""}
+        (handles[name],) = axes.plot(epochs, mean, linewidth=1.6, markersize=4, **look)
+        if len(curves) > 1:
+            std = values.std(0, ddof=1)
+            axes.fill_between(epochs, mean - std, mean + std, color=look["color"], alpha=0.15, linewidth=0)
+    legend(figure, handles)
+    return finish(figure)
+
+
+def add_study(report: Report, study: Study, lines: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Add the verdicts, the table and the figures of a study to a page."""
+    for sentence in study.verdicts():
+        report.add_paragraph(sentence)
+    report.add_table(study.score_table())
+    report.add_table(study.cost_table())
+    report.add_figure(
+        cost_figure(study, lines),
+        f"The score of the {study.epoch} epoch against the cost: mean, confidence interval, and a dot for each seed.",
+    )
+    report.add_figure(epoch_figure(study), "The validation score by epoch: mean and standard deviation over the seeds.")
+
+
+def write_study(study: Study, folder: str | Path, title: str, lines: Mapping[str, Sequence[str]] | None = None) -> Path:
+    """Write the page and `study.json` into a folder; returns the path of the page."""
+    folder = Path(folder)
+    report = Report(title, f"{len(study.seeds)} seeds, {time.strftime('%Y-%m-%d')}")
+    add_study(report, study, lines)
+    path = folder / "report.html"
+    report.write(path)
+    study.write(folder / "study.json")
+    return path

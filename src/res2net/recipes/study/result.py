@@ -1,0 +1,216 @@
+"""The outcome of a study: scores of every seed, costs, and what the seeds allow to be said."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from res2net.engine.config import TrainConfig
+from res2net.engine.folder import RunFolder
+from res2net.engine.restore import restore_task
+from res2net.errors import InputError, check_choice
+from res2net.measure import count
+from res2net.recipes.study.paired import LEVEL, Paired, holm, mean_interval, paired_difference
+from res2net.report import Column, Table
+from res2net.task.base import TASKS, Scoring, backbone_of
+
+FEWEST = 3
+"""Fewest seeds by which models are called different."""
+EPOCHS = ("last", "best")
+"""Which epoch of a run is scored."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run of a study."""
+
+    seed: int
+    folder: RunFolder
+    rows: Sequence[Mapping[str, float]]
+    """The metrics of each epoch, as in `metrics.csv`."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs for one input."""
+
+    parameters: int
+    """Of the whole network of the task."""
+    macs: int
+    """Of the backbone with its classifier, at the size it was trained with."""
+    milliseconds: float | None = None
+    """Measured time per input; None if it was not measured."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Several models, each trained with the same seeds.
+
+    Scores are those of the last epoch, since the best epoch by the same samples favours whichever scores vary more;
+    `epoch="best"` takes it nevertheless.
+    """
+
+    arms: Mapping[str, TrainConfig[Any]]
+    seeds: Sequence[int]
+    runs: Mapping[str, Sequence[FinishedRun]]
+    epoch: str = "last"
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    """Measured time per input, by arm."""
+
+    def __post_init__(self) -> None:
+        check_choice("epoch", self.epoch, EPOCHS)
+
+    @property
+    def baseline(self) -> str:
+        """The arm that the others are compared with: the first."""
+        return next(iter(self.arms))
+
+    @property
+    def scoring(self) -> Scoring:
+        """How the scores are read."""
+        return TASKS[self.arms[self.baseline].task_name].scoring
+
+    @property
+    def metric(self) -> str:
+        """The name of the score."""
+        return self.scoring.monitor
+
+    def scores(self, metric: str | None = None) -> dict[str, list[float]]:
+        """A metric of every run, by arm, in the order of the seeds.
+
+        Raises:
+            InputError: the runs have no such metric.
+        """
+        column = f"val_{metric or self.metric}"
+        return {name: [self._score(run, column) for run in runs] for name, runs in self.runs.items()}
+
+    def _score(self, run: FinishedRun, column: str) -> float:
+        values = [row[column] for row in run.rows if column in row]
+        if not values:
+            known = ", ".join(name.removeprefix("val_") for name in run.rows[-1] if name.startswith("val_"))
+            raise InputError(f"The run in {run.folder.path} has no metric {column[4:]!r}: choose one of {known}.")
+        if self.epoch == "last":
+            return values[-1]
+        lower = column[4:] in self.scoring.lower_is_better
+        return min(values) if lower else max(values)
+
+    @cached_property
+    def costs(self) -> dict[str, Cost]:
+        """The cost of each arm."""
+        found = {}
+        for name, runs in self.runs.items():
+            task, _ = restore_task(runs[0].folder.weights)
+            backbone, size = backbone_of(task), task.preprocessing.size
+            macs = count(backbone, (backbone.in_channels, *(size,) * backbone.dims)).macs
+            parameters = sum(parameter.numel() for parameter in task.parameters())
+            found[name] = Cost(parameters, macs, self.milliseconds.get(name))
+        return found
+
+    def differences(self, metric: str | None = None) -> dict[str, Paired]:
+        """Each other arm minus the baseline, seed by seed, with p values corrected for the number of arms (Holm)."""
+        scores = self.scores(metric)
+        base = scores.pop(self.baseline)
+        pairs = {name: paired_difference(values, base) for name, values in scores.items()}
+        corrected = holm([pair.p for pair in pairs.values()])
+        return {name: pair._replace(p=p) for (name, pair), p in zip(pairs.items(), corrected, strict=True)}
+
+    def score_table(self, metric: str | None = None) -> Table:
+        """Score and spread of each arm, and its difference from the first."""
+        metric = metric or self.metric
+        pairs = self.differences(metric)
+        rows = []
+        for name, values in self.scores(metric).items():
+            interval, pair = mean_interval(values), pairs.get(name)
+            shown = f"{interval.mean:.2f}"
+            shown += "" if math.isnan(interval.high) else f" ± {interval.high - interval.mean:.2f}"
+            rows.append((name, shown, interval.std, *((None, None) if pair is None else (_signed(pair), pair.p))))
+        lower = ", lower is better" if metric in self.scoring.lower_is_better else ""
+        columns = (
+            Column("model"),
+            Column(f"{metric}{lower}", self.scoring.unit(metric)),
+            Column("std"),
+            Column("difference"),
+            Column("p", digits=3),
+        )
+        seeds = "1 seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
+        return Table(f"{seeds} of each, {self.epoch} epoch; ± and [ ]: {LEVEL:.0%} confidence", columns, rows)
+
+    def cost_table(self) -> Table:
+        """Parameters, MACs, time of an inference where it was measured, and minutes of a training."""
+        rows = []
+        for name, runs in self.runs.items():
+            cost = self.costs[name]
+            time = (cost.milliseconds,) if self.milliseconds else ()
+            minutes = sum(row["seconds"] for run in runs for row in run.rows) / len(runs) / 60
+            rows.append((name, cost.parameters / 1e6, cost.macs / 1e6, *time, minutes))
+        columns = (
+            Column("model"),
+            Column("parameters", "M"),
+            Column("MACs", "M", digits=1),
+            *((Column("time", "ms", digits=3),) if self.milliseconds else ()),
+            Column("training", "min", digits=1),
+        )
+        return Table("Costs", columns, rows)
+
+    def verdicts(self, metric: str | None = None) -> list[str]:
+        """A sentence for each other arm: whether the seeds show a difference from the baseline."""
+        metric = metric or self.metric
+        sign = -1 if metric in self.scoring.lower_is_better else 1
+        sentences = []
+        for name, pair in self.differences(metric).items():
+            shown = f"{_signed(pair)}, p = {pair.p:.2g}"
+            if len(self.seeds) < FEWEST:
+                count = "one seed says" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds say"
+                sentence = f"{name}: {count} too little of its difference from {self.baseline} ({pair.mean:+.2f})."
+            elif pair.p < 1 - LEVEL:
+                word = "better" if sign * pair.mean > 0 else "worse"
+                sentence = f"{name} is {word} than {self.baseline} ({shown})."
+            else:
+                sentence = f"{name} and {self.baseline} differ by no more than chance would explain ({shown})."
+            sentences.append(sentence)
+        return sentences
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in plain values: options, costs, the scores of every run and epoch."""
+        metric = self.metric
+        return {
+            "metric": metric,
+            "epoch": self.epoch,
+            "seeds": list(self.seeds),
+            "arms": {
+                name: {
+                    "config": asdict(config),
+                    "cost": asdict(self.costs[name]),
+                    "scores": self.scores()[name],
+                    "interval": mean_interval(self.scores()[name])._asdict(),
+                    "difference": None if name == self.baseline else self.differences()[name]._asdict(),
+                    "epochs": [[row.get(f"val_{metric}") for row in run.rows] for run in self.runs[name]],
+                }
+                for name, config in self.arms.items()
+            },
+        }
+
+    def write(self, path: str | Path) -> None:
+        """Write `to_dict` as JSON; NaN is null."""
+        from res2net.weights.files import atomic_write
+
+        atomic_write(path, json.dumps(_without_nan(self.to_dict()), indent=1).encode())
+
+
+def _signed(pair: Paired) -> str:
+    if math.isnan(pair.low):
+        return f"{pair.mean:+.2f}"
+    return f"{pair.mean:+.2f} [{pair.low:+.2f}, {pair.high:+.2f}]"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    return [_without_nan(one) for one in value] if isinstance(value, list | tuple) else value
