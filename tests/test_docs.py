@@ -14,6 +14,7 @@ import tyro
 from res2net.backbones.registry import VARIANTS
 from res2net.cli import COMMANDS
 from res2net.commands.arguments import split_task
+from res2net.commands.cam import ACTIONS
 from res2net.commands.parser import parse, value_of
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
@@ -105,7 +106,10 @@ def test_commands_exist(words):
         parse(CONVERSIONS[rest[0]].Arguments, f"data {rest[0]}", rest[1:], "")
         return
     task, rest = split_task(rest) if verb in (*OF_TASKS, "compare", "export") else ("", rest)
-    kind = importlib.import_module(COMMANDS[verb].target.split(":")[0]).Arguments
+    module = COMMANDS[verb].target.split(":")[0]
+    if verb == "cam" and rest[0] in ACTIONS:
+        module = ACTIONS[rest.pop(0)]
+    kind = importlib.import_module(module).Arguments
     default = None
     if verb in OF_TASKS:
         kind = kind[options := OF_TASKS[verb](task)]

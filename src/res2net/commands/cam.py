@@ -39,8 +39,8 @@ class MapArguments:
     """Models, and how their maps are computed."""
 
     models: Annotated[tuple[str, ...], "NAME|FILE ..."]
-    """Checkpoints, folders of runs, or models with published weights such as resnet50 or res2net50_26w_4s:in1k,
-    separated by spaces or commas."""
+    """Checkpoints, folders of runs, models with published weights such as res2net50_26w_4s or res2net50_26w_4s:in1k,
+    or models with a file such as resnet50:FILE.pth; separated by spaces or commas."""
     names: Annotated[tuple[str, ...], "NAME ..."] = ()
     """Titles of the models; by default the names of the backbones, runs or files."""
     method: Method = "gradcam"
@@ -154,7 +154,7 @@ def load_models(chosen: MapArguments) -> dict[str, Model]:
 
 
 def load_model(word: str, accelerator: str) -> Model:
-    """Load a checkpoint, a run, or a model with published weights, NAME or NAME:TAG."""
+    """Load a checkpoint, a run, or a model with published weights or a file: NAME, NAME:TAG or NAME:FILE."""
     from res2net.api import load
     from res2net.backbones.registry import ALIASES, variant_names
     from res2net.weights import records
@@ -168,7 +168,7 @@ def load_model(word: str, accelerator: str) -> Model:
             )
         return load(word, accelerator=accelerator)
     tags = [record.tag for record in records(name)]
-    if not tags:
+    if not tags and not tag:
         raise InputError(f"{name} has no published weights: give a checkpoint of `res2net train --model {name}`.")
     return load(tag or (TAG if TAG in tags else tags[0]), model=name, accelerator=accelerator)
 

@@ -13,7 +13,7 @@ from res2net.commands.parser import parse
 from res2net.console import Console
 from res2net.engine.options import BadAnnotations
 from res2net.errors import InputError, check_range
-from res2net.explain.options import THRESHOLD, Keep, Target, Truth, View
+from res2net.explain.options import THRESHOLD, Keep, Target, Truth
 
 ABOUT = """Mine label maps from the activation maps of a classifier, which needs no labels of pixels: a folder of images
 and masks that `res2net train segment` reads. Where the data have masks, the mined ones are scored against them."""
@@ -38,9 +38,6 @@ class Arguments(MapArguments):
     """Mine the classes that the data state for each image, or the class that the model predicts."""
     validate_on: Truth = "true"
     """Label maps of the images to validate on: the true ones, where the data have any, or mined ones."""
-    view: View = "whole"
-    """What the network sees: whole is the whole image at the scale of predict; crop is its central square, whose map is
-    stretched to the image, which only suits square images."""
     class_map: Annotated[str | None, "FILE"] = None
     """JSON with the names that classes of the data have in the network, such as `{"person": ["man", "woman"]}`."""
     val_fraction: float = 0.2
@@ -85,7 +82,6 @@ def run(arguments: Sequence[str]) -> None:
             method=chosen.method,
             layer=chosen.layer,
             target=chosen.target,
-            view=chosen.view,
             thresholds=chosen.thresholds,
             keep=chosen.keep,
             min_area=chosen.min_area,

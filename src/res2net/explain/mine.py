@@ -20,7 +20,7 @@ from torch import Tensor
 from res2net.errors import InputError, check_choice
 from res2net.explain.explained import ActivationMap, classifier_of, explained
 from res2net.explain.masked import MaskedImages, known_classes
-from res2net.explain.options import THRESHOLD, Keep, Method, Target, Truth, View
+from res2net.explain.options import THRESHOLD, Keep, Method, Target, Truth
 from res2net.images.decode import EXTENSIONS, image_header
 from res2net.images.samples import UNLABELLED, Skipped
 from res2net.images.sources import DataSource
@@ -114,7 +114,6 @@ def mine_regions(
     method: Method = "gradcam",
     layer: str | None = None,
     target: Target = "true",
-    view: View = "whole",
     thresholds: Sequence[float] = (THRESHOLD,),
     keep: Keep = "all",
     min_area: float = 0.0,
@@ -125,19 +124,18 @@ def mine_regions(
 ) -> Mined:
     """Write label maps that are mined from the activation maps of a classifier, as a data set for `segment`.
 
-    Every class of an image has a map and a region in it; where regions overlap, the class with the higher map counts,
-    and where no region is, the background. The folder has `images/` and `masks/` with `train/` and `val/`, and
-    `classes.json`.
+    The network sees whole images. Every class of an image has a map and a region in it; where regions overlap, the
+    class with the higher map counts, and where no region is, the background. The folder has `images/` and `masks/`
+    with `train/` and `val/`, and `classes.json`.
 
     Args:
         model: a trained classifier: what `res2net.load` returned, or its task.
         source: images to train and to validate on, with the classes of images, as of `Task.open`, or with masks, as of
             `open_masked`, of which only the classes are used, and the masks to compare.
         out: the folder to write, which must not exist.
-        method: see `score_maps`; so are `layer`, `view`, `class_map`, `accelerator` and `progress`.
+        method: see `score_maps`; so are `layer`, `class_map`, `accelerator` and `progress`.
         layer: see there.
         target: "true" mines the classes that the data state, "predicted" the likeliest class.
-        view: see there.
         thresholds: see `regions`.
         keep: see there.
         min_area: see there.
@@ -188,7 +186,7 @@ def mine_regions(
                 choose,
                 method=method,
                 layer=layer,
-                view=view,
+                view="whole",
                 bad_images=source.bad_images,
                 accelerator=accelerator,
             )
