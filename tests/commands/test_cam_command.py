@@ -85,6 +85,7 @@ def test_the_whole_image_at_the_scale_of_predict(classifiers, photos):
     assert maps[0].path == photos / "a.png"
     assert maps[0].image.size == (100, 70)
     assert maps[0].draw().size == (91, 64)
+    assert maps[0].draw(Image.new("RGB", (300, 210))).size == (274, 192)
     assert model.explain(photos / "a.png", target=11)[0].class_name == model.class_names[11]
 
 

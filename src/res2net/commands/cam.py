@@ -194,7 +194,11 @@ def maps_of(model: Model, samples: InputSamples, chosen: Arguments) -> list[Acti
         accelerator=model.accelerator,
     )
     names = track(model.name, samples.paths, Console(stderr=True))
-    return [one for (one, _), _ in zip(found, names, strict=True)]
+    maps = []
+    for index, ((one, reason), _) in enumerate(zip(found, names, strict=True)):
+        samples.prediction(index, one, reason)  # which lets the map know its image
+        maps.append(one)
+    return maps
 
 
 def table(samples: InputSamples, maps: dict[str, list[ActivationMap | None]], shown: Sequence[int]) -> Any:
@@ -219,7 +223,7 @@ def write_sheet(
     rows, captions = [], []
     for row, index in enumerate(shown):
         found = [one for each in maps.values() if (one := each[row]) is not None]
-        rows.append([found[0].view, *(one.draw() for one in found)])
+        rows.append([found[0].sharp_view(), *(one.draw() for one in found)])
         below = [
             one.caption if chosen.target == "predicted" else f"{one.caption}\npredicted: {one.predicted}"
             for one in found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +35,8 @@ from res2net.weights import Preprocessing, atomic_write
 
 BATCH = 16
 """Images at once, where they have one size."""
+SHARP = 480
+"""Pixels of the shorter side of an image that a map is drawn on, if the image has as many."""
 Choose = Callable[[Tensor, Sequence[Mapping[str, Any]]], Sequence[Sequence[int]]]
 """From logits `(N, classes)` and the targets of images to the classes of each, of which there can be none."""
 
@@ -56,6 +59,8 @@ class ActivationMap(Result):
     """The likeliest class."""
     predicted_index: int
     """Its index."""
+    sharpen: Callable[[Any], Tensor] | None = None
+    """Shows the same part of the input in more detail than the network saw, uint8 `(C, h, w)`."""
 
     columns = (Column("map of"), Column("probability", "%", digits=1), Column("predicted"))
     files: ClassVar[str] = "maps"
@@ -80,8 +85,15 @@ class ActivationMap(Result):
         return f"{self.class_name}  {100 * self.probability:.1f} %"
 
     def draw(self, image: Any = None) -> Image.Image:
-        """The map over what the network saw; `image` is not needed, since the network may have seen a part of it."""
-        return overlay(self.view, self.heat)
+        """The map over the part of the image that the network saw, in the detail of the image where it is known."""
+        sharp = self.sharp_view(image)
+        heat = F.interpolate(self.heat[None, None], sharp.shape[1:], mode="bilinear")[0, 0]
+        return overlay(sharp, heat)
+
+    def sharp_view(self, image: Any = None) -> Tensor:
+        """The part of the image that the network saw, uint8 `(C, h, w)`, by default of its own input."""
+        image = self.image if image is None and self._read is not None else image
+        return self.view if image is None or self.sharpen is None else self.sharpen(image)
 
     def save_as(self, kind: str, stem: str | Path) -> list[Path]:
         """Write the map as `npy`, float32 `(H, W)`, or drawn over the image as `png`."""
@@ -174,6 +186,7 @@ def explained(
     device = accelerator_device(accelerator)
     task = task.eval().to(device)
     prepared = Transformed(samples, view_transform(task, view), bad_images)
+    sharpen = partial(_sharp, task.preprocessing, view)
     for batch in _batches(prepared):
         if isinstance(batch, Skipped):
             yield batch, {}
@@ -201,6 +214,7 @@ def explained(
                         float(shares[row, label]),
                         task.class_names[predicted],
                         predicted,
+                        sharpen,
                     )
                 )
         yield from zip(found, targets, strict=True)
@@ -276,6 +290,15 @@ class WholeView:
         sides = [min(side * scale, LONGEST * self.shorter) for side in (height, width)]
         size = [max(1, round(side / self.multiple)) * self.multiple for side in sides]
         return self.normalise(*v2.Resize(size, interpolation=self.interpolation)(image, dict(target)))
+
+
+def _sharp(preprocessing: Preprocessing, view: View, image: Any) -> Tensor:
+    """The view of an image, uint8 `(C, h, w)`, enlarged by a whole number as far as the image has detail for it."""
+    shorter = min(image.size if isinstance(image, Image.Image) else image.shape[-2:])
+    factor = max(1, round(min(shorter, SHARP) / math.floor(preprocessing.size / preprocessing.crop)))
+    larger = replace(preprocessing, size=preprocessing.size * factor)
+    shown = (eval_transform(larger) if view == "crop" else WholeView(larger))(image, {})[0]
+    return denormalise(shown.as_subclass(Tensor), larger)
 
 
 def _batches(prepared: Transformed) -> Iterator[Skipped | list[tuple[Tensor, Mapping[str, Any]]]]:
