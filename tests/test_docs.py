@@ -16,6 +16,8 @@ from res2net.cli import COMMANDS
 from res2net.commands.arguments import split_task
 from res2net.commands.cam import ACTIONS
 from res2net.commands.parser import parse, value_of
+from res2net.commands.sweep import Arguments as SweepArguments
+from res2net.commands.sweep import own_words
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
 from res2net.engine.data_tools import CONVERSIONS
@@ -94,7 +96,10 @@ def test_commands_exist(words):
     if verb in ("--help", "--version"):
         return
     assert verb in COMMANDS
-    if verb in ("train", "reproduce"):
+    if verb == "sweep":
+        own, rest = own_words(rest)
+        parse(SweepArguments, verb, own, "")
+    if verb in ("train", "reproduce", "sweep"):
         recipe = rest.pop(0) if verb == "reproduce" else value_of("--recipe", rest)
         task, rest = split_task(rest)
         default = RECIPES[recipe].configure() if recipe else None

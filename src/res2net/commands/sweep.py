@@ -53,7 +53,7 @@ class Arguments:
 
 def run(arguments: Sequence[str]) -> int:
     """Train, print the comparison and write the page; returns 1 if it was stopped and can be continued."""
-    own, words = _own_words(arguments)
+    own, words = own_words(arguments)
     if any(word in HELP for word in words):
         parse(Arguments, "sweep [TASK] SOURCE", ["--help"], ABOUT)
     chosen = parse(Arguments, "sweep", own, ABOUT)
@@ -136,7 +136,7 @@ def _values(text: str, option: str) -> tuple[str, list[Any]]:
     return name, values
 
 
-def _own_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def own_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Divide the arguments into those of `sweep` itself and those of `res2net train`."""
     from dataclasses import fields
 

@@ -80,6 +80,10 @@ class Study:
         """The name of the score."""
         return self.scoring.monitor
 
+    def lower_is_better(self, metric: str) -> bool:
+        """Whether a lower value of a metric is better."""
+        return metric == "loss" or metric in self.scoring.lower_is_better
+
     def scores(self, metric: str | None = None) -> dict[str, list[float]]:
         """A metric of every run, by arm, in the order of the seeds.
 
@@ -96,8 +100,7 @@ class Study:
             raise InputError(f"The run in {run.folder.path} has no metric {column[4:]!r}: choose one of {known}.")
         if self.epoch == "last":
             return values[-1]
-        lower = column[4:] in self.scoring.lower_is_better
-        return min(values) if lower else max(values)
+        return min(values) if self.lower_is_better(column[4:]) else max(values)
 
     @cached_property
     def costs(self) -> dict[str, Cost]:
@@ -129,7 +132,7 @@ class Study:
             shown = f"{interval.mean:.2f}"
             shown += "" if math.isnan(interval.high) else f" ± {interval.high - interval.mean:.2f}"
             rows.append((name, shown, interval.std, *((None, None) if pair is None else (_signed(pair), pair.p))))
-        lower = ", lower is better" if metric in self.scoring.lower_is_better else ""
+        lower = ", lower is better" if self.lower_is_better(metric) else ""
         columns = (
             Column("model"),
             Column(f"{metric}{lower}", self.scoring.unit(metric)),
@@ -160,7 +163,7 @@ class Study:
     def verdicts(self, metric: str | None = None) -> list[str]:
         """A sentence for each other arm: whether the seeds show a difference from the baseline."""
         metric = metric or self.metric
-        sign = -1 if metric in self.scoring.lower_is_better else 1
+        sign = -1 if self.lower_is_better(metric) else 1
         sentences = []
         for name, pair in self.differences(metric).items():
             shown = f"{_signed(pair)}, p = {pair.p:.2g}"

@@ -147,7 +147,7 @@ def tune(
         trials[name] = replace(shorter, data=held_out(shorter))
     study = run_study(trials, (seed,), folder, jobs=jobs, console=console)
     scores = iter([score for (score,) in study.scores().values()])
-    sign = -1 if study.metric in study.scoring.lower_is_better else 1
+    sign = -1 if study.lower_is_better(study.metric) else 1
     best: dict[str, TrainConfig[Any]] = {}
     rows: list[list[str | float]] = []
     for name, config in arms.items():
