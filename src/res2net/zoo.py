@@ -198,6 +198,8 @@ def open_checkpoint(weights: str | Path, name: str | None = None) -> tuple[str, 
     saved_name = saved_model(checkpoint)
     if saved_name is None and checkpoint.metadata.get("options") is not None:
         saved_name = model_name(str(checkpoint.metadata.get("model")))
+    if saved_name is None and Path(weights).suffix == ".ckpt" and (best := Path(weights).with_name(BEST)).is_file():
+        raise InputError(f"{weights} is the state of a run, to resume it from (--resume): give its weights, {best}.")
     if saved_name is None:
         raise InputError(f"{weights} does not say which model it holds: give the name of the model as well.")
     return saved_name, checkpoint

@@ -1,6 +1,9 @@
 """Options and files of options that are wrong: one sentence that names the value and what to do."""
 
 import pytest
+import torch
+
+from res2net.weights import save
 
 
 @pytest.mark.parametrize(
@@ -132,3 +135,29 @@ def test_numbers_that_are_choices_are_taken(refused, tmp_path, channels):
     """What is refused is the folder alone."""
     sentence = refused("train", tmp_path / "none", "--in-channels", channels, "--model", "res2net20_26w_4s_tiny")
     assert sentence.startswith("There is no file or folder")
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        (
+            ["predict", "--score", 0.3],
+            "'--score', and --score-threshold is one of detect, instance, keypoints",
+        ),
+        (["predict", "--score_threshold", 1], "name the task, as in `res2net predict detect ...`."),
+        (["train", "--decoder", "x"], "'--decoder', and --decoder is one of click, depth, saliency, segment: "),
+        (["train", "segment", "--mixup", 1], "`res2net train segment` has no option '--mixup', and --mixup is one of "),
+        (["eval", "--boxes", "x"], "name the task, as in `res2net eval keypoints ...`."),
+        (["eval", "--nothing-of-the-kind", 1], "`res2net eval` has no option '--nothing-of-the-kind': "),
+        (["predict", "--nothing-of-the-kind", 1], "has no option '--nothing-of-the-kind': "),
+    ],
+)
+def test_an_option_of_another_task_is_a_hint_at_it(refused, words, end):
+    assert end in refused(*words, *(["--model", "x", "y"] if words[0] == "train" else ["--weights", "x", "y"]))
+
+
+def test_the_task_of_the_weights_is_hinted_at_first(refused, tmp_path):
+    save(tmp_path / "best.safetensors", {"x": torch.zeros(1)}, {"task": "keypoints"})
+    for weights in (tmp_path, tmp_path / "best.safetensors"):
+        sentence = refused("predict", "a.png", "--weights", weights, "--score", 0.3)
+        assert "is one of keypoints, detect, instance, panoptic: name the task, as in `res2net predict keyp" in sentence

@@ -5,6 +5,8 @@ import os
 import pytest
 import torch
 
+from res2net.weights import read_checkpoint, save
+
 
 @pytest.fixture
 def rejected(refused, images, tiny, tmp_path):
@@ -108,5 +110,25 @@ def test_weights_for_other_classes(refused, make_images, weights):
 def test_weights_that_do_not_say_their_model(run, refused, images, trained):
     """The state of a run holds weights too."""
     words = ["predict", images / "red" / "0.png", "--weights", trained.folder / "last.ckpt", "--accelerator", "cpu"]
-    assert refused(*words) == f"{words[3]} does not say which model it holds: give the name of the model as well."
+    sentence = f"{words[3]} is the state of a run, to resume it from (--resume): give its weights, {trained.best}."
+    assert refused(*words) == refused("eval", images, *words[2:4]) == sentence
     assert run(*words, "--model", "res2net20_26w_4s_tiny").status == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"task": "../x"}, "states the task '../x', which does not exist (tasks: classify, "),
+        ({"task": ""}, "states the task '', which does not exist (tasks: classify, "),
+        ({"task": "Detect"}, "states the task 'Detect', which does not exist (tasks: classify, "),
+        ({"preprocessing": {"size": 8193}}, "Size 8193 does not fit: give a number of pixels from 1 to 8,192."),
+        ({"preprocessing": {"size": 8192, "crop": 0.01}}, "the shorter side would be resized to 819,200 pixels, and "),
+    ],
+)
+def test_metadata_that_no_run_writes(refused, trained, images, tmp_path, changes, sentence):
+    checkpoint = read_checkpoint(trained.best)
+    metadata = dict(checkpoint.metadata)
+    for name, value in changes.items():
+        metadata[name] = metadata[name] | value if isinstance(value, dict) else value
+    save(tmp_path / "edited.safetensors", checkpoint.tensors, metadata)
+    assert sentence in refused("predict", images / "red" / "0.png", "--weights", tmp_path / "edited.safetensors")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from res2net.commands.parser import parse
+from res2net.commands.parser import option_names, parse, value_of
 from res2net.engine.options import Accelerator, BadImages, Precision
-from res2net.errors import InputError, nearest
+from res2net.errors import InputError, listed, nearest
 from res2net.export.settings import Format
 from res2net.files import parse_yaml
 from res2net.task import task_names
@@ -56,15 +58,59 @@ class TrainedArguments(RunningArguments):
     """Precision; by default as in the training, but fp32 for exported files and in place of fp16 on a CPU."""
 
 
-def parse_for_task(kind: Any, verb: str, task: str, words: Sequence[str], options: type[Any], about: str) -> Any:
-    """Parse the words after a verb and its task into `kind[options]`, whose field `options` the task defines."""
+def parse_for_task(
+    kind: Any, verb: str, task: str, words: Sequence[str], options_of: Callable[[str], type[Any]], about: str
+) -> Any:
+    """Parse the words after a verb and its task into `kind[options]`, where `options_of(task)` are the options."""
+    options = options_of(task)
     required = [
         entry.name
         for entry in dataclasses.fields(kind)
         if entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
     ]
     default = kind[options](options=options(), **dict.fromkeys(required, tyro.MISSING_NONPROP))
-    return parse(kind[options], verb if task == "classify" else f"{verb} {task}", words, about, default)
+    with hint_at_tasks(verb, task, words, options_of):
+        return parse(kind[options], verb if task == "classify" else f"{verb} {task}", words, about, default)
+
+
+@contextlib.contextmanager
+def hint_at_tasks(verb: str, task: str, words: Sequence[str], options_of: Callable[[str], type[Any]]) -> Iterator[None]:
+    """Where a task has no option of a name, say in the `InputError` which tasks have it, or one that begins so."""
+    try:
+        yield
+    except InputError as error:
+        unknown = re.search(r"has no option '(--[\w-]+)'", str(error))
+        name = unknown[1].replace("_", "-") if unknown else ""
+        others = {one: _option_like(name, options_of(one)) for one in task_names() if one != task} if name else {}
+        having = {one: option for one, option in others.items() if option}
+        if not having:
+            raise
+        # The task of the weights is the likeliest.
+        weights = value_of("--weights", words)
+        likely = _task_of(weights) if weights is not None else None
+        first = likely if likely in having else next(iter(having))
+        same = [first, *(one for one, option in having.items() if option == having[first] and one != first)]
+        raise InputError(
+            f"`res2net {verb}{'' if task == 'classify' else f' {task}'}` has no option {name!r}, and {having[first]} "
+            f"is one of {listed(same)}: name the task, as in `res2net {verb} {first} ...`."
+        ) from error
+
+
+def _option_like(name: str, options: type[Any]) -> str:
+    """The option of this name, or else one that begins with it; empty if there is none."""
+    names = option_names(options)
+    return name if name in names else next((option for option in names if option.startswith(f"{name}-")), "")
+
+
+def _task_of(weights: str) -> str | None:
+    """The task of a checkpoint of a run; None if it is not known."""
+    from res2net.weights.files import BEST, read_metadata
+
+    path = Path(weights, BEST) if Path(weights).is_dir() else Path(weights)
+    try:
+        return read_metadata(path).get("task") if path.suffix == ".safetensors" else None
+    except InputError:
+        return None
 
 
 def load_trained(chosen: TrainedArguments, task: str) -> Model:

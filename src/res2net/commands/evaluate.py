@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> None:
     """Evaluate weights and print the metrics."""
     name, words = split_task(arguments)
     about = f"Evaluate weights on {options_type(name).data_help}."
-    chosen = parse_for_task(Arguments, "eval", name, words, eval_options_type(name), about)
+    chosen = parse_for_task(Arguments, "eval", name, words, eval_options_type, about)
 
     from res2net.engine.module import describe_skipped
     from res2net.engine.report import metrics_table

@@ -73,6 +73,11 @@ def parse(
     return value
 
 
+def option_names(kind: Any) -> list[str]:
+    """The options of a dataclass and of those nested in it, such as "--size"."""
+    return [name for name, _ in _options_of(kind)]
+
+
 def value_of(option: str, words: Sequence[str]) -> str | None:
     """The value of an option in unparsed arguments; None if it is not given."""
     values = list(_values_of(option, words))
@@ -262,11 +267,13 @@ def _error_message(complaint: str, verb: str, words: Sequence[str], options: dic
     plain = re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯]|[-─]{5,}", "", complaint)
     message = " ".join(plain.split())
     more = f"see `res2net {verb} --help`."
-    if "Missing from" in message or "required arguments" in message:
+    positional = re.search(r"Missing value for argument '([a-z]\w*)'", message)
+    if "Missing from" in message or "required arguments" in message or positional:
         given = [word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--")]
         if unknown := [name for name in given if not {name, name[:2] + name[2:].removeprefix("no-")} & options.keys()]:
             return _unknown_argument_message(unknown[0], verb, words, options)
         names = re.findall(r"^ {5,6}(--[\w-]+|[A-Z]+\b|\{[\w,-]+\})", plain, re.MULTILINE)
+        names = names or ([positional[1].upper()] if positional else [])
         lacking = [_missing_argument(name, options) for name in names]
         return f"`res2net {verb}` needs {' and '.join(lacking)}: {more}"
     if found := re.search(r"invalid choice '([^']*)' for argument '(\w+)'", message):

@@ -46,7 +46,7 @@ class Arguments(TrainedArguments, Generic[Options]):
 def run(arguments: Sequence[str]) -> None:
     """Predict inputs, print the results and write them to files."""
     name, words = split_task(arguments)
-    chosen = parse_for_task(Arguments, "predict", name, words, predict_options_type(name), ABOUT)
+    chosen = parse_for_task(Arguments, "predict", name, words, predict_options_type, ABOUT)
 
     from res2net.engine.inputs import file_stem, input_name, list_inputs
     from res2net.engine.predict import ResultWriter, results_table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from res2net.commands.arguments import split_task
+from res2net.commands.arguments import hint_at_tasks, split_task
 from res2net.commands.parser import parse, value_of
 from res2net.console import Console
 from res2net.engine.changes import scaled_to
@@ -94,14 +94,15 @@ def parse_changes(kind: Any, verb: str, words: Sequence[str], default: TrainConf
     own = default.model.options
     # With entries in the default of a mapping, the parser would take those alone.
     plain = replace(default, model=replace(default.model, options={}))
-    parsed = parse(
-        kind[options],
-        verb if task == "classify" else f"{verb} {task}",
-        words,
-        about,
-        kind(plain),
-        {"size": options.size_help} if hasattr(options, "size_help") else None,
-    )
+    with hint_at_tasks(verb, task, words, options_type):
+        parsed = parse(
+            kind[options],
+            verb if task == "classify" else f"{verb} {task}",
+            words,
+            about,
+            kind(plain),
+            {"size": options.size_help} if hasattr(options, "size_help") else None,
+        )
     model = parsed.run.model
     if own and model.model != default.model.model:
         own = _applicable(own, model.model)

@@ -176,7 +176,7 @@ def _exported(path: Path) -> Rows:
     yield "input", f"{batch} of {' x '.join(map(str, found.input_shape[1:]))}"
     yield "outputs", ", ".join(found.outputs)
     own = {"task": found.task, "class_names": found.class_names, "preprocessing": found.preprocessing.to_dict()}
-    yield from _network(found.task_metadata | own, found.options, found.task_metadata.get("task_options"))
+    yield from _network(dict(found.task_metadata) | own, found.options, found.task_metadata.get("task_options"))
     yield "agreement", _pairs(found.agreement)
     yield "data", found.source
     yield "licence", found.licence

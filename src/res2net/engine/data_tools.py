@@ -15,9 +15,9 @@ from PIL import Image
 from res2net.console import Console
 from res2net.errors import InputError
 from res2net.files import assumed_encodings, encodings_note
-from res2net.images.decode import BadImage
+from res2net.images.decode import EXTENSIONS, BadImage
 from res2net.images.faults import AnnotationReport
-from res2net.images.inspection import ImageFile, inspect_images
+from res2net.images.inspection import ImageFile, imbalance, inspect_images, unread_files
 from res2net.images.splits import used_splits
 from res2net.registry import Registry, modules_of_tasks
 from res2net.report import Column, Table
@@ -35,6 +35,12 @@ class Part:
     report: AnnotationReport
     splits: Mapping[str, Any]
     """The splits by name."""
+    endings: Sequence[str] = EXTENSIONS
+    """Endings of the files that are read, in lower case."""
+    counted: str = "images"
+    """What has classes and is counted by them, one of `IMBALANCE`."""
+    needs_classes: bool = False
+    """Whether nothing can be learned from a single class."""
 
     @property
     def faults(self) -> int:
@@ -55,6 +61,22 @@ class Part:
         for name, samples in self.splits.items():
             if not len(getattr(samples, "paths", samples)):
                 self.report.add("missing labels", self.report.path, f"the split {name} has nothing that can be used")
+
+    def report_classes(self) -> None:
+        """Report that all has one class, and mention classes of very different sizes."""
+        counts = +self.class_counts()
+        if len(counts) == 1:
+            (name,) = counts
+            only = f"all {self.counted} are of the class {name!r}"
+            if self.needs_classes:
+                self.report.add("one class only", self.report.path, f"{only}, and a training needs two")
+            else:
+                self.report.remark(f"{only[0].upper()}{only[1:]}.")
+        self.report.remark(imbalance(counts, self.counted))
+
+    def class_counts(self) -> Counter[str]:
+        """The number of what is counted of each class in all splits; empty where there are no classes."""
+        return Counter()
 
     def inspect(self, console: Console, *, full: bool = False) -> None:
         """Look into the image files for broken and repeated ones; see `inspect_images`."""
@@ -148,8 +170,19 @@ CHECKS: Registry[DataCheck] = Registry("Kind of data set", modules=TOOLS)
 """Checks by family of tasks."""
 FALLBACK: Registry[Callable[[Path], Part]] = Registry("Kind of data set", modules=TOOLS)
 """Functions that read a path that none of `CHECKS` recognises, or raise `InputError`."""
+READERS: Registry[Callable[[Path], Sequence[str]]] = Registry("Kind of data set", modules=TOOLS)
+"""Functions that name the tasks that read the data at a path, by the names of its files and folders."""
 CONVERSIONS: Registry[Conversion] = Registry("Conversion", modules=TOOLS)
 """Conversions by their name after `res2net data`."""
+
+
+def tasks_reading(source: str) -> list[str]:
+    """The tasks that read a data set, by the names of its files and folders; none if it does not exist."""
+    path, found = Path(source), []
+    for _, reads in sorted(READERS.items()) if path.exists() else ():
+        with contextlib.suppress(InputError):
+            found += reads(path)
+    return found
 
 
 def open_parts(source: str) -> list[Part]:
@@ -164,12 +197,18 @@ def open_parts(source: str) -> list[Part]:
         parts[0].report.remark(*encodings_note(assumed))
         for part in parts:
             part.report_empty()
+            part.report_classes()
+        unread = unread_files(path, [ending for part in parts for ending in part.endings])
+        parts[0].report.unused += [unread] if unread else []
         return parts
     try:
-        return [read(path) for read in FALLBACK.values()]
+        parts = [read(path) for read in FALLBACK.values()]
     except InputError as error:
         known = ", a ".join(check.formats for check in checks)
         raise InputError(f"{source} is neither a {known} nor a data set of classes: {error}") from error
+    for part in parts:
+        part.report_classes()
+    return parts
 
 
 def class_table(

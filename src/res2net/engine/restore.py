@@ -14,6 +14,7 @@ from res2net.images.folder import natural_key
 from res2net.images.samples import Samples
 from res2net.images.sources import DataSource
 from res2net.options import from_dict
+from res2net.task import task_names
 from res2net.task.base import TASKS, Task
 from res2net.weights import Checkpoint
 from res2net.zoo import open_checkpoint
@@ -32,6 +33,11 @@ def restore_task(weights: str | Path, model: str | None = None, name: str | None
     """
     model_name, checkpoint = open_checkpoint(weights, model)
     trained_for = checkpoint.metadata.get("task")
+    if trained_for not in (None, *task_names()):
+        raise InputError(
+            f"{checkpoint.path or weights} states the task {trained_for!r}, which does not exist (tasks: "
+            f"{', '.join(task_names())}): give a file of `res2net train`."
+        )
     if name is not None and trained_for not in (None, name):
         raise InputError(
             f"{weights} was trained for {trained_for}, not for {name}: name the task {trained_for} instead."

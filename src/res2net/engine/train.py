@@ -18,6 +18,7 @@ from res2net.backbones.base import Backbone
 from res2net.console import Console
 from res2net.engine.callbacks import RandomState, RunRecorder, WarmingAverage, early_stopping
 from res2net.engine.config import TrainConfig, size_and_options
+from res2net.engine.data_tools import tasks_reading
 from res2net.engine.evaluate import evaluate, make_trainer, quiet_lightning, workers_for
 from res2net.engine.folder import RunFolder
 from res2net.engine.health import FiniteWatch, end_notes, one_sentence, start_notes
@@ -225,7 +226,17 @@ def open_data(config: TrainConfig[Any]) -> DataSource:
         train_split=data.train_split,
         val_split=data.val_split,
     )
-    source = TASKS[config.task_name].open(config.source, settings, config.task)
+    try:
+        source = TASKS[config.task_name].open(config.source, settings, config.task)
+    except InputError as error:
+        others = tasks_reading(config.source)
+        if not others or config.task_name in others:
+            raise
+        task = "" if others[0] == "classify" else f"{others[0]} "
+        raise InputError(
+            f"{str(error).rstrip('.')}; the task {' or '.join(others)} reads it, as `res2net train {task}"
+            f"{config.source}`."
+        ) from error
     return source.overfit(data.overfit) if data.overfit else source
 
 

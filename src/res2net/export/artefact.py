@@ -15,6 +15,7 @@ from res2net.errors import InputError, check_choice, check_range, listed
 from res2net.export.settings import FORMATS
 from res2net.files import read_json
 from res2net.options import type_advice
+from res2net.task import task_names
 from res2net.weights import Preprocessing, atomic_write
 from res2net.weights.download import file_hash
 
@@ -121,6 +122,7 @@ def check_hashes(path: Path, artefact: Artefact) -> None:
 def _check_ranges(artefact: Artefact) -> None:
     """Raise `InputError` if a number is out of range, so that nothing is made of a size that no machine has."""
     check_choice("Format", artefact.format, FORMATS)
+    check_choice("Task", artefact.task, task_names())
     shape = artefact.input_shape
     if not 4 <= len(shape) <= 5 or min(shape) < 1 or math.prod(shape) > MOST_VALUES:
         raise InputError(f"input_shape {reprlib.repr(shape)} does not fit: give up to 2 ** 28 values in all")

@@ -19,6 +19,7 @@ FAULTS = {
     "label map elsewhere": "label maps that lie elsewhere than their scans",
     "missing mask file": "missing mask files",
     "missing partner": "files without a partner",
+    "wrong partner": "files with another partner than a list states",
     "duplicate id": "duplicate ids",
     "unknown image": "objects of unknown images",
     "unknown class": "objects of unknown classes",
@@ -35,6 +36,7 @@ FAULTS = {
     "wrong units": "parts in wrong units",
     "missing labels": "parts without labels",
     "no objects": "parts without objects",
+    "one class only": "parts of one class only",
 }
 """Every kind of fault, with its plural."""
 

@@ -171,7 +171,7 @@ def _content(files: Sequence[str | Path | None]) -> str:
     """A hash of pieces of files, or of all files of a folder; empty if one cannot be read."""
     found = hashlib.blake2b(digest_size=8)
     try:
-        for path in map(Path, filter(None, files)):
+        for path in (Path(file) for file in files if file is not None):
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 if file.is_file():  # not a pipe, which would wait
                     _add_pieces(file, found)

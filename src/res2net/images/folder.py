@@ -181,10 +181,15 @@ def list_files(path: str | Path, endings: tuple[str, ...], one: str, many: str) 
     if not path.is_dir():
         lacking = f"{path} is neither a file nor a folder" if path.exists() else f"There is no file or folder {path}"
         raise InputError(f"{lacking}: give {one} or a folder of {many}.")
-    found = sorted(_walk(path, endings))
+    found = files_below(path, endings)
     if not found:
         raise InputError(f"The folder {path} has no {many}: known endings are {', '.join(endings)}.")
-    return [Path(name) for name in found]
+    return found
+
+
+def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """The files below a folder with a given ending, as `list_files` lists them; there may be none."""
+    return [Path(name) for name in sorted(_walk(folder, endings))]
 
 
 def enlargement_note(samples: Any, size: int) -> str:

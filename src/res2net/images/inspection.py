@@ -37,8 +37,8 @@ NEAR = 10
 """Bits of 256 by which the hashes of near-duplicates differ at most."""
 FLAT = 4.0
 """Standard deviation of the grey values of a small image below which it is too plain to be compared."""
-IMBALANCE = 20
-"""Ratio of the largest to the smallest class that is worth a note."""
+IMBALANCE = {"images": 20, "objects": 20, "pixels": 500, "voxels": 5000}
+"""Ratio of the largest to the smallest class that is worth a note, by what is counted."""
 
 
 @dataclass(frozen=True)
@@ -181,21 +181,28 @@ def near(one: Sequence[str], other: Sequence[str], hashes: dict[str, NDArray[np.
     return found
 
 
-def unread_files(folder: Path) -> str:
-    """A sentence on the files of a folder that are not read as images, by ending; empty if there are none."""
-    endings: Counter[str] = Counter()
+def unread_files(folder: Path, endings: Sequence[str] = EXTENSIONS) -> str:
+    """A sentence on the files of a folder that are not read, by ending; empty if all have the given endings."""
+    found: Counter[str] = Counter()
     if folder.is_dir():
-        endings.update(Path(path).suffix.lower() or "no ending" for path in walk(folder))
-        endings.update("pipe, device or link to nothing" for _ in walk(folder, special=True))
-    others = [f"{count:,} x {ending}" for ending, count in endings.most_common() if ending not in EXTENSIONS]
-    return f"Not read as images: {listed(others)}." if others else ""
+        others = (path for path in walk(folder) if not path.lower().endswith(tuple(endings)))
+        found.update(Path(path).suffix.lower() or "no ending" for path in others)
+        found.update("pipe, device or link to nothing" for _ in walk(folder, special=True))
+    what = " as images" if tuple(endings) == EXTENSIONS else ""
+    shown = [f"{count:,} x {ending}" for ending, count in found.most_common()]
+    return f"Not read{what}: {listed(shown)}." if shown else ""
 
 
-def imbalance(counts: Counter[str]) -> str:
-    """A sentence on classes of very different sizes; empty if they are similar."""
+def imbalance(counts: Counter[str], noun: str = "images") -> str:
+    """A sentence on classes of very different sizes; empty if they are similar.
+
+    Args:
+        counts: the number of samples of each class that has any.
+        noun: what is counted, one of `IMBALANCE`.
+    """
     if not counts:
         return ""
     (most, large), (least, small) = counts.most_common(1)[0], counts.most_common()[-1]
-    if large < IMBALANCE * max(small, 1):
+    if large < IMBALANCE[noun] * max(small, 1):
         return ""
-    return f"The class {most!r} has {large:,} images and {least!r} {small:,}: rare classes are hard to learn."
+    return f"The class {most!r} has {large:,} {noun} and {least!r} {small:,}: rare classes are hard to learn."

@@ -10,13 +10,16 @@ from pathlib import Path
 from res2net.errors import InputError, listed
 from res2net.files import readable_name, subfolders
 from res2net.images.folder import ImageFiles, ImageFolder, class_folders, list_images, natural_key
-from res2net.images.splits import WHOLE, Arranged, DataSettings, choose_splits, role_of, stratified_split
+from res2net.images.splits import WHOLE, Arranged, DataSettings, choose_splits, role_of, states_role, stratified_split
 from res2net.images.text import read_lines
 
 _KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
 
 # Lists of the classes of a flat validation folder: lines that start with a file name and a class folder of train.
 _VAL_LISTS = ("LOC_val_solution.csv", "val_annotations.txt")
+
+_FOLD = re.compile(r"(k|cv)?[-_ ]?(fold|cv|split|subset|part)[-_ ]?\d+")
+"""Names of the folds of a cross-validation, in lower case."""
 
 # Names of the WordNet ids: lines of an id and its names, separated by commas.
 _WORDS = ("LOC_synset_mapping.txt", "synset_words.txt", "words.txt")
@@ -79,17 +82,45 @@ def split_folders(base: Path) -> dict[str, Path]:
     """The folders of the splits of a data set by their names; `base` itself as `WHOLE` if it has class folders.
 
     A folder is a split if its name and those of all others state a purpose and any has class folders, or if a folder
-    `train` beside it has class folders of the same names.
+    `train` beside it has class folders of the same names. The folds of a cross-validation (`fold1`, `fold2`, ...) with
+    the same class folders are splits, too.
+
+    Raises:
+        InputError: all folders are named as splits, one of them for validation, and none has class folders.
     """
     inside = subfolders(base) if base.is_dir() else []
     below = {folder: {entry.name for entry in subfolders(folder)} for folder in inside}
     purposes = [folder for folder in inside if role_of(folder.name)]
-    if purposes == inside and any(below.values()):
+    folds = len(inside) > 1 and all(_FOLD.fullmatch(folder.name.lower()) for folder in inside)
+    if (purposes == inside or (folds and len(set.intersection(*below.values())) > 1)) and any(below.values()):
         return {folder.name: folder for folder in inside}
+    # Trains are vehicles, and tests may be a class, too.
+    if all(states_role(folder.name) for folder in inside) and "val" in map(role_of, (one.name for one in inside)):
+        raise InputError(
+            f"The folders {listed([folder.name for folder in inside])} of {base} are splits by their names, and have "
+            "no class folders: put the images of each class into a folder of their own in them, or name the task "
+            "that reads them."
+        )
     train = next((folder for folder in purposes if role_of(folder.name) == "train" and below[folder]), None)
     if train is None:  # folders of such names may also be classes
         return {WHOLE: base}
     return {folder.name: folder for folder in inside if folder in purposes or below[folder] & below[train]}
+
+
+def nested_classes(base: Path) -> str:
+    """A sentence on class folders that are called like splits, or have folders that may be the classes; else empty."""
+    if list(split_folders(base)) != [WHOLE]:
+        return ""
+    folders = subfolders(base)
+    if all(states_role(folder.name) for folder in folders):
+        return f"The folders {listed([folder.name for folder in folders])} are taken for classes, and not for splits."
+    inner = [sorted(entry.name for entry in subfolders(folder)) for folder in folders]
+    if len(folders) < 2 or len(inner[0]) < 2 or any(names != inner[0] for names in inner):
+        return ""
+    return (
+        f"Each of the classes {listed([folder.name for folder in folders])} has the folders {listed(inner[0])}: if "
+        "those are the classes, name the folders around them as splits, such as fold1 or train."
+    )
 
 
 def _open_val(folder: Path, classes: Sequence[str], folders: Sequence[Path]) -> ImageFiles:

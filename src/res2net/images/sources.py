@@ -14,7 +14,7 @@ from res2net.errors import InputError, nearest
 from res2net.files import assumed_encodings, encodings_note
 from res2net.images.cifar import Cifar, cifar_preprocessing, find_cifar
 from res2net.images.keypoints import Keypoints
-from res2net.images.layouts import data_folder, open_folder, split_folders
+from res2net.images.layouts import data_folder, nested_classes, open_folder, split_folders
 from res2net.images.samples import Samples, Transformed
 from res2net.images.splits import DataSettings, choose_splits, hashed_split, stratified_split, subset_of
 from res2net.images.transforms import TrainAugment, Transform
@@ -180,4 +180,5 @@ def read_classes(path: Path, labels: tuple[str, ...], settings: DataSettings) ->
     if path.is_file():
         raise InputError(f"{path} is a file: give a folder that has a folder of images for each class.")
     train, val, about = open_folder(path, settings)
-    return DataSource(path.absolute().name, train, val, val.class_names, val_about=about)
+    note = nested_classes(data_folder(path))
+    return DataSource(path.absolute().name, train, val, val.class_names, val_about=about, notes=[note] if note else [])

@@ -11,7 +11,7 @@ from res2net.errors import InputError, check_choice, check_options
 
 SMALLEST_STD = 1e-6
 """The smallest standard deviation of a channel."""
-LARGEST_SIZE = 1 << 15
+LARGEST_SIZE = 1 << 13
 """The largest side of the input of a network, in pixels."""
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -43,6 +43,11 @@ class Preprocessing:
             raise InputError(f"Size {self.size!r} does not fit: give a number of pixels from 1 to {LARGEST_SIZE:,}.")
         if not _is_number(self.crop) or not 0.01 <= self.crop <= 1:
             raise InputError(f"Crop {self.crop!r} does not fit: give a fraction from 0.01 to 1.")
+        if self.size / self.crop > 2 * LARGEST_SIZE:
+            raise InputError(
+                f"Crop {self.crop!r} does not fit size {self.size}: the shorter side would be resized to "
+                f"{self.size / self.crop:,.0f} pixels, and {2 * LARGEST_SIZE:,} are the most."
+            )
         for what, values in (("Mean", self.mean), ("Std", self.std)):
             if not isinstance(values, tuple) or not values or not all(map(_is_number, values)):
                 raise InputError(f"{what} {values!r} does not fit: give a number for each channel.")

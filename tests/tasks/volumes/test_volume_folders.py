@@ -148,7 +148,7 @@ def missing(root):
     ("make", "message"),
     [
         (lambda root: None, "has no volumes with labels: it needs the folders imagesTr and labelsTr, or images"),
-        (empty, "images has no volumes: known endings"),
+        (empty, "has no volumes with labels: it needs the folders imagesTr and labelsTr, or images"),
         (unlabelled, r"1 missing partner; .*more.nii.gz: there is no more.nii.gz in .*labels"),
         (background, "are background alone"),
         (single, r"volumes of .* are too few to split \(1\)"),

@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from res2net.engine.data_tools import FALLBACK, Cell, Part, class_table
+from res2net.engine.data_tools import FALLBACK, READERS, Cell, Part, class_table
+from res2net.files import files_in, subfolders
 from res2net.images.decode import EXTENSIONS, BadImage, image_size
 from res2net.images.faults import AnnotationReport
-from res2net.images.folder import ImageFiles
-from res2net.images.inspection import imbalance, unread_files
+from res2net.images.folder import NO_CLASSES, ImageFiles
+from res2net.images.inspection import unread_files
+from res2net.images.layouts import data_folder, split_folders
 from res2net.images.sources import open_source, split_names
 from res2net.images.splits import DataSettings
 from res2net.report import Column, Table
@@ -21,6 +23,8 @@ from res2net.tasks.classify.multi_label import is_label_table, label_splits
 
 class ClassesPart(Part):
     """A data set with a class for each image."""
+
+    needs_classes = True
 
     def __init__(self, path: Path) -> None:
         self.class_names: Sequence[str]
@@ -32,7 +36,8 @@ class ClassesPart(Part):
             names = split_names(path)
             opened = {name: open_source(path, DataSettings(evaluate=True, split=name or None)) for name in names}
             self.class_names = next(iter(opened.values())).class_names
-            self.splits, notes = {name: source.val for name, source in opened.items()}, []
+            self.splits = {name: source.val for name, source in opened.items()}
+            notes = list(dict.fromkeys(note for source in opened.values() for note in source.notes))
             self.about, unused = "a data set of classes", unread_files(path)
         self.splits = {name or "images": split for name, split in self.splits.items()}
         self.report = AnnotationReport(path)
@@ -45,8 +50,6 @@ class ClassesPart(Part):
                 except BadImage as error:
                     self.report.add("unreadable image", file, error.reason)
         self.report.unused += [unused] if unused else []
-        total = sum((_counts(split) for split in self.splits.values()), Counter())
-        self.report.remark(imbalance(Counter({str(self.class_names[label]): count for label, count in total.items()})))
 
     def count_tables(self, most: int | None) -> list[Table]:
         """The number of images and of classes of each split, and of images by class."""
@@ -58,6 +61,11 @@ class ClassesPart(Part):
         rows = [(split, len(images), len(names)) for split, images in self.splits.items()]
         columns = [Column(heading) for heading in ("split", "images", "classes")]
         return [Table("Images", columns, rows), class_table(counts.items(), list(self.splits), "images", most)]
+
+    def class_counts(self) -> Counter[str]:
+        """The number of images of each class."""
+        total = sum((_counts(split) for split in self.splits.values()), Counter())
+        return Counter({str(self.class_names[label]): count for label, count in total.items()})
 
     def classes_in(self, samples: Any, index: int) -> Collection[int]:
         """The classes of an image."""
@@ -88,4 +96,21 @@ def _counts(split: Any) -> Counter[int]:
     return Counter(label for target in getattr(split, "targets", ()) for label in _labels(target))
 
 
+def has_classes(path: Path) -> bool:
+    """Whether a folder, or each of its splits, has folders of images of two classes or more, and no folder of others.
+
+    The folder of a class has images in it, and not only further folders.
+    """
+    if not path.is_dir():
+        return False
+    for folder in split_folders(data_folder(path)).values():
+        classes = subfolders(folder)
+        if len(classes) < 2 or {one.name.lower() for one in classes} in NO_CLASSES:
+            return False
+        if not all(files_in(one, EXTENSIONS) for one in classes):
+            return False
+    return True
+
+
+READERS.add("classes", lambda path: ["classify"] if has_classes(path) else [])
 FALLBACK.add("classes", ClassesPart)

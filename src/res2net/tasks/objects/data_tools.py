@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
+from res2net.engine.data_tools import CHECKS, READERS, Cell, DataCheck, Part, class_table
 from res2net.explain.masked import MASK_FORMATS, MaskFormat
 from res2net.files import files_in, subfolders
 from res2net.images.decode import EXTENSIONS, BadImage, image_header
@@ -36,6 +36,9 @@ RARE = ("crowds", "difficult objects", "labelled keypoints", "classes of stuff")
 
 class ObjectsPart(Part):
     """A data set with objects in one of `OBJECT_FORMATS`."""
+
+    endings = (*EXTENSIONS, ".json", ".xml", ".txt", ".yaml", ".yml", ".names", ".data")
+    counted = "objects"
 
     def __init__(self, path: Path, name: str) -> None:
         known = OBJECT_FORMATS[name]
@@ -64,6 +67,14 @@ class ObjectsPart(Part):
                 by_class.setdefault((label, name), Counter())[split] = count
         named = [(name, found) for (_, name), found in by_class.items()]
         return [table, class_table(named, list(self.splits), "objects", most)]
+
+    def class_counts(self) -> Counter[str]:
+        """The number of objects of each class; of those with one name together."""
+        total: Counter[str] = Counter()
+        for found in self.splits.values():
+            for name, count in zip(found.class_names, objects_by_class(found), strict=True):
+                total[name] += count
+        return total
 
     def shown(self, split: Annotations) -> tuple[ObjectImages, Sequence[int]]:
         """The images with objects, or all if there are none."""
@@ -180,6 +191,13 @@ def _check_segments(annotations: Annotations, report: AnnotationReport) -> None:
             report.add("bad mask", things.paths[index], f"{share}, as smoothed edges make them")
 
 
+TASKS_OF = {"coco_keypoints": ["keypoints"], "coco_panoptic": ["panoptic"]}
+"""The tasks that read some formats; the others are read by detection."""
+
+READERS.add(
+    "objects",
+    lambda path: list(dict.fromkeys(task for name in find_formats(path) for task in TASKS_OF.get(name, ["detect"]))),
+)
 MASK_FORMATS.add(
     "objects",
     MaskFormat(

@@ -22,6 +22,7 @@ from PIL import Image
 from res2net.engine.data_tools import (
     CHECKS,
     CONVERSIONS,
+    READERS,
     Cell,
     Conversion,
     DataCheck,
@@ -55,6 +56,9 @@ from res2net.tasks.pixels.formats.open import (
 class PixelsPart(Part):
     """A data set in one of `PIXEL_FORMATS`, of which every file is read."""
 
+    endings = (*EXTENSIONS, ".npy", ".json", ".txt", ".csv", ".xml", ".mat")
+    counted = "pixels"
+
     def __init__(self, path: Path, name: str) -> None:
         self.about = PIXEL_FORMATS[name].about
         self.report = AnnotationReport(path)
@@ -76,14 +80,29 @@ class PixelsPart(Part):
         counts = [counts_of(survey, is_depth=samples.label == "depth") for survey in self.surveys.values()]
         columns = [Column("what"), *(Column(split) for split in self.splits)]
         table = Table(self.about, columns, [(what, *(one[what] for one in counts)) for what in counts[0]])
-        if samples.label == "depth":
-            return [table]
-        names = [*(["not salient"] if samples.label == "saliency" else []), *samples.class_names]
+        by_class = self._by_class()
+        return [table, class_table(by_class.items(), list(self.splits), "pixels", most)] if by_class else [table]
+
+    def _by_class(self) -> dict[str, Counter[str]]:
+        """The number of pixels of each class in each split; empty for depth."""
+        samples = next(iter(self.splits.values()))
         by_class: dict[str, Counter[str]] = {}
+        if samples.label == "depth":
+            return by_class
+        names = [*(["not salient"] if samples.label == "saliency" else []), *samples.class_names]
         for split, survey in self.surveys.items():
             for name, count in zip(names, survey.classes.tolist(), strict=False):
                 by_class.setdefault(name, Counter())[split] = count
-        return [table, class_table(by_class.items(), list(self.splits), "pixels", most)]
+        return by_class
+
+    @property
+    def needs_classes(self) -> bool:  # type: ignore[override]
+        """Whether the maps are of classes."""
+        return next(iter(self.splits.values())).label == "semantic"
+
+    def class_counts(self) -> Counter[str]:
+        """The number of pixels of each class; none for masks and depth."""
+        return Counter({name: found.total() for name, found in self._by_class().items()} if self.needs_classes else {})
 
     def classes_in(self, samples: PixelImages, index: int) -> Collection[int]:
         """The classes that occur in the map of an image."""
@@ -237,6 +256,10 @@ class _Maker:
         return made
 
 
+TASKS_OF = {"semantic": "segment", "saliency": "saliency", "depth": "depth"}
+"""The task that reads maps of a label."""
+
+READERS.add("pixels", lambda path: [TASKS_OF[PIXEL_FORMATS[name].label] for name in likely_pixel_formats(path)])
 MASK_FORMATS.add(
     "pixels",
     MaskFormat(

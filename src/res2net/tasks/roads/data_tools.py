@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part
+from res2net.engine.data_tools import CHECKS, READERS, Cell, DataCheck, Part
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
 from res2net.images.splits import folders_of_splits
@@ -79,6 +79,7 @@ def has_graphs(path: Path) -> bool:
     return path.is_dir() and bool(folders_of_splits(path, FOLDERS, lambda parts: is_roads(parts) and "graphs" in parts))
 
 
+READERS.add("roads", lambda path: ["roads"] if has_graphs(path) else [])
 CHECKS.add(
     "roads",
     DataCheck(lambda path: [RoadsPart(path)] if has_graphs(path) else [], "folder of images and graphs of roads"),

@@ -19,7 +19,7 @@ from res2net.errors import InputError
 from res2net.files import files_in, subfolders
 from res2net.images.decode import EXTENSIONS, BadImage, image_header, read_turned
 from res2net.images.faults import AnnotationReport
-from res2net.images.folder import list_images
+from res2net.images.folder import files_below, list_images
 from res2net.images.samples import FileSamples, Sample, Samples
 from res2net.images.sources import DataSource
 from res2net.images.splits import (
@@ -99,6 +99,8 @@ def read_pairs(path: Path, labels: tuple[str, ...], settings: DataSettings) -> D
     good = {name: checked_pairs(found, report, turning, keep_unreadable=keep) for name, found in pairs.items()}
     report.enforce(settings.bad_annotations)
     report.remark(turning.note("their partners"))
+    if any(other is None for found in pairs.values() for _, other in found):
+        report.remark(f"Each image of {path} is taken for two side by side: the right half is made of the left one.")
     train, val, about = choice.arrange(
         good,
         lambda pairs: hashed_split(
@@ -146,7 +148,7 @@ def list_pairs(folders: Folders, report: AnnotationReport) -> list[Pair]:
     if second is None:
         return [(str(one), None) for one in list_images(first)]
     files = [
-        {one.relative_to(folder).with_suffix("").as_posix(): str(one) for one in list_images(folder)}
+        {one.relative_to(folder).with_suffix("").as_posix(): str(one) for one in files_below(folder, EXTENSIONS)}
         for folder in (first, second)
     ]
     for name in sorted(files[0].keys() ^ files[1].keys()):

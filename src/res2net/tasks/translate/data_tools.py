@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part
+from res2net.engine.data_tools import CHECKS, READERS, Cell, DataCheck, Part
 from res2net.files import walk
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
@@ -70,6 +70,7 @@ def has_pairs(path: Path) -> bool:
     return False
 
 
+READERS.add("translate", lambda path: ["translate"] if has_pairs(path) else [])
 CHECKS.add(
     "translate", DataCheck(lambda path: [PairsPart(path)] if has_pairs(path) else [], "folder of pairs of images")
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from res2net.engine.data_tools import CHECKS, Cell, DataCheck, Part, class_table
+from res2net.engine.data_tools import CHECKS, READERS, Cell, DataCheck, Part, class_table
 from res2net.files import subfolders
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
@@ -48,6 +48,8 @@ class VolumesPart(Part):
     """A folder of volumes, of which every voxel is read."""
 
     about = "volumes with label maps"
+    endings = (*ENDINGS, ".json")
+    counted = "voxels"
 
     def __init__(self, path: Path) -> None:
         self.report = AnnotationReport(path)
@@ -100,6 +102,11 @@ class VolumesPart(Part):
             for number, name in enumerate(self.class_names)
         ]
         return [table, class_table(by_class, list(self.splits), "voxels", most)]
+
+    def class_counts(self) -> Counter[str]:
+        """The number of voxels of each class but the background."""
+        total = sum((counts.voxels for counts in self.counts.values()), Counter[int]())
+        return Counter({self.class_names[number]: count for number, count in total.items() if number})
 
     def classes_in(self, samples: VolumeFiles, index: int) -> Collection[int]:
         """The classes of a volume."""
@@ -154,6 +161,7 @@ def has_volumes(path: Path) -> bool:
     )
 
 
+READERS.add("volumes", lambda path: ["volumes"] if has_volumes(path) else [])
 CHECKS.add(
     "volumes", DataCheck(lambda path: [VolumesPart(path)] if has_volumes(path) else [], "folder of volumes (NIfTI)")
 )

@@ -13,6 +13,7 @@ from res2net.errors import InputError, listed
 from res2net.files import subfolders
 from res2net.images.decode import BadImage
 from res2net.images.faults import AnnotationReport
+from res2net.images.folder import files_below
 from res2net.images.paths import MissingFile, PathFinder
 from res2net.images.samples import FileSamples, Sample, evenly_spaced
 from res2net.images.sources import DataSource
@@ -177,7 +178,7 @@ def find_volume_splits(root: Path, report: AnnotationReport) -> dict[str, list[P
             }
             if found:
                 break
-    if not found:
+    if not any(found.values()):
         raise InputError(
             f"The folder {root} has no volumes with labels: it needs the folders imagesTr and labelsTr, or images and "
             "labels, or images and masks."
@@ -244,8 +245,8 @@ def _scan(finder: PathFinder, written: str) -> Path:
 
 def _by_name(scans: Path, labels: Path, report: AnnotationReport) -> list[Pair]:
     """The pairs of two folders; scans without labels are faults, others are mentioned."""
-    files = {volume_name(file): file for file in list_volumes(scans)}
-    maps = {volume_name(file): file for file in list_volumes(labels)}
+    files = {volume_name(file): file for file in files_below(scans, ENDINGS)}
+    maps = {volume_name(file): file for file in files_below(labels, ENDINGS)}
     pairs = []
     others = []
     for name, file in files.items():

@@ -129,6 +129,7 @@ def open_objects(
     splits = known.read(Path(path), labels, report, choice.names)
     report.enforce(settings.bad_annotations)
     _check_usable(path, [splits[name] for name in choice.names])
+    _check_labels([splits[name] for name in choice.names], labels)
 
     def halve(images: ObjectImages) -> tuple[list[int], list[int]]:
         """Divide images by the seed and the id and file name of each."""
@@ -154,6 +155,18 @@ def _choose(path: str | Path, labels: Sequence[str]) -> str:
     lacking = [label for label in labels if label not in has] or list(labels)
     names = " and ".join(OBJECT_FORMATS[name].about for name in found)
     raise InputError(f"The data set {path} ({names}) has no {' with '.join(lacking)}: give one that has.")
+
+
+def _check_labels(splits: Sequence[Annotations], labels: Sequence[str]) -> None:
+    """Raise `InputError` if only some of the splits have a label."""
+    for label in labels:
+        having = [split.name for split in splits if label in split.available()]
+        lacking = [split.name for split in splits if label not in split.available()]
+        if having and lacking:
+            raise InputError(
+                f"{lacking[0]} has boxes without {label}, and {having[0]} has {label}: add them, choose another split, "
+                "or train a task that needs boxes alone."
+            )
 
 
 def _check_usable(path: str | Path, splits: Sequence[Annotations]) -> None:

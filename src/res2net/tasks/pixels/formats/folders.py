@@ -17,7 +17,7 @@ from res2net.files import files_in, subfolders, walk
 from res2net.images.decode import EXTENSIONS
 from res2net.images.faults import AnnotationReport
 from res2net.images.splits import WHOLE, role_of, stated_splits, states_role
-from res2net.images.text import read_json, read_lines
+from res2net.images.text import read_csv, read_json, read_lines
 from res2net.tasks.pixels.formats.classes import CLASS_FILES, find_class_file, found_classes, read_classes, with_greys
 from res2net.tasks.pixels.formats.codings import Coding, DepthMaps, SemanticMaps, Turning, masks_of
 from res2net.tasks.pixels.formats.images import Pair, PixelFiles
@@ -129,7 +129,7 @@ Listed = dict[str, tuple[list[Pair], AnnotationReport]]
 
 
 def _pairs(root: Path, label: str) -> Listed:
-    """The pairs of each split, from folders or from lists such as `train.txt`, or of all images."""
+    """The pairs of each split, from folders or from lists such as `train.txt` or `train.csv`, or of all images."""
     found: Listed = {}
     unlabelled = AnnotationReport(root)
     for name, reader in _splits(root, label, unlabelled).items():
@@ -141,7 +141,7 @@ def _pairs(root: Path, label: str) -> Listed:
         file.stem: file
         for folder in (root / "ImageSets" / "Segmentation", root / "lists", root / "splits", root)
         if folder.is_dir()
-        for file in files_in(folder, ".txt")
+        for file in files_in(folder, (".txt", ".csv"))
         if file.name not in CLASS_FILES and role_of(file.stem)
     }
     if not lists or WHOLE not in found:
@@ -149,7 +149,8 @@ def _pairs(root: Path, label: str) -> Listed:
     pairs, report = found[WHOLE]
     index = _index(pairs)
     for name, file in list(lists.items()):
-        if _is_list(read_lines(file), index) or (states_role(name) and role_of(name) != "test"):
+        is_text = file.suffix.lower() == ".txt"  # a table may hold anything
+        if _is_list(entries(file, index), index) or (is_text and states_role(name) and role_of(name) != "test"):
             continue
         report.remark(f"{file} names no image with labels, so that it is no split." if states_role(name) else "")
         del lists[name]
@@ -332,6 +333,18 @@ def _look_up(line: str, index: Index) -> Pair | None:
     return None
 
 
+def entries(file: Path, index: Index) -> list[str]:
+    """The lines of a list; of a table (.csv), the cells of the first column that names an image, without a heading."""
+    if file.suffix.lower() != ".csv":
+        return read_lines(file)
+    rows = read_csv(file)
+    for column in range(max(map(len, rows), default=0)):
+        cells = [row[column].strip() for row in rows if column < len(row)]
+        if any(_look_up(cell, index) for cell in cells if cell):
+            return cells if _look_up(cells[0] or " .", index) else cells[1:]
+    return [cell for row in rows for cell in row[:1]]
+
+
 def _is_list(lines: Sequence[str], index: Index) -> bool:
     """Whether any of the first lines names an image."""
     return any(_look_up(line, index) for line in lines[:100] if line) or not any(lines)
@@ -340,9 +353,24 @@ def _is_list(lines: Sequence[str], index: Index) -> bool:
 def listed_pairs(file: Path, index: Index, report: AnnotationReport) -> list[Pair]:
     """The pairs whose images are in a list, each once, in the order of the list."""
     found: dict[str, Pair] = {}
-    for line in read_lines(file):
+    for line in entries(file, index):
         if line and (pair := _look_up(line, index)):
             found[pair[0]] = pair
         elif line:
             report.add("missing image", file, f"there is no image {line!r} with labels")
+    if file.suffix.lower() == ".csv":
+        for image in _with_other_maps(file, index, report):
+            found.pop(image, None)
     return list(found.values())
+
+
+def _with_other_maps(file: Path, index: Index, report: AnnotationReport) -> Iterable[str]:
+    """Yield and report the images that a table names beside the map of another one."""
+    maps = {Path(labels).name for pairs in index.values() for _, labels in pairs}
+    for row in read_csv(file):
+        cell, pair = next(((cell, pair) for cell in row if cell and (pair := _look_up(cell, index))), ("", None))
+        named = {PurePosixPath(other.replace("\\", "/")).name for other in row if other is not cell} & maps
+        if pair is not None and named and Path(pair[1]).name not in named:
+            what = f"it names {min(named)} for {Path(pair[0]).name}, whose map is {pair[1]} by its name"
+            report.add("wrong partner", file, what)
+            yield pair[0]
