@@ -119,7 +119,8 @@ def test_commands_exist(words):
     if verb in OF_TASKS:
         kind = kind[options := OF_TASKS[verb](task)]
         source = "sources" if verb == "predict" else "source"
-        default = kind(weights=tyro.MISSING_NONPROP, options=options(), **{source: tyro.MISSING_NONPROP})
+        weights = {} if verb == "predict" else {"weights": tyro.MISSING_NONPROP}  # some ship for prediction
+        default = kind(**weights, options=options(), **{source: tyro.MISSING_NONPROP})
     parsed = parse(kind, verb, rest, "", default)
     if verb == "recipes" and parsed.name:
         RECIPES[parsed.name]

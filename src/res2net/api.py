@@ -19,6 +19,7 @@ from res2net.explain.options import Method, View
 from res2net.options import from_dict
 from res2net.task.base import Task, backbone_of
 from res2net.task.result import Prediction, Result
+from res2net.weights import checkpoint_path
 
 if TYPE_CHECKING:
     from res2net.console import Console
@@ -65,11 +66,11 @@ class Model:
 
         Args:
             what: the path of a file or of a folder, which is searched at any depth; a glob pattern; a list of paths in
-                a file that ends in .txt; an address of http or https; a video; "webcam"; a Pillow image; a
-                NumPy array `(H, W)` or `(H, W, 3)`; a tensor `(H, W)` or `(C, H, W)` with 1 or 3 channels; or a list
-                or an iterator of these. Arrays and tensors hold RGB or grey values, as uint8 from 0 to 255 or as
-                floating-point numbers from 0 to 1. Arrays and tensors of volumes are `(D, H, W)` with voxels 1 mm
-                apart; `Volume.from_array(array, spacing=...)` states another spacing.
+                a file that ends in .txt; an address of http or https; a video; "webcam"; "example", a photograph that
+                ships; a Pillow image; a NumPy array `(H, W)` or `(H, W, 3)`; a tensor `(H, W)` or `(C, H, W)` with 1 or
+                3 channels; or a list or an iterator of these. Arrays and tensors hold RGB or grey values, as uint8 from
+                0 to 255 or as floating-point numbers from 0 to 1. Arrays and tensors of volumes are `(D, H, W)` with
+                voxels 1 mm apart; `Volume.from_array(array, spacing=...)` states another spacing.
             batch_size: number of inputs in a batch; by default what suits the task.
             bad_images: "stop" raises `BadImage` for a file that cannot be read; "skip" leaves it out, so that there
                 are fewer results than inputs; use `stream` to see which are missing.
@@ -288,11 +289,12 @@ def load(
     task_options: Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> Model:
-    """Load a trained task: a checkpoint, the folder of a run, an exported file, or published weights.
+    """Load a trained task: a checkpoint, the folder of a run, an exported file, or weights that ship or are published.
 
     Args:
-        file: `runs/NAME/best.safetensors`, `runs/NAME`, `model.onnx`, `model.xml`; or with `model` another
-            checkpoint file or a tag such as "in1k".
+        file: `runs/NAME/best.safetensors`, `runs/NAME`, `model.onnx`, `model.xml`; the name of weights that ship with
+            the package, such as "cifar100" (`res2net weights list`); or with `model` another checkpoint file or a tag
+            such as "in1k".
         model: name of the architecture, if the file has no metadata about it.
         task: the task that is expected; by default that of the file.
         runtime: runtime of an exported file: "openvino", "onnx", "pt2" or "aoti"; by default the one that matches the
@@ -314,7 +316,7 @@ def load(
     from res2net.export.artefact import sidecar
     from res2net.export.settings import FORMATS
 
-    path = Path(file)
+    path = Path(file) if model is not None else checkpoint_path(file)
     if model is None and path.is_dir():
         if not (path / BEST).is_file():
             raise InputError(f"{path} is not the folder of a finished run (it has no {BEST}): give a file.")

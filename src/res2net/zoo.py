@@ -22,6 +22,7 @@ from res2net.weights import (
     WeightRecord,
     check_usable,
     checkpoint_from,
+    checkpoint_path,
     describe,
     fetch,
     find_record,
@@ -70,10 +71,10 @@ def create_model(
         name: one of `list_models()`, or the name that the authors, MMPretrain or PaddleClas give to one of these, such
             as "res2net50_v1b_26w_4s".
         weights: a tag such as "in1k" (the authors' ImageNet weights, which are downloaded once and whose licence is
-            printed); a checkpoint file of a known format (`res2net.weights.FORMATS`), safetensors, `.pth` or
-            `.pdparams`; the folder of a run; a state dict; or the result of `find_checkpoint`. Of a detector or
-            another network around a backbone, the backbone is taken. The model is built with the graph that the
-            weights need.
+            printed); the name of weights that ship, such as "cifar100"; a checkpoint file of a known format
+            (`res2net.weights.FORMATS`), safetensors, `.pth` or `.pdparams`; the folder of a run; a state dict; or the
+            result of `find_checkpoint`. Of a detector or another network around a backbone, the backbone is taken. The
+            model is built with the graph that the weights need.
         num_classes: number of classes of the classifier, 0 for no classifier; by default that of the weights, or the
             model's own.
         in_channels: number of channels of the image; by default that of the weights, or the model's own.
@@ -234,11 +235,11 @@ def _declared_graph(checkpoint: Checkpoint) -> str | None:
 
 
 def is_file(weights: str | Path) -> bool:
-    """Whether this is a file or the folder of a run instead of a tag, whose name a folder of data may have.
+    """Whether this is a file, the folder of a run or the name of weights that ship, and not a tag or a model.
 
-    Files and folders that do not exist count, too.
+    Files and folders that do not exist count, too; folders of data, which may be called as a tag is, do not.
     """
-    path = Path(weights)
+    path = checkpoint_path(weights)
     return path.is_file() or (path / BEST).is_file() or bool(path.suffix) or len(path.parts) > 1
 
 

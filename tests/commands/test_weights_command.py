@@ -280,7 +280,8 @@ def test_code_in_a_file_is_not_run(refused, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "`res2net weights` needs convert or list: see `res2net weights --help`."),
+        (["cifar100", "a"], "`res2net weights cifar100` takes nothing else: see `res2net weights --help`."),
+        (["xyz"], "Unknown action 'xyz': choose list, convert or a card (cifar100"),
         (["convrt", "a", "b"], "Unknown action 'convrt': did you mean 'convert'?"),
         (["convert"], "`res2net weights convert` needs a file to read"),
         (["convert", "a.pth", "--to", "timm"], "`res2net weights convert` needs a file to write"),

@@ -50,8 +50,8 @@ class TrainedArguments(RunningArguments):
     """The weights of the verbs that use one trained network."""
 
     weights: Annotated[str, "FILE"]
-    """A checkpoint, the folder of a run or an exported file; or with --model another checkpoint or a tag such as
-    "in1k"."""
+    """A checkpoint, the folder of a run, an exported file or the name of weights that ship (`res2net weights list`); or
+    with --model another checkpoint or a tag such as "in1k"."""
     model: Annotated[str | None, "NAME"] = None
     """Architecture, where the weights do not state it."""
     precision: Precision | None = None

@@ -39,8 +39,9 @@ class MapArguments:
     """Models, and how their maps are computed."""
 
     models: Annotated[tuple[str, ...], "NAME|FILE ..."]
-    """Checkpoints, folders of runs, models with published weights such as res2net50_26w_4s or res2net50_26w_4s:in1k,
-    or models with a file such as resnet50:FILE.pth; separated by spaces or commas."""
+    """Checkpoints, folders of runs, weights that ship such as cifar100, models with published weights such as
+    res2net50_26w_4s or res2net50_26w_4s:in1k, or models with a file such as resnet50:FILE.pth; separated by spaces or
+    commas."""
     names: Annotated[tuple[str, ...], "NAME ..."] = ()
     """Titles of the models; by default the names of the backbones, runs or files."""
     method: Method = "gradcam"
@@ -154,17 +155,18 @@ def load_models(chosen: MapArguments) -> dict[str, Model]:
 
 
 def load_model(word: str, accelerator: str) -> Model:
-    """Load a checkpoint, a run, or a model with published weights or a file: NAME, NAME:TAG or NAME:FILE."""
+    """Load a checkpoint, a run, weights that ship, or a model with other weights: NAME, NAME:TAG or NAME:FILE."""
     from res2net.api import load
     from res2net.backbones.registry import ALIASES, variant_names
-    from res2net.weights import records
+    from res2net.weights import checkpoint_path, records
 
     name, _, tag = word.partition(":")
-    if Path(word).exists() or not (name in variant_names() or name.lower() in ALIASES):
-        if not Path(word).exists():
+    exists = checkpoint_path(word).exists()
+    if exists or not (name in variant_names() or name.lower() in ALIASES):
+        if not exists:
             raise InputError(
-                f"There is no file, run or model {word!r}: give a checkpoint, or a name of `res2net models` with "
-                "published weights."
+                f"There is no file, run or model {word!r}: give a checkpoint, a name of `res2net weights list`, or one "
+                "of `res2net models` with published weights."
             )
         return load(word, accelerator=accelerator)
     tags = [record.tag for record in records(name)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -25,7 +24,7 @@ class Arguments(ExportSettings):
     """A network, and the file to export it to."""
 
     source: tyro.conf.Positional[str]
-    """A checkpoint, or the name of a model."""
+    """A checkpoint, the name of weights that ship, or the name of a model."""
     weights: Annotated[str | None, "FILE|TAG"] = None
     """Weights for the name of a model: a checkpoint file, or a tag such as "in1k"."""
 
@@ -38,19 +37,20 @@ def run(arguments: Sequence[str]) -> None:
     from res2net.engine.restore import restore_task
     from res2net.export.make import export_task
     from res2net.task.base import TASKS
-    from res2net.weights import read_checkpoint
+    from res2net.weights import checkpoint_path, read_checkpoint
 
     settings = ExportSettings(**{entry.name: getattr(chosen, entry.name) for entry in fields(ExportSettings)})
-    if Path(chosen.source).suffix or Path(chosen.source).exists():
+    path = checkpoint_path(chosen.source)
+    if path.suffix or path.exists():
         if chosen.weights:
             raise InputError(f"{chosen.source} is a checkpoint itself: leave out --weights.")
-        if Path(chosen.source).is_file() and "model" not in read_checkpoint(chosen.source).metadata:
+        if path.is_file() and "model" not in read_checkpoint(chosen.source).metadata:
             raise InputError(
                 f"{chosen.source} does not state which model it holds: "
                 f"`res2net export MODEL --weights {chosen.source}`."
             )
         task, checkpoint = restore_task(chosen.source, None, name)
-        metadata = dict(checkpoint.metadata) | {"source": Path(chosen.source).name}
+        metadata = dict(checkpoint.metadata) | {"source": path.name}
     elif chosen.weights:
         task, checkpoint = restore_task(chosen.weights, chosen.source, name)
         metadata = dict(checkpoint.metadata)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -19,6 +19,10 @@ from res2net.task import task_names
 ABOUT = f"""Predict images, or all images in folders. The first word names the task ({", ".join(task_names())}); without
 it, the task is classify."""
 
+IMAGENET = """ The 1,000 classes of ImageNet: --model res2net50_26w_4s --weights in1k (a download of 103 MB, not for
+commercial use).""".replace("\n", " ")
+"""How a user gets better weights for classification."""
+
 Options = TypeVar("Options")
 
 
@@ -26,9 +30,13 @@ Options = TypeVar("Options")
 class Arguments(TrainedArguments, Generic[Options]):
     """Weights and the images to predict with them."""
 
+    weights: Annotated[str, "FILE"] = ""
+    """A checkpoint, the folder of a run, an exported file or the name of weights that ship (`res2net weights list`),
+    which are the default where there are some for the task; or with --model another checkpoint or a tag such as
+    "in1k"."""
     sources: Annotated[tyro.conf.Positional[tuple[str, ...]], "PATH ..."]
     """Images, folders of images (searched recursively), patterns, lists of paths (.txt), addresses (https), videos;
-    - reads an image or a list of paths from the standard input, webcam takes a photo."""
+    - reads an image or a list of paths from the standard input, webcam takes a photo, example is one that ships."""
     json: bool = False
     """Print JSON instead of a table."""
     draw: Annotated[str | None, "FOLDER"] = None
@@ -62,7 +70,7 @@ def run(arguments: Sequence[str]) -> None:
         if "coco" not in options:
             raise InputError(f"--save-as coco does not apply to {name}: use --save-as csv or --json.")
         options = options | {"coco": options["coco"] or str(Path(chosen.save, "results.json"))}
-    model = load_trained(chosen, name)
+    model = load_trained(with_weights(chosen, name), name)
     inputs = list_inputs(model.task, list(chosen.sources))
     inputs = list({input_name(one, index): one for index, one in enumerate(inputs)}.values())  # each file once
     predictions = model.stream(inputs, batch_size=chosen.batch_size, bad_images=chosen.bad_images, **options)
@@ -93,3 +101,26 @@ def run(arguments: Sequence[str]) -> None:
         print(json.dumps(printed, indent=2))
     else:
         Console().print(printed.to_rich())
+
+
+def with_weights(chosen: Arguments[Any], task: str) -> Arguments[Any]:
+    """The arguments with the weights that ship for the task where none are given, which is printed.
+
+    Raises:
+        InputError: none ship for the task, or a model is named without weights.
+    """
+    if chosen.weights:
+        return chosen
+    if chosen.model is not None:
+        raise InputError(f"--model {chosen.model} needs --weights with a checkpoint or a tag: add --weights in1k.")
+
+    from res2net.weights import shipped_for
+
+    card = shipped_for(task)
+    better = IMAGENET if task == "classify" else ""
+    Console(stderr=True).out(
+        f"With the weights that ship, {card.name}, which know {card.knows}. {card.limits} More: "
+        f"`res2net weights {card.name}`.{better}",
+        highlight=False,
+    )
+    return replace(chosen, weights=card.name)

@@ -22,10 +22,11 @@ Rows = Iterator[tuple[str, Any]]
 def is_trained(name: str) -> bool:
     """Whether a word on the command line is a run or a file, and not the name of a model."""
     from res2net.backbones.registry import ALIASES, variant_names
+    from res2net.weights import checkpoint_path
 
     if name in variant_names() or name.lower() in ALIASES:
         return False
-    path = Path(name)
+    path = checkpoint_path(name)
     return path.exists() or len(path.parts) > 1 or path.suffix.lower() in FILES
 
 
@@ -36,10 +37,10 @@ def trained_tables(name: str) -> list[Table]:
         InputError: there is no such file, it is damaged, or it is none of these.
     """
     from res2net.engine.folder import RunFolder
-    from res2net.weights import read_checkpoint
+    from res2net.weights import checkpoint_path, read_checkpoint
     from res2net.weights.files import EXPORTED
 
-    path = Path(name)
+    path = checkpoint_path(name)
     run = RunFolder(path if path.is_dir() else path.parent)
     is_run = run.config.is_file()
     if path.is_dir() and not is_run and not run.weights.exists():

@@ -1,4 +1,4 @@
-"""`res2net weights`: convert checkpoints between formats, and list published ones."""
+"""`res2net weights`: list weights that ship and published ones, print a card, and convert between formats."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import tyro
 
 from res2net.commands.parser import parse
 from res2net.console import Console
-from res2net.errors import InputError
+from res2net.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from res2net.weights import Checkpoint
 
-ABOUT = "Convert weights with `res2net weights convert IN OUT --to FORMAT`, or list published ones with `... list`."
+ABOUT = """List the weights that ship with the package and published ones with `res2net weights list`, print the card of
+those that ship with `res2net weights NAME`, or convert weights with `res2net weights convert IN OUT --to FORMAT`."""
 # Written here as well as in `res2net.weights`, which imports torch.
 Program = Literal[
     "res2net",
@@ -37,10 +38,11 @@ MORE = "see `res2net weights --help`."
 class Arguments:
     """Options of `res2net weights`."""
 
-    action: tyro.conf.Positional[Literal["convert", "list"]]
-    """Convert a checkpoint, or list published ones."""
+    action: Annotated[tyro.conf.Positional[str], "{list,convert,NAME}"] = "list"
+    """List weights, convert a checkpoint, or print the card of weights that ship, such as cifar100."""
     source: tyro.conf.Positional[str] = ""
-    """For convert, a checkpoint file or, with --model, a tag such as "in1k"; for list, a pattern of model names."""
+    """For convert, a checkpoint file, weights that ship or, with --model, a tag such as "in1k"; for list, a pattern of
+    model names."""
     target: tyro.conf.Positional[str] = ""
     """For convert, the .safetensors file to write."""
     to: Program | None = None
@@ -54,12 +56,14 @@ class Arguments:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Convert a checkpoint, or list published ones."""
+    """List weights, print a card, or convert a checkpoint."""
     chosen = parse(Arguments, "weights", arguments, ABOUT)
     if chosen.action == "list":
-        if chosen.target or chosen.to or chosen.model or chosen.options or chosen.overwrite:
+        if chosen != Arguments("list", chosen.source):
             raise InputError(f"`res2net weights list` takes only a pattern of model names: {MORE}")
-        return list_published(chosen.source or "*")
+        return list_weights(chosen.source)
+    if chosen.action != "convert":
+        return print_card(chosen.action, alone=chosen == Arguments(chosen.action))
     if not chosen.source or not chosen.target or not chosen.to:
         needed = "a file to read" if not chosen.source else "a file to write" if not chosen.target else "--to FORMAT"
         raise InputError(f"`res2net weights convert` needs {needed}: {MORE}")
@@ -160,21 +164,48 @@ def open_checkpoint(source: str, name: str | None) -> tuple[str, Checkpoint]:
     return name, checkpoint
 
 
-def list_published(pattern: str) -> None:
-    """Print the published weights of the models that match a shell-style pattern."""
+def print_card(name: str, *, alone: bool = True) -> None:
+    """Print the card of weights that ship; `alone` says whether the command has nothing behind their name."""
+    from res2net.weights import find_shipped, shipped
+
+    card = find_shipped(name)
+    if card is None:
+        names = [one.name for one in shipped()]
+        hint = nearest(name, ["list", "convert", *names]) or f"choose list, convert or a card ({', '.join(names)})."
+        raise InputError(f"Unknown action {name!r}: {hint}")
+    if not alone:
+        raise InputError(f"`res2net weights {name}` takes nothing else: {MORE}")
+    Console().out(card.card(), highlight=False)
+
+
+def list_weights(pattern: str) -> None:
+    """Print the weights that ship, and the published ones, of the models that match a pattern; by default of all."""
     from fnmatch import fnmatch
 
     from res2net.backbones.registry import similar_model
     from res2net.report import Column, Table
-    from res2net.weights import records
+    from res2net.weights import records, shipped
 
-    found = [record for record in records() if fnmatch(record.model, pattern)]
-    if not found:
+    ours = [card for card in shipped() if fnmatch(card.model, pattern or "*")]
+    found = [record for record in records() if fnmatch(record.model, pattern or "*")]
+    if not found and not ours:
         hint = similar_model(pattern.strip("*")) or "see `res2net weights list`."
         raise InputError(f"No model with published weights matches {pattern!r}: {hint}")
-    columns = [*(Column(heading) for heading in ("model", "tag", "from", "format", "graph")), Column("top-1", "%")]
-    rows = [(record.model, record.tag, record.source, record.format, record.graph, record.top1) for record in found]
-    Console().print(Table("Published weights", columns, rows).to_rich())
+    console = Console()
+    if ours:
+        columns = [Column(heading) for heading in ("name", "task", "model", "score", "licence")]
+        scores = [f"{card.score} {card.metrics[card.score]:g}" for card in ours]
+        table = [
+            (card.name, card.task, card.model, score, card.licence) for card, score in zip(ours, scores, strict=True)
+        ]
+        console.print(Table("Weights that ship", columns, table).to_rich())
+    if found:
+        headings = ("model", "tag", "from", "format", "graph")
+        columns = [*(Column(heading) for heading in headings), Column("top-1", "%")]
+        rows = [(record.model, record.tag, record.source, record.format, record.graph, record.top1) for record in found]
+        console.print(Table("Published weights", columns, rows).to_rich())
+        for tag, licence in {record.tag: record.licence for record in found}.items():
+            console.out(f"Licence of {tag}: {licence}", highlight=False)
 
 
 def shortened(names: Sequence[str]) -> str:

@@ -25,10 +25,13 @@ from res2net.images.decode import BadImage, decode_image
 from res2net.optional import needs
 from res2net.task.base import Task
 from res2net.task.inputs import Inputs
+from res2net.weights.shipped import PHOTOGRAPH
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 """Endings of video files, in lower case."""
 STDIN = "-"
+EXAMPLE = "example"
+"""The word for the photograph that ships, unless a file is called so."""
 WEBCAM = re.compile(r"webcam(?::(\d+))?")
 LARGEST_DOWNLOAD = 2**28
 """Bytes of a file from the web at most."""
@@ -60,6 +63,8 @@ def list_inputs(task: Task, what: Any) -> list[Any]:
     text = str(what)
     if Path(what).exists():
         pass
+    elif text == EXAMPLE:
+        return [str(PHOTOGRAPH)]
     elif text == STDIN:
         return _standard_input(task)
     elif match := WEBCAM.fullmatch(text):

@@ -23,6 +23,7 @@ from res2net.errors import InputError, nearest
 from res2net.files import check_regular
 from res2net.weights.metadata import DIGEST_KEY, METADATA_KEY, check_digest, check_metadata, digest, fitting_metadata
 from res2net.weights.pickles import RefusedError, read_pickle
+from res2net.weights.shipped import find_shipped
 from res2net.weights.torch_files import Other, StoredTensor, TorchFile
 
 # Keys under which training programs store the tensors; averaged weights come first, as in timm.
@@ -56,9 +57,9 @@ class Checkpoint:
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a safetensors file, a file of `torch.save`, or a pickle of NumPy arrays such as `.pdparams`.
 
-    The folder of a run stands for its best weights. The content, not the suffix, determines the format. No code from
-    the file is ever run, and reading takes no more memory than a few times the size of the file. The SHA-256 of the
-    content, which `save` writes, is verified.
+    The folder of a run stands for its best weights, and the name of weights that ship for these. The content, not the
+    suffix, determines the format. No code from the file is ever run, and reading takes no more memory than a few times
+    the size of the file. The SHA-256 of the content, which `save` writes, is verified.
 
     The state dict is taken out of the containers of training programs, and prefixes that all its names share are
     removed; files of `save` come back exactly. The metadata is that of `save`, or the plain values (`epoch`, `arch`,
@@ -68,7 +69,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         InputError: the file is missing, damaged, incomplete, not a checkpoint, or contains more than tensors; or its
             metadata is not of the types that `save` writes.
     """
-    path = Path(path)
+    path = checkpoint_path(path)
     if path.is_dir():
         found = next((path / name for name in (BEST, LAST) if (path / name).exists()), None)
         if found is None:
@@ -90,6 +91,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if start[:1] == b"\x80" and not start.startswith(TORCH_STARTS):
         return _read_pickle(path)
     return _read_torch(path)
+
+
+def checkpoint_path(weights: str | Path) -> Path:
+    """The path of weights: that of weights that ship where it is their name, unless a file or a run is called so."""
+    path = Path(weights)
+    own = path.is_file() or any((path / name).is_file() for name in (BEST, LAST))
+    card = None if own else find_shipped(str(weights))
+    return path if card is None else card.path
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
