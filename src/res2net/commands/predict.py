@@ -19,8 +19,10 @@ from res2net.task import task_names
 ABOUT = f"""Predict images, or all images in folders. The first word names the task ({", ".join(task_names())}); without
 it, the task is classify."""
 
-IMAGENET = """ The 1,000 classes of ImageNet: --model res2net50_26w_4s --weights in1k (a download of 103 MB, not for
-commercial use).""".replace("\n", " ")
+IMAGENET = (
+    " The 1,000 classes of ImageNet: --model res2net50_26w_4s --weights in1k (a download of 103 MB, not for commercial "
+    "use)."
+)
 """How a user gets better weights for classification."""
 
 Options = TypeVar("Options")
