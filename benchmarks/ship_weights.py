@@ -13,7 +13,7 @@ import argparse
 
 import torch
 
-from res2net.weights import read_checkpoint, save
+from res2net.weights import Checkpoint, read_checkpoint, save
 from res2net.weights.shipped import FOLDER
 
 LICENCE = "Apache-2.0"
@@ -24,9 +24,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("run", help="the folder of the run, or a checkpoint")
     parser.add_argument("name", help="the name of the weights, such as cifar100")
+    parser.add_argument("--boxes-alone", action="store_true", help="make a Faster R-CNN out of a Mask R-CNN")
     parser.add_argument("--data", required=True, help="the name of the data, in place of their path")
     chosen = parser.parse_args()
     checkpoint = read_checkpoint(chosen.run)
+    if chosen.boxes_alone:
+        checkpoint = boxes_alone(checkpoint)
     tensors = {
         name: tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor
         for name, tensor in checkpoint.tensors.items()
@@ -42,6 +45,16 @@ def main() -> None:
         if tensor.dtype == torch.float16
     ]
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, relative rounding error at most {max(errors):.1e}")
+
+
+def boxes_alone(checkpoint: Checkpoint) -> Checkpoint:
+    """The Faster R-CNN inside a Mask R-CNN, which finds the same boxes: all but the head of masks."""
+    tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith("roi_heads.mask_")}
+    options = dict(checkpoint.metadata["task_options"])
+    del options["copy_paste"]
+    metrics = {name: value for name, value in checkpoint.metadata["metrics"].items() if not name.startswith("mask_")}
+    changes = {"task": "detect", "task_options": options | {"detector": "faster_rcnn"}, "metrics": metrics}
+    return Checkpoint(tensors, checkpoint.metadata | changes)
 
 
 if __name__ == "__main__":
