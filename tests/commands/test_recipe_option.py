@@ -25,6 +25,8 @@ def first_quick(names):
 
 CROP = ["--crop", 64, 64, "--channels", 8]
 DEEP = {"model": "res2net3d20_26w_4s_tiny", "size": 16}
+SMALL_DETECTOR = [word for pair in SMALL.items() for word in pair]
+IMAGES = [name for name, task in TASKS.items() if task == "classify"]
 SYNTHETIC = {
     "bts_nyu": ("shapes", {}, CROP),
     "fcanet_res2net101": ("shapes", {}, [*CROP, "--resize", 64, "--rounds", 1, "--max-clicks", 2]),
@@ -41,6 +43,8 @@ SYNTHETIC = {
         {"model": "res2_generator_tiny", "batch_size": 1},
         ["--discriminator-channels", 8, "--hold", 0],
     ),
+    "panoptic_fpn_3x": ("shapes", {}, [*SMALL_DETECTOR, "--min-sizes", 64, 96]),
+    **{name: ("shapes", {}, []) for name in IMAGES},
 }
 """What each learns from, and options that make it small."""
 
@@ -56,7 +60,7 @@ def coco(tmp_path_factory):
 @pytest.fixture
 def shrunk(tiny):
     """Options that make a tiny run of any recipe."""
-    return tiny(batch_size=2) + [word for pair in SMALL.items() for word in pair] + SHORT
+    return tiny(batch_size=2) + SMALL_DETECTOR + SHORT
 
 
 @pytest.mark.parametrize("name", first_quick(DETECTORS))

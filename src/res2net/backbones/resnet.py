@@ -291,6 +291,10 @@ FAMILIES: dict[str, dict[str, dict[str, Any]]] = {
         "resnet20_tiny": TINY,
         "res2net20_26w_4s_tiny": {**TINY, **RES2},
     },
+    "38 layers, otherwise as the tiny ones of 20": {
+        "resnet38_tiny": {**TINY, "layers": (4, 4, 4)},
+        "res2net38_26w_4s_tiny": {**TINY, **RES2, "layers": (4, 4, 4)},
+    },
     "20 layers with strides 2, 4 and 8, for comparisons on small images; all five cost the same within 3 %": {
         "resnet20_small": SMALL,
         "resnext20_8x14d_small": {**SMALL, "cardinality": 8, "base_width": 14},

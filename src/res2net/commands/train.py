@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from res2net.console import Console
 from res2net.engine.changes import scaled_to
 from res2net.engine.config import TrainConfig, check_source, default_config
 from res2net.engine.options import options_type
-from res2net.engine.recipes import starting_config
+from res2net.engine.recipes import applicable, starting_config
 from res2net.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,18 +105,10 @@ def parse_changes(kind: Any, verb: str, words: Sequence[str], default: TrainConf
         )
     model = parsed.run.model
     if own and model.model != default.model.model:
-        own = _applicable(own, model.model)
+        own = applicable(own, model.model)
+        if missing := [name for name in default.model.options if name not in own]:
+            Console().out(f"{model.model} has no option {', '.join(missing)}: without it.", highlight=False)
     return replace(parsed, run=replace(parsed.run, model=replace(model, options={**own, **model.options})))
-
-
-def _applicable(options: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """The options that a model has."""
-    from res2net.backbones.registry import variant
-
-    names = variant(model).option_names
-    if missing := [name for name in options if name not in names]:
-        Console().out(f"{model} has no option {', '.join(missing)}: without it.", highlight=False)
-    return {name: value for name, value in options.items() if name in names}
 
 
 def _train(config: TrainConfig[Any], resume: RunFolder | None, note: str, *, accept_changed_data: bool) -> int:

@@ -99,6 +99,18 @@ def starting_config(
     return (read_config(config, task) if config is not None else default_config(task or "classify")), None
 
 
+def applicable(options: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """The options of an architecture that another model has, too.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    from res2net.backbones.registry import variant  # needs torch
+
+    names = variant(model).option_names
+    return {name: value for name, value in options.items() if name in names}
+
+
 def _small_model(name: str = "res2net20_26w_4s_tiny") -> ModelConfig:
     """A small network that can be trained from scratch in a few epochs."""
     # With so few steps, residual branches that are initialised to zero hardly learn; the official code has none.

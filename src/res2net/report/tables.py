@@ -114,6 +114,14 @@ class Table:
         parts.append(Markup("</tbody></table>"))
         return Markup("").join(parts)
 
+    def to_markdown(self) -> str:
+        """The table in Markdown, without its title; numeric columns are aligned to the right."""
+        headings = [column.heading + (f", {column.unit}" if column.unit else "") for column in self.columns]
+        marks = ["---:" if self._numeric(index) else "---" for index in range(len(self.columns))]
+        cells = [[f"**{text}**" if best else text for text, best in row] for row in self._shown_cells()]
+        lines = [headings, marks, *cells]
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
     def _names_rows(self) -> bool:
         """Whether the first column contains names of at most a third of the terminal, which are never wrapped."""
         longest = shutil.get_terminal_size().columns // 3

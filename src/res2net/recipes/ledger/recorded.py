@@ -1,0 +1,88 @@
+"""Results of small runs that were recorded: scores of every seed, with date, commit and command."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from res2net._version import __version__
+from res2net.options import from_dict
+from res2net.recipes.ledger.experiment import small_of
+
+FOLDER = Path(__file__).with_name("recorded")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the small runs of an experiment gave."""
+
+    commands: tuple[str, ...]
+    """The commands that printed it."""
+    date: str
+    commit: str
+    """Commit of this repository, or the version where it was no checkout."""
+    machine: str
+    seeds: tuple[int, ...]
+    epoch: str
+    """Which epoch was scored: "last", or the "best" by the same samples."""
+    scores: dict[str, dict[str, list[float]]]
+    """Metrics of every seed, by network."""
+
+    def values(self, metric: str) -> dict[str, list[float]]:
+        """A metric of every seed, by network."""
+        return {model: scores[metric] for model, scores in self.scores.items() if metric in scores}
+
+    def summary(self, metric: str) -> str:
+        """The means of the networks, with the standard deviation over the seeds if there are several."""
+        parts = []
+        for model, values in self.values(metric).items():
+            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+            parts.append(f"{model} {statistics.fmean(values):.1f}{spread}")
+        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
+        return f"{metric}: {', '.join(parts)} ({seeds})"
+
+
+@cache
+def recorded(name: str) -> Recorded | None:
+    """The recorded small runs of an experiment, or of the one whose small runs are its own; None if not yet run."""
+    path = FOLDER / f"{small_of(name)[0]}.json"
+    if not path.is_file():
+        return None
+    return from_dict(Recorded, json.loads(path.read_text(encoding="utf-8")), f"The record {path}")
+
+
+def record(scores: Mapping[str, Mapping[str, Sequence[float]]], seeds: Sequence[int], command: str) -> Recorded:
+    """Describe runs that have just been finished, whose last epoch was scored."""
+    import torch
+
+    return Recorded(
+        commands=(command,),
+        date=time.strftime("%Y-%m-%d"),
+        commit=_commit(),
+        machine=f"{torch.get_num_threads()} threads, torch {torch.__version__}",
+        seeds=tuple(seeds),
+        epoch="last",
+        scores={model: {name: list(values) for name, values in metrics.items()} for model, metrics in scores.items()},
+    )
+
+
+def write(path: Path, one: Recorded) -> None:
+    """Write a record as JSON."""
+    from res2net.weights.files import atomic_write
+
+    atomic_write(path, (json.dumps(asdict(one), indent=1) + "\n").encode())
+
+
+def _commit() -> str:
+    words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603 - no words of a user
+        return done.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return __version__
