@@ -15,13 +15,9 @@ from res2net.backbones.registry import VARIANTS
 from res2net.cli import COMMANDS
 from res2net.commands.arguments import split_task
 from res2net.commands.cam import ACTIONS
-from res2net.commands.parser import parse, value_of
-<<<<<<< HEAD
+from res2net.commands.parser import divide_words, parse, value_of
+from res2net.commands.recipes import RowArguments
 from res2net.commands.sweep import Arguments as SweepArguments
-from res2net.commands.sweep import own_words
-=======
-from res2net.commands.recipes import RowArguments, divided
->>>>>>> 620a057 (A ledger of every table and figure of the paper and its page: published numbers, commands, costs, faults, small runs)
 from res2net.commands.train import Arguments as TrainArguments
 from res2net.engine.config import TrainConfig
 from res2net.engine.data_tools import CONVERSIONS
@@ -101,19 +97,15 @@ def test_commands_exist(words):
     if verb in ("--help", "--version"):
         return
     assert verb in COMMANDS
-<<<<<<< HEAD
     if verb == "sweep":
-        own, rest = own_words(rest)
+        own, rest = divide_words(SweepArguments, rest)
         parse(SweepArguments, verb, own, "")
-    if verb in ("train", "reproduce", "sweep"):
-=======
     if verb == "reproduce" and rest[0] not in RECIPES:
         assert rest.pop(0) in ("--list", *LEDGER)
-        row, _ = divided(rest)
+        row, _ = divide_words(RowArguments, rest)
         parse(RowArguments, "reproduce", row, "")
         return
-    if verb in ("train", "reproduce"):
->>>>>>> 620a057 (A ledger of every table and figure of the paper and its page: published numbers, commands, costs, faults, small runs)
+    if verb in ("train", "reproduce", "sweep"):
         recipe = rest.pop(0) if verb == "reproduce" else value_of("--recipe", rest)
         task, rest = split_task(rest)
         default = RECIPES[recipe].configure() if recipe else None

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from res2net.commands.recipes import divided
+from res2net.commands.parser import divide_words
+from res2net.commands.recipes import RowArguments
 from res2net.recipes.ledger.experiment import LEDGER
 
 SHORT = ["shapes:16,4", "--epochs", 1, "--warmup", 0, "--size", 32, "--batch-size", 8, "--workers", 0]
@@ -68,7 +69,7 @@ def test_mistakes_are_answered_by_a_sentence(refused, words, sentence):
 
 def test_words_are_divided():
     words = ["--scale", "small", "x", "--models", "a", "b", "--lr", "0.1", "--json", "--seeds=2"]
-    own, others = divided(words)
+    own, others = divide_words(RowArguments, words)
     assert own == ["--scale", "small", "--models", "a", "b", "--json", "--seeds=2"]
     assert others == ["x", "--lr", "0.1"]
 

@@ -85,7 +85,7 @@ def test_commands_parse(command):
         assert model in (None, run.model.model)
     elif verb == "eval":
         task, rest = split_task(words)
-        assert parse_for_task(EvalArguments, "eval", task, rest, eval_options_type(task), "").source
+        assert parse_for_task(EvalArguments, "eval", task, rest, eval_options_type, "").source
     else:
         kind = {"cam": cam, "compare": compare}[verb]
         parse(kind.Arguments, verb, split_task(words)[1], "")

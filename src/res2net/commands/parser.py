@@ -95,6 +95,32 @@ def _values_of(option: str, words: Sequence[str]) -> Iterator[str]:
             yield from words[index + 1 : index + 2]
 
 
+def divide_words(kind: Any, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide arguments into the options of a dataclass with their values, and the rest.
+
+    So a verb has options of its own beside those of `res2net train`, also where a task has one of the same name.
+    """
+    options = {name: option.hint for name, option in _options_of(kind) if name.startswith("--")}
+    options |= {f"--no-{name[2:]}": hint for name, hint in options.items() if hint is bool}
+    own: list[str] = []
+    others: list[str] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        name, equals, _ = word.partition("=")
+        hint = options.get(name.replace("_", "-"))
+        if hint is None:
+            others.append(word)
+            continue
+        own.append(word)
+        several = typing.get_origin(hint) is tuple
+        while hint is not bool and (several or not equals) and words and not words[0].startswith("--"):
+            own.append(words.pop(0))
+            if not several:
+                break
+    return own, others
+
+
 class _Option(NamedTuple):
     """An option, or a positional argument."""
 

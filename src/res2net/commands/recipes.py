@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from res2net.commands.compare import separated
-from res2net.commands.parser import HELP, parse
+from res2net.commands.parser import HELP, divide_words, parse
 from res2net.commands.train import given_options, parse_run, stopped
 from res2net.console import Console
 from res2net.engine.config import TrainConfig
@@ -148,7 +148,7 @@ def _list_rows(words: Sequence[str]) -> int:
 
 
 def _reproduce_row(name: str, arguments: Sequence[str]) -> int:
-    own, words = divided(arguments)
+    own, words = divide_words(RowArguments, arguments)
     if chosen_help := [word for word in arguments if word in HELP]:
         own, words = chosen_help, []
     chosen = parse(RowArguments, f"reproduce {name}", own, "Repeat a published table or figure.")
@@ -253,22 +253,3 @@ def _run_full(name: str, experiment: Experiment, chosen: RowArguments, words: Se
 
 def _folder(base: TrainConfig[Any], name: str, scale: str) -> Path:
     return Path(base.out or f"runs/{name}-{scale}")
-
-
-def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Divide the words into those of `RowArguments` and those of `res2net train`, which may have the same names."""
-    own: list[str] = []
-    others: list[str] = []
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
-        name = word.partition("=")[0].removeprefix("--no-").removeprefix("--")
-        if not word.startswith("--") or name not in RowArguments.__dataclass_fields__:
-            others.append(word)
-            continue
-        own.append(word)
-        while "=" not in word and name not in ("json", "list") and words and not words[0].startswith("--"):
-            own.append(words.pop(0))
-            if name != "models":
-                break
-    return own, others

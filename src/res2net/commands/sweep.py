@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from res2net.commands.compare import separated
-from res2net.commands.parser import HELP, parse
+from res2net.commands.parser import HELP, divide_words, parse
 from res2net.commands.train import parse_train
 from res2net.console import Console
 from res2net.engine.config import TrainConfig
@@ -53,7 +53,7 @@ class Arguments:
 
 def run(arguments: Sequence[str]) -> int:
     """Train, print the comparison and write the page; returns 1 if it was stopped and can be continued."""
-    own, words = own_words(arguments)
+    own, words = divide_words(Arguments, arguments)
     if any(word in HELP for word in words):
         parse(Arguments, "sweep [TASK] SOURCE", ["--help"], ABOUT)
     chosen = parse(Arguments, "sweep", own, ABOUT)
@@ -134,29 +134,3 @@ def _values(text: str, option: str) -> tuple[str, list[Any]]:
     if len(set(map(str, values))) < len(values):
         raise InputError(f"{option} {text!r} has a value twice: leave one out.")
     return name, values
-
-
-def own_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Divide the arguments into those of `sweep` itself and those of `res2net train`."""
-    from dataclasses import fields
-
-    names = {f"--{field.name.replace('_', '-')}" for field in fields(Arguments)}
-    names |= {f"--no-{name[2:]}" for name in names}
-    several = {"--models", "--vary"}
-    own: list[str] = []
-    others: list[str] = []
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
-        name = word.partition("=")[0].replace("_", "-")
-        if name not in names:
-            others.append(word)
-            continue
-        own.append(word)
-        if name in ("--time", "--no-time") or ("=" in word and name not in several):
-            continue
-        while words and not words[0].startswith("--"):
-            own.append(words.pop(0))
-            if name not in several:
-                break
-    return own, others
