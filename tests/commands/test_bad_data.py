@@ -127,8 +127,9 @@ def test_broken_images_are_told_among_the_predictions(run, make_images, weights,
     assert errors.keys() == {str(folder / name) for name in BAD}
     assert len([entry for entry in found if "classes" in entry]) == 4
     table = run("predict", folder, *weights, "--bad-images", "skip").out
-    for _content, reason in BAD.values():
-        assert f"not read: {reason}" in table
+    for name, (_content, reason) in BAD.items():
+        assert f"{folder / name}: {reason}" in table
+    assert table.count("not read") == len(BAD)
 
 
 @pytest.mark.parametrize(

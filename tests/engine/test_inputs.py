@@ -217,7 +217,7 @@ def test_results_in_formats_of_other_programs(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["00002-a-001-big_dog.png", "a-001-big_dog.png"]
     assert image_size(tmp_path / "a-001-big_dog.png") == (4, 4)
     rows = list(csv.reader((tmp_path / "results.csv").read_text().splitlines()))
-    corners = [f"{corner} (pixels)" for corner in ("x1", "y1", "x2", "y2")]
+    corners = [f"{corner} (px)" for corner in ("x1", "y1", "x2", "y2")]
     assert rows[0] == ["image", "error", "object", "score (%)", *corners]
     assert rows[1][:3] == ["x/a.png", "", "big dog"]
     assert [float(value) for value in rows[1][3:]] == pytest.approx([90, 2, 1, 6, 5])

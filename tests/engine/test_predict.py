@@ -107,8 +107,9 @@ def test_any_task_has_its_results_in_a_table():
         ("a.png", "cat", 1, 2),
         ("", "dog", 3, 4),
         ("b.png", None, None, None),
-        ("c.png", "not read: the file is empty", None, None),
+        ("c.png", "not read", None, None),
     ]
+    assert table.notes == ["c.png: the file is empty"]
     assert results_table([]).rows == []
     assert results_table([]).columns[0].heading == "image"
 

@@ -115,3 +115,17 @@ def test_names_of_rows_are_not_broken_where_the_terminal_has_the_place(monkeypat
     assert (name in shown) is whole
     # All columns are there, however narrow.
     assert len(re.sub(r"\s", "", shown.split("─")[-1])) == len(name + about.replace(" ", "") * 4)
+
+
+def test_a_table_of_boxes_fits_into_80_columns_and_its_notes_stand_below():
+    corners = [Column(corner, "px", digits=1) for corner in ("x1", "y1", "x2", "y2")]
+    columns = [Column("image"), Column("object"), Column("score", "%", digits=1), *corners]
+    note = "photos/a.jpg: 5 more below 0.5: --score-threshold 0.15 shows them"
+    table = Table("", columns, [("photos/a.jpg", "person", 90.0, 1234.5, 1.0, 1300.0, 900.0)], [note])
+    output = io.StringIO()
+    console = Console(width=80, file=output)
+    console.print(table.to_rich())
+    lines = [line.strip() for line in output.getvalue().splitlines() if line.strip()]
+    assert " ".join(lines[0].split()) == "image object score (%) x1 (px) y1 (px) x2 (px) y2 (px)"
+    assert len(lines) == 3
+    assert table.to_html().endswith(f"</table><p>{note}</p>")

@@ -103,6 +103,8 @@ def run(arguments: Sequence[str]) -> None:
         print(json.dumps(printed, indent=2))
     else:
         Console().print(printed.to_rich())
+        for note in printed.notes:
+            Console().out(note, highlight=False)
 
 
 def with_weights(chosen: Arguments[Any], task: str) -> Arguments[Any]:

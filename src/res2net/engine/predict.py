@@ -122,7 +122,10 @@ def predict_samples(
 
 
 def results_table(found: Iterable[Prediction]) -> Table:
-    """Tabulate the results of several inputs; a skipped input has one row with the reason."""
+    """Tabulate the results of several inputs; a skipped input has one row.
+
+    The reason, and what results hide, such as objects of low scores, are noted below the table.
+    """
     predictions: list[tuple[Prediction, Sequence[Sequence[Cell]], str]] = []
     columns: Sequence[Column] = (Column("result"),)
     for prediction in found:
@@ -134,11 +137,12 @@ def results_table(found: Iterable[Prediction]) -> Table:
         predictions.append((prediction._replace(result=None), result_rows, hidden))
     empty = (None,) * len(columns)
     rows: list[tuple[Cell, ...]] = []
-    for prediction, result_rows, hidden in predictions:
-        note = f"not read: {prediction.reason}" if prediction.reason else hidden
-        lines = [*result_rows, *([(note, *empty[1:])] if note else [])] or [empty]
+    for prediction, result_rows, _ in predictions:
+        lines = [("not read", *empty[1:])] if prediction.reason else result_rows or [empty]
         rows += [(prediction.name if index == 0 else "", *line) for index, line in enumerate(lines)]
-    return Table("", (Column("image"), *columns), rows)
+    reasons = [(prediction.name, prediction.reason or hidden) for prediction, _, hidden in predictions]
+    notes = [f"{name}: {reason}" for name, reason in reasons if reason]
+    return Table("", (Column("image"), *columns), rows, notes)
 
 
 class ResultWriter:

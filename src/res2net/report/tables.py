@@ -60,6 +60,8 @@ class Table:
     title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+    """Sentences below the table; in the terminal they are for whoever prints it, since they can be wider."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -112,6 +114,7 @@ class Table:
                 )
             parts.append(Markup("</tr>"))
         parts.append(Markup("</tbody></table>"))
+        parts += [Markup("<p>{}</p>").format(note) for note in self.notes]
         return Markup("").join(parts)
 
     def to_markdown(self) -> str:

@@ -167,7 +167,8 @@ def test_what_is_hidden_is_said(scores, options, hidden):
     shown = sum(score >= found.min_score for score in scores)
     assert len(found.rows()) == shown
     table = results_table([Prediction("a.jpg", found)])
-    assert [row[1] for row in table.rows][-1] == (hidden or ("cat" if scores else None))
+    assert [row[1] for row in table.rows][-1] == ("cat" if shown else None)
+    assert table.notes == ([f"a.jpg: {hidden}"] if hidden else [])
     canvas = Image.new("RGB", (400, 300), "grey")
     said = found.draw(canvas) != replace(found, min_score=found.min_score).select(range(shown)).draw(canvas)
     assert said == bool(hidden)
@@ -176,6 +177,6 @@ def test_what_is_hidden_is_said(scores, options, hidden):
 def test_boxes_of_a_table_are_corners_in_pixels():
     found = objects([0.9])
     assert [(column.heading, column.unit) for column in found.columns][2:] == [
-        (corner, "pixels") for corner in ("x1", "y1", "x2", "y2")
+        (corner, "px") for corner in ("x1", "y1", "x2", "y2")
     ]
     assert found.rows() == [("cat", pytest.approx(90), 1.25, 2.0, 30.0, 40.0)]

@@ -51,7 +51,7 @@ class Objects(Result):
     columns = (
         Column("object"),
         Column("score", "%", digits=1),
-        *(Column(corner, "pixels", digits=1) for corner in ("x1", "y1", "x2", "y2")),
+        *(Column(corner, "px", digits=1) for corner in ("x1", "y1", "x2", "y2")),
     )
 
     formats = ("yolo", "crops")

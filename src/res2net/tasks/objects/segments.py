@@ -46,7 +46,7 @@ class PanopticSegments(Result):
     category_ids: Sequence[int] = ()
     """The number of each class in the data set of the training, first of things; by default they count from 1."""
 
-    columns = (Column("segment"), Column("score", "%", digits=1), Column("area", "pixels"))
+    columns = (Column("segment"), Column("score", "%", digits=1), Column("area", "px"))
 
     @classmethod
     def from_target(

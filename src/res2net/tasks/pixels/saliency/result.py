@@ -39,7 +39,7 @@ class Matte(Result):
     threshold: float = 0.5
     """The share of the greatest level from which a pixel counts as salient, where yes or no is asked."""
 
-    columns = (Column("salient", "%", digits=1), *(Column(corner, "pixels") for corner in ("x1", "y1", "x2", "y2")))
+    columns = (Column("salient", "%", digits=1), *(Column(corner, "px") for corner in ("x1", "y1", "x2", "y2")))
     files = "masks and cut-outs"
 
     @property
