@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ import res2net
 from res2net.backbones.base import Backbone
 from res2net.engine.callbacks import save_task
 from res2net.engine.config import TrainConfig
+from res2net.errors import InputError
 from res2net.explain import class_activation_maps, open_masked
 from res2net.images.splits import DataSettings
 from res2net.images.transforms import eval_transform
@@ -102,7 +104,7 @@ def test_splits_and_a_page(run, classifiers, photos, tmp_path):
 
 def test_the_count_is_stated_and_broken_images_are_skipped(run, classifiers, photos, tmp_path):
     (photos / "aa.png").write_bytes(b"no image")
-    options = ["--models", classifiers[0], "--out", tmp_path / "sheet.png", *CPU]
+    options = ["--models", f"resnet20_tiny:{classifiers[0]}", "--out", tmp_path / "sheet.png", *CPU]
     answer = run("cam", photos, "--count", 2, "--bad-images", "skip", *options)
     assert answer.status == 0, answer.err
     assert "The first 2 of 3 images" in answer.out
@@ -186,6 +188,12 @@ def test_mistakes_are_one_sentence(refused, classifiers, photos, tmp_path, monke
     given = {"PHOTOS": photos, "PLAIN": classifiers[0], "MODEL": classifiers[1]}
     assert message in refused("cam", *(given.get(word, word) for word in words), *CPU)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
+
+
+def test_exported_networks_are_refused(classifiers):
+    model = replace(res2net.load(classifiers[0], accelerator="cpu"), exported=True)
+    with pytest.raises(InputError, match="is an exported network without layers: give the checkpoint"):
+        model.explain(Image.new("RGB", (64, 64)))
 
 
 def test_networks_that_are_no_classifiers_are_refused(refused, photos, tmp_path):

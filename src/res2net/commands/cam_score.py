@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -95,7 +96,7 @@ def run(arguments: Sequence[str]) -> None:
                 class_map=class_map,
                 bad_images=chosen.bad_images,
                 accelerator=chosen.accelerator,
-                progress=lambda task=task: bar.advance(task),
+                progress=partial(bar.advance, task),
             )
     skipped = list(dict.fromkeys(one for found in scores.values() for one in found.skipped))
     scores = on_common_images(scores)
@@ -119,22 +120,22 @@ def run(arguments: Sequence[str]) -> None:
         "layer": chosen.layer,
         "left_out": len(skipped),
     }
-    for file in map(Path, chosen.out):
+    for path in map(Path, chosen.out):
         from res2net.report import Report, save_figure
         from res2net.weights import atomic_write
 
-        ending = file.suffix.lower()
+        ending = path.suffix.lower()
         if ending == ".json":
-            atomic_write(file, (json.dumps(to_dict(scores, facts), indent=2) + "\n").encode())
+            atomic_write(path, (json.dumps(to_dict(scores, facts), indent=2) + "\n").encode())
         elif ending == ".csv":
-            atomic_write(file, to_csv(scores).encode(errors="surrogateescape"))
+            atomic_write(path, to_csv(scores).encode(errors="surrogateescape"))
         elif ending == ".html":
             report = Report(f"Activation maps and objects: {', '.join(scores)}", f"{chosen.method} on {source.name}")
             report.add_table(tables[0])
             report.add_figure(size_figure(scores), "Scores by the size of the object.")
             for table in tables[1:]:
                 report.add_table(table)
-            report.write(file)
+            report.write(path)
         else:
-            save_figure(size_figure(scores), file)
-        console.out(f"Written: {file}", highlight=False)
+            save_figure(size_figure(scores), path)
+        console.out(f"Written: {path}", highlight=False)

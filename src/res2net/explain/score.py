@@ -183,14 +183,17 @@ def score_maps(
     if not rows:
         raise InputError(f"No image has an object of a known class: {skipped[0]}.")
     columns = list(zip(*rows, strict=True))
+    indices, images_of, classes, sizes, predicted, correct = columns[:6]
+    shares = ("area", "pointing", "energy", "iou", "covered", "ious")
+    arrays = {name: np.array(column, dtype=np.float64) for name, column in zip(shares, columns[6:], strict=True)}
     return MapScores(
-        np.array(columns[0]),
-        columns[1],
-        columns[2],
-        np.array(columns[3]),
-        columns[4],
-        np.array(columns[5], dtype=np.bool_),
-        *(np.array(column, dtype=np.float64) for column in columns[6:]),
+        indices=np.array(indices),
+        images=images_of,
+        classes=classes,
+        sizes=np.array(sizes),
+        predicted=predicted,
+        correct=np.array(correct, dtype=np.bool_),
+        **arrays,
         threshold=threshold,
         skipped=skipped,
     )
