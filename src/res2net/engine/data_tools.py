@@ -178,7 +178,8 @@ CONVERSIONS: Registry[Conversion] = Registry("Conversion", modules=TOOLS)
 
 def tasks_reading(source: str) -> list[str]:
     """The tasks that read a data set, by the names of its files and folders; none if it does not exist."""
-    path, found = Path(source), []
+    path = Path(source)
+    found: list[str] = []
     for _, reads in sorted(READERS.items()) if path.exists() else ():
         with contextlib.suppress(InputError):
             found += reads(path)
