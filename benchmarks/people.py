@@ -3,8 +3,9 @@
     python benchmarks/people.py PATH/TO/penn_fudan PATH/TO/coco people
 
 writes `people` in COCO's layout: `train2017`, `val2017` and `annotations`. Every fifth image of Penn-Fudan, in order
-of their names, is for validation, the others for training; images of COCO keep their split. Objects that are no people
-are left out unless `--every-class` is given; images without people stay, since a detector must stay silent on them.
+of their names, is for validation, the others for training; images of COCO keep their split, and are those of
+`people_of_coco.json`, 80 and 79, whether the folder has these or all of COCO 2017. Objects that are no people are left
+out unless `--every-class` is given; images without people stay, since a detector must stay silent on them.
 """
 
 from __future__ import annotations
@@ -42,13 +43,23 @@ def main(words: Sequence[str] | None = None) -> None:
             for file, name in files:
                 shutil.copyfile(file, chosen.out / split / name)
         write(chosen.out / "annotations" / f"instances_{split}.json", *(content for _, content in sets))
-        points = json.loads((chosen.coco / "annotations" / f"person_keypoints_{split}.json").read_text())
-        write(chosen.out / "annotations" / f"person_keypoints_{split}.json", points)
+        write(
+            chosen.out / "annotations" / f"person_keypoints_{split}.json", read(chosen.coco, "person_keypoints", split)
+        )
+
+
+def read(root: Path, kind: str, split: str) -> dict[str, Any]:
+    """COCO's annotations of a split, of the images that are taken."""
+    kept = set(json.loads(Path(__file__).with_name("people_of_coco.json").read_text())[split])
+    content = json.loads((root / "annotations" / f"{kind}_{split}.json").read_text())
+    content["images"] = [one for one in content["images"] if one["id"] in kept]
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] in kept]
+    return content
 
 
 def coco_split(root: Path, split: str, *, every_class: bool) -> tuple[list[tuple[Path, str]], dict[str, Any]]:
     """The files of a split of COCO with their new names, and its annotations."""
-    content = json.loads((root / "annotations" / f"instances_{split}.json").read_text())
+    content = read(root, "instances", split)
     if not every_class:
         content["annotations"] = [one for one in content["annotations"] if one["category_id"] == PERSON]
         content["categories"] = [one for one in content["categories"] if one["id"] == PERSON]

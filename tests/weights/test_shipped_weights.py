@@ -9,11 +9,19 @@ import pytest
 import torch
 
 import res2net
+from res2net.bench.cases import open_subject
 from res2net.cli import main
+from res2net.commands import cam
+from res2net.commands.arguments import RunningArguments
+from res2net.commands.compare import load_all
 from res2net.commands.parser import parse
 from res2net.commands.train import parse_train
+from res2net.commands.trained import is_trained, trained_tables
 from res2net.commands.weights import list_weights, print_card
+from res2net.engine.config import ModelConfig, TrainConfig
 from res2net.engine.data_tools import CONVERSIONS
+from res2net.engine.options import options_type
+from res2net.engine.train import with_model
 from res2net.errors import InputError
 from res2net.task import task_names
 from res2net.weights import checkpoint_path, find_shipped, read_checkpoint, shipped, shipped_for
@@ -103,6 +111,19 @@ def test_a_name_is_no_file_and_no_tag_of_another_model(tmp_path, monkeypatch):
         create_model("resnet50", weights="cifar100")
     backbone, checkpoint = load_model("cifar100")
     assert backbone.num_classes == len(checkpoint.metadata["class_names"]) == 100
+
+
+def test_all_commands_take_the_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    card = find_shipped("cifar100")
+    assert cam.load_model(card.name, "cpu").path == card.path
+    both = load_all([card.name, str(card.path)], "classify", RunningArguments())
+    assert [model.path for model in both] == [card.path] * 2
+    assert not open_subject(card.name).fresh
+    assert is_trained(card.name)
+    assert any(card.path.name in table.title for table in trained_tables(card.name))
+    start = TrainConfig("classify", "shapes", options_type("classify")(), ModelConfig(model="", weights=card.name))
+    assert with_model(start).model.model == card.model
 
 
 def test_a_folder_of_data_does_not_hide_it_and_a_run_of_that_name_does(tmp_path, monkeypatch):
