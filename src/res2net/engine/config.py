@@ -44,8 +44,8 @@ class ModelConfig:
     model: Annotated[str, tyro.conf.arg(aliases=("--backbone",)), "NAME"] = ""
     """Architecture; `res2net models` lists them. By default that of the weights, otherwise res2net50_26w_4s."""
     weights: Annotated[str | None, "FILE|TAG"] = None
-    """Start from published weights ("in1k"), weights that ship (`res2net weights list`), a checkpoint or the folder of a
-    run instead of from scratch; of a network of another task its backbone is taken."""
+    """Start from published weights ("in1k"), weights that ship (`res2net weights list`), a checkpoint or the folder of
+    a run instead of from scratch; of a network of another task its backbone is taken."""
     adapt_classifier: bool = False
     """Start a new classifier where the weights have another number of classes."""
     adapt_input: bool = False
