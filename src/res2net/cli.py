@@ -33,6 +33,7 @@ COMMANDS = {
     ),
     "train": Command("res2net.commands.train:run", "train a network"),
     "sweep": Command("res2net.commands.sweep:run", "train several models with several seeds, and compare them"),
+    "mini-paper": Command("res2net.commands.mini_paper:run", "compare Res2Net and ResNet on six tasks, in one report"),
     "runs": Command("res2net.commands.runs:run", "list and compare runs"),
     "report": Command("res2net.commands.runs:report", "write the report of an interrupted run"),
     "eval": Command("res2net.commands.evaluate:run", "evaluate trained or published weights"),

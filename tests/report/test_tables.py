@@ -129,3 +129,13 @@ def test_a_table_of_boxes_fits_into_80_columns_and_its_notes_stand_below():
     assert " ".join(lines[0].split()) == "image object score (%) x1 (px) y1 (px) x2 (px) y2 (px)"
     assert len(lines) == 3
     assert table.to_html().endswith(f"</table><p>{note}</p>")
+
+
+def test_markdown_has_the_same_cells():
+    table = Table("a_b", (Column("name"), Column("score", "%", best="high")), [("x|y", 1.5), ("z", 2.25)])
+    assert table.to_markdown().splitlines() == [
+        "| name | score, % |",
+        "| --- | ---: |",
+        r"| x\|y | 1.50 |",
+        "| z | **2.25** |",
+    ]
