@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +93,8 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     if chosen.time:
         study = replace(study, milliseconds=timed(study))
-    report = write_study(study, out, f"{', '.join(models) or base.model.model} on {Path(base.source).name}", lines)
+    title = f"{', '.join(models) or base.model.model} on {Path(base.source).name}"
+    report = write_study(study, out, title, shlex.join(["res2net", "sweep", *arguments]), lines)
     print_study(study, console)
     console.out(f"Report: {report}", highlight=False)
     return 0

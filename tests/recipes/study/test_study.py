@@ -96,7 +96,7 @@ def test_tables_and_page_show_scores_and_costs(study, tmp_path):
     ]
     assert scores.rows[0][3:] == (None, None)
     assert study.cost_table().rows == [("ResNet", 1.0, 2.0, 1.0), ("Res2Net", 2.0, 4.0, 1.0)]
-    page = write_study(study, tmp_path, "ResNet and Res2Net").read_text("utf-8")
+    page = write_study(study, tmp_path, "ResNet and Res2Net", "res2net sweep").read_text("utf-8")
     assert study.verdicts()[0].split(" (")[0] in page
     assert page.count("<img") == 2
     saved = json.loads((tmp_path / "study.json").read_text())

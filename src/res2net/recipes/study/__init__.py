@@ -2,6 +2,7 @@
 
 from res2net.recipes.study.paired import Interval, Paired, holm, mean_interval, paired_difference
 from res2net.recipes.study.plan import models_of, swept
+from res2net.recipes.study.recorded import Recorded, recorded
 from res2net.recipes.study.result import Cost, Study
 from res2net.recipes.study.runs import run_study, tune
 
@@ -9,11 +10,13 @@ __all__ = (
     "Cost",
     "Interval",
     "Paired",
+    "Recorded",
     "Study",
     "holm",
     "mean_interval",
     "models_of",
     "paired_difference",
+    "recorded",
     "run_study",
     "swept",
     "tune",

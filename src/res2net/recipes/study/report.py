@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from res2net.recipes.study.paired import mean_interval
-from res2net.recipes.study.result import Study
+from res2net.recipes.study.result import Result, Study
 from res2net.report import Report
 from res2net.report.style import clean, finish, legend, line_styles, new_figure
 
@@ -55,6 +55,29 @@ def cost_figure(study: Study, lines: Mapping[str, Sequence[str]] | None = None, 
     return finish(figure)
 
 
+def seed_figure(study: Result, own: Mapping[str, Sequence[float]] | None = None) -> Figure:
+    """Plot the score of each arm in a row: mean, confidence interval, and a dot for each seed.
+
+    Args:
+        study: the study.
+        own: scores of other runs by arm, drawn as stars.
+    """
+    scores = study.scores()
+    figure = new_figure(0.9 + 0.45 * len(scores))
+    axes = figure.subplots()
+    clean(axes, f"{study.metric}, {study.scoring.unit(study.metric)}", "")
+    for row, (name, look) in enumerate(line_styles(scores).items()):
+        colour, interval = look["color"], mean_interval(scores[name])
+        axes.plot(scores[name], [row] * len(scores[name]), "o", color=colour, alpha=0.35, markersize=5, mew=0)
+        error = None if math.isnan(interval.high) else interval.high - interval.mean
+        axes.errorbar(interval.mean, row, xerr=error, fmt="s", color=colour, markersize=5, capsize=3)
+        stars = (own or {}).get(name, [])
+        axes.plot(stars, [row] * len(stars), "*", color=colour, markersize=13, mec="white")
+    axes.set_yticks(range(len(scores)), list(scores))
+    axes.invert_yaxis()
+    return finish(figure)
+
+
 def epoch_figure(study: Study, metric: str | None = None) -> Figure:
     """Plot the validation score by epoch: the mean over the seeds, and a band of one standard deviation."""
     metric = metric or study.metric
@@ -90,12 +113,15 @@ def add_study(report: Report, study: Study, lines: Mapping[str, Sequence[str]] |
     report.add_figure(epoch_figure(study), "The validation score by epoch: mean and standard deviation over the seeds.")
 
 
-def write_study(study: Study, folder: str | Path, title: str, lines: Mapping[str, Sequence[str]] | None = None) -> Path:
+def write_study(
+    study: Study, folder: str | Path, title: str, command: str, lines: Mapping[str, Sequence[str]] | None = None
+) -> Path:
     """Write the page and `study.json` into a folder; returns the path of the page."""
     folder = Path(folder)
     report = Report(title, f"{len(study.seeds)} seeds, {time.strftime('%Y-%m-%d')}")
+    report.add_paragraph(f"Command: {command}")
     add_study(report, study, lines)
     path = folder / "report.html"
     report.write(path)
-    study.write(folder / "study.json")
+    study.write(folder / "study.json", command)
     return path

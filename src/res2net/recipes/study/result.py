@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from res2net.measure import count
 from res2net.recipes.study.paired import LEVEL, Paired, holm, mean_interval, paired_difference
 from res2net.report import Column, Table
 from res2net.task.base import TASKS, Scoring, backbone_of
+from res2net.weights.files import atomic_write
 
 FEWEST = 3
 """Fewest seeds by which models are called different."""
@@ -47,9 +48,8 @@ class Cost:
     """Measured time per input; None if it was not measured."""
 
 
-@dataclass(frozen=True)
-class Study:
-    """Several models, each trained with the same seeds.
+class Result:
+    """The scores and costs of several models that were trained with the same seeds, and what they allow to be said.
 
     Scores are those of the last epoch, since the best epoch by the same samples favours whichever scores vary more;
     `epoch="best"` takes it nevertheless.
@@ -57,13 +57,7 @@ class Study:
 
     arms: Mapping[str, TrainConfig[Any]]
     seeds: Sequence[int]
-    runs: Mapping[str, Sequence[FinishedRun]]
-    epoch: str = "last"
-    milliseconds: Mapping[str, float] = field(default_factory=dict)
-    """Measured time per input, by arm."""
-
-    def __post_init__(self) -> None:
-        check_choice("epoch", self.epoch, EPOCHS)
+    epoch: str
 
     @property
     def baseline(self) -> str:
@@ -83,6 +77,72 @@ class Study:
     def lower_is_better(self, metric: str) -> bool:
         """Whether a lower value of a metric is better."""
         return metric == "loss" or metric in self.scoring.lower_is_better
+
+    def scores(self, metric: str | None = None) -> dict[str, list[float]]:
+        """A metric of every run, by arm, in the order of the seeds."""
+        raise NotImplementedError
+
+    def differences(self, metric: str | None = None) -> dict[str, Paired]:
+        """Each other arm minus the baseline, seed by seed, with p values corrected for the number of arms (Holm)."""
+        scores = self.scores(metric)
+        base = scores.pop(self.baseline)
+        pairs = {name: paired_difference(values, base) for name, values in scores.items()}
+        corrected = holm([pair.p for pair in pairs.values()])
+        return {name: pair._replace(p=p) for (name, pair), p in zip(pairs.items(), corrected, strict=True)}
+
+    def score_table(self, metric: str | None = None) -> Table:
+        """Score and spread of each arm, and its difference from the first."""
+        metric = metric or self.metric
+        pairs = self.differences(metric)
+        rows = []
+        for name, values in self.scores(metric).items():
+            interval, pair = mean_interval(values), pairs.get(name)
+            shown = f"{interval.mean:.2f}"
+            shown += "" if math.isnan(interval.high) else f" ± {interval.high - interval.mean:.2f}"
+            rows.append((name, shown, interval.std, *((None, None) if pair is None else (_signed(pair), pair.p))))
+        lower = ", lower is better" if self.lower_is_better(metric) else ""
+        columns = (
+            Column("model"),
+            Column(f"{metric}{lower}", self.scoring.unit(metric)),
+            Column("std"),
+            Column("difference"),
+            Column("p", digits=3),
+        )
+        seeds = "1 seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
+        return Table(f"{seeds} of each, {self.epoch} epoch; ± and [ ]: {LEVEL:.0%} confidence", columns, rows)
+
+    def verdicts(self, metric: str | None = None) -> list[str]:
+        """A sentence for each other arm: whether the seeds show a difference from the baseline."""
+        metric = metric or self.metric
+        sign = -1 if self.lower_is_better(metric) else 1
+        sentences = []
+        for name, pair in self.differences(metric).items():
+            shown = f"{_signed(pair)}, p = {pair.p:.2g}"
+            if len(self.seeds) < FEWEST:
+                count = "one seed says" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds say"
+                sentence = f"{name}: {count} too little of its difference from {self.baseline} ({pair.mean:+.2f})."
+            elif pair.p < 1 - LEVEL:
+                word = "better" if sign * pair.mean > 0 else "worse"
+                sentence = f"{name} is {word} than {self.baseline} ({shown})."
+            else:
+                sentence = f"{name} and {self.baseline} differ by no more than chance would explain ({shown})."
+            sentences.append(sentence)
+        return sentences
+
+
+@dataclass(frozen=True)
+class Study(Result):
+    """Several models, each trained with the same seeds, with the folders of their runs."""
+
+    arms: Mapping[str, TrainConfig[Any]]
+    seeds: Sequence[int]
+    runs: Mapping[str, Sequence[FinishedRun]]
+    epoch: str = "last"
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    """Measured time per input, by arm."""
+
+    def __post_init__(self) -> None:
+        check_choice("epoch", self.epoch, EPOCHS)
 
     def scores(self, metric: str | None = None) -> dict[str, list[float]]:
         """A metric of every run, by arm, in the order of the seeds.
@@ -114,35 +174,6 @@ class Study:
             found[name] = Cost(parameters, macs, self.milliseconds.get(name))
         return found
 
-    def differences(self, metric: str | None = None) -> dict[str, Paired]:
-        """Each other arm minus the baseline, seed by seed, with p values corrected for the number of arms (Holm)."""
-        scores = self.scores(metric)
-        base = scores.pop(self.baseline)
-        pairs = {name: paired_difference(values, base) for name, values in scores.items()}
-        corrected = holm([pair.p for pair in pairs.values()])
-        return {name: pair._replace(p=p) for (name, pair), p in zip(pairs.items(), corrected, strict=True)}
-
-    def score_table(self, metric: str | None = None) -> Table:
-        """Score and spread of each arm, and its difference from the first."""
-        metric = metric or self.metric
-        pairs = self.differences(metric)
-        rows = []
-        for name, values in self.scores(metric).items():
-            interval, pair = mean_interval(values), pairs.get(name)
-            shown = f"{interval.mean:.2f}"
-            shown += "" if math.isnan(interval.high) else f" ± {interval.high - interval.mean:.2f}"
-            rows.append((name, shown, interval.std, *((None, None) if pair is None else (_signed(pair), pair.p))))
-        lower = ", lower is better" if self.lower_is_better(metric) else ""
-        columns = (
-            Column("model"),
-            Column(f"{metric}{lower}", self.scoring.unit(metric)),
-            Column("std"),
-            Column("difference"),
-            Column("p", digits=3),
-        )
-        seeds = "1 seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
-        return Table(f"{seeds} of each, {self.epoch} epoch; ± and [ ]: {LEVEL:.0%} confidence", columns, rows)
-
     def cost_table(self) -> Table:
         """Parameters, MACs, time of an inference where it was measured, and minutes of a training."""
         rows = []
@@ -160,34 +191,17 @@ class Study:
         )
         return Table("Costs", columns, rows)
 
-    def verdicts(self, metric: str | None = None) -> list[str]:
-        """A sentence for each other arm: whether the seeds show a difference from the baseline."""
-        metric = metric or self.metric
-        sign = -1 if self.lower_is_better(metric) else 1
-        sentences = []
-        for name, pair in self.differences(metric).items():
-            shown = f"{_signed(pair)}, p = {pair.p:.2g}"
-            if len(self.seeds) < FEWEST:
-                count = "one seed says" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds say"
-                sentence = f"{name}: {count} too little of its difference from {self.baseline} ({pair.mean:+.2f})."
-            elif pair.p < 1 - LEVEL:
-                word = "better" if sign * pair.mean > 0 else "worse"
-                sentence = f"{name} is {word} than {self.baseline} ({shown})."
-            else:
-                sentence = f"{name} and {self.baseline} differ by no more than chance would explain ({shown})."
-            sentences.append(sentence)
-        return sentences
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything in plain values: options, costs, the scores of every run and epoch."""
+    def to_dict(self, command: str) -> dict[str, Any]:
+        """Everything in plain values: the command, options, costs, the scores of every run and epoch."""
         metric = self.metric
         return {
+            "command": command,
             "metric": metric,
             "epoch": self.epoch,
             "seeds": list(self.seeds),
             "arms": {
                 name: {
-                    "config": asdict(config),
+                    "config": asdict(replace(config, out=None)),
                     "cost": asdict(self.costs[name]),
                     "scores": self.scores()[name],
                     "interval": mean_interval(self.scores()[name])._asdict(),
@@ -198,11 +212,9 @@ class Study:
             },
         }
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, command: str) -> None:
         """Write `to_dict` as JSON; NaN is null."""
-        from res2net.weights.files import atomic_write
-
-        atomic_write(path, json.dumps(_without_nan(self.to_dict()), indent=1).encode())
+        atomic_write(path, json.dumps(_without_nan(self.to_dict(command)), indent=1).encode())
 
 
 def _signed(pair: Paired) -> str:
