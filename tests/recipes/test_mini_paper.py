@@ -61,7 +61,7 @@ def test_losses_are_left_in(tmp_path):
     )
     assert paper.verdict() == "Res2Net is better in 1 of 3 tasks and worse in 1; in 1 the seeds show no difference."
     rows = {row[0]: row[1:] for row in paper.table().rows}
-    assert rows["semantic"][:3] == ("mean_IoU", "81.00 ± 1.00", "79.03 ± 1.00")
+    assert rows["semantic"][:3] == ("mIoU", "81.00 ± 1.00", "79.03 ± 1.00")
     assert rows["semantic"][3].startswith("-1.97 [-2.11, -1.82]")
     assert rows["semantic"][4] == pytest.approx(2 * paper.studies["semantic"].differences()["Res2Net"].p)
     (axes,) = paper.figure().axes

@@ -12,10 +12,10 @@ from res2net.commands.parser import parse
 from res2net.console import Console
 from res2net.errors import InputError
 
-ABOUT = """Train a small ResNet and a Res2Net of the same cost on synthetic images, side by side, show their scores beside
-those of many seeds of the same setting, by object size and with what they look at, and find what is in a photograph.
-Needs no data and no network connection; takes at most five minutes on two cores. The same command with --out goes on
-where it was stopped."""
+ABOUT = """Train a small ResNet and a Res2Net of the same cost on synthetic images, side by side, show their scores
+beside those of many seeds of the same setting, by object size and with what they look at, and find what is in a
+photograph. Needs no data and no network connection; takes at most five minutes on two cores. The same command with
+--out goes on where it was stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,7 +104,7 @@ def parse_changes(kind: Any, verb: str, words: Sequence[str], default: TrainConf
             {"size": options.size_help} if hasattr(options, "size_help") else None,
         )
     model = parsed.run.model
-    if own and model.model != default.model.model:
+    if own and default.model.model and model.model != default.model.model:
         own = applicable(own, model.model)
         if missing := [name for name in default.model.options if name not in own]:
             Console().out(f"{model.model} has no option {', '.join(missing)}: without it.", highlight=False)

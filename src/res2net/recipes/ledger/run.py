@@ -42,7 +42,7 @@ def run_small(
         console: where progress is shown.
     """
     study = run_study(arms_of(base, models or small.models), seeds, folder, jobs=jobs, console=console)
-    write_study(study, folder, f"{LEDGER[name].title}, small")
+    write_study(study, folder, f"{LEDGER[name].title}, small", command)
     scores: dict[str, dict[str, list[float]]] = {model: {} for model in study.arms}
     for metric in small.metrics:
         for model, values in study.scores(metric).items():

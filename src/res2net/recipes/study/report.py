@@ -114,12 +114,13 @@ def add_study(report: Report, study: Study, lines: Mapping[str, Sequence[str]] |
 
 
 def write_study(
-    study: Study, folder: str | Path, title: str, command: str, lines: Mapping[str, Sequence[str]] | None = None
+    study: Study, folder: str | Path, title: str, command: str = "", lines: Mapping[str, Sequence[str]] | None = None
 ) -> Path:
     """Write the page and `study.json` into a folder; returns the path of the page."""
     folder = Path(folder)
     report = Report(title, f"{len(study.seeds)} seeds, {time.strftime('%Y-%m-%d')}")
-    report.add_paragraph(f"Command: {command}")
+    if command:
+        report.add_paragraph(f"Command: {command}")
     add_study(report, study, lines)
     path = folder / "report.html"
     report.write(path)

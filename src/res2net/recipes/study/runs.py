@@ -142,9 +142,11 @@ def tune(
         StoppedError: as `run_study`.
     """
     trials: dict[str, TrainConfig[Any]] = {}
+    first = next(iter(arms.values()))
+    without_splits = held_out(first) == first.data
     for name, config in tuned_arms(arms, option, values).items():
         shorter = config if epochs is None else scaled_to({"epochs": epochs}, config)[0]
-        trials[name] = replace(shorter, data=held_out(shorter))
+        trials[name] = shorter if without_splits else replace(shorter, data=_tenth(shorter.data))
     study = run_study(trials, (seed,), folder, jobs=jobs, console=console)
     scores = iter([score for (score,) in study.scores().values()])
     sign = -1 if study.lower_is_better(study.metric) else 1
@@ -162,8 +164,12 @@ def held_out(config: TrainConfig[Any]) -> DataConfig:
     about = open_data(config).val_about
     if about.startswith("val: "):  # the training divides them itself
         return config.data
-    split = config.data.train_split or "train"
-    return replace(config.data, train_split=split, val_split=split, val_fraction=0.1)
+    return _tenth(config.data)
+
+
+def _tenth(data: DataConfig) -> DataConfig:
+    split = data.train_split or "train"
+    return replace(data, train_split=split, val_split=split, val_fraction=0.1)
 
 
 def plan_runs(arms: Mapping[str, TrainConfig[Any]], seeds: Sequence[int], folder: Path) -> list[Planned]:
