@@ -19,7 +19,7 @@ from res2net.errors import InputError
 from res2net.recipes.ledger.cost import PATH, count_macs, counted, epochs_of, hours
 from res2net.recipes.ledger.experiment import LEDGER, arms_of, find_entries, gpu_hours, small_command, small_of
 from res2net.recipes.ledger.markdown import page
-from res2net.recipes.ledger.recorded import FOLDER, Recorded, record, recorded, write
+from res2net.recipes.ledger.recorded import FOLDER, Recorded, from_study, record, recorded, write
 from res2net.recipes.ledger.run import grouped
 from res2net.recipes.ledger.tables import commands, full_status, ledger_table, published, to_dict, total_hours
 from res2net.weights import find_record
@@ -178,6 +178,15 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
         **{**vars(made), "commands": list(made.commands), "seeds": list(made.seeds)}
     )
     assert made.summary("top1") == "top1: a 2.0 ± 1.4, b 3.0 ± 1.4 (2 seeds)"
+
+
+def test_a_sweep_is_recorded(tmp_path):
+    arms = {"a": {"scores": [70.0, 72.0]}, "b": {"scores": [71.0, 75.0]}}
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps({"metric": "top1", "epoch": "last", "seeds": [0, 1], "arms": arms}))
+    found = from_study(path, "res2net sweep shapes --models a,b --seeds 2", "2 CPU cores")
+    assert (found.seeds, found.epoch, found.values("top1")) == ((0, 1), "last", {"a": [70.0, 72.0], "b": [71.0, 75.0]})
+    assert found.summary("top1") == "top1: a 71.0 ± 1.4, b 73.0 ± 2.8 (2 seeds)"
 
 
 def test_rows_without_runs_say_so():

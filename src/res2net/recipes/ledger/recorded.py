@@ -1,4 +1,8 @@
-"""Results of small runs that were recorded: scores of every seed, with date, commit and command."""
+"""Results of small runs that were recorded: scores of every seed, with date, commit and command.
+
+`res2net reproduce ROW --scale small` leaves `record.json`, which becomes `recorded/ROW.json`. For a sweep that trained
+the networks of a row in another way, `from_study` makes the record.
+"""
 
 from __future__ import annotations
 
@@ -69,6 +73,20 @@ def record(scores: Mapping[str, Mapping[str, Sequence[float]]], seeds: Sequence[
         seeds=tuple(seeds),
         epoch="last",
         scores={model: {name: list(values) for name, values in metrics.items()} for model, metrics in scores.items()},
+    )
+
+
+def from_study(path: str | Path, command: str, machine: str) -> Recorded:
+    """The record of a sweep, from the `study.json` that it wrote."""
+    study = json.loads(Path(path).read_text(encoding="utf-8"))
+    return Recorded(
+        commands=(command,),
+        date=time.strftime("%Y-%m-%d", time.localtime(Path(path).stat().st_mtime)),
+        commit=_commit(),
+        machine=machine,
+        seeds=tuple(study["seeds"]),
+        epoch=study["epoch"],
+        scores={name: {study["metric"]: arm["scores"]} for name, arm in study["arms"].items()},
     )
 
 

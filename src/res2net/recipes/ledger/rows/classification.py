@@ -147,7 +147,7 @@ LEDGER.add(
         IMAGENET,
         Small(
             "shapes_classify",
-            (RESNET, f"{RES2NET}:base_width=48:scale=2", RES2NET, f"{RES2NET}:base_width=14:scale=8"),
+            (RESNET, f"{RES2NET}:scale=2:base_width=48", RES2NET, f"{RES2NET}:scale=8:base_width=14"),
             ("top1",),
             says=f"Scales 1, 2, 4 and 8 at the same cost. {FEW}",
         ),
