@@ -164,7 +164,10 @@ def _reproduce_row(name: str, arguments: Sequence[str]) -> int:
     from res2net.recipes.ledger.experiment import LEDGER
 
     try:
-        (_run_small if chosen.scale == "small" else _run_full)(name, LEDGER[name], chosen, words)
+        if chosen.scale == "small":
+            _run_small(name, chosen, words, shlex.join(["res2net", "reproduce", name, *arguments]))
+        else:
+            _run_full(name, LEDGER[name], chosen, words)
     except StoppedError as stop:
         Console(stderr=True).out(f"Stopped and saved ({stop}). The same command goes on.", highlight=False)
         return 1
@@ -205,7 +208,7 @@ def _explain(name: str, chosen: RowArguments) -> int:
     return 0
 
 
-def _run_small(name: str, experiment: Experiment, chosen: RowArguments, words: Sequence[str]) -> None:
+def _run_small(name: str, chosen: RowArguments, words: Sequence[str], command: str) -> None:
     from res2net.recipes.ledger.experiment import SEEDS, small_of
 
     owner, small = small_of(name)
@@ -214,7 +217,9 @@ def _run_small(name: str, experiment: Experiment, chosen: RowArguments, words: S
     base = _config(small.recipe, [*shlex.split(small.options), *words], f"reproduce {name} --scale small")
 
     from res2net.commands.sweep import print_study
+    from res2net.recipes.ledger.recorded import read
     from res2net.recipes.ledger.run import run_small
+    from res2net.recipes.ledger.tables import scores_table
 
     folder, console = _folder(base, owner, "small"), Console()
     study = run_small(
@@ -223,12 +228,13 @@ def _run_small(name: str, experiment: Experiment, chosen: RowArguments, words: S
         base,
         range(chosen.seeds or len(SEEDS)),
         folder,
-        command=shlex.join(["res2net", "reproduce", owner, "--scale", "small", *words]),
+        command=command,
         models=separated(chosen.models),
         jobs=chosen.jobs,
         console=console,
     )
     print_study(study, console)
+    console.print(scores_table(small, read(folder / "record.json")).to_rich())
     console.out(f"{small.says}\nReport: {folder / 'report.html'}, record: {folder / 'record.json'}", highlight=False)
 
 

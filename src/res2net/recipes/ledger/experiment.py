@@ -94,7 +94,13 @@ class Small:
     """A placeholder for the path of the user, where the data are not embedded."""
     says: str = ""
     """What the runs show, and what they cannot show."""
-    lower_is_better: bool = False
+    maps: tuple[str, ...] = ()
+    """Scores of the activation maps of the best weights that are recorded too, those of `res2net cam score`."""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Everything that is recorded, the most important first."""
+        return self.maps + self.metrics
 
 
 @dataclass(frozen=True)

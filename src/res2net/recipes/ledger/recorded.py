@@ -56,9 +56,13 @@ class Recorded:
 def recorded(name: str) -> Recorded | None:
     """The recorded small runs of an experiment, or of the one whose small runs are its own; None if not yet run."""
     path = FOLDER / f"{small_of(name)[0]}.json"
-    if not path.is_file():
-        return None
-    return from_dict(Recorded, json.loads(path.read_text(encoding="utf-8")), f"The record {path}")
+    return read(path) if path.is_file() else None
+
+
+def read(path: Path) -> Recorded:
+    """Read a record."""
+    found: Recorded = from_dict(Recorded, json.loads(path.read_text(encoding="utf-8")), f"The record {path}")
+    return found
 
 
 def record(scores: Mapping[str, Mapping[str, Sequence[float]]], seeds: Sequence[int], command: str) -> Recorded:

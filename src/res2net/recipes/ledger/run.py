@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from res2net.api import load
 from res2net.console import Console
 from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
+from res2net.explain import MaskedImages, open_masked, score_maps
 from res2net.recipes.ledger.experiment import LEDGER, Entry, Experiment, Small, arms_of, has_weights
 from res2net.recipes.ledger.recorded import record, write
 from res2net.recipes.study import Study, run_study
@@ -47,6 +49,11 @@ def run_small(
     for metric in small.metrics:
         for model, values in study.scores(metric).items():
             scores[model][metric] = values
+    if small.maps:
+        images = open_masked(base.source)
+        for model, runs in study.runs.items():
+            found = [score_maps(load(run.folder.path), MaskedImages(images.val, images.class_names)) for run in runs]
+            scores[model] |= {one: [100 * float(seed.values(one).mean()) for seed in found] for one in small.maps}
     write(folder / "record.json", record(scores, seeds, command))
     return study
 

@@ -14,10 +14,11 @@ from res2net.recipes.ledger.experiment import (
     UPDATES,
     Entry,
     Experiment,
+    Small,
     small_command,
     small_of,
 )
-from res2net.recipes.ledger.recorded import recorded
+from res2net.recipes.ledger.recorded import Recorded, recorded
 from res2net.report import Column, Table
 
 NOT_RUN = "not run"
@@ -59,7 +60,7 @@ def small_result(name: str) -> str:
     if small is None:
         return "none" if not LEDGER[name].missing else "none: see the row"
     found = recorded(name)
-    text = NOT_YET if found is None else f"{found.summary(small.metrics[0])}, {found.date}"
+    text = NOT_YET if found is None else f"{found.summary(small.shown[0])}, {found.date}"
     return text if owner == name else f"{text}; those of {owner}"
 
 
@@ -115,10 +116,13 @@ def recorded_table(name: str) -> Table | None:
     """The scores of the recorded small runs of a row; None if there are none."""
     _, small = small_of(name)
     found = recorded(name)
-    if small is None or found is None:
-        return None
-    columns = (Column("network"), *(Column(metric, digits=1) for metric in small.metrics))
-    rows = [(model, *(_mean(found.scores[model].get(metric)) for metric in small.metrics)) for model in found.scores]
+    return None if small is None or found is None else scores_table(small, found)
+
+
+def scores_table(small: Small, found: Recorded) -> Table:
+    """The means of what small runs recorded."""
+    columns = (Column("network"), *(Column(metric, digits=1) for metric in small.shown))
+    rows = [(model, *(_mean(scores.get(metric)) for metric in small.shown)) for model, scores in found.scores.items()]
     return Table("", columns, rows)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from res2net.recipes.ledger.experiment import LEDGER, Entry, Experiment, Small
-from res2net.recipes.ledger.rows.classification import CIFAR100, FEW, IMAGENET, RESNET, TOP1, TOP5
-
-PAIR = (("ResNet-50", "resnet50"), ("Res2Net-50", "res2net50_26w_4s"))
+from res2net.recipes.ledger.rows.classification import CIFAR100, FEW, IMAGENET, RES2NET, RESNET, TOP1, TOP5
 
 LEDGER.add(
     "fig4",
@@ -20,7 +18,17 @@ LEDGER.add(
             Entry("Res2Net-50", "res2net50_26w_4s", (22.01, 6.15), weights="in1k"),
         ),
         IMAGENET,
-        like="table1",
+        Small(
+            "shapes_classify",
+            (RESNET, RES2NET),
+            ("top1",),
+            maps=("covered", "pointing", "iou", "energy"),
+            says=(
+                "Grad-CAM of the true class by the best weights against the mask of the object, in percent: the share "
+                "of the object that the map covers from half of its maximum on, whether the maximum lies in it, the "
+                f"IoU, and the share of the map in it. {FEW}"
+            ),
+        ),
         show="res2net cam PATH/TO/IMAGES --models PATH/TO/resnet50.safetensors,res2net50_26w_4s:in1k --out fig4.png",
         claim="The maps of Res2Net cover more of large objects and less beside small ones. Numbers: those of Table 1.",
         notes=(
