@@ -174,6 +174,15 @@ def test_a_card_is_printed_and_a_wrong_name_gets_a_hint(capsys):
         print_card("cifar10")
 
 
+@every_card
+def test_the_documentation_has_the_score_and_the_size(card):
+    page = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"(?m)^\| `{card.name}` \|.*$", page)
+    size = card.path.stat().st_size / 1e6
+    assert row.startswith(f"| `{card.name}` | `{card.task}` | ")
+    assert row.endswith(f" | {card.score} {card.metrics[card.score]:g} | {size:.1f} MB |")
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """A folder in which the commands of the cards that prepare data have run, without those that train."""
