@@ -17,8 +17,8 @@ from res2net.engine.options import eval_options_type, options_type, predict_opti
 from res2net.task import task_names
 
 ROOT = Path(res2net.__file__).parent
-OTHERS = {"--shm-size"}
-"""Options of other programs, such as docker, that are named."""
+OTHERS = {"--shm-size", "--short", "--no"}
+"""Options of docker and git that are named, and the beginning of those that turn others off."""
 
 
 def fields_of(kind):
