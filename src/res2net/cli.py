@@ -45,7 +45,9 @@ COMMANDS = {
     "export": Command("res2net.commands.export:run", "export a network to ONNX Runtime, OpenVINO or torch"),
     "bench": Command("res2net.commands.bench:run", "measure the speed of models on every runtime"),
     "data": Command("res2net.commands.data:run", "check a data set: contents, samples, problems"),
-    "weights": Command("res2net.commands.weights:run", "convert weights between formats, list published ones"),
+    "weights": Command(
+        "res2net.commands.weights:run", "list weights that ship and published ones, convert between formats"
+    ),
 }
 
 HELP = """usage: res2net VERB [TASK] SOURCE [options]
