@@ -24,7 +24,7 @@ from res2net.recipes.ledger.experiment import LEDGER, arms_of, find_entries, gpu
 from res2net.recipes.ledger.markdown import page
 from res2net.recipes.ledger.recorded import FOLDER, from_study, read, record, recorded, write
 from res2net.recipes.ledger.run import grouped
-from res2net.recipes.ledger.tables import commands, full_status, ledger_table, published, to_dict, total_hours
+from res2net.recipes.ledger.tables import commands, ledger_table, published, to_dict, total_hours, weights_to_check
 from res2net.weights import find_record
 
 ROOT = Path(__file__).parents[2]
@@ -164,7 +164,7 @@ def test_records_are_of_the_small_runs_of_their_rows():
     for file in files:
         owner, small = small_of(file.stem)
         assert owner == file.stem
-        found = recorded(file.stem)
+        found = read(file)
         assert set(found.scores) <= set(small.models)
         for scores in found.scores.values():
             assert small.shown[0] in scores
@@ -192,16 +192,18 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     made = record({"a": {"top1": (1.0, 3.0)}, "b": {"top1": (2.0, 4.0)}}, (0, 1), "res2net reproduce table1")
     write(tmp_path / "record.json", made)
     assert read(tmp_path / "record.json") == made
-    assert made.summary("top1") == "top1: a 2.0 ± 1.4, b 3.0 ± 1.4 (2 seeds)"
+    assert made.summary("top1") == "top1: 2.0 ± 1.4, 3.0 ± 1.4 (2 seeds)"
 
 
-def test_a_sweep_is_recorded(tmp_path):
-    arms = {"a": {"scores": [70.0, 72.0]}, "b": {"scores": [71.0, 75.0]}}
+def test_a_study_is_read_for_the_networks_of_a_row(tmp_path):
+    arms = {"a": {"scores": [70.0, 72.0]}, "b": {"scores": [71.0, 75.0]}, "other": {"scores": [1.0, 1.0]}}
+    written = {"command": "res2net sweep shapes", "metric": "top1", "epoch": "last", "seeds": [0, 1], "arms": arms}
     path = tmp_path / "study.json"
-    path.write_text(json.dumps({"metric": "top1", "epoch": "last", "seeds": [0, 1], "arms": arms}))
-    found = from_study(path, "res2net sweep shapes --models a,b --seeds 2", "2 CPU cores")
+    path.write_text(json.dumps(written))
+    found = from_study(path, ("a", "b", "c"))
     assert (found.seeds, found.epoch, found.values("top1")) == ((0, 1), "last", {"a": [70.0, 72.0], "b": [71.0, 75.0]})
-    assert found.summary("top1") == "top1: a 71.0 ± 1.4, b 73.0 ± 2.8 (2 seeds)"
+    alone = from_study(path, ("b",))
+    assert alone.summary("top1") == "top1: b 73.0 ± 2.8 (2 seeds)"
 
 
 def test_rows_without_runs_say_so():
@@ -211,7 +213,8 @@ def test_rows_without_runs_say_so():
         if small is not None and recorded(name) is None:
             assert table[name][1].startswith("not yet run")
         assert table[name][2].startswith("no recipe" if name in NOT_HERE else "not run")
-    assert full_status(LEDGER["table3"]) == "not run; weights of 5 to check"
+    assert weights_to_check(LEDGER["table3"]) == 5
+    assert weights_to_check(LEDGER["table4"]) is None
     assert published(LEDGER["table10"]).endswith("AP: ResNet-50 70.4, Res2Net-50 73.7")
     assert small_command("fig6") == "res2net reproduce table7 --scale small"
 

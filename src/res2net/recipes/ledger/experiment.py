@@ -94,6 +94,8 @@ class Small:
     """A placeholder for the path of the user, where the data are not embedded."""
     says: str = ""
     """What the runs show, and what they cannot show."""
+    study: str = ""
+    """Name of the recorded study that has these networks in longer runs with more seeds, if there is one."""
     maps: tuple[str, ...] = ()
     """Scores of the activation maps of the best weights that are recorded too, those of `res2net cam score`."""
 

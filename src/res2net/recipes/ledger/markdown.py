@@ -35,6 +35,9 @@ res2net eval PATH/TO/IMAGENET --model res2net50_26w_4s --weights in1k   # checks
 Small runs write the runs, `report.html`, `study.json` and `record.json` into a folder, and go on where they stopped.
 Options of `res2net train` apply to both scales, `--seeds N` and `--jobs N` as in `res2net sweep`.
 
+`PATH/TO/resnet50.pth` and the like stand for ImageNet weights of a baseline: torchvision's files (timm's for HRNet), or
+those of your own run of Table 1. `runs/NAME` is the folder of the training before.
+
 **None of the full-scale runs was made here.** The recipes are as published as far as the settings are, and the rows say
 what is assumed. GPU hours are estimates: multiply-accumulates of a training sample (counted by
 `python -m res2net.recipes.ledger.cost`, with the heads), x {UPDATES} for the backward pass, x 2 operations, x samples x

@@ -1,7 +1,7 @@
 """Results of small runs that were recorded: scores of every seed, with date, commit and command.
 
-`res2net reproduce ROW --scale small` leaves `record.json`, which becomes `recorded/ROW.json`. For a sweep that trained
-the networks of a row in another way, `from_study` makes the record.
+`res2net reproduce ROW --scale small` leaves `record.json`, which becomes `recorded/ROW.json`. Where a study of more
+seeds and longer training has the networks of a row, its scores stand instead.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from res2net.options import from_dict
 from res2net.recipes.ledger.experiment import small_of
 
 FOLDER = Path(__file__).with_name("recorded")
+"""The records of rows."""
+STUDIES = Path(__file__).parents[1] / "recorded"
+"""The studies of `res2net.recipes.study.recorded`, which needs torch."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Recorded:
     commit: str
     """Commit of this repository, or the version where it was no checkout."""
     machine: str
+    """Date, commit and machine are empty where they are not known."""
     seeds: tuple[int, ...]
     epoch: str
     """Which epoch was scored: "last", or the "best" by the same samples."""
@@ -43,11 +47,16 @@ class Recorded:
         return {model: scores[metric] for model, scores in self.scores.items() if metric in scores}
 
     def summary(self, metric: str) -> str:
-        """The means of the networks, with the standard deviation over the seeds if there are several."""
+        """The means of the networks, with the standard deviation over the seeds if there are several.
+
+        Of a pair the names are left out: the first is a ResNet, the second a Res2Net.
+        """
+        found = self.values(metric)
         parts = []
-        for model, values in self.values(metric).items():
+        for model, values in found.items():
             spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-            parts.append(f"{model} {statistics.fmean(values):.1f}{spread}")
+            named = "" if len(found) == 2 else f"{model} "
+            parts.append(f"{named}{statistics.fmean(values):.1f}{spread}")
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
         return f"{metric}: {', '.join(parts)} ({seeds})"
 
@@ -55,7 +64,10 @@ class Recorded:
 @cache
 def recorded(name: str) -> Recorded | None:
     """The recorded small runs of an experiment, or of the one whose small runs are its own; None if not yet run."""
-    path = FOLDER / f"{small_of(name)[0]}.json"
+    owner, small = small_of(name)
+    if small is not None and small.study and (study := STUDIES / f"{small.study}.json").is_file():
+        return from_study(study, small.models)
+    path = FOLDER / f"{owner}.json"
     return read(path) if path.is_file() else None
 
 
@@ -80,17 +92,17 @@ def record(scores: Mapping[str, Mapping[str, Sequence[float]]], seeds: Sequence[
     )
 
 
-def from_study(path: str | Path, command: str, machine: str) -> Recorded:
-    """The record of a sweep, from the `study.json` that it wrote."""
-    study = json.loads(Path(path).read_text(encoding="utf-8"))
+def from_study(path: Path, models: Sequence[str]) -> Recorded:
+    """The record of a study that was written by `res2net sweep`, for those of these networks that it has."""
+    study = json.loads(path.read_text(encoding="utf-8"))
     return Recorded(
-        commands=(command,),
-        date=time.strftime("%Y-%m-%d", time.localtime(Path(path).stat().st_mtime)),
-        commit=_commit(),
-        machine=machine,
+        commands=(study["command"],),
+        date=study.get("date", ""),
+        commit=study.get("commit", ""),
+        machine=study.get("machine", ""),
         seeds=tuple(study["seeds"]),
         epoch=study["epoch"],
-        scores={name: {study["metric"]: arm["scores"]} for name, arm in study["arms"].items()},
+        scores={name: {study["metric"]: study["arms"][name]["scores"]} for name in models if name in study["arms"]},
     )
 
 

@@ -30,13 +30,15 @@ WIDE = 4
 def ledger_table() -> Table:
     """All rows: what is published, what small runs gave, and what the full ones would cost."""
     rows = [
-        (name, published(one), small_result(name), full_status(one), total_hours(name)) for name, one in LEDGER.items()
+        (name, published(one), small_result(name), full_status(one), weights_to_check(one), total_hours(name))
+        for name, one in LEDGER.items()
     ]
     columns = (
         Column("row"),
         Column("published"),
-        Column("small runs"),
+        Column("small runs: ResNet, Res2Net"),
         Column("full runs"),
+        Column("weights to check"),
         Column("GPU hours", digits=1),
     )
     return Table("", columns, rows)
@@ -58,18 +60,20 @@ def small_result(name: str) -> str:
     """What the recorded small runs gave, or that there are none."""
     owner, small = small_of(name)
     if small is None:
-        return "none" if not LEDGER[name].missing else "none: see the row"
+        return "none"
     found = recorded(name)
-    text = NOT_YET if found is None else f"{found.summary(small.shown[0])}, {found.date}"
+    text = NOT_YET if found is None else found.summary(small.shown[0])
     return text if owner == name else f"{text}; those of {owner}"
 
 
 def full_status(experiment: Experiment) -> str:
-    """Whether the full-scale runs were made, and whether published weights can be checked instead."""
-    if experiment.full is None:
-        return "no recipe"
-    checked = sum(bool(entry.weights) for entry in experiment.entries)
-    return f"{NOT_RUN}; weights of {checked} to check" if checked else NOT_RUN
+    """Whether the full-scale runs were made."""
+    return "no recipe" if experiment.full is None else NOT_RUN
+
+
+def weights_to_check(experiment: Experiment) -> int | None:
+    """How many networks have published weights that `res2net eval` checks without training."""
+    return sum(bool(entry.weights) for entry in experiment.entries) or None
 
 
 def total_hours(name: str) -> float | None:
@@ -133,7 +137,8 @@ def recorded_note(name: str) -> str:
         return f"{NOT_YET[0].upper()}{NOT_YET[1:]}."
     seeds = f"Seed {found.seeds[0]}" if len(found.seeds) == 1 else f"Mean of {len(found.seeds)} seeds"
     printed = " and ".join(f"`{one}`" for one in found.commands)
-    return f"{seeds}, {found.epoch} epoch, {found.machine}, {found.date}, commit {found.commit}, printed by {printed}."
+    facts = (f"{found.epoch} epoch", found.machine, found.date, found.commit and f"commit {found.commit}")
+    return ", ".join((seeds, *filter(None, facts), f"printed by {printed}."))
 
 
 def _mean(values: list[float] | None) -> float | None:

@@ -58,6 +58,7 @@ LEDGER.add(
             (RESNET, RES2NET, f"{RESNET}:cardinality=8:base_width=14", f"{RES2NET}:se_reduction=16"),
             ("top1",),
             says=FEW,
+            study="shapes",
         ),
         notes=(
             "The errors of ResNet-50 are, to both digits, those that torchvision's documentation of 2018 gives for its "
@@ -150,6 +151,7 @@ LEDGER.add(
             (RESNET, f"{RES2NET}:scale=2:base_width=48", RES2NET, f"{RES2NET}:scale=8:base_width=14"),
             ("top1",),
             says=f"Scales 1, 2, 4 and 8 at the same cost. {FEW}",
+            study="shapes",
         ),
         headline=(0, 2),
         notes=(
@@ -197,6 +199,7 @@ LEDGER.add(
             ("top1",),
             source="PATH/TO/cifar-100-python",
             says="Three epochs on CIFAR-100: what learns faster at first, not what is better in the end.",
+            study="cifar100",
         ),
         headline=(1, 4),
         notes=(
