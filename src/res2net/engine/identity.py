@@ -78,6 +78,8 @@ class Changes:
 
     classes: Sequence[str] = ()
     """Differences in what the network depends on, such as the classes; they cannot be accepted."""
+    teacher: bool = False
+    """Whether the network that the run learns from is another; this cannot be accepted either."""
     samples: Sequence[str] = ()
     """Differences in the samples."""
     splits: Sequence[str] = ()
@@ -139,7 +141,9 @@ def compare_data(folder: RunFolder, record: RunRecord, facts: Mapping[str, Any],
         else:
             count = getattr(record, split)["count"]
             samples.append(f"{split}: {count:,} samples then, {len(keys[split]):,} now, and not the same")
-    return Changes(_fact_changes(record.facts, facts), samples, different, unread)
+    before, now = dict(record.facts), dict(facts)
+    teacher = before.pop("teacher", None) != now.pop("teacher", None)
+    return Changes(_fact_changes(before, now), teacher, samples, different, unread)
 
 
 def _fact_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -187,8 +191,13 @@ def accept(folder: RunFolder, changes: Changes, source: DataSource, *, accept_ch
     """What to print of changes that are accepted; an empty string if there are none.
 
     Raises:
-        InputError: the data differ in classes, or in samples that were not accepted.
+        InputError: the data differ in classes, or in samples that were not accepted; or the teacher is another.
     """
+    if changes.teacher:
+        raise InputError(
+            f"The teacher is not the one that the run in {folder.path} learns from (its weights, or how it sees "
+            f"images): restore its file, or start a new run with --weights {folder.best}."
+        )
     if changes.classes:
         raise InputError(
             f"The data {source.name!r} are not those of the run in {folder.path} ({'; '.join(changes.classes)}), and "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from res2net.images.samples import Origin, Samples, evenly_spaced
 
@@ -88,10 +88,13 @@ def sample_keys(samples: Samples, *, contents: bool = False) -> list[SampleKey]:
     of larger ones 4 KiB in the middle and at the end, where compressed formats have what depends on all before.
 
     A data set of files has `paths`, or a method `origin(index)` where a sample has several files or its label is known.
-    A data set that wraps another one has the keys of that. Any other, such as a synthetic one, is identified by its
-    type and plain attributes, and a sample by its index.
+    A data set that wraps another one has the keys of that, and one that joins several those of each. Any other, such as
+    a synthetic one, is identified by its type and plain attributes, and a sample by its index.
     """
     dataset, indices = _unwrapped(samples)
+    if isinstance(dataset, ConcatDataset):
+        joined = [key for part in dataset.datasets for key in sample_keys(part, contents=contents)]  # type: ignore[arg-type]
+        return [joined[index] for index in indices]
     if hasattr(dataset, "origin"):
         origins: list[Origin] = [dataset.origin(index) for index in indices]
     elif hasattr(dataset, "paths"):

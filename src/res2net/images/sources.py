@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from res2net.errors import InputError, nearest
 from res2net.files import assumed_encodings, encodings_note
@@ -48,6 +48,8 @@ class DataSource:
     """The ids of its stuff classes in the files of the data set."""
     notes: Sequence[str] = ()
     """What was assumed or left out when it was read, a sentence each, which every command that uses it prints."""
+    teacher: Any = None
+    """The network that labels the training samples softly, of tasks that can learn from one."""
     val_about: str = ""
     """What `val` is: the name of its split, "all", or a part such as "val: 20% by hash"."""
 

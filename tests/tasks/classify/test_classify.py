@@ -17,8 +17,9 @@ from res2net.errors import InputError
 from res2net.images import open_source
 from res2net.report import Report, confusion_matrix
 from res2net.task.base import Evaluation
+from res2net.tasks.classify.labels import assumed_class_names
 from res2net.tasks.classify.report import SIZES, accuracy_by_size, class_matrix, count_by_size
-from res2net.tasks.classify.task import Classify, ClassifyOptions, ClassScores, assumed_class_names
+from res2net.tasks.classify.task import Classify, ClassifyOptions, ClassScores
 from res2net.weights import Preprocessing
 
 

@@ -20,8 +20,9 @@ from res2net.images.folder import ImageFiles
 from res2net.images.sources import DataSource
 from res2net.images.transforms import Normalise, eval_transform, ten_crop_transform
 from res2net.task.inputs import Inputs
+from res2net.tasks.classify.labels import balanced_indices, class_weights
 from res2net.tasks.classify.options import ClassifyOptions, EvalOptions
-from res2net.tasks.classify.task import Classify, balanced_indices, class_weights
+from res2net.tasks.classify.task import Classify
 from res2net.weights import Preprocessing, save
 
 LOOK = Preprocessing(size=32, crop=0.8)

@@ -173,7 +173,7 @@ def is_label_table(source: Any) -> bool:
 
 def check_options(options: ClassifyOptions) -> None:
     """Raise `InputError` if an option is for images with one label each."""
-    for name in ("mixup", "cutmix", "label_smoothing", "class_weights", "balance"):
+    for name in ("mixup", "cutmix", "label_smoothing", "class_weights", "balance", "teacher"):
         if getattr(options, name):
             option = name.replace("_", "-")
             raise InputError(f"--{option} applies to images with one label each, and these have several: leave it out.")

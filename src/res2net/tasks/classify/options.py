@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from res2net.engine import options as verb_options
+from res2net.errors import InputError
 from res2net.options import check_literals, check_ranges
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class ClassifyOptions:
         'ImageNet as downloaded, or the synthetic data set "shapes"'
     )
     size_help: ClassVar[str] = "One number, the side of the square that the network sees, pixels."
-    everyday: ClassVar[tuple[str, ...]] = ("mixup", "cutmix", "rand_augment", "label_smoothing", "freeze")
+    everyday: ClassVar[tuple[str, ...]] = ("mixup", "cutmix", "rand_augment", "label_smoothing", "freeze", "teacher")
 
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes."""
@@ -57,7 +58,31 @@ class ClassifyOptions:
     freeze_norms: bool = False
     """Keep the batch normalisations of the backbone fixed, as is usual with published weights and small batches."""
 
+    teacher: Annotated[str | None, "TEACHER"] = None
+    """Learn the soft labels of this trained classifier (distillation): the folder of a run, a checkpoint, published
+    weights as `res2net101d:in1k`, or a model of another library with its weights or those of a file, as `timm:NAME`,
+    `torchvision:NAME` or `timm:NAME:FILE`."""
+    distill: Literal["js", "kl", "jeffreys"] = "js"
+    """Loss of the soft labels: the Jensen-Shannon divergence of SSLD, the Kullback-Leibler divergence of Hinton et al.,
+    or the mean of the latter in both directions, which is what PaddleClas's code of SSLD computes."""
+    temperature: float = 1.0
+    """Temperature of the soft labels: a higher one shows more of what the teacher thinks of unlikely classes."""
+    distill_weight: float = 1.0
+    """Share of the soft labels in the loss; the rest is the cross entropy of the labels. At 1 no label is used."""
+    unlabelled: Annotated[str | None, "FOLDER"] = None
+    """Train on the images in this folder too, at any depth, for which only the soft labels of the teacher count."""
+
     def __post_init__(self) -> None:
+        check_literals(self)
+        check_ranges(self, temperature=(0.01, 1000), distill_weight=(0.001, 1))
+        if self.teacher is None:
+            usual = {entry.name: entry.default for entry in fields(self)}
+            for name in ("distill", "temperature", "distill_weight", "unlabelled"):
+                if getattr(self, name) != usual[name]:
+                    option = name.replace("_", "-")
+                    raise InputError(
+                        f"--{option} {getattr(self, name)} needs a teacher: add --teacher, or leave it out."
+                    )
         check_ranges(self, label_smoothing=(0, 0.999), mixup=(0, 1000), cutmix=(0, 1000))
         check_ranges(self, rand_augment=(0, 100), magnitude=(0, 30), color_jitter=(0, 1))
         check_ranges(self, erase=(0, 1), flip=(0, 1), crop_area=(0.001, 1), freeze=(0, 100))

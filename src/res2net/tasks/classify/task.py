@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,10 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from res2net.backbones.base import Backbone
-from res2net.errors import InputError, listed
+from res2net.errors import InputError
 from res2net.export.exporter import EXPORTERS, Exporter
-from res2net.files import read_text
-from res2net.images.samples import true_targets
 from res2net.images.sources import DataSource, open_source
 from res2net.images.splits import DataSettings, subset_of
 from res2net.images.transforms import (
@@ -31,6 +28,8 @@ from res2net.images.transforms import (
 )
 from res2net.task.base import TASKS, CreateBackbone, Evaluation, Scoring, Task, frozen
 from res2net.task.inputs import Inputs
+from res2net.tasks.classify.distill import Teacher, soft_losses, with_teacher
+from res2net.tasks.classify.labels import assumed_class_names, balanced_indices, class_weights, labels_of
 from res2net.tasks.classify.multi_label import (
     LabelScoring,
     check_options,
@@ -84,7 +83,7 @@ class Classify(Task):
     name = "classify"
     Options = ClassifyOptions
     inputs = Inputs(batch_size=32, resized=True)
-    fact_names = ("class_names", "class_names_assumed", "multi_label")
+    fact_names = ("class_names", "class_names_assumed", "multi_label", "teacher")
     scoring: Scoring = _Scoring("top1")
 
     model: Backbone
@@ -120,17 +119,27 @@ class Classify(Task):
         if self.multi_label:
             check_options(options)
             self.scoring = LabelScoring("mAP")
-        self.mix = batch_mix(options.mixup, options.cutmix, count)
+        # Images without a label have a class of their own until the loss leaves it out.
+        self.mix = batch_mix(options.mixup, options.cutmix, count + bool(options.unlabelled))
+        self.teacher: Teacher | None = None
 
     @classmethod
     def open(cls, source: str | Path, settings: DataSettings | None = None, options: Any | None = None) -> DataSource:
-        """Open a folder of images with a folder for each class, a CIFAR folder, a table, or a named source."""
-        return open_source(source, settings, reader=read_label_table if is_label_table(source) else None)
+        """Open a folder of images with a folder for each class, a CIFAR folder, a table, or a named source.
+
+        With a teacher among the options, the training images without labels are there, too.
+        """
+        opened = open_source(source, settings, reader=read_label_table if is_label_table(source) else None)
+        several = getattr(opened.val, "multi_label", False)
+        if options is None or options.teacher is None or several or (settings and settings.evaluate):
+            return opened
+        return with_teacher(opened, options)
 
     @classmethod
     def describe(cls, source: DataSource) -> dict[str, Any]:
-        """The names of the classes, and whether images have several labels."""
-        return super().describe(source) | ({"multi_label": True} if getattr(source.val, "multi_label", False) else {})
+        """The names of the classes, whether images have several labels, and the digest of the teacher."""
+        facts = super().describe(source) | ({"multi_label": True} if getattr(source.val, "multi_label", False) else {})
+        return facts | ({"teacher": source.teacher.digest} if source.teacher is not None else {})
 
     @classmethod
     def network(cls, create: CreateBackbone, options: Any, facts: Mapping[str, Any]) -> Backbone:
@@ -144,6 +153,9 @@ class Classify(Task):
         task = cls(cls.network(create, options, facts), preprocessing, options, facts, source.augment)
         if options.class_weights is not None:
             task.class_weights = class_weights(options.class_weights, labels_of(source.train), task.class_names)
+        if source.teacher is not None:
+            source.teacher.check_channels(preprocessing)
+            task.teacher = source.teacher
         return task
 
     @classmethod
@@ -161,12 +173,15 @@ class Classify(Task):
         return self.model(images)
 
     def losses(self, images: Tensor, targets: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Cross entropy, of mixed images if so chosen; of several labels the binary one."""
+        """Cross entropy, of mixed images if so chosen; of several labels the binary one; of a teacher a divergence."""
         labels = targets["label"]
         if self.multi_label:
             return {"loss": label_loss(self(images), labels).mean()}
         if self.mix is not None:
-            images, labels = self.mix(images, labels)
+            images, labels = self.mix(images, labels % (len(self.class_names) + 1))
+        if self.teacher is not None:
+            soft = self.teacher(images, self.preprocessing)
+            return soft_losses(self(images), soft, labels, self.options, self.class_weights)
         smoothing = self.options.label_smoothing
         return {"loss": F.cross_entropy(self(images), labels, self.class_weights, label_smoothing=smoothing)}
 
@@ -298,73 +313,3 @@ class ClassifyExporter(Exporter):
     def transform(self) -> Callable[[Any], Tensor]:
         """Resize and centre crop."""
         return self.task.transform(False)
-
-
-def assumed_class_names(classes: int) -> list[str]:
-    """The names of ImageNet's classes for a classifier of 1000, else numbers."""
-    if classes == 1000:
-        from torchvision.models import ResNet50_Weights
-
-        return list(ResNet50_Weights.IMAGENET1K_V2.meta["categories"])
-    return [f"class {index}" for index in range(classes)]
-
-
-def labels_of(samples: Any) -> list[Any]:
-    """The class of each sample of a data set, or the classes."""
-    labels = getattr(samples, "targets", None)
-    return list(labels) if labels is not None else [int(target["label"]) for target in true_targets(samples)]
-
-
-def balanced_indices(labels: Sequence[int], classes: int) -> list[int]:
-    """The indices of all samples, and after them those of rare classes again, until all classes have equally many."""
-    members: list[list[int]] = [[] for _ in range(classes)]
-    for index, label in enumerate(labels):
-        members[label].append(index)
-    most = max(map(len, members))
-    repeated = [one for some in members if some for one in itertools.islice(itertools.cycle(some), most - len(some))]
-    return [*range(len(labels)), *repeated]
-
-
-def class_weights(chosen: str, labels: Sequence[int], names: Sequence[str]) -> Tensor:
-    """The weight of each class in the loss, `(classes,)`.
-
-    Args:
-        chosen: "balanced" for weights in inverse proportion to the number of samples, whose mean over the samples is 1;
-            or a file with a line `NAME,WEIGHT` for each class.
-        labels: the class of each training sample.
-        names: the names of the classes.
-
-    Raises:
-        InputError: the file cannot be read, or does not give a weight to each class once.
-    """
-    if chosen == "balanced":
-        counts = torch.bincount(torch.tensor(labels), minlength=len(names)).double()
-        return (counts.sum() / (len(names) * counts.clamp(min=1))).float()
-    try:
-        text = read_text(chosen)
-    except OSError as error:
-        raise InputError(
-            f"Cannot read the class weights {chosen} ({error.strerror}): give balanced, or a file with lines "
-            "NAME,WEIGHT."
-        ) from error
-    found: dict[str, float] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        name, _, value = line.replace("\t", ",").rpartition(",")
-        name = name.strip().strip('"')
-        try:
-            weight = float(value)
-        except ValueError:
-            weight = math.nan
-        if name not in names or name in found or not 0 <= weight < math.inf:
-            raise InputError(
-                f"Line {number} of {chosen} is {line.strip()!r}: give NAME,WEIGHT with a weight of 0 or more, once for "
-                f"each class ({listed(names)})."
-            )
-        found[name] = weight
-    if missing := [name for name in names if name not in found]:
-        raise InputError(f"{chosen} has no weight for {listed(missing)}: add a line NAME,WEIGHT for each class.")
-    if not any(found.values()):
-        raise InputError(f"All weights in {chosen} are 0, and nothing is learnt: give one above 0.")
-    return torch.tensor([found[name] for name in names])
