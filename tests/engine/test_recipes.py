@@ -214,3 +214,47 @@ def test_functions_that_recipes_name_exist(name):
 def test_they_need_no_torch():
     ask = "import sys; from res2net.engine.recipes import RECIPES; len(RECIPES); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", ask], check=True)
+
+
+def test_settings_of_imagenet():
+    """Section 4.1 of the paper; v1b has a cosine, mixup and CutMix."""
+    config = RECIPES["imagenet_100e"].configure()
+    optim, data = config.optim, config.data
+    assert (config.model.model, config.model.options) == ("res2net50_26w_4s", {"zero_init_last": False})
+    assert (data.batch_size, data.size, config.task.label_smoothing) == (256, 224, 0)
+    assert (optim.optimizer, optim.lr, optim.momentum, optim.weight_decay) == ("sgd", 0.1, 0.9, 1e-4)
+    assert (optim.epochs, optim.schedule, optim.step_epochs, optim.step_factor) == (100, "step", 30, 0.1)
+    config = RECIPES["imagenet_v1b_300e"].configure()
+    assert (config.model.model, config.optim.epochs, config.optim.schedule) == ("res2net50d", 300, "cosine")
+    assert config.task.mixup > 0
+    assert config.task.cutmix > 0
+
+
+def test_settings_of_cifar():
+    """Of the public code of ResNeXt-29 at half its batch and rate, and of the papers of the baselines."""
+    names = ("cifar100_resnext29", "cifar100_wide_resnet", "cifar100_densenet")
+    settings = []
+    for name in names:
+        config = RECIPES[name].configure()
+        optim = config.optim
+        assert (optim.optimizer, optim.momentum, optim.nesterov, optim.schedule) == ("sgd", 0.9, True, "step")
+        settings.append((config.data.batch_size, optim.lr, optim.weight_decay, optim.epochs, optim.milestones))
+    assert settings == [
+        (64, 0.05, 5e-4, 300, (150, 225)),
+        (128, 0.1, 5e-4, 200, (60, 120, 160)),
+        (64, 0.1, 1e-4, 300, (150, 225)),
+    ]
+    assert [RECIPES[name].configure().optim.step_factor for name in names] == [0.1, 0.2, 0.1]
+
+
+def test_settings_of_panoptic_fpn():
+    """Of `panoptic_fpn_R_101_3x.yaml`: 270,000 updates of 16 images, steps after 210,000 and 250,000."""
+    config = RECIPES["panoptic_fpn_3x"].configure()
+    updates = [epoch * 118_287 / 16 for epoch in (config.optim.epochs, *config.optim.milestones)]
+    assert [round(count, -4) for count in updates] == [270_000, 210_000, 250_000]
+    assert (config.data.batch_size, config.optim.lr, config.task.min_sizes[0], config.task.max_size) == (
+        16,
+        0.02,
+        640,
+        1333,
+    )

@@ -151,7 +151,12 @@ def _reproduce_row(name: str, arguments: Sequence[str]) -> int:
     own, words = divide_words(RowArguments, arguments)
     if chosen_help := [word for word in arguments if word in HELP]:
         own, words = chosen_help, []
-    chosen = parse(RowArguments, f"reproduce {name}", own, "Repeat a published table or figure.")
+    chosen = parse(
+        RowArguments,
+        f"reproduce {name}",
+        own,
+        "Repeat a published table or figure; all options of `res2net train` apply.",
+    )
     check_ranges(chosen, seeds=(1, 1000), jobs=(1, 1024))
     if chosen.list:
         raise InputError(f"--list prints all rows: leave out {name}, or leave out --list.")
