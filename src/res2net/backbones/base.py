@@ -166,6 +166,10 @@ class Backbone(nn.Module):
                 self.set_submodule(name, nn.Identity())
         return self
 
+    def keep_branches(self) -> Self:
+        """Remove what widens the maps of parallel branches for a classifier; other families have no such modules."""
+        return self
+
 
 def numbered(parts: Iterable[Sequence[str]]) -> dict[str, Sequence[str]]:
     """Name stages, each given by the names of its modules: `stem`, `layer1`, `layer2`, ..."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from res2net.backbones.base import Backbone, Stage, numbered
 from res2net.backbones.dilated import dilate
@@ -112,6 +112,19 @@ class TimmBackbone(Backbone):
         stem = network.act1(network.bn1(network.conv1(x)))
         branches = network.stages(network.act2(network.bn2(network.conv2(stem))))
         return [stem, *(widen(branch) for widen, branch in zip(network.incre_modules, branches, strict=True))]
+
+    def keep_branches(self) -> Self:
+        """Remove the modules that widen the branches of an HRNet: `features` then gives its stem and the branches.
+
+        It is for a network without a classifier, since a classifier needs them.
+        """
+        if self.branched:
+            modules = self.network.incre_modules
+            widths = [module[0].conv1.in_channels for module in modules]
+            self.network.incre_modules = nn.ModuleList(nn.Identity() for _ in modules)
+            branches = zip(widths, self.stages[1:], strict=True)
+            self.stages = (self.stages[0], *(Stage(width, stage.stride) for width, stage in branches))
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """`(N, in_channels, H, W)` to logits `(N, num_classes)`, or to the last features without a classifier."""

@@ -131,17 +131,24 @@ def test_full_size_is_torchvisions(name, build, classes, options):
 
 @pytest.mark.parametrize(
     ("backbone", "options", "million_parameters", "gflops"),
-    [("resnet101", {}, 60.52, 283.14), ("res2net101d", {"graph": "mmdet"}, 61.18, 293.68)],
+    [
+        ("resnet101", {}, 60.52, 283.14),
+        ("res2net101d", {"graph": "mmdet"}, 61.18, 293.68),
+        ("hrnet_w48", {}, 83.36, 459.66),
+    ],
 )
 @torch.no_grad()
 def test_counts_are_those_of_mmdetection(backbone, options, million_parameters, gflops):
     """As MMDetection counts: what is trained, with the stem and the first stage frozen, and a multiply-add once.
 
-    A normalisation has two operations for each input, a ReLU or a pooling one. 1000 regions are looked at.
+    A normalisation has two operations for each input, a ReLU or a pooling one. 1000 regions are looked at. Its HRNet
+    has the neck HRFPN, and nothing frozen.
     """
+    branched = backbone.startswith("hrnet")
     with torch.device("meta"):
-        network = create_model(backbone, num_classes=0, **options).freeze(2)
-        detector = build_detector("faster_rcnn", network, 80).eval()
+        network = create_model(backbone, num_classes=0, **options).freeze(0 if branched else 2)
+        neck = DetectorOptions(neck="hrfpn" if branched else "fpn")
+        detector = build_detector("faster_rcnn", network, 80, neck).eval()
         learned = sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad)
         cheap = 0
 

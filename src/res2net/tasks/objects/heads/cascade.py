@@ -13,11 +13,12 @@ from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
 from res2net.backbones.base import Backbone
 from res2net.tasks.objects.heads.detector import DETECTORS
+from res2net.tasks.objects.heads.necks import make_neck
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.rcnn import add_masks, box_heads, on_pyramid
 from res2net.tasks.objects.heads.regions import RegionHeads, SecondStage, Sizes
 from res2net.tasks.objects.heads.selection import MIN_SIDE
-from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
+from res2net.tasks.objects.heads.two_stage import TwoStage
 
 MATCHES = (0.5, 0.6, 0.7)
 """Minimum intersection over union of a region and an object to be matched, for each step."""
@@ -100,7 +101,7 @@ def cascade_rcnn(backbone: Backbone, num_classes: int, options: DetectorOptions,
     With masks it is Cascade Mask R-CNN (Cai & Vasconcelos, TPAMI 2021), with a mask head in every step, as in
     MMDetection.
     """
-    neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
+    neck = make_neck(backbone, options)
     steps = []
     for match, box_weights in zip(MATCHES, BOX_WEIGHTS, strict=True):
         step = box_heads(neck, num_classes, options, match=match, box_weights=box_weights)

@@ -19,10 +19,11 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.detector import DETECTORS, Detector
+from res2net.tasks.objects.heads.necks import HighResolutionNeck, Neck, PyramidNeck
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.regions import grid_anchors
 from res2net.tasks.objects.heads.selection import best_detections, clipped
-from res2net.tasks.objects.heads.two_stage import ASPECT_RATIOS, PyramidNeck
+from res2net.tasks.objects.heads.two_stage import ASPECT_RATIOS
 
 OCTAVE = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
 """Sizes of RetinaNet's anchors at a position, relative to the anchor size of the map."""
@@ -30,8 +31,14 @@ GROUPS = 32
 """Groups of the normalisation in the head of FCOS."""
 
 
-def dense_neck(backbone: Backbone, options: DetectorOptions) -> tuple[PyramidNeck, list[int]]:
-    """The pyramid of RetinaNet (section 4) and its strides: the last three stages, and two coarser maps."""
+def dense_neck(backbone: Backbone, options: DetectorOptions) -> tuple[Neck, list[int]]:
+    """The pyramid of RetinaNet (section 4) and its strides: the last three stages, and two coarser maps.
+
+    HRFPN mixes all stages but the stem, and its maps have the same strides (as in MMDetection's FCOS).
+    """
+    if options.neck == "hrfpn":
+        mixed = HighResolutionNeck(backbone, options.fpn_channels, options.levels, stride=2)
+        return mixed, [*mixed.strides, 2 * mixed.strides[-1]]
     count, channels = len(backbone.stages), options.fpn_channels
     levels = tuple(range(max(1, count - 3), count)) if options.levels is None else options.levels
     neck = PyramidNeck(backbone, channels, levels, LastLevelP6P7(channels, channels))

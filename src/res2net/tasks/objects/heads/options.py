@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from res2net.errors import InputError
-from res2net.options import check_ranges
+from res2net.options import check_literals, check_ranges
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,9 @@ class DetectorOptions:
 
     everyday: ClassVar[tuple[str, ...]] = ()
 
+    neck: Literal["fpn", "hrfpn"] = "fpn"
+    """What makes the maps of a detector on a pyramid: fpn, the feature pyramid network, or hrfpn, that of HRNet, which
+    mixes all stages at the finest resolution."""
     levels: tuple[int, ...] | None = None
     """Stages of the backbone below the feature pyramid, where 0 is the stem; by default what suits the detector."""
     anchor_sizes: tuple[float, ...] | None = None
@@ -46,6 +49,7 @@ class DetectorOptions:
     """Keypoints per object; 0 finds none."""
 
     def __post_init__(self) -> None:
+        check_literals(self)
         check_ranges(self, fpn_channels=(1, 1 << 16), head_channels=(1, 1 << 16))
         check_ranges(self, score_threshold=(0, 1), nms_threshold=(0, 1))
         counts = ("detections", "proposals_train", "proposals", "anchors_per_image", "rois_per_image")

@@ -14,9 +14,10 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.detector import DETECTORS
+from res2net.tasks.objects.heads.necks import Neck, make_neck
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.regions import RegionHeads, SecondStage, region_pool
-from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage, region_proposals
+from res2net.tasks.objects.heads.two_stage import TwoStage, region_proposals
 
 BOX_SIZE = 7
 """Side of the pooled features of a region on a pyramid."""
@@ -24,7 +25,7 @@ CLOSER_SIZE = 14
 """Side of the pooled features for masks, keypoints and the last stage of a backbone."""
 
 
-def box_heads(neck: PyramidNeck, num_classes: int, options: DetectorOptions, **training: Any) -> RegionHeads:
+def box_heads(neck: Neck, num_classes: int, options: DetectorOptions, **training: Any) -> RegionHeads:
     """The second stage on a pyramid: two fully connected layers that predict class scores and a box per class.
 
     The number of classes does not count the background; `training` are `match` and `box_weights` of `RegionHeads`.
@@ -34,7 +35,7 @@ def box_heads(neck: PyramidNeck, num_classes: int, options: DetectorOptions, **t
     return RegionHeads(region_pool(neck.strides, BOX_SIZE), head, predictor, options, **training)
 
 
-def add_masks(heads: RegionHeads, neck: PyramidNeck, num_classes: int) -> None:
+def add_masks(heads: RegionHeads, neck: Neck, num_classes: int) -> None:
     """Add a mask head to the second stage: four convolutions and a transposed one, with a mask per class."""
     channels = neck.channels
     heads.mask_roi_pool = region_pool(neck.strides, CLOSER_SIZE)
@@ -43,7 +44,7 @@ def add_masks(heads: RegionHeads, neck: PyramidNeck, num_classes: int) -> None:
 
 
 def on_pyramid(
-    backbone: Backbone, neck: PyramidNeck, heads: SecondStage, num_classes: int, options: DetectorOptions
+    backbone: Backbone, neck: Neck, heads: SecondStage, num_classes: int, options: DetectorOptions
 ) -> TwoStage:
     """Build a two-stage detector on a feature pyramid."""
     rpn = region_proposals(neck.channels, [*neck.strides, 2 * neck.strides[-1]], options)
@@ -60,7 +61,7 @@ def faster_rcnn(
     `keypointrcnn_resnet50_fpn`; the convolutions of the keypoint head have twice as many channels as the pyramid, and
     the heat maps do not depend on the class of an object.
     """
-    neck = PyramidNeck(backbone, options.fpn_channels, options.levels)
+    neck = make_neck(backbone, options)
     heads = box_heads(neck, num_classes, options)
     if masks:
         add_masks(heads, neck, num_classes)
@@ -132,6 +133,11 @@ def faster_rcnn_c4(backbone: Backbone, num_classes: int, options: DetectorOption
     reduces them to 7 x 7. The options of pyramids and fully connected layers are ignored; anchors of all sizes are on
     the single map.
     """
+    if options.neck != "fpn":
+        raise InputError(
+            f"faster_rcnn_c4 has no neck, such as {options.neck}: leave out --neck, or choose faster_rcnn, which is on "
+            "a pyramid."
+        )
     level = len(backbone.stages) - 2
     previous, last = backbone.stages[level], backbone.stages[-1]
     pool = region_pool([previous.stride], CLOSER_SIZE)

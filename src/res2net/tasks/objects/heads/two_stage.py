@@ -5,7 +5,6 @@ The modules are torchvision's. Its own detectors also resize and normalise image
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -15,9 +14,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
-from res2net.adapters.torchvision import pyramid_on
 from res2net.backbones.base import Backbone
 from res2net.errors import InputError
 from res2net.tasks.objects.heads.box_points import points_in_boxes
@@ -29,36 +26,6 @@ PAPER_SIZES = (32.0, 64.0, 128.0, 256.0, 512.0)
 """Sides of the anchors in pixels, on a single map."""
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 """Aspect ratios (height / width) of the anchors."""
-
-
-class PyramidNeck(nn.Module):
-    """A feature pyramid network on stages of a backbone (Lin et al., CVPR 2017), with additional coarser maps.
-
-    Args:
-        backbone: the backbone; stages after the last one used are removed from it.
-        channels: number of channels of every map.
-        levels: the stages to use, by default all but the stem.
-        extra_blocks: creates the coarser maps; by default a single one of half the size of the last, "pool".
-
-    Shape: the features of all stages to maps `(N, channels, ceil(H / stride), ceil(W / stride))` by name: "0", "1", ...
-    and the coarser ones, finest first.
-    """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        channels: int,
-        levels: Sequence[int] | None = None,
-        extra_blocks: ExtraFPNBlock | None = None,
-    ) -> None:
-        super().__init__()
-        self.levels, self.fpn = pyramid_on(backbone, channels, levels, extra_blocks)
-        self.strides = [backbone.stages[level].stride for level in self.levels]
-        self.channels = channels
-
-    def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The maps by name."""
-        return self.fpn(OrderedDict((str(index), features[level]) for index, level in enumerate(self.levels)))
 
 
 class TwoStage(Detector):

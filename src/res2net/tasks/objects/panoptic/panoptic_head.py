@@ -19,9 +19,10 @@ from res2net.errors import InputError, check_range
 from res2net.images.samples import UNLABELLED
 from res2net.nn import initialise
 from res2net.task.maps import pixel_cross_entropy, resized
+from res2net.tasks.objects.heads.necks import Neck
 from res2net.tasks.objects.heads.options import DetectorOptions
 from res2net.tasks.objects.heads.rcnn import faster_rcnn
-from res2net.tasks.objects.heads.two_stage import PyramidNeck, TwoStage
+from res2net.tasks.objects.heads.two_stage import TwoStage
 from res2net.tasks.objects.segments import Segment
 
 SEMANTIC_WEIGHT = 0.5
@@ -108,7 +109,7 @@ class PanopticFPN(TwoStage):
     ) -> None:
         if not detector.roi_heads.has_mask():
             raise InputError("A detector without masks cannot divide an image into segments: take mask_rcnn.")
-        if not isinstance(detector.neck, PyramidNeck):
+        if not isinstance(detector.neck, Neck):
             raise InputError("A detector without a pyramid has no maps for stuff: take mask_rcnn.")
         if num_stuff < 1:
             raise InputError(f"{num_stuff} classes of stuff cannot be learnt: give 1 or more, or train a detector.")
