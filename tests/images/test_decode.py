@@ -15,6 +15,8 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
 from res2net.images import BadImage, decode_image, read_image
+from res2net.images.decode import image_header
+from res2net.images.faults import AnnotationReport
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (12, 20), dtype=np.uint8)
@@ -284,3 +286,16 @@ def test_a_worker_hands_on_the_sentence_alone():
     with pytest.raises(BadImage) as caught:
         next(iter(DataLoader(Broken(), num_workers=1)))
     assert str(caught.value) == "Cannot read the image a.jpg: it is broken."
+
+
+@pytest.mark.parametrize(("keep", "counted"), [(True, {}), (False, {"unreadable image": 1})])
+def test_an_unreadable_image_is_kept_or_a_fault(tmp_path, keep, counted):
+    (tmp_path / "empty.png").write_bytes(b"")
+    report = AnnotationReport(tmp_path)
+    with pytest.raises(BadImage) as raised:
+        image_header(tmp_path / "empty.png")
+    assert report.keeps(raised.value, keep) is keep
+    assert report.counts == counted
+    assert [str(fault) for fault in report.examples.get("unreadable image", ())] == [
+        f"{tmp_path / 'empty.png'}: the file is empty"
+    ] * (not keep)

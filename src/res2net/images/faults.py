@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from res2net.errors import InputError, check_choice
+from res2net.images.decode import BadImage
 
 BAD_ANNOTATIONS = ("stop", "skip")
 """How to handle faults: "stop" raises `InputError`, "skip" ignores the faulty annotations."""
@@ -78,6 +79,12 @@ class AnnotationReport:
         examples = self.examples.setdefault(kind, [])
         if len(examples) < EXAMPLES:
             examples.append(Fault(kind, str(file), what))
+
+    def keeps(self, error: BadImage, keep: bool) -> bool:
+        """Whether an image that cannot be read is kept, to be reported when it is used; else it becomes a fault."""
+        if not keep:
+            self.add("unreadable image", error.path, error.reason)
+        return keep
 
     def merge(self, other: AnnotationReport) -> None:
         """Add all of another report, such as that of a split."""

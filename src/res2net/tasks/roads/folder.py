@@ -134,10 +134,8 @@ def checked_files(files: RoadFiles, report: AnnotationReport, keep_unreadable: b
         try:
             size, orientation = image_header(path)
         except BadImage as error:
-            if keep_unreadable:
+            if report.keeps(error, keep_unreadable):
                 good.append(index)
-            else:
-                report.add("unreadable image", path, error.reason)
             continue
         mask = None
         try:

@@ -170,10 +170,8 @@ def checked_pairs(
             size, orientation = image_header(path)
             size_of_other, own = ((0, 0), 1) if other is None else image_header(other)
         except BadImage as error:
-            if keep_unreadable:
+            if report.keeps(error, keep_unreadable):
                 kept.append((path, other))
-            else:
-                report.add("unreadable image", error.path, error.reason)
             continue
         try:
             if other is None:

@@ -128,10 +128,8 @@ def checked_pairs(pairs: Sequence[Pair], report: AnnotationReport, *, keep_unrea
         try:
             grid = read_grid(scan)
         except BadImage as error:
-            if keep_unreadable:
+            if report.keeps(error, keep_unreadable):
                 good.append((scan, labels))
-            else:
-                report.add("unreadable image", scan, error.reason)
             continue
         try:
             own = read_grid(labels)

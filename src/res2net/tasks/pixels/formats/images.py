@@ -157,10 +157,8 @@ def good_images(
         try:
             size, orientation = image_header(path)
         except BadImage as error:
-            if keep_unreadable:
+            if report.keeps(error, keep_unreadable):
                 good.append(index)
-            else:
-                report.add("unreadable image", path, error.reason)
             continue
         try:
             header = files.coding.header(labels)
