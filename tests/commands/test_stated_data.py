@@ -92,7 +92,9 @@ def test_folds_are_splits_and_no_classes(tmp_path, name):
     folds = [name.format(number) for number in (1, 2, 3)]
     write_folds(tmp_path, folds)
     assert list(split_folders(tmp_path)) == folds
-    with pytest.raises(InputError, match=r"do not state which one to use here: choose it with --train-split"):
+    with pytest.raises(
+        InputError, match=r"do not state which ones to use here: choose them with --train-split and --val-split"
+    ):
         open_source(tmp_path)
     source = open_source(tmp_path, DataSettings(train_split=folds[0], val_split=folds[2]))
     assert (source.class_names, source.val_about) == (["cat", "dog"], folds[2])

@@ -53,12 +53,13 @@ def test_names_state_the_purpose(names, train, val):
         (("train2014", "train2017", "val"), "--train-split"),
         (("train", "val2014", "val2017"), "--val-split"),
         (("train", "fold1"), "--val-split"),
-        (("a", "b"), "--train-split"),
+        (("a", "b"), "--train-split and --val-split"),
+        (("fold1", "fold2", "fold3"), "--train-split and --val-split"),
         (("val", "test"), "--train-split"),
     ],
 )
 def test_names_that_leave_it_open_are_refused(names, option):
-    with pytest.raises(InputError, match=rf"splits of data \(.*{names[-1]}.*choose it with {option}\."):
+    with pytest.raises(InputError, match=rf"splits of data \(.*{names[-1]}.*choose (it|them) with {option}\."):
         chosen(*names)
 
 

@@ -174,13 +174,17 @@ def choose_splits(names: Iterable[str], settings: DataSettings, where: str | Pat
             return Choice(None, only, "", settings, where)
         if only is not None and stated in ("train", "val") and stated not in (only, role_of(only)):
             return Choice(None, only, "val" if stated == "val" else "train", settings, where)
-        return Choice(None, _find(known, stated, ("val", "test"), "--split", where), "", settings, where)
+        (val,) = _choose(known, {"--split": (stated, ("val", "test"))}, where)
+        return Choice(None, val, "", settings, where)
     if only is not None and settings.train_split in (None, only) and settings.val_split is None:
         return Choice(only, only, "val", settings, where)
     if settings.val_split is not None:  # first, since data without splits have none to train on either
         _find(known, settings.val_split, (), "--val-split", where)
-    train = _find(known, settings.train_split, ("train",), "--train-split", where)
-    val = _find(known, settings.val_split, ("val", "test"), "--val-split", where)
+    asked = {
+        "--train-split": (settings.train_split, ("train",)),
+        "--val-split": (settings.val_split, ("val", "test")),
+    }
+    train, val = _choose(known, asked, where)
     return Choice(train, val, "val" if train == val else "", settings, where)
 
 
@@ -195,8 +199,21 @@ def used_splits(names: Sequence[str], where: str | Path) -> str:
     return f"A run trains on the split {choice.train} and validates on {choice.val}{left}."
 
 
-def _find(names: Sequence[str], stated: str | None, roles: Sequence[str], option: str, where: str) -> str:
-    """The split of a stated name, or the only one with the first of these roles that any has."""
+def _choose(names: Sequence[str], asked: Mapping[str, tuple[str | None, Sequence[str]]], where: str) -> list[str]:
+    """The split for each option, given its stated name and roles; `InputError` names all options that stay open."""
+    found = {option: _find(names, stated, roles, option, where) for option, (stated, roles) in asked.items()}
+    unclear = [option for option, name in found.items() if name is None]
+    if unclear:
+        which, them = ("which one", "it") if len(unclear) == 1 else ("which ones", "them")
+        raise InputError(
+            f"The names of the splits of {where} ({', '.join(filter(None, names))}) do not state {which} to use here: "
+            f"choose {them} with {' and '.join(unclear)}."
+        )
+    return [name for name in found.values() if name is not None]
+
+
+def _find(names: Sequence[str], stated: str | None, roles: Sequence[str], option: str, where: str) -> str | None:
+    """The split of a stated name, or the only one with the first of these roles that any has; None if that is open."""
     listed = ", ".join(name for name in names if name)
     if stated is not None:
         exact = [name for name in names if name and name.lower() == stated.lower()]
@@ -218,9 +235,7 @@ def _find(names: Sequence[str], stated: str | None, roles: Sequence[str], option
             return found[0]
         if found:
             break
-    raise InputError(
-        f"The names of the splits of {where} ({listed}) do not state which one to use here: choose it with {option}."
-    )
+    return None
 
 
 def role_of(name: str) -> str:

@@ -32,7 +32,7 @@ def test_splits_of_any_name(write_folders, layout):
 def test_splits_whose_names_state_no_role(write_folders):
     for split in ("north", "south"):
         root = write_folders(f"{split}/images", f"{split}/masks")
-    with pytest.raises(InputError, match=r"the splits of .* \(north, south\) do not state which one to use here"):
+    with pytest.raises(InputError, match=r"the splits of .* \(north, south\) do not state which ones to use here"):
         open_pixels(root, "semantic")
     train, val = open_pixels(root, "semantic", train_split="south", val_split="north")
     assert (len(train), len(val)) == (4, 4)
