@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,9 +74,8 @@ def run(arguments: Sequence[str]) -> int:
             console=console,
         )
     except StoppedError:
-        Console(stderr=True).out(
-            f"Stopped and saved. Go on with:\n  res2net quickstart --out {folder} and the same options", highlight=False
-        )
+        again = f"res2net quickstart --out {shlex.quote(str(folder))} and the same options"
+        Console(stderr=True).out(f"Stopped and saved. Go on with:\n  {again}", highlight=False)
         return 1
     evaluated = evaluations(study)
     report = write_report(study, evaluated, folder)
