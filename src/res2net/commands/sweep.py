@@ -93,7 +93,7 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     if chosen.time:
         study = replace(study, milliseconds=timed(study))
-    title = f"{', '.join(models) or base.model.model} on {Path(base.source).name}"
+    title = f"{base.model.model if lines else f'{len(arms)} models'} on {Path(base.source).name}"
     report = write_study(study, out, title, shlex.join(["res2net", "sweep", *arguments]), lines)
     print_study(study, console)
     console.out(f"Report: {report}", highlight=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from res2net.recipes.study.paired import mean_interval
 from res2net.recipes.study.result import Result, Study
@@ -84,6 +85,7 @@ def epoch_figure(study: Study, metric: str | None = None) -> Figure:
     figure = new_figure(3.6)
     axes = figure.subplots()
     clean(axes, "epoch", f"{metric}, {study.scoring.unit(metric)}")
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     handles: dict[str, Any] = {}
     for name, look in line_styles(study.arms).items():
         column = f"val_{metric}"
