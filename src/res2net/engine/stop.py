@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -35,11 +36,11 @@ def current_handlers() -> dict[signal.Signals, Handler]:
 
 
 @contextlib.contextmanager
-def stop_at_once(folder: RunFolder) -> Iterator[None]:
-    """Let a signal within the block end the run with `StoppedError`, where its state has been saved already."""
+def stop_at_once(path: Callable[[], Path]) -> Iterator[None]:
+    """Let a signal within the block raise `StoppedError` with that path of a run, whose state has been saved already."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise StoppedError(folder.path)
+        raise StoppedError(path())
 
     before = current_handlers()
     for number in before:

@@ -192,7 +192,7 @@ def _train(
                 highlight=False,
             )
         best, _ = restore_task(folder.weights)
-        with stop_at_once(folder):
+        with stop_at_once(lambda: folder.path):
             evaluation = evaluate_as_trained(best, val_loader, config, console)
     trained_on = f"{trained_on} of {len(source.class_names)} classes"
     for note in end_notes(recorder.rows, task.scoring.monitor, chance, config, trained_on):

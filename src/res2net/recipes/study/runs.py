@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from res2net.engine.changes import changed_options, scaled_to
 from res2net.engine.config import RESUMABLE, DataConfig, TrainConfig, read_config, to_yaml
 from res2net.engine.folder import RunFolder
 from res2net.engine.report import train_with_report
-from res2net.engine.stop import StoppedError, current_handlers
+from res2net.engine.stop import StoppedError, stop_at_once
 from res2net.engine.train import open_data, with_model
 from res2net.errors import InputError
 from res2net.recipes.study.plan import tuned_arms, with_option
@@ -210,7 +209,7 @@ def _train_processes(
     total = sum(run.config.optim.epochs for run in runs)
     trained = {run.name: len(run.rows()) for run in runs}
     overall = bar.add_task(f"{len(runs)} runs", total=total, completed=sum(trained.values()), note="epochs")
-    with _signals_stop(active):
+    with _none_outlives(active):
         while queue or active:
             while queue and len(active) < jobs:
                 run = queue.pop(0)
@@ -250,23 +249,12 @@ def _start(run: Planned, threads: int, logs: Path) -> subprocess.Popen[bytes]:
 
 
 @contextlib.contextmanager
-def _signals_stop(active: Mapping[subprocess.Popen[bytes], tuple[Planned, int]]) -> Iterator[None]:
-    """Pass a signal within the block on to the processes, wait for them, and raise `StoppedError`.
-
-    However the block ends, no process outlives it.
-    """
-
-    def stop(number: int, frame: Any) -> None:
-        raise StoppedError(next((run.folder.path for run, _ in active.values()), Path()))
-
-    before = current_handlers()
-    for number in before:
-        signal.signal(number, stop)
+def _none_outlives(active: Mapping[subprocess.Popen[bytes], tuple[Planned, int]]) -> Iterator[None]:
+    """Stop and save the processes however the block ends, also by a signal, which raises `StoppedError`."""
     try:
-        yield
+        with stop_at_once(lambda: next((run.folder.path for run, _ in active.values()), Path())):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         for process in active:
             process.terminate()
         for process in active:
