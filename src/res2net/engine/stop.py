@@ -37,7 +37,7 @@ def current_handlers() -> dict[signal.Signals, Handler]:
 
 @contextlib.contextmanager
 def stop_at_once(path: Callable[[], Path]) -> Iterator[None]:
-    """Let a signal within the block raise `StoppedError` with that path of a run, whose state has been saved already."""
+    """Let a signal within the block raise `StoppedError` with that path of a run, whose state has been saved."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise StoppedError(path())
