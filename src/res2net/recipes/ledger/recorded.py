@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from res2net._version import __version__
 from res2net.options import from_dict
 from res2net.recipes.ledger.experiment import small_of
 
@@ -79,13 +76,11 @@ def read(path: Path) -> Recorded:
 
 def record(scores: Mapping[str, Mapping[str, Sequence[float]]], seeds: Sequence[int], command: str) -> Recorded:
     """Describe runs that have just been finished, whose last epoch was scored."""
-    import torch
+    from res2net.recipes.study.result import provenance
 
     return Recorded(
         commands=(command,),
-        date=time.strftime("%Y-%m-%d"),
-        commit=_commit(),
-        machine=f"{torch.get_num_threads()} threads, torch {torch.__version__}",
+        **provenance(),
         seeds=tuple(seeds),
         epoch="last",
         scores={model: {name: list(values) for name, values in metrics.items()} for model, metrics in scores.items()},
@@ -111,12 +106,3 @@ def write(path: Path, one: Recorded) -> None:
     from res2net.weights.files import atomic_write
 
     atomic_write(path, (json.dumps(asdict(one), indent=1) + "\n").encode())
-
-
-def _commit() -> str:
-    words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603 - no words of a user
-        return done.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return __version__

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from res2net._version import __version__
 from res2net.engine.config import TrainConfig
 from res2net.engine.folder import RunFolder
 from res2net.engine.restore import restore_task
@@ -196,6 +201,7 @@ class Study(Result):
         metric = self.metric
         return {
             "command": command,
+            **provenance(),
             "metric": metric,
             "epoch": self.epoch,
             "seeds": list(self.seeds),
@@ -215,6 +221,18 @@ class Study(Result):
     def write(self, path: str | Path, command: str) -> None:
         """Write `to_dict` as JSON; NaN is null."""
         atomic_write(path, json.dumps(_without_nan(self.to_dict(command)), indent=1).encode())
+
+
+def provenance() -> dict[str, str]:
+    """Today's date, the commit of this repository, or the version where it is no checkout, and the machine."""
+    words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603 - no words of a user
+        commit = done.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = __version__
+    machine = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    return {"date": time.strftime("%Y-%m-%d"), "commit": commit, "machine": machine}
 
 
 def _signed(pair: Paired) -> str:
