@@ -85,7 +85,7 @@ class MiniPaper:
             error = None if math.isnan(pair.high) else pair.high - pair.mean
             axes.errorbar(pair.mean, row, xerr=error, fmt="s", color="#0072B2", markersize=5, capsize=3)
         axes.set_yticks(range(len(self.studies)), list(self.studies))
-        axes.invert_yaxis()
+        axes.set_ylim(len(self.studies) - 0.5, -0.5)
         return finish(figure)
 
 

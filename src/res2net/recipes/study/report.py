@@ -75,7 +75,7 @@ def seed_figure(study: Result, own: Mapping[str, Sequence[float]] | None = None)
         stars = (own or {}).get(name, [])
         axes.plot(stars, [row] * len(stars), "*", color=colour, markersize=13, mec="white")
     axes.set_yticks(range(len(scores)), list(scores))
-    axes.invert_yaxis()
+    axes.set_ylim(len(scores) - 0.5, -0.5)
     return finish(figure)
 
 
