@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -22,9 +23,11 @@ from res2net.errors import InputError
 from res2net.images import open_source
 from res2net.images.samples import Transformed
 from res2net.images.transforms import eval_transform
+from res2net.recipes.study import run_study
 from res2net.tasks.classify.distill import (
     WithUnlabelled,
     open_teacher,
+    soft_label_loss,
 )
 from res2net.tasks.classify.labels import NO_LABEL, balanced_indices, class_weights, labels_of
 from res2net.tasks.classify.options import ClassifyOptions
@@ -188,3 +191,26 @@ def test_from_python_with_and_without_a_teacher(trained, tmp_path):
     assert 0 < learnt.rows[0]["train_loss"] < math.log(2)
     assert res2net.load(tmp_path / "learnt").class_names == tuple(NAMES)
     assert Path(tmp_path, "learnt", "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_study_with_and_without_a_teacher(tmp_path):
+    """A teacher that was trained on the shapes: its student agrees with it more than the one without."""
+    quiet = Console(quiet=True)
+    base = replace(run_config(None), source="shapes:300,64", data=DataConfig(batch_size=32, workers=0))
+    base = replace(base, optim=OptimConfig(epochs=6, optimizer="adamw", lr=5e-3, schedule="one-cycle", warmup=1.0))
+    wide = replace(base, model=ModelConfig(TINY, options={"base_width": 52}), out=str(tmp_path / "teacher"))
+    teacher = train(wide, console=quiet).task
+    chosen = ClassifyOptions(teacher=str(tmp_path / "teacher"), distill="kl", temperature=4.0, distill_weight=0.9)
+    arms = {"alone": base, "distilled": replace(base, task=chosen)}
+    study = run_study(arms, (0, 1), tmp_path / "study", console=quiet)
+    assert {name: len(scores) for name, scores in study.scores().items()} == {"alone": 2, "distilled": 2}
+    assert math.isfinite(study.differences()["distilled"].mean)
+    samples = open_data(base).val
+    images = torch.stack([eval_transform(teacher.preprocessing)(samples[index][0]) for index in range(64)])
+    distances = {}
+    for name in arms:
+        students = [res2net.load(tmp_path / "study" / f"{name}-seed{seed}" / "last.safetensors") for seed in (0, 1)]
+        with torch.no_grad():
+            distances[name] = [float(soft_label_loss(one.task(images), teacher(images), "js")) for one in students]
+    assert max(distances["distilled"]) < min(distances["alone"])
