@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -108,5 +108,5 @@ class HighResolutionNeck(Neck):
 
 def make_neck(backbone: Backbone, options: DetectorOptions) -> Neck:
     """The neck of a two-stage detector, by the option `neck`."""
-    kind = {"fpn": PyramidNeck, "hrfpn": HighResolutionNeck}[options.neck]
+    kind: Callable[..., Neck] = HighResolutionNeck if options.neck == "hrfpn" else PyramidNeck
     return kind(backbone, options.fpn_channels, options.levels)
