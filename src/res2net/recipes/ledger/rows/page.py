@@ -59,7 +59,7 @@ LEDGER.add(
         (
             Entry("R-101-FPN", "resnet101", (39.4,), note="60.52 M, 283.14 GFLOPs"),
             Entry("X-101-64x4d-FPN", "resnext101_64x4d", (41.3,), note="99.25 M, 440.36 GFLOPs"),
-            Entry("HRNetV2p-W48", "hrnet_w48", (41.5,), note="83.36 M, 459.66 GFLOPs"),
+            Entry("HRNetV2p-W48", "hrnet_w48", (41.5,), options="--neck hrfpn", note="83.36 M, 459.66 GFLOPs"),
             Entry("Res2Net-101", "res2net101d", (42.3,), note="61.18 M, 293.68 GFLOPs"),
         ),
         replace(COCO, recipe="faster_rcnn_1x"),
@@ -88,10 +88,12 @@ LEDGER.add(
         (BOX, MASK),
         (
             *(
-                Entry(f"{name}, {label}", model, values, options=options, recipe=recipe)
+                Entry(f"{name}, {label}", model, values, options=f"{options} {neck}".strip(), recipe=recipe)
                 for name, recipe, options, *pair in ZOO
-                for label, model, values in zip(
-                    ("HRNetV2p-W48", "Res2Net-101"), ("hrnet_w48", "res2net101d"), pair, strict=True
+                for (label, model, neck), values in zip(
+                    (("HRNetV2p-W48", "hrnet_w48", "--neck hrfpn"), ("Res2Net-101", "res2net101d", "")),
+                    pair,
+                    strict=True,
                 )
             ),
             Entry("HTC, HRNetV2p-W48", "", (47.0, None), note="there is no HTC here"),
