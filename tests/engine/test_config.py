@@ -38,7 +38,10 @@ UNUSUAL = [
     TrainConfig(
         "classify",
         "C:\\data: [ümläute] #1",
-        ClassifyOptions(0.1, 0.2, 1.0, 2, 7, 0.3, 0.25, 0.0, 0.4, "balanced", True, 2, True),
+        ClassifyOptions(
+            *(0.1, 0.2, 1.0, 2, 7, 0.3, 0.25, 0.0, 0.4, "balanced", True, 2, True),
+            *("runs/teacher", "kl", 4.0, 0.5, "more images"),
+        ),
         ModelConfig("resnet50", "in1k", True, True, {"scale": 8, "drop_path_rate": 1e-5, "stem": "deep", "x": False}),
         DataConfig(256, 176, 0.125, "fit", "hold", "skip", "scaled", 0, "skip", 7, 1),
         OptimConfig(

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +57,21 @@ def test_the_recorded_study_has_enough_seeds():
     assert {len(values) for values in study.scores().values()} == {len(study.seeds)}
     assert "res2net sweep shapes" in study.command
     assert 0 < study.costs[MODELS["Res2Net"]].parameters < 1e6
+
+
+def test_the_documentation_says_what_is_recorded():
+    page = (Path(__file__).parents[2] / "docs" / "studies.md").read_text("utf-8")
+    study = recorded("shapes")
+    for name, values in study.scores().items():
+        interval = mean_interval(values)
+        assert f"| `{name}` | {interval.mean:.2f} | {interval.std:.2f} |" in page
+    (pair,) = study.differences().values()
+    text = " ".join(page.split())
+    assert (
+        f"{pair.mean:+.2f} points with a confidence interval from {pair.low:.2f} to {pair.high:+.2f} (p = {pair.p:.3f})"
+        in text
+    )
+    assert " ".join(study.command.split()) in " ".join(page.replace("\\\n", " ").split())
 
 
 def run(**records):

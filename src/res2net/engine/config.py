@@ -66,7 +66,7 @@ class DataConfig:
     """Side of the square that the network sees, or height and width for tasks with random crops, pixels; by default
     what suits the task, the weights or the data."""
     val_fraction: float = 0.2
-    """Share kept for validation of data that have no split, or with one split named to train and validate on."""
+    """Share kept for validation of data that have no split."""
     train_split: str | None = None
     """Name of the split to train on; by default the one whose name says so."""
     val_split: str | None = None
