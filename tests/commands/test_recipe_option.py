@@ -101,6 +101,10 @@ def test_recipes_run_on_synthetic_data(run, trained, tiny, tmp_path, name):
     source, usual, options = SYNTHETIC[name]
     recipe = RECIPES[name].configure()
     weights = ["--weights", trained.best] if recipe.model.weights else []
+    if getattr(recipe.task, "teacher", None):
+        teacher = run("train", f"{source}:4,3", *tiny(batch_size=2), *SHORT, "--out", tmp_path / "teacher")
+        assert teacher.status == 0, teacher.err
+        weights += ["--teacher", tmp_path / "teacher", "--accumulate", 1]
     words = [*tiny(**{"batch_size": 2} | usual), *SHORT, *options, *weights, "--out", tmp_path / "run"]
     answer = run("train", "--recipe", name, f"{source}:4,3", *words)
     assert answer.status == 0, answer.err
