@@ -6,9 +6,10 @@ import pytest
 
 from res2net import create_model
 from res2net.engine.folder import RunFolder
+from res2net.engine.recipes import SMALL_PAIR
 from res2net.errors import InputError
 from res2net.measure import count
-from res2net.recipes.mini_paper import MODELS, TASKS, MiniPaper, configs, mini_paper, write
+from res2net.recipes.mini_paper import TASKS, MiniPaper, configs, mini_paper, write
 from res2net.recipes.study import Cost, Study
 from res2net.recipes.study.result import FinishedRun
 from res2net.task.base import TASKS as ALL_TASKS
@@ -19,14 +20,14 @@ def test_both_networks_are_trained_alike(part):
     first, second = configs(part, epochs=0.5, images=(40, 8)).values()
     assert replace(second, model=first.model) == first
     assert replace(second.model, model=first.model.model) == first.model
-    assert (first.model.model, second.model.model) == tuple(MODELS.values())
+    assert (first.model.model, second.model.model) == tuple(SMALL_PAIR.values())
     assert first.source == "shapes:40,8"
     assert first.optim.epochs == max(1, round(0.5 * configs(part)["ResNet"].optim.epochs))
     assert first.task_name in ALL_TASKS
 
 
 def test_both_networks_cost_the_same():
-    resnet, res2net = (count(create_model(name, num_classes=16), (3, 64, 64)) for name in MODELS.values())
+    resnet, res2net = (count(create_model(name, num_classes=16), (3, 64, 64)) for name in SMALL_PAIR.values())
     assert res2net.parameters == pytest.approx(resnet.parameters, rel=0.02)
     assert res2net.macs == pytest.approx(resnet.macs, rel=0.02)
 
@@ -72,3 +73,10 @@ def test_losses_are_left_in(tmp_path):
         assert wanted in written
     assert (tmp_path / "differences.png").stat().st_size > 10_000
     assert paper.verdict() in page.read_text("utf-8")
+
+
+def test_two_seeds_show_nothing_as_in_the_verdicts_of_each_task(tmp_path):
+    paper = MiniPaper({"semantic": study("semantic", (80, 81), (78, 79.001), tmp_path)})
+    assert paper.pairs["semantic"].p < 0.05
+    assert paper.verdict() == "Res2Net is better in 0 of 1 tasks and worse in 0; in 1 the seeds show no difference."
+    assert "2 seeds say too little" in paper.studies["semantic"].verdicts()[0]

@@ -15,9 +15,10 @@ from PIL import Image
 from rich.console import Console
 
 from res2net import create_model
+from res2net.engine.recipes import SMALL_PAIR
+from res2net.engine.train import open_data
 from res2net.measure import count
 from res2net.recipes.quickstart import (
-    MODELS,
     beside_recorded,
     by_size,
     configs,
@@ -35,14 +36,14 @@ SOURCE = "shapes:64,4"
 
 def test_both_models_cost_the_same():
     options = configs()["Res2Net"].model.options
-    costs = [count(create_model(name, num_classes=16, **options), (3, 64, 64)) for name in MODELS.values()]
+    costs = [count(create_model(name, num_classes=16, **options), (3, 64, 64)) for name in SMALL_PAIR.values()]
     assert costs[0].parameters == pytest.approx(costs[1].parameters, rel=0.02)
     assert costs[0].macs == pytest.approx(costs[1].macs, rel=0.02)
 
 
 def test_both_models_are_trained_as_was_recorded():
     study = recorded("shapes")
-    for name, arm in MODELS.items():
+    for name, arm in SMALL_PAIR.items():
         assert configs()[name] == study.arms[arm]
         assert configs()[name].model.model == arm
     first, second = configs(SOURCE, epochs=3).values()
@@ -56,7 +57,7 @@ def test_the_recorded_study_has_enough_seeds():
     assert len(study.seeds) >= 3
     assert {len(values) for values in study.scores().values()} == {len(study.seeds)}
     assert "res2net sweep shapes" in study.command
-    assert 0 < study.costs[MODELS["Res2Net"]].parameters < 1e6
+    assert 0 < study.costs[SMALL_PAIR["Res2Net"]].parameters < 1e6
 
 
 def test_the_documentation_says_what_is_recorded():
@@ -139,8 +140,13 @@ def study(folder):
 
 
 @pytest.fixture(scope="module")
-def evaluated(study):
-    return evaluations(study)
+def source(study):
+    return open_data(study.arms["ResNet"])
+
+
+@pytest.fixture(scope="module")
+def evaluated(study, source):
+    return evaluations(study, source)
 
 
 def test_the_last_weights_are_evaluated(study, evaluated):
@@ -157,22 +163,22 @@ def test_runs_of_other_data_are_not_put_beside_recorded_ones(study):
 def test_one_seed_is_put_beside_the_recorded_ones(study):
     before = recorded("shapes")
     first, second, last = beside_recorded(replace(study, arms=configs()), before)
-    interval = mean_interval(before.scores()[MODELS["ResNet"]])
+    interval = mean_interval(before.scores()[SMALL_PAIR["ResNet"]])
     assert first.startswith(
         f"ResNet: {study.scores()['ResNet'][0]:.2f} % here; recorded with {len(before.seeds)} seeds: "
     )
     assert f"{interval.mean:.2f} % (standard deviation {interval.std:.2f})" in first
     assert second.startswith("Res2Net: ")
-    pair = before.differences()[MODELS["Res2Net"]]
+    pair = before.differences()[SMALL_PAIR["Res2Net"]]
     assert f"Res2Net minus ResNet is {pair.mean:+.2f} points [{pair.low:+.2f}, {pair.high:+.2f}]" in last
 
 
 @pytest.mark.parametrize("is_recorded", [True, False])
-def test_the_report_is_one_page_with_everything_in_it(study, evaluated, tmp_path, is_recorded):
+def test_the_report_is_one_page_with_everything_in_it(study, source, evaluated, tmp_path, is_recorded):
     assert 0 in count_by_size(evaluated["ResNet"][0])
     if is_recorded:
         study = replace(study, arms=configs())
-    path = write_report(study, evaluated, tmp_path)
+    path = write_report(study, source, evaluated, tmp_path)
     html = path.read_text("utf-8")
     page = Page(html)
     sections = ["Accuracy by the size of the object", "Training", "What the networks look at"]

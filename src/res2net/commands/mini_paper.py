@@ -11,6 +11,7 @@ from typing import Annotated
 
 from res2net.commands.compare import separated
 from res2net.commands.parser import parse
+from res2net.commands.train import stopped_together
 from res2net.console import Console
 from res2net.errors import InputError
 from res2net.options import check_ranges
@@ -61,8 +62,7 @@ def run(arguments: Sequence[str]) -> int:
             console=console,
         )
     except StoppedError as stop:
-        Console(stderr=True).out(f"Stopped and saved ({stop}). Go on with the same command.", highlight=False)
-        return 1
+        return stopped_together(stop)
     command = shlex.join(["res2net", "mini-paper", *arguments])
     page, text = write(paper, out, command)
     console.print(paper.table().to_rich())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from res2net.commands.parser import parse
+from res2net.commands.train import stopped_together
 from res2net.console import Console
 from res2net.errors import InputError
 
@@ -48,6 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     started = time.monotonic()
 
     from res2net.engine.stop import StoppedError
+    from res2net.engine.train import open_data
     from res2net.recipes.quickstart import (
         beside_recorded,
         by_size,
@@ -73,12 +75,11 @@ def run(arguments: Sequence[str]) -> int:
             jobs=chosen.jobs,
             console=console,
         )
-    except StoppedError:
-        again = f"res2net quickstart --out {shlex.quote(str(folder))} and the same options"
-        Console(stderr=True).out(f"Stopped and saved. Go on with:\n  {again}", highlight=False)
-        return 1
-    evaluated = evaluations(study)
-    report = write_report(study, evaluated, folder)
+    except StoppedError as stop:
+        return stopped_together(stop, f"res2net quickstart --out {shlex.quote(str(folder))} and the same options")
+    data = open_data(study.arms["Res2Net"])
+    evaluated = evaluations(study, data)
+    report = write_report(study, data, evaluated, folder)
     console.print(by_size(evaluated).to_rich())
     if same_setting(study):
         for line in beside_recorded(study, recorded("shapes")):

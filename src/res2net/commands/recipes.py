@@ -13,7 +13,7 @@ import tyro
 
 from res2net.commands.compare import separated
 from res2net.commands.parser import HELP, divide_words, parse
-from res2net.commands.train import given_options, parse_run, stopped
+from res2net.commands.train import given_options, parse_run, stopped, stopped_together
 from res2net.console import Console
 from res2net.engine.config import TrainConfig
 from res2net.errors import InputError, check_choice
@@ -174,8 +174,7 @@ def _reproduce_row(name: str, arguments: Sequence[str]) -> int:
         else:
             _run_full(name, LEDGER[name], chosen, words)
     except StoppedError as stop:
-        Console(stderr=True).out(f"Stopped and saved ({stop}). The same command goes on.", highlight=False)
-        return 1
+        return stopped_together(stop)
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from res2net.commands.compare import separated
 from res2net.commands.parser import HELP, divide_words, parse
-from res2net.commands.train import parse_train
+from res2net.commands.train import parse_train, stopped_together
 from res2net.console import Console
 from res2net.engine.config import TrainConfig
 from res2net.errors import InputError
@@ -88,9 +88,7 @@ def run(arguments: Sequence[str]) -> int:
             arms = _tuned(arms, chosen, out, console)
         study = replace(run_study(arms, seeds, out, jobs=chosen.jobs, console=console), epoch=chosen.epoch)
     except StoppedError as stop:
-        again = f"the same command and --out {out}" if chosen.out is None else "the same command"
-        Console(stderr=True).out(f"Stopped and saved ({stop}). Go on with {again}.", highlight=False)
-        return 1
+        return stopped_together(stop, f"the same command{'' if chosen.out else f' and --out {out}'}")
     if chosen.time:
         study = replace(study, milliseconds=timed(study))
     title = f"{base.model.model if lines else f'{len(arms)} models'} on {Path(base.source).name}"

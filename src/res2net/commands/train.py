@@ -144,3 +144,9 @@ def stopped(stop: Exception) -> int:
         f"Stopped and saved. Resume with:\n  res2net train --resume {shlex.quote(str(stop))}", highlight=False
     )
     return 1
+
+
+def stopped_together(stop: Exception, again: str = "the same command") -> int:
+    """Print how several runs that were stopped go on; returns the exit status."""
+    Console(stderr=True).out(f"Stopped and saved ({stop}). Go on with {again}.", highlight=False)
+    return 1

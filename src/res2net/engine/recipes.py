@@ -111,7 +111,11 @@ def applicable(options: Mapping[str, Any], model: str) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in names}
 
 
-def _small_model(name: str = "res2net20_26w_4s_tiny") -> ModelConfig:
+SMALL_PAIR = {"ResNet": "resnet20_tiny", "Res2Net": "res2net20_26w_4s_tiny"}
+"""Small networks for comparisons, equal in parameters and MACs within 2 %."""
+
+
+def _small_model(name: str = SMALL_PAIR["Res2Net"]) -> ModelConfig:
     """A small network that can be trained from scratch in a few epochs."""
     # With so few steps, residual branches that are initialised to zero hardly learn; the official code has none.
     return ModelConfig(model=name, options={"zero_init_last": False})

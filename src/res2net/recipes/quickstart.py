@@ -17,20 +17,17 @@ from res2net.console import Console
 from res2net.engine.changes import scaled_to
 from res2net.engine.config import TrainConfig
 from res2net.engine.evaluate import evaluate
+from res2net.engine.recipes import SMALL_PAIR
 from res2net.engine.restore import restore_task
-from res2net.engine.train import open_data
 from res2net.explain import class_activation_maps
 from res2net.images.loader import eval_loader
-from res2net.images.sources import open_source
+from res2net.images.sources import DataSource
 from res2net.recipes.study import Study, mean_interval, run_study
 from res2net.recipes.study.recorded import Recorded, recorded
 from res2net.recipes.study.report import epoch_figure, seed_figure
 from res2net.report import Column, Report, Table, image_rows, overlay
 from res2net.task.base import Evaluation, Task
 from res2net.tasks.classify.report import SIZES, accuracy_by_size, count_by_size, size_figure
-
-MODELS = {"ResNet": "resnet20_tiny", "Res2Net": "res2net20_26w_4s_tiny"}
-"""The arms of the recorded study that are trained here; equal in parameters and MACs within 2 %."""
 
 
 def configs(source: str | None = None, epochs: int | None = None) -> dict[str, TrainConfig[Any]]:
@@ -41,7 +38,7 @@ def configs(source: str | None = None, epochs: int | None = None) -> dict[str, T
         epochs: another number of epochs.
     """
     study = recorded("shapes")
-    found = {name: study.arms[arm] for name, arm in MODELS.items()}
+    found = {name: study.arms[arm] for name, arm in SMALL_PAIR.items()}
     if source is not None:
         found = {name: replace(config, source=source) for name, config in found.items()}
     if epochs is not None:
@@ -67,11 +64,10 @@ def quickstart(
     return run_study(configs(source, epochs), seeds, folder, jobs=jobs, console=console)
 
 
-def evaluations(study: Study) -> dict[str, list[Evaluation]]:
-    """The evaluations of the last weights of every run, by model."""
+def evaluations(study: Study, source: DataSource) -> dict[str, list[Evaluation]]:
+    """The evaluations of the last weights of every run on the validation images of a source, by model."""
     found: dict[str, list[Evaluation]] = {}
     for name, config in study.arms.items():
-        source = open_data(config)
         for run in study.runs[name]:
             task, _ = restore_task(run.folder.last)
             _, samples = task.datasets(source)
@@ -100,14 +96,14 @@ def by_size(evaluated: Mapping[str, Sequence[Evaluation]]) -> Table:
 def beside_recorded(study: Study, before: Recorded) -> list[str]:
     """Sentences on what the runs scored, and on what the recorded seeds say of the same networks."""
     lines = []
-    for name, arm in MODELS.items():
+    for name, arm in SMALL_PAIR.items():
         interval = mean_interval(before.scores()[arm])
         own = ", ".join(f"{score:.2f}" for score in study.scores()[name])
         lines.append(
             f"{name}: {own} % here; recorded with {len(before.seeds)} seeds: {interval.mean:.2f} % (standard deviation "
             f"{interval.std:.2f})."
         )
-    (ours,) = (pair for arm, pair in before.differences().items() if arm == MODELS["Res2Net"])
+    ours = before.differences()[SMALL_PAIR["Res2Net"]]
     lines.append(
         f"One seed cannot tell them apart; over {len(before.seeds)} seeds Res2Net minus ResNet is {ours.mean:+.2f} "
         f"points [{ours.low:+.2f}, {ours.high:+.2f}], p = {ours.p:.2g}."
@@ -124,16 +120,18 @@ def same_setting(study: Study) -> bool:
     )
 
 
-def write_report(study: Study, evaluated: Mapping[str, Sequence[Evaluation]], folder: Path) -> Path:
+def write_report(study: Study, source: DataSource, evaluated: Mapping[str, Sequence[Evaluation]], folder: Path) -> Path:
     """Write the page: own runs beside the recorded ones, accuracy by object size, and activation maps."""
     before = recorded("shapes")
-    source = study.arms["ResNet"].source
-    epochs = study.arms["ResNet"].optim.epochs
-    report = Report("ResNet and Res2Net of the same cost", f"{source}, {epochs} epochs, {time.strftime('%Y-%m-%d')}")
+    config = study.arms["ResNet"]
+    report = Report(
+        "ResNet and Res2Net of the same cost",
+        f"{config.source}, {config.optim.epochs} epochs, {time.strftime('%Y-%m-%d')}",
+    )
     if same_setting(study):
         for line in beside_recorded(study, before):
             report.add_paragraph(line)
-        own = {arm: study.scores()[name] for name, arm in MODELS.items()}
+        own = {arm: study.scores()[name] for name, arm in SMALL_PAIR.items()}
         report.add_figure(
             seed_figure(before, own),
             f"Recorded runs: mean, confidence interval, and a dot for each of {len(before.seeds)} seeds. Stars are the "
@@ -162,10 +160,10 @@ def write_report(study: Study, evaluated: Mapping[str, Sequence[Evaluation]], fo
     return path
 
 
-def cam_figure(tasks: Mapping[str, Task], source: str) -> Figure:
+def cam_figure(tasks: Mapping[str, Task], source: DataSource) -> Figure:
     """An image of each group of sizes beside what each model sees of its true class."""
     task = next(iter(tasks.values()))
-    val = open_source(source).val
+    val = source.val
     sizes = [val[index][1]["size"] for index in range(len(val))]
     groups = [[i for i, size in enumerate(sizes) if low <= size < high] for low, high in pairwise(SIZES)]
     samples = [val[group[0]] for group in groups if group]

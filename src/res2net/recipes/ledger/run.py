@@ -50,9 +50,10 @@ def run_small(
         for model, values in study.scores(metric).items():
             scores[model][metric] = values
     if small.maps:
-        images = open_masked(base.source)
+        source = open_masked(base.source)
+        images = MaskedImages(source.val, source.class_names)
         for model, runs in study.runs.items():
-            found = [score_maps(load(run.folder.path), MaskedImages(images.val, images.class_names)) for run in runs]
+            found = [score_maps(load(run.folder.path), images) for run in runs]
             scores[model] |= {one: [100 * float(seed.values(one).mean()) for seed in found] for one in small.maps}
     write(folder / "record.json", record(scores, seeds, command))
     return study

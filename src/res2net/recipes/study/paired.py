@@ -36,6 +36,11 @@ class Paired(NamedTuple):
     wins: int
     """Seeds in which the first is better."""
 
+    @property
+    def text(self) -> str:
+        """The difference with its confidence interval, such as "+0.96 [-0.14, +2.07]"."""
+        return f"{self.mean:+.2f}" + ("" if math.isnan(self.low) else f" [{self.low:+.2f}, {self.high:+.2f}]")
+
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """The mean of values with Student's confidence interval of `LEVEL`; its limits are NaN for one value.

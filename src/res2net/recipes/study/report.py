@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -67,16 +68,23 @@ def seed_figure(study: Result, own: Mapping[str, Sequence[float]] | None = None)
     figure = new_figure(0.9 + 0.45 * len(scores))
     axes = figure.subplots()
     clean(axes, f"{study.metric}, {study.scoring.unit(study.metric)}", "")
-    for row, (name, look) in enumerate(line_styles(scores).items()):
-        colour, interval = look["color"], mean_interval(scores[name])
-        axes.plot(scores[name], [row] * len(scores[name]), "o", color=colour, alpha=0.35, markersize=5, mew=0)
-        error = None if math.isnan(interval.high) else interval.high - interval.mean
-        axes.errorbar(interval.mean, row, xerr=error, fmt="s", color=colour, markersize=5, capsize=3)
+    colours = [look["color"] for look in line_styles(scores).values()]
+    draw_rows(axes, scores, colours)
+    for row, (name, colour) in enumerate(zip(scores, colours, strict=True)):
         stars = (own or {}).get(name, [])
         axes.plot(stars, [row] * len(stars), "*", color=colour, markersize=13, mec="white")
-    axes.set_yticks(range(len(scores)), list(scores))
-    axes.set_ylim(len(scores) - 0.5, -0.5)
     return finish(figure)
+
+
+def draw_rows(axes: Axes, values: Mapping[str, Sequence[float]], colours: Sequence[str]) -> None:
+    """Draw values by name in rows: each as a dot, and their mean with its confidence interval."""
+    for row, (several, colour) in enumerate(zip(values.values(), colours, strict=True)):
+        axes.plot(several, [row] * len(several), "o", color=colour, alpha=0.35, markersize=5, mew=0)
+        interval = mean_interval(several)
+        error = None if math.isnan(interval.high) else interval.high - interval.mean
+        axes.errorbar(interval.mean, row, xerr=error, fmt="s", color=colour, markersize=5, capsize=3)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.set_ylim(len(values) - 0.5, -0.5)
 
 
 def epoch_figure(study: Study, metric: str | None = None) -> Figure:

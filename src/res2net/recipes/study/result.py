@@ -95,6 +95,10 @@ class Result:
         corrected = holm([pair.p for pair in pairs.values()])
         return {name: pair._replace(p=p) for (name, pair), p in zip(pairs.items(), corrected, strict=True)}
 
+    def is_shown(self, pair: Paired) -> bool:
+        """Whether there are enough seeds, and they show a difference beyond chance."""
+        return len(self.seeds) >= FEWEST and pair.p < 1 - LEVEL
+
     def score_table(self, metric: str | None = None) -> Table:
         """Score and spread of each arm, and its difference from the first."""
         metric = metric or self.metric
@@ -104,7 +108,7 @@ class Result:
             interval, pair = mean_interval(values), pairs.get(name)
             shown = f"{interval.mean:.2f}"
             shown += "" if math.isnan(interval.high) else f" ± {interval.high - interval.mean:.2f}"
-            rows.append((name, shown, interval.std, *((None, None) if pair is None else (_signed(pair), pair.p))))
+            rows.append((name, shown, interval.std, *((None, None) if pair is None else (pair.text, pair.p))))
         lower = ", lower is better" if self.lower_is_better(metric) else ""
         columns = (
             Column("model"),
@@ -122,11 +126,11 @@ class Result:
         sign = -1 if self.lower_is_better(metric) else 1
         sentences = []
         for name, pair in self.differences(metric).items():
-            shown = f"{_signed(pair)}, p = {pair.p:.2g}"
+            shown = f"{pair.text}, p = {pair.p:.2g}"
             if len(self.seeds) < FEWEST:
                 count = "one seed says" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds say"
                 sentence = f"{name}: {count} too little of its difference from {self.baseline} ({pair.mean:+.2f})."
-            elif pair.p < 1 - LEVEL:
+            elif self.is_shown(pair):
                 word = "better" if sign * pair.mean > 0 else "worse"
                 sentence = f"{name} is {word} than {self.baseline} ({shown})."
             else:
@@ -198,21 +202,21 @@ class Study(Result):
 
     def to_dict(self, command: str) -> dict[str, Any]:
         """Everything in plain values: the command, options, costs, the scores of every run and epoch."""
-        metric = self.metric
+        column, scores, differences = f"val_{self.metric}", self.scores(), self.differences()
         return {
             "command": command,
             **provenance(),
-            "metric": metric,
+            "metric": self.metric,
             "epoch": self.epoch,
             "seeds": list(self.seeds),
             "arms": {
                 name: {
                     "config": asdict(replace(config, out=None)),
                     "cost": asdict(self.costs[name]),
-                    "scores": self.scores()[name],
-                    "interval": mean_interval(self.scores()[name])._asdict(),
-                    "difference": None if name == self.baseline else self.differences()[name]._asdict(),
-                    "epochs": [[row.get(f"val_{metric}") for row in run.rows] for run in self.runs[name]],
+                    "scores": scores[name],
+                    "interval": mean_interval(scores[name])._asdict(),
+                    "difference": differences[name]._asdict() if name in differences else None,
+                    "epochs": [[row.get(column) for row in run.rows] for run in self.runs[name]],
                 }
                 for name, config in self.arms.items()
             },
@@ -233,12 +237,6 @@ def provenance() -> dict[str, str]:
         commit = __version__
     machine = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     return {"date": time.strftime("%Y-%m-%d"), "commit": commit, "machine": machine}
-
-
-def _signed(pair: Paired) -> str:
-    if math.isnan(pair.low):
-        return f"{pair.mean:+.2f}"
-    return f"{pair.mean:+.2f} [{pair.low:+.2f}, {pair.high:+.2f}]"
 
 
 def _without_nan(value: Any) -> Any:

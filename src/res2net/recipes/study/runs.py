@@ -25,6 +25,7 @@ from res2net.errors import InputError
 from res2net.recipes.study.plan import tuned_arms, with_option
 from res2net.recipes.study.result import FinishedRun, Study
 from res2net.report.progress import progress_bar
+from res2net.task.base import TASKS
 from res2net.weights.files import atomic_write
 
 FREE = set(RESUMABLE) - {"epochs"}
@@ -148,12 +149,11 @@ def tune(
         trials[name] = shorter if without_splits else replace(shorter, data=_tenth(shorter.data))
     study = run_study(trials, (seed,), folder, jobs=jobs, console=console)
     scores = iter([score for (score,) in study.scores().values()])
-    sign = -1 if study.lower_is_better(study.metric) else 1
     best: dict[str, TrainConfig[Any]] = {}
     rows: list[list[str | float]] = []
     for name, config in arms.items():
         row = [next(scores) for _ in values]
-        best[name] = with_option(config, option, values[max(range(len(row)), key=lambda index: sign * row[index])])
+        best[name] = with_option(config, option, values[max(range(len(row)), key=row.__getitem__)])
         rows.append([name, *row])
     return best, rows
 
@@ -271,8 +271,6 @@ def _raise_failed(run: Planned, status: int, logs: Path) -> None:
 
 
 def _note(run: Planned, rows: Sequence[Mapping[str, float]]) -> str:
-    from res2net.task.base import TASKS
-
     scoring = TASKS[run.config.task_name].scoring
     score = rows[-1].get(f"val_{scoring.monitor}") if rows else None
     return "" if score is None else f"{scoring.monitor} {score:.2f} {scoring.unit(scoring.monitor)}".rstrip()

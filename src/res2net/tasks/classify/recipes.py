@@ -7,13 +7,15 @@ momentum, steps after 150 and 225. It pads images by 8 pixels before it crops th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from res2net.engine.config import DataConfig, ModelConfig, OptimConfig, TrainConfig
 from res2net.engine.recipes import recipe, small_run
 from res2net.tasks.classify.options import ClassifyOptions
 
 
 def _run(
-    model: str, data: DataConfig, optim: OptimConfig, task: ClassifyOptions | None = None, **options: bool
+    model: str, data: DataConfig, optim: OptimConfig, task: ClassifyOptions | None = None, **options: int
 ) -> TrainConfig[ClassifyOptions]:
     return TrainConfig(
         task_name="classify",
@@ -169,15 +171,7 @@ def ssld_imagenet() -> TrainConfig[ClassifyOptions]:
 
 def _cifar100_small(model: str, task: ClassifyOptions, **options: int) -> TrainConfig[ClassifyOptions]:
     optim = OptimConfig(epochs=30, lr=0.2, weight_decay=5e-4, nesterov=True, schedule="one-cycle", warmup=6.0)
-    return TrainConfig(
-        task_name="classify",
-        source="",
-        task=task,
-        model=ModelConfig(model=model, options=dict(options)),
-        data=DataConfig(batch_size=128),
-        optim=optim,
-        precision="bf16",
-    )
+    return replace(_run(model, DataConfig(batch_size=128), optim, task, **options), precision="bf16")
 
 
 @recipe()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from res2net.engine.recipes import SMALL_PAIR
 from res2net.recipes.ledger.experiment import LEDGER, Entry, Experiment, Full, Metric, Small
 
 TOP1 = Metric("top-1 error", "top1", is_error=True)
@@ -11,7 +12,7 @@ TOP5 = Metric("top-5 error", "top5", is_error=True)
 IMAGENET = Full("imagenet_100e", "PATH/TO/IMAGENET", images=1_281_167, size=(224, 224), classes=1000)
 CIFAR100 = Full("cifar100_resnext29", "PATH/TO/cifar-100-python", images=50_000, size=(32, 32), classes=100)
 
-RESNET, RES2NET = "resnet20_tiny", "res2net20_26w_4s_tiny"
+RESNET, RES2NET = SMALL_PAIR.values()
 """A ResNet and a Res2Net of the same cost, for small runs."""
 FEW = (
     "Four epochs from scratch on 12,000 synthetic images of objects whose class is a shape and a texture. Three seeds "
