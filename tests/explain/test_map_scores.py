@@ -104,6 +104,9 @@ def test_the_interval_is_that_of_a_percentile_bootstrap():
     values = np.random.default_rng(1).random(60) ** 2
     expected = bootstrap((values,), np.mean, n_resamples=5000, method="percentile").confidence_interval
     assert interval(values) == pytest.approx(tuple(expected), abs=0.01)
+    rng = np.random.default_rng(2)
+    means = [values[rng.integers(60, size=60)].mean() for _ in range(5000)]
+    assert interval(values) == pytest.approx(np.quantile(means, (0.025, 0.975)), abs=0.01)
     assert interval(values) == interval(values.copy())
     assert interval(np.full(9, 0.25)) == (0.25, 0.25)
     assert all(math.isnan(limit) for limit in interval(np.ones(1)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 from torch import Tensor
 
 from res2net.errors import InputError, check_choice, check_range
@@ -28,6 +29,8 @@ SIZES = (0.02, 0.1, 0.2, 0.3, 0.45, 1.0)
 """Edges of the groups of objects by size; smaller ones belong to the first group."""
 RESAMPLES = 2000
 """Samples of a bootstrap."""
+BATCH = 200
+"""Samples at once, which bounds the memory."""
 CONFIDENCE = 0.95
 
 
@@ -236,10 +239,16 @@ def interval(values: Numbers, seed: int = 0) -> tuple[float, float]:
     """
     if len(values) < 2:
         return math.nan, math.nan
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return float(low), float(high)
+    found = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=BATCH,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def on_common_images(scores: Mapping[str, MapScores]) -> dict[str, MapScores]:
