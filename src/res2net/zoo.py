@@ -13,7 +13,7 @@ import torch
 from res2net.backbones.base import Backbone
 from res2net.backbones.graphs import GRAPHS
 from res2net.backbones.registry import ALIASES, build, model_name, variant, variant_names
-from res2net.errors import InputError, check_options
+from res2net.errors import InputError, check_options, nearest
 from res2net.options import type_advice
 from res2net.weights import (
     BEST,
@@ -29,6 +29,7 @@ from res2net.weights import (
     load,
     read_checkpoint,
     records,
+    shipped,
 )
 from res2net.weights.formats import FORMATS, to_native
 
@@ -194,7 +195,11 @@ def open_checkpoint(weights: str | Path, name: str | None = None) -> tuple[str, 
     if name is not None:
         return model_name(name), find_checkpoint(name, weights)
     if not is_file(weights):
-        raise InputError(f"{weights} is not a file: to use published weights, give the name of the model as well.")
+        hint = nearest(str(weights), [card.name for card in shipped()])
+        raise InputError(
+            f"{weights} is not a file{f' ({hint})' if hint else ''}: to use published weights, give the name of the "
+            "model as well."
+        )
     checkpoint = read_checkpoint(weights)
     saved_name = saved_model(checkpoint)
     if saved_name is None and checkpoint.metadata.get("options") is not None:

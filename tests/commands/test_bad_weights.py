@@ -132,3 +132,9 @@ def test_metadata_that_no_run_writes(refused, trained, images, tmp_path, changes
         metadata[name] = metadata[name] | value if isinstance(value, dict) else value
     save(tmp_path / "edited.safetensors", checkpoint.tensors, metadata)
     assert sentence in refused("predict", images / "red" / "0.png", "--weights", tmp_path / "edited.safetensors")
+
+
+def test_a_misspelt_name_of_weights_that_ship_is_answered_with_the_right_one(refused):
+    sentence = refused("predict", "example", "--weights", "cifar10")
+    wanted = "cifar10 is not a file (did you mean 'cifar100'?): to use published weights, give the name of the model"
+    assert sentence == f"{wanted} as well."

@@ -255,3 +255,9 @@ def test_a_classifier_is_needed(images):
     model = create_model("res2net26_26w_4s", layers=(1,), channels=(8,), num_classes=0)
     with pytest.raises(InputError, match="not logits"):
         class_activation_maps(model, images)
+
+
+def test_a_misspelt_layer_is_answered_with_the_names_of_layers():
+    model = create_model("res2net20_26w_4s_tiny", num_classes=3)
+    with pytest.raises(InputError, match=r"Unknown layer 'layre3': did you mean 'layer3'\? \(allowed: conv1, "):
+        class_activation_maps(model, torch.rand(1, 3, 32, 32), layer="layre3")

@@ -211,8 +211,8 @@ def timm_subject(name: str) -> Subject:
 
     wanted = name.removeprefix(TIMM)
     if not timm.is_model(wanted):
-        hint = nearest(wanted, timm.list_models()) or "see timm.list_models()"
-        raise InputError(f"timm has no model {wanted!r}: {hint}.".replace("?.", "?"))
+        hint = nearest(wanted, timm.list_models()) or "see timm.list_models()."
+        raise InputError(f"timm has no model {wanted!r}: {hint}")
     model = timm.create_model(wanted).eval()
     channels, *_, side = model.pretrained_cfg.get("input_size", (3, 224, 224))
     return Subject(name, model, channels, side, ours=False, fresh=True)

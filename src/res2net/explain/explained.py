@@ -260,8 +260,8 @@ def class_index(task: Task, target: str | int) -> int | None:
         return names.index(str(target))
     if str(target).isdecimal() and int(target) < len(names):
         return int(target)
-    hint = nearest(str(target), names) or "give predicted, a name or an index"
-    raise InputError(f"There is no class {target!r} among the {len(names)} of the network: {hint}.")
+    hint = nearest(str(target), names) or "give predicted, a name or an index."
+    raise InputError(f"There is no class {target!r} among the {len(names)} of the network: {hint}")
 
 
 def view_transform(task: Task, view: View) -> Transform:

@@ -136,7 +136,7 @@ METHODS: dict[str, Callable[[Scores, nn.Module, Tensor], Tensor | None]] = {
 def _layer(model: nn.Module, images: Tensor, name: str | None) -> nn.Module:
     """The module of a name; by default the last stage of a backbone, or the last module whose output is a map."""
     if name is not None:
-        modules = dict(model.named_modules())
+        modules = {name: one for name, one in model.named_modules() if name}
         check_choice("layer", name, modules)
         return modules[name]
     if isinstance(model, Backbone):

@@ -333,7 +333,7 @@ def _of_library(name: str, library: str, wanted: str, file: str) -> Teacher:
         names, make, pretrained = models.list_models(models), partial(models.get_model, wanted), {"weights": "DEFAULT"}
         is_known = wanted in names
     if not is_known:
-        raise InputError(f"{library} has no model {wanted!r}: {nearest(wanted, names) or 'see its list of models'}.")
+        raise InputError(f"{library} has no model {wanted!r}: {nearest(wanted, names) or 'see its list.'}")
     with quiet():
         if file:
             model = _with_weights(make, wanted, file)
